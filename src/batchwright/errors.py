@@ -1,0 +1,180 @@
+"""One tree of errors: each has a stable code, a one-line message and a hint that says what to do.
+
+A class's docstring is its default hint-free summary for the reference in docs/errors.md; `code` is what scripts match on.
+"""
+
+
+class BatchwrightError(Exception):
+    """Something Batchwright can explain went wrong."""
+
+    code = "error"
+    hint = ""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if hint is not None:
+            self.hint = hint
+
+
+class UsageError(BatchwrightError):
+    """The command was asked for in a way that cannot work."""
+
+    code = "usage"
+
+
+class FileUnreadable(BatchwrightError):
+    """A workflow file or overlay could not be read."""
+
+    code = "file-unreadable"
+    hint = "Check the path and its permissions."
+
+
+class EvaluatorUnavailable(BatchwrightError):
+    """The Nickel evaluator could not be started."""
+
+    code = "evaluator-unavailable"
+    hint = "Install the package again: pip install --force-reinstall batchwright"
+
+
+class StoreError(BatchwrightError):
+    """The store cannot do what was asked."""
+
+    code = "store"
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be opened."""
+
+    code = "store-unavailable"
+
+
+class StorePackageMissing(StoreUnavailable):
+    """The package of this storage backend is not installed."""
+
+    code = "store-package-missing"
+
+
+class StoreReadOnly(StoreError):
+    """The state folder cannot be written."""
+
+    code = "store-read-only"
+    hint = "Make the state folder writable, or name another one with --state-dir or BATCHWRIGHT_STATE_DIR."
+
+
+class StoreFull(StoreError):
+    """The disk that holds the state folder is full."""
+
+    code = "store-full"
+    hint = "Free some space, then go on with: batchwright resume RUN. Nothing that was recorded is lost."
+
+
+class StoreCorrupt(StoreError):
+    """The store's file is damaged or is not a Batchwright store."""
+
+    code = "store-corrupt"
+    hint = "Do not delete it: it is the only record of what was made. Restore it from a backup, or name another state folder."
+
+
+class StoreNewer(StoreError):
+    """The store was written by a newer Batchwright."""
+
+    code = "store-newer"
+    hint = "Install a newer Batchwright, or name another state folder with --state-dir."
+
+
+class StoreHeld(StoreError):
+    """Another process holds the store and it takes one writer."""
+
+    code = "store-held"
+
+
+class RunNotFound(StoreError):
+    """No run has this id."""
+
+    code = "run-not-found"
+    hint = "See the ids with: batchwright list"
+
+
+class RunAmbiguous(StoreError):
+    """More than one run's id starts like this."""
+
+    code = "run-ambiguous"
+    hint = "Give more characters of the id."
+
+
+class RunHeld(StoreError):
+    """Another process drives this run."""
+
+    code = "run-held"
+    hint = "Watch it with: batchwright monitor RUN. It can be paused and cancelled from here too."
+
+
+class LeaseLost(StoreError):
+    """Another process took this run over; this one may no longer write to it."""
+
+    code = "lease-lost"
+    hint = "Watch the run with: batchwright monitor RUN"
+
+
+class SequenceConflict(StoreError):
+    """The journal has moved on since it was read."""
+
+    code = "sequence-conflict"
+
+
+class EventUnreadable(StoreError):
+    """A journal entry cannot be understood by this version."""
+
+    code = "event-unreadable"
+
+
+class StepNotFound(BatchwrightError):
+    """The run has no step of this name."""
+
+    code = "step-not-found"
+
+
+class WorkflowInvalid(BatchwrightError):
+    """The workflow file has mistakes; each is one diagnostic."""
+
+    code = "workflow-invalid"
+
+
+class PlanRefused(BatchwrightError):
+    """The pre-flight found problems; nothing was started."""
+
+    code = "plan-refused"
+    hint = "Nothing was changed. Correct the file and try again."
+
+
+class PlanChanged(BatchwrightError):
+    """The plan is no longer the one that was approved."""
+
+    code = "plan-changed"
+    hint = "Nothing was changed. Look at the new plan with: batchwright plan FILE"
+
+
+class NotAllowed(BatchwrightError):
+    """The run is in a state in which this cannot be done."""
+
+    code = "not-allowed"
+
+
+class IllegalTransition(BatchwrightError):
+    """A state change that the life cycle does not know: a bug in Batchwright."""
+
+    code = "illegal-transition"
+    hint = "This is a bug in Batchwright. Please report it with the output of: batchwright events RUN --json"
+
+
+class ProviderUnavailable(BatchwrightError):
+    """A provider cannot be used: unknown, its package is missing, or it cannot be reached."""
+
+    code = "provider-unavailable"
+
+
+class CatalogueInvalid(BatchwrightError):
+    """A task service's catalogue entry has a mistake."""
+
+    code = "catalogue-invalid"

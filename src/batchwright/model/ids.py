@@ -1,0 +1,40 @@
+"""Names that are computed, never guessed: the token of a step is the same in every process that drives the run."""
+
+from __future__ import annotations
+
+import hashlib
+
+from msgspec import Struct
+
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+
+
+class Token(Struct, frozen=True):
+    """What a create call carries, and the labels of what it makes: the run, and this step's one value."""
+
+    run: str
+    value: str
+
+
+def run_id(entropy: bytes) -> str:
+    """A run id of 12 characters from at least 8 random bytes; random, so that short prefixes tell runs apart."""
+    return base32(entropy)[:12]
+
+
+def base32(data: bytes) -> str:
+    """Lower-case base32 without padding: safe in names, labels and idempotency tokens."""
+    number = int.from_bytes(data, "big")
+    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(0, len(data) * 8, 5))
+
+
+def step_token(run: str, step: str, generation: int) -> str:
+    """The token of a step's create call; `generation` is raised when what was made had to be thrown away.
+
+    26 characters: fits EC2's ClientToken (64) and UpCloud's label values (255).
+    """
+    return base32(hashlib.sha256(f"{run}/{step}/{generation}".encode()).digest()[:16])
+
+
+def fraction(seed: str) -> float:
+    """A number in [0, 1) that depends on nothing but the seed: jitter for pure code."""
+    return int.from_bytes(hashlib.sha256(seed.encode()).digest()[:6], "big") / 2**48

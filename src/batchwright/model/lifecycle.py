@@ -1,0 +1,110 @@
+"""The law of the two life cycles. Everything that may change a state stands in these two total tables and nowhere else.
+
+Rows are states, columns are event names, cells the next state. An event that is not in a state's row is illegal there:
+that is a bug, and raises. Terminal states have a row too, if only an empty one. docs/lifecycle.md is generated from
+here.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from batchwright.errors import IllegalTransition
+
+
+class RunState(StrEnum):
+    """The state of a run, written exactly so in every output."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    PAUSED = "Paused"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+    ROLLING_BACK = "RollingBack"
+    ROLLED_BACK = "RolledBack"
+    ROLLBACK_INCOMPLETE = "RollbackIncomplete"
+
+
+class StepState(StrEnum):
+    """The state of a step."""
+
+    WAITING = "waiting"
+    STARTED = "started"  # the intent is durable, the outcome is not: in doubt if the process dies here
+    CREATED = "created"  # its reference is known; it is waited for until it is ready
+    RETRYING = "retrying"  # backing off
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    UNDOING = "undoing"
+    UNDO_RETRYING = "undo_retrying"
+    UNDONE = "undone"
+    UNDO_FAILED = "undo_failed"
+
+
+R, S = RunState, StepState
+
+RUN_TRANSITIONS: dict[RunState, dict[str, RunState]] = {
+    R.PENDING: {"run_started": R.RUNNING, "run_cancelled": R.CANCELLED},
+    R.RUNNING: {
+        "run_paused": R.PAUSED,
+        "run_completed": R.COMPLETED,
+        "run_failed": R.FAILED,
+        "run_cancelled": R.CANCELLED,
+    },
+    R.PAUSED: {"run_resumed": R.RUNNING, "run_failed": R.FAILED, "run_cancelled": R.CANCELLED},
+    R.COMPLETED: {"rollback_started": R.ROLLING_BACK},
+    R.FAILED: {"run_reopened": R.RUNNING, "rollback_started": R.ROLLING_BACK},
+    R.CANCELLED: {"run_reopened": R.RUNNING, "rollback_started": R.ROLLING_BACK},
+    R.ROLLING_BACK: {"rollback_completed": R.ROLLED_BACK, "rollback_left_residue": R.ROLLBACK_INCOMPLETE},
+    R.ROLLED_BACK: {},
+    R.ROLLBACK_INCOMPLETE: {"rollback_started": R.ROLLING_BACK},
+}
+
+_UNDO = {"undo_started": S.UNDOING, "step_undone": S.UNDONE}
+
+STEP_TRANSITIONS: dict[StepState, dict[str, StepState]] = {
+    S.WAITING: {"step_started": S.STARTED, "step_skipped": S.SKIPPED},
+    S.STARTED: {
+        "step_in_doubt": S.STARTED,
+        "step_created": S.CREATED,
+        "step_succeeded": S.SUCCEEDED,
+        "step_retrying": S.RETRYING,
+        "step_failed": S.FAILED,
+        **_UNDO,
+    },
+    S.CREATED: {
+        "step_succeeded": S.SUCCEEDED,
+        "step_retrying": S.RETRYING,
+        "step_failed": S.FAILED,
+        **_UNDO,
+    },
+    S.RETRYING: {"step_started": S.STARTED, "step_skipped": S.SKIPPED, "run_reopened": S.RETRYING, **_UNDO},
+    S.SUCCEEDED: {**_UNDO},
+    S.FAILED: {"run_reopened": S.WAITING, **_UNDO},
+    S.SKIPPED: {"run_reopened": S.WAITING, **_UNDO},
+    S.UNDOING: {"step_undone": S.UNDONE, "undo_retrying": S.UNDO_RETRYING, "undo_failed": S.UNDO_FAILED},
+    S.UNDO_RETRYING: {"undo_started": S.UNDOING, "step_undone": S.UNDONE},
+    S.UNDONE: {},
+    S.UNDO_FAILED: {**_UNDO},
+}
+
+RUN_ENDED = frozenset({R.COMPLETED, R.FAILED, R.CANCELLED, R.ROLLED_BACK, R.ROLLBACK_INCOMPLETE})
+STEP_ENDED = frozenset({S.SUCCEEDED, S.FAILED, S.SKIPPED})
+STEP_IN_FLIGHT = frozenset({S.STARTED, S.CREATED, S.UNDOING})
+
+
+def next_run_state(state: RunState, event: str) -> RunState:
+    """The state after `event`. Raises IllegalTransition."""
+    try:
+        return RUN_TRANSITIONS[state][event]
+    except KeyError:
+        raise IllegalTransition(f"a run that is {state} cannot take {event}") from None
+
+
+def next_step_state(state: StepState, event: str, step: str) -> StepState:
+    """The state after `event`. Raises IllegalTransition."""
+    try:
+        return STEP_TRANSITIONS[state][event]
+    except KeyError:
+        raise IllegalTransition(f"step {step} is {state} and cannot take {event}") from None

@@ -1,0 +1,133 @@
+"""The plan: every step with its order and its undo, frozen before anything is changed."""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+
+import msgspec
+from msgspec import Struct
+
+from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
+
+SEMANTICS = 1  # raised when the machine would decide differently; an old plan is driven by the machine of its time
+
+
+class Action(StrEnum):
+    """What a step will do."""
+
+    CREATE = "create"
+    KEEP = "keep"  # the server is there already, managed and matching: left as it is, never rolled back
+    INSTALL = "install"
+
+
+class Undo(StrEnum):
+    """What undoing a step would do."""
+
+    DESTROY = "destroy"
+    REMOVE = "remove"
+    WITH_SERVER = "with_server"  # goes when its server is destroyed by the same rollback
+    NOTHING = "nothing"
+
+
+class Guard(StrEnum):
+    """How a provider keeps a repeated create from making a second server."""
+
+    TOKEN = "token"  # noqa: S105 - the provider takes an idempotency token
+    UNIQUE_NAME = "unique_name"
+    LABEL_ONLY = "label_only"  # nothing does: look for the label until the settle time has passed
+
+
+class ServerRequest(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="server"):
+    """A create request with the provider's own ids in it, so that a retry sends the same thing."""
+
+    name: str
+    plan: str
+    zone: str
+    image: str = ""
+    ssh_keys: tuple[str, ...] = ()
+    user_data: str = ""
+    labels: dict[str, str] = {}
+    resolved: dict[str, str] = {}  # further ids that `resolve` found
+
+
+class TaskservRequest(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="taskserv"):
+    """An install of one task service on one server."""
+
+    name: str
+    version: str
+    variant: str  # the provider whose variant of the entry is used
+    variables: dict[str, str | int | float | bool] = {}
+
+
+class Need(Struct, frozen=True, array_like=True):
+    """An edge to another step of the same operation."""
+
+    step: str
+    kind: DependencyKind = DependencyKind.HARD
+
+
+class Step(Struct, frozen=True, omit_defaults=True):
+    """The unit of execution, checkpoint, retry and undo.
+
+    `provider` is the provider whose server this is or whose variant is installed. `server` is the step that makes the
+    server a task service goes on. `ref` is the server that a KEEP step keeps. `seconds` is an estimate.
+    """
+
+    id: str
+    operation: str
+    provider: str
+    action: Action
+    undo: Undo
+    request: ServerRequest | TaskservRequest
+    needs: tuple[Need, ...] = ()
+    server: str = ""
+    ref: str = ""
+    seconds: float = 1.0
+
+
+class PlannedOperation(Struct, frozen=True):
+    """An operation: a barrier around its steps. `lane` is the account whose limits its calls use."""
+
+    id: str
+    type: str
+    provider: str
+    lane: str
+    dependencies: tuple[Dependency, ...]
+    on_failure: OnFailure
+    retry: Retry
+    timeout: float
+
+
+class ProviderFacts(Struct, frozen=True):
+    """What the crash protocol must know about a provider, frozen so that a recovery behaves like the run did."""
+
+    name: str
+    account: str
+    guard: Guard
+    settle_seconds: float
+    simulated: bool = False
+
+
+class Plan(Struct, frozen=True):
+    """A workflow made ready to run; operations in an order that respects their dependencies, steps likewise."""
+
+    workflow: str
+    version: str
+    storage_backend: str
+    parallel_limit: int
+    rollback_enabled: bool
+    operations: tuple[PlannedOperation, ...]
+    steps: tuple[Step, ...]
+    providers: tuple[ProviderFacts, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
+    semantics: int = SEMANTICS
+    simulation: dict[str, str | int | float | bool] | None = None
+
+    def hash(self) -> str:
+        """A short digest of everything that matters: not the warnings, not the estimates."""
+        bare = msgspec.structs.replace(
+            self, warnings=(), steps=tuple(msgspec.structs.replace(step, seconds=1.0) for step in self.steps)
+        )
+        return hashlib.sha256(msgspec.json.encode(bare, order="deterministic")).hexdigest()[:16]

@@ -1,0 +1,50 @@
+"""One line about a run, kept beside its journal so that a list of runs folds nothing; and the signals a run can be sent."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from batchwright.model.lifecycle import RunState
+
+
+class RunSummary(Struct, frozen=True):
+    """What `list` and `stats` need. Times are seconds since the epoch, 0 when it has not happened."""
+
+    run: str
+    workflow: str
+    version: str
+    status: RunState
+    store: str
+    created_at: float
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    updated_at: float = 0.0
+    steps: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    skipped: int = 0
+    undone: int = 0
+    retries: int = 0
+    throttles: int = 0
+    restarts: int = 0  # drivers after the first
+    simulated: bool = False
+    providers: dict[str, dict[str, int]] = {}  # provider -> steps, succeeded, failed, retries, throttles
+
+
+class SignalKind(StrEnum):
+    """What another process can ask of the one that drives the run."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    CANCEL = "cancel"
+    FORCE_CANCEL = "force_cancel"
+
+
+class Signal(Struct, frozen=True):
+    """A request to a run, left in its store."""
+
+    kind: SignalKind
+    at: float
+    by: str = ""

@@ -1,0 +1,97 @@
+"""What the user wrote, after the contracts of schemas/workflows.ncl have normalised it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class DependencyKind(StrEnum):
+    """How an operation depends on another."""
+
+    HARD = "hard"  # runs only if the dependency succeeded, else it is skipped
+    SOFT = "soft"  # waits until the dependency ended, runs whatever its end was
+
+
+class OnFailure(StrEnum):
+    """What a failed step does to the rest of the run."""
+
+    CONTINUE = "continue"  # independent branches go on
+    STOP = "stop"  # nothing new is started
+    ROLLBACK = "rollback"  # nothing new is started, then what was made is undone
+
+
+class Dependency(Struct, frozen=True):
+    """One edge to another operation."""
+
+    id: str
+    kind: DependencyKind = DependencyKind.HARD
+
+
+class Retry(Struct, frozen=True):
+    """How often a step is tried; delays are seconds, doubled each time, with jitter."""
+
+    max_attempts: int = 3
+    initial_delay: float = 1.0
+    max_delay: float = 60.0
+
+
+class ServerConfig(Struct, frozen=True):
+    """One server as the user describes it; plan, zone and image are the provider's own names."""
+
+    name: str
+    plan: str
+    zone: str
+    image: str | None = None
+    ssh_keys: tuple[str, ...] = ()
+    user_data: str | None = None
+    labels: dict[str, str] = {}
+
+
+class TaskservUse(Struct, frozen=True):
+    """A task service asked for by name, with values for its variables."""
+
+    name: str
+    variables: dict[str, str | int | float | bool] = {}
+
+
+class ServerBatch(Struct, frozen=True, tag_field="type", tag="server_batch"):
+    """Ensures that servers exist on one provider."""
+
+    id: str
+    provider: str
+    server_configs: tuple[ServerConfig, ...]
+    dependencies: tuple[Dependency, ...] = ()
+    retry: Retry = Retry()
+    timeout: float = 600.0  # seconds, per step
+    on_failure: OnFailure | None = None
+
+
+class TaskservBatch(Struct, frozen=True, tag_field="type", tag="taskserv_batch"):
+    """Installs task services on servers; `targets` are operation ids or server names."""
+
+    id: str
+    provider: str
+    taskservs: tuple[TaskservUse, ...]
+    dependencies: tuple[Dependency, ...] = ()
+    targets: tuple[str, ...] | None = None
+    retry: Retry = Retry()
+    timeout: float = 1800.0
+    on_failure: OnFailure | None = None
+
+
+Operation = ServerBatch | TaskservBatch
+
+
+class Workflow(Struct, frozen=True):
+    """A whole workflow file."""
+
+    name: str
+    version: str
+    operations: tuple[Operation, ...]
+    description: str | None = None
+    storage_backend: str = "filesystem"
+    parallel_limit: int = 10
+    rollback_enabled: bool = True
+    on_failure: OnFailure = OnFailure.CONTINUE

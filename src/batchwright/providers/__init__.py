@@ -1,0 +1,1 @@
+"""Where servers live: one port, one adapter folder per place."""

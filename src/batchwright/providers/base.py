@@ -1,0 +1,122 @@
+"""The provider port. Adapters send single requests and say what the answers mean; the engine owns retries and order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from batchwright.model.ids import Token
+from batchwright.model.outcome import Created, Going, Gone, Observed, Rejected, Unknown
+from batchwright.model.plan import Guard, ServerRequest
+from batchwright.model.workflow import ServerConfig
+
+
+class Capabilities(Struct, frozen=True):
+    """What an adapter promises and what its servers can do. Rates are calls per second, 0 for no limit."""
+
+    guard: Guard
+    settle_seconds: float  # after so long without a sighting, a create in doubt certainly made nothing
+    poll_seconds: float = 1.0  # between two batched looks at servers that are starting
+    concurrency: int = 50  # calls in flight per account
+    rate: float = 0.0
+    burst: int = 1
+    call_timeout: float = 60.0  # seconds before an unanswered call counts as Unknown
+    create_seconds: float = 30.0  # what a server usually takes, for estimates only
+    cascades: tuple[str, ...] = ()  # what a destroy takes with it
+    init: bool = True  # servers have a service manager
+    privileged: bool = True  # containers can run on them
+    own_network: bool = True
+
+
+class Health(Struct, frozen=True):
+    """Whether the place answers and lets us in."""
+
+    ok: bool
+    message: str
+    latency_seconds: float = 0.0
+
+
+class Quota(Struct, frozen=True):
+    """Limits of the account: resource -> (used, limit)."""
+
+    usage: dict[str, tuple[float, float]] = {}
+
+
+class Quote(Struct, frozen=True):
+    """Price of what was asked for, where the provider tells one."""
+
+    per_hour: float
+    currency: str
+
+
+class Trouble(Struct, frozen=True):
+    """Why a server cannot be made as it stands; `field` is the field of the server's configuration."""
+
+    field: str
+    code: str
+    message: str
+    hint: str = ""
+
+
+class Provider(Protocol):
+    """One account at one place. Anything raised by `create` and `destroy` counts as Unknown."""
+
+    name: str
+    capabilities: Capabilities
+
+    def validate(self, config: ServerConfig) -> list[Trouble]:
+        """What can be said without asking anybody: pure, no I/O."""
+        ...
+
+    async def open(self) -> None:
+        """Connect and find credentials. Raises ProviderUnavailable."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections; may be called twice."""
+        ...
+
+    async def account(self) -> str:
+        """A stable name of the account; only what lives in the same account is ever destroyed."""
+        ...
+
+    async def health(self) -> Health:
+        """One cheap read."""
+        ...
+
+    async def quota(self) -> Quota:
+        """The account's limits; empty when the provider does not tell."""
+        ...
+
+    async def quote(self, requests: Sequence[ServerRequest]) -> Quote | None:
+        """Price of all of them together, None when the provider does not tell."""
+        ...
+
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+        """Names to ids, one answer per config in order; read-only."""
+        ...
+
+    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Trouble]:
+        """What would not fit into the account's limits if all of these were made; read-only."""
+        ...
+
+    async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
+        """Send exactly one create request that carries the token and its labels; never retries inside."""
+        ...
+
+    async def find(self, run: str | None = None, token: str | None = None) -> list[Observed]:
+        """A complete listing of what Batchwright made here: all of it, one run's, or one token's.
+
+        Raises when the listing could not be completed; an incomplete one is never returned.
+        """
+        ...
+
+    async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
+        """A fresh look at these, in as few calls as can be; every ref is answered, GONE and NOT_VISIBLE too."""
+        ...
+
+    async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
+        """One idempotent step towards its end; the engine calls again until Gone."""
+        ...
