@@ -1,0 +1,138 @@
+"""What the catalogue says about a task service: what the plan and `taskservs show` need, nothing more."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+from msgspec import Struct
+
+Value = str | int | float | bool
+
+
+class VariableType(StrEnum):
+    """What kind of value a variable takes."""
+
+    STRING = "string"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    ENUM = "enum"
+    PORT = "port"
+    CIDR = "cidr"
+
+
+class Variable(Struct, frozen=True, forbid_unknown_fields=True):
+    """A setting of a task service. Without a `default` a workflow must give it. `values` are those of an enum."""
+
+    type: VariableType
+    summary: str
+    default: Value | None = None
+    values: tuple[str, ...] = ()
+
+    def wanted(self, value: Value) -> str | None:
+        """None if the value is right, else what would be."""
+        return None if self._accepts(value) else self.described()
+
+    def described(self) -> str:
+        """The kind of value in words."""
+        if self.type is VariableType.ENUM:
+            return "one of " + ", ".join(f'"{one}"' for one in self.values)
+        return _WORDS[self.type]
+
+    def _accepts(self, value: Value) -> bool:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        match self.type:
+            case VariableType.BOOLEAN:
+                return isinstance(value, bool)
+            case VariableType.NUMBER:
+                return number
+            case VariableType.INTEGER:
+                return number and isinstance(value, int)
+            case VariableType.PORT:
+                return number and isinstance(value, int) and 1 <= value <= 65535
+            case VariableType.ENUM:
+                return value in self.values
+            case VariableType.CIDR:
+                return isinstance(value, str) and _is_cidr(value)
+            case VariableType.STRING:
+                return isinstance(value, str)
+
+
+_WORDS = {
+    VariableType.STRING: "a string",
+    VariableType.INTEGER: "a whole number",
+    VariableType.NUMBER: "a number",
+    VariableType.BOOLEAN: "true or false",
+    VariableType.PORT: "a port from 1 to 65535",
+    VariableType.CIDR: 'a network such as "10.244.0.0/16"',
+}
+
+
+def _is_cidr(value: str) -> bool:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError:
+        return False
+    return "/" in value
+
+
+class Needs(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a server must be able to do. `memory_mb` is compared where the provider says how much a plan has."""
+
+    init: bool = False  # a service manager
+    privileged: bool = False  # containers can run on it
+    own_network: bool = False
+    memory_mb: int = 0
+
+
+class Variant(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is different on one provider: other defaults."""
+
+    variables: dict[str, Value] = {}
+
+
+class Taskserv(Struct, frozen=True, forbid_unknown_fields=True):
+    """One catalogue entry. `provides`, `requires`, `after` and `conflicts` hold names of entries or virtual names.
+
+    `requires` is brought along and comes first; `after` is order only, where both are wanted. `conflicts` may name
+    what the entry itself provides: then nothing else that provides it goes on the same server.
+    """
+
+    name: str
+    version: str
+    summary: str
+    seconds: float  # what an install usually takes, for estimates only
+    provides: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    needs: Needs = Needs()
+    variables: dict[str, Variable] = {}
+    variants: dict[str, Variant] = {}  # by provider
+    remove_before_destroy: bool = False  # a rollback uninstalls it even when its server is destroyed next
+
+    def defaults(self, provider: str) -> dict[str, Value]:
+        """The variables' defaults on this provider."""
+        general = {name: each.default for name, each in self.variables.items() if each.default is not None}
+        variant = self.variants.get(provider)
+        return {**general, **variant.variables} if variant else general
+
+
+def by_provided_name(entries: Mapping[str, Taskserv]) -> dict[str, tuple[str, ...]]:
+    """Each name and virtual name -> the entries that provide it, sorted."""
+    found: dict[str, set[str]] = {}
+    for entry in entries.values():
+        for name in (entry.name, *entry.provides):
+            found.setdefault(name, set()).add(entry.name)
+    return {name: tuple(sorted(names)) for name, names in found.items()}
+
+
+def conflict_between(first: Taskserv, second: Taskserv) -> str | None:
+    """The name over which two different entries cannot share a server, if there is one."""
+    return _refused(first.conflicts, second) or _refused(second.conflicts, first)
+
+
+def _refused(conflicts: Iterable[str], other: Taskserv) -> str | None:
+    return next((name for name in conflicts if name == other.name or name in other.provides), None)

@@ -1,0 +1,126 @@
+"""The work space of planning: what the passes have worked out so far, and the problems they have found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from batchwright.model.catalogue import Taskserv, by_provided_name
+from batchwright.model.diagnostic import Diagnostic, Severity
+from batchwright.model.plan import Step, TaskservRequest
+from batchwright.model.workflow import (
+    DependencyKind,
+    Operation,
+    ServerBatch,
+    ServerConfig,
+    TaskservBatch,
+    TaskservUse,
+    Workflow,
+)
+from batchwright.plan.observed import Observations
+from batchwright.plan.wording import enumerated
+
+
+@dataclass(slots=True, eq=False)
+class Place:
+    """A server that an operation ensures, the `number`th. `installed`: task service -> index of its operation."""
+
+    number: int
+    operation: int
+    provider: str
+    config: ServerConfig
+    step: str
+    made: bool = False  # the plan creates it
+    memory_mb: int = 0  # 0 when the provider does not say
+    installed: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+
+@dataclass(slots=True)
+class Install:
+    """What one operation installs on servers that are in the same state: `order`, and what each requires among it."""
+
+    order: tuple[str, ...]
+    hard: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The operations that one depends on, transitively, as bits by index; `hard`: over hard dependencies only."""
+
+    all: int
+    hard: int
+
+    def has(self, index: int) -> bool:
+        return bool(self.all >> index & 1)
+
+    def has_hard(self, index: int) -> bool:
+        return bool(self.hard >> index & 1)
+
+
+@dataclass(slots=True)
+class Draft:
+    """Each pass of plan/build.py fills the next field. Lists are by the operations' index in `order`."""
+
+    workflow: Workflow
+    catalogue: Mapping[str, Taskserv]
+    observations: Observations
+    problems: list[Diagnostic] = field(default_factory=list)
+    provided: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    order: list[Operation] = field(default_factory=list)
+    index: dict[str, int] = field(default_factory=dict)
+    places: dict[int, list[Place]] = field(default_factory=dict)
+    targets: dict[int, list[Place]] = field(default_factory=dict)
+    listed: dict[int, dict[str, TaskservUse]] = field(default_factory=dict)
+    installs: dict[int, list[Install]] = field(default_factory=dict)  # one per target
+    requests: dict[int, dict[str, TaskservRequest]] = field(default_factory=dict)
+    steps: dict[int, list[Step]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.provided = by_provided_name(self.catalogue)
+
+    def taskserv_batches(self) -> Iterator[tuple[int, TaskservBatch]]:
+        """The task service operations with their indices, in order."""
+        return ((i, op) for i, op in enumerate(self.order) if isinstance(op, TaskservBatch))
+
+    def server_batches(self) -> Iterator[tuple[int, ServerBatch]]:
+        """The server operations with their indices, in order."""
+        return ((i, op) for i, op in enumerate(self.order) if isinstance(op, ServerBatch))
+
+    def walk(self) -> Iterator[tuple[int, Operation, Before]]:
+        """Each operation with what comes before it. Bits are kept only while somebody still waits for them."""
+        waiting = [0] * len(self.order)
+        for op in self.order:
+            for dependency in op.dependencies:
+                waiting[self.index[dependency.id]] += 1
+        alive: dict[int, Before] = {}
+        for i, op in enumerate(self.order):
+            every = hard = 0
+            for dependency in op.dependencies:
+                at = self.index[dependency.id]
+                every |= alive[at].all | 1 << at
+                if dependency.kind is DependencyKind.HARD:
+                    hard |= alive[at].hard | 1 << at
+                waiting[at] -= 1
+                if waiting[at] == 0:
+                    del alive[at]
+            before = Before(every, hard)
+            if waiting[i]:
+                alive[i] = before
+            yield i, op, before
+
+    def refuse(self, code: str, message: str, where: str, hint: str = "") -> None:
+        """Note an error: no plan will come of this draft."""
+        self.problems.append(Diagnostic(code=code, message=message, where=where, hint=hint))
+
+    def warn(self, code: str, message: str, where: str, hint: str = "") -> None:
+        """Note something the user should know."""
+        self.problems.append(Diagnostic(code=code, message=message, where=where, hint=hint, severity=Severity.WARNING))
+
+
+def names_of(places: Sequence[Place]) -> str:
+    """The servers' names in a few words."""
+    return enumerated([place.name for place in places])

@@ -1,0 +1,110 @@
+"""Task service operations to steps: values of variables, what servers must be able to do, and the chain per server."""
+
+from __future__ import annotations
+
+from batchwright.model.catalogue import Needs, Taskserv, Value
+from batchwright.model.plan import Action, Need, Step, TaskservRequest, Undo
+from batchwright.model.workflow import DependencyKind, TaskservBatch, TaskservUse
+from batchwright.plan.draft import Draft, Install, Place, names_of
+from batchwright.plan.observed import ProviderObserved
+from batchwright.plan.wording import did_you_mean
+
+DEFAULT_VARIANT = "default"
+
+
+def check_needs(draft: Draft) -> None:
+    """Refuse what a server could not run, in words, before anything is made."""
+    for i, op in draft.taskserv_batches():
+        lacking: dict[tuple[str, str, str], list[Place]] = {}
+        for place, install in zip(draft.targets[i], draft.installs[i], strict=True):
+            observed = draft.observations.providers.get(place.provider)
+            if observed is None:
+                continue
+            for name in install.order:
+                for message, hint in _lacking(draft.catalogue[name].needs, observed, place):
+                    lacking.setdefault((name, message, hint), []).append(place)
+        for (name, message, hint), places in lacking.items():
+            draft.refuse("needs-unmet", f'"{name}" on {names_of(places)} {message}', op.id, hint)
+
+
+def _lacking(needs: Needs, observed: ProviderObserved, place: Place) -> list[tuple[str, str]]:
+    servers, found = f'the servers of "{place.provider}"', []
+    other = "Put these servers on another provider."
+    if needs.init and not observed.init:
+        found.append((f"needs a service manager, and {servers} have none", other))
+    if needs.privileged and not observed.privileged:
+        found.append((f"needs to run containers, and {servers} cannot", other))
+    if needs.own_network and not observed.own_network:
+        found.append((f"needs a network of its own, and {servers} share one", other))
+    if 0 < place.memory_mb < needs.memory_mb:
+        has = f'plan "{place.config.plan}" has {place.memory_mb} MB'
+        found.append((f"needs {needs.memory_mb} MB of memory, and {has}", "Choose a larger plan."))
+    return found
+
+
+def fill_variables(draft: Draft) -> None:
+    """Fill `requests`: one per task service of an operation, with a right value for every variable."""
+    for i, op in draft.taskserv_batches():
+        names = {name: None for install in draft.installs[i] for name in install.order}
+        draft.requests[i] = {name: _request(draft, op, name, draft.listed[i].get(name)) for name in names}
+
+
+def _request(draft: Draft, op: TaskservBatch, name: str, use: TaskservUse | None) -> TaskservRequest:
+    entry = draft.catalogue[name]
+    given = use.variables if use else {}
+    _check_given(draft, f"{op.id}/{name}", entry, given)
+    values = {**entry.defaults(op.provider), **given}
+    for missing in sorted(entry.variables.keys() - values.keys()):
+        wanted = entry.variables[missing].described()
+        message = f'"{name}" needs a value for its variable "{missing}": {wanted}'
+        draft.refuse("variable-missing", message, f"{op.id}/{name}", "Give it in the variables of the task service.")
+    variant = op.provider if op.provider in entry.variants else DEFAULT_VARIANT
+    return TaskservRequest(name=name, version=entry.version, variant=variant, variables=dict(sorted(values.items())))
+
+
+def _check_given(draft: Draft, where: str, entry: Taskserv, given: dict[str, Value]) -> None:
+    for name, value in given.items():
+        variable = entry.variables.get(name)
+        if variable is None:
+            message = f'"{entry.name}" has no variable "{name}"'
+            draft.refuse("variable-unknown", message, where, did_you_mean(name, entry.variables))
+        elif wanted := variable.wanted(value):
+            message = f'the variable "{name}" of "{entry.name}" is {wanted}'
+            draft.refuse("variable-invalid", message, where, f"Write {wanted}.")
+
+
+def chain_installs(draft: Draft) -> None:
+    """Fill the steps of task service operations: on each server one after the other."""
+    for i, op in draft.taskserv_batches():
+        draft.steps[i] = [
+            step
+            for place, install in zip(draft.targets[i], draft.installs[i], strict=True)
+            for step in _chain(draft, op, draft.requests[i], place, install)
+        ]
+
+
+def _chain(
+    draft: Draft, op: TaskservBatch, requests: dict[str, TaskservRequest], place: Place, install: Install
+) -> list[Step]:
+    steps: list[Step] = []
+    prefix = f"{op.id}/{place.name}/"
+    for name in install.order:
+        entry, required = draft.catalogue[name], install.hard[name]
+        needs = [Need(prefix + one) for one in required]
+        if steps and steps[-1].id.removeprefix(prefix) not in required:
+            needs.append(Need(steps[-1].id, DependencyKind.SOFT))  # a server's package manager has one lock
+        goes_with_server = place.made and not entry.remove_before_destroy
+        steps.append(
+            Step(
+                id=prefix + name,
+                operation=op.id,
+                provider=op.provider,
+                action=Action.INSTALL,
+                undo=Undo.WITH_SERVER if goes_with_server else Undo.REMOVE,
+                request=requests[name],
+                needs=tuple(needs),
+                server=place.step,
+                seconds=entry.seconds,
+            )
+        )
+    return steps

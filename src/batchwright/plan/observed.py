@@ -1,0 +1,32 @@
+"""What is known of the world when a plan is made, as plain values: planning itself asks nobody."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.outcome import Observed
+from batchwright.model.plan import ProviderFacts, ServerRequest
+
+
+class ProviderObserved(Struct, frozen=True):
+    """One account: what its servers can do, what the workflow's servers resolve to, and what is there already.
+
+    `requests` is by server name; a server that did not resolve is missing and a trouble says why. `managed` holds
+    the servers that Batchwright made in this account, by name.
+    """
+
+    facts: ProviderFacts
+    create_seconds: float = 30.0
+    init: bool = True
+    privileged: bool = True
+    own_network: bool = True
+    requests: dict[str, ServerRequest] = {}
+    managed: dict[str, tuple[Observed, ...]] = {}
+
+
+class Observations(Struct, frozen=True):
+    """By provider name. A provider that could not be asked is missing and a trouble says why."""
+
+    providers: dict[str, ProviderObserved] = {}
+    troubles: tuple[Diagnostic, ...] = ()

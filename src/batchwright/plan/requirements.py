@@ -1,0 +1,188 @@
+"""What is installed on which server: what was listed, what that requires, in which order; conflicts are refused."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from itertools import combinations
+
+from batchwright.model.catalogue import conflict_between
+from batchwright.model.workflow import TaskservBatch, TaskservUse
+from batchwright.plan.draft import Before, Draft, Install, Place, names_of
+from batchwright.plan.wording import did_you_mean, enumerated
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A problem that many servers may share: it is reported once, with their names."""
+
+    code: str
+    message: str  # goes on with: on web-01, web-02 and 7 more
+    hint: str = ""
+    error: bool = True
+
+
+def take_listed(draft: Draft) -> None:
+    """Fill `listed` and note on every target who installs what; the same service twice on a server is refused."""
+    for i, op in draft.taskserv_batches():
+        uses: dict[str, TaskservUse] = {}
+        for use in op.taskservs:
+            if use.name not in draft.catalogue:
+                message = f'there is no task service "{use.name}"'
+                draft.refuse("taskserv-unknown", message, op.id, did_you_mean(use.name, draft.catalogue))
+            elif use.name in uses:
+                draft.refuse("taskserv-twice", f'"{use.name}" is listed twice', op.id, "List it once.")
+            else:
+                uses[use.name] = use
+                _claim(draft, i, use.name)
+        draft.listed[i] = uses
+
+
+def _claim(draft: Draft, i: int, name: str) -> None:
+    clashes: dict[int, list[Place]] = {}
+    for place in draft.targets[i]:
+        first = place.installed.setdefault(name, i)
+        if first != i:
+            clashes.setdefault(first, []).append(place)
+    for first, places in clashes.items():
+        draft.refuse(
+            "taskserv-twice",
+            f'"{name}" is asked for a second time on {names_of(places)}, first by "{draft.order[first].id}"',
+            draft.order[i].id,
+            "Ask for it in one operation only.",
+        )
+
+
+def expand_requirements(draft: Draft) -> None:
+    """Fill `installs`: what is required comes along and comes first. Servers in the same state share the work."""
+    for i, op, before in draft.walk():
+        if not isinstance(op, TaskservBatch):
+            continue
+        known: dict[frozenset[tuple[str, int]], tuple[Install, list[Finding]]] = {}
+        shared: dict[Finding, list[Place]] = {}
+        draft.installs[i] = []
+        for place in draft.targets[i]:
+            elsewhere = {name: at for name, at in place.installed.items() if at != i}
+            key = frozenset(elsewhere.items())
+            if key not in known:
+                known[key] = _expand(draft, draft.listed[i], elsewhere, before, op.id)
+            install, findings = known[key]
+            draft.installs[i].append(install)
+            for name in install.hard:
+                place.installed.setdefault(name, i)
+            for finding in findings:
+                shared.setdefault(finding, []).append(place)
+        for finding, places in shared.items():
+            note = draft.refuse if finding.error else draft.warn
+            note(finding.code, f"{finding.message} on {names_of(places)}", op.id, finding.hint)
+
+
+def _expand(
+    draft: Draft, listed: Iterable[str], elsewhere: Mapping[str, int], before: Before, op: str
+) -> tuple[Install, list[Finding]]:
+    present, findings = _bring_along(draft, listed, elsewhere)
+    hard: dict[str, tuple[str, ...]] = {}
+    for name in sorted(present):
+        required: set[str] = set()
+        for requirement in draft.catalogue[name].requires:
+            candidates = draft.provided.get(requirement, ())
+            here = present.intersection(candidates)
+            if here:
+                required |= here - {name}
+            else:
+                findings += _look_elsewhere(draft, (name, requirement), elsewhere, before, op)
+        hard[name] = tuple(sorted(required))
+    try:
+        order = _ordered(draft, hard)
+    except CycleError as error:
+        order = ()
+        findings.append(Finding("taskserv-cycle", f"the order goes in a circle: {' before '.join(error.args[1])}"))
+    return Install(order, hard), findings
+
+
+def _bring_along(draft: Draft, listed: Iterable[str], elsewhere: Mapping[str, int]) -> tuple[set[str], list[Finding]]:
+    """What is listed, and what it requires where only one entry provides that. A choice is left to the user."""
+    present, findings, waiting = set(listed), [], deque(sorted(listed))
+    while waiting:
+        name = waiting.popleft()
+        for requirement in draft.catalogue[name].requires:
+            candidates = draft.provided.get(requirement, ())
+            if len(candidates) != 1 or candidates[0] in present or candidates[0] in elsewhere:
+                continue
+            only = candidates[0]
+            asks = f'"{name}" requires it' if only == requirement else f'"{name}" requires "{requirement}"'
+            findings.append(Finding("taskserv-added", f'"{only}" is added, because {asks},', error=False))
+            present.add(only)
+            waiting.append(only)
+    return present, findings
+
+
+def _look_elsewhere(
+    draft: Draft, asked: tuple[str, str], elsewhere: Mapping[str, int], before: Before, op: str
+) -> list[Finding]:
+    """Whether another operation installs what the first of `asked` requires, and comes before."""
+    name, requirement = asked
+    candidates = draft.provided.get(requirement, ())
+    makers = [(one, elsewhere[one]) for one in candidates if one in elsewhere]
+    if any(before.has_hard(at) for _, at in makers):
+        return []
+    earlier = [(one, at) for one, at in makers if before.has(at)]
+    if earlier:
+        one, maker = earlier[0][0], draft.order[earlier[0][1]].id
+        message = f'"{name}" requires "{one}", and "{op}" goes on even if "{maker}" could not install it,'
+        hint = f'Make the dependency on "{maker}" hard.'
+        return [Finding("requirement-soft", message, hint, error=False)]
+    if makers:
+        one, maker = makers[0][0], draft.order[makers[0][1]].id
+        message = f'"{name}" requires "{one}", which "{maker}" installs, and "{op}" does not depend on it,'
+        return [Finding("requirement-unordered", message, f'Add "{maker}" to the dependencies of "{op}".')]
+    if not candidates:
+        message = f'"{name}" requires "{requirement}", which no task service provides,'
+        return [Finding("requirement-unknown", message, "Add a task service that provides it to the catalogue.")]
+    message = f'"{name}" requires "{requirement}", which {enumerated(candidates)} provide,'
+    return [Finding("requirement-choice", message, f"Add one of them to the taskservs: {', '.join(candidates)}.")]
+
+
+def _ordered(draft: Draft, hard: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Requirements and `after` first, then by name, so that the order in the file does not matter."""
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for name, required in hard.items():
+        wished = {one for word in draft.catalogue[name].after for one in draft.provided.get(word, ())}
+        sorter.add(name, *required, *sorted((wished & hard.keys()) - {name}))
+    sorter.prepare()
+    order: list[str] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())
+        order += ready
+        sorter.done(*ready)
+    return tuple(order)
+
+
+def refuse_conflicts(draft: Draft) -> None:
+    """Refuse what cannot share a server, whichever operations bring it there."""
+    known: dict[frozenset[tuple[str, int]], list[tuple[int, Finding]]] = {}
+    shared: dict[tuple[int, Finding], list[Place]] = {}
+    for places in draft.places.values():
+        for place in places:
+            if len(place.installed) < 2:
+                continue
+            key = frozenset(place.installed.items())
+            if key not in known:
+                known[key] = list(_conflicts(draft, place.installed))
+            for conflict in known[key]:
+                shared.setdefault(conflict, []).append(place)
+    for (at, finding), places in shared.items():
+        draft.refuse(finding.code, f"{finding.message} on {names_of(places)}", draft.order[at].id, finding.hint)
+
+
+def _conflicts(draft: Draft, installed: Mapping[str, int]) -> Iterable[tuple[int, Finding]]:
+    for first, second in combinations(sorted(installed, key=lambda name: (installed[name], name)), 2):
+        over = conflict_between(draft.catalogue[first], draft.catalogue[second])
+        if over:
+            elsewhere = installed[first] != installed[second]
+            by = f' (of "{draft.order[installed[first]].id}")' if elsewhere else ""
+            why = "" if over in (first, second) else f": both provide {over}, and only one can"
+            message = f'"{second}" cannot go beside "{first}"{by}{why},'
+            yield installed[second], Finding("taskserv-conflict", message, "Leave one of them out.")

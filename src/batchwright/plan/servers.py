@@ -1,0 +1,115 @@
+"""Server operations to steps: what is there already and matches is kept, what differs is refused, the rest is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from batchwright.model.outcome import Observed, ServerState
+from batchwright.model.plan import Action, ServerRequest, Step, Undo
+from batchwright.model.workflow import ServerBatch, ServerConfig
+from batchwright.plan.draft import Draft, Place
+from batchwright.plan.observed import ProviderObserved
+from batchwright.plan.wording import enumerated
+
+KEEP_SECONDS = 1.0  # one look; an estimate like all `seconds`
+
+_ABSENT = frozenset({ServerState.GONE, ServerState.NOT_VISIBLE})
+_KEPT = frozenset({ServerState.STARTING, ServerState.READY})
+
+
+def plan_servers(draft: Draft) -> None:
+    """Fill `places` and the steps of server operations; a name twice on one provider is refused."""
+    seen: dict[tuple[str, str], str] = {}
+    for i, op in draft.server_batches():
+        draft.places[i], draft.steps[i] = [], []
+        observed = draft.observations.providers.get(op.provider)
+        for config in op.server_configs:
+            place = Place(len(seen), i, op.provider, config, f"{op.id}/{config.name}")
+            first = seen.get((op.provider, config.name))
+            if first:
+                draft.refuse(
+                    "server-twice",
+                    f'the server "{config.name}" is asked for twice on {op.provider}, first by "{first}"',
+                    place.step,
+                    "Give one of them another name.",
+                )
+                continue
+            seen[op.provider, config.name] = op.id
+            draft.places[i].append(place)
+            step = _step(draft, op, place, observed) if observed else None
+            if step:
+                draft.steps[i].append(step)
+
+
+def _step(draft: Draft, op: ServerBatch, place: Place, observed: ProviderObserved) -> Step | None:
+    request = observed.requests.get(place.name)
+    if request is None:
+        return None  # what stands against it is among the troubles
+    place.memory_mb = int(request.resolved.get("memory_mb", "0"))
+    managed = [one for one in observed.managed.get(place.name, ()) if one.state not in _ABSENT]
+    if not managed:
+        place.made = True
+        return Step(
+            id=place.step,
+            operation=op.id,
+            provider=op.provider,
+            action=Action.CREATE,
+            undo=Undo.DESTROY,
+            request=request,
+            seconds=observed.create_seconds,
+        )
+    if not _can_keep(draft, place, request, managed):
+        return None
+    return Step(
+        id=place.step,
+        operation=op.id,
+        provider=op.provider,
+        action=Action.KEEP,
+        undo=Undo.NOTHING,
+        request=request,
+        ref=managed[0].ref,
+        seconds=KEEP_SECONDS,
+    )
+
+
+def _can_keep(draft: Draft, place: Place, request: ServerRequest, managed: Sequence[Observed]) -> bool:
+    found = managed[0]
+    if len(managed) > 1:
+        draft.refuse(
+            "server-ambiguous",
+            f'{place.provider} has {len(managed)} servers named "{place.name}" that Batchwright manages: '
+            f"{enumerated([one.ref for one in managed])}",
+            place.step,
+            "Remove all but one of them, or choose another name.",
+        )
+    elif found.state not in _KEPT:
+        draft.refuse(
+            f"server-{found.state}",
+            f'the server "{place.name}" ({found.ref}) exists and is {found.state}'
+            + (f": {found.fault.message}" if found.fault else ""),
+            place.step,
+            "Wait until it is gone, or choose another name."
+            if found.state is ServerState.STOPPING
+            else "Remove it or repair it, or choose another name.",
+        )
+    elif differing := _differing(place.config, request, found):
+        draft.refuse(
+            "server-differs",
+            f'the server "{place.name}" ({found.ref}) exists and differs: '
+            + "; ".join(
+                f'{name} is "{is_now}", the workflow asks for "{wanted}"' for name, is_now, wanted in differing
+            ),
+            place.step,
+            "Make the workflow say what is there, choose another name, or roll back the run that made it.",
+        )
+    else:
+        return True
+    return False
+
+
+def _differing(config: ServerConfig, request: ServerRequest, found: Observed) -> list[tuple[str, str, str]]:
+    """Field, what it is, what is wanted. The image counts only when the user names one and the provider tells it."""
+    pairs = [("plan", found.plan, request.plan), ("zone", found.zone, request.zone)]
+    if config.image is not None and found.image:
+        pairs.append(("image", found.image, request.image))
+    return [pair for pair in pairs if pair[1] != pair[2]]
