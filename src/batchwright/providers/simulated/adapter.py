@@ -1,0 +1,283 @@
+"""The simulated provider: the provider port over a World, under any provider's name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from batchwright.errors import ProviderUnavailable
+from batchwright.model.clock import Clock
+from batchwright.model.ids import Token
+from batchwright.model.outcome import Created, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
+from batchwright.model.plan import Guard, ServerRequest
+from batchwright.model.workflow import ServerConfig
+from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
+from batchwright.providers.simulated.fates import Fate, Fates, fault, lognormal
+from batchwright.providers.simulated.profiles import profile_of
+from batchwright.providers.simulated.rates import RateLimit
+from batchwright.providers.simulated.rows import Call, Server
+from batchwright.providers.simulated.script import Script
+from batchwright.providers.simulated.settings import Scalar, Simulation
+from batchwright.providers.simulated.world import World
+
+_NO_ANSWER = "simulated: the connection was lost before an answer came"
+
+
+class Simulated:
+    """One account of a simulated place. Any number of them, in any number of processes, may share a world."""
+
+    def __init__(self, name: str, world: World, clock: Clock, simulation: Simulation | None = None) -> None:
+        self.name = name
+        self.simulation = sim = simulation or Simulation()
+        self.capabilities = _capabilities(sim)
+        self._world, self._clock = world, clock
+        self._account = f"simulated-{name}"
+        self._profile = profile_of(name)
+        self._rate = RateLimit(sim.rate, sim.burst)
+        self._limited = bool(sim.quota_servers or sim.capacity)
+        calls = {"throttle": sim.throttle, "transient": sim.transient, "lost": sim.lost_answers}
+        server = {"late": sim.late_commits, "never_ready": sim.never_ready, "broken": sim.broken}
+        answer = sim.answer_seconds
+        self._creates = Fates(sim, "create", sim.create_script(), calls | server, answer, sim.boot_seconds)
+        self._destroys = Fates(sim, "destroy", sim.destroy_script(), calls, answer, sim.destroy_seconds)
+        self._reads = Fates(sim, "read", Script(), {"transient": sim.read_errors}, 0.0)
+
+    @classmethod
+    def connect(cls, name: str, clock: Clock, settings: Mapping[str, Scalar]) -> Simulated:
+        """How the registry makes one. The setting "world" is the path of a durable world; without it, in memory."""
+        rest = dict(settings)
+        path = rest.pop("world", None)
+        return cls(name, World(Path(str(path)) if path else None), clock, Simulation.from_settings(rest, name))
+
+    def validate(self, config: ServerConfig) -> list[Trouble]:
+        return self._profile.troubles(config)
+
+    async def open(self) -> None:
+        """Nothing to connect to."""
+
+    async def aclose(self) -> None:
+        """Nothing to let go of: the world belongs to whoever made it."""
+
+    async def account(self) -> str:
+        return self._account
+
+    async def health(self) -> Health:
+        if self.simulation.auth_fails:
+            return Health(False, fault(FaultClass.AUTH).message)
+        return Health(True, "simulated", self.simulation.read_seconds * self.simulation.time_scale)
+
+    async def quota(self) -> Quota:
+        await self._read("quota", "")
+        limit = self.simulation.quota_servers
+        return Quota({"servers": (len(self._alive(self._clock.now())), limit)} if limit else {})
+
+    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Trouble]:
+        await self._read("quota", "")
+        alive = self._alive(self._clock.now())
+        troubles = []
+        limit = self.simulation.quota_servers
+        if limit and len(alive) + len(requests) > limit:
+            message = f"the account {self._account} may have {limit} servers: {len(alive)} exist, {len(requests)} more"
+            troubles.append(Trouble("", "quota", message, "Ask for fewer servers, or have the limit raised."))
+        room = self.simulation.capacity
+        for zone in dict.fromkeys(request.zone for request in requests) if room else ():
+            used = sum(server.request.zone == zone for server in alive)
+            more = sum(request.zone == zone for request in requests)
+            if used + more > room:
+                message = f"the zone {zone} has room for {room} servers: {used} exist, {more} more are asked for"
+                troubles.append(Trouble("zone", "capacity", message, "Use another zone for some of them."))
+        return troubles
+
+    async def quote(self, requests: Sequence[ServerRequest]) -> Quote | None:
+        prices = [self._profile.price(request.plan) for request in requests]
+        known = [price for price in prices if price is not None]
+        if len(known) < len(prices):
+            return None
+        return Quote(round(sum(known), 6), self._profile.currency)
+
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+        return [self.validate(config) or self._request(config) for config in configs]
+
+    def _request(self, config: ServerConfig) -> ServerRequest:
+        image = config.image or self._profile.default_image
+        return ServerRequest(
+            config.name,
+            config.plan,
+            config.zone,
+            image=image,
+            ssh_keys=config.ssh_keys,
+            user_data=config.user_data or "",
+            labels=config.labels,
+            resolved={"image_id": self._profile.image_id(image)},
+        )
+
+    async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
+        with self._world.turn:  # what the cloud decides, it decides when the request arrives
+            answer, seconds = self._create(request, token)
+        if seconds > 0:
+            await self._clock.sleep(seconds)
+        return answer
+
+    def _create(self, request: ServerRequest, token: Token) -> tuple[Created | Rejected | Unknown, float]:
+        now = self._heard("create", request.name)
+        if (turned_away := self._turned_away(now)) is not None:
+            return turned_away, 0.0
+        name = request.name
+        fate = self._creates.next(self._world, self.name, name, f"{token.run}/{name}", (name,))
+        if (kind := fate.refusal()) is not None:
+            return self._rejected(kind), fate.seconds
+        if not self._profile.offers(request.plan, request.zone):
+            return self._rejected(FaultClass.INVALID, f"no plan {request.plan} in {request.zone}"), fate.seconds
+        if (repeated := self._repeated(now, request, token)) is not None:
+            return repeated, fate.seconds
+        if self._limited and (full := self._full(now, request)) is not None:
+            return full, fate.seconds
+        server = self._made(now, request, token, fate)
+        if "lost" in fate.effects or "late" in fate.effects:
+            return Unknown(_NO_ANSWER), fate.seconds
+        if server.true_state(now + fate.seconds) is ServerState.READY:
+            return Created(server.ref, ready=True, address=server.address), fate.seconds
+        return Created(server.ref), fate.seconds
+
+    def _made(self, now: float, request: ServerRequest, token: Token, fate: Fate) -> Server:
+        sim, scale, committed = self.simulation, self.simulation.time_scale, now
+        if "late" in fate.effects:
+            committed += scale * (sim.late_min + (sim.late_max - sim.late_min) * fate.fraction("late"))
+        boot = lognormal(sim.boot_seconds * scale, sim.spread, f"{fate.seed}/boot")
+        serial = self._world.next_serial()
+        server = Server(
+            ref=f"{self.name}-{serial:06d}",
+            provider=self.name,
+            account=self._account,
+            run=token.run,
+            token=token.value,
+            request=request,
+            address=_address(serial),
+            committed_at=committed,
+            visible_at=committed + sim.list_lag * scale if sim.list_lag else committed,
+            ready_at=None if "never_ready" in fate.effects else committed + fate.seconds + boot,
+            broken="broken" in fate.effects,
+        )
+        self._world.add(server)
+        return server
+
+    def _repeated(self, now: float, request: ServerRequest, token: Token) -> Created | Rejected | None:
+        """What a guard says to a create that was seen before; None where there is nothing to say."""
+        if self.capabilities.guard is Guard.TOKEN:
+            for server in self._world.labelled(self._account, None, token.value):
+                if server.request != request:
+                    return self._rejected(FaultClass.CONFLICT, "the token was used with another request")
+                if server.gone_at is not None:
+                    return self._rejected(FaultClass.CONFLICT, "the token's server was destroyed")
+                return Created(server.ref)
+        named = self.capabilities.guard is Guard.UNIQUE_NAME
+        if named and any(server.name == request.name for server in self._alive(now)):
+            return self._rejected(FaultClass.CONFLICT, f"a server called {request.name} exists")
+        return None
+
+    def _full(self, now: float, request: ServerRequest) -> Rejected | None:
+        alive, sim = self._alive(now), self.simulation
+        if sim.quota_servers and len(alive) >= sim.quota_servers:
+            return self._rejected(FaultClass.QUOTA)
+        if sim.capacity and sum(server.request.zone == request.zone for server in alive) >= sim.capacity:
+            return self._rejected(FaultClass.CAPACITY, f"the zone {request.zone} has no room")
+        return None
+
+    async def find(self, run: str | None = None, token: str | None = None) -> list[Observed]:
+        await self._read("find", token or run or "")
+        now = self._clock.now()
+        seen = (server.observed(now) for server in self._world.labelled(self._account, run, token))
+        return [o for o in seen if o.state not in (ServerState.GONE, ServerState.NOT_VISIBLE)]
+
+    async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
+        await self._read("describe", refs[0] if refs else "")
+        now = self._clock.now()
+        answers = {}
+        for ref in refs:
+            server = self._own(ref)
+            answers[ref] = server.observed(now) if server else Observed(ref, ServerState.NOT_VISIBLE)
+        return answers
+
+    async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
+        with self._world.turn:
+            answer, seconds = self._destroy(ref)
+        if seconds > 0:
+            await self._clock.sleep(seconds)
+        return answer
+
+    def _destroy(self, ref: str) -> tuple[Gone | Going | Rejected | Unknown, float]:
+        now = self._heard("destroy", ref)
+        if (turned_away := self._turned_away(now)) is not None:
+            return turned_away, 0.0
+        server = self._own(ref)
+        if server is None or server.state(now) is ServerState.GONE:
+            return Gone(), 0.0
+        fate = self._destroys.next(self._world, self.name, server.name, ref, (server.name,))
+        if (kind := fate.refusal()) is not None:
+            return self._rejected(kind), fate.seconds
+        if server.gone_at is None:
+            sim = self.simulation
+            takes = lognormal(sim.destroy_seconds * sim.time_scale, sim.spread, f"{fate.seed}/gone")
+            self._world.destroy(ref, now, max(now, server.committed_at) + takes)
+        if "lost" in fate.effects:
+            return Unknown(_NO_ANSWER), fate.seconds
+        gone = server.gone_at is not None and server.gone_at <= now
+        return (Gone() if gone else Going("simulated: it is shutting down")), fate.seconds
+
+    async def _read(self, method: str, about: str) -> None:
+        """What every read has in common; the world is fresh when it returns. Raises ProviderUnavailable."""
+        self._heard(method, about)
+        if self.simulation.auth_fails:
+            raise ProviderUnavailable(
+                f"{self._account}: {fault(FaultClass.AUTH).message}", hint="It was asked to fail."
+            )
+        with self._world.turn:
+            fate = self._reads.next(self._world, self.name, about, f"{method}/{about}", (about,))
+        if (seconds := self.simulation.read_seconds * self.simulation.time_scale) > 0:
+            await self._clock.sleep(seconds)
+        if fate.refusal() is not None:
+            raise ProviderUnavailable(f"{self._account}: {method} was not answered", hint="Try again.")
+        self._world.refresh()
+
+    def _heard(self, method: str, about: str) -> float:
+        now = self._clock.now()
+        if self._world.calls is not None:
+            self._world.calls.append(Call(now, self.name, method, about))
+        return now
+
+    def _turned_away(self, now: float) -> Rejected | None:
+        if self.simulation.auth_fails:
+            return self._rejected(FaultClass.AUTH)
+        wait = self._rate.wait(now)
+        return Rejected(fault(FaultClass.THROTTLE, retry_after=wait)) if wait else None
+
+    def _rejected(self, kind: FaultClass, message: str = "") -> Rejected:
+        retry_after = self.simulation.time_scale if kind is FaultClass.THROTTLE else None
+        return Rejected(fault(kind, message, retry_after))
+
+    def _own(self, ref: str) -> Server | None:
+        server = self._world.server(ref)
+        return server if server is not None and server.account == self._account else None
+
+    def _alive(self, now: float) -> list[Server]:
+        return [s for s in self._world.in_account(self._account) if s.gone_at is None or now < s.gone_at]
+
+
+def _capabilities(sim: Simulation) -> Capabilities:
+    usual = (sim.answer_seconds + sim.boot_seconds) * sim.time_scale
+    return Capabilities(
+        guard=sim.guard,
+        settle_seconds=sim.settle_seconds(),
+        poll_seconds=min(1.0, max(0.05, usual / 6)),
+        concurrency=sim.concurrency,
+        rate=sim.rate if sim.publish_rate else 0.0,
+        burst=sim.burst if sim.publish_rate else 1,
+        create_seconds=usual,
+    )
+
+
+def _address(serial: int) -> str:
+    """An address that reaches nobody: from the ranges for benchmarks and, when those are used up, documentation."""
+    if serial < 1 << 17:
+        return f"198.{18 + (serial >> 16)}.{serial >> 8 & 255}.{serial & 255}"
+    return f"2001:db8::{serial >> 16:x}:{serial & 65535:x}"

@@ -1,0 +1,65 @@
+"""Scripted faults: `web-02`, `db-*=capacity`, `web-01=transient:2`, several of them with commas between."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+from msgspec import Struct
+
+from batchwright.errors import UsageError
+from batchwright.model.outcome import FaultClass
+
+_REFUSALS = tuple(str(kind) for kind in FaultClass if kind not in (FaultClass.TIMEOUT, FaultClass.IN_DOUBT))
+PLAIN_EFFECTS = (*_REFUSALS, "lost")
+CREATE_EFFECTS = (*PLAIN_EFFECTS, "late", "never_ready", "broken")
+
+
+class Rule(Struct, frozen=True):
+    """What happens to calls about names that match; `times` is how many attempts it lasts, 0 for all of them."""
+
+    pattern: str
+    effect: str
+    times: int
+
+
+class Script(Struct, frozen=True):
+    """Rules in order; the first that matches decides."""
+
+    rules: tuple[Rule, ...] = ()
+
+    @classmethod
+    def parse(cls, setting: str, text: str, effects: tuple[str, ...]) -> Script:
+        """Read PATTERN[=EFFECT][:TIMES], ... Raises UsageError that names the setting."""
+        return cls(tuple(_rule(setting, part.strip(), effects) for part in text.split(",") if part.strip()))
+
+    def then(self, other: Script) -> Script:
+        """These rules, then those."""
+        return Script(self.rules + other.rules)
+
+    def mentions(self, effect: str) -> bool:
+        """Whether a rule has this effect."""
+        return any(rule.effect == effect for rule in self.rules)
+
+    def effect(self, names: tuple[str, ...], attempt: int) -> str:
+        """What is to happen to this attempt at something that goes by these names; "" for nothing."""
+        for rule in self.rules:
+            if (not rule.times or attempt <= rule.times) and any(fnmatchcase(name, rule.pattern) for name in names):
+                return rule.effect
+        return ""
+
+
+def _rule(setting: str, text: str, effects: tuple[str, ...]) -> Rule:
+    rest, _, times = text.partition(":")
+    pattern, _, effect = rest.partition("=")
+    effect = effect or "permanent"
+    if not pattern or (times and not (times.isascii() and times.isdigit() and int(times) > 0)):
+        raise UsageError(
+            f"simulation: {setting} = {text}: expected NAME, NAME=EFFECT or NAME=EFFECT:TIMES",
+            hint="For example: --sim fail=web-02, --sim fail=web-*=capacity:2",
+        )
+    if effect not in effects:
+        near = get_close_matches(effect, effects, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"Effects: {', '.join(effects)}"
+        raise UsageError(f"simulation: {setting} = {text}: there is no effect {effect}", hint=hint)
+    return Rule(pattern, effect, int(times or 0))

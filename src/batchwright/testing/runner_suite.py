@@ -1,0 +1,74 @@
+"""What every runner of task services must do, as tests to inherit. Doing it again is the repair, so it must be safe."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from msgspec.structs import replace
+
+from batchwright.model.outcome import Applied, FaultClass, Rejected
+from batchwright.model.plan import TaskservRequest
+from batchwright.taskservs.base import Runner, Target
+
+Scenario = Callable[[Runner, Target], Awaitable[None]]
+
+
+class RunnerSuite:
+    """Inherit, say how a runner and a ready server are had, and let pytest collect it."""
+
+    taskserv = TaskservRequest("redis", "7.2", "simulated")
+
+    async def rig(self) -> tuple[Runner, Target]:
+        """A runner and a server that is ready and has nothing installed."""
+        raise NotImplementedError
+
+    def drive(self, main: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine to its end."""
+        asyncio.run(main)
+
+    def play(self, scenario: Scenario) -> None:
+        """Run a scenario on a fresh server."""
+
+        async def main() -> None:
+            await scenario(*await self.rig())
+
+        self.drive(main())
+
+    def test_installed_once_and_again_changes_nothing(self) -> None:
+        async def scenario(runner: Runner, target: Target) -> None:
+            assert _changed(await runner.install(self.taskserv, target))
+            assert not _changed(await runner.install(self.taskserv, target))
+
+        self.play(scenario)
+
+    def test_removed_once_and_again_changes_nothing(self) -> None:
+        async def scenario(runner: Runner, target: Target) -> None:
+            await runner.install(self.taskserv, target)
+            assert _changed(await runner.remove(self.taskserv, target))
+            assert not _changed(await runner.remove(self.taskserv, target))
+            assert _changed(await runner.install(self.taskserv, target))
+
+        self.play(scenario)
+
+    def test_removing_what_never_was_there_is_no_error(self) -> None:
+        async def scenario(runner: Runner, target: Target) -> None:
+            assert not _changed(await runner.remove(self.taskserv, target))
+
+        self.play(scenario)
+
+    def test_a_server_that_is_not_there_is_refused(self) -> None:
+        async def scenario(runner: Runner, target: Target) -> None:
+            nowhere = replace(target, ref=target.ref + "9", address="198.18.255.254")
+            for call in (runner.install, runner.remove):
+                answer = await call(self.taskserv, nowhere)
+                assert isinstance(answer, Rejected), answer
+                assert answer.fault.kind is FaultClass.NOT_FOUND
+
+        self.play(scenario)
+
+
+def _changed(answer: object) -> bool:
+    assert isinstance(answer, Applied), answer
+    return answer.changed

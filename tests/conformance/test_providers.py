@@ -1,0 +1,119 @@
+"""Every adapter through the shipped provider suite: here the simulated one, with each guard and with late, lost answers."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from batchwright.model.ids import Token
+from batchwright.model.outcome import Created
+from batchwright.model.plan import ServerRequest
+from batchwright.model.workflow import ServerConfig
+from batchwright.providers.base import Provider
+from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
+from batchwright.taskservs.base import Runner, Target
+from batchwright.testing.clock import VirtualClock, run_virtual
+from batchwright.testing.provider_suite import ProviderSuite
+from batchwright.testing.runner_suite import RunnerSuite
+
+
+class SimulatedRig(ProviderSuite):
+    """The suite in virtual time."""
+
+    settings: ClassVar[dict[str, str | int | float | bool]] = {}
+    name = "upcloud"
+
+    @pytest.fixture(autouse=True)
+    def _world(self) -> None:
+        self.world = World()
+
+    def client(self) -> Provider:
+        return self._client(self.settings)
+
+    def _client(self, settings: dict[str, str | int | float | bool]) -> Provider:
+        return Simulated(self.name, self.world, self.clock(), Simulation.from_settings(settings, self.name))
+
+    def clock(self) -> VirtualClock:
+        return VirtualClock()
+
+    def config(self, name: str) -> ServerConfig:
+        return ServerConfig(name, "1xCPU-2GB", "de-fra1")
+
+    def bad_config(self) -> ServerConfig | None:
+        return ServerConfig("suite-bad", "1xCPU-2TB", "de-fra1")
+
+    def losing_client(self) -> Provider:
+        return self._client({**self.settings, "lost_answers": 1})
+
+    def drive(self, main: Coroutine[Any, Any, None]) -> None:
+        run_virtual(main)
+
+
+class TestSimulated(SimulatedRig):
+    """As it is without any setting."""
+
+
+class TestInstant(SimulatedRig):
+    settings: ClassVar = {"time_scale": 0}
+
+
+class TestTokenGuard(SimulatedRig):
+    settings: ClassVar = {"guard": "token", "list_lag": 4}
+
+
+class TestUniqueNameGuard(SimulatedRig):
+    settings: ClassVar = {"upcloud.guard": "unique_name"}
+
+
+class TestLateAndLagging(SimulatedRig):
+    """Nothing shows up before 6 seconds, and a lost answer's server comes to be up to 5 seconds late."""
+
+    settings: ClassVar = {"list_lag": 6, "late_max": 5}
+
+    def losing_client(self) -> Provider:
+        return self._client({**self.settings, "late_commits": 1})
+
+    def client(self) -> Provider:
+        return self._client({**self.settings, "fail": "nobody=late"})  # the settle time has to cover late commits
+
+
+class TestAnyName(SimulatedRig):
+    """A provider that nobody has a profile of takes what it is asked for."""
+
+    name = "elsewhere"
+
+    def bad_config(self) -> None:
+        return None
+
+
+class TestDurable(SimulatedRig):
+    """Two clients, each with its own view of one world file, as two processes have."""
+
+    settings: ClassVar = {"guard": "token"}
+
+    @pytest.fixture(autouse=True)
+    def _world(self, tmp_path: Path):  # type: ignore[no-untyped-def]
+        self.path, self.worlds = tmp_path / "world.db", list[World]()
+        yield
+        for world in self.worlds:
+            world.close()
+
+    def _client(self, settings: dict[str, str | int | float | bool]) -> Provider:
+        self.worlds.append(World(self.path))
+        return Simulated(self.name, self.worlds[-1], self.clock(), Simulation.from_settings(settings, self.name))
+
+
+class TestSimulatedRunner(RunnerSuite):
+    def drive(self, main: Coroutine[Any, Any, None]) -> None:
+        run_virtual(main)
+
+    async def rig(self) -> tuple[Runner, Target]:
+        world, clock = World(), VirtualClock()
+        provider = Simulated("upcloud", world, clock, Simulation.instant())
+        made = await provider.create(ServerRequest("web", "1xCPU-2GB", "de-fra1"), Token("run", "token"))
+        assert isinstance(made, Created)
+        runner: Runner = SimulatedRunner(world, clock)
+        return runner, Target("upcloud", made.ref, "web", made.address)
