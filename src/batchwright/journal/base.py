@@ -1,4 +1,4 @@
-"""The journal port. An append that returned is on disk; a stale driver's append is refused; nothing is ever rewritten."""
+"""The journal port. An append that returned is on disk; a stale driver's append is refused; nothing is rewritten."""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ import os
 import socket
 from pathlib import Path
 
+from batchwright.errors import RunHeld
+
 
 def own_holder() -> str:
     """`host:pid:start`, where start is the process's start time in clock ticks since boot (proc(5), field 22)."""
@@ -20,6 +22,23 @@ def is_dead(holder: str) -> bool:
     if host != socket.gethostname() or not rest.isdigit() or start == "?":
         return False
     return _start_ticks(int(rest)) != start
+
+
+def drives(holder: str | None, expires: float, now: float) -> bool:
+    """Whether this holder's lease still keeps others away."""
+    return bool(holder) and expires > now and not is_dead(str(holder))
+
+
+def refuse_while_held(run: str, current: str | None, expires: float, holder: str, now: float) -> None:
+    """Raise RunHeld if `current` drives the run and is somebody else than `holder`."""
+    if current != holder and drives(current, expires, now):
+        raise RunHeld(f"run {run} is driven by {process_of(str(current))}")
+
+
+def process_of(holder: str) -> str:
+    """A holder in words."""
+    host, _, pid = holder.rpartition(":")[0].rpartition(":")
+    return f"process {pid} on {host}" if pid.isdigit() else holder
 
 
 def _start_ticks(pid: int) -> str:

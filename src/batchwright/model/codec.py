@@ -1,9 +1,9 @@
-"""Events to bytes and back. An event written by an older version is raised to the current shape before it is decoded."""
+"""Events to bytes and back. What an older version wrote is raised to the current shape first."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import msgspec
 
@@ -18,25 +18,63 @@ UPCASTERS: dict[tuple[str, int], Upcaster] = {}
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyEvent)
+_page_decoder = msgspec.json.Decoder(list[AnyEvent])
 _plain = msgspec.json.Decoder(dict[str, Any])
+_plain_page = msgspec.json.Decoder(list[dict[str, Any]])
 
 encode = _encoder.encode
 
 
 def decode(body: bytes, version: int = VERSION) -> AnyEvent:
     """The event in `body`, written by `version`. Raises EventUnreadable."""
+    _refuse_unknown(version)
+    try:
+        if version == VERSION:
+            return cast(AnyEvent, _decoder.decode(body))
+        return cast(AnyEvent, msgspec.convert(_raised(_plain.decode(body), version), AnyEvent))
+    except _DAMAGE as error:
+        raise _damaged(error) from error
+
+
+def encode_page(events: Sequence[AnyEvent]) -> bytes:
+    """Several events as one body, which costs half of what one by one does."""
+    return _encoder.encode(events)
+
+
+def decode_page(body: bytes, version: int = VERSION) -> list[AnyEvent]:
+    """The events of `encode_page`, written by `version`. Raises EventUnreadable."""
+    _refuse_unknown(version)
+    try:
+        if version == VERSION:
+            return _page_decoder.decode(body)
+        raised = [_raised(raw, version) for raw in _plain_page.decode(body)]
+        return msgspec.convert(raised, list[AnyEvent])
+    except _DAMAGE as error:
+        raise _damaged(error) from error
+
+
+# an upcaster that meets a field it does not expect fails with one of the last three
+_DAMAGE = (msgspec.MsgspecError, LookupError, TypeError, ValueError)
+
+
+def _raised(raw: dict[str, Any], version: int) -> dict[str, Any]:
+    for step in range(version, VERSION):
+        raise_by_one = UPCASTERS.get((str(raw.get("type")), step))
+        raw = raise_by_one(raw) if raise_by_one else raw
+    return raw
+
+
+def _refuse_unknown(version: int) -> None:
     if version > VERSION:
         raise EventUnreadable(
             f"the journal holds an event of version {version}; this Batchwright knows up to {VERSION}",
             hint="Install a newer Batchwright.",
         )
-    try:
-        if version == VERSION:
-            return _decoder.decode(body)
-        raw = _plain.decode(body)
-        for step in range(version, VERSION):
-            raise_by_one = UPCASTERS.get((str(raw.get("type")), step))
-            raw = raise_by_one(raw) if raise_by_one else raw
-        return msgspec.convert(raw, AnyEvent)
-    except msgspec.MsgspecError as error:
-        raise EventUnreadable(f"a journal entry is damaged: {error}", hint="Restore the store from a backup.") from error
+    if version < 1:
+        raise EventUnreadable(
+            f"the journal holds an event of version {version}, which never was", hint="Restore the store from a backup."
+        )
+
+
+def _damaged(error: Exception) -> EventUnreadable:
+    return EventUnreadable(f"a journal entry is damaged: {error}", hint="Restore the store from a backup.")

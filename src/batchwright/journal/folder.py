@@ -1,0 +1,81 @@
+"""The folder a store lives in: made private, checked for writing, and locked for the moment of opening."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from batchwright.errors import StoreError, StoreFull, StoreReadOnly, StoreUnavailable
+
+OPENING_SECONDS = 30.0  # longest wait for another process that is opening the same store
+_NEARLY_NOTHING = 64 * 1024
+
+
+def make_private(folder: Path) -> None:
+    """Create the folder and its missing parents with mode 0700. Raises StoreReadOnly, StoreFull, StoreUnavailable."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        for place in reversed(missing):
+            place.mkdir(mode=0o700, exist_ok=True)
+            sync_folder(place.parent)
+    except OSError as error:
+        raise explain(error, folder) from error
+    if not folder.is_dir():
+        raise StoreUnavailable(f"{folder} is not a folder", hint="Name another state folder with --state-dir.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StoreReadOnly(f"{folder} cannot be written")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold the folder while a store is opened; the kernel lets go of it when the process dies."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        deadline = time.monotonic() + OPENING_SECONDS
+        while not _locked(descriptor):
+            if time.monotonic() > deadline:
+                raise StoreUnavailable(f"another process has been opening {folder} for {OPENING_SECONDS:.0f} seconds")
+            time.sleep(0.005)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def has_no_space(folder: Path) -> bool:
+    """Whether the disk under the folder is full."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < _NEARLY_NOTHING
+
+
+def explain(error: OSError, place: Path) -> StoreError:
+    """What an operating system error means to somebody who uses the store at `place`."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreFull(f"the disk that holds {place} is full")
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return StoreReadOnly(f"{place} cannot be written: {error.strerror}")
+    return StoreUnavailable(f"{place} cannot be used: {error.strerror or error}")

@@ -1,0 +1,126 @@
+"""A journal that lives as long as its object: for tests and rehearsals. Closing and opening it loses nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from batchwright.journal import refusals
+from batchwright.journal.base import LEASE_SECONDS, Lease, Snapshot
+from batchwright.journal.lease import drives, refuse_while_held
+from batchwright.model.events import AnyEvent, RunCreated
+from batchwright.model.summary import RunSummary, Signal
+
+
+@dataclass(slots=True)
+class _Record:
+    """What is kept of one run."""
+
+    summary: RunSummary
+    events: list[AnyEvent]
+    fence: int = 0
+    holder: str | None = None
+    expires: float = 0.0
+    snapshot: Snapshot | None = None
+    signals: list[Signal] = field(default_factory=list)
+
+
+class MemoryJournal:
+    """The Journal port over dictionaries; events are frozen, so none is copied."""
+
+    name = "memory"
+
+    def __init__(self) -> None:
+        self._runs: dict[str, _Record] = {}
+
+    async def open(self) -> None:
+        """Nothing to make ready."""
+
+    async def aclose(self) -> None:
+        """Nothing to end."""
+
+    async def create(self, event: RunCreated, summary: RunSummary) -> None:
+        """Begin a run with its first event."""
+        if event.run in self._runs:
+            raise refusals.exists(event.run)
+        self._runs[event.run] = _Record(summary, [event])
+
+    async def append(
+        self, lease: Lease, after: int, events: Sequence[AnyEvent], summary: RunSummary | None = None
+    ) -> int:
+        """Write events after sequence `after`, all or none."""
+        record = self._held(lease)
+        if len(record.events) != after:
+            raise refusals.moved_on(lease.run, len(record.events), after)
+        record.events.extend(events)
+        if summary is not None:
+            record.summary = summary
+        return len(record.events)
+
+    async def read(self, run: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, AnyEvent]]:
+        """Up to `limit` events after sequence `after`, in order."""
+        return list(enumerate(self._record(run).events[after : after + limit], after + 1))
+
+    async def summaries(self) -> list[RunSummary]:
+        """One per run, newest first."""
+        kept = [record.summary for record in self._runs.values()]
+        return sorted(kept, key=lambda summary: (-summary.created_at, summary.run))
+
+    async def summary(self, run: str) -> RunSummary:
+        """Of one run by its full id."""
+        return self._record(run).summary
+
+    async def save_snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
+        """Keep the newest snapshot of the run only."""
+        record = self._held(lease)
+        if record.snapshot is None or record.snapshot.seq <= snapshot.seq:
+            record.snapshot = snapshot
+
+    async def snapshot(self, run: str) -> Snapshot | None:
+        """The newest snapshot, if there is one."""
+        return self._runs[run].snapshot if run in self._runs else None
+
+    async def acquire(self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS) -> Lease:
+        """Become the run's driver with a fence higher than any before."""
+        record = self._record(run)
+        refuse_while_held(run, record.holder, record.expires, holder, now)
+        record.fence += 1
+        record.holder, record.expires = holder, now + ttl
+        return Lease(run, holder, record.fence, record.expires)
+
+    async def renew(self, lease: Lease, now: float, ttl: float = LEASE_SECONDS) -> Lease:
+        """The same lease with a later expiry."""
+        record = self._held(lease)
+        record.expires = now + ttl
+        return Lease(lease.run, lease.holder, lease.fence, record.expires)
+
+    async def release(self, lease: Lease) -> None:
+        """Give it up at once."""
+        record = self._runs.get(lease.run)
+        if record is not None and (record.fence, record.holder) == (lease.fence, lease.holder):
+            record.holder = None
+
+    async def holder(self, run: str, now: float) -> str | None:
+        """Who drives the run right now, or None."""
+        record = self._runs.get(run)
+        return record.holder if record is not None and drives(record.holder, record.expires, now) else None
+
+    async def signal(self, run: str, signal: Signal) -> None:
+        """Leave a request for the driver."""
+        self._record(run).signals.append(signal)
+
+    async def signals(self, run: str, after: int = 0) -> list[tuple[int, Signal]]:
+        """Requests after number `after`, in order."""
+        return list(enumerate(self._runs[run].signals[after:], after + 1)) if run in self._runs else []
+
+    def _record(self, run: str) -> _Record:
+        try:
+            return self._runs[run]
+        except KeyError:
+            raise refusals.missing(run) from None
+
+    def _held(self, lease: Lease) -> _Record:
+        record = self._record(lease.run)
+        if (record.fence, record.holder) != (lease.fence, lease.holder):
+            raise refusals.lost(lease.run)
+        return record

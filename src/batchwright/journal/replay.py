@@ -1,0 +1,29 @@
+"""From a journal to the fold of a run: the newest snapshot, then what came after it, page by page."""
+
+from __future__ import annotations
+
+from batchwright.errors import EventUnreadable
+from batchwright.journal.base import Journal
+from batchwright.model.events import RunCreated
+from batchwright.model.run import Run
+
+
+async def load_run(journal: Journal, run_id: str) -> Run:
+    """What the run's events so far add up to. Raises RunNotFound, EventUnreadable."""
+    first = await journal.read(run_id, 0, 1)
+    created = first[0][1]
+    if not isinstance(created, RunCreated):
+        raise EventUnreadable(f"the journal of run {run_id} does not begin with run_created")
+    snapshot = await journal.snapshot(run_id)
+    run = Run.restore(created, snapshot.body) if snapshot else Run(created)
+    await catch_up(journal, run)
+    return run
+
+
+async def catch_up(journal: Journal, run: Run) -> int:
+    """Take the events that came since; gives how many."""
+    before = run.seq
+    while page := await journal.read(run.id, run.seq):
+        for _, event in page:
+            run.apply(event)
+    return run.seq - before

@@ -1,0 +1,5 @@
+"""The store of `storage_backend = "filesystem"`: one SQLite file, one writer thread, one fsync for all who wait."""
+
+from batchwright.journal.sqlite.journal import SqliteJournal
+
+__all__ = ["SqliteJournal"]

@@ -1,0 +1,144 @@
+"""The Journal port over one SQLite file."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from batchwright.journal import refusals
+from batchwright.journal.base import LEASE_SECONDS, Lease, Snapshot
+from batchwright.journal.pages import paginate
+from batchwright.journal.sqlite import operations
+from batchwright.journal.sqlite.opening import explain, open_store
+from batchwright.journal.sqlite.writer import Writer
+from batchwright.model.events import AnyEvent, RunCreated
+from batchwright.model.summary import RunSummary, Signal
+
+T = TypeVar("T")
+
+
+class SqliteJournal:
+    """Any number of processes may have the same file open; each run has one driver at a time, by its lease."""
+
+    name = "filesystem"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer: Writer | None = None
+        self._reader: _Reader | None = None
+
+    async def open(self) -> None:
+        """Make it ready; creates an empty store."""
+        if self._writer is not None:
+            return
+        to_write, to_read = await asyncio.to_thread(open_store, self._path)
+        self._writer = Writer(to_write, self._path)
+        self._reader = _Reader(to_read, self._path)
+
+    async def aclose(self) -> None:
+        """End cleanly what was begun."""
+        writer, reader = self._writer, self._reader
+        self._writer = self._reader = None
+        if reader is not None:
+            await reader.aclose()
+        if writer is not None:
+            await writer.aclose()
+
+    async def create(self, event: RunCreated, summary: RunSummary) -> None:
+        """Begin a run with its first event."""
+        pages = paginate(0, [event])
+        body = msgspec.json.encode(summary)
+        await self._write(lambda db: operations.create(db, event.run, summary.created_at, pages, body))
+
+    async def append(
+        self, lease: Lease, after: int, events: Sequence[AnyEvent], summary: RunSummary | None = None
+    ) -> int:
+        """Write events after sequence `after`, all or none."""
+        pages = paginate(after, events)
+        body = None if summary is None else msgspec.json.encode(summary)
+        return await self._write(lambda db: operations.append(db, lease, after, pages, body))
+
+    async def read(self, run: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, AnyEvent]]:
+        """Up to `limit` events after sequence `after`, in order."""
+        return await self._read(lambda db: operations.read(db, run, after, limit))
+
+    async def summaries(self) -> list[RunSummary]:
+        """One per run, newest first."""
+        return await self._read(operations.summaries)
+
+    async def summary(self, run: str) -> RunSummary:
+        """Of one run by its full id."""
+        return await self._read(lambda db: operations.summary(db, run))
+
+    async def save_snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
+        """Keep the newest snapshot of the run only."""
+        await self._write(lambda db: operations.save_snapshot(db, lease, snapshot))
+
+    async def snapshot(self, run: str) -> Snapshot | None:
+        """The newest snapshot, if there is one."""
+        return await self._read(lambda db: operations.snapshot(db, run))
+
+    async def acquire(self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS) -> Lease:
+        """Become the run's driver with a fence higher than any before."""
+        return await self._write(lambda db: operations.acquire(db, run, holder, now, ttl))
+
+    async def renew(self, lease: Lease, now: float, ttl: float = LEASE_SECONDS) -> Lease:
+        """The same lease with a later expiry."""
+        return await self._write(lambda db: operations.renew(db, lease, now + ttl))
+
+    async def release(self, lease: Lease) -> None:
+        """Give it up at once."""
+        await self._write(lambda db: operations.release(db, lease))
+
+    async def holder(self, run: str, now: float) -> str | None:
+        """Who drives the run right now, or None."""
+        return await self._read(lambda db: operations.holder(db, run, now))
+
+    async def signal(self, run: str, signal: Signal) -> None:
+        """Leave a request for the driver, durable on return."""
+        body = msgspec.json.encode(signal)
+        await self._write(lambda db: operations.add_signal(db, run, body))
+
+    async def signals(self, run: str, after: int = 0) -> list[tuple[int, Signal]]:
+        """Requests after number `after`, in order."""
+        return await self._read(lambda db: operations.signals(db, run, after))
+
+    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._writer is None:
+            raise refusals.closed(self._path)
+        return await self._writer.do(work)
+
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._reader is None:
+            raise refusals.closed(self._path)
+        return await self._reader.do(work)
+
+
+class _Reader:
+    """One thread with a connection of its own; in WAL mode it neither waits for the writer nor delays it."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batchwright-journal-read")
+
+    async def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """The result of `work`."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work)
+
+    async def aclose(self) -> None:
+        """Let go of the file once what was asked for is answered."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
+        self._thread.shutdown()
+
+    def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return work(self._connection)
+        except sqlite3.Error as error:
+            raise explain(error, self._path) from error

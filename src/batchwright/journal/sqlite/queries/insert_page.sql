@@ -1,0 +1,1 @@
+INSERT INTO page (run, first, last, version, body) VALUES (?, ?, ?, ?, ?)

@@ -1,0 +1,1 @@
+SELECT last, fence, holder, expires FROM run WHERE run = :run

@@ -1,0 +1,1 @@
+SELECT run, summary FROM run ORDER BY created_at DESC, run

@@ -1,0 +1,1 @@
+SELECT run, summary FROM run WHERE run = :run

@@ -1,0 +1,39 @@
+-- The store of storage_backend = "filesystem". application_id is "BtWr".
+BEGIN IMMEDIATE;
+
+CREATE TABLE run (
+  run TEXT PRIMARY KEY NOT NULL,
+  last INTEGER NOT NULL,           -- sequence number of the last event
+  fence INTEGER NOT NULL,          -- grows with every holder
+  holder TEXT,                     -- who may append; NULL when nobody drives the run
+  expires REAL NOT NULL,
+  created_at REAL NOT NULL,
+  summary BLOB NOT NULL            -- RunSummary, JSON
+) STRICT, WITHOUT ROWID;
+
+-- What one append wrote: events first..last as one JSON array, in the codec's version of that day.
+CREATE TABLE page (
+  run TEXT NOT NULL,
+  last INTEGER NOT NULL,
+  first INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  body BLOB NOT NULL,
+  PRIMARY KEY (run, last)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE snapshot (
+  run TEXT PRIMARY KEY NOT NULL,
+  seq INTEGER NOT NULL,
+  body BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE signal (
+  run TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  body BLOB NOT NULL,
+  PRIMARY KEY (run, number)
+) STRICT, WITHOUT ROWID;
+
+PRAGMA application_id = 1114920818;
+PRAGMA user_version = 1;
+COMMIT;

@@ -1,0 +1,116 @@
+"""The one thread that writes. All work that waits at the time goes into one transaction and so shares one fsync."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, NamedTuple, TypeVar
+
+from batchwright.errors import StoreError, StoreFull
+from batchwright.journal.sqlite.opening import explain
+
+MAX_GROUP = 1_000
+
+T = TypeVar("T")
+
+
+class _Job(NamedTuple):
+    """Work on the connection. It raises a StoreError before it changes anything, or does all it has to."""
+
+    work: Callable[[sqlite3.Connection], Any]
+    done: asyncio.Future[Any]
+
+
+class Writer:
+    """Runs jobs in order of arrival, in groups; a refused job does not disturb the others of its group."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._loop = asyncio.get_running_loop()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="batchwright-journal", daemon=True)
+        self._thread.start()
+
+    async def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """The result of `work`, durable. A caller that stops waiting does not take the job back."""
+        done: asyncio.Future[T] = self._loop.create_future()
+        self._jobs.put(_Job(work, done))
+        return await done
+
+    async def aclose(self) -> None:
+        """Finish what was begun, then let go of the file."""
+        self._jobs.put(None)
+        await self._loop.run_in_executor(None, self._thread.join)
+
+    def _run(self) -> None:
+        ending = False
+        while not ending:
+            group, ending = self._next_group()
+            if group:
+                outcomes = self._attempt(group)
+                if len(group) > 1 and any(isinstance(outcome, StoreFull) for outcome in outcomes):
+                    # what is too large for the disk must not take with it what would have fitted
+                    outcomes = [outcome for job in group for outcome in self._attempt([job])]
+                self._report(group, outcomes)
+        self._connection.close()
+
+    def _next_group(self) -> tuple[list[_Job], bool]:
+        group: list[_Job] = []
+        job = self._jobs.get()
+        while job is not None:
+            group.append(job)
+            if len(group) == MAX_GROUP:
+                return group, False
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                return group, False
+        return group, True
+
+    def _attempt(self, group: list[_Job]) -> list[Any]:
+        """One transaction; gives each job's result or the exception it is to see."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            outcomes = [_outcome(job, self._connection) for job in group]
+            self._connection.execute("COMMIT")
+        except Exception as error:
+            self._roll_back()
+            if isinstance(error, sqlite3.Error):
+                return [explain(error, self._path) for _ in group]
+            return [error] * len(group)
+        return outcomes
+
+    def _roll_back(self) -> None:
+        # SQLite has rolled back by itself after some errors, and a broken disk may refuse this too: the journal file
+        # holds no commit, so nothing of the group is ever read
+        if self._connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+
+    def _report(self, group: list[_Job], outcomes: list[Any]) -> None:
+        # a loop that has been closed has nobody left who waits
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(_settle, group, outcomes)
+
+
+def _outcome(job: _Job, connection: sqlite3.Connection) -> Any:
+    try:
+        return job.work(connection)
+    except StoreError as refusal:
+        return refusal
+
+
+def _settle(group: list[_Job], outcomes: list[Any]) -> None:
+    for job, outcome in zip(group, outcomes, strict=True):
+        if job.done.done():
+            continue
+        if isinstance(outcome, Exception):
+            job.done.set_exception(outcome)
+        else:
+            job.done.set_result(outcome)

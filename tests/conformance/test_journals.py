@@ -1,0 +1,28 @@
+"""Every shipped journal passes the shipped suite."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from batchwright.journal.base import Journal
+from batchwright.journal.memory import MemoryJournal
+from batchwright.journal.sqlite import SqliteJournal
+from batchwright.testing import journal_suite
+from batchwright.testing.clock import run_virtual
+
+
+def sqlite(folder: Path) -> Callable[[], Journal]:
+    return lambda: SqliteJournal(folder / "state" / "journal.db")
+
+
+@pytest.mark.parametrize("case", journal_suite.CASES, ids=lambda case: case.__name__)
+def test_memory(case: journal_suite.Case) -> None:
+    journal = MemoryJournal()
+    run_virtual(case(lambda: journal))
+
+
+@pytest.mark.parametrize("case", journal_suite.CASES, ids=lambda case: case.__name__)
+def test_sqlite(case: journal_suite.Case, tmp_path: Path) -> None:
+    asyncio.run(case(sqlite(tmp_path)))
