@@ -1,6 +1,6 @@
 """One tree of errors: each has a stable code, a one-line message and a hint that says what to do.
 
-A class's docstring is its default hint-free summary for the reference in docs/errors.md; `code` is what scripts match on.
+A class's docstring is its default hint-free summary for the reference in docs/errors.md; scripts match on `code`.
 """
 
 
@@ -73,7 +73,7 @@ class StoreCorrupt(StoreError):
     """The store's file is damaged or is not a Batchwright store."""
 
     code = "store-corrupt"
-    hint = "Do not delete it: it is the only record of what was made. Restore it from a backup, or name another state folder."
+    hint = "Do not delete it: it is the only record of what was made. Restore a backup, or name another state folder."
 
 
 class StoreNewer(StoreError):

@@ -1,1 +1,1 @@
-"""The words of Batchwright as frozen values, the life cycle tables, the events and the one fold. Pure: no I/O, no clock."""
+"""The words as frozen values, the life cycle tables, the events and the one fold. Pure: no I/O, no clock."""

@@ -129,7 +129,8 @@ class StepSucceeded(Event, frozen=True, tag="step_succeeded"):
 
 
 class StepRetrying(Event, frozen=True, tag="step_retrying"):
-    """Tried again at `until`. `counted` is false for a throttle or a crash; `replace`: what was made is no good."""
+    """Tried again at `until`. `counted` is false for a throttle or a crash; `replace`: what was made is no good;
+    `doubt`: the last call's outcome is still unknown."""
 
     step: str
     attempt: int
@@ -137,6 +138,7 @@ class StepRetrying(Event, frozen=True, tag="step_retrying"):
     fault: Fault
     counted: bool = True
     replace: bool = False
+    doubt: bool = False
 
 
 class StepFailed(Event, frozen=True, tag="step_failed"):
@@ -201,11 +203,18 @@ class StrayFound(Event, frozen=True, tag="stray_found"):
     name: str = ""
 
 
+class StrayGone(Event, frozen=True, tag="stray_gone"):
+    """The stray is gone, or `fault` says why it is not."""
+
+    lane: str
+    ref: str
+    fault: Fault | None = None
+
+
 class SweepEnded(Event, frozen=True, tag="sweep_ended"):
     """The lane holds what the journal knows and nothing else, or `fault` says why that is not certain."""
 
     lane: str
-    destroyed: tuple[str, ...] = ()
     fault: Fault | None = None
 
 
@@ -235,5 +244,6 @@ AnyEvent = (
     | UndoFailed
     | SweepStarted
     | StrayFound
+    | StrayGone
     | SweepEnded
 )

@@ -107,7 +107,6 @@ class ProviderFacts(Struct, frozen=True):
     account: str
     guard: Guard
     settle_seconds: float
-    simulated: bool = False
 
 
 class Plan(Struct, frozen=True):

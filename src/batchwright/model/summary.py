@@ -1,4 +1,4 @@
-"""One line about a run, kept beside its journal so that a list of runs folds nothing; and the signals a run can be sent."""
+"""One line about a run, so that a list of runs folds nothing; and the signals a run can be sent."""
 
 from __future__ import annotations
 

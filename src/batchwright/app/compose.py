@@ -1,0 +1,96 @@
+"""Builds what a use case needs: providers, runners and limits. The only file, with stores.py, that names adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+
+from batchwright.app.settings import Settings
+from batchwright.engine.limits import Lane, Limits
+from batchwright.errors import NotAllowed, ProviderUnavailable
+from batchwright.model.clock import Clock
+from batchwright.model.plan import Plan
+from batchwright.providers import registry
+from batchwright.providers.base import Provider
+from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
+from batchwright.taskservs.base import Runner
+
+TASKSERV_LANE = "taskservs"
+TASKSERV_CONCURRENCY = 50  # installs at a time, whatever the number of runs
+
+Scalar = str | int | float | bool
+SimulationSettings = Mapping[str, Scalar]
+
+
+class Surroundings:
+    """Opened providers by name, runners for their servers, and the limits of both; closes what it opened.
+
+    With `simulation` every provider is simulated, whatever its name, over the durable world of the state folder.
+    """
+
+    def __init__(
+        self, settings: Settings, clock: Clock, limits: Limits, simulation: SimulationSettings | None = None
+    ) -> None:
+        self.providers: dict[str, Provider] = {}
+        self.runners: dict[str, Runner] = {}
+        self.troubles: dict[str, ProviderUnavailable] = {}
+        self.limits = limits
+        self._clock = clock
+        self._simulation = simulation
+        self._settings = settings
+        self._world: World | None = None
+
+    async def __aenter__(self) -> Surroundings:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for provider in self.providers.values():
+            await provider.aclose()
+        if self._world is not None:
+            self._world.close()
+
+    def _shared_world(self) -> World:
+        if self._world is None:
+            self._settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._world = World(self._settings.world_file)
+        return self._world
+
+    async def open(self, names: Iterable[str]) -> None:
+        """Open these providers; one that cannot be is remembered in `troubles`, not raised."""
+        for name in names:
+            if name in self.providers or name in self.troubles:
+                continue
+            try:
+                provider = self._connect(name)
+                await provider.open()
+            except ProviderUnavailable as error:
+                self.troubles[name] = error
+                continue
+            self.providers[name] = provider
+            known = provider.capabilities
+            self.limits.add(name, Lane(known.concurrency, known.rate, known.burst))
+        self.limits.add(TASKSERV_LANE, Lane(TASKSERV_CONCURRENCY))
+
+    def _connect(self, name: str) -> Provider:
+        if self._simulation is None and name != "simulated":
+            return registry.connect(name, self._clock, {})
+        simulation = Simulation.from_settings(self._simulation or {}, name)
+        world = self._shared_world()
+        self.runners[name] = SimulatedRunner(world, self._clock, simulation)
+        return Simulated(name, world, self._clock, simulation)
+
+    async def open_for(self, plan: Plan) -> None:
+        """Open what an existing plan needs. Raises ProviderUnavailable, and NotAllowed for another account."""
+        await self.open(facts.name for facts in plan.providers)
+        for facts in plan.providers:
+            if facts.name in self.troubles:
+                raise self.troubles[facts.name]
+            account = await self.providers[facts.name].account()
+            if account != facts.account:
+                raise NotAllowed(
+                    f"this run was made in the account {facts.account} of {facts.name}, but the credentials are for "
+                    f"{account}",
+                    hint="Set the credentials of the account the run was made in.",
+                )

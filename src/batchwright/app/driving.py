@@ -1,0 +1,122 @@
+"""Use cases that change the world: start, resume, roll back, cancel. Each drives one run under a lease."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from batchwright.app.compose import Surroundings
+from batchwright.app.settings import Settings
+from batchwright.app.stores import Stores
+from batchwright.engine.limits import Limits
+from batchwright.engine.loop import Driver, Listener
+from batchwright.engine.machine import Machine
+from batchwright.errors import NotAllowed
+from batchwright.journal.base import Journal
+from batchwright.journal.lease import own_holder
+from batchwright.journal.replay import load_run
+from batchwright.model import events as ev
+from batchwright.model.clock import Clock
+from batchwright.model.ids import run_id
+from batchwright.model.lifecycle import RunState
+from batchwright.model.plan import Plan
+from batchwright.model.run import Run
+from batchwright.model.summary import Signal, SignalKind
+
+Wishes = Callable[[Machine, float], Sequence[ev.AnyEvent]]
+
+
+class Drives:
+    """Drives runs of one state folder. `begun` is told of the driver, so that signals can reach it in process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        stores: Stores,
+        clock: Clock,
+        limits: Limits | None = None,
+        listener: Listener | None = None,
+        begun: Callable[[Driver], None] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._stores = stores
+        self._clock = clock
+        self._limits = limits or Limits()
+        self._listener = listener
+        self._begun = begun
+
+    async def create(self, plan: Plan, by: str) -> str:
+        """Record a run of this plan, durably; nothing is started yet. Gives its id."""
+        journal = await self._stores.get(plan.storage_backend)
+        created = ev.RunCreated(self._clock.now(), run_id(os.urandom(8)), plan, by)
+        await journal.create(created, Run(created).summary(journal.name))
+        return created.run
+
+    async def resume(self, word: str, by: str) -> Run:
+        """Let a run go on: one whose process died, a paused one, or a Failed or Cancelled one."""
+        journal, run_id = await self._stores.find(word)
+
+        def wishes(machine: Machine, now: float) -> Sequence[ev.AnyEvent]:
+            match machine.run.status:
+                case RunState.PAUSED:
+                    return machine.request(Signal(SignalKind.RESUME, now, by), now)
+                case RunState.PENDING | RunState.RUNNING | RunState.ROLLING_BACK:
+                    return []
+            return [] if not machine.ended else machine.reopen(now, by)
+
+        return await self.drive(journal, run_id, wishes)
+
+    async def rollback(self, word: str, by: str) -> Run:
+        """Undo what a run made. A run whose process died is cancelled first; a live one must be cancelled by hand."""
+        journal, run_id = await self._stores.find(word)
+        run = await load_run(journal, run_id)
+        if run.status in (RunState.PENDING, RunState.RUNNING, RunState.PAUSED):
+            force = Signal(SignalKind.FORCE_CANCEL, self._clock.now(), by)
+            await self.drive(journal, run_id, lambda machine, now: machine.request(force, now))
+
+        def wishes(machine: Machine, now: float) -> Sequence[ev.AnyEvent]:
+            return [] if machine.run.status is RunState.ROLLING_BACK else machine.rollback(now, by)
+
+        return await self.drive(journal, run_id, wishes)
+
+    async def cancel(self, word: str, by: str, *, force: bool) -> Run | None:
+        """Cancel a run: through its driver if it has one (then None), else here, settling what was in flight."""
+        kind = SignalKind.FORCE_CANCEL if force else SignalKind.CANCEL
+        if await self.ask(word, kind, by, (RunState.PENDING, RunState.RUNNING, RunState.PAUSED)):
+            return None
+        journal, run_id = await self._stores.find(word)
+        return await self.drive(journal, run_id, lambda machine, now: machine.request(Signal(kind, now, by), now))
+
+    async def ask(self, word: str, kind: SignalKind, by: str, states: Sequence[RunState]) -> bool:
+        """Leave a signal for the run's driver. False when nobody drives it. Raises NotAllowed in another state."""
+        journal, run_id = await self._stores.find(word)
+        status = (await journal.summary(run_id)).status
+        if status not in states:
+            verb = kind.value.replace("_", " ")
+            raise NotAllowed(
+                f"run {run_id} is {status}; there is nothing to {verb}", hint=f"batchwright status {run_id}"
+            )
+        now = self._clock.now()
+        if await journal.holder(run_id, now) is None:
+            return False
+        await journal.signal(run_id, Signal(kind, now, by))
+        return True
+
+    async def drive(self, journal: Journal, run_id: str, wishes: Wishes | None = None) -> Run:
+        """Take the lease and drive to the end. Raises RunHeld, NotAllowed, ProviderUnavailable, StoreError."""
+        holder = own_holder()
+        lease = await journal.acquire(run_id, holder, self._clock.now())
+        try:
+            run = await load_run(journal, run_id)
+            if wishes is not None:  # refuse before a provider is opened or a driver recorded
+                wishes(Machine(run), self._clock.now())
+            async with Surroundings(self._settings, self._clock, self._limits, run.plan.simulation) as around:
+                await around.open_for(run.plan)
+                driver = Driver(
+                    journal, lease, run, around.providers, around.runners, self._limits, self._clock, self._listener
+                )
+                if self._begun is not None:
+                    self._begun(driver)
+                return await driver.drive(wishes)
+        finally:
+            await journal.release(lease)

@@ -1,0 +1,110 @@
+"""Use cases before anything is changed: check a file, make its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from batchwright.app.compose import SimulationSettings, Surroundings
+from batchwright.app.preflight import observe
+from batchwright.app.settings import Settings
+from batchwright.app.stores import Stores
+from batchwright.engine.limits import Limits
+from batchwright.errors import PlanChanged, StoreError
+from batchwright.loader import Loaded, load
+from batchwright.model.clock import Clock
+from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.plan import Plan
+from batchwright.model.workflow import ServerBatch, Workflow
+from batchwright.plan.build import Built, build
+from batchwright.plan.observed import Observations
+from batchwright.providers.base import Quote
+from batchwright.taskservs.catalogue import load_catalogue
+
+
+class Source(Struct, frozen=True):
+    """What the user named: a file, overlays merged over it, and values for its inputs."""
+
+    file: Path
+    overlays: tuple[Path, ...] = ()
+    inputs: dict[str, str] = {}
+
+
+class Planned(Struct, frozen=True):
+    """A plan, or the diagnostics that say why there is none; the price where the providers tell one."""
+
+    plan: Plan | None
+    diagnostics: tuple[Diagnostic, ...]
+    quotes: dict[str, Quote] = {}
+
+
+def check(source: Source) -> Loaded:
+    """Look at a workflow file; nothing is contacted."""
+    return load(source.file, overlays=source.overlays, inputs=source.inputs)
+
+
+async def make_plan(
+    settings: Settings, clock: Clock, source: Source, simulation: SimulationSettings | None = None
+) -> Planned:
+    """Check the file, ask the providers what they must know, and plan; read-only."""
+    loaded = check(source)
+    if loaded.workflow is None:
+        return Planned(None, loaded.diagnostics)
+    async with Surroundings(settings, clock, Limits(), simulation) as around:
+        await around.open(_server_providers(loaded.workflow))
+        observations = await observe(loaded.workflow, around.providers)
+        built = _build(loaded, observations, around, simulation)
+        if built.plan is None:
+            return Planned(None, built.diagnostics)
+        store = await _store_trouble(settings, built.plan.storage_backend)
+        if store:
+            return Planned(None, (*built.diagnostics, *store))
+        return Planned(built.plan, built.diagnostics, await _quotes(built.plan, around))
+
+
+def _server_providers(workflow: Workflow) -> Sequence[str]:
+    return sorted({op.provider for op in workflow.operations if isinstance(op, ServerBatch)})
+
+
+def _build(
+    loaded: Loaded, observations: Observations, around: Surroundings, simulation: Mapping[str, object] | None
+) -> Built:
+    assert loaded.workflow is not None
+    missing = tuple(
+        Diagnostic(error.code, error.message, where=name, hint=error.hint) for name, error in around.troubles.items()
+    )
+    return build(
+        loaded.workflow,
+        load_catalogue(),
+        Observations(observations.providers, (*observations.troubles, *missing)),
+        warnings=loaded.diagnostics,
+        simulation=dict(simulation) if simulation is not None else None,  # type: ignore[arg-type]
+    )
+
+
+async def _store_trouble(settings: Settings, backend: str) -> list[Diagnostic]:
+    """A store that cannot be opened is a problem of the plan: better known before anything is made."""
+    try:
+        async with Stores(settings) as stores:
+            await stores.get(backend)
+    except StoreError as error:
+        return [Diagnostic(error.code, error.message, where="storage_backend", hint=error.hint)]
+    return []
+
+
+async def _quotes(plan: Plan, around: Surroundings) -> dict[str, Quote]:
+    quotes = {}
+    for name, provider in around.providers.items():
+        requests = [s.request for s in plan.steps if s.action == "create" and s.provider == name]
+        quote = await provider.quote(requests) if requests else None  # type: ignore[arg-type]
+        if quote is not None:
+            quotes[name] = quote
+    return quotes
+
+
+def approve(plan: Plan, plan_hash: str | None) -> None:
+    """Raises PlanChanged unless the plan is the one that was approved."""
+    if plan_hash and plan.hash() != plan_hash:
+        raise PlanChanged(f"the plan is now {plan.hash()}, not {plan_hash}")

@@ -1,0 +1,72 @@
+"""Everything that can be known without a change, asked of all providers at once: what the planner is given to judge."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from batchwright.errors import BatchwrightError
+from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.outcome import Observed
+from batchwright.model.plan import ProviderFacts, ServerRequest
+from batchwright.model.workflow import ServerBatch, ServerConfig, Workflow
+from batchwright.plan.observed import Observations, ProviderObserved
+from batchwright.providers.base import Provider
+
+
+async def observe(workflow: Workflow, providers: Mapping[str, Provider]) -> Observations:
+    """What each provider says about its part of the workflow; one that cannot be asked becomes one trouble."""
+    wanted = {
+        name: [c for op in workflow.operations if isinstance(op, ServerBatch) and op.provider == name
+               for c in op.server_configs]
+        for name in providers
+    }  # fmt: skip
+    answers = await asyncio.gather(*(_ask(name, providers[name], configs) for name, configs in wanted.items()))
+    return Observations(
+        {seen.facts.name: seen for seen, _ in answers if seen is not None},
+        tuple(trouble for _, troubles in answers for trouble in troubles),
+    )
+
+
+async def _ask(
+    name: str, provider: Provider, configs: list[ServerConfig]
+) -> tuple[ProviderObserved | None, list[Diagnostic]]:
+    try:
+        async with asyncio.timeout(provider.capabilities.call_timeout * 2):
+            return await _observe(name, provider, configs)
+    except TimeoutError:
+        message = f"{name} did not answer the pre-flight in time"
+        return None, [Diagnostic("provider-unreachable", message, where=name, hint="Try again in a moment.")]
+    except BatchwrightError as error:
+        return None, [Diagnostic(error.code, error.message, where=name, hint=error.hint)]
+    except Exception as error:
+        message = f"{name} could not be asked: {type(error).__name__}: {error}"
+        return None, [Diagnostic("provider-unreachable", message, where=name, hint="Try again in a moment.")]
+
+
+async def _observe(
+    name: str, provider: Provider, configs: list[ServerConfig]
+) -> tuple[ProviderObserved, list[Diagnostic]]:
+    health = await provider.health()
+    known = provider.capabilities
+    facts = ProviderFacts(name, await provider.account(), known.guard, known.settle_seconds)
+    if not health.ok:
+        hint = "Check the credentials and the account."
+        trouble = Diagnostic("provider-unhealthy", f"{name}: {health.message}", where=name, hint=hint)
+        return ProviderObserved(facts), [trouble]
+    troubles: list[Diagnostic] = []
+    requests: dict[str, ServerRequest] = {}
+    for config, answer in zip(configs, await provider.resolve(configs), strict=True):
+        if isinstance(answer, ServerRequest):
+            requests[config.name] = answer
+        else:
+            troubles += [Diagnostic(t.code, t.message, where=config.name, hint=t.hint) for t in answer]
+    managed: dict[str, tuple[Observed, ...]] = {}
+    for observed in await provider.find():
+        managed[observed.name] = (*managed.get(observed.name, ()), observed)
+    missing = [request for request in requests.values() if request.name not in managed]
+    troubles += [Diagnostic(t.code, t.message, where=name, hint=t.hint) for t in await provider.quota_after(missing)]
+    seen = ProviderObserved(
+        facts, known.create_seconds, known.init, known.privileged, known.own_network, requests, managed
+    )
+    return seen, troubles

@@ -1,0 +1,42 @@
+"""Where state lives. Explicit beats environment beats the XDG default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+
+class Settings(Struct, frozen=True):
+    """What the whole program needs to know about its surroundings."""
+
+    state_dir: Path
+
+    @property
+    def journal_file(self) -> Path:
+        """The `filesystem` store."""
+        return self.state_dir / "journal.db"
+
+    @property
+    def surreal_folder(self) -> Path:
+        """The embedded `surrealdb` store."""
+        return self.state_dir / "surrealdb"
+
+    @property
+    def world_file(self) -> Path:
+        """What the simulated providers have made, as durable as a real cloud is."""
+        return self.state_dir / "simulated.db"
+
+
+def settings_from(environ: Mapping[str, str], state_dir: Path | None = None) -> Settings:
+    """`state_dir`, else BATCHWRIGHT_STATE_DIR, else XDG_STATE_HOME/batchwright, else ~/.local/state/batchwright.
+
+    See the XDG Base Directory Specification.
+    """
+    if state_dir is None:
+        named = environ.get("BATCHWRIGHT_STATE_DIR")
+        xdg = environ.get("XDG_STATE_HOME")
+        base = Path(xdg) if xdg and Path(xdg).is_absolute() else Path(environ.get("HOME", "/")) / ".local" / "state"
+        state_dir = Path(named) if named else base / "batchwright"
+    return Settings(state_dir.expanduser().absolute())

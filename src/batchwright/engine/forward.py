@@ -1,0 +1,267 @@
+"""The run on its way forward: which step starts, waits, is skipped, retried or given up. Pure."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Mapping
+
+from batchwright.engine import commands as cmd
+from batchwright.engine.order import Order
+from batchwright.engine.policy import POLICIES, backoff, may_retry
+from batchwright.model import events as ev
+from batchwright.model.lifecycle import STEP_ENDED, RunState, StepState
+from batchwright.model.outcome import Applied, Created, Fault, FaultClass, Rejected, ServerState
+from batchwright.model.plan import Action, PlannedOperation
+from batchwright.model.run import Run, StepRecord
+from batchwright.model.workflow import DependencyKind, OnFailure
+
+SKIPS_MAX = 2000  # skipped in one go, so that a batch of events stays small
+HARD = DependencyKind.HARD
+
+
+class Forward:
+    """Indices over the fold while steps are carried out; rebuilt from it after a crash or a resume."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.order = Order(run.plan, run.step_operation, [r.state in STEP_ENDED for r in run.records], backward=False)
+        self.ready: dict[str, deque[int]] = {}
+        self.skips: deque[tuple[int, str, str]] = deque()
+        self.timers: list[tuple[float, int]] = []
+        self._blocked: dict[int, str] = {}
+        for i, record in enumerate(run.records):
+            if record.state is StepState.RETRYING:
+                heapq.heappush(self.timers, (record.until, i))
+        self._release()
+
+    # -- what an event makes possible ---------------------------------------------------------------------------
+
+    def recover(self) -> list[cmd.Command]:
+        """What to do about the calls that were open when the last driver stopped."""
+        return [command for i in self.run.in_flight for command in self._reopen(i, self.run.records[i])]
+
+    def _reopen(self, i: int, record: StepRecord) -> list[cmd.Command]:
+        action = self.run.plan.steps[i].action
+        if record.state is StepState.CREATED or action is Action.KEEP:
+            return [self._await(i, record)]
+        if action is Action.INSTALL:
+            return [cmd.Install(i, record.attempt)]
+        return [cmd.Settle(i, record.attempt)]
+
+    def after(self, event: ev.AnyEvent, i: int | None) -> list[cmd.Command]:
+        """Bring the indices up to date with an event the fold has taken; gives what is to be done now."""
+        if i is None:
+            if isinstance(event, ev.ProviderStopped):
+                self._stop_lane(event.lane)
+            return []
+        record = self.run.records[i]
+        match record.state:
+            case StepState.STARTED:
+                return self._begin(event, i, record)
+            case StepState.CREATED:
+                return [self._await(i, record)]
+            case StepState.RETRYING:
+                heapq.heappush(self.timers, (record.until, i))
+            case _:
+                self.order.end(i)
+                self._release()
+        return []
+
+    def _begin(self, event: ev.AnyEvent, i: int, record: StepRecord) -> list[cmd.Command]:
+        if isinstance(event, ev.StepInDoubt):
+            return self._reopen(i, record)
+        match self.run.plan.steps[i].action:
+            case Action.CREATE:
+                return [cmd.Create(i, record.attempt, record.doubt)]
+            case Action.INSTALL:
+                return [cmd.Install(i, record.attempt)]
+            case Action.KEEP:
+                return [self._await(i, record)]
+
+    def _await(self, i: int, record: StepRecord) -> cmd.Await:
+        ref = record.ref or self.run.plan.steps[i].ref
+        return cmd.Await(i, record.attempt, ref, record.attempt_at + self._operation(i).timeout)
+
+    def _release(self) -> None:
+        free = self.order.free
+        while free:
+            i = free.popleft()
+            if self.run.records[i].state is not StepState.WAITING:
+                continue
+            blocker = self._blocker(i)
+            if blocker:
+                self.skips.append((i, *blocker))
+            else:
+                self._queue(i)
+
+    def _queue(self, i: int) -> None:
+        lane = self.run.lane(i)
+        if lane in self.run.stopped_lanes:
+            self.skips.append((i, f"nothing more can be made in {lane}: {self.run.stopped_lanes[lane].message}", lane))
+        else:
+            self.ready.setdefault(lane, deque()).append(i)
+
+    def _stop_lane(self, lane: str) -> None:
+        for i in self.ready.pop(lane, ()):
+            self._queue(i)
+
+    def _blocker(self, i: int) -> tuple[str, str] | None:
+        """Why this step cannot run although nothing is left to wait for: (reason, cause)."""
+        run, op = self.run, self.run.step_operation[i]
+        if op not in self._blocked:
+            self._blocked[op] = next(
+                (d.id for d in run.plan.operations[op].dependencies if d.kind is HARD and not self._succeeded(d.id)), ""
+            )
+        if self._blocked[op]:
+            return f"operation {self._blocked[op]} did not succeed", self._blocked[op]
+        for need in run.plan.steps[i].needs:
+            if need.kind is HARD and run.record(need.step).state is not StepState.SUCCEEDED:
+                return f"step {need.step} did not succeed", need.step
+        return None
+
+    def _succeeded(self, operation: str) -> bool:
+        counts = self.run.counts[self.run.operation_index[operation]]
+        return counts.get(StepState.SUCCEEDED, 0) == sum(counts.values())
+
+    # -- what is to happen next ---------------------------------------------------------------------------------
+
+    @property
+    def halted(self) -> bool:
+        """Nothing new is started any more."""
+        return bool(self.run.cancelling or self.run.stopping)
+
+    @property
+    def finished(self) -> bool:
+        """Nothing is in flight and nothing more will start."""
+        return not self.run.in_flight and (self.halted or self.order.left == 0)
+
+    def decide(self, now: float, permits: Mapping[str, int]) -> list[ev.AnyEvent]:
+        """Skips that are certain and starts that the limits allow. What it gives must be applied next."""
+        if self.halted or self.run.status is not RunState.RUNNING:
+            return []
+        events: list[ev.AnyEvent] = []
+        while self.skips and len(events) < SKIPS_MAX:
+            i, reason, because = self.skips.popleft()
+            events.append(ev.StepSkipped(now, self.run.plan.steps[i].id, reason, because))
+        if events:
+            return events
+        while self.timers and self.timers[0][0] <= now:
+            self._wake(heapq.heappop(self.timers)[1])
+        return [self._start(i, now) for i in self._take(permits)] or self._late_skips(now)
+
+    def _late_skips(self, now: float) -> list[ev.AnyEvent]:
+        return self.decide(now, {}) if self.skips else []  # a timer that woke into a stopped lane
+
+    def _wake(self, i: int) -> None:
+        if self.run.records[i].state is StepState.RETRYING:
+            self._queue(i)
+
+    def _take(self, permits: Mapping[str, int]) -> list[int]:
+        """Take from the lanes in turn, so that a lane without permits never holds a place of the run's limit."""
+        room = self.run.plan.parallel_limit - len(self.run.in_flight)
+        share = {lane: min(len(queue), permits.get(lane, 0)) for lane, queue in self.ready.items() if queue}
+        taken: list[int] = []
+        while room > 0 and (open_lanes := [lane for lane, left in share.items() if left > 0]):
+            each = max(1, room // len(open_lanes))
+            for lane in open_lanes:
+                count = min(each, share[lane], room)
+                share[lane] -= count
+                room -= count
+                taken.extend(self.ready[lane].popleft() for _ in range(count))
+        return taken
+
+    def _start(self, i: int, now: float) -> ev.AnyEvent:
+        return ev.StepStarted(now, self.run.plan.steps[i].id, self.run.records[i].attempt + 1, self.run.token(i))
+
+    def wake_at(self) -> float | None:
+        """When the next retry is due."""
+        return self.timers[0][0] if self.timers and not self.halted else None
+
+    # -- what a report means ------------------------------------------------------------------------------------
+
+    def accept(self, report: cmd.Report, now: float) -> list[ev.AnyEvent]:
+        """The events a report amounts to; a duplicate or outdated one amounts to none."""
+        if not isinstance(report, cmd.Answered | cmd.Settled | cmd.Looked):
+            return []
+        record = self.run.records[report.step]
+        if record.attempt != report.attempt or record.state not in (StepState.STARTED, StepState.CREATED):
+            return []
+        match report:
+            case cmd.Looked():
+                return self._looked(report, record, now)
+            case _ if record.state is StepState.CREATED:
+                return []
+            case cmd.Answered():
+                return self._answered(report, record, now)
+            case cmd.Settled():
+                return self._settled(report, record, now)
+
+    def _answered(self, report: cmd.Answered, record: StepRecord, now: float) -> list[ev.AnyEvent]:
+        step = self.run.plan.steps[report.step].id
+        match report.outcome:
+            case Created(ref=ref, ready=True, address=address):
+                return [ev.StepSucceeded(now, step, ref, address)]
+            case Created(ref=ref):
+                return [ev.StepCreated(now, step, ref)]
+            case Applied(changed=changed):
+                # an earlier attempt of this run may be the one that installed it
+                return [ev.StepSucceeded(now, step, made=changed or record.attempt > 1 or record.doubt)]
+            case Rejected(fault=fault):
+                return self._fault(report.step, record, fault, now)
+            case unknown:
+                if self.run.plan.steps[report.step].action is Action.INSTALL:
+                    fault = Fault(FaultClass.IN_DOUBT, unknown.reason)
+                    return self._fault(report.step, record, fault, now)
+                return [ev.StepInDoubt(now, step, record.attempt, unknown.reason)]
+
+    def _settled(self, report: cmd.Settled, record: StepRecord, now: float) -> list[ev.AnyEvent]:
+        step = self.run.plan.steps[report.step].id
+        found = report.found
+        if found is None:
+            fault = report.fault or Fault(
+                FaultClass.IN_DOUBT, "the provider has no trace of the call; nothing was made"
+            )
+            # A crash leaves open whether the call was sent at all, and an old doubt is not this attempt's fault.
+            certain = report.fault is None
+            blameless = certain and (record.crashed or record.doubt_at < record.attempt_at)
+            return self._fault(report.step, record, fault, now, counted=not blameless, doubt=not certain)
+        if found.state is ServerState.READY:
+            return [ev.StepSucceeded(now, step, found.ref, found.address, settled=True)]
+        return [ev.StepCreated(now, step, found.ref, settled=True)]
+
+    def _looked(self, report: cmd.Looked, record: StepRecord, now: float) -> list[ev.AnyEvent]:
+        step = self.run.plan.steps[report.step]
+        if report.ref != (record.ref or step.ref):
+            return []
+        if report.fault is None:
+            keep = step.action is Action.KEEP
+            return [ev.StepSucceeded(now, step.id, report.ref, report.address, made=not keep)]
+        return self._fault(report.step, record, report.fault, now, replace=step.action is Action.CREATE)
+
+    def _fault(
+        self,
+        i: int,
+        record: StepRecord,
+        fault: Fault,
+        now: float,
+        *,
+        counted: bool = True,
+        replace: bool = False,
+        doubt: bool = False,
+    ) -> list[ev.AnyEvent]:
+        step, operation = self.run.plan.steps[i].id, self._operation(i)
+        if not counted or may_retry(fault, operation.retry, record.failures, record.throttles):
+            counted = counted and POLICIES[fault.kind].counted
+            delay = backoff(operation.retry, record.failures, self.run.token(i)) if counted else 0.0
+            until = now + max(delay, fault.retry_after or 0.0)
+            return [ev.StepRetrying(now, step, record.attempt, until, fault, counted, replace, doubt)]
+        events: list[ev.AnyEvent] = [ev.StepFailed(now, step, record.attempt, fault, doubt)]
+        if POLICIES[fault.kind].stops_lane and operation.lane not in self.run.stopped_lanes:
+            events.append(ev.ProviderStopped(now, operation.lane, fault))
+        if operation.on_failure is not OnFailure.CONTINUE and not self.run.stopping:
+            events.append(ev.RunStopping(now, step, operation.on_failure is OnFailure.ROLLBACK))
+        return events
+
+    def _operation(self, i: int) -> PlannedOperation:
+        return self.run.plan.operations[self.run.step_operation[i]]

@@ -1,0 +1,122 @@
+"""How many calls each lane may begin: concurrency first, then a rate bucket that adapts to throttling.
+
+A lane is a provider account (or the task service runner). One Limits serves all runs of a process. The machine asks for
+permits before it gives a step one of the run's own places, so a throttled lane never holds those up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+RATE_FLOOR = 1 / 64  # of the base rate: how far throttling may slow a lane
+RECOVERY = 0.05  # of the base rate, regained per second without a throttle
+PAUSE_FIRST, PAUSE_MAX = 0.5, 30.0  # seconds a lane without a known rate pauses after a throttle, doubled each time
+
+
+class Lane:
+    """The limits of one account. `rate` is calls per second, 0 when none is known; all times come from outside."""
+
+    def __init__(self, concurrency: int, rate: float = 0.0, burst: int = 1) -> None:
+        self.concurrency = concurrency
+        self.base_rate = self.rate = rate
+        self.burst = max(1, burst)
+        self.tokens = float(self.burst)
+        self.in_flight = 0
+        self.blocked_until = 0.0
+        self.throttled_last = 0.0
+        self.throttles_in_a_row = 0
+        self._refilled = 0.0
+
+    def available(self, now: float) -> int:
+        """Calls that may begin now."""
+        if now < self.blocked_until:
+            return 0
+        free = self.concurrency - self.in_flight
+        if not self.base_rate:
+            return free
+        self._refill(now)
+        return min(free, int(self.tokens))
+
+    def _refill(self, now: float) -> None:
+        elapsed = max(0.0, now - self._refilled) if self._refilled else 0.0
+        self._refilled = now
+        self.rate = min(self.base_rate, self.rate + self.base_rate * RECOVERY * elapsed)
+        self.tokens = min(float(self.burst), self.tokens + self.rate * elapsed)
+
+    def take(self) -> None:
+        """A call begins."""
+        self.in_flight += 1
+        self.tokens -= 1.0
+
+    def release(self) -> None:
+        """A call has ended."""
+        self.in_flight -= 1
+
+    def answered(self) -> None:
+        """A call was let through."""
+        self.throttles_in_a_row = 0
+
+    def throttled(self, now: float, retry_after: float | None) -> None:
+        """The account said it is too much: halve the rate, or pause where no rate is known."""
+        if self.base_rate:
+            if now - self.throttled_last > 1 / self.base_rate:  # one burst of refusals counts once
+                self.rate = max(self.rate / 2, self.base_rate * RATE_FLOOR)
+            self.tokens = 0.0
+            pause = retry_after or 0.0
+        else:
+            pause = retry_after or min(PAUSE_MAX, PAUSE_FIRST * 2.0**self.throttles_in_a_row)
+            self.throttles_in_a_row = min(self.throttles_in_a_row + 1, 16)
+        self.throttled_last = now
+        self.blocked_until = max(self.blocked_until, now + pause)
+
+    def wake_at(self, now: float) -> float | None:
+        """When time alone makes a call possible; None when only the end of another call does."""
+        if now < self.blocked_until:
+            return self.blocked_until
+        if self.base_rate and self.tokens < 1.0:
+            return now + max(0.001, (1.0 - self.tokens) / self.rate)
+        return None
+
+    def describe(self, now: float) -> str:
+        """Why a call would wait, in words; empty when none would."""
+        if now < self.blocked_until:
+            return f"throttled, again in {self.blocked_until - now:.0f} s"
+        if self.concurrency <= self.in_flight:
+            return f"{self.in_flight} calls in flight"
+        if self.base_rate and self.tokens < 1.0:
+            return f"rate {self.rate:.3g}/s"
+        return ""
+
+
+class Limits:
+    """The lanes of this process."""
+
+    def __init__(self) -> None:
+        self.lanes: dict[str, Lane] = {}
+        self._listeners: set[Callable[[], None]] = set()
+
+    def add(self, name: str, lane: Lane) -> None:
+        """Set a lane's limits; the first setting stays, since its bucket is shared."""
+        self.lanes.setdefault(name, lane)
+
+    def permits(self, names: Iterable[str], now: float) -> dict[str, int]:
+        """Calls that may begin now, per lane."""
+        return {name: self.lanes[name].available(now) for name in names}
+
+    def release(self, name: str) -> None:
+        """A call has ended; whoever waits for this lane is told."""
+        lane = self.lanes[name]
+        full = lane.in_flight >= lane.concurrency
+        lane.release()
+        if full:
+            for listener in tuple(self._listeners):
+                listener()
+
+    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Be told when a full lane has room again; gives the function that ends it."""
+        self._listeners.add(listener)
+        return lambda: self._listeners.discard(listener)
+
+    def wake_at(self, names: Iterable[str], now: float) -> float | None:
+        """The earliest time at which time alone makes a call possible in one of these lanes."""
+        return min((at for name in names if (at := self.lanes[name].wake_at(now)) is not None), default=None)

@@ -1,0 +1,163 @@
+"""The embedded engine: make events durable in order, then carry out their commands. It decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from batchwright.engine import commands as cmd
+from batchwright.engine.limits import Limits
+from batchwright.engine.machine import Machine
+from batchwright.engine.perform import Performer
+from batchwright.journal.base import LEASE_SECONDS, Journal, Lease, Snapshot
+from batchwright.model import events as ev
+from batchwright.model.clock import Clock
+from batchwright.model.run import Run
+from batchwright.model.summary import Signal
+from batchwright.providers.base import Provider
+from batchwright.taskservs.base import Runner
+
+SNAPSHOT_EVENTS = 50_000
+SUMMARY_SECONDS = 0.5
+SIGNAL_SECONDS = 0.25
+
+Listener = Callable[[Run, Sequence[ev.AnyEvent]], None]
+
+
+class Driver:
+    """Drives one run under a lease until it has ended. Whoever cancels `drive` leaves a run that can be resumed."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        lease: Lease,
+        run: Run,
+        providers: Mapping[str, Provider],
+        runners: Mapping[str, Runner],
+        limits: Limits,
+        clock: Clock,
+        listener: Listener | None = None,
+    ) -> None:
+        self.run = run
+        self._journal = journal
+        self._lease = lease
+        self._limits = limits
+        self._clock = clock
+        self._listener = listener
+        self._machine = Machine(run)
+        self._lanes = sorted({op.lane for op in run.plan.operations})
+        self._reports: list[cmd.Report] = []
+        self._signals: list[Signal] = []
+        self._wishes: list[ev.AnyEvent] = []
+        self._wake = asyncio.Event()
+        self._performer = Performer(run, providers, runners, limits, clock, self._report)
+        self._summary_at = 0.0
+        self._snapshot_seq = run.seq
+
+    def _report(self, report: cmd.Report) -> None:
+        self._reports.append(report)
+        self._wake.set()
+
+    def signal(self, signal: Signal) -> None:
+        """Ask for something from within this process, as another one does through the store."""
+        self._signals.append(signal)
+        self._wake.set()
+
+    async def drive(self, wishes: Callable[[Machine, float], Sequence[ev.AnyEvent]] | None = None) -> Run:
+        """Drive to the end; `wishes` gives the events to begin with (a rollback, say). Raises StoreError, LeaseLost."""
+        stop_listening = self._limits.listen(self._wake.set)
+        seen = len(await self._journal.signals(self.run.id))
+        helpers = [asyncio.create_task(self._keep_lease()), asyncio.create_task(self._read_signals(seen))]
+        for task in helpers:
+            task.add_done_callback(lambda _: self._wake.set())
+        try:
+            now = self._clock.now()
+            begin = list(wishes(self._machine, now)) if wishes else []
+            await self._cycle([ev.DriverStarted(now, self._lease.holder, self._lease.fence), *begin])
+            while not self._machine.ended:
+                if not await self._cycle([]):
+                    await self._idle()
+                for task in helpers:
+                    if task.done():
+                        await task  # raises what ended it
+            await self._save_snapshot()
+        finally:
+            stop_listening()
+            for task in helpers:
+                task.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+            await self._performer.aclose()
+        return self.run
+
+    async def _cycle(self, begin: Sequence[ev.AnyEvent]) -> bool:
+        """Take what came in, decide, make it durable, act. False when there was nothing to do."""
+        machine, now = self._machine, self._clock.now()
+        batch: list[ev.AnyEvent] = []
+        commands: list[cmd.Command] = []
+        reports, self._reports = self._reports, []
+        signals, self._signals = self._signals, []
+
+        def take(events: Sequence[ev.AnyEvent]) -> None:
+            for event in events:
+                for command in machine.apply(event):
+                    if isinstance(command, cmd.Create | cmd.Install | cmd.Destroy):
+                        self._limits.lanes[self.run.lane(command.step)].take()
+                    commands.append(command)
+            batch.extend(events)
+
+        after = self.run.seq
+        take(begin)
+        for report in reports:
+            take(machine.accept(report, now))
+        for signal in signals:
+            take(machine.request(signal, now))
+        while events := machine.decide(now, self._limits.permits(self._lanes, now)):
+            take(events)
+        if not batch:
+            return False
+        await self._append(after, batch)
+        for command in commands:
+            self._performer.perform(command)
+        return True
+
+    async def _append(self, after: int, batch: Sequence[ev.AnyEvent]) -> None:
+        now = self._clock.now()
+        summary = None
+        if now - self._summary_at >= SUMMARY_SECONDS or self._machine.ended:
+            summary = self.run.summary(self._journal.name)
+            self._summary_at = now
+        await self._journal.append(self._lease, after, batch, summary)
+        if self._listener is not None:
+            self._listener(self.run, batch)
+        if self.run.seq - self._snapshot_seq >= SNAPSHOT_EVENTS:
+            await self._save_snapshot()
+
+    async def _save_snapshot(self) -> None:
+        if self.run.seq - self._snapshot_seq >= SNAPSHOT_EVENTS // 10:
+            self._snapshot_seq = self.run.seq
+            await self._journal.save_snapshot(self._lease, Snapshot(self.run.seq, self.run.snapshot()))
+
+    async def _idle(self) -> None:
+        """Wait for a report, a signal, or the time at which something becomes due."""
+        now = self._clock.now()
+        due = [at for at in (self._machine.wake_at(), self._limits.wake_at(self._lanes, now)) if at is not None]
+        pause = max(0.0, min(due) - now) if due else None
+        if not self._reports and not self._signals:
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def _keep_lease(self) -> None:
+        while True:
+            await self._clock.sleep(LEASE_SECONDS / 3)
+            self._lease = await self._journal.renew(self._lease, self._clock.now())
+
+    async def _read_signals(self, seen: int) -> None:
+        while True:
+            await self._clock.sleep(SIGNAL_SECONDS)
+            for number, signal in await self._journal.signals(self.run.id, seen):
+                seen = number
+                self.signal(signal)

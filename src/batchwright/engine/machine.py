@@ -1,0 +1,183 @@
+"""The one machine that decides: readiness, limits, skipping, retries, rollback order, pause and cancel. Pure.
+
+It has four verbs. `accept` and `request` turn a report from outside or a user's wish into events; `decide` gives the
+events that are due now; `apply` takes an event and gives the commands that may be carried out once that event is
+durable. Commands may be carried out twice; a duplicate report amounts to no event. The machine never looks at a clock:
+`now` is a number that it is given. It can be rebuilt at any time from the fold alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from batchwright.engine import commands as cmd
+from batchwright.engine.backward import Backward
+from batchwright.engine.forward import Forward
+from batchwright.engine.sweeping import Sweeping
+from batchwright.errors import NotAllowed
+from batchwright.model import events as ev
+from batchwright.model.lifecycle import RUN_ENDED, STEP_ENDED, RunState, StepState
+from batchwright.model.plan import SEMANTICS
+from batchwright.model.run import Run, made_something
+from batchwright.model.summary import Signal, SignalKind
+
+R = RunState
+
+
+class Machine:
+    """Decisions over one run. `run` is the fold; only `apply` changes it."""
+
+    def __init__(self, run: Run) -> None:
+        if run.plan.semantics != SEMANTICS:
+            raise NotAllowed(
+                f"run {run.id} was planned under semantics {run.plan.semantics}; this Batchwright drives {SEMANTICS}",
+                hint="Drive it with the version that planned it.",
+            )
+        self.run = run
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        self.phase = Backward(self.run) if self.run.status is R.ROLLING_BACK else Forward(self.run)
+        self.sweeping = Sweeping(self.run)
+
+    @property
+    def ended(self) -> bool:
+        """Nothing is left to decide."""
+        return self.run.status in RUN_ENDED and not self._rollback_due
+
+    @property
+    def _rollback_due(self) -> bool:
+        return self.run.status is R.FAILED and self.run.rollback_after_stop and not self.run.rolled_back_by
+
+    # -- events -------------------------------------------------------------------------------------------------
+
+    def apply(self, event: ev.AnyEvent) -> list[cmd.Command]:
+        """Take an event into the fold; gives the commands it allows. Raises IllegalTransition."""
+        i = self.run.apply(event)
+        match event:
+            case ev.DriverStarted() | ev.RunReopened() | ev.RollbackStarted():
+                self._rebuild()
+                return self.phase.recover() if self.run.status not in RUN_ENDED else []
+            case ev.SweepStarted() | ev.StrayFound() | ev.StrayGone() | ev.SweepEnded():
+                return self.sweeping.after(event)
+        return self.phase.after(event, i)
+
+    def accept(self, report: cmd.Report, now: float) -> list[ev.AnyEvent]:
+        """The events a report from outside amounts to."""
+        if self.run.status in RUN_ENDED:
+            return []
+        if isinstance(report, cmd.Swept | cmd.StrayDestroyed):
+            return self.sweeping.accept(report, now)
+        return self.phase.accept(report, now)
+
+    def decide(self, now: float, permits: Mapping[str, int]) -> list[ev.AnyEvent]:
+        """The events that are due; `permits` says how many calls each lane may begin. They must be applied next."""
+        run = self.run
+        match run.status:
+            case R.PENDING:
+                if run.cancelling:
+                    return [ev.RunEnded(now, R.CANCELLED, "cancelled before it started")]
+                return [ev.RunStarted(now)]
+            case R.RUNNING | R.PAUSED:
+                return self._forward(now, permits)
+            case R.ROLLING_BACK:
+                return self._backward(now, permits)
+            case R.FAILED if self._rollback_due:
+                return [ev.RollbackStarted(now, "on_failure", f"step {run.stopping} failed")]
+        return []
+
+    def _forward(self, now: float, permits: Mapping[str, int]) -> list[ev.AnyEvent]:
+        run, phase = self.run, self.phase
+        assert isinstance(phase, Forward)
+        if run.cancelling == "force":
+            return [ev.RunEnded(now, R.CANCELLED, "cancelled without waiting for what was in flight")]
+        events = phase.decide(now, permits)
+        if events or not phase.finished or (run.status is R.PAUSED and not phase.halted):
+            return events
+        if not self.sweeping.finished:
+            return self.sweeping.decide(now)
+        return self._end(now)
+
+    def _end(self, now: float) -> list[ev.AnyEvent]:
+        run = self.run
+        failed = run.count(StepState.FAILED)
+        if run.cancelling:
+            return [ev.RunEnded(now, R.CANCELLED, "cancelled")]
+        if run.stopping:
+            return [ev.RunEnded(now, R.FAILED, f"stopped because step {run.stopping} failed")]
+        if failed or run.count(StepState.SKIPPED):
+            return [ev.RunEnded(now, R.FAILED, f"{failed} failed, {run.count(StepState.SKIPPED)} skipped")]
+        if self.sweeping.faults:
+            lanes = ", ".join(self.sweeping.faults)
+            return [ev.RunEnded(now, R.FAILED, f"all steps succeeded, but the closing sweep could not finish: {lanes}")]
+        return [ev.RunEnded(now, R.COMPLETED)]
+
+    def _backward(self, now: float, permits: Mapping[str, int]) -> list[ev.AnyEvent]:
+        phase = self.phase
+        assert isinstance(phase, Backward)
+        events = phase.decide(now, permits)
+        if events or not phase.finished:
+            return events
+        if not self.sweeping.finished:
+            return self.sweeping.decide(now)
+        residue = phase.residue()
+        return [ev.RollbackEnded(now, R.ROLLBACK_INCOMPLETE if residue else R.ROLLED_BACK, residue)]
+
+    def wake_at(self) -> float | None:
+        """When time alone makes something due."""
+        return None if self.run.status in (R.PAUSED, *RUN_ENDED) else self.phase.wake_at()
+
+    # -- wishes -------------------------------------------------------------------------------------------------
+
+    def request(self, signal: Signal, now: float) -> list[ev.AnyEvent]:
+        """What a signal amounts to in the present state; one that asks for what is so already amounts to nothing."""
+        run = self.run
+        live = run.status in (R.PENDING, R.RUNNING, R.PAUSED)
+        match signal.kind:
+            case SignalKind.PAUSE if run.status is R.RUNNING and not run.cancelling:
+                return [ev.RunPaused(now, signal.by)]
+            case SignalKind.RESUME if run.status is R.PAUSED:
+                return [ev.RunResumed(now, signal.by)]
+            case SignalKind.CANCEL if live and not run.cancelling:
+                return [ev.CancelRequested(now, signal.by)]
+            case SignalKind.FORCE_CANCEL if live and run.cancelling != "force":
+                return [ev.CancelRequested(now, signal.by, force=True)]
+        return []
+
+    def reopen(self, now: float, by: str) -> list[ev.AnyEvent]:
+        """Let a Failed or Cancelled run go on. Raises NotAllowed, saying why and what to do."""
+        status = self.run.status
+        if status in (R.FAILED, R.CANCELLED):
+            if all(r.state in STEP_ENDED - {StepState.FAILED, StepState.SKIPPED} for r in self.run.records) and (
+                not self.run.sweep_faults
+            ):
+                raise NotAllowed(f"run {self.run.id} is {status} and every step of it is done")
+            return [ev.RunReopened(now, by)]
+        raise NotAllowed(f"run {self.run.id} is {status}; only a Failed or Cancelled run goes on", hint=_HINTS[status])
+
+    def rollback(self, now: float, by: str) -> list[ev.AnyEvent]:
+        """Begin to undo what the run made. Raises NotAllowed, saying why and what to do."""
+        run = self.run
+        if not run.plan.rollback_enabled:
+            raise NotAllowed(
+                f"run {run.id} was planned with rollback_enabled = false",
+                hint="Destroy what it made by hand: batchwright status RUN lists it.",
+            )
+        if run.status not in (R.COMPLETED, R.FAILED, R.CANCELLED, R.ROLLBACK_INCOMPLETE):
+            raise NotAllowed(f"run {run.id} is {run.status} and cannot be rolled back now", hint=_HINTS[run.status])
+        if not any(made_something(run, i) for i in range(len(run.records))) and not run.doubtful and not run.residue:
+            raise NotAllowed(f"run {run.id} made nothing, so there is nothing to roll back")
+        return [ev.RollbackStarted(now, by)]
+
+
+_HINTS = {
+    R.PENDING: "It has not started. Cancel it, or let it run: batchwright resume RUN",
+    R.RUNNING: "Cancel it first: batchwright cancel RUN",
+    R.PAUSED: "It is paused. Let it go on with: batchwright resume RUN, or end it with: batchwright cancel RUN",
+    R.COMPLETED: "It is done. To tear it down: batchwright rollback RUN",
+    R.ROLLING_BACK: "Its rollback is under way. Watch it with: batchwright monitor RUN",
+    R.ROLLED_BACK: "It was rolled back; run the file again.",
+    R.ROLLBACK_INCOMPLETE: "Try the rollback again: batchwright rollback RUN",
+    R.FAILED: "",
+    R.CANCELLED: "",
+}

@@ -1,0 +1,57 @@
+"""One policy per fault class, and how long to back off. Pure: the jitter comes from the token, not from chance."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from batchwright.model.ids import fraction
+from batchwright.model.outcome import Fault, FaultClass
+from batchwright.model.workflow import Retry
+
+THROTTLES_MAX = 1000  # a step that is throttled more often than this fails instead of waiting for ever
+
+
+class Policy(Struct, frozen=True):
+    """`counted`: uses up one of max_attempts. `stops_lane`: nothing more can work with this account."""
+
+    retry: bool
+    counted: bool = True
+    stops_lane: bool = False
+
+
+_RETRY = Policy(retry=True)
+_FAIL = Policy(retry=False)
+_STOP = Policy(retry=False, stops_lane=True)
+
+POLICIES: dict[FaultClass, Policy] = {
+    FaultClass.TRANSIENT: _RETRY,
+    FaultClass.THROTTLE: Policy(retry=True, counted=False),
+    FaultClass.BUSY: _RETRY,
+    FaultClass.CAPACITY: _RETRY,
+    FaultClass.QUOTA: _STOP,
+    FaultClass.BILLING: _STOP,
+    FaultClass.AUTH: _STOP,
+    FaultClass.INVALID: _FAIL,
+    FaultClass.NOT_FOUND: _FAIL,
+    FaultClass.CONFLICT: _FAIL,
+    FaultClass.PERMANENT: _FAIL,
+    FaultClass.TIMEOUT: _RETRY,
+    FaultClass.IN_DOUBT: _RETRY,
+}
+
+
+def backoff(retry: Retry, failures: int, seed: str) -> float:
+    """Seconds to wait after so many failures: doubled each time, capped, then between half and the whole of it.
+
+    Equal jitter, as in "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
+    """
+    full = min(retry.max_delay, retry.initial_delay * 2.0 ** min(failures, 30))
+    return full * (0.5 + 0.5 * fraction(f"{seed}/{failures}"))
+
+
+def may_retry(fault: Fault, retry: Retry, failures: int, throttles: int) -> bool:
+    """Whether a step that failed `failures` times before, and now with `fault`, is tried again."""
+    policy = POLICIES[fault.kind]
+    if not policy.retry:
+        return False
+    return failures + 1 < retry.max_attempts if policy.counted else throttles < THROTTLES_MAX

@@ -1,0 +1,55 @@
+"""What a rollback would do, without doing it. Pure: the same candidates and the same order as the rollback itself."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from batchwright.engine.backward import Backward
+from batchwright.model.lifecycle import StepState
+from batchwright.model.plan import Action
+from batchwright.model.run import Run
+
+
+class PlannedUndo(Struct, frozen=True):
+    """One line of the preview; `what` is destroy, remove, goes with its server, or stays."""
+
+    step: str
+    provider: str
+    what: str
+    ref: str = ""
+    note: str = ""
+
+
+def preview_rollback(run: Run) -> list[PlannedUndo]:
+    """In the order in which it would be undone, then what stays and why."""
+    backward = Backward(run)
+    lines: list[PlannedUndo] = []
+    free = [i for queue in backward.ready.values() for i in queue]
+    free += [i for _, i in backward.timers] + [i for i in run.in_flight if backward.undoable[i] is not None]
+    while free:
+        for i in dict.fromkeys(free):
+            step, record = run.plan.steps[i], run.records[i]
+            note = "its create call is in doubt: it is looked for first" if record.doubt else ""
+            what = "destroy" if step.action is Action.CREATE else "remove"
+            lines.append(PlannedUndo(step.id, step.provider, what, record.ref, note))
+            lines += [_with_server(run, other) for other in backward.covered.get(step.id, ())]
+            backward.order.end(i)
+        free = list(backward.order.free)
+        backward.order.free.clear()
+    done = {line.step for line in lines}
+    lines += [_stays(run, i) for i, step in enumerate(run.plan.steps) if step.id not in done and _worth(run, i)]
+    return lines
+
+
+def _with_server(run: Run, i: int) -> PlannedUndo:
+    step = run.plan.steps[i]
+    return PlannedUndo(step.id, step.provider, "goes with its server", note=step.server)
+
+
+def _worth(run: Run, i: int) -> bool:
+    return run.records[i].state is StepState.SUCCEEDED
+
+
+def _stays(run: Run, i: int) -> PlannedUndo:
+    step, record = run.plan.steps[i], run.records[i]
+    return PlannedUndo(step.id, step.provider, "stays", record.ref, "it was there before this run")

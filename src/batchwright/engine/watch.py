@@ -1,0 +1,116 @@
+"""Looking at a provider on behalf of many steps at once: one listing per tick, whatever the number of servers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from batchwright.engine import commands as cmd
+from batchwright.model.clock import Clock
+from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState
+from batchwright.providers.base import Provider
+
+PATIENCE_SECONDS = 900.0  # for a provider that cannot be asked, before a doubt is reported as unsettled
+
+Send = Callable[[cmd.Report], None]
+
+
+class Watch:
+    """One provider, one run: servers waited for until ready, and calls in doubt looked for by their token."""
+
+    def __init__(self, provider: Provider, run: str, clock: Clock, send: Send) -> None:
+        self._provider = provider
+        self._run = run
+        self._clock = clock
+        self._send = send
+        self._awaits: dict[int, cmd.Await] = {}
+        self._settles: dict[int, tuple[cmd.Settle, str, float]] = {}
+        self._trouble_since: float | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def wait_for(self, command: cmd.Await) -> None:
+        """Report when the server is ready, broken, gone, or late."""
+        self._awaits[command.step] = command
+        self._wake()
+
+    def look_for(self, command: cmd.Settle, token: str, until: float) -> None:
+        """Report what carries the token, or that nothing does at a look that began after `until`."""
+        self._settles[command.step] = (command, token, until)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._loop())
+
+    async def aclose(self) -> None:
+        """Stop looking."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _loop(self) -> None:
+        poll = self._provider.capabilities.poll_seconds
+        while self._awaits or self._settles:
+            now = self._clock.now()
+            try:
+                await self._tick(now)
+                self._trouble_since = None
+            except Exception as error:
+                self._give_up(now, f"{type(error).__name__}: {error}")
+            if self._awaits or self._settles:
+                await self._clock.sleep(poll)
+
+    async def _tick(self, now: float) -> None:
+        limit = self._provider.capabilities.call_timeout
+        if self._settles:
+            asked = dict(self._settles)
+            async with asyncio.timeout(limit):
+                listing = await self._provider.find(self._run)
+            self._settle(asked, listing, now)
+        if self._awaits:
+            waiting = dict(self._awaits)
+            async with asyncio.timeout(limit):
+                seen = await self._provider.describe([c.ref for c in waiting.values()])
+            for step, command in waiting.items():
+                self._look(step, command, seen[command.ref], now)
+
+    def _settle(self, asked: dict[int, tuple[cmd.Settle, str, float]], listing: list[Observed], now: float) -> None:
+        by_token: dict[str, Observed] = {}
+        for observed in sorted(listing, key=lambda o: o.ref, reverse=True):
+            if observed.state not in (ServerState.GONE, ServerState.STOPPING):
+                by_token[observed.token] = observed
+        for step, (command, token, until) in asked.items():
+            found = by_token.get(token)
+            if found is not None or now >= until:
+                del self._settles[step]
+                self._send(cmd.Settled(step, command.attempt, found))
+
+    def _look(self, step: int, command: cmd.Await, seen: Observed, now: float) -> None:
+        fault: Fault | None
+        match seen.state:
+            case ServerState.READY:
+                fault = None
+            case ServerState.BROKEN:
+                fault = seen.fault or Fault(FaultClass.TRANSIENT, "the server came up broken")
+            case ServerState.GONE | ServerState.STOPPING:
+                fault = Fault(FaultClass.CONFLICT, f"server {command.ref} is gone; somebody else removed it")
+            case _ if now >= command.deadline:
+                fault = Fault(FaultClass.TIMEOUT, f"server {command.ref} was not ready in time ({seen.state})")
+            case _:
+                return
+        del self._awaits[step]
+        self._send(cmd.Looked(step, command.attempt, command.ref, seen.address, fault))
+
+    def _give_up(self, now: float, why: str) -> None:
+        """A failed look says nothing; only when it has lasted too long are the steps told."""
+        self._trouble_since = self._trouble_since or now
+        if now - self._trouble_since < PATIENCE_SECONDS:
+            return
+        fault = Fault(FaultClass.IN_DOUBT, f"the provider could not be asked for {PATIENCE_SECONDS:.0f} s: {why}")
+        for step, (command, _, _) in self._settles.items():
+            self._send(cmd.Settled(step, command.attempt, fault=fault))
+        self._settles.clear()
+        late = [waiting for waiting in self._awaits.values() if now >= waiting.deadline]
+        for waiting in late:
+            del self._awaits[waiting.step]
+            self._send(cmd.Looked(waiting.step, waiting.attempt, waiting.ref, fault=fault))
