@@ -66,7 +66,7 @@ def build(
     warnings: tuple[Diagnostic, ...] = (),
     simulation: dict[str, str | int | float | bool] | None = None,
 ) -> Built:
-    """Plan a workflow that has passed its contracts (unique ids, known dependencies, no cycle).
+    """Plan a workflow that has passed its contracts: names are unique, what it refers to exists, nothing is circular.
 
     Every problem of the whole batch is in the diagnostics; `warnings` are the loader's and are passed through.
     """
@@ -102,6 +102,8 @@ def _plan(
 ) -> Plan:
     workflow = draft.workflow
     used = {op.provider for _, op in draft.server_batches()}
+    steps = tuple(step for i in range(len(draft.order)) for step in draft.steps[i])
+    assert len({step.id for step in steps}) == len(steps), "two steps of one name"
     return Plan(
         workflow=workflow.name,
         version=workflow.version,
@@ -109,7 +111,7 @@ def _plan(
         parallel_limit=workflow.parallel_limit,
         rollback_enabled=workflow.rollback_enabled,
         operations=tuple(_operation(workflow, op) for op in draft.order),
-        steps=tuple(step for i in range(len(draft.order)) for step in draft.steps[i]),
+        steps=steps,
         providers=tuple(draft.observations.providers[name].facts for name in sorted(used)),
         warnings=warnings,
         simulation=simulation,

@@ -9,7 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import combinations
 
 from batchwright.model.catalogue import conflict_between
-from batchwright.model.workflow import TaskservBatch, TaskservUse
+from batchwright.model.workflow import TaskservBatch
 from batchwright.plan.draft import Before, Draft, Install, Place, names_of
 from batchwright.plan.wording import did_you_mean, enumerated
 
@@ -27,17 +27,14 @@ class Finding:
 def take_listed(draft: Draft) -> None:
     """Fill `listed` and note on every target who installs what; the same service twice on a server is refused."""
     for i, op in draft.taskserv_batches():
-        uses: dict[str, TaskservUse] = {}
+        draft.listed[i] = {}
         for use in op.taskservs:
             if use.name not in draft.catalogue:
                 message = f'there is no task service "{use.name}"'
                 draft.refuse("taskserv-unknown", message, op.id, did_you_mean(use.name, draft.catalogue))
-            elif use.name in uses:
-                draft.refuse("taskserv-twice", f'"{use.name}" is listed twice', op.id, "List it once.")
-            else:
-                uses[use.name] = use
-                _claim(draft, i, use.name)
-        draft.listed[i] = uses
+                continue
+            draft.listed[i][use.name] = use
+            _claim(draft, i, use.name)
 
 
 def _claim(draft: Draft, i: int, name: str) -> None:

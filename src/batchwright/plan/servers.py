@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 
 from batchwright.model.outcome import Observed, ServerState
 from batchwright.model.plan import Action, ServerRequest, Step, Undo
@@ -18,23 +19,13 @@ _KEPT = frozenset({ServerState.STARTING, ServerState.READY})
 
 
 def plan_servers(draft: Draft) -> None:
-    """Fill `places` and the steps of server operations; a name twice on one provider is refused."""
-    seen: dict[tuple[str, str], str] = {}
+    """Fill `places` and the steps of server operations."""
+    numbers = count()
     for i, op in draft.server_batches():
         draft.places[i], draft.steps[i] = [], []
         observed = draft.observations.providers.get(op.provider)
         for config in op.server_configs:
-            place = Place(len(seen), i, op.provider, config, f"{op.id}/{config.name}")
-            first = seen.get((op.provider, config.name))
-            if first:
-                draft.refuse(
-                    "server-twice",
-                    f'the server "{config.name}" is asked for twice on {op.provider}, first by "{first}"',
-                    place.step,
-                    "Give one of them another name.",
-                )
-                continue
-            seen[op.provider, config.name] = op.id
+            place = Place(next(numbers), i, op.provider, config, f"{op.id}/{config.name}")
             draft.places[i].append(place)
             step = _step(draft, op, place, observed) if observed else None
             if step:

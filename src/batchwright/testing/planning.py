@@ -1,0 +1,92 @@
+"""Short ways to write workflows and to plan them without a provider, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from batchwright.model.catalogue import Taskserv
+from batchwright.model.plan import Guard, Plan, ProviderFacts, ServerRequest
+from batchwright.model.workflow import (
+    Dependency,
+    DependencyKind,
+    Operation,
+    ServerBatch,
+    ServerConfig,
+    TaskservBatch,
+    TaskservUse,
+    Workflow,
+)
+from batchwright.plan import Observations, ProviderObserved, build
+
+DEFAULT_IMAGE = "debian-12"
+
+
+def servers(
+    operation: str,
+    *names: str,
+    after: Sequence[str] = (),
+    soft: Sequence[str] = (),
+    provider: str = "upcloud",
+    **rest: Any,
+) -> ServerBatch:
+    """An operation that makes these servers; `after` and `soft` are the ids it depends on."""
+    configs = tuple(ServerConfig(name, "1xCPU-2GB", "de-fra1") for name in names)
+    return ServerBatch(operation, provider, configs, _dependencies(after, soft), **rest)
+
+
+def taskservs(
+    operation: str,
+    *names: str,
+    after: Sequence[str] = (),
+    soft: Sequence[str] = (),
+    provider: str = "upcloud",
+    **rest: Any,
+) -> TaskservBatch:
+    """An operation that installs these task services."""
+    uses = tuple(TaskservUse(name) for name in names)
+    return TaskservBatch(operation, provider, uses, _dependencies(after, soft), **rest)
+
+
+def workflow(*operations: Operation, **rest: Any) -> Workflow:
+    """A workflow of these operations."""
+    return Workflow("tested", "1.0.0", operations, **rest)
+
+
+def empty_world(workflow: Workflow) -> Observations:
+    """Every server of the workflow resolves to what it asks for, in accounts where nothing is."""
+    configs: dict[str, list[ServerConfig]] = {}
+    for op in workflow.operations:
+        if isinstance(op, ServerBatch):
+            configs.setdefault(op.provider, []).extend(op.server_configs)
+    return Observations({name: _provider(name, wanted) for name, wanted in configs.items()})
+
+
+def plan_of(workflow: Workflow, catalogue: Mapping[str, Taskserv], observations: Observations | None = None) -> Plan:
+    """The plan; fails with the diagnostics when there is none."""
+    built = build(workflow, catalogue, observations or empty_world(workflow))
+    assert built.plan is not None, "\n".join(str(one) for one in built.diagnostics)
+    return built.plan
+
+
+def _dependencies(after: Sequence[str], soft: Sequence[str]) -> tuple[Dependency, ...]:
+    return (*(Dependency(one) for one in after), *(Dependency(one, DependencyKind.SOFT) for one in soft))
+
+
+def _provider(name: str, wanted: list[ServerConfig]) -> ProviderObserved:
+    return ProviderObserved(
+        facts=ProviderFacts(name=name, account=f"{name}-test", guard=Guard.LABEL_ONLY, settle_seconds=30.0),
+        requests={config.name: _request(config) for config in wanted},
+    )
+
+
+def _request(config: ServerConfig) -> ServerRequest:
+    return ServerRequest(
+        name=config.name,
+        plan=config.plan,
+        zone=config.zone,
+        image=config.image or DEFAULT_IMAGE,
+        ssh_keys=config.ssh_keys,
+        user_data=config.user_data or "",
+        labels=config.labels,
+    )

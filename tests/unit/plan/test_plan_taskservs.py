@@ -1,0 +1,284 @@
+"""Task service operations: targets, what is brought along, order, conflicts, needs, variables, undo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+import pytest
+
+from batchwright.model.catalogue import Needs, Taskserv, Variable, VariableType, Variant
+from batchwright.model.diagnostic import Diagnostic, Severity
+from batchwright.model.plan import Need, Plan, Undo
+from batchwright.model.workflow import DependencyKind, TaskservUse, Workflow
+from batchwright.plan import Observations, build
+from batchwright.testing.planning import empty_world, plan_of, servers, taskservs, workflow
+
+
+def entry(name: str, **rest: object) -> Taskserv:
+    return msgspec.convert({"name": name, "version": "1", "summary": name, "seconds": 10, **rest}, Taskserv)
+
+
+CATALOGUE = {
+    each.name: each
+    for each in (
+        entry("containerd", provides=["runtime"], conflicts=["runtime"]),
+        entry("kubernetes", requires=["containerd"]),
+        entry("cilium", requires=["kubernetes"]),
+        entry("apples", provides=["fruit"]),
+        entry("pears", provides=["fruit"]),
+        entry("salad", requires=["fruit"]),
+        entry("gvisor", provides=["runtime"], conflicts=["runtime"]),
+        entry("nginx", after=["fruit"]),
+        entry("broken", requires=["nothing-has-this"]),
+        entry("hen", after=["egg"]),
+        entry("egg", after=["hen"]),
+        entry("agent", remove_before_destroy=True),
+    )
+}
+MADE = servers("made", "web-01", "web-02")
+
+
+def problems(flow: Workflow, catalogue: Mapping[str, Taskserv] = CATALOGUE) -> list[Diagnostic]:
+    built = build(flow, catalogue, empty_world(flow))
+    assert built.plan is None
+    return [one for one in built.diagnostics if one.severity is Severity.ERROR]
+
+
+def only_problem(flow: Workflow, code: str) -> Diagnostic:
+    (problem,) = problems(flow)
+    assert problem.code == code
+    assert problem.message
+    return problem
+
+
+def installs(plan: Plan) -> list[str]:
+    return [step.id for step in plan.steps if step.server]
+
+
+def test_the_example_makes_two_servers_and_three_services_on_each_in_the_catalogues_order() -> None:
+    flow = workflow(MADE, taskservs("on", "kubernetes", "cilium", "containerd", after=["made"], provider="aws"))
+    plan = plan_of(flow, CATALOGUE)
+    assert len(plan.steps) == 8
+    order = ["containerd", "kubernetes", "cilium"]
+    assert installs(plan) == [f"on/{server}/{name}" for server in ("web-01", "web-02") for name in order]
+    assert plan.warnings == ()
+    chain = [step for step in plan.steps if step.server == "made/web-02"]
+    assert [step.needs for step in chain] == [
+        (),
+        (Need("on/web-02/containerd"),),
+        (Need("on/web-02/kubernetes"),),
+    ]
+    assert {step.provider for step in chain} == {"aws"}
+    assert [op.lane for op in plan.operations] == ["upcloud", "taskservs"]
+
+
+def test_services_that_do_not_require_each_other_still_go_one_after_the_other_on_a_server() -> None:
+    plan = plan_of(workflow(MADE, taskservs("on", "pears", "apples", "nginx", after=["made"])), CATALOGUE)
+    chain = [step for step in plan.steps if step.server == "made/web-01"]
+    assert [step.request.name for step in chain] == ["apples", "pears", "nginx"]
+    soft = DependencyKind.SOFT
+    assert [step.needs for step in chain] == [
+        (),
+        (Need("on/web-01/apples", soft),),
+        (Need("on/web-01/pears", soft),),
+    ]
+
+
+def test_what_is_required_and_has_one_provider_is_added_and_said() -> None:
+    plan = plan_of(workflow(MADE, taskservs("on", "cilium", after=["made"])), CATALOGUE)
+    assert len(installs(plan)) == 6
+    assert [one.code for one in plan.warnings] == ["taskserv-added", "taskserv-added"]
+    assert plan.warnings[0].message == '"kubernetes" is added, because "cilium" requires it, on web-01 and web-02'
+    assert all(one.severity is Severity.WARNING and one.where == "on" for one in plan.warnings)
+
+
+def test_what_an_earlier_operation_installed_is_not_added_again() -> None:
+    first = taskservs("first", "containerd", after=["made"], targets=("web-01",))
+    flow = workflow(MADE, first, taskservs("second", "kubernetes", after=["first", "made"]))
+    plan = plan_of(flow, CATALOGUE)
+    assert installs(plan) == [
+        "first/web-01/containerd",
+        "second/web-01/kubernetes",
+        "second/web-02/containerd",
+        "second/web-02/kubernetes",
+    ]
+    assert "on web-02" in plan.warnings[0].message
+
+
+def test_a_choice_of_providers_is_left_to_the_user() -> None:
+    problem = only_problem(workflow(MADE, taskservs("on", "salad", after=["made"])), "requirement-choice")
+    assert "apples and pears provide" in problem.message
+    plan = plan_of(workflow(MADE, taskservs("on", "salad", "pears", after=["made"])), CATALOGUE)
+    assert installs(plan)[:2] == ["on/web-01/pears", "on/web-01/salad"]
+
+
+def test_a_requirement_met_elsewhere_without_a_dependency_is_refused_with_the_remedy() -> None:
+    flow = workflow(
+        MADE, taskservs("runtime", "containerd", after=["made"]), taskservs("cluster", "kubernetes", after=["made"])
+    )
+    problem = only_problem(flow, "requirement-unordered")
+    assert problem.hint == 'Add "runtime" to the dependencies of "cluster".'
+
+
+def test_a_requirement_met_over_a_soft_dependency_is_warned_about() -> None:
+    runtime = taskservs("runtime", "containerd", after=["made"])
+    soft = taskservs("cluster", "kubernetes", after=["made"], soft=["runtime"])
+    plan = plan_of(workflow(MADE, runtime, soft), CATALOGUE)
+    assert [one.code for one in plan.warnings] == ["requirement-soft"]
+    hard = taskservs("cluster", "kubernetes", after=["made", "runtime"])
+    assert plan_of(workflow(MADE, runtime, hard), CATALOGUE).warnings == ()
+
+
+def test_what_nothing_provides_and_what_is_not_known_are_refused() -> None:
+    only_problem(workflow(MADE, taskservs("on", "broken", after=["made"])), "requirement-unknown")
+    problem = only_problem(workflow(MADE, taskservs("on", "kubernets", after=["made"])), "taskserv-unknown")
+    assert problem.hint == 'Did you mean "kubernetes"?'
+
+
+def test_conflicts_are_refused_within_and_across_operations() -> None:
+    same = only_problem(workflow(MADE, taskservs("on", "gvisor", "containerd", after=["made"])), "taskserv-conflict")
+    assert same.message == (
+        '"gvisor" cannot go beside "containerd": both provide runtime, and only one can, on web-01 and web-02'
+    )
+    first = taskservs("first", "gvisor", after=["made"], targets=("web-02",))
+    across = only_problem(workflow(MADE, first, taskservs("second", "containerd", after=["made"])), "taskserv-conflict")
+    assert across.where == "second"
+    assert '(of "first")' in across.message
+    assert across.message.endswith("on web-02")
+
+
+def test_the_same_service_in_two_operations_on_one_server_is_refused() -> None:
+    first = taskservs("first", "apples", after=["made"], targets=("web-01",))
+    problem = only_problem(workflow(MADE, first, taskservs("second", "apples", after=["made"])), "taskserv-twice")
+    assert problem.message == '"apples" is asked for a second time on web-01, first by "first"'
+
+
+def test_an_order_that_goes_in_a_circle_is_refused() -> None:
+    problem = only_problem(workflow(MADE, taskservs("on", "hen", "egg", after=["made"])), "taskserv-cycle")
+    assert "egg" in problem.message
+    assert "hen" in problem.message
+
+
+def test_targets_are_all_servers_before_or_the_named_ones_in_the_plans_order() -> None:
+    more = servers("more", "db-01", after=["made"])
+    everything = plan_of(workflow(MADE, more, taskservs("on", "apples", after=["more"])), CATALOGUE)
+    assert installs(everything) == [f"on/{name}/apples" for name in ("web-01", "web-02", "db-01")]
+    named = taskservs("on", "apples", after=["more"], targets=("db-01", "web-02"))
+    assert installs(plan_of(workflow(MADE, more, named), CATALOGUE)) == ["on/web-02/apples", "on/db-01/apples"]
+    both = taskservs("on", "apples", after=["more"], targets=("web-02", "made"))
+    assert installs(plan_of(workflow(MADE, more, both), CATALOGUE)) == ["on/web-01/apples", "on/web-02/apples"]
+
+
+def test_a_target_has_to_come_from_what_the_operation_depends_on() -> None:
+    for target in ("web-01", "made"):
+        flow = workflow(MADE, servers("other", "db-01"), taskservs("on", "apples", after=["other"], targets=(target,)))
+        problem = only_problem(flow, "target-not-depended-on")
+        assert problem.hint == 'Add "made" to its dependencies.'
+
+
+def test_a_target_without_servers_or_with_two_meanings_is_refused() -> None:
+    first = taskservs("first", "apples", after=["made"])
+    flow = workflow(MADE, first, taskservs("second", "pears", after=["first"], targets=("first",)))
+    only_problem(flow, "target-no-servers")
+    flow = workflow(servers("made", "made"), taskservs("on", "pears", after=["made"], targets=("made",)))
+    only_problem(flow, "target-ambiguous")
+
+
+def test_no_server_to_work_on_is_refused() -> None:
+    only_problem(workflow(MADE, taskservs("on", "apples")), "no-targets")
+
+
+def test_a_service_goes_with_its_server_only_if_the_plan_makes_that_server() -> None:
+    flow = workflow(MADE, taskservs("on", "apples", "agent", after=["made"], targets=("web-01",)))
+    assert [step.undo for step in plan_of(flow, CATALOGUE).steps[2:]] == [Undo.REMOVE, Undo.WITH_SERVER]
+    assert [step.request.name for step in plan_of(flow, CATALOGUE).steps[2:]] == ["agent", "apples"]
+
+
+@pytest.mark.parametrize(
+    ("needs", "able", "words"),
+    [
+        (Needs(init=True), {"init": False}, "needs a service manager"),
+        (Needs(privileged=True), {"privileged": False}, "needs to run containers"),
+        (Needs(own_network=True), {"own_network": False}, "needs a network of its own"),
+    ],
+)
+def test_needs_that_servers_cannot_meet_are_refused_in_words(needs: Needs, able: dict[str, bool], words: str) -> None:
+    flow = workflow(MADE, taskservs("on", "apples", after=["made"], provider="aws"))
+    catalogue = {"apples": msgspec.structs.replace(CATALOGUE["apples"], needs=needs)}
+    world = empty_world(flow)
+    assert build(flow, catalogue, world).plan is not None
+    weak = Observations({"upcloud": msgspec.structs.replace(world.providers["upcloud"], **able)})
+    built = build(flow, catalogue, weak)
+    assert built.plan is None
+    (problem,) = built.diagnostics
+    assert problem.code == "needs-unmet"
+    assert words in problem.message
+    assert '"apples" on web-01 and web-02' in problem.message
+
+
+def test_memory_is_compared_where_the_provider_tells_it() -> None:
+    flow = workflow(MADE, taskservs("on", "apples", after=["made"]))
+    catalogue = {"apples": msgspec.structs.replace(CATALOGUE["apples"], needs=Needs(memory_mb=2048))}
+    world = empty_world(flow).providers["upcloud"]
+    small = msgspec.structs.replace(world.requests["web-01"], resolved={"memory_mb": "1024"})
+    large = msgspec.structs.replace(world.requests["web-02"], resolved={"memory_mb": "2048"})
+    seen = msgspec.structs.replace(world, requests={"web-01": small, "web-02": large})
+    (problem,) = build(flow, catalogue, Observations({"upcloud": seen})).diagnostics
+    assert problem.message == '"apples" on web-01 needs 2048 MB of memory, and plan "1xCPU-2GB" has 1024 MB'
+
+
+VARIABLES = {
+    "redis": entry(
+        "redis",
+        variables={"port": {"type": "port", "summary": "", "default": 6379}, "name": {"type": "string", "summary": ""}},
+        variants={"local": {"variables": {"port": 7000}}},
+    )
+}
+
+
+def redis(provider: str, **given: str | int | float | bool) -> Workflow:
+    op = taskservs("on", after=["made"], provider=provider, targets=("web-01",))
+    return workflow(MADE, msgspec.structs.replace(op, taskservs=(TaskservUse("redis", given),)))
+
+
+def test_variables_are_given_else_of_the_variant_else_the_default() -> None:
+    requests = {
+        "upcloud": plan_of(redis("upcloud", name="x"), VARIABLES).steps[-1].request,
+        "local": plan_of(redis("local", name="x"), VARIABLES).steps[-1].request,
+        "given": plan_of(redis("local", name="x", port=1), VARIABLES).steps[-1].request,
+    }
+    ports = {key: (request.variant, request.variables["port"]) for key, request in requests.items()}
+    assert ports == {"upcloud": ("default", 6379), "local": ("local", 7000), "given": ("local", 1)}
+
+
+def test_wrong_and_missing_variables_are_refused_together() -> None:
+    found = problems(redis("upcloud", prot=1, port="6379"), VARIABLES)
+    assert [one.code for one in found] == ["variable-unknown", "variable-invalid", "variable-missing"]
+    assert {one.where for one in found} == {"on/redis"}
+    assert found[0].hint == 'Did you mean "port"?'
+    assert "a port from 1 to 65535" in found[1].message
+
+
+@pytest.mark.parametrize(
+    ("kind", "right", "wrong"),
+    [
+        (VariableType.STRING, ["", "x"], [1, True]),
+        (VariableType.INTEGER, [0, -3], [True, 1.5, "1"]),
+        (VariableType.NUMBER, [1, 1.5], [True, "1"]),
+        (VariableType.BOOLEAN, [True, False], [1, 0, "true"]),
+        (VariableType.ENUM, ["a"], ["b", 1]),
+        (VariableType.PORT, [1, 65535], [0, 65536, True, "80"]),
+        (VariableType.CIDR, ["10.0.0.0/8", "fd00::/64"], ["10.0.0.1/8", "10.0.0.0", "x", 1]),
+    ],
+)
+def test_each_type_takes_its_own_values_only(kind: VariableType, right: list[object], wrong: list[object]) -> None:
+    variable = Variable(kind, "", values=("a",) if kind is VariableType.ENUM else ())
+    assert [value for value in right if variable.wanted(value) is not None] == []
+    assert [value for value in wrong if variable.wanted(value) is None] == []
+
+
+def test_variants_only_change_defaults() -> None:
+    one = Taskserv("x", "1", "", 1.0, variables=VARIABLES["redis"].variables, variants={"aws": Variant({"port": 1})})
+    assert one.defaults("aws") == {"port": 1}
+    assert one.defaults("other") == {"port": 6379}

@@ -1,0 +1,143 @@
+"""The catalogue: the built-in entries are right, and a wrong entry is named with its file, its field and the remedy."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from batchwright.errors import CatalogueInvalid
+from batchwright.plan import build
+from batchwright.taskservs.catalogue import GROUP, entries, load_catalogue
+from batchwright.testing.planning import empty_world, servers, taskservs, workflow
+
+BARE = 'name: {name}\nversion: "1"\nsummary: for a test\nseconds: 5\n'
+
+
+def write(root: Path, name: str, more: str = "", body: str = BARE) -> Path:
+    (root / name).mkdir(parents=True)
+    file = root / name / "taskserv.yaml"
+    file.write_text(body.format(name=name) + more)
+    return file
+
+
+def refusal(root: Path) -> CatalogueInvalid:
+    with pytest.raises(CatalogueInvalid) as caught:
+        load_catalogue([root])
+    return caught.value
+
+
+def test_the_built_in_entries() -> None:
+    catalogue = load_catalogue()
+    assert list(catalogue) == ["cilium", "containerd", "etcd", "kubernetes", "nginx", "postgresql", "redis"]
+    assert catalogue["kubernetes"].requires == ("container-runtime",)
+    assert catalogue["containerd"].defaults("local")["snapshotter"] == "native"
+    assert all(entry.summary and entry.seconds > 0 for entry in catalogue.values())
+
+
+@pytest.mark.parametrize("name", list(load_catalogue()))
+def test_each_built_in_entry_can_be_planned_by_itself(name: str) -> None:
+    flow = workflow(servers("made", "web-01"), taskservs("on", name, after=["made"]))
+    plan = build(flow, load_catalogue(), empty_world(flow)).plan
+    assert plan is not None
+    assert plan.steps[-1].request.name == name
+
+
+def test_folders_of_the_user_add_entries(tmp_path: Path) -> None:
+    write(tmp_path, "haproxy", "requires: [container-runtime]\n")
+    (tmp_path / "notes").mkdir()
+    catalogue = load_catalogue([tmp_path])
+    assert catalogue["haproxy"].requires == ("container-runtime",)
+    assert "redis" in catalogue
+    assert "notes" not in catalogue
+
+
+@pytest.mark.parametrize(
+    ("more", "what", "hint"),
+    [
+        ("secnds: 5\n", "unknown field `secnds`", 'Did you mean "seconds"?'),
+        ("needs: {memory: 5}\n", "needs: Object contains unknown field `memory`", 'Did you mean "memory_mb"?'),
+        ("needs: {memory_mb: lots}\n", "needs.memory_mb: Expected `int`, got `str`", "Correct the value."),
+        ("requires: containerd\n", "requires: Expected `array`, got `str`", "Correct the value."),
+        ("needs: {memory_mb: -1}\n", "needs.memory_mb at least 0", "Correct the number."),
+        ("requires: [containrd]\n", 'nothing provides "containrd"', 'Did you mean "containerd"?'),
+        ("requires: [own]\nprovides: [own]\n", "goes in a circle", "Break the circle."),
+        (
+            "variables: {port: {type: prt, summary: x}}\n",
+            "variables[...].type: Invalid enum value 'prt'",
+            "Correct the value.",
+        ),
+        (
+            "variables: {port: {type: port, summary: x, default: 0}}\n",
+            "variables.port.default: 0 is not a port from 1 to 65535",
+            "Write a port from 1 to 65535.",
+        ),
+        ("variables: {mode: {type: enum, summary: x}}\n", "variables.mode.values", "Correct the type."),
+        (
+            "variables: {mode: {type: string, summary: x}}\nvariants: {aws: {variables: {mood: y}}}\n",
+            "variants.aws.variables.mood: the entry has no such variable",
+            'Did you mean "mode"?',
+        ),
+        (
+            "variables: {mode: {type: string, summary: x}}\nvariants: {aws: {variables: {mode: 1}}}\n",
+            "variants.aws.variables.mode: 1 is not a string",
+            "Write a string.",
+        ),
+        ("summary: [\n", "is not YAML", "Correct the line it names."),
+    ],
+)
+def test_a_mistake_is_named_with_file_field_and_remedy(tmp_path: Path, more: str, what: str, hint: str) -> None:
+    file = write(tmp_path, "mine", more)
+    error = refusal(tmp_path)
+    assert error.message.startswith(f"{file}: ")
+    assert what in error.message
+    assert error.hint == hint
+
+
+def test_a_version_without_quotes_is_a_number_and_the_hint_says_so(tmp_path: Path) -> None:
+    write(tmp_path, "mine", body="name: {name}\nversion: 1.30\nsummary: x\nseconds: 5\n")
+    error = refusal(tmp_path)
+    assert "version: Expected `str`, got `float`" in error.message
+    assert "quotes" in error.hint
+
+
+def test_the_name_is_that_of_the_folder_and_nobody_elses(tmp_path: Path) -> None:
+    write(tmp_path / "a", "mine", body=BARE.replace("{name}", "other"))
+    assert 'not the name of its folder, "mine"' in refusal(tmp_path / "a").message
+    write(tmp_path / "b", "redis")
+    assert 'a task service "redis" already' in refusal(tmp_path / "b").message
+    write(tmp_path / "c", "No_Name")
+    assert "is not a name" in refusal(tmp_path / "c").message
+
+
+def test_a_folder_without_entries_or_that_is_none_is_refused(tmp_path: Path) -> None:
+    assert "holds no task service" in refusal(tmp_path).message
+    assert "is not a folder" in refusal(tmp_path / "missing").message
+
+
+def test_a_file_that_is_too_large_or_no_text_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a", "mine", "#" * entries.ENTRY_BYTES_MAX)
+    assert "more than 262144 bytes" in refusal(tmp_path / "a").message
+    write(tmp_path / "b", "mine").write_bytes(b"name: \xff\xfe")
+    assert "is not YAML" in refusal(tmp_path / "b").message
+
+
+def test_installed_packages_bring_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "acme_taskservs"
+    write(package, "acme-agent")
+    (package / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    point = EntryPoint("acme", "acme_taskservs", GROUP)
+    monkeypatch.setattr(entries, "entry_points", lambda group: [point] if group == GROUP else [])
+    assert "acme-agent" in load_catalogue()
+    sys.modules.pop("acme_taskservs", None)
+
+
+def test_a_package_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("acme", "not_there_at_all", GROUP)
+    monkeypatch.setattr(entries, "entry_points", lambda group: [point])
+    with pytest.raises(CatalogueInvalid, match='"acme" \\(not_there_at_all\\)') as caught:
+        load_catalogue()
+    assert "uninstall" in caught.value.hint
