@@ -48,14 +48,19 @@ class Driver:
         self._lanes = sorted({op.lane for op in run.plan.operations})
         self._reports: list[cmd.Report] = []
         self._signals: list[Signal] = []
-        self._wishes: list[ev.AnyEvent] = []
+        self._failure: BaseException | None = None
         self._wake = asyncio.Event()
-        self._performer = Performer(run, providers, runners, limits, clock, self._report)
+        self._performer = Performer(run, providers, runners, limits, clock, self._report, self._broke)
         self._summary_at = 0.0
         self._snapshot_seq = run.seq
 
     def _report(self, report: cmd.Report) -> None:
         self._reports.append(report)
+        self._wake.set()
+
+    def _broke(self, error: BaseException) -> None:
+        """Something that should never raise did: stop, loudly, rather than wait for a report that will not come."""
+        self._failure = self._failure or error
         self._wake.set()
 
     def signal(self, signal: Signal) -> None:
@@ -77,6 +82,8 @@ class Driver:
             while not self._machine.ended:
                 if not await self._cycle([]):
                     await self._idle()
+                if self._failure is not None:
+                    raise self._failure
                 for task in helpers:
                     if task.done():
                         await task  # raises what ended it

@@ -8,7 +8,7 @@ from typing import Any
 
 from batchwright.engine import commands as cmd
 from batchwright.engine.limits import Limits
-from batchwright.engine.watch import Send, Watch
+from batchwright.engine.watch import Fail, Send, Watch
 from batchwright.model.clock import Clock
 from batchwright.model.ids import Token
 from batchwright.model.lifecycle import RunState, StepState
@@ -22,7 +22,7 @@ SWEEP_TRIES = 8  # listings that may fail in a row before a sweep gives up
 
 
 class Performer:
-    """Carries out the commands of one run. Reports go to `send`; nothing is raised, nothing is retried here."""
+    """Carries out the commands of one run. Reports go to `send`; what should never be raised goes to `fail`."""
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class Performer:
         limits: Limits,
         clock: Clock,
         send: Send,
+        fail: Fail,
     ) -> None:
         self._run = run
         self._providers = providers
@@ -39,6 +40,7 @@ class Performer:
         self._limits = limits
         self._clock = clock
         self._send = send
+        self._fail = fail
         self._watches: dict[str, Watch] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._facts = {facts.name: facts for facts in run.plan.providers}
@@ -64,13 +66,19 @@ class Performer:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
 
     async def aclose(self) -> None:
         """Leave everything as it is; what was in flight is in doubt for the next driver."""
-        for task in self._tasks:
+        tasks = tuple(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         for watch in self._watches.values():
             await watch.aclose()
 
@@ -79,7 +87,9 @@ class Performer:
 
     def _watch(self, provider: str) -> Watch:
         if provider not in self._watches:
-            self._watches[provider] = Watch(self._providers[provider], self._run.id, self._clock, self._send)
+            self._watches[provider] = Watch(
+                self._providers[provider], self._run.id, self._clock, self._send, self._fail
+            )
         return self._watches[provider]
 
     # -- forward ------------------------------------------------------------------------------------------------

@@ -13,16 +13,18 @@ from batchwright.providers.base import Provider
 PATIENCE_SECONDS = 900.0  # for a provider that cannot be asked, before a doubt is reported as unsettled
 
 Send = Callable[[cmd.Report], None]
+Fail = Callable[[BaseException], None]
 
 
 class Watch:
     """One provider, one run: servers waited for until ready, and calls in doubt looked for by their token."""
 
-    def __init__(self, provider: Provider, run: str, clock: Clock, send: Send) -> None:
+    def __init__(self, provider: Provider, run: str, clock: Clock, send: Send, fail: Fail) -> None:
         self._provider = provider
         self._run = run
         self._clock = clock
         self._send = send
+        self._fail = fail
         self._awaits: dict[int, cmd.Await] = {}
         self._settles: dict[int, tuple[cmd.Settle, str, float]] = {}
         self._trouble_since: float | None = None
@@ -41,6 +43,11 @@ class Watch:
     def _wake(self) -> None:
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._loop())
+            self._task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
 
     async def aclose(self) -> None:
         """Stop looking."""

@@ -7,7 +7,7 @@ from msgspec import Struct
 from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState
 from batchwright.model.plan import ServerRequest
 
-BROKEN = Fault(FaultClass.PERMANENT, "the server came up broken", code="SIMULATED_BROKEN")
+BROKEN = Fault(FaultClass.TRANSIENT, "the server came up broken", code="SIMULATED_BROKEN")
 
 
 class Server(Struct, gc=False):

@@ -1,0 +1,120 @@
+"""A run lived through several processes: each may die at a call of a port, the next one goes on with what is durable."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from batchwright.engine.limits import Lane, Limits
+from batchwright.engine.loop import Driver
+from batchwright.engine.machine import Machine
+from batchwright.errors import RunHeld, RunNotFound
+from batchwright.journal.base import LEASE_SECONDS
+from batchwright.journal.memory import MemoryJournal
+from batchwright.journal.replay import load_run
+from batchwright.model import events as ev
+from batchwright.model.lifecycle import RunState
+from batchwright.model.outcome import ServerState
+from batchwright.model.run import Run
+from batchwright.model.summary import Signal, SignalKind
+from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
+from batchwright.testing.clock import VirtualClock
+from batchwright.testing.crash import CrashingJournal, CrashingProvider, CrashingRunner, CrashPoint, ProcessDied
+from tests.crash.scenarios import Scenario
+
+LIVES_MAX = 12
+LONG_AFTER = 10_000.0  # seconds after which every late commit has happened
+
+
+class Outcome:
+    """How it ended: the run, and what is really there."""
+
+    def __init__(self, run: Run, world: World, now: float) -> None:
+        self.status = run.status
+        alive = [s for s in world.servers(now) if s.true_state(now) is not ServerState.GONE]
+        self.names = Counter(server.name for server in alive)
+        self.duplicates = [name for name, count in self.names.items() if count > 1]
+        known = {record.ref for record in run.records if record.ref}
+        self.orphans = [server.ref for server in alive if server.ref not in known]
+        self.installed = {server.name: sorted(world.installed_on(server.ref)) for server in alive}
+        self.steps = {step.id: record.state for step, record in zip(run.plan.steps, run.records, strict=True)}
+
+
+class Lives:
+    """Everything that outlives a process: the journal, the world, the time."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.clock = VirtualClock()
+        self.journal = MemoryJournal()
+        self.world = World(None)
+        self.count = 0
+
+    async def live(self, point: CrashPoint) -> bool:
+        """One process: start or go on, as a user would. True when all that was wanted is done."""
+        self.count += 1
+        journal = CrashingJournal(self.journal, point)
+        try:
+            return await self._work(journal, point)
+        except ProcessDied:
+            return False
+
+    async def _work(self, journal: CrashingJournal, point: CrashPoint) -> bool:
+        scenario = self.scenario
+        try:
+            run = await load_run(journal, "run")
+        except RunNotFound:
+            created = ev.RunCreated(self.clock.now(), "run", scenario.plan)
+            await journal.create(created, Run(created).summary("memory"))
+            run = await load_run(journal, "run")
+        if not Machine(run).ended:
+            run = await self._drive(journal, point, undo=False)
+        if scenario.rollback and run.status is not RunState.ROLLED_BACK:
+            run = await self._drive(journal, point, undo=run.status is not RunState.ROLLING_BACK)
+        return True
+
+    async def _drive(self, journal: CrashingJournal, point: CrashPoint, *, undo: bool) -> Run:
+        lease = None
+        while lease is None:
+            try:
+                lease = await journal.acquire("run", f"elsewhere:{self.count}:1", self.clock.now())
+            except RunHeld:
+                await self.clock.sleep(LEASE_SECONDS)
+        run = await load_run(journal, "run")
+        providers, runners, limits = {}, {}, Limits()
+        limits.add("taskservs", Lane(50))
+        for facts in run.plan.providers:
+            simulation = Simulation.from_settings(self.scenario.settings, facts.name)
+            provider = Simulated(facts.name, self.world, self.clock, simulation)
+            providers[facts.name] = CrashingProvider(provider, point)
+            runners[facts.name] = CrashingRunner(SimulatedRunner(self.world, self.clock, simulation), point)
+            limits.add(facts.name, Lane(50))
+        driver = Driver(journal, lease, run, providers, runners, limits, self.clock)
+        canceller = asyncio.create_task(self._cancel(driver))
+        try:
+            return await driver.drive((lambda machine, now: machine.rollback(now, "user")) if undo else None)
+        finally:
+            canceller.cancel()
+            if not point.dead:
+                await journal.release(lease)
+
+    async def _cancel(self, driver: Driver) -> None:
+        if self.scenario.cancel_after is not None:
+            await self.clock.sleep(max(0.0, driver.run.created_at + self.scenario.cancel_after - self.clock.now()))
+            driver.signal(Signal(SignalKind.CANCEL, self.clock.now(), "user"))
+
+    async def outcome(self) -> Outcome:
+        """The end of it, long after."""
+        await self.clock.sleep(LONG_AFTER)
+        return Outcome(await load_run(self.journal, "run"), self.world, self.clock.now())
+
+
+async def live_through(scenario: Scenario, *points: CrashPoint) -> tuple[Outcome, int]:
+    """Die at each of the points, one process each, then live undisturbed; gives the end and the number of processes."""
+    lives = Lives(scenario)
+    for point in (*points, *(CrashPoint() for _ in range(LIVES_MAX))):
+        if await lives.live(point):
+            break
+    else:
+        raise AssertionError(f"{scenario.name} did not end")
+    return await lives.outcome(), lives.count

@@ -1,0 +1,94 @@
+"""Crash exploration: die just before and just after every call of every port, restart, and end with the same world."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from batchwright.testing.clock import run_virtual
+from batchwright.testing.crash import CrashPoint, When
+from tests.crash.lives import Outcome, live_through
+from tests.crash.scenarios import Scenario, all_scenarios
+
+SCENARIOS = {scenario.name: scenario for scenario in all_scenarios()}
+
+
+def reference(scenario: Scenario) -> tuple[Outcome, int]:
+    """The undisturbed end, and how many calls of ports there are on the way."""
+    point = CrashPoint()
+    outcome, processes = run_virtual(live_through(scenario, point))
+    assert processes == 1
+    check(scenario, outcome, outcome, "undisturbed")
+    return outcome, point.count
+
+
+def check(scenario: Scenario, wanted: Outcome, outcome: Outcome, where: str) -> None:
+    """No duplicate, no orphan, the same status and the same world as without the crash."""
+    assert outcome.status is scenario.ends, where
+    assert not outcome.duplicates, where
+    assert not outcome.orphans, where
+    if scenario.races:  # what was begun when it was stopped depends on when the process died
+        return
+    assert outcome.names == wanted.names, where
+    assert outcome.installed == wanted.installed, where
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_end_is_the_same_wherever_the_process_dies(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    scenario = SCENARIOS[name]
+    wanted, calls = reference(scenario)
+    explored = 0
+    for when in When:
+        for n in range(1, calls + 1):
+            point = CrashPoint(n, when)
+            outcome, processes = run_virtual(live_through(scenario, point))
+            assert processes > 1 or point.n == calls, point
+            check(scenario, wanted, outcome, str(point))
+            explored += 1
+    with capsys.disabled():
+        print(f"\n{name}: {explored} crash points, 0 duplicates, 0 orphans, always {scenario.ends}")
+
+
+@pytest.mark.parametrize("name", ["diamond-hostile", "rollback-hostile", "replaced-servers"])
+def test_a_crash_inside_the_recovery_changes_nothing(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    scenario = SCENARIOS[name]
+    wanted, calls = reference(scenario)
+    explored = 0
+    for n in range(5, calls + 1, max(1, calls // 12)):
+        for m in range(1, 60, 2):
+            points = CrashPoint(n, When.AFTER), CrashPoint(m, When.AFTER if m % 4 == 1 else When.BEFORE)
+            outcome, _ = run_virtual(live_through(scenario, *points))
+            check(scenario, wanted, outcome, " then ".join(map(str, points)))
+            explored += 1
+    with capsys.disabled():
+        print(f"\n{name}: {explored} crashes inside the recovery, 0 duplicates, 0 orphans")
+
+
+def wander(seed: int) -> str:
+    """One random exploration: a scenario of which the seed decides the faults, killed up to four times."""
+    chance = random.Random(seed)
+    template = chance.choice(list(SCENARIOS.values()))
+    settings = {**template.settings, "seed": seed, "spread": chance.choice([0, 0.3, 1.0])}
+    scenario = Scenario(
+        f"{template.name}-{seed}", template.plan, settings, template.ends, template.rollback, template.races, template.cancel_after
+    )
+    points = [CrashPoint(chance.randint(1, 80), chance.choice(list(When))) for _ in range(chance.randint(1, 4))]
+    outcome, _ = run_virtual(live_through(scenario, *points))
+    where = f"seed {seed}: {template.name}, {', '.join(map(str, points))}"
+    assert not outcome.duplicates, where
+    assert not outcome.orphans, where
+    return where
+
+
+def test_random_explorations_leave_no_duplicate_and_no_orphan() -> None:
+    for seed in range(150):
+        wander(seed)
+
+
+@pytest.mark.long
+def test_long_random_explorations() -> None:
+    first = random.SystemRandom().randrange(10**9)
+    print(f"seeds {first} to {first + 4999}")
+    for seed in range(first, first + 5000):
+        wander(seed)
