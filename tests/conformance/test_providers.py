@@ -1,4 +1,4 @@
-"""Every adapter through the shipped provider suite: here the simulated one, with each guard and with late, lost answers."""
+"""Every adapter through the shipped suites; here the simulated one, with each guard and with late and lost answers."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ class TestAnyName(SimulatedRig):
 
     name = "elsewhere"
 
-    def bad_config(self) -> None:
-        return None
+    test_a_bad_plan_is_named_offline_and_not_resolved = None  # no plan is bad here
+    test_rejected_means_that_nothing_is_made = None
 
 
 class TestDurable(SimulatedRig):

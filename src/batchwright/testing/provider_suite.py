@@ -61,16 +61,15 @@ class Bench:
         """Make a server and see it in the listing; gives its reference."""
         answer = await self.provider.create(await self.request(name), self.token(name))
         assert isinstance(answer, Created), f"create answered {answer}"
-        await self.listed(self.token(name), answer.ref)
-        return answer.ref
+        ref, token = answer.ref, self.token(name)
+        wanted = [(ref, name, token.run, token.value)]
 
-    async def listed(self, token: Token, ref: str) -> None:
-        """Wait until the listing shows exactly this server under the token."""
+        async def listed() -> bool:
+            found = await self.provider.find(token.run, token.value)
+            return [(o.ref, o.name, o.run, o.token) for o in found] == wanted
 
-        async def look() -> bool:
-            return [o.ref for o in await self.provider.find(token.run, token.value)] == [ref]
-
-        await self.until(f"{ref} is listed under its token", look)
+        await self.until(f"{ref} alone is listed under its token, with its labels", listed)
+        return ref
 
     async def ready(self, ref: str) -> Observed:
         """Wait until the server is ready."""

@@ -34,6 +34,7 @@ class Simulated:
         self._account = f"simulated-{name}"
         self._profile = profile_of(name)
         self._rate = RateLimit(sim.rate, sim.burst)
+        self._read_seconds = sim.read_seconds * sim.time_scale
         self._limited = bool(sim.quota_servers or sim.capacity)
         calls = {"throttle": sim.throttle, "transient": sim.transient, "lost": sim.lost_answers}
         server = {"late": sim.late_commits, "never_ready": sim.never_ready, "broken": sim.broken}
@@ -64,7 +65,7 @@ class Simulated:
     async def health(self) -> Health:
         if self.simulation.auth_fails:
             return Health(False, fault(FaultClass.AUTH).message)
-        return Health(True, "simulated", self.simulation.read_seconds * self.simulation.time_scale)
+        return Health(True, "simulated", self._read_seconds)
 
     async def quota(self) -> Quota:
         await self._read("quota", "")
@@ -133,7 +134,7 @@ class Simulated:
         if self._limited and (full := self._full(now, request)) is not None:
             return full, fate.seconds
         server = self._made(now, request, token, fate)
-        if "lost" in fate.effects or "late" in fate.effects:
+        if fate.effects and ("lost" in fate.effects or "late" in fate.effects):
             return Unknown(_NO_ANSWER), fate.seconds
         if server.true_state(now + fate.seconds) is ServerState.READY:
             return Created(server.ref, ready=True, address=server.address), fate.seconds
@@ -231,11 +232,14 @@ class Simulated:
             raise ProviderUnavailable(
                 f"{self._account}: {fault(FaultClass.AUTH).message}", hint="It was asked to fail."
             )
-        with self._world.turn:
-            fate = self._reads.next(self._world, self.name, about, f"{method}/{about}", (about,))
-        if (seconds := self.simulation.read_seconds * self.simulation.time_scale) > 0:
-            await self._clock.sleep(seconds)
-        if fate.refusal() is not None:
+        lost = False
+        if not self._reads.uneventful:
+            with self._world.turn:
+                fate = self._reads.next(self._world, self.name, about, f"{method}/{about}", (about,))
+            lost = fate.refusal() is not None
+        if self._read_seconds > 0:
+            await self._clock.sleep(self._read_seconds)
+        if lost:
             raise ProviderUnavailable(f"{self._account}: {method} was not answered", hint="Try again.")
         self._world.refresh()
 

@@ -73,11 +73,11 @@ class Fates:
         self._kind, self._script, self._median = kind, script, median * simulation.time_scale
         self._seed, self._spread = simulation.seed, simulation.spread
         self._chances = [(effect, chance) for effect, chance in chances.items() if chance > 0]
-        self._uneventful = not (self._chances or script.rules or self._median or after)
+        self.uneventful = not (self._chances or script.rules or self._median or after)
 
     def next(self, world: World, provider: str, about: str, key: str, names: tuple[str, ...]) -> Fate:
         """The fate of this call about something; `key` is what its attempts are counted by."""
-        if self._uneventful:
+        if self.uneventful:
             return _UNEVENTFUL
         attempt = world.attempt(f"{self._kind}/{provider}/{key}")
         seed = f"{self._seed}/{provider}/{self._kind}/{about}/{attempt}"

@@ -71,10 +71,10 @@ class Simulation(Struct, frozen=True, kw_only=True):
             getattr(self, name)()
 
     @classmethod
-    def instant(cls, **changes: Any) -> Simulation:
+    def instant(cls, **settings: Scalar) -> Simulation:
         """Nothing takes any time: a create is answered ready at once, without awaiting anything."""
         durations = ("answer_seconds", "read_seconds", "boot_seconds", "install_seconds", "destroy_seconds")
-        return cls(**{**dict.fromkeys(durations, 0.0), **changes})
+        return cls.from_settings({**dict.fromkeys(durations, 0.0), **settings})
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Scalar], provider: str = "") -> Simulation:

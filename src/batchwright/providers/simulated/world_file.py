@@ -32,24 +32,38 @@ class WorldFile:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-            self._prepare()
         except (sqlite3.Error, OSError) as error:
             raise self._unusable(str(error)) from error
+        try:
+            self._prepare()
+        except sqlite3.Error as error:
+            self._db.close()
+            raise self._unusable(str(error)) from error
+        except ProviderUnavailable:
+            self._db.close()
+            raise
 
     def _prepare(self) -> None:
+        new = self._is_new()  # and nothing is written to a file that is something else
         self._db.execute("PRAGMA synchronous=OFF")
         self._db.execute("PRAGMA journal_mode=WAL")
+        if not new:
+            return
         self._db.execute("BEGIN IMMEDIATE")
-        try:
-            marks = [self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
-            if marks == [0, 0] and not self._db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-                self._db.execute("CREATE TABLE changes (seq INTEGER PRIMARY KEY, body BLOB NOT NULL)")
-                self._db.execute(f"PRAGMA application_id={_APPLICATION}")
-                self._db.execute(f"PRAGMA user_version={_VERSION}")
-            elif marks != [_APPLICATION, _VERSION]:
-                raise self._unusable("it is not a simulated world of this version")
-        finally:
-            self._db.execute("COMMIT")
+        if self._is_new():  # another process may have been faster
+            self._db.execute("CREATE TABLE changes (seq INTEGER PRIMARY KEY, body BLOB NOT NULL)")
+            self._db.execute(f"PRAGMA application_id={_APPLICATION}")
+            self._db.execute(f"PRAGMA user_version={_VERSION}")
+        self._db.execute("COMMIT")
+
+    def _is_new(self) -> bool:
+        """Whether the file is empty; raises ProviderUnavailable when it is not a world."""
+        marks = tuple(self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+        if marks == (0, 0) and not self._db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+            return True
+        if marks != (_APPLICATION, _VERSION):
+            raise self._unusable("it is not a simulated world of this version")
+        return False
 
     def _unusable(self, why: str) -> ProviderUnavailable:
         return ProviderUnavailable(
@@ -68,23 +82,38 @@ class WorldFile:
 
     def append(self, change: Change) -> None:
         """Write one change; only inside a turn, where this process has read everything before it."""
+        try:
+            self._db.execute("INSERT INTO changes VALUES (?, ?)", (self._read_up_to + 1, _encoder.encode(change)))
+        except sqlite3.Error as error:
+            raise self._unusable(str(error)) from error
         self._read_up_to += 1
-        self._db.execute("INSERT INTO changes VALUES (?, ?)", (self._read_up_to, _encoder.encode(change)))
 
     def __enter__(self) -> None:
         try:
             self._db.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             raise self._unusable(str(error)) from error
-        self.catch_up()
+        try:
+            self.catch_up()
+        except BaseException:
+            self._undo()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
-            self._db.execute("COMMIT")
-            return
-        self._db.execute("ROLLBACK")
+            try:
+                self._db.execute("COMMIT")
+            except sqlite3.Error as failed:
+                self._undo()
+                raise self._unusable(str(failed)) from failed
+        else:
+            self._undo()
+
+    def _undo(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
         self._forget()  # memory is ahead of the file: read it all again
         self._read_up_to = 0
 

@@ -1,0 +1,171 @@
+"""The provider suite itself: an adapter with one fault in it is caught by the test that is about that fault."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from typing import Any, ClassVar
+
+import pytest
+from msgspec.structs import replace
+
+from batchwright.model.ids import Token
+from batchwright.model.outcome import Created, Going, Gone, Observed, Rejected, ServerState, Unknown
+from batchwright.model.plan import Guard, ServerRequest
+from batchwright.model.workflow import ServerConfig
+from batchwright.providers.base import Health, Provider, Trouble
+from batchwright.providers.simulated import Simulated, Simulation, World
+from batchwright.testing.clock import VirtualClock, run_virtual
+from batchwright.testing.provider_suite import ProviderSuite
+
+CREATED = Created | Rejected | Unknown
+DESTROYED = Gone | Going | Rejected | Unknown
+
+
+class SaysNothingIsWrong(Simulated):
+    def validate(self, config: ServerConfig) -> list[Trouble]:
+        return []
+
+
+class ResolvesDifferentlyEachTime(Simulated):
+    times = 0
+
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+        self.times += 1
+        answers = await super().resolve(configs)
+        return [replace(a, user_data=str(self.times)) if isinstance(a, ServerRequest) else a for a in answers]
+
+
+class ForgetsTheRun(Simulated):
+    async def find(self, run: str | None = None, token: str | None = None) -> list[Observed]:
+        return [replace(o, run="") for o in await super().find(run, token)]
+
+
+class ListsOnePageOnly(Simulated):
+    async def find(self, run: str | None = None, token: str | None = None) -> list[Observed]:
+        return (await super().find(run, token))[:10]
+
+
+class IgnoresTheRunAskedFor(Simulated):
+    async def find(self, run: str | None = None, token: str | None = None) -> list[Observed]:
+        return await super().find(None, token)
+
+
+class DescribesOnlyWhatItKnows(Simulated):
+    async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
+        seen = await super().describe(refs)
+        return {ref: o for ref, o in seen.items() if o.state is not ServerState.NOT_VISIBLE}
+
+
+class SaysGoneTooEarly(Simulated):
+    async def destroy(self, ref: str) -> DESTROYED:
+        await super().destroy(ref)
+        return Gone()
+
+
+class DestroysOnce(Simulated):
+    async def destroy(self, ref: str) -> DESTROYED:
+        answer = await super().destroy(ref)
+        self.gone = getattr(self, "gone", set())
+        if answer == Gone() and ref in self.gone:
+            return Unknown("there is no such server")
+        self.gone |= {ref} if answer == Gone() else set()
+        return answer
+
+
+class RetriesInside(Simulated):
+    async def create(self, request: ServerRequest, token: Token) -> CREATED:
+        await super().create(request, token)
+        return await super().create(request, token)
+
+
+class ClaimsATokenGuard(Simulated):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        inner = self.capabilities
+        self.capabilities = replace(inner, guard=Guard.TOKEN)
+        self._repeated = lambda *_: None  # type: ignore[method-assign]
+
+
+class CallsALostAnswerARefusal(Simulated):
+    async def create(self, request: ServerRequest, token: Token) -> CREATED:
+        answer = await super().create(request, token)
+        if isinstance(answer, Unknown):
+            return self._rejected("transient")  # type: ignore[arg-type]
+        return answer
+
+
+class MakesWhatItRejects(Simulated):
+    async def create(self, request: ServerRequest, token: Token) -> CREATED:
+        answer = await super().create(request, token)
+        if isinstance(answer, Rejected):
+            await super().create(replace(request, plan="1xCPU-2GB"), token)
+        return answer
+
+
+class PromisesTooShortASettleTime(Simulated):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.capabilities = replace(self.capabilities, settle_seconds=0.1)
+
+
+class IsNeverWell(Simulated):
+    async def health(self) -> Health:
+        return Health(False, "no")
+
+
+class HasAnAccountPerClient(Simulated):
+    async def account(self) -> str:
+        return f"account-{id(self)}"
+
+
+class Rig(ProviderSuite):
+    patience = 60.0
+    settings: ClassVar[dict[str, float | str]] = {"list_lag": 3, "fail": "nobody=late"}
+
+    def __init__(self, adapter: type[Simulated]) -> None:
+        self.adapter, self.world = adapter, World()
+
+    def client(self) -> Provider:
+        return self.adapter("upcloud", self.world, self.clock(), Simulation.from_settings(self.settings))
+
+    def losing_client(self) -> Provider:
+        settings = {**self.settings, "late_commits": 1}
+        return self.adapter("upcloud", self.world, self.clock(), Simulation.from_settings(settings))
+
+    def clock(self) -> VirtualClock:
+        return VirtualClock()
+
+    def config(self, name: str) -> ServerConfig:
+        return ServerConfig(name, "1xCPU-2GB", "de-fra1")
+
+    def bad_config(self) -> ServerConfig:
+        return ServerConfig("suite-bad", "1xCPU-2TB", "de-fra1")
+
+    def drive(self, main: Coroutine[Any, Any, None]) -> None:
+        run_virtual(main)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "test"),
+    [
+        (SaysNothingIsWrong, "a_bad_plan_is_named_offline_and_not_resolved"),
+        (ResolvesDifferentlyEachTime, "resolve_is_repeatable_and_keeps_the_order"),
+        (ForgetsTheRun, "what_was_made_becomes_ready_and_carries_its_labels"),
+        (ListsOnePageOnly, "many_at_once_are_all_listed_and_described_together"),
+        (IgnoresTheRunAskedFor, "find_tells_runs_and_tokens_apart"),
+        (DescribesOnlyWhatItKnows, "describe_answers_every_reference"),
+        (SaysGoneTooEarly, "destroy_ends_in_gone_and_can_be_repeated"),
+        (DestroysOnce, "destroy_ends_in_gone_and_can_be_repeated"),
+        (RetriesInside, "what_was_made_becomes_ready_and_carries_its_labels"),
+        (ClaimsATokenGuard, "the_guard_is_what_the_capabilities_say"),
+        (CallsALostAnswerARefusal, "a_lost_answer_is_unknown_and_comes_to_light_within_the_settle_time"),
+        (PromisesTooShortASettleTime, "a_lost_answer_is_unknown_and_comes_to_light_within_the_settle_time"),
+        (MakesWhatItRejects, "rejected_means_that_nothing_is_made"),
+        (IsNeverWell, "it_opens_and_closes_more_than_once"),
+        (HasAnAccountPerClient, "two_clients_are_the_same_account"),
+    ],
+)
+def test_a_faulty_adapter_is_caught(adapter: type[Simulated], test: str) -> None:
+    getattr(Rig(Simulated), f"test_{test}")()
+    with pytest.raises(AssertionError):
+        getattr(Rig(adapter), f"test_{test}")()

@@ -1,0 +1,71 @@
+"""Providers by name: found, unknown, missing a package, not usable."""
+
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from batchwright.app.clock import SystemClock
+from batchwright.errors import ProviderUnavailable, UsageError
+from batchwright.providers import registry
+from batchwright.providers.simulated import Simulated
+
+
+def entry(name: str, value: str) -> EntryPoint:
+    return EntryPoint(name, value, registry.GROUP)
+
+
+def test_the_simulated_provider_is_announced_by_the_package_itself() -> None:
+    assert "simulated" in registry.names()
+    provider = registry.connect("simulated", SystemClock(), {"seed": 7})
+    assert isinstance(provider, Simulated)
+    assert provider.simulation.seed == 7
+
+
+def test_settings_reach_the_adapter() -> None:
+    with pytest.raises(UsageError, match="no setting sed"):
+        registry.connect("simulated", SystemClock(), {"sed": 7})
+
+
+def test_an_unknown_name_is_explained() -> None:
+    with pytest.raises(ProviderUnavailable, match="no provider simulatd: installed are simulated") as raised:
+        registry.load("simulatd")
+    assert raised.value.hint.startswith("Did you mean simulated?")
+
+
+def test_a_name_that_nothing_is_like_gets_a_hint_too() -> None:
+    with pytest.raises(ProviderUnavailable, match="installed are none") as raised:
+        registry.load("zzz", [])
+    assert raised.value.hint == "To rehearse without it, add --simulate."
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "install"),
+    [
+        ("aws", "no_such_package.aws:Adapter", "pip install 'batchwright[aws]'"),
+        ("mycloud", "no_such_package:Adapter", "pip install no_such_package"),
+    ],
+)
+def test_a_missing_package_says_what_to_install(name: str, value: str, install: str) -> None:
+    with pytest.raises(ProviderUnavailable, match="no_such_package") as raised:
+        registry.load(name, [entry(name, value)])
+    assert install in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("value", "says"), [("batchwright.errors:Nothing", "Nothing"), ("batchwright.errors:UsageError", "no connect")]
+)
+def test_an_entry_point_that_names_no_adapter_is_explained(value: str, says: str) -> None:
+    with pytest.raises(ProviderUnavailable, match=says) as raised:
+        registry.load("mycloud", [entry("mycloud", value)])
+    assert raised.value.hint
+
+
+def test_two_packages_with_one_name_are_refused_and_named() -> None:
+    rivals = [entry("mycloud", "one:Adapter"), entry("mycloud", "two:Adapter")]
+    with pytest.raises(ProviderUnavailable, match="one:Adapter, two:Adapter"):
+        registry.load("mycloud", rivals)
+
+
+def test_the_same_package_announced_twice_is_no_rival() -> None:
+    twice = [entry("simulated", "batchwright.providers.simulated:Simulated")] * 2
+    assert registry.load("simulated", twice) is Simulated
