@@ -135,3 +135,13 @@ def test_an_operation_takes_on_failure_of_the_workflow_unless_it_has_its_own() -
 def test_only_providers_that_hold_servers_are_in_the_plan_sorted() -> None:
     flow = workflow(servers("a", "x"), servers("b", "y", provider="aws"))
     assert [facts.name for facts in plan_of(flow, {}).providers] == ["aws", "upcloud"]
+
+
+def test_an_operation_before_another_is_one_edge_however_many_servers_they_have() -> None:
+    many = [f"a{n}" for n in range(1000)]
+    plan = plan_of(
+        workflow(servers("first", *many), servers("second", *(f"b{n}" for n in range(1000)), after=["first"])), {}
+    )
+    assert len(plan.steps) == 2000
+    assert sum(len(step.needs) for step in plan.steps) == 0
+    assert sum(len(op.dependencies) for op in plan.operations) == 1

@@ -1,0 +1,57 @@
+"""The plan's view: words, counts and what it must not lose."""
+
+from __future__ import annotations
+
+import msgspec
+
+from batchwright.model.catalogue import Taskserv
+from batchwright.model.outcome import Observed, ServerState
+from batchwright.plan import Observations
+from batchwright.testing.planning import empty_world, plan_of, servers, taskservs, workflow
+from batchwright.views.plan import Counts, PlanView, plan_view
+
+CATALOGUE = {
+    "redis": Taskserv("redis", "7.0", "", 10.0),
+    "agent": Taskserv("agent", "2", "", 10.0, remove_before_destroy=True),
+}
+FLOW = workflow(
+    servers("made", "web-01", "web-02"),
+    taskservs("on", "redis", "agent", after=["made"], provider="aws"),
+)
+
+
+def shown() -> PlanView:
+    """Of a world in which web-02 is there already."""
+    world = empty_world(FLOW).providers["upcloud"]
+    there = Observed("ref-2", ServerState.READY, "web-02", plan="1xCPU-2GB", zone="de-fra1")
+    return plan_view(
+        plan_of(
+            FLOW, CATALOGUE, Observations({"upcloud": msgspec.structs.replace(world, managed={"web-02": (there,)})})
+        )
+    )
+
+
+def test_each_step_says_what_it_does_and_what_undoing_it_does() -> None:
+    assert [(step.does, step.undoes) for step in shown().steps] == [
+        ("create server web-01: plan 1xCPU-2GB, zone de-fra1, image debian-12", "destroy server web-01"),
+        ("keep server web-02 (ref-2): it is there and matches", "nothing: server web-02 was there before"),
+        ("install agent 2 on web-01", "remove agent from web-01"),
+        ("install redis 7.0 on web-01", "nothing by itself: goes with server web-01"),
+        ("install agent 2 on web-02", "remove agent from web-02"),
+        ("install redis 7.0 on web-02", "remove redis from web-02"),
+    ]
+
+
+def test_counts_are_per_provider_and_add_up() -> None:
+    view = shown()
+    assert view.providers == {"aws": Counts(install=4), "upcloud": Counts(create=1, keep=1)}
+    assert view.counts == Counts(1, 1, 4)
+    assert [op.steps for op in view.operations] == [2, 4]
+
+
+def test_the_view_survives_json_and_carries_the_hash_and_the_estimate() -> None:
+    view = shown()
+    assert msgspec.json.decode(msgspec.json.encode(view), type=PlanView) == view
+    assert len(view.hash) == 16
+    assert view.estimate.critical_path == ("made/web-01", "on/web-01/agent", "on/web-01/redis")
+    assert not view.simulated
