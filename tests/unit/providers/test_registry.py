@@ -1,11 +1,15 @@
 """Providers by name: found, unknown, missing a package, not usable."""
 
+import asyncio
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
 from batchwright.app.clock import SystemClock
 from batchwright.errors import ProviderUnavailable, UsageError
+from batchwright.model.ids import Token
+from batchwright.model.plan import ServerRequest
 from batchwright.providers import registry
 from batchwright.providers.simulated import Simulated
 
@@ -19,6 +23,22 @@ def test_the_simulated_provider_is_announced_by_the_package_itself() -> None:
     provider = registry.connect("simulated", SystemClock(), {"seed": 7})
     assert isinstance(provider, Simulated)
     assert provider.simulation.seed == 7
+
+
+def test_a_durable_world_is_found_again(tmp_path: Path) -> None:
+    async def make_and_look(make: bool) -> list[str]:
+        settings = {"world": str(tmp_path / "world.db"), "time_scale": 0}
+        provider = registry.connect("simulated", SystemClock(), settings)
+        await provider.open()
+        if make:
+            await provider.create(ServerRequest("web", "small", "zone-a"), Token("run1", "t"))
+        found = await provider.find("run1")
+        await provider.aclose()
+        await provider.aclose()
+        return [observed.name for observed in found]
+
+    assert asyncio.run(make_and_look(True)) == ["web"]
+    assert asyncio.run(make_and_look(False)) == ["web"]
 
 
 def test_settings_reach_the_adapter() -> None:

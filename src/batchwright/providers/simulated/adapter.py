@@ -30,7 +30,7 @@ class Simulated:
         self.name = name
         self.simulation = sim = simulation or Simulation()
         self.capabilities = _capabilities(sim)
-        self._world, self._clock = world, clock
+        self._world, self._clock, self._owns_world = world, clock, False
         self._account = f"simulated-{name}"
         self._profile = profile_of(name)
         self._rate = RateLimit(sim.rate, sim.burst)
@@ -48,7 +48,10 @@ class Simulated:
         """How the registry makes one. The setting "world" is the path of a durable world; without it, in memory."""
         rest = dict(settings)
         path = rest.pop("world", None)
-        return cls(name, World(Path(str(path)) if path else None), clock, Simulation.from_settings(rest, name))
+        simulation = Simulation.from_settings(rest, name)
+        provider = cls(name, World(Path(str(path)) if path else None), clock, simulation)
+        provider._owns_world = True
+        return provider
 
     def validate(self, config: ServerConfig) -> list[Trouble]:
         return self._profile.troubles(config)
@@ -57,7 +60,8 @@ class Simulated:
         """Nothing to connect to."""
 
     async def aclose(self) -> None:
-        """Nothing to let go of: the world belongs to whoever made it."""
+        if self._owns_world:  # else it belongs to whoever passed it in
+            self._world.close()
 
     async def account(self) -> str:
         return self._account

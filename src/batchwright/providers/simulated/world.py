@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from batchwright.errors import ProviderUnavailable
 from batchwright.providers.simulated.rows import (
     Attempted,
     Call,
@@ -39,7 +40,11 @@ class World:
         if path is not None:
             self._file = WorldFile(path, self._apply, self._clear)
             self.turn = self._file
-            self.refresh()
+            try:
+                self.refresh()
+            except ProviderUnavailable:
+                self.close()
+                raise
 
     def _clear(self) -> None:
         self._servers: dict[str, Server] = {}
