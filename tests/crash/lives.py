@@ -1,4 +1,4 @@
-"""A run lived through several processes: each may die at a call of a port, the next one goes on with what is durable."""
+"""A run lived through several processes: each may die at any call, the next goes on with what is durable."""
 
 from __future__ import annotations
 

@@ -66,9 +66,7 @@ def installs(
             step_id = f"{op}/{server.request.name}/{name}"
             steps.append(Step(step_id, op, provider, Action.INSTALL, undo, request, before, server.id))
     lane = "taskservs"
-    return PlannedOperation(
-        op, "taskserv_batch", provider, lane, needs(*after), OnFailure.CONTINUE, RETRY, 60.0
-    ), steps
+    return PlannedOperation(op, "taskserv_batch", provider, lane, needs(*after), OnFailure.CONTINUE, RETRY, 60.0), steps
 
 
 def plan(settings: Settings, *parts: tuple[PlannedOperation, list[Step]], limit: int = 4) -> Plan:

@@ -71,7 +71,13 @@ def wander(seed: int) -> str:
     template = chance.choice(list(SCENARIOS.values()))
     settings = {**template.settings, "seed": seed, "spread": chance.choice([0, 0.3, 1.0])}
     scenario = Scenario(
-        f"{template.name}-{seed}", template.plan, settings, template.ends, template.rollback, template.races, template.cancel_after
+        f"{template.name}-{seed}",
+        template.plan,
+        settings,
+        template.ends,
+        template.rollback,
+        template.races,
+        template.cancel_after,
     )
     points = [CrashPoint(chance.randint(1, 80), chance.choice(list(When))) for _ in range(chance.randint(1, 4))]
     outcome, _ = run_virtual(live_through(scenario, *points))

@@ -55,7 +55,7 @@ class Backward:
         if i is None:
             return False
         record = self.run.records[i]
-        given_up = record.state is StepState.UNDO_FAILED and record.undo_attempt > 0
+        given_up = record.state is StepState.UNDO_FAILED and record.undo_failures > 0
         return record.state is not StepState.UNDONE and not given_up
 
     def recover(self) -> list[cmd.Command]:
@@ -127,9 +127,9 @@ class Backward:
         if report.fault is None:
             return [ev.StepUndone(now, step)]
         retry = self._operation(i).retry
-        if may_retry(report.fault, retry, record.undo_attempt - 1, record.undo_attempt):
+        if may_retry(report.fault, retry, record.undo_failures, record.undo_failures):
             counted = POLICIES[report.fault.kind].counted
-            delay = backoff(retry, record.undo_attempt - 1, self.run.token(i)) if counted else 0.0
+            delay = backoff(retry, record.undo_failures, self.run.token(i)) if counted else 0.0
             until = now + max(delay, report.fault.retry_after or 0.0)
             return [ev.UndoRetrying(now, step, record.undo_attempt, until, report.fault)]
         return [ev.UndoFailed(now, step, record.undo_attempt, report.fault)]

@@ -213,6 +213,8 @@ class Forward:
                 if self.run.plan.steps[report.step].action is Action.INSTALL:
                     fault = Fault(FaultClass.IN_DOUBT, unknown.reason)
                     return self._fault(report.step, record, fault, now)
+                if record.doubt and record.doubt_at >= record.attempt_at:
+                    return []  # known already, and being settled
                 return [ev.StepInDoubt(now, step, record.attempt, unknown.reason)]
 
     def _settled(self, report: cmd.Settled, record: StepRecord, now: float) -> list[ev.AnyEvent]:

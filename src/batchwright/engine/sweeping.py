@@ -19,7 +19,7 @@ class Sweeping:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.rounds: dict[str, int] = {}
+        self._before = dict(run.sweeps)
         self.looking: set[str] = set()
         self.strays: dict[str, dict[str, str]] = {}
         self._lanes: list[str] | None = None
@@ -56,8 +56,7 @@ class Sweeping:
         match event:
             case ev.SweepStarted(lane=lane):
                 self.looking.add(lane)
-                self.rounds[lane] = self.rounds.get(lane, 0) + 1
-                return [cmd.Sweep(lane, self.rounds[lane])]
+                return [cmd.Sweep(lane, self.run.sweeps[lane])]
             case ev.StrayFound(lane=lane, ref=ref, name=name):
                 self.looking.discard(lane)
                 self.strays.setdefault(lane, {})[ref] = name
@@ -71,10 +70,10 @@ class Sweeping:
     def accept(self, report: cmd.Report, now: float) -> list[ev.AnyEvent]:
         """The events a report amounts to; a duplicate or outdated one amounts to none."""
         match report:
-            case cmd.Swept(lane=lane) if lane in self.looking and report.round == self.rounds[lane]:
+            case cmd.Swept(lane=lane) if lane in self.looking and report.round == self.run.sweeps[lane]:
                 if report.fault is not None or not report.strays:
                     return [ev.SweepEnded(now, lane, report.fault)]
-                if report.round >= ROUNDS_MAX:
+                if report.round - self._before.get(lane, 0) >= ROUNDS_MAX:
                     fault = Fault(FaultClass.PERMANENT, f"new strays kept appearing over {ROUNDS_MAX} sweeps")
                     return [ev.SweepEnded(now, lane, fault)]
                 return [ev.StrayFound(now, lane, ref, name) for ref, name in report.strays]

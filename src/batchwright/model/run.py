@@ -51,6 +51,7 @@ class StepRecord(Struct, gc=False, omit_defaults=True):
     doubt_at: float = 0.0
     crashed: bool = False
     undo_attempt: int = 0
+    undo_failures: int = 0
     fault: Fault | None = None
     reason: str = ""
     because: str = ""
@@ -66,7 +67,16 @@ class RunSnapshot(Struct, frozen=True):
 
 _HEADER = (
     *("status", "created_at", "started_at", "ended_at", "updated_at", "reason", "driver", "drivers", "residue"),
-    *("cancelling", "stopping", "rollback_after_stop", "rolled_back_by", "stopped_lanes", "swept", "sweep_faults"),
+    *(
+        "cancelling",
+        "stopping",
+        "rollback_after_stop",
+        "rolled_back_by",
+        "stopped_lanes",
+        "swept",
+        "sweeps",
+        "sweep_faults",
+    ),
     *("strays_found", "doubtful", "retries", "throttles", "provider_retries", "provider_throttles"),
 )
 
@@ -91,6 +101,7 @@ class Run:
         self.rolled_back_by = ""
         self.stopped_lanes: dict[str, Fault] = {}
         self.swept: set[str] = set()
+        self.sweeps: dict[str, int] = {}  # lane -> rounds so far
         self.sweep_faults: dict[str, Fault] = {}
         self.strays_found = 0
         self.doubtful: dict[str, float] = {}  # lane -> when a call in it was last in doubt
@@ -195,7 +206,7 @@ class Run:
     def snapshot(self) -> bytes:
         """This fold as bytes, for `restore`."""
         header = {name: getattr(self, name) for name in _HEADER}
-        return msgspec.json.encode(RunSnapshot(self.seq, header, self.records))
+        return msgspec.json.encode(RunSnapshot(self.seq, header, self.records), order="deterministic")
 
     @classmethod
     def restore(cls, created: ev.RunCreated, body: bytes) -> Run:
@@ -307,7 +318,7 @@ class Run:
         self.residue = ()
         self._forget_sweeps()
         for record in self.records:
-            record.undo_attempt = 0
+            record.undo_failures = 0
 
     def _rollback_ended(self, event: ev.RollbackEnded) -> None:
         clean = event.status is RunState.ROLLED_BACK
@@ -388,6 +399,7 @@ class Run:
 
     def _undo_retrying(self, event: ev.UndoRetrying) -> int:
         i, record = self._move(event.step, "undo_retrying")
+        record.undo_failures += 1
         record.until = event.until
         record.fault = event.fault
         self.retries += 1
@@ -402,12 +414,14 @@ class Run:
 
     def _undo_failed(self, event: ev.UndoFailed) -> int:
         i, record = self._move(event.step, "undo_failed")
+        record.undo_failures += 1
         record.fault = event.fault
         record.ended_at = event.at
         return i
 
     def _sweep_started(self, event: ev.SweepStarted) -> None:
         self.swept.discard(event.lane)
+        self.sweeps[event.lane] = self.sweeps.get(event.lane, 0) + 1
 
     def _stray_found(self, _event: ev.StrayFound) -> None:
         self.strays_found += 1

@@ -1,0 +1,198 @@
+"""A machine driven by hand: random graphs, random answers in random order, and every decision checked on the way."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+
+from hypothesis import strategies as st
+from msgspec import Struct
+
+from batchwright.engine import commands as cmd
+from batchwright.engine.machine import Machine
+from batchwright.model import events as ev
+from batchwright.model.lifecycle import STEP_ENDED, STEP_IN_FLIGHT, StepState
+from batchwright.model.outcome import Applied, Created, Fault, FaultClass, Observed, Rejected, ServerState, Unknown
+from batchwright.model.plan import (
+    Action,
+    Guard,
+    Need,
+    Plan,
+    PlannedOperation,
+    ProviderFacts,
+    ServerRequest,
+    Step,
+    TaskservRequest,
+    Undo,
+)
+from batchwright.model.run import Run
+from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
+
+FAILS = Fault(FaultClass.PERMANENT, "it cannot work")
+AGAIN = Fault(FaultClass.TRANSIENT, "not now")
+SLOW = Fault(FaultClass.THROTTLE, "too fast")
+TURNS_MAX = 20_000
+ATTEMPTS_MAX = 4
+
+
+class Case(Struct, frozen=True):
+    """A plan and what will happen to each step: `fates[i]` are the answers of its attempts, then the last for ever."""
+
+    plan: Plan
+    fates: tuple[tuple[str, ...], ...]
+    seed: int
+    permits: int
+
+
+fate = st.lists(st.sampled_from(["again", "slow", "lost", "vanished"]), max_size=2).flatmap(
+    lambda bad: st.sampled_from([("ok",), ("ok",), ("wait",), ("fail",)]).map(lambda end: (*bad, *end))
+)
+
+
+@st.composite
+def cases(draw: st.DrawFn, on_failure: OnFailure | None = OnFailure.CONTINUE) -> Case:
+    """Up to seven operations with up to four steps each, in two lanes, with hard and soft edges."""
+    operations: list[PlannedOperation] = []
+    steps: list[Step] = []
+    for n in range(draw(st.integers(1, 7))):
+        earlier = [op.id for op in operations]
+        chosen = draw(st.lists(st.sampled_from(earlier), unique=True, max_size=3)) if earlier else []
+        dependencies = tuple(Dependency(op, draw(st.sampled_from(DependencyKind))) for op in chosen)
+        lane, servers = draw(st.sampled_from(["east", "west"])), draw(st.booleans())
+        policy = on_failure or draw(st.sampled_from(OnFailure))
+        retry = Retry(ATTEMPTS_MAX, 1.0, 4.0)
+        kind = "server_batch" if servers else "taskserv_batch"
+        operations.append(PlannedOperation(f"op{n}", kind, lane, lane, dependencies, policy, retry, 60.0))
+        made = [step for step in steps if step.action is Action.CREATE]
+        mine: list[Step] = []
+        for k in range(draw(st.integers(1, 4))):
+            needs = tuple(Need(s.id, draw(st.sampled_from(DependencyKind))) for s in mine if draw(st.booleans()))
+            on = made[draw(st.integers(0, len(made) - 1))] if made and not servers else None
+            mine.append(_step(f"op{n}", k, lane, needs, on))
+        steps += mine
+    facts = tuple(ProviderFacts(name, name, Guard.LABEL_ONLY, 1.0) for name in ("east", "west"))
+    limit = draw(st.integers(1, 6))
+    plan = Plan("w", "1", "memory", limit, True, tuple(operations), tuple(steps), facts)
+    fates = tuple(draw(fate) for _ in steps)
+    return Case(plan, fates, draw(st.integers(0, 2**32)), draw(st.integers(1, 4)))
+
+
+def _step(op: str, k: int, lane: str, needs: tuple[Need, ...], on: Step | None) -> Step:
+    if on is None:
+        return Step(f"{op}/s{k}", op, lane, Action.CREATE, Undo.DESTROY, ServerRequest(f"{op}-s{k}", "p", "z"), needs)
+    request = TaskservRequest(f"t{k}", "1", lane)
+    return Step(f"{op}/{on.request.name}/t{k}", op, lane, Action.INSTALL, Undo.WITH_SERVER, request, needs, on.id)
+
+
+class Rig:
+    """The loop of an engine without durability, without time and without a world: answers come from the case."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.chance = random.Random(case.seed)
+        self.now = 1000.0
+        self.run = Run(ev.RunCreated(self.now, "run", case.plan))
+        self.machine = Machine(self.run)
+        self.history: list[ev.AnyEvent] = [self.run.created]
+        self.open: list[cmd.Command] = []
+        self.said: deque[cmd.Report] = deque(maxlen=20)
+        self.sends: dict[int, int] = {}
+        self.take([ev.DriverStarted(self.now, "rig", 1)])
+
+    def take(self, events: list[ev.AnyEvent]) -> None:
+        """Apply events and check each decision against the rules."""
+        for event in events:
+            if isinstance(event, ev.StepStarted):
+                self._check_start(event)
+            self.open += self.machine.apply(event)
+            self.history.append(event)
+            flying = sum(record.state in STEP_IN_FLIGHT for record in self.run.records)
+            assert flying <= self.case.plan.parallel_limit
+
+    def _check_start(self, event: ev.StepStarted) -> None:
+        """No step starts before its hard dependencies succeeded and everything it waits for has ended."""
+        step = self.case.plan.steps[self.run.index[event.step]]
+        operation = self.case.plan.operations[self.run.operation_index[step.operation]]
+        for dependency in operation.dependencies:
+            states = {self.run.record(s.id).state for s in self.case.plan.steps if s.operation == dependency.id}
+            assert states <= STEP_ENDED
+            assert dependency.kind is DependencyKind.SOFT or states == {StepState.SUCCEEDED}
+        for need in step.needs:
+            state = self.run.record(need.step).state
+            assert state in STEP_ENDED
+            assert need.kind is DependencyKind.SOFT or state is StepState.SUCCEEDED
+
+    def settle(self) -> None:
+        """Let the machine decide until it has nothing more to say at this time."""
+        for _ in range(TURNS_MAX):
+            events = self.machine.decide(self.now, dict.fromkeys(("east", "west"), self.case.permits))
+            if not events:
+                return
+            starts: dict[str, int] = {}
+            for event in events:
+                if isinstance(event, ev.StepStarted | ev.UndoStarted):
+                    lane = self.run.lane(self.run.index[event.step])
+                    starts[lane] = starts.get(lane, 0) + 1
+            assert all(count <= self.case.permits for count in starts.values())
+            self.take(events)
+        raise AssertionError("the machine never comes to rest")
+
+    def play(self) -> Run:
+        """To the end."""
+        for _ in range(TURNS_MAX):
+            self.settle()
+            if self.machine.ended:
+                assert not self.open, "commands are still open at the end"
+                return self.run
+            self.turn()
+        raise AssertionError("the run does not end")
+
+    def turn(self) -> None:
+        """One thing happens: an answer, a duplicate of an earlier one, or time passes."""
+        if self.said and self.chance.random() < 0.2:
+            assert not self.machine.accept(self.chance.choice(self.said), self.now)
+        if self.open:
+            command = self.open.pop(self.chance.randrange(len(self.open)))
+            report = self.answer(command)
+            self.take(self.machine.accept(report, self.now))
+            self.said.append(report)
+            return
+        due = self.machine.wake_at()
+        assert due is not None, "nothing is open, nothing is due, and it has not ended"
+        self.now = max(self.now, due)
+
+    def answer(self, command: cmd.Command) -> cmd.Report:
+        """What the case says happens."""
+        match command:
+            case cmd.Create(step=step, attempt=attempt):
+                return cmd.Answered(step, attempt, self._sent(step))
+            case cmd.Install(step=step, attempt=attempt):
+                outcome = self._sent(step)
+                return cmd.Answered(step, attempt, Applied() if isinstance(outcome, Created) else outcome)
+            case cmd.Settle(step=step, attempt=attempt):
+                made = self.case.fates[step][min(self.sends[step], len(self.case.fates[step])) - 1] != "lost"
+                found = Observed(f"ref{step}", ServerState.STARTING) if made else None
+                return cmd.Settled(step, attempt, found)
+            case cmd.Await(step=step, attempt=attempt, ref=ref):
+                return cmd.Looked(step, attempt, ref, "addr")
+            case cmd.Destroy(step=step, attempt=attempt):
+                return cmd.Undid(step, attempt, AGAIN if attempt == 1 and self.chance.random() < 0.3 else None)
+            case cmd.Sweep(lane=lane, round=number):
+                return cmd.Swept(lane, number)
+        raise AssertionError(command)
+
+    def _sent(self, step: int) -> Created | Rejected | Unknown:
+        fates = self.case.fates[step]
+        n = self.sends[step] = self.sends.get(step, 0) + 1
+        match fates[min(n, len(fates)) - 1]:
+            case "ok":
+                return Created(f"ref{step}", ready=True)
+            case "wait":
+                return Created(f"ref{step}")
+            case "fail":
+                return Rejected(FAILS)
+            case "again":
+                return Rejected(AGAIN)
+            case "slow":
+                return Rejected(SLOW)
+        return Unknown("no answer")

@@ -1,0 +1,167 @@
+"""The machine against random graphs and a small reference model."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from batchwright.engine.preview import preview_rollback
+from batchwright.model import codec
+from batchwright.model import events as ev
+from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
+from batchwright.model.plan import Action
+from batchwright.model.run import Run, made_something
+from batchwright.model.workflow import DependencyKind, OnFailure
+from tests.property.rig import ATTEMPTS_MAX, Case, Rig, cases
+
+HARD = DependencyKind.HARD
+GRAPHS = settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def expected(case: Case) -> dict[str, StepState]:
+    """The reference model, one pass: a step's end follows from its fate and the ends before it."""
+    ends: dict[str, StepState] = {}
+    for op in case.plan.operations:
+        blocked = any(
+            d.kind is HARD
+            and any(ends[s.id] is not StepState.SUCCEEDED for s in case.plan.steps if s.operation == d.id)
+            for d in op.dependencies
+        )
+        for i, step in enumerate(case.plan.steps):
+            if step.operation != op.id:
+                continue
+            starved = any(n.kind is HARD and ends[n.step] is not StepState.SUCCEEDED for n in step.needs)
+            if blocked or starved:
+                ends[step.id] = StepState.SKIPPED
+            else:
+                ends[step.id] = _end(case.fates[i], step.action)
+    return ends
+
+
+def _end(fates: tuple[str, ...], action: Action) -> StepState:
+    counted = 0
+    for word in fates:
+        if word in ("ok", "wait") or (word == "vanished" and action is Action.CREATE):
+            return StepState.SUCCEEDED  # a vanished answer of a create is found again by its label
+        counted += word != "slow"
+        if word == "fail" or counted == ATTEMPTS_MAX:
+            return StepState.FAILED
+    raise AssertionError(fates)
+
+
+def check_against_the_reference(case: Case) -> None:
+    rig = Rig(case)
+    run = rig.play()
+    assert {s.id: r.state for s, r in zip(run.plan.steps, run.records, strict=True)} == expected(case)
+    good = all(state is StepState.SUCCEEDED for state in expected(case).values())
+    assert run.status is (RunState.COMPLETED if good else RunState.FAILED)
+
+
+@GRAPHS
+@given(cases())
+def test_every_step_ends_as_the_reference_model_says(case: Case) -> None:
+    check_against_the_reference(case)
+
+
+@pytest.mark.long
+@MANY
+@given(cases())
+def test_every_step_ends_as_the_reference_model_says_long(case: Case) -> None:
+    check_against_the_reference(case)
+
+
+@FEW
+@given(cases(on_failure=None))
+def test_the_machine_is_deterministic_and_every_prefix_of_its_journal_folds(case: Case) -> None:
+    first, second = Rig(case), Rig(case)
+    first.play()
+    second.play()
+    assert first.history == second.history
+    journal = [codec.encode(event) for event in first.history]
+    run = Run(case_created(first))
+    for body in journal[1:]:
+        run.apply(codec.decode(body))
+        assert Run.restore(run.created, run.snapshot()).snapshot() == run.snapshot()
+    assert run.snapshot() == first.run.snapshot()
+
+
+def case_created(rig: Rig) -> ev.RunCreated:
+    """The first event after a journey through bytes."""
+    created = codec.decode(codec.encode(rig.history[0]))
+    assert isinstance(created, ev.RunCreated)
+    return created
+
+
+@FEW
+@given(cases(on_failure=None), st.integers(0, 60))
+def test_a_machine_rebuilt_anywhere_comes_to_the_same_end(case: Case, turns: int) -> None:
+    if any(op.on_failure is not OnFailure.CONTINUE for op in case.plan.operations):
+        return  # when a failure stops a run, what had begun by then is a matter of order
+    undisturbed = Rig(case).play()
+    rig = Rig(case)
+    for _ in range(turns):
+        rig.settle()
+        if rig.machine.ended:
+            break
+        rig.turn()
+    if not rig.machine.ended:
+        revived = Rig(case)
+        revived.run = Run.replay(rig.history)
+        revived.machine = type(rig.machine)(revived.run)
+        revived.history, revived.now, revived.open = list(rig.history), rig.now, []
+        revived.sends = dict(rig.sends)
+        for i, record in enumerate(revived.run.records):  # a call that was never sent has no fate yet
+            if record.state is StepState.STARTED:
+                revived.sends.setdefault(i, 1)
+        revived.take([ev.DriverStarted(rig.now, "second", 2)])
+        rig = revived
+        rig.play()
+    wanted = {s.id for s, r in zip(case.plan.steps, undisturbed.records, strict=True) if r.state in DONE}
+    done = {s.id for s, r in zip(case.plan.steps, rig.run.records, strict=True) if r.state in DONE}
+    assert rig.run.status in RUN_ENDED
+    assert wanted <= done  # an attempt that a crash swallowed is given back, so more may succeed, never fewer
+
+
+DONE = (StepState.SUCCEEDED,)
+
+
+@FEW
+@given(cases())
+def test_rollback_undoes_exactly_what_was_made_in_reverse_order(case: Case) -> None:
+    rig = Rig(case)
+    run = rig.play()
+    made = {step.id for i, step in enumerate(run.plan.steps) if made_something(run, i)}
+    if not made:
+        return
+    preview = [line.step for line in preview_rollback(run)]
+    start = len(rig.history)
+    rig.take(rig.machine.rollback(rig.now, "user"))
+    assert rig.play().status is RunState.ROLLED_BACK
+    undone = [e.step for e in rig.history[start:] if isinstance(e, ev.StepUndone)]
+    assert sorted(undone) == sorted(made)
+    assert len(set(undone)) == len(undone)
+    assert sorted(preview) == sorted(made)
+    check_reverse(case, rig.history[start:])
+
+
+def check_reverse(case: Case, history: list[ev.AnyEvent]) -> None:
+    """Nothing begins to be undone while something that depends on it, and is undone by itself, still stands."""
+    begun: dict[str, int] = {}
+    ended: dict[str, int] = {}
+    for at, event in enumerate(history):
+        if isinstance(event, ev.UndoStarted):
+            begun.setdefault(event.step, at)
+        elif isinstance(event, ev.StepUndone) and not event.with_server:
+            ended[event.step] = at
+    of = {op.id: [s.id for s in case.plan.steps if s.operation == op.id] for op in case.plan.operations}
+    for op in case.plan.operations:
+        for dependency in op.dependencies:
+            for before in of[dependency.id]:
+                for after in of[op.id]:
+                    assert before not in begun or after not in ended or ended[after] < begun[before]
+    for step in case.plan.steps:
+        for need in step.needs:
+            assert need.step not in begun or step.id not in ended or ended[step.id] < begun[need.step]
