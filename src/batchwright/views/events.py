@@ -1,0 +1,139 @@
+"""Events for people: one line each; and for programs: each with its number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from batchwright.model import events as ev
+from batchwright.model.outcome import Fault
+from batchwright.views.wording import counted, duration, one_line
+
+
+def event_record(run: str, seq: int, event: ev.AnyEvent) -> dict[str, Any]:
+    """The event as the journal holds it, with its run and number: one line of `events --json`."""
+    return {"run": run, "seq": seq, **msgspec.to_builtins(event)}
+
+
+def event_line(event: ev.AnyEvent) -> str:
+    """What happened, on one line, without the time."""
+    match event:
+        case ev.RunCreated():
+            plan = event.plan
+            return (
+                f"run created{_by(event.by)}: {plan.workflow} {plan.version}, {counted(len(plan.steps), 'step')} in "
+                f"{counted(len(plan.operations), 'operation')}"
+            )
+        case ev.DriverStarted():
+            return f"driven by {event.driver} (fence {event.fence})"
+        case ev.SweepStarted() | ev.StrayFound() | ev.StrayGone() | ev.SweepEnded():
+            return _sweep_line(event)
+        case ev.UndoStarted() | ev.UndoRetrying() | ev.StepUndone() | ev.UndoFailed():
+            return f"{event.step}: {_undo_line(event)}"
+        case (
+            ev.StepStarted()
+            | ev.StepInDoubt()
+            | ev.StepCreated()
+            | ev.StepSucceeded()
+            | ev.StepRetrying()
+            | ev.StepFailed()
+            | ev.StepSkipped()
+        ):
+            return f"{event.step}: {step_text(event)}"
+    return _run_line(event)
+
+
+def _run_line(event: ev.AnyEvent) -> str:
+    match event:
+        case ev.RunStarted():
+            return "run started"
+        case ev.RunPaused():
+            return f"run paused{_by(event.by)}: nothing new is started"
+        case ev.RunResumed():
+            return f"run goes on{_by(event.by)}"
+        case ev.CancelRequested():
+            how = "without waiting for what is in flight" if event.force else "what is in flight is waited for"
+            return f"cancel asked for{_by(event.by)}: {how}"
+        case ev.RunStopping():
+            then = ", then what was made is rolled back" if event.rollback else ""
+            return f"run is stopping because step {event.step} failed: nothing new is started{then}"
+        case ev.ProviderStopped():
+            return f"nothing more can be made in {event.lane}: {_fault(event.fault)}"
+        case ev.RunEnded():
+            return f"run {event.status}" + (f": {event.reason}" if event.reason else "")
+        case ev.RunReopened():
+            return f"run reopened{_by(event.by)}: what is not done is done now"
+        case ev.RollbackStarted():
+            return f"rollback started{_by(event.by)}" + (f" because {event.reason}" if event.reason else "")
+        case ev.RollbackEnded():
+            left = f": {counted(len(event.residue), 'thing')} left" if event.residue else ""
+            return f"run {event.status}{left}"
+    raise AssertionError(f"no words for {type(event).__name__}")
+
+
+def step_text(event: ev.AnyEvent) -> str:
+    """What happened to the step an event of the way forward is about, without its name."""
+    match event:
+        case ev.StepStarted():
+            return f"attempt {event.attempt} started" if event.attempt > 1 else "started"
+        case ev.StepInDoubt():
+            return f"in doubt: the outcome of attempt {event.attempt} is unknown ({one_line(event.reason)})"
+        case ev.StepCreated():
+            how = "found again as" if event.settled else "made as"
+            return f"{how} {event.ref}, waiting until it is ready"
+        case ev.StepSucceeded():
+            found = ", found again after doubt" if event.settled else ""
+            kept = "" if event.made else ", was there before"
+            where = f" ({', '.join(x for x in (event.ref, event.address) if x)})" if event.ref or event.address else ""
+            return f"succeeded{where}{found}{kept}"
+        case ev.StepRetrying():
+            tail = ", what was made is replaced" if event.replace else ""
+            again = f"again in {duration(event.until - event.at)}" if event.until > event.at else "again at once"
+            return f"attempt {event.attempt} did not work ({_fault(event.fault)}): {again}{tail}"
+        case ev.StepFailed():
+            doubt = ", still in doubt" if event.doubt else ""
+            return f"failed after {counted(event.attempt, 'attempt')}{doubt}: {_fault(event.fault)}"
+        case ev.StepSkipped():
+            return f"skipped: {event.reason}"
+        case ev.UndoStarted() | ev.UndoRetrying() | ev.StepUndone() | ev.UndoFailed():
+            return _undo_line(event)
+    raise AssertionError(f"{type(event).__name__} is not about a step")
+
+
+def _undo_line(event: ev.UndoStarted | ev.UndoRetrying | ev.StepUndone | ev.UndoFailed) -> str:
+    match event:
+        case ev.UndoStarted():
+            return "undo started" if event.attempt <= 1 else f"undo attempt {event.attempt} started"
+        case ev.UndoRetrying():
+            return f"undo did not work ({_fault(event.fault)}): again in {duration(event.until - event.at)}"
+        case ev.StepUndone():
+            return "undone, it went with its server" if event.with_server else "undone"
+        case ev.UndoFailed():
+            return f"could not be undone after {counted(event.attempt, 'attempt')}: {_fault(event.fault)}"
+
+
+def _sweep_line(event: ev.SweepStarted | ev.StrayFound | ev.StrayGone | ev.SweepEnded) -> str:
+    match event:
+        case ev.SweepStarted():
+            return f"closing sweep of {event.lane}: looking for what nobody knows of"
+        case ev.StrayFound():
+            name = f" ({event.name})" if event.name else ""
+            return f"stray found in {event.lane}: {event.ref}{name}, it is destroyed"
+        case ev.StrayGone():
+            if event.fault is not None:
+                return f"stray {event.ref} in {event.lane} could not be removed: {_fault(event.fault)}"
+            return f"stray {event.ref} in {event.lane} is gone"
+        case ev.SweepEnded():
+            if event.fault is not None:
+                return f"closing sweep of {event.lane} could not finish: {_fault(event.fault)}"
+            return f"closing sweep of {event.lane} done: nothing is there that the journal does not know"
+
+
+def _fault(fault: Fault) -> str:
+    code = f" [{fault.code}]" if fault.code else ""
+    return f"{fault.kind}: {one_line(fault.message)}{code}"
+
+
+def _by(who: str) -> str:
+    return f" by {who}" if who else ""

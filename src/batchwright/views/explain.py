@@ -1,0 +1,294 @@
+"""Why a step ran, waited, was skipped, retried or undone: a chain of events that ends with what is so now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from batchwright.model import events as ev
+from batchwright.model.lifecycle import RUN_ENDED, STEP_ENDED, StepState
+from batchwright.model.outcome import FaultClass
+from batchwright.model.plan import Action
+from batchwright.model.run import Run
+from batchwright.views.events import event_line, step_text
+from batchwright.views.run import next_action
+from batchwright.views.shape import shape_of
+from batchwright.views.steps import doing
+from batchwright.views.waiting import (
+    LIVE,
+    Circumstances,
+    ended_operations,
+    open_needs,
+    operations_waited_for,
+    place_reason,
+    retry_reason,
+)
+from batchwright.views.wording import counted, duration, one_line
+
+CAUSES_MAX = 50  # how far back a chain of skipped operations is followed
+NOTICEABLE = 0.05  # seconds of waiting worth a word
+
+S = StepState
+_EndedEvent = ev.StepSucceeded | ev.StepFailed | ev.StepSkipped
+
+
+class Link(Struct, frozen=True):
+    """One thing that happened. `after` is seconds since the run was created; `step` the step it happened to, if any."""
+
+    at: float
+    after: float
+    text: str
+    step: str = ""
+
+
+class Explanation(Struct, frozen=True):
+    """The answer in one sentence, the chain that led to it, and what is still waited for."""
+
+    run: str
+    step: str
+    operation: str
+    provider: str
+    action: Action
+    state: StepState
+    summary: str
+    chain: tuple[Link, ...]
+    waits_for: tuple[str, ...]
+    next: str
+
+
+def explain(
+    run: Run, history: Iterable[ev.AnyEvent], step: str, now: float, around: Circumstances | None = None
+) -> Explanation:
+    """Explain a step by its full id from the run's whole history. Raises StepNotFound."""
+    around = around or Circumstances()
+    i = run.step(step)
+    told = _Telling(run, i)
+    for event in history:
+        told.take(event)
+    planned = run.plan.steps[i]
+    waits = waits_for(run, i, now, around)
+    return Explanation(
+        run=run.id,
+        step=step,
+        operation=planned.operation,
+        provider=planned.provider,
+        action=planned.action,
+        state=run.records[i].state,
+        summary=_summary(run, i, waits, told.root),
+        chain=tuple(told.chain),
+        waits_for=waits,
+        next=next_action(run, driven=around.driven),
+    )
+
+
+def waits_for(run: Run, i: int, now: float, around: Circumstances) -> tuple[str, ...]:
+    """What a step of a live run still waits for; nothing if it does not wait."""
+    record = run.records[i]
+    if run.status not in LIVE:
+        return ()
+    if record.state is S.RETRYING:
+        assert record.fault is not None
+        return (retry_reason(run, record.until, record.fault, around, now),)
+    if record.state is not S.WAITING:
+        return ()
+    shape = shape_of(run.plan)
+    op = run.step_operation[i]
+    blockers = [f"operation {name}" for name in operations_waited_for(run, shape, ended_operations(run, shape), op)]
+    blockers += [f"step {need} ({run.record(need).state.replace('_', ' ')})" for need in open_needs(run, i)]
+    return tuple(blockers) or (place_reason(run, run.lane(i), around),)
+
+
+def _summary(run: Run, i: int, waits: tuple[str, ...], root: str) -> str:
+    record = run.records[i]
+    fault = f"{record.fault.kind}: {one_line(record.fault.message)}" if record.fault else ""
+    match record.state:
+        case S.WAITING if run.status in RUN_ENDED:
+            return f"never started: the run ended before its turn came ({run.reason or run.status})"
+        case S.WAITING:
+            return f"has not started: {waits[0] if waits else f'the run is {run.status}'}"
+        case S.RETRYING:
+            return f"attempt {record.attempt} did not work; {waits[0] if waits else fault}"
+        case S.SUCCEEDED if not record.made:
+            return "succeeded: it was there before, so nothing was made and a rollback leaves it"
+        case S.SUCCEEDED:
+            tries = f" with {counted(record.attempt, 'attempt')}" if record.attempt > 1 else ""
+            return f"succeeded in {duration(record.ended_at - record.started_at)}{tries}"
+        case S.FAILED:
+            return f"failed after {counted(record.attempt, 'attempt')}: {fault}"
+        case S.SKIPPED:
+            return f"skipped because {record.reason}" + (f"; the cause: {root}" if root else "")
+        case S.UNDONE:
+            return f"undone by the rollback that {run.rolled_back_by or 'somebody'} asked for"
+        case S.UNDO_FAILED:
+            return f"could not be undone: {fault}"
+    return doing(run.plan.steps[i], record)
+
+
+class _Telling:
+    """Follows the history once with a fold of its own and writes down what mattered to one step."""
+
+    def __init__(self, run: Run, i: int) -> None:
+        self.run = Run(run.created)
+        self.i = i
+        self.step = run.plan.steps[i]
+        self.operation = run.plan.operations[run.step_operation[i]]
+        self.lane = run.lane(i)
+        self.chain: list[Link] = []
+        self.root = ""  # of the last skip
+        self._last_end: dict[str, _EndedEvent] = {}  # operation -> its last end
+        self._ends: dict[str, _EndedEvent] = {}  # step -> its end
+        self._first_bad: dict[str, ev.StepFailed | ev.StepSkipped] = {}  # operation -> what went wrong in it first
+        self._stopped: dict[str, ev.ProviderStopped] = {}
+        self._full_at = self._throttled_at = self._paused_at = 0.0
+
+    @property
+    def record_state(self) -> StepState:
+        return self.run.records[self.i].state
+
+    def take(self, event: ev.AnyEvent) -> None:
+        if isinstance(event, ev.RunCreated):
+            self._say(event.at, f"planned to {_verb(self.step.action)}, by {event.by or 'somebody'}")
+            return
+        before = self.record_state
+        failures = self.run.records[self.i].failures
+        i = self.run.apply(event)
+        if len(self.run.in_flight) >= self.run.plan.parallel_limit:
+            self._full_at = event.at
+        if i is None:
+            self._take_of_run(event, before)
+            return
+        if isinstance(event, _EndedEvent):
+            self._remember(event, i)
+        if isinstance(event, ev.StepRetrying) and event.fault.kind is FaultClass.THROTTLE and self._same_lane(i):
+            self._throttled_at = event.at
+        if i == self.i:
+            self._take_own(event, before, failures)
+
+    def _same_lane(self, i: int) -> bool:
+        return self.run.lane(i) == self.lane
+
+    def _remember(self, event: _EndedEvent, i: int) -> None:
+        operation = self.run.plan.steps[i].operation
+        self._last_end[operation] = event
+        self._ends[event.step] = event
+        first = self._first_bad.get(operation)
+        if isinstance(event, ev.StepFailed) and not isinstance(first, ev.StepFailed):
+            self._first_bad[operation] = event
+        if isinstance(event, ev.StepSkipped):
+            self._first_bad.setdefault(operation, event)
+
+    def _say(self, at: float, text: str, step: str = "") -> None:
+        self.chain.append(Link(at, at - self.run.created_at, text, step))
+
+    # -- events of the whole run --------------------------------------------------------------------------------
+
+    def _take_of_run(self, event: ev.AnyEvent, before: StepState) -> None:
+        waiting = before in (S.WAITING, S.RETRYING)
+        match event:
+            case ev.ProviderStopped(lane=lane):
+                self._stopped[lane] = event
+                told = waiting and lane == self.lane
+            case ev.RunPaused():
+                self._paused_at = event.at
+                told = waiting
+            case ev.RunResumed():
+                self._paused_at = event.at
+                told = waiting
+            case ev.CancelRequested() | ev.RunStopping():
+                told = before not in STEP_ENDED
+            case ev.DriverStarted():
+                told = self.run.drivers > 1 and self.run.records[self.i].crashed and self.i in self.run.in_flight
+                if told:
+                    self._say(event.at, "the process that drove the run was gone while this step was in flight")
+                    self._say(event.at, "another process took over and settles what became of it")
+                return
+            case ev.RunReopened():
+                told = before in (S.FAILED, S.SKIPPED, S.RETRYING)
+                self._first_bad.clear()
+                self._stopped.clear()
+            case ev.RollbackStarted():
+                told = before not in (S.WAITING, S.SKIPPED)
+            case ev.RunEnded():
+                told = before not in STEP_ENDED
+            case _:
+                told = False
+        if told:
+            self._say(event.at, event_line(event))
+
+    # -- the step's own events ----------------------------------------------------------------------------------
+
+    def _take_own(self, event: ev.AnyEvent, before: StepState, failures: int) -> None:
+        match event:
+            case ev.StepStarted() if before is S.WAITING:
+                self._say_gate(event)
+            case ev.StepSkipped():
+                self._say_causes(event)
+        text = step_text(event)
+        if isinstance(event, ev.StepFailed):
+            most = self.operation.retry.max_attempts
+            used = failures + 1 >= most
+            text += f" (max_attempts {most} is used up)" if used else " (a fault of this kind is not retried)"
+        self._say(event.at, text, self.step.id)
+
+    def _say_gate(self, event: ev.StepStarted) -> None:
+        ends = [self._last_end.get(dependency.id) for dependency in self.operation.dependencies]
+        ends += [self._ends.get(need.step) for need in self.step.needs]
+        gates = [end for end in ends if end is not None]
+        opened = self.run.started_at
+        if gates:
+            last = max(gates, key=lambda end: end.at)
+            opened = last.at
+            self._say(opened, f"{last.step} {_ended_word(last)}: it was the last that this step waited for", last.step)
+        elif not ends:
+            self._say(opened, "nothing to wait for: it could start with the run")
+        if event.at - opened >= NOTICEABLE:
+            self._say(event.at, f"waited {duration(event.at - opened)} more, {self._held_by(opened)}")
+
+    def _held_by(self, opened: float) -> str:
+        if self._full_at >= opened:
+            return f"for a free place: parallel_limit {self.run.plan.parallel_limit} was used up"
+        if self._throttled_at >= opened:
+            return f"for {self.lane}, which throttled"
+        if self._paused_at >= opened:
+            return "because the run was paused"
+        return f"for the limits of {self.lane}"
+
+    def _say_causes(self, event: ev.StepSkipped) -> None:
+        causes: list[ev.AnyEvent] = []
+        cause: ev.AnyEvent | None = event
+        while isinstance(cause, ev.StepSkipped) and len(causes) < CAUSES_MAX:
+            cause = self._cause(cause)
+            if cause is not None:
+                causes.append(cause)
+        for one in reversed(causes):
+            self._say(one.at, event_line(one), getattr(one, "step", ""))
+        self.root = event_line(causes[-1]) if causes else ""
+
+    def _cause(self, event: ev.StepSkipped) -> ev.AnyEvent | None:
+        """A skip names an operation, a step or a lane; its reason begins with which."""
+        if event.reason.startswith("operation "):
+            return self._first_bad.get(event.because)
+        if event.reason.startswith("step "):
+            return self._ends.get(event.because)
+        return self._stopped.get(event.because)
+
+
+def _verb(action: Action) -> str:
+    match action:
+        case Action.CREATE:
+            return "create a server"
+        case Action.KEEP:
+            return "keep a server that is there"
+        case Action.INSTALL:
+            return "install a task service"
+
+
+def _ended_word(event: _EndedEvent) -> str:
+    match event:
+        case ev.StepSucceeded():
+            return "succeeded"
+        case ev.StepFailed():
+            return "failed"
+        case ev.StepSkipped():
+            return "was skipped"

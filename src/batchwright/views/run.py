@@ -1,0 +1,302 @@
+"""A run as people see it: how far it is, what runs, what waits and why, what failed, and what to do next."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from msgspec import Struct
+
+from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
+from batchwright.model.plan import PlannedOperation
+from batchwright.model.run import Run, made_something
+from batchwright.model.workflow import DependencyKind
+from batchwright.views.eta import remaining_seconds
+from batchwright.views.shape import Shape, shape_of
+from batchwright.views.steps import FailedStep, ServerLine, StepLine, failed_steps, indices_in, servers, step_line
+from batchwright.views.waiting import Circumstances, Waiting, ended_operations, waiting_reasons
+
+S = StepState
+_UNDO_STATES = (S.UNDOING, S.UNDO_RETRYING, S.UNDONE, S.UNDO_FAILED)
+_ROLLBACK = (RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE)
+
+
+class OperationProgress(Struct, frozen=True):
+    """One operation. In a rollback `done` of `total` counts what is undone of what is to be undone.
+
+    `degraded_by` are soft dependencies that ended without success; `waiting_for` are dependencies that have not ended.
+    """
+
+    id: str
+    type: str
+    provider: str
+    state: str
+    done: int
+    total: int
+    counts: dict[str, int]
+    degraded_by: tuple[str, ...] = ()
+    waiting_for: tuple[str, ...] = ()
+
+
+class ProviderProgress(Struct, frozen=True):
+    """One provider: n of m, its troubles, and why its calls wait now where that is known."""
+
+    name: str
+    done: int
+    total: int
+    failed: int
+    retries: int
+    throttles: int
+    limit: str = ""
+
+
+class RunView(Struct, frozen=True):
+    """A whole run. Times are seconds since the epoch, 0 when it has not happened; `elapsed` and `eta` are seconds.
+
+    `driven` says whether a process drives the run now. Lists are bounded; `..._more` says how many are left out.
+    """
+
+    run: str
+    workflow: str
+    version: str
+    status: RunState
+    reason: str
+    driven: bool
+    store: str
+    simulated: bool
+    created_at: float
+    started_at: float
+    ended_at: float
+    updated_at: float
+    elapsed: float
+    eta: float | None
+    parallel_limit: int
+    done: int
+    total: int
+    counts: dict[str, int]
+    operations: tuple[OperationProgress, ...]
+    providers: tuple[ProviderProgress, ...]
+    running: tuple[StepLine, ...]
+    running_more: int
+    waiting: tuple[Waiting, ...]
+    failed: tuple[FailedStep, ...]
+    failed_more: int
+    doubts: tuple[str, ...]
+    doubts_more: int
+    servers: tuple[ServerLine, ...]
+    servers_more: int
+    stopped_providers: dict[str, str]
+    retries: int
+    throttles: int
+    restarts: int
+    strays_found: int
+    residue: tuple[str, ...]
+    cancelling: str
+    next: str
+
+
+class Bounds(Struct, frozen=True):
+    """How many of each a view lists."""
+
+    running: int = 20
+    failed: int = 20
+    doubts: int = 20
+    servers: int = 50
+
+
+def run_view(
+    run: Run,
+    now: float,
+    *,
+    around: Circumstances | None = None,
+    store: str = "",
+    shape: Shape | None = None,
+    bounds: Bounds | None = None,
+) -> RunView:
+    """The view of a run at `now`. `shape` is `shape_of(run.plan)`: give it when the same run is drawn often."""
+    around = around or Circumstances()
+    shape = shape or shape_of(run.plan)
+    bounds = bounds or Bounds()
+    ended = ended_operations(run, shape)
+    operations = _operations(run, shape, ended)
+    flying = list(islice(run.in_flight, bounds.running))
+    failed = failed_steps(run, bounds.failed)
+    doubts = _doubts(run)
+    exist, exist_more = servers(run, bounds.servers) if bounds.servers else ((), 0)
+    return RunView(
+        run=run.id,
+        workflow=run.plan.workflow,
+        version=run.plan.version,
+        status=run.status,
+        reason=run.reason,
+        driven=around.driven and run.status not in RUN_ENDED,
+        store=store or run.plan.storage_backend,
+        simulated=run.plan.simulation is not None,
+        created_at=run.created_at,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+        updated_at=run.updated_at,
+        elapsed=_elapsed(run, now, around.driven),
+        eta=remaining_seconds(run, shape, now) if around.driven else None,
+        parallel_limit=run.plan.parallel_limit,
+        done=sum(op.done for op in operations),
+        total=sum(op.total for op in operations),
+        counts=_all_counts(run),
+        operations=operations,
+        providers=_providers(run, operations, around),
+        running=tuple(step_line(run, i, now) for i in flying),
+        running_more=len(run.in_flight) - len(flying),
+        waiting=tuple(waiting_reasons(run, shape, ended, around, now)),
+        failed=failed,
+        failed_more=run.count(S.FAILED, S.UNDO_FAILED) - len(failed),
+        doubts=tuple(run.plan.steps[i].id for i in doubts[: bounds.doubts]),
+        doubts_more=max(0, len(doubts) - bounds.doubts),
+        servers=exist,
+        servers_more=exist_more,
+        stopped_providers={lane: fault.message for lane, fault in run.stopped_lanes.items()},
+        retries=run.retries,
+        throttles=run.throttles,
+        restarts=max(0, run.drivers - 1),
+        strays_found=run.strays_found,
+        residue=run.residue,
+        cancelling=run.cancelling,
+        next=next_action(run, driven=around.driven),
+    )
+
+
+def _elapsed(run: Run, now: float, driven: bool) -> float:
+    if not run.started_at:
+        return 0.0
+    end = run.ended_at if run.status in RUN_ENDED else (now if driven else run.updated_at)
+    return max(0.0, end - run.started_at)
+
+
+def _all_counts(run: Run) -> dict[str, int]:
+    return {state.value: count for state in S if (count := run.count(state))}
+
+
+def _doubts(run: Run) -> list[int]:
+    """Steps in doubt that are in flight, or were given up or put off in doubt."""
+    doubts = [i for i in run.in_flight if run.records[i].doubt]
+    if run.count(S.FAILED, S.RETRYING, S.UNDO_FAILED):
+        resting = indices_in(run, (S.FAILED, S.RETRYING, S.UNDO_FAILED), len(run.records))
+        doubts += [i for i in resting if run.records[i].doubt]
+    return doubts
+
+
+# -- operations and providers ---------------------------------------------------------------------------------------
+
+
+def _operations(run: Run, shape: Shape, ended: list[bool]) -> tuple[OperationProgress, ...]:
+    backward = run.status in _ROLLBACK
+    rows = []
+    for i, op in enumerate(run.plan.operations):
+        counts = {state.value: count for state, count in run.counts[i].items() if count}
+        if backward:
+            done, total = run.counts[i].get(S.UNDONE, 0), _to_undo(run, shape, i)
+            state = _backward_word(run, i, done, total)
+        else:
+            done, total = run.counts[i].get(S.SUCCEEDED, 0), len(shape.steps[i])
+            state = _forward_word(run, shape, ended, i)
+        waiting_for = () if ended[i] else tuple(run.plan.operations[o].id for o in shape.before[i] if not ended[o])
+        degraded = _degraded_by(run, shape, ended, op)
+        rows.append(OperationProgress(op.id, op.type, op.provider, state, done, total, counts, degraded, waiting_for))
+    return tuple(rows)
+
+
+def _to_undo(run: Run, shape: Shape, op: int) -> int:
+    counts = run.counts[op]
+    undo = sum(counts.get(state, 0) for state in _UNDO_STATES)
+    if undo == len(shape.steps[op]):
+        return undo
+    rest = (S.STARTED, S.CREATED, S.SUCCEEDED, S.FAILED, S.RETRYING, S.WAITING, S.SKIPPED)
+    return undo + sum(run.records[i].state in rest and made_something(run, i) for i in shape.steps[op])
+
+
+def _forward_word(run: Run, shape: Shape, ended: list[bool], op: int) -> str:
+    counts = run.counts[op]
+    if counts.get(S.STARTED) or counts.get(S.CREATED):
+        return "running"
+    if ended[op]:
+        if counts.get(S.FAILED):
+            return "failed"
+        if counts.get(S.SKIPPED):
+            return "skipped" if counts[S.SKIPPED] == len(shape.steps[op]) else "partly skipped"
+        return "done"
+    if counts.get(S.RETRYING):
+        return "retrying"
+    if run.status in RUN_ENDED:
+        return "not started" if counts.get(S.WAITING) == len(shape.steps[op]) else "not finished"
+    return "waiting"
+
+
+def _backward_word(run: Run, op: int, done: int, total: int) -> str:
+    counts = run.counts[op]
+    if counts.get(S.UNDOING):
+        return "undoing"
+    if counts.get(S.UNDO_FAILED):
+        return "not undone"
+    if counts.get(S.UNDO_RETRYING):
+        return "retrying"
+    if done == total:
+        return "undone" if total else "nothing to undo"
+    return "waiting"
+
+
+def _degraded_by(run: Run, shape: Shape, ended: list[bool], op: PlannedOperation) -> tuple[str, ...]:
+    return tuple(
+        dependency.id
+        for dependency in op.dependencies
+        if dependency.kind is DependencyKind.SOFT and _ended_badly(run, shape, ended, dependency.id)
+    )
+
+
+def _ended_badly(run: Run, shape: Shape, ended: list[bool], operation: str) -> bool:
+    op = run.operation_index[operation]
+    counts = run.counts[op]
+    return ended[op] and bool(counts.get(S.FAILED) or counts.get(S.SKIPPED)) and bool(shape.steps[op])
+
+
+def _providers(
+    run: Run, operations: tuple[OperationProgress, ...], around: Circumstances
+) -> tuple[ProviderProgress, ...]:
+    rows: dict[str, list[OperationProgress]] = {}
+    for op in operations:
+        rows.setdefault(op.provider, []).append(op)
+    bad = (S.FAILED.value, S.UNDO_FAILED.value)
+    return tuple(
+        ProviderProgress(
+            name=name,
+            done=sum(op.done for op in ops),
+            total=sum(op.total for op in ops),
+            failed=sum(op.counts.get(state, 0) for op in ops for state in bad),
+            retries=run.provider_retries.get(name, 0),
+            throttles=run.provider_throttles.get(name, 0),
+            limit=around.lanes.get(name, ""),
+        )
+        for name, ops in rows.items()
+    )
+
+
+# -- what to do next ------------------------------------------------------------------------------------------------
+
+
+def next_action(run: Run, *, driven: bool) -> str:
+    """What to do now, in one line with the exact command."""
+    own = run.id
+    if run.status not in RUN_ENDED and not driven:
+        return f"nobody drives this run; let it go on with: batchwright resume {own}"
+    undo = f"batchwright rollback {own}" if run.plan.rollback_enabled else ""
+    match run.status:
+        case RunState.PAUSED:
+            return f"let it go on with: batchwright resume {own}"
+        case RunState.PENDING | RunState.RUNNING | RunState.ROLLING_BACK:
+            return f"watch it with: batchwright monitor {own}"
+        case RunState.COMPLETED:
+            return f"to tear down what it made: {undo}" if undo else "nothing is left to do"
+        case RunState.FAILED | RunState.CANCELLED:
+            resume = f"do what is not done with: batchwright resume {own}"
+            return f"{resume}, or undo it with: {undo}" if undo else resume
+        case RunState.ROLLED_BACK:
+            return "nothing that it made is left; run the file again when you like"
+        case RunState.ROLLBACK_INCOMPLETE:
+            return f"remove the cause, then try the rest again with: {undo}"

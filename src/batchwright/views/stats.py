@@ -1,0 +1,86 @@
+"""Many runs in numbers: how they ended, how long they took, and what their providers made of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from batchwright.model.lifecycle import RUN_ENDED, RunState
+from batchwright.model.summary import RunSummary
+
+
+class ProviderStats(Struct, frozen=True):
+    """One provider over all runs."""
+
+    name: str
+    steps: int
+    succeeded: int
+    failed: int
+    retries: int
+    throttles: int
+
+
+class Stats(Struct, frozen=True):
+    """`success_rate` is Completed over ended, `p50` and `p95` are seconds of Completed runs; None without any."""
+
+    since: float
+    runs: int
+    by_status: dict[str, int]
+    success_rate: float | None
+    p50: float | None
+    p95: float | None
+    steps: int
+    succeeded: int
+    failed: int
+    skipped: int
+    undone: int
+    retries: int
+    throttles: int
+    restarts: int
+    providers: tuple[ProviderStats, ...]
+
+
+def stats_view(summaries: Sequence[RunSummary], since: float = 0.0) -> Stats:
+    """Over the runs created at `since` (seconds since the epoch) or later."""
+    rows = [row for row in summaries if row.created_at >= since]
+    ended = [row for row in rows if row.status in RUN_ENDED]
+    completed = [row for row in rows if row.status is RunState.COMPLETED]
+    took = sorted(row.ended_at - row.started_at for row in completed)
+    by_status = {state.value: count for state in RunState if (count := sum(row.status is state for row in rows))}
+    return Stats(
+        since=since,
+        runs=len(rows),
+        by_status=by_status,
+        success_rate=len(completed) / len(ended) if ended else None,
+        p50=_percentile(took, 0.50),
+        p95=_percentile(took, 0.95),
+        steps=sum(row.steps for row in rows),
+        succeeded=sum(row.succeeded for row in rows),
+        failed=sum(row.failed for row in rows),
+        skipped=sum(row.skipped for row in rows),
+        undone=sum(row.undone for row in rows),
+        retries=sum(row.retries for row in rows),
+        throttles=sum(row.throttles for row in rows),
+        restarts=sum(row.restarts for row in rows),
+        providers=_providers(rows),
+    )
+
+
+def _percentile(ordered: Sequence[float], share: float) -> float | None:
+    """The smallest value that at least this share of them does not exceed (nearest rank)."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
+
+
+def _providers(rows: Sequence[RunSummary]) -> tuple[ProviderStats, ...]:
+    totals: dict[str, dict[str, int]] = {}
+    for row in rows:
+        for name, counts in row.providers.items():
+            total = totals.setdefault(name, {})
+            for what, count in counts.items():
+                total[what] = total.get(what, 0) + count
+    fields = ("steps", "succeeded", "failed", "retries", "throttles")
+    return tuple(
+        ProviderStats(name, *(total.get(field, 0) for field in fields)) for name, total in sorted(totals.items())
+    )

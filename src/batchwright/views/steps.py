@@ -1,0 +1,153 @@
+"""Steps one by one: what one is doing in words, the servers of a run, and what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from msgspec import Struct
+
+from batchwright.model.lifecycle import StepState
+from batchwright.model.plan import Action, ServerRequest, Step
+from batchwright.model.run import Run, StepRecord
+
+
+class StepLine(Struct, frozen=True):
+    """One step now. `since` is seconds since its last attempt began, `took` the time from its start to its end."""
+
+    step: str
+    operation: str
+    provider: str
+    state: StepState
+    doing: str
+    attempt: int
+    since: float | None = None
+    took: float | None = None
+    ref: str = ""
+    address: str = ""
+    message: str = ""
+    doubt: bool = False
+
+
+class FailedStep(Struct, frozen=True):
+    """A step that was given up, or whose undo was, and why."""
+
+    step: str
+    operation: str
+    provider: str
+    kind: str
+    message: str
+    code: str = ""
+    hint: str = ""
+    attempts: int = 0
+    ref: str = ""
+
+
+class ServerLine(Struct, frozen=True):
+    """A server that exists as far as the journal knows. `made` is false when it was there before the run."""
+
+    name: str
+    step: str
+    provider: str
+    ref: str
+    address: str
+    zone: str
+    plan: str
+    made: bool
+    ready: bool
+
+
+def step_line(run: Run, i: int, now: float) -> StepLine:
+    """One step as it is now."""
+    step, record = run.plan.steps[i], run.records[i]
+    flying = i in run.in_flight
+    message = record.reason or (record.fault.message if record.fault else "")
+    return StepLine(
+        step=step.id,
+        operation=step.operation,
+        provider=step.provider,
+        state=record.state,
+        doing=doing(step, record),
+        attempt=record.undo_attempt if record.state is StepState.UNDOING else record.attempt,
+        since=max(0.0, now - record.attempt_at) if flying else None,
+        took=record.ended_at - record.started_at if record.ended_at and record.started_at else None,
+        ref=record.ref,
+        address=record.address,
+        message=message,
+        doubt=record.doubt,
+    )
+
+
+def doing(step: Step, record: StepRecord) -> str:
+    """What is happening to a step, in words."""
+    server = step.action is not Action.INSTALL
+    match record.state:
+        case StepState.STARTED if step.action is Action.KEEP:
+            return "looking at the server that is there"
+        case StepState.STARTED if record.doubt:
+            return f"in doubt: asking {step.provider} what became of the call" if server else "installing again"
+        case StepState.STARTED:
+            return "creating" if server else "installing"
+        case StepState.CREATED:
+            return "made, waiting until it is ready"
+        case StepState.UNDOING:
+            return "destroying" if server else "removing"
+        case StepState.SUCCEEDED if not record.made:
+            return "was there before"
+    return record.state.value.replace("_", " ")
+
+
+def step_lines(run: Run, now: float) -> tuple[StepLine, ...]:
+    """All steps, in the order of the plan."""
+    return tuple(step_line(run, i, now) for i in range(len(run.records)))
+
+
+def indices_in(run: Run, states: Iterable[StepState], most: int) -> list[int]:
+    """Up to `most` steps in one of these states; stops looking when there are no more."""
+    wanted = frozenset(states)
+    count = min(most, run.count(*wanted))
+    return list(islice((i for i, record in enumerate(run.records) if record.state in wanted), count))
+
+
+def failed_steps(run: Run, most: int) -> tuple[FailedStep, ...]:
+    """The first steps that failed, or could not be undone."""
+    return tuple(_failed(run, i) for i in indices_in(run, (StepState.FAILED, StepState.UNDO_FAILED), most))
+
+
+def _failed(run: Run, i: int) -> FailedStep:
+    step, record = run.plan.steps[i], run.records[i]
+    fault = record.fault
+    assert fault is not None  # both states come with a fault
+    attempts = record.undo_attempt if record.state is StepState.UNDO_FAILED else record.attempt
+    return FailedStep(
+        step.id, step.operation, step.provider, fault.kind, fault.message, fault.code, fault.hint, attempts, record.ref
+    )
+
+
+def servers(run: Run, most: int) -> tuple[tuple[ServerLine, ...], int]:
+    """The servers that exist, at most so many, and how many more there are."""
+    found = _existing(run)
+    shown = tuple(islice(found, most))
+    return shown, sum(1 for _ in found)
+
+
+_EXISTS = (StepState.CREATED, StepState.SUCCEEDED, StepState.UNDOING, StepState.UNDO_RETRYING, StepState.UNDO_FAILED)
+
+
+def _existing(run: Run) -> Iterator[ServerLine]:
+    for step, record in zip(run.plan.steps, run.records, strict=True):
+        request = step.request
+        if not isinstance(request, ServerRequest) or not (record.ref or step.ref):
+            continue
+        if record.state in _EXISTS or (record.ref and record.state in (StepState.FAILED, StepState.RETRYING)):
+            yield ServerLine(
+                name=request.name,
+                step=step.id,
+                provider=step.provider,
+                ref=record.ref or step.ref,
+                address=record.address,
+                zone=request.zone,
+                plan=request.plan,
+                made=step.action is Action.CREATE,
+                ready=record.state is StepState.SUCCEEDED,
+            )

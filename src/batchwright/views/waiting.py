@@ -1,0 +1,136 @@
+"""What steps that do not run are waiting for, in words: the same words for a whole run and for one step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from batchwright.model.lifecycle import STEP_ENDED, RunState, StepState
+from batchwright.model.outcome import Fault, FaultClass
+from batchwright.model.run import Run
+from batchwright.views.shape import Shape
+from batchwright.views.wording import duration, one_line, some
+
+OPEN = (StepState.WAITING, StepState.STARTED, StepState.CREATED, StepState.RETRYING)
+LIVE = frozenset({RunState.PENDING, RunState.RUNNING, RunState.PAUSED})
+
+
+class Waiting(Struct, frozen=True):
+    """So many steps wait for the same reason."""
+
+    reason: str
+    steps: int
+
+
+class Circumstances(Struct, frozen=True):
+    """What the journal does not say: whether a process drives the run now, and why a lane's calls wait."""
+
+    driven: bool = True
+    lanes: Mapping[str, str] = {}
+
+
+def ended_operations(run: Run, shape: Shape) -> list[bool]:
+    """Per operation whether it has ended: all of its steps, and all that it depends on."""
+    ended: list[bool] = []
+    for counts, before in zip(run.counts, shape.before, strict=True):
+        ended.append(all(ended[op] for op in before) and not any(counts.get(state) for state in OPEN))
+    return ended
+
+
+def operations_waited_for(run: Run, shape: Shape, ended: list[bool], op: int) -> list[str]:
+    """The direct dependencies of an operation that have not ended, with how far they are."""
+    return [
+        f"{run.plan.operations[other].id} ({_succeeded(run, other):,} of {len(shape.steps[other]):,} done)"
+        for other in shape.before[op]
+        if not ended[other]
+    ]
+
+
+def _succeeded(run: Run, op: int) -> int:
+    return run.counts[op].get(StepState.SUCCEEDED, 0)
+
+
+def waiting_reasons(run: Run, shape: Shape, ended: list[bool], around: Circumstances, now: float) -> list[Waiting]:
+    """Every step of a live run that could still run and does not, grouped by reason, retries first."""
+    if run.status not in LIVE:
+        return []
+    tally: dict[str, int] = {}
+    _add_retries(run, shape, around, now, tally)
+    for op, counts in enumerate(run.counts):
+        count = counts.get(StepState.WAITING, 0)
+        if not count:
+            continue
+        blockers = operations_waited_for(run, shape, ended, op)
+        if blockers:
+            _add(tally, "waits for operation " + some(blockers, 2), count)
+            continue
+        held = _held_by_needs(run, shape, op) if shape.has_needs[op] else 0
+        if count > held:
+            _add(tally, place_reason(run, run.plan.operations[op].lane, around), count - held)
+        if held:
+            _add(tally, "waits for an earlier step on its server", held)
+    return [Waiting(reason, steps) for reason, steps in tally.items()]
+
+
+def _add(tally: dict[str, int], reason: str, steps: int) -> None:
+    tally[reason] = tally.get(reason, 0) + steps
+
+
+def _held_by_needs(run: Run, shape: Shape, op: int) -> int:
+    records = run.records
+    return sum(
+        records[i].state is StepState.WAITING and bool(open_needs(run, i))
+        for i in shape.steps[op]
+        if run.plan.steps[i].needs
+    )
+
+
+def open_needs(run: Run, i: int) -> list[str]:
+    """The steps of its own operation that this one waits for."""
+    return [need.step for need in run.plan.steps[i].needs if run.record(need.step).state not in STEP_ENDED]
+
+
+def place_reason(run: Run, lane: str, around: Circumstances) -> str:
+    """Why a step that nothing holds up has not started."""
+    if run.cancelling:
+        return "is not started any more: the run is being cancelled"
+    if run.stopping:
+        return f"is not started any more: step {run.stopping} failed"
+    if run.status is RunState.PAUSED:
+        return "paused"
+    if not around.driven:
+        return "nobody drives the run"
+    if len(run.in_flight) >= run.plan.parallel_limit:
+        return f"waits for a free place: parallel_limit {run.plan.parallel_limit} is used up"
+    held = around.lanes.get(lane)
+    return f"waits for {lane}: {held}" if held else f"starts as soon as the limits of {lane} allow"
+
+
+def _add_retries(run: Run, shape: Shape, around: Circumstances, now: float, tally: dict[str, int]) -> None:
+    soonest: dict[FaultClass, tuple[float, Fault]] = {}
+    counts: dict[FaultClass, int] = {}
+    for op, by_state in enumerate(run.counts):
+        left = by_state.get(StepState.RETRYING, 0)
+        for i in shape.steps[op] if left else ():
+            record = run.records[i]
+            if record.state is not StepState.RETRYING:
+                continue
+            assert record.fault is not None  # a retry always has a cause
+            kind = record.fault.kind
+            counts[kind] = counts.get(kind, 0) + 1
+            if kind not in soonest or record.until < soonest[kind][0]:
+                soonest[kind] = (record.until, record.fault)
+            left -= 1
+            if not left:
+                break
+    for kind, (until, fault) in soonest.items():
+        _add(tally, retry_reason(run, until, fault, around, now), counts[kind])
+
+
+def retry_reason(run: Run, until: float, fault: Fault, around: Circumstances, now: float) -> str:
+    """Why a step that backs off is not tried again yet."""
+    if run.status is RunState.PAUSED or run.cancelling or run.stopping or not around.driven:
+        return f"retry held up: {fault.kind}: {one_line(fault.message)}"
+    when = f"in {duration(until - now)}" if until > now else "as soon as there is a place"
+    return f"retry {when}: {fault.kind}: {one_line(fault.message)}"
