@@ -61,10 +61,9 @@ def expand_requirements(draft: Draft) -> None:
         shared: dict[Finding, list[Place]] = {}
         draft.installs[i] = []
         for place in draft.targets[i]:
-            elsewhere = {name: at for name, at in place.installed.items() if at != i}
-            key = frozenset(elsewhere.items())
+            key = frozenset(place.installed.items())
             if key not in known:
-                known[key] = _expand(draft, draft.listed[i], elsewhere, before, op.id)
+                known[key] = _expand(draft, draft.listed[i], place.installed, before, op.id)
             install, findings = known[key]
             draft.installs[i].append(install)
             for name in install.hard:
@@ -77,9 +76,9 @@ def expand_requirements(draft: Draft) -> None:
 
 
 def _expand(
-    draft: Draft, listed: Iterable[str], elsewhere: Mapping[str, int], before: Before, op: str
+    draft: Draft, listed: Iterable[str], installed: Mapping[str, int], before: Before, op: str
 ) -> tuple[Install, list[Finding]]:
-    present, findings = _bring_along(draft, listed, elsewhere)
+    present, findings = _bring_along(draft, listed, installed)
     hard: dict[str, tuple[str, ...]] = {}
     for name in sorted(present):
         required: set[str] = set()
@@ -89,7 +88,7 @@ def _expand(
             if here:
                 required |= here - {name}
             else:
-                findings += _look_elsewhere(draft, (name, requirement), elsewhere, before, op)
+                findings += _look_elsewhere(draft, (name, requirement), installed, before, op)
         hard[name] = tuple(sorted(required))
     try:
         order = _ordered(draft, hard)
@@ -99,14 +98,14 @@ def _expand(
     return Install(order, hard), findings
 
 
-def _bring_along(draft: Draft, listed: Iterable[str], elsewhere: Mapping[str, int]) -> tuple[set[str], list[Finding]]:
+def _bring_along(draft: Draft, listed: Iterable[str], installed: Mapping[str, int]) -> tuple[set[str], list[Finding]]:
     """What is listed, and what it requires where only one entry provides that. A choice is left to the user."""
     present, findings, waiting = set(listed), [], deque(sorted(listed))
     while waiting:
         name = waiting.popleft()
         for requirement in draft.catalogue[name].requires:
             candidates = draft.provided.get(requirement, ())
-            if len(candidates) != 1 or candidates[0] in present or candidates[0] in elsewhere:
+            if len(candidates) != 1 or candidates[0] in present or candidates[0] in installed:
                 continue
             only = candidates[0]
             asks = f'"{name}" requires it' if only == requirement else f'"{name}" requires "{requirement}"'
@@ -117,12 +116,12 @@ def _bring_along(draft: Draft, listed: Iterable[str], elsewhere: Mapping[str, in
 
 
 def _look_elsewhere(
-    draft: Draft, asked: tuple[str, str], elsewhere: Mapping[str, int], before: Before, op: str
+    draft: Draft, asked: tuple[str, str], installed: Mapping[str, int], before: Before, op: str
 ) -> list[Finding]:
     """Whether another operation installs what the first of `asked` requires, and comes before."""
     name, requirement = asked
     candidates = draft.provided.get(requirement, ())
-    makers = [(one, elsewhere[one]) for one in candidates if one in elsewhere]
+    makers = [(one, installed[one]) for one in candidates if one in installed]
     if any(before.has_hard(at) for _, at in makers):
         return []
     earlier = [(one, at) for one, at in makers if before.has(at)]

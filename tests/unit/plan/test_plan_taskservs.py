@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
-from batchwright.model.catalogue import Needs, Taskserv, Variable, VariableType, Variant
+from batchwright.model.catalogue import Needs, Taskserv, Value, Variable, VariableType, Variant
 from batchwright.model.diagnostic import Diagnostic, Severity
-from batchwright.model.plan import Need, Plan, Undo
+from batchwright.model.plan import Need, Plan, TaskservRequest, Undo
 from batchwright.model.workflow import DependencyKind, TaskservUse, Workflow
 from batchwright.plan import Observations, build
 from batchwright.testing.planning import empty_world, plan_of, servers, taskservs, workflow
@@ -34,6 +34,8 @@ CATALOGUE = {
         entry("hen", after=["egg"]),
         entry("egg", after=["hen"]),
         entry("agent", remove_before_destroy=True),
+        entry("ape", requires=["zebra"]),
+        entry("zebra"),
     )
 }
 MADE = servers("made", "web-01", "web-02")
@@ -106,6 +108,22 @@ def test_what_an_earlier_operation_installed_is_not_added_again() -> None:
     assert "on web-02" in plan.warnings[0].message
 
 
+def test_what_an_earlier_operation_brought_along_is_not_added_again() -> None:
+    first = taskservs("first", "kubernetes", after=["made"])
+    plan = plan_of(workflow(MADE, first, taskservs("second", "cilium", after=["first"])), CATALOGUE)
+    assert [step.request.name for step in plan.steps if step.server == "made/web-01"] == [
+        "containerd",
+        "kubernetes",
+        "cilium",
+    ]
+    assert len(plan.warnings) == 1
+
+
+def test_names_decide_where_nothing_else_does() -> None:
+    plan = plan_of(workflow(MADE, taskservs("on", "zebra", "ape", "pears", after=["made"])), CATALOGUE)
+    assert installs(plan)[:3] == ["on/web-01/pears", "on/web-01/zebra", "on/web-01/ape"]
+
+
 def test_a_choice_of_providers_is_left_to_the_user() -> None:
     problem = only_problem(workflow(MADE, taskservs("on", "salad", after=["made"])), "requirement-choice")
     assert "apples and pears provide" in problem.message
@@ -126,8 +144,12 @@ def test_a_requirement_met_over_a_soft_dependency_is_warned_about() -> None:
     soft = taskservs("cluster", "kubernetes", after=["made"], soft=["runtime"])
     plan = plan_of(workflow(MADE, runtime, soft), CATALOGUE)
     assert [one.code for one in plan.warnings] == ["requirement-soft"]
-    hard = taskservs("cluster", "kubernetes", after=["made", "runtime"])
-    assert plan_of(workflow(MADE, runtime, hard), CATALOGUE).warnings == ()
+    between = taskservs("between", "apples", after=["runtime"])
+    hard = taskservs("cluster", "kubernetes", after=["between"])
+    assert plan_of(workflow(MADE, runtime, between, hard), CATALOGUE).warnings == ()
+    soft = taskservs("cluster", "kubernetes", soft=["between"])
+    plan = plan_of(workflow(MADE, runtime, between, soft), CATALOGUE)
+    assert [one.code for one in plan.warnings] == ["requirement-soft"]
 
 
 def test_what_nothing_provides_and_what_is_not_known_are_refused() -> None:
@@ -243,13 +265,14 @@ def redis(provider: str, **given: str | int | float | bool) -> Workflow:
 
 
 def test_variables_are_given_else_of_the_variant_else_the_default() -> None:
-    requests = {
-        "upcloud": plan_of(redis("upcloud", name="x"), VARIABLES).steps[-1].request,
-        "local": plan_of(redis("local", name="x"), VARIABLES).steps[-1].request,
-        "given": plan_of(redis("local", name="x", port=1), VARIABLES).steps[-1].request,
-    }
-    ports = {key: (request.variant, request.variables["port"]) for key, request in requests.items()}
-    assert ports == {"upcloud": ("default", 6379), "local": ("local", 7000), "given": ("local", 1)}
+    def request(flow: Workflow) -> tuple[str, object]:
+        found = plan_of(flow, VARIABLES).steps[-1].request
+        assert isinstance(found, TaskservRequest)
+        return found.variant, found.variables["port"]
+
+    assert request(redis("upcloud", name="x")) == ("default", 6379)
+    assert request(redis("local", name="x")) == ("local", 7000)
+    assert request(redis("local", name="x", port=1)) == ("local", 1)
 
 
 def test_wrong_and_missing_variables_are_refused_together() -> None:
@@ -272,7 +295,7 @@ def test_wrong_and_missing_variables_are_refused_together() -> None:
         (VariableType.CIDR, ["10.0.0.0/8", "fd00::/64"], ["10.0.0.1/8", "10.0.0.0", "x", 1]),
     ],
 )
-def test_each_type_takes_its_own_values_only(kind: VariableType, right: list[object], wrong: list[object]) -> None:
+def test_each_type_takes_its_own_values_only(kind: VariableType, right: list[Value], wrong: list[Value]) -> None:
     variable = Variable(kind, "", values=("a",) if kind is VariableType.ENUM else ())
     assert [value for value in right if variable.wanted(value) is not None] == []
     assert [value for value in wrong if variable.wanted(value) is None] == []
