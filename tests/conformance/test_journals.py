@@ -9,12 +9,17 @@ import pytest
 from batchwright.journal.base import Journal
 from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.sqlite import SqliteJournal
+from batchwright.journal.surreal import SurrealJournal
 from batchwright.testing import journal_suite
 from batchwright.testing.clock import run_virtual
 
 
 def sqlite(folder: Path) -> Callable[[], Journal]:
     return lambda: SqliteJournal(folder / "state" / "journal.db")
+
+
+def surreal(folder: Path) -> Callable[[], Journal]:
+    return lambda: SurrealJournal(folder / "state" / "surreal")
 
 
 @pytest.mark.parametrize("case", journal_suite.CASES, ids=lambda case: case.__name__)
@@ -26,3 +31,8 @@ def test_memory(case: journal_suite.Case) -> None:
 @pytest.mark.parametrize("case", journal_suite.CASES, ids=lambda case: case.__name__)
 def test_sqlite(case: journal_suite.Case, tmp_path: Path) -> None:
     asyncio.run(case(sqlite(tmp_path)))
+
+
+@pytest.mark.parametrize("case", journal_suite.CASES, ids=lambda case: case.__name__)
+def test_surreal(case: journal_suite.Case, tmp_path: Path) -> None:
+    asyncio.run(case(surreal(tmp_path)))
