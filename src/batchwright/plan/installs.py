@@ -87,6 +87,7 @@ def _chain(
     draft: Draft, op: TaskservBatch, requests: dict[str, TaskservRequest], place: Place, install: Install
 ) -> list[Step]:
     steps: list[Step] = []
+    simulated_seconds = draft.observations.install_seconds
     prefix = f"{op.id}/{place.name}/"
     for name in install.order:
         entry, required = draft.catalogue[name], install.hard[name]
@@ -104,7 +105,7 @@ def _chain(
                 request=requests[name],
                 needs=tuple(needs),
                 server=place.step,
-                seconds=entry.seconds,
+                seconds=entry.seconds if simulated_seconds is None else simulated_seconds,
             )
         )
     return steps

@@ -26,7 +26,11 @@ class ProviderObserved(Struct, frozen=True):
 
 
 class Observations(Struct, frozen=True):
-    """By provider name. A provider that could not be asked is missing and a trouble says why."""
+    """By provider name. A provider that could not be asked is missing and a trouble says why.
+
+    `install_seconds` is what an install takes where it is simulated; None: what the catalogue says.
+    """
 
     providers: dict[str, ProviderObserved] = {}
     troubles: tuple[Diagnostic, ...] = ()
+    install_seconds: float | None = None

@@ -305,3 +305,11 @@ def test_variants_only_change_defaults() -> None:
     one = Taskserv("x", "1", "", 1.0, variables=VARIABLES["redis"].variables, variants={"aws": Variant({"port": 1})})
     assert one.defaults("aws") == {"port": 1}
     assert one.defaults("other") == {"port": 6379}
+
+
+def test_an_install_takes_what_the_catalogue_says_unless_it_is_simulated() -> None:
+    flow = workflow(MADE, taskservs("on", "apples", after=["made"]))
+    assert plan_of(flow, CATALOGUE).steps[-1].seconds == 10.0
+    simulated = msgspec.structs.replace(empty_world(flow), install_seconds=0.5)
+    assert plan_of(flow, CATALOGUE, simulated).steps[-1].seconds == 0.5
+    assert plan_of(flow, CATALOGUE, simulated).hash() == plan_of(flow, CATALOGUE).hash()

@@ -1,0 +1,102 @@
+"""The pre-flight: every provider is asked once, at the same time, and one that fails does not silence the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from batchwright.app.preflight import observe
+from batchwright.errors import ProviderUnavailable
+from batchwright.model.ids import Token
+from batchwright.model.outcome import Observed
+from batchwright.plan import Observations
+from batchwright.providers.base import Provider
+from batchwright.providers.simulated import Simulated, Simulation, World
+from batchwright.testing.clock import VirtualClock, run_virtual
+from batchwright.testing.planning import servers, workflow
+
+FLOW = workflow(servers("up", "web-01", "web-02"), servers("am", "db-01", provider="elsewhere"))
+
+
+class Failing(Simulated):
+    """Its listing does what it is told."""
+
+    fails: Callable[[], Exception] | None = None
+
+    async def find(self, run: str | None = None, token: str | None = None) -> list[Observed]:
+        if self.fails is None:
+            await asyncio.sleep(1e6)
+            return []
+        raise self.fails()
+
+
+def asked(**providers: Provider) -> Observations:
+    return run_virtual(observe(FLOW, providers))
+
+
+def simulated(name: str, simulation: Simulation | None = None, world: World | None = None) -> Simulated:
+    return Simulated(name, world or World(None), VirtualClock(), simulation)
+
+
+def failing(fails: Callable[[], Exception] | None) -> Failing:
+    provider = Failing("elsewhere", World(None), VirtualClock())
+    provider.fails = fails
+    return provider
+
+
+def test_every_server_resolves_and_what_the_servers_can_do_is_noted() -> None:
+    seen = asked(upcloud=simulated("upcloud"), elsewhere=simulated("elsewhere"))
+    assert seen.troubles == ()
+    assert sorted(seen.providers["upcloud"].requests) == ["web-01", "web-02"]
+    assert seen.providers["elsewhere"].requests["db-01"].plan == "1xCPU-2GB"
+    assert seen.providers["upcloud"].facts.account == "simulated-upcloud"
+    assert seen.providers["upcloud"].init
+
+
+def test_servers_that_are_there_are_found_by_name() -> None:
+    provider = simulated("upcloud")
+
+    async def twice() -> Observations:
+        first = await observe(FLOW, {"upcloud": provider})
+        await provider.create(first.providers["upcloud"].requests["web-01"], Token("run", "token"))
+        await asyncio.sleep(3600)
+        return await observe(FLOW, {"upcloud": provider})
+
+    managed = run_virtual(twice()).providers["upcloud"].managed
+    assert [(one.name, one.run, one.plan) for one in managed["web-01"]] == [("web-01", "run", "1xCPU-2GB")]
+    assert "web-02" not in managed
+
+
+@pytest.mark.parametrize(
+    ("fails", "code", "words"),
+    [
+        (lambda: ProviderUnavailable("no credentials", hint="log in"), "provider-unavailable", "no credentials"),
+        (lambda: ValueError("not JSON"), "provider-unreachable", "ValueError: not JSON"),
+        (None, "provider-unreachable", "did not answer the pre-flight in time"),
+    ],
+)
+def test_a_provider_that_fails_is_one_trouble_and_the_others_are_heard(
+    fails: Callable[[], Exception] | None, code: str, words: str
+) -> None:
+    seen = asked(elsewhere=failing(fails), upcloud=simulated("upcloud"))
+    (trouble,) = seen.troubles
+    assert (trouble.code, trouble.where) == (code, "elsewhere")
+    assert words in trouble.message
+    assert trouble.hint
+    assert list(seen.providers) == ["upcloud"]
+
+
+def test_credentials_that_are_refused_are_one_trouble() -> None:
+    seen = asked(upcloud=simulated("upcloud", Simulation(auth_fails=True)))
+    (trouble,) = seen.troubles
+    assert trouble.code == "provider-unhealthy"
+    assert "credentials" in trouble.message
+
+
+def test_quota_counts_only_what_has_to_be_made() -> None:
+    seen = asked(upcloud=simulated("upcloud", Simulation(quota_servers=1)))
+    (trouble,) = seen.troubles
+    assert "1 servers" in trouble.message
+    assert asked(upcloud=simulated("upcloud", Simulation(quota_servers=2))).troubles == ()
