@@ -20,7 +20,7 @@ class Finding:
 
     code: str
     message: str  # goes on with: on web-01, web-02 and 7 more
-    hint: str = ""
+    hint: str
     error: bool = True
 
 
@@ -94,7 +94,8 @@ def _expand(
         order = _ordered(draft, hard)
     except CycleError as error:
         order = ()
-        findings.append(Finding("taskserv-cycle", f"the order goes in a circle: {' before '.join(error.args[1])}"))
+        message = f"the order goes in a circle: {' before '.join(error.args[1])},"
+        findings.append(Finding("taskserv-cycle", message, "Split them, or mend `requires` or `after` of one of them."))
     return Install(order, hard), findings
 
 
@@ -109,7 +110,7 @@ def _bring_along(draft: Draft, listed: Iterable[str], installed: Mapping[str, in
                 continue
             only = candidates[0]
             asks = f'"{name}" requires it' if only == requirement else f'"{name}" requires "{requirement}"'
-            findings.append(Finding("taskserv-added", f'"{only}" is added, because {asks},', error=False))
+            findings.append(Finding("taskserv-added", f'"{only}" is added, because {asks},', "", error=False))
             present.add(only)
             waiting.append(only)
     return present, findings
