@@ -10,12 +10,12 @@ from batchwright.engine.limits import Lane, Limits
 from batchwright.errors import NotAllowed, ProviderUnavailable
 from batchwright.model.clock import Clock
 from batchwright.model.plan import Plan
+from batchwright.plan.build import TASKSERV_LANE
 from batchwright.providers import registry
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
 from batchwright.taskservs.base import Runner
 
-TASKSERV_LANE = "taskservs"
 TASKSERV_CONCURRENCY = 50  # installs at a time, whatever the number of runs
 
 Scalar = str | int | float | bool
@@ -50,6 +50,14 @@ class Surroundings:
             await provider.aclose()
         if self._world is not None:
             self._world.close()
+
+    @property
+    def install_seconds(self) -> float | None:
+        """What an install usually takes where it is simulated, for estimates; None where the catalogue knows better."""
+        if self._simulation is None:
+            return None
+        simulation = Simulation.from_settings(self._simulation)
+        return simulation.install_seconds * simulation.time_scale
 
     def _shared_world(self) -> World:
         if self._world is None:

@@ -78,7 +78,7 @@ def _build(
     return build(
         loaded.workflow,
         load_catalogue(),
-        Observations(observations.providers, (*observations.troubles, *missing)),
+        Observations(observations.providers, (*observations.troubles, *missing), around.install_seconds),
         warnings=loaded.diagnostics,
         simulation=dict(simulation) if simulation is not None else None,  # type: ignore[arg-type]
     )

@@ -12,18 +12,18 @@ T = TypeVar("T")
 EPOCH = 1_700_000_000.0
 
 
-class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc,valid-type]
+class _JumpingSelector(selectors.DefaultSelector):
     """Instead of waiting for a timer, moves the time forward to it."""
 
     offset = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None or timeout <= 0:
-            return super().select(timeout)  # type: ignore[no-any-return]
+            return super().select(timeout)
         ready = super().select(0)
         if not ready:
             self.offset += timeout
-        return ready  # type: ignore[no-any-return]
+        return ready
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):

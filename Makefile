@@ -1,0 +1,40 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`.
+VENV ?= .venv
+BIN := $(VENV)/bin
+WORKFLOW ?= workflows/example_batch.ncl
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-long check format bench
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.run: pyproject.toml constraints.txt scripts/setup.sh
+	@scripts/setup.sh $(VENV) surrealdb
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt scripts/setup.sh
+	@scripts/setup.sh $(VENV) surrealdb,dev
+	@touch $@ $(VENV)/.run
+
+run: $(VENV)/.run ## validate, plan and run the example with its clouds simulated; again after a kill: it goes on
+	@$(BIN)/batchwright run $(WORKFLOW) --simulate --resume
+
+test: $(VENV)/.dev ## every test, in some minutes on two cores
+	$(BIN)/pytest -n 2 --dist worksteal
+
+test-long: $(VENV)/.dev ## long random explorations, with printed seeds
+	$(BIN)/pytest -m long -s
+
+check: $(VENV)/.dev ## style, format, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## make the format right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## measure, print a table, write bench/RESULTS.md
+	$(BIN)/python -m bench
