@@ -1,0 +1,1 @@
+"""The `batchwright` command: reads options, calls use cases, renders views, and nothing else."""

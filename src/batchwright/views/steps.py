@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from difflib import get_close_matches
 from itertools import islice
 
 from msgspec import Struct
 
+from batchwright.errors import StepNotFound
 from batchwright.model.lifecycle import StepState
 from batchwright.model.plan import Action, ServerRequest, Step
 from batchwright.model.run import Run, StepRecord
+from batchwright.views.wording import some
+
+NAMES_COMPARED = 5000  # ids that a misspelt step is compared with
 
 
 class StepLine(Struct, frozen=True):
@@ -151,3 +156,28 @@ def _existing(run: Run) -> Iterator[ServerLine]:
                 made=step.action is Action.CREATE,
                 ready=record.state is StepState.SUCCEEDED,
             )
+
+
+def step_named(run: Run, word: str) -> str:
+    """The step with this id, or the only one whose id ends with, begins with or holds `word`. Raises StepNotFound."""
+    if word in run.index:
+        return word
+    ids = list(run.index)
+    tests: tuple[Callable[[str], bool], ...] = (
+        lambda one: one.endswith(f"/{word}"),
+        lambda one: one.startswith(word),
+        lambda one: word in one,
+    )
+    for test in tests if word else ():
+        found = [one for one in ids if test(one)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise StepNotFound(
+                f"{len(found)} steps of run {run.id} are called like {word!r}", hint=f"There are: {some(found, 5)}"
+            )
+    near = get_close_matches(word, ids[:NAMES_COMPARED], n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]}? " if near else ""
+    raise StepNotFound(
+        f"run {run.id} has no step {word!r}", hint=f"{hint}See them with: batchwright status RUN --steps"
+    )

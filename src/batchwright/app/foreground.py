@@ -1,0 +1,60 @@
+"""A run driven by this very process, for a door that shows it while it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from batchwright.app.driving import Drives
+from batchwright.app.settings import Settings
+from batchwright.app.stores import Stores
+from batchwright.engine.limits import Limits
+from batchwright.engine.loop import Driver
+from batchwright.model.clock import Clock
+from batchwright.model.events import AnyEvent
+from batchwright.model.lifecycle import RunState
+from batchwright.model.run import Run
+from batchwright.model.summary import Signal, SignalKind
+from batchwright.views.waiting import Circumstances
+
+
+class Foreground:
+    """`drives` carries out the use cases; the rest is what a screen needs. The events heard wait in `fresh`."""
+
+    def __init__(self, settings: Settings, stores: Stores, clock: Clock) -> None:
+        self._clock = clock
+        self._limits = Limits()
+        self._driver: Driver | None = None
+        self._fresh: list[AnyEvent] = []
+        self.drives = Drives(settings, stores, clock, self._limits, self._heard, self._begun)
+
+    def _heard(self, _run: Run, events: Sequence[AnyEvent]) -> None:
+        self._fresh.extend(events)
+
+    def _begun(self, driver: Driver) -> None:
+        self._driver = driver
+
+    @property
+    def run(self) -> Run | None:
+        """The run, as soon as it is driven."""
+        return self._driver.run if self._driver else None
+
+    def fresh(self) -> list[AnyEvent]:
+        """The events since the last time this was asked."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
+
+    def circumstances(self) -> Circumstances:
+        """What only the driving process knows: why the lanes' calls wait."""
+        now = self._clock.now()
+        words = {name: lane.describe(now) for name, lane in self._limits.lanes.items()}
+        return Circumstances(True, {name: word for name, word in words.items() if word})
+
+    def cancel(self, by: str) -> bool:
+        """Ask the run to end once what is in flight has ended. False when that is not possible: a rollback."""
+        run = self.run
+        if self._driver is None or run is None:
+            return False
+        if run.status not in (RunState.PENDING, RunState.RUNNING, RunState.PAUSED) or run.cancelling:
+            return False
+        self._driver.signal(Signal(SignalKind.CANCEL, self._clock.now(), by))
+        return True

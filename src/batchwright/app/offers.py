@@ -1,0 +1,47 @@
+"""Use cases about what there is: installed providers and the catalogue of task services."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from msgspec import Struct
+
+from batchwright.app.clock import SystemClock
+from batchwright.errors import BatchwrightError, UsageError
+from batchwright.model.catalogue import Taskserv
+from batchwright.providers import registry
+from batchwright.providers.base import Capabilities
+from batchwright.taskservs.catalogue import load_catalogue
+
+
+class ProviderOffer(Struct, frozen=True):
+    """An installed provider: what it promises, or why it cannot be used."""
+
+    name: str
+    capabilities: Capabilities | None
+    trouble: str = ""
+    hint: str = ""
+
+
+def provider_offers() -> list[ProviderOffer]:
+    """Every installed provider; none is contacted."""
+    return [_offer(name) for name in registry.names()]
+
+
+def _offer(name: str) -> ProviderOffer:
+    try:
+        return ProviderOffer(name, registry.connect(name, SystemClock(), {}).capabilities)
+    except BatchwrightError as error:
+        return ProviderOffer(name, None, error.message, error.hint)
+
+
+def taskserv_offers(name: str | None = None) -> list[Taskserv]:
+    """The catalogue in order of name, or the one entry of that name. Raises UsageError, CatalogueInvalid."""
+    catalogue = load_catalogue()
+    if name is None:
+        return [catalogue[key] for key in sorted(catalogue)]
+    if name not in catalogue:
+        near = get_close_matches(name, catalogue, n=1)
+        meant = f"Did you mean {near[0]}? " if near else ""
+        raise UsageError(f"there is no task service {name!r}", hint=f"{meant}See them with: batchwright taskservs")
+    return [catalogue[name]]

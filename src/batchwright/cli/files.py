@@ -1,0 +1,139 @@
+"""Commands about a file, before anything is changed: validate, plan."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from batchwright.app.clock import SystemClock
+from batchwright.app.planning import Planned, check, make_plan
+from batchwright.cli.codes import Exit
+from batchwright.cli.human import show_plan
+from batchwright.cli.options import (
+    FileArgument,
+    Inputs,
+    Json,
+    NoColor,
+    Overlays,
+    Sim,
+    Simulate,
+    StateDir,
+    settings_of,
+    simulation_of,
+    source_of,
+)
+from batchwright.cli.output import note, print_json, say, show_diagnostics
+from batchwright.errors import BatchwrightError, PlanRefused, WorkflowInvalid
+from batchwright.model.diagnostic import Diagnostic, Severity
+from batchwright.model.workflow import Workflow
+from batchwright.providers.base import Quote
+from batchwright.views.plan import PlanView, plan_view
+from batchwright.views.wording import counted
+
+
+class Checked(Struct, frozen=True):
+    """What `validate --json` prints."""
+
+    ok: bool
+    workflow: Workflow | None
+    diagnostics: tuple[Diagnostic, ...]
+
+
+class PlanAnswer(Struct, frozen=True):
+    """What `plan --json` prints. `quotes` are prices by provider, where one tells them."""
+
+    ok: bool
+    plan: PlanView | None
+    diagnostics: tuple[Diagnostic, ...]
+    quotes: dict[str, Quote] = {}
+
+
+def validate(
+    file: FileArgument,
+    overlay: Overlays = None,
+    inputs: Inputs = None,
+    json: Json = False,
+    _no_color: NoColor = False,
+) -> int:
+    """Check a workflow file; nothing is contacted. Every mistake is told with its place."""
+    loaded = check(source_of(file, overlay, inputs))
+    ok = loaded.workflow is not None
+    if json:
+        print_json(Checked(ok, loaded.workflow, tuple(loaded.diagnostics)))
+        return Exit.OK if ok else Exit.NO
+    show_diagnostics(loaded.diagnostics)
+    if loaded.workflow is not None:
+        found = loaded.workflow
+        operations = counted(len(found.operations), "operation")
+        say(f"{file} is valid: {found.name} {found.version}, {operations}{_also(loaded.diagnostics)}")
+    else:
+        say(f"{file} is not valid: {tally(loaded.diagnostics)}")
+    return Exit.OK if ok else Exit.NO
+
+
+def plan(
+    file: FileArgument,
+    simulate: Simulate = False,
+    sim: Sim = None,
+    overlay: Overlays = None,
+    inputs: Inputs = None,
+    state_dir: StateDir = None,
+    json: Json = False,
+    _no_color: NoColor = False,
+) -> int:
+    """Show what a run would do and what undoing it would do; nothing is changed."""
+    source = source_of(file, overlay, inputs)
+    planned = asyncio.run(make_plan(settings_of(state_dir), SystemClock(), source, simulation_of(simulate, sim)))
+    view = plan_view(planned.plan) if planned.plan else None
+    if json:
+        print_json(PlanAnswer(view is not None, view, planned.diagnostics, planned.quotes))
+        return Exit.OK if view else Exit.NO
+    show_diagnostics(planned.diagnostics)
+    if view is None:
+        note(f"no plan: {tally(planned.diagnostics)}; nothing was changed")
+        return Exit.NO
+    show_plan(view, planned.quotes)
+    say("")
+    say(f"next: batchwright run {again(file, simulate=simulate, sim=sim, overlay=overlay, inputs=inputs)}"
+        f" --plan-hash {view.hash}")  # fmt: skip
+    return Exit.OK
+
+
+def again(
+    file: object,
+    *,
+    simulate: bool,
+    sim: Sequence[str] | None,
+    overlay: Sequence[Any] | None,
+    inputs: Sequence[str] | None,
+) -> str:
+    """The same file with the same options, for a command to be copied."""
+    words = [str(file), *(["--simulate"] if simulate else [])]
+    for option, values in (("--sim", sim), ("--overlay", overlay), ("--set", inputs)):
+        for value in values or ():
+            words += [option, str(value)]
+    return shlex.join(words)
+
+
+def tally(diagnostics: Sequence[Diagnostic]) -> str:
+    """How many problems there are."""
+    return counted(sum(one.severity is Severity.ERROR for one in diagnostics), "problem")
+
+
+def _also(diagnostics: Sequence[Diagnostic]) -> str:
+    return f", {counted(len(diagnostics), 'warning')}" if diagnostics else ""
+
+
+def refusal(planned: Planned) -> BatchwrightError:
+    """The error that says why there is no plan."""
+    errors = [one for one in planned.diagnostics if one.severity is Severity.ERROR]
+    if errors and all(one.file for one in errors):
+        return WorkflowInvalid(
+            f"the file has {counted(len(errors), 'mistake')}",
+            hint="Nothing was changed. Correct the file and try again.",
+        )
+    return PlanRefused(f"the pre-flight found {counted(len(errors), 'problem')}")

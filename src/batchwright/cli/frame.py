@@ -1,0 +1,232 @@
+"""A run on a screen: the lines of one picture, never more than the height given, whatever the number of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from batchwright.model.lifecycle import RunState
+from batchwright.views.run import OperationProgress, ProviderProgress, RunView
+from batchwright.views.wording import counted, duration, one_line
+
+STATUS_STYLES = {
+    RunState.COMPLETED: "green",
+    RunState.ROLLED_BACK: "green",
+    RunState.FAILED: "red",
+    RunState.ROLLBACK_INCOMPLETE: "red",
+    RunState.CANCELLED: "yellow",
+    RunState.PAUSED: "yellow",
+}
+STATE_STYLES = {"done": "green", "undone": "green", "failed": "red", "not undone": "red", "running": "cyan"}
+OPERATIONS_MAX, PROVIDERS_MAX, RUNNING_MAX, WAITING_MAX, FAILED_MAX = 6, 3, 4, 3, 3
+LABEL = 9  # width of the words at the left of a block
+NAME_MAX = 26
+
+
+def frame(view: RunView, width: int, height: int = 20) -> list[Text]:
+    """The picture of a live run, most important first where not all fits."""
+    lines = [header(view, width), _progress(view, width)]
+    lines += operation_lines(view.operations, OPERATIONS_MAX)
+    lines += _provider_lines(view.providers, width)
+    lines += _running_lines(view, width)
+    lines += waiting_lines(view, width, WAITING_MAX)
+    lines += failed_lines(view, width, FAILED_MAX)
+    lines += trouble_lines(view)
+    return [_cut(line, width) for line in lines[: max(2, height)]]
+
+
+def header(view: RunView, width: int) -> Text:
+    """Which run this is and how it is."""
+    times = duration(view.elapsed)
+    if view.eta is not None:
+        times += f", about {duration(view.eta)} left" if view.eta >= 0.05 else ", about to end"
+    status = "Cancelling" if view.cancelling and view.status is RunState.RUNNING else view.status.value
+    name = _clip(f"{view.workflow} {view.version}", max(10, width - len(view.run) - len(status) - len(times) - 12))
+    simulated = " (simulated)" if view.simulated and width >= 100 else ""
+    return Text.assemble(
+        (name, "bold"), f"{simulated}  {view.run}  ", (status, STATUS_STYLES.get(view.status, "cyan")), f"  {times}"
+    )
+
+
+def _progress(view: RunView, width: int) -> Text:
+    failed = view.counts.get("failed", 0) + view.counts.get("undo_failed", 0)
+    words = f" {view.done:,} of {counted(view.total, 'step')} {_done_word(view)}"
+    tail = "".join(
+        f", {number:,} {word}"
+        for number, word in ((failed, "failed"), (view.counts.get("skipped", 0), "skipped"))
+        if number
+    )
+    line = Text.assemble(bar(view.done, view.total, max(8, min(30, width - 62))), words, (tail, "red"))
+    if view.retries:
+        line.append(f"  {counted(view.retries, 'retry')}", "yellow")
+    if view.throttles:
+        line.append(f"  throttled {view.throttles:,} x", "yellow")
+    return line
+
+
+def _done_word(view: RunView) -> str:
+    rollback = (RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE)
+    return "undone" if view.status in rollback else "done"
+
+
+def bar(done: int, total: int, width: int) -> Text:
+    """How far, as a bar; full only when it is."""
+    full = width if total and done >= total else (done * width // total if total else 0)
+    return Text.assemble(("━" * full, "green"), ("─" * (width - full), "bright_black"))
+
+
+def operation_lines(operations: Sequence[OperationProgress], most: int) -> list[Text]:
+    """One line per operation; where there are too many, those that matter now."""
+    shown = _chosen(operations, most)
+    names = min(NAME_MAX, max((cell_len(op.id) for op in shown), default=0))
+    places = min(14, max((cell_len(op.provider) for op in shown), default=0))
+    digits = max((len(f"{op.total:,}") for op in shown), default=1)
+    lines = []
+    for op in shown:
+        line = Text("  ")
+        line.append(_pad(op.id, names) + "  " + _pad(op.provider, places) + "  ")
+        line.append_text(bar(op.done, op.total, 12))
+        line.append(f"  {op.done:>{digits},} of {op.total:>{digits},}  ")
+        line.append(op.state, STATE_STYLES.get(op.state, ""))
+        line.append(_details(op))
+        if op.degraded_by:
+            line.append(f"  degraded by {', '.join(op.degraded_by)}", "yellow")
+        lines.append(line)
+    if len(operations) > len(shown):
+        lines.append(Text(f"  and {_rest(operations, shown)}", "bright_black"))
+    return lines
+
+
+def _chosen(operations: Sequence[OperationProgress], most: int) -> list[OperationProgress]:
+    if len(operations) <= most:
+        return list(operations)
+    rank = {"failed": 0, "not undone": 0, "running": 1, "undoing": 1, "retrying": 1, "waiting": 2, "not finished": 2}
+    order = sorted(range(len(operations)), key=lambda i: (rank.get(operations[i].state, 3), i))
+    return [operations[i] for i in sorted(order[: most - 1])]
+
+
+def _rest(operations: Sequence[OperationProgress], shown: Iterable[OperationProgress]) -> str:
+    seen = {op.id for op in shown}
+    tally: dict[str, int] = {}
+    for op in operations:
+        if op.id not in seen:
+            tally[op.state] = tally.get(op.state, 0) + 1
+    words = ", ".join(f"{count:,} {state}" for state, count in tally.items())
+    return f"{counted(sum(tally.values()), 'more operation')}: {words}"
+
+
+def _details(op: OperationProgress) -> str:
+    """What a state word does not say by itself."""
+    counts = op.counts
+    flying = counts.get("started", 0) + counts.get("created", 0) + counts.get("undoing", 0)
+    parts = [f"{flying:,} in flight"] if flying else []
+    for state, word in (
+        *(("failed", "failed"), ("skipped", "skipped"), ("retrying", "to retry")),
+        *(("undo_failed", "not undone"), ("undo_retrying", "to retry")),
+    ):
+        if counts.get(state) and counts[state] != op.total:
+            parts.append(f"{counts[state]:,} {word}")
+    return f": {', '.join(parts)}" if parts else ""
+
+
+def _provider_lines(providers: Sequence[ProviderProgress], width: int) -> list[Text]:
+    """Only when they say more than the operations do."""
+    busy = [p for p in providers if p.retries or p.throttles or p.limit or p.failed]
+    if not busy and len(providers) < 2:
+        return []
+    shown = sorted(providers, key=lambda p: (p not in busy, p.name))[:PROVIDERS_MAX]
+    texts = []
+    for p in shown:
+        words = f"{p.name} {p.done:,} of {p.total:,}"
+        words += "".join(
+            f", {number:,} {word}"
+            for number, word in ((p.failed, "failed"), (p.retries, "retried"), (p.throttles, "throttled"))
+            if number
+        )
+        texts.append(words + (f" ({p.limit})" if p.limit else ""))
+    if len(providers) > len(shown):
+        texts[-1] += f", and {counted(len(providers) - len(shown), 'more provider')}"
+    if sum(map(len, texts)) + 2 * len(texts) + LABEL < width:
+        texts = ["; ".join(texts)]
+    return labelled("providers", texts)
+
+
+def _running_lines(view: RunView, width: int) -> list[Text]:
+    more = len(view.running) - RUNNING_MAX + view.running_more
+    shown = view.running[: RUNNING_MAX - 1] if more > 0 else view.running
+    texts = []
+    for line in shown:
+        attempt = f", attempt {line.attempt}" if line.attempt > 1 else ""
+        since = f" {duration(line.since)}" if line.since is not None else ""
+        tail = f"  {line.doing}{since}{attempt}"
+        texts.append(_clip(line.step, max(12, width - LABEL - 3 - len(tail))) + tail)
+    if more > 0:
+        texts.append(f"and {len(view.running) - len(shown) + view.running_more:,} more")
+    return labelled("running", texts)
+
+
+def waiting_lines(view: RunView, width: int, most: int) -> list[Text]:
+    """What waits, and why."""
+    rows = sorted(view.waiting, key=lambda w: (not w.reason.startswith("retry"), -w.steps))
+    shown = rows if len(rows) <= most else rows[: most - 1]
+    digits = max((len(f"{w.steps:,}") for w in shown), default=1)
+    texts = [f"{w.steps:>{digits},}  {w.reason}" for w in shown]
+    if len(rows) > len(shown):
+        rest = sum(w.steps for w in rows[len(shown) :])
+        texts.append(f"{rest:,} more for {counted(len(rows) - len(shown), 'other reason')}")
+    return labelled("waiting", [_clip(text, width - LABEL - 3) for text in texts])
+
+
+def failed_lines(view: RunView, width: int, most: int) -> list[Text]:
+    """What failed, with the provider's words."""
+    total = len(view.failed) + view.failed_more
+    shown = view.failed if total <= most else view.failed[: most - 1]
+    texts = [_clip(f"{f.step}: {f.kind}: {one_line(f.message)}", max(40, width - LABEL - 3)) for f in shown]
+    if total > len(shown):
+        texts.append(f"and {total - len(shown):,} more: batchwright status {view.run} --steps")
+    return labelled("failed", texts, "red")
+
+
+def trouble_lines(view: RunView) -> list[Text]:
+    """What a person should know beside failures: stopped providers, doubts, restarts, strays."""
+    lines = [
+        Text(f"  nothing more can be made in {lane}: {one_line(message)}", "red")
+        for lane, message in view.stopped_providers.items()
+    ]
+    doubts = len(view.doubts) + view.doubts_more
+    facts = [
+        f"{counted(doubts, 'step')} in doubt" if doubts else "",
+        counted(view.restarts, "restart") if view.restarts else "",
+        f"{counted(view.strays_found, 'stray')} found and removed" if view.strays_found else "",
+    ]
+    told = ", ".join(fact for fact in facts if fact)
+    return [*lines, *([Text(f"  {told}", "yellow")] if told else [])]
+
+
+def labelled(label: str, texts: Sequence[str], style: str = "") -> list[Text]:
+    """A block with its name at the left of its first line."""
+    return [
+        Text.assemble("  ", (f"{label if i == 0 else '':<{LABEL}} ", "bold"), (text, style))
+        for i, text in enumerate(texts)
+    ]
+
+
+def _pad(text: str, width: int) -> str:
+    clipped = _clip(text, width)
+    return clipped + " " * (width - cell_len(clipped))
+
+
+def _clip(text: str, width: int) -> str:
+    """Cut in the middle, because both ends of a name tell something."""
+    if cell_len(text) <= width:
+        return text
+    keep = max(1, width - 1)
+    head = keep * 2 // 3
+    return text[:head] + "…" + text[len(text) - (keep - head) :]
+
+
+def _cut(line: Text, width: int) -> Text:
+    line.truncate(width, overflow="ellipsis")
+    return line

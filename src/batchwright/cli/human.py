@@ -1,0 +1,292 @@
+"""Views as text for people, one function per view. Each prints to stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from rich.box import SIMPLE_HEAD
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from batchwright.cli.frame import (
+    STATUS_STYLES,
+    failed_lines,
+    header,
+    labelled,
+    operation_lines,
+    trouble_lines,
+    waiting_lines,
+)
+from batchwright.cli.output import err, out, say
+from batchwright.engine.preview import PlannedUndo
+from batchwright.model.lifecycle import RUN_ENDED
+from batchwright.providers.base import Quote
+from batchwright.views.explain import Explanation
+from batchwright.views.listing import Listing
+from batchwright.views.plan import PlanView
+from batchwright.views.run import RunView
+from batchwright.views.stats import Stats
+from batchwright.views.steps import ServerLine, StepLine
+from batchwright.views.wording import counted, duration, one_line
+
+WIDTH_MAX = 120
+STEPS_SHOWN = 40  # of a plan, before the rest is left to --json
+SERVERS_SHOWN = 12
+
+
+def width() -> int:
+    """Of the screen, within reason; 80 in a pipe."""
+    return min(WIDTH_MAX, out().width)
+
+
+def table(*columns: str, right: Iterable[str] = ()) -> Table:
+    """A plain table that survives a pipe."""
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in columns:
+        numbers = name in right
+        made.add_column(name, justify="right" if numbers else "left", no_wrap=numbers, overflow="fold")
+    return made
+
+
+def show(renderable: RenderableType) -> None:
+    """A table, as wide as its content where nobody looks at it on a screen."""
+    console = out()
+    if not console.is_terminal:
+        console.width = 200
+    console.print(renderable, soft_wrap=False)
+
+
+def clock_time(at: float) -> str:
+    """A moment in local time."""
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else "-"
+
+
+# -- a run ----------------------------------------------------------------------------------------------------------
+
+
+def show_run(view: RunView) -> None:
+    """The whole state of a run, bounded."""
+    wide = width()
+    say(header(view, wide))
+    if view.reason:
+        say(f"  {one_line(view.reason)}")
+    started = f"started {clock_time(view.started_at)}" if view.started_at else f"created {clock_time(view.created_at)}"
+    ended = f", ended {clock_time(view.ended_at)}" if view.ended_at and view.status in RUN_ENDED else ""
+    simulated = ", simulated" if view.simulated else ""
+    say(f"  {started}{ended}; store {view.store}{simulated}; at most {view.parallel_limit} steps at a time")
+    say(f"  {view.done:,} of {counted(view.total, 'step')} {_done(view)}{_tally(view)}")
+    for text in operation_lines(view.operations, 20):
+        say(text)
+    for line in view.running[:10]:
+        say(f"    {line.step}  {line.doing}" + (f" for {duration(line.since)}" if line.since is not None else ""))
+    if len(view.running) + view.running_more > 10:
+        say(f"    and {len(view.running) + view.running_more - 10:,} more in flight")
+    for text in (*waiting_lines(view, 1000, 10), *failed_lines(view, 1000, 10), *trouble_lines(view)):
+        say(text)
+    hints = dict.fromkeys(f.hint for f in view.failed if f.hint)
+    for text in labelled("hint", list(hints)[:5]):
+        say(text)
+    show_servers(view.servers, view.servers_more)
+    show_residue(view)
+    say_next(view.next)
+
+
+def _done(view: RunView) -> str:
+    return "undone" if view.status.value.startswith("Roll") else "done"
+
+
+def _tally(view: RunView) -> str:
+    shown = (("failed", view.counts.get("failed", 0)), ("skipped", view.counts.get("skipped", 0)))
+    facts = [f"{number:,} {word}" for word, number in shown if number]
+    facts += [counted(view.retries, "retry")] if view.retries else []
+    facts += [f"throttled {view.throttles:,} x"] if view.throttles else []
+    return "".join(f", {fact}" for fact in facts)
+
+
+def show_servers(servers: Sequence[ServerLine], more: int, most: int = SERVERS_SHOWN) -> None:
+    """What exists."""
+    shown = servers[:most]
+    for i, server in enumerate(shown):
+        label = "servers" if i == 0 else ""
+        kept = "" if server.made else ", was there before"
+        state = "" if server.ready else ", not ready"
+        where = server.address or "no address yet"
+        place = f"{server.provider} {server.zone}"
+        say(f"  {label:<9} {server.name:<16}  {where:<15}  {place:<18}  {server.plan}  {server.ref}{kept}{state}")
+    left = len(servers) - len(shown) + more
+    if left:
+        say(f"  {'':<9} and {left:,} more: batchwright status RUN --steps --json")
+
+
+def show_residue(view: RunView) -> None:
+    """What a rollback left."""
+    for text in labelled("left", view.residue[:10], "red"):
+        say(text)
+    if len(view.residue) > 10:
+        say(f"  {'':<9} and {len(view.residue) - 10:,} more: batchwright status {view.run} --json")
+
+
+def say_next(line: str) -> None:
+    """What to do now."""
+    say(Text.assemble("  ", (f"{'next':<9} ", "bold"), line))
+
+
+def show_end(view: RunView) -> None:
+    """What has come of a run that this command drove: the last thing on the screen."""
+    took = duration(view.elapsed)
+    status = Text.assemble((view.status.value, STATUS_STYLES.get(view.status, "")), f" in {took}: ")
+    status.append(f"{view.done:,} of {counted(view.total, 'step')} {_done(view)}{_tally(view)}")
+    if view.reason:
+        status.append(f" ({one_line(view.reason)})")
+    say(status)
+    for text in (*operation_lines(view.operations, 12), *failed_lines(view, 1000, 10), *trouble_lines(view)):
+        say(text)
+    for text in labelled("hint", list(dict.fromkeys(f.hint for f in view.failed if f.hint))[:5]):
+        say(text)
+    show_servers(view.servers, view.servers_more)
+    show_residue(view)
+    say(Text.assemble("  ", (f"{'look':<9} ", "bold"), f"batchwright status {view.run}"))
+    say_next(view.next)
+
+
+def show_steps(lines: Sequence[StepLine]) -> None:
+    """Every step in a table."""
+    made = table("step", "provider", "state", "attempt", "took", "address", "note", right=("attempt", "took"))
+    for line in lines:
+        took = duration(line.took) if line.took is not None else ""
+        made.add_row(
+            *map(Text, (line.step, line.provider, line.state.replace("_", " "), str(line.attempt or ""), took)),
+            *map(Text, (line.address, one_line(line.message, 80))),
+        )
+    show(made)
+
+
+def show_preview(run: str, undos: Sequence[PlannedUndo], *, to_stderr: bool = False) -> None:
+    """What a rollback would do, in its order."""
+    console = err() if to_stderr else out()
+    if not undos:
+        console.print(Text(f"run {run}: nothing to undo"))
+        return
+    console.print(Text(f"run {run}: a rollback would do this, in this order where one waits for another"))
+    for one in undos[:STEPS_SHOWN]:
+        what = one.what if one.what.startswith(("goes", "stays")) else f"{one.what} {one.ref}".rstrip()
+        extra = f"  ({one.note})" if one.note else ""
+        console.print(Text(f"  {one.step}  {one.provider}: {what}{extra}"))
+    if len(undos) > STEPS_SHOWN:
+        console.print(Text(f"  and {len(undos) - STEPS_SHOWN:,} more: batchwright rollback {run} --plan --json"))
+
+
+# -- a plan ---------------------------------------------------------------------------------------------------------
+
+
+def plan_brief(view: PlanView) -> list[str]:
+    """A plan in two or three lines."""
+    actions = ", ".join(
+        f"{number:,} to {word}"
+        for number, word in (
+            (view.counts.create, "create"),
+            (view.counts.keep, "keep"),
+            (view.counts.install, "install"),
+        )
+        if number
+    )
+    simulated = "; every provider is simulated" if view.simulated else ""
+    return [
+        f"{view.workflow} {view.version}: {counted(len(view.steps), 'step')} in "
+        f"{counted(len(view.operations), 'operation')}: {actions}{simulated}",
+        f"at most {view.parallel_limit} at a time, {duration(view.estimate.least)} at least; "
+        f"store {view.storage_backend}; plan {view.hash}",
+    ]
+
+
+def show_plan(view: PlanView, quotes: Mapping[str, Quote]) -> None:
+    """Operations, steps with their undo, and how long at least."""
+    for line in plan_brief(view):
+        say(line)
+    for name, counts in view.providers.items():
+        parts = [f"{n:,} to {w}" for n, w in zip(_counts(counts), ("create", "keep", "install"), strict=True) if n]
+        price = quotes.get(name)
+        cost = f"; {price.per_hour:.4g} {price.currency} per hour" if price else ""
+        say(f"  {name}: {', '.join(parts)}{cost}")
+    say("")
+    budget = STEPS_SHOWN
+    for op in view.operations:
+        after = [f"{d.id}{' (soft)' if d.kind == 'soft' else ''}" for d in op.dependencies]
+        behind = f", after {', '.join(after)}" if after else ""
+        say(Text.assemble((op.id, "bold"), f"  {op.type} on {op.provider}, {counted(op.steps, 'step')}{behind}"))
+        steps = [step for step in view.steps if step.operation == op.id] if budget else []
+        for step in steps[:budget]:
+            say(f"  {step.does}")
+            say(Text(f"      undo: {step.undoes}", "bright_black"))
+        budget -= min(budget, len(steps))
+    if len(view.steps) > STEPS_SHOWN:
+        say(f"and {len(view.steps) - STEPS_SHOWN:,} more steps: --json shows all of them")
+    path = view.estimate.critical_path
+    shown = " -> ".join(path if len(path) <= 6 else (*path[:3], f"{len(path) - 5} more", *path[-2:]))
+    say("")
+    say(f"longest way: {shown} ({duration(view.estimate.critical_seconds)})")
+
+
+def _counts(counts: object) -> tuple[int, int, int]:
+    return (getattr(counts, "create", 0), getattr(counts, "keep", 0), getattr(counts, "install", 0))
+
+
+# -- many runs ------------------------------------------------------------------------------------------------------
+
+
+def show_listing(view: Listing) -> None:
+    """One line per run."""
+    if not view.runs:
+        say("no runs match" if view.more else "no runs")
+        return
+    made = table("run", "workflow", "status", "steps", "failed", "created", "took", right=("steps", "failed", "took"))
+    for row in view.runs:
+        stale = "" if row.driven or row.status in RUN_ENDED else " (nobody drives it)"
+        status = Text(row.status.value + stale, STATUS_STYLES.get(row.status, "cyan"))
+        done = row.undone if row.status.value.startswith("Roll") else row.succeeded
+        made.add_row(
+            row.run,
+            Text(f"{row.workflow} {row.version}" + (" (simulated)" if row.simulated else "")),
+            status,
+            f"{done:,} of {row.steps:,}",
+            f"{row.failed:,}" if row.failed else "",
+            clock_time(row.created_at),
+            duration(row.elapsed) if row.elapsed else "",
+        )
+    show(made)
+    if view.more:
+        say(f"and {view.more:,} more: --limit 0 shows all")
+
+
+def show_stats(view: Stats) -> None:
+    """Many runs in numbers."""
+    since = f" since {clock_time(view.since)}" if view.since else ""
+    say(f"{counted(view.runs, 'run')}{since}" + "".join(f", {n:,} {s}" for s, n in view.by_status.items()))
+    if view.success_rate is not None:
+        say(f"  completed {view.success_rate:.1%} of those that ended")
+    if view.p50 is not None and view.p95 is not None:
+        say(f"  a completed run took {duration(view.p50)} (median), {duration(view.p95)} (95 %)")
+    facts = (("succeeded", view.succeeded), ("failed", view.failed), ("skipped", view.skipped), ("undone", view.undone))
+    say(f"  {counted(view.steps, 'step')}" + "".join(f", {n:,} {w}" for w, n in facts if n))
+    say(f"  retries {view.retries:,}, throttled {view.throttles:,} x, restarts {view.restarts:,}")
+    if view.providers:
+        columns = ("provider", "steps", "succeeded", "failed", "retries", "throttles")
+        made = table(*columns, right=columns[1:])
+        for p in view.providers:
+            numbers = (p.steps, p.succeeded, p.failed, p.retries, p.throttles)
+            made.add_row(Text(p.name), *(f"{n:,}" for n in numbers))
+        show(made)
+
+
+def show_explanation(view: Explanation) -> None:
+    """The answer first, then the chain that led to it."""
+    say(Text.assemble((view.step, "bold"), f"  {view.state.replace('_', ' ')}: {view.summary}"))
+    for link in view.chain:
+        name = f"{link.step}: " if link.step and not link.text.startswith(link.step) else ""
+        own = link.step == view.step
+        say(f"  {'+' + duration(link.after):>12}  {link.text if own else name + link.text}")
+    for text in labelled("waits for", view.waits_for):
+        say(text)
+    say_next(view.next)

@@ -1,0 +1,110 @@
+"""The console entry point: which commands there are, and how anything that goes wrong is told."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import click
+import typer
+
+from batchwright import __version__
+from batchwright.cli import files, looking, offers, running
+from batchwright.cli.codes import Exit
+from batchwright.cli.output import note, print_json, say, show_error
+from batchwright.errors import BatchwrightError, PlanChanged, UsageError
+
+app = typer.Typer(
+    name="batchwright",
+    help="Batch workflows of infrastructure operations: typed, planned, parallel, crash-safe, reversible.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+BEFORE, RUNS, LOOKING, OFFERS = "Before anything is changed", "Runs", "Looking", "What there is"
+app.command("validate", rich_help_panel=BEFORE)(files.validate)
+app.command("plan", rich_help_panel=BEFORE)(files.plan)
+app.command("run", rich_help_panel=RUNS)(running.run)
+app.command("resume", rich_help_panel=RUNS)(running.resume_run)
+app.command("pause", rich_help_panel=RUNS)(running.pause)
+app.command("cancel", rich_help_panel=RUNS)(running.cancel)
+app.command("rollback", rich_help_panel=RUNS)(running.rollback)
+app.command("list", rich_help_panel=LOOKING)(looking.list_runs)
+app.command("status", rich_help_panel=LOOKING)(looking.status)
+app.command("monitor", rich_help_panel=LOOKING)(looking.monitor)
+app.command("events", rich_help_panel=LOOKING)(looking.events)
+app.command("explain", rich_help_panel=LOOKING)(looking.explain_step)
+app.command("stats", rich_help_panel=LOOKING)(looking.stats)
+app.command("providers", rich_help_panel=OFFERS)(offers.providers)
+app.command("taskservs", rich_help_panel=OFFERS)(offers.taskservs)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        say(f"batchwright {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Batch workflows of infrastructure operations: typed, planned, parallel, crash-safe, reversible."""
+
+
+def run_command(args: Sequence[str]) -> int:
+    """Carry out one command line and give its exit code; nothing is raised."""
+    json = "--json" in args
+    try:
+        result = app(args=list(args), standalone_mode=False)
+        sys.stdout.flush()
+        return int(result or Exit.OK)
+    except BatchwrightError as error:
+        show_error(error, json=json)
+        return Exit.NO if isinstance(error, PlanChanged) else Exit.COULD_NOT
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return Exit.COULD_NOT
+    except click.ClickException as error:
+        _show_usage(error, json=json)
+        return Exit.COULD_NOT
+    except (KeyboardInterrupt, click.Abort):
+        note("interrupted; nothing was started")
+        return Exit.LEFT
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except Exception as error:
+        _show_bug(error, json=json)
+        return Exit.COULD_NOT
+
+
+def _show_usage(error: click.ClickException, *, json: bool) -> None:
+    command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "batchwright"
+    show_error(UsageError(error.format_message(), hint=f"See: {command} --help"), json=json)
+
+
+def _show_bug(error: Exception, *, json: bool) -> None:
+    """One line; the trace only for who asks for it."""
+    if os.environ.get("BATCHWRIGHT_DEBUG") == "1":
+        traceback.print_exc()
+    message = f"{type(error).__name__}: {error}"
+    hint = "This is a bug in Batchwright. BATCHWRIGHT_DEBUG=1 shows where it happened; please report it with that."
+    if json:
+        print_json({"error": {"code": "bug", "message": message, "hint": hint}})
+        return
+    note(f"error: {message} [bug]", "red")
+    note(f"hint: {hint}")
+
+
+def main() -> NoReturn:
+    """The `batchwright` command."""
+    code = run_command(sys.argv[1:])
+    sys.exit(int(code))

@@ -1,0 +1,97 @@
+"""The options that several commands share, each with its one meaning."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from batchwright.app.planning import Source
+from batchwright.app.settings import Settings, settings_from
+from batchwright.errors import UsageError
+
+Scalar = str | int | float | bool
+
+
+def _no_color(value: bool) -> bool:
+    if value:
+        os.environ["NO_COLOR"] = "1"  # what Rich looks at whenever a console is made
+    return value
+
+
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's id, the beginning of one, or `latest`.", show_default=False)
+]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The workflow: .ncl, .json or .yaml.")]
+StateDir = Annotated[
+    Path | None,
+    typer.Option("--state-dir", help="Where runs are recorded; else BATCHWRIGHT_STATE_DIR, else the XDG state folder."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, nothing else.")]
+NoColor = Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR does the same.", callback=_no_color)]
+Overlays = Annotated[
+    list[Path] | None, typer.Option("--overlay", metavar="FILE", help="Merge this over the file; may be repeated.")
+]
+Inputs = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set an input of the file; may be repeated.")
+]
+Simulate = Annotated[
+    bool, typer.Option("--simulate", help="Simulate every provider: nothing real is made, no credentials are needed.")
+]
+Sim = Annotated[
+    list[str] | None,
+    typer.Option("--sim", metavar="KEY=VALUE", help="A setting of the simulation, such as transient=0.2; implies it."),
+]
+
+
+def settings_of(state_dir: Path | None) -> Settings:
+    """The settings with what the user named."""
+    return settings_from(os.environ, state_dir)
+
+
+def source_of(file: Path, overlays: Sequence[Path] | None, inputs: Sequence[str] | None) -> Source:
+    """What the user named to be loaded. Raises UsageError."""
+    return Source(file, tuple(overlays or ()), _pairs("--set", inputs))
+
+
+def simulation_of(simulate: bool, pairs: Sequence[str] | None) -> dict[str, Scalar] | None:
+    """The settings of the simulation, None for the real world. Raises UsageError."""
+    if not simulate and not pairs:
+        return None
+    return {key: scalar(value) for key, value in _pairs("--sim", pairs).items()}
+
+
+def _pairs(option: str, pairs: Sequence[str] | None) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for pair in pairs or ():
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"{option} {pair}: a key, = and a value are expected", hint=f"Write {option} KEY=VALUE.")
+        if key.strip() in found:
+            raise UsageError(f"{option} {key.strip()} is given twice", hint="Give it once.")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def scalar(text: str) -> Scalar:
+    """A word of the command line as int, float, bool or str, whatever it looks like."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def window(text: str) -> float:
+    """`90s`, `30m`, `24h`, `7d` in seconds. Raises UsageError."""
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    number, unit = text[:-1], text[-1:].lower()
+    if unit not in units or not number.isdecimal():
+        raise UsageError(f"--since {text} is not a time span", hint="Write a number and s, m, h or d: --since 24h")
+    return int(number) * float(units[unit])

@@ -1,0 +1,96 @@
+"""Progress in a pipe: one line for each thing that matters, and for big runs only sums, so that no log drowns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from batchwright.model import events as ev
+from batchwright.views.events import event_line
+from batchwright.views.run import RunView
+from batchwright.views.wording import counted, duration, one_line
+
+EACH_STEP_MAX = 50  # steps of a run whose steps are told one by one
+LIKE_IT_MAX = 3  # failures of one kind in one go that are told one by one
+SHARE = 0.05  # of the steps, between two lines of progress
+SECONDS_LEAST, SECONDS_MOST = 1.0, 30.0  # between two lines of progress
+
+_QUIET = (ev.RunCreated, ev.DriverStarted, ev.StepCreated, ev.SweepStarted, ev.SweepEnded)
+_OF_STEPS = (
+    *(ev.StepStarted, ev.StepInDoubt, ev.StepSucceeded, ev.StepRetrying, ev.StepFailed, ev.StepSkipped),
+    *(ev.UndoStarted, ev.UndoRetrying, ev.StepUndone, ev.UndoFailed),
+)
+
+
+class Plain:
+    """Turns events into lines; `write` takes each."""
+
+    def __init__(self, steps: int, write: Callable[[str], None]) -> None:
+        self._each = steps <= EACH_STEP_MAX
+        self._write = write
+        self._told_at = 0.0
+        self._told_done = 0
+
+    @property
+    def sums(self) -> bool:
+        """Whether only sums are told, not each step."""
+        return not self._each
+
+    def take(self, events: Iterable[ev.AnyEvent], began: float) -> None:
+        """Tell what happened; times are told since `began`."""
+        failures: dict[tuple[str, str], list[ev.AnyEvent]] = {}
+        for event in events:
+            if isinstance(event, ev.StepFailed | ev.UndoFailed):
+                failures.setdefault((event.fault.kind, event.fault.message), []).append(event)
+            elif isinstance(event, ev.StepSkipped):
+                failures.setdefault(("skipped", event.reason), []).append(event)
+            elif self._matters(event):
+                self._tell(event, began)
+        for like in failures.values():
+            shown = like if self._each or len(like) <= LIKE_IT_MAX else like[: LIKE_IT_MAX - 1]
+            for event in shown:
+                self._tell(event, began)
+            if len(like) > len(shown):
+                self._write(f"{_stamp(like[-1].at - began)}and {len(like) - len(shown):,} more like it")
+
+    def _matters(self, event: ev.AnyEvent) -> bool:
+        if isinstance(event, _QUIET):
+            return isinstance(event, ev.SweepEnded) and event.fault is not None
+        return self._each or not isinstance(event, _OF_STEPS)
+
+    def _tell(self, event: ev.AnyEvent, began: float) -> None:
+        self._write(_stamp(event.at - began) + event_line(event))
+
+    def progress(self, view: RunView, now: float) -> None:
+        """Tell how far it is, if it is time to."""
+        if self._each or view.done == self._told_done:
+            return
+        since = now - self._told_at
+        moved = abs(view.done - self._told_done) >= max(1, view.total * SHARE)
+        if since < SECONDS_LEAST or not (moved or since >= SECONDS_MOST):
+            return
+        self._told_at, self._told_done = now, view.done
+        self._write(_stamp(view.elapsed) + progress_line(view))
+
+
+def progress_line(view: RunView) -> str:
+    """How far a run is, on one line."""
+    parts = [f"{view.done:,} of {counted(view.total, 'step')}"]
+    flying = len(view.running) + view.running_more
+    facts = (
+        (flying, "in flight"),
+        (view.counts.get("failed", 0), "failed"),
+        (view.counts.get("skipped", 0), "skipped"),
+        (view.retries, "retried"),
+        (view.throttles, "throttled"),
+    )
+    parts += [f"{number:,} {word}" for number, word in facts if number]
+    if view.eta is not None:
+        parts.append(f"about {duration(view.eta)} left")
+    if view.waiting:
+        most = max(view.waiting, key=lambda w: w.steps)
+        parts.append(f"{most.steps:,} wait: {one_line(most.reason, 60)}")
+    return ", ".join(parts)
+
+
+def _stamp(seconds: float) -> str:
+    return f"{duration(seconds):>11}  "

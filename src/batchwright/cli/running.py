@@ -1,0 +1,259 @@
+"""Commands that change the world or ask a running one to: run, resume, rollback, cancel, pause."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from batchwright.app.clock import SystemClock
+from batchwright.app.foreground import Foreground
+from batchwright.app.planning import Planned, approve, check, make_plan
+from batchwright.app.reading import Sight, look, undo_preview, unfinished
+from batchwright.app.settings import Settings
+from batchwright.app.stores import Stores
+from batchwright.cli.codes import Exit
+from batchwright.cli.driving import Attended
+from batchwright.cli.files import refusal
+from batchwright.cli.human import plan_brief, show_preview
+from batchwright.cli.options import (
+    FileArgument,
+    Inputs,
+    Json,
+    NoColor,
+    Overlays,
+    RunArgument,
+    Sim,
+    Simulate,
+    StateDir,
+    settings_of,
+    simulation_of,
+    source_of,
+)
+from batchwright.cli.output import about, note, print_json, say, show_diagnostics, show_error
+from batchwright.engine.preview import PlannedUndo
+from batchwright.errors import NotAllowed
+from batchwright.model.lifecycle import RunState
+from batchwright.model.plan import Plan
+from batchwright.model.run import Run
+from batchwright.model.summary import SignalKind
+from batchwright.views.plan import plan_view
+from batchwright.views.wording import counted
+
+Force = Annotated[bool, typer.Option("--force", help="Do not wait for what is in flight; it is in doubt afterwards.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+OnlyPlan = Annotated[bool, typer.Option("--plan", help="Show what would be undone, and do nothing.")]
+PlanHash = Annotated[
+    str | None, typer.Option("--plan-hash", metavar="HASH", help="Refuse if the plan is not the one with this hash.")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the last run of this workflow if its process died, else start one.")
+]
+
+
+def user() -> str:
+    """Who asks, for the journal."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name
+        return "cli"
+
+
+# -- run ------------------------------------------------------------------------------------------------------------
+
+
+def run(
+    file: FileArgument,
+    simulate: Simulate = False,
+    sim: Sim = None,
+    plan_hash: PlanHash = None,
+    resume: Resume = False,
+    overlay: Overlays = None,
+    inputs: Inputs = None,
+    state_dir: StateDir = None,
+    json: Json = False,
+    _no_color: NoColor = False,
+) -> int:
+    """Check, plan and run a workflow, and show it live. Ctrl-C cancels; twice leaves at once."""
+    settings, clock = settings_of(state_dir), SystemClock()
+    source, simulation = source_of(file, overlay, inputs), simulation_of(simulate, sim)
+
+    async def work() -> int:
+        async with Stores(settings) as stores:
+            if resume and (found := await unfinished(stores, clock, check(source).workflow, simulation is not None)):
+                return await go_on_with(settings, stores, found, json=json)
+        planned = await make_plan(settings, clock, source, simulation)
+        if planned.plan is None:
+            return refuse(planned, json=json)
+        with about(FILE=str(file)):
+            approve(planned.plan, plan_hash)
+        async with Stores(settings) as stores:
+            return await start(settings, stores, planned, planned.plan, json=json)
+
+    return asyncio.run(work())
+
+
+def refuse(planned: Planned, *, json: bool) -> int:
+    """Say why there is no plan."""
+    if not json:
+        show_diagnostics(planned.diagnostics)
+    show_error(refusal(planned), json=json, diagnostics=planned.diagnostics)
+    return Exit.NO
+
+
+async def start(settings: Settings, stores: Stores, planned: Planned, plan: Plan, *, json: bool) -> int:
+    """Record the run and drive it."""
+    attended = Attended(settings, stores, user(), json=json)
+    if not json:
+        show_diagnostics(planned.diagnostics)
+        for line in plan_brief(plan_view(plan)):
+            say(line)
+    run_id = await attended.foreground.drives.create(plan, user())
+    (note if json else say)(f"run {run_id}")
+    with about(RUN=run_id):
+        return code(await attended.drive(run_id, lambda foreground: foreground.drives.resume(run_id, user())))
+
+
+async def go_on_with(settings: Settings, stores: Stores, run_id: str, *, json: bool) -> int:
+    """Go on with a run whose process died."""
+    (note if json else say)(f"run {run_id} of this workflow was not finished: going on with it, as it was planned then")
+    with about(RUN=run_id):
+        attended = Attended(settings, stores, user(), json=json)
+        return code(await attended.drive(run_id, lambda foreground: foreground.drives.resume(run_id, user())))
+
+
+def code(exit_code: Exit | None) -> int:
+    """Of a verb that always drives here."""
+    assert exit_code is not None
+    return exit_code
+
+
+# -- resume ---------------------------------------------------------------------------------------------------------
+
+
+def resume_run(run: RunArgument, state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False) -> int:
+    """Let a run go on: one whose process died, a paused one, or what is not done of a Failed or Cancelled one."""
+    settings = settings_of(state_dir)
+
+    async def work() -> int:
+        async with Stores(settings) as stores:
+            sight = await look(stores, run, SystemClock())
+            with about(RUN=sight.run.id):
+                attended = Attended(settings, stores, user(), json=json)
+                if sight.driven and sight.run.status is RunState.PAUSED:
+                    await attended.foreground.drives.ask(sight.run.id, SignalKind.RESUME, user(), (RunState.PAUSED,))
+                    return asked(sight, "resume", json=json)
+                if not json:
+                    say(f"run {sight.run.id}: {sight.run.plan.workflow} {sight.run.plan.version}")
+                return code(await attended.drive(sight.run.id, lambda f: f.drives.resume(sight.run.id, user())))
+
+    return asyncio.run(work())
+
+
+def asked(sight: Sight, verb: str, *, json: bool) -> int:
+    """Say that the process that drives the run has been asked."""
+    if json:
+        print_json({"run": sight.run.id, "asked": verb, "driver": sight.driver})
+    else:
+        say(f"asked the process that drives run {sight.run.id} to {verb} it")
+        say(f"next: batchwright monitor {sight.run.id}")
+    return Exit.OK
+
+
+# -- pause and cancel -----------------------------------------------------------------------------------------------
+
+
+def pause(run: RunArgument, state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False) -> int:
+    """Start nothing new; what is in flight ends. `resume` lets it go on."""
+    settings = settings_of(state_dir)
+
+    async def work() -> int:
+        async with Stores(settings) as stores:
+            sight = await look(stores, run, SystemClock())
+            with about(RUN=sight.run.id):
+                drives = Foreground(settings, stores, SystemClock()).drives
+                if not await drives.ask(sight.run.id, SignalKind.PAUSE, user(), (RunState.PENDING, RunState.RUNNING)):
+                    raise NotAllowed(
+                        f"nobody drives run {sight.run.id}, so there is nothing to pause",
+                        hint="Let it go on with: batchwright resume RUN, or end it with: batchwright cancel RUN",
+                    )
+                return asked(sight, "pause", json=json)
+
+    return asyncio.run(work())
+
+
+def cancel(
+    run: RunArgument, force: Force = False, state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False
+) -> int:
+    """End a run once what is in flight has ended; what it made stays until a rollback."""
+    settings = settings_of(state_dir)
+
+    async def work() -> int:
+        async with Stores(settings) as stores:
+            sight = await look(stores, run, SystemClock())
+            with about(RUN=sight.run.id):
+                attended = Attended(settings, stores, user(), json=json)
+                ended = await attended.drive(sight.run.id, lambda f: f.drives.cancel(sight.run.id, user(), force=force))
+                if ended is None:
+                    return asked(sight, "cancel", json=json)
+                return Exit.OK if ended is Exit.STOPPED else ended
+
+    return asyncio.run(work())
+
+
+# -- rollback -------------------------------------------------------------------------------------------------------
+
+
+def rollback(
+    run: RunArgument,
+    only_plan: OnlyPlan = False,
+    yes: Yes = False,
+    state_dir: StateDir = None,
+    json: Json = False,
+    _no_color: NoColor = False,
+) -> int:
+    """Undo in reverse order what a run made, and only that."""
+    settings = settings_of(state_dir)
+
+    async def work() -> int:
+        async with Stores(settings) as stores:
+            sight = await look(stores, run, SystemClock())
+            with about(RUN=sight.run.id):
+                if only_plan:
+                    return preview(sight.run, json=json)
+                if sys.stdin.isatty() and not yes and not agreed(sight.run):
+                    note("nothing was changed")
+                    return Exit.STOPPED
+                attended = Attended(settings, stores, user(), json=json)
+                return code(await attended.drive(sight.run.id, lambda f: f.drives.rollback(sight.run.id, user())))
+
+    return asyncio.run(work())
+
+
+def preview(run: Run, *, json: bool) -> int:
+    """Show what a rollback would do."""
+    undos = undo_preview(run, SystemClock().now())
+    if json:
+        print_json({"run": run.id, "undo": undos})
+    else:
+        show_preview(run.id, undos)
+    return Exit.OK
+
+
+def agreed(run: Run) -> bool:
+    """Ask before something is destroyed."""
+    undos = undo_preview(run, SystemClock().now())
+    show_preview(run.id, undos, to_stderr=True)
+    return typer.confirm(f"Undo {_what(undos)}?", err=True)
+
+
+def _what(undos: Sequence[PlannedUndo]) -> str:
+    destroyed = sum(one.what == "destroy" for one in undos)
+    removed = sum(one.what == "remove" for one in undos)
+    parts = [counted(destroyed, "server")] if destroyed else []
+    parts += [counted(removed, "task service")] if removed else []
+    return " and ".join(parts) or "this run"
