@@ -18,8 +18,8 @@ _NEARLY_NOTHING = 64 * 1024
 
 def make_private(folder: Path) -> None:
     """Create the folder and its missing parents with mode 0700. Raises StoreReadOnly, StoreFull, StoreUnavailable."""
-    missing = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
+        missing = [place for place in (folder, *folder.parents) if not place.exists()]
         for place in reversed(missing):
             place.mkdir(mode=0o700, exist_ok=True)
             sync_folder(place.parent)
@@ -43,7 +43,10 @@ def sync_folder(folder: Path) -> None:
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Hold the folder while a store is opened; the kernel lets go of it when the process dies."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise explain(error, folder) from error
     try:
         deadline = time.monotonic() + OPENING_SECONDS
         while not _locked(descriptor):

@@ -17,6 +17,7 @@ from batchwright.errors import (
 )
 from batchwright.journal import folder
 from batchwright.journal.statements import load
+from batchwright.journal.surreal import segments
 from batchwright.journal.surreal.wire import HolderGone
 
 SURREALQL = load(__package__, ".surql")
@@ -97,12 +98,21 @@ class Engine:
                 hint="pip install 'batchwright[surrealdb]'",
             ) from error
         os.environ[SYNC_VARIABLE] = SYNC_VALUE
+        segments.keep(self._place)
+        database: Any = None
         try:
             # the constructor reads the whole log
-            database: Any = await asyncio.to_thread(AsyncSurreal, f"surrealkv://{self._place}")
+            database = await asyncio.to_thread(AsyncSurreal, f"surrealkv://{self._place}")
             await database.connect()
             await database.use("batchwright", "journal")
+            segments.judge(self._place)
+        except StoreCorrupt:
+            await database.close()
+            del database
+            segments.put_back(self._place)
+            raise
         except Exception as error:
+            segments.forget_untouched(self._place)
             raise self._explained(str(error), opening=True) from error
         return database
 

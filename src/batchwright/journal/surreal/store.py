@@ -16,6 +16,7 @@ from batchwright.journal import refusals
 from batchwright.journal.base import Lease, Snapshot
 from batchwright.journal.lease import drives, refuse_while_held
 from batchwright.journal.pages import PAGE_EVENTS, Page
+from batchwright.journal.surreal import segments
 from batchwright.journal.surreal.engine import Engine, Refused
 from batchwright.journal.surreal.wire import HolderGone
 from batchwright.model.summary import RunSummary, Signal
@@ -74,7 +75,7 @@ class Store:
     async def _identify(self) -> None:
         found = await self._engine.query("identify")
         if not found:
-            await self._engine.query("begin_store", version=FORMAT)
+            await self._engine.query("begin_store", version=FORMAT, mark=self._mark())
         elif not isinstance(found[0], int):
             raise StoreCorrupt(f"{self._place} is a SurrealDB database, but not a Batchwright store")
         elif found[0] > FORMAT:
@@ -117,12 +118,8 @@ class Store:
                 raise refusals.missing(run)
             refuse_while_held(run, found["holder"], found["expires"], holder, now)
             seen = {"seen": found["fence"], "from": found["holder"]}
-            taken = await self._engine.query(
-                "take_lease", run=run, holder=holder, expires=now + ttl, mark=self._mark(), **seen
-            )
-            if not taken:
-                raise RunHeld(f"run {run} was taken by another process at this moment")
-            return Lease(run, holder, taken[0], now + ttl)
+            await self._engine.query("take_lease", run=run, holder=holder, expires=now + ttl, mark=self._mark(), **seen)
+            return Lease(run, holder, found["fence"] + 1, now + ttl)
 
         return await self._do(work, run)
 
@@ -163,9 +160,10 @@ class Store:
     async def pages(self, run: str, after: int, limit: int) -> list[Page]:
         """Pages that hold up to `limit` events after `after`, or fewer; none only when there are no more events."""
         until = after + limit + PAGE_EVENTS  # a page is known by its last event
-        rows = await self._engine.query("read_pages", run=run, after=after, until=until, pages=PAGES_AT_ONCE)
-        if not rows and await self._state(run) is None:
-            raise refusals.missing(run)
+        try:
+            rows = await self._engine.query("read_pages", run=run, after=after, until=until, pages=PAGES_AT_ONCE)
+        except Refused as refused:
+            raise _told(refused, run, 0) from None
         return [Page(*row) for row in rows]
 
     async def summaries(self) -> list[RunSummary]:
@@ -285,7 +283,7 @@ class Store:
     def _mark(self) -> str:
         """A text of its own for each commit, by which a damaged log is told from one that was cut off in the last."""
         self._marks += 1
-        return f"<bw:{self._session}{self._marks:x}>"
+        return segments.mark(self._session, self._marks)
 
 
 def _told(refused: Refused, run: str, after: int) -> StoreError:
@@ -293,6 +291,8 @@ def _told(refused: Refused, run: str, after: int) -> StoreError:
         return refusals.missing(run)
     if refused.word == "exists":
         return refusals.exists(run)
+    if refused.word == "taken":
+        return RunHeld(f"run {run} was taken by another process at this moment")
     if refused.word == "lost":
         return refusals.lost(run)
     if refused.word == "moved_on":

@@ -1,0 +1,94 @@
+"""The parts all adapters share: pages, leases, the folder."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from batchwright.errors import EventUnreadable, RunHeld, StoreCorrupt, StoreFull, StoreReadOnly, StoreUnavailable
+from batchwright.journal import folder
+from batchwright.journal.lease import drives, is_dead, own_holder, process_of, refuse_while_held
+from batchwright.journal.pages import PAGE_EVENTS, Page, paginate, unpack
+from batchwright.testing.journal_suite import steps
+
+
+def test_an_append_is_one_page_unless_it_is_long() -> None:
+    assert [(page.first, page.last) for page in paginate(4, steps(5, 3))] == [(5, 7)]
+    long = paginate(4, steps(5, 2 * PAGE_EVENTS + 1))
+    assert [(page.first, page.last) for page in long] == [(5, 1004), (1005, 2004), (2005, 2005)]
+    assert paginate(4, []) == []
+    assert unpack("aaaa", long, 4, 9_999) == list(enumerate(steps(5, 2 * PAGE_EVENTS + 1), 5))
+
+
+def test_reading_may_begin_and_end_within_a_page() -> None:
+    pages = [*paginate(0, steps(1, 10)), *paginate(10, steps(11, 10))]
+    assert unpack("aaaa", pages, 7, 6) == list(enumerate(steps(8, 6), 8))
+
+
+def test_a_missing_page_is_seen() -> None:
+    one, two, three = (paginate(after, steps(after + 1, 10))[0] for after in (0, 10, 20))
+    for kept in ([one, three], [two, three], [one, Page(11, 21, two.version, two.body), three]):
+        with pytest.raises(StoreCorrupt, match="run aaaa are missing near number"):
+            unpack("aaaa", kept, 0, 100)
+
+
+def test_a_page_of_a_newer_version_is_refused() -> None:
+    with pytest.raises(EventUnreadable, match="knows up to"):
+        unpack("aaaa", [Page(1, 1, 99, b"[]")], 0, 1)
+
+
+def test_this_process_lives_and_one_that_started_at_another_time_does_not() -> None:
+    host_and_pid = own_holder().rpartition(":")[0]
+    assert not is_dead(own_holder())
+    assert is_dead(f"{host_and_pid}:0")
+    assert not is_dead("another-machine:1:0")
+    assert not is_dead("somebody")
+    assert process_of(own_holder()) == f"process {os.getpid()} on {host_and_pid.rpartition(':')[0]}"
+    assert process_of("somebody") == "somebody"
+
+
+def test_a_lease_counts_while_it_has_not_expired_and_its_process_may_live() -> None:
+    dead = own_holder().rpartition(":")[0] + ":0"
+    assert drives("elsewhere:1:1", 10.0, 9.9)
+    assert not drives("elsewhere:1:1", 10.0, 10.0)
+    assert not drives(dead, 10.0, 1.0)
+    assert not drives(None, 10.0, 1.0)
+    refuse_while_held("aaaa", "elsewhere:1:1", 10.0, "elsewhere:1:1", 1.0)
+    with pytest.raises(RunHeld, match="run aaaa is driven by process 1 on elsewhere"):
+        refuse_while_held("aaaa", "elsewhere:1:1", 10.0, "here:1:1", 1.0)
+
+
+def test_every_folder_that_is_made_is_private(tmp_path: Path) -> None:
+    folder.make_private(tmp_path / "a" / "b")
+    assert [(tmp_path / part).stat().st_mode & 0o777 for part in ("a", "a/b")] == [0o700, 0o700]
+    folder.make_private(tmp_path / "a" / "b")
+
+
+def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreUnavailable, match="not a folder"):
+        folder.make_private(tmp_path / "file")
+    with pytest.raises(StoreUnavailable):
+        folder.make_private(tmp_path / "file" / "below")
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(errno.ENOSPC, StoreFull), (errno.EDQUOT, StoreFull), (errno.EROFS, StoreReadOnly), (errno.EACCES, StoreReadOnly),
+     (errno.EIO, StoreUnavailable)],
+)  # fmt: skip
+def test_what_the_system_says_becomes_what_to_do(number: int, told: type[Exception], tmp_path: Path) -> None:
+    assert type(folder.explain(OSError(number, os.strerror(number)), tmp_path)) is told
+
+
+def test_opening_waits_for_who_opens_and_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "OPENING_SECONDS", 0.0)
+    with (
+        folder.alone(tmp_path),
+        pytest.raises(StoreUnavailable, match="another process has been opening"),
+        folder.alone(tmp_path),
+    ):
+        pass
+    with folder.alone(tmp_path):
+        pass
