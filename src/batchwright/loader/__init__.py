@@ -1,0 +1,6 @@
+"""File to Workflow: Nickel contracts (schemas), evaluation under limits, all problems at once with file:line:column."""
+
+from batchwright.loader.limits import LOCAL, UNTRUSTED, Limits
+from batchwright.loader.load import Loaded, load, load_source
+
+__all__ = ["LOCAL", "UNTRUSTED", "Limits", "Loaded", "load", "load_source"]

@@ -1,0 +1,190 @@
+"""Nickel's own errors in our words: a stable code, a message, and a hint for the slips people make."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from batchwright.loader import scan
+from batchwright.loader.messages import Message, labelled
+from batchwright.loader.scan import Place
+from batchwright.loader.sources import Source
+
+
+class Explanation(Struct, frozen=True):
+    """What to say instead of Nickel's words. `place` when there is a better one; `final`: nothing can be evaluated."""
+
+    code: str
+    message: str
+    hint: str = ""
+    place: Place | None = None
+    final: bool = False
+
+
+class Case(Struct, frozen=True):
+    """An error to explain: `match` is that of its title, `place` its place in `source`."""
+
+    message: Message
+    match: re.Match[str]
+    source: Source
+    place: Place
+
+
+Explainer = Callable[[Case], Explanation]
+
+
+def explain(message: Message, source: Source, place: Place) -> Explanation:
+    """Explain an error whose place in `source` is `place`."""
+    for pattern, explainer in _EXPLAINERS:
+        if match := pattern.match(message.title):
+            return explainer(Case(message, match, source, place))
+    return Explanation("evaluation-error", " ".join([message.title, message.body]).strip(), " ".join(message.notes))
+
+
+def _token(case: Case) -> Explanation:
+    line = case.source.line(case.place.line)
+    found = re.match(r'[\w-]+|"[^"]*"|[^\w\s]+', line[case.place.column - 1 :])
+    text = f"unexpected `{found.group()}`" if found else "unexpected token"
+    return Explanation("syntax-error", text, _token_hint(case, line), final=True)
+
+
+def _token_hint(case: Case, line: str) -> str:
+    before, rest = line[: case.place.column - 1], line[case.place.column - 1 :]
+    if rest.startswith("//"):
+        return "A comment begins with #."
+    if rest.startswith("==") or re.fullmatch(r"\s*[\w-]+\s+", before) and not rest.startswith("="):
+        return "A field is written: name = value"
+    if re.fullmatch(r"\s*(?:[\w-]+|\"[^\"]*\")?\s*", before):
+        for number in range(case.place.line - 1, 0, -1):
+            above = case.source.line(number).split("#")[0].rstrip()
+            if above:
+                if above.endswith(";"):
+                    return f"Line {number} ends in a semicolon; Nickel separates with commas."
+                is_end = re.search(r"[\w\"\])}]$", above)
+                return f"A comma may be missing at the end of line {number}." if is_end else ""
+    return ""
+
+
+def _end(case: Case) -> Explanation:
+    if not re.sub(r"#[^\n]*", "", case.source.text).strip():
+        hint = "The smallest workflow is shown in docs/workflow-file.md."
+        return Explanation("empty-file", "the file holds nothing", hint, Place(1, 1), True)
+    if left := scan.unclosed(case.source.text):
+        opening, opened = left
+        return Explanation("syntax-error", f"{opening} is opened here and never closed", "", opened, True)
+    return Explanation("syntax-error", "the file ends too early", final=True)
+
+
+def _other_syntax(case: Case) -> Explanation:
+    hint = "A backslash is written twice: \\\\" if "escape" in case.message.title else ""
+    return Explanation("syntax-error", case.message.title, hint, final=True)
+
+
+def _annotation(case: Case) -> Explanation:
+    before = case.source.line(case.place.line)[: case.place.column - 1].rstrip()
+    if re.search(r'"[^"]*"\s*:$', before):
+        hint = "This looks like JSON: call the file *.json, or write name = value."
+    elif before.endswith(":"):
+        hint = "A field is written with =, not with a colon: name = value"
+    else:
+        hint = "What follows : or | must be a contract."
+    return Explanation("syntax-error", "this cannot be used as a contract", hint, final=True)
+
+
+def _unbound(case: Case) -> Explanation:
+    name = case.match["name"]
+    if name.lower() in ("yes", "no", "on", "off", "true", "false"):
+        hint = "A boolean is written true or false."
+    elif name.lower() in ("none", "nil", "undefined"):
+        hint = "To leave a field out, remove it."
+    else:
+        hint = f'A text needs quotes: "{name}"'
+    return Explanation("unbound-name", f"`{name}` is not defined", hint, final=True)
+
+
+def _import(case: Case) -> Explanation:
+    hint = "The path is relative to this file."
+    return Explanation("import-not-found", "this import cannot be read", hint, final=True)
+
+
+def _data(case: Case) -> Explanation:
+    reason = re.sub(r" at byte \d+ line \d+ column \d+", "", case.match["reason"])
+    hint = ""
+    if case.match["form"] == "json" and re.search(r",\s*$", _text_before(case)):
+        hint = "JSON allows no comma after the last element."
+    return Explanation("syntax-error", f"invalid {case.match['form'].upper()}: {reason}", hint, final=True)
+
+
+def _text_before(case: Case) -> str:
+    lines = case.source.text.split("\n")[: case.place.line]
+    return "\n".join([*lines[:-1], lines[-1][: case.place.column - 1]]) if lines else ""
+
+
+def _type(case: Case) -> Explanation:
+    labels = " ".join(frame.labels for frame in case.message.frames)
+    expected = re.search(r"has type (\w+), but (\w+) was expected", labels)
+    text = f"expected a {expected[2]}, got a {expected[1]}" if expected else case.message.title
+    notes = " ".join(case.message.notes)
+    hint = "Texts are joined with ++." if "(+)" in notes and expected and expected[1] == "String" else notes
+    return Explanation("type-error", text, hint)
+
+
+def _static_type(case: Case) -> Explanation:
+    return Explanation("type-error", case.message.title, ". ".join(case.message.notes), final=True)
+
+
+def _call(case: Case) -> Explanation:
+    hint = "A comma may be missing behind it, or an operator."
+    return Explanation("type-error", "this is followed by a value as if it were a function", hint)
+
+
+def _conflict(case: Case) -> Explanation:
+    hint = "Keep one of them; to overlay a value, mark the lower one `| default` or the higher one `| force`."
+    return Explanation("merge-conflict", "this value is given twice, and the two differ", hint)
+
+
+def _definition(case: Case) -> Explanation:
+    name = case.match["name"]
+    hint = f"Give it a value; for an input: --set {name}=VALUE"
+    return Explanation("missing-definition", f"`{name}` has no value", hint)
+
+
+def _field(case: Case) -> Explanation:
+    return Explanation("no-such-field", f"there is no field `{case.match['name']}` here")
+
+
+def _recursion(case: Case) -> Explanation:
+    hint = "Inside a record a name means the record's own field; use another name or `let`."
+    return Explanation("infinite-recursion", "this value is defined by itself", hint)
+
+
+def _contract(case: Case) -> Explanation:
+    title, body, notes = case.message.title, case.message.body, " ".join(case.message.notes)
+    expected = labelled(case.message, "expected type")
+    if body:
+        return Explanation("contract-broken", f"{title}: {body}", notes)
+    return Explanation("contract-broken", f"{title}: expected {expected}" if expected else title, notes)
+
+
+_EXPLAINERS: tuple[tuple[re.Pattern[str], Explainer], ...] = tuple(
+    (re.compile(pattern), explainer)
+    for pattern, explainer in (
+        (r"(?P<form>json|yaml) parse error: (?P<reason>.*)", _data),
+        ("unexpected token", _token),
+        ("unexpected end of file", _end),
+        ("unmatched closing brace|invalid escape sequence|.*parse error", _other_syntax),
+        ("invalid contract expression", _annotation),
+        ("unbound identifier `(?P<name>.+)`", _unbound),
+        ("import of .* failed|tried to import", _import),
+        ("dynamic type error", _type),
+        ("incompatible types|.*type.*mismatch", _static_type),
+        ("not a function", _call),
+        ("non mergeable terms", _conflict),
+        ("missing definition for `(?P<name>.+)`", _definition),
+        ("missing field `(?P<name>.+)`", _field),
+        ("infinite recursion", _recursion),
+        ("contract broken by", _contract),
+    )
+)

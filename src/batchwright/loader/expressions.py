@@ -1,0 +1,96 @@
+"""The Nickel expressions that the loader evaluates. A user's text is only ever imported, never pasted into one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+Step = str | int
+Path_ = tuple[Step, ...]
+
+INPUTS = "inputs"  # the field of a file that --set replaces; no part of the result
+
+# What is used on the way down a path; `inside` stops where the value has no such part.
+_WALK = """
+let part = fun step value =>
+  if std.is_string step && std.is_record value then std.record.has_field step value
+  else std.is_number step && std.is_array value && step < std.array.length value in
+let get = fun step value => if std.is_string step then value."%{step}" else std.array.at step value in
+let rec inside = fun path value =>
+  if path == [] then value
+  else if part (std.array.first path) value then inside (std.array.drop_first path) (get (std.array.first path) value)
+  else value in
+"""
+
+_MASK = """
+let rec mask = fun path value =>
+  if path == [] then { "$problems" = [] }
+  else
+    let rest = mask (std.array.drop_first path) in
+    let change = fun step part => if step == std.array.first path then rest part else part in
+    if std.is_array value then std.array.map_with_index change value else std.record.map change value in
+"""
+
+
+def text(value: str) -> str:
+    """A Nickel text that means exactly `value`."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("%{", "\\%{")
+    return '"' + escaped.replace("\r", "\\r") + '"'
+
+
+def literal(path: Iterable[Step]) -> str:
+    """A path as a Nickel array."""
+    return "[" + ", ".join(text(step) if isinstance(step, str) else str(step) for step in path) + "]"
+
+
+def merged(files: Sequence[str], inputs: Mapping[str, str]) -> str:
+    """The file with its overlays and the values of its inputs, which are Nickel expressions."""
+    parts = [f"(import {text(file)})" for file in files]
+    if inputs:
+        fields = ", ".join(f"{text(name)} | force = {value}" for name, value in inputs.items())
+        parts.append(f"{{ {INPUTS} = {{ {fields} }} }}")
+    return "(" + " & ".join(parts) + ")"
+
+
+def checked(raw: str, schema: Path, providers: Iterable[str] = (), masked: Iterable[Path_] = ()) -> str:
+    """The report of the contracts about `raw`; what stands at the masked paths is passed over."""
+    more = "".join(f" & {{ providers = {{ {text(name)} = {{}} }} }}" for name in providers)
+    masks = "".join(f" |> mask {literal(path)}" for path in masked)
+    return (
+        f"{_MASK if masks else ''}let report = (import {text(str(schema))}) & {{ report = true }}{more} in\n"
+        f"let whole = ({raw}{masks}) | report.File in\n"
+        f'std.record.filter (fun name _value => name != "{INPUTS}") whole'
+    )
+
+
+def located(raw: str, path: Path_) -> str:
+    """Ends in an error whose place is that of the value at `path`, or of the innermost that exists on the way."""
+    here = 'std.contract.from_validator (fun value => std.seq value (\'Error { message = "here" }))'
+    return f"{_WALK}(inside {literal(path)} {raw}) | {here}"
+
+
+def children(raw: str, path: Path_) -> str:
+    """The field names of the record at `path`, the length of the array, or null."""
+    return (
+        f"{_WALK}let value = inside {literal(path)} {raw} in\n"
+        "if std.is_record value then std.record.fields value\n"
+        "else if std.is_array value then std.array.length value else null"
+    )
+
+
+def forced(raw: str, path: Path_, steps: Sequence[Step]) -> str:
+    """true, when these parts of the value at `path` can be evaluated to the end."""
+    return (
+        f"{_WALK}let value = inside {literal(path)} {raw} in\n"
+        f"std.deep_seq (std.array.map (fun step => get step value) {literal(steps)}) true"
+    )
+
+
+def type_of(raw: str, path: Path_) -> str:
+    """The name of the type of the value at `path`, which is evaluated to the end."""
+    return f"{_WALK}let value = inside {literal(path)} {raw} in std.deep_seq value (std.typeof value)"
+
+
+def imported(file: str) -> str:
+    """true, when the file can be read as Nickel, JSON or YAML; nothing of it is evaluated."""
+    return f"let _file = import {text(file)} in true"

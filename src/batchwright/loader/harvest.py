@@ -1,0 +1,113 @@
+"""Takes the problems out of the contracts' report and leaves the plain workflow."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from batchwright.loader.expressions import INPUTS, Path_, Step
+from batchwright.model.diagnostic import Severity
+
+PROBLEMS, VALUE, FIELDS, KEYS, NAMES = "$problems", "$value", "$fields", "$keys", "$names"
+MARKS = frozenset({PROBLEMS, FIELDS, KEYS, NAMES})
+SHOWN_NAMES = 12
+
+
+class Problem(Struct, frozen=True):
+    """A problem as the contracts report it; `at` is relative to the value it was found at."""
+
+    code: str
+    message: str
+    severity: Severity = Severity.ERROR
+    hint: str = ""
+    got: str = ""
+    known: list[str] | str = []
+    at: list[Step] = []
+
+
+class Finding(Struct, frozen=True):
+    """A problem with its path in what the user wrote. `at_name`: the field's name is meant, not its value."""
+
+    path: Path_
+    code: str
+    message: str
+    hint: str = ""
+    severity: Severity = Severity.ERROR
+    at_name: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class Report:
+    """The report of one evaluation. `tree` is the plain workflow file, `findings` what is wrong with it."""
+
+    def __init__(self, body: bytes) -> None:
+        self.findings: list[Finding] = []
+        self._found: list[tuple[Path_, Problem]] = []
+        self._keys: dict[Path_, list[str]] = {}
+        self._names: dict[str, list[str]] = {}
+        self.tree = self._walk(msgspec.json.decode(body), ())
+        for path, problem in self._found:
+            self.findings.append(self._finding(path, problem))
+
+    def written(self, path: Path_) -> Path_:
+        """The path in what the user wrote: numbers become field names where an array was written as a record."""
+        for depth in range(len(path)):
+            if (keys := self._keys.get(path[:depth])) and isinstance(step := path[depth], int):
+                path = (*path[:depth], keys[step], *path[depth + 1 :])
+        return path
+
+    def operation(self, path: Path_) -> str:
+        """The id of the operation that `path` leads into, empty when there is none."""
+        try:
+            _, _, number, *_ = path
+            return str(self.tree["batch_workflow"]["operations"][number]["id"] or "")
+        except (ValueError, LookupError, TypeError):
+            return ""
+
+    def _walk(self, value: Any, path: Path_) -> Any:
+        if isinstance(value, list):
+            return [self._walk(element, (*path, number)) for number, element in enumerate(value)]
+        if not isinstance(value, dict):
+            return value
+        if problems := value.get(PROBLEMS):
+            self._found += [(path, problem) for problem in msgspec.convert(problems, list[Problem])]
+        if KEYS in value:
+            self._keys[path] = value[KEYS]
+        self._names.update(value.get(NAMES, {}))
+        if VALUE in value:
+            return self._walk(value[VALUE], path)
+        if FIELDS not in value:
+            return None if PROBLEMS in value else {}
+        for name in value[FIELDS]:
+            if name not in value and (name != INPUTS or path):
+                self._found.append((path, _hidden(name)))
+        return {name: self._walk(part, (*path, name)) for name, part in value.items() if name not in MARKS}
+
+    def _finding(self, path: Path_, problem: Problem) -> Finding:
+        known = self._names.get(problem.known, []) if isinstance(problem.known, str) else problem.known
+        return Finding(
+            (*path, *problem.at),
+            problem.code,
+            problem.message,
+            problem.hint or suggestion(problem.got, known),
+            problem.severity,
+            problem.code in ("unknown-field", "bad-name"),
+        )
+
+
+def suggestion(got: str, known: list[str]) -> str:
+    """What was probably meant, else what there is to choose from."""
+    if close := difflib.get_close_matches(got, known, 1):
+        return f'Did you mean "{close[0]}"?'
+    if not known:
+        return ""
+    more = f" and {len(known) - SHOWN_NAMES} more" if len(known) > SHOWN_NAMES else ""
+    return f"Known: {', '.join(known[:SHOWN_NAMES])}{more}."
+
+
+def _hidden(name: str) -> Problem:
+    message = f"field `{name}` is hidden from the result"
+    return Problem("hidden-field", message, hint="Remove `| not_exported` from it.", at=[name])

@@ -1,0 +1,89 @@
+"""Values for the inputs of a file, as --set gives them: text on the command line, typed by the file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from batchwright.loader import expressions
+from batchwright.loader.evaluator import Evaluator, NickelError
+from batchwright.loader.expressions import INPUTS
+from batchwright.loader.harvest import suggestion
+from batchwright.loader.places import explained
+from batchwright.loader.sources import Sources
+from batchwright.model.diagnostic import Diagnostic
+
+TYPES = {"String": "a text", "Number": "a number", "Bool": "true or false", "Array": "an array", "Record": "a record"}
+
+
+class Refused(Exception):
+    """The inputs cannot be used; each reason is a diagnostic."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        super().__init__("inputs refused")
+        self.diagnostics = tuple(diagnostics)
+
+
+def values(evaluator: Evaluator, sources: Sources, inputs: Mapping[str, str]) -> dict[str, str]:
+    """Each input as a Nickel expression. Raises Refused, and NickelError when the files cannot be evaluated."""
+    if not inputs:
+        return {}
+    raw = expressions.merged([source.path for source in sources.main], {})
+    listed = msgspec.json.decode(evaluator.run(expressions.children(raw, (INPUTS,))))
+    has_inputs = INPUTS in (msgspec.json.decode(evaluator.run(expressions.children(raw, ()))) or ())
+    names = listed if has_inputs and isinstance(listed, list) else []
+    file = sources.main[0].shown
+    none = f"This file has no inputs; they are the fields of `{INPUTS}` beside `batch_workflow`."
+    refused = [
+        Diagnostic(
+            "unknown-input",
+            f"no input `{name}`",
+            file=file,
+            line=1,
+            column=1,
+            hint=suggestion(name, names) or none,
+        )
+        for name in inputs
+        if name not in names
+    ]
+    chosen: dict[str, str] = {}
+    for name, value in inputs.items():
+        if name in names:
+            reading = _reading(evaluator, sources, name, value)
+            if isinstance(reading, Diagnostic):
+                refused.append(reading)
+            else:
+                chosen[name] = reading
+    if refused:
+        raise Refused(refused)
+    return chosen
+
+
+def _reading(evaluator: Evaluator, sources: Sources, name: str, value: str) -> str | Diagnostic:
+    """The value as the type of the input's default; without a default, as what its contract takes: text or JSON."""
+    files = [source.path for source in sources.main]
+    as_text, as_json = expressions.text(value), f"(std.deserialize 'Json {expressions.text(value)})"
+    try:
+        wanted = _type(evaluator, expressions.merged(files, {}), name)
+    except NickelError:
+        wanted = None  # it has no default
+    readings = {None: [as_text, as_json], "String": [as_text]}.get(wanted, [as_json])
+    refusal = Diagnostic("input-refused", "", file=sources.main[0].shown, line=1, column=1)
+    for reading in readings:
+        try:
+            got = _type(evaluator, expressions.merged(files, {name: reading}), name)
+        except NickelError as error:
+            found, _ = explained(error, sources)
+            is_contract = found.code == "contract-broken"
+            reason = found.message if is_contract else f"expected {TYPES.get(str(wanted), 'another type')}"
+            refusal = msgspec.structs.replace(found, code="input-refused", message=reason, hint="")
+            continue
+        if wanted in (None, got):
+            return reading
+        refusal = msgspec.structs.replace(refusal, message=f"expected {TYPES.get(str(wanted), 'another type')}")
+    return msgspec.structs.replace(refusal, message=f'input `{name}` does not take "{value}": {refusal.message}')
+
+
+def _type(evaluator: Evaluator, raw: str, name: str) -> str:
+    return msgspec.json.decode(evaluator.run(expressions.type_of(raw, (INPUTS, name))), type=str)

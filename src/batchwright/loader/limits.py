@@ -1,0 +1,31 @@
+"""How much a workflow file may cost. Every bound of the loader stands here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+MIB = 1024 * 1024
+
+
+class Limits(Struct, frozen=True):
+    """Bounds on one load. What exceeds one ends in a diagnostic, never in harm to this process."""
+
+    memory_mib: int = 2048
+    stack_mib: int = 64
+    cpu_seconds: int = 30
+    wall_seconds: float = 60.0
+    file_bytes: int = 8 * MIB  # of one file
+    output_bytes: int = 256 * MIB  # of what an evaluation gives back
+    operations: int = 10_000
+    imports: int = 64  # files that may be imported in all; 0 refuses every import
+    import_roots: tuple[Path, ...] = ()  # besides the folders of the file and of its overlays
+    diagnostics: int = 50
+    search_seconds: float = 5.0  # for places and further mistakes, once it is known that there are some
+
+
+LOCAL = Limits()
+UNTRUSTED = Limits(
+    memory_mib=1024, cpu_seconds=10, wall_seconds=20.0, file_bytes=4 * MIB, output_bytes=128 * MIB, imports=0
+)

@@ -1,0 +1,44 @@
+"""From Nickel's errors to diagnostics: the place in a file of the user's, and the explanation."""
+
+from __future__ import annotations
+
+from batchwright.loader import messages
+from batchwright.loader.evaluator import NickelError
+from batchwright.loader.explain import explain
+from batchwright.loader.scan import Place
+from batchwright.loader.sources import Source, Sources
+from batchwright.model.diagnostic import Diagnostic
+
+
+def place_of(message: messages.Message, sources: Sources) -> tuple[Source, Place] | None:
+    """The place in a user's file that the message is about, None when it names no such file."""
+    frame = messages.first_frame(message, lambda file: sources.shown(file) is not None)
+    source = sources.shown(frame.file) if frame else None
+    return (source, frame.place) if frame and source else None
+
+
+def explained(error: NickelError, sources: Sources) -> tuple[Diagnostic, bool]:
+    """An error of Nickel's as a diagnostic, and whether it keeps the files from being evaluated at all."""
+    message = messages.parse(error.args[0])
+    source, place = place_of(message, sources) or (sources.main[0], Place(1, 1))
+    explanation = explain(message, source, place)
+    place = explanation.place or place
+    diagnostic = Diagnostic(
+        explanation.code,
+        explanation.message,
+        file=source.shown,
+        line=place.line,
+        column=place.column,
+        hint=explanation.hint,
+    )
+    return diagnostic, explanation.final
+
+
+def at_name(source: Source, place: Place, name: str) -> Place:
+    """The place of a field's name on the line of its value, where it stands before it."""
+    before = source.line(place.line)[: place.column - 1]
+    at = before.rfind(name)
+    if at < 0:
+        return place
+    quoted = at > 0 and before[at - 1] == '"'
+    return Place(place.line, at + 1 - quoted)

@@ -1,0 +1,169 @@
+"""The files of a workflow: read once, within bounds, with every import followed before anything is evaluated."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from msgspec import Struct
+
+from batchwright.errors import FileUnreadable
+from batchwright.loader import scan
+from batchwright.loader.limits import MIB, Limits
+from batchwright.model.diagnostic import Diagnostic
+
+NICKEL, DATA = (".ncl",), (".json", ".yaml", ".yml")
+NOT_NICKEL = {"json", "yaml", "yml", "toml", "txt", "text"}
+START = scan.Place(1, 1)
+FORMATS = "Name it *.ncl, *.json or *.yaml."
+NO_BOM = "Save it as UTF-8 without a byte order mark."
+
+
+class Source(Struct, frozen=True):
+    """One file. `shown` is its name in messages."""
+
+    path: str
+    shown: str
+    text: str
+
+    def line(self, number: int) -> str:
+        """A line of it, empty when there is no such line."""
+        lines = self.text.split("\n", number)
+        return lines[number - 1].rstrip("\r") if 0 < number <= len(lines) else ""
+
+
+class Sources:
+    """The file, its overlays, and what they import. `problems` says what of it cannot be used."""
+
+    def __init__(self, limits: Limits, schema_folder: Path) -> None:
+        self.limits = limits
+        self.schema_folder = schema_folder
+        self.problems: list[Diagnostic] = []
+        self.main: list[Source] = []  # the file, then its overlays
+        self.roots: list[Path] = [schema_folder]
+        self._by_path: dict[str, Source] = {}
+        self._imports = 0
+
+    def add(self, file: Path, shown: str | None = None) -> None:
+        """Read the file or an overlay. Raises FileUnreadable."""
+        path, shown = os.path.abspath(file), shown or str(file)  # noqa: PTH100 - links stay as written
+        try:
+            content = _read(path, self.limits.file_bytes)
+        except OSError as error:
+            raise FileUnreadable(f"cannot read {shown}: {error.strerror or error}") from error
+        if self.limits.imports:
+            self.roots += [Path(path).parent, Path(os.path.realpath(path)).parent, *self.limits.import_roots]
+        else:
+            self.roots.append(Path(os.path.realpath(path)))
+        source = self._decode(path, shown, content)
+        if source is None:
+            return
+        self.main.append(source)
+        suffix = Path(path).suffix.lower()
+        if suffix in NICKEL:
+            self._follow(source, (os.path.realpath(path),))
+        elif suffix not in DATA:
+            self._refuse(source, "unknown-format", f"the format of {Path(path).name} is not known", hint=FORMATS)
+
+    def shown(self, path: str) -> Source | None:
+        """The source that Nickel calls `path`, None for the contracts and for what is no file."""
+        return self._by_path.get(path) or self._by_path.get(os.path.realpath(path))
+
+    def nickel(self) -> list[Source]:
+        """The files that are evaluated or parsed as Nickel, JSON or YAML."""
+        return list({source.path: source for source in self._by_path.values()}.values())
+
+    def rank(self, shown: str) -> int:
+        """Files in the order in which they were met."""
+        order = list(dict.fromkeys(source.shown for source in self._by_path.values()))
+        return order.index(shown) if shown in order else len(order)
+
+    def _refuse(self, source: Source, code: str, message: str, place: scan.Place = START, hint: str = "") -> None:
+        self.problems.append(
+            Diagnostic(code, message, file=source.shown, line=place.line, column=place.column, hint=hint)
+        )
+
+    def _decode(self, path: str, shown: str, content: bytes | None) -> Source | None:
+        source = Source(path, shown, "")
+        if content is None:
+            limit = self.limits.file_bytes / MIB
+            self._refuse(source, "file-too-large", f"the file has more than {limit:g} MiB")
+            return None
+        try:
+            text = content.decode()
+        except UnicodeDecodeError as error:
+            before = content[: error.start].decode()
+            self._refuse(source, "not-utf-8", "this is not UTF-8 text", scan.Places(before).of(len(before)))
+            return None
+        if text.startswith("\ufeff"):
+            self._refuse(source, "byte-order-mark", "the file starts with a byte order mark", hint=NO_BOM)
+            return None
+        source = Source(path, shown, text)
+        self._by_path[path] = self._by_path[os.path.realpath(path)] = source
+        return source
+
+    def _follow(self, source: Source, chain: tuple[str, ...]) -> None:
+        """Check the imports of a Nickel text, and theirs; `chain` holds the files that led here, itself last."""
+        for found in scan.imports(source.text):
+            target = self._target(source, found)
+            if target is None or (target in self._by_path and target not in chain):
+                continue
+            if target in chain:
+                self._refuse(source, "import-cycle", f"{found.target} imports itself in the end", found.place)
+                continue
+            self._imports += 1
+            if self._imports > self.limits.imports:
+                self._refuse(source, "too-many-imports", f"more than {self.limits.imports} files", found.place)
+                return
+            self._read_import(source, found, target, chain)
+
+    def _target(self, source: Source, found: scan.Import) -> str | None:
+        """The real path of what is imported; None when it is refused or one of the contracts."""
+        if not self.limits.imports:
+            self._refuse(source, "import-refused", "a file from this source may not import", found.place)
+            return None
+        if found.target is None:
+            message = 'only a plain text can be imported: import "FILE"'
+            self._refuse(source, "import-refused", message, found.place)
+            return None
+        target = os.path.realpath(Path(source.path).parent / found.target)
+        if Path(target).is_relative_to(os.path.realpath(self.schema_folder)):
+            return None
+        roots = [os.path.realpath(root) for root in self.roots if Path(root) != self.schema_folder]
+        if not any(Path(target).is_relative_to(root) for root in roots):
+            message = f"{found.target} is outside the folders that may be imported from"
+            hint = "Copy it next to the workflow file."
+            self._refuse(source, "import-refused", message, found.place, hint)
+            return None
+        return target
+
+    def _read_import(self, source: Source, found: scan.Import, target: str, chain: tuple[str, ...]) -> None:
+        written = str(found.target)
+        try:
+            content = _read(target, self.limits.file_bytes)
+        except OSError as error:
+            message = f"cannot read {written}: {error.strerror or error}"
+            self._refuse(source, "import-not-found", message, found.place, "The path is relative to this file.")
+            return
+        path = os.path.normpath(Path(source.path).parent / written)
+        shown = os.path.normpath(Path(source.shown).parent / written)
+        imported = self._decode(path, shown, content)
+        form = found.form.lower() or Path(written).suffix.lower().lstrip(".")
+        if imported is not None and form not in NOT_NICKEL:
+            self._follow(imported, (*chain, target))
+
+
+def _read(path: str, limit: int) -> bytes | None:
+    """The content of a regular file, None when it is larger than `limit`. Never waits for a pipe or a device."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(0, "it is not a regular file")
+        content = file.read(limit + 1)
+    return content if len(content) <= limit else None
+
+
+def schema_folder() -> Path:
+    """Where the contracts are: in the package, wherever that is installed."""
+    return Path(__file__).resolve().parent.parent / "schemas"
