@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from textwrap import wrap
 
 from rich.cells import cell_len
 from rich.text import Text
 
 from batchwright.model.lifecycle import RunState
 from batchwright.views.run import OperationProgress, ProviderProgress, RunView
-from batchwright.views.wording import counted, duration, one_line
+from batchwright.views.wording import counted, duration, one_line, some
 
 STATUS_STYLES = {
     RunState.COMPLETED: "green",
@@ -19,9 +20,15 @@ STATUS_STYLES = {
     RunState.CANCELLED: "yellow",
     RunState.PAUSED: "yellow",
 }
-STATE_STYLES = {"done": "green", "undone": "green", "failed": "red", "not undone": "red", "running": "cyan"}
-OPERATIONS_MAX, PROVIDERS_MAX, RUNNING_MAX, WAITING_MAX, FAILED_MAX = 6, 3, 4, 3, 3
+STATE_STYLES = {
+    **dict.fromkeys(("done", "undone"), "green"),
+    **dict.fromkeys(("failed", "not undone"), "red"),
+    **dict.fromkeys(("skipped", "partly skipped"), "yellow"),
+    **dict.fromkeys(("running", "undoing", "retrying"), "cyan"),
+}
+OPERATIONS_MAX, PROVIDERS_MAX, RUNNING_MAX, WAITING_MAX, FAILED_MAX = 6, 3, 4, 6, 3
 LABEL = 9  # width of the words at the left of a block
+INDENT = LABEL + 3
 NAME_MAX = 26
 
 
@@ -31,9 +38,10 @@ def frame(view: RunView, width: int, height: int = 20) -> list[Text]:
     lines += operation_lines(view.operations, OPERATIONS_MAX)
     lines += _provider_lines(view.providers, width)
     lines += _running_lines(view, width)
-    lines += waiting_lines(view, width, WAITING_MAX)
-    lines += failed_lines(view, width, FAILED_MAX)
-    lines += trouble_lines(view)
+    failed = labelled("failed", [cut(text, width - INDENT) for text in failed_texts(view, FAILED_MAX)], "red")
+    troubles = trouble_lines(view)
+    room = height - len(lines) - len(failed) - len(troubles)
+    lines += [*waiting_lines(view, width, max(2, min(WAITING_MAX, room))), *failed, *troubles]
     return [_cut(line, width) for line in lines[: max(2, height)]]
 
 
@@ -51,19 +59,23 @@ def header(view: RunView, width: int) -> Text:
 
 
 def _progress(view: RunView, width: int) -> Text:
-    failed = view.counts.get("failed", 0) + view.counts.get("undo_failed", 0)
-    words = f" {view.done:,} of {counted(view.total, 'step')} {_done_word(view)}"
-    tail = "".join(
-        f", {number:,} {word}"
-        for number, word in ((failed, "failed"), (view.counts.get("skipped", 0), "skipped"))
-        if number
-    )
-    line = Text.assemble(bar(view.done, view.total, max(8, min(30, width - 62))), words, (tail, "red"))
+    words = Text(f" {progress_words(view)}")
+    for number, word, style in (
+        (view.counts.get("failed", 0) + view.counts.get("undo_failed", 0), "failed", "red"),
+        (view.counts.get("skipped", 0), "skipped", "yellow"),
+    ):
+        if number:
+            words.append(f", {number:,} {word}", style)
     if view.retries:
-        line.append(f"  {counted(view.retries, 'retry')}", "yellow")
+        words.append(f", {counted(view.retries, 'retry')}", "yellow")
     if view.throttles:
-        line.append(f"  throttled {view.throttles:,} x", "yellow")
-    return line
+        words.append(f", throttled {view.throttles:,} x", "yellow")
+    return bar(view.done, view.total, max(8, min(30, width - cell_len(words.plain)))).append_text(words)
+
+
+def progress_words(view: RunView) -> str:
+    """`5 of 8 steps done`."""
+    return f"{view.done:,} of {counted(view.total, 'step')} {_done_word(view)}"
 
 
 def _done_word(view: RunView) -> str:
@@ -89,8 +101,7 @@ def operation_lines(operations: Sequence[OperationProgress], most: int) -> list[
         line.append(_pad(op.id, names) + "  " + _pad(op.provider, places) + "  ")
         line.append_text(bar(op.done, op.total, 12))
         line.append(f"  {op.done:>{digits},} of {op.total:>{digits},}  ")
-        line.append(op.state, STATE_STYLES.get(op.state, ""))
-        line.append(_details(op))
+        line.append(_state_words(op), STATE_STYLES.get(op.state, ""))
         if op.degraded_by:
             line.append(f"  degraded by {', '.join(op.degraded_by)}", "yellow")
         lines.append(line)
@@ -117,8 +128,8 @@ def _rest(operations: Sequence[OperationProgress], shown: Iterable[OperationProg
     return f"{counted(sum(tally.values()), 'more operation')}: {words}"
 
 
-def _details(op: OperationProgress) -> str:
-    """What a state word does not say by itself."""
+def _state_words(op: OperationProgress) -> str:
+    """The state, with numbers where they say more than the word does."""
     counts = op.counts
     flying = counts.get("started", 0) + counts.get("created", 0) + counts.get("undoing", 0)
     parts = [f"{flying:,} in flight"] if flying else []
@@ -126,9 +137,9 @@ def _details(op: OperationProgress) -> str:
         *(("failed", "failed"), ("skipped", "skipped"), ("retrying", "to retry")),
         *(("undo_failed", "not undone"), ("undo_retrying", "to retry")),
     ):
-        if counts.get(state) and counts[state] != op.total:
+        if counts.get(state):
             parts.append(f"{counts[state]:,} {word}")
-    return f": {', '.join(parts)}" if parts else ""
+    return ", ".join(parts) or op.state
 
 
 def _provider_lines(providers: Sequence[ProviderProgress], width: int) -> list[Text]:
@@ -161,7 +172,7 @@ def _running_lines(view: RunView, width: int) -> list[Text]:
         attempt = f", attempt {line.attempt}" if line.attempt > 1 else ""
         since = f" {duration(line.since)}" if line.since is not None else ""
         tail = f"  {line.doing}{since}{attempt}"
-        texts.append(_clip(line.step, max(12, width - LABEL - 3 - len(tail))) + tail)
+        texts.append(_clip(line.step, max(12, width - INDENT - len(tail))) + tail)
     if more > 0:
         texts.append(f"and {len(view.running) - len(shown) + view.running_more:,} more")
     return labelled("running", texts)
@@ -176,17 +187,19 @@ def waiting_lines(view: RunView, width: int, most: int) -> list[Text]:
     if len(rows) > len(shown):
         rest = sum(w.steps for w in rows[len(shown) :])
         texts.append(f"{rest:,} more for {counted(len(rows) - len(shown), 'other reason')}")
-    return labelled("waiting", [_clip(text, width - LABEL - 3) for text in texts])
+    return labelled("waiting", [cut(text, width - INDENT) for text in texts])
 
 
-def failed_lines(view: RunView, width: int, most: int) -> list[Text]:
-    """What failed, with the provider's words."""
-    total = len(view.failed) + view.failed_more
-    shown = view.failed if total <= most else view.failed[: most - 1]
-    texts = [_clip(f"{f.step}: {f.kind}: {one_line(f.message)}", max(40, width - LABEL - 3)) for f in shown]
-    if total > len(shown):
-        texts.append(f"and {total - len(shown):,} more: batchwright status {view.run} --steps")
-    return labelled("failed", texts, "red")
+def failed_texts(view: RunView, most: int) -> list[str]:
+    """What failed, with the provider's words; those that failed alike together."""
+    alike: dict[str, list[str]] = {}
+    for one in view.failed:
+        alike.setdefault(f"{one.kind}: {one_line(one.message)}", []).append(one.step)
+    texts = [f"{some(steps, 1)}: {words}" for words, steps in alike.items()]
+    shown = texts if len(texts) <= most else texts[: most - 1]
+    told = sum(len(steps) for steps in list(alike.values())[: len(shown)])
+    left = len(view.failed) + view.failed_more - told
+    return shown + ([f"{left:,} more: batchwright status {view.run} --steps"] if left else [])
 
 
 def trouble_lines(view: RunView) -> list[Text]:
@@ -205,8 +218,11 @@ def trouble_lines(view: RunView) -> list[Text]:
     return [*lines, *([Text(f"  {told}", "yellow")] if told else [])]
 
 
-def labelled(label: str, texts: Sequence[str], style: str = "") -> list[Text]:
-    """A block with its name at the left of its first line."""
+def labelled(label: str, texts: Iterable[str], style: str = "", width: int | None = None) -> list[Text]:
+    """A block with its name at the left of its first line; with a width, its texts are wrapped at words."""
+    if width is not None:
+        room = max(20, width - INDENT)
+        texts = [line for text in texts for line in wrap(text, room, break_long_words=False, break_on_hyphens=False)]
     return [
         Text.assemble("  ", (f"{label if i == 0 else '':<{LABEL}} ", "bold"), (text, style))
         for i, text in enumerate(texts)
@@ -225,6 +241,11 @@ def _clip(text: str, width: int) -> str:
     keep = max(1, width - 1)
     head = keep * 2 // 3
     return text[:head] + "…" + text[len(text) - (keep - head) :]
+
+
+def cut(text: str, width: int) -> str:
+    """Cut at the end, as sentences are."""
+    return text if cell_len(text) <= width else text[: max(1, width - 1)] + "…"
 
 
 def _cut(line: Text, width: int) -> Text:

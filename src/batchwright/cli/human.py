@@ -12,10 +12,11 @@ from rich.text import Text
 
 from batchwright.cli.frame import (
     STATUS_STYLES,
-    failed_lines,
+    failed_texts,
     header,
     labelled,
     operation_lines,
+    progress_words,
     trouble_lines,
     waiting_lines,
 )
@@ -36,9 +37,10 @@ STEPS_SHOWN = 40  # of a plan, before the rest is left to --json
 SERVERS_SHOWN = 12
 
 
-def width() -> int:
-    """Of the screen, within reason; 80 in a pipe."""
-    return min(WIDTH_MAX, out().width)
+def text_width() -> int:
+    """Of the screen, within reason; nothing is cut or wrapped where there is none."""
+    console = out()
+    return min(WIDTH_MAX, console.width) if console.is_terminal else 10_000
 
 
 def table(*columns: str, right: Iterable[str] = ()) -> Table:
@@ -68,33 +70,62 @@ def clock_time(at: float) -> str:
 
 def show_run(view: RunView) -> None:
     """The whole state of a run, bounded."""
-    wide = width()
-    say(header(view, wide))
-    if view.reason:
+    say(header(view, text_width()))
+    if view.reason and view.reason != _own_tally(view):
         say(f"  {one_line(view.reason)}")
     started = f"started {clock_time(view.started_at)}" if view.started_at else f"created {clock_time(view.created_at)}"
     ended = f", ended {clock_time(view.ended_at)}" if view.ended_at and view.status in RUN_ENDED else ""
     simulated = ", simulated" if view.simulated else ""
-    say(f"  {started}{ended}; store {view.store}{simulated}; at most {view.parallel_limit} steps at a time")
-    say(f"  {view.done:,} of {counted(view.total, 'step')} {_done(view)}{_tally(view)}")
+    say(f"  {started}{ended}")
+    say(f"  store {view.store}{simulated}, at most {view.parallel_limit:,} steps at a time")
+    say(f"  {progress_words(view)}{_tally(view)}")
     for text in operation_lines(view.operations, 20):
         say(text)
-    for line in view.running[:10]:
-        say(f"    {line.step}  {line.doing}" + (f" for {duration(line.since)}" if line.since is not None else ""))
-    if len(view.running) + view.running_more > 10:
-        say(f"    and {len(view.running) + view.running_more - 10:,} more in flight")
-    for text in (*waiting_lines(view, 1000, 10), *failed_lines(view, 1000, 10), *trouble_lines(view)):
+    running = [
+        f"{line.step}  {line.doing}" + (f" for {duration(line.since)}" if line.since is not None else "")
+        for line in view.running[:10]
+    ]
+    left = len(view.running) + view.running_more - len(running)
+    block("running", [*running, *([f"and {left:,} more in flight"] if left else [])])
+    for text in waiting_lines(view, text_width(), 10):
         say(text)
-    hints = dict.fromkeys(f.hint for f in view.failed if f.hint)
-    for text in labelled("hint", list(hints)[:5]):
-        say(text)
-    show_servers(view.servers, view.servers_more)
-    show_residue(view)
-    say_next(view.next)
+    show_outcome(view)
+    block("next", [view.next])
 
 
-def _done(view: RunView) -> str:
-    return "undone" if view.status.value.startswith("Roll") else "done"
+def show_end(view: RunView) -> None:
+    """What has come of a run that this command drove: the last thing on the screen."""
+    status = Text.assemble((view.status.value, STATUS_STYLES.get(view.status, "")), f" in {duration(view.elapsed)}: ")
+    say(status.append(f"{progress_words(view)}{_tally(view)}"))
+    if view.reason and view.reason != _own_tally(view):
+        say(f"  {one_line(view.reason)}")
+    for text in operation_lines(view.operations, 12):
+        say(text)
+    show_outcome(view)
+    block("look", [f"batchwright status {view.run}"])
+    block("next", [view.next])
+
+
+def show_outcome(view: RunView) -> None:
+    """What failed and why, what was skipped, what exists, what is left."""
+    block("failed", failed_texts(view, 8), "red")
+    block("hint", list(dict.fromkeys(f.hint for f in view.failed if f.hint))[:5])
+    block("skipped", [f"{one.steps:,} because {one.reason}" for one in view.skipped[:5]], "yellow")
+    for text in trouble_lines(view):
+        say(text)
+    show_servers(view.run, view.servers, view.servers_more)
+    more = [f"and {len(view.residue) - 10:,} more: batchwright status {view.run} --json"]
+    block("left", [*view.residue[:10], *(more if len(view.residue) > 10 else [])], "red")
+
+
+def block(label: str, texts: Sequence[str], style: str = "") -> None:
+    """A labelled block, wrapped at words on a terminal."""
+    for text in labelled(label, texts, style, text_width()):
+        say(text)
+
+
+def _own_tally(view: RunView) -> str:
+    return f"{view.counts.get('failed', 0)} failed, {view.counts.get('skipped', 0)} skipped"
 
 
 def _tally(view: RunView) -> str:
@@ -105,50 +136,22 @@ def _tally(view: RunView) -> str:
     return "".join(f", {fact}" for fact in facts)
 
 
-def show_servers(servers: Sequence[ServerLine], more: int, most: int = SERVERS_SHOWN) -> None:
-    """What exists."""
-    shown = servers[:most]
-    for i, server in enumerate(shown):
-        label = "servers" if i == 0 else ""
-        kept = "" if server.made else ", was there before"
-        state = "" if server.ready else ", not ready"
-        where = server.address or "no address yet"
-        place = f"{server.provider} {server.zone}"
-        say(f"  {label:<9} {server.name:<16}  {where:<15}  {place:<18}  {server.plan}  {server.ref}{kept}{state}")
-    left = len(servers) - len(shown) + more
-    if left:
-        say(f"  {'':<9} and {left:,} more: batchwright status RUN --steps --json")
-
-
-def show_residue(view: RunView) -> None:
-    """What a rollback left."""
-    for text in labelled("left", view.residue[:10], "red"):
+def show_servers(run: str, servers: Sequence[ServerLine], more: int) -> None:
+    """What exists: all of a few, some of many."""
+    total = len(servers) + more
+    shown = servers if total <= SERVERS_SHOWN else servers[:5]
+    rows = [(s.name, s.address or "no address yet", f"{s.provider} {s.zone}", s.ref + _remarks(s)) for s in shown]
+    widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
+    texts = ["  ".join([*(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=False)), row[3]]) for row in rows]
+    left = total - len(shown)
+    for text in labelled(
+        "servers", [*texts, *([f"and {left:,} more: batchwright status {run} --steps"] if left else [])]
+    ):
         say(text)
-    if len(view.residue) > 10:
-        say(f"  {'':<9} and {len(view.residue) - 10:,} more: batchwright status {view.run} --json")
 
 
-def say_next(line: str) -> None:
-    """What to do now."""
-    say(Text.assemble("  ", (f"{'next':<9} ", "bold"), line))
-
-
-def show_end(view: RunView) -> None:
-    """What has come of a run that this command drove: the last thing on the screen."""
-    took = duration(view.elapsed)
-    status = Text.assemble((view.status.value, STATUS_STYLES.get(view.status, "")), f" in {took}: ")
-    status.append(f"{view.done:,} of {counted(view.total, 'step')} {_done(view)}{_tally(view)}")
-    if view.reason:
-        status.append(f" ({one_line(view.reason)})")
-    say(status)
-    for text in (*operation_lines(view.operations, 12), *failed_lines(view, 1000, 10), *trouble_lines(view)):
-        say(text)
-    for text in labelled("hint", list(dict.fromkeys(f.hint for f in view.failed if f.hint))[:5]):
-        say(text)
-    show_servers(view.servers, view.servers_more)
-    show_residue(view)
-    say(Text.assemble("  ", (f"{'look':<9} ", "bold"), f"batchwright status {view.run}"))
-    say_next(view.next)
+def _remarks(server: ServerLine) -> str:
+    return ("" if server.made else ", was there before") + ("" if server.ready else ", not ready")
 
 
 def show_steps(lines: Sequence[StepLine]) -> None:
@@ -182,7 +185,7 @@ def show_preview(run: str, undos: Sequence[PlannedUndo], *, to_stderr: bool = Fa
 
 
 def plan_brief(view: PlanView) -> list[str]:
-    """A plan in two or three lines."""
+    """A plan in three lines."""
     actions = ", ".join(
         f"{number:,} to {word}"
         for number, word in (
@@ -192,12 +195,12 @@ def plan_brief(view: PlanView) -> list[str]:
         )
         if number
     )
-    simulated = "; every provider is simulated" if view.simulated else ""
+    simulated = ", every provider simulated" if view.simulated else ""
     return [
         f"{view.workflow} {view.version}: {counted(len(view.steps), 'step')} in "
-        f"{counted(len(view.operations), 'operation')}: {actions}{simulated}",
-        f"at most {view.parallel_limit} at a time, {duration(view.estimate.least)} at least; "
-        f"store {view.storage_backend}; plan {view.hash}",
+        f"{counted(len(view.operations), 'operation')}{simulated}",
+        f"  {actions}; at most {view.parallel_limit:,} at a time, {duration(view.estimate.least)} at least",
+        f"  store {view.storage_backend}, plan {view.hash}",
     ]
 
 
@@ -287,6 +290,5 @@ def show_explanation(view: Explanation) -> None:
         name = f"{link.step}: " if link.step and not link.text.startswith(link.step) else ""
         own = link.step == view.step
         say(f"  {'+' + duration(link.after):>12}  {link.text if own else name + link.text}")
-    for text in labelled("waits for", view.waits_for):
-        say(text)
-    say_next(view.next)
+    block("waits for", view.waits_for)
+    block("next", [view.next])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +16,7 @@ from batchwright.app.stores import Stores
 from batchwright.cli.codes import Exit, exit_of
 from batchwright.cli.human import show_explanation, show_listing, show_run, show_stats, show_steps
 from batchwright.cli.options import Json, NoColor, RunArgument, StateDir, settings_of, window
-from batchwright.cli.output import note, print_json, say
+from batchwright.cli.output import about, note, print_json, say
 from batchwright.cli.screen import DRAW_SECONDS, JsonScreen, Screen, screen_for
 from batchwright.model.events import AnyEvent
 from batchwright.views.events import event_line, event_record
@@ -49,10 +50,12 @@ class Everything(Struct, frozen=True):
     steps: tuple[StepLine, ...]
 
 
-async def with_sight(state_dir: object, word: str, use: Callable[[Sight], Awaitable[int]]) -> int:
+async def with_sight(state_dir: Path | None, word: str, use: Callable[[Sight], Awaitable[int]]) -> int:
     """Open the stores, find the run, use it."""
-    async with Stores(settings_of(state_dir)) as stores:  # type: ignore[arg-type]
-        return await use(await look(stores, word, SystemClock()))
+    async with Stores(settings_of(state_dir)) as stores:
+        sight = await look(stores, word, SystemClock())
+        with about(RUN=sight.run.id):
+            return await use(sight)
 
 
 def list_runs(

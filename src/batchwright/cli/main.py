@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
-import click
 import typer
 
 from batchwright import __version__
@@ -17,10 +17,14 @@ from batchwright.cli.codes import Exit
 from batchwright.cli.output import note, print_json, say, show_error
 from batchwright.errors import BatchwrightError, PlanChanged, UsageError
 
+# Typer carries its own Click, or uses the installed one: this is the base class of whichever it is
+_CommandProblem = typer.BadParameter.__mro__[2]
+
+NAME = "batchwright"
+
 app = typer.Typer(
-    name="batchwright",
+    name=NAME,
     help="Batch workflows of infrastructure operations: typed, planned, parallel, crash-safe, reversible.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -62,33 +66,35 @@ def root(
 def run_command(args: Sequence[str]) -> int:
     """Carry out one command line and give its exit code; nothing is raised."""
     json = "--json" in args
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a bar must not end a run where the locale has no such letter
     try:
-        result = app(args=list(args), standalone_mode=False)
+        result = app(args=list(args) or ["--help"], prog_name=NAME, standalone_mode=False)
         sys.stdout.flush()
         return int(result or Exit.OK)
     except BatchwrightError as error:
         show_error(error, json=json)
         return Exit.NO if isinstance(error, PlanChanged) else Exit.COULD_NOT
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return Exit.COULD_NOT
-    except click.ClickException as error:
-        _show_usage(error, json=json)
-        return Exit.COULD_NOT
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         note("interrupted; nothing was started")
         return Exit.LEFT
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
     except Exception as error:
-        _show_bug(error, json=json)
+        if isinstance(error, _CommandProblem):
+            show_error(_usage(error), json=json)
+        else:
+            _show_bug(error, json=json)
         return Exit.COULD_NOT
 
 
-def _show_usage(error: click.ClickException, *, json: bool) -> None:
-    command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "batchwright"
-    show_error(UsageError(error.format_message(), hint=f"See: {command} --help"), json=json)
+def _usage(problem: Any) -> UsageError:
+    """What Typer found wrong with the command line, as one of ours."""
+    context = getattr(problem, "ctx", None)
+    command = context.command_path if context else NAME
+    return UsageError(problem.format_message(), hint=f"See: {command} --help")
 
 
 def _show_bug(error: Exception, *, json: bool) -> None:

@@ -147,8 +147,7 @@ def resume_run(run: RunArgument, state_dir: StateDir = None, json: Json = False,
                 if sight.driven and sight.run.status is RunState.PAUSED:
                     await attended.foreground.drives.ask(sight.run.id, SignalKind.RESUME, user(), (RunState.PAUSED,))
                     return asked(sight, "resume", json=json)
-                if not json:
-                    say(f"run {sight.run.id}: {sight.run.plan.workflow} {sight.run.plan.version}")
+                note(f"run {sight.run.id}: {sight.run.plan.workflow} {sight.run.plan.version}")
                 return code(await attended.drive(sight.run.id, lambda f: f.drives.resume(sight.run.id, user())))
 
     return asyncio.run(work())
@@ -228,6 +227,7 @@ def rollback(
                 if sys.stdin.isatty() and not yes and not agreed(sight.run):
                     note("nothing was changed")
                     return Exit.STOPPED
+                note(f"run {sight.run.id}: rolling back {sight.run.plan.workflow} {sight.run.plan.version}")
                 attended = Attended(settings, stores, user(), json=json)
                 return code(await attended.drive(sight.run.id, lambda f: f.drives.rollback(sight.run.id, user())))
 

@@ -12,7 +12,17 @@ from batchwright.model.run import Run, made_something
 from batchwright.model.workflow import DependencyKind
 from batchwright.views.eta import remaining_seconds
 from batchwright.views.shape import Shape, shape_of
-from batchwright.views.steps import FailedStep, ServerLine, StepLine, failed_steps, indices_in, servers, step_line
+from batchwright.views.steps import (
+    FailedStep,
+    ServerLine,
+    Skipped,
+    StepLine,
+    failed_steps,
+    indices_in,
+    servers,
+    skipped_steps,
+    step_line,
+)
 from batchwright.views.waiting import Circumstances, Waiting, ended_operations, waiting_reasons
 
 S = StepState
@@ -80,6 +90,7 @@ class RunView(Struct, frozen=True):
     waiting: tuple[Waiting, ...]
     failed: tuple[FailedStep, ...]
     failed_more: int
+    skipped: tuple[Skipped, ...]
     doubts: tuple[str, ...]
     doubts_more: int
     servers: tuple[ServerLine, ...]
@@ -148,6 +159,7 @@ def run_view(
         waiting=tuple(waiting_reasons(run, shape, ended, around, now)),
         failed=failed,
         failed_more=run.count(S.FAILED, S.UNDO_FAILED) - len(failed),
+        skipped=skipped_steps(run) if run.count(S.SKIPPED) else (),
         doubts=tuple(run.plan.steps[i].id for i in doubts[: bounds.doubts]),
         doubts_more=max(0, len(doubts) - bounds.doubts),
         servers=exist,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from itertools import islice
@@ -14,6 +15,7 @@ from batchwright.model.plan import Action, ServerRequest, Step
 from batchwright.model.run import Run, StepRecord
 from batchwright.views.wording import some
 
+REASONS_MAX = 10
 NAMES_COMPARED = 5000  # ids that a misspelt step is compared with
 
 
@@ -129,6 +131,19 @@ def _failed(run: Run, i: int) -> FailedStep:
     )
 
 
+class Skipped(Struct, frozen=True):
+    """So many steps were skipped for the same reason."""
+
+    reason: str
+    steps: int
+
+
+def skipped_steps(run: Run) -> tuple[Skipped, ...]:
+    """Why steps were skipped, the reason with the most steps first."""
+    tally = Counter(run.records[i].reason for i in indices_in(run, (StepState.SKIPPED,), len(run.records)))
+    return tuple(Skipped(reason, steps) for reason, steps in tally.most_common(REASONS_MAX))
+
+
 def servers(run: Run, most: int) -> tuple[tuple[ServerLine, ...], int]:
     """The servers that exist, at most so many, and how many more there are."""
     found = _existing(run)
@@ -176,8 +191,15 @@ def step_named(run: Run, word: str) -> str:
             raise StepNotFound(
                 f"{len(found)} steps of run {run.id} are called like {word!r}", hint=f"There are: {some(found, 5)}"
             )
-    near = get_close_matches(word, ids[:NAMES_COMPARED], n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]}? " if near else ""
+    ends = {end: one for one in ids[:NAMES_COMPARED] for end in _endings(one)}
+    near = get_close_matches(word, ends, n=1)
+    hint = f"Did you mean {ends[near[0]]}? " if near else ""
     raise StepNotFound(
         f"run {run.id} has no step {word!r}", hint=f"{hint}See them with: batchwright status RUN --steps"
     )
+
+
+def _endings(step: str) -> Iterator[str]:
+    """`a/b/c`, `b/c`, `c`: what a person may call a step."""
+    parts = step.split("/")
+    return ("/".join(parts[i:]) for i in range(len(parts)))

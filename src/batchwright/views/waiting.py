@@ -132,5 +132,5 @@ def retry_reason(run: Run, until: float, fault: Fault, around: Circumstances, no
     """Why a step that backs off is not tried again yet."""
     if run.status is RunState.PAUSED or run.cancelling or run.stopping or not around.driven:
         return f"retry held up: {fault.kind}: {one_line(fault.message)}"
-    when = f"in {duration(until - now)}" if until > now else "as soon as there is a place"
+    when = f"in {duration(until - now)}" if until > now else "when there is a place"
     return f"retry {when}: {fault.kind}: {one_line(fault.message)}"
