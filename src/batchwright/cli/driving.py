@@ -13,7 +13,7 @@ from batchwright.app.stores import Stores
 from batchwright.cli.codes import Exit, exit_of
 from batchwright.cli.human import show_end
 from batchwright.cli.output import note, print_json
-from batchwright.cli.screen import DRAW_SECONDS, Screen, screen_for
+from batchwright.cli.screen import DRAW_SECONDS, DarkScreen, Screen, screen_for
 from batchwright.model.run import Run
 from batchwright.views.run import run_view
 from batchwright.views.waiting import Circumstances
@@ -61,9 +61,17 @@ class Attended:
             await asyncio.sleep(DRAW_SECONDS)
 
     def _draw_once(self) -> None:
+        """A screen that fails, or that nobody looks at any more, never takes the run down with it."""
         run = self.foreground.run
-        if run is not None:
+        if run is None:
+            return
+        try:
             self._screen.draw(run, self.foreground.fresh(), self.foreground.circumstances(), self._clock.now())
+        except BrokenPipeError:
+            self._screen = DarkScreen()
+        except Exception as error:
+            self._screen = DarkScreen()
+            note(f"error: the display failed, the run goes on: {type(error).__name__}: {error} [bug]", "red")
 
     # -- how it may end -----------------------------------------------------------------------------------------
 

@@ -128,6 +128,19 @@ class JsonScreen(_Drawn):
         self._next = 0.0
 
 
+class DarkScreen:
+    """Shows nothing: the reader of the pipe has left, or drawing failed."""
+
+    def draw(self, run: Run, events: Sequence[AnyEvent], around: Circumstances, now: float) -> None:
+        del run, events, around, now
+
+    def tell(self, line: str) -> None:
+        note(line)
+
+    def close(self) -> None:
+        return
+
+
 def screen_for(*, stderr: bool) -> Screen:
     """A picture where there is a terminal to draw on, lines elsewhere."""
     stream = sys.stderr if stderr else sys.stdout

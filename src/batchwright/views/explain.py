@@ -198,7 +198,7 @@ class _Telling:
             case ev.CancelRequested() | ev.RunStopping():
                 told = before not in STEP_ENDED
             case ev.DriverStarted():
-                told = self.run.drivers > 1 and self.run.records[self.i].crashed and self.i in self.run.in_flight
+                told = self.run.restarts > 0 and self.run.records[self.i].crashed and self.i in self.run.in_flight
                 if told:
                     self._say(event.at, "the process that drove the run was gone while this step was in flight")
                     self._say(event.at, "another process took over and settles what became of it")

@@ -167,7 +167,7 @@ def run_view(
         stopped_providers={lane: fault.message for lane, fault in run.stopped_lanes.items()},
         retries=run.retries,
         throttles=run.throttles,
-        restarts=max(0, run.drivers - 1),
+        restarts=run.restarts,
         strays_found=run.strays_found,
         residue=run.residue,
         cancelling=run.cancelling,
