@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from batchwright.errors import StoreHeld
+from batchwright.errors import StoreHeld, StoreUnavailable
 from batchwright.journal.base import Snapshot
 from batchwright.journal.lease import process_of
 from batchwright.journal.pages import Page
@@ -100,6 +100,9 @@ class Guest:
             except (OSError, EOFError, msgspec.MsgspecError) as error:
                 self._writer.close()
                 raise HolderGone from error
+            except wire.TooLarge as error:
+                self._writer.close()
+                raise StoreUnavailable(f"{error}, from {process_of(self.tenant.holder)}") from error
             except asyncio.CancelledError:
                 self._writer.close()
                 raise

@@ -66,8 +66,8 @@ class Holder:
                 await wire.send_refusal(writer, StoreUnavailable(f"{MAX_GUESTS} processes read the store already"))
             else:
                 await self._serve(reader, writer)
-        except (OSError, EOFError, msgspec.MsgspecError, HolderGone):
-            pass  # the guest has left, or speaks something else, or we have: either way the connection ends
+        except (OSError, EOFError, msgspec.MsgspecError, wire.TooLarge, HolderGone):
+            pass  # the guest has left or speaks something else, or we are leaving: the connection ends
         except asyncio.CancelledError:
             pass  # aclose; a handler that ends as cancelled would be reported as an error by the stream
         finally:

@@ -24,6 +24,10 @@ class HolderGone(Exception):
     """The process that held the folder has let go of it: look again who holds it now."""
 
 
+class TooLarge(Exception):
+    """A message that breaks the bounds; what follows it on the stream means nothing."""
+
+
 class Pages(Struct, frozen=True, tag="pages"):
     """Pages of a run that hold up to `limit` events after a sequence number, or fewer."""
 
@@ -140,7 +144,7 @@ async def _receive(reader: asyncio.StreamReader, limit: int) -> bytes:
     body = bytearray()
     while length := int.from_bytes(await reader.readexactly(4), "big"):
         if length > FRAME or len(body) + length > limit:
-            raise StoreUnavailable(f"a message between two processes is larger than {limit:,} bytes")
+            raise TooLarge(f"a message between two processes is larger than {limit:,} bytes")
         body += await reader.readexactly(length)
     return bytes(body)
 
