@@ -14,6 +14,7 @@ from batchwright.cli.codes import Exit, exit_of
 from batchwright.cli.human import show_end
 from batchwright.cli.output import note, print_json
 from batchwright.cli.screen import DRAW_SECONDS, DarkScreen, Screen, screen_for
+from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 from batchwright.views.run import run_view
 from batchwright.views.waiting import Circumstances
@@ -31,11 +32,13 @@ class Attended:
         self._json = json
         self._screen: Screen = screen_for(stderr=json)
         self._interrupts = 0
+        self._began = self._clock.now()
         self._task: asyncio.Task[Run | None] | None = None
 
     async def drive(self, run_id: str, verb: Verb) -> Exit | None:
         """Carry out the verb and show it. None when there was nothing to drive here."""
         loop = asyncio.get_running_loop()
+        self._began = self._clock.now()
         self._task = asyncio.ensure_future(verb(self.foreground))
         loop.add_signal_handler(signal.SIGINT, self._interrupted)
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -84,7 +87,7 @@ class Attended:
             self._screen.tell(
                 "cancelling: nothing new is started, what is in flight is waited for; Ctrl-C again leaves"
             )
-        elif self.foreground.run.cancelling:
+        elif self.foreground.run.cancelling and self.foreground.run.status is not RunState.ROLLING_BACK:
             self._screen.tell("it is being cancelled already; Ctrl-C again leaves at once")
         else:
             resume = f"batchwright resume {self.foreground.run.id}"
@@ -107,5 +110,5 @@ class Attended:
         if self._json:
             print_json(view)
         else:
-            show_end(view)
+            show_end(view, self._clock.now() - self._began)
         return exit_of(run)

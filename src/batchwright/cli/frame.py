@@ -8,7 +8,7 @@ from textwrap import wrap
 from rich.cells import cell_len
 from rich.text import Text
 
-from batchwright.model.lifecycle import RunState
+from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.views.run import OperationProgress, ProviderProgress, RunView
 from batchwright.views.wording import counted, duration, one_line, some
 
@@ -51,6 +51,8 @@ def header(view: RunView, width: int) -> Text:
     if view.eta is not None:
         times += f", about {duration(view.eta)} left" if view.eta >= 0.05 else ", about to end"
     status = "Cancelling" if view.cancelling and view.status is RunState.RUNNING else view.status.value
+    if not view.driven and view.status not in RUN_ENDED:
+        status += " (nobody drives it)"
     name = _clip(f"{view.workflow} {view.version}", max(10, width - len(view.run) - len(status) - len(times) - 12))
     simulated = " (simulated)" if view.simulated and width >= 100 else ""
     return Text.assemble(

@@ -71,8 +71,7 @@ def clock_time(at: float) -> str:
 def show_run(view: RunView) -> None:
     """The whole state of a run, bounded."""
     say(header(view, text_width()))
-    if view.reason and view.reason != _own_tally(view):
-        say(f"  {one_line(view.reason)}")
+    show_reason(view)
     started = f"started {clock_time(view.started_at)}" if view.started_at else f"created {clock_time(view.created_at)}"
     ended = f", ended {clock_time(view.ended_at)}" if view.ended_at and view.status in RUN_ENDED else ""
     simulated = ", simulated" if view.simulated else ""
@@ -83,22 +82,23 @@ def show_run(view: RunView) -> None:
         say(text)
     running = [
         f"{line.step}  {line.doing}" + (f" for {duration(line.since)}" if line.since is not None else "")
+        if view.driven
+        else f"{line.step}  was in flight when its process went"
         for line in view.running[:10]
     ]
     left = len(view.running) + view.running_more - len(running)
-    block("running", [*running, *([f"and {left:,} more in flight"] if left else [])])
+    block("running" if view.driven else "in doubt", [*running, *([f"and {left:,} more in flight"] if left else [])])
     for text in waiting_lines(view, text_width(), 10):
         say(text)
     show_outcome(view)
     block("next", [view.next])
 
 
-def show_end(view: RunView) -> None:
-    """What has come of a run that this command drove: the last thing on the screen."""
-    status = Text.assemble((view.status.value, STATUS_STYLES.get(view.status, "")), f" in {duration(view.elapsed)}: ")
+def show_end(view: RunView, took: float) -> None:
+    """What has come of a run that this command drove for so many seconds: the last thing on the screen."""
+    status = Text.assemble((view.status.value, STATUS_STYLES.get(view.status, "")), f" in {duration(took)}: ")
     say(status.append(f"{progress_words(view)}{_tally(view)}"))
-    if view.reason and view.reason != _own_tally(view):
-        say(f"  {one_line(view.reason)}")
+    show_reason(view)
     for text in operation_lines(view.operations, 12):
         say(text)
     show_outcome(view)
@@ -124,8 +124,11 @@ def block(label: str, texts: Sequence[str], style: str = "") -> None:
         say(text)
 
 
-def _own_tally(view: RunView) -> str:
-    return f"{view.counts.get('failed', 0)} failed, {view.counts.get('skipped', 0)} skipped"
+def show_reason(view: RunView) -> None:
+    """Why it ended as it did, unless the line before has said so."""
+    tally = f"{view.counts.get('failed', 0)} failed, {view.counts.get('skipped', 0)} skipped"
+    if view.reason and view.reason not in (tally, view.status.value.lower()):
+        block("because", [one_line(view.reason)])
 
 
 def _tally(view: RunView) -> str:
@@ -172,22 +175,23 @@ def show_preview(run: str, undos: Sequence[PlannedUndo], *, to_stderr: bool = Fa
     if not undos:
         console.print(Text(f"run {run}: nothing to undo"))
         return
-    console.print(Text(f"run {run}: a rollback would do this, in this order where one waits for another"))
-    for one in undos[:STEPS_SHOWN]:
+    console.print(Text(f"run {run}: a rollback would do this, in order:"))
+    most = 12 if to_stderr else STEPS_SHOWN
+    for one in undos[:most]:
         what = one.what if one.what.startswith(("goes", "stays")) else f"{one.what} {one.ref}".rstrip()
         extra = f"  ({one.note})" if one.note else ""
         console.print(Text(f"  {one.step}  {one.provider}: {what}{extra}"))
-    if len(undos) > STEPS_SHOWN:
-        console.print(Text(f"  and {len(undos) - STEPS_SHOWN:,} more: batchwright rollback {run} --plan --json"))
+    if len(undos) > most:
+        console.print(Text(f"  and {len(undos) - most:,} more: batchwright rollback {run} --plan --json"))
 
 
 # -- a plan ---------------------------------------------------------------------------------------------------------
 
 
-def plan_brief(view: PlanView) -> list[str]:
+def show_brief(view: PlanView) -> None:
     """A plan in three lines."""
     actions = ", ".join(
-        f"{number:,} to {word}"
+        f"{word} {number:,}"
         for number, word in (
             (view.counts.create, "create"),
             (view.counts.keep, "keep"),
@@ -196,23 +200,22 @@ def plan_brief(view: PlanView) -> list[str]:
         if number
     )
     simulated = ", every provider simulated" if view.simulated else ""
-    return [
-        f"{view.workflow} {view.version}: {counted(len(view.steps), 'step')} in "
-        f"{counted(len(view.operations), 'operation')}{simulated}",
-        f"  {actions}; at most {view.parallel_limit:,} at a time, {duration(view.estimate.least)} at least",
-        f"  store {view.storage_backend}, plan {view.hash}",
-    ]
+    what = f"{counted(len(view.steps), 'step')} in {counted(len(view.operations), 'operation')}{simulated}"
+    say(Text.assemble((f"{view.workflow} {view.version}", "bold"), f": {what}"))
+    block("will", [f"{actions}; {view.parallel_limit:,} at a time, {duration(view.estimate.least)} at least"])
+    block("plan", [f"{view.hash}, store {view.storage_backend}"])
 
 
 def show_plan(view: PlanView, quotes: Mapping[str, Quote]) -> None:
     """Operations, steps with their undo, and how long at least."""
-    for line in plan_brief(view):
-        say(line)
+    show_brief(view)
+    texts = []
     for name, counts in view.providers.items():
-        parts = [f"{n:,} to {w}" for n, w in zip(_counts(counts), ("create", "keep", "install"), strict=True) if n]
+        parts = [f"{w} {n:,}" for n, w in zip(_counts(counts), ("create", "keep", "install"), strict=True) if n]
         price = quotes.get(name)
-        cost = f"; {price.per_hour:.4g} {price.currency} per hour" if price else ""
-        say(f"  {name}: {', '.join(parts)}{cost}")
+        cost = f", {price.per_hour:.4g} {price.currency} per hour" if price else ""
+        texts.append(f"{name}: {', '.join(parts)}{cost}")
+    block("providers", texts)
     say("")
     budget = STEPS_SHOWN
     for op in view.operations:
@@ -285,7 +288,7 @@ def show_stats(view: Stats) -> None:
 
 def show_explanation(view: Explanation) -> None:
     """The answer first, then the chain that led to it."""
-    say(Text.assemble((view.step, "bold"), f"  {view.state.replace('_', ' ')}: {view.summary}"))
+    say(Text.assemble((view.step, "bold"), f": {view.summary}"))
     for link in view.chain:
         name = f"{link.step}: " if link.step and not link.text.startswith(link.step) else ""
         own = link.step == view.step

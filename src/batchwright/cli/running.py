@@ -19,7 +19,7 @@ from batchwright.app.stores import Stores
 from batchwright.cli.codes import Exit
 from batchwright.cli.driving import Attended
 from batchwright.cli.files import refusal
-from batchwright.cli.human import plan_brief, show_preview
+from batchwright.cli.human import show_brief, show_preview
 from batchwright.cli.options import (
     FileArgument,
     Inputs,
@@ -110,8 +110,7 @@ async def start(settings: Settings, stores: Stores, planned: Planned, plan: Plan
     attended = Attended(settings, stores, user(), json=json)
     if not json:
         show_diagnostics(planned.diagnostics)
-        for line in plan_brief(plan_view(plan)):
-            say(line)
+        show_brief(plan_view(plan))
     run_id = await attended.foreground.drives.create(plan, user())
     (note if json else say)(f"run {run_id}")
     with about(RUN=run_id):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
-from itertools import islice
+from itertools import chain, islice
 
 from msgspec import Struct
 
@@ -145,8 +145,8 @@ def skipped_steps(run: Run) -> tuple[Skipped, ...]:
 
 
 def servers(run: Run, most: int) -> tuple[tuple[ServerLine, ...], int]:
-    """The servers that exist, at most so many, and how many more there are."""
-    found = _existing(run)
+    """The servers that exist, those that the run made first, at most so many, and how many more there are."""
+    found = chain(_existing(run, made=True), _existing(run, made=False))
     shown = tuple(islice(found, most))
     return shown, sum(1 for _ in found)
 
@@ -154,10 +154,12 @@ def servers(run: Run, most: int) -> tuple[tuple[ServerLine, ...], int]:
 _EXISTS = (StepState.CREATED, StepState.SUCCEEDED, StepState.UNDOING, StepState.UNDO_RETRYING, StepState.UNDO_FAILED)
 
 
-def _existing(run: Run) -> Iterator[ServerLine]:
+def _existing(run: Run, *, made: bool) -> Iterator[ServerLine]:
     for step, record in zip(run.plan.steps, run.records, strict=True):
         request = step.request
-        if not isinstance(request, ServerRequest) or not (record.ref or step.ref):
+        if (step.action is Action.CREATE) is not made or not isinstance(request, ServerRequest):
+            continue
+        if not (record.ref or step.ref):
             continue
         if record.state in _EXISTS or (record.ref and record.state in (StepState.FAILED, StepState.RETRYING)):
             yield ServerLine(
@@ -168,7 +170,7 @@ def _existing(run: Run) -> Iterator[ServerLine]:
                 address=record.address,
                 zone=request.zone,
                 plan=request.plan,
-                made=step.action is Action.CREATE,
+                made=made,
                 ready=record.state is StepState.SUCCEEDED,
             )
 
