@@ -66,7 +66,7 @@ class RunSnapshot(Struct, frozen=True):
 
 
 _HEADER = (
-    *("status", "created_at", "started_at", "ended_at", "updated_at", "reason", "driver", "drivers", "residue"),
+    *("status", "created_at", "started_at", "ended_at", "updated_at", "reason", "driver", "restarts", "residue"),
     *(
         "cancelling",
         "stopping",
@@ -94,7 +94,7 @@ class Run:
         self.started_at = self.ended_at = 0.0
         self.reason = ""
         self.driver = ""
-        self.drivers = 0
+        self.restarts = 0  # drivers that took over from one that died
         self.cancelling = ""  # "graceful" or "force" once asked for
         self.stopping = ""  # the step whose failure stopped the run
         self.rollback_after_stop = False
@@ -186,7 +186,7 @@ class Run:
             undone=self.count(StepState.UNDONE),
             retries=self.retries,
             throttles=self.throttles,
-            restarts=max(0, self.drivers - 1),
+            restarts=self.restarts,
             simulated=self.plan.simulation is not None,
             providers=self._provider_counts(),
         )
@@ -248,7 +248,7 @@ class Run:
 
     def _driver_started(self, event: ev.DriverStarted) -> None:
         self.driver = event.driver
-        self.drivers += 1
+        self.restarts += self.status in (RunState.RUNNING, RunState.PAUSED, RunState.ROLLING_BACK)
         for i in self.in_flight:
             record = self.records[i]
             if record.state is not StepState.CREATED and self.plan.steps[i].action is not Action.KEEP:

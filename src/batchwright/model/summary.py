@@ -28,7 +28,7 @@ class RunSummary(Struct, frozen=True):
     undone: int = 0
     retries: int = 0
     throttles: int = 0
-    restarts: int = 0  # drivers after the first
+    restarts: int = 0  # drivers that took over from one that died
     simulated: bool = False
     providers: dict[str, dict[str, int]] = {}  # provider -> steps, succeeded, failed, retries, throttles
 

@@ -1,0 +1,123 @@
+"""Real processes, real SIGKILL: the installed command is killed at random until its run has ended, and again on the way
+back. Lost answers, late commits and list lag are on; at the end the simulated clouds hold exactly what they should."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from batchwright.providers.simulated import World
+
+SERVERS = 64  # per run; five runs
+KILLS = 13  # per run
+LIVES_MAX = 120
+EVENT = re.compile(r" +[\d.]+ (s|min)  ")  # a line that tells of something that happened
+SIM = (
+    *("lost_answers=0.08", "late_commits=0.08", "list_lag=0.3", "late_min=0.1", "late_max=0.6", "transient=0.05"),
+    *("answer_seconds=0.1", "boot_seconds=0.4", "destroy_seconds=0.2", "install_seconds=0.2", "read_seconds=0.01"),
+)
+
+
+def workflow(name: str) -> dict[str, object]:
+    """Two clouds, then one task service on every server."""
+    retry = {"max_attempts": 15, "initial_delay": 0.1, "max_delay": 0.5}
+    half = SERVERS // 2
+
+    def batch(op: str, provider: str, plan: str, zone: str) -> dict[str, object]:
+        configs = [{"name": f"{name}-{op}-{i:02d}", "plan": plan, "zone": zone} for i in range(half)]
+        return {"id": op, "type": "server_batch", "provider": provider, "server_configs": configs, "retry": retry}
+
+    up, aws = batch("up", "upcloud", "1xCPU-2GB", "de-fra1"), batch("aws", "aws", "t3.micro", "eu-central-1")
+    redis = {"id": "redis", "type": "taskserv_batch", "provider": "aws", "dependencies": ["up", "aws"], "retry": retry}
+    operations = [up, aws, {**redis, "taskservs": ["redis"]}]
+    return {"batch_workflow": {"name": name, "version": "1", "parallel_limit": 12, "operations": operations}}
+
+
+class Terminal:
+    """Types commands, and kills them."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.state = folder / "state"
+        self.file = folder / "workflow.json"
+        self.file.write_text(json.dumps(workflow(f"kill{seed}")))
+        self.seed = seed
+        self.chance = random.Random(seed)
+        self.kills = 0
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "batchwright", *words, "--state-dir", str(self.state)]
+
+    def ask(self, *words: str) -> dict[str, object]:
+        """The answer of a command that only looks."""
+        done = subprocess.run(self.command(*words, "--json"), capture_output=True, text=True, timeout=120, check=False)
+        assert done.stdout, done.stderr
+        answer = json.loads(done.stdout)
+        assert isinstance(answer, dict)
+        return answer
+
+    def kill_now_and_then(self, *words: str) -> None:
+        """Start it, wait for a sign of life, and kill it a moment later, unless it ends by itself."""
+        process = subprocess.Popen(self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if EVENT.match(line):
+                break
+        try:
+            process.wait(self.chance.uniform(0.0, 0.8))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            self.kills += 1
+        process.stdout.close()
+        process.wait(60)
+
+    def status(self) -> str:
+        return str(self.ask("status", "latest")["status"])
+
+    def until(self, wanted: str, first: tuple[str, ...], again: tuple[str, ...], kills: int) -> None:
+        """Start, kill, go on, kill, ... `kills` times in all; then let it end."""
+        words = first
+        for _ in range(LIVES_MAX):
+            if self.kills >= kills:
+                subprocess.run(self.command(*words), capture_output=True, text=True, timeout=300, check=False)
+            else:
+                self.kill_now_and_then(*words)
+            if (self.state / "journal.db").exists() and self.ask("list")["runs"]:
+                words = again
+                if self.status() == wanted:
+                    return
+        raise AssertionError(f"still {self.status()} after {LIVES_MAX} lives")
+
+    def world(self) -> World:
+        return World(self.state / "simulated.db")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_run_killed_at_random_leaves_no_duplicate_and_no_orphan(
+    seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal = Terminal(tmp_path, seed)
+    sims = [word for setting in (f"seed={seed}", *SIM) for word in ("--sim", setting)]
+    terminal.until("Completed", ("run", str(terminal.file), *sims), ("resume", "latest"), KILLS - 4)
+    world = terminal.world()
+    alive = world.servers()
+    assert Counter(server.name for server in alive) == Counter(
+        f"kill{seed}-{op}-{i:02d}" for op in ("up", "aws") for i in range(SERVERS // 2)
+    )
+    assert all(
+        world.installed_on(server.ref) == {"redis": world.installed_on(alive[0].ref)["redis"]} for server in alive
+    )
+    forward = terminal.kills
+    terminal.until("RolledBack", ("rollback", "latest", "--yes"), ("rollback", "latest", "--yes"), KILLS)
+    assert not terminal.world().servers()
+    assert terminal.kills >= KILLS
+    with capsys.disabled():
+        print(
+            f"\nseed {seed}: {SERVERS} servers, killed {forward} times on the way and {KILLS - forward} on the way back"
+        )
