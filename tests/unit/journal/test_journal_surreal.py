@@ -211,6 +211,27 @@ def test_an_error_in_any_statement_is_raised_and_undoes_the_others(
     asyncio.run(with_engine(tmp_path, work))
 
 
+def test_a_panic_of_the_engine_is_an_error_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class PanicException(BaseException):
+        pass
+
+    async def panic(*_: object) -> None:
+        raise PanicException("index out of bounds")
+
+    async def attempt() -> None:
+        async with opened(lambda: SurrealJournal(tmp_path)) as journal:
+            lease = await begun(journal)
+            with monkeypatch.context() as patch:
+                patch.setattr("surrealdb.AsyncEmbeddedSurrealConnection.query_raw", panic)
+                with pytest.raises(StoreUnavailable, match="index out of bounds"):
+                    await journal.append(lease, 1, steps(2, 1))
+                with pytest.raises(StoreUnavailable, match="index out of bounds"):
+                    await journal.read("aaaa")
+            assert await journal.append(lease, 1, steps(2, 1)) == 2
+
+    asyncio.run(attempt())
+
+
 def test_closing_lets_go_of_every_file(tmp_path: Path) -> None:
     async def held_after_closing() -> list[Path]:
         journal = SurrealJournal(tmp_path)

@@ -26,6 +26,7 @@ SURREALQL = load(__package__, ".surql")
 # acknowledged waits in the page cache for the next power cut.
 SYNC_VARIABLE, SYNC_VALUE = "SURREAL_SYNC_DATA", "true"
 
+_NOT_THE_ENGINE_S = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)
 _NOT_RUN = "The query was not executed due to a failed transaction"
 _FULL = ("no storage space", "no space left", "os error 28", "os error 122")
 _READ_ONLY = ("read-only", "permission denied", "os error 30", "os error 13")
@@ -52,14 +53,21 @@ class Engine:
     async def open(self) -> None:
         """Open or create the database. Raises StorePackageMissing, StoreCorrupt, StoreFull, StoreReadOnly."""
         self._closed = False
+        await self._ready()
+
+    async def _ready(self) -> Any:
         async with self._opening:
+            if self._closed:
+                raise HolderGone
             if self._database is None:
                 self._database = await self._connect()
+            return self._database
 
     async def aclose(self) -> None:
         """Let go of the files; every commit is on disk already."""
         self._closed = True
-        await self._drop()
+        async with self._opening:
+            await self._drop()
 
     async def _drop(self) -> None:
         database, self._database = self._database, None
@@ -68,13 +76,12 @@ class Engine:
 
     async def query(self, name: str, **values: Any) -> list[Any]:
         """The result of the query's last statement. Raises Refused or a StoreError."""
-        if self._closed:
-            raise HolderGone
-        await self.open()
-        database = self._database
+        database = await self._ready()
         try:
             reply = await database.query_raw(SURREALQL[name], values)
-        except Exception as error:
+        except _NOT_THE_ENGINE_S:
+            raise
+        except BaseException as error:  # a panic of the engine is no Exception
             raise self._explained(str(error)) from error
         if "error" in reply:
             raise self._explained(str(reply["error"]))
@@ -111,7 +118,9 @@ class Engine:
             del database
             segments.put_back(self._place)
             raise
-        except Exception as error:
+        except _NOT_THE_ENGINE_S:
+            raise
+        except BaseException as error:
             segments.forget_untouched(self._place)
             raise self._explained(str(error), opening=True) from error
         return database

@@ -12,8 +12,9 @@ from typing import TypeVar
 import msgspec
 
 from batchwright.errors import LeaseLost, StoreHeld
-from batchwright.journal import folder, refusals
+from batchwright.journal import refusals
 from batchwright.journal.base import LEASE_SECONDS, Lease, Snapshot
+from batchwright.journal.folder import make_private
 from batchwright.journal.lease import process_of
 from batchwright.journal.pages import Page, paginate, unpack
 from batchwright.journal.surreal import lock
@@ -171,7 +172,7 @@ class SurrealJournal:
 
     async def _look(self) -> Holder | Guest:
         """Take the folder if nobody has it, else visit who has."""
-        folder.make_private(self._folder)
+        make_private(self._folder)
         tenant = None
         for _ in range(TRIES):
             ours = lock.take(self._folder)

@@ -68,6 +68,7 @@ def forget(database: Path) -> None:
     """Remove the second names."""
     for original in _kept(database).glob("*"):
         original.unlink()
+    _kept(database).rmdir()
 
 
 def _kept(database: Path) -> Path:
