@@ -37,9 +37,9 @@ Explainer = Callable[[Case], Explanation]
 
 def explain(message: Message, source: Source, place: Place) -> Explanation:
     """Explain an error whose place in `source` is `place`."""
-    for pattern, explainer in _EXPLAINERS:
+    for pattern, how in _EXPLAINERS:
         if match := pattern.match(message.title):
-            return explainer(Case(message, match, source, place))
+            return how if isinstance(how, Explanation) else how(Case(message, match, source, place))
     return Explanation("evaluation-error", " ".join([message.title, message.body]).strip(), " ".join(message.notes))
 
 
@@ -54,7 +54,10 @@ def _token_hint(case: Case, line: str) -> str:
     before, rest = line[: case.place.column - 1], line[case.place.column - 1 :]
     if rest.startswith("//"):
         return "A comment begins with #."
-    if rest.startswith("==") or re.fullmatch(r"\s*[\w-]+\s+", before) and not rest.startswith("="):
+    if rest.startswith("=") and not re.search(r"[{(]", _text_before(case)):
+        return "A file is one record: put { before it and } behind it."
+    is_value = re.fullmatch(r"\s*[\w-]+\s+", before) and not rest.startswith("=")
+    if rest.startswith("==") or is_value:
         return "A field is written: name = value"
     if re.fullmatch(r"\s*(?:[\w-]+|\"[^\"]*\")?\s*", before):
         for number in range(case.place.line - 1, 0, -1):
@@ -104,11 +107,6 @@ def _unbound(case: Case) -> Explanation:
     return Explanation("unbound-name", f"`{name}` is not defined", hint, final=True)
 
 
-def _import(case: Case) -> Explanation:
-    hint = "The path is relative to this file."
-    return Explanation("import-not-found", "this import cannot be read", hint, final=True)
-
-
 def _data(case: Case) -> Explanation:
     reason = re.sub(r" at byte \d+ line \d+ column \d+", "", case.match["reason"])
     hint = ""
@@ -135,16 +133,6 @@ def _static_type(case: Case) -> Explanation:
     return Explanation("type-error", case.message.title, ". ".join(case.message.notes), final=True)
 
 
-def _call(case: Case) -> Explanation:
-    hint = "A comma may be missing behind it, or an operator."
-    return Explanation("type-error", "this is followed by a value as if it were a function", hint)
-
-
-def _conflict(case: Case) -> Explanation:
-    hint = "Keep one of them; to overlay a value, mark the lower one `| default` or the higher one `| force`."
-    return Explanation("merge-conflict", "this value is given twice, and the two differ", hint)
-
-
 def _definition(case: Case) -> Explanation:
     name = case.match["name"]
     hint = f"Give it a value; for an input: --set {name}=VALUE"
@@ -155,11 +143,6 @@ def _field(case: Case) -> Explanation:
     return Explanation("no-such-field", f"there is no field `{case.match['name']}` here")
 
 
-def _recursion(case: Case) -> Explanation:
-    hint = "Inside a record a name means the record's own field; use another name or `let`."
-    return Explanation("infinite-recursion", "this value is defined by itself", hint)
-
-
 def _contract(case: Case) -> Explanation:
     title, body, notes = case.message.title, case.message.body, " ".join(case.message.notes)
     expected = labelled(case.message, "expected type")
@@ -168,23 +151,42 @@ def _contract(case: Case) -> Explanation:
     return Explanation("contract-broken", f"{title}: expected {expected}" if expected else title, notes)
 
 
-_EXPLAINERS: tuple[tuple[re.Pattern[str], Explainer], ...] = tuple(
-    (re.compile(pattern), explainer)
-    for pattern, explainer in (
+_IMPORT = Explanation(
+    "import-not-found", "this import cannot be read", "The path is relative to this file.", final=True
+)
+_CALL = Explanation(
+    "type-error",
+    "this is followed by a value as if it were a function",
+    "A comma may be missing behind it, or an operator.",
+)
+_CONFLICT = Explanation(
+    "merge-conflict",
+    "this value is given twice, and the two differ",
+    "Keep one of them; to overlay a value, mark the lower one `| default` or the higher one `| force`.",
+)
+_RECURSION = Explanation(
+    "infinite-recursion",
+    "this value is defined by itself",
+    "Inside a record a name means the record's own field; use another name or `let`.",
+)
+
+_EXPLAINERS: tuple[tuple[re.Pattern[str], Explainer | Explanation], ...] = tuple(
+    (re.compile(pattern), how)
+    for pattern, how in (
         (r"(?P<form>json|yaml) parse error: (?P<reason>.*)", _data),
         ("unexpected token", _token),
         ("unexpected end of file", _end),
         ("unmatched closing brace|invalid escape sequence|.*parse error", _other_syntax),
         ("invalid contract expression", _annotation),
         ("unbound identifier `(?P<name>.+)`", _unbound),
-        ("import of .* failed|tried to import", _import),
+        ("import of .* failed|tried to import", _IMPORT),
         ("dynamic type error", _type),
         ("incompatible types|.*type.*mismatch", _static_type),
-        ("not a function", _call),
-        ("non mergeable terms", _conflict),
+        ("not a function", _CALL),
+        ("non mergeable terms", _CONFLICT),
         ("missing definition for `(?P<name>.+)`", _definition),
         ("missing field `(?P<name>.+)`", _field),
-        ("infinite recursion", _recursion),
+        ("infinite recursion", _RECURSION),
         ("contract broken by", _contract),
     )
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from batchwright.loader.harvest import Finding
+from batchwright.loader.harvest import OPERATIONS, Finding
 
 MOST_CYCLES = 10
 SHOWN_IDS = 12
@@ -61,6 +61,6 @@ def _finding(ring: list[str], numbers: Mapping[str, int], edges: Edges) -> Findi
     names = [f'"{name}"' for name in ring]
     if len(names) > SHOWN_IDS:
         names[SHOWN_IDS - 1 : -1] = ["..."]
-    path = ("batch_workflow", "operations", numbers[ring[0]], "dependencies", edges[ring[0]][ring[1]], "id")
+    path = (*OPERATIONS, numbers[ring[0]], "dependencies", edges[ring[0]][ring[1]], "id")
     message = f"dependency cycle: {' needs '.join(names)}"
     return Finding(path, "dependency-cycle", message, "Remove one of these dependencies.")

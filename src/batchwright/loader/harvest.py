@@ -14,6 +14,8 @@ from batchwright.model.diagnostic import Severity
 PROBLEMS, VALUE, FIELDS, KEYS, NAMES = "$problems", "$value", "$fields", "$keys", "$names"
 MARKS = frozenset({PROBLEMS, FIELDS, KEYS, NAMES})
 SHOWN_NAMES = 12
+WHOLE: Path_ = ("batch_workflow",)
+OPERATIONS: Path_ = (*WHOLE, "operations")
 
 
 class Problem(Struct, frozen=True):
@@ -24,6 +26,7 @@ class Problem(Struct, frozen=True):
     severity: Severity = Severity.ERROR
     hint: str = ""
     got: str = ""
+    field: str = ""  # of a missing field: its name
     known: list[str] | str = []
     at: list[Step] = []
 
@@ -49,6 +52,8 @@ class Report:
         self._keys: dict[Path_, list[str]] = {}
         self._names: dict[str, list[str]] = {}
         self.tree = self._walk(msgspec.json.decode(body), ())
+        workflow = (self.tree or {}).get("batch_workflow") or {}
+        self.operations: list[Any] = workflow.get("operations") or []
         for path, problem in self._found:
             self.findings.append(self._finding(path, problem))
 
@@ -61,11 +66,10 @@ class Report:
 
     def operation(self, path: Path_) -> str:
         """The id of the operation that `path` leads into, empty when there is none."""
-        try:
-            _, _, number, *_ = path
-            return str(self.tree["batch_workflow"]["operations"][number]["id"] or "")
-        except (ValueError, LookupError, TypeError):
+        if len(path) < len(OPERATIONS) + 1 or path[: len(OPERATIONS)] != OPERATIONS:
             return ""
+        operation = self.operations[int(path[len(OPERATIONS)])]
+        return operation.get("id") or "" if isinstance(operation, dict) else ""
 
     def _walk(self, value: Any, path: Path_) -> Any:
         if isinstance(value, list):
@@ -73,7 +77,7 @@ class Report:
         if not isinstance(value, dict):
             return value
         if problems := value.get(PROBLEMS):
-            self._found += [(path, problem) for problem in msgspec.convert(problems, list[Problem])]
+            self._found += [(path, problem) for problem in _merged(msgspec.convert(problems, list[Problem]))]
         if KEYS in value:
             self._keys[path] = value[KEYS]
         self._names.update(value.get(NAMES, {}))
@@ -106,6 +110,17 @@ def suggestion(got: str, known: list[str]) -> str:
         return ""
     more = f" and {len(known) - SHOWN_NAMES} more" if len(known) > SHOWN_NAMES else ""
     return f"Known: {', '.join(known[:SHOWN_NAMES])}{more}."
+
+
+def _merged(problems: list[Problem]) -> list[Problem]:
+    """Without the missing fields that are there under a misspelt name."""
+    meant = {
+        close
+        for problem in problems
+        if problem.code == "unknown-field" and isinstance(problem.known, list)
+        for close in difflib.get_close_matches(problem.got, problem.known, 1)
+    }
+    return [problem for problem in problems if not (problem.field and problem.field in meant)]
 
 
 def _hidden(name: str) -> Problem:

@@ -22,10 +22,11 @@ class Limits(Struct, frozen=True):
     imports: int = 64  # files that may be imported in all; 0 refuses every import
     import_roots: tuple[Path, ...] = ()  # besides the folders of the file and of its overlays
     diagnostics: int = 50
+    undefined_names: int = 10  # each hides the rest of the file and costs an evaluation
     search_seconds: float = 5.0  # for places and further mistakes, once it is known that there are some
 
 
 LOCAL = Limits()
 UNTRUSTED = Limits(
-    memory_mib=1024, cpu_seconds=10, wall_seconds=20.0, file_bytes=4 * MIB, output_bytes=128 * MIB, imports=0
+    memory_mib=1024, cpu_seconds=20, wall_seconds=40.0, file_bytes=4 * MIB, output_bytes=128 * MIB, imports=0
 )

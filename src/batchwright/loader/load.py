@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -64,6 +65,13 @@ def load_source(
 def _load(sources: Sources, inputs: Mapping[str, str], providers: Sequence[str]) -> Loaded:
     if sources.problems:
         return Loaded(None, tuple(sources.problems))
+    loaded = _evaluate(sources, inputs, providers)
+    if _undefined(loaded, sources):
+        return _behind_undefined_names(loaded, sources, inputs, providers)
+    return loaded
+
+
+def _evaluate(sources: Sources, inputs: Mapping[str, str], providers: Sequence[str]) -> Loaded:
     with Evaluator(sources.limits, sources.roots) as evaluator:
         try:
             values = given.values(evaluator, sources, inputs)
@@ -77,3 +85,35 @@ def _load(sources: Sources, inputs: Mapping[str, str], providers: Sequence[str])
         tree = session.tree()
     workflow = None if tree is None else msgspec.convert(tree, Workflow)
     return Loaded(workflow, tuple(session.diagnostics))
+
+
+def _undefined(loaded: Loaded, sources: Sources) -> tuple[str, Diagnostic] | None:
+    """The name in the file itself that nobody defines, with its diagnostic."""
+    file = sources.main[0]
+    for found in loaded.diagnostics:
+        if found.code == "unbound-name" and found.file == file.shown:
+            name = re.match(r"[A-Za-z_][\w'-]*", file.line(found.line)[found.column - 1 :])
+            return (name.group(), found) if name else None
+    return None
+
+
+def _behind_undefined_names(
+    loaded: Loaded, sources: Sources, inputs: Mapping[str, str], providers: Sequence[str]
+) -> Loaded:
+    """What else is wrong: a name that nobody defines hides the rest of its file, so define it and look again."""
+    found: dict[str, Diagnostic] = {}
+    with tempfile.TemporaryDirectory(prefix="batchwright-") as folder:
+        while (undefined := _undefined(loaded, sources)) and len(found) < sources.limits.undefined_names:
+            name, diagnostic = undefined
+            if name in found:
+                break
+            found[name] = diagnostic
+            copy = sources.defining(list(found), Path(folder))
+            if copy is None:
+                return loaded
+            loaded = _evaluate(copy, inputs, providers)
+    lines = {(diagnostic.file, diagnostic.line) for diagnostic in found.values()}
+    others = [other for other in loaded.diagnostics if (other.file, other.line) not in lines]
+    return Loaded(
+        None, tuple(sorted([*found.values(), *others], key=lambda one: (sources.rank(one.file), one.line, one.column)))
+    )

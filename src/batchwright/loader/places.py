@@ -14,7 +14,9 @@ def place_of(message: messages.Message, sources: Sources) -> tuple[Source, Place
     """The place in a user's file that the message is about, None when it names no such file."""
     frame = messages.first_frame(message, lambda file: sources.shown(file) is not None)
     source = sources.shown(frame.file) if frame else None
-    return (source, frame.place) if frame and source else None
+    if not frame or not source:
+        return None
+    return source, Place(frame.place.line - source.above, frame.place.column)
 
 
 def explained(error: NickelError, sources: Sources) -> tuple[Diagnostic, bool]:

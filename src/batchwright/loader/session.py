@@ -12,14 +12,13 @@ from msgspec.structs import replace
 from batchwright.loader import expressions, graph, messages
 from batchwright.loader.evaluator import Died, Evaluator, NickelError
 from batchwright.loader.expressions import Path_, Step
-from batchwright.loader.harvest import Finding, Report
+from batchwright.loader.harvest import OPERATIONS, WHOLE, Finding, Report
 from batchwright.loader.limits import Limits
 from batchwright.loader.places import at_name, explained, place_of
 from batchwright.loader.scan import Place
 from batchwright.loader.sources import Source, Sources
 from batchwright.model.diagnostic import Diagnostic, Severity
 
-WHOLE: Path_ = ("batch_workflow",)
 DEATH_HINTS = {
     "too-deep": "Look for a value that contains itself, or for a very long chain of brackets.",
     "too-much-memory": "Look for a function that never ends or a list that grows without bound.",
@@ -140,10 +139,10 @@ class Session:
     def _judge(self, report: Report) -> None:
         """Tell every finding of the report, and what is found in the workflow as a whole."""
         findings = report.findings
-        operations = (report.tree.get("batch_workflow") or {}).get("operations") or []
+        operations = report.operations
         if len(operations) > self._limits.operations:
             message = f"{len(operations)} operations; a workflow may have {self._limits.operations}"
-            findings.append(Finding((*WHOLE, "operations"), "too-many-operations", message))
+            findings.append(Finding(OPERATIONS, "too-many-operations", message))
         findings += graph.cycles(operations)
         self._deadline = self._deadline or time.monotonic() + self._limits.search_seconds
         told = 0

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchwright.errors import FileUnreadable
 from batchwright.loader import scan
@@ -21,11 +23,12 @@ NO_BOM = "Save it as UTF-8 without a byte order mark."
 
 
 class Source(Struct, frozen=True):
-    """One file. `shown` is its name in messages."""
+    """One file. `shown` is its name in messages; `above` counts the lines that were put before the user's text."""
 
     path: str
     shown: str
     text: str
+    above: int = 0
 
     def line(self, number: int) -> str:
         """A line of it, empty when there is no such line."""
@@ -65,6 +68,22 @@ class Sources:
             self._follow(source, (os.path.realpath(path),))
         elif suffix not in DATA:
             self._refuse(source, "unknown-format", f"the format of {Path(path).name} is not known", hint=FORMATS)
+
+    def defining(self, names: Sequence[str], folder: Path) -> Sources | None:
+        """The same with a copy of the file in `folder` that defines these names; None when the file imports others."""
+        file, *overlays = self.main
+        if self._imports or scan.imports(file.text):
+            return None
+        fields = ", ".join(f'{name} = {{ "$problems" = [] }}' for name in names)
+        copy = folder / "workflow.ncl"
+        copy.write_text(f"let {fields} in\n{file.text}", encoding="utf-8", newline="")
+        other = Sources(replace(self.limits, file_bytes=self.limits.file_bytes * 2), self.schema_folder)
+        other.add(copy, shown=file.shown)
+        other.main = [replace(file, path=str(copy), above=1)]
+        other._by_path = {str(copy): other.main[0], os.path.realpath(copy): other.main[0]}
+        for overlay in overlays:
+            other.add(Path(overlay.path), shown=overlay.shown)
+        return other
 
     def shown(self, path: str) -> Source | None:
         """The source that Nickel calls `path`, None for the contracts and for what is no file."""

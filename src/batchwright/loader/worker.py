@@ -49,7 +49,7 @@ def landlock(readable: list[str]) -> int:
     if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 or libc.syscall(LANDLOCK_RESTRICT_SELF, ruleset, 0) != 0:
         raise OSError(ctypes.get_errno(), "landlock_restrict_self")
     os.close(ruleset)
-    return abi
+    return int(abi)
 
 
 def limit(settings: dict[str, Any]) -> None:
