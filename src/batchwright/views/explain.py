@@ -152,9 +152,9 @@ class _Telling:
             return
         before = self.record_state
         failures = self.run.records[self.i].failures
-        i = self.run.apply(event)
         if len(self.run.in_flight) >= self.run.plan.parallel_limit:
-            self._full_at = event.at
+            self._full_at = event.at  # it was full until now
+        i = self.run.apply(event)
         if i is None:
             self._take_of_run(event, before)
             return

@@ -1,0 +1,95 @@
+"""Every event has words."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import typing
+
+import msgspec
+import pytest
+from tests.unit.views.story import BAD, DOWN, T0, fleet
+
+from batchwright.model import events as ev
+from batchwright.model.lifecycle import RunState
+from batchwright.views.events import event_line, event_record
+
+EVENTS: list[tuple[ev.AnyEvent, str]] = [
+    (fleet().run.created, "run created by ada: tested 1.0.0, 7 steps in 3 operations"),
+    (ev.DriverStarted(T0, "host:1:2", 3), "driven by host:1:2 (fence 3)"),
+    (ev.RunStarted(T0), "run started"),
+    (ev.RunPaused(T0, "ada"), "run paused by ada: nothing new is started"),
+    (ev.RunResumed(T0, "ada"), "run goes on by ada"),
+    (ev.CancelRequested(T0), "cancel asked for: what is in flight is waited for"),
+    (ev.CancelRequested(T0, force=True), "cancel asked for: without waiting for what is in flight"),
+    (ev.RunStopping(T0, "s"), "run is stopping because step s failed: nothing new is started"),
+    (
+        ev.RunStopping(T0, "s", rollback=True),
+        "run is stopping because step s failed: nothing new is started, then what was made is rolled back",
+    ),
+    (ev.ProviderStopped(T0, "aws", BAD), "nothing more can be made in aws: invalid: no such plan"),
+    (ev.RunEnded(T0, RunState.FAILED, "1 failed"), "run Failed: 1 failed"),
+    (ev.RunReopened(T0), "run reopened: what is not done is done now"),
+    (ev.RollbackStarted(T0, "on_failure", "step s failed"), "rollback started by on_failure because step s failed"),
+    (ev.RollbackEnded(T0, RunState.ROLLBACK_INCOMPLETE, ("x", "y")), "run RollbackIncomplete: 2 things left"),
+    (ev.RollbackEnded(T0, RunState.ROLLED_BACK), "run RolledBack"),
+    (ev.StepStarted(T0, "s", 1, "t"), "s: started"),
+    (ev.StepStarted(T0, "s", 2, "t"), "s: attempt 2 started"),
+    (ev.StepInDoubt(T0, "s", 1, "no answer"), "s: in doubt: the outcome of attempt 1 is unknown (no answer)"),
+    (ev.StepCreated(T0, "s", "r"), "s: made as r, waiting until it is ready"),
+    (ev.StepCreated(T0, "s", "r", settled=True), "s: found again as r, waiting until it is ready"),
+    (ev.StepSucceeded(T0, "s", "r", "10.0.0.1"), "s: succeeded (r, 10.0.0.1)"),
+    (ev.StepSucceeded(T0, "s", made=False), "s: succeeded, was there before"),
+    (
+        ev.StepRetrying(T0, "s", 1, T0 + 2, DOWN),
+        "s: attempt 1 did not work (transient: the service is not available [503]): again in 2.0 s",
+    ),
+    (
+        ev.StepRetrying(T0, "s", 1, T0, BAD, replace=True),
+        "s: attempt 1 did not work (invalid: no such plan): again at once, what was made is replaced",
+    ),
+    (ev.StepFailed(T0, "s", 2, BAD, doubt=True), "s: failed after 2 attempts, still in doubt: invalid: no such plan"),
+    (ev.StepSkipped(T0, "s", "operation o did not succeed", "o"), "s: skipped: operation o did not succeed"),
+    (ev.UndoStarted(T0, "s", 1), "s: undo started"),
+    (ev.UndoRetrying(T0, "s", 1, T0 + 3, BAD), "s: undo did not work (invalid: no such plan): again in 3.0 s"),
+    (ev.StepUndone(T0, "s"), "s: undone"),
+    (ev.StepUndone(T0, "s", with_server=True), "s: undone, it went with its server"),
+    (ev.UndoFailed(T0, "s", 3, BAD), "s: could not be undone after 3 attempts: invalid: no such plan"),
+    (ev.SweepStarted(T0, "aws"), "closing sweep of aws: looking for what nobody knows of"),
+    (ev.StrayFound(T0, "aws", "r", "n"), "stray found in aws: r (n), it is destroyed"),
+    (ev.StrayGone(T0, "aws", "r"), "stray r in aws is gone"),
+    (ev.StrayGone(T0, "aws", "r", BAD), "stray r in aws could not be removed: invalid: no such plan"),
+    (ev.SweepEnded(T0, "aws"), "closing sweep of aws done: nothing is there that the journal does not know"),
+    (ev.SweepEnded(T0, "aws", BAD), "closing sweep of aws could not finish: invalid: no such plan"),
+]
+
+
+@pytest.mark.parametrize(("event", "line"), EVENTS, ids=lambda value: type(value).__name__)
+def test_words(event: ev.AnyEvent, line: str) -> None:
+    assert event_line(event) == line
+
+
+def test_no_event_is_without_words() -> None:
+    told = {type(event) for event, _ in EVENTS}
+    assert told == set(typing.get_args(ev.AnyEvent))
+    assert all(inspect.isclass(one) for one in told)
+
+
+def test_a_message_of_many_lines_stays_on_one() -> None:
+    fault = msgspec.structs.replace(BAD, message="first\nsecond\t" + "x" * 1000)
+    line = event_line(ev.StepFailed(T0, "s", 1, fault))
+    assert "\n" not in line
+    assert len(line) < 400
+
+
+def test_a_record_is_the_journal_event_with_its_number() -> None:
+    record = event_record("abc", 7, ev.StepFailed(T0, "s", 2, BAD))
+    assert json.loads(msgspec.json.encode(record)) == {
+        "run": "abc",
+        "seq": 7,
+        "type": "step_failed",
+        "at": T0,
+        "step": "s",
+        "attempt": 2,
+        "fault": {"kind": "invalid", "message": "no such plan", "hint": "Choose another plan."},
+    }

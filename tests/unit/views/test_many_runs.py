@@ -1,0 +1,117 @@
+"""Lists and statistics over many runs; words for durations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from batchwright.errors import UsageError
+from batchwright.model.lifecycle import RunState
+from batchwright.model.summary import RunSummary
+from batchwright.views.listing import listing, state_named
+from batchwright.views.stats import stats_view
+from batchwright.views.wording import counted, duration, one_line, some
+
+R = RunState
+
+
+def summary(run: str, status: RunState, created: float, **rest: Any) -> RunSummary:
+    return RunSummary(run, rest.pop("workflow", "shop"), "1.0.0", status, "filesystem", created, **rest)
+
+
+ROWS = [
+    summary("aaa", R.COMPLETED, 100, started_at=100, ended_at=110, steps=4, succeeded=4),
+    summary("bbb", R.FAILED, 200, started_at=200, ended_at=205, steps=4, succeeded=1, failed=2, skipped=1, retries=3),
+    summary("ccc", R.RUNNING, 300, started_at=300, updated_at=320, steps=4, workflow="Database"),
+    summary("ddd", R.COMPLETED, 400, started_at=400, ended_at=430, steps=4, succeeded=4, throttles=2, restarts=1),
+]
+
+
+def test_newest_first_with_elapsed() -> None:
+    shown = listing(ROWS, {"ccc"}, 500.0)
+    assert [(row.run, row.elapsed, row.driven) for row in shown.runs] == [
+        ("ddd", 30.0, False),
+        ("ccc", 200.0, True),
+        ("bbb", 5.0, False),
+        ("aaa", 10.0, False),
+    ]
+    assert listing(ROWS, (), 500.0).runs[1].elapsed == 20.0  # nobody drives it: until its last event
+
+
+def test_filters_and_limit() -> None:
+    assert [row.run for row in listing(ROWS, (), 0.0, statuses=[R.COMPLETED]).runs] == ["ddd", "aaa"]
+    assert [row.run for row in listing(ROWS, (), 0.0, name="data").runs] == ["ccc"]
+    limited = listing(ROWS, (), 0.0, limit=1)
+    assert ([row.run for row in limited.runs], limited.more) == (["ddd"], 3)
+
+
+@pytest.mark.parametrize(
+    "word", ["RollbackIncomplete", "rollbackincomplete", "ROLLBACK_INCOMPLETE", "rollback-incomplete"]
+)
+def test_a_state_is_named_in_any_case(word: str) -> None:
+    assert state_named(word) is R.ROLLBACK_INCOMPLETE
+
+
+def test_an_unknown_state_lists_the_known() -> None:
+    with pytest.raises(UsageError, match="there is no status 'runing'") as found:
+        state_named("runing")
+    assert found.value.hint.startswith("Did you mean Running? The states are: Pending, Running, ")
+
+
+def test_statistics() -> None:
+    stats = stats_view(ROWS)
+    assert stats.by_status == {"Running": 1, "Completed": 2, "Failed": 1}
+    assert stats.success_rate == pytest.approx(2 / 3)
+    assert (stats.p50, stats.p95) == (10.0, 30.0)
+    assert (stats.runs, stats.steps, stats.succeeded, stats.failed, stats.skipped) == (4, 16, 9, 2, 1)
+    assert (stats.retries, stats.throttles, stats.restarts) == (3, 2, 1)
+
+
+def test_statistics_of_a_window_and_of_nothing() -> None:
+    assert stats_view(ROWS, since=250).runs == 2
+    nothing = stats_view([])
+    assert (nothing.runs, nothing.success_rate, nothing.p50, nothing.p95, nothing.by_status) == (
+        0,
+        None,
+        None,
+        None,
+        {},
+    )
+
+
+def test_statistics_per_provider() -> None:
+    counts = {"steps": 4, "succeeded": 3, "failed": 1, "retries": 2, "throttles": 5}
+    rows = [summary(run, R.FAILED, 1, providers={"aws": counts}) for run in ("a", "b")]
+    (aws,) = stats_view(rows).providers
+    assert (aws.name, aws.steps, aws.succeeded, aws.failed, aws.retries, aws.throttles) == ("aws", 8, 6, 2, 4, 10)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-1, "0 s"),
+        (0.04, "0 s"),
+        (0.44, "0.4 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (3599, "59 min 59 s"),
+        (3600, "1 h 00 min"),
+        (172_800, "2 d 00 h"),
+    ],
+)
+def test_durations(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_words() -> None:
+    assert [counted(1, "step"), counted(1200, "step"), counted(2, "retry")] == ["1 step", "1,200 steps", "2 retries"]
+    assert [some(["a"]), some(["a", "b"]), some(["a", "b", "c"], 2), some([])] == [
+        "a",
+        "a and b",
+        "a, b and 1 more",
+        "",
+    ]
+    assert one_line("a\n b") == "a b"
