@@ -246,7 +246,7 @@ class _Telling:
             self._say(event.at, f"waited {duration(event.at - opened)} more, {self._held_by(opened)}")
 
     def _held_by(self, opened: float) -> str:
-        if self._full_at >= opened:
+        if self._full_at > opened:
             return f"for a free place: parallel_limit {self.run.plan.parallel_limit} was used up"
         if self._throttled_at >= opened:
             return f"for {self.lane}, which throttled"
