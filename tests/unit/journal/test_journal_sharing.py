@@ -33,7 +33,9 @@ def driver(folder: Path, events: int = 3) -> Iterator[subprocess.Popen[str]]:
         try:
             yield process
         finally:
-            process.kill()
+            if process.stdin is not None:
+                process.stdin.close()
+            process.wait(30)
 
 
 def test_a_second_process_reads_and_signals_what_the_first_drives(tmp_path: Path) -> None:
@@ -168,6 +170,7 @@ def test_a_holder_that_hangs_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
         os.kill(process.pid, signal.SIGSTOP)
         with pytest.raises(StoreHeld, match=f"process {process.pid} on .* has not answered"):
             asyncio.run(visit())
+        os.kill(process.pid, signal.SIGCONT)
 
 
 def test_a_holder_of_another_version_is_named(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_what_waits_together_is_one_commit(tmp_path: Path) -> None:
     def occupy(db: sqlite3.Connection) -> None:
         db.set_trace_callback(commits.append)
         taken.set()
-        go_on.wait()
+        go_on.wait(30)
 
     async def attempt() -> list[object]:
         async with opened(lambda: SqliteJournal(tmp_path / "journal.db")) as journal:
