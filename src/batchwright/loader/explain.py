@@ -146,6 +146,8 @@ def _field(case: Case) -> Explanation:
 def _contract(case: Case) -> Explanation:
     title, body, notes = case.message.title, case.message.body, " ".join(case.message.notes)
     expected = labelled(case.message, "expected type")
+    if "std.fail_with" in notes:
+        return Explanation("contract-broken", body, "The file itself says so, with std.fail_with.")
     if body:
         return Explanation("contract-broken", f"{title}: {body}", notes)
     return Explanation("contract-broken", f"{title}: expected {expected}" if expected else title, notes)

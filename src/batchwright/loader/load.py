@@ -6,6 +6,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -17,6 +18,9 @@ from batchwright.loader.session import Session, told_death
 from batchwright.loader.sources import Sources, schema_folder
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.workflow import Workflow
+
+# On the line of a name that nobody defines these only follow from it.
+FOLLOWING = frozenset({"type-error", "evaluation-error", "contract-broken", "no-such-field"})
 
 
 class Loaded(Struct, frozen=True):
@@ -65,55 +69,51 @@ def load_source(
 def _load(sources: Sources, inputs: Mapping[str, str], providers: Sequence[str]) -> Loaded:
     if sources.problems:
         return Loaded(None, tuple(sources.problems))
-    loaded = _evaluate(sources, inputs, providers)
-    if _undefined(loaded, sources):
-        return _behind_undefined_names(loaded, sources, inputs, providers)
-    return loaded
+    tree, found = _evaluate(sources, inputs, providers)
+    if _undefined(found, sources):
+        found = _behind_undefined_names(found, sources, inputs, providers)
+    return Loaded(None if tree is None else msgspec.convert(tree, Workflow), tuple(found))
 
 
-def _evaluate(sources: Sources, inputs: Mapping[str, str], providers: Sequence[str]) -> Loaded:
+def _evaluate(
+    sources: Sources, inputs: Mapping[str, str], providers: Sequence[str]
+) -> tuple[dict[str, Any] | None, Sequence[Diagnostic]]:
     with Evaluator(sources.limits, sources.roots) as evaluator:
         try:
             values = given.values(evaluator, sources, inputs)
         except given.Refused as refused:
-            return Loaded(None, refused.diagnostics)
+            return None, refused.diagnostics
         except NickelError:
             values = {}  # the files themselves are broken: the session tells how
         except Died as death:
-            return Loaded(None, (told_death(death, sources),))
+            return None, (told_death(death, sources),)
         session = Session(sources, evaluator, values, providers)
-        tree = session.tree()
-    workflow = None if tree is None else msgspec.convert(tree, Workflow)
-    return Loaded(workflow, tuple(session.diagnostics))
+        return session.tree(), session.diagnostics
 
 
-def _undefined(loaded: Loaded, sources: Sources) -> tuple[str, Diagnostic] | None:
+def _undefined(found: Sequence[Diagnostic], sources: Sources) -> tuple[str, Diagnostic] | None:
     """The name in the file itself that nobody defines, with its diagnostic."""
     file = sources.main[0]
-    for found in loaded.diagnostics:
-        if found.code == "unbound-name" and found.file == file.shown:
-            name = re.match(r"[A-Za-z_][\w'-]*", file.line(found.line)[found.column - 1 :])
-            return (name.group(), found) if name else None
+    for one in found:
+        if one.code == "unbound-name" and one.file == file.shown:
+            name = re.match(r"[A-Za-z_][\w'-]*", file.line(one.line)[one.column - 1 :])
+            return (name.group(), one) if name else None
     return None
 
 
 def _behind_undefined_names(
-    loaded: Loaded, sources: Sources, inputs: Mapping[str, str], providers: Sequence[str]
-) -> Loaded:
+    found: Sequence[Diagnostic], sources: Sources, inputs: Mapping[str, str], providers: Sequence[str]
+) -> Sequence[Diagnostic]:
     """What else is wrong: a name that nobody defines hides the rest of its file, so define it and look again."""
-    found: dict[str, Diagnostic] = {}
+    names: dict[str, Diagnostic] = {}
     with tempfile.TemporaryDirectory(prefix="batchwright-") as folder:
-        while (undefined := _undefined(loaded, sources)) and len(found) < sources.limits.undefined_names:
+        while (undefined := _undefined(found, sources)) and len(names) < sources.limits.undefined_names:
             name, diagnostic = undefined
-            if name in found:
-                break
-            found[name] = diagnostic
-            copy = sources.defining(list(found), Path(folder))
+            copy = sources.defining([*names, name], Path(folder))
             if copy is None:
-                return loaded
-            loaded = _evaluate(copy, inputs, providers)
-    lines = {(diagnostic.file, diagnostic.line) for diagnostic in found.values()}
-    others = [other for other in loaded.diagnostics if (other.file, other.line) not in lines]
-    return Loaded(
-        None, tuple(sorted([*found.values(), *others], key=lambda one: (sources.rank(one.file), one.line, one.column)))
-    )
+                break
+            names[name] = diagnostic
+            _, found = _evaluate(copy, inputs, providers)
+    lines = {(one.file, one.line) for one in names.values()}
+    others = [one for one in found if one.code not in FOLLOWING or (one.file, one.line) not in lines]
+    return sorted({*names.values(), *others}, key=lambda one: (sources.rank(one.file), one.line, one.column))

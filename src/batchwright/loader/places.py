@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from batchwright.loader import messages
 from batchwright.loader.evaluator import NickelError
 from batchwright.loader.explain import explain
-from batchwright.loader.scan import Place
+from batchwright.loader.scan import Place, Places
 from batchwright.loader.sources import Source, Sources
 from batchwright.model.diagnostic import Diagnostic
 
@@ -44,3 +46,14 @@ def at_name(source: Source, place: Place, name: str) -> Place:
         return place
     quoted = at > 0 and before[at - 1] == '"'
     return Place(place.line, at + 1 - quoted)
+
+
+def below(source: Source, place: Place, name: str) -> Place:
+    """The first field of this name behind `place`, which is where its record begins; else `place`."""
+    lines = source.text.split("\n")[place.line - 1 :]
+    text = "\n".join(lines)
+    field = re.compile(rf'"?\b{re.escape(name)}"?\s*[=:|]')
+    if match := field.search(text, place.column - 1):
+        found = Places(text).of(match.start())
+        return Place(found.line + place.line - 1, found.column)
+    return place

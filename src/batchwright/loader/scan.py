@@ -122,12 +122,19 @@ def imports(source: str) -> list[Import]:
 
 
 def unclosed(source: str) -> tuple[str, Place] | None:
-    """The bracket or quote that is never closed: an open text if there is one, else the outermost bracket."""
-    left = [token for token in tokens(source) if token.kind == "unclosed"]
+    """The bracket or quote that is never closed: a quote if there is one, else the outermost bracket.
+
+    A missing quote turns all later texts inside out, so the first text that goes over a line's end is the guess.
+    """
+    stream = list(tokens(source))
+    left = [token for token in stream if token.kind == "unclosed"]
     if not left:
         return None
     token = next((token for token in left if '"' in token.text), left[0])
-    return token.text, Places(source).of(token.offset)
+    if token.text == '"':
+        broken = (one for one in stream if one.kind == "text" and "\n" in one.text and source[one.offset] == '"')
+        token = next(broken, token)
+    return '"' if token.kind == "text" else token.text, Places(source).of(token.offset)
 
 
 class Places:

@@ -14,7 +14,7 @@ from batchwright.loader.evaluator import Died, Evaluator, NickelError
 from batchwright.loader.expressions import Path_, Step
 from batchwright.loader.harvest import OPERATIONS, WHOLE, Finding, Report
 from batchwright.loader.limits import Limits
-from batchwright.loader.places import at_name, explained, place_of
+from batchwright.loader.places import at_name, below, explained, place_of
 from batchwright.loader.scan import Place
 from batchwright.loader.sources import Source, Sources
 from batchwright.model.diagnostic import Diagnostic, Severity
@@ -175,18 +175,29 @@ class Session:
         )
 
     def _place(self, path: Path_, name: bool) -> tuple[Source, Place]:
-        """Where the value at `path` stands. One that was merged from several files is looked for in each."""
-        alone = [expressions.merged([file], {}) for file in self._files]
-        for raw in [self._raw, *(alone if len(alone) > 1 else [])]:
-            try:
-                self._evaluator.run(expressions.located(raw, path))
-            except NickelError as error:
-                if found := place_of(messages.parse(error.args[0]), self._sources):
+        """Where the value at `path` stands, or with `name` its field's name.
+
+        A record that was merged from several files is looked for in each. A value that was computed has no place:
+        then the field's name, in the record around it, is what there is to show.
+        """
+        whole = [self._raw, *(expressions.merged([file], {}) for file in self._files if len(self._files) > 1)]
+        for length in range(len(path), -1, -1):
+            for raw in whole:
+                if found := self._found(raw, path[:length]):
                     source, place = found
+                    if length < len(path):
+                        return source, below(source, place, str(path[length]))
                     return source, at_name(source, place, str(path[-1])) if name else place
-            except Died:
-                break
         return self._sources.main[0], Place(1, 1)
+
+    def _found(self, raw: str, path: Path_) -> tuple[Source, Place] | None:
+        try:
+            self._evaluator.run(expressions.located(raw, path))
+        except NickelError as error:
+            return place_of(messages.parse(error.args[0]), self._sources)
+        except Died:
+            return None
+        raise AssertionError("locating ends in an error")
 
     def _is_over(self) -> bool:
         return time.monotonic() > self._deadline

@@ -1,0 +1,59 @@
+"""The corpus of broken files: each mistake has its place and its code, and Nickel alone refuses the file too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from batchwright.loader import LOCAL, load
+from batchwright.loader.evaluator import Evaluator, NickelError
+from batchwright.loader.sources import schema_folder
+from batchwright.model.diagnostic import Diagnostic, Severity
+
+FOLDER = Path(__file__).parents[2] / "mistakes"
+SIDECAR = FOLDER / "expected.txt"
+
+
+def expected() -> dict[str, list[str]]:
+    files: dict[str, list[str]] = {}
+    for line in SIDECAR.read_text().splitlines():
+        if not line.startswith("#"):
+            name, rest = line.split(" ", 1)
+            files.setdefault(name, []).append(rest)
+    return files
+
+
+EXPECTED = expected()
+
+
+def place_and_code(found: Diagnostic) -> str:
+    return f"{found.line}:{found.column} {found.code}"
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_every_mistake_is_placed_and_coded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(FOLDER)
+    loaded = load(Path(name))
+    assert [place_and_code(found) for found in loaded.diagnostics] == EXPECTED[name]
+    assert loaded.workflow is None
+    assert any(found.severity is Severity.ERROR for found in loaded.diagnostics)
+    assert all(found.file == name and found.message for found in loaded.diagnostics)
+
+
+def test_the_corpus_is_complete_and_large_enough() -> None:
+    assert {file.name for file in FOLDER.iterdir()} - {SIDECAR.name} == set(EXPECTED)
+    assert len(EXPECTED) >= 40
+    assert {Path(name).suffix for name in EXPECTED} >= {".ncl", ".json", ".yaml", ".yml"}
+
+
+# What only the loader can see: it reads files before Nickel does, and compares what Nickel gives with what was written.
+LOADER_ONLY = {"hidden-field", "byte-order-mark", "not-utf-8", "unknown-format", "import-refused", "import-cycle"}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, found in EXPECTED.items() if not LOADER_ONLY & {line.split()[-1] for line in found}]
+)
+def test_nickel_alone_refuses_it_too(name: str) -> None:
+    with Evaluator(LOCAL, [FOLDER, schema_folder()]) as evaluator, pytest.raises(NickelError):
+        evaluator.run(f'(import "{FOLDER / name}") | (import "{schema_folder()}/workflows.ncl").File')
