@@ -98,6 +98,9 @@ def _annotation(case: Case) -> Explanation:
 
 def _unbound(case: Case) -> Explanation:
     name = case.match["name"]
+    if name.startswith("_anchor"):
+        hint = "Nickel loses the aliases of an imported YAML file when it merges it: write the values out."
+        return Explanation("unsupported-alias", "a YAML alias leads nowhere", hint, final=True)
     if name.lower() in ("yes", "no", "on", "off", "true", "false"):
         hint = "A boolean is written true or false."
     elif name.lower() in ("none", "nil", "undefined"):

@@ -43,9 +43,15 @@ def literal(path: Iterable[Step]) -> str:
     return "[" + ", ".join(text(step) if isinstance(step, str) else str(step) for step in path) + "]"
 
 
-def merged(files: Sequence[str], inputs: Mapping[str, str]) -> str:
+def content(file: str, *, has_aliases: bool = False) -> str:
+    """What a file holds. Nickel loses YAML aliases when it merges, unless they are written out first."""
+    read = f"import {text(file)}"
+    return f"(std.deserialize 'Json (std.serialize 'Json ({read})))" if has_aliases else f"({read})"
+
+
+def merged(contents: Sequence[str], inputs: Mapping[str, str]) -> str:
     """The file with its overlays and the values of its inputs, which are Nickel expressions."""
-    parts = [f"(import {text(file)})" for file in files]
+    parts = list(contents)
     if inputs:
         fields = ", ".join(f"{text(name)} | force = {value}" for name, value in inputs.items())
         parts.append(f"{{ {INPUTS} = {{ {fields} }} }}")

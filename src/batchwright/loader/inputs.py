@@ -29,7 +29,7 @@ def values(evaluator: Evaluator, sources: Sources, inputs: Mapping[str, str]) ->
     """Each input as a Nickel expression. Raises Refused, and NickelError when the files cannot be evaluated."""
     if not inputs:
         return {}
-    raw = expressions.merged([source.path for source in sources.main], {})
+    raw = expressions.merged([source.content for source in sources.main], {})
     listed = msgspec.json.decode(evaluator.run(expressions.children(raw, (INPUTS,))))
     has_inputs = INPUTS in (msgspec.json.decode(evaluator.run(expressions.children(raw, ()))) or ())
     names = listed if has_inputs and isinstance(listed, list) else []
@@ -62,7 +62,7 @@ def values(evaluator: Evaluator, sources: Sources, inputs: Mapping[str, str]) ->
 
 def _reading(evaluator: Evaluator, sources: Sources, name: str, value: str) -> str | Diagnostic:
     """The value as the type of the input's default; without a default, as what its contract takes: text or JSON."""
-    files = [source.path for source in sources.main]
+    files = [source.content for source in sources.main]
     as_text, as_json = expressions.text(value), f"(std.deserialize 'Json {expressions.text(value)})"
     try:
         wanted = _type(evaluator, expressions.merged(files, {}), name)

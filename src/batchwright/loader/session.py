@@ -23,6 +23,8 @@ DEATH_HINTS = {
     "too-deep": "Look for a value that contains itself, or for a very long chain of brackets.",
     "too-much-memory": "Look for a function that never ends or a list that grows without bound.",
     "too-slow": "Look for a function that never ends, or split the workflow.",
+    "too-large": "Look for a text or a list that grows without bound, or split the workflow.",
+    "evaluator-failed": "This is a bug in Batchwright or in Nickel. Please report it with the file.",
 }
 
 
@@ -36,8 +38,8 @@ class Session:
         self._limits: Limits = sources.limits
         self._schema = sources.schema_folder / "workflows.ncl"
         self._providers = providers
-        self._files = [source.path for source in sources.main]
-        self._raw = expressions.merged(self._files, inputs)
+        self._inputs = inputs
+        self._raw = expressions.merged([source.content for source in sources.main], inputs)
         self._deadline = 0.0
 
     def tree(self) -> dict[str, Any] | None:
@@ -180,7 +182,8 @@ class Session:
         A record that was merged from several files is looked for in each. A value that was computed has no place:
         then the field's name, in the record around it, is what there is to show.
         """
-        whole = [self._raw, *(expressions.merged([file], {}) for file in self._files if len(self._files) > 1)]
+        files = [expressions.content(source.path) for source in self._sources.main]
+        whole = [expressions.merged(files, self._inputs), *(files if len(files) > 1 else [])]
         for length in range(len(path), -1, -1):
             for raw in whole:
                 if found := self._found(raw, path[:length]):

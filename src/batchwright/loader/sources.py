@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +12,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.errors import FileUnreadable
-from batchwright.loader import scan
+from batchwright.loader import expressions, scan
 from batchwright.loader.limits import MIB, Limits
 from batchwright.model.diagnostic import Diagnostic
 
-NICKEL, DATA = (".ncl",), (".json", ".yaml", ".yml")
+YAML = (".yaml", ".yml")
+NICKEL, DATA = (".ncl",), (".json", *YAML)
+ALIAS = re.compile(r"(?:^|[\s\[{,:-])\*\w")
 NOT_NICKEL = {"json", "yaml", "yml", "toml", "txt", "text"}
 START = scan.Place(1, 1)
 FORMATS = "Name it *.ncl, *.json or *.yaml."
@@ -29,6 +32,12 @@ class Source(Struct, frozen=True):
     shown: str
     text: str
     above: int = 0
+
+    @property
+    def content(self) -> str:
+        """What it holds, as a Nickel expression."""
+        is_yaml = Path(self.path).suffix.lower() in YAML
+        return expressions.content(self.path, has_aliases=is_yaml and ALIAS.search(self.text) is not None)
 
     def line(self, number: int) -> str:
         """A line of it, empty when there is no such line."""
@@ -70,9 +79,9 @@ class Sources:
             self._refuse(source, "unknown-format", f"the format of {Path(path).name} is not known", hint=FORMATS)
 
     def defining(self, names: Sequence[str], folder: Path) -> Sources | None:
-        """The same with a copy of the file in `folder` that defines these names; None when the file imports others."""
+        """The same with a copy of the file in `folder` that defines these names; None for data and for what imports."""
         file, *overlays = self.main
-        if self._imports or scan.imports(file.text):
+        if Path(file.path).suffix.lower() not in NICKEL or scan.imports(file.text):
             return None
         fields = ", ".join(f'{name} = {{ "$problems" = [] }}' for name in names)
         copy = folder / "workflow.ncl"

