@@ -12,7 +12,7 @@ from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.cli.codes import Exit, exit_of
 from batchwright.cli.human import show_end
-from batchwright.cli.output import note, print_json
+from batchwright.cli.output import note, print_json, reader_left
 from batchwright.cli.screen import DRAW_SECONDS, DarkScreen, Screen, screen_for
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
@@ -72,6 +72,7 @@ class Attended:
             self._screen.draw(run, self.foreground.fresh(), self.foreground.circumstances(), self._clock.now())
         except BrokenPipeError:
             self._screen = DarkScreen()
+            reader_left()
         except Exception as error:
             self._screen = DarkScreen()
             note(f"error: the display failed, the run goes on: {type(error).__name__}: {error} [bug]", "red")

@@ -14,7 +14,7 @@ import typer
 from batchwright import __version__
 from batchwright.cli import files, looking, offers, running
 from batchwright.cli.codes import Exit
-from batchwright.cli.output import note, print_json, say, show_error
+from batchwright.cli.output import note, print_json, reader_left, say, show_error
 from batchwright.errors import BatchwrightError, PlanChanged, UsageError
 
 # Typer carries its own Click, or uses the installed one: this is the base class of whichever it is
@@ -79,8 +79,8 @@ def run_command(args: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         note("interrupted; nothing was started")
         return Exit.LEFT
-    except BrokenPipeError:  # the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        reader_left()
         return Exit.OK
     except Exception as error:
         if isinstance(error, _CommandProblem):

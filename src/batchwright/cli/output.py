@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,14 +17,26 @@ from batchwright.errors import BatchwrightError
 from batchwright.model.diagnostic import Diagnostic, Severity
 
 
+class Paper(Console):
+    """A Rich console that leaves a broken pipe to the caller."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # it is called while the BrokenPipeError is handled
+
+
 def out() -> Console:
     """For results."""
-    return Console(highlight=False, soft_wrap=True)
+    return Paper(highlight=False, soft_wrap=True)
 
 
 def err() -> Console:
     """For messages and errors."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Paper(stderr=True, highlight=False, soft_wrap=True)
+
+
+def reader_left() -> None:
+    """Whoever read the pipe has seen enough: what is still written goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(line: str | Text) -> None:

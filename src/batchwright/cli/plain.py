@@ -14,7 +14,7 @@ LIKE_IT_MAX = 3  # failures of one kind in one go that are told one by one
 SHARE = 0.05  # of the steps, between two lines of progress
 SECONDS_LEAST, SECONDS_MOST = 1.0, 30.0  # between two lines of progress
 
-_QUIET = (ev.RunCreated, ev.DriverStarted, ev.StepCreated, ev.SweepStarted, ev.SweepEnded)
+_QUIET = (ev.RunCreated, ev.StepCreated, ev.SweepStarted, ev.SweepEnded)
 _OF_STEPS = (
     *(ev.StepStarted, ev.StepInDoubt, ev.StepSucceeded, ev.StepRetrying, ev.StepFailed, ev.StepSkipped),
     *(ev.UndoStarted, ev.UndoRetrying, ev.StepUndone, ev.UndoFailed),
@@ -53,6 +53,8 @@ class Plain:
                 self._write(f"{_stamp(like[-1].at - began)}and {len(like) - len(shown):,} more like it")
 
     def _matters(self, event: ev.AnyEvent) -> bool:
+        if isinstance(event, ev.DriverStarted):
+            return event.fence > 1  # another process took over
         if isinstance(event, _QUIET):
             return isinstance(event, ev.SweepEnded) and event.fault is not None
         return self._each or not isinstance(event, _OF_STEPS)

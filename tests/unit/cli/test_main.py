@@ -1,0 +1,126 @@
+"""How anything that goes wrong is told, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.unit.views.story import T0, Story, fleet
+
+from batchwright.cli import main as entry
+from batchwright.cli.codes import Exit, exit_of
+from batchwright.cli.output import about
+from batchwright.errors import RunHeld, StoreReadOnly
+from batchwright.model import events as ev
+from batchwright.model.lifecycle import RunState
+
+
+@pytest.fixture(autouse=True)
+def own_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BATCHWRIGHT_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.delenv("BATCHWRIGHT_DEBUG", raising=False)
+
+
+def broken(error: BaseException) -> object:
+    def fail(**_: object) -> int:
+        raise error
+
+    return fail
+
+
+def test_no_arguments_show_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.run_command([]) == Exit.OK
+    shown = capsys.readouterr().out
+    for command in ("validate", "plan", "run", "resume", "pause", "cancel", "rollback", "list", "status", "monitor"):
+        assert f" {command} " in shown
+    for command in ("events", "explain", "stats", "providers", "taskservs"):
+        assert f" {command} " in shown
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.run_command(["--version"]) == Exit.OK
+    assert capsys.readouterr().out.startswith("batchwright ")
+
+
+@pytest.mark.parametrize("args", [["no-such-command"], ["run"], ["list", "--limit", "many"], ["list", "--no-such"]])
+def test_usage_errors(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.run_command(args) == Exit.COULD_NOT
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("error: ")
+    assert "[usage]" in shown.err
+    assert "hint: See: batchwright" in shown.err
+
+
+def test_an_error_as_json_is_one_document_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.run_command(["list", "--status", "runing", "--json"]) == Exit.COULD_NOT
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["error"]["code"] == "usage"
+    assert shown.err == ""
+
+
+def test_an_unknown_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.run_command(["status", "latest"]) == Exit.COULD_NOT
+    assert capsys.readouterr().err.splitlines() == [
+        "error: there are no runs yet [run-not-found]",
+        "hint: See the ids with: batchwright list",
+    ]
+
+
+def test_a_bug_is_one_line_without_a_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(entry, "app", broken(KeyError("surprise")))
+    assert entry.run_command(["list"]) == Exit.COULD_NOT
+    shown = capsys.readouterr().err
+    assert shown.splitlines()[0] == "error: KeyError: 'surprise' [bug]"
+    assert "This is a bug in Batchwright. BATCHWRIGHT_DEBUG=1 shows where it happened" in shown
+    assert "Traceback" not in shown
+    monkeypatch.setenv("BATCHWRIGHT_DEBUG", "1")
+    assert entry.run_command(["list", "--json"]) == Exit.COULD_NOT
+    shown_both = capsys.readouterr()
+    assert "Traceback" in shown_both.err
+    assert json.loads(shown_both.out)["error"]["code"] == "bug"
+
+
+def test_an_interrupt_before_anything_is_started(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(entry, "app", broken(KeyboardInterrupt()))
+    assert entry.run_command(["run", "f"]) == Exit.LEFT
+    assert capsys.readouterr().err == "interrupted; nothing was started\n"
+
+
+def test_hints_name_the_actual_run() -> None:
+    with pytest.raises(RunHeld) as held, about(RUN="abc"):
+        raise RunHeld("somebody else drives it")
+    assert held.value.hint.startswith("Watch it with: batchwright monitor abc. ")
+    with pytest.raises(StoreReadOnly) as read_only, about(RUN="abc", FILE=r"C:\new"):
+        raise StoreReadOnly("no", hint="look at FILE or RUNS")
+    assert read_only.value.hint == r"look at C:\new or RUNS"
+
+
+def ended(status: RunState) -> Story:
+    return fleet().begin().start("web/a", at=0).succeed("web/a", at=1).end(status, 2)
+
+
+@pytest.mark.parametrize(("status", "code"), [(RunState.COMPLETED, 0), (RunState.FAILED, 1), (RunState.CANCELLED, 3)])
+def test_the_exit_code_of_a_run(status: RunState, code: int) -> None:
+    assert exit_of(ended(status).run) == code
+
+
+@pytest.mark.parametrize(
+    ("by", "status", "code"),
+    [
+        ("ada", RunState.ROLLED_BACK, 0),
+        ("on_failure", RunState.ROLLED_BACK, 1),  # asked for a run, got nothing
+        ("ada", RunState.ROLLBACK_INCOMPLETE, 1),
+    ],
+)
+def test_the_exit_code_of_a_rollback(by: str, status: RunState, code: int) -> None:
+    story = ended(RunState.FAILED).tell(ev.RollbackStarted(T0 + 3, by))
+    story.tell(ev.UndoStarted(T0 + 3, "web/a", 1)).tell(ev.StepUndone(T0 + 4, "web/a"))
+    assert exit_of(story.tell(ev.RollbackEnded(T0 + 5, status)).run) == code
+
+
+def test_a_run_that_has_not_ended_has_stopped() -> None:
+    assert exit_of(fleet().begin().run) == Exit.STOPPED
