@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.main import get_command
 
 from batchwright import __version__
 from batchwright.cli import files, looking, offers, running
@@ -63,6 +64,9 @@ def root(
     """Batch workflows of infrastructure operations: typed, planned, parallel, crash-safe, reversible."""
 
 
+command = get_command(app)
+
+
 def run_command(args: Sequence[str]) -> int:
     """Carry out one command line and give its exit code; nothing is raised."""
     json = "--json" in args
@@ -70,9 +74,12 @@ def run_command(args: Sequence[str]) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a bar must not end a run where the locale has no such letter
     try:
-        result = app(args=list(args) or ["--help"], prog_name=NAME, standalone_mode=False)
+        with command.make_context(NAME, list(args) or ["--help"]) as context:
+            result = command.invoke(context)
         sys.stdout.flush()
         return int(result or Exit.OK)
+    except typer.Exit as end:  # --help, --version
+        return end.exit_code
     except BatchwrightError as error:
         show_error(error, json=json)
         return Exit.NO if isinstance(error, PlanChanged) else Exit.COULD_NOT
@@ -93,8 +100,8 @@ def run_command(args: Sequence[str]) -> int:
 def _usage(problem: Any) -> UsageError:
     """What Typer found wrong with the command line, as one of ours."""
     context = getattr(problem, "ctx", None)
-    command = context.command_path if context else NAME
-    return UsageError(problem.format_message(), hint=f"See: {command} --help")
+    path = context.command_path if context else NAME
+    return UsageError(problem.format_message(), hint=f"See: {path} --help")
 
 
 def _show_bug(error: Exception, *, json: bool) -> None:

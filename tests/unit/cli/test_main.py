@@ -22,11 +22,13 @@ def own_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("BATCHWRIGHT_DEBUG", raising=False)
 
 
-def broken(error: BaseException) -> object:
-    def fail(**_: object) -> int:
+def break_command(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Make every command raise this."""
+
+    def fail(_context: object) -> int:
         raise error
 
-    return fail
+    monkeypatch.setattr(entry.command, "invoke", fail)
 
 
 def test_no_arguments_show_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,7 +71,7 @@ def test_an_unknown_run(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_bug_is_one_line_without_a_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(entry, "app", broken(KeyError("surprise")))
+    break_command(monkeypatch, KeyError("surprise"))
     assert entry.run_command(["list"]) == Exit.COULD_NOT
     shown = capsys.readouterr().err
     assert shown.splitlines()[0] == "error: KeyError: 'surprise' [bug]"
@@ -85,7 +87,7 @@ def test_a_bug_is_one_line_without_a_trace(monkeypatch: pytest.MonkeyPatch, caps
 def test_an_interrupt_before_anything_is_started(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(entry, "app", broken(KeyboardInterrupt()))
+    break_command(monkeypatch, KeyboardInterrupt())
     assert entry.run_command(["run", "f"]) == Exit.LEFT
     assert capsys.readouterr().err == "interrupted; nothing was started\n"
 
