@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 from batchwright.engine import commands as cmd
 from batchwright.engine.order import Order
-from batchwright.engine.policy import POLICIES, backoff, may_retry
+from batchwright.engine.policy import POLICIES, asked_pause, backoff, may_retry
 from batchwright.model import events as ev
-from batchwright.model.lifecycle import StepState
+from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.plan import PlannedOperation, Undo
 from batchwright.model.run import Run, made_something
 
@@ -55,7 +55,8 @@ class Backward:
         if i is None:
             return False
         record = self.run.records[i]
-        given_up = record.state is StepState.UNDO_FAILED and record.undo_failures > 0
+        rolling = self.run.status is RunState.ROLLING_BACK  # else this is about the next rollback, which tries again
+        given_up = rolling and record.state is StepState.UNDO_FAILED and record.undo_failures > 0
         return record.state is not StepState.UNDONE and not given_up
 
     def recover(self) -> list[cmd.Command]:
@@ -127,10 +128,10 @@ class Backward:
         if report.fault is None:
             return [ev.StepUndone(now, step)]
         retry = self._operation(i).retry
-        if may_retry(report.fault, retry, record.undo_failures, record.undo_failures):
+        if may_retry(report.fault, retry, record.undo_failures, record.throttles):
             counted = POLICIES[report.fault.kind].counted
             delay = backoff(retry, record.undo_failures, self.run.token(i)) if counted else 0.0
-            until = now + max(delay, report.fault.retry_after or 0.0)
+            until = now + max(delay, asked_pause(report.fault.retry_after))
             return [ev.UndoRetrying(now, step, record.undo_attempt, until, report.fault)]
         return [ev.UndoFailed(now, step, record.undo_attempt, report.fault)]
 

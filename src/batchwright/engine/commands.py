@@ -59,6 +59,7 @@ class DestroyStray(Struct, frozen=True, gc=False):
     ref: str
 
 
+CALLS = (Create, Install, Destroy)  # each needs a permit of its lane
 Command = Create | Settle | Await | Install | Destroy | Sweep | DestroyStray
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from batchwright.engine import commands as cmd
 from batchwright.engine.order import Order
-from batchwright.engine.policy import POLICIES, backoff, may_retry
+from batchwright.engine.policy import POLICIES, asked_pause, backoff, may_retry
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import STEP_ENDED, RunState, StepState
 from batchwright.model.outcome import Applied, Created, Fault, FaultClass, Rejected, ServerState
@@ -252,17 +252,19 @@ class Forward:
         replace: bool = False,
         doubt: bool = False,
     ) -> list[ev.AnyEvent]:
-        step, operation = self.run.plan.steps[i].id, self._operation(i)
+        run, step, operation = self.run, self.run.plan.steps[i].id, self._operation(i)
         if not counted or may_retry(fault, operation.retry, record.failures, record.throttles):
             counted = counted and POLICIES[fault.kind].counted
             delay = backoff(operation.retry, record.failures, self.run.token(i)) if counted else 0.0
-            until = now + max(delay, fault.retry_after or 0.0)
+            until = now + max(delay, asked_pause(fault.retry_after))
             return [ev.StepRetrying(now, step, record.attempt, until, fault, counted, replace, doubt)]
         events: list[ev.AnyEvent] = [ev.StepFailed(now, step, record.attempt, fault, doubt)]
-        if POLICIES[fault.kind].stops_lane and operation.lane not in self.run.stopped_lanes:
+        makes = run.plan.steps[i].action is Action.CREATE  # what one server refuses says nothing about the others
+        if makes and POLICIES[fault.kind].stops_lane and operation.lane not in run.stopped_lanes:
             events.append(ev.ProviderStopped(now, operation.lane, fault))
-        if operation.on_failure is not OnFailure.CONTINUE and not self.run.stopping:
-            events.append(ev.RunStopping(now, step, operation.on_failure is OnFailure.ROLLBACK))
+        back = operation.on_failure is OnFailure.ROLLBACK
+        if operation.on_failure is not OnFailure.CONTINUE and (not run.stopping or back > run.rollback_after_stop):
+            events.append(ev.RunStopping(now, step, back))
         return events
 
     def _operation(self, i: int) -> PlannedOperation:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from batchwright.engine.policy import asked_pause
+
 RATE_FLOOR = 1 / 64  # of the base rate: how far throttling may slow a lane
 RECOVERY = 0.05  # of the base rate, regained per second without a throttle
 PAUSE_FIRST, PAUSE_MAX = 0.5, 30.0  # seconds a lane without a known rate pauses after a throttle, doubled each time
@@ -62,9 +64,11 @@ class Lane:
             if now - self.throttled_last > 1 / self.base_rate:  # one burst of refusals counts once
                 self.rate = max(self.rate / 2, self.base_rate * RATE_FLOOR)
             self.tokens = 0.0
-            pause = retry_after or 0.0
+            pause = asked_pause(retry_after)
+        elif now < self.blocked_until:
+            pause = asked_pause(retry_after)  # of the burst that the lane pauses for already
         else:
-            pause = retry_after or min(PAUSE_MAX, PAUSE_FIRST * 2.0**self.throttles_in_a_row)
+            pause = asked_pause(retry_after) or min(PAUSE_MAX, PAUSE_FIRST * 2.0**self.throttles_in_a_row)
             self.throttles_in_a_row = min(self.throttles_in_a_row + 1, 16)
         self.throttled_last = now
         self.blocked_until = max(self.blocked_until, now + pause)

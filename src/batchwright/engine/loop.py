@@ -20,6 +20,7 @@ from batchwright.taskservs.base import Runner
 SNAPSHOT_EVENTS = 50_000
 SUMMARY_SECONDS = 0.5
 SIGNAL_SECONDS = 0.25
+BATCH_EVENTS = 4_000  # decided in one go, about; the rest follows in the next batch
 
 Listener = Callable[[Run, Sequence[ev.AnyEvent]], None]
 
@@ -50,8 +51,9 @@ class Driver:
         self._signals: list[Signal] = []
         self._failure: BaseException | None = None
         self._wake = asyncio.Event()
-        self._performer = Performer(run, providers, runners, limits, clock, self._report, self._broke)
+        self._performer = Performer(run, providers, runners, limits, clock, self._report, self._broke, self._hold)
         self._summary_at = 0.0
+        self._summary_status = run.status
         self._snapshot_seq = run.seq
 
     def _report(self, report: cmd.Report) -> None:
@@ -68,11 +70,17 @@ class Driver:
         self._signals.append(signal)
         self._wake.set()
 
-    async def drive(self, wishes: Callable[[Machine, float], Sequence[ev.AnyEvent]] | None = None) -> Run:
-        """Drive to the end; `wishes` gives the events to begin with (a rollback, say). Raises StoreError, LeaseLost."""
+    async def drive(
+        self, wishes: Callable[[Machine, float], Sequence[ev.AnyEvent]] | None = None, signals_seen: int | None = None
+    ) -> Run:
+        """Drive to the end; `wishes` gives the events to begin with (a rollback, say). Raises StoreError, LeaseLost.
+
+        `signals_seen` is how many signals the run had before its lease was taken; the later ones are for this driver.
+        """
+        if signals_seen is None:
+            signals_seen = len(await self._journal.signals(self.run.id))
         stop_listening = self._limits.listen(self._wake.set)
-        seen = len(await self._journal.signals(self.run.id))
-        helpers = [asyncio.create_task(self._keep_lease()), asyncio.create_task(self._read_signals(seen))]
+        helpers = [asyncio.create_task(self._keep_lease()), asyncio.create_task(self._read_signals(signals_seen))]
         for task in helpers:
             task.add_done_callback(lambda _: self._wake.set())
         try:
@@ -92,8 +100,8 @@ class Driver:
             stop_listening()
             for task in helpers:
                 task.cancel()
+            await self._performer.aclose()  # first of all: nothing more is sent
             await asyncio.gather(*helpers, return_exceptions=True)
-            await self._performer.aclose()
         return self.run
 
     async def _cycle(self, begin: Sequence[ev.AnyEvent]) -> bool:
@@ -107,8 +115,7 @@ class Driver:
         def take(events: Sequence[ev.AnyEvent]) -> None:
             for event in events:
                 for command in machine.apply(event):
-                    if isinstance(command, cmd.Create | cmd.Install | cmd.Destroy):
-                        self._limits.lanes[self.run.lane(command.step)].take()
+                    self._performer.admit(command)
                     commands.append(command)
             batch.extend(events)
 
@@ -118,21 +125,22 @@ class Driver:
             take(machine.accept(report, now))
         for signal in signals:
             take(machine.request(signal, now))
-        while events := machine.decide(now, self._limits.permits(self._lanes, now)):
+        while len(batch) < BATCH_EVENTS and (events := machine.decide(now, self._limits.permits(self._lanes, now))):
             take(events)
         if not batch:
             return False
         await self._append(after, batch)
-        for command in commands:
-            self._performer.perform(command)
+        if not machine.ended:  # what a forced cancel left open is not sent any more
+            for command in commands:
+                self._performer.perform(command)
         return True
 
     async def _append(self, after: int, batch: Sequence[ev.AnyEvent]) -> None:
         now = self._clock.now()
         summary = None
-        if now - self._summary_at >= SUMMARY_SECONDS or self._machine.ended:
+        if now - self._summary_at >= SUMMARY_SECONDS or self.run.status is not self._summary_status:
             summary = self.run.summary(self._journal.name)
-            self._summary_at = now
+            self._summary_at, self._summary_status = now, self.run.status
         await self._journal.append(self._lease, after, batch, summary)
         if self._listener is not None:
             self._listener(self.run, batch)
@@ -156,6 +164,11 @@ class Driver:
                     await self._wake.wait()
             except TimeoutError:
                 pass
+
+    async def _hold(self) -> None:
+        """Just before something is changed: a process that was frozen may have lost the run. Raises LeaseLost."""
+        if self._clock.now() >= self._lease.expires:
+            self._lease = await self._journal.renew(self._lease, self._clock.now())
 
     async def _keep_lease(self) -> None:
         while True:

@@ -16,7 +16,7 @@ from batchwright.engine.forward import Forward
 from batchwright.engine.sweeping import Sweeping
 from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
-from batchwright.model.lifecycle import RUN_ENDED, STEP_ENDED, RunState, StepState
+from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
 from batchwright.model.plan import SEMANTICS
 from batchwright.model.run import Run, made_something
 from batchwright.model.summary import Signal, SignalKind
@@ -100,17 +100,17 @@ class Machine:
 
     def _end(self, now: float) -> list[ev.AnyEvent]:
         run = self.run
-        failed = run.count(StepState.FAILED)
+        failed, skipped = run.count(StepState.FAILED), run.count(StepState.SKIPPED)
+        status, reasons = R.FAILED, []
         if run.cancelling:
-            return [ev.RunEnded(now, R.CANCELLED, "cancelled")]
-        if run.stopping:
-            return [ev.RunEnded(now, R.FAILED, f"stopped because step {run.stopping} failed")]
-        if failed or run.count(StepState.SKIPPED):
-            return [ev.RunEnded(now, R.FAILED, f"{failed} failed, {run.count(StepState.SKIPPED)} skipped")]
+            status, reasons = R.CANCELLED, ["cancelled"]
+        elif run.stopping:
+            reasons = [f"stopped because step {run.stopping} failed"]
+        elif failed or skipped:
+            reasons = [f"{failed} failed, {skipped} skipped"]
         if self.sweeping.faults:
-            lanes = ", ".join(self.sweeping.faults)
-            return [ev.RunEnded(now, R.FAILED, f"all steps succeeded, but the closing sweep could not finish: {lanes}")]
-        return [ev.RunEnded(now, R.COMPLETED)]
+            reasons.append(f"the closing sweep could not finish: {', '.join(self.sweeping.faults)}")
+        return [ev.RunEnded(now, status if reasons else R.COMPLETED, "; ".join(reasons))]
 
     def _backward(self, now: float, permits: Mapping[str, int]) -> list[ev.AnyEvent]:
         phase = self.phase
@@ -148,9 +148,8 @@ class Machine:
         """Let a Failed or Cancelled run go on. Raises NotAllowed, saying why and what to do."""
         status = self.run.status
         if status in (R.FAILED, R.CANCELLED):
-            if all(r.state in STEP_ENDED - {StepState.FAILED, StepState.SKIPPED} for r in self.run.records) and (
-                not self.run.sweep_faults
-            ):
+            swept = self.sweeping.finished and not self.sweeping.faults
+            if swept and all(record.state is StepState.SUCCEEDED for record in self.run.records):
                 raise NotAllowed(f"run {self.run.id} is {status} and every step of it is done")
             return [ev.RunReopened(now, by)]
         raise NotAllowed(f"run {self.run.id} is {status}; only a Failed or Cancelled run goes on", hint=_HINTS[status])

@@ -33,15 +33,19 @@ class Order:
                 self._open(op)
 
     def _step_edges(self, plan: Plan, backward: bool) -> None:
-        index = {step.id: i for i, step in enumerate(plan.steps)} if any(s.needs for s in plan.steps) else {}
+        """A step that ended out of turn (nothing of it is to be undone) still hands on the order of those around it."""
         self._after: dict[int, list[int]] = {}
         self._wait: dict[int, int] = {}
+        index = {step.id: i for i, step in enumerate(plan.steps)} if any(s.needs for s in plan.steps) else {}
         for i, step in enumerate(plan.steps):
             for need in step.needs:
                 first, then = (i, index[need.step]) if backward else (index[need.step], i)
-                if not self._ended[first]:
-                    self._after.setdefault(first, []).append(then)
-                    self._wait[then] = self._wait.get(then, 0) + 1
+                self._after.setdefault(first, []).append(then)
+                self._wait[then] = self._wait.get(then, 0) + 1
+        for i in sorted(self._after, reverse=backward):  # the plan's order is topological
+            if self._ended[i] and not self._wait.get(i):
+                for other in self._after.pop(i):
+                    self._wait[other] -= 1
 
     def _operation_edges(self, plan: Plan, backward: bool) -> None:
         index = {op.id: i for i, op in enumerate(plan.operations)}
@@ -70,10 +74,14 @@ class Order:
             return
         self._ended[step] = True
         self.left -= 1
-        for other in self._after.pop(step, ()):
-            self._wait[other] -= 1
-            if self._wait[other] == 0 and self._waits[self._operation[other]] == 0 and not self._ended[other]:
-                self.free.append(other)
+        done = [] if self._wait.get(step) else [step]
+        while done:
+            for other in self._after.pop(done.pop(), ()):
+                self._wait[other] -= 1
+                if self._wait[other] == 0 and self._ended[other]:
+                    done.append(other)
+                elif self._wait[other] == 0 and self._waits[self._operation[other]] == 0:
+                    self.free.append(other)
         op = self._operation[step]
         self._left[op] -= 1
         closing = [op] if self._left[op] == 0 and self._waits[op] == 0 else []

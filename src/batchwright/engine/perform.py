@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 from batchwright.engine import commands as cmd
 from batchwright.engine.limits import Limits
@@ -19,10 +19,18 @@ from batchwright.providers.base import Provider
 from batchwright.taskservs.base import Runner, Target
 
 SWEEP_TRIES = 8  # listings that may fail in a row before a sweep gives up
+STRAYS_AT_ONCE = 8  # destroyed at the same time
+DESTROY_SECONDS = 600.0  # until what is being destroyed must be gone
+
+T = TypeVar("T")
+Hold = Callable[[], Awaitable[None]]
 
 
 class Performer:
-    """Carries out the commands of one run. Reports go to `send`; what should never be raised goes to `fail`."""
+    """Carries out the commands of one run. Reports go to `send`; what should never be raised goes to `fail`.
+
+    `hold` is awaited just before every call that changes something, and raises when the run is no longer ours.
+    """
 
     def __init__(
         self,
@@ -33,6 +41,7 @@ class Performer:
         clock: Clock,
         send: Send,
         fail: Fail,
+        hold: Hold,
     ) -> None:
         self._run = run
         self._providers = providers
@@ -41,13 +50,31 @@ class Performer:
         self._clock = clock
         self._send = send
         self._fail = fail
+        self._hold = hold
+        self._closing = False
+        self._admitted: set[int] = set()
+        self._strays = asyncio.Semaphore(STRAYS_AT_ONCE)
         self._watches: dict[str, Watch] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._facts = {facts.name: facts for facts in run.plan.providers}
 
+    def admit(self, command: cmd.Command) -> None:
+        """Take the permit that the command needs, if any. It comes back once: after the call, or on close."""
+        if isinstance(command, cmd.CALLS) and command.step not in self._admitted:
+            self._admitted.add(command.step)
+            self._limits.lanes[self._run.lane(command.step)].take()
+
+    def _release(self, step: int) -> None:
+        if step in self._admitted:
+            self._admitted.discard(step)
+            self._limits.release(self._run.lane(step))
+
     def perform(self, command: cmd.Command) -> None:
         """Begin to carry it out."""
         match command:
+            case cmd.Create(look_first=True):
+                self._release(command.step)
+                self._spawn(self._settle(command))
             case cmd.Create():
                 self._spawn(self._create(command))
             case cmd.Install():
@@ -75,12 +102,15 @@ class Performer:
 
     async def aclose(self) -> None:
         """Leave everything as it is; what was in flight is in doubt for the next driver."""
+        self._closing = True
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for watch in self._watches.values():
             await watch.aclose()
+        for step in tuple(self._admitted):  # commands that were never begun
+            self._release(step)
 
     def _step(self, i: int) -> Step:
         return self._run.plan.steps[i]
@@ -92,117 +122,115 @@ class Performer:
             )
         return self._watches[provider]
 
-    # -- forward ------------------------------------------------------------------------------------------------
-
-    async def _create(self, command: cmd.Create) -> None:
-        step, record = self._step(command.step), self._run.records[command.step]
-        if command.look_first:
-            self._limits.release(step.provider)
-            await self._settle(cmd.Settle(command.step, command.attempt))
-            return
-        try:
-            fault = await self._destroy(step.provider, record.stale, self._run.id) if record.stale else None
-            outcome = Rejected(fault) if fault else await self._send_create(step, command.step)
-        finally:
-            self._limits.release(step.provider)
-        self._send(cmd.Answered(command.step, command.attempt, outcome))
-
-    async def _send_create(self, step: Step, i: int) -> Created | Rejected | Unknown:
-        assert isinstance(step.request, ServerRequest)
-        provider = self._providers[step.provider]
-        limit = provider.capabilities.call_timeout
+    async def _ask(self, limit: float, call: Coroutine[Any, Any, T]) -> T | Unknown:
+        """What a port answers. Whatever it raises, and no answer in time, is Unknown."""
         try:
             async with asyncio.timeout(limit):
-                outcome = await provider.create(step.request, Token(self._run.id, self._run.token(i)))
+                return await call
         except TimeoutError:
             return Unknown(f"no answer within {limit:g} s")
+        except asyncio.CancelledError:
+            if self._closing:
+                raise
+            return Unknown("the call was cancelled")
         except Exception as error:
             return Unknown(f"{type(error).__name__}: {error}")
-        self._heed(step.provider, outcome)
-        return outcome
 
     def _heed(self, lane: str, outcome: object) -> None:
         """Let a throttle answer slow the lane."""
         if isinstance(outcome, Rejected) and outcome.fault.kind is FaultClass.THROTTLE:
             self._limits.lanes[lane].throttled(self._clock.now(), outcome.fault.retry_after)
-        else:
+        elif not isinstance(outcome, Unknown):
             self._limits.lanes[lane].answered()
 
-    async def _settle(self, command: cmd.Settle) -> None:
+    # -- forward ------------------------------------------------------------------------------------------------
+
+    async def _create(self, command: cmd.Create) -> None:
+        step, record = self._step(command.step), self._run.records[command.step]
+        fault = await self._destroy(step.provider, record.stale) if record.stale else None
+        outcome = Rejected(fault) if fault else await self._send_create(step, command.step)
+        self._release(command.step)
+        self._send(cmd.Answered(command.step, command.attempt, outcome))
+
+    async def _send_create(self, step: Step, i: int) -> Created | Rejected | Unknown:
+        assert isinstance(step.request, ServerRequest)
+        provider, token = self._providers[step.provider], Token(self._run.id, self._run.token(i))
+        await self._hold()
+        outcome = await self._ask(provider.capabilities.call_timeout, provider.create(step.request, token))
+        self._heed(step.provider, outcome)
+        return outcome
+
+    async def _settle(self, command: cmd.Settle | cmd.Create) -> None:
         """Ask the provider what became of a call: by sending the same again where that is safe, else by its label."""
         step, record = self._step(command.step), self._run.records[command.step]
-        facts = self._facts[step.provider]
+        facts, since = self._facts[step.provider], record.doubt_at
         if facts.guard is Guard.TOKEN:
             outcome = await self._send_create(step, command.step)
             if isinstance(outcome, Created):
                 self._send(cmd.Answered(command.step, command.attempt, outcome))
                 return
-        token = self._run.token(command.step)
-        self._watch(step.provider).look_for(command, token, record.doubt_at + facts.settle_seconds)
+            since = max(since, self._clock.now())  # this call may be the one that takes effect late
+        until = since + facts.settle_seconds
+        settle = cmd.Settle(command.step, command.attempt)
+        self._watch(step.provider).look_for(settle, self._run.token(command.step), until)
 
     async def _install(self, command: cmd.Install) -> None:
-        step = self._step(command.step)
-        lane = self._run.lane(command.step)
-        limit = self._run.plan.operations[self._run.step_operation[command.step]].timeout
-        assert isinstance(step.request, TaskservRequest)
-        target = self._target(step)
-        try:
-            async with asyncio.timeout(limit):
-                outcome = await self._runners[target.provider].install(step.request, target)
-        except TimeoutError:
-            outcome = Unknown(f"not done within {limit:g} s")
-        except Exception as error:
-            outcome = Unknown(f"{type(error).__name__}: {error}")
-        finally:
-            self._limits.release(lane)
+        request, target, limit = self._service(command.step)
+        await self._hold()
+        outcome = await self._ask(limit, self._runners[target.provider].install(request, target))
+        self._heed(self._run.lane(command.step), outcome)
+        self._release(command.step)
         self._send(cmd.Answered(command.step, command.attempt, outcome))
 
-    def _target(self, step: Step) -> Target:
-        server = self._run.plan.steps[self._run.index[step.server]]
-        record = self._run.record(step.server)
-        return Target(server.provider, record.ref, server.request.name, record.address)
+    def _service(self, i: int) -> tuple[TaskservRequest, Target, float]:
+        """What is installed or removed by a step, where, and how long that may take."""
+        step = self._step(i)
+        assert isinstance(step.request, TaskservRequest)
+        server, record = self._step(self._run.index[step.server]), self._run.record(step.server)
+        target = Target(server.provider, record.ref, server.request.name, record.address)
+        return step.request, target, self._run.plan.operations[self._run.step_operation[i]].timeout
 
     # -- backward -----------------------------------------------------------------------------------------------
 
     async def _undo(self, command: cmd.Destroy) -> None:
         step, record = self._step(command.step), self._run.records[command.step]
-        try:
-            if isinstance(step.request, ServerRequest):
-                fault = await self._undo_server(step, record, command.step)
-            else:
-                fault = await self._remove(step)
-        except Exception as error:
-            fault = Fault(FaultClass.TRANSIENT, f"{type(error).__name__}: {error}")
-        finally:
-            self._limits.release(self._run.lane(command.step))
+        if isinstance(step.request, ServerRequest):
+            fault = await self._undo_server(step, record, command.step)
+        else:
+            fault = await self._remove(command.step)
+        self._release(command.step)
         self._send(cmd.Undid(command.step, command.attempt, fault))
 
     async def _undo_server(self, step: Step, record: StepRecord, i: int) -> Fault | None:
         refs = [ref for ref in (record.ref, record.stale) if ref]
         if record.doubt:
-            refs += [ref for ref in await self._find_doubtful(step, record, i) if ref not in refs]
+            found = await self._find_doubtful(step, record, i)
+            if isinstance(found, Unknown):
+                return _trouble(found)
+            refs += [ref for ref in found if ref not in refs]
         for ref in refs:
-            fault = await self._destroy(step.provider, ref, self._run.id)
+            fault = await self._destroy(step.provider, ref)
             if fault is not None:
                 return fault
         return None
 
-    async def _find_doubtful(self, step: Step, record: StepRecord, i: int) -> list[str]:
+    async def _find_doubtful(self, step: Step, record: StepRecord, i: int) -> list[str] | Unknown:
         """What a call in doubt made, looked for until the settle time has passed."""
         provider, until = self._providers[step.provider], record.doubt_at + self._facts[step.provider].settle_seconds
         while True:
             began = self._clock.now()
-            found = await provider.find(self._run.id, self._run.token(i))
+            found = await self._ask(provider.capabilities.call_timeout, provider.find(self._run.id, self._run.token(i)))
+            if isinstance(found, Unknown):
+                return found
             if found or began >= until:
                 return [observed.ref for observed in found]
             await self._clock.sleep(provider.capabilities.poll_seconds)
 
-    async def _remove(self, step: Step) -> Fault | None:
-        target = self._target(step)
-        limit = self._run.plan.operations[self._run.operation_index[step.operation]].timeout
-        assert isinstance(step.request, TaskservRequest)
-        async with asyncio.timeout(limit):
-            outcome = await self._runners[target.provider].remove(step.request, target)
+    async def _remove(self, i: int) -> Fault | None:
+        request, target, limit = self._service(i)
+        await self._hold()
+        outcome = await self._ask(limit, self._runners[target.provider].remove(request, target))
+        self._heed(self._run.lane(i), outcome)
         match outcome:
             case Rejected(fault=fault):
                 return fault
@@ -210,26 +238,28 @@ class Performer:
                 return Fault(FaultClass.IN_DOUBT, reason)
         return None
 
-    async def _destroy(self, name: str, ref: str, run: str) -> Fault | None:
+    async def _destroy(self, name: str, ref: str) -> Fault | None:
         """Destroy until gone, after a fresh look that it is this run's. None when it is certainly gone."""
         provider = self._providers[name]
         poll, limit = provider.capabilities.poll_seconds, provider.capabilities.call_timeout
         began = self._clock.now()
-        until = began + max(600.0, 2 * provider.capabilities.settle_seconds)
+        until = began + max(DESTROY_SECONDS, 2 * provider.capabilities.settle_seconds)
         fault: Fault | None = None
         while self._clock.now() < until:
-            async with asyncio.timeout(limit):
-                seen = (await provider.describe([ref]))[ref]
+            look = await self._ask(limit, provider.describe([ref]))
+            if isinstance(look, Unknown):
+                return _trouble(look)
+            seen = look[ref]
             if seen.state is ServerState.GONE:
                 return None
             if seen.state is ServerState.NOT_VISIBLE:
                 if self._clock.now() - began >= provider.capabilities.settle_seconds:
                     return None
-            elif seen.run != run:
+            elif seen.run != self._run.id:
                 return Fault(FaultClass.CONFLICT, f"{ref} does not carry this run's label, so it is left alone")
             else:
-                async with asyncio.timeout(limit):
-                    outcome = await provider.destroy(ref)
+                await self._hold()
+                outcome = await self._ask(limit, provider.destroy(ref))
                 self._heed(name, outcome)
                 if isinstance(outcome, Gone):
                     return None
@@ -247,13 +277,11 @@ class Performer:
         failures = 0
         while True:
             began = self._clock.now()
-            try:
-                async with asyncio.timeout(provider.capabilities.call_timeout):
-                    listing = await provider.find(run.id)
-            except Exception as error:
+            listing = await self._ask(provider.capabilities.call_timeout, provider.find(run.id))
+            if isinstance(listing, Unknown):
                 failures += 1
                 if failures >= SWEEP_TRIES:
-                    fault = Fault(FaultClass.TRANSIENT, f"cannot list: {type(error).__name__}: {error}")
+                    fault = Fault(FaultClass.TRANSIENT, f"cannot list: {listing.reason}")
                     self._send(cmd.Swept(command.lane, command.round, fault=fault))
                     return
             else:
@@ -274,8 +302,13 @@ class Performer:
         return {r.ref for r in self._run.records if r.ref}
 
     async def _destroy_stray(self, command: cmd.DestroyStray) -> None:
-        try:
-            fault = await self._destroy(command.lane, command.ref, self._run.id)
-        except Exception as error:
-            fault = Fault(FaultClass.TRANSIENT, f"{type(error).__name__}: {error}")
+        async with self._strays:
+            fault = await self._destroy(command.lane, command.ref)
+            if fault is not None:  # the sweep's next round tries again
+                await self._clock.sleep(self._providers[command.lane].capabilities.poll_seconds)
         self._send(cmd.StrayDestroyed(command.lane, command.ref, fault))
+
+
+def _trouble(unknown: Unknown) -> Fault:
+    """An answer that did not come, where asking again is all there is to do."""
+    return Fault(FaultClass.TRANSIENT, unknown.reason)

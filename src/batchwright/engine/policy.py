@@ -8,6 +8,7 @@ from batchwright.model.ids import fraction
 from batchwright.model.outcome import Fault, FaultClass
 from batchwright.model.workflow import Retry
 
+RETRY_AFTER_MAX = 900.0  # seconds; a provider that asks for more is asked again after this
 THROTTLES_MAX = 1000  # a step that is throttled more often than this fails instead of waiting for ever
 
 
@@ -47,6 +48,11 @@ def backoff(retry: Retry, failures: int, seed: str) -> float:
     """
     full = min(retry.max_delay, retry.initial_delay * 2.0 ** min(failures, 30))
     return full * (0.5 + 0.5 * fraction(f"{seed}/{failures}"))
+
+
+def asked_pause(retry_after: float | None) -> float:
+    """Seconds that a provider asked to be left alone, as far as that is bearable."""
+    return min(max(0.0, retry_after or 0.0), RETRY_AFTER_MAX)
 
 
 def may_retry(fault: Fault, retry: Retry, failures: int, throttles: int) -> bool:

@@ -23,9 +23,9 @@ class PlannedUndo(Struct, frozen=True):
 def preview_rollback(run: Run) -> list[PlannedUndo]:
     """In the order in which it would be undone, then what stays and why."""
     backward = Backward(run)
-    lines: list[PlannedUndo] = []
+    lines = [_with_server(run, i) for i in backward.with_server]
     free = [i for queue in backward.ready.values() for i in queue]
-    free += [i for _, i in backward.timers] + [i for i in run.in_flight if backward.undoable[i] is not None]
+    free += [i for _, i in backward.timers] + [i for i in run.in_flight if run.records[i].state is StepState.UNDOING]
     while free:
         for i in dict.fromkeys(free):
             step, record = run.plan.steps[i], run.records[i]

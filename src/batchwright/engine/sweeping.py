@@ -6,6 +6,7 @@ Pure. A lane is swept in rounds until a round finds nothing to destroy.
 from __future__ import annotations
 
 from batchwright.engine import commands as cmd
+from batchwright.engine.policy import POLICIES
 from batchwright.model import events as ev
 from batchwright.model.outcome import Fault, FaultClass
 from batchwright.model.plan import Action
@@ -22,6 +23,7 @@ class Sweeping:
         self._before = dict(run.sweeps)
         self.looking: set[str] = set()
         self.strays: dict[str, dict[str, str]] = {}
+        self._stuck: dict[str, Fault] = {}  # lane -> why a stray of this round can never be removed
         self._lanes: list[str] | None = None
 
     @property
@@ -56,13 +58,16 @@ class Sweeping:
         match event:
             case ev.SweepStarted(lane=lane):
                 self.looking.add(lane)
+                self._stuck.pop(lane, None)
                 return [cmd.Sweep(lane, self.run.sweeps[lane])]
             case ev.StrayFound(lane=lane, ref=ref, name=name):
                 self.looking.discard(lane)
                 self.strays.setdefault(lane, {})[ref] = name
                 return [cmd.DestroyStray(lane, ref)]
-            case ev.StrayGone(lane=lane, ref=ref):
+            case ev.StrayGone(lane=lane, ref=ref, fault=fault):
                 self.strays.get(lane, {}).pop(ref, None)
+                if fault is not None and not POLICIES[fault.kind].retry:
+                    self._stuck[lane] = fault
             case ev.SweepEnded(lane=lane):
                 self.looking.discard(lane)
         return []
@@ -74,12 +79,15 @@ class Sweeping:
                 if report.fault is not None or not report.strays:
                     return [ev.SweepEnded(now, lane, report.fault)]
                 if report.round - self._before.get(lane, 0) >= ROUNDS_MAX:
-                    fault = Fault(FaultClass.PERMANENT, f"new strays kept appearing over {ROUNDS_MAX} sweeps")
+                    fault = Fault(FaultClass.PERMANENT, f"strays were still there after {ROUNDS_MAX} sweeps")
                     return [ev.SweepEnded(now, lane, fault)]
                 return [ev.StrayFound(now, lane, ref, name) for ref, name in report.strays]
             case cmd.StrayDestroyed(lane=lane, ref=ref) if ref in self.strays.get(lane, {}):
                 events: list[ev.AnyEvent] = [ev.StrayGone(now, lane, ref, report.fault)]
-                if report.fault is not None and len(self.strays[lane]) == 1:
-                    events.append(ev.SweepEnded(now, lane, report.fault))
+                stuck = self._stuck.get(lane)
+                if report.fault is not None and not POLICIES[report.fault.kind].retry:
+                    stuck = report.fault
+                if stuck is not None and len(self.strays[lane]) == 1:
+                    events.append(ev.SweepEnded(now, lane, stuck))
                 return events
         return []

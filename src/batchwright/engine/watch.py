@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from batchwright.engine import commands as cmd
 from batchwright.model.clock import Clock
@@ -27,8 +27,9 @@ class Watch:
         self._fail = fail
         self._awaits: dict[int, cmd.Await] = {}
         self._settles: dict[int, tuple[cmd.Settle, str, float]] = {}
-        self._trouble_since: float | None = None
+        self._unanswered: dict[str, float] = {}  # kind of look -> since when it fails
         self._task: asyncio.Task[None] | None = None
+        self._closing = False
 
     def wait_for(self, command: cmd.Await) -> None:
         """Report when the server is ready, broken, gone, or late."""
@@ -51,6 +52,7 @@ class Watch:
 
     async def aclose(self) -> None:
         """Stop looking."""
+        self._closing = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -59,31 +61,32 @@ class Watch:
         poll = self._provider.capabilities.poll_seconds
         while self._awaits or self._settles:
             now = self._clock.now()
-            try:
-                await self._tick(now)
-                self._trouble_since = None
-            except Exception as error:
-                self._give_up(now, f"{type(error).__name__}: {error}")
+            if self._settles and (fault := await self._patiently("find", self._search, now)):
+                self._give_up_settling(fault)
+            if self._awaits and (fault := await self._patiently("describe", self._visit, now)):
+                self._give_up_waiting(fault, now)
             if self._awaits or self._settles:
                 await self._clock.sleep(poll)
 
-    async def _tick(self, now: float) -> None:
-        limit = self._provider.capabilities.call_timeout
-        if self._settles:
-            asked = dict(self._settles)
-            async with asyncio.timeout(limit):
-                listing = await self._provider.find(self._run)
-            self._settle(asked, listing, now)
-        if self._awaits:
-            waiting = dict(self._awaits)
-            async with asyncio.timeout(limit):
-                seen = await self._provider.describe([c.ref for c in waiting.values()])
-            for step, command in waiting.items():
-                self._look(step, command, seen[command.ref], now)
+    async def _patiently(self, kind: str, look: Callable[[float], Awaitable[None]], now: float) -> Fault | None:
+        """Look. A failed look says nothing; only when it has failed for too long this gives the reason."""
+        try:
+            async with asyncio.timeout(self._provider.capabilities.call_timeout):
+                await look(now)
+        except (Exception, asyncio.CancelledError) as error:
+            if self._closing:
+                raise
+            if now - self._unanswered.setdefault(kind, now) < PATIENCE_SECONDS:
+                return None
+            why = f"the provider could not be asked for {PATIENCE_SECONDS:.0f} s: {type(error).__name__}: {error}"
+            return Fault(FaultClass.IN_DOUBT, why)
+        self._unanswered.pop(kind, None)
+        return None
 
-    def _settle(self, asked: dict[int, tuple[cmd.Settle, str, float]], listing: list[Observed], now: float) -> None:
+    async def _search(self, now: float) -> None:
+        asked = dict(self._settles)
         by_token: dict[str, Observed] = {}
-        for observed in sorted(listing, key=lambda o: o.ref, reverse=True):
+        for observed in sorted(await self._provider.find(self._run), key=lambda o: o.ref, reverse=True):
             if observed.state not in (ServerState.GONE, ServerState.STOPPING):
                 by_token[observed.token] = observed
         for step, (command, token, until) in asked.items():
@@ -91,6 +94,12 @@ class Watch:
             if found is not None or now >= until:
                 del self._settles[step]
                 self._send(cmd.Settled(step, command.attempt, found))
+
+    async def _visit(self, now: float) -> None:
+        waiting = dict(self._awaits)
+        seen = await self._provider.describe([command.ref for command in waiting.values()])
+        for step, command in waiting.items():
+            self._look(step, command, seen[command.ref], now)
 
     def _look(self, step: int, command: cmd.Await, seen: Observed, now: float) -> None:
         fault: Fault | None
@@ -108,16 +117,16 @@ class Watch:
         del self._awaits[step]
         self._send(cmd.Looked(step, command.attempt, command.ref, seen.address, fault))
 
-    def _give_up(self, now: float, why: str) -> None:
-        """A failed look says nothing; only when it has lasted too long are the steps told."""
-        self._trouble_since = self._trouble_since or now
-        if now - self._trouble_since < PATIENCE_SECONDS:
-            return
-        fault = Fault(FaultClass.IN_DOUBT, f"the provider could not be asked for {PATIENCE_SECONDS:.0f} s: {why}")
+    def _give_up_settling(self, fault: Fault) -> None:
         for step, (command, _, _) in self._settles.items():
             self._send(cmd.Settled(step, command.attempt, fault=fault))
         self._settles.clear()
-        late = [waiting for waiting in self._awaits.values() if now >= waiting.deadline]
-        for waiting in late:
+        del self._unanswered["find"]  # whoever asks next is as patient again
+
+    def _give_up_waiting(self, fault: Fault, now: float) -> None:
+        """Only for those whose time is up; the others may still hear of their server."""
+        for waiting in [waiting for waiting in self._awaits.values() if now >= waiting.deadline]:
             del self._awaits[waiting.step]
             self._send(cmd.Looked(waiting.step, waiting.attempt, waiting.ref, fault=fault))
+        if not self._awaits:
+            del self._unanswered["describe"]

@@ -64,7 +64,11 @@ RUN_TRANSITIONS: dict[RunState, dict[str, RunState]] = {
 _UNDO = {"undo_started": S.UNDOING, "step_undone": S.UNDONE}
 
 STEP_TRANSITIONS: dict[StepState, dict[str, StepState]] = {
-    S.WAITING: {"step_started": S.STARTED, "step_skipped": S.SKIPPED},
+    S.WAITING: {
+        "step_started": S.STARTED,
+        "step_skipped": S.SKIPPED,
+        **_UNDO,
+    },  # reopened, with something left of before
     S.STARTED: {
         "step_in_doubt": S.STARTED,
         "step_created": S.CREATED,

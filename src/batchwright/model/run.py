@@ -22,7 +22,7 @@ from batchwright.model.lifecycle import (
     next_run_state,
     next_step_state,
 )
-from batchwright.model.outcome import Fault
+from batchwright.model.outcome import Fault, FaultClass
 from batchwright.model.plan import Action, Plan
 from batchwright.model.summary import RunSummary
 
@@ -249,10 +249,14 @@ class Run:
     def _driver_started(self, event: ev.DriverStarted) -> None:
         self.driver = event.driver
         self.restarts += self.status in (RunState.RUNNING, RunState.PAUSED, RunState.ROLLING_BACK)
+        self._lose_sight(event.at)
+
+    def _lose_sight(self, at: float) -> None:
+        """Whoever sent the calls that are open hears no answers any more."""
         for i in self.in_flight:
             record = self.records[i]
-            if record.state is not StepState.CREATED and self.plan.steps[i].action is not Action.KEEP:
-                self._doubt(i, record, event.at)
+            if record.state is StepState.STARTED and self.plan.steps[i].action is not Action.KEEP:
+                self._doubt(i, record, at)
                 record.crashed = True
 
     def _doubt(self, i: int, record: StepRecord, at: float) -> None:
@@ -285,12 +289,11 @@ class Run:
         self.status = next_run_state(self.status, f"run_{event.status.value.lower()}")
         self.ended_at = event.at
         self.reason = event.reason
-        for i in self.in_flight:  # only a forced cancel leaves any
-            self._doubt(i, self.records[i], event.at)
-            self.records[i].crashed = True
+        self._lose_sight(event.at)  # only a forced cancel leaves anything in flight
 
-    def _run_reopened(self, _event: ev.RunReopened) -> None:
+    def _run_reopened(self, event: ev.RunReopened) -> None:
         self.status = next_run_state(self.status, "run_reopened")
+        self.started_at = self.started_at or event.at
         self.ended_at = 0.0
         self.reason = self.cancelling = self.stopping = ""
         self.rollback_after_stop = False
@@ -318,7 +321,7 @@ class Run:
         self.residue = ()
         self._forget_sweeps()
         for record in self.records:
-            record.undo_failures = 0
+            record.undo_failures = record.throttles = 0
 
     def _rollback_ended(self, event: ev.RollbackEnded) -> None:
         clean = event.status is RunState.ROLLED_BACK
@@ -363,19 +366,26 @@ class Run:
         record.until = event.until
         record.fault = event.fault
         record.doubt = event.doubt
-        provider = self.plan.steps[i].provider
         if event.counted:
             record.failures += 1
-            self.retries += 1
-            self.provider_retries[provider] = self.provider_retries.get(provider, 0) + 1
-        elif event.fault.kind == "throttle":
-            record.throttles += 1
-            self.throttles += 1
-            self.provider_throttles[provider] = self.provider_throttles.get(provider, 0) + 1
+            self._count_retry(i)
+        elif event.fault.kind is FaultClass.THROTTLE:
+            self._count_throttle(i, record)
         if event.replace:
             record.stale, record.ref = record.ref, ""
             record.generation += 1
         return i
+
+    def _count_retry(self, i: int) -> None:
+        provider = self.plan.steps[i].provider
+        self.retries += 1
+        self.provider_retries[provider] = self.provider_retries.get(provider, 0) + 1
+
+    def _count_throttle(self, i: int, record: StepRecord) -> None:
+        provider = self.plan.steps[i].provider
+        record.throttles += 1
+        self.throttles += 1
+        self.provider_throttles[provider] = self.provider_throttles.get(provider, 0) + 1
 
     def _step_failed(self, event: ev.StepFailed) -> int:
         i, record = self._move(event.step, "step_failed")
@@ -399,10 +409,13 @@ class Run:
 
     def _undo_retrying(self, event: ev.UndoRetrying) -> int:
         i, record = self._move(event.step, "undo_retrying")
-        record.undo_failures += 1
         record.until = event.until
         record.fault = event.fault
-        self.retries += 1
+        if event.fault.kind is FaultClass.THROTTLE:
+            self._count_throttle(i, record)
+        else:
+            record.undo_failures += 1
+            self._count_retry(i)
         return i
 
     def _step_undone(self, event: ev.StepUndone) -> int:
@@ -426,9 +439,8 @@ class Run:
     def _stray_found(self, _event: ev.StrayFound) -> None:
         self.strays_found += 1
 
-    def _stray_gone(self, event: ev.StrayGone) -> None:
-        if event.fault is not None:
-            self.sweep_faults[event.lane] = event.fault
+    def _stray_gone(self, _event: ev.StrayGone) -> None:
+        pass  # one that is still there is found again by the next round, or ends the sweep with a fault
 
     def _sweep_ended(self, event: ev.SweepEnded) -> None:
         self.swept.add(event.lane)
@@ -478,12 +490,12 @@ def made_something(run: Run, index: int) -> bool:
     A kept server was there before and is never undone; the same holds for a task service that was installed already.
     """
     step, record = run.plan.steps[index], run.records[index]
-    if step.action is Action.KEEP:
+    if step.action is Action.KEEP or record.state is StepState.UNDONE:
         return False
     if record.state in (StepState.UNDOING, StepState.UNDO_RETRYING, StepState.UNDO_FAILED):
         return True
-    if step.action is Action.INSTALL and record.state in (StepState.FAILED, StepState.RETRYING):
-        return record.attempt > 0  # an install that failed half-way may have left things behind
     if record.state in (StepState.STARTED, StepState.CREATED):
         return True
+    if step.action is Action.INSTALL and record.state is not StepState.SUCCEEDED:
+        return record.attempt > 0  # an install that failed half-way may have left things behind
     return record.made or record.doubt or bool(record.ref) or bool(record.stale)
