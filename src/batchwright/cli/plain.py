@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 from batchwright.model import events as ev
 from batchwright.views.events import event_line
@@ -35,22 +36,22 @@ class Plain:
         """Whether only sums are told, not each step."""
         return not self._each
 
-    def take(self, events: Iterable[ev.AnyEvent], began: float) -> None:
-        """Tell what happened; times are told since `began`."""
-        failures: dict[tuple[str, str], list[ev.AnyEvent]] = {}
+    def take(self, events: Sequence[ev.AnyEvent], began: float) -> None:
+        """Tell what happened, in order; times are told since `began`."""
+        alike = Counter(kind for event in events if (kind := _trouble(event)))
+        told: Counter[tuple[str, str]] = Counter()
         for event in events:
-            if isinstance(event, ev.StepFailed | ev.UndoFailed):
-                failures.setdefault((event.fault.kind, event.fault.message), []).append(event)
-            elif isinstance(event, ev.StepSkipped):
-                failures.setdefault(("skipped", event.reason), []).append(event)
-            elif self._matters(event):
+            kind = _trouble(event)
+            if kind is None:
+                if self._matters(event):
+                    self._tell(event, began)
+                continue
+            most = alike[kind] if self._each or alike[kind] <= LIKE_IT_MAX else LIKE_IT_MAX - 1
+            told[kind] += 1
+            if told[kind] <= most:
                 self._tell(event, began)
-        for like in failures.values():
-            shown = like if self._each or len(like) <= LIKE_IT_MAX else like[: LIKE_IT_MAX - 1]
-            for event in shown:
-                self._tell(event, began)
-            if len(like) > len(shown):
-                self._write(f"{_stamp(like[-1].at - began)}and {len(like) - len(shown):,} more like it")
+            if told[kind] == most < alike[kind]:
+                self._write(f"{_stamp(event.at - began)}and {alike[kind] - most:,} more like it")
 
     def _matters(self, event: ev.AnyEvent) -> bool:
         if isinstance(event, ev.DriverStarted):
@@ -74,6 +75,16 @@ class Plain:
         self._write(_stamp(view.elapsed) + progress_line(view))
 
 
+def _trouble(event: ev.AnyEvent) -> tuple[str, str] | None:
+    """What kind of failure or skip this is; those of one kind are told together."""
+    match event:
+        case ev.StepFailed(fault=fault) | ev.UndoFailed(fault=fault):
+            return (fault.kind, fault.message)
+        case ev.StepSkipped(reason=reason):
+            return ("skipped", reason)
+    return None
+
+
 def progress_line(view: RunView) -> str:
     """How far a run is, on one line."""
     parts = [f"{view.done:,} of {counted(view.total, 'step')}"]
@@ -90,7 +101,7 @@ def progress_line(view: RunView) -> str:
         parts.append(f"about {duration(view.eta)} left")
     if view.waiting:
         most = max(view.waiting, key=lambda w: w.steps)
-        parts.append(f"{most.steps:,} wait: {one_line(most.reason, 60)}")
+        parts.append(f"{most.steps:,} waiting ({one_line(most.reason, 60)})")
     return ", ".join(parts)
 
 
