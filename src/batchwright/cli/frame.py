@@ -223,12 +223,16 @@ def trouble_lines(view: RunView) -> list[Text]:
 def labelled(label: str, texts: Iterable[str], style: str = "", width: int | None = None) -> list[Text]:
     """A block with its name at the left of its first line; with a width, its texts are wrapped at words."""
     if width is not None:
-        room = max(20, width - INDENT)
-        texts = [line for text in texts for line in wrap(text, room, break_long_words=False, break_on_hyphens=False)]
+        texts = [line for text in texts for line in hanging(text, 0, max(20, width - INDENT))]
     return [
         Text.assemble("  ", (f"{label if i == 0 else '':<{LABEL}} ", "bold"), (text, style))
         for i, text in enumerate(texts)
     ]
+
+
+def hanging(text: str, indent: int, width: int) -> list[str]:
+    """Wrapped at words, so that a command can be copied; lines after the first are indented."""
+    return wrap(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _pad(text: str, width: int) -> str:

@@ -13,6 +13,7 @@ from rich.text import Text
 from batchwright.cli.frame import (
     STATUS_STYLES,
     failed_texts,
+    hanging,
     header,
     labelled,
     operation_lines,
@@ -288,10 +289,13 @@ def show_stats(view: Stats) -> None:
 
 def show_explanation(view: Explanation) -> None:
     """The answer first, then the chain that led to it."""
-    say(Text.assemble((view.step, "bold"), f": {view.summary}"))
+    wide = text_width()
+    lines = hanging(f"{view.step}: {view.summary}", 4, wide)
     for link in view.chain:
-        name = f"{link.step}: " if link.step and not link.text.startswith(link.step) else ""
-        own = link.step == view.step
-        say(f"  {'+' + duration(link.after):>12}  {link.text if own else name + link.text}")
+        own = link.step in ("", view.step) or link.text.startswith(link.step)
+        told = link.text if own else f"{link.step}: {link.text}"
+        lines += hanging(f"{'+' + duration(link.after):>12}  {told}", 14, wide)
+    for line in lines:
+        say(line)
     block("waits for", view.waits_for)
     block("next", [view.next])

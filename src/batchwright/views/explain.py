@@ -151,7 +151,7 @@ class _Telling:
             self._say(event.at, f"planned to {_verb(self.step.action)}, by {event.by or 'somebody'}")
             return
         before = self.record_state
-        failures = self.run.records[self.i].failures
+        failures, until = self.run.records[self.i].failures, self.run.records[self.i].until
         if len(self.run.in_flight) >= self.run.plan.parallel_limit:
             self._full_at = event.at  # it was full until now
         i = self.run.apply(event)
@@ -163,6 +163,8 @@ class _Telling:
         if isinstance(event, ev.StepRetrying) and event.fault.kind is FaultClass.THROTTLE and self._same_lane(i):
             self._throttled_at = event.at
         if i == self.i:
+            if isinstance(event, ev.StepStarted) and before is S.RETRYING:
+                self._say_wait(event.at, until)
             self._take_own(event, before, failures)
 
     def _same_lane(self, i: int) -> bool:
@@ -242,8 +244,11 @@ class _Telling:
             self._say(opened, f"{last.step} {_ended_word(last)}: it was the last that this step waited for", last.step)
         elif not ends:
             self._say(opened, "nothing to wait for: it could start with the run")
-        if event.at - opened >= NOTICEABLE:
-            self._say(event.at, f"waited {duration(event.at - opened)} more, {self._held_by(opened)}")
+        self._say_wait(event.at, opened)
+
+    def _say_wait(self, at: float, opened: float) -> None:
+        if at - opened >= NOTICEABLE:
+            self._say(at, f"waited {duration(at - opened)} more, {self._held_by(opened)}")
 
     def _held_by(self, opened: float) -> str:
         if self._full_at > opened:

@@ -97,6 +97,15 @@ def test_retries_and_the_end_of_patience() -> None:
     ]
 
 
+def test_a_retry_that_was_due_may_have_to_wait() -> None:
+    story = fleet(parallel_limit=1).begin().start("web/a", at=0).retry("web/a", at=1, until=2).start("web/b", at=1)
+    story.succeed("web/b", at=5).start("web/a", at=5)
+    assert chain(told(story, "web/a", 6))[-2:] == [
+        (5.0, "waited 3.0 s more, for a free place: parallel_limit 1 was used up"),
+        (5.0, "attempt 2 started"),
+    ]
+
+
 def test_a_fault_that_is_never_retried_says_so() -> None:
     story = fleet().begin().start("web/a", at=0).fail("web/a", at=1)
     assert chain(told(story, "web/a", 2))[-1][1].endswith("(a fault of this kind is not retried)")
