@@ -42,7 +42,7 @@ def parse(text: str) -> Message:
     frames: list[tuple[str, Place, list[str]]] = []
     snippet: list[str] = []
     for line in lines[1:]:
-        if line.startswith(("error: ", "note: ")):
+        if line.startswith(("error: ", "note:")):
             break
         if frame := _FRAME.match(line):
             snippet = []

@@ -96,7 +96,10 @@ def _in_text(source: str, at: int, top: _Text, stack: list[_Text | Token]) -> Ge
 
 
 class Import(Struct, frozen=True):
-    """An import as written. `target` is None when it is not a plain text; `form` is what follows `as`."""
+    """An import as written. `target` is None when it is not a plain text; `form` is what follows `as`.
+
+    `place` is that of the target, or of the word import without one.
+    """
 
     target: str | None
     form: str
@@ -116,7 +119,7 @@ def imports(source: str) -> list[Import]:
         target, tag, quote, form = (stream[number + 1 : number + 5] + [token] * 4)[:4]
         plain = target.kind == "text" and "\\" not in target.text
         is_tagged = tag.text == "as" and quote.text == "'"
-        place = places.of(target.offset)
+        place = places.of(target.offset if plain else token.offset)
         found.append(Import(target.text if plain else None, form.text if is_tagged else "", place))
     return found
 

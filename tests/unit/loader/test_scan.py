@@ -1,0 +1,59 @@
+"""The scanner sees every import of a Nickel text, wherever it hides, and none that is not there."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchwright.loader.scan import Import, Place, imports, tokens, unclosed
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ('import "a.ncl"', [Import("a.ncl", "", Place(1, 8))]),
+        ('import "a.txt" as \'Text', [Import("a.txt", "Text", Place(1, 8))]),
+        ('(import # comment "no"\n\t"a.ncl")', [Import("a.ncl", "", Place(2, 2))]),
+        ('x = import "a", y = import"b"', [Import("a", "", Place(1, 12)), Import("b", "", Place(1, 27))]),
+        ('"%{import "a"}"', [Import("a", "", Place(1, 11))]),
+        ('"%{ {b = "}%{import "a"}"}.b }"', [Import("a", "", Place(1, 21))]),
+        ('m%"" " %{import "a"} "%', [Import("a", "", Place(1, 17))]),
+        ('m%%"%{import "no"} "% %%{import "a"}"%%', [Import("a", "", Place(1, 33))]),
+        ('nix-s%"%{import "a"}"%', [Import("a", "", Place(1, 17))]),
+        ("import name", [Import(None, "", Place(1, 1))]),
+        ('x = import "a%{b}"', [Import(None, "", Place(1, 5))]),
+        ('import m%"a"%', [Import("a", "", Place(1, 8))]),
+        (r'import "\x61"', [Import(None, "", Place(1, 1))]),
+        ("import", [Import(None, "", Place(1, 1))]),
+        ('"import \\"a\\""', []),
+        ('# import "a"', []),
+        ("import' = 1, important = 2, x.import-y", []),
+        ("'import", [Import(None, "", Place(1, 2))]),
+    ],
+)
+def test_imports(source: str, found: list[Import]) -> None:
+    assert imports(source) == found
+
+
+@pytest.mark.parametrize(
+    ("source", "left"),
+    [
+        ("{ a = [1, 2 }", ("{", Place(1, 1))),
+        ('{ a = "x,\n b = "y" }', ('"', Place(1, 7))),
+        ('{ a = m%"x', ('m%"', Place(1, 7))),
+        ("{ a = 1 }", None),
+        ('"a%{b', ('"', Place(1, 1))),
+    ],
+)
+def test_what_is_never_closed(source: str, left: tuple[str, Place] | None) -> None:
+    assert unclosed(source) == left
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.sampled_from("abm%\"{}[]()#\\ \n'-import"), max_size=60))
+def test_no_text_breaks_the_scanner(source: str) -> None:
+    found = list(tokens(source))
+    assert all(0 <= token.offset < len(source) for token in found)
+    imports(source)
+    unclosed(source)
