@@ -10,6 +10,7 @@ from rich.text import Text
 
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.views.run import OperationProgress, ProviderProgress, RunView
+from batchwright.views.steps import ROLLBACK
 from batchwright.views.wording import counted, duration, one_line, some
 
 STATUS_STYLES = {
@@ -24,8 +25,9 @@ STATE_STYLES = {
     **dict.fromkeys(("done", "undone"), "green"),
     **dict.fromkeys(("failed", "not undone"), "red"),
     **dict.fromkeys(("skipped", "partly skipped"), "yellow"),
-    **dict.fromkeys(("running", "undoing", "retrying"), "cyan"),
+    **dict.fromkeys(("running", "undoing", "retrying", "retrying undo"), "cyan"),
 }
+BACKWARD_STATES = frozenset({"undoing", "undone", "not undone", "nothing to undo", "to undo", "retrying undo"})
 OPERATIONS_MAX, PROVIDERS_MAX, RUNNING_MAX, WAITING_MAX, FAILED_MAX = 6, 3, 4, 6, 3
 LABEL = 9  # width of the words at the left of a block
 INDENT = LABEL + 3
@@ -35,7 +37,7 @@ NAME_MAX = 26
 def frame(view: RunView, width: int, height: int = 20) -> list[Text]:
     """The picture of a live run, most important first where not all fits."""
     lines = [header(view, width), _progress(view, width)]
-    lines += operation_lines(view.operations, OPERATIONS_MAX)
+    lines += operation_lines(view.operations, OPERATIONS_MAX, 12 if width >= 100 else 8)
     lines += _provider_lines(view.providers, width)
     lines += _running_lines(view, width)
     failed = labelled("failed", [cut(text, width - INDENT) for text in failed_texts(view, FAILED_MAX)], "red")
@@ -62,27 +64,32 @@ def header(view: RunView, width: int) -> Text:
 
 def _progress(view: RunView, width: int) -> Text:
     words = Text(f" {progress_words(view)}")
-    for number, word, style in (
-        (view.counts.get("failed", 0) + view.counts.get("undo_failed", 0), "failed", "red"),
-        (view.counts.get("skipped", 0), "skipped", "yellow"),
-    ):
-        if number:
-            words.append(f", {number:,} {word}", style)
-    if view.retries:
-        words.append(f", {counted(view.retries, 'retry')}", "yellow")
-    if view.throttles:
-        words.append(f", throttled {view.throttles:,} x", "yellow")
+    for fact, style in troubles(view):
+        words.append(f", {fact}", style)
     return bar(view.done, view.total, max(8, min(30, width - cell_len(words.plain)))).append_text(words)
+
+
+def troubles(view: RunView) -> list[tuple[str, str]]:
+    """What went wrong, in numbers, each with its style."""
+    facts = [
+        (len(view.failed) + view.failed_more, "not undone" if _backward(view) else "failed", "red"),
+        (sum(one.steps for one in view.skipped), "skipped", "yellow"),
+    ]
+    told = [(f"{number:,} {word}", style) for number, word, style in facts if number]
+    if view.retries:
+        told.append((counted(view.retries, "retry"), "yellow"))
+    if view.throttles:
+        told.append((f"throttled {view.throttles:,} x", "yellow"))
+    return told
+
+
+def _backward(view: RunView) -> bool:
+    return view.status in ROLLBACK
 
 
 def progress_words(view: RunView) -> str:
     """`5 of 8 steps done`."""
-    return f"{view.done:,} of {counted(view.total, 'step')} {_done_word(view)}"
-
-
-def _done_word(view: RunView) -> str:
-    rollback = (RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE)
-    return "undone" if view.status in rollback else "done"
+    return f"{view.done:,} of {counted(view.total, 'step')} {'undone' if _backward(view) else 'done'}"
 
 
 def bar(done: int, total: int, width: int) -> Text:
@@ -91,7 +98,7 @@ def bar(done: int, total: int, width: int) -> Text:
     return Text.assemble(("━" * full, "green"), ("─" * (width - full), "bright_black"))
 
 
-def operation_lines(operations: Sequence[OperationProgress], most: int) -> list[Text]:
+def operation_lines(operations: Sequence[OperationProgress], most: int, bars: int = 12) -> list[Text]:
     """One line per operation; where there are too many, those that matter now."""
     shown = _chosen(operations, most)
     names = min(NAME_MAX, max((cell_len(op.id) for op in shown), default=0))
@@ -101,7 +108,7 @@ def operation_lines(operations: Sequence[OperationProgress], most: int) -> list[
     for op in shown:
         line = Text("  ")
         line.append(_pad(op.id, names) + "  " + _pad(op.provider, places) + "  ")
-        line.append_text(bar(op.done, op.total, 12))
+        line.append_text(bar(op.done, op.total, bars))
         line.append(f"  {op.done:>{digits},} of {op.total:>{digits},}  ")
         line.append(_state_words(op), STATE_STYLES.get(op.state, ""))
         if op.degraded_by:
@@ -135,10 +142,9 @@ def _state_words(op: OperationProgress) -> str:
     counts = op.counts
     flying = counts.get("started", 0) + counts.get("created", 0) + counts.get("undoing", 0)
     parts = [f"{flying:,} in flight"] if flying else []
-    for state, word in (
-        *(("failed", "failed"), ("skipped", "skipped"), ("retrying", "to retry")),
-        *(("undo_failed", "not undone"), ("undo_retrying", "to retry")),
-    ):
+    forward = (("failed", "failed"), ("skipped", "skipped"), ("retrying", "to retry"))
+    backward = (("undo_failed", "not undone"), ("undo_retrying", "to retry"))
+    for state, word in backward if op.state in BACKWARD_STATES else forward:
         if counts.get(state):
             parts.append(f"{counts[state]:,} {word}")
     return ", ".join(parts) or op.state
@@ -158,7 +164,7 @@ def _provider_lines(providers: Sequence[ProviderProgress], width: int) -> list[T
             for number, word in ((p.failed, "failed"), (p.retries, "retried"), (p.throttles, "throttled"))
             if number
         )
-        texts.append(words + (f" ({p.limit})" if p.limit else ""))
+        texts.append(words + (f" ({p.limit.removeprefix('throttled, ')})" if p.limit else ""))
     if len(providers) > len(shown):
         texts[-1] += f", and {counted(len(providers) - len(shown), 'more provider')}"
     if sum(map(len, texts)) + 2 * len(texts) + LABEL < width:

@@ -19,6 +19,7 @@ from batchwright.cli.frame import (
     operation_lines,
     progress_words,
     trouble_lines,
+    troubles,
     waiting_lines,
 )
 from batchwright.cli.output import err, out, say
@@ -133,11 +134,7 @@ def show_reason(view: RunView) -> None:
 
 
 def _tally(view: RunView) -> str:
-    shown = (("failed", view.counts.get("failed", 0)), ("skipped", view.counts.get("skipped", 0)))
-    facts = [f"{number:,} {word}" for word, number in shown if number]
-    facts += [counted(view.retries, "retry")] if view.retries else []
-    facts += [f"throttled {view.throttles:,} x"] if view.throttles else []
-    return "".join(f", {fact}" for fact in facts)
+    return "".join(f", {fact}" for fact, _ in troubles(view))
 
 
 def show_servers(run: str, servers: Sequence[ServerLine], more: int) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from batchwright.cli.frame import progress_words, troubles
 from batchwright.model import events as ev
 from batchwright.views.events import event_line
 from batchwright.views.run import RunView
-from batchwright.views.wording import counted, duration, one_line
+from batchwright.views.wording import duration, one_line
 
 EACH_STEP_MAX = 50  # steps of a run whose steps are told one by one
 LIKE_IT_MAX = 3  # failures of one kind in one go that are told one by one
@@ -87,16 +88,11 @@ def _trouble(event: ev.AnyEvent) -> tuple[str, str] | None:
 
 def progress_line(view: RunView) -> str:
     """How far a run is, on one line."""
-    parts = [f"{view.done:,} of {counted(view.total, 'step')}"]
+    parts = [progress_words(view)]
     flying = len(view.running) + view.running_more
-    facts = (
-        (flying, "in flight"),
-        (view.counts.get("failed", 0), "failed"),
-        (view.counts.get("skipped", 0), "skipped"),
-        (view.retries, "retried"),
-        (view.throttles, "throttled"),
-    )
-    parts += [f"{number:,} {word}" for number, word in facts if number]
+    if flying:
+        parts.append(f"{flying:,} in flight")
+    parts += [fact for fact, _ in troubles(view)]
     if view.eta is not None:
         parts.append(f"about {duration(view.eta)} left")
     if view.waiting:

@@ -23,7 +23,7 @@ from batchwright.views.waiting import Circumstances
 
 DRAW_SECONDS = 0.2
 DRAW_SHARE = 0.05  # of the process's time at most is spent on drawing
-LIVE = Bounds(running=20, failed=3, doubts=1, servers=0)
+LIVE = Bounds(running=20, failed=20, doubts=1, servers=0)
 
 
 class Screen(Protocol):

@@ -13,21 +13,22 @@ from batchwright.model.workflow import DependencyKind
 from batchwright.views.eta import remaining_seconds
 from batchwright.views.shape import Shape, shape_of
 from batchwright.views.steps import (
+    ROLLBACK,
     FailedStep,
     ServerLine,
     Skipped,
     StepLine,
+    failed_state,
     failed_steps,
     indices_in,
     servers,
     skipped_steps,
     step_line,
 )
-from batchwright.views.waiting import Circumstances, Waiting, ended_operations, waiting_reasons
+from batchwright.views.waiting import Circumstances, Waiting, ended_operations, undo_reason, waiting_reasons
 
 S = StepState
 _UNDO_STATES = (S.UNDOING, S.UNDO_RETRYING, S.UNDONE, S.UNDO_FAILED)
-_ROLLBACK = (RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE)
 
 
 class OperationProgress(Struct, frozen=True):
@@ -156,10 +157,10 @@ def run_view(
         providers=_providers(run, operations, around),
         running=tuple(step_line(run, i, now) for i in flying),
         running_more=len(run.in_flight) - len(flying),
-        waiting=tuple(waiting_reasons(run, shape, ended, around, now)),
+        waiting=(*waiting_reasons(run, shape, ended, around, now), *_still_to_undo(run, operations, around)),
         failed=failed,
-        failed_more=run.count(S.FAILED, S.UNDO_FAILED) - len(failed),
-        skipped=skipped_steps(run) if run.count(S.SKIPPED) else (),
+        failed_more=run.count(failed_state(run)) - len(failed),
+        skipped=skipped_steps(run) if run.count(S.SKIPPED) and run.status not in ROLLBACK else (),
         doubts=tuple(run.plan.steps[i].id for i in doubts[: bounds.doubts]),
         doubts_more=max(0, len(doubts) - bounds.doubts),
         servers=exist,
@@ -199,7 +200,7 @@ def _doubts(run: Run) -> list[int]:
 
 
 def _operations(run: Run, shape: Shape, ended: list[bool]) -> tuple[OperationProgress, ...]:
-    backward = run.status in _ROLLBACK
+    backward = run.status in ROLLBACK
     rows = []
     for i, op in enumerate(run.plan.operations):
         counts = {state.value: count for state, count in run.counts[i].items() if count}
@@ -222,6 +223,14 @@ def _to_undo(run: Run, shape: Shape, op: int) -> int:
         return undo
     rest = (S.STARTED, S.CREATED, S.SUCCEEDED, S.FAILED, S.RETRYING, S.WAITING, S.SKIPPED)
     return undo + sum(run.records[i].state in rest and made_something(run, i) for i in shape.steps[op])
+
+
+def _still_to_undo(run: Run, operations: tuple[OperationProgress, ...], around: Circumstances) -> tuple[Waiting, ...]:
+    if run.status is not RunState.ROLLING_BACK:
+        return ()
+    begun = run.count(S.UNDOING, S.UNDO_RETRYING, S.UNDO_FAILED)
+    left = sum(op.total - op.done for op in operations) - begun
+    return (Waiting(undo_reason(run, around), left),) if left > 0 else ()
 
 
 def _forward_word(run: Run, shape: Shape, ended: list[bool], op: int) -> str:
@@ -248,10 +257,10 @@ def _backward_word(run: Run, op: int, done: int, total: int) -> str:
     if counts.get(S.UNDO_FAILED):
         return "not undone"
     if counts.get(S.UNDO_RETRYING):
-        return "retrying"
+        return "retrying undo"
     if done == total:
         return "undone" if total else "nothing to undo"
-    return "waiting"
+    return "to undo"
 
 
 def _degraded_by(run: Run, shape: Shape, ended: list[bool], op: PlannedOperation) -> tuple[str, ...]:
@@ -274,13 +283,13 @@ def _providers(
     rows: dict[str, list[OperationProgress]] = {}
     for op in operations:
         rows.setdefault(op.provider, []).append(op)
-    bad = (S.FAILED.value, S.UNDO_FAILED.value)
+    bad = failed_state(run).value
     return tuple(
         ProviderProgress(
             name=name,
             done=sum(op.done for op in ops),
             total=sum(op.total for op in ops),
-            failed=sum(op.counts.get(state, 0) for op in ops for state in bad),
+            failed=sum(op.counts.get(bad, 0) for op in ops),
             retries=run.provider_retries.get(name, 0),
             throttles=run.provider_throttles.get(name, 0),
             limit=around.lanes.get(name, ""),

@@ -10,11 +10,12 @@ from itertools import chain, islice
 from msgspec import Struct
 
 from batchwright.errors import StepNotFound
-from batchwright.model.lifecycle import StepState
+from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.plan import Action, ServerRequest, Step
 from batchwright.model.run import Run, StepRecord
 from batchwright.views.wording import some
 
+ROLLBACK = frozenset({RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE})
 REASONS_MAX = 10
 NAMES_COMPARED = 5000  # ids that a misspelt step is compared with
 
@@ -117,8 +118,13 @@ def indices_in(run: Run, states: Iterable[StepState], most: int) -> list[int]:
 
 
 def failed_steps(run: Run, most: int) -> tuple[FailedStep, ...]:
-    """The first steps that failed, or could not be undone."""
-    return tuple(_failed(run, i) for i in indices_in(run, (StepState.FAILED, StepState.UNDO_FAILED), most))
+    """The first steps that failed; once it is rolled back, those that could not be undone."""
+    return tuple(_failed(run, i) for i in indices_in(run, (failed_state(run),), most))
+
+
+def failed_state(run: Run) -> StepState:
+    """What counts as failed: after a rollback began, what went wrong before it is history."""
+    return StepState.UNDO_FAILED if run.status in ROLLBACK else StepState.FAILED
 
 
 def _failed(run: Run, i: int) -> FailedStep:

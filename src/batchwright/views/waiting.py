@@ -53,10 +53,12 @@ def _succeeded(run: Run, op: int) -> int:
 
 def waiting_reasons(run: Run, shape: Shape, ended: list[bool], around: Circumstances, now: float) -> list[Waiting]:
     """Every step of a live run that could still run and does not, grouped by reason, retries first."""
-    if run.status not in LIVE:
-        return []
     tally: dict[str, int] = {}
-    _add_retries(run, shape, around, now, tally)
+    if run.status is RunState.ROLLING_BACK:
+        _add_retries(run, shape, around, now, tally, StepState.UNDO_RETRYING)
+    if run.status not in LIVE:
+        return _as_list(tally)
+    _add_retries(run, shape, around, now, tally, StepState.RETRYING)
     for op, counts in enumerate(run.counts):
         count = counts.get(StepState.WAITING, 0)
         if not count:
@@ -70,7 +72,20 @@ def waiting_reasons(run: Run, shape: Shape, ended: list[bool], around: Circumsta
             _add(tally, place_reason(run, run.plan.operations[op].lane, around), count - held)
         if held:
             _add(tally, "waits for an earlier step on its server", held)
+    return _as_list(tally)
+
+
+def _as_list(tally: dict[str, int]) -> list[Waiting]:
     return [Waiting(reason, steps) for reason, steps in tally.items()]
+
+
+def undo_reason(run: Run, around: Circumstances) -> str:
+    """Why a step that is still to be undone is not being undone."""
+    if not around.driven:
+        return "nobody drives the run"
+    if len(run.in_flight) >= run.plan.parallel_limit:
+        return f"waits for a free place: parallel_limit {run.plan.parallel_limit} is used up"
+    return "waits for its turn"
 
 
 def _add(tally: dict[str, int], reason: str, steps: int) -> None:
@@ -107,14 +122,16 @@ def place_reason(run: Run, lane: str, around: Circumstances) -> str:
     return f"waits for {lane}: {held}" if held else f"starts as soon as the limits of {lane} allow"
 
 
-def _add_retries(run: Run, shape: Shape, around: Circumstances, now: float, tally: dict[str, int]) -> None:
+def _add_retries(
+    run: Run, shape: Shape, around: Circumstances, now: float, tally: dict[str, int], state: StepState
+) -> None:
     soonest: dict[FaultClass, tuple[float, Fault]] = {}
     counts: dict[FaultClass, int] = {}
     for op, by_state in enumerate(run.counts):
-        left = by_state.get(StepState.RETRYING, 0)
+        left = by_state.get(state, 0)
         for i in shape.steps[op] if left else ():
             record = run.records[i]
-            if record.state is not StepState.RETRYING:
+            if record.state is not state:
                 continue
             assert record.fault is not None  # a retry always has a cause
             kind = record.fault.kind
@@ -130,7 +147,8 @@ def _add_retries(run: Run, shape: Shape, around: Circumstances, now: float, tall
 
 def retry_reason(run: Run, until: float, fault: Fault, around: Circumstances, now: float) -> str:
     """Why a step that backs off is not tried again yet."""
-    if run.status is RunState.PAUSED or run.cancelling or run.stopping or not around.driven:
+    halted = run.status is not RunState.ROLLING_BACK and (run.cancelling or run.stopping)
+    if run.status is RunState.PAUSED or halted or not around.driven:
         return f"retry held up: {fault.kind}: {one_line(fault.message)}"
     when = f"in {duration(until - now)}" if until > now else "when there is a place"
     return f"retry {when}: {fault.kind}: {one_line(fault.message)}"

@@ -65,7 +65,7 @@ def test_lines_of_progress_are_rare() -> None:
         story.succeed(f"web/s{i:03}", at=i / 10)
         plain.progress(run_view(story.run, T0 + i / 10, bounds=LIVE), T0 + i / 10)
     assert 10 <= len(written) <= 20  # at most one per 5 %
-    assert written[0].lstrip().startswith("0 s  1 of 200 steps, 199 in flight, about ")
+    assert written[0].lstrip().startswith("0 s  1 of 200 steps done, 199 in flight, about ")
 
 
 def test_slow_progress_is_told_too_but_never_twice() -> None:

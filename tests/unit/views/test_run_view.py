@@ -87,6 +87,14 @@ def test_a_run_nobody_drives_says_so_and_how_to_go_on() -> None:
     assert view.next == "nobody drives this run; let it go on with: batchwright resume abcdefghijkl"
 
 
+def test_a_rollback_leaves_the_failures_before_it_to_history() -> None:
+    story = fleet().begin().start("web/a", "web/b", at=0).succeed("web/a", at=1).fail("web/b", at=2)
+    story.skip("late/c", 2, "operation kube did not succeed", "kube").tell(ev.CancelRequested(T0 + 3))
+    story.end(RunState.CANCELLED, 3).tell(ev.RollbackStarted(T0 + 4, "ada"))
+    view = shown(story, 5)
+    assert (view.failed, view.failed_more, view.skipped, view.providers[0].failed) == ((), 0, (), 0)
+
+
 def test_a_failed_run_tells_causes_skips_and_what_exists() -> None:
     story = fleet().begin().start("web/a", "web/b", at=0).succeed("web/a", at=1).fail("web/b", at=2)
     for step in ("kube/a/containerd", "kube/a/kubernetes", "kube/b/containerd", "kube/b/kubernetes"):
@@ -135,16 +143,21 @@ def test_a_rollback_counts_what_is_to_be_undone() -> None:
     story.tell(ev.CancelRequested(T0 + 2)).end(RunState.CANCELLED, 2).tell(ev.RollbackStarted(T0 + 3, "ada"))
     view = shown(story, 3)
     assert [(op.state, op.done, op.total) for op in view.operations] == [
-        ("waiting", 0, 1),
+        ("to undo", 0, 1),
         ("nothing to undo", 0, 0),
         ("nothing to undo", 0, 0),
     ]
+    assert reasons(view) == {"waits for its turn": 1}
     story.tell(ev.UndoStarted(T0 + 4, "web/a", 1))
     assert shown(story, 5).operations[0].state == "undoing"
     assert shown(story, 5).running[0].doing == "destroying"
+    story.tell(ev.UndoRetrying(T0 + 5, "web/a", 1, T0 + 9, DOWN))
+    assert reasons(shown(story, 6)) == {"retry in 3.0 s: transient: the service is not available": 1}
+    story.tell(ev.UndoStarted(T0 + 9, "web/a", 2))
     story.tell(ev.UndoFailed(T0 + 6, "web/a", 1, DOWN))
     story.tell(ev.RollbackEnded(T0 + 7, RunState.ROLLBACK_INCOMPLETE, ("web/a: server ref-a on upcloud: ...",)))
     view = shown(story, 8, ALONE)
+    assert [failed.step for failed in view.failed] == ["web/a"]
     assert (view.operations[0].state, view.residue) == ("not undone", ("web/a: server ref-a on upcloud: ...",))
     assert view.next.endswith("batchwright rollback abcdefghijkl")
 
