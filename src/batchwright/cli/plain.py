@@ -73,7 +73,7 @@ class Plain:
         if since < SECONDS_LEAST or not (moved or since >= SECONDS_MOST):
             return
         self._told_at, self._told_done = now, view.done
-        self._write(_stamp(view.elapsed) + progress_line(view))
+        self._write(_stamp(now - view.created_at) + progress_line(view))
 
 
 def _trouble(event: ev.AnyEvent) -> tuple[str, str] | None:

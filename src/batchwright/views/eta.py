@@ -31,7 +31,8 @@ def remaining_seconds(run: Run, shape: Shape, now: float) -> float | None:
         own = shape.chain[op] * pace if to_do else in_flight.get(op, 0.0)
         ends.append(max((ends[other] for other in shape.before[op]), default=0.0) + own)
         longest = max(longest, ends[-1])
-    return max(longest, work / run.plan.parallel_limit)
+    seconds = max(longest, work / run.plan.parallel_limit)
+    return seconds if seconds > 0 or not run.count(*_TO_DO) else None
 
 
 def observed_pace(run: Run) -> float:

@@ -198,6 +198,13 @@ def test_the_estimate_is_never_shorter_than_the_longest_way_left() -> None:
     assert shown(story, 0).eta == pytest.approx(seconds + 20.0)
 
 
+def test_without_estimates_nothing_is_said_about_the_time_left() -> None:
+    story = Story(servers("web", "a", "b"), parallel_limit=1)
+    steps = tuple(msgspec.structs.replace(step, seconds=0.0) for step in story.run.plan.steps)
+    created = msgspec.structs.replace(story.run.created, plan=msgspec.structs.replace(story.run.plan, steps=steps))
+    assert run_view(Run.replay([created, ev.RunStarted(T0)]), T0).eta is None
+
+
 def test_the_view_is_json_and_back() -> None:
     view = shown(fleet().begin().start("web/a", at=0), 1)
     assert msgspec.json.decode(msgspec.json.encode(view), type=RunView) == view
