@@ -138,7 +138,7 @@ def _static_type(case: Case) -> Explanation:
 
 def _definition(case: Case) -> Explanation:
     name = case.match["name"]
-    hint = f"Give it a value; for an input: --set {name}=VALUE"
+    hint = f"Write {name} = VALUE; for an input of the file: --set {name}=VALUE"
     return Explanation("missing-definition", f"`{name}` has no value", hint)
 
 

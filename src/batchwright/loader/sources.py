@@ -142,7 +142,9 @@ class Sources:
                 continue
             self._imports += 1
             if self._imports > self.limits.imports:
-                self._refuse(source, "too-many-imports", f"more than {self.limits.imports} files", found.place)
+                self._refuse(
+                    source, "too-many-imports", f"more than {self.limits.imports} files are imported", found.place
+                )
                 return
             self._read_import(source, found, target, chain)
 

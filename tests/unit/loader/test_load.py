@@ -92,6 +92,11 @@ def test_the_example_loads_as_it_stands() -> None:
     assert warning.notes == ("So in 2 places.",)
 
 
+def test_the_example_of_the_reference_loads(tmp_path: Path) -> None:
+    reference = (EXAMPLE.parents[1] / "docs" / "workflow-file.md").read_text()
+    valid(tmp_path, reference.split("```nickel\n")[1].split("```")[0], "flow.ncl")
+
+
 @pytest.mark.parametrize("suffix", [".ncl", ".json", ".yaml", ".yml"])
 def test_every_format_says_the_same(suffix: str, tmp_path: Path) -> None:
     plain = json.loads(msgspec.json.encode({"batch_workflow": load(EXAMPLE).workflow}))
@@ -194,6 +199,13 @@ batch_workflow:
     assert [server.plan for server in batch.server_configs] == ["small", "small"]
     broken = loaded(tmp_path, text.replace("name: b", "name: B"), "flow.yaml")
     assert [(found.line, found.column) for found in broken.diagnostics] == [(12, 18)]
+
+
+def test_an_alias_that_nickel_loses_is_told(tmp_path: Path) -> None:
+    (tmp_path / "part.yaml").write_text("a: &one small\nb: *one\n")
+    text = '{ batch_workflow = { name = ((import "part.yaml") & { c = 1 }).b } }'
+    found = loaded(tmp_path, text, "flow.ncl").diagnostics
+    assert [one.code for one in found] == ["unsupported-alias"]
 
 
 def test_tabs_windows_lines_and_wide_characters_keep_places_right(tmp_path: Path) -> None:

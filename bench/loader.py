@@ -1,0 +1,75 @@
+"""How long it takes to load a file: `python -m bench.loader` prints a table, in seconds of this process and its child."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from batchwright.loader import load
+
+EXAMPLE = Path(__file__).parents[1] / "workflows" / "example_batch.ncl"
+RUNS = 3
+
+
+def source(count: int) -> str:
+    """A workflow of so many operations: half of them with two servers, half with three task services."""
+    operations = []
+    for number in range(count):
+        needs = ", ".join(f'"op-{other}"' for other in (number - 1, number - 2) if other >= 0)
+        if number % 2 == 0:
+            servers = "\n".join(
+                f'          {{ name = "web-{number}-{part}", plan = "1xCPU-2GB", zone = "de-fra1" }},' for part in "ab"
+            )
+            kind, provider, body = "server_batch", "upcloud", f"server_configs = [\n{servers}\n        ],"
+        else:
+            kind, provider, body = "taskserv_batch", "aws", 'taskservs = ["kubernetes", "cilium", "containerd"],'
+        head = f'id = "op-{number}", type = "{kind}", provider = "{provider}",'
+        operations.append(f"      {{\n        {head}\n        dependencies = [{needs}],\n        {body}\n      }},\n")
+    head = '{\n  batch_workflow = {\n    name = "bench",\n    version = "1.0.0",\n    operations = [\n'
+    return f"{head}{''.join(operations)}    ],\n  }},\n}}\n"
+
+
+def cpu() -> tuple[float, float]:
+    """CPU seconds so far: of this process, of its ended children."""
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own.ru_utime + own.ru_stime, children.ru_utime + children.ru_stime
+
+
+def measure(file: Path) -> tuple[float, float, float]:
+    """Parent CPU, child CPU and wall seconds of one load, the best of some runs."""
+    best = (float("inf"),) * 3
+    for _ in range(RUNS):
+        (own, children), start = cpu(), time.perf_counter()
+        loaded = load(file)
+        assert loaded.workflow is not None, loaded.diagnostics
+        (own_after, children_after), end = cpu(), time.perf_counter()
+        best = min(best, (own_after - own, children_after - children, end - start), key=lambda one: one[0] + one[1])
+    return best
+
+
+def loading() -> list[str]:
+    """The table, one line a row."""
+    rows = [
+        "| file | source, KiB | parent CPU, s | child CPU, s | both, s | wall, s | child's peak memory so far, MiB |",
+        "|--|--|--|--|--|--|--|",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        files = {"the example": EXAMPLE}
+        for count in (100, 1_000, 10_000):
+            file = Path(folder, f"{count}.ncl")
+            file.write_text(source(count))
+            files[f"{count:,} operations"] = file
+        for name, file in files.items():
+            parent, child, wall = measure(file)
+            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+            size = file.stat().st_size / 1024
+            times = f"{parent:.3f} | {child:.2f} | {parent + child:.2f} | {wall:.2f}"
+            rows.append(f"| {name} | {size:,.0f} | {times} | {peak:.0f} |")
+    return rows
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join(loading()) + "\n")
