@@ -55,7 +55,7 @@ def header(view: RunView, width: int) -> Text:
     status = "Cancelling" if view.cancelling and view.status is RunState.RUNNING else view.status.value
     if not view.driven and view.status not in RUN_ENDED:
         status += " (nobody drives it)"
-    name = _clip(f"{view.workflow} {view.version}", max(10, width - len(view.run) - len(status) - len(times) - 12))
+    name = clip(f"{view.workflow} {view.version}", max(10, width - len(view.run) - len(status) - len(times) - 12))
     simulated = " (simulated)" if view.simulated and width >= 100 else ""
     return Text.assemble(
         (name, "bold"), f"{simulated}  {view.run}  ", (status, STATUS_STYLES.get(view.status, "cyan")), f"  {times}"
@@ -180,7 +180,7 @@ def _running_lines(view: RunView, width: int) -> list[Text]:
         attempt = f", attempt {line.attempt}" if line.attempt > 1 else ""
         since = f" {duration(line.since)}" if line.since is not None else ""
         tail = f"  {line.doing}{since}{attempt}"
-        texts.append(_clip(line.step, max(12, width - INDENT - len(tail))) + tail)
+        texts.append(clip(line.step, max(12, width - INDENT - len(tail))) + tail)
     if more > 0:
         texts.append(f"and {len(view.running) - len(shown) + view.running_more:,} more")
     return labelled("running", texts)
@@ -242,11 +242,11 @@ def hanging(text: str, indent: int, width: int) -> list[str]:
 
 
 def _pad(text: str, width: int) -> str:
-    clipped = _clip(text, width)
+    clipped = clip(text, width)
     return clipped + " " * (width - cell_len(clipped))
 
 
-def _clip(text: str, width: int) -> str:
+def clip(text: str, width: int) -> str:
     """Cut in the middle, because both ends of a name tell something."""
     if cell_len(text) <= width:
         return text

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from rich.box import SIMPLE_HEAD
-from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from batchwright.cli.frame import (
@@ -23,15 +20,16 @@ from batchwright.cli.frame import (
     waiting_lines,
 )
 from batchwright.cli.output import err, out, say
+from batchwright.cli.table import Cell, table
 from batchwright.engine.preview import PlannedUndo
 from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.providers.base import Quote
 from batchwright.views.explain import Explanation
-from batchwright.views.listing import Listing
+from batchwright.views.listing import Listing, RunLine
 from batchwright.views.plan import PlanView
 from batchwright.views.run import RunView
 from batchwright.views.stats import Stats
-from batchwright.views.steps import ServerLine, StepLine
+from batchwright.views.steps import ROLLBACK, ServerLine, StepLine
 from batchwright.views.wording import counted, duration, one_line
 
 WIDTH_MAX = 120
@@ -45,21 +43,10 @@ def text_width() -> int:
     return min(WIDTH_MAX, console.width) if console.is_terminal else 10_000
 
 
-def table(*columns: str, right: Iterable[str] = ()) -> Table:
-    """A plain table that survives a pipe."""
-    made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name in columns:
-        numbers = name in right
-        made.add_column(name, justify="right" if numbers else "left", no_wrap=numbers, overflow="fold")
-    return made
-
-
-def show(renderable: RenderableType) -> None:
-    """A table, as wide as its content where nobody looks at it on a screen."""
-    console = out()
-    if not console.is_terminal:
-        console.width = 200
-    console.print(renderable, soft_wrap=False)
+def show_table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], *, right: Iterable[int] = ()) -> None:
+    """A table that fits the screen."""
+    for line in table(headers, rows, text_width(), right=right):
+        say(line)
 
 
 def clock_time(at: float) -> str:
@@ -152,19 +139,23 @@ def show_servers(run: str, servers: Sequence[ServerLine], more: int) -> None:
 
 
 def _remarks(server: ServerLine) -> str:
-    return ("" if server.made else ", was there before") + ("" if server.ready else ", not ready")
+    return ("" if server.made else ", kept") + ("" if server.ready else ", not ready")
 
 
 def show_steps(lines: Sequence[StepLine]) -> None:
     """Every step in a table."""
-    made = table("step", "provider", "state", "attempt", "took", "address", "note", right=("attempt", "took"))
-    for line in lines:
-        took = duration(line.took) if line.took is not None else ""
-        made.add_row(
-            *map(Text, (line.step, line.provider, line.state.replace("_", " "), str(line.attempt or ""), took)),
-            *map(Text, (line.address, one_line(line.message, 80))),
+    rows = (
+        (
+            line.step,
+            line.state.replace("_", " "),
+            str(line.attempt or ""),
+            duration(line.took) if line.took is not None else "",
+            line.address,
+            one_line(line.message, 80),
         )
-    show(made)
+        for line in lines
+    )
+    show_table(("step", "state", "attempt", "took", "address", "note"), rows, right=(2, 3))
 
 
 def show_preview(run: str, undos: Sequence[PlannedUndo], *, to_stderr: bool = False) -> None:
@@ -243,25 +234,30 @@ def _counts(counts: object) -> tuple[int, int, int]:
 def show_listing(view: Listing) -> None:
     """One line per run."""
     if not view.runs:
-        say("no runs match" if view.more else "no runs")
+        say("no runs")
         return
-    made = table("run", "workflow", "status", "steps", "failed", "created", "took", right=("steps", "failed", "took"))
-    for row in view.runs:
-        stale = "" if row.driven or row.status in RUN_ENDED else " (nobody drives it)"
-        status = Text(row.status.value + stale, STATUS_STYLES.get(row.status, "cyan"))
-        done = row.undone if row.status.value.startswith("Roll") else row.succeeded
-        made.add_row(
+    rows = (
+        (
             row.run,
-            Text(f"{row.workflow} {row.version}" + (" (simulated)" if row.simulated else "")),
-            status,
-            f"{done:,} of {row.steps:,}",
+            Text(_status(row), STATUS_STYLES.get(row.status, "cyan")),
+            f"{row.undone if row.status in ROLLBACK else row.succeeded:,}/{row.steps:,}",
             f"{row.failed:,}" if row.failed else "",
-            clock_time(row.created_at),
+            clock_time(row.created_at)[5:16],
             duration(row.elapsed) if row.elapsed else "",
+            "yes" if row.simulated else "",
+            f"{row.workflow} {row.version}",
         )
-    show(made)
+        for row in view.runs
+    )
+    show_table(("run", "status", "steps", "failed", "created", "took", "sim", "workflow"), rows, right=(2, 3, 5))
+    if any(not row.driven and row.status not in RUN_ENDED for row in view.runs):
+        say("! nobody drives it; let it go on with: batchwright resume RUN")
     if view.more:
         say(f"and {view.more:,} more: --limit 0 shows all")
+
+
+def _status(row: RunLine) -> str:
+    return row.status.value + ("" if row.driven or row.status in RUN_ENDED else " !")
 
 
 def show_stats(view: Stats) -> None:
@@ -276,12 +272,12 @@ def show_stats(view: Stats) -> None:
     say(f"  {counted(view.steps, 'step')}" + "".join(f", {n:,} {w}" for w, n in facts if n))
     say(f"  retries {view.retries:,}, throttled {view.throttles:,} x, restarts {view.restarts:,}")
     if view.providers:
-        columns = ("provider", "steps", "succeeded", "failed", "retries", "throttles")
-        made = table(*columns, right=columns[1:])
-        for p in view.providers:
-            numbers = (p.steps, p.succeeded, p.failed, p.retries, p.throttles)
-            made.add_row(Text(p.name), *(f"{n:,}" for n in numbers))
-        show(made)
+        rows = (
+            (p.name, *(f"{n:,}" for n in (p.steps, p.succeeded, p.failed, p.retries, p.throttles)))
+            for p in view.providers
+        )
+        headers = ("provider", "steps", "succeeded", "failed", "retries", "throttles")
+        show_table(headers, rows, right=range(1, 6))
 
 
 def show_explanation(view: Explanation) -> None:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from batchwright.app.offers import ProviderOffer, provider_offers, taskserv_offers
 from batchwright.cli.codes import Exit
-from batchwright.cli.human import show, table
+from batchwright.cli.human import show_table
 from batchwright.cli.options import Json, NoColor
 from batchwright.cli.output import print_json, say
 from batchwright.model.catalogue import Taskserv
@@ -23,12 +23,8 @@ def providers(json: Json = False, _no_color: NoColor = False) -> int:
     if json:
         print_json({"providers": offers})
         return Exit.OK
-    made = table(
-        "provider", "guard", "calls at a time", "rate", "servers can", "note", right=("calls at a time", "rate")
-    )
-    for offer in offers:
-        made.add_row(*map(Text, _row(offer)))
-    show(made)
+    headers = ("provider", "repeats are kept off by", "calls", "rate", "servers can", "note")
+    show_table(headers, map(_row, offers), right=(2, 3))
     return Exit.OK
 
 
@@ -38,7 +34,14 @@ def _row(offer: ProviderOffer) -> tuple[str, ...]:
         return (offer.name, "", "", "", "", f"{offer.trouble} {offer.hint}".strip())
     abilities = (("init", can.init), ("privileged", can.privileged), ("own network", can.own_network))
     words = ", ".join(word for word, able in abilities if able)
-    return (offer.name, can.guard, str(can.concurrency), f"{can.rate:g}/s" if can.rate else "none known", words, "")
+    return (
+        offer.name,
+        can.guard.replace("_", " "),
+        str(can.concurrency),
+        f"{can.rate:g}/s" if can.rate else "any",
+        words,
+        "",
+    )
 
 
 def taskservs(name: TaskservName = None, json: Json = False, _no_color: NoColor = False) -> int:
@@ -50,10 +53,8 @@ def taskservs(name: TaskservName = None, json: Json = False, _no_color: NoColor 
     if name:
         _show_one(entries[0])
         return Exit.OK
-    made = table("name", "version", "requires", "what it is")
-    for entry in entries:
-        made.add_row(*map(Text, (entry.name, entry.version, ", ".join(entry.requires), entry.summary)))
-    show(made)
+    rows = ((entry.name, entry.version, ", ".join(entry.requires), entry.summary) for entry in entries)
+    show_table(("name", "version", "requires", "what it is"), rows)
     return Exit.OK
 
 
