@@ -84,7 +84,7 @@ def run_command(args: Sequence[str]) -> int:
         show_error(error, json=json)
         return Exit.NO if isinstance(error, PlanChanged) else Exit.COULD_NOT
     except (KeyboardInterrupt, typer.Abort):
-        note("interrupted; nothing was started")
+        note("interrupted; nothing was in flight")
         return Exit.LEFT
     except BrokenPipeError:
         reader_left()

@@ -36,7 +36,9 @@ def err() -> Console:
 
 def reader_left() -> None:
     """Whoever read the pipe has seen enough: what is still written goes nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def say(line: str | Text) -> None:

@@ -306,7 +306,7 @@ def next_action(run: Run, *, driven: bool) -> str:
     own = run.id
     if run.status not in RUN_ENDED and not driven:
         return f"nobody drives this run; let it go on with: batchwright resume {own}"
-    undo = f"batchwright rollback {own}" if run.plan.rollback_enabled else ""
+    undo = f"batchwright rollback {own}" if run.plan.rollback_enabled and _made_anything(run) else ""
     match run.status:
         case RunState.PAUSED:
             return f"let it go on with: batchwright resume {own}"
@@ -315,9 +315,14 @@ def next_action(run: Run, *, driven: bool) -> str:
         case RunState.COMPLETED:
             return f"to tear down what it made: {undo}" if undo else "nothing is left to do"
         case RunState.FAILED | RunState.CANCELLED:
-            resume = f"do what is not done with: batchwright resume {own}"
+            first = "mend the cause, then " if run.status is RunState.FAILED else ""
+            resume = f"{first}do what is not done with: batchwright resume {own}"
             return f"{resume}, or undo it with: {undo}" if undo else resume
         case RunState.ROLLED_BACK:
             return "nothing that it made is left; run the file again when you like"
         case RunState.ROLLBACK_INCOMPLETE:
             return f"remove the cause, then try the rest again with: {undo}"
+
+
+def _made_anything(run: Run) -> bool:
+    return run.status in RUN_ENDED and any(made_something(run, i) for i in range(len(run.records)))

@@ -84,12 +84,12 @@ def test_a_bug_is_one_line_without_a_trace(monkeypatch: pytest.MonkeyPatch, caps
     assert json.loads(shown_both.out)["error"]["code"] == "bug"
 
 
-def test_an_interrupt_before_anything_is_started(
+def test_an_interrupt_while_nothing_is_driven(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     break_command(monkeypatch, KeyboardInterrupt())
     assert entry.run_command(["run", "f"]) == Exit.LEFT
-    assert capsys.readouterr().err == "interrupted; nothing was started\n"
+    assert capsys.readouterr().err == "interrupted; nothing was in flight\n"
 
 
 def test_hints_name_the_actual_run() -> None:

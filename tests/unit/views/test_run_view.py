@@ -168,6 +168,12 @@ def test_a_completed_run_is_torn_down_where_that_is_allowed(enabled: bool, words
     assert words in shown(story.end(RunState.COMPLETED, 2), 3).next
 
 
+def test_a_run_that_made_nothing_is_not_torn_down() -> None:
+    story = Story(servers("web", "a")).begin().start("web/a", at=0).fail("web/a", at=1)
+    view = shown(story.end(RunState.FAILED, 2), 3)
+    assert view.next == "mend the cause, then do what is not done with: batchwright resume abcdefghijkl"
+
+
 def test_lists_are_bounded_and_say_how_much_is_left_out() -> None:
     names = [f"s{i:03}" for i in range(30)]
     story = Story(servers("web", *names), parallel_limit=30).begin()
