@@ -21,7 +21,7 @@ run: $(VENV)/.run ## validate, plan and run the example with its clouds simulate
 	@$(BIN)/batchwright run $(WORKFLOW) --simulate --resume
 
 test: $(VENV)/.dev ## every test, in some minutes on two cores
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 4 --dist worksteal
 
 test-long: $(VENV)/.dev ## long random explorations, with printed seeds
 	$(BIN)/pytest -m long -s

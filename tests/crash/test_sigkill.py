@@ -18,10 +18,10 @@ from batchwright.providers.simulated import World
 SERVERS = 64  # per run; five runs
 KILLS = 13  # per run
 LIVES_MAX = 120
-EVENT = re.compile(r" +[\d.]+ (s|min)  ")  # a line that tells of something that happened
+EVENT = re.compile(r" +\d")  # a line that begins with a time: something happened
 SIM = (
     *("lost_answers=0.08", "late_commits=0.08", "list_lag=0.3", "late_min=0.1", "late_max=0.6", "transient=0.05"),
-    *("answer_seconds=0.1", "boot_seconds=0.4", "destroy_seconds=0.2", "install_seconds=0.2", "read_seconds=0.01"),
+    *("answer_seconds=0.1", "boot_seconds=0.6", "destroy_seconds=0.4", "install_seconds=0.3", "read_seconds=0.01"),
 )
 
 
@@ -37,7 +37,7 @@ def workflow(name: str) -> dict[str, object]:
     up, aws = batch("up", "upcloud", "1xCPU-2GB", "de-fra1"), batch("aws", "aws", "t3.micro", "eu-central-1")
     redis = {"id": "redis", "type": "taskserv_batch", "provider": "aws", "dependencies": ["up", "aws"], "retry": retry}
     operations = [up, aws, {**redis, "taskservs": ["redis"]}]
-    return {"batch_workflow": {"name": name, "version": "1", "parallel_limit": 12, "operations": operations}}
+    return {"batch_workflow": {"name": name, "version": "1", "parallel_limit": 6, "operations": operations}}
 
 
 class Terminal:
@@ -70,7 +70,7 @@ class Terminal:
             if EVENT.match(line):
                 break
         try:
-            process.wait(self.chance.uniform(0.0, 0.8))
+            process.wait(self.chance.uniform(0.0, 0.5))
         except subprocess.TimeoutExpired:
             process.kill()
             self.kills += 1
