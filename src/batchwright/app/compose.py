@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 
@@ -9,7 +10,7 @@ from batchwright.app.settings import Settings
 from batchwright.engine.limits import Lane, Limits
 from batchwright.errors import NotAllowed, ProviderUnavailable
 from batchwright.model.clock import Clock
-from batchwright.model.plan import Plan
+from batchwright.model.plan import Action, Plan
 from batchwright.plan.build import TASKSERV_LANE
 from batchwright.providers import registry
 from batchwright.providers.base import Provider
@@ -46,10 +47,14 @@ class Surroundings:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for provider in self.providers.values():
-            await provider.aclose()
+        closed = await asyncio.gather(
+            *(provider.aclose() for provider in self.providers.values()), return_exceptions=True
+        )
         if self._world is not None:
             self._world.close()
+        for outcome in closed:
+            if outcome is not None:
+                raise outcome
 
     @property
     def install_seconds(self) -> float | None:
@@ -90,8 +95,9 @@ class Surroundings:
         return Simulated(name, world, self._clock, simulation)
 
     async def open_for(self, plan: Plan) -> None:
-        """Open what an existing plan needs. Raises ProviderUnavailable, and NotAllowed for another account."""
+        """Open what an existing plan needs. Raises ProviderUnavailable; NotAllowed for another account."""
         await self.open(facts.name for facts in plan.providers)
+        self._check_runners(plan)
         for facts in plan.providers:
             if facts.name in self.troubles:
                 raise self.troubles[facts.name]
@@ -101,4 +107,14 @@ class Surroundings:
                     f"this run was made in the account {facts.account} of {facts.name}, but the credentials are for "
                     f"{account}",
                     hint="Set the credentials of the account the run was made in.",
+                )
+
+    def _check_runners(self, plan: Plan) -> None:
+        """Better known now than when the servers stand."""
+        places = {step.id: step.provider for step in plan.steps}
+        for place in dict.fromkeys(places[step.server] for step in plan.steps if step.action is Action.INSTALL):
+            if place not in self.runners and place not in self.troubles:
+                raise ProviderUnavailable(
+                    f"task services cannot be installed on servers of {place}",
+                    hint="Rehearse the workflow with --simulate, or leave its task services out.",
                 )

@@ -104,8 +104,8 @@ class Drives:
 
     async def drive(self, journal: Journal, run_id: str, wishes: Wishes | None = None) -> Run:
         """Take the lease and drive to the end. Raises RunHeld, NotAllowed, ProviderUnavailable, StoreError."""
-        holder = own_holder()
-        lease = await journal.acquire(run_id, holder, self._clock.now())
+        seen = len(await journal.signals(run_id))  # before the lease: who signals from here on means this driver
+        lease = await journal.acquire(run_id, own_holder(), self._clock.now())
         try:
             run = await load_run(journal, run_id)
             if wishes is not None:  # refuse before a provider is opened or a driver recorded
@@ -117,7 +117,7 @@ class Drives:
                 )
                 if self._begun is not None:
                     self._begun(driver)
-                return await driver.drive(wishes)
+                return await driver.drive(wishes, seen)
         finally:
             await journal.release(lease)
 

@@ -1,0 +1,312 @@
+"""The one fold: what each event changes in a RunRecord, one function per event.
+
+It takes no decision and never looks at a clock. The state of a step changes only through model/lifecycle.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from batchwright.errors import IllegalTransition
+from batchwright.model import events as ev
+from batchwright.model.lifecycle import (
+    STEP_IN_FLIGHT,
+    STEP_TRANSITIONS,
+    RunState,
+    StepState,
+    next_run_state,
+    next_step_state,
+)
+from batchwright.model.outcome import FaultClass
+from batchwright.model.plan import Action
+from batchwright.model.record import RunRecord, StepRecord
+
+
+def _move(run: RunRecord, step: str, event: str) -> tuple[int, StepRecord]:
+    i = run.step(step)
+    record = run.records[i]
+    before = record.state
+    after = STEP_TRANSITIONS[before].get(event) or next_step_state(before, event, step)
+    if after is not before:
+        record.state = after
+        counts = run.counts[run.step_operation[i]]
+        counts[before] -= 1
+        counts[after] = counts.get(after, 0) + 1
+        if after in STEP_IN_FLIGHT:
+            run.in_flight[i] = None
+        elif before in STEP_IN_FLIGHT:
+            del run.in_flight[i]
+    return i, record
+
+
+def _run_created(_run: RunRecord, _event: ev.RunCreated) -> None:
+    raise IllegalTransition("run_created is the first event of a journal and comes once")
+
+
+def _driver_started(run: RunRecord, event: ev.DriverStarted) -> None:
+    run.driver = event.driver
+    run.restarts += run.status in (RunState.RUNNING, RunState.PAUSED, RunState.ROLLING_BACK)
+    _lose_sight(run, event.at)
+
+
+def _lose_sight(run: RunRecord, at: float) -> None:
+    """Whoever sent the calls that are open hears no answers any more."""
+    for i in run.in_flight:
+        record = run.records[i]
+        if record.state is StepState.STARTED and run.plan.steps[i].action is not Action.KEEP:
+            _doubt(run, i, record, at)
+            record.crashed = True
+
+
+def _doubt(run: RunRecord, i: int, record: StepRecord, at: float) -> None:
+    record.doubt = True
+    record.doubt_at = at
+    if run.plan.steps[i].action is Action.CREATE:
+        run.doubtful[run.lane(i)] = at
+
+
+def _run_started(run: RunRecord, event: ev.RunStarted) -> None:
+    run.status = next_run_state(run.status, "run_started")
+    run.started_at = event.at
+
+
+def _run_paused(run: RunRecord, _event: ev.RunPaused) -> None:
+    run.status = next_run_state(run.status, "run_paused")
+
+
+def _run_resumed(run: RunRecord, _event: ev.RunResumed) -> None:
+    run.status = next_run_state(run.status, "run_resumed")
+
+
+def _cancel_requested(run: RunRecord, event: ev.CancelRequested) -> None:
+    run.cancelling = "force" if event.force else "graceful"
+
+
+def _run_stopping(run: RunRecord, event: ev.RunStopping) -> None:
+    run.stopping = event.step
+    run.rollback_after_stop = event.rollback
+
+
+def _provider_stopped(run: RunRecord, event: ev.ProviderStopped) -> None:
+    run.stopped_lanes[event.lane] = event.fault
+
+
+def _run_ended(run: RunRecord, event: ev.RunEnded) -> None:
+    run.status = next_run_state(run.status, f"run_{event.status.value.lower()}")
+    run.ended_at = event.at
+    run.reason = event.reason
+    _lose_sight(run, event.at)  # only a forced cancel leaves anything in flight
+
+
+def _run_reopened(run: RunRecord, event: ev.RunReopened) -> None:
+    run.status = next_run_state(run.status, "run_reopened")
+    run.started_at = run.started_at or event.at
+    run.ended_at = 0.0
+    run.reason = run.cancelling = run.stopping = ""
+    run.rollback_after_stop = False
+    run.stopped_lanes.clear()
+    _forget_sweeps(run)
+    for i, record in enumerate(run.records):
+        if record.state in (StepState.FAILED, StepState.SKIPPED, StepState.RETRYING):
+            _move(run, run.plan.steps[i].id, "run_reopened")
+            record.failures = record.throttles = 0
+            record.until = record.ended_at = 0.0
+            record.reason = record.because = ""
+            if record.ref and not record.made:
+                record.stale, record.ref = record.ref, ""
+                record.generation += 1
+
+
+def _forget_sweeps(run: RunRecord) -> None:
+    run.swept.clear()
+    run.sweep_faults.clear()
+
+
+def _rollback_started(run: RunRecord, event: ev.RollbackStarted) -> None:
+    run.status = next_run_state(run.status, "rollback_started")
+    run.rolled_back_by = event.by
+    run.ended_at = 0.0
+    run.reason = event.reason
+    run.residue = ()
+    _forget_sweeps(run)
+    for record in run.records:
+        record.undo_failures = record.throttles = 0
+
+
+def _rollback_ended(run: RunRecord, event: ev.RollbackEnded) -> None:
+    clean = event.status is RunState.ROLLED_BACK
+    run.status = next_run_state(run.status, "rollback_completed" if clean else "rollback_left_residue")
+    run.ended_at = event.at
+    run.residue = event.residue
+
+
+def _step_started(run: RunRecord, event: ev.StepStarted) -> int:
+    i, record = _move(run, event.step, "step_started")
+    record.attempt = event.attempt
+    record.started_at = record.started_at or event.at
+    record.attempt_at = event.at
+    record.fault = None
+    record.crashed = False
+    return i
+
+
+def _step_in_doubt(run: RunRecord, event: ev.StepInDoubt) -> int:
+    i, record = _move(run, event.step, "step_in_doubt")
+    _doubt(run, i, record, event.at)
+    return i
+
+
+def _step_created(run: RunRecord, event: ev.StepCreated) -> int:
+    i, record = _move(run, event.step, "step_created")
+    record.ref = event.ref
+    record.stale = ""
+    record.doubt = False
+    return i
+
+
+def _step_succeeded(run: RunRecord, event: ev.StepSucceeded) -> int:
+    i, record = _move(run, event.step, "step_succeeded")
+    record.ref = event.ref or record.ref
+    record.stale = ""
+    record.address = event.address
+    record.made = event.made
+    record.doubt = False
+    record.ended_at = event.at
+    record.fault = None
+    return i
+
+
+def _step_retrying(run: RunRecord, event: ev.StepRetrying) -> int:
+    i, record = _move(run, event.step, "step_retrying")
+    record.until = event.until
+    record.fault = event.fault
+    record.doubt = event.doubt
+    if event.counted:
+        record.failures += 1
+        _count_retry(run, i)
+    elif event.fault.kind is FaultClass.THROTTLE:
+        _count_throttle(run, i, record)
+    if event.replace:
+        record.stale, record.ref = record.ref, ""
+        record.generation += 1
+    return i
+
+
+def _count_retry(run: RunRecord, i: int) -> None:
+    provider = run.plan.steps[i].provider
+    run.retries += 1
+    run.provider_retries[provider] = run.provider_retries.get(provider, 0) + 1
+
+
+def _count_throttle(run: RunRecord, i: int, record: StepRecord) -> None:
+    provider = run.plan.steps[i].provider
+    record.throttles += 1
+    run.throttles += 1
+    run.provider_throttles[provider] = run.provider_throttles.get(provider, 0) + 1
+
+
+def _step_failed(run: RunRecord, event: ev.StepFailed) -> int:
+    i, record = _move(run, event.step, "step_failed")
+    record.fault = event.fault
+    record.doubt = event.doubt
+    record.ended_at = event.at
+    return i
+
+
+def _step_skipped(run: RunRecord, event: ev.StepSkipped) -> int:
+    i, record = _move(run, event.step, "step_skipped")
+    record.reason = event.reason
+    record.because = event.because
+    record.ended_at = event.at
+    return i
+
+
+def _undo_started(run: RunRecord, event: ev.UndoStarted) -> int:
+    i, record = _move(run, event.step, "undo_started")
+    record.undo_attempt = event.attempt
+    record.attempt_at = event.at
+    return i
+
+
+def _undo_retrying(run: RunRecord, event: ev.UndoRetrying) -> int:
+    i, record = _move(run, event.step, "undo_retrying")
+    record.until = event.until
+    record.fault = event.fault
+    if event.fault.kind is FaultClass.THROTTLE:
+        _count_throttle(run, i, record)
+    else:
+        record.undo_failures += 1
+        _count_retry(run, i)
+    return i
+
+
+def _step_undone(run: RunRecord, event: ev.StepUndone) -> int:
+    i, record = _move(run, event.step, "step_undone")
+    record.doubt = record.made = False
+    record.ended_at = event.at
+    record.fault = None
+    return i
+
+
+def _undo_failed(run: RunRecord, event: ev.UndoFailed) -> int:
+    i, record = _move(run, event.step, "undo_failed")
+    record.undo_failures += 1
+    record.fault = event.fault
+    record.ended_at = event.at
+    return i
+
+
+def _sweep_started(run: RunRecord, event: ev.SweepStarted) -> None:
+    run.swept.discard(event.lane)
+    run.sweeps[event.lane] = run.sweeps.get(event.lane, 0) + 1
+
+
+def _stray_found(run: RunRecord, _event: ev.StrayFound) -> None:
+    run.strays_found += 1
+
+
+def _stray_gone(run: RunRecord, _event: ev.StrayGone) -> None:
+    pass  # one that is still there is found again by the next round, or ends the sweep with a fault
+
+
+def _sweep_ended(run: RunRecord, event: ev.SweepEnded) -> None:
+    run.swept.add(event.lane)
+    if event.fault is not None:
+        run.sweep_faults[event.lane] = event.fault
+    elif event.lane in run.doubtful:  # a clean sweep is the proof that nothing in doubt was made
+        del run.doubtful[event.lane]
+        for i, record in enumerate(run.records):
+            if record.doubt and run.lane(i) == event.lane and record.state not in STEP_IN_FLIGHT:
+                record.doubt = False
+
+
+APPLY: dict[type[ev.Event], Callable[[RunRecord, Any], int | None]] = {
+    ev.RunCreated: _run_created,
+    ev.DriverStarted: _driver_started,
+    ev.RunStarted: _run_started,
+    ev.RunPaused: _run_paused,
+    ev.RunResumed: _run_resumed,
+    ev.CancelRequested: _cancel_requested,
+    ev.RunStopping: _run_stopping,
+    ev.ProviderStopped: _provider_stopped,
+    ev.RunEnded: _run_ended,
+    ev.RunReopened: _run_reopened,
+    ev.RollbackStarted: _rollback_started,
+    ev.RollbackEnded: _rollback_ended,
+    ev.StepStarted: _step_started,
+    ev.StepInDoubt: _step_in_doubt,
+    ev.StepCreated: _step_created,
+    ev.StepSucceeded: _step_succeeded,
+    ev.StepRetrying: _step_retrying,
+    ev.StepFailed: _step_failed,
+    ev.StepSkipped: _step_skipped,
+    ev.UndoStarted: _undo_started,
+    ev.UndoRetrying: _undo_retrying,
+    ev.StepUndone: _step_undone,
+    ev.UndoFailed: _undo_failed,
+    ev.SweepStarted: _sweep_started,
+    ev.StrayFound: _stray_found,
+    ev.StrayGone: _stray_gone,
+    ev.SweepEnded: _sweep_ended,
+}

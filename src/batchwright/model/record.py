@@ -1,0 +1,97 @@
+"""Everything that is known about one run and its steps, as plain attributes. Only model/fold.py changes it."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from batchwright.errors import StepNotFound
+from batchwright.model import events as ev
+from batchwright.model.lifecycle import STEP_IN_FLIGHT, RunState, StepState
+from batchwright.model.outcome import Fault
+from batchwright.model.plan import Plan
+
+
+class StepRecord(Struct, gc=False, omit_defaults=True):
+    """What is known about one step. Times are seconds since the epoch, 0 when it has not happened.
+
+    `failures` counts the attempts that used up a retry; `attempt` counts every send. `doubt`: a call was sent and
+    nobody knows what became of it; `crashed`: because the driver died. `stale`: made, no good, to be thrown away.
+    """
+
+    state: StepState = StepState.WAITING
+    attempt: int = 0
+    failures: int = 0
+    generation: int = 0
+    throttles: int = 0
+    ref: str = ""
+    stale: str = ""
+    address: str = ""
+    started_at: float = 0.0
+    attempt_at: float = 0.0
+    ended_at: float = 0.0
+    until: float = 0.0
+    made: bool = False
+    doubt: bool = False
+    doubt_at: float = 0.0
+    crashed: bool = False
+    undo_attempt: int = 0
+    undo_failures: int = 0
+    fault: Fault | None = None
+    reason: str = ""
+    because: str = ""
+
+
+class RunRecord:
+    """What the events so far add up to; `in_flight` and `counts` are indices over `records`."""
+
+    def __init__(self, created: ev.RunCreated) -> None:
+        self.id = created.run
+        self.plan: Plan = created.plan
+        self.created = created
+        self.seq = 1
+        self.status = RunState.PENDING
+        self.created_at = self.updated_at = created.at
+        self.started_at = self.ended_at = 0.0
+        self.reason = ""
+        self.driver = ""
+        self.restarts = 0  # drivers that took over from one that died
+        self.cancelling = ""  # "graceful" or "force" once asked for
+        self.stopping = ""  # the step whose failure stopped the run
+        self.rollback_after_stop = False
+        self.rolled_back_by = ""
+        self.stopped_lanes: dict[str, Fault] = {}
+        self.swept: set[str] = set()
+        self.sweeps: dict[str, int] = {}  # lane -> rounds so far
+        self.sweep_faults: dict[str, Fault] = {}
+        self.strays_found = 0
+        self.doubtful: dict[str, float] = {}  # lane -> when a call in it was last in doubt
+        self.residue: tuple[str, ...] = ()
+        self.retries = self.throttles = 0
+        self.provider_retries: dict[str, int] = {}
+        self.provider_throttles: dict[str, int] = {}
+        self.index = {step.id: i for i, step in enumerate(self.plan.steps)}
+        self.records = [StepRecord() for _ in self.plan.steps]
+        self.derive()
+
+    def derive(self) -> None:
+        """Build the indices that follow from the plan and the records."""
+        self.operation_index = {op.id: i for i, op in enumerate(self.plan.operations)}
+        self.step_operation = [self.operation_index[step.operation] for step in self.plan.steps]
+        self.counts: list[dict[StepState, int]] = [{} for _ in self.plan.operations]
+        self.in_flight: dict[int, None] = {}
+        for i, record in enumerate(self.records):
+            counts = self.counts[self.step_operation[i]]
+            counts[record.state] = counts.get(record.state, 0) + 1
+            if record.state in STEP_IN_FLIGHT:
+                self.in_flight[i] = None
+
+    def step(self, step: str) -> int:
+        """The index of a step. Raises StepNotFound."""
+        try:
+            return self.index[step]
+        except KeyError:
+            raise StepNotFound(f"run {self.id} has no step {step!r}") from None
+
+    def lane(self, index: int) -> str:
+        """The account whose limits this step's calls use."""
+        return self.plan.operations[self.step_operation[index]].lane
