@@ -1,46 +1,68 @@
-"""How much longer a run will take: the work that is left over the limit, or the longest way that is left."""
+"""How much longer a run will take: the work that is left over the limit, or the longest way that is left.
+
+Estimates of the plan are corrected by what was observed: how long steps really took, and how quickly the steps of an
+operation that is under way have been ending lately, which is what throttling and limits show in.
+"""
 
 from __future__ import annotations
+
+from msgspec import Struct
 
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.run import Run
 from batchwright.views.shape import Shape
 
-PROBES = 2000  # steps looked at, evenly spread, to learn how the estimates compare with the truth
+PROBES = 2000  # steps looked at, evenly spread
+RECENT, ENOUGH = 40, 8  # of the probes of one operation that ended: so many last ones, at least so many
 _TO_DO = (StepState.WAITING, StepState.RETRYING)
+
+
+class Observed(Struct, frozen=True):
+    """`pace`: how long steps really took over how long they were said to; `speed`: by operation, ends per second."""
+
+    pace: float
+    speed: dict[int, float]
 
 
 def remaining_seconds(run: Run, shape: Shape, now: float) -> float | None:
     """An estimate, None when nothing can be said: it is not running, or no step has an estimate."""
     if run.status is not RunState.RUNNING or run.cancelling or run.stopping or not run.plan.steps:
         return None
-    pace = observed_pace(run)
+    seen = observed(run, now)
     in_flight: dict[int, float] = {}  # operation -> what its longest step in flight has left
     work = 0.0
     for i in run.in_flight:
-        left = max(0.0, run.plan.steps[i].seconds * pace - (now - run.records[i].attempt_at))
+        left = max(0.0, run.plan.steps[i].seconds * seen.pace - (now - run.records[i].attempt_at))
         op = run.step_operation[i]
         in_flight[op] = max(in_flight.get(op, 0.0), left)
         work += left
-    longest = 0.0
     ends: list[float] = []
     for op, counts in enumerate(run.counts):
         steps = len(shape.steps[op])
         to_do = sum(counts.get(state, 0) for state in _TO_DO)
-        work += pace * shape.work[op] * to_do / steps if steps else 0.0
-        own = shape.chain[op] * pace if to_do else in_flight.get(op, 0.0)
+        work += seen.pace * shape.work[op] * to_do / steps if steps else 0.0
+        own = shape.chain[op] * seen.pace if to_do else in_flight.get(op, 0.0)
+        if to_do and op in seen.speed:
+            own = max(own, to_do / seen.speed[op])
         ends.append(max((ends[other] for other in shape.before[op]), default=0.0) + own)
-        longest = max(longest, ends[-1])
-    seconds = max(longest, work / run.plan.parallel_limit)
+    seconds = max(max(ends), work / run.plan.parallel_limit)
     return seconds if seconds > 0 or not run.count(*_TO_DO) else None
 
 
-def observed_pace(run: Run) -> float:
-    """How long steps really took over how long they were said to take; 1 when none has ended."""
+def observed(run: Run, now: float) -> Observed:
+    """What the steps that succeeded tell."""
     took = said = 0.0
-    for i in range(0, len(run.records), max(1, len(run.records) // PROBES)):
+    stride = max(1, len(run.records) // PROBES)
+    ended: dict[int, list[float]] = {}
+    for i in range(0, len(run.records), stride):
         record = run.records[i]
         if record.state is StepState.SUCCEEDED:
-            took += record.ended_at - record.started_at
+            took += record.ended_at - record.attempt_at
             said += run.plan.steps[i].seconds
-    return took / said if said > 0 and took > 0 else 1.0
+            ended.setdefault(run.step_operation[i], []).append(record.ended_at)
+    speed = {}
+    for op, times in ended.items():
+        recent = sorted(times)[-RECENT:]
+        if len(recent) >= ENOUGH and now > recent[0]:
+            speed[op] = len(recent) * stride / (now - recent[0])
+    return Observed(took / said if said > 0 and took > 0 else 1.0, speed)

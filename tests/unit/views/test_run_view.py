@@ -204,6 +204,15 @@ def test_the_estimate_is_never_shorter_than_the_longest_way_left() -> None:
     assert shown(story, 0).eta == pytest.approx(seconds + 20.0)
 
 
+def test_the_estimate_follows_a_provider_that_lets_few_calls_through() -> None:
+    names = [f"s{i:03}" for i in range(100)]
+    story = Story(servers("web", *names), parallel_limit=100).begin()
+    for i in range(20):  # one every ten seconds, although each is made in one
+        story.start(f"web/s{i:03}", at=10 * i).succeed(f"web/s{i:03}", at=10 * i + 1)
+    assert shown(story, 200).eta == pytest.approx(80 * 10, rel=0.1)
+    assert (shown(story, 400).eta or 0) > 80 * 18  # nothing has ended for a while
+
+
 def test_without_estimates_nothing_is_said_about_the_time_left() -> None:
     story = Story(servers("web", "a", "b"), parallel_limit=1)
     steps = tuple(msgspec.structs.replace(step, seconds=0.0) for step in story.run.plan.steps)
