@@ -1,4 +1,4 @@
-"""How long it takes to load a file: `python -m bench.loader` prints a table, in seconds of this process and its child."""
+"""How long loading takes: `python -m bench.loader` prints a table of seconds, of this process and of its child."""
 
 from __future__ import annotations
 

@@ -20,13 +20,16 @@ let rec inside = fun path value =>
   if path == [] then value
   else if part (std.array.first path) value then inside (std.array.drop_first path) (get (std.array.first path) value)
   else value in
+let rec exists = fun path value =>
+  path == []
+  || part (std.array.first path) value && exists (std.array.drop_first path) (get (std.array.first path) value) in
 """
 
 _MASK = """
-let rec mask = fun path value =>
-  if path == [] then { "$problems" = [] }
+let rec masked = fun path value =>
+  if path == [] then { "%{mark}" = [] }
   else
-    let rest = mask (std.array.drop_first path) in
+    let rest = masked (std.array.drop_first path) in
     let change = fun step part => if step == std.array.first path then rest part else part in
     if std.is_array value then std.array.map_with_index change value else std.record.map change value in
 """
@@ -58,13 +61,18 @@ def merged(contents: Sequence[str], inputs: Mapping[str, str]) -> str:
     return "(" + " & ".join(parts) + ")"
 
 
-def checked(raw: str, schema: Path, providers: Iterable[str] = (), masked: Iterable[Path_] = ()) -> str:
-    """The report of the contracts about `raw`; what stands at the masked paths is passed over."""
+def without(raw: str, masked: Sequence[Path_], mark: str) -> str:
+    """`raw` with the mark at the masked paths, over which the contracts pass."""
+    steps = "".join(f" |> masked {literal(path)}" for path in masked)
+    return f"(let mark = {text(mark)} in {_MASK}{raw}{steps})"
+
+
+def checked(raw: str, schema: Path, providers: Iterable[str], mark: str) -> str:
+    """The report of the contracts about `raw`; problems are in fields named `mark`."""
     more = "".join(f" & {{ providers = {{ {text(name)} = {{}} }} }}" for name in providers)
-    masks = "".join(f" |> mask {literal(path)}" for path in masked)
     return (
-        f"{_MASK if masks else ''}let report = (import {text(str(schema))}) & {{ report = true }}{more} in\n"
-        f"let whole = ({raw}{masks}) | report.File in\n"
+        f"let report = (import {text(str(schema))}) & {{ mark = {text(mark)} }}{more} in\n"
+        f"let whole = {raw} | report.File in\n"
         f'std.record.filter (fun name _value => name != "{INPUTS}") whole'
     )
 
@@ -76,9 +84,10 @@ def located(raw: str, path: Path_) -> str:
 
 
 def children(raw: str, path: Path_) -> str:
-    """The field names of the record at `path`, the length of the array, or null."""
+    """The field names of the record at `path`, the length of the array, or null; null too for a path to nowhere."""
     return (
-        f"{_WALK}let value = inside {literal(path)} {raw} in\n"
+        f"{_WALK}let raw = {raw} in let path = {literal(path)} in\n"
+        "if !(exists path raw) then null else let value = inside path raw in\n"
         "if std.is_record value then std.record.fields value\n"
         "else if std.is_array value then std.array.length value else null"
     )

@@ -11,8 +11,7 @@ from msgspec import Struct
 from batchwright.loader.expressions import INPUTS, Path_, Step
 from batchwright.model.diagnostic import Severity
 
-PROBLEMS, VALUE, FIELDS, KEYS, NAMES = "$problems", "$value", "$fields", "$keys", "$names"
-MARKS = frozenset({PROBLEMS, FIELDS, KEYS, NAMES})
+VALUE, FIELDS, KEYS, NAMES = "$value", "$fields", "$keys", "$names"
 SHOWN_NAMES = 12
 WHOLE: Path_ = ("batch_workflow",)
 OPERATIONS: Path_ = (*WHOLE, "operations")
@@ -46,8 +45,9 @@ class Finding(Struct, frozen=True):
 class Report:
     """The report of one evaluation. `tree` is the plain workflow file, `findings` what is wrong with it."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, mark: str) -> None:
         self.findings: list[Finding] = []
+        self._mark = mark
         self._found: list[tuple[Path_, Problem]] = []
         self._keys: dict[Path_, list[str]] = {}
         self._names: dict[str, list[str]] = {}
@@ -76,7 +76,7 @@ class Report:
             return [self._walk(element, (*path, number)) for number, element in enumerate(value)]
         if not isinstance(value, dict):
             return value
-        if problems := value.get(PROBLEMS):
+        if problems := value.get(self._mark):
             self._found += [(path, problem) for problem in _merged(msgspec.convert(problems, list[Problem]))]
         if KEYS in value:
             self._keys[path] = value[KEYS]
@@ -84,11 +84,11 @@ class Report:
         if VALUE in value:
             return self._walk(value[VALUE], path)
         if FIELDS not in value:
-            return None if PROBLEMS in value else {}
+            return None if self._mark in value else {}
         for name in value[FIELDS]:
             if name not in value and (name != INPUTS or path):
                 self._found.append((path, _hidden(name)))
-        return {name: self._walk(part, (*path, name)) for name, part in value.items() if name not in MARKS}
+        return {name: self._walk(value[name], (*path, name)) for name in value[FIELDS] if name in value}
 
     def _finding(self, path: Path_, problem: Problem) -> Finding:
         known = self._names.get(problem.known, []) if isinstance(problem.known, str) else problem.known

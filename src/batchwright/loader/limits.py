@@ -23,7 +23,7 @@ class Limits(Struct, frozen=True):
     import_roots: tuple[Path, ...] = ()  # besides the folders of the file and of its overlays
     diagnostics: int = 50
     undefined_names: int = 10  # each hides the rest of the file and costs an evaluation
-    search_seconds: float = 5.0  # for places and further mistakes, once it is known that there are some
+    search_seconds: float = 10.0  # for what cannot be evaluated, and again for places, once something is wrong
 
 
 LOCAL = Limits()

@@ -140,6 +140,41 @@ def unclosed(source: str) -> tuple[str, Place] | None:
     return '"' if token.kind == "text" else token.text, Places(source).of(token.offset)
 
 
+class _Level(Struct):
+    """A record or array around a place: where in it the place is. `is_named`: the name is read, the value follows."""
+
+    is_array: bool
+    number: int = 0
+    names: list[str] = []
+    is_named: bool = False
+
+
+def path_at(source: str, place: Place) -> tuple[str | int, ...]:
+    """The path that brackets and field names give to a place; only a guess where the text computes something."""
+    end = Places(source).offset(place)
+    levels: list[_Level] = []
+    for token in tokens(source):
+        if token.offset > end:
+            break
+        level = levels[-1] if levels else None
+        if token.kind == "open":
+            levels.append(_Level(token.text == "["))
+        elif token.kind == "close" and levels:
+            levels.pop()
+        elif level is None:
+            continue
+        elif token.text == ",":
+            level.number, level.names, level.is_named = level.number + 1, [], False
+        elif not level.is_array and token.kind in ("word", "text", "import") and not level.is_named:
+            level.names.append(token.text)
+        elif token.text in ("=", "|", ":"):
+            level.is_named = True
+    steps: list[str | int] = []
+    for level in levels:
+        steps += [level.number] if level.is_array else level.names if level.is_named else []
+    return tuple(steps)
+
+
 class Places:
     """Offsets to places."""
 
@@ -150,3 +185,7 @@ class Places:
         """The place of a character."""
         line = bisect_right(self._starts, offset)
         return Place(line, offset - self._starts[line - 1] + 1)
+
+    def offset(self, place: Place) -> int:
+        """The character at a place."""
+        return self._starts[place.line - 1] + place.column - 1

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from batchwright.loader import expressions, graph, messages
+from batchwright.loader import expressions, graph, messages, scan
 from batchwright.loader.evaluator import Died, Evaluator, NickelError
 from batchwright.loader.expressions import Path_, Step
 from batchwright.loader.harvest import OPERATIONS, WHOLE, Finding, Report
@@ -61,10 +61,17 @@ class Session:
     def _report(self) -> Report | None:
         """The contracts' report, of what is left when an expression in the files cannot be evaluated."""
         try:
-            return Report(self._evaluator.run(expressions.checked(self._raw, self._schema, self._providers)))
+            return self._checked(self._raw)
         except NickelError as error:
             self._deadline = time.monotonic() + self._limits.search_seconds
             return self._report_around(error)
+
+    def _checked(self, raw: str) -> Report:
+        mark = self._sources.mark
+        return Report(self._evaluator.run(expressions.checked(raw, self._schema, self._providers, mark)), mark)
+
+    def _without(self, masked: Sequence[Path_]) -> str:
+        return expressions.without(self._raw, masked, self._sources.mark)
 
     def _report_around(self, error: NickelError) -> Report | None:
         first, final = explained(error, self._sources)
@@ -72,26 +79,39 @@ class Session:
             self._check_each_file(first)
             return None
         try:
-            if masked := self._masked():
-                return Report(self._evaluator.run(self._checked_without(masked)))
+            if masked := self._masked(error):
+                return self._checked(self._without(masked))
         except (NickelError, Died):
             pass
         if not self.diagnostics:
             self.diagnostics.append(first)
         return None
 
-    def _masked(self) -> list[Path_]:
+    def _masked(self, error: NickelError) -> list[Path_]:
         """The paths of the values that cannot be evaluated; each is told."""
-        masked = []
-        for path, error in self._broken(WHOLE):
-            diagnostic, _ = explained(error, self._sources)
-            masked.append(path)
-            if diagnostic not in self.diagnostics:
-                self.diagnostics.append(diagnostic)
+        masked: list[Path_] = []
+        while len(masked) < self._limits.diagnostics and not self._is_over():
+            found = [one for one in self._broken_at(error) if one[0] not in masked]
+            for path, reason in found or self._broken(WHOLE):
+                masked.append(path)
+                diagnostic, _ = explained(reason, self._sources)
+                if diagnostic not in self.diagnostics:
+                    self.diagnostics.append(diagnostic)
+            if not found:
+                break  # that was all there is
+            try:
+                self._evaluator.run(expressions.forced(self._without(masked), (), WHOLE))
+            except NickelError as next_error:
+                error = next_error
+            else:
+                break
         return masked
 
-    def _checked_without(self, masked: Sequence[Path_]) -> str:
-        return expressions.checked(self._raw, self._schema, self._providers, masked)
+    def _broken_at(self, error: NickelError) -> list[tuple[Path_, NickelError]]:
+        """What is broken at the path that the source shows at the error's place: right where nothing is computed."""
+        found = place_of(messages.parse(error.args[0]), self._sources)
+        path = scan.path_at(found[0].text, found[1]) if found else ()
+        return list(self._broken(path)) if len(path) > len(WHOLE) else []
 
     def _check_each_file(self, first: Diagnostic) -> None:
         """A file that cannot be parsed hides the others: look at each by itself."""
@@ -146,35 +166,34 @@ class Session:
             message = f"{len(operations)} operations; a workflow may have {self._limits.operations}"
             findings.append(Finding(OPERATIONS, "too-many-operations", message))
         findings += graph.cycles(operations)
-        self._deadline = self._deadline or time.monotonic() + self._limits.search_seconds
-        told = 0
-        for finding in _once(findings):
-            if len(self.diagnostics) >= self._limits.diagnostics or self._is_over():
-                break
-            self._tell(report, finding)
-            told += 1
+        self._deadline = time.monotonic() + self._limits.search_seconds
+        pending = _once(findings)
+        while pending and len(self.diagnostics) < self._limits.diagnostics and not self._is_over():
+            self._tell(report, pending.pop(0))
         self.diagnostics.sort(key=lambda item: (self._sources.rank(item.file), item.line, item.column))
-        if left := len(_once(findings)) - told:
+        if pending:
+            message = f"and {len(pending)} more; correct these first"
             first = self._sources.main[0].shown
-            message = f"and {left} more; correct these first"
-            worst = min((finding.severity for finding in _once(findings)[told:]), default=Severity.ERROR)
-            self.diagnostics.append(Diagnostic("more-mistakes", message, worst, file=first, line=1, column=1))
+            self.diagnostics.append(
+                Diagnostic("more-mistakes", message, pending[0].severity, file=first, line=1, column=1)
+            )
 
     def _tell(self, report: Report, finding: Finding) -> None:
         source, place = self._place(report.written(finding.path), finding.at_name)
-        self.diagnostics.append(
-            Diagnostic(
-                finding.code,
-                finding.message,
-                finding.severity,
-                file=source.shown,
-                line=place.line,
-                column=place.column,
-                hint=finding.hint,
-                notes=finding.notes,
-                where=report.operation(finding.path),
-            )
+        diagnostic = Diagnostic(
+            finding.code,
+            finding.message,
+            finding.severity,
+            file=source.shown,
+            line=place.line,
+            column=place.column,
+            hint=finding.hint,
+            notes=finding.notes,
+            where=report.operation(finding.path),
         )
+        # what a function makes many times is wrong once
+        if all(replace(other, where="") != replace(diagnostic, where="") for other in self.diagnostics):
+            self.diagnostics.append(diagnostic)
 
     def _place(self, path: Path_, name: bool) -> tuple[Source, Place]:
         """Where the value at `path` stands, or with `name` its field's name.
@@ -213,15 +232,14 @@ def told_death(death: Died, sources: Sources) -> Diagnostic:
 
 
 def _once(findings: Sequence[Finding]) -> list[Finding]:
-    """Errors as they are; of equal warnings the first, with a note how often it was met."""
-    kept: dict[object, Finding] = {}
-    count: dict[object, int] = {}
-    for number, finding in enumerate(findings):
-        is_warning = finding.severity is Severity.WARNING
-        key = (finding.code, finding.message) if is_warning else number
-        kept.setdefault(key, finding)
-        count[key] = count.get(key, 0) + 1
-    return [
-        replace(finding, notes=(*finding.notes, f"So in {count[key]} places.")) if count[key] > 1 else finding
-        for key, finding in kept.items()
+    """Errors as they are, then of equal warnings the first, with a note how often it was met."""
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    warnings: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        if finding.severity is Severity.WARNING:
+            warnings.setdefault((finding.code, finding.message), []).append(finding)
+    noted = [
+        replace(same[0], notes=(*same[0].notes, f"So in {len(same)} places.")) if len(same) > 1 else same[0]
+        for same in warnings.values()
     ]
+    return errors + noted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,6 +52,7 @@ class Sources:
     def __init__(self, limits: Limits, schema_folder: Path) -> None:
         self.limits = limits
         self.schema_folder = schema_folder
+        self.mark = f"$problems-{secrets.token_hex(8)}"  # of the contracts' report; no file can know it
         self.problems: list[Diagnostic] = []
         self.main: list[Source] = []  # the file, then its overlays
         self.roots: list[Path] = [schema_folder]
@@ -83,10 +85,11 @@ class Sources:
         file, *overlays = self.main
         if Path(file.path).suffix.lower() not in NICKEL or scan.imports(file.text):
             return None
-        fields = ", ".join(f'{name} = {{ "$problems" = [] }}' for name in names)
+        fields = ", ".join(f'{name} = {{ "{self.mark}" = [] }}' for name in names)
         copy = folder / "workflow.ncl"
         copy.write_text(f"let {fields} in\n{file.text}", encoding="utf-8", newline="")
         other = Sources(replace(self.limits, file_bytes=self.limits.file_bytes * 2), self.schema_folder)
+        other.mark = self.mark
         other.add(copy, shown=file.shown)
         other.main = [replace(file, path=str(copy), above=1)]
         other._by_path = {str(copy): other.main[0], os.path.realpath(copy): other.main[0]}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from batchwright.errors import EvaluatorUnavailable, FileUnreadable
 from batchwright.loader import LOCAL, Loaded, evaluator, load, load_source
@@ -220,6 +223,29 @@ def test_tabs_windows_lines_and_wide_characters_keep_places_right(tmp_path: Path
     ]
 
 
+def test_what_cannot_be_evaluated_hides_nothing_else(tmp_path: Path) -> None:
+    text = """let size = fun n => n + "GB" in
+    { inputs = { unset | Number }, batch_workflow = { name = 5, version = {}.none, operations =
+      [
+        { id = "a", type = "server_batch", provider = "awz", server_configs = [
+          { name = "a", plan = size 1, zone = "z" },
+          { name = "b", plan = size 2, zone = inputs.unset },
+        ] },
+      ] @ std.array.map (fun n => { id = n ++ 1, type = "taskserv_batch" }) ["b", "c"]
+    } }"""
+    found = loaded(tmp_path, text, "flow.ncl").diagnostics
+    assert [(one.code, one.line) for one in found] == [
+        ("type-error", 1),
+        ("missing-definition", 2),
+        ("wrong-type", 2),
+        ("no-such-field", 2),
+        ("unknown-provider", 4),
+        ("missing-field", 8),
+        ("missing-field", 8),
+        ("type-error", 8),
+    ]
+
+
 def test_every_error_names_the_operation_it_is_in(tmp_path: Path) -> None:
     (found,) = loaded(tmp_path, operation(provider="nowhere")).diagnostics
     assert found.where == "a"
@@ -236,6 +262,91 @@ def test_diagnostics_are_bounded_and_what_is_left_is_counted(tmp_path: Path) -> 
     assert "50 more" in result.diagnostics[-1].message
     columns = [found.column for found in result.diagnostics[:-1]]
     assert columns == sorted(columns)
+
+
+def test_an_error_is_never_displaced_by_warnings(tmp_path: Path) -> None:
+    servers = [{"name": f"w{number}", "plan": f"p {number}", "zone": "z"} for number in range(20)]
+    file = tmp_path / "flow.json"
+    file.write_text(json.dumps(operation(server_configs=servers, provider="awz")))
+    result = load(file, limits=msgspec.structs.replace(LOCAL, diagnostics=3))
+    assert [found.code for found in result.diagnostics] == [
+        "unknown-provider",
+        "plan-normalised",
+        "plan-normalised",
+        "more-mistakes",
+    ]
+    assert (result.workflow, result.diagnostics[-1].severity) == (None, Severity.WARNING)
+    file.write_text(json.dumps(operation(server_configs=servers)))
+    result = load(file, limits=msgspec.structs.replace(LOCAL, diagnostics=3))
+    assert result.workflow is not None
+    none = load(file, limits=msgspec.structs.replace(LOCAL, diagnostics=0))
+    assert none.workflow is not None
+
+
+def test_a_file_may_have_any_name_and_be_reached_by_a_link(tmp_path: Path) -> None:
+    folder = tmp_path / 'a "b" %{c} \\d é:1:2'
+    folder.mkdir()
+    file = folder / "flow 1.ncl"
+    file.write_text("{ batch_workflow = 5 }")
+    link = tmp_path / "link.ncl"
+    link.symlink_to(file)
+    for path in (file, link):
+        (found,) = load(path).diagnostics
+        assert (found.file, found.code, found.column) == (str(path), "wrong-type", 20)
+
+
+def test_further_folders_may_be_imported_from_when_they_are_named(tmp_path: Path) -> None:
+    shared, own = tmp_path / "shared", tmp_path / "own"
+    shared.mkdir()
+    own.mkdir()
+    (shared / "flow.ncl").write_text("{ batch_workflow = 5 }")
+    file = own / "flow.ncl"
+    file.write_text('import "../shared/flow.ncl"')
+    assert [found.code for found in load(file).diagnostics] == ["import-refused"]
+    (found,) = load(file, limits=msgspec.structs.replace(LOCAL, import_roots=(shared,))).diagnostics
+    assert (found.code, Path(found.file).parent.name) == ("wrong-type", "shared")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 2000) | st.floats(-1, 1e9) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["id", "name", "$problems", "x"]), inner)
+    ),
+    max_leaves=4,
+)
+PATHS = [
+    ["batch_workflow"],
+    ["batch_workflow", "name"],
+    ["batch_workflow", "parallel_limit"],
+    ["batch_workflow", "operations"],
+    *(
+        ["batch_workflow", "operations", 0, name]
+        for name in ("id", "type", "dependencies", "retry", "server_configs", "timeout")
+    ),
+    *(
+        ["batch_workflow", "operations", 0, "server_configs", 0, name]
+        for name in ("name", "plan", "labels", "ssh_keys")
+    ),
+]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes=st.lists(st.tuples(st.sampled_from(PATHS), JSON), min_size=1, max_size=3))
+def test_whatever_stands_in_a_file_the_answer_is_a_workflow_or_an_error(
+    changes: list[tuple[list[Any], Any]], tmp_path: Path
+) -> None:
+    whole = json.loads(json.dumps(MINIMAL))
+    for path, value in changes:
+        place: Any = whole
+        for step in path[:-1]:
+            is_there = step in place if isinstance(place, dict) else isinstance(place, list) and len(place) > 0
+            place = place[step] if is_there and isinstance(step, int) == isinstance(place, list) else None
+        if isinstance(place, dict):
+            place[path[-1]] = value
+    result = loaded(tmp_path, whole)
+    has_error = any(found.severity is Severity.ERROR for found in result.diagnostics)
+    assert (result.workflow is None) == has_error
+    assert all(found.line > 0 and found.column > 0 and found.code and found.message for found in result.diagnostics)
 
 
 def test_more_operations_than_allowed_are_refused(tmp_path: Path) -> None:

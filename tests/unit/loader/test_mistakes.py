@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,9 +52,15 @@ def test_the_corpus_is_complete_and_large_enough() -> None:
 LOADER_ONLY = {"hidden-field", "byte-order-mark", "not-utf-8", "unknown-format", "import-refused", "import-cycle"}
 
 
+@pytest.fixture(scope="module")
+def evaluator() -> Iterator[Evaluator]:
+    with Evaluator(LOCAL, [FOLDER, schema_folder()]) as running:
+        yield running
+
+
 @pytest.mark.parametrize(
     "name", [name for name, found in EXPECTED.items() if not LOADER_ONLY & {line.split()[-1] for line in found}]
 )
-def test_nickel_alone_refuses_it_too(name: str) -> None:
-    with Evaluator(LOCAL, [FOLDER, schema_folder()]) as evaluator, pytest.raises(NickelError):
+def test_nickel_alone_refuses_it_too(name: str, evaluator: Evaluator) -> None:
+    with pytest.raises(NickelError):
         evaluator.run(f'(import "{FOLDER / name}") | (import "{schema_folder()}/workflows.ncl").File')

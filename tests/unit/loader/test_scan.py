@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchwright.loader.scan import Import, Place, imports, tokens, unclosed
+from batchwright.loader.scan import Import, Place, Places, imports, path_at, tokens, unclosed
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,22 @@ def test_what_is_never_closed(source: str, left: tuple[str, Place] | None) -> No
     assert unclosed(source) == left
 
 
+@pytest.mark.parametrize(
+    ("source", "path"),
+    [
+        ("{ a = { b = [1, { c = @ }] } }", ("a", "b", 1, "c")),
+        ('{ a.b.c = 1, d."e f".g | default = [[], @] }', ("d", "e f", "g", 1)),
+        ('{ a = 1, # , [ {\n b = m%"{[,"% ++ @ }', ("b",)),
+        ("let x = 1 in { a = f { @ } }", ("a",)),
+        ("{ a = 1 @", ("a",)),
+        ("@", ()),
+    ],
+)
+def test_the_path_of_a_place(source: str, path: tuple[str | int, ...]) -> None:
+    place = Places(source).of(source.index("@"))
+    assert path_at(source.replace("@", "x"), place) == path
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.text(st.sampled_from("abm%\"{}[]()#\\ \n'-import"), max_size=60))
 def test_no_text_breaks_the_scanner(source: str) -> None:
@@ -57,3 +73,4 @@ def test_no_text_breaks_the_scanner(source: str) -> None:
     assert all(0 <= token.offset < len(source) for token in found)
     imports(source)
     unclosed(source)
+    path_at(source, Place(1, 1 + len(source.split("\n")[0])))
