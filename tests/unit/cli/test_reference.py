@@ -1,15 +1,19 @@
-"""docs/commands.md tells every command, option and exit code."""
+"""docs/commands.md tells every command, option and exit code, docs/errors.md every error."""
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
 
+from batchwright import errors
 from batchwright.cli import main as entry
 from batchwright.cli.codes import Exit
 
-REFERENCE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text()
+DOCS = Path(__file__).parents[3] / "docs"
+REFERENCE = (DOCS / "commands.md").read_text()
+ERROR_REFERENCE = (DOCS / "errors.md").read_text()
 COMMANDS = entry.command.commands  # type: ignore[attr-defined]
 
 
@@ -31,3 +35,12 @@ def test_every_command_has_json_and_no_color(name: str) -> None:
 @pytest.mark.parametrize("code", list(Exit))
 def test_every_exit_code_is_told(code: Exit) -> None:
     assert f"\n| {code.value} | " in REFERENCE
+
+
+ERRORS = [one for _, one in inspect.getmembers(errors, inspect.isclass) if one.code not in ("error", "store")]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.code)
+def test_every_error_is_told(error: type[errors.BatchwrightError]) -> None:
+    meaning = " ".join((error.__doc__ or "").split())
+    assert f"| `{error.code}` | {meaning} | {error.hint} |" in ERROR_REFERENCE
