@@ -110,6 +110,13 @@ class RunHeld(StoreError):
     hint = "Watch it with: batchwright monitor RUN. It can be paused and cancelled from here too."
 
 
+class RunUnfinished(BatchwrightError):
+    """An earlier run of this workflow has not ended, and nobody drives it."""
+
+    code = "run-unfinished"
+    hint = "Go on with it: batchwright resume RUN. To start another all the same, add --anyway."
+
+
 class LeaseLost(StoreError):
     """Another process took this run over; this one may no longer write to it."""
 

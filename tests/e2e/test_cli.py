@@ -253,6 +253,9 @@ def test_a_killed_run_is_told_apart_and_goes_on(shell: Shell, slow_run: subproce
     assert "nobody drives it" in shell("list").stdout
     paused = shell("pause", "latest")
     assert (paused.returncode, "[not-allowed]" in paused.stderr) == (2, True)
+    beside = shell("run", "shop.json", *SLOW)
+    assert (beside.returncode, "[run-unfinished]" in beside.stderr) == (2, True)
+    assert f"batchwright resume {view['run']}" in beside.stderr
     again = shell.start("run", "shop.json", *SLOW, "--resume")
     try:
         assert view["run"] in wait_for(again, "going on with it")

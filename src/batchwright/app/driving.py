@@ -18,10 +18,10 @@ from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.clock import Clock
 from batchwright.model.ids import run_id
-from batchwright.model.lifecycle import RUN_ENDED, RunState
+from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
-from batchwright.model.summary import RunSummary, Signal, SignalKind
+from batchwright.model.summary import Signal, SignalKind
 
 Wishes = Callable[[Machine, float], Sequence[ev.AnyEvent]]
 
@@ -120,16 +120,3 @@ class Drives:
                 return await driver.drive(wishes, seen)
         finally:
             await journal.release(lease)
-
-
-async def unfinished(stores: Stores, workflow: str, clock: Clock) -> RunSummary | None:
-    """The newest run of this workflow that was left behind by a process that died, if there is one.
-
-    Starting another beside it is hardly ever what is wanted: what the first one made would be met as a stranger's.
-    """
-    for row in await stores.summaries():
-        if row.workflow == workflow and row.status not in RUN_ENDED:
-            journal = await stores.get(row.store)
-            if await journal.holder(row.run, clock.now()) is None:
-                return row
-    return None

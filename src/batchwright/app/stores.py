@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from batchwright.app.settings import Settings
-from batchwright.errors import RunAmbiguous, RunNotFound, StoreUnavailable
+from batchwright.errors import RunAmbiguous, RunNotFound, StoreError, StoreUnavailable
 from batchwright.journal.base import Journal
 from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import SurrealJournal
@@ -18,6 +18,7 @@ class Stores:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._open: dict[str, Journal] = {}
+        self.troubles: dict[str, StoreError] = {}  # stores that exist and could not be opened
 
     async def __aenter__(self) -> Stores:
         return self
@@ -44,9 +45,21 @@ class Stores:
         raise StoreUnavailable(f"there is no store {backend!r}", hint=f"Known: {', '.join(BACKENDS)}.")
 
     async def existing(self) -> list[Journal]:
-        """Every store that holds something; looking creates none."""
+        """Every store that holds something; looking creates none. One that cannot be opened is in `troubles`.
+
+        Raises StoreError when none can be opened.
+        """
         places = {"filesystem": self._settings.journal_file, "surrealdb": self._settings.surreal_folder}
-        return [await self.get(name) for name, place in places.items() if place.exists()]
+        found: list[Journal] = []
+        for name, place in places.items():
+            if place.exists():
+                try:
+                    found.append(await self.get(name))
+                except StoreError as error:
+                    self.troubles[name] = error
+        if self.troubles and not found:
+            raise next(iter(self.troubles.values()))
+        return found
 
     async def summaries(self) -> list[RunSummary]:
         """Of all runs in all stores, newest first."""
@@ -61,6 +74,8 @@ class Stores:
         else:
             matches = [row for row in rows if row.run.startswith(word.lower())] if word else []
             matches = [row for row in matches if row.run == word.lower()] or matches
+        if not matches and self.troubles:
+            raise next(iter(self.troubles.values()))  # it may well be in there
         if not matches:
             raise RunNotFound("there are no runs yet" if word == "latest" else f"no run's id starts with {word!r}")
         if len(matches) > 1:

@@ -58,6 +58,12 @@ async def with_sight(state_dir: Path | None, word: str, use: Callable[[Sight], A
             return await use(sight)
 
 
+def note_troubles(stores: Stores) -> None:
+    """Say which stores could not be looked into, so that a short list is not taken for a whole one."""
+    for name, error in stores.troubles.items():
+        note(f"the store {name} is left out: {error.message}")
+
+
 def list_runs(
     status: Status = None,
     name: Name = "",
@@ -72,6 +78,7 @@ def list_runs(
     async def work() -> int:
         async with Stores(settings_of(state_dir)) as stores:
             summaries, driven = await all_runs(stores, SystemClock())
+            note_troubles(stores)
         now = SystemClock().now()
         view = listing(summaries, driven, now, statuses=statuses, name=name, limit=limit or None)
         print_json(view) if json else show_listing(view)
@@ -191,6 +198,7 @@ def stats(since: Since = None, state_dir: StateDir = None, json: Json = False, _
     async def work() -> int:
         async with Stores(settings_of(state_dir)) as stores:
             summaries, _ = await all_runs(stores, SystemClock())
+            note_troubles(stores)
         view = stats_view(summaries, SystemClock().now() - span if span is not None else 0.0)
         print_json(view) if json else show_stats(view)
         return Exit.OK

@@ -36,7 +36,7 @@ from batchwright.cli.options import (
 )
 from batchwright.cli.output import about, note, print_json, say, show_diagnostics, show_error
 from batchwright.engine.preview import PlannedUndo
-from batchwright.errors import NotAllowed
+from batchwright.errors import NotAllowed, RunUnfinished
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
@@ -50,6 +50,7 @@ OnlyPlan = Annotated[bool, typer.Option("--plan", help="Show what would be undon
 PlanHash = Annotated[
     str | None, typer.Option("--plan-hash", metavar="HASH", help="Refuse if the plan is not the one with this hash.")
 ]
+Anyway = Annotated[bool, typer.Option("--anyway", help="Start although an earlier run of this workflow has not ended.")]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the last run of this workflow if its process died, else start one.")
 ]
@@ -72,6 +73,7 @@ def run(
     sim: Sim = None,
     plan_hash: PlanHash = None,
     resume: Resume = False,
+    anyway: Anyway = False,
     overlay: Overlays = None,
     inputs: Inputs = None,
     state_dir: StateDir = None,
@@ -84,8 +86,14 @@ def run(
 
     async def work() -> int:
         async with Stores(settings) as stores:
-            if resume and (found := await unfinished(stores, clock, check(source).workflow, simulation is not None)):
+            found = None if anyway else await unfinished(stores, clock, check(source).workflow, simulation is not None)
+            if found and resume:
                 return await go_on_with(settings, stores, found, json=json)
+            if found:
+                raise RunUnfinished(
+                    f"run {found} of this workflow has not ended and nobody drives it",
+                    hint=f"Go on with it: batchwright resume {found}. To start another all the same, add --anyway.",
+                )
         planned = await make_plan(settings, clock, source, simulation)
         if planned.plan is None:
             return refuse(planned, json=json)

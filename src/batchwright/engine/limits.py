@@ -27,6 +27,7 @@ class Lane:
         self.blocked_until = 0.0
         self.throttled_last = 0.0
         self.throttles_in_a_row = 0
+        self.window = float(concurrency)  # calls at a time where no rate is known; a throttle halves it
         self._refilled = 0.0
 
     def available(self, now: float) -> int:
@@ -35,7 +36,7 @@ class Lane:
             return 0
         free = self.concurrency - self.in_flight
         if not self.base_rate:
-            return free
+            return min(free, int(self.window) - self.in_flight)
         self._refill(now)
         return min(free, int(self.tokens))
 
@@ -55,8 +56,9 @@ class Lane:
         self.in_flight -= 1
 
     def answered(self) -> None:
-        """A call was let through."""
+        """A call was let through; the window grows by one for each window of such calls (AIMD, as in TCP)."""
         self.throttles_in_a_row = 0
+        self.window = min(float(self.concurrency), self.window + 1.0 / self.window)
 
     def throttled(self, now: float, retry_after: float | None) -> None:
         """The account said it is too much: halve the rate, or pause where no rate is known."""
@@ -68,6 +70,7 @@ class Lane:
         elif now < self.blocked_until:
             pause = asked_pause(retry_after)  # of the burst that the lane pauses for already
         else:
+            self.window = max(1.0, self.window / 2)
             pause = asked_pause(retry_after) or min(PAUSE_MAX, PAUSE_FIRST * 2.0**self.throttles_in_a_row)
             self.throttles_in_a_row = min(self.throttles_in_a_row + 1, 16)
         self.throttled_last = now
@@ -84,8 +87,8 @@ class Lane:
     def describe(self, now: float) -> str:
         """Why a call would wait, in words; empty when none would."""
         if now < self.blocked_until:
-            return f"throttled, again in {self.blocked_until - now:.0f} s"
-        if self.concurrency <= self.in_flight:
+            return f"throttled, again in {max(1.0, self.blocked_until - now):.0f} s"
+        if min(self.concurrency, int(self.window)) <= self.in_flight:
             return f"{self.in_flight} calls in flight"
         if self.base_rate and self.tokens < 1.0:
             return f"rate {self.rate:.3g}/s"
@@ -110,7 +113,7 @@ class Limits:
     def release(self, name: str) -> None:
         """A call has ended; whoever waits for this lane is told."""
         lane = self.lanes[name]
-        full = lane.in_flight >= lane.concurrency
+        full = lane.in_flight >= min(lane.concurrency, int(lane.window))
         lane.release()
         if full:
             for listener in tuple(self._listeners):
