@@ -29,7 +29,7 @@ DEATH_HINTS = {
 
 
 class Session:
-    """The evaluations of one load. `diagnostics` is complete when `workflow` has returned."""
+    """The evaluations of one load. `diagnostics` is complete when `tree` has returned."""
 
     def __init__(self, sources: Sources, evaluator: Evaluator, inputs: Mapping[str, str], providers: Sequence[str]):
         self.diagnostics: list[Diagnostic] = []
@@ -79,13 +79,11 @@ class Session:
             self._check_each_file(first)
             return None
         try:
-            if masked := self._masked(error):
-                return self._checked(self._without(masked))
-        except (NickelError, Died):
-            pass
-        if not self.diagnostics:
-            self.diagnostics.append(first)
-        return None
+            masked = self._masked(error)
+            return self._checked(self._without(masked))
+        except (NickelError, Died):  # no report to be had; what was found on the way is told
+            self.diagnostics = self.diagnostics or [first]
+            return None
 
     def _masked(self, error: NickelError) -> list[Path_]:
         """The paths of the values that cannot be evaluated; each is told."""
