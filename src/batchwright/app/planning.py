@@ -20,6 +20,7 @@ from batchwright.model.plan import Plan
 from batchwright.model.workflow import ServerBatch, Workflow
 from batchwright.plan.build import Built, build
 from batchwright.plan.observed import Observations
+from batchwright.providers import registry
 from batchwright.providers.base import Quote
 from batchwright.taskservs.catalogue import load_catalogue
 
@@ -42,7 +43,7 @@ class Planned(Struct, frozen=True):
 
 def check(source: Source) -> Loaded:
     """Look at a workflow file; nothing is contacted."""
-    return load(source.file, overlays=source.overlays, inputs=source.inputs)
+    return load(source.file, overlays=source.overlays, inputs=source.inputs, providers=registry.names())
 
 
 async def make_plan(
