@@ -101,6 +101,7 @@ class Limits:
     def __init__(self) -> None:
         self.lanes: dict[str, Lane] = {}
         self._listeners: set[Callable[[], None]] = set()
+        self._short: set[str] = set()  # lanes of which somebody was told that nothing is free
 
     def add(self, name: str, lane: Lane) -> None:
         """Set a lane's limits; the first setting stays, since its bucket is shared."""
@@ -108,19 +109,20 @@ class Limits:
 
     def permits(self, names: Iterable[str], now: float) -> dict[str, int]:
         """Calls that may begin now, per lane."""
-        return {name: self.lanes[name].available(now) for name in names}
+        permits = {name: self.lanes[name].available(now) for name in names}
+        self._short.update(name for name, count in permits.items() if count <= 0)
+        return permits
 
     def release(self, name: str) -> None:
         """A call has ended; whoever waits for this lane is told."""
-        lane = self.lanes[name]
-        full = lane.in_flight >= min(lane.concurrency, int(lane.window))
-        lane.release()
-        if full:
+        self.lanes[name].release()
+        if name in self._short:
+            self._short.discard(name)
             for listener in tuple(self._listeners):
                 listener()
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Be told when a full lane has room again; gives the function that ends it."""
+        """Be told when a call has ended in a lane that had nothing free; gives the function that ends it."""
         self._listeners.add(listener)
         return lambda: self._listeners.discard(listener)
 

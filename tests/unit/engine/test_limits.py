@@ -49,6 +49,7 @@ def test_more_calls_than_the_limit_after_a_crash_leave_nothing_free() -> None:
     limits.listen(lambda: told.append(1))
     for _ in range(4):
         limits.release("x")
+        limits.permits(["x"], NOW)
     assert limits.permits(["x"], NOW) == {"x": 1}
     assert told, "who waits is told"
 
@@ -135,22 +136,54 @@ def test_the_first_setting_of_a_lane_stays() -> None:
     assert limits.permits(["x"], NOW) == {"x": 0}
 
 
-def test_listeners_are_told_only_when_a_full_lane_has_room_and_can_leave() -> None:
+def test_listeners_are_told_only_when_somebody_went_without_and_can_leave() -> None:
     limits = Limits()
     limits.add("x", Lane(2))
     told: list[int] = []
     leave = limits.listen(lambda: told.append(1))
     limits.lanes["x"].take()
+    assert limits.permits(["x"], NOW) == {"x": 1}
     limits.release("x")
     assert not told
     limits.lanes["x"].take()
     limits.lanes["x"].take()
+    assert limits.permits(["x"], NOW) == {"x": 0}
     limits.release("x")
-    assert told == [1]
+    limits.release("x")
+    assert told == [1], "once is enough"
     leave()
     limits.lanes["x"].take()
+    limits.lanes["x"].take()
+    limits.permits(["x"], NOW)
     limits.release("x")
     assert told == [1]
+
+
+def test_a_window_that_grows_lets_the_next_run_in() -> None:
+    limits = Limits()
+    limits.add("x", Lane(50))
+    lane = limits.lanes["x"]
+    lane.window = 1.0
+    told: list[int] = []
+    limits.listen(lambda: told.append(1))
+    lane.take()
+    assert limits.permits(["x"], NOW) == {"x": 0}, "another run asks"
+    lane.answered()
+    assert lane.window == 2.0
+    limits.release("x")
+    assert told == [1]
+
+
+def test_where_no_rate_is_known_throttles_narrow_the_window_and_answers_widen_it() -> None:
+    lane, now = Lane(16), NOW
+    for wanted in (8.0, 4.0, 2.0, 1.0, 1.0):
+        lane.throttled(now, None)
+        now = lane.blocked_until
+        assert lane.window == wanted
+    assert lane.available(now) == 1
+    for _ in range(1_000):
+        lane.answered()
+    assert (lane.window, lane.available(now)) == (16.0, 16)
 
 
 def test_the_earliest_lane_decides_when_to_wake() -> None:
