@@ -37,8 +37,9 @@ export def "batch submit" [
     --watch (-w)               # watch the run to its end; fail if it does
 ]: nothing -> record {
     let named = (metadata $file).span
-    let settings = (pairs $sim "--sim")
-    let body = (definition $file $named (pairs $set "--set") (files $overlay))
+    let settings = (pairs $sim "--sim" (metadata $sim).span)
+    let inputs = (pairs $set "--set" (metadata $set).span)
+    let body = (definition $file $named $inputs (files $overlay))
     let query = ($settings | each {|pair| {key: sim, value: $pair} })
         | append (if ($simulate or ($settings | is-not-empty)) { [{key: simulate, value: "true"}] } else { [] })
     let run = (call post $"($RUNS)/submit" --query $query --content $body --span $named)
@@ -73,15 +74,15 @@ export def "batch list" [
     --since: duration             # only runs created within this time
     --limit (-l): int = 50        # at most so many
 ]: nothing -> table {
+    let span = (if $status != null { (metadata $status).span })
     let given = [
         [key value];
-        [status $status]
+        [status (if $status != null { state-named $status $span })]
         [name $name]
         [since (if $since != null { $"($since / 1sec | math ceil)s" })]
     ] | where value != null
-    let span = (if $status != null { (metadata $status).span })
     mut rows = []
-    mut cursor = null
+    mut cursor: any = null
     loop {
         let wanted = ([($limit - ($rows | length)) 200] | math min)
         if $wanted <= 0 { break }
@@ -179,8 +180,8 @@ def listed [row: record] {
         done: (if ($row.status starts-with Roll) { $row.undone } else { $row.succeeded })
         steps: $row.steps
         failed: $row.failed
+        took: (if $row.started_at > 0 { seconds ($until - $row.started_at) })
         created: (moment $row.created_at)
-        took: (if $row.started_at? > 0 { seconds ($until - $row.started_at) })
         version: $row.version
         store: $row.store
         simulated: $row.simulated
@@ -224,7 +225,13 @@ def moment [at: number] {
 }
 
 def seconds [span: any] {
-    if $span != null { ($span * 1000 | math round) * 1ms }
+    if $span == null {
+        null
+    } else if $span < 10 {
+        ($span * 10 | math round) * 100ms
+    } else {
+        ($span | math round) * 1sec
+    }
 }
 
 # Hints name commands of the shell; here they are called otherwise.
@@ -234,8 +241,22 @@ def as-typed-here [text: string] {
 
 # -- what is sent ------------------------------------------------------------------------------------------------------
 
+# The state a user names in any case.
+def state-named [word: string, span: record] {
+    let length = ($word | str length)
+    let found = ($STATES | where ($it | str length) == $length and ($it | str contains --ignore-case $word))
+    if ($found | is-empty) {
+        error make {
+            msg: $"there is no status ($word)"
+            label: {text: "this one", span: $span}
+            help: $"The states are: ($STATES | str join ', ')."
+        }
+    }
+    $found | first
+}
+
 # `key=value` texts from one text, a list of them, or a record.
-def pairs [given: any, option: string] {
+def pairs [given: any, option: string, span: record] {
     let texts = match ($given | describe --detailed | get type) {
         "nothing" => []
         "record" => ($given | transpose key value | each {|pair| $"($pair.key)=($pair.value)" })
@@ -246,7 +267,7 @@ def pairs [given: any, option: string] {
         if $text !~ '^[^=]+=' {
             error make {
                 msg: $"($option) ($text): a key, = and a value are expected"
-                label: {text: "this one", span: (metadata $given).span}
+                label: {text: "this one", span: $span}
                 help: $"Write ($option) key=value, ($option) [a=1 b=2] or ($option) {a: 1}."
             }
         }
@@ -368,7 +389,8 @@ def call [
                     }
                 }
                 let first = (do $post)
-                if $first.failure? == null or ($first.failure =~ 'refused') { $first } else { do $post }
+                let again = ($content != null and $first.failure? != null and $first.failure !~ '(?i)refused')
+                if $again { do $post } else { $first }
             }
         }
     }
@@ -381,7 +403,13 @@ def call [
 }
 
 def attempt [request: closure] {
-    try { do $request } catch {|error| {failure: $"($error.msg) ($error.debug? | default '')"} }
+    try { do $request } catch {|error| {failure: (cause $error)} }
+}
+
+# What went wrong, in a few words; Nushell keeps them in another field since 0.114.
+def cause [error: record] {
+    let labels = ($error.details?.labels? | default (try { $error.json | from json | get labels } catch { [] }))
+    [$error.msg ...($labels | get text)] | str join ": "
 }
 
 # An answer that says no, in the words of the service.
@@ -407,7 +435,7 @@ def refused [problem: record, span: any] {
 
 def unreachable [failure: string] {
     let proxy = ([$env.http_proxy? $env.HTTP_PROXY? $env.all_proxy? $env.ALL_PROXY?] | compact --empty | get 0?)
-    let why = (if $failure =~ 'refused' { "nothing listens there" } else { $failure | str trim })
+    let why = (if $failure =~ '(?i)refused' { "nothing listens there" } else { $failure })
     let asked = (if $proxy == null { "" } else { $" A proxy is set \(($proxy)); start nu without it for a service on this machine." })
     error make --unspanned {
         msg: $"no service can be reached at (base): ($why) [service-unavailable]"
@@ -438,6 +466,8 @@ def watch [id: string, span: any] {
                     if $number != "" { $last = $number }
                     if $kind == "end" {
                         $over = true
+                    } else if $kind == "problem" {
+                        print --stderr (problem 500 ($data | from json)).message
                     } else if $data != "" {
                         let message = ($data | from json)
                         if $kind == "event" {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,6 +28,17 @@ class Settings(Struct, frozen=True):
     def world_file(self) -> Path:
         """What the simulated providers have made, as durable as a real cloud is."""
         return self.state_dir / "simulated.db"
+
+    def identity(self) -> str:
+        """What tells one state folder of this machine from another, whatever it is called; empty where there is none.
+
+        It is no secret and proves nothing: it keeps a command from asking a service about another folder's runs.
+        """
+        try:
+            found = self.state_dir.stat()
+        except OSError:
+            return ""
+        return hashlib.sha256(f"{found.st_dev}:{found.st_ino}".encode()).hexdigest()[:16]
 
 
 def settings_from(environ: Mapping[str, str], state_dir: Path | None = None) -> Settings:
