@@ -7,6 +7,7 @@ from batchwright.errors import RunAmbiguous, RunNotFound, StoreUnavailable
 from batchwright.journal.base import Journal
 from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import SurrealJournal
+from batchwright.model.ids import RUN_ID_LENGTH
 from batchwright.model.summary import RunSummary
 
 BACKENDS = ("filesystem", "surrealdb")
@@ -55,6 +56,12 @@ class Stores:
 
     async def find(self, word: str) -> tuple[Journal, str]:
         """The run whose id starts with `word`, or the `latest`. Raises RunNotFound, RunAmbiguous."""
+        if len(word) == RUN_ID_LENGTH:
+            for journal in await self.existing():
+                try:
+                    return journal, (await journal.summary(word.lower())).run
+                except RunNotFound:
+                    continue
         rows = await self.summaries()
         if word == "latest":
             matches = rows[:1]

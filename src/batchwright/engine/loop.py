@@ -12,6 +12,7 @@ from batchwright.engine.perform import Performer
 from batchwright.journal.base import LEASE_SECONDS, Journal, Lease, Snapshot
 from batchwright.model import events as ev
 from batchwright.model.clock import Clock
+from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 from batchwright.model.summary import Signal
 from batchwright.providers.base import Provider
@@ -20,6 +21,7 @@ from batchwright.taskservs.base import Runner
 SNAPSHOT_EVENTS = 50_000
 SUMMARY_SECONDS = 0.5
 SIGNAL_SECONDS = 0.25
+DRAIN_SECONDS = 0.05  # between two looks whether the last call in flight has ended
 
 Listener = Callable[[Run, Sequence[ev.AnyEvent]], None]
 
@@ -39,6 +41,8 @@ class Driver:
         listener: Listener | None = None,
     ) -> None:
         self.run = run
+        self.providers = providers
+        self.append_seconds = 0.0  # how long the last append took
         self._journal = journal
         self._lease = lease
         self._limits = limits
@@ -52,6 +56,8 @@ class Driver:
         self._wake = asyncio.Event()
         self._performer = Performer(run, providers, runners, limits, clock, self._report, self._broke)
         self._summary_at = 0.0
+        self._summary_status: RunState | None = None
+        self._draining = False
         self._snapshot_seq = run.seq
 
     def _report(self, report: cmd.Report) -> None:
@@ -68,6 +74,15 @@ class Driver:
         self._signals.append(signal)
         self._wake.set()
 
+    def drain(self) -> None:
+        """Begin nothing more; `drive` returns as soon as no call is in flight and every report is journaled."""
+        self._draining = True
+        self._wake.set()
+
+    @property
+    def _drained(self) -> bool:
+        return self._draining and not self._performer.calls and not self._reports
+
     async def drive(self, wishes: Callable[[Machine, float], Sequence[ev.AnyEvent]] | None = None) -> Run:
         """Drive to the end; `wishes` gives the events to begin with (a rollback, say). Raises StoreError, LeaseLost."""
         stop_listening = self._limits.listen(self._wake.set)
@@ -79,7 +94,7 @@ class Driver:
             now = self._clock.now()
             begin = list(wishes(self._machine, now)) if wishes else []
             await self._cycle([ev.DriverStarted(now, self._lease.holder, self._lease.fence), *begin])
-            while not self._machine.ended:
+            while not self._machine.ended and not self._drained:
                 if not await self._cycle([]):
                     await self._idle()
                 if self._failure is not None:
@@ -101,6 +116,7 @@ class Driver:
         machine, now = self._machine, self._clock.now()
         batch: list[ev.AnyEvent] = []
         commands: list[cmd.Command] = []
+        taken: list[str] = []
         reports, self._reports = self._reports, []
         signals, self._signals = self._signals, []
 
@@ -108,7 +124,8 @@ class Driver:
             for event in events:
                 for command in machine.apply(event):
                     if isinstance(command, cmd.Create | cmd.Install | cmd.Destroy):
-                        self._limits.lanes[self.run.lane(command.step)].take()
+                        taken.append(lane := self.run.lane(command.step))
+                        self._limits.lanes[lane].take()
                     commands.append(command)
             batch.extend(events)
 
@@ -118,22 +135,35 @@ class Driver:
             take(machine.accept(report, now))
         for signal in signals:
             take(machine.request(signal, now))
-        while events := machine.decide(now, self._limits.permits(self._lanes, now)):
+        while not self._draining and (events := machine.decide(now, self._limits.permits(self._lanes, now))):
             take(events)
         if not batch:
             return False
-        await self._append(after, batch)
+        try:
+            await self._append(after, batch)
+        except BaseException:
+            self._give_back(taken)
+            raise
+        if self._draining:  # what is not begun is like what a crash left behind: the next driver does it
+            self._give_back(taken)
+            return True
         for command in commands:
             self._performer.perform(command)
         return True
 
+    def _give_back(self, lanes: Sequence[str]) -> None:
+        for lane in lanes:
+            self._limits.release(lane)
+
     async def _append(self, after: int, batch: Sequence[ev.AnyEvent]) -> None:
         now = self._clock.now()
         summary = None
-        if now - self._summary_at >= SUMMARY_SECONDS or self._machine.ended:
+        changed = self.run.status is not self._summary_status
+        if changed or now - self._summary_at >= SUMMARY_SECONDS or self._machine.ended:
             summary = self.run.summary(self._journal.name)
-            self._summary_at = now
+            self._summary_at, self._summary_status = now, self.run.status
         await self._journal.append(self._lease, after, batch, summary)
+        self.append_seconds = self._clock.now() - now
         if self._listener is not None:
             self._listener(self.run, batch)
         if self.run.seq - self._snapshot_seq >= SNAPSHOT_EVENTS:
@@ -149,6 +179,8 @@ class Driver:
         now = self._clock.now()
         due = [at for at in (self._machine.wake_at(), self._limits.wake_at(self._lanes, now)) if at is not None]
         pause = max(0.0, min(due) - now) if due else None
+        if self._draining:
+            pause = DRAIN_SECONDS
         if not self._reports and not self._signals:
             self._wake.clear()
             try:
