@@ -45,7 +45,7 @@ export def "batch submit" [
     let run = (call post $"($RUNS)/submit" --query $query --content $body --span $named)
     if $watch {
         print --stderr $"run ($run.run)"
-        watch $run.run $named
+        watch $run.run $named --after "1"
     } else {
         told $run
     }
@@ -60,7 +60,7 @@ export def "batch monitor" [
     id: string@run-ids  # a run's id, the beginning of one, or `latest`
 ]: nothing -> record {
     let span = (metadata $id).span
-    let run = (call get (run-path $id) --span $span)
+    let run = (call get (run-path $id $span) --span $span)
     watch $run.run $span
 }
 
@@ -103,7 +103,8 @@ export def "batch list" [
 export def "batch status" [
     id: string@run-ids  # a run's id, the beginning of one, or `latest`
 ]: nothing -> record {
-    told (call get (run-path $id) --span (metadata $id).span)
+    let span = (metadata $id).span
+    told (call get (run-path $id $span) --span $span)
 }
 
 # Undo in reverse order what a run made, and only that.
@@ -115,7 +116,7 @@ export def "batch rollback" [
     --watch (-w)        # watch the rollback to its end; fail if it does
 ]: [nothing -> record, nothing -> table] {
     let span = (metadata $id).span
-    let path = $"(run-path $id)/rollback"
+    let path = $"(run-path $id $span)/rollback"
     if $plan {
         let answer = (call get $path --span $span)
         return ($answer.undo | select step provider what ref note)
@@ -128,7 +129,8 @@ export def "batch rollback" [
 export def "batch pause" [
     id: string@run-ids  # a run's id, the beginning of one, or `latest`
 ]: nothing -> record {
-    told (call post $"(run-path $id)/pause" --span (metadata $id).span)
+    let span = (metadata $id).span
+    told (call post $"(run-path $id $span)/pause" --span $span)
 }
 
 # Let a run go on: a paused one, or what is not done of one that failed or was cancelled.
@@ -137,7 +139,7 @@ export def "batch resume" [
     --watch (-w)        # watch the run to its end; fail if it does
 ]: nothing -> record {
     let span = (metadata $id).span
-    let run = (call post $"(run-path $id)/resume" --span $span)
+    let run = (call post $"(run-path $id $span)/resume" --span $span)
     if $watch { watch $run.run $span } else { told $run }
 }
 
@@ -147,7 +149,8 @@ export def "batch cancel" [
     --force (-f)        # do not wait for what is in flight
 ]: nothing -> record {
     let query = (if $force { [{key: force, value: "true"}] } else { [] })
-    told (call post $"(run-path $id)/cancel" --query $query --span (metadata $id).span)
+    let span = (metadata $id).span
+    told (call post $"(run-path $id $span)/cancel" --query $query --span $span)
 }
 
 # All runs in numbers: how they ended, how long they took, retries and throttling per provider.
@@ -360,8 +363,11 @@ def direct [] {
     {NO_PROXY: ([$known "127.0.0.1" "localhost" "::1"] | where $it != "" | str join ",")}
 }
 
-def run-path [id: string] {
-    $"($RUNS)/($id | url encode --all)"
+def run-path [id: string, span: any] {
+    if $id !~ '^([a-z2-7]{1,12}|latest)$' {
+        refused {code: "run-not-found", message: $"no run's id starts with '($id)'", hint: "See the ids with: batch list"} $span
+    }
+    $"($RUNS)/($id)"
 }
 
 # One request and its answer. What goes wrong points at `span`, the user's word, where there is one.
@@ -423,7 +429,7 @@ def problem [status: int, body: any] {
 }
 
 def refused [problem: record, span: any] {
-    let found = ($problem.diagnostics? | default [] | each {|one| diagnostic $one })
+    let found = ($problem.diagnostics? | default [] | where severity? != warning | each {|one| diagnostic $one })
     let message = ([$"($problem.message) [($problem.code)]" ...$found] | str join "\n")
     let hint = (as-typed-here ($problem.hint? | default ""))
     let help = (if $hint == "" { {} } else { {help: $hint} })
@@ -446,9 +452,9 @@ def unreachable [failure: string] {
 # -- watching ----------------------------------------------------------------------------------------------------------
 
 # Follow the live stream of a run to its end and give how it ended; taken up where it broke, without gap or repeat.
-def watch [id: string, span: any] {
-    let url = $"(base)(run-path $id)/progress"
-    mut last = ""
+def watch [id: string, span: any, --after: string = ""] {
+    let url = $"(base)(run-path $id $span)/progress"
+    mut last = $after
     mut total = 0
     mut failures = 0
     mut over = false
@@ -501,7 +507,7 @@ def watch [id: string, span: any] {
             sleep (if $failures == 1 { 100ms } else { 1sec })
         }
     }
-    ended (call get (run-path $id) --span $span) $span
+    ended (call get (run-path $id $span) --span $span) $span
 }
 
 # One line for what happened; of a big run only what is not one of its many steps.

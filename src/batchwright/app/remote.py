@@ -6,6 +6,7 @@ No proxy is used, no redirect is followed: the token goes nowhere but to the add
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 import uuid
@@ -14,14 +15,14 @@ from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from socket import gaierror
 from typing import Any, TypeVar, cast
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 from msgspec import Struct
 
 from batchwright import errors
 from batchwright.engine.preview import PlannedUndo
-from batchwright.errors import BatchwrightError, ServiceUnavailable, UsageError
+from batchwright.errors import BatchwrightError, RunNotFound, ServiceUnavailable, UsageError
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.run import Run
@@ -32,6 +33,7 @@ from batchwright.views.stats import Stats
 from batchwright.views.steps import StepLine, step_lines
 
 RUNS = "/v1/workflows/batch"
+RUN_WORD = re.compile("[a-z2-7]{1,12}|latest")
 ANSWER_SECONDS = 60.0  # for one answer; a workflow is planned within it
 SILENCE_SECONDS = 15.0  # of a stream, which says something every two, until the connection counts as lost
 TRIES = 30  # connections in a row that may fail before a stream is given up
@@ -293,7 +295,9 @@ def _plain(value: object) -> str:
 
 
 def _path(word: str, *rest: str) -> str:
-    return "/".join((RUNS, quote(word, safe=""), *rest))
+    if not RUN_WORD.fullmatch(word.lower()):
+        raise RunNotFound(f"no run's id starts with {word!r}")
+    return "/".join((RUNS, word.lower(), *rest))
 
 
 def _bounded(response: HTTPResponse) -> bytes:

@@ -69,7 +69,7 @@ def submit(
         show_diagnostics(loaded.diagnostics)
     if watch:
         (note if json else say)(f"run {view.run}")
-        return watch_run(service, view, json=json)
+        return watch_run(service, view, json=json, after=1)
     if json:
         print_json(view)
     else:

@@ -96,11 +96,11 @@ def screen_for(*, json: bool) -> Screen:
     return _Live() if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb" else _Plain()
 
 
-def watch(service: Service, view: RunView, *, json: bool) -> int:
-    """Show the run to its end, then how it ended. Ctrl-C stops watching, not the run."""
+def watch(service: Service, view: RunView, *, json: bool, after: int | None = None) -> int:
+    """Show the run to its end, from now or from this event, then how it ended. Ctrl-C stops watching, not the run."""
     screen = screen_for(json=json)
     try:
-        view = _follow(service, view, screen)
+        view = _follow(service, view, screen, after)
     except KeyboardInterrupt:
         screen.close()
         note(f"stopped watching; run {view.run} goes on")
@@ -114,8 +114,8 @@ def watch(service: Service, view: RunView, *, json: bool) -> int:
     return exit_of(view)
 
 
-def _follow(service: Service, view: RunView, screen: Screen) -> RunView:
-    for heard in service.follow(view.run):
+def _follow(service: Service, view: RunView, screen: Screen, after: int | None) -> RunView:
+    for heard in service.follow(view.run, after):
         fresh: list[AnyEvent] = []
         match heard.kind:
             case "event":
