@@ -20,7 +20,8 @@ from batchwright.errors import (
     StoreUnavailable,
 )
 from batchwright.journal.surreal import SurrealJournal, engine, store
-from batchwright.journal.surreal.engine import Engine, Refused
+from batchwright.journal.surreal.answers import Refused
+from batchwright.journal.surreal.engine import Engine
 from batchwright.model.events import AnyEvent, StepStarted
 from batchwright.testing.journal_suite import NOW, begun, opened, steps, summary_of
 
@@ -168,7 +169,7 @@ def test_a_disk_that_is_nearly_full_is_still_read(mounted: Callable[[str], Path]
 
 def test_a_disk_that_filled_up_all_the_same(mounted: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine breaks when a write fails, and needs room to mend its log: both end when there is space again."""
-    monkeypatch.setattr(store.Store, "_need_space", lambda self, size: None)
+    monkeypatch.setattr(engine.Engine, "need_space", lambda self, size: None)
     disk = mounted("size=9m")
     ballast = disk / "ballast"
     ballast.write_bytes(bytes(7_000_000))
