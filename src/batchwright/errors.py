@@ -125,6 +125,13 @@ class RunNotFound(StoreError):
     hint = "See the ids with: batchwright list"
 
 
+class RunMoved(StoreError):
+    """The run lives in another store, or was left on its way there."""
+
+    code = "run-moved"
+    hint = "Configure that store as it was; docs/stores.md says how."
+
+
 class RunAmbiguous(StoreError):
     """More than one run's id starts like this."""
 

@@ -49,7 +49,7 @@ class Drives:
 
     async def create(self, plan: Plan, by: str, key: str = "", digest: str = "") -> str:
         """Record a run of this plan, durably; nothing is started yet. Gives its id."""
-        journal = await self._stores.get(plan.storage_backend)
+        journal = await self._stores.get(self._stores.name_of(plan.storage_backend))
         created = ev.RunCreated(self._clock.now(), run_id(os.urandom(8)), plan, by, key, digest)
         await journal.create(created, Run(created).summary(journal.name))
         return created.run

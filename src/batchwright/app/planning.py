@@ -12,7 +12,7 @@ from batchwright.app.preflight import observe
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
-from batchwright.errors import PlanChanged, StoreError
+from batchwright.errors import PlanChanged, SecretMissing, StoreError
 from batchwright.loader import Loaded, load
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
@@ -99,8 +99,8 @@ def _build(
 async def _store_trouble(stores: Stores, backend: str) -> list[Diagnostic]:
     """A store that cannot be opened is a problem of the plan: better known before anything is made."""
     try:
-        await stores.get(backend)
-    except StoreError as error:
+        await stores.get(stores.name_of(backend))
+    except (StoreError, SecretMissing) as error:
         return [Diagnostic(error.code, error.message, where="storage_backend", hint=error.hint)]
     return []
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+from batchwright.app.config import config_from
 from batchwright.app.remote import ANSWER_SECONDS, Service
 from batchwright.app.settings import Settings, settings_from
-from batchwright.errors import BatchwrightError, ConfigInvalid, UsageError
+from batchwright.errors import BatchwrightError, UsageError
 
 DEFAULT_URL = "http://127.0.0.1:9090"
 PROBE_SECONDS = 0.5  # that a command waits for an answer from an address nobody named
@@ -28,26 +28,12 @@ def service_for(
     """
     if url is not None and state_dir is not None:
         raise UsageError("--url and --state-dir are both given", hint="A service has a state folder of its own.")
-    named = url if url is not None else (None if state_dir else environ.get("BATCHWRIGHT_URL") or configured(environ))
+    named = url
+    if url is None and state_dir is None:
+        named = environ.get("BATCHWRIGHT_URL") or config_from(environ).url or None
     if named is not None:
         return Service(named, environ.get("BATCHWRIGHT_TOKEN", ""), seconds=seconds)
     return _of_this_folder(settings_from(environ, state_dir), seconds)
-
-
-def configured(environ: Mapping[str, str]) -> str | None:
-    """`url` in ~/.config/batchwright/config.toml (or under XDG_CONFIG_HOME). Raises ConfigInvalid."""
-    xdg = environ.get("XDG_CONFIG_HOME")
-    base = Path(xdg) if xdg and Path(xdg).is_absolute() else Path(environ.get("HOME", "/")) / ".config"
-    path = base / "batchwright" / "config.toml"
-    try:
-        found = tomllib.loads(path.read_text(encoding="utf-8")).get("url")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise ConfigInvalid(f"cannot read {path}: {error}", hint="Correct it or remove it.") from error
-    if found is not None and not isinstance(found, str):
-        raise ConfigInvalid(f"{path}: url is not a text", hint='Write url = "http://HOST:PORT".')
-    return found or None
 
 
 def _of_this_folder(settings: Settings, seconds: float) -> Service | None:
