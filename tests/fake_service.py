@@ -94,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.type == STREAM:
             self.send_header("transfer-encoding", "chunked")
             self.end_headers()
-            self.wfile.write(b"%x\r\n%b\r\n" % (len(answer.body), answer.body))
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(answer.body), answer.body) if answer.body else b"")
             self.wfile.write(b"" if answer.cut else b"0\r\n\r\n")
             self.close_connection = answer.cut
         else:

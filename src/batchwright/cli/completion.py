@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator
-from functools import wraps
 from pathlib import Path
 
 import typer
@@ -26,7 +25,6 @@ Offers = Iterator[tuple[str, str]]
 def _quiet(complete: Callable[..., Offers]) -> Callable[..., list[tuple[str, str]]]:
     """Offer nothing when it goes wrong; the command itself says what is wrong."""
 
-    @wraps(complete)
     def quiet(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
         try:
             return list(complete(ctx, incomplete))
@@ -39,25 +37,28 @@ def _quiet(complete: Callable[..., Offers]) -> Callable[..., list[tuple[str, str
 @_quiet
 def runs(ctx: typer.Context, incomplete: str) -> Offers:
     """Ids of runs with how each is."""
-    for row in [*_newest(ctx), None]:
-        word = row.run if row else "latest"
-        if word.startswith(incomplete):
-            yield word, f"{row.status}, {row.workflow} {row.version}" if row else "the newest run"
+    rows = _newest(ctx)
+    for row in rows:
+        if row.run.startswith(incomplete):
+            yield row.run, f"{row.status}, {row.workflow} {row.version}"
+    if rows and "latest".startswith(incomplete):
+        yield "latest", "the newest run"
 
 
 @_quiet
-def states(_ctx: typer.Context, incomplete: str) -> Offers:
+def states(_: typer.Context, incomplete: str) -> Offers:
     """The states of a run."""
     for state in RunState:
-        if state.lower().startswith(incomplete.lower()):
-            yield state.value, ""
+        word = state.value if state.value.startswith(incomplete) else state.lower()  # any case is understood
+        if word.startswith(incomplete):
+            yield word, ""
 
 
 @_quiet
-def files(_ctx: typer.Context, incomplete: str) -> Offers:
+def files(_: typer.Context, incomplete: str) -> Offers:
     """Workflow files, and folders on the way to them."""
-    folder, _, start = incomplete.rpartition("/")
-    place = f"{folder}/" if "/" in incomplete else ""
+    folder, slash, start = incomplete.rpartition("/")
+    place = folder + slash
     for entry in sorted(Path(place or ".").expanduser().iterdir()):
         if entry.name.startswith(start) and (start.startswith(".") or not entry.name.startswith(".")):
             if entry.is_dir():
