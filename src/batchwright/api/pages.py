@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, get
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter
 from msgspec import Struct
 
 from batchwright.api.metrics import Metrics
@@ -57,7 +58,7 @@ class AllServers(Struct, frozen=True):
 
 
 @get("/health", responses=problems(), tags=["Service"])
-async def health(monitor: Monitor) -> ServiceHealth:
+async def health(monitor: NamedDependency[Monitor]) -> ServiceHealth:
     """How the service is: stores, event loop, the providers in use, and runs that do not move with the reason."""
     return monitor.health()
 
@@ -69,13 +70,15 @@ async def live() -> Alive:
 
 
 @get("/health/ready", opt={"role": None}, responses=problems(), tags=["Service"])
-async def ready(monitor: Monitor) -> Response[Alive]:
+async def ready(monitor: NamedDependency[Monitor]) -> Response[Alive]:
     """Whether work is taken: 503 while it is not."""
     return Response(Alive("ok" if monitor.ready else "not ready"), status_code=200 if monitor.ready else 503)
 
 
 @get("/metrics", media_type="text/plain", responses=problems(), tags=["Service"])
-async def metrics(orchestrator: Orchestrator, monitor: Monitor, metrics: Metrics) -> Response[bytes]:
+async def metrics(
+    orchestrator: NamedDependency[Orchestrator], monitor: NamedDependency[Monitor], metrics: NamedDependency[Metrics]
+) -> Response[bytes]:
     """Prometheus metrics."""
     body, media_type = metrics.page(await orchestrator.summaries(), monitor.health())
     return Response(body, media_type=media_type)
@@ -95,8 +98,8 @@ def taskservs() -> Taskservs:
 
 @get("/v1/servers", responses=problems(), tags=["What there is"])
 async def all_servers(
-    orchestrator: Orchestrator,
-    runs: Annotated[int, Parameter(ge=1, le=200, description="Look at so many runs, newest first.")] = 50,
+    orchestrator: NamedDependency[Orchestrator],
+    runs: Annotated[int, QueryParameter(ge=1, le=200, description="Look at so many runs, newest first.")] = 50,
 ) -> AllServers:
     """The servers that runs made or keep, as far as their journals know."""
     rows = [row for row in await orchestrator.summaries() if row.steps and row.status is not RunState.ROLLED_BACK]

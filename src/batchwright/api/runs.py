@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from litestar import Request, Response, get, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import HeaderParameter, PathParameter, QueryParameter
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
@@ -38,13 +39,15 @@ ONE = RUNS + "/{run:str}"
 SERVERS_MAX = 100_000
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
-RunId = Annotated[str, Parameter(description=schema.RUN_ID, pattern=schema.RUN_PATTERN)]
-Since = Annotated[str | None, Parameter(description="Created within: 90s, 30m, 24h, 7d.", pattern=schema.SPAN_PATTERN)]
-After = Annotated[int, Parameter(ge=0, le=2**53, description="Only events after this number.")]
-Limit = Annotated[int, Parameter(ge=1, le=1_000, description="At most so many.")]
+RunId = Annotated[str, PathParameter(description=schema.RUN_ID, max_length=200)]
+Since = Annotated[
+    str | None, QueryParameter(description="Created within: 90s, 30m, 24h, 7d.", pattern=schema.SPAN_PATTERN)
+]
+After = Annotated[int, QueryParameter(ge=0, le=2**53, description="Only events after this number.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=1_000, description="At most so many.")]
 Match = Annotated[
     str | None,
-    Parameter(header="If-Match", pattern=schema.MATCH_PATTERN, description="The ETag of the state that is meant."),
+    HeaderParameter(name="If-Match", pattern=schema.MATCH_PATTERN, description="The ETag of the state that is meant."),
 ]
 
 
@@ -103,16 +106,16 @@ def seen(tail: Tail, status_code: int = 200) -> Response[RunView]:
 
 @get(RUNS, responses=problems(), operation_class=Lists, tags=["Runs"])
 async def list_runs(
-    orchestrator: Orchestrator,
+    orchestrator: NamedDependency[Orchestrator],
     status: Annotated[
         list[Annotated[str, Meta(pattern=schema.STATUS_PATTERN)]] | None,
-        Parameter(description="Only these, in any case; may be repeated."),
+        QueryParameter(description="Only these, in any case; may be repeated."),
     ] = None,
-    name: Annotated[str, Parameter(description="Only workflows with this in their name.", max_length=200)] = "",
+    name: Annotated[str, QueryParameter(description="Only workflows with this in their name.", max_length=200)] = "",
     since: Since = None,
     limit: Limit = 50,
     cursor: Annotated[
-        str | None, Parameter(description="The next_cursor of the page before.", pattern=schema.CURSOR_PATTERN)
+        str | None, QueryParameter(description="The next_cursor of the page before.", pattern=schema.CURSOR_PATTERN)
     ] = None,
 ) -> RunPage:
     """Runs, newest first. Following `next_cursor` neither skips nor repeats a run, even while runs are added."""
@@ -153,7 +156,9 @@ def span(text: str) -> float:
 
 
 @get(RUNS + "/stats", responses=problems(), tags=["Runs"])
-async def stats(orchestrator: Orchestrator, monitor: Monitor, since: Since = None) -> ServiceStats:
+async def stats(
+    orchestrator: NamedDependency[Orchestrator], monitor: NamedDependency[Monitor], since: Since = None
+) -> ServiceStats:
     """All runs in numbers: how they ended, how long they took, retries and throttling per provider."""
     earliest = orchestrator.clock.now() - span(since) if since else 0.0
     view = stats_view(await orchestrator.summaries(), max(0.0, earliest))
@@ -164,7 +169,7 @@ async def stats(orchestrator: Orchestrator, monitor: Monitor, since: Since = Non
 
 
 @get(ONE, responses=problems(404, 409), tags=["Runs"])
-async def status(orchestrator: Orchestrator, run: RunId) -> Response[RunView]:
+async def status(orchestrator: NamedDependency[Orchestrator], run: RunId) -> Response[RunView]:
     """How a run is: what is done, what runs, what waits and why, what failed, what to do next."""
     return seen(await orchestrator.tails.find(run))
 
@@ -172,11 +177,13 @@ async def status(orchestrator: Orchestrator, run: RunId) -> Response[RunView]:
 @get(ONE + "/progress", responses=problems(404, 409), operation_class=Streams, tags=["Runs"])
 async def progress(
     request: Request[Any, Any, Any],
-    orchestrator: Orchestrator,
+    orchestrator: NamedDependency[Orchestrator],
     run: RunId,
     last: Annotated[
         int | None,
-        Parameter(header="Last-Event-ID", ge=0, le=2**53, description="Go on after this event, without a snapshot."),
+        HeaderParameter(
+            name="Last-Event-ID", ge=0, le=2**53, description="Go on after this event, without a snapshot."
+        ),
     ] = None,
 ) -> Response[RunView]:
     """How a run is now; with `Accept: text/event-stream` a snapshot, then every event as it becomes durable."""
@@ -189,7 +196,9 @@ async def progress(
 
 
 @get(ONE + "/events", responses=problems(404, 409), tags=["Runs"])
-async def events(orchestrator: Orchestrator, run: RunId, after: After = 0, limit: Limit = 500) -> EventPage:
+async def events(
+    orchestrator: NamedDependency[Orchestrator], run: RunId, after: After = 0, limit: Limit = 500
+) -> EventPage:
     """What happened, in order, as the journal holds it."""
     tail = await orchestrator.tails.find(run)
     page = await tail.journal.read(tail.run.id, after, limit)
@@ -198,7 +207,7 @@ async def events(orchestrator: Orchestrator, run: RunId, after: After = 0, limit
 
 
 @get(ONE + "/logs", media_type="text/plain", responses=problems(404, 409), tags=["Runs"])
-async def logs(orchestrator: Orchestrator, run: RunId, after: After = 0, limit: Limit = 1_000) -> str:
+async def logs(orchestrator: NamedDependency[Orchestrator], run: RunId, after: After = 0, limit: Limit = 1_000) -> str:
     """What happened, in words, one line per event: its number, the time since the run was created, what it was."""
     tail = await orchestrator.tails.find(run)
     page = await tail.journal.read(tail.run.id, after, limit)
@@ -211,10 +220,10 @@ def _log_line(began: float, seq: int, event: AnyEvent) -> str:
 
 @get(ONE + "/explain", responses=problems(404, 409), tags=["Runs"])
 async def explain_step(
-    orchestrator: Orchestrator,
+    orchestrator: NamedDependency[Orchestrator],
     run: RunId,
     step: Annotated[
-        str, Parameter(description="A step's id, or a part of it that only one has.", min_length=1, max_length=300)
+        str, QueryParameter(description="A step's id, or a part of it that only one has.", min_length=1, max_length=300)
     ],
 ) -> Explanation:
     """Why a step ran, waited, was skipped, retried or undone."""
@@ -226,14 +235,14 @@ async def explain_step(
 
 
 @get(ONE + "/servers", responses=problems(404, 409), tags=["Runs"])
-async def run_servers(orchestrator: Orchestrator, run: RunId) -> RunServers:
+async def run_servers(orchestrator: NamedDependency[Orchestrator], run: RunId) -> RunServers:
     """The servers of a run that exist as far as its journal knows."""
     tail = await orchestrator.tails.find(run)
     return RunServers(tail.run.id, servers(tail.run, SERVERS_MAX)[0])
 
 
 @get(ONE + "/rollback", responses=problems(404, 409), tags=["Actions"])
-async def preview(orchestrator: Orchestrator, run: RunId) -> RollbackPreview:
+async def preview(orchestrator: NamedDependency[Orchestrator], run: RunId) -> RollbackPreview:
     """What a rollback would do; nothing is done."""
     tail = await orchestrator.tails.find(run)
     return RollbackPreview(tail.run.id, tuple(undo_preview(tail.run, orchestrator.clock.now())))
@@ -261,7 +270,7 @@ async def _act(
 
 @post(ONE + "/pause", **ACTION)
 async def pause(
-    request: Request[Any, Any, Any], orchestrator: Orchestrator, run: RunId, match: Match = None
+    request: Request[Any, Any, Any], orchestrator: NamedDependency[Orchestrator], run: RunId, match: Match = None
 ) -> Response[RunView]:
     """Start nothing new; what is in flight ends."""
     return await _act(request, orchestrator, run, SignalKind.PAUSE, match)
@@ -269,7 +278,7 @@ async def pause(
 
 @post(ONE + "/resume", **ACTION)
 async def resume(
-    request: Request[Any, Any, Any], orchestrator: Orchestrator, run: RunId, match: Match = None
+    request: Request[Any, Any, Any], orchestrator: NamedDependency[Orchestrator], run: RunId, match: Match = None
 ) -> Response[RunView]:
     """Let a paused run go on, or do what is not done of a Failed or Cancelled one."""
     return await _act(request, orchestrator, run, SignalKind.RESUME, match)
@@ -278,10 +287,10 @@ async def resume(
 @post(ONE + "/cancel", **ACTION)
 async def cancel(
     request: Request[Any, Any, Any],
-    orchestrator: Orchestrator,
+    orchestrator: NamedDependency[Orchestrator],
     run: RunId,
     match: Match = None,
-    force: Annotated[bool, Parameter(description="Do not wait for what is in flight.")] = False,
+    force: Annotated[bool, QueryParameter(description="Do not wait for what is in flight.")] = False,
 ) -> Response[RunView]:
     """End a run once what is in flight has ended; what it made stays until a rollback."""
     return await _act(request, orchestrator, run, SignalKind.FORCE_CANCEL if force else SignalKind.CANCEL, match)
@@ -289,7 +298,7 @@ async def cancel(
 
 @post(ONE + "/rollback", **ACTION)
 async def rollback(
-    request: Request[Any, Any, Any], orchestrator: Orchestrator, run: RunId, match: Match = None
+    request: Request[Any, Any, Any], orchestrator: NamedDependency[Orchestrator], run: RunId, match: Match = None
 ) -> Response[RunView]:
     """Undo in reverse order what a run made, and only that."""
     return await _act(request, orchestrator, run, None, match)

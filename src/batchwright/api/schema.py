@@ -25,7 +25,6 @@ from batchwright.model.lifecycle import RunState
 TEXT_TYPES = {"text/x-nickel": ".ncl", "application/yaml": ".yaml"}
 
 RUN_ID = "A run's id, the beginning of one that only it has, or `latest`."
-RUN_PATTERN = "^([a-z2-7]{1,12}|latest)$"
 SPAN_PATTERN = "^[0-9]{1,6}[smhd]$"
 SETTING_PATTERN = "^[a-z_.]{1,60}=[^\\u0000-\\u001f]{0,200}$"
 CURSOR_PATTERN = "^[A-Za-z0-9_-]{1,200}$"

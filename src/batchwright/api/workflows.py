@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import HeaderParameter, QueryParameter
 from msgspec import Meta, Struct
 
 from batchwright.api.access import Access, Caller
@@ -23,17 +24,17 @@ from batchwright.providers.base import Quote
 from batchwright.views.plan import PlanView, plan_view
 from batchwright.views.run import RunView
 
-Simulate = Annotated[bool, Parameter(description="Simulate every provider: nothing real is made.")]
+Simulate = Annotated[bool, QueryParameter(description="Simulate every provider: nothing real is made.")]
 Sim = Annotated[
     list[Annotated[str, Meta(pattern=SETTING_PATTERN)]] | None,
-    Parameter(description="A setting of the simulation, `key=value`; implies it. May be repeated."),
+    QueryParameter(description="A setting of the simulation, `key=value`; implies it. May be repeated."),
 ]
 PlanHash = Annotated[
-    str, Parameter(description="Refuse if the plan is not the one with this hash.", pattern="^([0-9a-f]{16})?$")
+    str, QueryParameter(description="Refuse if the plan is not the one with this hash.", pattern="^([0-9a-f]{16})?$")
 ]
 Key = Annotated[
     str | None,
-    Parameter(header="Idempotency-Key", description="The same key and body: the same run.", pattern=KEY_PATTERN),
+    HeaderParameter(name="Idempotency-Key", description="The same key and body: the same run.", pattern=KEY_PATTERN),
 ]
 
 
@@ -64,8 +65,8 @@ class PlanAnswer(Struct, frozen=True):
 )
 async def submit(
     request: Request[Any, Any, Any],
-    orchestrator: Orchestrator,
-    access: Access,
+    orchestrator: NamedDependency[Orchestrator],
+    access: NamedDependency[Access],
     simulate: Simulate = False,
     sim: Sim = None,
     plan_hash: PlanHash = "",
@@ -89,7 +90,9 @@ async def submit(
     responses=problems(413, 415, 422, 429),
     tags=["Workflows"],
 )
-async def validate(request: Request[Any, Any, Any], orchestrator: Orchestrator, access: Access) -> Checked:
+async def validate(
+    request: Request[Any, Any, Any], orchestrator: NamedDependency[Orchestrator], access: NamedDependency[Access]
+) -> Checked:
     """Check a workflow; nothing is contacted. Every mistake is told with its place."""
     _place(request, access)
     loaded = await orchestrator.desk.check(await submission_of(request))
@@ -107,8 +110,8 @@ async def validate(request: Request[Any, Any, Any], orchestrator: Orchestrator, 
 )
 async def plan(
     request: Request[Any, Any, Any],
-    orchestrator: Orchestrator,
-    access: Access,
+    orchestrator: NamedDependency[Orchestrator],
+    access: NamedDependency[Access],
     simulate: Simulate = False,
     sim: Sim = None,
     plan_hash: PlanHash = "",
