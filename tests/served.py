@@ -62,5 +62,5 @@ class Command:
         return done
 
     def json(self, *args: str, code: int = 0) -> Any:
-        """The last line of what it prints as JSON."""
-        return msgspec.json.decode(self(*args, "--json", code=code).stdout.splitlines()[-1])
+        """The one document that it prints."""
+        return msgspec.json.decode(self(*args, "--json", code=code).stdout)

@@ -54,7 +54,9 @@ def command(home: Path, url: str) -> Command:
 def done(home: Path, url: str) -> str:
     """A run that is Completed."""
     command = Command(home, BATCHWRIGHT_URL=url)
-    view = command.json("submit", "shop.ncl", *INSTANT, "--overlay", "big.ncl", "--set", "zone=us-nyc1", "--set", "name=done", "--watch")
+    view = command.json(
+        "submit", "shop.ncl", *INSTANT, "--overlay", "big.ncl", "--set", "zone=us-nyc1", "--set", "name=done", "--watch"
+    )
     assert (view["status"], view["parallel_limit"], view["servers"][0]["zone"]) == ("Completed", 77, "us-nyc1")
     return str(view["run"])
 
@@ -108,14 +110,17 @@ def test_pause_resume_cancel_and_rollback(command: Command) -> None:
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
-        assert watching.stdout is not None
-        assert json.loads(watching.stdout.readline())["status"] == "Running"
+        assert watching.stderr is not None
+        assert [watching.stderr.readline() for _ in range(2)][1] == f"run {run}: shop 1.0.0\n"
+        assert command.json("status", run)["status"] == "Running"
         assert "asked the service to cancel" in command("cancel", run, "--force").stdout
-        last = watching.communicate(timeout=PATIENCE)[0].splitlines()[-1]
+        last = watching.communicate(timeout=PATIENCE)[0]
     finally:
         watching.kill()
         watching.communicate()
     assert (json.loads(last)["status"], watching.returncode) == ("Cancelled", 3)
+    lines = command("monitor", run, "--json", code=3).stdout.splitlines()
+    assert [json.loads(line)["status"] for line in lines] == ["Cancelled", "Cancelled"]
     assert command("monitor", run, code=3).stdout.startswith("shop 1.0.0")
     assert command.json("rollback", run, "--yes")["status"] == "RolledBack"
     refused = command("resume", run, code=2)

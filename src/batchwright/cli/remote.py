@@ -19,7 +19,7 @@ from batchwright.cli.human import (
     show_steps,
 )
 from batchwright.cli.output import about, note, print_json, say
-from batchwright.cli.watching import watch
+from batchwright.cli.watching import JsonLines, watch
 from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.views.events import event_line, event_record
@@ -53,7 +53,7 @@ def status(service: Service, word: str, *, steps: bool, json: bool) -> int:
 def monitor(service: Service, word: str, *, json: bool) -> int:
     """Watch a run live."""
     with about(RUN=word):
-        return watch(service, service.run(word), json=json)
+        return watch(service, service.run(word), json=json, screen=JsonLines() if json else None)
 
 
 def events(service: Service, word: str, *, follow: bool, json: bool) -> int:

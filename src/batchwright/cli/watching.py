@@ -15,7 +15,7 @@ from batchwright.app.remote import Service, decoded, heard_event
 from batchwright.cli.codes import Exit, exit_of
 from batchwright.cli.frame import frame
 from batchwright.cli.human import show_run
-from batchwright.cli.output import note, out, print_json
+from batchwright.cli.output import err, note, out, print_json
 from batchwright.cli.plain import Plain
 from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RUN_ENDED
@@ -37,8 +37,8 @@ class Screen(Protocol):
 class _Live:
     """At most 20 lines on a terminal."""
 
-    def __init__(self) -> None:
-        self._console = out()
+    def __init__(self, *, stderr: bool) -> None:
+        self._console = err() if stderr else out()
         self._console.soft_wrap = False
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
 
@@ -57,7 +57,8 @@ class _Live:
 class _Plain:
     """Lines, for pipes and logs."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, stderr: bool) -> None:
+        self._stream = sys.stderr if stderr else sys.stdout
         self._plain: Plain | None = None
 
     def draw(self, view: RunView, events: Sequence[AnyEvent], now: float) -> None:
@@ -66,14 +67,14 @@ class _Plain:
         self._plain.progress(view, now)
 
     def _write(self, line: str) -> None:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
+        self._stream.write(line + "\n")
+        self._stream.flush()
 
     def close(self) -> None:
         return
 
 
-class _Json:
+class JsonLines:
     """A line of JSON for each view that the service sends."""
 
     def __init__(self) -> None:
@@ -89,16 +90,18 @@ class _Json:
         return
 
 
-def screen_for(*, json: bool) -> Screen:
+def screen_for(*, stderr: bool) -> Screen:
     """A picture where there is a terminal to draw on, lines elsewhere."""
-    if json:
-        return _Json()
-    return _Live() if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb" else _Plain()
+    stream = sys.stderr if stderr else sys.stdout
+    drawable = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    return _Live(stderr=stderr) if drawable else _Plain(stderr=stderr)
 
 
-def watch(service: Service, view: RunView, *, json: bool, after: int | None = None) -> int:
+def watch(
+    service: Service, view: RunView, *, json: bool, after: int | None = None, screen: Screen | None = None
+) -> int:
     """Show the run to its end, from now or from this event, then how it ended. Ctrl-C stops watching, not the run."""
-    screen = screen_for(json=json)
+    screen = screen or screen_for(stderr=json)
     try:
         view = _follow(service, view, screen, after)
     except KeyboardInterrupt:

@@ -42,7 +42,7 @@ def test_the_more_explicit_name_counts(tmp_path: Path) -> None:
         chosen(tmp_path, url=NAMED, state_dir=tmp_path)
 
 
-@pytest.mark.parametrize("text", ["url = 9090", "url = ", "\x00"])
+@pytest.mark.parametrize("text", ["url = 9090", "url = ", "\x00", "service = 1"])
 def test_a_config_file_with_a_mistake_is_told(tmp_path: Path, text: str) -> None:
     configure(tmp_path, text)
     with pytest.raises(ConfigInvalid, match=r"config\.toml"):
