@@ -45,7 +45,9 @@ class Secret(Struct, frozen=True, forbid_unknown_fields=True):
 
     def _from_command(self) -> str:
         try:
-            done = subprocess.run(self.command, stdout=subprocess.PIPE, timeout=COMMAND_SECONDS, check=True, text=True)
+            done = subprocess.run(  # noqa: S603 - the user's own command, without a shell
+                self.command, stdout=subprocess.PIPE, timeout=COMMAND_SECONDS, check=True, text=True
+            )
         except subprocess.CalledProcessError as error:
             raise SecretMissing(f"{self.command[0]}, which prints a secret, ended with {error.returncode}") from None
         except subprocess.TimeoutExpired:
@@ -58,5 +60,3 @@ class Secret(Struct, frozen=True, forbid_unknown_fields=True):
 def _reason(error: Exception) -> str:
     """Why, without what was read: the text of a decoding error would show it."""
     return error.strerror or "error" if isinstance(error, OSError) else "it is not text"
-
-

@@ -117,8 +117,10 @@ class Stores:
             for row in await journal.summaries():
                 if word and row.run.startswith(word) and row.store in STORES:
                     if row.store in self.existing_names():
-                        hint = f"Finish it with: batchwright store migrate --from {journal.name} --to {row.store} {row.run}"
-                        raise RunMoved(f"run {row.run} was being moved to the store {row.store}", hint=hint)
+                        again = f"batchwright store migrate --from {journal.name} --to {row.store} {row.run}"
+                        raise RunMoved(
+                            f"run {row.run} was being moved to the store {row.store}", hint=f"Finish it with: {again}"
+                        )
                     raise RunMoved(f"run {row.run} lives in the store {row.store}, which is not here")
 
 

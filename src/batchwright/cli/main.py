@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from batchwright import __version__
-from batchwright.cli import files, looking, offers, running, submitting, token
+from batchwright.cli import files, looking, offers, running, store, submitting, token
 from batchwright.cli.codes import Exit
 from batchwright.cli.output import note, print_json, say, show_error
 from batchwright.errors import BatchwrightError, PlanChanged, UsageError
@@ -47,6 +47,7 @@ app.command("explain", rich_help_panel=LOOKING)(looking.explain_step)
 app.command("stats", rich_help_panel=LOOKING)(looking.stats)
 app.command("providers", rich_help_panel=OFFERS)(offers.providers)
 app.command("taskservs", rich_help_panel=OFFERS)(offers.taskservs)
+app.add_typer(store.app, name="store", rich_help_panel=OFFERS)
 app.add_typer(token.app, name="token", rich_help_panel=SERVICE)
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from batchwright.errors import RunHeld
 
-
 _MOVED = "moved to "
 
 
