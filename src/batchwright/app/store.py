@@ -22,7 +22,7 @@ from batchwright.errors import (
     UsageError,
 )
 from batchwright.journal.base import LEASE_SECONDS, Journal, Lease
-from batchwright.journal.lease import moved_to
+from batchwright.journal.lease import is_moved, moved_to
 from batchwright.journal.replay import load_run
 from batchwright.model.clock import Clock
 from batchwright.model.events import RunCreated
@@ -119,7 +119,10 @@ class _Move:
         return run.seq
 
     async def _take(self, journal: Journal, other: Journal) -> None:
-        lease = await journal.acquire(self._run, moved_to(other.name), self._clock.now())
+        holder, now = moved_to(other.name), self._clock.now()
+        if journal is self._target and is_moved(left := await journal.holder(self._run, now)):
+            holder = str(left)  # it lived here before it went elsewhere: what was left is taken up again
+        lease = await journal.acquire(self._run, holder, now)
         self._leases.append((journal, lease))
 
     async def _keep(self) -> None:
