@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +17,7 @@ from tests.served import COMMAND, PATIENCE, Command, environment, service_proces
 from batchwright.app.services import DEFAULT_URL
 
 INSTANT = ("--sim", "time_scale=0")
+BRIEF = ("--sim", "boot_seconds=0.3", "--sim", "install_seconds=0.3", "--sim", "answer_seconds=0")
 SLOW = ("--sim", "boot_seconds=3600", "--sim", "answer_seconds=0", "--sim", "destroy_seconds=0", "--sim", "spread=0")
 
 
@@ -132,6 +136,30 @@ def test_a_run_that_fails_gives_exit_code_1(command: Command) -> None:
     view = command.json("submit", "shop.ncl", *failing, "--watch", code=1)
     assert view["status"] == "Failed"
     assert command("monitor", view["run"], code=1).stdout.count("failed") > 0
+
+
+def test_on_a_terminal_a_run_is_a_picture(command: Command) -> None:
+    ours, theirs = pty.openpty()
+    with (command.home / "errors").open("w") as errors:
+        process = subprocess.Popen(
+            [*COMMAND, "submit", "shop.ncl", *BRIEF, "--set", "name=seen", "--watch"], cwd=command.home,
+            env={**command.env, "TERM": "xterm"}, stdin=subprocess.DEVNULL, stdout=theirs, stderr=errors,
+        )  # fmt: skip
+    os.close(theirs)
+    shown = b"".join(iter(lambda: read(ours), b"")).decode()
+    assert process.wait(PATIENCE) == 0, (command.home / "errors").read_text()
+    os.close(ours)
+    assert "\x1b[2K" in shown  # the picture was drawn over
+    assert re.search(r"[━─]+ \d of 2 steps done", shown)
+    assert "to tear down what it made" in shown
+
+
+def read(terminal: int) -> bytes:
+    """What is shown; nothing more when the other side is closed."""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""
 
 
 def test_mistakes_are_found_here_and_refusals_are_told_in_full(command: Command) -> None:
