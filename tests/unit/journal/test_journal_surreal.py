@@ -242,3 +242,13 @@ def test_closing_lets_go_of_every_file(tmp_path: Path) -> None:
         return [link.resolve() for link in Path("/proc/self/fd").iterdir()]
 
     assert not [path for path in asyncio.run(held_after_closing()) if tmp_path in path.parents]
+
+
+def test_what_the_engine_says_of_mending_is_kept_in_a_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    asyncio.run(filled(tmp_path))
+    assert not (tmp_path / "engine.log").exists()
+    os.truncate(log(tmp_path), log(tmp_path).stat().st_size - 7)
+    asyncio.run(found(tmp_path))
+    print("ours")
+    assert capfd.readouterr() == ("ours\n", "")
+    assert "Repairing corrupted segment" in (tmp_path / "engine.log").read_text()

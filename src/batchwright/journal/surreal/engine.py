@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from batchwright.errors import (
 from batchwright.journal import folder
 from batchwright.journal.surreal import segments
 from batchwright.journal.surreal.answers import SURREALQL, Failed, result_of
+from batchwright.journal.surreal.quiet import said_in
 from batchwright.journal.surreal.wire import HolderGone
 
 # Only "true" is understood, and only before the first database of the process is opened. Without it a commit that was
@@ -99,8 +101,7 @@ class Engine:
         segments.keep(self.place)
         database: Any = None
         try:
-            # the constructor reads the whole log
-            database = await asyncio.to_thread(AsyncSurreal, f"surrealkv://{self.place}")
+            database = await asyncio.to_thread(self._construct, AsyncSurreal)
             await database.connect()
             await database.use("batchwright", "journal")
             segments.judge(self.place)
@@ -115,6 +116,11 @@ class Engine:
             segments.forget_untouched(self.place)
             raise self._explained(str(error), opening=True) from error
         return database
+
+    def _construct(self, make: Callable[[str], Any]) -> Any:
+        """The constructor reads the whole log, mends it, and says so."""
+        with said_in(self.place.parent / "engine.log"):
+            return make(f"surrealkv://{self.place}")
 
     async def _give_up_if_broken(self, text: str) -> None:
         # after one failed write the engine answers nothing any more, not even reads, until it is opened again
