@@ -13,8 +13,9 @@ $(VENV)/.run: pyproject.toml constraints.txt scripts/setup.sh
 	@scripts/setup.sh $(VENV) surrealdb
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt scripts/setup.sh
+$(VENV)/.dev: pyproject.toml constraints.txt scripts/setup.sh scripts/nu.sh
 	@scripts/setup.sh $(VENV) surrealdb,dev
+	@scripts/nu.sh $(VENV)
 	@touch $@ $(VENV)/.run
 
 run: $(VENV)/.run ## validate, plan and run the example with its clouds simulated; again after a kill: it goes on

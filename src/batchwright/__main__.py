@@ -1,6 +1,6 @@
 """`python -m batchwright` is the same as the `batchwright` command."""
 
-from batchwright.cli.main import main
+from batchwright.serve import main
 
 if __name__ == "__main__":
     main()

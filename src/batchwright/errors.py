@@ -10,9 +10,10 @@ class BatchwrightError(Exception):
     code = "error"
     hint = ""
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, diagnostics: tuple[object, ...] = ()) -> None:
         super().__init__(message)
         self.message = message
+        self.diagnostics = diagnostics  # the findings behind it, where there are some
         if hint is not None:
             self.hint = hint
 
@@ -89,11 +90,46 @@ class StoreHeld(StoreError):
     code = "store-held"
 
 
+class StoreUnreachable(StoreUnavailable):
+    """The SurrealDB server does not answer."""
+
+    code = "store-unreachable"
+    hint = "Look whether it runs and whether the address in BATCHWRIGHT_SURREALDB_URL or config.toml is right."
+
+
+class StoreUnsupported(StoreUnavailable):
+    """The SurrealDB server is of a version that this Batchwright does not know."""
+
+    code = "store-unsupported"
+    hint = "Use a server of version 2, or the store in the state folder."
+
+
+class StoreDenied(StoreError):
+    """The SurrealDB server refuses the user, the password, or what is asked."""
+
+    code = "store-denied"
+    hint = "Check user, password and auth_level in config.toml or BATCHWRIGHT_SURREALDB_*; the user must be an editor."
+
+
+class StoreTooLarge(StoreError):
+    """An entry is larger than the SurrealDB server takes in one message."""
+
+    code = "store-too-large"
+    hint = "Use a smaller workflow, or a store in the state folder."
+
+
 class RunNotFound(StoreError):
     """No run has this id."""
 
     code = "run-not-found"
     hint = "See the ids with: batchwright list"
+
+
+class RunMoved(StoreError):
+    """The run lives in another store, or was left on its way there."""
+
+    code = "run-moved"
+    hint = "Configure that store as it was; docs/stores.md says how."
 
 
 class RunAmbiguous(StoreError):
@@ -179,6 +215,98 @@ class ProviderUnavailable(BatchwrightError):
     """A provider cannot be used: unknown, its package is missing, or it cannot be reached."""
 
     code = "provider-unavailable"
+
+
+class ServicePackageMissing(BatchwrightError):
+    """A package that only the service needs is not installed."""
+
+    code = "service-package-missing"
+    hint = "Install them with: pip install 'batchwright[service]'"
+
+
+class AddressRefused(BatchwrightError):
+    """The service does not listen on this address."""
+
+    code = "address-refused"
+
+
+class ServiceUnavailable(BatchwrightError):
+    """The service cannot be reached, none is named, or what answers is none."""
+
+    code = "service-unavailable"
+    hint = "Start one with: batchwright serve. Or name another with --url or BATCHWRIGHT_URL."
+
+
+class ServiceStopping(BatchwrightError):
+    """The service is stopping and takes no more work."""
+
+    code = "service-stopping"
+    hint = "Try again when it has been started again."
+
+
+class TooManyRequests(BatchwrightError):
+    """More is asked of the service than it takes on at a time."""
+
+    code = "too-many-requests"
+    hint = "Try again in a moment."
+
+
+class IdempotencyMismatch(BatchwrightError):
+    """Something else was submitted under this Idempotency-Key before."""
+
+    code = "idempotency-mismatch"
+    hint = "Use a new key for a new submission. Nothing was started."
+
+
+class RunChanged(BatchwrightError):
+    """The run has moved on since the state that If-Match names."""
+
+    code = "run-changed"
+    hint = "Look at the run again, then decide again."
+
+
+class BodyUnreadable(BatchwrightError):
+    """The body of a request cannot be read as what it says it is."""
+
+    code = "body-unreadable"
+
+
+class MediaTypeUnknown(BatchwrightError):
+    """The body of a request is of a type that this call does not take."""
+
+    code = "media-type-unknown"
+    hint = "Send application/json, text/x-nickel or application/yaml, and say which in Content-Type."
+
+
+class Unauthorized(BatchwrightError):
+    """The request carries no token, or one that is not valid."""
+
+    code = "unauthorized"
+    hint = "Send Authorization: Bearer TOKEN. Make one with: batchwright token create --role ROLE"
+
+
+class Forbidden(BatchwrightError):
+    """The token's role, or where the request comes from, does not allow this."""
+
+    code = "forbidden"
+
+
+class TokensUnreadable(BatchwrightError):
+    """The file of the tokens is damaged, or others may read it."""
+
+    code = "tokens-unreadable"
+
+
+class ConfigInvalid(BatchwrightError):
+    """The configuration file or a variable of the environment has a mistake."""
+
+    code = "config-invalid"
+
+
+class SecretMissing(BatchwrightError):
+    """A secret is not where the settings say that it is."""
+
+    code = "secret-missing"
 
 
 class CatalogueInvalid(BatchwrightError):

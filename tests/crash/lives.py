@@ -9,7 +9,7 @@ from batchwright.engine.limits import Lane, Limits
 from batchwright.engine.loop import Driver
 from batchwright.engine.machine import Machine
 from batchwright.errors import RunHeld, RunNotFound
-from batchwright.journal.base import LEASE_SECONDS
+from batchwright.journal.base import LEASE_SECONDS, Journal
 from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
@@ -46,7 +46,7 @@ class Lives:
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.clock = VirtualClock()
-        self.journal = MemoryJournal()
+        self.journal: Journal = MemoryJournal()
         self.world = World(None)
         self.count = 0
 
@@ -109,9 +109,9 @@ class Lives:
         return Outcome(await load_run(self.journal, "run"), self.world, self.clock.now())
 
 
-async def live_through(scenario: Scenario, *points: CrashPoint) -> tuple[Outcome, int]:
+async def live_through(scenario: Scenario, *points: CrashPoint, lives: Lives | None = None) -> tuple[Outcome, int]:
     """Die at each of the points, one process each, then live undisturbed; gives the end and the number of processes."""
-    lives = Lives(scenario)
+    lives = lives or Lives(scenario)
     for point in (*points, *(CrashPoint() for _ in range(LIVES_MAX))):
         if await lives.live(point):
             break

@@ -4,18 +4,21 @@ back. Lost answers, late commits and list lag are on; at the end the simulated c
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batchwright.providers.simulated import World
+from tests.conformance.surreal_bridge import PASSWORD, USER, Bridge
 
-SERVERS = 64  # per run; five runs
+SERVERS = 64  # per run
 KILLS = 13  # per run
 LIVES_MAX = 120
 EVENT = re.compile(r" +\d")  # a line that begins with a time: something happened
@@ -25,7 +28,10 @@ SIM = (
 )
 
 
-def workflow(name: str) -> dict[str, object]:
+STORES = [("filesystem", seed) for seed in range(5)] + [("surrealdb", 0), ("surrealdb", 1), ("surrealdb-server", 0)]
+
+
+def workflow(name: str, backend: str) -> dict[str, object]:
     """Two clouds, then one task service on every server."""
     retry = {"max_attempts": 15, "initial_delay": 0.1, "max_delay": 0.5}
     half = SERVERS // 2
@@ -37,16 +43,21 @@ def workflow(name: str) -> dict[str, object]:
     up, aws = batch("up", "upcloud", "1xCPU-2GB", "de-fra1"), batch("aws", "aws", "t3.micro", "eu-central-1")
     redis = {"id": "redis", "type": "taskserv_batch", "provider": "aws", "dependencies": ["up", "aws"], "retry": retry}
     operations = [up, aws, {**redis, "taskservs": ["redis"]}]
-    return {"batch_workflow": {"name": name, "version": "1", "parallel_limit": 6, "operations": operations}}
+    limits = {"parallel_limit": 6, "storage_backend": backend}
+    return {"batch_workflow": {"name": name, "version": "1", **limits, "operations": operations}}
 
 
 class Terminal:
     """Types commands, and kills them."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, store: str, server: str = "") -> None:
         self.state = folder / "state"
         self.file = folder / "workflow.json"
-        self.file.write_text(json.dumps(workflow(f"kill{seed}")))
+        self.file.write_text(json.dumps(workflow(f"kill{seed}", store.removesuffix("-server"))))
+        self.store = store
+        prefix = "BATCHWRIGHT_SURREALDB_"
+        self.environ = {**os.environ, "HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config")}
+        self.environ |= {f"{prefix}URL": server, f"{prefix}USER": USER, f"{prefix}PASSWORD": PASSWORD}
         self.seed = seed
         self.chance = random.Random(seed)
         self.kills = 0
@@ -54,9 +65,14 @@ class Terminal:
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "batchwright", *words, "--state-dir", str(self.state)]
 
-    def ask(self, *words: str) -> dict[str, object]:
+    def let(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command that nobody kills."""
+        command, environ = self.command(*words), self.environ
+        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300, check=False)
+
+    def ask(self, *words: str) -> dict[str, Any]:
         """The answer of a command that only looks."""
-        done = subprocess.run(self.command(*words, "--json"), capture_output=True, text=True, timeout=120, check=False)
+        done = self.let(*words, "--json")
         assert done.stdout, done.stderr
         answer = json.loads(done.stdout)
         assert isinstance(answer, dict)
@@ -64,7 +80,8 @@ class Terminal:
 
     def kill_now_and_then(self, *words: str) -> None:
         """Start it, wait for a sign of life, and kill it a moment later, unless it ends by itself."""
-        process = subprocess.Popen(self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        command, both = self.command(*words), {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        process = subprocess.Popen(command, env=self.environ, text=True, **both)
         assert process.stdout is not None
         for line in process.stdout:
             if EVENT.match(line):
@@ -85,10 +102,10 @@ class Terminal:
         words = first
         for _ in range(LIVES_MAX):
             if self.kills >= kills:
-                subprocess.run(self.command(*words), capture_output=True, text=True, timeout=300, check=False)
+                self.let(*words)
             else:
                 self.kill_now_and_then(*words)
-            if (self.state / "journal.db").exists() and self.ask("list")["runs"]:
+            if self.ask("list")["runs"]:
                 words = again
                 if self.status() == wanted:
                     return
@@ -98,11 +115,20 @@ class Terminal:
         return World(self.state / "simulated.db")
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("store", "seed"), STORES)
 def test_a_run_killed_at_random_leaves_no_duplicate_and_no_orphan(
-    seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    store: str, seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    terminal = Terminal(tmp_path, seed)
+    if store == "surrealdb-server":
+        with Bridge() as bridge:
+            kill_and_look(Terminal(tmp_path, seed, store, bridge.url), capsys)
+    else:
+        kill_and_look(Terminal(tmp_path, seed, store), capsys)
+
+
+def kill_and_look(terminal: Terminal, capsys: pytest.CaptureFixture[str]) -> None:
+    """The whole story of one run."""
+    seed = terminal.seed
     sims = [word for setting in (f"seed={seed}", *SIM) for word in ("--sim", setting)]
     terminal.until("Completed", ("run", str(terminal.file), *sims), ("resume", "latest"), KILLS - 4)
     world = terminal.world()
@@ -117,7 +143,9 @@ def test_a_run_killed_at_random_leaves_no_duplicate_and_no_orphan(
     terminal.until("RolledBack", ("rollback", "latest", "--yes"), ("rollback", "latest", "--yes"), KILLS)
     assert not terminal.world().servers()
     assert terminal.kills >= KILLS
+    [row] = terminal.ask("list")["runs"]
+    assert row["store"] == terminal.store
+    assert terminal.ask("store", "check")["ok"]
+    times = f"killed {forward} times on the way and {KILLS - forward} on the way back"
     with capsys.disabled():
-        print(
-            f"\nseed {seed}: {SERVERS} servers, killed {forward} times on the way and {KILLS - forward} on the way back"
-        )
+        print(f"\n{terminal.store}, seed {seed}: {SERVERS} servers, {times}")

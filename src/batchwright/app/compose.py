@@ -23,6 +23,27 @@ Scalar = str | int | float | bool
 SimulationSettings = Mapping[str, Scalar]
 
 
+class SharedWorld:
+    """The durable world of the state folder, opened when it is first needed; one serves all runs of a process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._world: World | None = None
+
+    def get(self) -> World:
+        """The world. Raises ProviderUnavailable."""
+        if self._world is None:
+            self._settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._world = World(self._settings.world_file)
+        return self._world
+
+    def close(self) -> None:
+        """Let go of its file."""
+        if self._world is not None:
+            self._world.close()
+            self._world = None
+
+
 class Surroundings:
     """Opened providers by name, runners for their servers, and the limits of both; closes what it opened.
 
@@ -30,7 +51,12 @@ class Surroundings:
     """
 
     def __init__(
-        self, settings: Settings, clock: Clock, limits: Limits, simulation: SimulationSettings | None = None
+        self,
+        settings: Settings,
+        clock: Clock,
+        limits: Limits,
+        simulation: SimulationSettings | None = None,
+        world: SharedWorld | None = None,
     ) -> None:
         self.providers: dict[str, Provider] = {}
         self.runners: dict[str, Runner] = {}
@@ -38,8 +64,8 @@ class Surroundings:
         self.limits = limits
         self._clock = clock
         self._simulation = simulation
-        self._settings = settings
-        self._world: World | None = None
+        self._world = world or SharedWorld(settings)
+        self._own_world = world is None
 
     async def __aenter__(self) -> Surroundings:
         return self
@@ -50,7 +76,7 @@ class Surroundings:
         closed = await asyncio.gather(
             *(provider.aclose() for provider in self.providers.values()), return_exceptions=True
         )
-        if self._world is not None:
+        if self._world is not None and self._own_world:
             self._world.close()
         for outcome in closed:
             if outcome is not None:
@@ -63,12 +89,6 @@ class Surroundings:
             return None
         simulation = Simulation.from_settings(self._simulation)
         return simulation.install_seconds * simulation.time_scale
-
-    def _shared_world(self) -> World:
-        if self._world is None:
-            self._settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._world = World(self._settings.world_file)
-        return self._world
 
     async def open(self, names: Iterable[str]) -> None:
         """Open these providers; one that cannot be is remembered in `troubles`, not raised."""
@@ -90,7 +110,7 @@ class Surroundings:
         if self._simulation is None and name != "simulated":
             return registry.connect(name, self._clock, {})
         simulation = Simulation.from_settings(self._simulation or {}, name)
-        world = self._shared_world()
+        world = self._world.get()
         self.runners[name] = SimulatedRunner(world, self._clock, simulation)
         return Simulated(name, world, self._clock, simulation)
 

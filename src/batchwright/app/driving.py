@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
-from batchwright.app.compose import Surroundings
+from batchwright.app.compose import SharedWorld, Surroundings
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
@@ -37,6 +37,7 @@ class Drives:
         limits: Limits | None = None,
         listener: Listener | None = None,
         begun: Callable[[Driver], None] | None = None,
+        world: SharedWorld | None = None,
     ) -> None:
         self._settings = settings
         self._stores = stores
@@ -44,11 +45,12 @@ class Drives:
         self._limits = limits or Limits()
         self._listener = listener
         self._begun = begun
+        self._world = world
 
-    async def create(self, plan: Plan, by: str) -> str:
+    async def create(self, plan: Plan, by: str, key: str = "", digest: str = "") -> str:
         """Record a run of this plan, durably; nothing is started yet. Gives its id."""
-        journal = await self._stores.get(plan.storage_backend)
-        created = ev.RunCreated(self._clock.now(), run_id(os.urandom(8)), plan, by)
+        journal = await self._stores.get(self._stores.name_of(plan.storage_backend))
+        created = ev.RunCreated(self._clock.now(), run_id(os.urandom(8)), plan, by, key, digest)
         await journal.create(created, Run(created).summary(journal.name))
         return created.run
 
@@ -110,7 +112,9 @@ class Drives:
             run = await load_run(journal, run_id)
             if wishes is not None:  # refuse before a provider is opened or a driver recorded
                 wishes(Machine(run), self._clock.now())
-            async with Surroundings(self._settings, self._clock, self._limits, run.plan.simulation) as around:
+            async with Surroundings(
+                self._settings, self._clock, self._limits, run.plan.simulation, self._world
+            ) as around:
                 await around.open_for(run.plan)
                 driver = Driver(
                     journal, lease, run, around.providers, around.runners, self._limits, self._clock, self._listener

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from batchwright.app.compose import SimulationSettings, Surroundings
+from batchwright.app.compose import SharedWorld, SimulationSettings, Surroundings
 from batchwright.app.preflight import observe
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
-from batchwright.errors import PlanChanged, StoreError
+from batchwright.errors import PlanChanged, SecretMissing, StoreError
 from batchwright.loader import Loaded, load
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
@@ -50,16 +50,28 @@ async def make_plan(
     settings: Settings, clock: Clock, source: Source, simulation: SimulationSettings | None = None
 ) -> Planned:
     """Check the file, ask the providers what they must know, and plan; read-only."""
-    loaded = check(source)
+    async with Stores(settings) as stores:
+        return await plan_loaded(settings, clock, stores, check(source), simulation)
+
+
+async def plan_loaded(
+    settings: Settings,
+    clock: Clock,
+    stores: Stores,
+    loaded: Loaded,
+    simulation: SimulationSettings | None = None,
+    world: SharedWorld | None = None,
+) -> Planned:
+    """Ask the providers what must be known about a workflow that was checked, and plan; read-only."""
     if loaded.workflow is None:
         return Planned(None, loaded.diagnostics)
-    async with Surroundings(settings, clock, Limits(), simulation) as around:
+    async with Surroundings(settings, clock, Limits(), simulation, world) as around:
         await around.open(_server_providers(loaded.workflow))
         observations = await observe(loaded.workflow, around.providers)
         built = _build(loaded, observations, around, simulation)
         if built.plan is None:
             return Planned(None, built.diagnostics)
-        store = await _store_trouble(settings, built.plan.storage_backend)
+        store = await _store_trouble(stores, built.plan.storage_backend)
         if store:
             return Planned(None, (*built.diagnostics, *store))
         return Planned(built.plan, built.diagnostics, await _quotes(built.plan, around))
@@ -85,12 +97,11 @@ def _build(
     )
 
 
-async def _store_trouble(settings: Settings, backend: str) -> list[Diagnostic]:
+async def _store_trouble(stores: Stores, backend: str) -> list[Diagnostic]:
     """A store that cannot be opened is a problem of the plan: better known before anything is made."""
     try:
-        async with Stores(settings) as stores:
-            await stores.get(backend)
-    except StoreError as error:
+        await stores.get(stores.name_of(backend))
+    except (StoreError, SecretMissing) as error:
         return [Diagnostic(error.code, error.message, where="storage_backend", hint=error.hint)]
     return []
 

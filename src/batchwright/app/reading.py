@@ -37,9 +37,7 @@ class Sight:
     @property
     def over(self) -> bool:
         """Whether the run has ended and no rollback of its own is due."""
-        run = self.run
-        due = run.status is RunState.FAILED and run.rollback_after_stop and not run.rolled_back_by
-        return run.status in RUN_ENDED and not due
+        return self.run.status in RUN_ENDED and not self.run.rollback_due
 
     async def refresh(self, now: float) -> list[AnyEvent]:
         """Take what was written since; gives it."""

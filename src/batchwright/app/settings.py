@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
+
+from batchwright.app.config import SurrealConfig, config_from
 
 
 class Settings(Struct, frozen=True):
     """What the whole program needs to know about its surroundings."""
 
     state_dir: Path
+    surrealdb: SurrealConfig | None = None  # the server; without one the store is in the state folder
 
     @property
     def journal_file(self) -> Path:
@@ -28,15 +32,26 @@ class Settings(Struct, frozen=True):
         """What the simulated providers have made, as durable as a real cloud is."""
         return self.state_dir / "simulated.db"
 
+    def identity(self) -> str:
+        """What tells one state folder of this machine from another, whatever it is called; empty where there is none.
+
+        It is no secret and proves nothing: it keeps a command from asking a service about another folder's runs.
+        """
+        try:
+            found = self.state_dir.stat()
+        except OSError:
+            return ""
+        return hashlib.sha256(f"{found.st_dev}:{found.st_ino}".encode()).hexdigest()[:16]
+
 
 def settings_from(environ: Mapping[str, str], state_dir: Path | None = None) -> Settings:
     """`state_dir`, else BATCHWRIGHT_STATE_DIR, else XDG_STATE_HOME/batchwright, else ~/.local/state/batchwright.
 
-    See the XDG Base Directory Specification.
+    See the XDG Base Directory Specification. Raises ConfigInvalid.
     """
     if state_dir is None:
         named = environ.get("BATCHWRIGHT_STATE_DIR")
         xdg = environ.get("XDG_STATE_HOME")
         base = Path(xdg) if xdg and Path(xdg).is_absolute() else Path(environ.get("HOME", "/")) / ".local" / "state"
         state_dir = Path(named) if named else base / "batchwright"
-    return Settings(state_dir.expanduser().absolute())
+    return Settings(state_dir.expanduser().absolute(), config_from(environ).surrealdb)

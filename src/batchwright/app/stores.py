@@ -1,24 +1,36 @@
-"""The stores of one state folder. Each run lives in the store its file names; reading looks into all that exist."""
+"""The stores there are. Each run lives in the store its file names; reading looks into all that exist."""
 
 from __future__ import annotations
 
+import asyncio
+import os
+from functools import partial
+
+from batchwright.app.config import SurrealConfig
 from batchwright.app.settings import Settings
-from batchwright.errors import RunAmbiguous, RunNotFound, StoreError, StoreUnavailable
+from batchwright.errors import RunAmbiguous, RunMoved, RunNotFound, StoreError, StoreUnavailable
 from batchwright.journal.base import Journal
 from batchwright.journal.sqlite import SqliteJournal
-from batchwright.journal.surreal import SurrealJournal
+from batchwright.journal.surreal import Server, SurrealJournal, SurrealServerJournal
+from batchwright.model.ids import RUN_ID_LENGTH
 from batchwright.model.summary import RunSummary
 
 BACKENDS = ("filesystem", "surrealdb")
+STORES = (*BACKENDS, "surrealdb-server")
 
 
 class Stores:
-    """Opens stores when they are first needed and closes what it opened."""
+    """Opens stores when they are first needed and closes what it opened.
+
+    A run's summary names the store the run lives in. What another store still has of it, because it was moved or is
+    just being copied, is not seen.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._open: dict[str, Journal] = {}
         self.troubles: dict[str, StoreError] = {}  # stores that exist and could not be opened
+        self._opening = asyncio.Lock()
 
     async def __aenter__(self) -> Stores:
         return self
@@ -28,57 +40,108 @@ class Stores:
             await journal.aclose()
         self._open.clear()
 
-    async def get(self, backend: str) -> Journal:
-        """The store of this name, opened. Raises StoreError."""
-        if backend not in self._open:
-            journal = self._make(backend)
-            await journal.open()
-            self._open[backend] = journal
-        return self._open[backend]
+    def name_of(self, backend: str) -> str:
+        """The store where new runs of this storage_backend go: the server where one is configured."""
+        server = backend == "surrealdb" and self._settings.surrealdb is not None
+        return "surrealdb-server" if server else backend
 
-    def _make(self, backend: str) -> Journal:
-        match backend:
+    async def get(self, name: str) -> Journal:
+        """The store of this name, opened. Raises StoreError, SecretMissing."""
+        async with self._opening:
+            if name not in self._open:
+                journal = self._make(name)
+                await journal.open()
+                self._open[name] = journal
+            return self._open[name]
+
+    def _make(self, name: str) -> Journal:
+        match name:
             case "filesystem":
                 return SqliteJournal(self._settings.journal_file)
             case "surrealdb":
                 return SurrealJournal(self._settings.surreal_folder)
-        raise StoreUnavailable(f"there is no store {backend!r}", hint=f"Known: {', '.join(BACKENDS)}.")
+            case "surrealdb-server" if self._settings.surrealdb is not None:
+                return SurrealServerJournal(_server(self._settings.surrealdb))
+            case "surrealdb-server":
+                raise StoreUnavailable(
+                    "no SurrealDB server is configured",
+                    hint="Name one in BATCHWRIGHT_SURREALDB_URL or config.toml; docs/stores.md says how.",
+                )
+        raise StoreUnavailable(f"there is no store {name!r}", hint=f"Known: {', '.join(STORES)}.")
+
+    def existing_names(self) -> list[str]:
+        """Of every store that holds something, as far as one can tell without opening it."""
+        there = {
+            "filesystem": self._settings.journal_file.exists(),
+            "surrealdb": self._settings.surreal_folder.exists(),
+            "surrealdb-server": self._settings.surrealdb is not None,
+        }
+        return [name for name in STORES if there[name]]
 
     async def existing(self) -> list[Journal]:
         """Every store that holds something; looking creates none. One that cannot be opened is in `troubles`.
 
         Raises StoreError when none can be opened.
         """
-        places = {"filesystem": self._settings.journal_file, "surrealdb": self._settings.surreal_folder}
         found: list[Journal] = []
-        for name, place in places.items():
-            if place.exists():
-                try:
-                    found.append(await self.get(name))
-                except StoreError as error:
-                    self.troubles[name] = error
+        for name in self.existing_names():
+            try:
+                found.append(await self.get(name))
+            except StoreError as error:
+                self.troubles[name] = error
         if self.troubles and not found:
             raise next(iter(self.troubles.values()))
         return found
 
     async def summaries(self) -> list[RunSummary]:
         """Of all runs in all stores, newest first."""
-        rows = [row for journal in await self.existing() for row in await journal.summaries()]
+        rows = [row for journal in await self.existing() for row in await journal.summaries() if _lives(row, journal)]
         return sorted(rows, key=lambda row: (-row.created_at, row.run))
 
     async def find(self, word: str) -> tuple[Journal, str]:
-        """The run whose id starts with `word`, or the `latest`. Raises RunNotFound, RunAmbiguous."""
+        """The run whose id starts with `word`, or the `latest`. Raises RunNotFound, RunAmbiguous, RunMoved."""
+        word = word.lower()
+        if len(word) == RUN_ID_LENGTH:
+            for journal in await self.existing():
+                try:
+                    row = await journal.summary(word)
+                except RunNotFound:
+                    continue
+                if _lives(row, journal):
+                    return journal, row.run
         rows = await self.summaries()
         if word == "latest":
             matches = rows[:1]
         else:
-            matches = [row for row in rows if row.run.startswith(word.lower())] if word else []
-            matches = [row for row in matches if row.run == word.lower()] or matches
+            matches = [row for row in rows if row.run.startswith(word)] if word else []
+            matches = [row for row in matches if row.run == word] or matches
         if not matches and self.troubles:
             raise next(iter(self.troubles.values()))  # it may well be in there
         if not matches:
+            await self._tell_moved(word)
             raise RunNotFound("there are no runs yet" if word == "latest" else f"no run's id starts with {word!r}")
         if len(matches) > 1:
             few = ", ".join(row.run for row in matches[:5])
             raise RunAmbiguous(f"{len(matches)} runs' ids start with {word!r}: {few}")
         return await self.get(matches[0].store), matches[0].run
+
+    async def _tell_moved(self, word: str) -> None:
+        """Raise RunMoved for a run that lives in a store that is not here, or that was left on its way there."""
+        for journal in await self.existing():
+            for row in await journal.summaries():
+                if word and row.run.startswith(word) and row.store in STORES:
+                    if row.store in self.existing_names():
+                        again = f"batchwright store migrate --from {journal.name} --to {row.store} {row.run}"
+                        raise RunMoved(
+                            f"run {row.run} was being moved to the store {row.store}", hint=f"Finish it with: {again}"
+                        )
+                    raise RunMoved(f"run {row.run} lives in the store {row.store}, which is not here")
+
+
+def _lives(row: RunSummary, journal: Journal) -> bool:
+    return row.store == journal.name
+
+
+def _server(config: SurrealConfig) -> Server:
+    password = None if config.password is None else partial(config.password.reveal, os.environ)
+    return Server(config.url, config.namespace, config.database, config.user, password, config.auth_level)

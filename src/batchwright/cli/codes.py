@@ -6,6 +6,7 @@ from enum import IntEnum
 
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
+from batchwright.views.run import RunView
 
 
 class Exit(IntEnum):
@@ -18,7 +19,7 @@ class Exit(IntEnum):
     LEFT = 130  # left by a second Ctrl-C or a signal; the run can go on
 
 
-def exit_of(run: Run) -> Exit:
+def exit_of(run: Run | RunView) -> Exit:
     """The exit code that the state of a run stands for."""
     match run.status:
         case RunState.COMPLETED:

@@ -29,17 +29,17 @@ from batchwright.cli.options import (
 from batchwright.cli.output import note, print_json, say, show_diagnostics
 from batchwright.errors import BatchwrightError, PlanRefused, WorkflowInvalid
 from batchwright.model.diagnostic import Diagnostic, Severity
-from batchwright.model.workflow import Workflow
 from batchwright.providers.base import Quote
+from batchwright.views.definition import definition
 from batchwright.views.plan import PlanView, plan_view
 from batchwright.views.wording import counted
 
 
 class Checked(Struct, frozen=True):
-    """What `validate --json` prints."""
+    """What `validate --json` prints. `workflow` is evaluated; a file may hold it as its `batch_workflow`."""
 
     ok: bool
-    workflow: Workflow | None
+    workflow: dict[str, Any] | None
     diagnostics: tuple[Diagnostic, ...]
 
 
@@ -63,13 +63,14 @@ def validate(
     loaded = check(source_of(file, overlay, inputs))
     ok = loaded.workflow is not None
     if json:
-        print_json(Checked(ok, loaded.workflow, tuple(loaded.diagnostics)))
+        found = definition(loaded.workflow) if loaded.workflow else None
+        print_json(Checked(ok, found, tuple(loaded.diagnostics)))
         return Exit.OK if ok else Exit.NO
     show_diagnostics(loaded.diagnostics)
     if loaded.workflow is not None:
-        found = loaded.workflow
-        operations = counted(len(found.operations), "operation")
-        say(f"{file} is valid: {found.name} {found.version}, {operations}{_also(loaded.diagnostics)}")
+        checked = loaded.workflow
+        operations = counted(len(checked.operations), "operation")
+        say(f"{file} is valid: {checked.name} {checked.version}, {operations}{_also(loaded.diagnostics)}")
     else:
         say(f"{file} is not valid: {tally(loaded.diagnostics)}")
     return Exit.OK if ok else Exit.NO

@@ -13,11 +13,13 @@ from msgspec import Struct
 from batchwright.app.clock import SystemClock
 from batchwright.app.reading import Sight, all_runs, history, look
 from batchwright.app.stores import Stores
+from batchwright.cli import completion, remote
 from batchwright.cli.codes import Exit, exit_of
 from batchwright.cli.human import show_explanation, show_listing, show_run, show_stats, show_steps
 from batchwright.cli.options import Json, NoColor, RunArgument, StateDir, settings_of, window
 from batchwright.cli.output import about, note, print_json, say
 from batchwright.cli.screen import DRAW_SECONDS, JsonScreen, Screen, screen_for
+from batchwright.cli.service import Url, chosen
 from batchwright.model.events import AnyEvent
 from batchwright.views.events import event_line, event_record
 from batchwright.views.explain import explain
@@ -31,7 +33,13 @@ from batchwright.views.wording import duration
 LIMIT = 50
 
 Status = Annotated[
-    list[str] | None, typer.Option("--status", metavar="STATUS", help="Only these, in any case; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--status",
+        metavar="STATUS",
+        help="Only these, in any case; may be repeated.",
+        autocompletion=completion.states,
+    ),
 ]
 Name = Annotated[str, typer.Option("--name", help="Only workflows with this in their name.")]
 Limit = Annotated[int, typer.Option("--limit", min=0, help="At most so many, newest first; 0 for all.")]
@@ -69,11 +77,14 @@ def list_runs(
     name: Name = "",
     limit: Limit = LIMIT,
     state_dir: StateDir = None,
+    url: Url = None,
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
     """All runs, newest first."""
     statuses = [state_named(word) for word in status or ()]
+    if service := chosen(url, state_dir):
+        return remote.list_runs(service, statuses, name, limit, json=json)
 
     async def work() -> int:
         async with Stores(settings_of(state_dir)) as stores:
@@ -91,10 +102,13 @@ def status(
     run: RunArgument,
     steps: WithSteps = False,
     state_dir: StateDir = None,
+    url: Url = None,
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
     """How a run is: what is done, what runs, what waits and why, what failed, what to do next."""
+    if service := chosen(url, state_dir):
+        return remote.status(service, run, steps=steps, json=json)
 
     async def use(sight: Sight) -> int:
         now = SystemClock().now()
@@ -111,8 +125,12 @@ def status(
     return asyncio.run(with_sight(state_dir, run, use))
 
 
-def monitor(run: RunArgument, state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False) -> int:
+def monitor(
+    run: RunArgument, state_dir: StateDir = None, url: Url = None, json: Json = False, _no_color: NoColor = False
+) -> int:
     """Watch a run that another process drives, live. Ctrl-C stops watching, not the run."""
+    if service := chosen(url, state_dir):
+        return remote.monitor(service, run, json=json)
 
     async def use(sight: Sight) -> int:
         screen: Screen = JsonScreen() if json else screen_for(stderr=False)
@@ -147,9 +165,16 @@ async def watch(sight: Sight, screen: Screen) -> None:
 
 
 def events(
-    run: RunArgument, follow: Follow = False, state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False
+    run: RunArgument,
+    follow: Follow = False,
+    state_dir: StateDir = None,
+    url: Url = None,
+    json: Json = False,
+    _no_color: NoColor = False,
 ) -> int:
     """What happened in a run, in order. With --json one event a line, as the journal holds it."""
+    if service := chosen(url, state_dir):
+        return remote.events(service, run, follow=follow, json=json)
 
     async def use(sight: Sight) -> int:
         clock, own = SystemClock(), sight.run
@@ -177,9 +202,16 @@ def events(
 
 
 def explain_step(
-    run: RunArgument, step: StepArgument, state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False
+    run: RunArgument,
+    step: StepArgument,
+    state_dir: StateDir = None,
+    url: Url = None,
+    json: Json = False,
+    _no_color: NoColor = False,
 ) -> int:
     """Why a step ran, waited, was skipped, retried or undone."""
+    if service := chosen(url, state_dir):
+        return remote.explain_step(service, run, step, json=json)
 
     async def use(sight: Sight) -> int:
         named = step_named(sight.run, step)
@@ -191,9 +223,13 @@ def explain_step(
     return asyncio.run(with_sight(state_dir, run, use))
 
 
-def stats(since: Since = None, state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False) -> int:
+def stats(
+    since: Since = None, state_dir: StateDir = None, url: Url = None, json: Json = False, _no_color: NoColor = False
+) -> int:
     """All runs in numbers: how they ended, how long they took, retries and throttling per provider."""
     span = window(since) if since else None
+    if service := chosen(url, state_dir):
+        return remote.stats(service, since, json=json)
 
     async def work() -> int:
         async with Stores(settings_of(state_dir)) as stores:

@@ -13,7 +13,7 @@ import typer
 from typer.main import get_command
 
 from batchwright import __version__
-from batchwright.cli import files, looking, offers, running
+from batchwright.cli import files, looking, offers, running, store, submitting, token
 from batchwright.cli.codes import Exit
 from batchwright.cli.output import note, print_json, reader_left, say, show_error
 from batchwright.errors import BatchwrightError, PlanChanged, UsageError
@@ -26,15 +26,16 @@ NAME = "batchwright"
 app = typer.Typer(
     name=NAME,
     help="Batch workflows of infrastructure operations: typed, planned, parallel, crash-safe, reversible.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 BEFORE, RUNS, LOOKING, OFFERS = "Before anything is changed", "Runs", "Looking", "What there is"
+SERVICE = "The service"
 app.command("validate", rich_help_panel=BEFORE)(files.validate)
 app.command("plan", rich_help_panel=BEFORE)(files.plan)
 app.command("run", rich_help_panel=RUNS)(running.run)
+app.command("submit", rich_help_panel=RUNS)(submitting.submit)
 app.command("resume", rich_help_panel=RUNS)(running.resume_run)
 app.command("pause", rich_help_panel=RUNS)(running.pause)
 app.command("cancel", rich_help_panel=RUNS)(running.cancel)
@@ -47,6 +48,8 @@ app.command("explain", rich_help_panel=LOOKING)(looking.explain_step)
 app.command("stats", rich_help_panel=LOOKING)(looking.stats)
 app.command("providers", rich_help_panel=OFFERS)(offers.providers)
 app.command("taskservs", rich_help_panel=OFFERS)(offers.taskservs)
+app.add_typer(store.app, name="store", rich_help_panel=OFFERS)
+app.add_typer(token.app, name="token", rich_help_panel=SERVICE)
 
 
 def _print_version(wanted: bool) -> None:
@@ -119,5 +122,7 @@ def _show_bug(error: Exception, *, json: bool) -> None:
 
 def main() -> NoReturn:
     """The `batchwright` command."""
+    if "_BATCHWRIGHT_COMPLETE" in os.environ:
+        app(prog_name=NAME)  # answers the shell and leaves
     code = run_command(sys.argv[1:])
     sys.exit(int(code))

@@ -11,6 +11,7 @@ import typer
 
 from batchwright.app.planning import Source
 from batchwright.app.settings import Settings, settings_from
+from batchwright.cli import completion
 from batchwright.errors import UsageError
 
 Scalar = str | int | float | bool
@@ -23,9 +24,18 @@ def _no_color(value: bool) -> bool:
 
 
 RunArgument = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run's id, the beginning of one, or `latest`.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run's id, the beginning of one, or `latest`.",
+        show_default=False,
+        autocompletion=completion.runs,
+    ),
 ]
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The workflow: .ncl, .json or .yaml.")]
+FileArgument = Annotated[
+    Path,
+    typer.Argument(metavar="FILE", help="The workflow: .ncl, .json or .yaml.", autocompletion=completion.files),
+]
 StateDir = Annotated[
     Path | None,
     typer.Option("--state-dir", help="Where runs are recorded; else BATCHWRIGHT_STATE_DIR, else the XDG state folder."),
@@ -33,7 +43,13 @@ StateDir = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, nothing else.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR does the same.", callback=_no_color)]
 Overlays = Annotated[
-    list[Path] | None, typer.Option("--overlay", metavar="FILE", help="Merge this over the file; may be repeated.")
+    list[Path] | None,
+    typer.Option(
+        "--overlay",
+        metavar="FILE",
+        help="Merge this over the file; may be repeated.",
+        autocompletion=completion.files,
+    ),
 ]
 Inputs = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set an input of the file; may be repeated.")

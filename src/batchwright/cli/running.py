@@ -16,6 +16,7 @@ from batchwright.app.planning import Planned, approve, check, make_plan
 from batchwright.app.reading import Sight, look, undo_preview, unfinished
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
+from batchwright.cli import remote
 from batchwright.cli.codes import Exit
 from batchwright.cli.driving import Attended
 from batchwright.cli.files import refusal
@@ -35,6 +36,7 @@ from batchwright.cli.options import (
     source_of,
 )
 from batchwright.cli.output import about, note, print_json, say, show_diagnostics, show_error
+from batchwright.cli.service import Url, chosen
 from batchwright.engine.preview import PlannedUndo
 from batchwright.errors import NotAllowed, RunUnfinished
 from batchwright.model.lifecycle import RunState
@@ -142,8 +144,12 @@ def code(exit_code: Exit | None) -> int:
 # -- resume ---------------------------------------------------------------------------------------------------------
 
 
-def resume_run(run: RunArgument, state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False) -> int:
+def resume_run(
+    run: RunArgument, state_dir: StateDir = None, url: Url = None, json: Json = False, _no_color: NoColor = False
+) -> int:
     """Let a run go on: one whose process died, a paused one, or what is not done of a Failed or Cancelled one."""
+    if service := chosen(url, state_dir):
+        return remote.resume(service, run, json=json)
     settings = settings_of(state_dir)
 
     async def work() -> int:
@@ -173,8 +179,12 @@ def asked(sight: Sight, verb: str, *, json: bool) -> int:
 # -- pause and cancel -----------------------------------------------------------------------------------------------
 
 
-def pause(run: RunArgument, state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False) -> int:
+def pause(
+    run: RunArgument, state_dir: StateDir = None, url: Url = None, json: Json = False, _no_color: NoColor = False
+) -> int:
     """Start nothing new; what is in flight ends. `resume` lets it go on."""
+    if service := chosen(url, state_dir):
+        return remote.ask(service, run, "pause", json=json)
     settings = settings_of(state_dir)
 
     async def work() -> int:
@@ -193,9 +203,16 @@ def pause(run: RunArgument, state_dir: StateDir = None, json: Json = False, _no_
 
 
 def cancel(
-    run: RunArgument, force: Force = False, state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False
+    run: RunArgument,
+    force: Force = False,
+    state_dir: StateDir = None,
+    url: Url = None,
+    json: Json = False,
+    _no_color: NoColor = False,
 ) -> int:
     """End a run once what is in flight has ended; what it made stays until a rollback."""
+    if service := chosen(url, state_dir):
+        return remote.ask(service, run, "cancel", json=json, force=force)
     settings = settings_of(state_dir)
 
     async def work() -> int:
@@ -219,10 +236,13 @@ def rollback(
     only_plan: OnlyPlan = False,
     yes: Yes = False,
     state_dir: StateDir = None,
+    url: Url = None,
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
     """Undo in reverse order what a run made, and only that."""
+    if service := chosen(url, state_dir):
+        return remote.rollback(service, run, only_plan=only_plan, yes=yes, json=json)
     settings = settings_of(state_dir)
 
     async def work() -> int:

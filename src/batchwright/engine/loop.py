@@ -12,6 +12,7 @@ from batchwright.engine.perform import Performer
 from batchwright.journal.base import LEASE_SECONDS, Journal, Lease, Snapshot
 from batchwright.model import events as ev
 from batchwright.model.clock import Clock
+from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 from batchwright.model.summary import Signal
 from batchwright.providers.base import Provider
@@ -20,6 +21,7 @@ from batchwright.taskservs.base import Runner
 SNAPSHOT_EVENTS = 50_000
 SUMMARY_SECONDS = 0.5
 SIGNAL_SECONDS = 0.25
+DRAIN_SECONDS = 0.05  # between two looks whether the last call in flight has ended
 BATCH_EVENTS = 4_000  # decided in one go, about; the rest follows in the next batch
 
 Listener = Callable[[Run, Sequence[ev.AnyEvent]], None]
@@ -40,6 +42,8 @@ class Driver:
         listener: Listener | None = None,
     ) -> None:
         self.run = run
+        self.providers = providers
+        self.append_seconds = 0.0  # how long the last append took
         self._journal = journal
         self._lease = lease
         self._limits = limits
@@ -53,7 +57,8 @@ class Driver:
         self._wake = asyncio.Event()
         self._performer = Performer(run, providers, runners, limits, clock, self._report, self._broke, self._hold)
         self._summary_at = 0.0
-        self._summary_status = run.status
+        self._summary_status: RunState | None = None
+        self._draining = False
         self._snapshot_seq = run.seq
 
     def _report(self, report: cmd.Report) -> None:
@@ -69,6 +74,15 @@ class Driver:
         """Ask for something from within this process, as another one does through the store."""
         self._signals.append(signal)
         self._wake.set()
+
+    def drain(self) -> None:
+        """Begin nothing more; `drive` returns as soon as no call is in flight and every report is journaled."""
+        self._draining = True
+        self._wake.set()
+
+    @property
+    def _drained(self) -> bool:
+        return self._draining and not self._performer.calls and not self._reports
 
     async def drive(
         self, wishes: Callable[[Machine, float], Sequence[ev.AnyEvent]] | None = None, signals_seen: int | None = None
@@ -87,7 +101,7 @@ class Driver:
             now = self._clock.now()
             begin = list(wishes(self._machine, now)) if wishes else []
             await self._cycle([ev.DriverStarted(now, self._lease.holder, self._lease.fence), *begin])
-            while not self._machine.ended:
+            while not self._machine.ended and not self._drained:
                 if not await self._cycle([]):
                     await self._idle()
                 if self._failure is not None:
@@ -125,12 +139,17 @@ class Driver:
             take(machine.accept(report, now))
         for signal in signals:
             take(machine.request(signal, now))
-        while len(batch) < BATCH_EVENTS and (events := machine.decide(now, self._limits.permits(self._lanes, now))):
+        while (
+            not self._draining
+            and len(batch) < BATCH_EVENTS
+            and (events := machine.decide(now, self._limits.permits(self._lanes, now)))
+        ):
             take(events)
         if not batch:
             return False
         await self._append(after, batch)
-        if not machine.ended:  # what a forced cancel left open is not sent any more
+        # what a forced cancel left open is not sent any more; what a drain does not begin, the next driver does
+        if not machine.ended and not self._draining:
             for command in commands:
                 self._performer.perform(command)
         return True
@@ -138,10 +157,12 @@ class Driver:
     async def _append(self, after: int, batch: Sequence[ev.AnyEvent]) -> None:
         now = self._clock.now()
         summary = None
-        if now - self._summary_at >= SUMMARY_SECONDS or self.run.status is not self._summary_status:
+        changed = self.run.status is not self._summary_status
+        if changed or now - self._summary_at >= SUMMARY_SECONDS or self._machine.ended:
             summary = self.run.summary(self._journal.name)
             self._summary_at, self._summary_status = now, self.run.status
         await self._journal.append(self._lease, after, batch, summary)
+        self.append_seconds = self._clock.now() - now
         if self._listener is not None:
             self._listener(self.run, batch)
         if self.run.seq - self._snapshot_seq >= SNAPSHOT_EVENTS:
@@ -157,6 +178,8 @@ class Driver:
         now = self._clock.now()
         due = [at for at in (self._machine.wake_at(), self._limits.wake_at(self._lanes, now)) if at is not None]
         pause = max(0.0, min(due) - now) if due else None
+        if self._draining:
+            pause = DRAIN_SECONDS
         if not self._reports and not self._signals:
             self._wake.clear()
             try:

@@ -47,7 +47,7 @@ class Machine:
 
     @property
     def _rollback_due(self) -> bool:
-        return self.run.status is R.FAILED and self.run.rollback_after_stop and not self.run.rolled_back_by
+        return self.run.rollback_due
 
     # -- events -------------------------------------------------------------------------------------------------
 

@@ -56,6 +56,7 @@ class Performer:
         self._strays = asyncio.Semaphore(STRAYS_AT_ONCE)
         self._watches: dict[str, Watch] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._looks: set[asyncio.Task[None]] = set()
         self._facts = {facts.name: facts for facts in run.plan.providers}
 
     def admit(self, command: cmd.Command) -> None:
@@ -86,17 +87,24 @@ class Performer:
             case cmd.Destroy():
                 self._spawn(self._undo(command))
             case cmd.Sweep():
-                self._spawn(self._sweep(command))
+                self._looks.add(self._spawn(self._sweep(command)))
             case cmd.DestroyStray():
                 self._spawn(self._destroy_stray(command))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    @property
+    def calls(self) -> int:
+        """How many calls that may change something are under way; a sweep only looks."""
+        return len(self._tasks - self._looks)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._looks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
 

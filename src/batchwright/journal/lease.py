@@ -8,6 +8,18 @@ from pathlib import Path
 
 from batchwright.errors import RunHeld
 
+_MOVED = "moved to "
+
+
+def moved_to(store: str) -> str:
+    """The holder of a run that is moved, or was moved, to another store: nobody drives what is left here."""
+    return _MOVED + store
+
+
+def is_moved(holder: str | None) -> bool:
+    """Whether this is no driver, but the sign that the run was moved away."""
+    return bool(holder) and str(holder).startswith(_MOVED)
+
 
 def own_holder() -> str:
     """`host:pid:start`, where start is the process's start time in clock ticks since boot (proc(5), field 22)."""
@@ -32,6 +44,10 @@ def drives(holder: str | None, expires: float, now: float) -> bool:
 def refuse_while_held(run: str, current: str | None, expires: float, holder: str, now: float) -> None:
     """Raise RunHeld if `current` drives the run and is somebody else than `holder`."""
     if current != holder and drives(current, expires, now):
+        if is_moved(current):
+            store = str(current).removeprefix(_MOVED)
+            hint = f"Look where it lives with: batchwright status {run}"
+            raise RunHeld(f"run {run} is being moved, or was moved, to the store {store}", hint=hint)
         raise RunHeld(f"run {run} is driven by {process_of(str(current))}")
 
 

@@ -16,11 +16,16 @@ class Event(Struct, frozen=True, tag_field="type", omit_defaults=True, gc=False)
 
 
 class RunCreated(Event, frozen=True, tag="run_created"):
-    """A plan was accepted; from here on it is the only thing that is applied."""
+    """A plan was accepted; from here on it is the only thing that is applied.
+
+    `key` is the Idempotency-Key it was submitted under, `digest` tells what was submitted with it.
+    """
 
     run: str
     plan: Plan
     by: str = ""
+    key: str = ""
+    digest: str = ""
 
 
 class DriverStarted(Event, frozen=True, tag="driver_started"):

@@ -6,6 +6,8 @@ import hashlib
 
 from msgspec import Struct
 
+RUN_ID_LENGTH = 12
+
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
 
@@ -18,7 +20,7 @@ class Token(Struct, frozen=True):
 
 def run_id(entropy: bytes) -> str:
     """A run id of 12 characters from at least 8 random bytes; random, so that short prefixes tell runs apart."""
-    return base32(entropy)[:12]
+    return base32(entropy)[:RUN_ID_LENGTH]
 
 
 def base32(data: bytes) -> str:

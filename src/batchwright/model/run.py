@@ -89,6 +89,11 @@ class Run(RunRecord):
         """How many steps are in one of these states."""
         return sum(counts.get(state, 0) for counts in self.counts for state in states)
 
+    @property
+    def rollback_due(self) -> bool:
+        """Failed, and what was made is to be rolled back without being asked."""
+        return self.status is RunState.FAILED and self.rollback_after_stop and not self.rolled_back_by
+
     def summary(self, store: str) -> RunSummary:
         """The line that `list` and `stats` show."""
         return RunSummary(
@@ -110,6 +115,9 @@ class Run(RunRecord):
             throttles=self.throttles,
             restarts=self.restarts,
             simulated=self.plan.simulation is not None,
+            rollback_due=self.rollback_due,
+            key=self.created.key,
+            digest=self.created.digest,
             providers=self._provider_counts(),
         )
 

@@ -104,6 +104,7 @@ class RunView(Struct, frozen=True):
     residue: tuple[str, ...]
     cancelling: str
     next: str
+    rolled_back_by: str = ""
 
 
 class Bounds(Struct, frozen=True):
@@ -173,6 +174,7 @@ def run_view(
         residue=run.residue,
         cancelling=run.cancelling,
         next=next_action(run, driven=around.driven),
+        rolled_back_by=run.rolled_back_by,
     )
 
 

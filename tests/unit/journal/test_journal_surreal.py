@@ -20,7 +20,8 @@ from batchwright.errors import (
     StoreUnavailable,
 )
 from batchwright.journal.surreal import SurrealJournal, engine, store
-from batchwright.journal.surreal.engine import Engine, Refused
+from batchwright.journal.surreal.answers import Refused
+from batchwright.journal.surreal.engine import Engine
 from batchwright.model.events import AnyEvent, StepStarted
 from batchwright.testing.journal_suite import NOW, begun, opened, steps, summary_of
 
@@ -168,7 +169,7 @@ def test_a_disk_that_is_nearly_full_is_still_read(mounted: Callable[[str], Path]
 
 def test_a_disk_that_filled_up_all_the_same(mounted: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine breaks when a write fails, and needs room to mend its log: both end when there is space again."""
-    monkeypatch.setattr(store.Store, "_need_space", lambda self, size: None)
+    monkeypatch.setattr(engine.Engine, "need_space", lambda self, size: None)
     disk = mounted("size=9m")
     ballast = disk / "ballast"
     ballast.write_bytes(bytes(7_000_000))
@@ -241,3 +242,13 @@ def test_closing_lets_go_of_every_file(tmp_path: Path) -> None:
         return [link.resolve() for link in Path("/proc/self/fd").iterdir()]
 
     assert not [path for path in asyncio.run(held_after_closing()) if tmp_path in path.parents]
+
+
+def test_what_the_engine_says_of_mending_is_kept_in_a_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    asyncio.run(filled(tmp_path))
+    assert not (tmp_path / "engine.log").exists()
+    os.truncate(log(tmp_path), log(tmp_path).stat().st_size - 7)
+    asyncio.run(found(tmp_path))
+    print("ours")
+    assert capfd.readouterr() == ("ours\n", "")
+    assert "Repairing corrupted segment" in (tmp_path / "engine.log").read_text()

@@ -1,5 +1,7 @@
-"""The store of `storage_backend = "surrealdb"`: an embedded engine, held by one process; others go through that one."""
+"""The store of `storage_backend = "surrealdb"`: an engine in a folder that one process holds, or a server."""
 
 from batchwright.journal.surreal.journal import SurrealJournal
+from batchwright.journal.surreal.remote import SurrealServerJournal
+from batchwright.journal.surreal.server import Server
 
-__all__ = ["SurrealJournal"]
+__all__ = ["Server", "SurrealJournal", "SurrealServerJournal"]

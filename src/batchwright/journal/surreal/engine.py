@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +17,26 @@ from batchwright.errors import (
     StoreUnavailable,
 )
 from batchwright.journal import folder
-from batchwright.journal.statements import load
 from batchwright.journal.surreal import segments
+from batchwright.journal.surreal.answers import SURREALQL, Failed, result_of
+from batchwright.journal.surreal.quiet import said_in
 from batchwright.journal.surreal.wire import HolderGone
-
-SURREALQL = load(__package__, ".surql")
 
 # Only "true" is understood, and only before the first database of the process is opened. Without it a commit that was
 # acknowledged waits in the page cache for the next power cut.
 SYNC_VARIABLE, SYNC_VALUE = "SURREAL_SYNC_DATA", "true"
 
 _NOT_THE_ENGINE_S = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)
-_NOT_RUN = "The query was not executed due to a failed transaction"
+RESERVE = 4 * 1024 * 1024  # bytes left free
 _FULL = ("no storage space", "no space left", "os error 28", "os error 122")
 _READ_ONLY = ("read-only", "permission denied", "os error 30", "os error 13")
-
-
-class Refused(Exception):
-    """A query's own THROW: 'refused NUMBER WORD DETAIL'; nothing of the query happened."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        number, self.word, self.detail = f"{text} ".split(" ", 2)
-        self.number = int(number)
 
 
 class Engine:
     """One open database. After an error of the disk it is closed, and the next query opens and so repairs it."""
 
     def __init__(self, place: Path) -> None:
-        self._place = place
+        self.place = place
         self._database: Any = None
         self._opening = asyncio.Lock()
         self._closed = True
@@ -83,18 +74,20 @@ class Engine:
             raise
         except BaseException as error:  # a panic of the engine is no Exception
             raise self._explained(str(error)) from error
-        if "error" in reply:
-            raise self._explained(str(reply["error"]))
-        failures = [str(part["result"]) for part in reply["result"] if part["status"] != "OK"]
-        if failures:
-            telling = [text for text in failures if text != _NOT_RUN] or failures
-            _, thrown, text = telling[0].partition("An error occurred: refused ")
-            if thrown:
-                raise Refused(text)
-            await self._give_up_if_broken(telling[0])
-            raise self._explained(telling[0])
-        result: list[Any] = reply["result"][-1]["result"]
-        return result
+        try:
+            return result_of(reply)
+        except Failed as failed:
+            await self._give_up_if_broken(str(failed))
+            raise self._explained(str(failed)) from None
+
+    async def prove(self) -> None:
+        """The engine does lose changes of writers that meet, so there is only one writer."""
+
+    def need_space(self, size: int) -> None:
+        """Raise StoreFull if the disk could not take this, because the engine breaks on a disk that is really full."""
+        disk = os.statvfs(self.place.parent)
+        if disk.f_bavail * disk.f_frsize < RESERVE + 2 * size:
+            raise StoreFull(f"the disk that holds {self.place} is nearly full")
 
     async def _connect(self) -> Any:
         try:
@@ -105,25 +98,29 @@ class Engine:
                 hint="pip install 'batchwright[surrealdb]'",
             ) from error
         os.environ[SYNC_VARIABLE] = SYNC_VALUE
-        segments.keep(self._place)
+        segments.keep(self.place)
         database: Any = None
         try:
-            # the constructor reads the whole log
-            database = await asyncio.to_thread(AsyncSurreal, f"surrealkv://{self._place}")
+            database = await asyncio.to_thread(self._construct, AsyncSurreal)
             await database.connect()
             await database.use("batchwright", "journal")
-            segments.judge(self._place)
+            segments.judge(self.place)
         except StoreCorrupt:
             await database.close()
             del database
-            segments.put_back(self._place)
+            segments.put_back(self.place)
             raise
         except _NOT_THE_ENGINE_S:
             raise
         except BaseException as error:
-            segments.forget_untouched(self._place)
+            segments.forget_untouched(self.place)
             raise self._explained(str(error), opening=True) from error
         return database
+
+    def _construct(self, make: Callable[[str], Any]) -> Any:
+        """The constructor reads the whole log, mends it, and says so."""
+        with said_in(self.place.parent / "engine.log"):
+            return make(f"surrealkv://{self.place}")
 
     async def _give_up_if_broken(self, text: str) -> None:
         # after one failed write the engine answers nothing any more, not even reads, until it is opened again
@@ -132,10 +129,10 @@ class Engine:
 
     def _explained(self, text: str, *, opening: bool = False) -> StoreError:
         lower = text.lower()
-        if any(word in lower for word in _FULL) or ("io error" in lower and folder.has_no_space(self._place.parent)):
-            return StoreFull(f"the disk that holds {self._place} is full")
+        if any(word in lower for word in _FULL) or ("io error" in lower and folder.has_no_space(self.place.parent)):
+            return StoreFull(f"the disk that holds {self.place} is full")
         if any(word in lower for word in _READ_ONLY):
-            return StoreReadOnly(f"{self._place} cannot be written: {text}")
+            return StoreReadOnly(f"{self.place} cannot be written: {text}")
         if opening and "os error" not in lower:
-            return StoreCorrupt(f"{self._place} is damaged or is not a Batchwright store: {text}")
-        return StoreUnavailable(f"{self._place} cannot be used: {text}")
+            return StoreCorrupt(f"{self.place} is damaged or is not a Batchwright store: {text}")
+        return StoreUnavailable(f"{self.place} cannot be used: {text}")

@@ -15,6 +15,7 @@ import msgspec
 
 from batchwright.errors import StoreError, StoreUnavailable
 from batchwright.journal.surreal import wire
+from batchwright.journal.surreal.engine import Engine
 from batchwright.journal.surreal.lock import Lock
 from batchwright.journal.surreal.store import Store
 from batchwright.journal.surreal.wire import HolderGone
@@ -27,7 +28,7 @@ class Holder:
     """The open engine, the lock on its folder, and the socket for others; all three or none."""
 
     def __init__(self, place: Path, lock: Lock, hand_over: Callable[[], bool]) -> None:
-        self.store = Store(place / "database")
+        self.store = Store(Engine(place / "database"))
         self._lock = lock
         self._hand_over = hand_over
         self._server: asyncio.Server | None = None

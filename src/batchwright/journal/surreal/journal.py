@@ -1,29 +1,23 @@
-"""The Journal port over SurrealDB: this process holds the folder, or is a guest of the one that does."""
+"""The Journal port over an embedded SurrealDB: this process holds the folder, or is a guest of the one that does."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
-from batchwright.errors import LeaseLost, StoreHeld
+from batchwright.errors import StoreHeld
 from batchwright.journal import refusals
-from batchwright.journal.base import LEASE_SECONDS, Lease, Snapshot
+from batchwright.journal.base import Lease
 from batchwright.journal.folder import make_private
 from batchwright.journal.lease import process_of
-from batchwright.journal.pages import Page, paginate, unpack
 from batchwright.journal.surreal import lock
 from batchwright.journal.surreal.guest import Guest
 from batchwright.journal.surreal.holder import Holder
+from batchwright.journal.surreal.port import StorePort
 from batchwright.journal.surreal.store import Store
 from batchwright.journal.surreal.wire import HolderGone
-from batchwright.model.events import AnyEvent, RunCreated
-from batchwright.model.summary import RunSummary, Signal
 
 TRIES = 200  # looks at who holds the folder, PAUSE seconds apart: while it changes hands nobody answers
 PAUSE = 0.025
@@ -32,7 +26,7 @@ COURTESY = 0.2  # seconds in which one who has handed the folder over does not a
 T = TypeVar("T")
 
 
-class SurrealJournal:
+class SurrealJournal(StorePort):
     """One process at a time has the engine. Others read and signal through it, and write when it drives no run."""
 
     name = "surrealdb"
@@ -62,75 +56,6 @@ class SurrealJournal:
             await asyncio.wait([self._leaving])
         await self._forget(self._role)
         self._driven.clear()
-
-    async def create(self, event: RunCreated, summary: RunSummary) -> None:
-        """Begin a run with its first event."""
-        pages, body = paginate(0, [event]), msgspec.json.encode(summary)
-        await self._write(lambda store: store.create(event.run, pages, body))
-
-    async def append(
-        self, lease: Lease, after: int, events: Sequence[AnyEvent], summary: RunSummary | None = None
-    ) -> int:
-        """Write events after sequence `after`, all or none."""
-        pages = paginate(after, events)
-        body = None if summary is None else msgspec.json.encode(summary)
-        with self._under(lease):
-            return await self._write(lambda store: store.append(lease, after, pages, body))
-
-    async def read(self, run: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, AnyEvent]]:
-        """Up to `limit` events after sequence `after`, in order."""
-        events: list[tuple[int, AnyEvent]] = []
-        while True:
-            at, wanted = after + len(events), limit - len(events)
-            pages = await self._read(partial(_pages, run=run, after=at, limit=wanted))
-            events += unpack(run, pages, at, wanted)
-            if not pages or len(events) >= limit:
-                return events
-
-    async def summaries(self) -> list[RunSummary]:
-        """One per run, newest first."""
-        return await self._read(lambda role: role.summaries())
-
-    async def summary(self, run: str) -> RunSummary:
-        """Of one run by its full id."""
-        return await self._read(lambda role: role.summary(run))
-
-    async def save_snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
-        """Keep the newest snapshot of the run only."""
-        with self._under(lease):
-            await self._write(lambda store: store.save_snapshot(lease, snapshot))
-
-    async def snapshot(self, run: str) -> Snapshot | None:
-        """The newest snapshot, if there is one."""
-        return await self._read(lambda role: role.snapshot(run))
-
-    async def acquire(self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS) -> Lease:
-        """Become the run's driver with a fence higher than any before."""
-        lease = await self._write(lambda store: store.acquire(run, holder, now, ttl))
-        self._driven[run] = lease.fence
-        return lease
-
-    async def renew(self, lease: Lease, now: float, ttl: float = LEASE_SECONDS) -> Lease:
-        """The same lease with a later expiry."""
-        with self._under(lease):
-            return await self._write(lambda store: store.renew(lease, now + ttl))
-
-    async def release(self, lease: Lease) -> None:
-        """Give it up at once."""
-        await self._write(lambda store: store.release(lease))
-        self._no_longer_driven(lease)
-
-    async def holder(self, run: str, now: float) -> str | None:
-        """Who drives the run right now, or None."""
-        return await self._read(lambda role: role.holder(run, now))
-
-    async def signal(self, run: str, signal: Signal) -> None:
-        """Leave a request for the driver, durable on return."""
-        await self._read(lambda role: role.signal(run, signal))
-
-    async def signals(self, run: str, after: int = 0) -> list[tuple[int, Signal]]:
-        """Requests after number `after`, in order."""
-        return await self._read(lambda role: role.signals(run, after))
 
     # --- who holds the folder ---
 
@@ -218,18 +143,9 @@ class SurrealJournal:
             hint='Wait until that process has ended, or use storage_backend = "filesystem", which takes many.',
         )
 
-    @contextmanager
-    def _under(self, lease: Lease) -> Iterator[None]:
-        try:
-            yield
-        except LeaseLost:
-            self._no_longer_driven(lease)
-            raise
+    def _taken(self, lease: Lease) -> None:
+        self._driven[lease.run] = lease.fence
 
-    def _no_longer_driven(self, lease: Lease) -> None:
+    def _given_up(self, lease: Lease) -> None:
         if self._driven.get(lease.run) == lease.fence:
             del self._driven[lease.run]
-
-
-def _pages(role: Store | Guest, run: str, after: int, limit: int) -> Awaitable[list[Page]]:
-    return role.pages(run, after, limit)

@@ -1,12 +1,14 @@
-"""What the journal does to the database. One task writes: all appends that wait share one commit and one fsync."""
+"""What the journal does to the database. One task writes: all appends that wait share one commit and one fsync.
+
+A server's answer can be lost. Each write that must be made once leaves a mark of its own in the run's record, so that
+looking at the record tells whether it was made; nothing is repeated blindly.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -17,14 +19,15 @@ from batchwright.journal.base import Lease, Snapshot
 from batchwright.journal.lease import drives, refuse_while_held
 from batchwright.journal.pages import PAGE_EVENTS, Page
 from batchwright.journal.surreal import segments
-from batchwright.journal.surreal.engine import Engine, Refused
+from batchwright.journal.surreal.answers import AnswerLost, Database, Refused
 from batchwright.journal.surreal.wire import HolderGone
 from batchwright.model.summary import RunSummary, Signal
 
 FORMAT = 1
 MAX_GROUP = 1_000
 PAGES_AT_ONCE = 512
-RESERVE = 4 * 1024 * 1024  # bytes left free, because the engine breaks on a disk that is really full
+GROUP_BYTES = 4 * 1024 * 1024  # a group ends beyond this, so that a server takes it in one message
+TRIES = 5  # of a write whose answer is lost each time
 
 T = TypeVar("T")
 
@@ -44,23 +47,22 @@ class _Other(NamedTuple):
 
 
 class Store:
-    """The runs in one engine; only the process that holds the folder has one."""
+    """The runs in one open database."""
 
-    def __init__(self, place: Path) -> None:
-        self._place = place
-        self._engine = Engine(place)
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._waiting: asyncio.Queue[_Append | _Other | None] = asyncio.Queue()
         self._writer: asyncio.Task[None] | None = None
         self._marks = 0
-        self._session = secrets.token_hex(4)
+        self._session = secrets.token_hex(8)
 
     async def open(self) -> None:
-        """Open the engine and see that the store is one we know. Raises StoreNewer, StoreCorrupt."""
-        await self._engine.open()
+        """Open the database and see that the store is one we know. Raises StoreNewer, StoreCorrupt."""
+        await self._database.open()
         try:
             await self._identify()
         except BaseException:
-            await self._engine.aclose()
+            await self._database.aclose()
             raise
         self._writer = asyncio.create_task(self._write())
 
@@ -70,16 +72,19 @@ class Store:
         if writer is not None:
             self._waiting.put_nowait(None)
             await asyncio.wait([writer])
-        await self._engine.aclose()
+        await self._database.aclose()
 
     async def _identify(self) -> None:
-        found = await self._engine.query("identify")
+        found = await self._database.query("identify")
         if not found:
-            await self._engine.query("begin_store", version=FORMAT, mark=self._mark())
+            await self._database.prove()
+            await self._database.query("begin_store", version=FORMAT, mark=self._mark())
         elif not isinstance(found[0], int):
-            raise StoreCorrupt(f"{self._place} is a SurrealDB database, but not a Batchwright store")
+            raise StoreCorrupt(f"{self._database.place} is a SurrealDB database, but not a Batchwright store")
         elif found[0] > FORMAT:
-            raise StoreNewer(f"{self._place} has format {found[0]}; this Batchwright knows formats up to {FORMAT}")
+            raise StoreNewer(
+                f"{self._database.place} has format {found[0]}; this Batchwright knows formats up to {FORMAT}"
+            )
 
     # --- writes ---
 
@@ -87,10 +92,8 @@ class Store:
         """A run with its first event."""
 
         async def work() -> None:
-            self._need_space(sum(len(page.body) for page in pages))
-            await self._engine.query(
-                "create_run", run=run, pages=[list(page) for page in pages], summary=summary, mark=self._mark()
-            )
+            self._database.need_space(sum(len(page.body) for page in pages))
+            await self._once("create_run", [run], run=run, pages=[list(page) for page in pages], summary=summary)
 
         await self._do(work, run)
 
@@ -118,7 +121,7 @@ class Store:
                 raise refusals.missing(run)
             refuse_while_held(run, found["holder"], found["expires"], holder, now)
             seen = {"seen": found["fence"], "from": found["holder"]}
-            await self._engine.query("take_lease", run=run, holder=holder, expires=now + ttl, mark=self._mark(), **seen)
+            await self._once("take_lease", [run], run=run, holder=holder, expires=now + ttl, **seen)
             return Lease(run, holder, found["fence"] + 1, now + ttl)
 
         return await self._do(work, run)
@@ -127,7 +130,7 @@ class Store:
         """The same lease until later."""
 
         async def work() -> Lease:
-            if not await self._engine.query("renew_lease", expires=expires, mark=self._mark(), **_of(lease)):
+            if not await self._database.query("renew_lease", expires=expires, mark=self._mark(), **_of(lease)):
                 raise refusals.lost(lease.run)
             return Lease(lease.run, lease.holder, lease.fence, expires)
 
@@ -135,14 +138,14 @@ class Store:
 
     async def release(self, lease: Lease) -> None:
         """Nobody drives the run, unless somebody else does already."""
-        await self._do(lambda: self._engine.query("release_lease", mark=self._mark(), **_of(lease)), lease.run)
+        await self._do(lambda: self._database.query("release_lease", mark=self._mark(), **_of(lease)), lease.run)
 
     async def save_snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
         """The snapshot, unless a newer one is there."""
 
         async def work() -> None:
-            self._need_space(len(snapshot.body))
-            await self._engine.query("save_snapshot", seq=snapshot.seq, body=snapshot.body, **_of(lease))
+            self._database.need_space(len(snapshot.body))
+            await self._database.query("save_snapshot", seq=snapshot.seq, body=snapshot.body, **_of(lease))
 
         await self._do(work, lease.run)
 
@@ -150,8 +153,8 @@ class Store:
         """A request with the next number."""
 
         async def work() -> None:
-            self._need_space(0)
-            await self._engine.query("add_signal", run=run, body=msgspec.json.encode(signal))
+            self._database.need_space(0)
+            await self._database.query("add_signal", run=run, body=msgspec.json.encode(signal), mark=self._mark())
 
         await self._do(work, run)
 
@@ -161,26 +164,26 @@ class Store:
         """Pages that hold up to `limit` events after `after`, or fewer; none only when there are no more events."""
         until = after + limit + PAGE_EVENTS  # a page is known by its last event
         try:
-            rows = await self._engine.query("read_pages", run=run, after=after, until=until, pages=PAGES_AT_ONCE)
+            rows = await self._database.query("read_pages", run=run, after=after, until=until, pages=PAGES_AT_ONCE)
         except Refused as refused:
             raise _told(refused, run, 0) from None
         return [Page(*row) for row in rows]
 
     async def summaries(self) -> list[RunSummary]:
         """One per run, newest first."""
-        found = [self._summary(body) for body in await self._engine.query("summaries")]
+        found = [self._summary(body) for body in await self._database.query("summaries")]
         return sorted(found, key=lambda summary: (-summary.created_at, summary.run))
 
     async def summary(self, run: str) -> RunSummary:
         """Of one run."""
-        found = await self._engine.query("summary", run=run)
+        found = await self._database.query("summary", run=run)
         if not found:
             raise refusals.missing(run)
         return self._summary(found[0])
 
     async def snapshot(self, run: str) -> Snapshot | None:
         """The newest, if there is one."""
-        found = await self._engine.query("snapshot", run=run)
+        found = await self._database.query("snapshot", run=run)
         return Snapshot(*found[0]) if found else None
 
     async def holder(self, run: str, now: float) -> str | None:
@@ -190,11 +193,11 @@ class Store:
 
     async def signals(self, run: str, after: int) -> list[tuple[int, Signal]]:
         """Requests after number `after`."""
-        rows = await self._engine.query("signals", run=run, after=after)
+        rows = await self._database.query("signals", run=run, after=after)
         return [(number, self._decoded(body, Signal)) for number, body in rows]
 
     async def _state(self, run: str) -> dict[str, Any] | None:
-        found = await self._engine.query("state_of_run", run=run)
+        found = await self._database.query("state_of_run", run=run)
         return found[0] if found else None
 
     def _summary(self, body: bytes) -> RunSummary:
@@ -204,7 +207,7 @@ class Store:
         try:
             return msgspec.json.decode(body, type=kind)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise StoreCorrupt(f"what {self._place} keeps about a run is damaged: {error}") from error
+            raise StoreCorrupt(f"what {self._database.place} keeps about a run is damaged: {error}") from error
 
     # --- the one writer ---
 
@@ -226,9 +229,11 @@ class Store:
         while True:
             job = await self._waiting.get()
             group: list[_Append] = []
+            size = 0
             while isinstance(job, _Append):
                 group.append(job)
-                if self._waiting.empty() or len(group) == MAX_GROUP:
+                size += _size(job)
+                if self._waiting.empty() or len(group) == MAX_GROUP or size > GROUP_BYTES:
                     break
                 job = self._waiting.get_nowait()
             if group:
@@ -271,14 +276,32 @@ class Store:
             return
 
     async def _append_once(self, group: list[_Append]) -> None:
-        self._need_space(sum(len(page[3]) for append in group for page in append.values["pages"]))
+        self._database.need_space(sum(map(_size, group)))
         numbered = [{"number": number, **append.values} for number, append in enumerate(group)]
-        await self._engine.query("append", appends=numbered, mark=self._mark())
+        await self._once("append", [append.values["run"] for append in group], appends=numbered)
 
-    def _need_space(self, size: int) -> None:
-        disk = os.statvfs(self._place.parent)
-        if disk.f_bavail * disk.f_frsize < RESERVE + 2 * size:
-            raise StoreFull(f"the disk that holds {self._place} is nearly full")
+    async def _once(self, name: str, runs: Sequence[str], **values: Any) -> None:
+        """A write that must not be made twice. `runs` are those that it marks, all or none."""
+        mark, lost = self._mark(), False
+        for _ in range(TRIES):
+            try:
+                await self._database.query(name, mark=mark, **values)
+                return
+            except AnswerLost:
+                lost = True
+            except Refused:
+                if lost and await self._was_made(runs, mark):  # it arrived after we had looked
+                    return
+                raise
+            if await self._was_made(runs, mark):
+                return
+        raise StoreUnavailable(
+            f"{self._database.place} took a request {TRIES} times and the connection broke before each answer",
+            hint="What was recorded is safe. When the connection is good again: batchwright resume RUN",
+        )
+
+    async def _was_made(self, runs: Sequence[str], mark: str) -> bool:
+        return bool(await self._database.query("marked", runs=runs, mark=mark))
 
     def _mark(self) -> str:
         """A text of its own for each commit, by which a damaged log is told from one that was cut off in the last."""
@@ -308,6 +331,10 @@ def _succeed(done: asyncio.Future[Any], result: Any) -> None:
 def _fail(done: asyncio.Future[Any], error: Exception) -> None:
     if not done.done():
         done.set_exception(error)
+
+
+def _size(append: _Append) -> int:
+    return sum(len(page[3]) for page in append.values["pages"])
 
 
 def _of(lease: Lease) -> dict[str, Any]:

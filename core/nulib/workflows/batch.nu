@@ -1,0 +1,197 @@
+# Batch workflows, through the Batchwright service (`batchwright serve`).
+#
+#     use core/nulib/workflows/batch.nu *
+#
+# BATCHWRIGHT_URL names the service (default http://127.0.0.1:9090), BATCHWRIGHT_TOKEN the token where it wants one.
+# Needs Nushell 0.107 or later. Rows are flat, so that they pipe: `batch list | where status == Running`.
+
+use runs.nu [listed seconds told watch]
+use sending.nu [STATES definition files pairs state-named]
+use service.nu [RUNS base call direct headers run-path]
+
+# The commands about batch workflows.
+export def main []: nothing -> table {
+    scope commands | where name =~ '^batch ' | select name description | sort-by name
+}
+
+# Submit a workflow and start a run of it.
+#
+# The file is evaluated here by the `batchwright` command when that is installed, so imports, overlays and inputs work.
+# Without it the text is sent as it is; then it may not import other files.
+@example "submit the example with its clouds simulated" { batch submit workflows/example_batch.ncl --simulate }
+@example "watch it to its end; the exit status tells how it went" { batch submit workflows/example_batch.ncl --watch }
+@example "make the simulated calls fail now and then" { batch submit shop.ncl --sim transient=0.2 }
+@example "merge an overlay and set an input" { batch submit shop.ncl --overlay prod.ncl --set [region=de-fra1] }
+export def "batch submit" [
+    file: path@workflow-files  # the workflow: .ncl, .json or .yaml
+    --simulate                 # simulate every provider: nothing real is made
+    --sim: any                 # settings of the simulation: key=value, a list of these, or a record; implies --simulate
+    --set: any                 # inputs of the file, written as for --sim
+    --overlay: any             # a file to merge over the workflow, or a list of files
+    --watch (-w)               # watch the run to its end; fail if it does
+]: nothing -> record {
+    let named = (metadata $file).span
+    let settings = (pairs $sim "--sim" (metadata $sim).span)
+    let inputs = (pairs $set "--set" (metadata $set).span)
+    let body = (definition $file $named $inputs (files $overlay))
+    let query = ($settings | each {|pair| {key: sim, value: $pair} })
+        | append (if ($simulate or ($settings | is-not-empty)) { [{key: simulate, value: "true"}] } else { [] })
+    let run = (call post $"($RUNS)/submit" --query $query --content $body --span $named)
+    if $watch {
+        print --stderr $"run ($run.run)"
+        watch $run.run $named --after "1"
+    } else {
+        told $run
+    }
+}
+
+# Watch a run live, to its end: what happens on the screen, how it ended as the result.
+#
+# It is an error if the run ended in any other way than Completed or RolledBack. Ctrl-C stops watching, not the run.
+@example "watch the newest run" { batch monitor latest }
+@example "go on only if it went well" { batch monitor latest; batch list }
+export def "batch monitor" [
+    id: string@run-ids  # a run's id, the beginning of one, or `latest`
+]: nothing -> record {
+    let span = (metadata $id).span
+    let run = (call get (run-path $id $span) --span $span)
+    watch $run.run $span
+}
+
+# List runs, newest first.
+@example "those that are on their way" { batch list --status Running }
+@example "the same, by Nushell" { batch list | where status == Running }
+@example "what failed today" { batch list --status failed --since 24hr }
+export def "batch list" [
+    --status (-s): string@states  # only these, in any case
+    --name (-n): string           # only workflows with this in their name
+    --since: duration             # only runs created within this time
+    --limit (-l): int = 50        # at most so many
+]: nothing -> table {
+    let span = (if $status != null { (metadata $status).span })
+    let given = [
+        [key value];
+        [status (if $status != null { state-named $status $span })]
+        [name $name]
+        [since (if $since != null { $"($since / 1sec | math ceil)s" })]
+    ] | where value != null
+    mut rows = []
+    mut cursor: any = null
+    loop {
+        let wanted = ([($limit - ($rows | length)) 200] | math min)
+        if $wanted <= 0 { break }
+        let query = $given | append {key: limit, value: $wanted}
+            | append (if $cursor != null { [{key: cursor, value: $cursor}] } else { [] })
+        let page = (call get $RUNS --query $query --span $span)
+        $rows = $rows ++ ($page.items | each {|row| listed $row })
+        $cursor = $page.next_cursor?
+        if $cursor == null { break }
+    }
+    $rows
+}
+
+# How a run is: what is done, what runs, what waits and why, what failed, what to do next.
+@example "the newest run" { batch status latest }
+@example "its operations as a table" { batch status latest | get operations }
+@example "the addresses of its servers" { batch status latest | get servers | select name address }
+export def "batch status" [
+    id: string@run-ids  # a run's id, the beginning of one, or `latest`
+]: nothing -> record {
+    let span = (metadata $id).span
+    told (call get (run-path $id $span) --span $span)
+}
+
+# Undo in reverse order what a run made, and only that.
+@example "see what would be undone" { batch rollback latest --plan }
+@example "undo it and watch" { batch rollback latest --watch }
+export def "batch rollback" [
+    id: string@run-ids  # a run's id, the beginning of one, or `latest`
+    --plan (-p)         # show what would be undone, and do nothing
+    --watch (-w)        # watch the rollback to its end; fail if it does
+]: [nothing -> record, nothing -> table] {
+    let span = (metadata $id).span
+    let path = $"(run-path $id $span)/rollback"
+    if $plan {
+        let answer = (call get $path --span $span)
+        return ($answer.undo | select step provider what ref note)
+    }
+    let run = (call post $path --span $span)
+    if $watch { watch $run.run $span } else { told $run }
+}
+
+# Let a run start nothing new; what is in flight ends.
+export def "batch pause" [
+    id: string@run-ids  # a run's id, the beginning of one, or `latest`
+]: nothing -> record {
+    let span = (metadata $id).span
+    told (call post $"(run-path $id $span)/pause" --span $span)
+}
+
+# Let a run go on: a paused one, or what is not done of one that failed or was cancelled.
+export def "batch resume" [
+    id: string@run-ids  # a run's id, the beginning of one, or `latest`
+    --watch (-w)        # watch the run to its end; fail if it does
+]: nothing -> record {
+    let span = (metadata $id).span
+    let run = (call post $"(run-path $id $span)/resume" --span $span)
+    if $watch { watch $run.run $span } else { told $run }
+}
+
+# End a run once what is in flight has ended; what it made stays until a rollback.
+export def "batch cancel" [
+    id: string@run-ids  # a run's id, the beginning of one, or `latest`
+    --force (-f)        # do not wait for what is in flight
+]: nothing -> record {
+    let query = (if $force { [{key: force, value: "true"}] } else { [] })
+    let span = (metadata $id).span
+    told (call post $"(run-path $id $span)/cancel" --query $query --span $span)
+}
+
+# All runs in numbers: how they ended, how long they took, retries and throttling per provider.
+@example "of the last day" { batch stats --since 24hr }
+@example "per provider" { batch stats | get providers }
+export def "batch stats" [
+    --since: duration  # only runs created within this time
+]: nothing -> record {
+    let query = (if $since != null { [{key: since, value: $"($since / 1sec | math ceil)s"}] } else { [] })
+    let stats = (call get $"($RUNS)/stats" --query $query)
+    {runs: $stats.runs}
+    | merge $stats.by_status
+    | merge {
+        success_rate: $stats.success_rate?
+        median: (seconds $stats.p50?)
+        p95: (seconds $stats.p95?)
+        ...($stats | select steps succeeded failed skipped undone retries throttles restarts)
+        providers: $stats.providers
+    }
+}
+
+# -- completions -------------------------------------------------------------------------------------------------------
+
+def states [] { $STATES }
+
+def run-ids [] {
+    try {
+        let url = $"(base)($RUNS)?limit=50"
+        with-env (direct) { http get --raw --max-time 2sec --headers (headers) $url } | from json | get items
+        | each {|row| {value: $row.run, description: $"($row.status), ($row.workflow) ($row.version)"} }
+        | append {value: "latest", description: "the newest run"}
+    } catch {
+        []
+    }
+}
+
+def workflow-files [context: string] {
+    let word = ($context | split row " " | last | str replace --all --regex "[\"'`]" "")
+    try {
+        let folder = (if $word ends-with "/" { $word } else { $word | path dirname })
+        ls --short-names (if $folder == "" { "." } else { $folder })
+        | where type == dir or name =~ '\.(ncl|json|ya?ml)$'
+        | each {|entry|
+            let path = (if $folder in ["" "."] { $entry.name } else { $folder | path join $entry.name })
+            if $entry.type == dir { $"($path)/" } else { $path }
+        }
+    } catch {
+        []
+    }
+}

@@ -1,0 +1,127 @@
+"""Calls about the service and what there is: health, metrics, providers, task services, servers, the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter
+from msgspec import Struct
+
+from batchwright.api.metrics import Metrics
+from batchwright.api.schema import problems
+from batchwright.app.health import Monitor, ServiceHealth
+from batchwright.app.offers import ProviderOffer, provider_offers, taskserv_offers
+from batchwright.app.orchestrator import Orchestrator
+from batchwright.model.catalogue import Taskserv
+from batchwright.model.lifecycle import RunState
+from batchwright.views.steps import ServerLine, servers
+
+PAGE_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'"
+SERVERS_MAX = 1_000  # listed per run
+
+
+class Alive(Struct, frozen=True):
+    """The process answers, or takes work."""
+
+    status: str
+
+
+class Providers(Struct, frozen=True):
+    """The providers that are installed here."""
+
+    providers: list[ProviderOffer]
+
+
+class Taskservs(Struct, frozen=True):
+    """The task services that can be installed."""
+
+    taskservs: list[Taskserv]
+
+
+class PlacedServer(Struct, frozen=True):
+    """A server that exists as far as the journals know, and the run it belongs to."""
+
+    run: str
+    server: ServerLine
+
+
+class AllServers(Struct, frozen=True):
+    """The servers of the newest runs that may have some; `runs_more` runs were not looked at."""
+
+    items: tuple[PlacedServer, ...]
+    runs_more: int
+
+
+@get("/health", responses=problems(), tags=["Service"])
+async def health(monitor: NamedDependency[Monitor]) -> ServiceHealth:
+    """How the service is: stores, event loop, the providers in use, and runs that do not move with the reason."""
+    return monitor.health()
+
+
+@get("/health/live", opt={"role": None}, tags=["Service"])
+async def live() -> Alive:
+    """The process answers."""
+    return Alive("ok")
+
+
+@get("/health/ready", opt={"role": None}, responses=problems(), tags=["Service"])
+async def ready(monitor: NamedDependency[Monitor]) -> Response[Alive]:
+    """Whether work is taken: 503 while it is not."""
+    return Response(Alive("ok" if monitor.ready else "not ready"), status_code=200 if monitor.ready else 503)
+
+
+@get("/metrics", media_type="text/plain", responses=problems(), tags=["Service"])
+async def metrics(
+    orchestrator: NamedDependency[Orchestrator], monitor: NamedDependency[Monitor], metrics: NamedDependency[Metrics]
+) -> Response[bytes]:
+    """Prometheus metrics."""
+    body, media_type = metrics.page(await orchestrator.summaries(), monitor.health())
+    return Response(body, media_type=media_type)
+
+
+@get("/v1/providers", sync_to_thread=True, responses=problems(), tags=["What there is"])
+def providers() -> Providers:
+    """The providers that are installed here, and what each promises; none is contacted."""
+    return Providers(provider_offers())
+
+
+@get("/v1/taskservs", sync_to_thread=True, responses=problems(), tags=["What there is"])
+def taskservs() -> Taskservs:
+    """The task services that can be installed."""
+    return Taskservs(taskserv_offers())
+
+
+@get("/v1/servers", responses=problems(), tags=["What there is"])
+async def all_servers(
+    orchestrator: NamedDependency[Orchestrator],
+    runs: Annotated[int, QueryParameter(ge=1, le=200, description="Look at so many runs, newest first.")] = 50,
+) -> AllServers:
+    """The servers that runs made or keep, as far as their journals know."""
+    rows = [row for row in await orchestrator.summaries() if row.steps and row.status is not RunState.ROLLED_BACK]
+    found: list[PlacedServer] = []
+    for row in rows[:runs]:
+        tail = await orchestrator.tails.find(row.run)
+        found += [PlacedServer(row.run, server) for server in servers(tail.run, SERVERS_MAX)[0]]
+    return AllServers(tuple(found), max(0, len(rows) - runs))
+
+
+@get("/openapi.json", opt={"role": None}, include_in_schema=False)
+async def document(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """The OpenAPI 3.1 document."""
+    body = msgspec.json.encode(request.app.openapi_schema.to_schema())
+    return Response(body, media_type="application/vnd.oai.openapi+json")
+
+
+@get("/docs", opt={"role": None}, include_in_schema=False)
+async def page() -> Response[bytes]:
+    """A page that shows the document; it loads nothing from anywhere else."""
+    body = files("batchwright.api").joinpath("docs.html").read_bytes()
+    return Response(body, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": PAGE_POLICY})
+
+
+HANDLERS: Sequence[Any] = (health, live, ready, metrics, providers, taskservs, all_servers, document, page)

@@ -1,0 +1,117 @@
+"""Live progress as server-sent events (WHATWG HTML, section 9.2): resumable, and bounded for readers of any speed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import msgspec
+from litestar import Response
+from litestar.types import Receive, Scope, Send
+
+from batchwright.api.problems import body_of, problem_of
+from batchwright.app.tail import Reader, Tail
+from batchwright.errors import BatchwrightError
+from batchwright.model.events import AnyEvent
+from batchwright.views.events import event_line, event_record
+from batchwright.views.run import RunView
+
+EVENT_STREAM = "text/event-stream"
+STUCK_SECONDS = 30.0  # for one write, before a reader that takes nothing is dropped
+
+log = logging.getLogger("batchwright.api")
+_encode = msgspec.json.Encoder().encode
+
+
+def record(run: str, seq: int, event: AnyEvent) -> dict[str, Any]:
+    """An event as the journal holds it, with its number and in words."""
+    return {**event_record(run, seq, event), "line": event_line(event)}
+
+
+def frame(name: str, data: bytes, number: int | None = None) -> bytes:
+    """One server-sent event; JSON has no line breaks."""
+    head = b"" if number is None else b"id: %d\n" % number
+    return b"event: %s\n%sdata: %s\n\n" % (name.encode(), head, data)
+
+
+class EventFrames:
+    """How the events and views of a run are written for readers."""
+
+    def event(self, run: str, seq: int, event: AnyEvent) -> bytes:
+        """One event; its number is what a reader resumes from."""
+        return frame("event", _encode(record(run, seq, event)), seq)
+
+    def view(self, name: str, view: RunView, seq: int | None) -> bytes:
+        """A view of the run; with `seq` a reader can resume from it."""
+        return frame(name, _encode(view), seq)
+
+
+class EventStream(Response[None]):
+    """The response that goes on until the run is over, the reader goes, or falls too far behind."""
+
+    def __init__(self, tail: Tail, after: int | None) -> None:
+        super().__init__(None, media_type=EVENT_STREAM)
+        self._tail = tail
+        self._after = after
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> _Streaming:  # type: ignore[override]
+        """What the server calls."""
+        return _Streaming(self._tail, self._after)
+
+
+class _Streaming:
+    """One reader's connection."""
+
+    def __init__(self, tail: Tail, after: int | None) -> None:
+        self._tail = tail
+        self._after = after
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [
+            (b"content-type", EVENT_STREAM.encode()),
+            (b"cache-control", b"no-store"),
+            (b"x-accel-buffering", b"no"),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        reader = self._tail.attach(self._after)
+        writing = asyncio.create_task(self._write(reader, send))
+        going = asyncio.create_task(_gone(receive))
+        try:
+            await asyncio.wait({writing, going}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._tail.detach(reader)
+            for task in (writing, going):
+                task.cancel()
+            await asyncio.gather(writing, going, return_exceptions=True)
+
+    async def _write(self, reader: Reader, send: Send) -> None:
+        last = await self._until_end(reader, send)
+        if last is not None:
+            await send({"type": "http.response.body", "body": last, "more_body": False})
+
+    async def _until_end(self, reader: Reader, send: Send) -> bytes | None:
+        """Write until the end; gives the last words, None for who does not take any."""
+        try:
+            while True:
+                chunk = await reader.next()
+                if chunk is None:
+                    return b": too slow; come back with Last-Event-ID\n\n"
+                async with asyncio.timeout(STUCK_SECONDS):
+                    await send({"type": "http.response.body", "body": chunk or b": \n\n", "more_body": True})
+                if reader.at_end:
+                    return b": the service stops; come back\n\n" if self._tail.closed else self._end()
+        except TimeoutError:
+            return None
+        except BatchwrightError as error:
+            return frame("problem", body_of(problem_of(error)))
+        except OSError:  # the reader is gone
+            return None
+
+    def _end(self) -> bytes:
+        return frame("end", _encode(self._tail.view()))
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue

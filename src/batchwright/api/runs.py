@@ -1,0 +1,321 @@
+"""Calls about runs: look at them, follow them, act on them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import HeaderParameter, PathParameter, QueryParameter
+from msgspec import Meta, Struct
+from msgspec.structs import asdict
+
+from batchwright.api import schema
+from batchwright.api.access import Caller
+from batchwright.api.progress import EVENT_STREAM, EventStream, record
+from batchwright.api.schema import Lists, Streams, problems
+from batchwright.app.health import Monitor, ServiceHealth
+from batchwright.app.orchestrator import Orchestrator
+from batchwright.app.reading import history, undo_preview
+from batchwright.app.tail import Tail
+from batchwright.app.tokens import Role
+from batchwright.engine.preview import PlannedUndo
+from batchwright.errors import UsageError
+from batchwright.model.events import AnyEvent
+from batchwright.model.summary import RunSummary, SignalKind
+from batchwright.views.events import event_line
+from batchwright.views.explain import Explanation, explain
+from batchwright.views.listing import state_named
+from batchwright.views.run import RunView
+from batchwright.views.stats import Stats, stats_view
+from batchwright.views.steps import ServerLine, servers, step_named
+from batchwright.views.wording import duration
+
+RUNS = "/v1/workflows/batch"
+ONE = RUNS + "/{run:str}"
+SERVERS_MAX = 100_000
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+RunId = Annotated[str, PathParameter(description=schema.RUN_ID, max_length=200)]
+Since = Annotated[
+    str | None, QueryParameter(description="Created within: 90s, 30m, 24h, 7d.", pattern=schema.SPAN_PATTERN)
+]
+After = Annotated[int, QueryParameter(ge=0, le=2**53, description="Only events after this number.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=1_000, description="At most so many.")]
+Match = Annotated[
+    str | None,
+    HeaderParameter(name="If-Match", pattern=schema.MATCH_PATTERN, description="The ETag of the state that is meant."),
+]
+
+
+class RunRow(RunSummary, frozen=True):
+    """One run of the list. `driven`: a process drives it now."""
+
+    driven: bool = False
+
+
+class RunPage(Struct, frozen=True):
+    """Runs, newest first; `next_cursor` leads to those that come after, None when there are none."""
+
+    items: tuple[RunRow, ...]
+    next_cursor: str | None
+
+
+class EventPage(Struct, frozen=True):
+    """Events in order, each with `run`, `seq`, `type`, `at`, its own fields and `line`; `next_after` goes on."""
+
+    items: list[dict[str, Any]]
+    next_after: int | None
+
+
+class RollbackPreview(Struct, frozen=True):
+    """What a rollback would do, in order."""
+
+    run: str
+    undo: tuple[PlannedUndo, ...]
+
+
+class RunServers(Struct, frozen=True):
+    """The servers of one run that exist, those it made first."""
+
+    run: str
+    items: tuple[ServerLine, ...]
+
+
+class ServiceStats(Stats, frozen=True):
+    """All runs in numbers, and how the service itself is."""
+
+    service: ServiceHealth
+
+
+def etag(tail: Tail) -> str:
+    """Names the state of a run: everything that is durable of it up to this event."""
+    return f'"{tail.run.id}-{tail.seq}"'
+
+
+def seen(tail: Tail, status_code: int = 200) -> Response[RunView]:
+    """The view of a run with its ETag."""
+    return Response(tail.view(), headers={"ETag": etag(tail)}, status_code=status_code)
+
+
+# -- many -----------------------------------------------------------------------------------------------------------
+
+
+@get(RUNS, responses=problems(), operation_class=Lists, tags=["Runs"])
+async def list_runs(
+    orchestrator: NamedDependency[Orchestrator],
+    status: Annotated[
+        list[Annotated[str, Meta(pattern=schema.STATUS_PATTERN)]] | None,
+        QueryParameter(description="Only these, in any case; may be repeated."),
+    ] = None,
+    name: Annotated[str, QueryParameter(description="Only workflows with this in their name.", max_length=200)] = "",
+    since: Since = None,
+    limit: Limit = 50,
+    cursor: Annotated[
+        str | None, QueryParameter(description="The next_cursor of the page before.", pattern=schema.CURSOR_PATTERN)
+    ] = None,
+) -> RunPage:
+    """Runs, newest first. Following `next_cursor` neither skips nor repeats a run, even while runs are added."""
+    states = [state_named(word) for word in status or ()]
+    rows = await orchestrator.summaries()
+    earliest = orchestrator.clock.now() - span(since) if since else 0.0
+    past = _place_of(cursor) if cursor else (float("-inf"), "")
+    wanted = [
+        row
+        for row in rows
+        if (not states or row.status in states)
+        and name.lower() in row.workflow.lower()
+        and row.created_at >= earliest
+        and (-row.created_at, row.run) > past
+    ]
+    page = tuple(wanted[:limit])
+    listed = [RunRow(**asdict(row), driven=await orchestrator.is_driven(row)) for row in page]
+    return RunPage(tuple(listed), _cursor(page[-1]) if len(wanted) > limit else None)
+
+
+def _cursor(row: RunSummary) -> str:
+    return base64.urlsafe_b64encode(f"{row.created_at!r}:{row.run}".encode()).decode().rstrip("=")
+
+
+def _place_of(cursor: str) -> tuple[float, str]:
+    try:
+        at, colon, run = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(":")
+        if not colon:
+            raise ValueError(cursor)
+        return -float(at), run
+    except (ValueError, binascii.Error) as error:
+        raise UsageError("this cursor is none of this service's", hint="Begin again without one.") from error
+
+
+def span(text: str) -> float:
+    """`90s`, `30m`, `24h`, `7d` in seconds; the parameter's pattern has been checked."""
+    return int(text[:-1]) * float(UNITS[text[-1]])
+
+
+@get(RUNS + "/stats", responses=problems(), tags=["Runs"])
+async def stats(
+    orchestrator: NamedDependency[Orchestrator], monitor: NamedDependency[Monitor], since: Since = None
+) -> ServiceStats:
+    """All runs in numbers: how they ended, how long they took, retries and throttling per provider."""
+    earliest = orchestrator.clock.now() - span(since) if since else 0.0
+    view = stats_view(await orchestrator.summaries(), max(0.0, earliest))
+    return ServiceStats(**asdict(view), service=monitor.health())
+
+
+# -- one ------------------------------------------------------------------------------------------------------------
+
+
+@get(ONE, responses=problems(404, 409), tags=["Runs"])
+async def status(orchestrator: NamedDependency[Orchestrator], run: RunId) -> Response[RunView]:
+    """How a run is: what is done, what runs, what waits and why, what failed, what to do next."""
+    return seen(await orchestrator.tails.find(run))
+
+
+@get(ONE + "/progress", responses=problems(404, 409), operation_class=Streams, tags=["Runs"])
+async def progress(
+    request: Request[Any, Any, Any],
+    orchestrator: NamedDependency[Orchestrator],
+    run: RunId,
+    last: Annotated[
+        int | None,
+        HeaderParameter(
+            name="Last-Event-ID", ge=0, le=2**53, description="Go on after this event, without a snapshot."
+        ),
+    ] = None,
+) -> Response[RunView]:
+    """How a run is now; with `Accept: text/event-stream` a snapshot, then every event as it becomes durable."""
+    tail = await orchestrator.tails.find(run)
+    if EVENT_STREAM not in request.headers.get("accept", ""):
+        return seen(tail)
+    if last is not None and last > tail.seq:
+        raise UsageError(f"run {tail.run.id} has no event {last} yet", hint="Connect without Last-Event-ID.")
+    return EventStream(tail, last)  # type: ignore[return-value]
+
+
+@get(ONE + "/events", responses=problems(404, 409), tags=["Runs"])
+async def events(
+    orchestrator: NamedDependency[Orchestrator], run: RunId, after: After = 0, limit: Limit = 500
+) -> EventPage:
+    """What happened, in order, as the journal holds it."""
+    tail = await orchestrator.tails.find(run)
+    page = await tail.journal.read(tail.run.id, after, limit)
+    more = page[-1][0] if page and page[-1][0] < tail.seq else None
+    return EventPage([record(tail.run.id, seq, event) for seq, event in page], more)
+
+
+@get(ONE + "/logs", media_type="text/plain", responses=problems(404, 409), tags=["Runs"])
+async def logs(orchestrator: NamedDependency[Orchestrator], run: RunId, after: After = 0, limit: Limit = 1_000) -> str:
+    """What happened, in words, one line per event: its number, the time since the run was created, what it was."""
+    tail = await orchestrator.tails.find(run)
+    page = await tail.journal.read(tail.run.id, after, limit)
+    return "".join(_log_line(tail.run.created_at, seq, event) for seq, event in page)
+
+
+def _log_line(began: float, seq: int, event: AnyEvent) -> str:
+    return f"{seq:>7}  {'+' + duration(event.at - began):>12}  {event_line(event)}\n"
+
+
+@get(ONE + "/explain", responses=problems(404, 409), tags=["Runs"])
+async def explain_step(
+    orchestrator: NamedDependency[Orchestrator],
+    run: RunId,
+    step: Annotated[
+        str, QueryParameter(description="A step's id, or a part of it that only one has.", min_length=1, max_length=300)
+    ],
+) -> Explanation:
+    """Why a step ran, waited, was skipped, retried or undone."""
+    tail = await orchestrator.tails.find(run)
+    named = step_named(tail.run, step)
+    upto = tail.seq
+    past = [event async for seq, event in history(tail.journal, tail.run.id) if seq <= upto]
+    return explain(tail.run, past, named, orchestrator.clock.now(), tail.around())
+
+
+@get(ONE + "/servers", responses=problems(404, 409), tags=["Runs"])
+async def run_servers(orchestrator: NamedDependency[Orchestrator], run: RunId) -> RunServers:
+    """The servers of a run that exist as far as its journal knows."""
+    tail = await orchestrator.tails.find(run)
+    return RunServers(tail.run.id, servers(tail.run, SERVERS_MAX)[0])
+
+
+@get(ONE + "/rollback", responses=problems(404, 409), tags=["Actions"])
+async def preview(orchestrator: NamedDependency[Orchestrator], run: RunId) -> RollbackPreview:
+    """What a rollback would do; nothing is done."""
+    tail = await orchestrator.tails.find(run)
+    return RollbackPreview(tail.run.id, tuple(undo_preview(tail.run, orchestrator.clock.now())))
+
+
+# -- actions --------------------------------------------------------------------------------------------------------
+
+ACTION: dict[str, Any] = {
+    "status_code": 202,
+    "opt": {"role": Role.OPERATOR},
+    "responses": problems(404, 409, 412, 429),
+    "tags": ["Actions"],
+}
+
+
+async def _act(
+    request: Request[Any, Any, Any], orchestrator: Orchestrator, run: str, kind: SignalKind | None, match: str | None
+) -> Response[RunView]:
+    caller: Caller = request.scope["state"]["caller"]
+    request.scope["state"]["run"] = run
+    tail = await orchestrator.act(run, kind, caller.name, lambda tail: match in (None, "*", etag(tail)))
+    request.scope["state"]["run"] = tail.run.id
+    return seen(tail, 202)
+
+
+@post(ONE + "/pause", **ACTION)
+async def pause(
+    request: Request[Any, Any, Any], orchestrator: NamedDependency[Orchestrator], run: RunId, match: Match = None
+) -> Response[RunView]:
+    """Start nothing new; what is in flight ends."""
+    return await _act(request, orchestrator, run, SignalKind.PAUSE, match)
+
+
+@post(ONE + "/resume", **ACTION)
+async def resume(
+    request: Request[Any, Any, Any], orchestrator: NamedDependency[Orchestrator], run: RunId, match: Match = None
+) -> Response[RunView]:
+    """Let a paused run go on, or do what is not done of a Failed or Cancelled one."""
+    return await _act(request, orchestrator, run, SignalKind.RESUME, match)
+
+
+@post(ONE + "/cancel", **ACTION)
+async def cancel(
+    request: Request[Any, Any, Any],
+    orchestrator: NamedDependency[Orchestrator],
+    run: RunId,
+    match: Match = None,
+    force: Annotated[bool, QueryParameter(description="Do not wait for what is in flight.")] = False,
+) -> Response[RunView]:
+    """End a run once what is in flight has ended; what it made stays until a rollback."""
+    return await _act(request, orchestrator, run, SignalKind.FORCE_CANCEL if force else SignalKind.CANCEL, match)
+
+
+@post(ONE + "/rollback", **ACTION)
+async def rollback(
+    request: Request[Any, Any, Any], orchestrator: NamedDependency[Orchestrator], run: RunId, match: Match = None
+) -> Response[RunView]:
+    """Undo in reverse order what a run made, and only that."""
+    return await _act(request, orchestrator, run, None, match)
+
+
+HANDLERS: Sequence[Any] = (
+    list_runs,
+    stats,
+    status,
+    progress,
+    events,
+    logs,
+    explain_step,
+    run_servers,
+    preview,
+    pause,
+    resume,
+    cancel,
+    rollback,
+)

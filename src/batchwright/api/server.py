@@ -1,0 +1,156 @@
+"""Listens: uvicorn around the application, with an end that lets calls in flight end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+from msgspec import Struct
+
+from batchwright.api.access import is_loopback
+from batchwright.api.app import SUBMIT_RATE, make_app
+from batchwright.api.progress import EventFrames
+from batchwright.app.clock import SystemClock
+from batchwright.app.health import Monitor
+from batchwright.app.orchestrator import Orchestrator
+from batchwright.app.settings import Settings
+from batchwright.app.tokens import Tokens
+from batchwright.errors import AddressRefused
+
+CLOSING_SECONDS = 3  # for answers that are being written when everything else has ended
+BACKLOG = 2048
+
+log = logging.getLogger("batchwright.service")
+
+
+class ServeOptions(Struct, frozen=True):
+    """Where and how to listen. `grace` is how many seconds calls in flight may take when it is stopped."""
+
+    host: str = "127.0.0.1"
+    port: int = 9090
+    grace: float = 20.0
+    submit_rate: float = SUBMIT_RATE
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to us: stopping begins with the runs, not with the connections."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.answers = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and tell."""
+        await super().startup(sockets)
+        self.answers.set()
+
+
+def listening(settings: Settings, options: ServeOptions) -> socket.socket:
+    """The socket, bound. Raises AddressRefused, TokensUnreadable."""
+    if not is_loopback(options.host) and not Tokens(settings).all():
+        raise AddressRefused(
+            f"without tokens the service listens on this machine only, not on {options.host}",
+            hint="Make one first: batchwright token create --role operator. TLS belongs in front of the service, "
+            "or give it --tls-cert and --tls-key.",
+        )
+    try:
+        family, kind, number, _, address = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)[0]
+        sock = socket.socket(family, kind, number)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address)
+        except OSError:
+            sock.close()
+            raise
+    except OSError as error:
+        words = error.strerror or str(error)
+        hint = "Another one may be running already; choose another with --port."
+        raise AddressRefused(f"cannot listen on {options.host} port {options.port}: {words}", hint=hint) from error
+    return sock
+
+
+def url_of(sock: socket.socket, options: ServeOptions) -> str:
+    """Where the service can be found."""
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    return f"{'https' if options.tls_cert else 'http'}://{host}:{sock.getsockname()[1]}"
+
+
+async def serve(settings: Settings, options: ServeOptions, told: Callable[[str], None]) -> int:
+    """Serve until SIGTERM or SIGINT; a second one ends it at once. Gives how many runs are left to be resumed.
+
+    `told` is given the address as soon as it answers.
+    """
+    sock = listening(settings, options)
+    clock = SystemClock()
+    async with Orchestrator(settings, clock, EventFrames()) as orchestrator, Monitor(orchestrator) as monitor:
+        app = make_app(orchestrator, monitor, submit_rate=options.submit_rate)
+        server = _Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                lifespan="off",
+                backlog=BACKLOG,
+                proxy_headers=False,
+                timeout_graceful_shutdown=CLOSING_SECONDS,
+                ssl_certfile=options.tls_cert,
+                ssl_keyfile=options.tls_key,
+            )
+        )
+        if not is_loopback(options.host) and options.tls_cert is None:
+            log.warning("requests and tokens travel in the clear: put TLS in front, or use --tls-cert and --tls-key")
+        serving = asyncio.create_task(server.serve(sockets=[sock]))
+        await _first(serving, server.answers)
+        told(url_of(sock, options))
+        with _signals() as stop:
+            await _first(serving, stop)
+            stop.clear()
+            stopping = asyncio.create_task(orchestrator.stop(options.grace))
+            log.info("stopping: calls in flight may take %g s more", options.grace)
+            await _first(stopping, stop)
+            stopping.cancel()
+            left = await orchestrator.stop(0.0)
+        server.should_exit = True
+        await serving
+    return left
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[asyncio.Event]:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def _first(task: asyncio.Task[object] | asyncio.Task[None] | asyncio.Task[int], stop: asyncio.Event) -> None:
+    asked = asyncio.create_task(stop.wait())
+    await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+
+
+def log_to_stderr() -> None:
+    """One line per message, for whoever keeps the service's output."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger("batchwright").addHandler(handler)
+    logging.getLogger("batchwright").setLevel(logging.INFO)

@@ -1,0 +1,197 @@
+"""Calls that take a workflow: submit, validate, plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, post
+from litestar.di import NamedDependency
+from litestar.params import HeaderParameter, QueryParameter
+from msgspec import Meta, Struct
+
+from batchwright.api.access import Access, Caller
+from batchwright.api.runs import etag
+from batchwright.api.schema import KEY_PATTERN, SETTING_PATTERN, TEXT_TYPES, TakesWorkflow, problems
+from batchwright.app.orchestrator import Orchestrator
+from batchwright.app.submission import Submission
+from batchwright.app.tokens import Role
+from batchwright.errors import BodyUnreadable, MediaTypeUnknown, UsageError
+from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.workflow import Workflow
+from batchwright.providers.base import Quote
+from batchwright.views.plan import PlanView, plan_view
+from batchwright.views.run import RunView
+
+Simulate = Annotated[bool, QueryParameter(description="Simulate every provider: nothing real is made.")]
+Sim = Annotated[
+    list[Annotated[str, Meta(pattern=SETTING_PATTERN)]] | None,
+    QueryParameter(description="A setting of the simulation, `key=value`; implies it. May be repeated."),
+]
+PlanHash = Annotated[
+    str, QueryParameter(description="Refuse if the plan is not the one with this hash.", pattern="^([0-9a-f]{16})?$")
+]
+Key = Annotated[
+    str | None,
+    HeaderParameter(name="Idempotency-Key", description="The same key and body: the same run.", pattern=KEY_PATTERN),
+]
+
+
+class Checked(Struct, frozen=True):
+    """A workflow that is valid, as it was understood; the diagnostics are warnings."""
+
+    ok: bool
+    workflow: Workflow
+    diagnostics: tuple[Diagnostic, ...]
+
+
+class PlanAnswer(Struct, frozen=True):
+    """A plan. `quotes` are prices by provider, where one tells them; the diagnostics are warnings."""
+
+    ok: bool
+    plan: PlanView
+    diagnostics: tuple[Diagnostic, ...]
+    quotes: dict[str, Quote] = {}
+
+
+@post(
+    "/v1/workflows/batch/submit",
+    status_code=202,
+    opt={"role": Role.OPERATOR},
+    operation_class=TakesWorkflow,
+    responses=problems(409, 413, 415, 422, 429),
+    tags=["Workflows"],
+)
+async def submit(
+    request: Request[Any, Any, Any],
+    orchestrator: NamedDependency[Orchestrator],
+    access: NamedDependency[Access],
+    simulate: Simulate = False,
+    sim: Sim = None,
+    plan_hash: PlanHash = "",
+    key: Key = None,
+) -> Response[RunView]:
+    """Check, plan, record and begin a run."""
+    caller = _place(request, access)
+    submission = await submission_of(request, simulate, sim, plan_hash, key or "")
+    tail, new = await orchestrator.submit(submission, caller.name)
+    run_id = request.scope["state"]["run"] = tail.run.id
+    headers = {"Location": f"/v1/workflows/batch/{run_id}", "ETag": etag(tail)}
+    if not new:
+        headers["Idempotency-Replayed"] = "true"
+    return Response(tail.view(), headers=headers, status_code=202)
+
+
+@post(
+    "/v1/workflows/batch/validate",
+    status_code=200,
+    operation_class=TakesWorkflow,
+    responses=problems(413, 415, 422, 429),
+    tags=["Workflows"],
+)
+async def validate(
+    request: Request[Any, Any, Any], orchestrator: NamedDependency[Orchestrator], access: NamedDependency[Access]
+) -> Checked:
+    """Check a workflow; nothing is contacted. Every mistake is told with its place."""
+    _place(request, access)
+    loaded = await orchestrator.desk.check(await submission_of(request))
+    assert loaded.workflow is not None
+    return Checked(True, loaded.workflow, loaded.diagnostics)
+
+
+@post(
+    "/v1/workflows/batch/plan",
+    status_code=200,
+    opt={"role": Role.OPERATOR},
+    operation_class=TakesWorkflow,
+    responses=problems(409, 413, 415, 422, 429),
+    tags=["Workflows"],
+)
+async def plan(
+    request: Request[Any, Any, Any],
+    orchestrator: NamedDependency[Orchestrator],
+    access: NamedDependency[Access],
+    simulate: Simulate = False,
+    sim: Sim = None,
+    plan_hash: PlanHash = "",
+) -> PlanAnswer:
+    """What a run would do and what undoing it would do; nothing is changed."""
+    _place(request, access)
+    planned = await orchestrator.desk.look(await submission_of(request, simulate, sim, plan_hash))
+    assert planned.plan is not None
+    return PlanAnswer(True, plan_view(planned.plan), planned.diagnostics, planned.quotes)
+
+
+def _place(request: Request[Any, Any, Any], access: Access) -> Caller:
+    """Who asks, if it is not too often."""
+    caller: Caller = request.scope["state"]["caller"]
+    access.take_place(caller.name)
+    return caller
+
+
+async def submission_of(
+    request: Request[Any, Any, Any],
+    simulate: bool = False,
+    sim: Sequence[str] | None = None,
+    plan_hash: str = "",
+    key: str = "",
+) -> Submission:
+    """What the request holds. Raises BodyUnreadable, MediaTypeUnknown, UsageError."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" and kind not in TEXT_TYPES:
+        raise MediaTypeUnknown(f"a body of type {kind or 'unknown'} is not taken")
+    try:
+        text = (await request.body()).decode()
+    except UnicodeDecodeError as error:
+        raise BodyUnreadable("the body is not UTF-8 text") from error
+    simulation = {name: scalar(value) for name, value in pairs(sim)} if simulate or sim else None
+    if kind == "application/json":
+        return Submission(definition(text), "workflow.json", simulation, plan_hash, key)
+    return Submission(text, "workflow" + TEXT_TYPES[kind], simulation, plan_hash, key)
+
+
+def definition(text: str) -> str:
+    """The text of a JSON definition as a file would have it. An evaluated workflow may leave out the outer record and
+    say null for what is not set. Raises BodyUnreadable."""
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BodyUnreadable(f"the body is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise BodyUnreadable("the body is no JSON object", hint='Send {"batch_workflow": {...}}.')
+    bare = _without_nulls(found)
+    if "batch_workflow" in found and bare == found:
+        return text  # as it is, so that places in it are told right
+    return msgspec.json.encode(bare if "batch_workflow" in found else {"batch_workflow": bare}).decode()
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
+    return [_without_nulls(one) for one in value] if isinstance(value, list) else value
+
+
+def pairs(settings: Sequence[str] | None) -> list[tuple[str, str]]:
+    """`key=value` taken apart. Raises UsageError."""
+    found: dict[str, str] = {}
+    for setting in settings or ():
+        name, equals, value = setting.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"sim={setting}: a key, = and a value are expected", hint="Write sim=KEY=VALUE.")
+        if name.strip() in found:
+            raise UsageError(f"sim={name.strip()} is given twice", hint="Give it once.")
+        found[name.strip()] = value.strip()
+    return list(found.items())
+
+
+def scalar(text: str) -> str | int | float | bool:
+    """A value as bool, int, float or str, whatever it looks like."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

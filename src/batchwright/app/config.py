@@ -1,0 +1,85 @@
+"""The configuration file, `~/.config/batchwright/config.toml`, and the variables of the environment that beat it."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from batchwright.app.secret import Secret
+from batchwright.errors import ConfigInvalid
+
+_PREFIX = "BATCHWRIGHT_SURREALDB_"
+
+
+class SurrealConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The SurrealDB server that holds the runs of `storage_backend = "surrealdb"`."""
+
+    url: str
+    user: str = ""
+    password: Secret | None = None
+    namespace: str = "batchwright"
+    database: str = "journal"
+    auth_level: Literal["root", "namespace", "database"] = "root"
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the file may hold. `url` is the service that commands talk to."""
+
+    url: str = ""
+    surrealdb: SurrealConfig | None = None
+
+
+def config_from(environ: Mapping[str, str]) -> Config:
+    """The file under XDG_CONFIG_HOME or ~/.config, with BATCHWRIGHT_SURREALDB_* over it. Raises ConfigInvalid.
+
+    An empty BATCHWRIGHT_SURREALDB_URL means: no server, whatever the file says.
+    """
+    place, found = _read(environ)
+    url = environ.get(_PREFIX + "URL")
+    if url == "":
+        found.pop("surrealdb", None)
+    over: dict[str, Any] = {
+        key: environ[_PREFIX + key.upper()]
+        for key in ("url", "user", "namespace", "database", "auth_level")
+        if environ.get(_PREFIX + key.upper())
+    }
+    if environ.get(_PREFIX + "PASSWORD"):
+        over["password"] = {"env": _PREFIX + "PASSWORD"}
+    elif environ.get(_PREFIX + "PASSWORD_FILE"):
+        over["password"] = {"file": environ[_PREFIX + "PASSWORD_FILE"]}
+    server = found.get("surrealdb")
+    if url or (isinstance(server, dict) and url != ""):
+        found["surrealdb"] = {**(server if isinstance(server, dict) else {}), **over}
+    try:
+        return msgspec.convert(found, Config)
+    except msgspec.ValidationError as error:
+        about = f"{place} or a variable {_PREFIX}*" if over else str(place)
+        raise ConfigInvalid(f"{about} has a mistake: {_told(error)}", hint=_hint(found)) from None
+
+
+def _read(environ: Mapping[str, str]) -> tuple[Path, dict[str, Any]]:
+    xdg = environ.get("XDG_CONFIG_HOME")
+    base = Path(xdg) if xdg and Path(xdg).is_absolute() else Path(environ.get("HOME", "/")) / ".config"
+    place = base / "batchwright" / "config.toml"
+    try:
+        return place, tomllib.loads(place.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return place, {}
+    except (OSError, ValueError) as error:
+        raise ConfigInvalid(f"cannot read {place}: {error}", hint="Correct it or remove it.") from error
+
+
+def _told(error: msgspec.ValidationError) -> str:
+    return str(error).replace(" - at `$.", ", at `").replace("`$.", "`")
+
+
+def _hint(found: dict[str, Any]) -> str:
+    server = found.get("surrealdb")
+    if isinstance(server, dict) and isinstance(server.get("password"), str):
+        return 'A password is not written here: name where it is, as in password = { file = "/run/secrets/surrealdb" }.'
+    return "docs/stores.md has an example."

@@ -1,0 +1,47 @@
+"""Which service a command talks to, if any: one that is named, or one that serves this very state folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from batchwright.app.config import config_from
+from batchwright.app.remote import ANSWER_SECONDS, Service
+from batchwright.app.settings import Settings, settings_from
+from batchwright.errors import BatchwrightError, UsageError
+
+DEFAULT_URL = "http://127.0.0.1:9090"
+PROBE_SECONDS = 0.5  # that a command waits for an answer from an address nobody named
+
+
+def service_for(
+    environ: Mapping[str, str],
+    *,
+    url: str | None = None,
+    state_dir: Path | None = None,
+    seconds: float = ANSWER_SECONDS,
+) -> Service | None:
+    """`url`, else BATCHWRIGHT_URL, else `url` of the config file, else the default address; None: the local store.
+
+    A `state_dir` that was given beats what the environment and the config file name. The default address is asked only
+    without a token, and taken only if it serves the same state folder. Raises UsageError, ConfigInvalid.
+    """
+    if url is not None and state_dir is not None:
+        raise UsageError("--url and --state-dir are both given", hint="A service has a state folder of its own.")
+    named = url
+    if url is None and state_dir is None:
+        named = environ.get("BATCHWRIGHT_URL") or config_from(environ).url or None
+    if named is not None:
+        return Service(named, environ.get("BATCHWRIGHT_TOKEN", ""), seconds=seconds)
+    return _of_this_folder(settings_from(environ, state_dir), seconds)
+
+
+def _of_this_folder(settings: Settings, seconds: float) -> Service | None:
+    own = settings.identity()
+    if not own:
+        return None
+    try:
+        served = Service(DEFAULT_URL, seconds=PROBE_SECONDS).health().state
+    except BatchwrightError:  # nothing there, or something else: nobody named it, so that is no error
+        return None
+    return Service(DEFAULT_URL, seconds=seconds) if served == own else None

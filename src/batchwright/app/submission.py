@@ -1,0 +1,139 @@
+"""What is handed in from outside: evaluated with the tight limits, a bounded number at a time, off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from weakref import WeakValueDictionary
+
+import msgspec
+from msgspec import Struct
+
+from batchwright.app.compose import SharedWorld
+from batchwright.app.planning import Planned, approve, plan_loaded
+from batchwright.app.settings import Settings
+from batchwright.app.stores import Stores
+from batchwright.errors import (
+    BatchwrightError,
+    IdempotencyMismatch,
+    PlanRefused,
+    TooManyRequests,
+    WorkflowInvalid,
+)
+from batchwright.loader import Loaded, load_source
+from batchwright.model.clock import Clock
+from batchwright.model.diagnostic import Diagnostic, Severity
+from batchwright.model.plan import Plan
+from batchwright.views.wording import counted
+
+EVALUATIONS = 2  # child processes at a time
+WAITING = 64  # submissions that may wait for one
+
+Scalar = str | int | float | bool
+
+
+class Submission(Struct, frozen=True):
+    """A workflow's text; the end of `name` says its format. `simulation` is None for the real world."""
+
+    text: str
+    name: str
+    simulation: dict[str, Scalar] | None = None
+    plan_hash: str = ""
+    key: str = ""
+
+    def digest(self) -> str:
+        """What tells two submissions apart, whatever their key; empty without a key."""
+        if not self.key:
+            return ""
+        bare = (self.text, self.name, self.simulation, self.plan_hash)
+        return hashlib.sha256(msgspec.json.encode(bare, order="deterministic")).hexdigest()
+
+
+class Desk:
+    """Takes submissions in."""
+
+    def __init__(self, settings: Settings, clock: Clock, stores: Stores, world: SharedWorld) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._stores = stores
+        self._world = world
+        self._threads = ThreadPoolExecutor(EVALUATIONS, thread_name_prefix="batchwright-evaluate")
+        self._waiting = 0
+        self._keys: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def load(self, submission: Submission) -> Loaded:
+        """Evaluate and check it in a confined child process. Raises TooManyRequests, EvaluatorUnavailable."""
+        if self._waiting >= WAITING:
+            raise TooManyRequests(f"{WAITING} workflows are waiting to be evaluated already")
+        self._waiting += 1
+        try:
+            work = partial(load_source, submission.text, submission.name)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._waiting -= 1
+
+    async def check(self, submission: Submission) -> Loaded:
+        """The workflow. Raises WorkflowInvalid with every diagnostic."""
+        loaded = await self.load(submission)
+        if loaded.workflow is None:
+            raise refusal(loaded.diagnostics)
+        return loaded
+
+    async def look(self, submission: Submission) -> Planned:
+        """The plan with its warnings and prices. Raises WorkflowInvalid, PlanRefused, PlanChanged."""
+        loaded = await self.load(submission)
+        planned = await plan_loaded(
+            self._settings, self._clock, self._stores, loaded, submission.simulation, self._world
+        )
+        if planned.plan is None:
+            raise refusal(planned.diagnostics)
+        approve(planned.plan, submission.plan_hash)
+        return planned
+
+    async def plan(self, submission: Submission) -> Plan:
+        """The plan alone. Raises as `look`."""
+        planned = await self.look(submission)
+        assert planned.plan is not None
+        return planned.plan
+
+    # -- idempotency ----------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def key(self, key: str) -> AsyncIterator[None]:
+        """Two submissions with the same key come one after the other."""
+        if not key:
+            yield
+            return
+        async with self._keys.setdefault(key, asyncio.Lock()):
+            yield
+
+    async def earlier(self, submission: Submission) -> str | None:
+        """The run that was made under this key, which is as durable as the run. Raises IdempotencyMismatch."""
+        if not submission.key:
+            return None
+        for row in await self._stores.summaries():
+            if row.key == submission.key:
+                if row.digest != submission.digest():
+                    raise IdempotencyMismatch(f"the key {submission.key!r} belongs to run {row.run}")
+                return row.run
+        return None
+
+
+def refusal(diagnostics: Sequence[Diagnostic]) -> BatchwrightError:
+    """The error that says why there is no plan, with all the reasons."""
+    errors = [one for one in diagnostics if one.severity is Severity.ERROR]
+    if errors and all(one.file for one in errors):
+        return WorkflowInvalid(
+            f"the workflow has {counted(len(errors), 'mistake')}",
+            hint="Nothing was changed. Correct it and try again.",
+            diagnostics=tuple(diagnostics),
+        )
+    return PlanRefused(f"the pre-flight found {counted(len(errors), 'problem')}", diagnostics=tuple(diagnostics))

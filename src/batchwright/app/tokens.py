@@ -1,0 +1,131 @@
+"""Who may use the service: tokens with a role, kept as hashes in one private file of the state folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchwright.app.settings import Settings
+from batchwright.errors import TokensUnreadable, Unauthorized, UsageError
+from batchwright.journal.folder import alone, make_private
+
+PREFIX = "bw_"  # so that scanners for leaked secrets, and people, know it when they see it
+
+
+class Role(StrEnum):
+    """What a token allows; each role allows what the ones before it do."""
+
+    VIEWER = "viewer"  # look
+    OPERATOR = "operator"  # submit, pause, resume, cancel, roll back
+    ADMIN = "admin"  # everything
+
+    def allows(self, needed: Role) -> bool:
+        """Whether this role is enough."""
+        order = list(Role)
+        return order.index(self) >= order.index(needed)
+
+
+class AccessToken(Struct, frozen=True):
+    """One token. Of the secret only the hash is kept: it has 256 random bits, so a plain SHA-256 is enough."""
+
+    id: str
+    name: str
+    role: Role
+    hash: str
+    created_at: float
+    expires_at: float = 0.0  # 0: never
+    revoked_at: float = 0.0
+
+    def trouble(self, now: float) -> str:
+        """Why it is not valid, empty when it is."""
+        if self.revoked_at:
+            return "was revoked"
+        return "has expired" if self.expires_at and self.expires_at <= now else ""
+
+
+class Tokens:
+    """The tokens of one state folder. The file is read again when it has changed, so a revocation holds at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.state_dir
+        self._path = settings.state_dir / "tokens.json"
+        self._stamp: tuple[int, int, int] | None = None
+        self._known: tuple[AccessToken, ...] = ()
+
+    def all(self) -> tuple[AccessToken, ...]:
+        """Every token that was ever made here, the revoked ones too. Raises TokensUnreadable."""
+        try:
+            state = self._path.stat()
+        except FileNotFoundError:
+            self._stamp, self._known = None, ()
+            return ()
+        stamp = (state.st_ino, state.st_mtime_ns, state.st_size)
+        if stamp != self._stamp:
+            if state.st_mode & 0o077:
+                raise TokensUnreadable(f"{self._path} can be read by others", hint=f"chmod 600 {self._path}")
+            self._known, self._stamp = self._read(), stamp
+        return self._known
+
+    def _read(self) -> tuple[AccessToken, ...]:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=tuple[AccessToken, ...])
+        except (OSError, msgspec.MsgspecError) as error:
+            raise TokensUnreadable(
+                f"{self._path} cannot be read: {error}",
+                hint="Remove it, then make new tokens: batchwright token create",
+            ) from error
+
+    def create(self, name: str, role: Role, now: float, lifetime: float | None) -> tuple[AccessToken, str]:
+        """A new token and its secret, which is shown once and kept nowhere. Raises UsageError, StoreError."""
+        secret = PREFIX + secrets.token_urlsafe(32)
+        expires = now + lifetime if lifetime is not None else 0.0
+        made = AccessToken(secrets.token_hex(4), name, role, _hash(secret), now, expires)
+        make_private(self._folder)
+        with alone(self._folder):
+            known = self.all()
+            if any(token.name == name and not token.trouble(now) for token in known):
+                raise UsageError(f"there is a token named {name!r} already", hint="Choose another name, or revoke it.")
+            self._write((*known, made))
+        return made, secret
+
+    def revoke(self, word: str, now: float) -> AccessToken:
+        """End the token with this id or name. Raises UsageError, StoreError."""
+        make_private(self._folder)
+        with alone(self._folder):
+            known = self.all()
+            found = [one for one in known if word in (one.id, one.name) and not one.revoked_at]
+            if len(found) != 1:
+                raise UsageError(f"there is no token {word!r} to revoke", hint="See them with: batchwright token list")
+            revoked = replace(found[0], revoked_at=now)
+            self._write(tuple(revoked if token is found[0] else token for token in known))
+        return revoked
+
+    def _write(self, tokens: tuple[AccessToken, ...]) -> None:
+        draft = self._path.with_suffix(".new")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(tokens)))
+            file.flush()
+            os.fsync(file.fileno())
+        Path(draft).replace(self._path)
+
+    def of(self, secret: str, now: float) -> AccessToken:
+        """The valid token with this secret. Raises Unauthorized, TokensUnreadable."""
+        digest = _hash(secret)
+        for token in self.all():
+            if token.hash == digest:
+                if trouble := token.trouble(now):
+                    raise Unauthorized(f"the token {token.name} {trouble}")
+                return token
+        raise Unauthorized("this token is not known here")
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

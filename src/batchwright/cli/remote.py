@@ -1,0 +1,136 @@
+"""The commands about runs, carried out by a service: the same views, drawn as those of the local store are."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+import typer
+
+from batchwright.app.remote import Service, heard_event
+from batchwright.cli.codes import Exit
+from batchwright.cli.human import (
+    show_explanation,
+    show_listing,
+    show_preview,
+    show_run,
+    show_stats,
+    show_steps,
+)
+from batchwright.cli.output import about, note, print_json, say
+from batchwright.cli.watching import JsonLines, watch
+from batchwright.model.events import AnyEvent
+from batchwright.model.lifecycle import RUN_ENDED, RunState
+from batchwright.views.events import event_line, event_record
+from batchwright.views.listing import listing
+from batchwright.views.wording import duration
+
+
+def list_runs(service: Service, statuses: Sequence[RunState], name: str, limit: int, *, json: bool) -> int:
+    """All runs, newest first."""
+    rows = service.runs(statuses, name)
+    driven = {row.run for row in rows if row.driven}
+    view = listing(rows, driven, time.time(), limit=limit or None)
+    print_json(view) if json else show_listing(view)
+    return Exit.OK
+
+
+def status(service: Service, word: str, *, steps: bool, json: bool) -> int:
+    """How a run is."""
+    with about(RUN=word):
+        view = service.run(word)
+        lines = service.steps(view.run) if steps else ()
+    if json:
+        print_json({"run": view, "steps": lines} if steps else view)
+        return Exit.OK
+    show_run(view)
+    if steps:
+        show_steps(lines)
+    return Exit.OK
+
+
+def monitor(service: Service, word: str, *, json: bool) -> int:
+    """Watch a run live."""
+    with about(RUN=word):
+        return watch(service, service.run(word), json=json, screen=JsonLines() if json else None)
+
+
+def events(service: Service, word: str, *, follow: bool, json: bool) -> int:
+    """What happened in a run, in order."""
+    with about(RUN=word):
+        view = service.run(word)
+        try:
+            for seq, event in _told(service, view.run, follow=follow):
+                if json:
+                    print_json(event_record(view.run, seq, event))
+                else:
+                    say(f"{seq:>7}  {'+' + duration(event.at - view.created_at):>12}  {event_line(event)}")
+        except KeyboardInterrupt:
+            return Exit.OK
+        if follow and (view := service.run(view.run)).status not in RUN_ENDED:
+            note(f"run {view.run} is {view.status}: {view.next}")
+            return Exit.STOPPED
+    return Exit.OK
+
+
+def _told(service: Service, run: str, *, follow: bool) -> Iterator[tuple[int, AnyEvent]]:
+    last = 0
+    for last, event in service.events(run):
+        yield last, event
+    for heard in service.follow(run, last) if follow else ():
+        if heard.kind == "event":
+            yield heard_event(heard)
+
+
+def explain_step(service: Service, word: str, step: str, *, json: bool) -> int:
+    """Why a step ran, waited, was skipped, retried or undone."""
+    with about(RUN=word):
+        view = service.explain(word, step)
+    print_json(view) if json else show_explanation(view)
+    return Exit.OK
+
+
+def stats(service: Service, since: str | None, *, json: bool) -> int:
+    """All runs in numbers."""
+    view = service.stats(since)
+    print_json(view) if json else show_stats(view)
+    return Exit.OK
+
+
+def ask(service: Service, word: str, verb: str, *, json: bool, force: bool = False) -> int:
+    """Ask for something that is not waited for: pause, cancel."""
+    with about(RUN=word):
+        view = service.act(word, verb, force=force)
+    if json:
+        print_json({"run": view.run, "asked": verb, "driver": service.url})
+    else:
+        say(f"asked the service to {verb} run {view.run}")
+        say(f"next: batchwright monitor {view.run}")
+    return Exit.OK
+
+
+def resume(service: Service, word: str, *, json: bool) -> int:
+    """Let a run go on, and watch it."""
+    with about(RUN=word):
+        view = service.act(word, "resume")
+        note(f"run {view.run}: {view.workflow} {view.version}")
+        return watch(service, view, json=json)
+
+
+def rollback(service: Service, word: str, *, only_plan: bool, yes: bool, json: bool) -> int:
+    """Undo what a run made, and watch it."""
+    with about(RUN=word):
+        run = service.run(word).run
+        if only_plan:
+            undos = service.undo(run)
+            print_json({"run": run, "undo": undos}) if json else show_preview(run, undos)
+            return Exit.OK
+        if sys.stdin.isatty() and not yes:
+            show_preview(run, service.undo(run), to_stderr=True)
+            if not typer.confirm("Undo this?", err=True):
+                note("nothing was changed")
+                return Exit.STOPPED
+        view = service.act(run, "rollback")
+        note(f"run {run}: rolling back {view.workflow} {view.version}")
+        return watch(service, view, json=json)

@@ -1,0 +1,97 @@
+"""The tokens of the service: token create, list, revoke."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from batchwright.app.audit import Audit, Deed
+from batchwright.app.clock import SystemClock
+from batchwright.app.tokens import AccessToken, Role, Tokens
+from batchwright.cli.codes import Exit
+from batchwright.cli.human import show, table
+from batchwright.cli.options import Json, NoColor, StateDir, settings_of, window
+from batchwright.cli.output import note, print_json, say
+from batchwright.views.wording import duration
+
+NEVER = "never"
+
+app = typer.Typer(help="The tokens that let others use the service.")
+
+Named = Annotated[str, typer.Option("--name", help="Whose it is; it stands in the audit trail and in the journals.")]
+AsRole = Annotated[
+    Role, typer.Option("--role", help="viewer looks, operator also submits and acts, admin may do everything.")
+]
+Expires = Annotated[str, typer.Option("--expires", metavar="SPAN", help="90d, 12h, 30m, or never.")]
+Word = Annotated[str, typer.Argument(metavar="TOKEN", help="Its id or its name.")]
+
+
+@app.command("create")
+def create(
+    role: AsRole,
+    name: Named = "",
+    expires: Expires = "90d",
+    state_dir: StateDir = None,
+    json: Json = False,
+    _no_color: NoColor = False,
+) -> int:
+    """Make a token and print it, once. A service that runs takes it at once, and from then on wants one from all."""
+    clock, settings = SystemClock(), settings_of(state_dir)
+    lifetime = None if expires == NEVER else window(expires)
+    made, secret = Tokens(settings).create(name or role.value, role, clock.now(), lifetime)
+    _audit(state_dir, "token create", made)
+    if json:
+        print_json({**_shown(made), "token": secret})
+        return Exit.OK
+    say(secret)
+    until = f"for {duration(lifetime)}" if lifetime is not None else "for ever"
+    note(f"this is {made.name}'s token ({made.role}), valid {until}; it is shown this once and kept nowhere")
+    return Exit.OK
+
+
+@app.command("list")
+def list_tokens(state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False) -> int:
+    """All tokens, without their secrets."""
+    tokens, now = Tokens(settings_of(state_dir)).all(), SystemClock().now()
+    if json:
+        print_json({"tokens": [_shown(token) for token in tokens]})
+        return Exit.OK
+    made = table("id", "name", "role", "valid")
+    for token in tokens:
+        left = f"{duration(token.expires_at - now)} more" if token.expires_at else "for ever"
+        made.add_row(*map(Text, (token.id, token.name, token.role, token.trouble(now) or left)))
+    show(made)
+    return Exit.OK
+
+
+@app.command("revoke")
+def revoke(token: Word, state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False) -> int:
+    """End a token; a service that runs refuses it from the next request on."""
+    revoked = Tokens(settings_of(state_dir)).revoke(token, SystemClock().now())
+    _audit(state_dir, "token revoke", revoked)
+    print_json(_shown(revoked)) if json else say(f"the token {revoked.name} ({revoked.id}) is revoked")
+    return Exit.OK
+
+
+def _shown(token: AccessToken) -> dict[str, object]:
+    return {
+        "id": token.id,
+        "name": token.name,
+        "role": token.role,
+        "created_at": token.created_at,
+        "expires_at": token.expires_at,
+        "revoked_at": token.revoked_at,
+    }
+
+
+def _audit(state_dir: Path | None, what: str, token: AccessToken) -> None:
+    try:
+        who = getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name
+        who = "cli"
+    deed = Deed(SystemClock().now(), who, Role.ADMIN, f"{what} {token.name} ({token.id}, {token.role})")
+    Audit(settings_of(state_dir)).write(deed)

@@ -1,0 +1,131 @@
+"""A run that a service drives, on a screen: drawn from the service's views, told from its events."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from rich.console import Group
+from rich.live import Live
+
+from batchwright.app.remote import Service, decoded, heard_event
+from batchwright.cli.codes import Exit, exit_of
+from batchwright.cli.frame import frame
+from batchwright.cli.human import show_run
+from batchwright.cli.output import err, note, out, print_json
+from batchwright.cli.plain import Plain
+from batchwright.model.events import AnyEvent
+from batchwright.model.lifecycle import RUN_ENDED
+from batchwright.views.run import RunView
+
+
+class Screen(Protocol):
+    """Something the views of a service are shown on."""
+
+    def draw(self, view: RunView, events: Sequence[AnyEvent], now: float) -> None:
+        """Show how it is; `events` came since the last time."""
+        ...
+
+    def close(self) -> None:
+        """Leave the screen as a person wants to find it."""
+        ...
+
+
+class _Live:
+    """At most 20 lines on a terminal."""
+
+    def __init__(self, *, stderr: bool) -> None:
+        self._console = err() if stderr else out()
+        self._console.soft_wrap = False
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+
+    def draw(self, view: RunView, events: Sequence[AnyEvent], now: float) -> None:
+        del events, now
+        if not self._live.is_started:
+            self._live.start()
+        size = self._console.size
+        self._live.update(Group(*frame(view, size.width, min(20, size.height - 2))), refresh=True)
+
+    def close(self) -> None:
+        if self._live.is_started:
+            self._live.stop()
+
+
+class _Plain:
+    """Lines, for pipes and logs."""
+
+    def __init__(self, *, stderr: bool) -> None:
+        self._stream = sys.stderr if stderr else sys.stdout
+        self._plain: Plain | None = None
+
+    def draw(self, view: RunView, events: Sequence[AnyEvent], now: float) -> None:
+        self._plain = self._plain or Plain(sum(view.counts.values()), self._write)
+        self._plain.take(events, view.created_at)
+        self._plain.progress(view, now)
+
+    def _write(self, line: str) -> None:
+        self._stream.write(line + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        return
+
+
+class JsonLines:
+    """A line of JSON for each view that the service sends."""
+
+    def __init__(self) -> None:
+        self._shown: RunView | None = None
+
+    def draw(self, view: RunView, events: Sequence[AnyEvent], now: float) -> None:
+        del events, now
+        if view is not self._shown:
+            self._shown = view
+            print_json(view)
+
+    def close(self) -> None:
+        return
+
+
+def screen_for(*, stderr: bool) -> Screen:
+    """A picture where there is a terminal to draw on, lines elsewhere."""
+    stream = sys.stderr if stderr else sys.stdout
+    drawable = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    return _Live(stderr=stderr) if drawable else _Plain(stderr=stderr)
+
+
+def watch(
+    service: Service, view: RunView, *, json: bool, after: int | None = None, screen: Screen | None = None
+) -> int:
+    """Show the run to its end, from now or from this event, then how it ended. Ctrl-C stops watching, not the run."""
+    screen = screen or screen_for(stderr=json)
+    try:
+        view = _follow(service, view, screen, after)
+    except KeyboardInterrupt:
+        screen.close()
+        note(f"stopped watching; run {view.run} goes on")
+        return Exit.OK
+    finally:
+        screen.close()
+    if view.status not in RUN_ENDED:
+        note(f"run {view.run} is {view.status}: {view.next}")
+        return Exit.STOPPED
+    print_json(view) if json else show_run(view)
+    return exit_of(view)
+
+
+def _follow(service: Service, view: RunView, screen: Screen, after: int | None) -> RunView:
+    for heard in service.follow(view.run, after):
+        fresh: list[AnyEvent] = []
+        match heard.kind:
+            case "event":
+                fresh.append(heard_event(heard)[1])
+            case "snapshot" | "progress":
+                view = decoded(heard.data, RunView)
+            case "end":
+                return service.run(view.run)
+        screen.draw(view, fresh, time.time())
+    raise AssertionError("a stream that breaks is taken up again, or raises")

@@ -1,0 +1,117 @@
+"""The Journal port in terms of a Store, wherever that is: held by this process, by another one, or by a server."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+
+from batchwright.errors import LeaseLost
+from batchwright.journal.base import LEASE_SECONDS, Lease, Snapshot
+from batchwright.journal.pages import Page, paginate, unpack
+from batchwright.journal.surreal.guest import Guest
+from batchwright.journal.surreal.store import Store
+from batchwright.model.events import AnyEvent, RunCreated
+from batchwright.model.summary import RunSummary, Signal
+
+T = TypeVar("T")
+
+
+class StorePort(ABC):
+    """What the journals over a folder and over a server have in common."""
+
+    @abstractmethod
+    async def _read(self, work: Callable[[Store | Guest], Awaitable[T]]) -> T:
+        """Do what needs no lease."""
+
+    @abstractmethod
+    async def _write(self, work: Callable[[Store], Awaitable[T]]) -> T:
+        """Do what changes a run."""
+
+    @abstractmethod
+    def _taken(self, lease: Lease) -> None:
+        """This process drives the run from now on."""
+
+    @abstractmethod
+    def _given_up(self, lease: Lease) -> None:
+        """This process drives the run no more."""
+
+    async def create(self, event: RunCreated, summary: RunSummary) -> None:
+        """Begin a run with its first event."""
+        pages, body = paginate(0, [event]), msgspec.json.encode(summary)
+        await self._write(lambda store: store.create(event.run, pages, body))
+
+    async def append(
+        self, lease: Lease, after: int, events: Sequence[AnyEvent], summary: RunSummary | None = None
+    ) -> int:
+        """Write events after sequence `after`, all or none."""
+        pages = paginate(after, events)
+        body = None if summary is None else msgspec.json.encode(summary)
+        return await self._under(lease, lambda store: store.append(lease, after, pages, body))
+
+    async def read(self, run: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, AnyEvent]]:
+        """Up to `limit` events after sequence `after`, in order."""
+        events: list[tuple[int, AnyEvent]] = []
+        while True:
+            at, wanted = after + len(events), limit - len(events)
+            pages = await self._read(partial(_pages, run=run, after=at, limit=wanted))
+            events += unpack(run, pages, at, wanted)
+            if not pages or len(events) >= limit:
+                return events
+
+    async def summaries(self) -> list[RunSummary]:
+        """One per run, newest first."""
+        return await self._read(lambda role: role.summaries())
+
+    async def summary(self, run: str) -> RunSummary:
+        """Of one run by its full id."""
+        return await self._read(lambda role: role.summary(run))
+
+    async def save_snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
+        """Keep the newest snapshot of the run only."""
+        await self._under(lease, lambda store: store.save_snapshot(lease, snapshot))
+
+    async def snapshot(self, run: str) -> Snapshot | None:
+        """The newest snapshot, if there is one."""
+        return await self._read(lambda role: role.snapshot(run))
+
+    async def acquire(self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS) -> Lease:
+        """Become the run's driver with a fence higher than any before."""
+        lease = await self._write(lambda store: store.acquire(run, holder, now, ttl))
+        self._taken(lease)
+        return lease
+
+    async def renew(self, lease: Lease, now: float, ttl: float = LEASE_SECONDS) -> Lease:
+        """The same lease with a later expiry."""
+        return await self._under(lease, lambda store: store.renew(lease, now + ttl))
+
+    async def release(self, lease: Lease) -> None:
+        """Give it up at once."""
+        await self._write(lambda store: store.release(lease))
+        self._given_up(lease)
+
+    async def holder(self, run: str, now: float) -> str | None:
+        """Who drives the run right now, or None."""
+        return await self._read(lambda role: role.holder(run, now))
+
+    async def signal(self, run: str, signal: Signal) -> None:
+        """Leave a request for the driver, durable on return."""
+        await self._read(lambda role: role.signal(run, signal))
+
+    async def signals(self, run: str, after: int = 0) -> list[tuple[int, Signal]]:
+        """Requests after number `after`, in order."""
+        return await self._read(lambda role: role.signals(run, after))
+
+    async def _under(self, lease: Lease, work: Callable[[Store], Awaitable[T]]) -> T:
+        try:
+            return await self._write(work)
+        except LeaseLost:
+            self._given_up(lease)
+            raise
+
+
+def _pages(role: Store | Guest, run: str, after: int, limit: int) -> Awaitable[list[Page]]:
+    return role.pages(run, after, limit)

@@ -1,0 +1,39 @@
+"""The engine prints what it mends in its log, straight to the process's streams. It is kept in a file instead.
+
+Somebody's `--json` must not be spoilt by it, nor somebody be frightened: a log that a kill cut short is mended so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+_STREAMS = (1, 2)
+_one_at_a_time = threading.Lock()  # the streams are the whole process's
+
+
+@contextlib.contextmanager
+def said_in(file: Path) -> Iterator[None]:
+    """While this lasts, what any code writes to stdout or stderr goes to the end of the file."""
+    with _one_at_a_time, contextlib.ExitStack() as stack:
+        said = os.memfd_create("engine")
+        stack.callback(os.close, said)
+        stack.callback(_keep, said, file)
+        for stream in _STREAMS:
+            with contextlib.suppress(OSError):  # a process without that stream
+                saved = os.dup(stream)
+                stack.callback(os.close, saved)
+                stack.callback(os.dup2, saved, stream)
+                os.dup2(said, stream)
+        yield
+
+
+def _keep(said: int, file: Path) -> None:
+    os.lseek(said, 0, os.SEEK_SET)
+    text = os.read(said, 1024 * 1024)
+    if text:
+        with contextlib.suppress(OSError), file.open("ab") as log:  # a full disk: it was only talk
+            log.write(text)

@@ -1,0 +1,56 @@
+"""The Journal port over a SurrealDB server, which any number of processes may use at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from batchwright.journal import refusals
+from batchwright.journal.base import Lease
+from batchwright.journal.surreal.guest import Guest
+from batchwright.journal.surreal.port import StorePort
+from batchwright.journal.surreal.server import Server, ServerDatabase
+from batchwright.journal.surreal.store import Store
+from batchwright.journal.surreal.wire import HolderGone
+
+T = TypeVar("T")
+
+
+class SurrealServerJournal(StorePort):
+    """Each run has one driver at a time, by its lease; the server orders those who write at the same moment."""
+
+    name = "surrealdb-server"
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._store: Store | None = None
+
+    async def open(self) -> None:
+        """Connect; begins the store if the database is empty."""
+        if self._store is None:
+            store = Store(ServerDatabase(self._server))
+            await store.open()
+            self._store = store
+
+    async def aclose(self) -> None:
+        """Finish what was begun and leave."""
+        store, self._store = self._store, None
+        if store is not None:
+            await store.aclose()
+
+    async def _read(self, work: Callable[[Store | Guest], Awaitable[T]]) -> T:
+        return await self._write(work)
+
+    async def _write(self, work: Callable[[Store], Awaitable[T]]) -> T:
+        if self._store is None:
+            raise refusals.closed(self._server)
+        try:
+            return await work(self._store)
+        except HolderGone:
+            raise refusals.closed(self._server) from None
+
+    def _taken(self, lease: Lease) -> None:
+        pass  # nobody has to be kept from the server because of it
+
+    def _given_up(self, lease: Lease) -> None:
+        pass

@@ -1,0 +1,68 @@
+"""The room above the doors: `batchwright serve` is typed at one and opens the other, and neither knows the other."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from batchwright.cli import main as command_line
+from batchwright.cli.codes import Exit
+from batchwright.cli.options import StateDir, settings_of
+from batchwright.cli.output import say
+from batchwright.errors import ServicePackageMissing, UsageError
+from batchwright.views.wording import counted
+
+GRACE = 20.0
+SUBMIT_RATE = 20.0
+
+Host = Annotated[str, typer.Option("--host", help="Where to listen; any but this machine itself needs a token.")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")]
+Grace = Annotated[
+    float, typer.Option("--grace", min=0.0, help="Seconds that calls in flight may take when it is stopped.")
+]
+SubmitRate = Annotated[
+    float, typer.Option("--submit-rate", min=0.01, help="Workflows that one caller may submit per second.")
+]
+TlsCert = Annotated[Path | None, typer.Option("--tls-cert", metavar="FILE", help="A certificate chain, PEM.")]
+TlsKey = Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="Its key, PEM.")]
+
+
+def serve(
+    host: Host = "127.0.0.1",
+    port: Port = 9090,
+    grace: Grace = GRACE,
+    submit_rate: SubmitRate = SUBMIT_RATE,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    state_dir: StateDir = None,
+) -> int:
+    """Run the service: it drives runs, takes new ones over HTTP, and goes on with all that was left unfinished."""
+    if (tls_cert is None) is not (tls_key is None):
+        raise UsageError("--tls-cert and --tls-key belong together", hint="Give both.")
+    try:
+        from batchwright.api import server
+    except ModuleNotFoundError as error:
+        raise ServicePackageMissing(f"the service needs the package {error.name}, which is not installed") from error
+    settings = settings_of(state_dir)
+    options = server.ServeOptions(host, port, grace, submit_rate, tls_cert, tls_key)
+    server.log_to_stderr()
+
+    def told(url: str) -> None:
+        say(f"batchwright serves {url} from {settings.state_dir}")
+        say(f"documentation: {url}/docs   stop it with Ctrl-C; what runs then goes on when it is started again")
+
+    left = asyncio.run(server.serve(settings, options, told))
+    if left:
+        say(f"stopped; {counted(left, 'run')} will go on when it is started again")
+    return Exit.OK
+
+
+command_line.app.command("serve", rich_help_panel=command_line.SERVICE)(serve)
+
+
+def main() -> NoReturn:
+    """The `batchwright` command."""
+    command_line.main()

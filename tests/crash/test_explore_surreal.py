@@ -1,0 +1,87 @@
+"""The crash exploration with the real embedded SurrealDB store: what each process left is what the next one opens."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchwright.journal.surreal import SurrealJournal
+from batchwright.testing.clock import run_virtual
+from batchwright.testing.crash import CrashPoint, When
+from tests.crash.lives import Lives, live_through
+from tests.crash.scenarios import Scenario
+from tests.crash.test_explore import SCENARIOS, check, reference
+
+
+class StandingStill:
+    """A journal in another thread's real loop. Virtual time stands still while it works."""
+
+    name = SurrealJournal.name
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, folder: Path) -> None:
+        self._loop, self._inner = loop, SurrealJournal(folder)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        async def call(*args: Any) -> Any:
+            return asyncio.run_coroutine_threadsafe(getattr(self._inner, name)(*args), self._loop).result(60)
+
+        return call
+
+
+class StoredLives(Lives):
+    """Each process opens the folder anew."""
+
+    def __init__(self, scenario: Scenario, loop: asyncio.AbstractEventLoop, folder: Path) -> None:
+        super().__init__(scenario)
+        self._open = lambda: StandingStill(loop, folder)
+
+    async def live(self, point: CrashPoint) -> bool:
+        journal = self._open()
+        self.journal = journal  # type: ignore[assignment]
+        await journal.open()
+        try:
+            return await super().live(point)
+        finally:
+            await journal.aclose()
+
+    async def outcome(self) -> Any:
+        await self.journal.open()
+        try:
+            return await super().outcome()
+        finally:
+            await self.journal.aclose()
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop in real time, in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(30)
+    loop.close()
+
+
+@pytest.mark.parametrize("name", ["mixed-hostile", "rollback"])
+def test_the_end_is_the_same_wherever_the_process_dies(
+    name: str, loop: asyncio.AbstractEventLoop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenario = SCENARIOS[name]
+    wanted, calls = reference(scenario)
+    explored = 0
+    for n in range(1, calls + 1):
+        point = CrashPoint(n, list(When)[n % 2])
+        lives = StoredLives(scenario, loop, tmp_path / str(n))
+        outcome, processes = run_virtual(live_through(scenario, point, lives=lives))
+        assert processes > 1 or point.n == calls, point
+        check(scenario, wanted, outcome, str(point))
+        explored += 1
+    with capsys.disabled():
+        print(f"\n{name}: {explored} crash points on a real SurrealDB store, always {scenario.ends}")

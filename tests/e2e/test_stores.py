@@ -1,0 +1,167 @@
+"""The stores as a user has them: three at once, runs that move between them, and one that is not available."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conformance.surreal_bridge import PASSWORD, USER, Bridge
+
+SIM = ("answer_seconds=0.001", "boot_seconds=0.001", "destroy_seconds=0.001", "read_seconds=0.001", "spread=0")
+OK, NO, COULD_NOT = 0, 1, 2
+FILESYSTEM, FOLDER, SERVER = "filesystem", "surrealdb", "surrealdb-server"
+
+
+class Terminal:
+    """Types commands on one machine, with a SurrealDB server or without."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environ = {
+            **{key: value for key, value in os.environ.items() if not key.startswith(("BATCHWRIGHT_", "XDG_"))},
+            "HOME": str(folder),
+            "BATCHWRIGHT_STATE_DIR": str(folder / "state"),
+        }
+
+    def configure(self, url: str) -> None:
+        """The server and where its password is."""
+        (self.folder / "password").write_text(PASSWORD + "\n")
+        place = self.folder / ".config" / "batchwright"
+        place.mkdir(parents=True)
+        text = f"""[surrealdb]\nurl = "{url}"\nuser = "{USER}"\npassword = {{ file = "{self.folder}/password" }}\n"""
+        (place / "config.toml").write_text(text)
+
+    def start(self, *words: str, **environ: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "batchwright", *words]
+        return subprocess.Popen(
+            command, env={**self.environ, **environ}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    def type(self, *words: str, code: int = OK, **environ: str) -> tuple[str, str]:
+        """What it says on both streams."""
+        process = self.start(*words, **environ)
+        said = process.communicate(timeout=120)
+        assert process.returncode == code, said
+        return said
+
+    def json(self, *words: str, code: int = OK, **environ: str) -> Any:
+        said, _ = self.type(*words, "--json", code=code, **environ)
+        assert PASSWORD not in said
+        return json.loads(said)
+
+    def run(self, name: str, backend: str, servers: int = 3, code: int = OK, **environ: str) -> Any:
+        configs = [{"name": f"{name}-{i}", "plan": "1xCPU-2GB", "zone": "de-fra1"} for i in range(servers)]
+        batch = {"id": "up", "type": "server_batch", "provider": "upcloud", "server_configs": configs}
+        workflow = {
+            "name": name,
+            "version": "1",
+            "storage_backend": backend,
+            "parallel_limit": 50,
+            "operations": [batch],
+        }
+        file = self.folder / f"{name}.json"
+        file.write_text(json.dumps({"batch_workflow": workflow}))
+        sims = [word for setting in SIM for word in ("--sim", setting)]
+        return self.json("run", str(file), *sims, code=code, **environ)
+
+    def stores(self) -> dict[str, str]:
+        """Where each workflow's run lives, as `list` tells it."""
+        return {row["workflow"]: row["store"] for row in self.json("list")["runs"]}
+
+    def check(self) -> None:
+        found = self.json("store", "check")
+        assert found["ok"], found
+
+    def migrate(self, origin: str, destination: str, *runs: str) -> Any:
+        return self.json("store", "migrate", "--from", origin, "--to", destination, *runs)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    with Bridge() as bridge:
+        terminal = Terminal(tmp_path)
+        terminal.configure(bridge.url)
+        yield terminal
+
+
+def test_list_and_stats_see_the_runs_of_all_stores(terminal: Terminal) -> None:
+    terminal.run("here", "filesystem")
+    terminal.run("folder", "surrealdb", BATCHWRIGHT_SURREALDB_URL="")
+    terminal.run("server", "surrealdb")
+    assert terminal.stores() == {"here": FILESYSTEM, "folder": FOLDER, "server": SERVER}
+    assert terminal.json("stats")["runs"] == 3
+    for row in terminal.json("list")["runs"]:
+        assert terminal.json("status", row["run"])["status"] == "Completed"
+    terminal.check()
+    without = terminal.json("list", BATCHWRIGHT_SURREALDB_URL="")["runs"]
+    assert {row["workflow"] for row in without} == {"here", "folder"}
+
+
+def test_runs_move_between_stores_and_live_on(terminal: Terminal) -> None:
+    run = terminal.run("moving", "filesystem")["run"]
+    for origin, destination in ((FILESYSTEM, FOLDER), (FOLDER, SERVER), (SERVER, FILESYSTEM), (FILESYSTEM, SERVER)):
+        before = terminal.type("events", run, "--json")
+        made = terminal.migrate(origin, destination, run[:6])
+        [one] = made["runs"]
+        assert (one["run"], one["left"]) == (run, "")
+        assert terminal.stores() == {"moving": destination}
+        assert terminal.type("events", run, "--json") == before
+        terminal.check()
+    assert terminal.json("rollback", run, "--yes")["status"] == "RolledBack"
+    terminal.check()
+    said = terminal.json("status", run, code=COULD_NOT, BATCHWRIGHT_SURREALDB_URL="")
+    assert said["error"]["code"] == "run-moved"
+    assert "lives in the store surrealdb-server" in said["error"]["message"]
+
+
+def test_a_migration_that_is_killed_goes_on(terminal: Terminal) -> None:
+    names = [f"many{number}" for number in range(4)]
+    for name in names:
+        terminal.run(name, "filesystem", servers=40)
+    for kills in range(len(names)):
+        process = terminal.start("store", "migrate", "--from", FILESYSTEM, "--to", FOLDER)
+        assert process.stdout is not None
+        assert "all compared" in process.stdout.readline()
+        process.kill()
+        process.communicate(timeout=60)
+        stores = terminal.stores()
+        assert sorted(stores) == names
+        assert list(stores.values()).count(FOLDER) >= kills + 1
+        terminal.check()
+        if FILESYSTEM not in stores.values():
+            break
+    assert set(terminal.stores().values()) == {FOLDER}
+
+
+@pytest.mark.parametrize(
+    ("environ", "code"),
+    [
+        ({"URL": "ws://127.0.0.1:1"}, "store-unreachable"),
+        ({"URL": "oracle://db"}, "store-unavailable"),
+        ({"USER": "nobody"}, "store-denied"),
+        ({"PASSWORD_FILE": "/no/such/file"}, "secret-missing"),
+    ],
+)
+def test_a_store_that_is_not_available_is_told_before_anything_is_made(
+    environ: dict[str, str], code: str, terminal: Terminal
+) -> None:
+    variables = {f"BATCHWRIGHT_SURREALDB_{key}": value for key, value in environ.items()}
+    said = terminal.run("never", "surrealdb", code=NO, **variables)
+    [problem] = said["error"]["diagnostics"]
+    assert (said["error"]["code"], problem["code"], problem["where"]) == ("plan-refused", code, "storage_backend")
+    assert terminal.json("list")["runs"] == []
+    assert (
+        terminal.json("plan", str(terminal.folder / "never.json"), "--simulate", code=NO, **variables)["plan"] is None
+    )
+
+
+def test_an_unknown_store_is_told(terminal: Terminal) -> None:
+    said = terminal.json("store", "migrate", "--from", "oracle", "--to", FOLDER, code=COULD_NOT)
+    assert said["error"]["code"] == "usage"
+    assert "surrealdb-server" in said["error"]["hint"]

@@ -1,0 +1,72 @@
+"""Runs the real `nu`, as `make test` installs it. Where it cannot be had its tests are skipped, but never in CI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 120.0  # seconds until a hanging nu counts as a failure
+
+
+def nu_binary() -> str:
+    """Where it is; the test is skipped, or fails in CI, when it is nowhere."""
+    beside = Path(sys.prefix, "bin", "nu")
+    found = str(beside) if beside.exists() else shutil.which("nu")
+    if found is None:
+        reason = "there is no Nushell; scripts/nu.sh installs it"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+class Nu:
+    """Runs lines with the module, from the repository root; `commands` is all there is on the PATH."""
+
+    def __init__(self, folder: Path, url: str, commands: Sequence[Path] = (), **more: str) -> None:
+        self.binary = nu_binary()
+        self.env = {"HOME": str(folder), "PATH": os.pathsep.join(map(str, commands)), "BATCHWRIGHT_URL": url,
+                    "NO_COLOR": "1", **more}  # fmt: skip
+
+    def line(self, line: str) -> list[str]:
+        """The command for one line, exactly as the documents have it."""
+        return [self.binary, "-c", f"use core/nulib/workflows/batch.nu *; {line}"]
+
+    def __call__(self, line: str) -> subprocess.CompletedProcess[str]:
+        """Run one line."""
+        return subprocess.run(
+            self.line(line), env=self.env, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=PATIENCE, check=False,
+        )  # fmt: skip
+
+    def value(self, line: str) -> Any:
+        """What a line that works gives."""
+        done = self(f"{line} | to json --raw")
+        assert done.returncode == 0, done.stderr
+        return msgspec.json.decode(done.stdout)
+
+    def refused(self, line: str) -> str:
+        """What a line that does not work says; Nushell's own line breaks are taken out."""
+        done = self(line)
+        assert (done.returncode, done.stdout) == (1, ""), done.stdout
+        return " ".join(done.stderr.replace("\n  |", " ").replace("\n  │", " ").split())
+
+    def offers(self, text: str) -> list[str]:
+        """What is offered at the end of a line that is being typed."""
+        source = Path(self.env["HOME"], "typed.nu")
+        source.write_text(f"use {ROOT}/core/nulib/workflows/batch.nu *\n{text}")
+        position = len(source.read_bytes())
+        done = subprocess.run(
+            [self.binary, "--ide-complete", str(position), str(source)], env=self.env, cwd=ROOT,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=True,
+        )  # fmt: skip
+        return list(msgspec.json.decode(done.stdout)["completions"])

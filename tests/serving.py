@@ -1,0 +1,103 @@
+"""The service in the test's own process, on a port that the system chooses, with a client beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import uvicorn
+
+from batchwright.api.app import make_app
+from batchwright.api.progress import EventFrames
+from batchwright.app.clock import SystemClock
+from batchwright.app.health import Monitor
+from batchwright.app.orchestrator import Orchestrator
+from batchwright.app.settings import Settings
+
+RUNS = "/v1/workflows/batch"
+FAST = {"answer_seconds": "0.01", "boot_seconds": "0.02", "install_seconds": "0.01", "destroy_seconds": "0.01"}
+TRIES = 2_000  # looks at something that is bound to happen
+
+
+def workflow(name: str = "flow", count: int = 3, store: str = "filesystem", **rest: Any) -> dict[str, Any]:
+    """Some servers on a simulated place."""
+    configs = [{"name": f"{name}-{i:04d}", "plan": "small", "zone": "zone-a"} for i in range(count)]
+    batch = {"id": "web", "type": "server_batch", "provider": "simulated", "server_configs": configs}
+    inner = {"name": name, "version": "1", "storage_backend": store, "operations": [batch], **rest}
+    return {"batch_workflow": inner}
+
+
+class Answer:
+    """What came back."""
+
+    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Serving:
+    """A running service."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession, orchestrator: Orchestrator, monitor: Monitor) -> None:
+        self.url = url
+        self.session = session
+        self.orchestrator = orchestrator
+        self.monitor = monitor
+
+    async def ask(self, method: str, path: str, **how: Any) -> Answer:
+        async with self.session.request(method, self.url + path, **how) as answer:
+            return Answer(answer.status, {k.lower(): v for k, v in answer.headers.items()}, await answer.read())
+
+    async def get(self, path: str, **how: Any) -> Answer:
+        return await self.ask("GET", path, **how)
+
+    async def post(self, path: str, **how: Any) -> Answer:
+        return await self.ask("POST", path, **how)
+
+    async def submit(self, definition: dict[str, Any], key: str = "", **sim: Any) -> Answer:
+        params = [("simulate", "true"), *(("sim", f"{k}={v}") for k, v in {**FAST, **sim}.items())]
+        headers = {"Idempotency-Key": key} if key else {}
+        return await self.post(f"{RUNS}/submit", params=params, json=definition, headers=headers)
+
+    async def until(self, run: str, *states: str) -> dict[str, Any]:
+        """Look until the run is in one of these states."""
+        for _ in range(TRIES):
+            view: dict[str, Any] = (await self.get(f"{RUNS}/{run}")).json
+            if view["status"] in states:
+                return view
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"{run} is {view['status']}, not {states}")
+
+    async def events(self, run: str) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = (await self.get(f"{RUNS}/{run}/events", params={"limit": 1000})).json["items"]
+        return items
+
+
+@contextlib.asynccontextmanager
+async def serving(folder: Path, **options: Any) -> AsyncIterator[Serving]:
+    """A service over the state folder; leaving it stops it at once, as SIGTERM with no grace does."""
+    settings, clock = Settings(folder), SystemClock()
+    async with Orchestrator(settings, clock, EventFrames()) as orchestrator, Monitor(orchestrator) as monitor:
+        app = make_app(orchestrator, monitor, **options)
+        config = uvicorn.Config(app, port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=2)
+        server = uvicorn.Server(config)
+        server.capture_signals = contextlib.nullcontext  # type: ignore[assignment, method-assign]
+        task = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        try:
+            async with aiohttp.ClientSession() as session:
+                yield Serving(f"http://127.0.0.1:{port}", session, orchestrator, monitor)
+        finally:
+            await orchestrator.stop(0.0)
+            server.should_exit = True
+            await task

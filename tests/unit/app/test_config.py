@@ -1,0 +1,114 @@
+"""The configuration file, the environment over it, and secrets by reference."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from batchwright.app import secret
+from batchwright.app.config import SurrealConfig, config_from
+from batchwright.app.secret import Secret
+from batchwright.app.settings import settings_from
+from batchwright.errors import ConfigInvalid, SecretMissing
+
+FILE = """
+url = "http://127.0.0.1:9090"
+
+[surrealdb]
+url = "wss://db.example.org:8000"
+user = "me"
+password = { command = ["pass", "show", "db"] }
+auth_level = "namespace"
+"""
+PREFIX = "BATCHWRIGHT_SURREALDB_"
+
+
+def home(folder: Path, text: str) -> dict[str, str]:
+    place = folder / "config" / "batchwright"
+    place.mkdir(parents=True)
+    (place / "config.toml").write_text(text)
+    return {"XDG_CONFIG_HOME": str(folder / "config"), "HOME": str(folder)}
+
+
+def test_without_a_file_and_variables_nothing_is_configured(tmp_path: Path) -> None:
+    assert config_from({"HOME": str(tmp_path)}).surrealdb is None
+    assert settings_from({"HOME": str(tmp_path)}).surrealdb is None
+
+
+def test_the_file_names_the_server(tmp_path: Path) -> None:
+    found = settings_from(home(tmp_path, FILE)).surrealdb
+    password = Secret(command=("pass", "show", "db"))
+    assert found == SurrealConfig("wss://db.example.org:8000", "me", password, auth_level="namespace")
+    assert (found.namespace, found.database) == ("batchwright", "journal")
+
+
+def test_the_environment_beats_the_file_one_by_one(tmp_path: Path) -> None:
+    environ = home(tmp_path, FILE)
+    values = {"USER": "you", "NAMESPACE": "n", "DATABASE": "d", "PASSWORD": "p", "AUTH_LEVEL": "root"}
+    found = config_from({**environ, **{PREFIX + key: value for key, value in values.items()}}).surrealdb
+    password = Secret(env=PREFIX + "PASSWORD")
+    assert found == SurrealConfig("wss://db.example.org:8000", "you", password, "n", "d", "root")
+    only = config_from({PREFIX + "URL": "ws://db:1", PREFIX + "PASSWORD_FILE": "/x"}).surrealdb
+    assert only == SurrealConfig("ws://db:1", password=Secret(file="/x"))
+
+
+def test_an_empty_address_switches_the_server_off(tmp_path: Path) -> None:
+    config = config_from({**home(tmp_path, FILE), PREFIX + "URL": "", PREFIX + "USER": "you"})
+    assert (config.url, config.surrealdb) == ("http://127.0.0.1:9090", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "told", "hint"),
+    [
+        ("[surrealdb]\nurl = ?\n", "cannot read .*config.toml: .*line 2", "Correct it"),
+        ("[surrealdb]\nuser = 'me'", "required field `url`, at `surrealdb`", "docs/stores.md"),
+        (
+            "[surrealdb]\nurl = 'ws://x'\npassword = 'geheim'",
+            "Expected `object.*at `surrealdb.password`",
+            "not written here",
+        ),
+        ("[surrealdb]\nurl = 'ws://x'\npassword = { env = 'A', file = 'B' }", "exactly one of", "docs/stores.md"),
+        ("[surrealdb]\nurl = 'ws://x'\nauth_level = 'all'", "Invalid enum value 'all'", "docs/stores.md"),
+        ("[surrealdb]\nurl = 'ws://x'\nurll = 1", "unknown field `urll`", "docs/stores.md"),
+        ("surrealdb = 3", "Expected `object", "docs/stores.md"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(text: str, told: str, hint: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match=told) as caught:
+        config_from(home(tmp_path, text))
+    assert hint in caught.value.hint
+    assert "geheim" not in caught.value.message + caught.value.hint
+
+
+def test_a_secret_is_read_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("two words\n")
+    printing = (sys.executable, "-c", "print('from a command')")
+    assert Secret(env="A").reveal({"A": "from the environment"}) == "from the environment"
+    assert Secret(file=str(tmp_path / "secret")).reveal({}) == "two words"
+    assert Secret(command=printing).reveal(os.environ) == "from a command"
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        (Secret(env="A"), "the variable A is empty or missing"),
+        (Secret(file="/no/such/file"), "the file /no/such/file cannot be read: No such file"),
+        (Secret(file=os.devnull), "the file /dev/null is empty or missing"),
+        (Secret(command=("/no/such/command",)), "the output of /no/such/command cannot be had: No such file"),
+        (Secret(command=(sys.executable, "-c", "print('geheim'); exit(3)")), "which prints a secret, ended with 3"),
+        (Secret(command=(sys.executable, "-c", "import threading; threading.Event().wait()")), "took over 0.2 s"),
+    ],
+)
+def test_a_secret_that_is_not_there_is_told(named: Secret, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secret, "COMMAND_SECONDS", 0.2 if "0.2" in told else 20.0)
+    with pytest.raises(SecretMissing, match=told) as caught:
+        named.reveal({})
+    assert "geheim" not in caught.value.message
+
+
+def test_a_file_that_is_not_text_is_told_without_what_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"geheim\xff")
+    with pytest.raises(SecretMissing, match="it is not text") as caught:
+        Secret(file=str(tmp_path / "secret")).reveal({})
+    assert caught.value.__context__ is None or "geheim" not in caught.value.message

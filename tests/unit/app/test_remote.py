@@ -1,0 +1,157 @@
+"""The client of a service: what it sends, what it makes of the answers, and what it does when a connection breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+from tests.fake_service import STREAM, Answer, FakeService, fake_service, message, problem
+from tests.unit.views.story import T0, fleet
+
+from batchwright.app import remote
+from batchwright.app.remote import Service, heard_event
+from batchwright.errors import NotAllowed, PlanRefused, RunNotFound, ServiceUnavailable
+from batchwright.model.diagnostic import Diagnostic
+from batchwright.views.events import event_record
+from batchwright.views.run import RunView, run_view
+from batchwright.views.steps import step_lines
+
+RUNS = "/v1/workflows/batch"
+STORY = fleet().begin().start("web/a", at=1.0).succeed("web/a", at=2.0)
+RUN = STORY.run.id
+VIEW = run_view(STORY.run, T0 + 5)
+BROKEN = Answer(b"", type=STREAM, cut=True)
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeService]:
+    with fake_service() as service:
+        yield service
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "PAUSE_SECONDS", 0.0)
+
+
+def told(after: int = 0) -> list[dict[str, object]]:
+    return [event_record(RUN, seq, event) for seq, event in enumerate(STORY.history, 1) if seq > after]
+
+
+def test_a_view_comes_back_as_it_was(fake: FakeService) -> None:
+    fake.on("GET", f"{RUNS}/latest", VIEW)
+    assert Service(f"{fake.url}/", "let-me-in").run("LATEST") == VIEW
+    assert fake.asked[0].headers["authorization"] == "Bearer let-me-in"
+
+
+def test_a_submission_that_broke_is_sent_again_under_the_same_key(fake: FakeService) -> None:
+    fake.on("POST", f"{RUNS}/submit", BROKEN, Answer(msgspec.json.encode(VIEW), 202))
+    assert Service(fake.url).submit({"name": "shop"}, {"transient": 0.2, "instant": True}) == VIEW
+    first, second = fake.asked
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+    assert first.query == [("simulate", "true"), ("sim", "transient=0.2"), ("sim", "instant=true")]
+    assert first.json() == {"batch_workflow": {"name": "shop"}}
+
+
+def test_an_action_that_broke_is_not(fake: FakeService) -> None:
+    fake.on("POST", f"{RUNS}/{RUN}/cancel", BROKEN)
+    with pytest.raises(ServiceUnavailable, match="no service can be reached"):
+        Service(fake.url).act(RUN, "cancel", force=True)
+    assert [one.query for one in fake.asked] == [[("force", "true")]]
+
+
+def test_a_refusal_is_the_error_it_names_with_all_its_findings(fake: FakeService) -> None:
+    finding = Diagnostic("no-plan", "there is no plan p", where="web")
+    fake.on("POST", f"{RUNS}/submit", problem(422, "plan-refused", "1 problem", "Correct it.", diagnostics=[finding]))
+    with pytest.raises(PlanRefused, match="1 problem") as caught:
+        Service(fake.url).submit({}, None)
+    assert (caught.value.diagnostics, caught.value.hint) == ((finding,), "Correct it.")
+    fake.on("POST", f"{RUNS}/{RUN}/pause", problem(409, "not-allowed", "it is Completed"))
+    with pytest.raises(NotAllowed):
+        Service(fake.url).act(RUN, "pause")
+
+
+def test_a_code_of_a_newer_service_is_kept(fake: FakeService) -> None:
+    fake.on("GET", f"{RUNS}/{RUN}", problem(418, "teapot", "short and stout"))
+    with pytest.raises(remote.BatchwrightError, match="short and stout") as caught:
+        Service(fake.url).run(RUN)
+    assert caught.value.code == "teapot"
+
+
+def test_a_word_that_can_be_no_id_asks_nothing(fake: FakeService) -> None:
+    for word in ("", "../stats", "a b", "nope9", "a" * 13):
+        with pytest.raises(RunNotFound):
+            Service(fake.url).run(word)
+    assert fake.asked == []
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(b"<html>", 200, "text/html"), Answer(b"<html>", 502, "text/html"), Answer(b"", 302), {"run": 1}]
+)
+def test_something_else_that_answers_is_told_apart(fake: FakeService, answer: object) -> None:
+    fake.on("GET", f"{RUNS}/{RUN}", answer)
+    with pytest.raises(ServiceUnavailable, match="is no Batchwright service"):
+        Service(fake.url).run(RUN)
+
+
+def test_nobody_there() -> None:
+    with pytest.raises(ServiceUnavailable, match=r"http://127\.0\.0\.1:1: nothing listens there"):
+        Service("http://127.0.0.1:1").health()
+
+
+def test_pages_are_followed(fake: FakeService) -> None:
+    row = {**msgspec.to_builtins(STORY.run.summary("filesystem")), "driven": False}
+    fake.on("GET", RUNS, {"items": [row], "next_cursor": "c"}, {"items": [row], "next_cursor": None})
+    assert [one.driven for one in Service(fake.url).runs(["Running", "Paused"], "shop")] == [False, False]
+    assert [dict(one.query).get("cursor") for one in fake.asked] == [None, "c"]
+    assert fake.asked[0].query[:3] == [("status", "Running"), ("status", "Paused"), ("name", "shop")]
+
+
+def test_steps_are_folded_from_the_events(fake: FakeService) -> None:
+    events = told()
+    fake.on(
+        "GET", f"{RUNS}/{RUN}/events", {"items": events[:2], "next_after": 2}, {"items": events[2:], "next_after": None}
+    )
+    lines = Service(fake.url).steps(RUN)
+    assert [(line.step, line.state) for line in lines] == [
+        (line.step, line.state) for line in step_lines(STORY.run, T0)
+    ]
+    assert [dict(one.query)["after"] for one in fake.asked] == ["0", "2"]
+
+
+def stream_parts() -> list[bytes]:
+    return [message("event", record, seq) for seq, record in enumerate(told(1), 2)]
+
+
+def test_a_stream_goes_on_where_it_broke_without_gap_or_repeat(fake: FakeService) -> None:
+    parts, path = stream_parts(), f"{RUNS}/{RUN}/progress"
+    cuts = [[part] for part in parts]
+    fake.stream(path, [message("snapshot", VIEW, 1), b": alive\n\n"], *cuts, [message("end", VIEW)],
+                cut_until=len(cuts) + 1)  # fmt: skip
+    heard = list(Service(fake.url).follow(RUN))
+    assert msgspec.json.decode(heard[0].data, type=RunView) == VIEW
+    assert [heard_event(one) for one in heard if one.kind == "event"] == list(enumerate(STORY.history, 1))[1:]
+    assert [one.kind for one in heard if one.kind != "event"] == ["snapshot", "", "end"]
+    after = [one.headers.get("last-event-id") for one in fake.asked]
+    assert after == [None, *map(str, range(1, len(parts) + 2))]
+
+
+def test_an_event_that_is_cut_in_half_is_told_once(fake: FakeService) -> None:
+    first, second, *_ = stream_parts()
+    fake.stream(f"{RUNS}/{RUN}/progress", [first, second[:-9]], [second, message("end", VIEW)], cut_until=1)
+    heard = [one.number for one in Service(fake.url).follow(RUN, 1) if one.kind == "event"]
+    assert heard == ["2", "3"]
+
+
+def test_a_stream_that_never_comes_back_is_given_up(fake: FakeService) -> None:
+    fake.on("GET", f"{RUNS}/{RUN}/progress", BROKEN)
+    with pytest.raises(ServiceUnavailable, match="was lost"):
+        list(Service(fake.url).follow(RUN))
+    assert len(fake.asked) == remote.TRIES + 1
+
+
+def test_a_stream_that_is_refused_says_why(fake: FakeService) -> None:
+    fake.on("GET", f"{RUNS}/{RUN}/progress", problem(404, "run-not-found", "gone"))
+    with pytest.raises(RunNotFound, match="gone"):
+        list(Service(fake.url).follow(RUN))

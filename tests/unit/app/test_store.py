@@ -1,0 +1,252 @@
+"""Moving runs between stores, with a process that dies anywhere; and looking whether what a store holds is sound."""
+
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from tests.crash.scenarios import plan, servers
+
+from batchwright.app import store as moving
+from batchwright.app.store import Moved, Sound, check, migrate
+from batchwright.app.stores import Stores
+from batchwright.errors import RunAmbiguous, RunHeld, RunMoved, RunNotFound, UsageError
+from batchwright.journal.base import Journal, Snapshot
+from batchwright.journal.memory import MemoryJournal
+from batchwright.journal.replay import load_run
+from batchwright.model import events as ev
+from batchwright.model.lifecycle import RunState
+from batchwright.model.run import Run
+from batchwright.testing.clock import VirtualClock, run_virtual
+from batchwright.testing.crash import CrashingJournal, CrashPoint, ProcessDied, When
+
+HERE, THERE = "filesystem", "surrealdb"
+
+
+class Named(MemoryJournal):
+    """A store in memory that says it is another one."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+
+class Pair(Stores):
+    """Two stores that outlive the process that has them open."""
+
+    def __init__(self, journals: dict[str, Journal], clock: VirtualClock, point: CrashPoint | None = None) -> None:
+        self.journals, self.clock = journals, clock
+        self.point = point or CrashPoint()
+
+    async def get(self, name: str) -> Journal:
+        return CrashingJournal(self.journals[name], self.point)
+
+    def existing_names(self) -> list[str]:
+        return list(self.journals)
+
+    def after(self, point: CrashPoint | None = None) -> "Pair":
+        """As the next process sees them."""
+        return Pair(self.journals, self.clock, point)
+
+
+def history(run: str) -> list[ev.AnyEvent]:
+    """A run of five servers that were made, then the process died."""
+    made = plan({"seed": 1}, servers("up", "upcloud", *"abcde"))
+    events: list[ev.AnyEvent] = [ev.RunCreated(1.0, run, made, "me"), ev.DriverStarted(2.0, "x:1:1", 1)]
+    events.append(ev.RunStarted(2.5))
+    for number, step in enumerate(made.steps):
+        events += [ev.StepStarted(3.0 + number, step.id, 1, "t"), ev.StepCreated(3.5 + number, step.id, f"ref{number}")]
+    return events
+
+
+async def record(journal: Journal, run: str, *, lag: int = 0) -> list[ev.AnyEvent]:
+    """The history in a store; the summary may be some events behind, as it is after a kill."""
+    events = history(run)
+    created = events[0]
+    assert isinstance(created, ev.RunCreated)
+    await journal.create(created, Run(created).summary(journal.name))
+    lease = await journal.acquire(run, "x:1:1", 2.0)
+    summary = Run.replay(events[: len(events) - lag]).summary(journal.name)
+    await journal.append(lease, 1, events[1:], summary)
+    await journal.release(lease)
+    return events
+
+
+async def two(*runs: str) -> Pair:
+    pair = Pair({HERE: Named(HERE), THERE: Named(THERE)}, VirtualClock())
+    for run in runs:
+        await record(pair.journals[HERE], run)
+    return pair
+
+
+async def moved(pair: Pair, origin: str = HERE, destination: str = THERE, *words: str) -> list[Moved]:
+    return [one async for one in migrate(pair, pair.clock, origin, destination, words)]
+
+
+async def sound(pair: Pair) -> list[Sound]:
+    return [one async for one in check(pair, pair.clock)]
+
+
+def run_test(work: Coroutine[Any, Any, None]) -> None:
+    run_virtual(work)
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moving, "PIECE", 5)
+
+
+def test_runs_are_moved_whole_and_seen_once() -> None:
+    async def attempt() -> None:
+        pair = await two("aaaa1111", "bbbb2222")
+        assert await moved(pair) == [Moved("bbbb2222", "w", 13), Moved("aaaa1111", "w", 13)]
+        assert [(row.run, row.store) for row in await pair.summaries()] == [("aaaa1111", THERE), ("bbbb2222", THERE)]
+        journal, run = await pair.find("aaaa")
+        assert (journal.name, [event for _, event in await journal.read(run)]) == (THERE, history("aaaa1111"))
+        assert await sound(pair) == [Sound(THERE, run, "w", 13) for run in ("aaaa1111", "bbbb2222")]
+        with pytest.raises(RunHeld, match="is being moved, or was moved, to the store surrealdb"):
+            await pair.journals[HERE].acquire("aaaa1111", "me:1:1", pair.clock.now() + 1e9)
+        lease = await journal.acquire(run, "me:1:1", pair.clock.now())  # the new one is free at once
+        await journal.append(lease, 13, [ev.DriverStarted(9.0, "me:1:1", lease.fence)])
+        assert await moved(pair) == []
+
+    run_test(attempt())
+
+
+def test_a_run_goes_back_with_what_happened_to_it_there() -> None:
+    async def attempt() -> None:
+        pair = await two("aaaa1111")
+        await moved(pair)
+        journal, run = await pair.find("aaaa")
+        lease = await journal.acquire(run, "me:1:1", pair.clock.now())
+        await journal.append(lease, 13, [ev.RunPaused(20.0, "me")])
+        await journal.release(lease)
+        assert await moved(pair, THERE, HERE) == [Moved("aaaa1111", "w", 14)]
+        [row] = await pair.summaries()
+        assert (row.store, row.status) == (HERE, RunState.PAUSED)
+        assert await sound(pair) == [Sound(HERE, "aaaa1111", "w", 14)]
+        assert await moved(pair) == [Moved("aaaa1111", "w", 14)]
+
+    run_test(attempt())
+
+
+def test_a_run_that_is_driven_stays_where_it_is() -> None:
+    async def attempt() -> None:
+        pair = await two("aaaa1111", "bbbb2222")
+        await pair.journals[HERE].acquire("aaaa1111", "elsewhere:1:1", pair.clock.now())
+        free, held = await moved(pair)
+        assert (free.run, free.left) == ("bbbb2222", "")
+        assert (held.run, held.left) == ("aaaa1111", "run aaaa1111 is driven by process 1 on elsewhere")
+        assert {row.run: row.store for row in await pair.summaries()} == {"aaaa1111": HERE, "bbbb2222": THERE}
+
+    run_test(attempt())
+
+
+def test_only_the_runs_that_are_named_are_moved() -> None:
+    async def attempt() -> None:
+        pair = await two("aaaa1111", "aaab2222", "cccc3333")
+        with pytest.raises(RunAmbiguous):
+            await moved(pair, HERE, THERE, "aaa")
+        with pytest.raises(RunNotFound):
+            await moved(pair, HERE, THERE, "dd")
+        assert [one.run for one in await moved(pair, HERE, THERE, "cc", "aaab", "CCCC")] == ["cccc3333", "aaab2222"]
+        with pytest.raises(UsageError, match="are both"):
+            await moved(pair, HERE, HERE)
+        with pytest.raises(RunNotFound, match="nothing to move"):
+            await moved(pair, "surrealdb-server", HERE)
+
+    run_test(attempt())
+
+
+def test_a_copy_that_is_something_else_is_told_and_the_run_stays() -> None:
+    async def attempt() -> None:
+        pair = await two("aaaa1111")
+        other = history("aaaa1111")
+        created = replace(other[0], by="somebody else")
+        assert isinstance(created, ev.RunCreated)
+        summary = replace(Run(created).summary(THERE), store=moving.COPY + HERE)
+        await pair.journals[THERE].create(created, summary)
+        [one] = await moved(pair)
+        assert "is something else" in one.left
+        assert (await pair.find("aaaa"))[0].name == HERE
+        lease = await pair.journals[HERE].acquire("aaaa1111", "me:1:1", pair.clock.now())
+        assert lease.fence > 1
+
+    run_test(attempt())
+
+
+async def dies_at(point: CrashPoint) -> bool:
+    """Whether the process got to the end; whatever it did, the next one completes it."""
+    pair = await two("aaaa1111")
+    await pair.journals[HERE].save_snapshot(
+        await pair.journals[HERE].acquire("aaaa1111", "x:1:1", 1.0), Snapshot(5, b"")
+    )
+    pair.journals[HERE]._runs["aaaa1111"].holder = None  # type: ignore[attr-defined]
+    with suppress(ProcessDied):
+        await moved(pair.after(point))
+    after = pair.after()
+    rows = await after.summaries()
+    assert len(rows) <= 1
+    for row in rows:  # whole, wherever it is
+        events = await pair.journals[row.store].read(row.run)
+        assert [event for _, event in events] == history(row.run), point
+        assert row.status is RunState.RUNNING
+    if not rows:
+        with pytest.raises(RunMoved) as told:
+            await after.find("aaaa")
+        assert told.value.hint.endswith("batchwright store migrate --from filesystem --to surrealdb aaaa1111")
+    await after.clock.sleep(60)  # the dead process's lease ends
+    done = await moved(after)
+    assert [one.left for one in done] in ([], [""]), point
+    [row] = await after.summaries()
+    assert row.store == THERE
+    assert [event for _, event in await pair.journals[THERE].read(row.run)] == history(row.run)
+    return not point.dead
+
+
+def test_a_migration_that_dies_anywhere_is_completed_by_the_next(capsys: pytest.CaptureFixture[str]) -> None:
+    point = CrashPoint()
+    assert run_virtual(dies_at(point))
+    for when in When:
+        for number in range(1, point.count + 1):
+            assert not run_virtual(dies_at(CrashPoint(number, when)))
+    with capsys.disabled():
+        print(f"\n{2 * point.count} crash points of a migration, never two runs, never half of one")
+
+
+def test_check_tells_what_is_wrong() -> None:
+    async def attempt() -> None:
+        pair = await two("aaaa1111")
+        here = pair.journals[HERE]
+        await record(here, "bbbb2222", lag=3)
+        await record(here, "cccc3333")
+        await record(here, "dddd4444")
+        lease = await here.acquire("cccc3333", "x:1:1", 9.0)
+        await here.append(lease, 13, [], replace(await here.summary("cccc3333"), succeeded=99))
+        lease = await here.acquire("dddd4444", "x:1:1", 9.0)
+        await here.append(lease, 13, [ev.StepSucceeded(9.5, "up/nobody", "r")])
+        found = {one.run: one.problems for one in await sound(pair)}
+        assert found["aaaa1111"] == found["bbbb2222"] == ()
+        assert found["cccc3333"] == ("the summary is not what the events fold to, at none of them",)
+        assert "up/nobody" in found["dddd4444"][0]
+
+    run_test(attempt())
+
+
+def test_check_compares_the_snapshot() -> None:
+    async def attempt() -> None:
+        pair = await two("aaaa1111")
+        here = pair.journals[HERE]
+        run = await load_run(here, "aaaa1111")
+        lease = await here.acquire(run.id, "x:1:1", 9.0)
+        await here.save_snapshot(lease, Snapshot(run.seq, run.snapshot()))
+        await here.release(lease)
+        assert (await sound(pair))[0].problems == ()
+        run.throttles += 7
+        lease = await here.acquire(run.id, "x:1:1", 9.0)
+        await here.save_snapshot(lease, Snapshot(run.seq, run.snapshot()))
+        await here.release(lease)
+        assert (await sound(pair))[0].problems == ("the snapshot is not what the events fold to",)
+
+    run_test(attempt())
