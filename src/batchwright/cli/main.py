@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -67,7 +68,10 @@ def root(
     """Batch workflows of infrastructure operations: typed, planned, parallel, crash-safe, reversible."""
 
 
-command = get_command(app)
+@cache
+def command() -> Any:
+    """The whole command line, with what was added to `app` until it is first asked for."""
+    return get_command(app)
 
 
 def run_command(args: Sequence[str]) -> int:
@@ -77,8 +81,8 @@ def run_command(args: Sequence[str]) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a bar must not end a run where the locale has no such letter
     try:
-        with command.make_context(NAME, list(args) or ["--help"]) as context:
-            result = command.invoke(context)
+        with command().make_context(NAME, list(args) or ["--help"]) as context:
+            result = command().invoke(context)
         sys.stdout.flush()
         return int(result or Exit.OK)
     except typer.Exit as end:  # --help, --version

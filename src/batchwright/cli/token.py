@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from batchwright.app.audit import Audit, Deed
 from batchwright.app.clock import SystemClock
 from batchwright.app.tokens import AccessToken, Role, Tokens
 from batchwright.cli.codes import Exit
-from batchwright.cli.human import show, table
+from batchwright.cli.human import show_table
 from batchwright.cli.options import Json, NoColor, StateDir, settings_of, window
 from batchwright.cli.output import note, print_json, say
 from batchwright.views.wording import duration
@@ -60,12 +59,13 @@ def list_tokens(state_dir: StateDir = None, json: Json = False, _no_color: NoCol
     if json:
         print_json({"tokens": [_shown(token) for token in tokens]})
         return Exit.OK
-    made = table("id", "name", "role", "valid")
-    for token in tokens:
-        left = f"{duration(token.expires_at - now)} more" if token.expires_at else "for ever"
-        made.add_row(*map(Text, (token.id, token.name, token.role, token.trouble(now) or left)))
-    show(made)
+    rows = [(token.id, token.name, token.role, token.trouble(now) or _left(token, now)) for token in tokens]
+    show_table(("id", "name", "role", "valid"), rows)
     return Exit.OK
+
+
+def _left(token: AccessToken, now: float) -> str:
+    return f"{duration(token.expires_at - now)} more" if token.expires_at else "for ever"
 
 
 @app.command("revoke")

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
-from tests.fake_service import STREAM, Answer, FakeService, fake_service, message, problem
-from tests.unit.views.story import T0, fleet
 
 from batchwright.app import remote
 from batchwright.app.remote import Service, heard_event
@@ -16,6 +14,8 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.views.events import event_record
 from batchwright.views.run import RunView, run_view
 from batchwright.views.steps import step_lines
+from tests.fake_service import STREAM, Answer, FakeService, fake_service, message, problem
+from tests.unit.views.story import T0, fleet
 
 RUNS = "/v1/workflows/batch"
 STORY = fleet().begin().start("web/a", at=1.0).succeed("web/a", at=2.0)

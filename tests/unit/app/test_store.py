@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.crash.scenarios import plan, servers
 
 from batchwright.app import store as moving
 from batchwright.app.store import Moved, Sound, check, migrate
@@ -20,6 +19,7 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 from batchwright.testing.clock import VirtualClock, run_virtual
 from batchwright.testing.crash import CrashingJournal, CrashPoint, ProcessDied, When
+from tests.crash.scenarios import plan, servers
 
 HERE, THERE = "filesystem", "surrealdb"
 

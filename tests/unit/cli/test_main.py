@@ -28,7 +28,7 @@ def break_command(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None
     def fail(_context: object) -> int:
         raise error
 
-    monkeypatch.setattr(entry.command, "invoke", fail)
+    monkeypatch.setattr(entry.command(), "invoke", fail)
 
 
 def test_no_arguments_show_the_commands(capsys: pytest.CaptureFixture[str]) -> None:

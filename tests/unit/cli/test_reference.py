@@ -14,7 +14,7 @@ from batchwright.cli.codes import Exit
 DOCS = Path(__file__).parents[3] / "docs"
 REFERENCE = (DOCS / "commands.md").read_text()
 ERROR_REFERENCE = (DOCS / "errors.md").read_text()
-COMMANDS = entry.command.commands  # type: ignore[attr-defined]
+COMMANDS = entry.command().commands
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
