@@ -188,14 +188,14 @@ class PlanRefused(BatchwrightError):
     """The pre-flight found problems; nothing was started."""
 
     code = "plan-refused"
-    hint = "Nothing was changed. Correct the file and try again."
+    hint = "Nothing was changed. Mend what is listed and try again."
 
 
 class PlanChanged(BatchwrightError):
     """The plan is no longer the one that was approved."""
 
     code = "plan-changed"
-    hint = "Nothing was changed. Look at the new plan with: batchwright plan FILE"
+    hint = "Nothing was changed. Look at the new plan with batchwright plan and the same options."
 
 
 class NotAllowed(BatchwrightError):

@@ -9,6 +9,7 @@ from types import TracebackType
 from batchwright.app.settings import Settings
 from batchwright.engine.limits import Lane, Limits
 from batchwright.errors import NotAllowed, ProviderUnavailable
+from batchwright.journal.folder import make_private
 from batchwright.model.clock import Clock
 from batchwright.model.plan import Action, Plan
 from batchwright.plan.build import TASKSERV_LANE
@@ -31,9 +32,9 @@ class SharedWorld:
         self._world: World | None = None
 
     def get(self) -> World:
-        """The world. Raises ProviderUnavailable."""
+        """The world. Raises ProviderUnavailable, StoreError."""
         if self._world is None:
-            self._settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self._settings.state_dir)
             self._world = World(self._settings.world_file)
         return self._world
 

@@ -60,6 +60,8 @@ class Drives:
 
         def wishes(machine: Machine, now: float) -> Sequence[ev.AnyEvent]:
             match machine.run.status:
+                case RunState.RUNNING | RunState.PAUSED if machine.run.cancelling:
+                    return _take_back_cancel(now, by)
                 case RunState.PAUSED:
                     return machine.request(Signal(SignalKind.RESUME, now, by), now)
                 case RunState.PENDING | RunState.RUNNING | RunState.ROLLING_BACK:
@@ -124,3 +126,12 @@ class Drives:
                 return await driver.drive(wishes, seen)
         finally:
             await journal.release(lease)
+
+
+def _take_back_cancel(now: float, by: str) -> Sequence[ev.AnyEvent]:
+    """A run whose process went while it was cancelling has ended cancelled; whoever resumes it wants it to go on."""
+    return [
+        ev.CancelRequested(now, by, force=True),
+        ev.RunEnded(now, RunState.CANCELLED, "its process went while it was cancelling"),
+        ev.RunReopened(now, by),
+    ]

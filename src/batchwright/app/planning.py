@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from msgspec import Struct
@@ -65,9 +66,10 @@ async def plan_loaded(
     """Ask the providers what must be known about a workflow that was checked, and plan; read-only."""
     if loaded.workflow is None:
         return Planned(None, loaded.diagnostics)
+    refuse_unknown_providers(loaded.workflow, simulation or {})
     async with Surroundings(settings, clock, Limits(), simulation, world) as around:
         await around.open(_server_providers(loaded.workflow))
-        observations = await observe(loaded.workflow, around.providers)
+        observations = await observe(loaded.workflow, around.providers, around.runners)
         built = _build(loaded, observations, around, simulation)
         if built.plan is None:
             return Planned(None, built.diagnostics)
@@ -75,6 +77,17 @@ async def plan_loaded(
         if store:
             return Planned(None, (*built.diagnostics, *store))
         return Planned(built.plan, built.diagnostics, await _quotes(built.plan, around))
+
+
+def refuse_unknown_providers(workflow: Workflow, simulation: SimulationSettings) -> None:
+    """Raise UsageError for a setting such as `gcp.rate` of a provider that the workflow does not use."""
+    known = sorted({op.provider for op in workflow.operations})
+    for key in simulation:
+        owner = key.rpartition(".")[0]
+        if owner and owner not in known:
+            near = get_close_matches(owner, known, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"It uses: {', '.join(known)}."
+            raise UsageError(f"simulation: {key}: the workflow does not use the provider {owner}", hint=hint)
 
 
 def _server_providers(workflow: Workflow) -> Sequence[str]:

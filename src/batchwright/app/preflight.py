@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from batchwright.errors import BatchwrightError
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.outcome import Observed
+from batchwright.model.outcome import Observed, ServerState
 from batchwright.model.plan import ProviderFacts, ServerRequest
 from batchwright.model.workflow import ServerBatch, ServerConfig, Workflow
 from batchwright.plan.observed import Observations, ProviderObserved
 from batchwright.providers.base import Provider
+from batchwright.taskservs.base import Runner, Target
 
 
-async def observe(workflow: Workflow, providers: Mapping[str, Provider]) -> Observations:
+async def observe(workflow: Workflow, providers: Mapping[str, Provider], runners: Mapping[str, Runner]) -> Observations:
     """What each provider says about its part of the workflow; one that cannot be asked becomes one trouble."""
     wanted = {
         name: [c for op in workflow.operations if isinstance(op, ServerBatch) and op.provider == name
                for c in op.server_configs]
         for name in providers
     }  # fmt: skip
-    answers = await asyncio.gather(*(_ask(name, providers[name], configs) for name, configs in wanted.items()))
+    answers = await asyncio.gather(
+        *(_ask(name, providers[name], runners.get(name), configs) for name, configs in wanted.items())
+    )
     return Observations(
         {seen.facts.name: seen for seen, _ in answers if seen is not None},
         tuple(trouble for _, troubles in answers for trouble in troubles),
@@ -29,11 +34,11 @@ async def observe(workflow: Workflow, providers: Mapping[str, Provider]) -> Obse
 
 
 async def _ask(
-    name: str, provider: Provider, configs: list[ServerConfig]
+    name: str, provider: Provider, runner: Runner | None, configs: list[ServerConfig]
 ) -> tuple[ProviderObserved | None, list[Diagnostic]]:
     try:
         async with asyncio.timeout(provider.capabilities.call_timeout * 2):
-            return await _observe(name, provider, configs)
+            return await _observe(name, provider, runner, configs)
     except TimeoutError:
         message = f"{name} did not answer the pre-flight in time"
         return None, [Diagnostic("provider-unreachable", message, where=name, hint="Try again in a moment.")]
@@ -45,7 +50,7 @@ async def _ask(
 
 
 async def _observe(
-    name: str, provider: Provider, configs: list[ServerConfig]
+    name: str, provider: Provider, runner: Runner | None, configs: list[ServerConfig]
 ) -> tuple[ProviderObserved, list[Diagnostic]]:
     health = await provider.health()
     known = provider.capabilities
@@ -66,7 +71,26 @@ async def _observe(
         managed[observed.name] = (*managed.get(observed.name, ()), observed)
     missing = [request for request in requests.values() if request.name not in managed]
     troubles += [Diagnostic(t.code, t.message, where=name, hint=t.hint) for t in await provider.quota_after(missing)]
-    seen = ProviderObserved(
-        facts, known.create_seconds, known.init, known.privileged, known.own_network, requests, managed
-    )
-    return seen, troubles
+    installed = await _installed(name, runner, [managed[one][0] for one in requests if one in managed])
+    abilities = known.create_seconds, known.init, known.privileged, known.own_network
+    return ProviderObserved(facts, *abilities, requests, managed, installed), _merged(troubles)
+
+
+async def _installed(name: str, runner: Runner | None, kept: list[Observed]) -> dict[str, tuple[str, ...]]:
+    """What is on the servers that are there already: it is not this run's to take away."""
+    ready = [one for one in kept if one.state is ServerState.READY] if runner is not None else []
+    looks = [runner.installed(Target(name, one.ref, one.name, one.address)) for one in ready if runner is not None]
+    return dict(zip([one.name for one in ready], await asyncio.gather(*looks), strict=True))
+
+
+def _merged(troubles: list[Diagnostic]) -> list[Diagnostic]:
+    """The same said of many servers is said once."""
+    groups: dict[tuple[str, str, str], list[Diagnostic]] = {}
+    for trouble in troubles:
+        groups.setdefault((trouble.code, trouble.message, trouble.hint), []).append(trouble)
+    return [
+        replace(alike[0], notes=(f"So for {len(alike)} servers, the last of them {alike[-1].where}.",))
+        if len(alike) > 1
+        else alike[0]
+        for alike in groups.values()
+    ]

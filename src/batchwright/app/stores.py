@@ -83,6 +83,9 @@ class Stores:
 
         Raises StoreError when none can be opened.
         """
+        folder = self._settings.state_dir
+        if not folder.is_dir() and (folder.exists() or not folder.parent.is_dir()):
+            raise StoreUnavailable(f"{folder} is no folder", hint="Name another state folder with --state-dir.")
         found: list[Journal] = []
         for name in self.existing_names():
             try:
@@ -119,7 +122,8 @@ class Stores:
             raise next(iter(self.troubles.values()))  # it may well be in there
         if not matches:
             await self._tell_moved(word)
-            raise RunNotFound("there are no runs yet" if word == "latest" else f"no run's id starts with {word!r}")
+            what = "there are no runs yet" if word == "latest" else f"no run's id starts with {word!r}"
+            raise RunNotFound(f"{what} in {self._settings.state_dir}")
         if len(matches) > 1:
             few = ", ".join(row.run for row in matches[:5])
             raise RunAmbiguous(f"{len(matches)} runs' ids start with {word!r}: {few}")

@@ -231,10 +231,10 @@ def _counts(counts: object) -> tuple[int, int, int]:
 # -- many runs ------------------------------------------------------------------------------------------------------
 
 
-def show_listing(view: Listing) -> None:
-    """One line per run."""
+def show_listing(view: Listing, place: str) -> None:
+    """One line per run; `place` is where they were looked for."""
     if not view.runs:
-        say("no runs")
+        say(f"no runs in {place}")
         return
     rows = (
         (

@@ -92,7 +92,7 @@ def list_runs(
             note_troubles(stores)
         now = SystemClock().now()
         view = listing(summaries, driven, now, statuses=statuses, name=name, limit=limit or None)
-        print_json(view) if json else show_listing(view)
+        print_json(view) if json else show_listing(view, str(settings_of(state_dir).state_dir))
         return Exit.OK
 
     return asyncio.run(work())

@@ -32,7 +32,7 @@ def list_runs(service: Service, statuses: Sequence[RunState], name: str, limit: 
     rows = service.runs(statuses, name)
     driven = {row.run for row in rows if row.driven}
     view = listing(rows, driven, time.time(), limit=limit or None)
-    print_json(view) if json else show_listing(view)
+    print_json(view) if json else show_listing(view, service.url)
     return Exit.OK
 
 

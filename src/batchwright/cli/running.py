@@ -38,7 +38,7 @@ from batchwright.cli.options import (
 from batchwright.cli.output import about, note, print_json, say, show_diagnostics, show_error
 from batchwright.cli.service import Url, chosen
 from batchwright.engine.preview import PlannedUndo
-from batchwright.errors import NotAllowed, RunUnfinished
+from batchwright.errors import NotAllowed, RunUnfinished, UsageError
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
@@ -251,7 +251,9 @@ def rollback(
             with about(RUN=sight.run.id):
                 if only_plan:
                     return preview(sight.run, json=json)
-                if sys.stdin.isatty() and not yes and not agreed(sight.run):
+                if not yes and not sys.stdin.isatty():
+                    raise unasked()
+                if not yes and not agreed(sight.run):
                     note("nothing was changed")
                     return Exit.STOPPED
                 note(f"run {sight.run.id}: rolling back {sight.run.plan.workflow} {sight.run.plan.version}")
@@ -259,6 +261,14 @@ def rollback(
                 return code(await attended.drive(sight.run.id, lambda f: f.drives.rollback(sight.run.id, user())))
 
     return asyncio.run(work())
+
+
+def unasked() -> UsageError:
+    """Nobody is there to be asked before something is destroyed."""
+    return UsageError(
+        "a rollback destroys things, and there is no terminal to ask on",
+        hint="Look first: batchwright rollback RUN --plan. Then add --yes.",
+    )
 
 
 def preview(run: Run, *, json: bool) -> int:

@@ -12,7 +12,7 @@ from batchwright.engine.policy import POLICIES, asked_pause, backoff, may_retry
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import STEP_ENDED, RunState, StepState
 from batchwright.model.outcome import Applied, Created, Fault, FaultClass, Rejected, ServerState
-from batchwright.model.plan import Action, PlannedOperation
+from batchwright.model.plan import Action, PlannedOperation, Undo
 from batchwright.model.run import Run, StepRecord
 from batchwright.model.workflow import DependencyKind, OnFailure
 
@@ -206,7 +206,9 @@ class Forward:
                 return [ev.StepCreated(now, step, ref)]
             case Applied(changed=changed):
                 # an earlier attempt of this run may be the one that installed it
-                return [ev.StepSucceeded(now, step, made=changed or record.attempt > 1 or record.doubt)]
+                made = changed or record.attempt > 1 or record.doubt
+                there = self.run.plan.steps[report.step].undo is Undo.NOTHING
+                return [ev.StepSucceeded(now, step, made=made and not there)]
             case Rejected(fault=fault):
                 return self._fault(report.step, record, fault, now)
             case unknown:

@@ -14,7 +14,7 @@ from batchwright.model.fold import APPLY
 from batchwright.model.ids import step_token
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.outcome import Fault
-from batchwright.model.plan import Action
+from batchwright.model.plan import Action, Undo
 from batchwright.model.record import RunRecord, StepRecord
 from batchwright.model.summary import RunSummary
 
@@ -164,7 +164,7 @@ def made_something(run: Run, index: int) -> bool:
     A kept server was there before and is never undone; the same holds for a task service that was installed already.
     """
     step, record = run.plan.steps[index], run.records[index]
-    if step.action is Action.KEEP or record.state is StepState.UNDONE:
+    if step.undo is Undo.NOTHING or record.state is StepState.UNDONE:
         return False
     if record.state in (StepState.UNDOING, StepState.UNDO_RETRYING, StepState.UNDO_FAILED):
         return True

@@ -95,13 +95,14 @@ def _chain(
         if steps and steps[-1].id.removeprefix(prefix) not in required:
             needs.append(Need(steps[-1].id, DependencyKind.SOFT))  # a server's package manager has one lock
         goes_with_server = place.made and not entry.remove_before_destroy
+        undo = Undo.WITH_SERVER if goes_with_server else Undo.REMOVE
         steps.append(
             Step(
                 id=prefix + name,
                 operation=op.id,
                 provider=op.provider,
                 action=Action.INSTALL,
-                undo=Undo.WITH_SERVER if goes_with_server else Undo.REMOVE,
+                undo=Undo.NOTHING if _is_there(draft, place, name) else undo,
                 request=requests[name],
                 needs=tuple(needs),
                 server=place.step,
@@ -109,3 +110,9 @@ def _chain(
             )
         )
     return steps
+
+
+def _is_there(draft: Draft, place: Place, name: str) -> bool:
+    """Installed before this run, which may bring it up to date but will never take it away."""
+    observed = draft.observations.providers.get(place.provider)
+    return not place.made and observed is not None and name in observed.installed.get(place.name, ())

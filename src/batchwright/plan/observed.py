@@ -13,7 +13,7 @@ class ProviderObserved(Struct, frozen=True):
     """One account: what its servers can do, what the workflow's servers resolve to, and what is there already.
 
     `requests` is by server name; a server that did not resolve is missing and a trouble says why. `managed` holds
-    the servers that Batchwright made in this account, by name.
+    the servers that Batchwright made in this account, `installed` the task services on them, both by server name.
     """
 
     facts: ProviderFacts
@@ -23,6 +23,7 @@ class ProviderObserved(Struct, frozen=True):
     own_network: bool = True
     requests: dict[str, ServerRequest] = {}
     managed: dict[str, tuple[Observed, ...]] = {}
+    installed: dict[str, tuple[str, ...]] = {}
 
 
 class Observations(Struct, frozen=True):

@@ -26,6 +26,10 @@ class Runner(Protocol):
         """Install, start and check; `Applied.changed` is false when it was so before."""
         ...
 
+    async def installed(self, target: Target) -> tuple[str, ...]:
+        """The names of the task services that are on the server now; read-only. Raises when that cannot be told."""
+        ...
+
     async def remove(self, request: TaskservRequest, target: Target) -> Applied | Rejected | Unknown:
         """Take it away again; `Applied.changed` is false when it was not there."""
         ...

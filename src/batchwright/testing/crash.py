@@ -197,6 +197,9 @@ class CrashingRunner:
         label = f"install {request.name} on {target.name}"
         return await self._point.guard(label, self._inner.install, request, target)
 
+    async def installed(self, target: Target) -> tuple[str, ...]:
+        return await self._point.guard(f"look what is on {target.name}", self._inner.installed, target)
+
     async def remove(self, request: TaskservRequest, target: Target) -> Applied | Rejected | Unknown:
         label = f"remove {request.name} from {target.name}"
         return await self._point.guard(label, self._inner.remove, request, target)

@@ -43,6 +43,16 @@ class RunnerSuite:
 
         self.play(scenario)
 
+    def test_what_is_installed_is_told(self) -> None:
+        async def scenario(runner: Runner, target: Target) -> None:
+            assert await runner.installed(target) == ()
+            await runner.install(self.taskserv, target)
+            assert await runner.installed(target) == (self.taskserv.name,)
+            await runner.remove(self.taskserv, target)
+            assert await runner.installed(target) == ()
+
+        self.play(scenario)
+
     def test_removed_once_and_again_changes_nothing(self) -> None:
         async def scenario(runner: Runner, target: Target) -> None:
             await runner.install(self.taskserv, target)

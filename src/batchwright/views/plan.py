@@ -109,7 +109,8 @@ def does(step: Step, server: str) -> str:
     """What the step will do; `server` is the name of the server a task service goes on."""
     request = step.request
     if not isinstance(request, ServerRequest):
-        return f"install {request.name} {request.version} on {server}"
+        there = ", where it is already" if step.undo is Undo.NOTHING else ""
+        return f"install {request.name} {request.version} on {server}{there}"
     if step.action is Action.KEEP:
         return f"keep server {request.name} ({step.ref}): it is there and matches"
     image = f", image {request.image}" if request.image else ""
@@ -127,4 +128,4 @@ def undoes(step: Step, server: str) -> str:
         case Undo.WITH_SERVER:
             return f"nothing by itself: goes with server {server}"
         case Undo.NOTHING:
-            return f"nothing: server {name} was there before"
+            return f"nothing: {name} was there before"

@@ -26,7 +26,8 @@ def counted(number: int, noun: str) -> str:
     """`1 step`, `1,200 steps`, `2 retries`."""
     if number == 1:
         return f"1 {noun}"
-    return f"{number:,} {noun[:-1]}ies" if noun.endswith("y") else f"{number:,} {noun}s"
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeiou" else f"{noun}s"
+    return f"{number:,} {plural}"
 
 
 def some(names: Sequence[str], most: int = 3) -> str:

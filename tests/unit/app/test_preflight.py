@@ -33,7 +33,7 @@ class Failing(Simulated):
 
 
 def asked(**providers: Provider) -> Observations:
-    return run_virtual(observe(FLOW, providers))
+    return run_virtual(observe(FLOW, providers, {}))
 
 
 def simulated(name: str, simulation: Simulation | None = None, world: World | None = None) -> Simulated:
@@ -59,10 +59,10 @@ def test_servers_that_are_there_are_found_by_name() -> None:
     provider = simulated("upcloud")
 
     async def twice() -> Observations:
-        first = await observe(FLOW, {"upcloud": provider})
+        first = await observe(FLOW, {"upcloud": provider}, {})
         await provider.create(first.providers["upcloud"].requests["web-01"], Token("run", "token"))
         await asyncio.sleep(3600)
-        return await observe(FLOW, {"upcloud": provider})
+        return await observe(FLOW, {"upcloud": provider}, {})
 
     managed = run_virtual(twice()).providers["upcloud"].managed
     assert [(one.name, one.run, one.plan) for one in managed["web-01"]] == [("web-01", "run", "1xCPU-2GB")]

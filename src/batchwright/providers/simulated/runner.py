@@ -47,6 +47,10 @@ class SimulatedRunner:
                 self._world.install(target.ref, request.name, request.version)
         return _lost() if "lost" in fate.effects else Applied(changed)
 
+    async def installed(self, target: OnServer) -> tuple[str, ...]:
+        self._world.refresh()
+        return tuple(sorted(self._world.installed_on(target.ref)))
+
     async def remove(self, request: TaskservRequest, target: OnServer) -> Applied | Rejected | Unknown:
         fate = self._begun("remove", self._removes, request, target)
         if isinstance(fate, Rejected):
