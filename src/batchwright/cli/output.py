@@ -13,7 +13,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from batchwright.errors import BatchwrightError
+from batchwright.errors import BatchwrightError, UsageError
 from batchwright.model.diagnostic import Diagnostic, Severity
 
 
@@ -90,3 +90,11 @@ def about(**words: str) -> Iterator[None]:
         for name, word in words.items():
             error.hint = re.sub(rf"\b{name}\b", word.replace("\\", r"\\"), error.hint)
         raise
+
+
+def unasked() -> UsageError:
+    """Nobody is there to be asked before something is destroyed."""
+    return UsageError(
+        "a rollback destroys things, and there is no terminal to ask on",
+        hint="Look first: batchwright rollback RUN --plan. Then add --yes.",
+    )

@@ -18,7 +18,7 @@ from batchwright.cli.human import (
     show_stats,
     show_steps,
 )
-from batchwright.cli.output import about, note, print_json, say
+from batchwright.cli.output import about, note, print_json, say, unasked
 from batchwright.cli.watching import JsonLines, watch
 from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RUN_ENDED, RunState
@@ -126,7 +126,9 @@ def rollback(service: Service, word: str, *, only_plan: bool, yes: bool, json: b
             undos = service.undo(run)
             print_json({"run": run, "undo": undos}) if json else show_preview(run, undos)
             return Exit.OK
-        if sys.stdin.isatty() and not yes:
+        if not yes and not sys.stdin.isatty():
+            raise unasked()
+        if not yes:
             show_preview(run, service.undo(run), to_stderr=True)
             if not typer.confirm("Undo this?", err=True):
                 note("nothing was changed")

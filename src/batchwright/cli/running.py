@@ -35,10 +35,10 @@ from batchwright.cli.options import (
     simulation_of,
     source_of,
 )
-from batchwright.cli.output import about, note, print_json, say, show_diagnostics, show_error
+from batchwright.cli.output import about, note, print_json, say, show_diagnostics, show_error, unasked
 from batchwright.cli.service import Url, chosen
 from batchwright.engine.preview import PlannedUndo
-from batchwright.errors import NotAllowed, RunUnfinished, UsageError
+from batchwright.errors import NotAllowed, RunUnfinished
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
@@ -261,14 +261,6 @@ def rollback(
                 return code(await attended.drive(sight.run.id, lambda f: f.drives.rollback(sight.run.id, user())))
 
     return asyncio.run(work())
-
-
-def unasked() -> UsageError:
-    """Nobody is there to be asked before something is destroyed."""
-    return UsageError(
-        "a rollback destroys things, and there is no terminal to ask on",
-        hint="Look first: batchwright rollback RUN --plan. Then add --yes.",
-    )
 
 
 def preview(run: Run, *, json: bool) -> int:
