@@ -1,4 +1,4 @@
-"""One measurement of the engine in a process of its own, as JSON: `python -m bench.noop KIND N LIMIT FOLDER [STORE]`."""
+"""One measurement of the engine in a process of its own: `python -m bench.noop KIND N LIMIT FOLDER [STORE]`: JSON."""
 
 from __future__ import annotations
 
