@@ -16,26 +16,27 @@ from bench.terraform import apply_seconds
 OUT = Path(__file__).parent / "RESULTS.md"
 
 
-def noop(kind: str, count: int, limit: int) -> dict[str, Any]:
+def noop(kind: str, count: int, limit: int, store: str = "filesystem") -> dict[str, Any]:
     """One measurement in a process of its own, so that its peak memory is its own."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "bench.noop", kind, str(count), str(limit), folder]
+        command = [sys.executable, "-m", "bench.noop", kind, str(count), str(limit), folder, store]
         return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)  # type: ignore[no-any-return]
 
 
 def throughput() -> list[str]:
-    """Durable no-op steps per second, next to what the disk allows for the same bytes in the same groups."""
+    """Durable no-op steps per second in each store, next to what the disk allows for the same bytes and groups."""
     rows = [
-        "| limit | durable steps/s | CPU us/step | appends (fsyncs) | raw grouped fsync, steps/s | ratio |",
-        "|--|--|--|--|--|--|",
+        "| store | limit | durable steps/s | CPU us/step | appends (fsyncs) | raw grouped fsync, steps/s | ratio |",
+        "|--|--|--|--|--|--|--|",
     ]
-    for limit in (10, 64, 256):
-        got = noop("noop", 20_000, limit)
-        raw = 20_000 / got["raw"]
-        rows.append(
-            f"| {limit} | {got['rate']:,.0f} | {got['cpu'] / 20_000 * 1e6:.0f} | {got['appends']:,} | {raw:,.0f} "
-            f"| {got['rate'] / raw:.1%} |"
-        )
+    for store in ("filesystem", "surrealdb"):
+        for limit in (10, 64, 256):
+            got = noop("noop", 20_000, limit, store)
+            raw = 20_000 / got["raw"]
+            rows.append(
+                f"| {store} | {limit} | {got['rate']:,.0f} | {got['cpu'] / 20_000 * 1e6:.0f} | {got['appends']:,} "
+                f"| {raw:,.0f} | {got['rate'] / raw:.1%} |"
+            )
     return rows
 
 

@@ -1,4 +1,4 @@
-"""One measurement of the engine in a process of its own: `python -m bench.noop KIND N LIMIT FOLDER` prints JSON."""
+"""One measurement of the engine in a process of its own: `python -m bench.noop KIND N LIMIT FOLDER [STORE]`: JSON."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from pathlib import Path
 from batchwright.app.clock import SystemClock
 from batchwright.engine.limits import Lane, Limits
 from batchwright.engine.loop import Driver
+from batchwright.journal.base import Journal
 from batchwright.journal.replay import load_run
 from batchwright.journal.sqlite import SqliteJournal
+from batchwright.journal.surreal import SurrealJournal
 from batchwright.model import codec
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
@@ -69,7 +71,7 @@ class Timed:
         return await self._inner.create(request, token)  # type: ignore[arg-type]
 
 
-async def drive(journal: SqliteJournal, run: Run, plan: Plan, *, stop_at: float = 0.0) -> tuple[Run, list[int]]:
+async def drive(journal: Journal, run: Run, plan: Plan, *, stop_at: float = 0.0) -> tuple[Run, list[int]]:
     """Drive a run; gives the sizes of the batches it appended. `stop_at`: leave when so much of it is done."""
     clock, batches = SystemClock(), []
     provider = Simulated("bench", World(), clock, Simulation.instant(concurrency=10_000))
@@ -97,13 +99,18 @@ async def drive(journal: SqliteJournal, run: Run, plan: Plan, *, stop_at: float 
     return run, batches
 
 
-async def begin(folder: Path, plan: Plan) -> tuple[SqliteJournal, Run]:
+def store_in(folder: Path, store: str) -> Journal:
+    """The journal that is measured."""
+    return SurrealJournal(folder / "surrealdb") if store == "surrealdb" else SqliteJournal(folder / "journal.db")
+
+
+async def begin(folder: Path, plan: Plan, store: str) -> tuple[Journal, Run]:
     """A new store with one run."""
-    journal = SqliteJournal(folder / "journal.db")
+    journal = store_in(folder, store)
     await journal.open()
     created = ev.RunCreated(time.time(), "bench", plan)
     run = Run(created)
-    await journal.create(created, run.summary("filesystem"))
+    await journal.create(created, run.summary(journal.name))
     return journal, run
 
 
@@ -117,15 +124,15 @@ def raw_append(folder: Path, batches: list[int]) -> float:
         return time.perf_counter() - start
 
 
-async def measure(kind: str, count: int, limit: int, folder: Path) -> dict[str, object]:
+async def measure(kind: str, count: int, limit: int, folder: Path, store: str = "filesystem") -> dict[str, object]:
     """Run one measurement."""
     seconds = tuple(0.02 + 0.18 * ((i * 7919) % 1000) / 1000 for i in range(count)) if kind == "makespan" else ()
     plan = plan_of(count, limit, chained=kind == "chained", seconds=seconds)
-    journal, run = await begin(folder, plan)
+    journal, run = await begin(folder, plan, store)
     if kind == "reopen":
         await drive(journal, run, plan, stop_at=0.9)
         await journal.aclose()
-        start, journal = time.perf_counter(), SqliteJournal(folder / "journal.db")
+        start, journal = time.perf_counter(), store_in(folder, store)
         await journal.open()
         run = await load_run(journal, "bench")
         loaded = time.perf_counter() - start
@@ -147,4 +154,5 @@ async def measure(kind: str, count: int, limit: int, folder: Path) -> dict[str, 
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(measure(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])))))
+    kind, count, limit, folder, *store = sys.argv[1:]
+    print(json.dumps(asyncio.run(measure(kind, int(count), int(limit), Path(folder), *store))))

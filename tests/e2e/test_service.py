@@ -127,8 +127,12 @@ def test_sigterm_lets_calls_in_flight_end_and_leaves_the_rest_to_the_next_servic
                 break
         assert service.end(signal.SIGTERM) == 0
         service = Process(tmp_path / "state", log)
-        left = service.ask(f"{RUNS}/{run}/events?limit=1000")[1]["items"]
-        stopped = next(i for i, e in enumerate(left) if i > 1 and e["type"] == "driver_started")
+        for _ in range(LOOKS):
+            left = service.ask(f"{RUNS}/{run}/events?limit=1000")[1]["items"]
+            drivers = [i for i, event in enumerate(left) if event["type"] == "driver_started"]
+            if len(drivers) > 1:
+                break
+        stopped = drivers[1]
         started = [e["step"] for e in left[:stopped] if e["type"] == "step_started"]
         created = [e["step"] for e in left[:stopped] if e["type"] == "step_created"]
         assert started
@@ -175,3 +179,12 @@ def test_another_address_is_refused_without_a_token(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "address-refused" in done.stderr
     assert "TLS" in done.stderr
+
+
+def test_without_its_packages_the_service_says_what_to_install(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['litestar'] = None; from batchwright.serve import main; main()"
+    command = [sys.executable, "-c", code, "serve", "--port", "0", "--state-dir", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "service-package-missing" in done.stderr
+    assert "batchwright[service]" in done.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 import os
 import subprocess
@@ -11,11 +13,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conformance.surreal_bridge import PASSWORD, USER, Bridge
+from tests import serving as services
+from tests.conformance.surreal_bridge import AFTER, BEFORE, PASSWORD, USER, Bridge
+
+from batchwright.app.config import SurrealConfig
+from batchwright.app.secret import Secret
+from batchwright.app.settings import Settings
 
 SIM = ("answer_seconds=0.001", "boot_seconds=0.001", "destroy_seconds=0.001", "read_seconds=0.001", "spread=0")
 OK, NO, COULD_NOT = 0, 1, 2
 FILESYSTEM, FOLDER, SERVER = "filesystem", "surrealdb", "surrealdb-server"
+
+
+def workflow(name: str, backend: str, servers: int) -> dict[str, Any]:
+    """One batch of servers."""
+    configs = [{"name": f"{name}-{i}", "plan": "1xCPU-2GB", "zone": "de-fra1"} for i in range(servers)]
+    batch = {"id": "up", "type": "server_batch", "provider": "upcloud", "server_configs": configs}
+    about = {"name": name, "version": "1", "storage_backend": backend, "parallel_limit": 50}
+    return {"batch_workflow": {**about, "operations": [batch]}}
 
 
 class Terminal:
@@ -56,17 +71,9 @@ class Terminal:
         return json.loads(said)
 
     def run(self, name: str, backend: str, servers: int = 3, code: int = OK, **environ: str) -> Any:
-        configs = [{"name": f"{name}-{i}", "plan": "1xCPU-2GB", "zone": "de-fra1"} for i in range(servers)]
-        batch = {"id": "up", "type": "server_batch", "provider": "upcloud", "server_configs": configs}
-        workflow = {
-            "name": name,
-            "version": "1",
-            "storage_backend": backend,
-            "parallel_limit": 50,
-            "operations": [batch],
-        }
+        definition = workflow(name, backend, servers)
         file = self.folder / f"{name}.json"
-        file.write_text(json.dumps({"batch_workflow": workflow}))
+        file.write_text(json.dumps(definition))
         sims = [word for setting in SIM for word in ("--sim", setting)]
         return self.json("run", str(file), *sims, code=code, **environ)
 
@@ -165,3 +172,23 @@ def test_an_unknown_store_is_told(terminal: Terminal) -> None:
     said = terminal.json("store", "migrate", "--from", "oracle", "--to", FOLDER, code=COULD_NOT)
     assert said["error"]["code"] == "usage"
     assert "surrealdb-server" in said["error"]["hint"]
+
+
+def test_a_service_drives_many_runs_on_a_server_whose_connection_breaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = itertools.count(1)
+    monkeypatch.setenv("SURREAL_PW", PASSWORD)
+
+    async def attempt(bridge: Bridge) -> None:
+        server = SurrealConfig(bridge.url, USER, Secret(env="SURREAL_PW"))
+        monkeypatch.setattr(services, "Settings", lambda folder: Settings(folder, server))
+        async with services.serving(tmp_path) as service:
+            begun = await asyncio.gather(*(service.submit(workflow(f"w{i}", "surrealdb", 20)) for i in range(6)))
+            bridge.cutter = lambda method, _: (BEFORE, AFTER)[bridge.cuts % 2] if next(numbers) % 25 == 0 else None
+            views = await asyncio.gather(*(service.until(one.json["run"], "Completed", "Failed") for one in begun))
+            assert {(view["status"], view["store"]) for view in views} == {("Completed", SERVER)}
+        assert bridge.cuts
+
+    with Bridge() as bridge:
+        asyncio.run(attempt(bridge))

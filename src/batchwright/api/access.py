@@ -151,6 +151,9 @@ class Gate:
         await self._app(scope, receive, sending)
 
     def _record(self, scope: HTTPScope, caller: Caller, status: int) -> None:
+        handler = scope.get("route_handler")
+        if handler is not None and handler.opt.get("changes") is False:
+            return
         state = scope["state"]
         what = f"{scope['method']} {scope['path']}"
         run, code = state.get("run", ""), state.get("code", "")

@@ -13,7 +13,7 @@ from litestar.params import QueryParameter
 from msgspec import Struct
 
 from batchwright.api.metrics import Metrics
-from batchwright.api.schema import problems
+from batchwright.api.schema import as_any_of, problems
 from batchwright.app.health import Monitor, ServiceHealth
 from batchwright.app.offers import ProviderOffer, provider_offers, taskserv_offers
 from batchwright.app.orchestrator import Orchestrator
@@ -113,7 +113,7 @@ async def all_servers(
 @get("/openapi.json", opt={"role": None}, include_in_schema=False)
 async def document(request: Request[Any, Any, Any]) -> Response[bytes]:
     """The OpenAPI 3.1 document."""
-    body = msgspec.json.encode(request.app.openapi_schema.to_schema())
+    body = msgspec.json.encode(as_any_of(request.app.openapi_schema.to_schema()))
     return Response(body, media_type="application/vnd.oai.openapi+json")
 
 

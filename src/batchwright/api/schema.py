@@ -110,3 +110,10 @@ def openapi() -> OpenAPIConfig:
         components=Components(security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer")}),
         path="/openapi",
     )
+
+
+def as_any_of(document: Any) -> Any:
+    """The document with `anyOf` for each `oneOf`: in a union of Python types a value may well fit two, as 1 does."""
+    if isinstance(document, dict):
+        return {"anyOf" if key == "oneOf" else key: as_any_of(value) for key, value in document.items()}
+    return [as_any_of(one) for one in document] if isinstance(document, list | tuple) else document

@@ -86,6 +86,7 @@ async def submit(
 @post(
     "/v1/workflows/batch/validate",
     status_code=200,
+    opt={"changes": False},
     operation_class=TakesWorkflow,
     responses=problems(413, 415, 422, 429),
     tags=["Workflows"],
@@ -103,7 +104,7 @@ async def validate(
 @post(
     "/v1/workflows/batch/plan",
     status_code=200,
-    opt={"role": Role.OPERATOR},
+    opt={"role": Role.OPERATOR, "changes": False},
     operation_class=TakesWorkflow,
     responses=problems(409, 413, 415, 422, 429),
     tags=["Workflows"],

@@ -9,7 +9,7 @@ from batchwright.app.compose import SharedWorld, Surroundings
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
-from batchwright.engine.loop import Driver, Listener
+from batchwright.engine.loop import SIGNAL_SECONDS, Driver, Listener
 from batchwright.engine.machine import Machine
 from batchwright.errors import NotAllowed
 from batchwright.journal.base import Journal
@@ -38,6 +38,7 @@ class Drives:
         listener: Listener | None = None,
         begun: Callable[[Driver], None] | None = None,
         world: SharedWorld | None = None,
+        signal_seconds: float = SIGNAL_SECONDS,
     ) -> None:
         self._settings = settings
         self._stores = stores
@@ -46,6 +47,7 @@ class Drives:
         self._listener = listener
         self._begun = begun
         self._world = world
+        self._signal_seconds = signal_seconds
 
     async def create(self, plan: Plan, by: str, key: str = "", digest: str = "") -> str:
         """Record a run of this plan, durably; nothing is started yet. Gives its id."""
@@ -119,7 +121,15 @@ class Drives:
             ) as around:
                 await around.open_for(run.plan)
                 driver = Driver(
-                    journal, lease, run, around.providers, around.runners, self._limits, self._clock, self._listener
+                    journal,
+                    lease,
+                    run,
+                    around.providers,
+                    around.runners,
+                    self._limits,
+                    self._clock,
+                    self._listener,
+                    self._signal_seconds,
                 )
                 if self._begun is not None:
                     self._begun(driver)

@@ -40,6 +40,7 @@ class Driver:
         limits: Limits,
         clock: Clock,
         listener: Listener | None = None,
+        signal_seconds: float = SIGNAL_SECONDS,
     ) -> None:
         self.run = run
         self.providers = providers
@@ -49,6 +50,7 @@ class Driver:
         self._limits = limits
         self._clock = clock
         self._listener = listener
+        self._signal_seconds = signal_seconds
         self._machine = Machine(run)
         self._lanes = sorted({op.lane for op in run.plan.operations})
         self._reports: list[cmd.Report] = []
@@ -200,7 +202,7 @@ class Driver:
 
     async def _read_signals(self, seen: int) -> None:
         while True:
-            await self._clock.sleep(SIGNAL_SECONDS)
+            await self._clock.sleep(self._signal_seconds)
             for number, signal in await self._journal.signals(self.run.id, seen):
                 seen = number
                 self.signal(signal)

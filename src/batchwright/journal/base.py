@@ -36,7 +36,7 @@ class Journal(Protocol):
     StoreNewer on open. No method leaves half of its work behind.
     """
 
-    name: str  # "memory", "filesystem", "surrealdb"
+    name: str  # "memory", "filesystem", "surrealdb", "surrealdb-server"; what a run's summary says it lives in
 
     async def open(self) -> None:
         """Make it ready; creates an empty store. Raises StoreUnavailable, StoreCorrupt, StoreNewer, StoreHeld."""

@@ -51,7 +51,7 @@ class Session:
             return None
         if report is not None:
             self._judge(report)
-        if report is None or any(found.severity is Severity.ERROR for found in self.diagnostics):
+        if report is None or report.tree is None or any(found.severity is Severity.ERROR for found in self.diagnostics):
             return None
         tree: dict[str, Any] = report.tree["batch_workflow"]
         return tree

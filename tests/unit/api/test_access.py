@@ -18,7 +18,6 @@ from batchwright.errors import AddressRefused, TokensUnreadable, Unauthorized, U
 from tests.serving import RUNS, serving, workflow
 
 NOW = 1_000.0
-JSON = {"Content-Type": "application/json"}
 
 
 @pytest.mark.parametrize(
@@ -145,6 +144,7 @@ def test_every_change_is_recorded_with_who_and_what_came_of_it(tmp_path: Path) -
         async with serving(tmp_path) as service:
             answer = await service.post(f"{RUNS}/submit?simulate=true", json=workflow(), headers=headers)
             await service.post(f"{RUNS}/zzzz/pause", headers=headers)
+            await service.post(f"{RUNS}/validate", json=workflow(), headers=headers)
             await service.get(RUNS, headers=headers)
             return answer.json
 

@@ -32,7 +32,7 @@ def test_the_service_keeps_to_its_document(tmp_path: Path) -> None:
             run = (await service.submit(workflow())).json["run"]
             await service.until(run, "Completed")
             found = await asyncio.to_thread(examine, service.url)
-            assert (await service.get("/health")).json["status"] == "ok"
+            assert (await service.get("/health/ready")).status == 200
             return found
 
     assert asyncio.run(main()) == []
@@ -84,15 +84,15 @@ def broken(chance: random.Random, source: str) -> bytes:
 def test_whatever_is_sent_as_nickel_the_service_stays_healthy(tmp_path: Path) -> None:
     chance, source = random.Random(5), EXAMPLE.read_text()
 
-    async def main() -> tuple[list[int], int, str]:
+    async def main() -> tuple[list[int], int, int]:
         async with serving(tmp_path, submit_rate=1e6, submit_burst=10**6) as service:
             bodies = [broken(chance, source) for _ in range(FUZZED)]
             asked = (service.post(f"{RUNS}/validate", data=body, headers=NICKEL) for body in bodies)
             answers = await asyncio.gather(*asked)
             good = await service.post(f"{RUNS}/validate", data=source.encode(), headers=NICKEL)
-            return [one.status for one in answers], good.status, (await service.get("/health")).json["status"]
+            return [one.status for one in answers], good.status, (await service.get("/health/ready")).status
 
-    statuses, good, health = asyncio.run(main())
+    statuses, good, ready = asyncio.run(main())
     assert set(statuses) <= {200, 400, 422}
     assert 422 in statuses
-    assert (good, health) == (200, "ok")
+    assert (good, ready) == (200, 200)

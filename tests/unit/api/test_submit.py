@@ -71,6 +71,7 @@ def test_a_submitted_run_is_driven_to_its_end(tmp_path: Path) -> None:
         (NICKEL, b"{ batch_workflow = ", 422, "workflow-invalid"),
         (NICKEL, b'import "/etc/passwd"', 422, "workflow-invalid"),
         (NICKEL, b"let rec f = fun x => f x in f 1", 422, "workflow-invalid"),
+        (NICKEL, b"nobody_defines_this", 422, "workflow-invalid"),
         (NICKEL, b"\xff\xfe", 400, "body-unreadable"),
         ({"Content-Type": "application/json"}, b"[1]", 400, "body-unreadable"),
         ({"Content-Type": "application/json"}, b"[" * 100_000, 400, "body-unreadable"),
