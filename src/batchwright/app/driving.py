@@ -76,6 +76,7 @@ class Drives:
         """Undo what a run made. A run whose process died is cancelled first; a live one must be cancelled by hand."""
         journal, run_id = await self._stores.find(word)
         run = await load_run(journal, run_id)
+        Machine(run).check_rollback()  # before it is cancelled for nothing
         if run.status in (RunState.PENDING, RunState.RUNNING, RunState.PAUSED):
             force = Signal(SignalKind.FORCE_CANCEL, self._clock.now(), by)
             await self.drive(journal, run_id, lambda machine, now: machine.request(force, now))

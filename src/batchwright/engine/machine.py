@@ -154,14 +154,18 @@ class Machine:
             return [ev.RunReopened(now, by)]
         raise NotAllowed(f"run {self.run.id} is {status}; only a Failed or Cancelled run goes on", hint=_HINTS[status])
 
+    def check_rollback(self) -> None:
+        """Raises NotAllowed for a run that is never rolled back."""
+        if not self.run.plan.rollback_enabled:
+            raise NotAllowed(
+                f"run {self.run.id} was planned with rollback_enabled = false",
+                hint="Destroy what it made by hand: batchwright status RUN lists it.",
+            )
+
     def rollback(self, now: float, by: str) -> list[ev.AnyEvent]:
         """Begin to undo what the run made. Raises NotAllowed, saying why and what to do."""
         run = self.run
-        if not run.plan.rollback_enabled:
-            raise NotAllowed(
-                f"run {run.id} was planned with rollback_enabled = false",
-                hint="Destroy what it made by hand: batchwright status RUN lists it.",
-            )
+        self.check_rollback()
         if run.status not in (R.COMPLETED, R.FAILED, R.CANCELLED, R.ROLLBACK_INCOMPLETE):
             raise NotAllowed(f"run {run.id} is {run.status} and cannot be rolled back now", hint=_HINTS[run.status])
         if not any(made_something(run, i) for i in range(len(run.records))) and not run.doubtful and not run.residue:

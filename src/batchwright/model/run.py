@@ -70,10 +70,14 @@ class Run(RunRecord):
         return run
 
     def apply(self, event: ev.AnyEvent) -> int | None:
-        """Take one event; gives the index of the step it is about, if any. Raises IllegalTransition, StepNotFound."""
+        """Take one event; gives the index of the step it is about, if any.
+
+        Raises IllegalTransition and StepNotFound, and has changed nothing then.
+        """
+        i = APPLY[type(event)](self, event)
         self.seq += 1
         self.updated_at = event.at
-        return APPLY[type(event)](self, event)
+        return i
 
     # -- reading ------------------------------------------------------------------------------------------------
 

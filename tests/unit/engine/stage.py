@@ -113,6 +113,13 @@ class Stage:
         self.limits = Limits()
         self.providers: dict[str, Provider] = {}
         self.runners: dict[str, Runner] = {}
+        self.limits.add("taskservs", Lane(50))
+        self.behave()
+        self.drivers = 0
+
+    def behave(self, **settings: str | float) -> None:
+        """From now on the clouds behave like this."""
+        self.settings.update(settings)
         for name in [facts.name for facts in self.plan.providers]:
             simulation = Simulation.from_settings(self.settings, name)
             provider = Simulated(name, self.world, self.clock, simulation)
@@ -120,8 +127,6 @@ class Stage:
             self.runners[name] = SimulatedRunner(self.world, self.clock, simulation)
             known = provider.capabilities
             self.limits.add(name, Lane(known.concurrency, known.rate, known.burst))
-        self.limits.add("taskservs", Lane(50))
-        self.drivers = 0
 
     async def driver(self) -> Driver:
         """A new process that takes the run; the first one creates it."""

@@ -1,0 +1,252 @@
+"""Undoing and sweeping at the ports: a fresh look first, bounded patience, and never what is not this run's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from batchwright.engine import commands as cmd
+from batchwright.engine.perform import DESTROY_SECONDS, STRAYS_AT_ONCE, SWEEP_TRIES
+from batchwright.model import events as ev
+from batchwright.model.lifecycle import RunState
+from batchwright.model.outcome import Applied, FaultClass, Going, Gone, Unknown
+from tests.unit.engine.bench import Bench, in_doubt, made, rolling_back, staged
+from tests.unit.engine.hand import fault, refusal
+from tests.unit.engine.scripted import broken, gone_astray, silence
+
+
+def test_a_server_is_destroyed_until_it_is_gone() -> None:
+    async def play(bench: Bench) -> None:
+        made(bench)
+        rolling_back(bench, "up/a")
+        assert await bench.undo() == cmd.Undid(0, 1)
+
+    bench = staged(play, destroy_seconds=20.0)
+    assert not bench.world.servers()
+    assert bench.took >= 20.0
+
+
+@pytest.mark.parametrize("run", ["another", ""])
+def test_a_server_that_no_longer_carries_the_runs_label_is_left_alone(run: str) -> None:
+    async def play(bench: Bench) -> None:
+        made(bench).run = run
+        rolling_back(bench, "up/a")
+        report = await bench.undo()
+        assert report.fault is not None
+        assert report.fault.kind is FaultClass.CONFLICT
+        assert "label" in report.fault.message
+
+    assert staged(play).provider.script.count("destroy") == 0
+
+
+def test_one_that_is_gone_already_is_not_destroyed_again() -> None:
+    async def play(bench: Bench) -> None:
+        server = made(bench)
+        server.gone_at = server.destroy_requested_at = bench.clock.now()
+        rolling_back(bench, "up/a")
+        assert (await bench.undo()).fault is None
+
+    assert staged(play).provider.script.count("destroy") == 0
+
+
+def test_one_that_is_not_listed_is_gone_only_after_the_settle_time() -> None:
+    async def play(bench: Bench) -> None:
+        made(bench).visible_at = bench.clock.now() + 5.0
+        rolling_back(bench, "up/a")
+        assert (await bench.undo()).fault is None
+
+    bench = staged(play, list_lag=8.0)
+    assert bench.provider.script.count("destroy") >= 1, "it was only out of sight"
+
+    async def vanished(bench: Bench) -> None:
+        made(bench).visible_at = bench.clock.now() + 1e9
+        rolling_back(bench, "up/a")
+        assert (await bench.undo()).fault is None
+
+    assert staged(vanished, list_lag=8.0).took >= bench.provider.capabilities.settle_seconds
+
+
+@pytest.mark.parametrize("answer", [Going, lambda: Unknown("502"), broken, lambda: refusal(FaultClass.BUSY)])
+def test_a_destroy_that_never_ends_is_given_up_in_time(answer: Any) -> None:
+    async def play(bench: Bench) -> None:
+        made(bench)
+        bench.provider.script.always["destroy"] = answer
+        rolling_back(bench, "up/a")
+        report = await bench.undo()
+        assert report.fault is not None
+        assert report.fault.kind in (FaultClass.TIMEOUT, FaultClass.BUSY)
+
+    assert DESTROY_SECONDS <= staged(play).took < DESTROY_SECONDS + 10.0
+
+
+@pytest.mark.parametrize("kind", [FaultClass.THROTTLE, FaultClass.AUTH, FaultClass.TRANSIENT])
+def test_a_refused_destroy_is_for_the_machine_to_judge(kind: FaultClass) -> None:
+    async def play(bench: Bench) -> None:
+        made(bench)
+        bench.provider.script.next["destroy"] = [lambda: refusal(kind)]
+        rolling_back(bench, "up/a")
+        assert (await bench.undo()).fault == fault(kind)
+        assert (bench.limits.lanes["upcloud"].blocked_until > 0) is (kind is FaultClass.THROTTLE)
+
+    staged(play)
+
+
+@pytest.mark.parametrize("trouble", [broken, silence, gone_astray])
+@pytest.mark.parametrize("method", ["describe", "find"])
+def test_a_look_that_fails_is_reported_and_never_waited_for_for_ever(method: str, trouble: Any) -> None:
+    async def play(bench: Bench) -> None:
+        if method == "find":
+            in_doubt(bench)
+        else:
+            made(bench)
+        bench.provider.script.always[method] = trouble
+        rolling_back(bench, "up/a")
+        report = await bench.undo()
+        assert report.fault is not None
+        assert report.fault.kind is FaultClass.TRANSIENT
+
+    bench = staged(play)
+    assert bench.provider.script.count("destroy") == 0
+    assert bench.took < 100.0
+
+
+def test_a_call_in_doubt_is_looked_for_by_its_token_and_what_it_made_is_destroyed() -> None:
+    async def play(bench: Bench) -> None:
+        in_doubt(bench)
+        bench.plant("s1", token=bench.run.token(0), visible=5.0)
+        bench.plant("s2", token=bench.run.token(0), visible=5.0)
+        bench.plant("other", token=bench.run.token(1))
+        rolling_back(bench, "up/a")
+        assert (await bench.undo()).fault is None
+
+    bench = staged(play, list_lag=8.0)
+    assert [server.ref for server in bench.world.servers()] == ["other"]
+
+
+def test_a_call_in_doubt_that_made_nothing_is_undone_once_that_is_certain() -> None:
+    async def play(bench: Bench) -> None:
+        in_doubt(bench)
+        rolling_back(bench, "up/a")
+        assert (await bench.undo()).fault is None
+
+    bench = staged(play, list_lag=8.0)
+    assert bench.took >= bench.provider.capabilities.settle_seconds
+
+
+def test_what_was_to_be_replaced_goes_too() -> None:
+    async def play(bench: Bench) -> None:
+        now = bench.clock.now()
+        made(bench)
+        record = bench.run.record("up/a")
+        record.stale = bench.plant("s0").ref
+        rolling_back(bench, "up/a")
+        assert (await bench.undo()).fault is None
+        assert bench.clock.now() > now
+
+    assert not staged(play).world.servers()
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (Applied, None),
+        (lambda: Applied(changed=False), None),
+        (lambda: refusal(FaultClass.BUSY), FaultClass.BUSY),
+        (lambda: refusal(FaultClass.THROTTLE), FaultClass.THROTTLE),
+        (lambda: Unknown("lost"), FaultClass.IN_DOUBT),
+        (broken, FaultClass.IN_DOUBT),
+        (silence, FaultClass.IN_DOUBT),
+    ],
+)
+def test_a_removal(answer: Any, kind: FaultClass | None) -> None:
+    async def play(bench: Bench) -> None:
+        made(bench)
+        bench.start("svc/a/redis")
+        bench.happen(ev.StepSucceeded(bench.clock.now(), "svc/a/redis"))
+        bench.runner.script.next["remove"] = [answer]
+        rolling_back(bench, "svc/a/redis")
+        report = await bench.undo("svc/a/redis")
+        assert (report.fault.kind if report.fault else None) is kind
+        assert (bench.limits.lanes["taskservs"].blocked_until > 0) is (kind is FaultClass.THROTTLE)
+
+    staged(play)
+
+
+# -- the closing sweep --------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_tells_apart_what_the_journal_knows() -> None:
+    async def play(bench: Bench) -> None:
+        made(bench)
+        bench.plant("x1", token=bench.run.token(0))
+        bench.plant("x2", run="another", token=bench.run.token(0))
+        bench.plant("x3").gone_at = bench.clock.now()
+        assert await bench.perform(cmd.Sweep("upcloud", 1)) == [cmd.Swept("upcloud", 1, (("x1", "a"),))]
+
+    staged(play)
+
+
+def test_in_a_rollback_only_what_could_not_be_removed_is_known() -> None:
+    async def play(bench: Bench) -> None:
+        made(bench)
+        made(bench, "s2", "up/b")
+        rolling_back(bench, "up/a", "up/b")
+        now = bench.clock.now()
+        bench.happen(ev.UndoFailed(now, "up/a", 1, fault(FaultClass.AUTH)), ev.StepUndone(now, "up/b"))
+        assert bench.run.status is RunState.ROLLING_BACK
+        assert await bench.perform(cmd.Sweep("upcloud", 1)) == [cmd.Swept("upcloud", 1, (("s2", "a"),))]
+
+    staged(play)
+
+
+@pytest.mark.parametrize("doubtful", [False, True])
+def test_a_sweep_after_a_doubt_looks_until_the_settle_time_has_passed(doubtful: bool) -> None:
+    async def play(bench: Bench) -> None:
+        if doubtful:
+            in_doubt(bench)
+        assert await bench.perform(cmd.Sweep("upcloud", 1)) == [cmd.Swept("upcloud", 1)]
+
+    bench = staged(play, list_lag=8.0)
+    assert (bench.took >= bench.provider.capabilities.settle_seconds) is doubtful
+
+
+def test_a_sweep_bears_some_failed_listings_and_then_says_so() -> None:
+    async def play(bench: Bench) -> None:
+        bench.provider.script.next["find"] = [broken] * (SWEEP_TRIES - 1)
+        assert await bench.perform(cmd.Sweep("upcloud", 1)) == [cmd.Swept("upcloud", 1)]
+        bench.provider.script.next["find"] = [broken] * SWEEP_TRIES
+        (report,) = await bench.perform(cmd.Sweep("upcloud", 2))
+        assert isinstance(report, cmd.Swept)
+        assert report.fault is not None
+        assert "connection was reset" in report.fault.message
+
+    staged(play)
+
+
+def test_strays_are_destroyed_a_few_at_a_time_and_only_with_the_runs_label() -> None:
+    async def play(bench: Bench) -> None:
+        most, now_going = 0, 0
+
+        async def slow() -> Gone:
+            nonlocal most, now_going
+            now_going += 1
+            most = max(most, now_going)
+            await bench.clock.sleep(5.0)
+            now_going -= 1
+            return Gone()
+
+        bench.provider.script.always["destroy"] = slow
+        for i in range(40):
+            bench.plant(f"x{i}")
+            bench.performer.perform(cmd.DestroyStray("upcloud", f"x{i}"))
+        while len(bench.said) < 40:
+            await bench.clock.sleep(1.0)
+        assert most == STRAYS_AT_ONCE
+        bench.plant("y", run="another")
+        (report,) = await bench.perform(cmd.DestroyStray("upcloud", "y"))
+        assert isinstance(report, cmd.StrayDestroyed)
+        assert report.fault is not None
+        assert report.fault.kind is FaultClass.CONFLICT
+
+    assert not staged(play).errors

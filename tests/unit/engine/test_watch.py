@@ -1,0 +1,280 @@
+"""Looking on behalf of many: one listing per tick, failed looks say nothing, nobody waits for another's look."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from batchwright.engine import commands as cmd
+from batchwright.engine.watch import PATIENCE_SECONDS, Watch
+from batchwright.model.outcome import FaultClass, Observed, ServerState
+from batchwright.model.plan import ServerRequest
+from batchwright.providers.simulated import Simulation, World
+from batchwright.providers.simulated.rows import Server
+from batchwright.testing.clock import VirtualClock, run_virtual
+from tests.unit.engine.scripted import ScriptedProvider, broken, gone_astray, silence
+
+
+class Bench:
+    """A watch over a world with servers that a test puts there."""
+
+    def __init__(self, **settings: float) -> None:
+        self.clock = VirtualClock()
+        self.world = World(None)
+        self.provider = ScriptedProvider("upcloud", self.world, self.clock, Simulation.from_settings(settings))
+        self.said: list[tuple[float, cmd.Report]] = []
+        self.errors: list[BaseException] = []
+        self.began = self.clock.now()
+        self.watch = Watch(self.provider, "run", self.clock, self.hear, self.errors.append)
+
+    def hear(self, report: cmd.Report) -> None:
+        self.said.append((self.clock.now() - self.began, report))
+
+    def plant(self, ref: str, token: str = "", ready: float | None = 0.0, visible: float = 0.0) -> Server:
+        now, request = self.clock.now(), ServerRequest(ref, "1xCPU-2GB", "de-fra1")
+        ready_at = None if ready is None else now + ready
+        server = Server(ref, "upcloud", "simulated-upcloud", "run", token, request, "a", now, now + visible, ready_at)
+        self.world.plant(server)
+        return server
+
+    def wait(self, step: int, ref: str, timeout: float = 100.0) -> None:
+        self.watch.wait_for(cmd.Await(step, 1, ref, self.clock.now() + timeout))
+
+    def settle(self, step: int, token: str, within: float) -> None:
+        self.watch.look_for(cmd.Settle(step, 1), token, self.clock.now() + within)
+
+    async def until(self, count: int) -> list[cmd.Report]:
+        async with asyncio.timeout(100_000):
+            while len(self.said) < count:
+                await self.clock.sleep(0.5)
+        return [report for _, report in self.said]
+
+
+def staged(play: Any, **settings: float) -> Bench:
+    async def main() -> Bench:
+        bench = Bench(**settings)
+        scene: Coroutine[Any, Any, None] = play(bench)
+        await scene
+        await bench.watch.aclose()
+        return bench
+
+    return run_virtual(main())
+
+
+def test_a_thousand_servers_cost_one_look_per_tick() -> None:
+    async def play(bench: Bench) -> None:
+        for i in range(1_000):
+            bench.plant(f"s{i}", ready=10.0)
+            bench.wait(i, f"s{i}")
+        await bench.until(1_000)
+
+    bench = staged(play)
+    ticks = 10.0 / bench.provider.capabilities.poll_seconds
+    assert bench.provider.script.count("describe") <= ticks + 2
+    assert bench.provider.script.count("find") == 0
+    assert all(isinstance(r, cmd.Looked) and r.fault is None and r.address == "a" for _, r in bench.said)
+
+
+def test_many_doubts_cost_one_listing_per_tick_and_are_found_or_given_up_in_time() -> None:
+    async def play(bench: Bench) -> None:
+        bench.plant("s1", token="t1", visible=4.0)
+        for i in range(1, 101):
+            bench.settle(i, f"t{i}", within=8.0)
+        await bench.until(100)
+
+    bench = staged(play)
+    assert bench.provider.script.count("find") <= 8.0 / bench.provider.capabilities.poll_seconds + 2
+    found = {r.step: (at, r.found) for at, r in bench.said if isinstance(r, cmd.Settled)}
+    at, observed = found.pop(1)
+    assert 4.0 <= at < 5.5
+    assert observed is not None
+    assert observed.ref == "s1"
+    assert all(seen is None and at >= 8.0 for at, seen in found.values()), "never before the time is up"
+
+
+def test_a_look_that_began_before_the_time_was_up_proves_nothing() -> None:
+    async def slow(bench: Bench) -> list[Observed]:
+        await bench.clock.sleep(5.0)
+        return []
+
+    async def play(bench: Bench) -> None:
+        bench.provider.script.next["find"] = [lambda: slow(bench)]
+        bench.settle(1, "t1", within=2.0)
+        await bench.until(1)
+
+    bench = staged(play)
+    assert bench.provider.script.count("find") == 2
+
+
+def test_of_two_with_one_token_the_first_is_taken_and_what_is_going_is_not() -> None:
+    async def play(bench: Bench) -> None:
+        bench.plant("s2", token="t1")
+        bench.plant("s3", token="t1")
+        bench.plant("s1", token="t1").destroy_requested_at = bench.clock.now()
+        bench.settle(1, "t1", within=50.0)
+        await bench.until(1)
+
+    (report,) = [r for _, r in staged(play).said]
+    assert isinstance(report, cmd.Settled)
+    assert report.found is not None
+    assert report.found.ref == "s2"
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        ("broken", FaultClass.TRANSIENT),
+        ("stopping", FaultClass.CONFLICT),
+        ("gone", FaultClass.CONFLICT),
+        ("never", FaultClass.TIMEOUT),
+        ("unseen", FaultClass.TIMEOUT),
+    ],
+)
+def test_why_a_server_is_no_good(state: str, kind: FaultClass) -> None:
+    async def play(bench: Bench) -> None:
+        if state != "unseen":
+            server = bench.plant("s1", ready=None if state == "never" else 0.0)
+            server.broken = state == "broken"
+            server.destroy_requested_at = bench.clock.now() if state in ("stopping", "gone") else None
+            server.gone_at = bench.clock.now() if state == "gone" else None
+        bench.wait(1, "s1", timeout=20.0)
+        await bench.until(1)
+
+    ((at, report),) = staged(play).said
+    assert isinstance(report, cmd.Looked)
+    assert report.fault is not None
+    assert report.fault.kind is kind
+    assert (at >= 20.0) is (kind is FaultClass.TIMEOUT)
+
+
+@pytest.mark.parametrize("trouble", [broken, silence, gone_astray])
+def test_failed_looks_say_nothing_until_patience_ends(trouble: Any) -> None:
+    async def play(bench: Bench) -> None:
+        bench.provider.script.always["find"] = trouble
+        bench.settle(1, "t1", within=0.0)
+        await bench.until(1)
+
+    bench = staged(play)
+    ((at, report),) = bench.said
+    assert PATIENCE_SECONDS <= at < PATIENCE_SECONDS + 130.0
+    assert isinstance(report, cmd.Settled)
+    assert report.fault is not None
+    assert report.fault.kind is FaultClass.IN_DOUBT
+    assert not bench.errors
+
+
+def test_one_look_that_works_is_enough_to_be_patient_again() -> None:
+    async def play(bench: Bench) -> None:
+        bench.plant("s1", token="t1", visible=PATIENCE_SECONDS * 1.5)
+        fails_now_and_then = [broken] * 600 + [list] + [broken] * 600
+        bench.provider.script.next["find"] = list(fails_now_and_then)
+        bench.settle(1, "t1", within=1e6)
+        await bench.until(1)
+
+    ((_, report),) = staged(play, boot_seconds=30.0).said
+    assert isinstance(report, cmd.Settled)
+    assert report.found is not None
+
+
+def test_who_asks_after_others_gave_up_is_met_with_the_same_patience() -> None:
+    async def play(bench: Bench) -> None:
+        bench.provider.script.always["find"] = broken
+        bench.settle(1, "t1", within=0.0)
+        await bench.until(1)
+        await bench.clock.sleep(5_000.0)
+        del bench.provider.script.always["find"]
+        bench.provider.script.next["find"] = [broken]
+        bench.settle(2, "t2", within=0.0)
+        await bench.until(2)
+
+    (_, first), (_, second) = staged(play).said
+    assert isinstance(first, cmd.Settled)
+    assert isinstance(second, cmd.Settled)
+    assert (first.fault is not None, second.fault) == (True, None)
+
+
+def test_a_listing_that_keeps_failing_holds_up_nobody_who_waits_for_a_server() -> None:
+    async def play(bench: Bench) -> None:
+        bench.provider.script.always["find"] = broken
+        bench.plant("s1", ready=5.0)
+        bench.settle(1, "t1", within=0.0)
+        bench.wait(2, "s1")
+        await bench.until(1)
+
+    ((at, report),) = staged(play).said
+    assert isinstance(report, cmd.Looked)
+    assert report.fault is None
+    assert at < 10.0
+
+
+def test_a_look_that_keeps_failing_tells_only_those_whose_time_is_up() -> None:
+    async def play(bench: Bench) -> None:
+        bench.provider.script.always["describe"] = broken
+        bench.plant("s1")
+        bench.plant("s2")
+        bench.wait(1, "s1", timeout=10.0)
+        bench.wait(2, "s2", timeout=PATIENCE_SECONDS * 3)
+        await bench.until(1)
+        await bench.clock.sleep(100.0)
+        assert len(bench.said) == 1
+        del bench.provider.script.always["describe"]
+        await bench.until(2)
+
+    (at, late), (_, fine) = staged(play).said
+    assert at >= PATIENCE_SECONDS
+    assert isinstance(late, cmd.Looked)
+    assert isinstance(fine, cmd.Looked)
+    assert late.fault is not None
+    assert (late.step, late.fault.kind, fine.step, fine.fault) == (1, FaultClass.IN_DOUBT, 2, None)
+
+
+def test_it_begins_again_after_a_rest_and_stops_when_closed() -> None:
+    async def play(bench: Bench) -> None:
+        bench.plant("s1")
+        bench.wait(1, "s1")
+        await bench.until(1)
+        await bench.clock.sleep(50.0)
+        resting = bench.provider.script.count("describe")
+        assert resting == 1, "nobody looks while nobody waits"
+        bench.plant("s2", ready=None)
+        bench.wait(2, "s2")
+        await bench.clock.sleep(5.0)
+        await bench.watch.aclose()
+        after = bench.provider.script.count("describe")
+        await bench.clock.sleep(500.0)
+        assert bench.provider.script.count("describe") == after
+
+    bench = staged(play)
+    assert len(bench.said) == 1
+    assert not bench.errors
+
+
+def test_what_nobody_expects_is_told_and_not_swallowed() -> None:
+    class Fatal(BaseException):
+        pass
+
+    def fatal() -> Any:
+        raise Fatal
+
+    async def play(bench: Bench) -> None:
+        bench.provider.script.next["describe"] = [fatal]
+        bench.wait(1, "s1")
+        await bench.clock.sleep(5.0)
+
+    assert [type(error) for error in staged(play).errors] == [Fatal]
+
+
+def test_unseen_is_not_gone() -> None:
+    async def play(bench: Bench) -> None:
+        bench.plant("s1", visible=30.0)
+        bench.wait(1, "s1")
+        await bench.until(1)
+
+    ((at, report),) = staged(play).said
+    assert isinstance(report, cmd.Looked)
+    assert report.fault is None
+    assert at >= 30.0
+    assert ServerState.NOT_VISIBLE is not ServerState.GONE
