@@ -139,10 +139,12 @@ def test_a_run_explains_itself_and_is_rolled_back(shell: Shell) -> None:
     preview = shell.json("rollback", "latest", "--plan")
     assert [undo["what"] for undo in preview["undo"]].count("destroy") == 2
     assert shell.json("status", "latest")["status"] == "Completed"
-    rolled_back = shell("rollback", "latest")  # stdin is no terminal: nobody to ask
+    unasked = shell("rollback", "latest")  # stdin is no terminal: nobody to ask
+    assert (unasked.returncode, "Then add --yes." in unasked.stderr) == (2, True)
+    rolled_back = shell("rollback", "latest", "--yes")
     assert rolled_back.returncode == 0
     assert "RolledBack in" in rolled_back.stdout
-    assert shell("rollback", "latest").returncode == 2
+    assert shell("rollback", "latest", "--yes").returncode == 2
 
 
 def test_a_run_as_json_is_one_document(shell: Shell) -> None:
@@ -223,7 +225,7 @@ def test_another_process_pauses_resumes_and_cancels(shell: Shell, slow_run: subp
     assert f"batchwright monitor {view['run']}" in held.stderr
     assert shell.json("cancel", "latest", "--force")["asked"] == "cancel"
     assert slow_run.wait(PATIENCE) == 3
-    assert shell("rollback", "latest", "--json").returncode == 0
+    assert shell("rollback", "latest", "--yes", "--json").returncode == 0
 
 
 def test_monitor_follows_until_the_end(shell: Shell, slow_run: subprocess.Popen[str]) -> None:
@@ -263,7 +265,7 @@ def test_a_killed_run_is_told_apart_and_goes_on(shell: Shell, slow_run: subproce
     finally:
         again.kill()
         again.communicate(timeout=PATIENCE)
-    assert shell("rollback", "latest").returncode == 0
+    assert shell("rollback", "latest", "--yes").returncode == 0
 
 
 def test_ctrl_c_once_cancels_twice_leaves(shell: Shell, slow_run: subprocess.Popen[str]) -> None:

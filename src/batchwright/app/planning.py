@@ -13,7 +13,7 @@ from batchwright.app.preflight import observe
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
-from batchwright.errors import PlanChanged, SecretMissing, StoreError
+from batchwright.errors import PlanChanged, SecretMissing, StoreError, UsageError
 from batchwright.loader import Loaded, load
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic

@@ -70,7 +70,10 @@ class Stores:
         raise StoreUnavailable(f"there is no store {name!r}", hint=f"Known: {', '.join(STORES)}.")
 
     def existing_names(self) -> list[str]:
-        """Of every store that holds something, as far as one can tell without opening it."""
+        """Of every store that holds something, as far as one can tell without opening it. Raises StoreUnavailable."""
+        folder = self._settings.state_dir
+        if folder.exists() and not folder.is_dir():
+            raise StoreUnavailable(f"{folder} is no folder", hint="Name another state folder with --state-dir.")
         there = {
             "filesystem": self._settings.journal_file.exists(),
             "surrealdb": self._settings.surreal_folder.exists(),
@@ -83,9 +86,6 @@ class Stores:
 
         Raises StoreError when none can be opened.
         """
-        folder = self._settings.state_dir
-        if not folder.is_dir() and (folder.exists() or not folder.parent.is_dir()):
-            raise StoreUnavailable(f"{folder} is no folder", hint="Name another state folder with --state-dir.")
         found: list[Journal] = []
         for name in self.existing_names():
             try:

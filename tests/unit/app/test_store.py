@@ -2,12 +2,14 @@
 
 from collections.abc import Coroutine
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from batchwright.app import store as moving
+from batchwright.app.settings import Settings
 from batchwright.app.store import Moved, Sound, check, migrate
 from batchwright.app.stores import Stores
 from batchwright.errors import RunAmbiguous, RunHeld, RunMoved, RunNotFound, UsageError
@@ -36,6 +38,7 @@ class Pair(Stores):
     """Two stores that outlive the process that has them open."""
 
     def __init__(self, journals: dict[str, Journal], clock: VirtualClock, point: CrashPoint | None = None) -> None:
+        super().__init__(Settings(Path()))
         self.journals, self.clock = journals, clock
         self.point = point or CrashPoint()
 

@@ -34,7 +34,7 @@ def shown() -> PlanView:
 def test_each_step_says_what_it_does_and_what_undoing_it_does() -> None:
     assert [(step.does, step.undoes) for step in shown().steps] == [
         ("create server web-01: plan 1xCPU-2GB, zone de-fra1, image debian-12", "destroy server web-01"),
-        ("keep server web-02 (ref-2): it is there and matches", "nothing: server web-02 was there before"),
+        ("keep server web-02 (ref-2): it is there and matches", "nothing: web-02 was there before"),
         ("install agent 2 on web-01", "remove agent from web-01"),
         ("install redis 7.0 on web-01", "nothing by itself: goes with server web-01"),
         ("install agent 2 on web-02", "remove agent from web-02"),
