@@ -122,8 +122,8 @@ class Stores:
             raise next(iter(self.troubles.values()))  # it may well be in there
         if not matches:
             await self._tell_moved(word)
-            what = "there are no runs yet" if word == "latest" else f"no run's id starts with {word!r}"
-            raise RunNotFound(f"{what} in {self._settings.state_dir}")
+            none = f"there are no runs yet in {self._settings.state_dir}"
+            raise RunNotFound(none if word == "latest" else f"no run's id starts with {word!r}")
         if len(matches) > 1:
             few = ", ".join(row.run for row in matches[:5])
             raise RunAmbiguous(f"{len(matches)} runs' ids start with {word!r}: {few}")

@@ -39,10 +39,12 @@ from batchwright.cli.output import about, note, print_json, say, show_diagnostic
 from batchwright.cli.service import Url, chosen
 from batchwright.engine.preview import PlannedUndo
 from batchwright.errors import NotAllowed, RunUnfinished
+from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.model.summary import SignalKind
+from batchwright.model.workflow import Workflow
 from batchwright.views.plan import plan_view
 from batchwright.views.wording import counted
 
@@ -88,23 +90,28 @@ def run(
 
     async def work() -> int:
         async with Stores(settings) as stores:
-            found = None if anyway else await unfinished(stores, clock, check(source).workflow, simulation is not None)
-            if found and resume:
+            if resume and (found := await unfinished(stores, clock, check(source).workflow, simulation is not None)):
                 return await go_on_with(settings, stores, found, json=json)
-            if found:
-                raise RunUnfinished(
-                    f"run {found} of this workflow has not ended and nobody drives it",
-                    hint=f"Go on with it: batchwright resume {found}. To start another all the same, add --anyway.",
-                )
         planned = await make_plan(settings, clock, source, simulation)
         if planned.plan is None:
             return refuse(planned, json=json)
         with about(FILE=str(file)):
             approve(planned.plan, plan_hash)
         async with Stores(settings) as stores:
+            if not anyway:
+                await refuse_beside(stores, clock, check(source).workflow, simulated=simulation is not None)
             return await start(settings, stores, planned, planned.plan, json=json)
 
     return asyncio.run(work())
+
+
+async def refuse_beside(stores: Stores, clock: Clock, workflow: Workflow | None, *, simulated: bool) -> None:
+    """Raise RunUnfinished, or RunHeld, for a workflow of which a run has not ended."""
+    if found := await unfinished(stores, clock, workflow, simulated):
+        raise RunUnfinished(
+            f"run {found} of this workflow has not ended and nobody drives it",
+            hint=f"Go on with it: batchwright resume {found}. To start another all the same, add --anyway.",
+        )
 
 
 def refuse(planned: Planned, *, json: bool) -> int:
