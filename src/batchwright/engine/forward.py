@@ -255,7 +255,8 @@ class Forward:
         doubt: bool = False,
     ) -> list[ev.AnyEvent]:
         run, step, operation = self.run, self.run.plan.steps[i].id, self._operation(i)
-        if not counted or may_retry(fault, operation.retry, record.failures, record.throttles):
+        kept = run.plan.steps[i].action is Action.KEEP  # only looked at: what was waited for in vain stays so
+        if not counted or (not kept and may_retry(fault, operation.retry, record.failures, record.throttles)):
             counted = counted and POLICIES[fault.kind].counted
             delay = backoff(operation.retry, record.failures, self.run.token(i)) if counted else 0.0
             until = now + max(delay, asked_pause(fault.retry_after))

@@ -12,7 +12,6 @@ from batchwright.engine.perform import Performer
 from batchwright.journal.base import LEASE_SECONDS, Journal, Lease, Snapshot
 from batchwright.model import events as ev
 from batchwright.model.clock import Clock
-from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 from batchwright.model.summary import Signal
 from batchwright.providers.base import Provider
@@ -59,7 +58,7 @@ class Driver:
         self._wake = asyncio.Event()
         self._performer = Performer(run, providers, runners, limits, clock, self._report, self._broke, self._hold)
         self._summary_at = 0.0
-        self._summary_status: RunState | None = None
+        self._summary_status, self._summary_seq = run.status, run.seq
         self._draining = False
         self._snapshot_seq = run.seq
 
@@ -162,7 +161,7 @@ class Driver:
         changed = self.run.status is not self._summary_status
         if changed or now - self._summary_at >= SUMMARY_SECONDS or self._machine.ended:
             summary = self.run.summary(self._journal.name)
-            self._summary_at, self._summary_status = now, self.run.status
+            self._summary_at, self._summary_status, self._summary_seq = now, self.run.status, self.run.seq
         await self._journal.append(self._lease, after, batch, summary)
         self.append_seconds = self._clock.now() - now
         if self._listener is not None:
@@ -177,8 +176,13 @@ class Driver:
 
     async def _idle(self) -> None:
         """Wait for a report, a signal, or the time at which something becomes due."""
-        now = self._clock.now()
+        now, summary_at = self._clock.now(), self._summary_at + SUMMARY_SECONDS
         due = [at for at in (self._machine.wake_at(), self._limits.wake_at(self._lanes, now)) if at is not None]
+        if self._summary_seq != self.run.seq:
+            if now >= summary_at:
+                await self._append(self.run.seq, [])  # what a list of runs shows is not older than this
+                return
+            due.append(summary_at)
         pause = max(0.0, min(due) - now) if due else None
         if self._draining:
             pause = DRAIN_SECONDS

@@ -23,7 +23,7 @@ class Sweeping:
         self._before = dict(run.sweeps)
         self.looking: set[str] = set()
         self.strays: dict[str, dict[str, str]] = {}
-        self._stuck: dict[str, Fault] = {}  # lane -> why a stray of this round can never be removed
+        self._stuck: dict[str, Fault] = {}  # lane -> why a stray of it can never be removed
         self._lanes: list[str] | None = None
 
     @property
@@ -58,7 +58,6 @@ class Sweeping:
         match event:
             case ev.SweepStarted(lane=lane):
                 self.looking.add(lane)
-                self._stuck.pop(lane, None)
                 return [cmd.Sweep(lane, self.run.sweeps[lane])]
             case ev.StrayFound(lane=lane, ref=ref, name=name):
                 self.looking.discard(lane)

@@ -144,10 +144,16 @@ class Run(RunRecord):
 
     @classmethod
     def restore(cls, created: ev.RunCreated, body: bytes) -> Run:
-        """The fold that `snapshot` gave, on the journal's first event; of another version's, only that event."""
-        if msgspec.json.decode(body, type=_SnapshotFold).fold != FOLD:
+        """The fold that `snapshot` gave, on the journal's first event.
+
+        Of a snapshot that another version wrote, or that is damaged, only that event: the journal tells the rest.
+        """
+        try:
+            if msgspec.json.decode(body, type=_SnapshotFold).fold != FOLD:
+                return cls(created)
+            snapshot = msgspec.json.decode(body, type=RunSnapshot)
+        except msgspec.MsgspecError:
             return cls(created)
-        snapshot = msgspec.json.decode(body, type=RunSnapshot)
         run = cls(created)
         run.seq = snapshot.seq
         run.records = snapshot.records

@@ -161,6 +161,23 @@ def test_a_signal_from_another_process_is_heard_soon() -> None:
     run_virtual(play())
 
 
+def test_a_list_of_runs_is_never_much_older_than_the_run() -> None:
+    async def play() -> None:
+        settings: Settings = {"spread": 0.0, "aws.boot_seconds": 300.0}
+        stage = Stage(servers("up", "a", "b"), servers("aws", "c", provider="aws", timeout=999.0), settings=settings)
+
+        async def elsewhere(_: Driver) -> None:
+            await stage.clock.sleep(5.0)
+            assert (await stage.journal.summary("run")).succeeded == 2
+            appends = len(await stage.history())
+            await stage.clock.sleep(200.0)
+            assert len(await stage.history()) == appends
+
+        assert (await stage.drive(meanwhile=elsewhere)).status is RunState.COMPLETED
+
+    run_virtual(play())
+
+
 def test_a_signal_left_while_the_driver_starts_is_heard_and_an_old_one_is_not() -> None:
     async def play() -> None:
         stage = Stage(servers("up", "a", "b"), limit=1)

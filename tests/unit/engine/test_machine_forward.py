@@ -217,17 +217,17 @@ def test_a_server_that_is_no_good_is_replaced_under_another_token() -> None:
     assert (hand.run.records[0].stale, hand.run.records[0].ref) == ("r1", "")
     hand.later(60.0)
     assert hand.events(ev.StepStarted)[-1].token == hand.run.token(0) != first
-    hand.answer("up/a", Created("r2", ready=True))
-    assert (hand.run.records[0].ref, hand.run.records[0].stale) == ("r2", "")
+    hand.answer("up/a", Created("r2"))
+    assert (hand.state("up/a"), hand.run.records[0].ref, hand.run.records[0].stale) == ("created", "r2", "")
 
 
 def test_a_kept_server_is_only_looked_at_and_one_that_has_gone_is_a_failure() -> None:
-    for end, state, made in ((None, "succeeded", False), (fault(FaultClass.CONFLICT), "failed", False)):
+    for end in (None, FaultClass.CONFLICT, FaultClass.TIMEOUT, FaultClass.TRANSIENT, FaultClass.IN_DOUBT):
         hand = Hand(plan_of(QUICK, keeps("up", {"a": "r1"})))
         assert [c.ref for c in hand.taken(cmd.Await)] == ["r1"]
         assert not hand.commands
-        hand.looked("up/a", end)
-        assert (hand.state("up/a"), hand.run.records[0].made) == (state, made)
+        hand.looked("up/a", fault(end) if end else None)
+        assert (hand.state("up/a"), hand.run.records[0].made) == ("failed" if end else "succeeded", False)
         assert not hand.events(ev.SweepStarted), "nothing was sent, so there is nothing to sweep"
 
 

@@ -35,6 +35,7 @@ def test_a_retry_that_falls_due_while_paused_waits_for_the_resume() -> None:
     hand = small()
     hand.answer("up/a", FaultClass.TRANSIENT)
     hand.wish(S.PAUSE)
+    assert hand.machine.wake_at() is None, "nobody wakes up for it"
     assert hand.later(100.0) == []
     hand.make("up/b")
     hand.wish(S.RESUME)

@@ -70,6 +70,14 @@ def test_ending_twice_changes_nothing() -> None:
     assert forward.left == len(plan.steps) - 1
 
 
+def test_what_ends_out_of_turn_frees_what_is_after_it_only_in_turn() -> None:
+    plan = chain()
+    forward = order(plan, "up/a", "up/b")
+    freed(plan, forward)
+    assert end(plan, forward, "svc/a/two") == []
+    assert end(plan, forward, "svc/a/one") == ["svc/a/three"]
+
+
 def test_operations_without_steps_pass_the_barrier_on() -> None:
     hollow: Part = (operation("hollow", after=["first"]), [])
     deeper: Part = (operation("deeper", after=["hollow"]), [])

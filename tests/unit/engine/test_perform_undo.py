@@ -10,7 +10,7 @@ from batchwright.engine import commands as cmd
 from batchwright.engine.perform import DESTROY_SECONDS, STRAYS_AT_ONCE, SWEEP_TRIES
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
-from batchwright.model.outcome import Applied, FaultClass, Going, Gone, Unknown
+from batchwright.model.outcome import Applied, FaultClass, Going, Gone, Observed, ServerState, Unknown
 from tests.unit.engine.bench import Bench, in_doubt, made, rolling_back, staged
 from tests.unit.engine.hand import fault, refusal
 from tests.unit.engine.scripted import broken, gone_astray, silence
@@ -183,6 +183,15 @@ def test_a_sweep_tells_apart_what_the_journal_knows() -> None:
         bench.plant("x2", run="another", token=bench.run.token(0))
         bench.plant("x3").gone_at = bench.clock.now()
         assert await bench.perform(cmd.Sweep("upcloud", 1)) == [cmd.Swept("upcloud", 1, (("x1", "a"),))]
+
+    staged(play)
+
+
+def test_what_is_listed_although_it_is_gone_is_no_stray() -> None:
+    async def play(bench: Bench) -> None:
+        listing = [Observed("x1", ServerState.GONE, run="run"), Observed("x2", ServerState.STOPPING, "b", run="run")]
+        bench.provider.script.next["find"] = [lambda: listing]
+        assert await bench.perform(cmd.Sweep("upcloud", 1)) == [cmd.Swept("upcloud", 1, (("x2", "b"),))]
 
     staged(play)
 

@@ -169,6 +169,7 @@ def test_a_kept_server_that_has_vanished_fails_and_what_needs_it_is_skipped() ->
     stage, run = driven(kept, installs("svc", kept, "redis", after=["up"]), settings={})
     assert states(run) == {"up/a": "failed", "svc/a/redis": "skipped"}
     assert "not ready in time" in run.records[0].fault.message  # type: ignore[union-attr]
+    assert run.ended_at - run.created_at < 2 * 60.0, "it was waited for once"
     assert not stage.asked("create")
 
 

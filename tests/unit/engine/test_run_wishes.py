@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from batchwright.engine import loop
 from batchwright.engine.loop import Driver
+from batchwright.journal.base import Lease, Snapshot
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.summary import SignalKind
@@ -94,7 +98,9 @@ def test_what_a_forced_cancel_left_in_doubt_is_removed_by_the_rollback() -> None
     run_virtual(play())
 
 
-def test_a_forced_cancel_of_a_run_whose_process_died_sends_nothing() -> None:
+def test_a_forced_cancel_of_a_run_whose_process_died_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "SNAPSHOT_EVENTS", 10)
+
     async def play() -> None:
         up = servers("up", "a")
         stage = Stage(up, installs("svc", up, "redis", after=["up"]), settings={"install_seconds": 50.0})
@@ -105,6 +111,13 @@ def test_a_forced_cancel_of_a_run_whose_process_died_sends_nothing() -> None:
             ev.StepStarted(stage.clock.now(), "svc/a/redis", 1, dying.run.token(1)),
         ])  # fmt: skip
         await stage.journal.release(dying._lease)
+        saved = stage.journal.save_snapshot
+
+        async def slowly(lease: Lease, snapshot: Snapshot) -> None:
+            await stage.clock.sleep(1.0)
+            await saved(lease, snapshot)
+
+        stage.journal.save_snapshot = slowly  # type: ignore[method-assign]
         run = await stage.drive(lambda machine, now: machine.request(signal(stage, S.FORCE_CANCEL), now))
         assert run.status is RunState.CANCELLED
         assert stage.calls == []

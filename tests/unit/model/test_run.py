@@ -99,8 +99,9 @@ def test_a_snapshot_of_another_fold_is_left_aside_and_the_events_fold_again() ->
         lease = await journal.acquire("run", "elsewhere:1:1", 0.0)
         await journal.append(lease, 1, busy())
         other = {**msgspec.json.decode(run.snapshot()), "fold": 0, "records": "of another shape"}
-        await journal.save_snapshot(lease, Snapshot(run.seq, msgspec.json.encode(other)))
-        assert (await load_run(journal, "run")).snapshot() == run.snapshot()
+        for body in (msgspec.json.encode(other), run.snapshot()[:-20], b"\x00damaged"):
+            await journal.save_snapshot(lease, Snapshot(run.seq, body))
+            assert (await load_run(journal, "run")).snapshot() == run.snapshot()
         await journal.save_snapshot(lease, Snapshot(run.seq, run.snapshot()))
         again = await load_run(journal, "run")
         assert again.snapshot() == run.snapshot()
@@ -156,11 +157,13 @@ def test_only_a_clean_sweep_clears_doubts_and_only_of_its_lane() -> None:
     events: list[ev.AnyEvent] = [ev.RunStarted(102.0)]
     for step in ("up/a", "aws/c"):
         events += [started(step), ev.StepInDoubt(120.0, step, 1, "reset"), ev.StepFailed(121.0, step, 1, AGAIN, True)]
+    events += [started("up/b"), ev.StepInDoubt(121.0, "up/b", 1, "reset")]
     events += [ev.SweepStarted(122.0, "upcloud"), ev.SweepStarted(122.0, "aws"), ev.SweepEnded(123.0, "aws", AGAIN)]
     run = folded(*events)
     assert (run.swept, set(run.doubtful)) == ({"aws"}, {"upcloud", "aws"})
     run.apply(ev.SweepEnded(124.0, "upcloud"))
     assert (run.record("up/a").doubt, run.record("aws/c").doubt, set(run.doubtful)) == (False, True, {"aws"})
+    assert run.record("up/b").doubt, "its call is still open"
 
 
 def reopened(*before: ev.AnyEvent) -> Run:
