@@ -112,6 +112,7 @@ SECTIONS = {
     "Makespan": makespan,
     "Journals": lambda: script("journal"),
     "Loader": lambda: script("loader"),
+    "Service": lambda: script("service"),
 }
 
 

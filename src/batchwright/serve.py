@@ -10,7 +10,7 @@ import typer
 
 from batchwright.cli import main as command_line
 from batchwright.cli.codes import Exit
-from batchwright.cli.options import StateDir, settings_of
+from batchwright.cli.options import Sim, Simulate, StateDir, settings_of, simulation_of
 from batchwright.cli.output import say
 from batchwright.errors import ServicePackageMissing, UsageError
 from batchwright.views.wording import counted
@@ -37,6 +37,8 @@ def serve(
     submit_rate: SubmitRate = SUBMIT_RATE,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
+    simulate: Simulate = False,
+    sim: Sim = None,
     state_dir: StateDir = None,
 ) -> int:
     """Run the service: it drives runs, takes new ones over HTTP, and goes on with all that was left unfinished."""
@@ -47,7 +49,7 @@ def serve(
     except ModuleNotFoundError as error:
         raise ServicePackageMissing(f"the service needs the package {error.name}, which is not installed") from error
     settings = settings_of(state_dir)
-    options = server.ServeOptions(host, port, grace, submit_rate, tls_cert, tls_key)
+    options = server.ServeOptions(host, port, grace, submit_rate, tls_cert, tls_key, simulation_of(simulate, sim))
     server.log_to_stderr()
 
     def told(url: str) -> None:

@@ -14,6 +14,7 @@ from tests.served import PATIENCE, Command, service_process
 
 EXAMPLE = "workflows/example_batch.ncl"
 FAST = "--sim {answer_seconds: 0, boot_seconds: 0, install_seconds: 0, destroy_seconds: 0}"
+DURATIONS = ("answer_seconds", "boot_seconds", "install_seconds", "destroy_seconds")
 SLOW = "--sim {answer_seconds: 0, boot_seconds: 3600, spread: 0}"
 
 
@@ -28,8 +29,15 @@ def nu(tmp_path: Path, url: str) -> Nu:
     return Nu(tmp_path, url)
 
 
-def test_the_six_lines_work_as_they_are_written(nu: Nu) -> None:
-    run = nu.value(f"batch submit {EXAMPLE} {FAST}")["id"]
+def test_the_six_lines_work_as_they_are_written(tmp_path: Path) -> None:
+    instant = [word for key in DURATIONS for word in ("--sim", f"{key}=0")]
+    with service_process(tmp_path, *instant) as (url, _):
+        the_six_lines(Nu(tmp_path, url))
+
+
+def the_six_lines(nu: Nu) -> None:
+    """Submit, monitor, list, status, rollback, stats."""
+    run = nu.value(f"batch submit {EXAMPLE}")["id"]
     watched = nu(f"batch monitor {run}")
     assert (watched.returncode, "Completed" in watched.stdout) == (0, True)
     assert nu("batch list --status Running").returncode == 0

@@ -31,7 +31,10 @@ log = logging.getLogger("batchwright.service")
 
 
 class ServeOptions(Struct, frozen=True):
-    """Where and how to listen. `grace` is how many seconds calls in flight may take when it is stopped."""
+    """Where and how to listen. `grace` is how many seconds calls in flight may take when it is stopped.
+
+    With `simulation` everything that is submitted is simulated.
+    """
 
     host: str = "127.0.0.1"
     port: int = 9090
@@ -39,6 +42,7 @@ class ServeOptions(Struct, frozen=True):
     submit_rate: float = SUBMIT_RATE
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    simulation: dict[str, str | int | float | bool] | None = None
 
 
 class _Server(uvicorn.Server):
@@ -96,7 +100,8 @@ async def serve(settings: Settings, options: ServeOptions, told: Callable[[str],
     """
     sock = listening(settings, options)
     clock = SystemClock()
-    async with Orchestrator(settings, clock, EventFrames()) as orchestrator, Monitor(orchestrator) as monitor:
+    made = Orchestrator(settings, clock, EventFrames(), options.simulation)
+    async with made as orchestrator, Monitor(orchestrator) as monitor:
         app = make_app(orchestrator, monitor, submit_rate=options.submit_rate)
         server = _Server(
             uvicorn.Config(

@@ -9,7 +9,7 @@ from functools import partial
 from types import TracebackType
 from weakref import WeakValueDictionary
 
-from batchwright.app.compose import SharedWorld
+from batchwright.app.compose import Scalar, SharedWorld
 from batchwright.app.driven import DrivenRun
 from batchwright.app.driving import Drives
 from batchwright.app.settings import Settings
@@ -41,7 +41,9 @@ log = logging.getLogger("batchwright.orchestrator")
 class Orchestrator:
     """Submits, drives, adopts and relays. Each run has at most one driver here, whoever asks for how many at once."""
 
-    def __init__(self, settings: Settings, clock: Clock, frames: Frames) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, frames: Frames, simulation: dict[str, Scalar] | None = None
+    ) -> None:
         self.settings = settings
         self.clock = clock
         self.stores = Stores(settings)
@@ -49,7 +51,7 @@ class Orchestrator:
         self.driven: dict[str, DrivenRun] = {}
         self.troubles: dict[str, str] = {}  # run -> why it could not be driven last time
         self.tails = Tails(self.stores, clock, frames, self.driven)
-        self.desk = Desk(settings, clock, self.stores, self.world)
+        self.desk = Desk(settings, clock, self.stores, self.world, simulation)
         self.stopping = False
         self.observers: list[Callable[[DrivenRun], None]] = []
         self._limits = Limits()

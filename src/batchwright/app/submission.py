@@ -54,9 +54,17 @@ class Submission(Struct, frozen=True):
 
 
 class Desk:
-    """Takes submissions in."""
+    """Takes submissions in. With `simulation` none of them is for the real world, whatever it asks for."""
 
-    def __init__(self, settings: Settings, clock: Clock, stores: Stores, world: SharedWorld) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        stores: Stores,
+        world: SharedWorld,
+        simulation: dict[str, Scalar] | None = None,
+    ) -> None:
+        self._simulation = simulation
         self._settings = settings
         self._clock = clock
         self._stores = stores
@@ -90,9 +98,8 @@ class Desk:
     async def look(self, submission: Submission) -> Planned:
         """The plan with its warnings and prices. Raises WorkflowInvalid, PlanRefused, PlanChanged."""
         loaded = await self.load(submission)
-        planned = await plan_loaded(
-            self._settings, self._clock, self._stores, loaded, submission.simulation, self._world
-        )
+        simulation = self._simulation if submission.simulation is None else submission.simulation
+        planned = await plan_loaded(self._settings, self._clock, self._stores, loaded, simulation, self._world)
         if planned.plan is None:
             raise refusal(planned.diagnostics)
         approve(planned.plan, submission.plan_hash)
