@@ -32,7 +32,7 @@ TASKSERVS = ("kubernetes", "cilium", "containerd")
 STORES = {"curl": "surrealdb", "command": "filesystem", "nu": "filesystem"}  # of each way
 FETCH = """import sys, urllib.request as u
 url, file, *headers = sys.argv[1:]
-for line in u.urlopen(u.Request(url, open(file, "rb").read() if file else None, dict(h.split(": ") for h in headers)), timeout=60):
+for line in u.urlopen(u.Request(url, open(file, "rb").read() if file else None, dict(h.split(": ") for h in headers))):
     print(line.decode(), end="", flush=True)
 """
 
