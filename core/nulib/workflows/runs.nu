@@ -78,6 +78,7 @@ export def watch [id: string, span: any, --after: string = ""] {
     mut total = 0
     mut failures = 0
     mut over = false
+    mut final = {}
     mut shown = ""
     while not $over {
         let resume = (if $last == "" { {} } else { {Last-Event-ID: $last} })
@@ -92,6 +93,7 @@ export def watch [id: string, span: any, --after: string = ""] {
                     if $number != "" { $last = $number }
                     if $kind == "end" {
                         $over = true
+                        $final = ($data | from json)
                     } else if $kind == "problem" {
                         print --stderr (problem 500 ($data | from json)).message
                     } else if $data != "" {
@@ -127,7 +129,7 @@ export def watch [id: string, span: any, --after: string = ""] {
             sleep (if $failures == 1 { 100ms } else { 1sec })
         }
     }
-    ended (call get (run-path $id $span) --span $span) $span
+    ended $final $span
 }
 
 # One line for what happened; of a big run only what is not one of its many steps.

@@ -123,9 +123,9 @@ def _follow(service: Service, view: RunView, screen: Screen, after: int | None) 
         match heard.kind:
             case "event":
                 fresh.append(heard_event(heard)[1])
-            case "snapshot" | "progress":
+            case "snapshot" | "progress" | "end":
                 view = decoded(heard.data, RunView)
-            case "end":
-                return service.run(view.run)
+        if heard.kind == "end":
+            return view
         screen.draw(view, fresh, time.time())
     raise AssertionError("a stream that breaks is taken up again, or raises")

@@ -228,7 +228,11 @@ def test_a_monitor_goes_on_where_the_stream_broke(service: FakeService, nu: Nu) 
     parts = events(story, 3)
     snapshot = message("snapshot", run_view(halfway().run, T0 + 2), 3)
     service.stream(
-        f"{OWN}/progress", [snapshot, parts[0], b": alive\n\n"], parts[1:], [message("end", {})], cut_until=2
+        f"{OWN}/progress",
+        [snapshot, parts[0], b": alive\n\n"],
+        parts[1:],
+        [message("end", run_view(story.run, T0 + 5))],
+        cut_until=2,
     )
     done = nu("batch monitor abcdefghijkl | get status")
     assert (done.returncode, done.stdout.strip()) == (0, "Completed")
@@ -242,7 +246,7 @@ def test_a_batch_that_failed_is_an_error(service: FakeService, nu: Nu) -> None:
     story = failed()
     service.on("POST", f"{RUNS}/submit", Answer(json_of(run_view(halfway().run, T0)), 202))
     service.on("GET", OWN, run_view(story.run, T0 + 5))
-    service.stream(f"{OWN}/progress", [*events(story, 1), message("end", {})])
+    service.stream(f"{OWN}/progress", [*events(story, 1), message("end", run_view(story.run, T0 + 5))])
     said = nu.refused(f"batch submit {EXAMPLE} --watch")
     assert "run abcdefghijkl is Failed: 1 of 7 steps done, 1 failed" in said
     assert f"web/b: {BAD.message}" in said
@@ -253,7 +257,7 @@ def test_of_a_big_run_only_sums_are_told(service: FakeService, nu: Nu) -> None:
     story = completed()
     view = {**json.loads(json_of(run_view(story.run, T0))), "total": 500}
     service.on("GET", OWN, view)
-    service.stream(f"{OWN}/progress", [message("snapshot", view, 1), *events(story, 1), message("end", {})])
+    service.stream(f"{OWN}/progress", [message("snapshot", view, 1), *events(story, 1), message("end", view)])
     assert nu("batch monitor abcdefghijkl").stderr.splitlines() == [
         "Completed: 2 of 500 steps done", *(event_line(story.history[i]) for i in (1, 2, -1))
     ]  # fmt: skip
