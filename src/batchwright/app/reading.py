@@ -67,9 +67,9 @@ async def history(journal: Journal, run_id: str, after: int = 0) -> AsyncIterato
         after = page[-1][0]
 
 
-async def all_runs(stores: Stores, clock: Clock) -> tuple[list[RunSummary], set[str]]:
-    """Every run of the state folder, newest first, and the ids of those that a process drives now."""
-    summaries = await stores.summaries()
+async def all_runs(stores: Stores, clock: Clock, *, partial: bool = False) -> tuple[list[RunSummary], set[str]]:
+    """Every run, newest first, and the ids of those that a process drives now; `partial` as in Stores.summaries."""
+    summaries = await stores.summaries(partial=partial)
     driven = set()
     for row in summaries:
         if row.status not in RUN_ENDED:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
-from functools import partial
 
 from batchwright.app.config import SurrealConfig
 from batchwright.app.settings import Settings
@@ -82,10 +82,15 @@ class Stores:
         return [name for name in STORES if there[name]]
 
     async def existing(self) -> list[Journal]:
-        """Every store that holds something; looking creates none. One that cannot be opened is in `troubles`.
+        """Every store that holds something, opened; looking creates none. Raises StoreError if one cannot be."""
+        return [await self.get(name) for name in self.existing_names()]
+
+    async def readable(self) -> list[Journal]:
+        """Those that can be opened; the others are in `troubles`. Only to be shown, never to decide anything on.
 
         Raises StoreError when none can be opened.
         """
+        self.troubles.clear()
         found: list[Journal] = []
         for name in self.existing_names():
             try:
@@ -96,16 +101,17 @@ class Stores:
             raise next(iter(self.troubles.values()))
         return found
 
-    async def summaries(self) -> list[RunSummary]:
-        """Of all runs in all stores, newest first."""
-        rows = [row for journal in await self.existing() for row in await journal.summaries() if _lives(row, journal)]
+    async def summaries(self, *, partial: bool = False) -> list[RunSummary]:
+        """Of all runs, newest first; with `partial` of the readable stores only."""
+        journals = await self.readable() if partial else await self.existing()
+        rows = [row for journal in journals for row in await journal.summaries() if _lives(row, journal)]
         return sorted(rows, key=lambda row: (-row.created_at, row.run))
 
     async def find(self, word: str) -> tuple[Journal, str]:
         """The run whose id starts with `word`, or the `latest`. Raises RunNotFound, RunAmbiguous, RunMoved."""
         word = word.lower()
         if len(word) == RUN_ID_LENGTH:
-            for journal in await self.existing():
+            for journal in await self.readable():
                 try:
                     row = await journal.summary(word)
                 except RunNotFound:
@@ -118,8 +124,6 @@ class Stores:
         else:
             matches = [row for row in rows if row.run.startswith(word)] if word else []
             matches = [row for row in matches if row.run == word] or matches
-        if not matches and self.troubles:
-            raise next(iter(self.troubles.values()))  # it may well be in there
         if not matches:
             await self._tell_moved(word)
             none = f"there are no runs yet in {self._settings.state_dir}"
@@ -147,5 +151,5 @@ def _lives(row: RunSummary, journal: Journal) -> bool:
 
 
 def _server(config: SurrealConfig) -> Server:
-    password = None if config.password is None else partial(config.password.reveal, os.environ)
+    password = None if config.password is None else functools.partial(config.password.reveal, os.environ)
     return Server(config.url, config.namespace, config.database, config.user, password, config.auth_level)

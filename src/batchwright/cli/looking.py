@@ -88,7 +88,7 @@ def list_runs(
 
     async def work() -> int:
         async with Stores(settings_of(state_dir)) as stores:
-            summaries, driven = await all_runs(stores, SystemClock())
+            summaries, driven = await all_runs(stores, SystemClock(), partial=True)
             note_troubles(stores)
         now = SystemClock().now()
         view = listing(summaries, driven, now, statuses=statuses, name=name, limit=limit or None)
@@ -233,7 +233,7 @@ def stats(
 
     async def work() -> int:
         async with Stores(settings_of(state_dir)) as stores:
-            summaries, _ = await all_runs(stores, SystemClock())
+            summaries, _ = await all_runs(stores, SystemClock(), partial=True)
             note_troubles(stores)
         view = stats_view(summaries, SystemClock().now() - span if span is not None else 0.0)
         print_json(view) if json else show_stats(view)
