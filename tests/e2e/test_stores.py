@@ -17,8 +17,8 @@ from tests import serving as services
 from tests.conformance.surreal_bridge import AFTER, BEFORE, PASSWORD, USER, Bridge
 
 from batchwright.app.config import SurrealConfig
-from batchwright.app.secret import Secret
 from batchwright.app.settings import Settings
+from batchwright.model.secret import Secret
 
 SIM = ("answer_seconds=0.001", "boot_seconds=0.001", "destroy_seconds=0.001", "read_seconds=0.001", "spread=0")
 OK, NO, COULD_NOT = 0, 1, 2

@@ -63,6 +63,7 @@ class Surroundings:
         self.runners: dict[str, Runner] = {}
         self.troubles: dict[str, ProviderUnavailable] = {}
         self.limits = limits
+        self._settings = settings
         self._clock = clock
         self._simulation = simulation
         self._world = world or SharedWorld(settings)
@@ -109,7 +110,7 @@ class Surroundings:
 
     def _connect(self, name: str) -> Provider:
         if self._simulation is None and name != "simulated":
-            return registry.connect(name, self._clock, {})
+            return registry.connect(name, self._clock, {"state_dir": str(self._settings.state_dir)})
         simulation = Simulation.from_settings(self._simulation or {}, name)
         world = self._world.get()
         self.runners[name] = SimulatedRunner(world, self._clock, simulation)

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from batchwright.app.secret import Secret
 from batchwright.errors import ConfigInvalid
+from batchwright.model.secret import Secret
 
 _PREFIX = "BATCHWRIGHT_SURREALDB_"
 

@@ -7,6 +7,7 @@ import functools
 import os
 
 from batchwright.app.config import SurrealConfig
+from batchwright.app.secret import reveal
 from batchwright.app.settings import Settings
 from batchwright.errors import RunAmbiguous, RunMoved, RunNotFound, StoreError, StoreUnavailable
 from batchwright.journal.base import Journal
@@ -151,5 +152,5 @@ def _lives(row: RunSummary, journal: Journal) -> bool:
 
 
 def _server(config: SurrealConfig) -> Server:
-    password = None if config.password is None else functools.partial(config.password.reveal, os.environ)
+    password = None if config.password is None else functools.partial(reveal, config.password, os.environ)
     return Server(config.url, config.namespace, config.database, config.user, password, config.auth_level)

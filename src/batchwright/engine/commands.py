@@ -90,6 +90,15 @@ class Looked(Struct, frozen=True):
     fault: Fault | None = None
 
 
+class Said(Struct, frozen=True):
+    """Lines that a call has said so far; `undo` tells an undo's from those of the way forward."""
+
+    step: int
+    attempt: int
+    lines: tuple[str, ...]
+    undo: bool = False
+
+
 class Undid(Struct, frozen=True):
     """The undo is done, or did not work this time."""
 
@@ -115,4 +124,4 @@ class StrayDestroyed(Struct, frozen=True):
     fault: Fault | None = None
 
 
-Report = Answered | Settled | Looked | Undid | Swept | StrayDestroyed
+Report = Answered | Settled | Looked | Said | Undid | Swept | StrayDestroyed

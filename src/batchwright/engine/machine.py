@@ -60,6 +60,8 @@ class Machine:
                 return self.phase.recover() if self.run.status not in RUN_ENDED else []
             case ev.SweepStarted() | ev.StrayFound() | ev.StrayGone() | ev.SweepEnded():
                 return self.sweeping.after(event)
+            case ev.StepOutput():
+                return []
         return self.phase.after(event, i)
 
     def accept(self, report: cmd.Report, now: float) -> list[ev.AnyEvent]:
@@ -68,7 +70,17 @@ class Machine:
             return []
         if isinstance(report, cmd.Swept | cmd.StrayDestroyed):
             return self.sweeping.accept(report, now)
+        if isinstance(report, cmd.Said):
+            return self._heard(report, now)
         return self.phase.accept(report, now)
+
+    def _heard(self, said: cmd.Said, now: float) -> list[ev.AnyEvent]:
+        """What a call says counts while that call is in flight."""
+        record = self.run.records[said.step]
+        state, attempt = (StepState.UNDOING, record.undo_attempt) if said.undo else (StepState.STARTED, record.attempt)
+        if record.state is not state or said.attempt != attempt:
+            return []
+        return [ev.StepOutput(now, self.run.plan.steps[said.step].id, said.attempt, said.lines, said.undo)]
 
     def decide(self, now: float, permits: Mapping[str, int]) -> list[ev.AnyEvent]:
         """The events that are due; `permits` says how many calls each lane may begin. They must be applied next."""

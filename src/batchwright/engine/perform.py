@@ -8,22 +8,25 @@ from typing import Any, TypeVar
 
 from batchwright.engine import commands as cmd
 from batchwright.engine.limits import Limits
+from batchwright.engine.voice import Voice
 from batchwright.engine.watch import Fail, Send, Watch
 from batchwright.model.clock import Clock
 from batchwright.model.ids import Token
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.outcome import Created, Fault, FaultClass, Gone, Rejected, ServerState, Unknown
+from batchwright.model.outcome import Applied, Created, Fault, FaultClass, Gone, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerRequest, Step, TaskservRequest
 from batchwright.model.run import Run, StepRecord
 from batchwright.providers.base import Provider
-from batchwright.taskservs.base import Runner, Target
+from batchwright.taskservs.base import Job, Runner, Target
 
 SWEEP_TRIES = 8  # listings that may fail in a row before a sweep gives up
 STRAYS_AT_ONCE = 8  # destroyed at the same time
+GRACE = 15.0  # seconds beyond its limit for a runner to end by itself what it began on a server
 DESTROY_SECONDS = 600.0  # until what is being destroyed must be gone
 
 T = TypeVar("T")
 Hold = Callable[[], Awaitable[None]]
+Apply = Callable[[TaskservRequest, Target, Job], Coroutine[Any, Any, Applied | Rejected | Unknown]]
 
 
 class Performer:
@@ -183,20 +186,38 @@ class Performer:
         self._watch(step.provider).look_for(settle, self._run.token(command.step), until)
 
     async def _install(self, command: cmd.Install) -> None:
-        request, target, limit = self._service(command.step)
         await self._hold()
-        outcome = await self._ask(limit, self._runners[target.provider].install(request, target))
+        outcome = await self._apply(command, lambda runner: runner.install, undo=False)
         self._heed(self._run.lane(command.step), outcome)
         self._release(command.step)
         self._send(cmd.Answered(command.step, command.attempt, outcome))
 
-    def _service(self, i: int) -> tuple[TaskservRequest, Target, float]:
-        """What is installed or removed by a step, where, and how long that may take."""
-        step = self._step(i)
-        assert isinstance(step.request, TaskservRequest)
-        server, record = self._step(self._run.index[step.server]), self._run.record(step.server)
-        target = Target(server.provider, record.ref, server.request.name, record.address)
-        return step.request, target, self._run.plan.operations[self._run.step_operation[i]].timeout
+    async def _apply(
+        self, command: cmd.Install | cmd.Destroy, verb: Callable[[Runner], Apply], *, undo: bool
+    ) -> Applied | Rejected | Unknown:
+        """Install or remove a task service, and pass on what that says."""
+        i, attempt = command.step, command.attempt
+        request = self._step(i).request
+        assert isinstance(request, TaskservRequest)
+        limit = self._run.plan.operations[self._run.step_operation[i]].timeout
+        voice = Voice(self._clock, lambda lines: self._send(cmd.Said(i, attempt, lines, undo)))
+        target = await self._ask(limit, self._target(self._step(i).server))
+        leader: Target | Unknown | None = None
+        if request.cluster is not None and request.cluster.leader != self._step(i).server:
+            leader = await self._ask(limit, self._target(request.cluster.leader))
+        if isinstance(target, Unknown) or isinstance(leader, Unknown):
+            return target if isinstance(target, Unknown) else Unknown("the first server of its cluster is not known")
+        job = Job(self._run.token(i), limit, leader, voice.hear)
+        try:
+            return await self._ask(limit + GRACE, verb(self._runners[target.provider])(request, target, job))
+        finally:
+            voice.close()
+
+    async def _target(self, step: str) -> Target:
+        """The server that a step made, and how it is reached."""
+        server, record = self._step(self._run.index[step]), self._run.record(step)
+        access = await self._providers[server.provider].access([record.ref])
+        return Target(server.provider, record.ref, server.request.name, record.address, access.get(record.ref))
 
     # -- backward -----------------------------------------------------------------------------------------------
 
@@ -205,7 +226,7 @@ class Performer:
         if isinstance(step.request, ServerRequest):
             fault = await self._undo_server(step, record, command.step)
         else:
-            fault = await self._remove(command.step)
+            fault = await self._remove(command)
         self._release(command.step)
         self._send(cmd.Undid(command.step, command.attempt, fault))
 
@@ -234,11 +255,10 @@ class Performer:
                 return [observed.ref for observed in found]
             await self._clock.sleep(provider.capabilities.poll_seconds)
 
-    async def _remove(self, i: int) -> Fault | None:
-        request, target, limit = self._service(i)
+    async def _remove(self, command: cmd.Destroy) -> Fault | None:
         await self._hold()
-        outcome = await self._ask(limit, self._runners[target.provider].remove(request, target))
-        self._heed(self._run.lane(i), outcome)
+        outcome = await self._apply(command, lambda runner: runner.remove, undo=True)
+        self._heed(self._run.lane(command.step), outcome)
         match outcome:
             case Rejected(fault=fault):
                 return fault

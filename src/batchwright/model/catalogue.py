@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from batchwright.model.secret import Secret
+
 Value = str | int | float | bool
 
 
@@ -21,6 +23,7 @@ class VariableType(StrEnum):
     ENUM = "enum"
     PORT = "port"
     CIDR = "cidr"
+    SECRET = "secret"  # noqa: S105 - named by the workflow, found at the moment of use
 
 
 class Variable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,7 +34,7 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
     default: Value | None = None
     values: tuple[str, ...] = ()
 
-    def wanted(self, value: Value) -> str | None:
+    def wanted(self, value: Value | Secret) -> str | None:
         """None if the value is right, else what would be."""
         return None if self._accepts(value) else self.described()
 
@@ -41,7 +44,7 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
             return "one of " + ", ".join(f'"{one}"' for one in self.values)
         return _WORDS[self.type]
 
-    def _accepts(self, value: Value) -> bool:
+    def _accepts(self, value: Value | Secret) -> bool:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         match self.type:
             case VariableType.BOOLEAN:
@@ -56,6 +59,8 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
                 return value in self.values
             case VariableType.CIDR:
                 return isinstance(value, str) and _is_cidr(value)
+            case VariableType.SECRET:
+                return isinstance(value, Secret)
             case VariableType.STRING:
                 return isinstance(value, str)
 
@@ -67,6 +72,7 @@ _WORDS = {
     VariableType.BOOLEAN: "true or false",
     VariableType.PORT: "a port from 1 to 65535",
     VariableType.CIDR: 'a network such as "10.244.0.0/16"',
+    VariableType.SECRET: 'a secret by reference, such as { env = "NAME" }',
 }
 
 

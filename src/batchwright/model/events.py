@@ -115,6 +115,15 @@ class StepInDoubt(Event, frozen=True, tag="step_in_doubt"):
     reason: str
 
 
+class StepOutput(Event, frozen=True, tag="step_output"):
+    """What the call said meanwhile, in whole lines and without secrets. `undo`: said by an undo."""
+
+    step: str
+    attempt: int
+    lines: tuple[str, ...]
+    undo: bool = False
+
+
 class StepCreated(Event, frozen=True, tag="step_created"):
     """The server exists under this reference and is waited for. `settled`: found again after doubt."""
 
@@ -238,6 +247,7 @@ AnyEvent = (
     | RollbackEnded
     | StepStarted
     | StepInDoubt
+    | StepOutput
     | StepCreated
     | StepSucceeded
     | StepRetrying

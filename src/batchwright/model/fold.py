@@ -148,12 +148,20 @@ def _step_started(run: RunRecord, event: ev.StepStarted) -> int:
     record.attempt_at = event.at
     record.fault = None
     record.crashed = False
+    record.said = ""
     return i
 
 
 def _step_in_doubt(run: RunRecord, event: ev.StepInDoubt) -> int:
     i, record = _move(run, event.step, "step_in_doubt")
     _doubt(run, i, record, event.at)
+    return i
+
+
+def _step_output(run: RunRecord, event: ev.StepOutput) -> int:
+    i = run.step(event.step)
+    if event.lines:
+        run.records[i].said = event.lines[-1]
     return i
 
 
@@ -296,6 +304,7 @@ APPLY: dict[type[ev.Event], Callable[[RunRecord, Any], int | None]] = {
     ev.RollbackEnded: _rollback_ended,
     ev.StepStarted: _step_started,
     ev.StepInDoubt: _step_in_doubt,
+    ev.StepOutput: _step_output,
     ev.StepCreated: _step_created,
     ev.StepSucceeded: _step_succeeded,
     ev.StepRetrying: _step_retrying,

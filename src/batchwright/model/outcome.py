@@ -76,6 +76,14 @@ class Applied(Struct, frozen=True, omit_defaults=True):
     outputs: dict[str, str] = {}
 
 
+class Checked(Struct, frozen=True, omit_defaults=True):
+    """One check of a task service; `output` holds the last lines of what it said."""
+
+    name: str
+    ok: bool
+    output: str = ""
+
+
 class Rejected(Struct, frozen=True):
     """Nothing was made and nothing will be."""
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.secret import Secret
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
 
 SEMANTICS = 1  # raised when the machine would decide differently; an old plan is driven by the machine of its time
@@ -52,13 +53,22 @@ class ServerRequest(Struct, frozen=True, omit_defaults=True, tag_field="kind", t
     resolved: dict[str, str] = {}  # further ids that `resolve` found
 
 
+class Cluster(Struct, frozen=True):
+    """The servers that one install joins together. `leader` is the step of the first server, `number` counts from 0."""
+
+    leader: str
+    number: int
+    size: int
+
+
 class TaskservRequest(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="taskserv"):
     """An install of one task service on one server."""
 
     name: str
     version: str
     variant: str  # the provider whose variant of the entry is used
-    variables: dict[str, str | int | float | bool] = {}
+    variables: dict[str, str | int | float | bool | Secret] = {}
+    cluster: Cluster | None = None
 
 
 class Need(Struct, frozen=True, array_like=True):

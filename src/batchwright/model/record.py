@@ -39,6 +39,7 @@ class StepRecord(Struct, gc=False, omit_defaults=True):
     fault: Fault | None = None
     reason: str = ""
     because: str = ""
+    said: str = ""  # the last line of its output
 
 
 class RunRecord:

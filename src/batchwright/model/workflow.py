@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from batchwright.model.secret import Secret
+
 
 class DependencyKind(StrEnum):
     """How an operation depends on another."""
@@ -50,10 +52,10 @@ class ServerConfig(Struct, frozen=True):
 
 
 class TaskservUse(Struct, frozen=True):
-    """A task service asked for by name, with values for its variables."""
+    """A task service asked for by name, with values for its variables; a secret is only named, never given."""
 
     name: str
-    variables: dict[str, str | int | float | bool] = {}
+    variables: dict[str, str | int | float | bool | Secret] = {}
 
 
 class ServerBatch(Struct, frozen=True, tag_field="type", tag="server_batch"):

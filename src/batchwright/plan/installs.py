@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from batchwright.model.catalogue import Needs, Taskserv, Value
 from batchwright.model.plan import Action, Need, Step, TaskservRequest, Undo
+from batchwright.model.secret import Secret
 from batchwright.model.workflow import DependencyKind, TaskservBatch, TaskservUse
 from batchwright.plan.draft import Draft, Install, Place, names_of
 from batchwright.plan.observed import ProviderObserved
@@ -62,7 +63,7 @@ def _request(draft: Draft, op: TaskservBatch, name: str, use: TaskservUse | None
     return TaskservRequest(name=name, version=entry.version, variant=variant, variables=dict(sorted(values.items())))
 
 
-def _check_given(draft: Draft, where: str, entry: Taskserv, given: dict[str, Value]) -> None:
+def _check_given(draft: Draft, where: str, entry: Taskserv, given: dict[str, Value | Secret]) -> None:
     for name, value in given.items():
         variable = entry.variables.get(name)
         if variable is None:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from batchwright.model.access import Access
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Going, Gone, Observed, Rejected, Unknown
 from batchwright.model.plan import Guard, ServerRequest
@@ -115,6 +116,10 @@ class Provider(Protocol):
 
     async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
         """A fresh look at these, in as few calls as can be; every ref is answered, GONE and NOT_VISIBLE too."""
+        ...
+
+    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
+        """How these servers are reached over SSH, in as few calls as can be; one that cannot be reached is missing."""
         ...
 
     async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:

@@ -12,14 +12,15 @@ from enum import StrEnum
 from typing import NoReturn, ParamSpec, TypeVar
 
 from batchwright.journal.base import LEASE_SECONDS, Journal, Lease, Snapshot
+from batchwright.model.access import Access
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Applied, Created, Going, Gone, Observed, Rejected, Unknown
+from batchwright.model.outcome import Applied, Checked, Created, Going, Gone, Observed, Rejected, Unknown
 from batchwright.model.plan import ServerRequest, TaskservRequest
 from batchwright.model.summary import RunSummary, Signal
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Health, Provider, Quota, Quote, Trouble
-from batchwright.taskservs.base import Runner, Target
+from batchwright.taskservs.base import NO_JOB, Job, Runner, Target
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -183,6 +184,9 @@ class CrashingProvider:
     async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
         return await self._point.guard(f"{self.name}.describe", self._inner.describe, refs)
 
+    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
+        return await self._point.guard(f"{self.name}.access", self._inner.access, refs)
+
     async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
         return await self._point.guard(f"{self.name}.destroy {ref}", self._inner.destroy, ref)
 
@@ -193,13 +197,21 @@ class CrashingRunner:
     def __init__(self, inner: Runner, point: CrashPoint) -> None:
         self._inner, self._point = inner, point
 
-    async def install(self, request: TaskservRequest, target: Target) -> Applied | Rejected | Unknown:
+    async def install(
+        self, request: TaskservRequest, target: Target, job: Job = NO_JOB
+    ) -> Applied | Rejected | Unknown:
         label = f"install {request.name} on {target.name}"
-        return await self._point.guard(label, self._inner.install, request, target)
+        return await self._point.guard(label, self._inner.install, request, target, job)
 
     async def installed(self, target: Target) -> tuple[str, ...]:
         return await self._point.guard(f"look what is on {target.name}", self._inner.installed, target)
 
-    async def remove(self, request: TaskservRequest, target: Target) -> Applied | Rejected | Unknown:
+    async def preview(self, request: TaskservRequest, target: Target, job: Job = NO_JOB) -> tuple[str, ...]:
+        return await self._point.guard(f"preview on {target.name}", self._inner.preview, request, target, job)
+
+    async def check(self, request: TaskservRequest, target: Target, job: Job = NO_JOB) -> tuple[Checked, ...]:
+        return await self._point.guard(f"check on {target.name}", self._inner.check, request, target, job)
+
+    async def remove(self, request: TaskservRequest, target: Target, job: Job = NO_JOB) -> Applied | Rejected | Unknown:
         label = f"remove {request.name} from {target.name}"
-        return await self._point.guard(label, self._inner.remove, request, target)
+        return await self._point.guard(label, self._inner.remove, request, target, job)

@@ -34,6 +34,7 @@ def event_line(event: ev.AnyEvent) -> str:
         case (
             ev.StepStarted()
             | ev.StepInDoubt()
+            | ev.StepOutput()
             | ev.StepCreated()
             | ev.StepSucceeded()
             | ev.StepRetrying()
@@ -77,6 +78,8 @@ def step_text(event: ev.AnyEvent) -> str:
     match event:
         case ev.StepStarted():
             return f"attempt {event.attempt} started" if event.attempt > 1 else "started"
+        case ev.StepOutput(lines=lines):
+            return "\n".join(lines) if len(lines) == 1 else f"{lines[-1]} (and {len(lines) - 1} lines before)"
         case ev.StepInDoubt():
             return f"in doubt: the outcome of attempt {event.attempt} is unknown ({one_line(event.reason)})"
         case ev.StepCreated():

@@ -35,6 +35,7 @@ class StepLine(Struct, frozen=True):
     address: str = ""
     message: str = ""
     doubt: bool = False
+    said: str = ""  # the last line of its output, while it is in flight
 
 
 class FailedStep(Struct, frozen=True):
@@ -83,6 +84,7 @@ def step_line(run: Run, i: int, now: float) -> StepLine:
         address=record.address,
         message=message,
         doubt=record.doubt,
+        said=record.said if flying else "",
     )
 
 

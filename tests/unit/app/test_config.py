@@ -8,9 +8,10 @@ import pytest
 
 from batchwright.app import secret
 from batchwright.app.config import SurrealConfig, config_from
-from batchwright.app.secret import Secret
+from batchwright.app.secret import reveal
 from batchwright.app.settings import settings_from
 from batchwright.errors import ConfigInvalid, SecretMissing
+from batchwright.model.secret import Secret
 
 FILE = """
 url = "http://127.0.0.1:9090"
@@ -84,9 +85,9 @@ def test_a_mistake_is_told_with_its_place(text: str, told: str, hint: str, tmp_p
 def test_a_secret_is_read_where_it_is(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("two words\n")
     printing = (sys.executable, "-c", "print('from a command')")
-    assert Secret(env="A").reveal({"A": "from the environment"}) == "from the environment"
-    assert Secret(file=str(tmp_path / "secret")).reveal({}) == "two words"
-    assert Secret(command=printing).reveal(os.environ) == "from a command"
+    assert reveal(Secret(env="A"), {"A": "from the environment"}) == "from the environment"
+    assert reveal(Secret(file=str(tmp_path / "secret")), {}) == "two words"
+    assert reveal(Secret(command=printing), os.environ) == "from a command"
 
 
 @pytest.mark.parametrize(
@@ -103,12 +104,12 @@ def test_a_secret_is_read_where_it_is(tmp_path: Path) -> None:
 def test_a_secret_that_is_not_there_is_told(named: Secret, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secret, "COMMAND_SECONDS", 0.2 if "0.2" in told else 20.0)
     with pytest.raises(SecretMissing, match=told) as caught:
-        named.reveal({})
+        reveal(named, {})
     assert "geheim" not in caught.value.message
 
 
 def test_a_file_that_is_not_text_is_told_without_what_is_in_it(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"geheim\xff")
     with pytest.raises(SecretMissing, match="it is not text") as caught:
-        Secret(file=str(tmp_path / "secret")).reveal({})
+        reveal(Secret(file=str(tmp_path / "secret")), {})
     assert caught.value.__context__ is None or "geheim" not in caught.value.message

@@ -82,11 +82,13 @@ class ScriptedRunner(SimulatedRunner):
         super().__init__(*args)
         self.script = Script()
 
-    async def install(self, request: TaskservRequest, target: Any) -> Applied | Rejected | Unknown:
-        return await self.script.call("install", target, lambda: super(ScriptedRunner, self).install(request, target))
+    async def install(self, request: TaskservRequest, target: Any, job: Any = None) -> Applied | Rejected | Unknown:
+        real = super().install
+        return await self.script.call("install", target, lambda: real(request, target, job))
 
-    async def remove(self, request: TaskservRequest, target: Any) -> Applied | Rejected | Unknown:
-        return await self.script.call("remove", target, lambda: super(ScriptedRunner, self).remove(request, target))
+    async def remove(self, request: TaskservRequest, target: Any, job: Any = None) -> Applied | Rejected | Unknown:
+        real = super().remove
+        return await self.script.call("remove", target, lambda: real(request, target, job))
 
 
 __all__ = ["Script", "ScriptedProvider", "ScriptedRunner", "Target", "broken", "gone_astray", "silence"]

@@ -122,3 +122,19 @@ def test_an_install_whose_outcome_is_unknown_is_done_again_and_counted() -> None
     hand.later(60.0)
     (failed,) = [e for e in hand.answer("svc/a/redis", Unknown("lost")) if isinstance(e, ev.StepFailed)]
     assert failed.fault == Fault(FaultClass.IN_DOUBT, "lost")
+
+
+def test_what_a_call_says_counts_only_while_it_is_in_flight() -> None:
+    web = servers("up", "a")
+    hand = Hand(plan_of(QUICK, web, installs("svc", web, "redis", after=("up",))))
+    said = cmd.Said(1, 1, ("one", "two"))
+    assert hand.say(said) == [], "not begun"
+    hand.make("up/a")
+    before = len(hand.commands)
+    assert hand.say(said) == [ev.StepOutput(hand.now, "svc/a/redis", 1, ("one", "two"))]
+    assert len(hand.commands) == before, "output asks for nothing"
+    assert hand.run.records[1].said == "two"
+    assert hand.say(cmd.Said(1, 2, ("of another attempt",))) == []
+    assert hand.say(cmd.Said(1, 1, ("of an undo",), undo=True)) == []
+    hand.answer("svc/a/redis", Applied())
+    assert hand.say(said) == [], "it has ended"

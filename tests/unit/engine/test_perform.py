@@ -157,7 +157,7 @@ def test_looking_first_sends_nothing_and_keeps_no_permit() -> None:
         (Applied, Applied()),
         (lambda: refusal(FaultClass.INVALID), refusal(FaultClass.INVALID)),
         (broken, Unknown("ConnectionResetError: the connection was reset")),
-        (silence, Unknown("no answer within 60 s")),
+        (silence, Unknown("no answer within 75 s")),
         (gone_astray, Unknown("the call was cancelled")),
     ],
 )

@@ -86,7 +86,8 @@ def test_every_event_of_the_tables_exists_and_every_event_of_a_state_is_in_a_tab
     assert used - {"run_reopened"} == set(STEP_EVENTS)
     tags = {kind.__struct_config__.tag for kind in get_args(ev.AnyEvent)}
     assert set(STEP_EVENTS) <= tags
-    assert {tag for tag in tags if tag.startswith(("step_", "undo_"))} == set(STEP_EVENTS)
+    moving = tags - {"step_output"}  # what a call says moves nothing
+    assert {tag for tag in moving if tag.startswith(("step_", "undo_"))} == set(STEP_EVENTS)
 
 
 @pytest.mark.parametrize("name", RUN_EVENTS)

@@ -36,6 +36,8 @@ EVENTS: list[tuple[ev.AnyEvent, str]] = [
     (ev.StepStarted(T0, "s", 1, "t"), "s: started"),
     (ev.StepStarted(T0, "s", 2, "t"), "s: attempt 2 started"),
     (ev.StepInDoubt(T0, "s", 1, "no answer"), "s: in doubt: the outcome of attempt 1 is unknown (no answer)"),
+    (ev.StepOutput(T0, "s", 1, ("one",)), "s: one"),
+    (ev.StepOutput(T0, "s", 1, ("one", "two", "three")), "s: three (and 2 lines before)"),
     (ev.StepCreated(T0, "s", "r"), "s: made as r, waiting until it is ready"),
     (ev.StepCreated(T0, "s", "r", settled=True), "s: found again as r, waiting until it is ready"),
     (ev.StepSucceeded(T0, "s", "r", "10.0.0.1"), "s: succeeded (r, 10.0.0.1)"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from batchwright.errors import ProviderUnavailable
+from batchwright.model.access import Access
 from batchwright.model.clock import Clock
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
@@ -228,6 +229,10 @@ class Simulated:
             return Unknown(_NO_ANSWER), fate.seconds
         gone = server.gone_at is not None and server.gone_at <= now
         return (Gone() if gone else Going("simulated: it is shutting down")), fate.seconds
+
+    async def access(self, _refs: Sequence[str]) -> dict[str, Access]:
+        """Nobody logs in to a simulated server."""
+        return {}
 
     async def _read(self, method: str, about: str) -> None:
         """What every read has in common; the world is fresh when it returns. Raises ProviderUnavailable."""

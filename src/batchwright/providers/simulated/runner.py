@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from batchwright.model.clock import Clock
-from batchwright.model.outcome import Applied, FaultClass, Rejected, ServerState, Unknown
+from batchwright.model.outcome import Applied, Checked, FaultClass, Rejected, ServerState, Unknown
 from batchwright.model.plan import TaskservRequest
 from batchwright.providers.simulated.fates import Fate, Fates, fault
 from batchwright.providers.simulated.rows import Call
@@ -34,7 +34,9 @@ class SimulatedRunner:
         self._installs = Fates(sim, "install", sim.install_script(), chances, sim.install_seconds)
         self._removes = Fates(sim, "remove", sim.remove_script(), chances, sim.install_seconds)
 
-    async def install(self, request: TaskservRequest, target: OnServer) -> Applied | Rejected | Unknown:
+    async def install(
+        self, request: TaskservRequest, target: OnServer, _job: object = None
+    ) -> Applied | Rejected | Unknown:
         fate = self._begun("install", self._installs, request, target)
         if isinstance(fate, Rejected):
             return fate
@@ -51,7 +53,22 @@ class SimulatedRunner:
         self._world.refresh()
         return tuple(sorted(self._world.installed_on(target.ref)))
 
-    async def remove(self, request: TaskservRequest, target: OnServer) -> Applied | Rejected | Unknown:
+    async def preview(self, request: TaskservRequest, target: OnServer, _job: object = None) -> tuple[str, ...]:
+        self._world.refresh()
+        there = self._world.installed_on(target.ref).get(request.name)
+        return () if there == request.version else (f"install {request.name} {request.version}",)
+
+    async def check(self, request: TaskservRequest, target: OnServer, _job: object = None) -> tuple[Checked, ...]:
+        self._world.refresh()
+        if (missing := self._missing(target)) is not None:
+            return (Checked("simulated", False, missing.fault.message),)
+        there = self._world.installed_on(target.ref).get(request.name)
+        said = "" if there == request.version else f"simulated: {there or 'nothing'} is installed"
+        return (Checked("simulated", not said, said),)
+
+    async def remove(
+        self, request: TaskservRequest, target: OnServer, _job: object = None
+    ) -> Applied | Rejected | Unknown:
         fate = self._begun("remove", self._removes, request, target)
         if isinstance(fate, Rejected):
             return fate
