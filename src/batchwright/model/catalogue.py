@@ -99,6 +99,47 @@ class Variant(Struct, frozen=True, forbid_unknown_fields=True):
     variables: dict[str, Value] = {}
 
 
+class Scope(StrEnum):
+    """Whether an install knows only its own server, or joins the servers of its operation together."""
+
+    SERVER = "server"
+    CLUSTER = "cluster"  # the first server leads: it is installed first, the others are told where it is
+
+
+class Platform(Struct, frozen=True, forbid_unknown_fields=True):
+    """An operating system it can be installed on, in the words of /etc/os-release; no `release`: any."""
+
+    os: str
+    release: tuple[str, ...] = ()
+
+
+class Check(Struct, frozen=True, forbid_unknown_fields=True):
+    """A shell script that ends with 0 when all is well; the variables are in its environment. Times are seconds."""
+
+    name: str
+    run: str
+    retries: int = 5
+    every: float = 1.0
+    timeout: float = 10.0
+
+
+class Output(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the leader of a cluster tells the others: printed by the script `run`, asked for when it is needed.
+
+    It is handed from server to server and kept nowhere.
+    """
+
+    run: str
+    secret: bool = True
+
+
+class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
+    """Seconds; the operation's own `timeout` holds as well."""
+
+    install: float = 1800.0
+    remove: float = 600.0
+
+
 class Taskserv(Struct, frozen=True, forbid_unknown_fields=True):
     """One catalogue entry. `provides`, `requires`, `after` and `conflicts` hold names of entries or virtual names.
 
@@ -117,6 +158,11 @@ class Taskserv(Struct, frozen=True, forbid_unknown_fields=True):
     needs: Needs = Needs()
     variables: dict[str, Variable] = {}
     variants: dict[str, Variant] = {}  # by provider
+    scope: Scope = Scope.SERVER
+    platforms: tuple[Platform, ...] = ()
+    check: tuple[Check, ...] = ()
+    outputs: dict[str, Output] = {}
+    timeouts: Timeouts = Timeouts()
     remove_before_destroy: bool = False  # a rollback uninstalls it even when its server is destroyed next
 
     def defaults(self, provider: str) -> dict[str, Value]:

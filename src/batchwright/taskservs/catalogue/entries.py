@@ -15,7 +15,19 @@ from typing import NoReturn
 import msgspec
 
 from batchwright.errors import CatalogueInvalid
-from batchwright.model.catalogue import Needs, Taskserv, Value, Variable, VariableType, Variant, by_provided_name
+from batchwright.model.catalogue import (
+    Check,
+    Needs,
+    Output,
+    Platform,
+    Taskserv,
+    Timeouts,
+    Value,
+    Variable,
+    VariableType,
+    Variant,
+    by_provided_name,
+)
 
 ENTRY_FILE = "taskserv.yaml"
 GROUP = "batchwright.taskservs"  # entry points that name a package whose folder holds entries
@@ -24,7 +36,7 @@ ENTRY_BYTES_MAX = 256 * 1024
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _PATH = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _UNKNOWN_FIELD = re.compile(r"unknown field `(?P<name>[^`]*)`")
-_STRUCTS: tuple[type[msgspec.Struct], ...] = (Taskserv, Variable, Variant, Needs)
+_STRUCTS: tuple[type[msgspec.Struct], ...] = (Taskserv, Variable, Variant, Needs, Platform, Check, Output, Timeouts)
 
 
 def load_catalogue(own: Iterable[Path] = ()) -> dict[str, Taskserv]:
