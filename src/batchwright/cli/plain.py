@@ -16,7 +16,7 @@ LIKE_IT_MAX = 3  # failures of one kind in one go that are told one by one
 SHARE = 0.05  # of the steps, between two lines of progress
 SECONDS_LEAST, SECONDS_MOST = 1.0, 30.0  # between two lines of progress
 
-_QUIET = (ev.RunCreated, ev.StepCreated, ev.SweepStarted, ev.SweepEnded)
+_QUIET = (ev.RunCreated, ev.StepCreated, ev.StepOutput, ev.SweepStarted, ev.SweepEnded)
 _OF_STEPS = (
     *(ev.StepStarted, ev.StepInDoubt, ev.StepSucceeded, ev.StepRetrying, ev.StepFailed, ev.StepSkipped),
     *(ev.UndoStarted, ev.UndoRetrying, ev.StepUndone, ev.UndoFailed),
