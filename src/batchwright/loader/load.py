@@ -17,7 +17,7 @@ from batchwright.loader.limits import LOCAL, UNTRUSTED, Limits
 from batchwright.loader.session import Session, told_death
 from batchwright.loader.sources import Sources, schema_folder
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.workflow import Workflow
+from batchwright.model.workflow import ServerConfig, Workflow
 
 # On the line of a name that nobody defines these only follow from it.
 FOLLOWING = frozenset({"type-error", "evaluation-error", "contract-broken", "no-such-field"})
@@ -72,7 +72,16 @@ def _load(sources: Sources, inputs: Mapping[str, str], providers: Sequence[str])
     tree, found = _evaluate(sources, inputs, providers)
     if _undefined(found, sources):
         found = _behind_undefined_names(found, sources, inputs, providers)
-    return Loaded(None if tree is None else msgspec.convert(tree, Workflow), tuple(found))
+    return Loaded(None if tree is None else msgspec.convert(_with_options(tree), Workflow), tuple(found))
+
+
+def _with_options(tree: dict[str, Any]) -> dict[str, Any]:
+    """Gather what a provider's own contract lets its servers say; that they may say it has been checked."""
+    for operation in tree["operations"]:
+        for server in operation.get("server_configs", ()):
+            own = server.keys() - set(ServerConfig.__struct_fields__)
+            server["options"] = {name: server.pop(name) for name in sorted(own)}
+    return tree
 
 
 def _evaluate(

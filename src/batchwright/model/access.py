@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterable, Iterator
+
 from msgspec import Struct
 
 
@@ -17,3 +20,58 @@ class Access(Struct, frozen=True, omit_defaults=True):
     key: str = ""
     host_keys: tuple[str, ...] = ()
     jump: Access | None = None
+
+
+def known_hosts(accesses: Iterable[Access]) -> str:
+    """The text of a known_hosts file that trusts these servers' keys, those of their jump hosts, and no others."""
+    lines = {f"{_host_pattern(hop)} {key}\n" for access in accesses for hop in _hops(access) for key in hop.host_keys}
+    return "".join(sorted(lines))
+
+
+def ssh_command(access: Access, known_hosts_file: str = "", command: Iterable[str] = ()) -> list[str]:
+    """The argument list of OpenSSH's client. With `known_hosts_file`, only what stands in it is trusted: no question.
+
+    A jump host is reached by a ProxyCommand and not by -J, which would not take its key and its known hosts along.
+    `command` is run by the server's shell; its words arrive there as they are.
+    """
+    words = [shlex.quote(word) for word in command]
+    return ["ssh", *_options(access, known_hosts_file), _destination(access), *words]
+
+
+def _hops(access: Access) -> Iterator[Access]:
+    hop: Access | None = access
+    while hop is not None:
+        yield hop
+        hop = hop.jump
+
+
+def _host_pattern(access: Access) -> str:
+    """How known_hosts writes a host; see sshd(8), SSH_KNOWN_HOSTS FILE FORMAT."""
+    return access.host if access.port == 22 else f"[{access.host}]:{access.port}"
+
+
+def _destination(access: Access) -> str:
+    return f"{access.user}@{access.host}"
+
+
+def _options(access: Access, known_hosts_file: str) -> list[str]:
+    options = [*_identity(access.key), "-o", "IdentitiesOnly=yes"] if access.key else []
+    if access.port != 22:
+        options += ["-p", str(access.port)]
+    if known_hosts_file:
+        options += ["-o", f'UserKnownHostsFile="{_literal(known_hosts_file)}"']
+        options += ["-o", "GlobalKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=yes"]
+    if access.jump is not None:
+        jump = ["ssh", *_options(access.jump, known_hosts_file)]
+        options += ["-o", f"ProxyCommand={_literal(shlex.join(jump))} -W '[%h]:%p' {_destination(access.jump)}"]
+    return options
+
+
+def _identity(key: str) -> list[str]:
+    """-i, which people know; it cannot name a file with a % in its path."""
+    return ["-i", key] if "%" not in key else ["-o", f'IdentityFile="{_literal(key)}"']
+
+
+def _literal(text: str) -> str:
+    """Without a meaning for ssh, which replaces words such as %h."""
+    return text.replace("%", "%%")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 from msgspec import Struct
 
@@ -40,15 +41,19 @@ class Retry(Struct, frozen=True):
 
 
 class ServerConfig(Struct, frozen=True):
-    """One server as the user describes it; plan, zone and image are the provider's own names."""
+    """One server as the user describes it; plan, zone and image are the provider's own names.
+
+    `options` are what a provider's own contract in schemas/workflows.ncl lets its servers say besides these.
+    """
 
     name: str
-    plan: str
-    zone: str
+    plan: str = ""
+    zone: str = ""
     image: str | None = None
     ssh_keys: tuple[str, ...] = ()
     user_data: str | None = None
     labels: dict[str, str] = {}
+    options: dict[str, Any] = {}
 
 
 class TaskservUse(Struct, frozen=True):

@@ -13,7 +13,16 @@ def definition(workflow: Workflow) -> dict[str, Any]:
     """The value of `batch_workflow` in a file that means the same."""
     given = _given(msgspec.to_builtins(workflow))
     assert isinstance(given, dict)
+    for operation in given["operations"]:
+        if "server_configs" in operation:
+            operation["server_configs"] = [_server(config) for config in operation["server_configs"]]
     return given
+
+
+def _server(config: dict[str, Any]) -> dict[str, Any]:
+    """With the provider's own options where they were written, and nothing that its contract may not know."""
+    options: dict[str, Any] = config.pop("options")
+    return {name: value for name, value in config.items() if value} | options
 
 
 def _given(value: Any) -> Any:

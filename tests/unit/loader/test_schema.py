@@ -79,12 +79,26 @@ def test_a_file_may_check_itself_and_is_checked_once_more(tmp_path: Path) -> Non
 
 def test_a_provider_is_added_by_merging(evaluator: Evaluator) -> None:
     text = flow(batch("a").replace('"aws"', '"hetzner"'))
-    with pytest.raises(NickelError, match="known: aws, local, simulated, upcloud"):
+    with pytest.raises(NickelError, match="known: aws, local, simulated, static, upcloud"):
         judge(evaluator, text)
     extended = f"({SCHEMA} & {{ providers.hetzner = {{}} }})"
     assert judge(evaluator, text, extended)["operations"][0]["provider"] == "hetzner"
-    with pytest.raises(NickelError, match="known: aws, hetzner, local, simulated, upcloud"):
+    with pytest.raises(NickelError, match="known: aws, hetzner, local, simulated, static, upcloud"):
         judge(evaluator, text.replace("hetzner", "hetzer"), extended)
+
+
+def test_a_provider_may_bring_the_contract_of_its_servers(evaluator: Evaluator) -> None:
+    extended = f"""({SCHEMA} & {{
+      kit, Text, HostName, # what is used from here
+      providers.rack = {{ server = kit.Fields "slot" {{ name | HostName, slot | Text }} {{}} {{}} }},
+    }})"""
+    rack = 'id = "r", type = "server_batch", provider = "rack"'
+    text = flow(f'{{ {rack}, server_configs = [{{ name = "a", slot = "7" }}] }}')
+    assert judge(evaluator, text, extended)["operations"][0]["server_configs"] == [{"name": "a", "slot": "7"}]
+    with pytest.raises(NickelError, match="unknown field `plan` in this slot"):
+        judge(evaluator, text.replace('slot = "7"', 'slot = "7", plan = "x"'), extended)
+    with pytest.raises(NickelError, match="missing field `plan` in this server"):
+        judge(evaluator, text.replace('"rack"', '"aws"'), extended)
 
 
 def test_an_operation_type_is_added_by_merging(evaluator: Evaluator) -> None:
