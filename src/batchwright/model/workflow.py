@@ -40,7 +40,7 @@ class Retry(Struct, frozen=True):
 
 
 class ServerConfig(Struct, frozen=True):
-    """One server as the user describes it; plan, zone and image are the provider's own names."""
+    """One server as the user describes it; plan, zone, image and network are the provider's own names."""
 
     name: str
     plan: str
@@ -49,6 +49,7 @@ class ServerConfig(Struct, frozen=True):
     ssh_keys: tuple[str, ...] = ()
     user_data: str | None = None
     labels: dict[str, str] = {}
+    network: str | None = None
 
 
 class TaskservUse(Struct, frozen=True):
