@@ -41,7 +41,7 @@ class Retry(Struct, frozen=True):
 
 
 class ServerConfig(Struct, frozen=True):
-    """One server as the user describes it; plan, zone and image are the provider's own names.
+    """One server as the user describes it; plan, zone, image and network are the provider's own names.
 
     `options` are what a provider's own contract in schemas/workflows.ncl lets its servers say besides these.
     """
@@ -53,6 +53,7 @@ class ServerConfig(Struct, frozen=True):
     ssh_keys: tuple[str, ...] = ()
     user_data: str | None = None
     labels: dict[str, str] = {}
+    network: str | None = None
     options: dict[str, Any] = {}
 
 

@@ -1,0 +1,64 @@
+"""Servers on this machine: local base build, show, remove."""
+
+from __future__ import annotations
+
+import typer
+
+from batchwright.app.local import BaseTree, base_tree, build_base, remove_base
+from batchwright.cli.codes import Exit
+from batchwright.cli.options import Json, NoColor
+from batchwright.cli.output import note, print_json, say
+from batchwright.views.wording import counted, duration
+
+app = typer.Typer(help="Servers on this machine.")
+base_app = typer.Typer(help="The base tree that this machine's servers lie over.")
+app.add_typer(base_app, name="base")
+
+NO_BOUNDARY = "Servers of local keep things apart for convenience; they are no security boundary."
+
+
+@base_app.command("build")
+def build(json: Json = False, _no_color: NoColor = False) -> int:
+    """Build it, unless it is there: a small system with systemd and sshd. It takes about a minute."""
+    tree = base_tree()
+    if not tree.built:
+        note(f"building {tree.path}: {tree.image} with systemd and sshd, from this machine's package sources.")
+        note("It takes about a minute, 300 MB of disk, and is done once.")
+    built = build_base(lambda line: note(f"  {line}"))
+    if json:
+        print_json(built)
+    elif built.seconds:
+        say(f"built in {duration(built.seconds)}: {_line(built.tree)}")
+    else:
+        say(f"it is there: {_line(built.tree)}")
+    return Exit.OK
+
+
+@base_app.command("show")
+def show(json: Json = False, _no_color: NoColor = False) -> int:
+    """Where it is, how large, and how many servers lie over it. Exit code 1 if it has not been built."""
+    tree = base_tree()
+    if json:
+        print_json(tree)
+    elif tree.built:
+        say(_line(tree))
+        note(NO_BOUNDARY)
+    else:
+        say(f"{tree.path} ({tree.image}) has not been built")
+        note("hint: build it with: batchwright local base build")
+    return Exit.OK if tree.built else Exit.NO
+
+
+@base_app.command("remove")
+def remove(json: Json = False, _no_color: NoColor = False) -> int:
+    """Remove it; refused while servers lie over it."""
+    tree = remove_base()
+    if json:
+        print_json({"removed": tree.built, "tree": tree})
+    else:
+        say(f"removed {tree.path}" if tree.built else f"{tree.path} was not there")
+    return Exit.OK
+
+
+def _line(tree: BaseTree) -> str:
+    return f"{tree.path} ({tree.image}), {tree.bytes // 1_000_000} MB, {counted(len(tree.used_by), 'server')} over it"

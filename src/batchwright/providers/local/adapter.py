@@ -1,0 +1,159 @@
+"""The local provider: the provider port over sandboxes of this machine. What blocks runs in a thread, to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from batchwright.errors import ProviderUnavailable, UsageError
+from batchwright.model.access import Access
+from batchwright.model.clock import Clock
+from batchwright.model.ids import Token
+from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
+from batchwright.model.plan import Guard, ServerRequest
+from batchwright.model.workflow import ServerConfig
+from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
+from batchwright.providers.local import base, plans
+from batchwright.providers.local.lots import Lot
+from batchwright.providers.local.machine import NONE, SYSTEM, Machine, this_machine
+from batchwright.providers.local.records import Damaged
+
+T = TypeVar("T")
+
+AT_ONCE = max(4, 2 * (os.cpu_count() or 1))  # creates and destroys; starting up takes a processor
+
+
+class Local:
+    """The servers of one state folder on this machine."""
+
+    def __init__(self, name: str, clock: Clock, state_dir: Path, machine: Machine, base_tree: Path, image: str) -> None:
+        self.name = name
+        self.machine = machine
+        system = machine.mode == SYSTEM
+        self.capabilities = Capabilities(
+            guard=Guard.TOKEN,
+            settle_seconds=0.0,  # a create has either left its intent or never will
+            poll_seconds=0.25,
+            concurrency=AT_ONCE,
+            call_timeout=120.0,
+            create_seconds=2.0,
+            init=system,
+            privileged=system,
+            own_network=system,
+        )
+        self._base, self._image = base_tree, image
+        self._lot = Lot(state_dir, base_tree.parent, clock, machine)
+
+    @classmethod
+    def connect(cls, name: str, clock: Clock, settings: Mapping[str, str | int | float | bool]) -> Local:
+        """How the registry makes one. The setting "state_dir" is where servers are kept."""
+        unknown = sorted(settings.keys() - {"state_dir"})
+        if unknown:
+            raise UsageError(f"local: there is no setting {unknown[0]}", hint="See docs/providers/local.md.")
+        state_dir = Path(str(settings.get("state_dir", "")) or "/nonexistent")
+        machine = this_machine()
+        if machine.mode == NONE:
+            return cls(name, clock, state_dir, machine, Path("/nonexistent"), "")
+        return cls(name, clock, state_dir, machine, base.place(os.environ), base.this_release().image)
+
+    def validate(self, config: ServerConfig) -> list[Trouble]:
+        return plans.troubles(config, self._image, self.capabilities.own_network)
+
+    async def open(self) -> None:
+        if self.machine.mode == NONE:
+            raise ProviderUnavailable(
+                f"local cannot make servers on this machine: {self.machine.why}", hint=self.machine.hint
+            )
+        await self._carried_out(self._lot.open)
+
+    async def aclose(self) -> None:
+        """Nothing to let go of: servers live on."""
+
+    async def account(self) -> str:
+        return await self._carried_out(self._lot.account)
+
+    async def health(self) -> Health:
+        return Health(True, self.machine.why)
+
+    async def quota(self) -> Quota:
+        return Quota()
+
+    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Trouble]:
+        return await self._carried_out(lambda: self._lot.room_for(len(requests)))
+
+    async def quote(self, _requests: Sequence[ServerRequest]) -> Quote | None:
+        return None
+
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+        lacking = [] if self._base.is_dir() else self._no_base()
+        return [self.validate(config) or lacking or self._request(config) for config in configs]
+
+    def _no_base(self) -> list[Trouble]:
+        message = "local has no base tree for its servers yet"
+        return [Trouble("", "base-tree-missing", message, base.BUILD_HINT)]
+
+    def _request(self, config: ServerConfig) -> ServerRequest:
+        size = plans.size_of(config.plan)
+        assert size is not None
+        return ServerRequest(
+            config.name,
+            config.plan,
+            config.zone,
+            image=self._image,
+            ssh_keys=config.ssh_keys,
+            user_data=config.user_data or "",
+            labels=config.labels,
+            resolved={
+                "base": self._base.name,
+                "cpus": str(size.cpus),
+                "memory_mb": str(size.memory_mb),
+                "network": config.network or "shared",
+            },
+        )
+
+    async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
+        if plans.size_of(request.plan) is None:
+            return Rejected(Fault(FaultClass.INVALID, f'local has no plan "{request.plan}"'))
+        return await self._carried_out(lambda: self._lot.create(request, token))
+
+    async def find(self, run: str | None = None, token: str | None = None) -> list[Observed]:
+        intents = await self._carried_out(self._lot.intents)
+        wanted = [
+            intent
+            for intent in intents
+            if (run is None or intent.run == run) and (token is None or intent.token == token)
+        ]
+        seen = await self.describe([intent.ref for intent in wanted])
+        return [one for one in seen.values() if one.state is not ServerState.GONE]
+
+    async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
+        looks = await self._carried_out(lambda: [self._lot.look(ref) for ref in refs])
+        seen = await asyncio.gather(*(self._lot.answer(look) for look in looks))
+        return {one.ref: one for one in seen}
+
+    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
+        return await self._carried_out(lambda: self._lot.access(refs))
+
+    async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
+        return await self._carried_out(lambda: self._lot.destroy(ref))
+
+    async def _carried_out(self, work: Callable[[], T]) -> T:
+        """Do it in a thread. Cancelled, it ends only when the thread has: nothing comes to light later.
+
+        Raises ProviderUnavailable for files that cannot be read or written.
+        """
+        task = asyncio.ensure_future(asyncio.to_thread(work))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            while not task.done():
+                try:
+                    await asyncio.wait([task])
+                except asyncio.CancelledError:
+                    continue
+            raise
+        except (OSError, Damaged) as error:
+            raise ProviderUnavailable(f"local: {error}", hint="Look at the state folder and its disk.") from error

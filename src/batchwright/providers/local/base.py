@@ -1,0 +1,189 @@
+"""The base tree that all servers lie over: built once per user and machine, then never changed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from batchwright.errors import NotAllowed, ProviderUnavailable
+from batchwright.providers.durable import Held, alone, make_private
+from batchwright.providers.local import addresses, records, sources, tree
+
+BUILD_SECONDS = 3600.0  # longest wait for another process that builds it
+NEEDED_MB = 1024  # of disk, for the build
+BUILD_HINT = "Build it once with: batchwright local base build (about a minute)"
+
+Tell = Callable[[str], None]
+
+
+def cache(environ: Mapping[str, str]) -> Path:
+    """Where base trees are kept: XDG_CACHE_HOME or ~/.cache."""
+    xdg = environ.get("XDG_CACHE_HOME")
+    home = Path(xdg) if xdg and Path(xdg).is_absolute() else Path(environ.get("HOME") or "/") / ".cache"
+    return home / "batchwright" / "base"
+
+
+def this_release() -> tree.Release:
+    """This machine's distribution. Raises ProviderUnavailable."""
+    try:
+        found = tree.release_of(Path("/etc/os-release").read_text())
+    except OSError:
+        found = None
+    if found is None:
+        raise ProviderUnavailable("local cannot tell which distribution this is", hint="It needs Debian or Ubuntu.")
+    return found
+
+
+def place(environ: Mapping[str, str]) -> Path:
+    """This machine's base tree, whether it has been built or not. Raises ProviderUnavailable."""
+    return cache(environ) / tree.tree_name(this_release(), platform.machine())
+
+
+def build(environ: Mapping[str, str], tell: Tell) -> Path:
+    """Build it unless it is there. Raises ProviderUnavailable."""
+    target = place(environ)
+    if target.is_dir():
+        return target
+    program = shutil.which("mmdebstrap")
+    if program is None:
+        raise ProviderUnavailable(
+            "a base tree is built by mmdebstrap, which is not installed", hint="As root: apt-get install mmdebstrap"
+        )
+    try:
+        make_private(target.parent)
+        with alone(target.parent, BUILD_SECONDS) as holder:
+            if target.is_dir():
+                tell("another process has built it")
+                return target
+            fresh = target.with_name(f".new-{target.name}")
+            remove_tree(fresh)  # what a killed build left
+            _bootstrap(program, fresh, holder, tell)
+            _finish(fresh)
+            fresh.rename(target)
+    except Held as error:
+        raise ProviderUnavailable(str(error), hint="Wait for it, or end it.") from error
+    except OSError as error:
+        raise ProviderUnavailable(f"the base tree cannot be built: {error}", hint="Mend it and try again.") from error
+    return target
+
+
+def _bootstrap(program: str, fresh: Path, holder: int, tell: Tell) -> None:
+    """Run mmdebstrap in a mount namespace of its own, so that whatever becomes of it no mount is left."""
+    release = this_release()
+    found = sources.distribution_sources(dict(_apt_files()), release.codename)
+    if not found:
+        raise ProviderUnavailable(
+            f"apt of this machine knows no source of {release.codename}", hint="Mend /etc/apt/sources.list.d."
+        )
+    options = sources.network_options(_apt_config(), os.environ)
+    listing = fresh.with_name(".sources.list")
+    listing.write_text("".join(f"{source.line()}\n" for source in found))
+    command = [
+        *("unshare", "--mount", "--", program, "--mode=root", "--variant=apt", "--format=directory"),
+        f"--include={','.join(tree.PACKAGES)}",
+        *(f"--aptopt={option}" for option in options),
+        *(f"--dpkgopt={option}" for option in tree.DPKG_OPTIONS),
+        "--skip=cleanup/apt",
+        '--customize-hook=rm -f "$1"/var/cache/apt/archives/*.deb',
+        '--customize-hook=chroot "$1" apt-cache gencaches',
+        *(release.codename, str(fresh), str(listing)),
+    ]
+    said: list[str] = []
+    with subprocess.Popen(  # noqa: S603 - our own line
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        pass_fds=(holder,),
+        cwd="/",
+    ) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            said = [*said[-19:], line.rstrip()]
+            if line.startswith("I: "):
+                tell(line.removeprefix("I: ").rstrip())
+    listing.unlink(missing_ok=True)
+    if running.returncode != 0:
+        remove_tree(fresh)
+        complaints = [line for line in said if line.startswith(("E:", "W:"))] or said[-3:]
+        raise ProviderUnavailable(
+            f"mmdebstrap could not build the base tree: {' '.join(complaints[-3:])}",
+            hint="Look whether apt-get update works on this machine.",
+        )
+
+
+def _apt_files() -> Iterator[tuple[str, str]]:
+    top = Path("/etc/apt")
+    for path in [top / "sources.list", *sorted((top / "sources.list.d").glob("*"))]:
+        if path.suffix in (".list", ".sources") and path.is_file():
+            yield path.name, path.read_text(errors="replace")
+
+
+def _apt_config() -> str:
+    program = shutil.which("apt-config")
+    if program is None:
+        return ""
+    done = subprocess.run([program, "dump", "Acquire"], capture_output=True, text=True, check=False)  # noqa: S603
+    return done.stdout
+
+
+def _finish(fresh: Path) -> None:
+    """What no server may share, and what a sandbox must not do."""
+    for key in (fresh / "etc/ssh").glob("ssh_host_*"):
+        key.unlink()
+    (fresh / "etc/machine-id").write_text("")
+    units = fresh / "etc/systemd/system"
+    for unit in tree.MASKED:
+        link = units / unit
+        link.unlink(missing_ok=True)
+        link.symlink_to("/dev/null")
+    policy = fresh / "usr/sbin/policy-rc.d"
+    policy.write_text(tree.POLICY)
+    policy.chmod(0o755)
+    for name in ("tmp", "var/tmp"):
+        (fresh / name).chmod(0o1777)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a tree if it is there."""
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def size(place: Path) -> int:
+    """Bytes on the disk."""
+    return sum((Path(folder) / name).lstat().st_blocks * 512 for folder, _, names in os.walk(place) for name in names)
+
+
+def users(name: str) -> list[str]:
+    """The folders of all servers of this user that lie over a base tree, whatever their state folder."""
+    found = []
+    for folder in sorted(set(addresses.claimed().values())):
+        intent = records.read_intent(Path(folder))
+        if intent is not None and intent.request.resolved.get("base") == name:
+            found.append(folder)
+    return found
+
+
+def remove(environ: Mapping[str, str]) -> None:
+    """Remove this machine's base tree. Raises NotAllowed while servers lie over it, ProviderUnavailable."""
+    target = place(environ)
+    if not target.is_dir():
+        return
+    with alone(target.parent):
+        over = users(target.name)
+        if over:
+            raise NotAllowed(
+                f"{len(over)} servers lie over the base tree {target.name}, such as {over[0]}",
+                hint="Destroy them first: roll back the runs that made them.",
+            )
+        going = target.with_name(f".old-{target.name}")
+        remove_tree(going)
+        target.rename(going)  # a create that comes now finds none, instead of half of one
+        remove_tree(going)

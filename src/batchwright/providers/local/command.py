@@ -1,0 +1,79 @@
+"""The command line that makes a sandbox: bubblewrap's options, and the few lines of shell that start it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from batchwright.providers.local.records import CONSOLE, MARKER, TOLD, UPPER, WORK
+from batchwright.providers.local.seed import INSIDE
+
+REAL_FOLDERS = {"containerd": "/var/lib/containerd"}  # overlayfs does not go on overlayfs
+
+# Joins the groups ($1 of them), then starts the rest of the line as an orphan: nobody waits for it, nobody's death ends
+# it. Standard output is where bubblewrap says which process it made; standard input holds the server's folder until the
+# sandbox can be seen from outside.
+LAUNCHER = """\
+set -e
+n=$1
+shift
+while [ "$n" -gt 0 ]; do
+    echo 0 > "$1"
+    shift
+    n=$((n - 1))
+done
+"$@" 3>&1 >&2 </dev/null &
+"""
+
+KEPT_BACK = ("sys_time", "sys_module", "sys_rawio")  # the machine's clock, kernel and hardware
+
+
+class Tools(Struct, frozen=True):
+    """Programs of this machine, by path; `setpriv` empty where there is none."""
+
+    bwrap: str
+    setpriv: str = ""
+
+
+def environment(ref: str) -> dict[str, str]:
+    """What the first process has; the marker is how it is found again."""
+    return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "container": "bwrap", MARKER: ref}
+
+
+def launcher(groups: Sequence[Path], command: Sequence[str]) -> list[str]:
+    """The shell that starts a command in these groups."""
+    joined = [str(group / "cgroup.procs") for group in groups]
+    return ["/bin/sh", "-c", LAUNCHER, "sh", str(len(joined)), *joined, *command]
+
+
+def system_command(
+    tools: Tools, base: Path, folder: Path, name: str, groups: Sequence[tuple[Path, Path]], netns: str = ""
+) -> list[str]:
+    """A server with a service manager, made by root. `groups` are the server's control groups and their hierarchies."""
+    before: list[str] = []
+    if netns:
+        before += ["ip", "netns", "exec", netns]
+    if tools.setpriv:
+        before += [tools.setpriv, "--bounding-set", ",".join(f"-{cap}" for cap in KEPT_BACK)]
+    net = ["--bind", "/proc/sys/net", "/proc/sys/net"] if netns else []
+    return [
+        *before,
+        *(tools.bwrap, "--info-fd", "3"),
+        *("--overlay-src", str(base), "--overlay", str(folder / UPPER), str(folder / WORK), "/"),
+        *("--dev", "/dev", "--bind", str(folder / CONSOLE), "/dev/kmsg"),
+        *("--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", *net),
+        *("--ro-bind", "/sys", "/sys", *_control_groups(groups)),
+        *("--tmpfs", "/run", "--bind", str(folder / TOLD), INSIDE, "--perms", "1777", "--tmpfs", "/tmp"),  # noqa: S108
+        *(word for own, inside in REAL_FOLDERS.items() for word in ("--bind", str(folder / own), inside)),
+        *("--unshare-pid", "--unshare-uts", "--unshare-ipc", "--unshare-cgroup", "--as-pid-1", "--hostname", name),
+        *("--cap-add", "ALL", "--", "/sbin/init", "--log-target=kmsg"),
+    ]
+
+
+def _control_groups(groups: Sequence[tuple[Path, Path]]) -> list[str]:
+    """Each group of the server stands where its hierarchy does outside; there is nothing else of them to be seen."""
+    top = Path("/sys/fs/cgroup")
+    binds = [word for group, hierarchy in groups for word in ("--bind", str(group), str(hierarchy))]
+    return binds if any(hierarchy == top for _, hierarchy in groups) else ["--tmpfs", str(top), *binds]

@@ -1,0 +1,247 @@
+"""The servers of one state folder: made, looked at, destroyed. Blocks; the adapter calls it from threads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchwright.model.access import Access
+from batchwright.model.clock import Clock
+from batchwright.model.ids import Token, base32
+from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
+from batchwright.model.plan import ServerRequest
+from batchwright.providers import durable
+from batchwright.providers.base import Trouble
+from batchwright.providers.keys import key_in, run_key
+from batchwright.providers.local import addresses, records, sandbox
+from batchwright.providers.local.machine import Machine
+from batchwright.providers.local.records import Intent
+
+SSH_PORT = 22
+BANNER_SECONDS = 2.0
+
+
+class Look(Struct, frozen=True):
+    """What the files and processes show of a server; whether its sshd answers is asked after that."""
+
+    seen: Observed
+    port: int = 0  # where to ask, 0 where there is nothing to ask
+
+
+class Lot:
+    """The folder `<state_dir>/local`."""
+
+    def __init__(self, state_dir: Path, bases: Path, clock: Clock, machine: Machine) -> None:
+        self._state_dir, self._bases, self._clock, self._machine = state_dir, bases, clock, machine
+        self._folder = state_dir / "local"
+        self._servers = self._folder / "servers"
+        self._answered: set[tuple[str, int]] = set()  # ref and first process whose sshd has answered
+
+    def open(self) -> None:
+        """Make the folder, and clear away what a create left that was killed before its intent was durable."""
+        durable.make_private(self._servers)
+        self.account()
+        for folder in self._folders():
+            if records.read_intent(folder) is None:
+                with contextlib.suppress(FileNotFoundError, durable.Held), durable.alone(folder, 0):
+                    if records.read_intent(folder) is None:
+                        addresses.release(folder)
+                        sandbox.remove(folder)
+
+    def account(self) -> str:
+        """A name that is made with the folder, goes where it goes, and is no other folder's."""
+        place = self._folder / "account"
+        if not place.exists():
+            durable.make_private(self._folder)
+            with durable.alone(self._folder):
+                if not place.exists():
+                    durable.write(place, f"local-{base32(os.urandom(10))}\n".encode())
+        return place.read_text().strip()
+
+    def _folders(self) -> Iterator[Path]:
+        if self._servers.is_dir():
+            yield from (folder for folder in sorted(self._servers.iterdir()) if records.is_ref(folder.name))
+
+    def intents(self) -> list[Intent]:
+        """Every server that is to be. Raises Damaged, OSError: an incomplete listing is never given."""
+        return [intent for folder in self._folders() if (intent := records.read_intent(folder)) is not None]
+
+    def room_for(self, _servers: int) -> list[Trouble]:
+        """What would not fit."""
+        return []
+
+    # -- made ---------------------------------------------------------------------------------------------------
+
+    def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
+        """Make it, or go on with what an earlier call with this token began."""
+        ref = records.ref_of(self.account(), token)
+        folder = self._servers / ref
+        try:
+            with _made_and_held(folder) as holder:
+                return self._create(folder, holder, request, token)
+        except durable.Held as error:
+            return Rejected(Fault(FaultClass.BUSY, str(error)))
+
+    def _create(self, folder: Path, holder: int, request: ServerRequest, token: Token) -> Created | Rejected:
+        intent = records.read_intent(folder)
+        if intent is None:
+            try:
+                intent = self._intend(folder, request, token)
+            except addresses.NoAddress as error:
+                sandbox.remove(folder)
+                return Rejected(Fault(FaultClass.CAPACITY, str(error)))
+        elif intent.request != request:
+            return Rejected(Fault(FaultClass.CONFLICT, "the token was used with another request"))
+        if (folder / records.DESTROYING).exists():
+            return Rejected(Fault(FaultClass.CONFLICT, f"{intent.ref} is being destroyed"))
+        if not (folder / records.PROCESS).exists():
+            try:
+                self._start(folder, intent, holder)
+            except sandbox.NotStarted as error:
+                self._clear(folder, intent.ref)
+                return Rejected(Fault(FaultClass.PERMANENT, f"the sandbox could not be started: {error}"))
+        return Created(intent.ref, address=intent.address)
+
+    def _intend(self, folder: Path, request: ServerRequest, token: Token) -> Intent:
+        address = addresses.claim(folder, addresses.loopback_range(os.geteuid()), zlib.crc32(folder.name.encode()))
+        intent = Intent(
+            ref=folder.name,
+            run=token.run,
+            token=token.value,
+            request=request,
+            address=address,
+            port=SSH_PORT,
+            mode=self._machine.mode,
+            made_at=self._clock.now(),
+        )
+        durable.write(folder / records.INTENT, records.encode(intent))
+        return intent
+
+    def _start(self, folder: Path, intent: Intent, holder: int) -> None:
+        base = self._bases / intent.request.resolved["base"]
+        if not base.is_dir():
+            raise sandbox.NotStarted(f"the base tree {base.name} is not there")
+        keys = (run_key(self._state_dir, intent.run).public, *intent.request.ssh_keys)
+        sandbox.prepare(folder, intent, keys)
+        sandbox.start(folder, intent, base, self._machine.tools, holder)
+
+    # -- looked at ----------------------------------------------------------------------------------------------
+
+    def look(self, ref: str) -> Look:
+        """What can be seen of a server without asking it."""
+        folder = self._servers / ref
+        intent = records.read_intent(folder) if records.is_ref(ref) else None
+        if intent is None:
+            return Look(Observed(ref, ServerState.GONE))
+        pid = sandbox.running(folder, ref)
+        state, fault = self._state(folder, pid)
+        request = intent.request
+        seen = Observed(
+            ref,
+            state,
+            name=request.name,
+            run=intent.run,
+            token=intent.token,
+            address=intent.address,
+            plan=request.plan,
+            zone=request.zone,
+            image=request.image,
+            fault=fault,
+        )
+        asked = state is ServerState.READY and (ref, pid or 0) not in self._answered
+        return Look(seen, intent.port if asked else 0)
+
+    def _state(self, folder: Path, pid: int | None) -> tuple[ServerState, Fault | None]:
+        if (folder / records.DESTROYING).exists():
+            return ServerState.STOPPING, None
+        if pid is None:
+            return self._why_not_running(folder)
+        told = sandbox.told(folder)
+        if told is None:
+            return ServerState.STARTING, None
+        return ServerState.READY, None
+
+    def _why_not_running(self, folder: Path) -> tuple[ServerState, Fault | None]:
+        if (folder / records.STOPPED).exists():
+            return ServerState.BROKEN, Fault(FaultClass.TRANSIENT, "it was stopped", "STOPPED")
+        if not (folder / records.PROCESS).exists():
+            return ServerState.STARTING, None  # its create was killed half-way, and will be sent again
+        said = "; ".join(sandbox.tail(folder)) or "nothing"
+        return ServerState.BROKEN, Fault(FaultClass.TRANSIENT, f"it runs no more; its last words: {said}", "DIED")
+
+    async def answer(self, look: Look) -> Observed:
+        """The look, ready only if sshd answers."""
+        if not look.port:
+            return look.seen
+        if await _banner(look.seen.address, look.port):
+            return look.seen
+        return replace(look.seen, state=ServerState.STARTING)
+
+    def access(self, refs: Sequence[str]) -> dict[str, Access]:
+        """How each is reached: the run's key, and the host key that was made for it."""
+        found = {}
+        for ref in refs:
+            folder = self._servers / ref
+            intent = records.read_intent(folder) if records.is_ref(ref) else None
+            if intent is not None and (folder / records.IDENTITY).exists():
+                key = run_key(self._state_dir, intent.run)
+                host_key = key_in(folder / records.IDENTITY).public
+                found[ref] = Access(intent.address, "root", intent.port, str(key.path), (host_key,))
+        return found
+
+    # -- destroyed ----------------------------------------------------------------------------------------------
+
+    def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
+        """Remove everything of it."""
+        folder = self._servers / ref
+        if not records.is_ref(ref) or not folder.is_dir():
+            return Gone()
+        try:
+            with durable.alone(folder):
+                (folder / records.DESTROYING).touch()
+                return Gone() if self._clear(folder, ref) else Going("its processes have not ended yet")
+        except durable.Held:
+            return Going("another process works on it")
+        except FileNotFoundError:
+            return Gone()
+
+    def _clear(self, folder: Path, ref: str) -> bool:
+        if not sandbox.end(ref):
+            return False
+        addresses.release(folder)
+        sandbox.remove(folder)
+        return True
+
+
+@contextlib.contextmanager
+def _made_and_held(folder: Path) -> Iterator[int]:
+    """Hold a server's folder, made where it is missing; again if somebody who clears away took the empty one."""
+    with contextlib.ExitStack() as stack:
+        holder = None
+        while holder is None:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                holder = stack.enter_context(durable.alone(folder))
+        yield holder
+
+
+async def _banner(address: str, port: int) -> bool:
+    """Whether an SSH server answers there."""
+    try:
+        async with asyncio.timeout(BANNER_SECONDS):
+            reader, writer = await asyncio.open_connection(address, port)
+            try:
+                return (await reader.readline()).startswith(b"SSH-2.0-")
+            finally:
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+    except (OSError, TimeoutError):
+        return False

@@ -1,0 +1,73 @@
+"""What may be asked of a server on this machine, and what it means. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import Struct
+
+from batchwright.model.workflow import ServerConfig
+from batchwright.providers.base import Trouble
+
+ZONES = ("here", "local")
+NETWORKS = ("shared", "own")
+MEMORY_LEAST, MEMORY_MOST, CPUS_MOST = 64, 1024 * 1024, 1024
+USER_DATA_MOST = 64 * 1024
+
+_PLAN = re.compile(r"(?P<cpus>[1-9][0-9]{0,3})xCPU-(?P<size>[1-9][0-9]{0,6})(?P<unit>GB|MB)")
+_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,3}( [^\r\n]*)?")
+
+
+class Size(Struct, frozen=True):
+    """What a plan's name stands for."""
+
+    cpus: int
+    memory_mb: int
+
+
+def size_of(plan: str) -> Size | None:
+    """`2xCPU-4GB` or `1xCPU-512MB`; None for anything else."""
+    found = _PLAN.fullmatch(plan)
+    if found is None:
+        return None
+    size = Size(int(found["cpus"]), int(found["size"]) * (1024 if found["unit"] == "GB" else 1))
+    return size if size.cpus <= CPUS_MOST and MEMORY_LEAST <= size.memory_mb <= MEMORY_MOST else None
+
+
+def troubles(config: ServerConfig, image: str, own_network: bool) -> list[Trouble]:
+    """All that stands against a server here. `image` is what the base tree is called."""
+    found = []
+    if size_of(config.plan) is None:
+        message = f'local has no plan "{config.plan}"'
+        hint = "Write <n>xCPU-<m>GB or <n>xCPU-<m>MB, such as 1xCPU-512MB; at least 64 MB."
+        found.append(Trouble("plan", "plan-unknown", message, hint))
+    if config.zone not in ZONES:
+        message = f'local has no zone "{config.zone}"'
+        found.append(Trouble("zone", "zone-unknown", message, 'This machine is the zone "here".'))
+    if config.image not in (None, image):
+        message = f'local has no image "{config.image}"'
+        found.append(Trouble("image", "image-unknown", message, f'Leave it out, or write "{image}".'))
+    if config.network is not None and config.network not in NETWORKS:
+        message = f'local has no network "{config.network}"'
+        hint = '"shared" (an address of this machine\'s loopback network) or "own" (a network namespace of its own).'
+        found.append(Trouble("network", "network-unknown", message, hint))
+    elif config.network == "own" and not own_network:
+        message = "a server with a network of its own needs root on this machine"
+        found.append(Trouble("network", "network-unavailable", message, "See: batchwright providers"))
+    if any(not _KEY.fullmatch(key.strip()) for key in config.ssh_keys):
+        message = "a key in ssh_keys is not a public key"
+        found.append(Trouble("ssh_keys", "ssh-key-invalid", message, "Write it as in a .pub file: ssh-ed25519 AAAA..."))
+    found += _user_data_troubles(config.user_data)
+    return found
+
+
+def _user_data_troubles(script: str | None) -> list[Trouble]:
+    if not script:
+        return []
+    if not script.startswith("#!"):
+        message = "local runs user_data as a program, and this does not begin with #!"
+        return [Trouble("user_data", "user-data-invalid", message, "Begin it with #!/bin/sh.")]
+    if len(script.encode()) > USER_DATA_MOST:
+        message = f"user_data is longer than {USER_DATA_MOST // 1024} kB"
+        return [Trouble("user_data", "user-data-invalid", message, "Have it fetch what it needs.")]
+    return []

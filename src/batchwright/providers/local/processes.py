@@ -1,0 +1,47 @@
+"""Processes of this machine, as /proc shows them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from batchwright.providers.local.records import MARKER
+
+PROC = Path("/proc")
+
+
+def started_at(pid: int) -> int | None:
+    """When a process was started, in ticks since the machine was; None if it is none, or only waits to be reaped."""
+    try:
+        words = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if words[0] in "ZX" else int(words[19])
+
+
+def is_alive(pid: int, started: int) -> bool:
+    """Whether this very process still runs."""
+    return started_at(pid) == started
+
+
+def belongs_to(pid: int, ref: str) -> bool:
+    """Whether a process was started for this server, by its environment: a number used again does not fool this."""
+    try:
+        environ = (PROC / str(pid) / "environ").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False
+    return f"{MARKER}={ref}".encode() in environ.split(b"\0")
+
+
+def started_for(ref: str) -> list[int]:
+    """Every process that was started for a server: the sandbox's own, and the first one inside."""
+    return [int(one.name) for one in PROC.iterdir() if one.name.isdecimal() and belongs_to(int(one.name), ref)]
+
+
+def kill(pid: int) -> None:
+    """SIGKILL; a process that is no more is as good."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return

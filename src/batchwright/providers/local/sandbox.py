@@ -1,0 +1,185 @@
+"""One server's sandbox: started, looked at, ended, removed. Everything here blocks, and is called from a thread.
+
+Whoever changes a server holds its folder. A process that was killed between starting a sandbox and writing down which
+process it is leaves that to be found: the marker in the process's environment, and its control groups.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+import msgspec
+
+from batchwright.providers import durable
+from batchwright.providers.keys import key_in
+from batchwright.providers.local import cgroups, command, processes, records, seed
+from batchwright.providers.local.records import Intent, Process
+
+START_SECONDS = 20.0  # until a sandbox must have said which process it is
+STOP_SECONDS = 10.0  # that a service manager may take to end what runs
+TAIL_BYTES, TAIL_LINES = 8192, 5
+
+
+class NotStarted(Exception):
+    """The sandbox could not be made; nothing of it runs."""
+
+
+def running(folder: Path, ref: str) -> int | None:
+    """The first process inside, if it lives."""
+    try:
+        process = records.decode_process((folder / records.PROCESS).read_bytes())
+    except FileNotFoundError:
+        return None
+    return process.pid if process is not None and processes.belongs_to(process.pid, ref) else None
+
+
+def prepare(folder: Path, intent: Intent, keys: tuple[str, ...]) -> None:
+    """Bring the folder to where the sandbox can be started; may be done again. Raises OSError."""
+    upper = folder / records.UPPER
+    first = not (folder / records.PLANTED).exists()
+    for name in (records.UPPER, records.WORK, records.TOLD, *command.REAL_FOLDERS):
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name).chmod(0o755)
+    host_key = key_in(folder / records.IDENTITY).path.read_text()
+    files = seed.seeds(intent, keys, host_key, _resolv_conf())
+    seed.plant(upper, files if first else {name: files[name] for name in seed.EVERY_START})
+    (folder / records.PLANTED).touch()
+    (folder / records.CONSOLE).write_bytes(b"")
+    (folder / records.TOLD / records.READY).unlink(missing_ok=True)
+
+
+def _resolv_conf() -> str:
+    try:
+        return Path("/etc/resolv.conf").read_text()
+    except OSError:
+        return ""
+
+
+def start(folder: Path, intent: Intent, base: Path, tools: command.Tools, holder: int) -> int:
+    """Start a prepared sandbox and write down its first process, unless it runs. Raises NotStarted, OSError.
+
+    `holder` is the descriptor that holds the folder: the launcher inherits it, so that a killed caller's launcher ends
+    before anybody else looks.
+    """
+    if (pid := running(folder, intent.ref)) is not None:
+        return pid
+    end(intent.ref)  # what a killed caller may have left half-started
+    found = cgroups.here()
+    groups = cgroups.make(found, intent.ref, int(intent.request.resolved["memory_mb"]))
+    places = [(group, hierarchy.path) for group, hierarchy in zip(groups, found, strict=True)]
+    line = command.system_command(tools, base, folder, intent.request.name, places)
+    pid = _launch(command.launcher(groups, line), folder, intent.ref, holder)
+    durable.write(folder / records.PROCESS, records.encode(Process(pid)))
+    return pid
+
+
+def _launch(line: list[str], folder: Path, ref: str, holder: int) -> int:
+    reader, writer = os.pipe()
+    try:
+        with (folder / records.CONSOLE).open("ab") as console:
+            launched = subprocess.Popen(  # noqa: S603 - our own line, without a shell but the launcher
+                line,
+                stdin=holder,
+                stdout=writer,
+                stderr=console,
+                cwd="/",
+                env=command.environment(ref),
+                start_new_session=True,
+            )
+        os.close(writer)
+        writer = -1
+        launched.wait()
+        said = _read_all(reader)
+    finally:
+        os.close(reader)
+        if writer >= 0:
+            os.close(writer)
+    try:
+        pid = int(msgspec.json.decode(said)["child-pid"])
+    except (msgspec.MsgspecError, KeyError, TypeError):
+        end(ref)
+        raise NotStarted("; ".join(tail(folder)) or "bubblewrap said nothing") from None
+    return pid
+
+
+def _read_all(reader: int) -> bytes:
+    said = b""
+    while block := os.read(reader, 4096):
+        said += block
+    return said
+
+
+def end(ref: str) -> bool:
+    """Kill everything of a server and remove its control groups. False if something would not go in time."""
+    deadline = time.monotonic() + cgroups.EMPTY_SECONDS
+    while left := processes.started_for(ref):
+        for pid in left:
+            processes.kill(pid)
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return cgroups.remove(cgroups.here(), ref)
+
+
+def stop(folder: Path, ref: str) -> bool:
+    """Let the service manager end what runs, then end the rest."""
+    pid = running(folder, ref)
+    if pid is not None:
+        os.kill(pid, signal.SIGRTMIN + 4)  # poweroff, see systemd(1)
+        deadline = time.monotonic() + STOP_SECONDS
+        while running(folder, ref) is not None and time.monotonic() < deadline:
+            time.sleep(0.02)
+    return end(ref)
+
+
+def remove(folder: Path) -> None:
+    """Remove a server's folder, its intent after all else: as long as that is there, it is still to be destroyed."""
+    last = (records.INTENT, records.DESTROYING)
+    for entry in sorted(folder.iterdir()):
+        if entry.name not in last:
+            _remove(entry)
+    for name in last:
+        (folder / name).unlink(missing_ok=True)
+    folder.rmdir()
+
+
+def _remove(entry: Path) -> None:
+    if stat.S_ISDIR(entry.lstat().st_mode):
+        shutil.rmtree(entry)
+    else:
+        entry.unlink()
+
+
+def tail(folder: Path) -> list[str]:
+    """The last lines of what the server's service manager and the sandbox said."""
+    return last_lines(_read_end(folder / records.CONSOLE))
+
+
+def told(folder: Path) -> list[str] | None:
+    """What the server said when its boot had ended: its state, then what failed; None while it has not."""
+    content = _read_end(folder / records.TOLD / records.READY)
+    return content.split("\n") if content else None
+
+
+def _read_end(path: Path) -> str:
+    """The end of a file that a server can write: no link is followed, and not all is read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    with os.fdopen(descriptor, "rb") as file:
+        file.seek(max(0, os.fstat(descriptor).st_size - TAIL_BYTES))
+        return file.read(TAIL_BYTES).decode(errors="replace")
+
+
+def last_lines(text: str) -> list[str]:
+    """The last lines that say something, without the kernel's level in front. Pure."""
+    lines = [line.strip("\0 \r") for line in text.splitlines()]
+    bare = [line.partition(">")[2] if line.startswith("<") else line for line in lines]
+    return [line for line in bare if line][-TAIL_LINES:]

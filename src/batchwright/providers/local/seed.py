@@ -1,0 +1,101 @@
+"""What a server is given before its first start: files over the base tree. Pure; `plant` writes them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from batchwright.providers.local.records import Intent
+
+READY_UNIT, SCRIPT_UNIT = "batchwright-ready.service", "batchwright-user-data.service"
+SCRIPT = "/var/lib/batchwright/user-data"
+INSIDE = "/run/batchwright"  # the folder `told`, as the server sees it
+
+_READY = f"""\
+[Unit]
+Description=Says that the boot has ended
+After=multi-user.target
+[Service]
+Type=exec
+ExecStart=/bin/sh -c 'systemctl is-system-running --wait > {INSIDE}/new; \
+systemctl list-units --failed --plain --no-legend >> {INSIDE}/new; \
+tail -n 5 {SCRIPT}.log >> {INSIDE}/new 2>/dev/null; mv {INSIDE}/new {INSIDE}/ready'
+[Install]
+WantedBy=multi-user.target
+"""
+
+_USER_DATA = f"""\
+[Unit]
+Description=The server's user_data, once
+ConditionPathExists=!{SCRIPT}.done
+After=network.target ssh.service
+[Service]
+Type=oneshot
+TimeoutStartSec=infinity
+ExecStart={SCRIPT}
+ExecStartPost=/bin/touch {SCRIPT}.done
+StandardOutput=append:{SCRIPT}.log
+StandardError=append:{SCRIPT}.log
+[Install]
+WantedBy=multi-user.target
+"""
+
+_SSHD = """\
+ListenAddress {address}
+Port {port}
+HostKey /etc/ssh/ssh_host_ed25519_key
+PasswordAuthentication no
+UseDNS no
+"""
+
+
+class Seed(Struct, frozen=True):
+    """A file, or with `link` a symbolic link."""
+
+    content: str = ""
+    mode: int = 0o644
+    link: str = ""
+
+
+def seeds(intent: Intent, keys: tuple[str, ...], host_key: str, resolv_conf: str) -> dict[str, Seed]:
+    """Every file by its path inside, without the first slash. `keys` may log in as root."""
+    units, wants = "etc/systemd/system", "etc/systemd/system/multi-user.target.wants"
+    listen = "0.0.0.0" if intent.own_network else intent.address  # noqa: S104 - its own network's
+    found = {
+        "etc/hostname": Seed(f"{intent.request.name}\n"),
+        "etc/hosts": Seed(f"127.0.0.1 localhost\n{intent.address} {intent.request.name}\n"),
+        "etc/resolv.conf": Seed(resolv_conf),
+        "etc/machine-id": Seed(hashlib.sha256(intent.ref.encode()).hexdigest()[:32] + "\n", 0o444),
+        "etc/ssh/ssh_host_ed25519_key": Seed(host_key, 0o600),
+        "etc/ssh/sshd_config.d/10-batchwright.conf": Seed(_SSHD.format(address=listen, port=intent.port)),
+        "root/.ssh/authorized_keys": Seed("".join(f"{key.strip()}\n" for key in keys), 0o600),
+        f"{units}/{READY_UNIT}": Seed(_READY),
+        f"{wants}/{READY_UNIT}": Seed(link=f"/{units}/{READY_UNIT}"),
+    }
+    if intent.request.user_data:
+        found[SCRIPT.lstrip("/")] = Seed(intent.request.user_data, 0o700)
+        found[f"{units}/{SCRIPT_UNIT}"] = Seed(_USER_DATA)
+        found[f"{wants}/{SCRIPT_UNIT}"] = Seed(link=f"/{units}/{SCRIPT_UNIT}")
+    return found
+
+
+PRIVATE = ("root", "root/.ssh")  # folders that are for their owner only
+EVERY_START = ("etc/resolv.conf", "etc/ssh/sshd_config.d/10-batchwright.conf")  # what may have changed since the last
+
+
+def plant(upper: Path, files: Mapping[str, Seed]) -> None:
+    """Write them below `upper`, where they cover what the base tree has. Raises OSError."""
+    for name, seed in files.items():
+        path = upper / name
+        for folder in reversed(path.relative_to(upper).parents):
+            (upper / folder).mkdir(exist_ok=True)
+            (upper / folder).chmod(0o700 if str(folder) in PRIVATE else 0o755)
+        path.unlink(missing_ok=True)
+        if seed.link:
+            path.symlink_to(seed.link)
+        else:
+            path.write_text(seed.content)
+            path.chmod(seed.mode)
