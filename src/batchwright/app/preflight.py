@@ -72,7 +72,7 @@ async def _observe(
     missing = [request for request in requests.values() if request.name not in managed]
     troubles += [Diagnostic(t.code, t.message, where=name, hint=t.hint) for t in await provider.quota_after(missing)]
     installed = await _installed(name, runner, [managed[one][0] for one in requests if one in managed])
-    abilities = known.create_seconds, known.init, known.privileged, known.own_network
+    abilities = known.create_seconds, known.init, known.privileged, known.own_network, known.destroys
     return ProviderObserved(facts, *abilities, requests, managed, installed), _merged(troubles)
 
 

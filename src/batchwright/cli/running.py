@@ -46,7 +46,7 @@ from batchwright.model.run import Run
 from batchwright.model.summary import SignalKind
 from batchwright.model.workflow import Workflow
 from batchwright.views.plan import plan_view
-from batchwright.views.wording import counted
+from batchwright.views.wording import counted, some
 
 Force = Annotated[bool, typer.Option("--force", help="Do not wait for what is in flight; it is in doubt afterwards.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -289,7 +289,9 @@ def agreed(run: Run) -> bool:
 
 def _what(undos: Sequence[PlannedUndo]) -> str:
     destroyed = sum(one.what == "destroy" for one in undos)
+    released = sum(one.what == "let go of" for one in undos)
     removed = sum(one.what == "remove" for one in undos)
     parts = [counted(destroyed, "server")] if destroyed else []
+    parts += [f"{counted(released, 'server')} that will only be let go"] if released else []
     parts += [counted(removed, "task service")] if removed else []
-    return " and ".join(parts) or "this run"
+    return some(parts) or "this run"

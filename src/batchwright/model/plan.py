@@ -27,6 +27,7 @@ class Undo(StrEnum):
     """What undoing a step would do."""
 
     DESTROY = "destroy"
+    RELEASE = "release"  # the server was there before the run and stays: only the run's hold on it ends
     REMOVE = "remove"
     WITH_SERVER = "with_server"  # goes when its server is destroyed by the same rollback
     NOTHING = "nothing"

@@ -31,6 +31,7 @@ class Place:
     config: ServerConfig
     step: str
     made: bool = False  # the plan creates it
+    vanishes: bool = False  # and a rollback ends it, with all that is on it
     memory_mb: int = 0  # 0 when the provider does not say
     installed: dict[str, int] = field(default_factory=dict)
 

@@ -38,8 +38,10 @@ def _lacking(needs: Needs, observed: ProviderObserved, place: Place) -> list[tup
     if needs.own_network and not observed.own_network:
         found.append((f"needs a network of its own, and {servers} share one", other))
     if 0 < place.memory_mb < needs.memory_mb:
-        has = f'plan "{place.config.plan}" has {place.memory_mb} MB'
-        found.append((f"needs {needs.memory_mb} MB of memory, and {has}", "Choose a larger plan."))
+        what, hint = f'plan "{place.config.plan}"', "Choose a larger plan."
+        if not place.config.plan:
+            what, hint = "it", "Choose a larger server."
+        found.append((f"needs {needs.memory_mb} MB of memory, and {what} has {place.memory_mb} MB", hint))
     return found
 
 
@@ -95,7 +97,7 @@ def _chain(
         needs = [Need(prefix + one) for one in required]
         if steps and steps[-1].id.removeprefix(prefix) not in required:
             needs.append(Need(steps[-1].id, DependencyKind.SOFT))  # a server's package manager has one lock
-        goes_with_server = place.made and not entry.remove_before_destroy
+        goes_with_server = place.vanishes and not entry.remove_before_destroy
         undo = Undo.WITH_SERVER if goes_with_server else Undo.REMOVE
         steps.append(
             Step(
