@@ -172,6 +172,13 @@ class EventUnreadable(StoreError):
     code = "event-unreadable"
 
 
+class ServerNotFound(BatchwrightError):
+    """No server has this name or reference."""
+
+    code = "server-not-found"
+    hint = "See them with: batchwright servers"
+
+
 class StepNotFound(BatchwrightError):
     """The run has no step of this name."""
 
