@@ -48,6 +48,7 @@ class Machines:
             (self._bin / name).chmod(0o755)
         private = asyncssh.generate_private_key("ssh-ed25519")
         private.write_private_key(str(self.key))
+        self.key.chmod(0o600)
         self._client = asyncssh.import_authorized_keys(private.export_public_key().decode())
         self._listening: list[Machine] = []
         self._loop = asyncio.new_event_loop()
