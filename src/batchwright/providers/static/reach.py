@@ -36,7 +36,7 @@ async def look(access: Access) -> Facts | Fault:
             assert connection is not None
             said = await connection.run(f"sh -c {shlex.quote(_SCRIPT)}", stdin=asyncssh.DEVNULL)
     except (OSError, ValueError, asyncssh.Error) as error:
-        return _explained(error, hop)
+        return explained(error, hop)
     return _facts(str(said.stdout or ""), access)
 
 
@@ -67,7 +67,7 @@ def _facts(said: str, access: Access) -> Facts | Fault:
     return Facts(int(told.get("memory_kb") or 0) // 1024)
 
 
-def _explained(error: Exception, hop: Access) -> Fault:
+def explained(error: Exception, hop: Access) -> Fault:
     """What went wrong at this hop, in words."""
     match error:
         case asyncssh.HostKeyNotVerifiable():
