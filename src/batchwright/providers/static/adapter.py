@@ -59,7 +59,7 @@ class Static:
         return missing(config)
 
     async def open(self) -> None:
-        await self._records.open()
+        self._records.open()
 
     async def aclose(self) -> None:
         """Nothing stays open."""
@@ -113,7 +113,7 @@ class Static:
             found = await self._look(access)
             if isinstance(found, Fault):
                 return Rejected(found)
-            async with self._records.alone():
+            with self._records.alone():
                 if (rival := _rival(wanted, self._records.all())) is not None:
                     message = f'run {rival.run} has taken {access} as "{rival.request.name}"'
                     return Rejected(Fault(FaultClass.CONFLICT, message, "server-taken", _let_go(rival)))

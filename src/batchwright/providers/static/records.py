@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
 import os
-import secrets
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
@@ -16,10 +11,11 @@ from msgspec import Struct
 
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.access import Access
+from batchwright.model.ids import base32
 from batchwright.model.plan import ServerRequest
+from batchwright.providers import durable
 
-ID_FILE = "account"
-LOCK_SECONDS = 20.0  # the folder is held for one small write at a time
+LOCK_SECONDS = 10.0  # the folder is held for one small write at a time
 
 
 class Record(Struct, frozen=True):
@@ -37,37 +33,28 @@ class Records:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._account = folder / "account"
 
-    async def open(self) -> None:
+    def open(self) -> None:
         """Make the folder, and give it a name that stays when it is moved. Raises ProviderUnavailable."""
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            async with self.alone():
-                if not (self.folder / ID_FILE).exists():
-                    self._write(ID_FILE, secrets.token_hex(8).encode())
-        except OSError as error:
+            durable.make_private(self.folder)
+            with self.alone():
+                if not self._account.exists():
+                    durable.write(self._account, f"static-{base32(os.urandom(10))}\n".encode())
+        except (OSError, durable.Held) as error:
             raise ProviderUnavailable(
-                f"static: {self.folder} cannot be used: {error.strerror or error}",
+                f"static: {self.folder} cannot be used: {error}",
                 hint="Make the state folder writable, or name another one with --state-dir.",
             ) from error
 
     def account(self) -> str:
         """The name of this folder."""
-        return "static-" + (self.folder / ID_FILE).read_text()
+        return self._account.read_text().strip()
 
-    @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
-        """Keep others from recording; the kernel lets go when this process dies. Raises ProviderUnavailable."""
-        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            deadline = time.monotonic() + LOCK_SECONDS
-            while not _locked(descriptor):
-                if time.monotonic() > deadline:
-                    raise ProviderUnavailable(f"static: another process has held {self.folder} for {LOCK_SECONDS:g} s")
-                await asyncio.sleep(0.01)
-            yield
-        finally:
-            os.close(descriptor)
+    def alone(self) -> AbstractContextManager[int]:
+        """Keep others from recording. Raises durable.Held."""
+        return durable.alone(self.folder, LOCK_SECONDS)
 
     def all(self) -> list[Record]:
         """Every record, by reference. Raises ProviderUnavailable when one cannot be read."""
@@ -89,37 +76,12 @@ class Records:
 
     def put(self, record: Record) -> None:
         """Write it, durably, while the folder is held."""
-        self._write(f"{record.ref}.json", msgspec.json.format(msgspec.json.encode(record)))
+        durable.write(self._path(record.ref), msgspec.json.format(msgspec.json.encode(record)))
 
     def remove(self, ref: str) -> None:
         """Forget it, durably; it may be forgotten already."""
         self._path(ref).unlink(missing_ok=True)
-        self._sync()
+        durable.sync_folder(self.folder)
 
     def _path(self, ref: str) -> Path:
         return self.folder / f"{Path(ref).name}.json"
-
-    def _write(self, name: str, content: bytes) -> None:
-        draft = self.folder / ".draft"  # of whoever holds the folder
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        draft.replace(self.folder / name)
-        self._sync()
-
-    def _sync(self) -> None:
-        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
