@@ -42,7 +42,8 @@ def ssh_command(access: Access, known_hosts_file: str = "", command: Iterable[st
     `command` is run by the server's shell; its words arrive there as they are.
     """
     words = [shlex.quote(word) for word in command]
-    return ["ssh", *_options(access, known_hosts_file), _destination(access), *words]
+    end = ["--"] if words else []  # what follows is not for ssh
+    return ["ssh", *_options(access, known_hosts_file), *end, _destination(access), *words]
 
 
 def _host_pattern(access: Access) -> str:
