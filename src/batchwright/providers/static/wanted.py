@@ -43,9 +43,9 @@ def _hop(
     try:
         keys = [options["host_key"]] if "host_key" in options else _known(access, Path(trusted).expanduser())
         known = tuple(dict.fromkeys(_bare(key) for key in keys))
-    except (OSError, ValueError) as error:
-        field = f"{prefix}host_key" if "host_key" in options else "known_hosts"
-        message = f"the host key of {access} cannot be read: {error}"
+    except (OSError, ValueError):  # their words may quote the file, and a workflow may name any file
+        field, place = (f"{prefix}host_key", "`host_key`") if "host_key" in options else ("known_hosts", trusted)
+        message = f"the host key of {access} cannot be read from {place}"
         troubles.append(Trouble(field, "host-key-unreadable", message, 'It looks like "ssh-ed25519 AAAA...".'))
         return access
     if not known:
