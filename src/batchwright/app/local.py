@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from msgspec import Struct
 
@@ -16,7 +15,7 @@ class BaseTree(Struct, frozen=True):
     """The base tree of this machine's servers. `used_by` are the folders of servers that lie over it."""
 
     name: str
-    path: Path
+    path: str
     image: str
     built: bool
     bytes: int = 0
@@ -35,7 +34,7 @@ def base_tree() -> BaseTree:
     place = base.place(os.environ)
     built = place.is_dir()
     size = base.size(place) if built else 0
-    return BaseTree(place.name, place, base.this_release().image, built, size, tuple(base.users(place.name)))
+    return BaseTree(place.name, str(place), base.this_release().image, built, size, tuple(base.users(place.name)))
 
 
 def build_base(tell: Callable[[str], None]) -> Built:

@@ -146,6 +146,8 @@ def _finish(fresh: Path) -> None:
     policy = fresh / "usr/sbin/policy-rc.d"
     policy.write_text(tree.POLICY)
     policy.chmod(0o755)
+    (fresh / "etc/apt/apt.conf.d/90batchwright").write_text(tree.APT)
+    (fresh / "var/cache/apt/pkgcache.bin").unlink(missing_ok=True)
     for name in ("tmp", "var/tmp"):
         (fresh / name).chmod(0o1777)
 

@@ -49,12 +49,10 @@ def launcher(groups: Sequence[Path], command: Sequence[str]) -> list[str]:
 
 
 def system_command(
-    tools: Tools, base: Path, folder: Path, name: str, groups: Sequence[tuple[Path, Path]], netns: str = ""
+    tools: Tools, base: Path, folder: Path, name: str, groups: Sequence[tuple[Path, Path]], netns: str
 ) -> list[str]:
     """A server with a service manager, made by root. `groups` are the server's control groups and their hierarchies."""
-    before: list[str] = []
-    if netns:
-        before += ["ip", "netns", "exec", netns]
+    before = ["nsenter", f"--net={netns}", "--"] if netns else []
     if tools.setpriv:
         before += [tools.setpriv, "--bounding-set", ",".join(f"-{cap}" for cap in KEPT_BACK)]
     net = ["--bind", "/proc/sys/net", "/proc/sys/net"] if netns else []

@@ -20,7 +20,7 @@ from batchwright.model.plan import ServerRequest
 from batchwright.providers import durable
 from batchwright.providers.base import Trouble
 from batchwright.providers.keys import key_in, run_key
-from batchwright.providers.local import addresses, records, sandbox
+from batchwright.providers.local import addresses, network, records, sandbox
 from batchwright.providers.local.machine import Machine
 from batchwright.providers.local.records import Intent
 
@@ -89,7 +89,7 @@ class Lot:
         except durable.Held as error:
             return Rejected(Fault(FaultClass.BUSY, str(error)))
 
-    def _create(self, folder: Path, holder: int, request: ServerRequest, token: Token) -> Created | Rejected:
+    def _create(self, folder: Path, holder: int, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
         intent = records.read_intent(folder)
         if intent is None:
             try:
@@ -104,13 +104,21 @@ class Lot:
         if not (folder / records.PROCESS).exists():
             try:
                 self._start(folder, intent, holder)
-            except sandbox.NotStarted as error:
-                self._clear(folder, intent.ref)
-                return Rejected(Fault(FaultClass.PERMANENT, f"the sandbox could not be started: {error}"))
+            except (sandbox.NotStarted, network.NoNetwork) as error:
+                return self._given_up(folder, intent, FaultClass.PERMANENT, str(error))
+            except OSError as error:
+                return self._given_up(folder, intent, FaultClass.TRANSIENT, str(error))
         return Created(intent.ref, address=intent.address)
 
+    def _given_up(self, folder: Path, intent: Intent, kind: FaultClass, why: str) -> Rejected | Unknown:
+        if not self._clear(folder, intent):
+            return Unknown(f"the sandbox could not be started, and does not go away: {why}")
+        return Rejected(Fault(kind, f"the sandbox could not be started: {why}"))
+
     def _intend(self, folder: Path, request: ServerRequest, token: Token) -> Intent:
-        address = addresses.claim(folder, addresses.loopback_range(os.geteuid()), zlib.crc32(folder.name.encode()))
+        own = request.resolved.get("network") == "own"
+        prefix = addresses.OWN_NETWORK if own else addresses.loopback_range(os.geteuid())
+        address = addresses.claim(folder, prefix, zlib.crc32(folder.name.encode()))
         intent = Intent(
             ref=folder.name,
             run=token.run,
@@ -172,7 +180,9 @@ class Lot:
         if (folder / records.STOPPED).exists():
             return ServerState.BROKEN, Fault(FaultClass.TRANSIENT, "it was stopped", "STOPPED")
         if not (folder / records.PROCESS).exists():
-            return ServerState.STARTING, None  # its create was killed half-way, and will be sent again
+            if _is_held(folder):
+                return ServerState.STARTING, None
+            return ServerState.BROKEN, Fault(FaultClass.TRANSIENT, "its create was interrupted", "INTERRUPTED")
         said = "; ".join(sandbox.tail(folder)) or "nothing"
         return ServerState.BROKEN, Fault(FaultClass.TRANSIENT, f"it runs no more; its last words: {said}", "DIED")
 
@@ -205,19 +215,33 @@ class Lot:
             return Gone()
         try:
             with durable.alone(folder):
-                (folder / records.DESTROYING).touch()
-                return Gone() if self._clear(folder, ref) else Going("its processes have not ended yet")
+                intent = records.read_intent(folder)
+                if intent is not None:
+                    (folder / records.DESTROYING).touch()
+                return Gone() if self._clear(folder, intent) else Going("its processes have not ended yet")
         except durable.Held:
             return Going("another process works on it")
         except FileNotFoundError:
             return Gone()
 
-    def _clear(self, folder: Path, ref: str) -> bool:
-        if not sandbox.end(ref):
+    def _clear(self, folder: Path, intent: Intent | None) -> bool:
+        """Remove everything of a server; without an intent nothing was ever started."""
+        if intent is not None and not sandbox.end(intent):
             return False
         addresses.release(folder)
         sandbox.remove(folder)
         return True
+
+
+def _is_held(folder: Path) -> bool:
+    """Whether somebody works on a server now."""
+    try:
+        with durable.alone(folder, 0):
+            return False
+    except durable.Held:
+        return True
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager

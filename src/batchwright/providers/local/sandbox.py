@@ -18,7 +18,7 @@ import msgspec
 
 from batchwright.providers import durable
 from batchwright.providers.keys import key_in
-from batchwright.providers.local import cgroups, command, processes, records, seed
+from batchwright.providers.local import cgroups, command, network, processes, records, seed
 from batchwright.providers.local.records import Intent, Process
 
 START_SECONDS = 20.0  # until a sandbox must have said which process it is
@@ -47,7 +47,8 @@ def prepare(folder: Path, intent: Intent, keys: tuple[str, ...]) -> None:
         (folder / name).mkdir(exist_ok=True)
         (folder / name).chmod(0o755)
     host_key = key_in(folder / records.IDENTITY).path.read_text()
-    files = seed.seeds(intent, keys, host_key, _resolv_conf())
+    names = network.resolv_conf(_resolv_conf()) if intent.own_network else _resolv_conf()
+    files = seed.seeds(intent, keys, host_key, names)
     seed.plant(upper, files if first else {name: files[name] for name in seed.EVERY_START})
     (folder / records.PLANTED).touch()
     (folder / records.CONSOLE).write_bytes(b"")
@@ -69,12 +70,20 @@ def start(folder: Path, intent: Intent, base: Path, tools: command.Tools, holder
     """
     if (pid := running(folder, intent.ref)) is not None:
         return pid
-    end(intent.ref)  # what a killed caller may have left half-started
+    end(intent)  # what a killed caller may have left half-started
     found = cgroups.here()
     groups = cgroups.make(found, intent.ref, int(intent.request.resolved["memory_mb"]))
     places = [(group, hierarchy.path) for group, hierarchy in zip(groups, found, strict=True)]
-    line = command.system_command(tools, base, folder, intent.request.name, places)
-    pid = _launch(command.launcher(groups, line), folder, intent.ref, holder)
+    netns = ""
+    if intent.own_network:
+        network.attach(intent.ref, intent.address)
+        netns = network.path_of(intent.ref)
+    line = command.system_command(tools, base, folder, intent.request.name, places, netns)
+    try:
+        pid = _launch(command.launcher(groups, line), folder, intent.ref, holder)
+    except NotStarted:
+        end(intent)
+        raise
     durable.write(folder / records.PROCESS, records.encode(Process(pid)))
     return pid
 
@@ -103,7 +112,6 @@ def _launch(line: list[str], folder: Path, ref: str, holder: int) -> int:
     try:
         pid = int(msgspec.json.decode(said)["child-pid"])
     except (msgspec.MsgspecError, KeyError, TypeError):
-        end(ref)
         raise NotStarted("; ".join(tail(folder)) or "bubblewrap said nothing") from None
     return pid
 
@@ -115,27 +123,31 @@ def _read_all(reader: int) -> bytes:
     return said
 
 
-def end(ref: str) -> bool:
-    """Kill everything of a server and remove its control groups. False if something would not go in time."""
+def end(intent: Intent) -> bool:
+    """Kill everything of a server; remove its control groups and network. False if something would not go in time."""
     deadline = time.monotonic() + cgroups.EMPTY_SECONDS
-    while left := processes.started_for(ref):
+    while left := processes.started_for(intent.ref):
         for pid in left:
             processes.kill(pid)
         if time.monotonic() > deadline:
             return False
         time.sleep(0.005)
-    return cgroups.remove(cgroups.here(), ref)
+    if not cgroups.remove(cgroups.here(), intent.ref):
+        return False
+    if intent.own_network:
+        network.detach(intent.ref)
+    return True
 
 
-def stop(folder: Path, ref: str) -> bool:
+def stop(folder: Path, intent: Intent) -> bool:
     """Let the service manager end what runs, then end the rest."""
-    pid = running(folder, ref)
+    pid = running(folder, intent.ref)
     if pid is not None:
         os.kill(pid, signal.SIGRTMIN + 4)  # poweroff, see systemd(1)
         deadline = time.monotonic() + STOP_SECONDS
-        while running(folder, ref) is not None and time.monotonic() < deadline:
+        while running(folder, intent.ref) is not None and time.monotonic() < deadline:
             time.sleep(0.02)
-    return end(ref)
+    return end(intent)
 
 
 def remove(folder: Path) -> None:
