@@ -18,8 +18,8 @@ from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
 from batchwright.providers.local import base, plans
 from batchwright.providers.local.lots import Lot
-from batchwright.providers.local.machine import NONE, SYSTEM, Machine, this_machine
-from batchwright.providers.local.records import Damaged
+from batchwright.providers.local.machine import NONE, Machine, this_machine
+from batchwright.providers.local.records import SYSTEM, Damaged
 
 T = TypeVar("T")
 

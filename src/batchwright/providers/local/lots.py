@@ -23,8 +23,9 @@ from batchwright.providers.keys import key_in, run_key
 from batchwright.providers.local import addresses, network, records, sandbox
 from batchwright.providers.local.machine import Machine
 from batchwright.providers.local.records import Intent
+from batchwright.providers.local.seed import SCRIPT_UNIT
 
-SSH_PORT = 22
+PORTS = {records.SYSTEM: 22, records.USER: 2222}  # a plain user may not listen below 1024
 BANNER_SECONDS = 2.0
 
 
@@ -42,7 +43,6 @@ class Lot:
         self._state_dir, self._bases, self._clock, self._machine = state_dir, bases, clock, machine
         self._folder = state_dir / "local"
         self._servers = self._folder / "servers"
-        self._answered: set[tuple[str, int]] = set()  # ref and first process whose sshd has answered
 
     def open(self) -> None:
         """Make the folder, and clear away what a create left that was killed before its intent was durable."""
@@ -125,7 +125,7 @@ class Lot:
             token=token.value,
             request=request,
             address=address,
-            port=SSH_PORT,
+            port=PORTS[self._machine.mode],
             mode=self._machine.mode,
             made_at=self._clock.now(),
         )
@@ -163,8 +163,7 @@ class Lot:
             image=request.image,
             fault=fault,
         )
-        asked = state is ServerState.READY and (ref, pid or 0) not in self._answered
-        return Look(seen, intent.port if asked else 0)
+        return Look(seen, intent.port if state is ServerState.READY else 0)
 
     def _state(self, folder: Path, pid: int | None) -> tuple[ServerState, Fault | None]:
         if (folder / records.DESTROYING).exists():
@@ -174,6 +173,9 @@ class Lot:
         told = sandbox.told(folder)
         if told is None:
             return ServerState.STARTING, None
+        if any(line.startswith(SCRIPT_UNIT) for line in told):
+            said = "; ".join(line for line in told[1:] if line and not line.startswith(SCRIPT_UNIT))
+            return ServerState.BROKEN, Fault(FaultClass.PERMANENT, f"its user_data failed: {said}", "USER_DATA")
         return ServerState.READY, None
 
     def _why_not_running(self, folder: Path) -> tuple[ServerState, Fault | None]:

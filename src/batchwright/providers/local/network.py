@@ -63,8 +63,7 @@ def detach(ref: str) -> None:
         if (NAMESPACES / namespace(ref)).exists():
             _ip("netns", "delete", namespace(ref))
         if not any(NAMESPACES.glob(f"{LAB}-*")) and (NAMESPACES / LAB).exists():
-            for pid in processes.started_for(LAB):
-                processes.kill(pid)
+            processes.end_all(LAB, UPLINK_SECONDS)
             _ip("netns", "delete", LAB)
             if _has_link("", LINK):  # it goes with its other end, in the kernel's own time
                 _ip("link", "delete", LINK, unless="Cannot find device")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 from batchwright.providers.local.records import MARKER
@@ -37,6 +38,18 @@ def belongs_to(pid: int, ref: str) -> bool:
 def started_for(ref: str) -> list[int]:
     """Every process that was started for a server: the sandbox's own, and the first one inside."""
     return [int(one.name) for one in PROC.iterdir() if one.name.isdecimal() and belongs_to(int(one.name), ref)]
+
+
+def end_all(ref: str, seconds: float) -> bool:
+    """Kill every process that was started for a server, until there is none. False if that takes too long."""
+    deadline = time.monotonic() + seconds
+    while left := started_for(ref):
+        for pid in left:
+            kill(pid)
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
 
 
 def kill(pid: int) -> None:
