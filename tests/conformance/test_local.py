@@ -11,6 +11,7 @@ from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider
 from batchwright.providers.local.adapter import Local
 from batchwright.testing.provider_suite import ProviderSuite
+from tests.sandboxes import need_sandboxes
 
 
 class TestLocal(ProviderSuite):
@@ -20,6 +21,7 @@ class TestLocal(ProviderSuite):
 
     @pytest.fixture(autouse=True)
     def _machine(self, tmp_path: Path) -> None:
+        need_sandboxes()
         self.state_dir = tmp_path / "state"
 
     def client(self) -> Provider:
