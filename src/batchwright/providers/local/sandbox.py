@@ -148,10 +148,14 @@ def end(intent: Intent) -> bool:
 
 
 def stop(folder: Path, intent: Intent) -> bool:
-    """Let the service manager end what runs, then end the rest."""
+    """Let what runs end by itself, then end the rest."""
     pid = running(folder, intent.ref)
     if pid is not None:
-        os.kill(pid, signal.SIGRTMIN + 4)  # poweroff, see systemd(1)
+        if intent.mode == SYSTEM:
+            processes.kill(pid, signal.SIGRTMIN + 4)  # poweroff, see systemd(1)
+        else:
+            for other in processes.beside(pid):  # the first one ends with the last of them
+                processes.kill(other, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
         while running(folder, intent.ref) is not None and time.monotonic() < deadline:
             time.sleep(0.02)
