@@ -163,6 +163,7 @@ class Taskserv(Struct, frozen=True, forbid_unknown_fields=True):
     check: tuple[Check, ...] = ()
     outputs: dict[str, Output] = {}
     timeouts: Timeouts = Timeouts()
+    present: str = ""  # a shell script that ends with 0 when it is on a server, whoever put it there
     remove_before_destroy: bool = False  # a rollback uninstalls it even when its server is destroyed next
 
     def defaults(self, provider: str) -> dict[str, Value]:
