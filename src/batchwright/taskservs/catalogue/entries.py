@@ -61,6 +61,18 @@ def load_catalogue(own: Iterable[Path] = ()) -> dict[str, Taskserv]:
     return dict(sorted(found.items()))
 
 
+def entry_folders(own: Iterable[Path] = ()) -> dict[str, Path]:
+    """The folder of each entry of `load_catalogue`, by name. Raises CatalogueInvalid."""
+    return {folder.name: _real(folder) for root in _roots(own) for folder in _entry_folders(root)}
+
+
+def _real(folder: Traversable) -> Path:
+    """Deploys are run from files."""
+    if not isinstance(folder, Path):
+        _refuse(folder, "is not a folder of the file system", "Install the package that brings it unpacked.")
+    return folder
+
+
 def read_entry(folder: Traversable) -> Taskserv:
     """The entry in one folder. Raises CatalogueInvalid: which file, which field, what would be right."""
     source = folder / ENTRY_FILE

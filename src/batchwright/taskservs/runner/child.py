@@ -26,8 +26,8 @@ from pyinfra.api.host import Host as PyinfraHost
 from pyinfra.api.operation import OperationMeta
 from pyinfra.context import ctx_config, ctx_host, ctx_state
 
+from batchwright.model.access import known_hosts
 from batchwright.taskservs.runner.deploys import Deploy, Failed, load_deploy, values
-from batchwright.taskservs.runner.hostkeys import known_hosts
 from batchwright.taskservs.runner.job import (
     ChildJob,
     Done,

@@ -9,9 +9,8 @@ from collections.abc import AsyncIterator
 import asyncssh
 from msgspec import Struct
 
-from batchwright.model.access import Access
+from batchwright.model.access import Access, known_hosts
 from batchwright.model.outcome import Fault, FaultClass
-from batchwright.taskservs.runner.hostkeys import known_hosts, unknown
 
 CONNECT_SECONDS = 10.0
 KEEPALIVE_SECONDS, KEEPALIVES_LOST = 10, 3
@@ -79,8 +78,11 @@ class Connection:
 @contextlib.asynccontextmanager
 async def connected(access: Access) -> AsyncIterator[Connection]:
     """A connection, closed afterwards. Raises Unreachable."""
-    if (missing := unknown(access)) is not None:
-        message = f"no host key of {missing} is known, and none is trusted on first use"
+    hop: Access | None = access
+    while hop is not None and hop.host_keys:
+        hop = hop.jump
+    if hop is not None:
+        message = f"no host key of {hop.host} is known, and none is trusted on first use"
         raise Unreachable(Fault(FaultClass.AUTH, message, "host-key-unknown"), lasting=True)
     async with contextlib.AsyncExitStack() as stack:
         inner = await _connect(access, stack)

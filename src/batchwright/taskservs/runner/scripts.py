@@ -22,7 +22,7 @@ FIRST_START = f"""
 if [ -d /run/cloud-init ] && [ ! -e /run/cloud-init/disabled ] && [ ! -e /run/cloud-init/result.json ]; then
   echo "cloud-init has not ended"; exit 1
 fi
-if [ -e /etc/systemd/system/batchwright-ready.service ] && [ ! -e {HOME}/ready ]; then
+if [ -e /etc/systemd/system/batchwright-ready.service ] && [ ! -e /run/batchwright/ready ]; then
   echo "its first start has not ended"; exit 1
 fi
 if [ -d /run/systemd/system ] && [ "$(systemctl is-system-running)" = starting ]; then

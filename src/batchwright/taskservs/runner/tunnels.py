@@ -8,9 +8,8 @@ from typing import Any
 from paramiko import HostKeys, RejectPolicy, SSHClient, SSHException
 from paramiko.hostkeys import HostKeyEntry
 
-from batchwright.model.access import Access
+from batchwright.model.access import Access, known_hosts
 from batchwright.taskservs.runner.deploys import Failed
-from batchwright.taskservs.runner.hostkeys import known_hosts
 
 
 def tunnel(access: Access, seconds: float) -> Any:
