@@ -51,7 +51,7 @@ class SharedWorld:
 
 
 class SharedRunner:
-    """The runner of task services on real servers; one serves all runs of a process, so that none gets in another's way."""
+    """The runner of task services on real servers; one serves all runs of a process, each server once at a time."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -60,7 +60,9 @@ class SharedRunner:
     def get(self) -> Runner:
         """The runner. Raises TaskservPackageMissing, CatalogueInvalid."""
         if self._runner is None:
-            self._runner = pyinfra_runner(load_catalogue(), entry_folders(), lambda one: reveal(one, os.environ), self._clock)
+            self._runner = pyinfra_runner(
+                load_catalogue(), entry_folders(), lambda one: reveal(one, os.environ), self._clock
+            )
         return self._runner
 
 

@@ -85,7 +85,7 @@ async def _observe(
 async def _installed(
     name: str, provider: Provider, runner: Runner | None, kept: list[Observed]
 ) -> tuple[dict[str, tuple[str, ...]], list[Diagnostic]]:
-    """What is on the servers that are there already: it is not this run's to take away. One that starts is waited for."""
+    """What is on the servers that are there already: not this run's to take away. One that starts is waited for."""
     if runner is None or not kept:
         return {}, []
     now = await _started(provider, kept)

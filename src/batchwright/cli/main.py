@@ -14,7 +14,7 @@ import typer
 from typer.main import get_command
 
 from batchwright import __version__
-from batchwright.cli import files, local, looking, offers, running, store, submitting, token
+from batchwright.cli import files, installed, local, looking, offers, running, store, submitting, token
 from batchwright.cli.codes import Exit
 from batchwright.cli.output import note, print_json, reader_left, say, show_error
 from batchwright.errors import BatchwrightError, PlanChanged, UsageError
@@ -45,6 +45,8 @@ app.command("list", rich_help_panel=LOOKING)(looking.list_runs)
 app.command("status", rich_help_panel=LOOKING)(looking.status)
 app.command("monitor", rich_help_panel=LOOKING)(looking.monitor)
 app.command("events", rich_help_panel=LOOKING)(looking.events)
+app.command("logs", rich_help_panel=LOOKING)(installed.logs)
+app.command("check", rich_help_panel=LOOKING)(installed.check)
 app.command("explain", rich_help_panel=LOOKING)(looking.explain_step)
 app.command("stats", rich_help_panel=LOOKING)(looking.stats)
 app.command("providers", rich_help_panel=OFFERS)(offers.providers)

@@ -23,6 +23,12 @@ def _no_color(value: bool) -> bool:
     return value
 
 
+OnlyCheck = Annotated[
+    bool,
+    typer.Option(
+        "--check", help="Ask the servers that exist what the installs would change on them; nothing is changed."
+    ),
+]
 RunArgument = Annotated[
     str,
     typer.Argument(

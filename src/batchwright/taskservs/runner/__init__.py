@@ -15,7 +15,9 @@ from batchwright.taskservs.runner.variables import Reveal
 PACKAGES = ("asyncssh", "pyinfra")
 
 
-def pyinfra_runner(entries: Mapping[str, Taskserv], folders: Mapping[str, Path], reveal: Reveal, clock: Clock) -> Runner:
+def pyinfra_runner(
+    entries: Mapping[str, Taskserv], folders: Mapping[str, Path], reveal: Reveal, clock: Clock
+) -> Runner:
     """The runner for these entries, whose deploys are in these folders. Raises TaskservPackageMissing."""
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:

@@ -57,7 +57,9 @@ class PyinfraRunner:
         self._kinds: dict[str, Kind] = {}
         self._gathering: Gathering[tuple[Kind, Visit], Done] = Gathering(clock, self._carry)
 
-    async def install(self, request: TaskservRequest, target: Target, job: Job = NO_JOB) -> Applied | Rejected | Unknown:
+    async def install(
+        self, request: TaskservRequest, target: Target, job: Job = NO_JOB
+    ) -> Applied | Rejected | Unknown:
         """Install, start and check."""
         return await self._apply(Verb.INSTALL, request, target, job)
 
@@ -91,9 +93,7 @@ class PyinfraRunner:
         """One child process for servers on which the same is to be done."""
         kind = batch[0][0][0]
         hosts = tuple(visit.host for (_, visit), _ in batch if visit.host is not None)
-        hearers = {
-            host.id: Hearer(visit.tell, answer) for host, ((_, visit), answer) in zip(hosts, batch, strict=True)
-        }
+        hearers = {host.id: Hearer(visit.tell, answer) for host, ((_, visit), answer) in zip(hosts, batch, strict=True)}
         child = Child(hearers)
         for (_, visit), _ in batch:
             visit.child = child

@@ -72,7 +72,7 @@ class Child:
         """All servers at once; returns when the last has ended."""
         self._listening.begin()
         if self._job.verb is Verb.PREVIEW:
-            OperationMeta.did_change = would  # type: ignore[method-assign]
+            OperationMeta.did_change = would
         group = Group()
         with ctx_state.use(self._state):
             deploy = load_deploy(self._job)

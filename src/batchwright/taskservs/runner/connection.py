@@ -1,4 +1,4 @@
-"""SSH to one server in our own event loop: for what is looked at, checked and ended. Only known host keys are trusted."""
+"""SSH to one server in our own event loop, for what is looked at, checked and ended. Only known keys are trusted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LINES_MAX = 30
 TOOK_TOO_LONG, NO_CODE = 124, 255
 
 
-class Unreachable(Exception):  # noqa: N818
+class Unreachable(Exception):
     """No connection. `lasting`: waiting will not help."""
 
     def __init__(self, fault: Fault, *, lasting: bool) -> None:

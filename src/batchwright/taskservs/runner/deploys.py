@@ -17,7 +17,7 @@ RESERVED = ("name", "version", "variant", "server", "cluster", "outputs")  # no 
 Deploy = Callable[[SimpleNamespace], None]
 
 
-class Failed(Exception):  # noqa: N818
+class Failed(Exception):
     """The deploy did not work on one server. `bug`: doing it again is of no use."""
 
     def __init__(self, words: str, *, bug: bool = False) -> None:

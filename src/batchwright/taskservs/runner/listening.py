@@ -55,7 +55,7 @@ def _name(state: State, key: str) -> str:
     return ", ".join(sorted(state.get_op_meta(key).names))
 
 
-class Listening(BaseStateCallback, logging.Handler):
+class Listening(BaseStateCallback, logging.Handler):  # type: ignore[misc]
     """Hears pyinfra's callbacks, its echo and its warnings."""
 
     def __init__(self, hosts: Iterable[str], say: Say) -> None:
@@ -94,10 +94,10 @@ class Listening(BaseStateCallback, logging.Handler):
 
     # -- callbacks, as pyinfra calls them -----------------------------------------------------------------------
 
-    def host_connect_error(self, _state: State, host: Host, error: Any) -> None:  # type: ignore[override]
+    def host_connect_error(self, _state: State, host: Host, error: Any) -> None:
         self._heard[host.name].unconnected = str(error.args[0] if error.args else error)
 
-    def operation_host_start(self, state: State, host: Host, key: str) -> None:  # type: ignore[override]
+    def operation_host_start(self, state: State, host: Host, key: str) -> None:
         if host in state.failed_hosts:
             raise PyinfraError("it could not be found out how the server is")
         heard, name = self._heard[host.name], _name(state, key)
@@ -105,7 +105,5 @@ class Listening(BaseStateCallback, logging.Handler):
         heard.tail.clear()
         self._say(host.name, f"== {name}")
 
-    def operation_host_success(  # type: ignore[override]
-        self, state: State, host: Host, key: str, _retries: int = 0
-    ) -> None:
+    def operation_host_success(self, _state: State, host: Host, _key: str, _retries: int = 0) -> None:
         self._heard[host.name].failed = ""

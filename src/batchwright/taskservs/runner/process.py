@@ -21,7 +21,7 @@ END_SECONDS = 5.0  # for a child that has nothing left to do
 ERRORS_KEPT = 4_000  # bytes of what it says on stderr
 
 
-class ChildDied(Exception):  # noqa: N818
+class ChildDied(Exception):
     """The child ended before it had said how it went on a server: what it did there is not known."""
 
 

@@ -18,7 +18,7 @@ Dpkg::Use-Pty "0";
 Acquire::Retries "3";
 """
 
-FIRST_START = f"""
+FIRST_START = """
 if [ -d /run/cloud-init ] && [ ! -e /run/cloud-init/disabled ] && [ ! -e /run/cloud-init/result.json ]; then
   echo "cloud-init has not ended"; exit 1
 fi
@@ -30,7 +30,7 @@ if [ -d /run/systemd/system ] && [ "$(systemctl is-system-running)" = starting ]
 fi
 """
 
-_PLATFORM = "( . /etc/os-release 2>/dev/null; echo \"platform ${ID:-unknown} ${VERSION_ID:-}\" )"
+_PLATFORM = '( . /etc/os-release 2>/dev/null; echo "platform ${ID:-unknown} ${VERSION_ID:-}" )'
 
 _MARKED = """
 marked() {
@@ -107,10 +107,7 @@ def remove_marker(name: str) -> str:
 def list_installed(present: Mapping[str, str]) -> str:
     """Print the names of what is noted as installed, and of what its own probe says is there."""
     lines = [f'for each in {MARKERS}/*.json; do [ -e "$each" ] && basename "$each" .json; done']
-    lines += [
-        f"( {{\n{probe}\n}} ) >/dev/null 2>&1 && echo {quote(name)}"
-        for name, probe in sorted(present.items())
-    ]
+    lines += [f"( {{\n{probe}\n}} ) >/dev/null 2>&1 && echo {quote(name)}" for name, probe in sorted(present.items())]
     return "\n".join([*lines, "exit 0", ""])
 
 
@@ -127,4 +124,12 @@ def with_environment(variables: Mapping[str, str], text: str) -> str:
 
 def told(text: str) -> str:
     """A script whose output is wanted: what it says on stderr is shown only when it fails."""
-    return f'errors=$(mktemp)\n(\n{text}\n) 2>"$errors"\ncode=$?\n[ $code = 0 ] || cat "$errors"\nrm -f "$errors"; exit $code\n'
+    return f"""errors=$(mktemp)
+(
+{text}
+) 2>"$errors"
+code=$?
+[ $code = 0 ] || cat "$errors"
+rm -f "$errors"
+exit $code
+"""

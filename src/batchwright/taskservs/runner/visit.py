@@ -181,9 +181,7 @@ class Visit:
                 outputs[name] = ran.output.strip()
         return outputs
 
-    async def _conclude(
-        self, connection: Connection, verb: Verb, filled: Filled, done: Done
-    ) -> Applied | Rejected:
+    async def _conclude(self, connection: Connection, verb: Verb, filled: Filled, done: Done) -> Applied | Rejected:
         """Checks and the marker. Raises Unreachable."""
         assert self.host is not None
         if self.host.temp:
@@ -191,9 +189,7 @@ class Visit:
         noted = scripts.remove_marker(self.entry.name)
         if verb is Verb.INSTALL:
             around = self.surroundings(filled)
-            check = await first_failing(
-                connection, self.entry.check, around, self._redact, self._clock, self.tell
-            )
+            check = await first_failing(connection, self.entry.check, around, self._redact, self._clock, self.tell)
             if check is not None:
                 return unhealthy(self.request.name, check)
             at = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="seconds")
