@@ -28,7 +28,7 @@ from batchwright.taskservs.runner.variables import Reveal
 from batchwright.taskservs.runner.verdicts import failed
 from batchwright.taskservs.runner.visit import Visit
 
-LOOK_SECONDS = 45.0  # for a server that is only looked at to become ready
+LOOK_SECONDS = 20.0  # for a server that is only looked at to become ready
 
 
 class Installable(Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 
 import asyncssh
@@ -18,6 +19,9 @@ KILL_SECONDS = 3  # between the polite and the other signal, for a script that t
 OUTPUT_MAX = 64 * 1024  # characters of what a script prints
 CHUNK = 16 * 1024
 LINES_MAX = 30
+_SUDO_REFUSES = re.compile(
+    r"^sudo(-rs)?: .*(password|authentication|privileges|terminal|sudoers|allowed)", re.MULTILINE
+)
 TOOK_TOO_LONG, NO_CODE = 124, 255
 
 
@@ -58,21 +62,28 @@ class Connection:
         body = f"{{\n{text}\n}} </dev/null 2>&1\n"  # read to its end before any of it runs
         try:
             async with asyncio.timeout(seconds + 2 * KILL_SECONDS):
-                return await self._run(command if self._root else f"sudo -n {command}", body)
+                ran = await self._run(command if self._root else f"sudo -n {command}", body)
         except TimeoutError:
             return Ran(TOOK_TOO_LONG, "no answer")
         except (OSError, asyncssh.Error) as error:
             raise broken(error) from error
+        if not self._root and ran.code == 1 and _SUDO_REFUSES.search(ran.output):
+            message = f"its user cannot become root by sudo without a password: {ran.tail}"
+            raise Unreachable(Fault(FaultClass.AUTH, message, "sudo-refused"), lasting=True)
+        return ran
 
     async def _run(self, command: str, body: str) -> Ran:
-        async with self._inner.create_process(command, stderr=asyncssh.STDOUT, errors="replace") as process:
-            process.stdin.write(body)
-            process.stdin.write_eof()
+        async with self._inner.create_process(command, errors="replace") as process:
+            with contextlib.suppress(OSError):  # it may have ended without reading: what it says tells why
+                process.stdin.write(body)
+                process.stdin.write_eof()
             output = ""
             while chunk := await process.stdout.read(CHUNK):
                 output = (output + chunk)[-OUTPUT_MAX:]
+            around = await process.stderr.read(CHUNK)  # not the script's, whose own goes where its output goes
             await process.wait_closed()
-        return Ran(NO_CODE if process.exit_status is None else process.exit_status, output)
+        code = NO_CODE if process.exit_status is None else process.exit_status
+        return Ran(code, output or around if code else output)
 
 
 @contextlib.asynccontextmanager

@@ -43,7 +43,7 @@ async def _wait(
                 if look.code == 0:
                     stack.push_async_exit(attempt.pop_all())
                     return connection
-                why = look.tail or f"a look at its start ended with {look.code}"
+                why = " ".join(look.tail.split()) or f"a look at its start ended with {look.code}"
             except Unreachable as error:
                 if error.lasting:
                     raise

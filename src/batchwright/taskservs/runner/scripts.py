@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from shlex import quote
 
@@ -65,7 +66,9 @@ def prepare(token: str, *, private: bool) -> str:
 
     Prints `platform ID RELEASE`, `ended N`, and with `private` `temp FOLDER`, one that only its user can enter.
     """
-    temp = 'temp=$(mktemp -d) && chown "$SUDO_USER" "$temp" && echo "temp $temp"' if private else ":"
+    place = f"/tmp/batchwright-{re.sub('[^0-9A-Za-z]', '-', token)}"  # noqa: S108 - made by mktemp, on the server
+    temp = f"""rm -rf {place}-??????
+temp=$(mktemp -d {place}-XXXXXX) && chown "$SUDO_USER" "$temp" && echo "temp $temp" || exit 1"""
     return f"""{end_marked(token)}
 {_PLATFORM}
 export {MARK}={quote(token)} DEBIAN_FRONTEND=noninteractive
@@ -73,7 +76,7 @@ umask 022
 mkdir -p {MARKERS} || exit 1
 printf '%s' {quote(APT_SETTINGS)} >{HOME}/apt.conf || exit 1
 grep -qs '^# batchwright$' /usr/sbin/policy-rc.d && rm -f /usr/sbin/policy-rc.d
-{temp}
+{temp if private else ""}
 command -v dpkg >/dev/null || exit 0
 [ -z "$(dpkg --audit)" ] && [ -z "$(ls /var/lib/dpkg/updates 2>/dev/null)" ] && exit 0
 echo "mending what was installed half-way"

@@ -25,6 +25,7 @@ from batchwright.taskservs.runner.verdicts import failed, tell_changes, unhealth
 PREPARE_SECONDS = 300.0  # packages that were left half-way may take their time
 SCRIPT_SECONDS = 30.0
 BUSY_SECONDS = 5.0  # between two looks whether somebody else still installs packages
+LAST_SECONDS = 1.0  # of the time limit, left to say why a server did not become ready
 END_SECONDS = 12.0  # for ending on the server what was broken off; the engine gives 15
 
 
@@ -100,6 +101,8 @@ class Visit:
             async with asyncio.timeout(seconds):
                 return await self._apply(verb, seconds, name, deploy)
         except TimeoutError:
+            if not self._touched:
+                return Rejected(Fault(FaultClass.TIMEOUT, f"the server did not become ready within {seconds:g} s"))
             left = await self._end()
             if left is not None:
                 return Unknown(f"it took over {seconds:g} s, and may still go on: {left}")
@@ -116,7 +119,7 @@ class Visit:
     ) -> Applied | Rejected | Unknown:
         filled = await self.filled()
         try:
-            async with ready(self.access, self._clock, self.tell, seconds) as connection:
+            async with ready(self.access, self._clock, self.tell, seconds - LAST_SECONDS) as connection:
                 prepared = await self._prepare(connection)
             outputs = await self._outputs(filled) if verb is Verb.INSTALL else {}
         except Unreachable as error:
@@ -210,6 +213,8 @@ class Visit:
                     return None
                 async with connected(self.access) as connection:
                     ran = await connection.script(scripts.end_marked(self.token), END_SECONDS)
+                    if self.host is not None and self.host.temp:
+                        await connection.script(scripts.remove_folder(self.host.temp), END_SECONDS)
                     return None if ran.code == 0 else ran.tail
         except TimeoutError:
             return "no answer from the server"
