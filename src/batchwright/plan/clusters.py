@@ -59,6 +59,12 @@ def cluster_of(draft: Draft, name: str, place: Place) -> Cluster | None:
     return Cluster(part.leader.step, part.number, len(part.members)) if part else None
 
 
+def leader_stays(draft: Draft, name: str, place: Place) -> bool:
+    """Whether whoever leads it outlives a rollback, so that it has to be told who leaves."""
+    part = draft.clusters.get((name, place.number))
+    return part is not None and not part.leader.made
+
+
 def cluster_needs(draft: Draft, op: TaskservBatch, name: str, place: Place) -> list[Need]:
     """The leader waits until what it builds on has ended everywhere, the others until the leader has succeeded.
 

@@ -8,7 +8,7 @@ from batchwright.model.catalogue import Taskserv, Value
 from batchwright.model.plan import Action, Need, Step, TaskservRequest, Undo
 from batchwright.model.secret import Secret
 from batchwright.model.workflow import DependencyKind, TaskservBatch, TaskservUse
-from batchwright.plan.clusters import cluster_needs, cluster_of
+from batchwright.plan.clusters import cluster_needs, cluster_of, leader_stays
 from batchwright.plan.draft import Draft, Install, Place, names_of
 from batchwright.plan.observed import ProviderObserved
 from batchwright.plan.wording import did_you_mean, enumerated
@@ -119,10 +119,8 @@ def _chain(
         if steps and steps[-1].id.removeprefix(prefix) not in required:
             needs.append(Need(steps[-1].id, DependencyKind.SOFT))  # a server's package manager has one lock
         needs += cluster_needs(draft, op, name, place)
-        cluster = cluster_of(draft, name, place)
-        part = draft.clusters.get((name, place.number))
-        stays_known = part is not None and not part.leader.made  # a leader that stays must be told who leaves
-        goes_with_server = place.made and not entry.remove_before_destroy and not stays_known
+        must_leave = entry.remove_before_destroy or leader_stays(draft, name, place)
+        goes_with_server = place.made and not must_leave
         undo = Undo.WITH_SERVER if goes_with_server else Undo.REMOVE
         steps.append(
             Step(
@@ -131,7 +129,7 @@ def _chain(
                 provider=op.provider,
                 action=Action.INSTALL,
                 undo=Undo.NOTHING if _is_there(draft, place, name) else undo,
-                request=replace(requests[name], cluster=cluster),
+                request=replace(requests[name], cluster=cluster_of(draft, name, place)),
                 needs=tuple(needs),
                 server=place.step,
                 seconds=entry.seconds if simulated_seconds is None else simulated_seconds,

@@ -1,5 +1,6 @@
 """The catalogue: one folder per task service, and the loader that reads them strictly."""
 
-from batchwright.taskservs.catalogue.entries import ENTRY_FILE, GROUP, entry_folders, load_catalogue
+from batchwright.taskservs.catalogue.entries import GROUP, Catalogue, load_catalogue
+from batchwright.taskservs.catalogue.reading import DEPLOY_FILE, ENTRY_FILE, digest_of
 
-__all__ = ["ENTRY_FILE", "GROUP", "entry_folders", "load_catalogue"]
+__all__ = ["DEPLOY_FILE", "ENTRY_FILE", "GROUP", "Catalogue", "digest_of", "load_catalogue"]
