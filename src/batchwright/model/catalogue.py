@@ -179,14 +179,22 @@ class Check(Struct, frozen=True, forbid_unknown_fields=True):
     timeout: float = 10.0
 
 
+class Moment(StrEnum):
+    """What the others are about to do when their leader is asked."""
+
+    INSTALL = "install"
+    REMOVE = "remove"
+
+
 class Output(Struct, frozen=True, forbid_unknown_fields=True):
     """What the leader of a cluster tells the others: printed by the script `run`, asked for when it is needed.
 
-    It is handed from server to server and kept nowhere.
+    It is handed from server to server and kept nowhere. A leader that cannot tell it keeps nobody from being removed.
     """
 
     run: str
     secret: bool = True
+    when: Moment = Moment.INSTALL
 
 
 class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):

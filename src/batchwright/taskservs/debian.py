@@ -61,7 +61,7 @@ gone=$(apt-get -s --autoremove purge NAMES | names | grep -vxF -e "$before")
 def install_packages(*names: str) -> bool:
     """Install what is missing; nothing is started. True if something was."""
     states = _states(names)
-    if states.keys() == {*names} and set(states.values()) == {"ii"}:
+    if states.keys() == {*names} and {state[1] for state in states.values()} == {"i"}:
         return False
     server.shell(name=f"Install {_listed(names)}", commands=[_INSTALL.replace("NAMES", " ".join(names))])
     return True
