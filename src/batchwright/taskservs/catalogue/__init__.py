@@ -1,6 +1,18 @@
 """The catalogue: one folder per task service, and the loader that reads them strictly."""
 
-from batchwright.taskservs.catalogue.entries import GROUP, Catalogue, load_catalogue
-from batchwright.taskservs.catalogue.reading import DEPLOY_FILE, ENTRY_FILE, digest_of
+from batchwright.taskservs.catalogue.entries import GROUP, Catalogue, all_folders, folders_in, load_catalogue
+from batchwright.taskservs.catalogue.proving import prove
+from batchwright.taskservs.catalogue.reading import DEPLOY_FILE, ENTRY_FILE, Mistake, digest_of
 
-__all__ = ["DEPLOY_FILE", "ENTRY_FILE", "GROUP", "Catalogue", "digest_of", "load_catalogue"]
+__all__ = [
+    "DEPLOY_FILE",
+    "ENTRY_FILE",
+    "GROUP",
+    "Catalogue",
+    "Mistake",
+    "all_folders",
+    "digest_of",
+    "folders_in",
+    "load_catalogue",
+    "prove",
+]

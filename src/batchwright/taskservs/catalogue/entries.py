@@ -39,7 +39,7 @@ class Catalogue(dict[str, Taskserv]):
 def load_catalogue(own: Iterable[Path] = ()) -> Catalogue:
     """All entries: built in, from installed packages, and those of the user's folders. Raises CatalogueInvalid."""
     found = Catalogue()
-    for folder in [folder for root in _roots(own) for folder in entry_folders(root)]:
+    for folder in all_folders(own):
         found.add(read_entry(folder), folder)
     _check_requires(found)
     return found
@@ -62,8 +62,15 @@ def read_entry(folder: Traversable) -> Taskserv:
     return examined.entry
 
 
-def entry_folders(root: Traversable) -> list[Traversable]:
+def all_folders(own: Iterable[Path] = ()) -> list[Traversable]:
+    """The folders of all entries, whether they are right or not. Raises CatalogueInvalid."""
+    return [folder for root in _roots(own) for folder in folders_in(root)]
+
+
+def folders_in(root: Traversable) -> list[Traversable]:
     """The folders in it that hold an entry. Raises CatalogueInvalid when there is none."""
+    if not root.is_dir():
+        _refuse(root, "is not a folder", "Name a folder that holds one folder per task service.")
     children = sorted(root.iterdir(), key=lambda child: child.name)
     found = [child for child in children if child.is_dir() and (child / ENTRY_FILE).is_file()]
     if not found:
@@ -75,10 +82,7 @@ def _roots(own: Iterable[Path]) -> Iterator[Traversable]:
     yield files(__package__)
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         yield _root_of(point)
-    for folder in dict.fromkeys(own):
-        if not folder.is_dir():
-            _refuse(folder, "is not a folder", "Name a folder that holds one folder per task service.")
-        yield folder
+    yield from dict.fromkeys(own)
 
 
 def _root_of(point: EntryPoint) -> Traversable:
