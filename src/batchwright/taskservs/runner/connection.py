@@ -19,9 +19,7 @@ KILL_SECONDS = 3  # between the polite and the other signal, for a script that t
 OUTPUT_MAX = 64 * 1024  # characters of what a script prints
 CHUNK = 16 * 1024
 LINES_MAX = 30
-_SUDO_REFUSES = re.compile(
-    r"^sudo(-rs)?: .*(password|authentication|privileges|terminal|sudoers|allowed)", re.MULTILINE
-)
+_SUDO_REFUSES = re.compile(r"^sudo(-rs)?: .*(password|authentication|privilege|terminal|sudoers|allowed)", re.M)
 TOOK_TOO_LONG, NO_CODE = 124, 255
 
 
