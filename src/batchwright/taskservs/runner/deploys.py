@@ -12,7 +12,6 @@ from pyinfra.api.exceptions import NestedOperationError, PyinfraError
 from batchwright.taskservs.runner.job import ChildJob, Host, Verb
 
 DEPLOY_FILE = "deploy.py"
-RESERVED = ("name", "version", "variant", "server", "cluster", "outputs")  # no variable may be called so
 
 Deploy = Callable[[SimpleNamespace], None]
 

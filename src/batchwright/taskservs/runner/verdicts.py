@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchwright.model.catalogue import Platform, Taskserv
+from batchwright.model.catalogue import Taskserv
 from batchwright.model.outcome import Checked, Fault, FaultClass, Rejected
 from batchwright.taskservs.base import Tell
 from batchwright.taskservs.runner.job import Done
@@ -29,20 +29,12 @@ def unhealthy(name: str, check: Checked) -> Rejected:
 
 def unsupported(entry: Taskserv, os: str, release: str) -> Rejected | None:
     """Why it cannot be on this operating system, None when it can."""
-    if not entry.platforms or any(_fits(platform, os, release) for platform in entry.platforms):
+    if not entry.platforms or any(platform.covers(os, release) for platform in entry.platforms):
         return None
-    known = ", ".join(_words(platform) for platform in entry.platforms)
+    known = ", ".join(map(str, entry.platforms))
     message = f"{entry.name} cannot be installed on {os} {release}".rstrip() + f", only on {known}"
     hint = "Give the server another image, or leave the task service out."
     return Rejected(Fault(FaultClass.INVALID, message, "platform-unsupported", hint))
-
-
-def _fits(platform: Platform, os: str, release: str) -> bool:
-    return platform.os == os and (not platform.release or release in platform.release)
-
-
-def _words(platform: Platform) -> str:
-    return f"{platform.os} {' or '.join(platform.release)}".rstrip()
 
 
 def tell_changes(done: Done, tell: Tell) -> None:

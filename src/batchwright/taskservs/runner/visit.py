@@ -121,12 +121,13 @@ class Visit:
         try:
             async with ready(self.access, self._clock, self.tell, seconds - LAST_SECONDS) as connection:
                 prepared = await self._prepare(connection)
-            outputs = await self._outputs(filled) if verb is Verb.INSTALL else {}
+            outputs = await self._outputs(filled, verb)
         except Unreachable as error:
             return Rejected(error.fault)
         if isinstance(prepared, Rejected) or isinstance(outputs, Rejected):
             return prepared if isinstance(prepared, Rejected) else outputs  # type: ignore[return-value]
-        self._redact = Redactor((*filled.secrets, *outputs.values()))
+        secret = (text for name, text in outputs.items() if self.entry.outputs[name].secret)
+        self._redact = Redactor((*filled.secrets, *secret))
         self.as_host(name, filled, outputs, prepared)
         try:
             done = await deploy(self)
@@ -166,23 +167,36 @@ class Visit:
             self.tell(f"waiting for {others[0]}: somebody else installs packages there")
             await self._clock.sleep(BUSY_SECONDS)
 
-    async def _outputs(self, filled: Filled) -> dict[str, str] | Rejected:
-        """What the first server of its cluster tells it. Raises Unreachable."""
-        leader, outputs = self.job.leader, {}
-        if leader is None or not self.entry.outputs:
+    async def _outputs(self, filled: Filled, verb: Verb) -> dict[str, str] | Rejected:
+        """What the first server of its cluster tells it; who is removed does without. Raises Unreachable."""
+        leader, told = self.job.leader, {}
+        wanted = {name: output for name, output in self.entry.outputs.items() if output.when == verb.value}
+        if leader is None or not wanted:
             return {}
         if leader.access is None:
-            return Rejected(Fault(FaultClass.NOT_FOUND, f"{leader.name} is not there, or cannot be reached over SSH"))
+            gone = Fault(FaultClass.NOT_FOUND, f"{leader.name} is not there, or cannot be reached over SSH")
+            return {} if verb is Verb.REMOVE else Rejected(gone)
         around = environment(filled.values, self.request, leader, self.member)
-        async with ready(leader.access, self._clock, self.tell, self.job.seconds) as connection:
-            for name, output in self.entry.outputs.items():
-                text = scripts.with_environment(around, scripts.told(output.run))
-                ran = await connection.script(text, SCRIPT_SECONDS)
-                if ran.code != 0:
+        try:
+            async with ready(leader.access, self._clock, self.tell, self._leader_seconds(verb)) as connection:
+                for name, output in wanted.items():
+                    text = scripts.with_environment(around, scripts.told(output.run))
+                    ran = await connection.script(text, SCRIPT_SECONDS)
+                    if ran.code == 0:
+                        told[name] = ran.output.strip()
+                        continue
                     message = f"{leader.name} does not tell {name} (ended with {ran.code}): {self._redact(ran.tail)}"
-                    return Rejected(Fault(FaultClass.TRANSIENT, message, "output-failed"))
-                outputs[name] = ran.output.strip()
-        return outputs
+                    if verb is Verb.INSTALL:
+                        return Rejected(Fault(FaultClass.TRANSIENT, message, "output-failed"))
+                    self.tell(message)
+        except Unreachable as error:
+            if verb is Verb.INSTALL:
+                raise
+            self.tell(f"{leader.name} cannot be asked: {error.fault.message}")
+        return told
+
+    def _leader_seconds(self, verb: Verb) -> float:
+        return self.job.seconds if verb is Verb.INSTALL else SCRIPT_SECONDS
 
     async def _conclude(self, connection: Connection, verb: Verb, filled: Filled, done: Done) -> Applied | Rejected:
         """Checks and the marker. Raises Unreachable."""
