@@ -316,6 +316,19 @@ class SecretMissing(BatchwrightError):
     code = "secret-missing"
 
 
+class ServerUnreachable(BatchwrightError):
+    """A server cannot be reached over SSH, or cannot be asked what it was to be asked."""
+
+    code = "server-unreachable"
+
+
+class TaskservPackageMissing(BatchwrightError):
+    """A package that only task services on real servers need is not installed."""
+
+    code = "taskserv-package-missing"
+    hint = "Install them with: pip install 'batchwright[taskservs]'. To rehearse without them, add --simulate."
+
+
 class CatalogueInvalid(BatchwrightError):
     """A task service's catalogue entry has a mistake."""
 

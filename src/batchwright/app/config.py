@@ -28,9 +28,10 @@ class SurrealConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the file may hold. `url` is the service that commands talk to."""
+    """What the file may hold. `url` is the service that commands talk to, `catalogues` folders of task services."""
 
     url: str = ""
+    catalogues: tuple[str, ...] = ()
     surrealdb: SurrealConfig | None = None
 
 

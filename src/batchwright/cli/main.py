@@ -14,7 +14,19 @@ import typer
 from typer.main import get_command
 
 from batchwright import __version__
-from batchwright.cli import files, local, looking, offers, running, servers, store, submitting, token
+from batchwright.cli import (
+    catalogue,
+    files,
+    installed,
+    local,
+    looking,
+    offers,
+    running,
+    servers,
+    store,
+    submitting,
+    token,
+)
 from batchwright.cli.codes import Exit
 from batchwright.cli.output import note, print_json, reader_left, say, show_error
 from batchwright.errors import BatchwrightError, PlanChanged, UsageError
@@ -45,11 +57,13 @@ app.command("list", rich_help_panel=LOOKING)(looking.list_runs)
 app.command("status", rich_help_panel=LOOKING)(looking.status)
 app.command("monitor", rich_help_panel=LOOKING)(looking.monitor)
 app.command("events", rich_help_panel=LOOKING)(looking.events)
+app.command("logs", rich_help_panel=LOOKING)(installed.logs)
+app.command("check", rich_help_panel=LOOKING)(installed.check)
 app.command("explain", rich_help_panel=LOOKING)(looking.explain_step)
 app.command("stats", rich_help_panel=LOOKING)(looking.stats)
 app.add_typer(servers.app, name="servers", rich_help_panel=OFFERS)
 app.command("providers", rich_help_panel=OFFERS)(offers.providers)
-app.command("taskservs", rich_help_panel=OFFERS)(offers.taskservs)
+app.add_typer(catalogue.app, name="taskservs", rich_help_panel=OFFERS)
 app.add_typer(store.app, name="store", rich_help_panel=OFFERS)
 app.add_typer(local.app, name="local", rich_help_panel=OFFERS)
 app.add_typer(token.app, name="token", rich_help_panel=SERVICE)

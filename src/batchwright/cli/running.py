@@ -19,13 +19,14 @@ from batchwright.app.stores import Stores
 from batchwright.cli import remote
 from batchwright.cli.codes import Exit
 from batchwright.cli.driving import Attended
-from batchwright.cli.files import refusal
+from batchwright.cli.files import plan, refusal
 from batchwright.cli.human import show_brief, show_preview
 from batchwright.cli.options import (
     FileArgument,
     Inputs,
     Json,
     NoColor,
+    OnlyCheck,
     Overlays,
     RunArgument,
     Sim,
@@ -76,6 +77,7 @@ def run(
     simulate: Simulate = False,
     sim: Sim = None,
     plan_hash: PlanHash = None,
+    only_check: OnlyCheck = False,
     resume: Resume = False,
     anyway: Anyway = False,
     overlay: Overlays = None,
@@ -85,6 +87,8 @@ def run(
     _no_color: NoColor = False,
 ) -> int:
     """Check, plan and run a workflow, and show it live. Ctrl-C cancels; twice leaves at once."""
+    if only_check:
+        return plan(file, simulate, sim, only_check, overlay, inputs, state_dir, json)
     settings, clock = settings_of(state_dir), SystemClock()
     source, simulation = source_of(file, overlay, inputs), simulation_of(simulate, sim)
 

@@ -63,13 +63,14 @@ class Cluster(Struct, frozen=True):
 
 
 class TaskservRequest(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="taskserv"):
-    """An install of one task service on one server."""
+    """An install of one task service on one server. `digest` is the catalogue entry's that it was planned with."""
 
     name: str
     version: str
     variant: str  # the provider whose variant of the entry is used
     variables: dict[str, str | int | float | bool | Secret] = {}
     cluster: Cluster | None = None
+    digest: str = ""
 
 
 class Need(Struct, frozen=True, array_like=True):

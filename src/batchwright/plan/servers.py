@@ -36,7 +36,7 @@ def _step(draft: Draft, op: ServerBatch, place: Place, observed: ProviderObserve
     request = observed.requests.get(place.name)
     if request is None:
         return None  # what stands against it is among the troubles
-    place.memory_mb = int(request.resolved.get("memory_mb", "0"))
+    place.facts = request.resolved
     managed = [one for one in observed.managed.get(place.name, ()) if one.state not in _ABSENT]
     if not managed:
         place.made, place.vanishes = True, observed.destroys
