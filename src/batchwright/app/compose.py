@@ -20,7 +20,7 @@ from batchwright.providers import registry
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
 from batchwright.taskservs.base import Runner
-from batchwright.taskservs.catalogue import entry_folders, load_catalogue
+from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.taskservs.runner import pyinfra_runner
 
 TASKSERV_CONCURRENCY = 50  # installs at a time, whatever the number of runs
@@ -53,16 +53,15 @@ class SharedWorld:
 class SharedRunner:
     """The runner of task services on real servers; one serves all runs of a process, each server once at a time."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings, self._clock = settings, clock
         self._runner: Runner | None = None
 
     def get(self) -> Runner:
         """The runner. Raises TaskservPackageMissing, CatalogueInvalid."""
         if self._runner is None:
-            self._runner = pyinfra_runner(
-                load_catalogue(), entry_folders(), lambda one: reveal(one, os.environ), self._clock
-            )
+            found = load_catalogue(self._settings.catalogues)
+            self._runner = pyinfra_runner(found, found.folders, lambda one: reveal(one, os.environ), self._clock)
         return self._runner
 
 
@@ -90,7 +89,7 @@ class Surroundings:
         self._simulation = simulation
         self._world = world or SharedWorld(settings)
         self._own_world = world is None
-        self._runner = runner or SharedRunner(clock)
+        self._runner = runner or SharedRunner(settings, clock)
 
     async def __aenter__(self) -> Surroundings:
         return self

@@ -48,7 +48,7 @@ class Orchestrator:
         self.clock = clock
         self.stores = Stores(settings)
         self.world = SharedWorld(settings)
-        self.runner = SharedRunner(clock)
+        self.runner = SharedRunner(settings, clock)
         self.driven: dict[str, DrivenRun] = {}
         self.troubles: dict[str, str] = {}  # run -> why it could not be driven last time
         self.tails = Tails(self.stores, clock, frames, self.driven)

@@ -64,9 +64,7 @@ def show(name: Name, catalogue: Catalogues = None, json: Json = False, _no_color
 
 
 @app.command("check")
-def check(
-    folder: Folder = None, catalogue: Catalogues = None, json: Json = False, _no_color: NoColor = False
-) -> int:
+def check(folder: Folder = None, catalogue: Catalogues = None, json: Json = False, _no_color: NoColor = False) -> int:
     """Look for mistakes in entries: metadata, deploys and scripts. Nothing is installed."""
     folders, mistakes = prove_entries(settings_of(None, catalogue), folder)
     if json:
@@ -76,7 +74,9 @@ def check(
         note(f"{mistake.file}: {mistake.message}", "red")
         note(f"    hint: {mistake.hint}")
     entries = f"{len(folders)} {'entry' if len(folders) == 1 else 'entries'}"
-    say(f"{entries} looked at: {counted(len(mistakes), 'mistake')}" if mistakes else f"{entries} looked at: all is well")
+    say(
+        f"{entries} looked at: {counted(len(mistakes), 'mistake')}" if mistakes else f"{entries} looked at: all is well"
+    )
     return Exit.NO if mistakes else Exit.OK
 
 
@@ -120,4 +120,8 @@ def _default(variable: Variable) -> str:
     if variable.default is None:
         return "may be left out" if variable.optional else "must be given"
     value = str(variable.default).lower() if isinstance(variable.default, bool) else variable.default
-    return f'default "{value}"' if isinstance(value, str) and not isinstance(variable.default, bool) else f"default {value}"
+    return (
+        f'default "{value}"'
+        if isinstance(value, str) and not isinstance(variable.default, bool)
+        else f"default {value}"
+    )

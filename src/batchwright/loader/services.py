@@ -1,4 +1,4 @@
-"""What a workflow asks of the catalogue, compared with it: names and variables that are not there, values that are wrong."""
+"""What a workflow asks of the catalogue, compared with it: names and variables that are not there, wrong values."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _use(use: Mapping[str, Any], path: Path_, catalogue: Mapping[str, Taskserv])
     for key, variable in entry.variables.items():
         if variable.default is None and not variable.optional and key not in given:
             message = f'"{name}" needs a value for its variable "{key}": {variable.described()}'
-            hint = f"Write {{ name = \"{name}\", variables = {{ {key} = ... }} }}."
+            hint = f'Write {{ name = "{name}", variables = {{ {key} = ... }} }}.'
             yield Finding(path, "variable-missing", message, hint)
 
 

@@ -74,7 +74,9 @@ def _request(draft: Draft, op: TaskservBatch, name: str, use: TaskservUse | None
         wanted = entry.variables[missing].described()
         message = f'"{name}" needs a value for its variable "{missing}": {wanted}'
         draft.refuse("variable-missing", message, f"{op.id}/{name}", "Give it in the variables of the task service.")
-    known = {key: entry.variables[key].settled(value) for key, value in sorted(values.items()) if key in entry.variables}
+    known = {
+        key: entry.variables[key].settled(value) for key, value in sorted(values.items()) if key in entry.variables
+    }
     variant = op.provider if op.provider in entry.variants else DEFAULT_VARIANT
     return TaskservRequest(name, entry.version, variant, known, digest=entry.digest)
 

@@ -1,7 +1,7 @@
 """What deploys need of Debian: packages installed without being started, and purged; services that follow their files.
 
-pyinfra's own `apt.packages` starts what it installs, with whatever configuration the package brings. Where servers share
-addresses that collides with a neighbour, and a service that listens everywhere for a moment is never wanted.
+pyinfra's own `apt.packages` starts what it installs, with whatever configuration the package brings. Where servers
+share addresses that collides with a neighbour, and a service that listens everywhere for a moment is never wanted.
 """
 
 from __future__ import annotations
@@ -100,9 +100,7 @@ def run_service(unit: str, *written: Written, test: str = "") -> None:
 
     if test:
         server.shell(name=f"Try the configuration of {unit}", commands=[test], _if=changed)
-    systemd.service(
-        name=f"Restart {unit}", service=unit, restarted=True, enabled=True, daemon_reload=True, _if=changed
-    )
+    systemd.service(name=f"Restart {unit}", service=unit, restarted=True, enabled=True, daemon_reload=True, _if=changed)
     systemd.service(name=f"Start {unit}", service=unit, running=True, enabled=True)
 
 

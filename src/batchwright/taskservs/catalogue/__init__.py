@@ -1,6 +1,13 @@
 """The catalogue: one folder per task service, and the loader that reads them strictly."""
 
-from batchwright.taskservs.catalogue.entries import GROUP, Catalogue, all_folders, folders_in, load_catalogue
+from batchwright.taskservs.catalogue.entries import (
+    GROUP,
+    Catalogue,
+    all_folders,
+    folders_in,
+    load_catalogue,
+    read_entry,
+)
 from batchwright.taskservs.catalogue.proving import prove
 from batchwright.taskservs.catalogue.reading import DEPLOY_FILE, ENTRY_FILE, Mistake, digest_of
 
@@ -15,4 +22,5 @@ __all__ = [
     "folders_in",
     "load_catalogue",
     "prove",
+    "read_entry",
 ]

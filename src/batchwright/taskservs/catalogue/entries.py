@@ -33,7 +33,7 @@ class Catalogue(dict[str, Taskserv]):
                 "Give one of them another name.",
             )
         self[entry.name] = entry
-        self.folders[entry.name] = Path(str(folder))
+        self.folders[entry.name] = _real(folder)
 
 
 def load_catalogue(own: Iterable[Path] = ()) -> Catalogue:
@@ -43,13 +43,6 @@ def load_catalogue(own: Iterable[Path] = ()) -> Catalogue:
         found.add(read_entry(folder), folder)
     _check_requires(found)
     return found
-
-
-def _real(folder: Traversable) -> Path:
-    """Deploys are run from files."""
-    if not isinstance(folder, Path):
-        _refuse(folder, "is not a folder of the file system", "Install the package that brings it unpacked.")
-    return folder
 
 
 def read_entry(folder: Traversable) -> Taskserv:
@@ -114,6 +107,13 @@ def _check_requires(entries: Catalogue) -> None:
 
 def _file(entries: Catalogue, name: str) -> Path:
     return entries.folders[name] / ENTRY_FILE
+
+
+def _real(folder: Traversable) -> Path:
+    """Deploys are run from files."""
+    if not isinstance(folder, Path):
+        _refuse(folder, "is not a folder of the file system", "Install the package that brings it unpacked.")
+    return folder
 
 
 def _refuse(source: Traversable, message: str, hint: str) -> NoReturn:

@@ -82,7 +82,7 @@ def examine(folder: Traversable) -> Examined:
 
 
 def digest_of(folder: Traversable) -> str:
-    """Of every file's path and content, what Python makes of them aside. Raises OSError, ValueError when it is large."""
+    """Of every file's path and content, what Python makes of them aside. Raises OSError; ValueError if it is large."""
     digest, size = hashlib.sha256(), 0
     for path, file in sorted(_files(folder, "")):
         content = file.read_bytes()
@@ -225,7 +225,7 @@ def _variable_mistakes(entry: Taskserv) -> Found:
         if not _VARIABLE.fullmatch(name):
             yield f'{field}: "{name}" is not a name', "Use lower-case letters, digits and underscores."
         elif name in GIVEN:
-            yield f'{field}: a deploy is given something else as v.{name}', "Choose another name."
+            yield f"{field}: a deploy is given something else as v.{name}", "Choose another name."
         if (variable.type is VariableType.ENUM) != bool(variable.values):
             yield f"{field}.values: an enum has values and nothing else has", "Correct the type."
         elif default is not None and variable.optional:

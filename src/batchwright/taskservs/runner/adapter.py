@@ -10,12 +10,13 @@ from weakref import WeakValueDictionary
 
 from msgspec import Struct
 
-from batchwright.errors import ServerUnreachable
+from batchwright.errors import CatalogueInvalid, ServerUnreachable
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, Checked, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.plan import TaskservRequest
 from batchwright.taskservs.base import NO_JOB, Job, Target
+from batchwright.taskservs.catalogue import digest_of, read_entry
 from batchwright.taskservs.runner import scripts
 from batchwright.taskservs.runner.checks import run_checks
 from batchwright.taskservs.runner.connection import Unreachable
@@ -51,7 +52,7 @@ class PyinfraRunner:
     """One for all providers and all runs of a process: it sees to it that a server is worked on once at a time."""
 
     def __init__(self, catalogue: Mapping[str, Installable], reveal: Reveal, clock: Clock) -> None:
-        self._catalogue, self._reveal, self._clock = catalogue, reveal, clock
+        self._catalogue, self._reveal, self._clock = dict(catalogue), reveal, clock
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._names = (f"s{number:07}" for number in itertools.count())
         self._kinds: dict[str, Kind] = {}
@@ -76,6 +77,11 @@ class PyinfraRunner:
             return Rejected(Fault(FaultClass.INVALID, message, hint="See: batchwright taskservs"))
         if target.access is None:
             return Rejected(Fault(FaultClass.NOT_FOUND, _unreachable(target)))
+        if verb is Verb.INSTALL and request.digest:
+            planned = await asyncio.to_thread(_as_planned, request, known)
+            if isinstance(planned, Rejected):
+                return planned
+            known = self._catalogue[request.name] = planned
         limits = known.entry.timeouts
         seconds = min(job.seconds, limits.remove if verb is Verb.REMOVE else limits.install)
         visit = Visit(known.entry, request, target, job, self._reveal, self._clock)
@@ -150,6 +156,21 @@ class PyinfraRunner:
         if target.access is None:
             raise ServerUnreachable(_unreachable(target))
         return Visit(known.entry, request, target, job, self._reveal, self._clock), known
+
+
+def _as_planned(request: TaskservRequest, known: Installable) -> Installable | Rejected:
+    """The entry as it is on disk now, if that is what was planned: the plan is applied, whatever has changed since."""
+    try:
+        entry = known.entry if digest_of(known.folder) == known.entry.digest else read_entry(known.folder)
+    except (OSError, ValueError, CatalogueInvalid) as error:
+        return _changed(request, f": {error}")
+    return Installable(entry, known.folder) if entry.digest == request.digest else _changed(request)
+
+
+def _changed(request: TaskservRequest, why: str = "") -> Rejected:
+    message = f"the catalogue's entry {request.name} is not the one that was planned{why}"
+    hint = "Plan and run again; or put the entry back as it was, and let the run go on with: batchwright resume RUN"
+    return Rejected(Fault(FaultClass.PERMANENT, message, "entry-changed", hint))
 
 
 def _unreachable(target: Target) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from batchwright.errors import SecretMissing
-from batchwright.model.catalogue import Taskserv
+from batchwright.model.catalogue import Moment, Taskserv
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.plan import TaskservRequest
@@ -24,6 +24,7 @@ from batchwright.taskservs.runner.verdicts import failed, tell_changes, unhealth
 
 PREPARE_SECONDS = 300.0  # packages that were left half-way may take their time
 SCRIPT_SECONDS = 30.0
+LEAVE_SECONDS = 30.0  # for a first server to be reached by who leaves it
 BUSY_SECONDS = 5.0  # between two looks whether somebody else still installs packages
 LAST_SECONDS = 1.0  # of the time limit, left to say why a server did not become ready
 END_SECONDS = 12.0  # for ending on the server what was broken off; the engine gives 15
@@ -121,7 +122,7 @@ class Visit:
         try:
             async with ready(self.access, self._clock, self.tell, seconds - LAST_SECONDS) as connection:
                 prepared = await self._prepare(connection)
-            outputs = await self._outputs(filled) if verb is Verb.INSTALL else {}
+            outputs = await (self._outputs(filled) if verb is Verb.INSTALL else self._outputs_at_leave(filled))
         except Unreachable as error:
             return Rejected(error.fault)
         if isinstance(prepared, Rejected) or isinstance(outputs, Rejected):
@@ -166,16 +167,30 @@ class Visit:
             self.tell(f"waiting for {others[0]}: somebody else installs packages there")
             await self._clock.sleep(BUSY_SECONDS)
 
-    async def _outputs(self, filled: Filled) -> dict[str, str] | Rejected:
+    async def _outputs_at_leave(self, filled: Filled) -> dict[str, str]:
+        """What it is told to leave its cluster; nothing where the first server cannot tell: it must go all the same."""
+        try:
+            told = await self._outputs(filled, Moment.REMOVE, LEAVE_SECONDS)
+        except Unreachable as error:
+            told = Rejected(error.fault)
+        if isinstance(told, Rejected):
+            self.tell(f"it goes without word from the first server: {told.fault.message}")
+            return {}
+        return told
+
+    async def _outputs(
+        self, filled: Filled, when: Moment = Moment.INSTALL, seconds: float | None = None
+    ) -> dict[str, str] | Rejected:
         """What the first server of its cluster tells it. Raises Unreachable."""
         leader, outputs = self.job.leader, {}
-        if leader is None or not self.entry.outputs:
+        wanted = {name: output for name, output in self.entry.outputs.items() if output.when is when}
+        if leader is None or not wanted:
             return {}
         if leader.access is None:
             return Rejected(Fault(FaultClass.NOT_FOUND, f"{leader.name} is not there, or cannot be reached over SSH"))
         around = environment(filled.values, self.request, leader, self.member)
-        async with ready(leader.access, self._clock, self.tell, self.job.seconds) as connection:
-            for name, output in self.entry.outputs.items():
+        async with ready(leader.access, self._clock, self.tell, seconds or self.job.seconds) as connection:
+            for name, output in wanted.items():
                 text = scripts.with_environment(around, scripts.told(output.run))
                 ran = await connection.script(text, SCRIPT_SECONDS)
                 if ran.code != 0:
