@@ -28,7 +28,11 @@ kubernetes=/etc/kubernetes
 case "$1 $2" in
 "version -o") echo v1.34.1 ;;
 "init --config")
-    [ ! -e /run/stubs-init-fails ] || { mkdir -p $kubernetes; touch $kubernetes/admin.conf; echo "it does not work" >&2; exit 1; }
+    if [ -e /run/stubs-init-fails ]; then
+        mkdir -p $kubernetes && touch $kubernetes/admin.conf
+        echo "it does not work" >&2
+        exit 1
+    fi
     mkdir -p $kubernetes && touch $kubernetes/admin.conf $kubernetes/kubelet.conf && systemctl start kubelet ;;
 "join --config") mkdir -p $kubernetes && touch $kubernetes/kubelet.conf && systemctl start kubelet
     ! grep -q '"controlPlane"' "$3" || touch $kubernetes/admin.conf ;;
@@ -48,7 +52,8 @@ KUBECTL = (
     + """
 [ "$1" = --kubeconfig ] && [ -e "$2" ] || { echo "no $2" >&2; exit 1; }
 case "$*" in
-*"get node"*jsonpath*) if [ -e /etc/kubernetes/admin.conf ] && [ ! -e /var/lib/stubs/release ]; then echo False; else echo True; fi ;;
+*"get node"*jsonpath*) if [ -e /etc/kubernetes/admin.conf ] && [ ! -e /var/lib/stubs/release ]; then echo False
+    else echo True; fi ;;
 *"get node"*) echo "node/it" ;;
 *"config view"*) echo https://10.9.9.9:6443 ;;
 esac
@@ -59,7 +64,8 @@ HELM = (
     NOTE
     + """
 case "$*" in
-*"upgrade --install"*) for word in "$@"; do case $word in *values.json) cp "$word" /var/lib/stubs/values.json ;; esac; done
+*"upgrade --install"*)
+    for word in "$@"; do case $word in *values.json) cp "$word" /var/lib/stubs/values.json ;; esac; done
     touch /var/lib/stubs/release ;;
 *status*) [ -e /var/lib/stubs/release ] || exit 1; printf 'NAME: cilium\\nSTATUS: deployed\\n' ;;
 *uninstall*) rm -f /var/lib/stubs/release ;;
@@ -96,7 +102,9 @@ def _package(work: Path, place: Path, name: str, contents: dict[str, str], depen
         file.write_text(text)
         file.chmod(0o755 if text.startswith("#!") else 0o644)
     subprocess.run(
-        ["dpkg-deb", "--root-owner-group", "--build", "-Zgzip", root, place / f"{name}.deb"], check=True, capture_output=True
+        ["dpkg-deb", "--root-owner-group", "--build", "-Zgzip", root, place / f"{name}.deb"],
+        check=True,
+        capture_output=True,
     )
 
 

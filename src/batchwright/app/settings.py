@@ -55,8 +55,8 @@ def settings_from(
     Directory Specification. Raises ConfigInvalid.
     """
     config = config_from(environ)
-    named = [path for path in environ.get("BATCHWRIGHT_CATALOGUES", "").split(os.pathsep) if path]
-    folders = [*catalogues, *map(Path, named), *map(Path, config.catalogues)]
+    listed = [path for path in environ.get("BATCHWRIGHT_CATALOGUES", "").split(os.pathsep) if path]
+    folders = [*catalogues, *map(Path, listed), *map(Path, config.catalogues)]
     if state_dir is None:
         named = environ.get("BATCHWRIGHT_STATE_DIR")
         xdg = environ.get("XDG_STATE_HOME")

@@ -16,6 +16,7 @@ from batchwright.cli.codes import Exit
 from batchwright.cli.health import show_changes
 from batchwright.cli.human import show_plan
 from batchwright.cli.options import (
+    Catalogues,
     FileArgument,
     Inputs,
     Json,
@@ -61,11 +62,12 @@ def validate(
     file: FileArgument,
     overlay: Overlays = None,
     inputs: Inputs = None,
+    catalogue: Catalogues = None,
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
     """Check a workflow file; nothing is contacted. Every mistake is told with its place."""
-    loaded = check(source_of(file, overlay, inputs))
+    loaded = check(source_of(file, overlay, inputs), settings_of(None, catalogue))
     ok = loaded.workflow is not None
     if json:
         found = definition(loaded.workflow) if loaded.workflow else None
@@ -88,12 +90,13 @@ def plan(
     only_check: OnlyCheck = False,
     overlay: Overlays = None,
     inputs: Inputs = None,
+    catalogue: Catalogues = None,
     state_dir: StateDir = None,
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
     """Show what a run would do and what undoing it would do; nothing is changed."""
-    source, settings, clock = source_of(file, overlay, inputs), settings_of(state_dir), SystemClock()
+    source, settings, clock = source_of(file, overlay, inputs), settings_of(state_dir, catalogue), SystemClock()
     planned = asyncio.run(make_plan(settings, clock, source, simulation_of(simulate, sim)))
     view = plan_view(planned.plan) if planned.plan else None
     changes = asyncio.run(preview_plan(settings, clock, planned.plan)) if planned.plan and only_check else None
@@ -109,8 +112,8 @@ def plan(
     if changes is not None:
         show_changes(changes)
     say("")
-    say(f"next: batchwright run {again(file, simulate=simulate, sim=sim, overlay=overlay, inputs=inputs)}"
-        f" --plan-hash {view.hash}")  # fmt: skip
+    words = again(file, simulate=simulate, sim=sim, overlay=overlay, inputs=inputs, catalogue=catalogue)
+    say(f"next: batchwright run {words} --plan-hash {view.hash}")
     return ended
 
 
@@ -121,10 +124,12 @@ def again(
     sim: Sequence[str] | None,
     overlay: Sequence[Any] | None,
     inputs: Sequence[str] | None,
+    catalogue: Sequence[Any] | None,
 ) -> str:
     """The same file with the same options, for a command to be copied."""
     words = [str(file), *(["--simulate"] if simulate else [])]
-    for option, values in (("--sim", sim), ("--overlay", overlay), ("--set", inputs)):
+    given = (("--sim", sim), ("--overlay", overlay), ("--set", inputs), ("--catalogue", catalogue))
+    for option, values in given:
         for value in values or ():
             words += [option, str(value)]
     return shlex.join(words)

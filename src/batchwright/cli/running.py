@@ -22,6 +22,7 @@ from batchwright.cli.driving import Attended
 from batchwright.cli.files import plan, refusal
 from batchwright.cli.human import show_brief, show_preview
 from batchwright.cli.options import (
+    Catalogues,
     FileArgument,
     Inputs,
     Json,
@@ -82,19 +83,21 @@ def run(
     anyway: Anyway = False,
     overlay: Overlays = None,
     inputs: Inputs = None,
+    catalogue: Catalogues = None,
     state_dir: StateDir = None,
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
     """Check, plan and run a workflow, and show it live. Ctrl-C cancels; twice leaves at once."""
     if only_check:
-        return plan(file, simulate, sim, only_check, overlay, inputs, state_dir, json)
-    settings, clock = settings_of(state_dir), SystemClock()
+        return plan(file, simulate, sim, only_check, overlay, inputs, catalogue, state_dir, json)
+    settings, clock = settings_of(state_dir, catalogue), SystemClock()
     source, simulation = source_of(file, overlay, inputs), simulation_of(simulate, sim)
 
     async def work() -> int:
         async with Stores(settings) as stores:
-            if resume and (found := await unfinished(stores, clock, check(source).workflow, simulation is not None)):
+            workflow = check(source, settings).workflow if resume else None
+            if resume and (found := await unfinished(stores, clock, workflow, simulation is not None)):
                 return await go_on_with(settings, stores, found, json=json)
         planned = await make_plan(settings, clock, source, simulation)
         if planned.plan is None:
@@ -103,7 +106,7 @@ def run(
             approve(planned.plan, plan_hash)
         async with Stores(settings) as stores:
             if not anyway:
-                await refuse_beside(stores, clock, check(source).workflow, simulated=simulation is not None)
+                await refuse_beside(stores, clock, check(source, settings).workflow, simulated=simulation is not None)
             return await start(settings, stores, planned, planned.plan, json=json)
 
     return asyncio.run(work())
@@ -156,12 +159,17 @@ def code(exit_code: Exit | None) -> int:
 
 
 def resume_run(
-    run: RunArgument, state_dir: StateDir = None, url: Url = None, json: Json = False, _no_color: NoColor = False
+    run: RunArgument,
+    catalogue: Catalogues = None,
+    state_dir: StateDir = None,
+    url: Url = None,
+    json: Json = False,
+    _no_color: NoColor = False,
 ) -> int:
     """Let a run go on: one whose process died, a paused one, or what is not done of a Failed or Cancelled one."""
     if service := chosen(url, state_dir):
         return remote.resume(service, run, json=json)
-    settings = settings_of(state_dir)
+    settings = settings_of(state_dir, catalogue)
 
     async def work() -> int:
         async with Stores(settings) as stores:
@@ -246,6 +254,7 @@ def rollback(
     run: RunArgument,
     only_plan: OnlyPlan = False,
     yes: Yes = False,
+    catalogue: Catalogues = None,
     state_dir: StateDir = None,
     url: Url = None,
     json: Json = False,
@@ -254,7 +263,7 @@ def rollback(
     """Undo in reverse order what a run made, and only that."""
     if service := chosen(url, state_dir):
         return remote.rollback(service, run, only_plan=only_plan, yes=yes, json=json)
-    settings = settings_of(state_dir)
+    settings = settings_of(state_dir, catalogue)
 
     async def work() -> int:
         async with Stores(settings) as stores:

@@ -1,4 +1,4 @@
-"""What a workflow asks of the catalogue, compared with it: names and variables that are not there, values that are wrong."""
+"""What a workflow asks of the catalogue, compared with it: names and variables that are not there, wrong values."""
 
 from __future__ import annotations
 

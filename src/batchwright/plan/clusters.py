@@ -25,8 +25,8 @@ def _form(draft: Draft, i: int, op: TaskservBatch, name: str) -> None:
     groups: dict[tuple[int, ...], list[Place]] = {}
     for place, install in zip(draft.targets[i], draft.installs[i], strict=True):
         if name in install.hard:
-            leaders = {draft.clusters[one, place.number].leader.number for one in _below(draft, name, place)}
-            groups.setdefault(tuple(sorted(leaders)), []).append(place)
+            below = {draft.clusters[one, place.number].leader.number for one in _below(draft, name, place)}
+            groups.setdefault(tuple(sorted(below)), []).append(place)
     for leaders, members in groups.items():
         if leaders and leaders != (members[0].number,):
             _refuse_headless(draft, op, name, members)

@@ -1,7 +1,7 @@
 """What deploys need of Debian: packages installed without being started, and purged; services that follow their files.
 
-pyinfra's own `apt.packages` starts what it installs, with whatever configuration the package brings. Where servers share
-addresses that collides with a neighbour, and a service that listens everywhere for a moment is never wanted.
+pyinfra's own `apt.packages` starts what it installs, with whatever configuration the package brings. Where servers
+share addresses that collides with a neighbour, and a service that listens everywhere for a moment is never wanted.
 """
 
 from __future__ import annotations

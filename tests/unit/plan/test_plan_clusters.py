@@ -1,4 +1,4 @@
-"""Servers that an install joins together: who leads, who waits for whom, forward and backward; what cannot be joined."""
+"""Servers that an install joins together: who leads, who waits for whom, forward and backward; what cannot be."""
 
 from __future__ import annotations
 

@@ -111,13 +111,21 @@ def test_folders_of_the_user_add_entries(tmp_path: Path) -> None:
             'variables.Port: "Port" is not a name',
             "Use lower-case letters, digits and underscores.",
         ),
-        ("timeouts: {install: 10 minutes}\n", "timeouts.install: '10 minutes' is no duration above 0", "Write seconds,"),
+        (
+            "timeouts: {install: 10 minutes}\n",
+            "timeouts.install: '10 minutes' is no duration above 0",
+            "Write seconds,",
+        ),
         (
             "check: [{name: unit, run: 'true', every: 0}]\n",
             "check.unit.every: 0 is no duration above 0",
             'Write seconds, or "30s", "10m".',
         ),
-        ("check: [{name: unit, rum: 'true'}]\n", "check.unit: Object contains unknown field `rum`", 'Did you mean "run"?'),
+        (
+            "check: [{name: unit, rum: 'true'}]\n",
+            "check.unit: Object contains unknown field `rum`",
+            'Did you mean "run"?',
+        ),
         ("check: [{name: a, run: x}, {name: a, run: x}]\n", "check.a: there are two of this name", "Give one of them"),
         ("check: [{name: a, run: ''}]\n", "check.a: it needs a script in `run`", "Correct the value."),
         (
@@ -148,7 +156,8 @@ def test_all_mistakes_of_an_entry_are_found_in_one_go(tmp_path: Path) -> None:
     file = write(
         tmp_path,
         "mine",
-        "scope: node\nvariables: {a: {type: prt, summary: x}, b: {type: port}}\ncheck: [{nam: x}]\ntimeouts: {remove: no}\n",
+        "scope: node\nvariables: {a: {type: prt, summary: x}, b: {type: port}}\n"
+        "check: [{nam: x}]\ntimeouts: {remove: no}\n",
     )
     found = [one.message.split(":")[0] for one in reading.examine(tmp_path / "mine").mistakes]
     assert found == ["variables.a.type", "variables.b", "check[0]", "timeouts.remove", "scope"]
@@ -158,7 +167,9 @@ def test_all_mistakes_of_an_entry_are_found_in_one_go(tmp_path: Path) -> None:
 
 
 def test_durations_may_be_texts(tmp_path: Path) -> None:
-    write(tmp_path, "mine", "timeouts: {install: 10m, remove: 90}\ncheck: [{name: a, run: x, every: 2s, timeout: 1.5m}]\n")
+    write(
+        tmp_path, "mine", "timeouts: {install: 10m, remove: 90}\ncheck: [{name: a, run: x, every: 2s, timeout: 1.5m}]"
+    )
     entry = load_catalogue([tmp_path])["mine"]
     assert (entry.timeouts.install, entry.timeouts.remove) == (600.0, 90.0)
     assert (entry.check[0].every, entry.check[0].timeout) == (2.0, 90.0)

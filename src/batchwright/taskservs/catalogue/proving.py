@@ -65,31 +65,27 @@ def _deploy_mistakes(deploy: Path, entry: Taskserv) -> Iterator[Mistake]:
 
 
 def _uses(tree: ast.Module, given: set[str], entry: Taskserv) -> Iterator[tuple[int, str, str]]:
-    """What the deploy takes of `v` and is not given."""
-    known = {"server": OF_SERVER, "cluster": OF_CLUSTER, "outputs": tuple(entry.outputs)}
-    required = {name for name, variable in entry.variables.items() if not variable.optional}
+    """What the deploy takes of `v` and is not given: line, message, hint."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":
-            of, name = (*node.args, None, None)[:2]
-            asked = name.value if isinstance(name, ast.Constant) else None
-            if isinstance(of, ast.Name) and of.id in given and asked not in {*entry.variables, *GIVEN, None}:
-                yield node.lineno, f"there is no variable {asked}", closest(str(asked), entry.variables)
-        if not isinstance(node, ast.Attribute):
-            continue
-        of, name = node.value, node.attr
-        if isinstance(of, ast.Name) and of.id in given and name not in {*required, *GIVEN}:
-            if name in entry.variables:
-                hint = f'Write getattr({of.id}, "{name}", None).'
-                yield node.lineno, f"{of.id}.{name} is optional, and may not be there", hint
-            else:
-                yield (
-                    node.lineno,
-                    f"{of.id}.{name}: there is no such variable",
-                    closest(name, [*entry.variables, *GIVEN]),
-                )
-        elif isinstance(of, ast.Attribute) and isinstance(of.value, ast.Name) and of.value.id in given:
-            if of.attr in known and name not in known[of.attr]:
-                yield node.lineno, f"{of.value.id}.{of.attr} has no {name}", closest(name, known[of.attr])
+        match node:
+            case ast.Attribute(value=ast.Name(id=v), attr=name) if v in given:
+                for message, hint in _taken(v, name, entry):
+                    yield node.lineno, message, hint
+            case ast.Attribute(value=ast.Attribute(value=ast.Name(id=v), attr=part), attr=name) if v in given:
+                known = {"server": OF_SERVER, "cluster": OF_CLUSTER, "outputs": tuple(entry.outputs)}.get(part)
+                if known is not None and name not in known:
+                    yield node.lineno, f"{v}.{part} has no {name}", closest(name, known)
+            case ast.Call(func=ast.Name(id="getattr"), args=[ast.Name(id=v), ast.Constant(value=str(name)), *_]):
+                if v in given and name not in {*entry.variables, *GIVEN}:
+                    yield node.lineno, f"there is no variable {name}", closest(name, entry.variables)
+
+
+def _taken(v: str, name: str, entry: Taskserv) -> Iterator[tuple[str, str]]:
+    variable = entry.variables.get(name)
+    if variable is None and name not in GIVEN:
+        yield f"{v}.{name}: there is no such variable", closest(name, [*entry.variables, *GIVEN])
+    elif variable is not None and variable.optional:
+        yield f"{v}.{name} is optional, and may not be there", f'Write getattr({v}, "{name}", None).'
 
 
 def _script_mistakes(folder: Path, entry: Taskserv) -> Iterator[Mistake]:

@@ -82,7 +82,7 @@ def examine(folder: Traversable) -> Examined:
 
 
 def digest_of(folder: Traversable) -> str:
-    """Of every file's path and content, what Python makes of them aside. Raises OSError, ValueError when it is large."""
+    """Of every file's path and content, what Python makes of them aside. Raises OSError; ValueError if it is large."""
     digest, size = hashlib.sha256(), 0
     for path, file in sorted(_files(folder, "")):
         content = file.read_bytes()

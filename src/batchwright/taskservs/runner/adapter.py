@@ -78,10 +78,10 @@ class PyinfraRunner:
         if target.access is None:
             return Rejected(Fault(FaultClass.NOT_FOUND, _unreachable(target)))
         if verb is Verb.INSTALL and request.digest:
-            known = await asyncio.to_thread(_as_planned, request, known)
-            if isinstance(known, Rejected):
-                return known
-            self._catalogue[request.name] = known
+            planned = await asyncio.to_thread(_as_planned, request, known)
+            if isinstance(planned, Rejected):
+                return planned
+            known = self._catalogue[request.name] = planned
         limits = known.entry.timeouts
         seconds = min(job.seconds, limits.remove if verb is Verb.REMOVE else limits.install)
         visit = Visit(known.entry, request, target, job, self._reveal, self._clock)

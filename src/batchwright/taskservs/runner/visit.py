@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from batchwright.errors import SecretMissing
-from batchwright.model.catalogue import Taskserv
+from batchwright.model.catalogue import Moment, Taskserv
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.plan import TaskservRequest
@@ -24,6 +24,7 @@ from batchwright.taskservs.runner.verdicts import failed, tell_changes, unhealth
 
 PREPARE_SECONDS = 300.0  # packages that were left half-way may take their time
 SCRIPT_SECONDS = 30.0
+LEAVE_SECONDS = 30.0  # for a first server to be reached by who leaves it
 BUSY_SECONDS = 5.0  # between two looks whether somebody else still installs packages
 LAST_SECONDS = 1.0  # of the time limit, left to say why a server did not become ready
 END_SECONDS = 12.0  # for ending on the server what was broken off; the engine gives 15
@@ -121,13 +122,12 @@ class Visit:
         try:
             async with ready(self.access, self._clock, self.tell, seconds - LAST_SECONDS) as connection:
                 prepared = await self._prepare(connection)
-            outputs = await self._outputs(filled, verb)
+            outputs = await (self._outputs(filled) if verb is Verb.INSTALL else self._outputs_at_leave(filled))
         except Unreachable as error:
             return Rejected(error.fault)
         if isinstance(prepared, Rejected) or isinstance(outputs, Rejected):
             return prepared if isinstance(prepared, Rejected) else outputs  # type: ignore[return-value]
-        secret = (text for name, text in outputs.items() if self.entry.outputs[name].secret)
-        self._redact = Redactor((*filled.secrets, *secret))
+        self._redact = Redactor((*filled.secrets, *outputs.values()))
         self.as_host(name, filled, outputs, prepared)
         try:
             done = await deploy(self)
@@ -167,36 +167,37 @@ class Visit:
             self.tell(f"waiting for {others[0]}: somebody else installs packages there")
             await self._clock.sleep(BUSY_SECONDS)
 
-    async def _outputs(self, filled: Filled, verb: Verb) -> dict[str, str] | Rejected:
-        """What the first server of its cluster tells it; who is removed does without. Raises Unreachable."""
-        leader, told = self.job.leader, {}
-        wanted = {name: output for name, output in self.entry.outputs.items() if output.when == verb.value}
+    async def _outputs_at_leave(self, filled: Filled) -> dict[str, str]:
+        """What it is told to leave its cluster; nothing where the first server cannot tell: it must go all the same."""
+        try:
+            told = await self._outputs(filled, Moment.REMOVE, LEAVE_SECONDS)
+        except Unreachable as error:
+            told = Rejected(error.fault)
+        if isinstance(told, Rejected):
+            self.tell(f"it goes without word from the first server: {told.fault.message}")
+            return {}
+        return told
+
+    async def _outputs(
+        self, filled: Filled, when: Moment = Moment.INSTALL, seconds: float | None = None
+    ) -> dict[str, str] | Rejected:
+        """What the first server of its cluster tells it. Raises Unreachable."""
+        leader, outputs = self.job.leader, {}
+        wanted = {name: output for name, output in self.entry.outputs.items() if output.when is when}
         if leader is None or not wanted:
             return {}
         if leader.access is None:
-            gone = Fault(FaultClass.NOT_FOUND, f"{leader.name} is not there, or cannot be reached over SSH")
-            return {} if verb is Verb.REMOVE else Rejected(gone)
+            return Rejected(Fault(FaultClass.NOT_FOUND, f"{leader.name} is not there, or cannot be reached over SSH"))
         around = environment(filled.values, self.request, leader, self.member)
-        try:
-            async with ready(leader.access, self._clock, self.tell, self._leader_seconds(verb)) as connection:
-                for name, output in wanted.items():
-                    text = scripts.with_environment(around, scripts.told(output.run))
-                    ran = await connection.script(text, SCRIPT_SECONDS)
-                    if ran.code == 0:
-                        told[name] = ran.output.strip()
-                        continue
+        async with ready(leader.access, self._clock, self.tell, seconds or self.job.seconds) as connection:
+            for name, output in wanted.items():
+                text = scripts.with_environment(around, scripts.told(output.run))
+                ran = await connection.script(text, SCRIPT_SECONDS)
+                if ran.code != 0:
                     message = f"{leader.name} does not tell {name} (ended with {ran.code}): {self._redact(ran.tail)}"
-                    if verb is Verb.INSTALL:
-                        return Rejected(Fault(FaultClass.TRANSIENT, message, "output-failed"))
-                    self.tell(message)
-        except Unreachable as error:
-            if verb is Verb.INSTALL:
-                raise
-            self.tell(f"{leader.name} cannot be asked: {error.fault.message}")
-        return told
-
-    def _leader_seconds(self, verb: Verb) -> float:
-        return self.job.seconds if verb is Verb.INSTALL else SCRIPT_SECONDS
+                    return Rejected(Fault(FaultClass.TRANSIENT, message, "output-failed"))
+                outputs[name] = ran.output.strip()
+        return outputs
 
     async def _conclude(self, connection: Connection, verb: Verb, filled: Filled, done: Done) -> Applied | Rejected:
         """Checks and the marker. Raises Unreachable."""

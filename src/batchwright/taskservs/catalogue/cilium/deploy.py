@@ -1,4 +1,4 @@
-"""Cilium: a Helm release made on the first server of the cluster. On the others it comes by itself, and is waited for."""
+"""Cilium: a Helm release made on the first server of the cluster. On the others it comes by itself."""
 
 from __future__ import annotations
 

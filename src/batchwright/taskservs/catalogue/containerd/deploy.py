@@ -59,7 +59,7 @@ def install(v: Any) -> None:
     run_service("containerd", Written("/etc/containerd/config.toml", config))
 
 
-def remove(v: Any) -> None:
+def remove(_v: Any) -> None:
     """Stop its containers and itself, then purge it with images and configuration."""
     if is_installed("containerd"):
         server.shell(name="Stop the containers", commands=[STOP_CONTAINERS])

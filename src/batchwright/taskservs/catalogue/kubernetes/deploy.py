@@ -64,7 +64,7 @@ def remove(v: Any) -> None:
 
 
 def _prepare_system() -> None:
-    """No swap, the modules that pods' networks need, and packets are passed on. Each only where it is not so already."""
+    """No swap, the modules that pods' networks need, packets passed on; each only where it is not so already."""
     if host.get_fact(Command, "tail -n +2 /proc/swaps; grep -E '^[^#].*[[:space:]]swap[[:space:]]' /etc/fstab; true"):
         off = "swapoff -a && sed -i -E 's/^([^#].*[[:space:]]swap[[:space:]].*)$/#batchwright# \\1/' /etc/fstab"
         server.shell(name="Switch swap off", commands=[off])
@@ -98,7 +98,7 @@ def _install_packages(v: Any) -> None:
 def _begin(v: Any) -> None:
     """Make the cluster, once."""
     api = _api_version()
-    init = {"localAPIEndpoint": _listen(v), "nodeRegistration": _registration(v, api)}
+    init: dict[str, Any] = {"localAPIEndpoint": _listen(v), "nodeRegistration": _registration(v, api)}
     if v.cluster.size == 1:
         init["nodeRegistration"]["taints"] = []  # there is no other node that could take pods
     if not v.kube_proxy:
@@ -123,26 +123,23 @@ def _join(v: Any) -> None:
     """Join it, once. The secrets that let it in are on the server only while it does."""
     if not _unfinished("kubelet.conf"):
         return
-    api, told = _api_version(), parse_join(getattr(v.outputs, "join_command", ""))
-    join: dict[str, Any] = {
-        "discovery": {
-            "bootstrapToken": {
-                "apiServerEndpoint": told["endpoint"],
-                "token": told["token"],
-                "caCertHashes": [told["hash"]],
-            }
-        },
-        "nodeRegistration": _registration(v, api),
-    }
-    controls = v.cluster.number < v.control_planes
-    if controls:
-        join["controlPlane"] = {"localAPIEndpoint": _listen(v), "certificateKey": v.outputs.certificate_key}
     _make_own(OWN)
     _make_own(SECRETS)
-    Written(JOINING, _documents((api, "JoinConfiguration", join)), "600")
+    controls = v.cluster.number < v.control_planes
+    if command := getattr(v.outputs, "join_command", ""):  # not told where it is only asked what would change
+        Written(JOINING, _join_configuration(v, parse_join(command), controls=controls), "600")
     role = "control plane" if controls else "worker"
     script = _script("once.sh", OWN=OWN, COMMAND=f"kubeadm join --config {JOINING}", SECRET=JOINING)
     server.shell(name=f"Join as a {role}", commands=[script])
+
+
+def _join_configuration(v: Any, told: dict[str, str], *, controls: bool) -> str:
+    api = _api_version()
+    token = {"apiServerEndpoint": told["endpoint"], "token": told["token"], "caCertHashes": [told["hash"]]}
+    join: dict[str, Any] = {"discovery": {"bootstrapToken": token}, "nodeRegistration": _registration(v, api)}
+    if controls:
+        join["controlPlane"] = {"localAPIEndpoint": _listen(v), "certificateKey": v.outputs.certificate_key}
+    return _documents((api, "JoinConfiguration", join))
 
 
 def _make_own(folder: str) -> None:

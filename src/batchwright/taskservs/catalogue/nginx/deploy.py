@@ -52,7 +52,7 @@ def install(v: Any) -> None:
     run_service("nginx", main, site, test="nginx -t -q")
 
 
-def remove(v: Any) -> None:
+def remove(_v: Any) -> None:
     """Stop it, then purge it with its configuration and logs."""
     stop_service("nginx", "nginx")
     purge_packages("nginx", "nginx-common")

@@ -60,7 +60,7 @@ def install(v: Any) -> None:
         _ensure(v.port, v.database, v.owner or v.database, getattr(v, "password", None))
 
 
-def remove(v: Any) -> None:
+def remove(_v: Any) -> None:
     """Stop it, then purge it with its data."""
     stop_service(UNIT, f"postgresql-{MAJOR}")
     purge_packages(*PACKAGES)
@@ -70,13 +70,13 @@ def remove(v: Any) -> None:
 def _ensure(port: int, database: str, owner: str, password: str | None) -> None:
     """The role, its password and the database, each only where it is not so already."""
     role, name = _literal(owner), _literal(database)
-    stored = _ask(port, f"SELECT coalesce(rolpassword, '-') FROM pg_authid WHERE rolname = {role}")
+    stored = _ask(port, f"SELECT coalesce(rolpassword, '-') FROM pg_authid WHERE rolname = {role}")  # noqa: S608 - quoted
     if not stored:
         _tell(port, f"Create the role {owner}", f"CREATE ROLE {_identifier(owner)} LOGIN;")
     if password is not None and not is_password(password, stored):
         verifier = scram_verifier(password, secrets.token_bytes(16))  # the password itself never leaves this process
         _tell(port, f"Set the password of {owner}", f"ALTER ROLE {_identifier(owner)} PASSWORD {_literal(verifier)};")
-    if not _ask(port, f"SELECT 1 FROM pg_database WHERE datname = {name}"):
+    if not _ask(port, f"SELECT 1 FROM pg_database WHERE datname = {name}"):  # noqa: S608 - quoted
         statement = f"CREATE DATABASE {_identifier(database)} OWNER {_identifier(owner)};"
         _tell(port, f"Create the database {database}", statement)
 
