@@ -11,7 +11,8 @@ from msgspec import Struct
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan, PlannedOperation
-from batchwright.model.workflow import Operation, ServerBatch, Workflow
+from batchwright.model.workflow import Command, Operation, ServerBatch, Workflow
+from batchwright.plan.commands import plan_commands
 from batchwright.plan.draft import Draft
 from batchwright.plan.installs import chain_installs, check_needs, fill_variables
 from batchwright.plan.observed import Observations
@@ -20,6 +21,7 @@ from batchwright.plan.servers import plan_servers
 from batchwright.plan.targets import find_targets
 
 TASKSERV_LANE = "taskservs"
+COMMAND_LANE = "commands"
 
 
 class Built(Struct, frozen=True):
@@ -48,13 +50,14 @@ def order_operations(draft: Draft) -> None:
 PASSES: tuple[Callable[[Draft], None], ...] = (
     order_operations,
     plan_servers,  # what is there and matches is kept, the rest is made
-    find_targets,  # which servers a task service operation works on
+    find_targets,  # which servers a task service operation or a command works on
     take_listed,  # who installs what where, as written
     expand_requirements,  # what that requires, and the order on each server
     refuse_conflicts,
     check_needs,  # what a server must be able to do
     fill_variables,
     chain_installs,
+    plan_commands,
 )
 
 
@@ -119,14 +122,19 @@ def _plan(
 
 
 def _operation(workflow: Workflow, op: Operation) -> PlannedOperation:
-    makes_servers = isinstance(op, ServerBatch)
     return PlannedOperation(
         id=op.id,
-        type="server_batch" if makes_servers else "taskserv_batch",
+        type=str(op.__struct_config__.tag),
         provider=op.provider,
-        lane=op.provider if makes_servers else TASKSERV_LANE,
+        lane=_lane(op),
         dependencies=op.dependencies,
         on_failure=op.on_failure or workflow.on_failure,
         retry=op.retry,
         timeout=op.timeout,
     )
+
+
+def _lane(op: Operation) -> str:
+    if isinstance(op, ServerBatch):
+        return op.provider
+    return COMMAND_LANE if isinstance(op, Command) else TASKSERV_LANE
