@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchwright.app.compose import SharedWorld, SimulationSettings, Surroundings
-from batchwright.app.preflight import observe
+from batchwright.app.preflight import observe, observe_commands
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
@@ -18,7 +20,8 @@ from batchwright.loader import Loaded, load
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.plan import Plan
-from batchwright.model.workflow import ServerBatch, Workflow
+from batchwright.model.secret import Secret
+from batchwright.model.workflow import Command, ServerBatch, Workflow
 from batchwright.plan.build import Built, build
 from batchwright.plan.observed import Observations
 from batchwright.providers import registry
@@ -44,7 +47,28 @@ class Planned(Struct, frozen=True):
 
 def check(source: Source) -> Loaded:
     """Look at a workflow file; nothing is contacted."""
-    return load(source.file, overlays=source.overlays, inputs=source.inputs, providers=registry.names())
+    loaded = load(source.file, overlays=source.overlays, inputs=source.inputs, providers=registry.names())
+    if loaded.workflow is None:
+        return loaded
+    return replace(loaded, workflow=anchored(loaded.workflow, source.file.parent))
+
+
+def anchored(workflow: Workflow, folder: Path) -> Workflow:
+    """With the whole names of the folders and secret files that its commands name beside the workflow file."""
+    operations = tuple(_anchored(op, folder) if isinstance(op, Command) else op for op in workflow.operations)
+    return replace(workflow, operations=operations)
+
+
+def _anchored(command: Command, folder: Path) -> Command:
+    def whole(name: str) -> str:
+        return name if name.startswith("~") else os.path.abspath(folder / name)  # noqa: PTH100 - links stay
+
+    env = {
+        name: replace(value, file=whole(value.file)) if isinstance(value, Secret) and value.file else value
+        for name, value in command.env.items()
+    }
+    here = command.directory is not None and command.targets is None
+    return replace(command, env=env, directory=whole(command.directory) if here else command.directory)  # type: ignore[arg-type]
 
 
 async def make_plan(
@@ -70,6 +94,7 @@ async def plan_loaded(
     async with Surroundings(settings, clock, Limits(), simulation, world) as around:
         await around.open(_server_providers(loaded.workflow))
         observations = await observe(loaded.workflow, around.providers, around.runners)
+        observations = await observe_commands(loaded.workflow, observations, around)
         built = _build(loaded, observations, around, simulation)
         if built.plan is None:
             return Planned(None, built.diagnostics)
@@ -81,7 +106,7 @@ async def plan_loaded(
 
 def refuse_unknown_providers(workflow: Workflow, simulation: SimulationSettings) -> None:
     """Raise UsageError for a setting such as `gcp.rate` of a provider that the workflow does not use."""
-    known = sorted({op.provider for op in workflow.operations})
+    known = sorted({op.provider for op in workflow.operations if op.provider})
     for key in simulation:
         owner = key.rpartition(".")[0]
         if owner and owner not in known:
@@ -104,7 +129,7 @@ def _build(
     return build(
         loaded.workflow,
         load_catalogue(),
-        Observations(observations.providers, (*observations.troubles, *missing), around.install_seconds),
+        replace(observations, troubles=(*observations.troubles, *missing), install_seconds=around.install_seconds),
         warnings=loaded.diagnostics,
         simulation=dict(simulation) if simulation is not None else None,  # type: ignore[arg-type]
     )

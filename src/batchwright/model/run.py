@@ -14,11 +14,11 @@ from batchwright.model.fold import APPLY
 from batchwright.model.ids import step_token
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.outcome import Fault
-from batchwright.model.plan import Action, Undo
+from batchwright.model.plan import Action, CommandRequest, Undo
 from batchwright.model.record import RunRecord, StepRecord
 from batchwright.model.summary import RunSummary
 
-__all__ = ["Run", "StepRecord", "made_something"]
+__all__ = ["Run", "StepRecord", "made_something", "unsettled"]
 
 FOLD = 3  # raised with every change of what is folded; older snapshots are left aside then and the events fold again
 
@@ -185,3 +185,11 @@ def made_something(run: Run, index: int) -> bool:
     if step.action in (Action.INSTALL, Action.RUN) and record.state is not StepState.SUCCEEDED:
         return record.attempt > 0  # an install or a program that failed half-way may have left things behind
     return record.made or record.doubt or bool(record.ref) or bool(record.stale)
+
+
+def unsettled(run: Run, index: int) -> bool:
+    """Whether nobody knows how far a command got that may run only once, in a run that nobody drives."""
+    request, record = run.plan.steps[index].request, run.records[index]
+    if not isinstance(request, CommandRequest) or request.idempotent:
+        return False
+    return record.state is StepState.STARTED or (record.state is StepState.FAILED and record.doubt)

@@ -85,7 +85,7 @@ def build(
 
 
 def _unresolved(draft: Draft) -> list[Diagnostic]:
-    """A server without a step must have a trouble that says why; it is refused even if an adapter forgot to say it."""
+    """What has no step must have a trouble that says why; it is refused even if an adapter forgot to say it."""
     planned = {step.id for steps in draft.steps.values() for step in steps}
     return [
         Diagnostic(
@@ -97,6 +97,15 @@ def _unresolved(draft: Draft) -> list[Diagnostic]:
         for places in draft.places.values()
         for place in places
         if place.step not in planned
+    ] + [
+        Diagnostic(
+            code="command-unresolved",
+            message="nothing said where its program is",
+            where=op.id,
+            hint="This is a bug in Batchwright.",
+        )
+        for _, op in draft.commands()
+        if op.id not in draft.observations.commands
     ]
 
 

@@ -50,7 +50,12 @@ def taskservs(
 
 
 def command(
-    operation: str, *run: str, after: Sequence[str] = (), soft: Sequence[str] = (), undo: Sequence[str] = (), **rest: Any
+    operation: str,
+    *run: str,
+    after: Sequence[str] = (),
+    soft: Sequence[str] = (),
+    undo: Sequence[str] = (),
+    **rest: Any,
 ) -> Command:
     """An operation that runs this program."""
     return Command(operation, run, tuple(undo), dependencies=_dependencies(after, soft), **rest)
