@@ -52,9 +52,7 @@ def _by_itself(step: Step, record: StepRecord) -> PlannedUndo:
         note = "nobody knows how far the command got" if record.doubt else ""
         return PlannedUndo(step.id, step.provider, "run", shlex.join(request.undo), note)
     note = "its create call is in doubt: it is looked for first" if record.doubt else ""
-    return PlannedUndo(
-        step.id, step.provider, "destroy" if step.action is Action.CREATE else "remove", record.ref, note
-    )
+    return PlannedUndo(step.id, step.provider, _WHAT.get(step.undo, "remove"), record.ref, note)
 
 
 def _with_server(run: Run, i: int) -> PlannedUndo:

@@ -35,4 +35,4 @@ def _undo(op: Command, place: Place | None) -> Undo:
     """A program that was named is run even when its server goes: it was asked for."""
     if op.undo:
         return Undo.RUN
-    return Undo.WITH_SERVER if place is not None and place.made else Undo.NOTHING
+    return Undo.WITH_SERVER if place is not None and place.vanishes else Undo.NOTHING
