@@ -50,7 +50,7 @@ def go_on(run: Run, now: float, by: str, redo: Sequence[str], skip: Sequence[str
         for i in open_
         if run.records[i].state is StepState.STARTED
     ]
-    return [*given_up, ev.RunReopened(now, by, tuple(redo), tuple(skip))]
+    return [*given_up, ev.RunReopened(now, by, tuple(dict.fromkeys(redo)), tuple(dict.fromkeys(skip)))]
 
 
 def _refuse_misfit(run: Run, step: str, *, both: bool) -> None:

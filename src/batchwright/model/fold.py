@@ -100,7 +100,10 @@ def _run_ended(run: RunRecord, event: ev.RunEnded) -> None:
 
 
 def _run_reopened(run: RunRecord, event: ev.RunReopened) -> None:
-    run.status = next_run_state(run.status, "run_reopened")
+    status = next_run_state(run.status, "run_reopened")
+    for step in event.skip:
+        next_step_state(run.records[run.step(step)].state, "taken_as_done", step)
+    run.status = status
     run.started_at = run.started_at or event.at
     run.ended_at = 0.0
     run.reason = run.cancelling = run.stopping = ""
