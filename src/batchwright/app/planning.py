@@ -20,7 +20,6 @@ from batchwright.loader import Loaded, load
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.plan import Plan
-from batchwright.model.secret import Secret
 from batchwright.model.workflow import Command, ServerBatch, Workflow
 from batchwright.plan.build import Built, build
 from batchwright.plan.observed import Observations
@@ -54,21 +53,14 @@ def check(source: Source) -> Loaded:
 
 
 def anchored(workflow: Workflow, folder: Path) -> Workflow:
-    """With the whole names of the folders and secret files that its commands name beside the workflow file."""
-    operations = tuple(_anchored(op, folder) if isinstance(op, Command) else op for op in workflow.operations)
+    """With the whole names of the folders that its commands name beside the workflow file."""
+    operations = tuple(
+        replace(op, directory=os.path.abspath(folder / op.directory))  # noqa: PTH100 - links stay as they are named
+        if isinstance(op, Command) and op.directory is not None and op.targets is None
+        else op
+        for op in workflow.operations
+    )
     return replace(workflow, operations=operations)
-
-
-def _anchored(command: Command, folder: Path) -> Command:
-    def whole(name: str) -> str:
-        return name if name.startswith("~") else os.path.abspath(folder / name)  # noqa: PTH100 - links stay
-
-    env = {
-        name: replace(value, file=whole(value.file)) if isinstance(value, Secret) and value.file else value
-        for name, value in command.env.items()
-    }
-    here = command.directory is not None and command.targets is None
-    return replace(command, env=env, directory=whole(command.directory) if here else command.directory)  # type: ignore[arg-type]
 
 
 async def make_plan(
