@@ -22,7 +22,9 @@ Names = Annotated[
     list[str] | None, typer.Argument(metavar="[SERVER]...", help="Names or references; all servers without.")
 ]
 
-NO_BOUNDARY = "Servers of local keep things apart for convenience; they are no security boundary."
+NO_BOUNDARY = (
+    "The servers over it are kept apart for convenience, not for security: run nothing there that you do not trust."
+)
 
 
 @app.command("start")
