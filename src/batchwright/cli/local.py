@@ -22,9 +22,7 @@ Names = Annotated[
     list[str] | None, typer.Argument(metavar="[SERVER]...", help="Names or references; all servers without.")
 ]
 
-NO_BOUNDARY = (
-    "The servers over it are kept apart for convenience, not for security: run nothing there that you do not trust."
-)
+NO_BOUNDARY = "Servers over it are kept apart for convenience, not for security: run there only what you trust."
 
 
 @app.command("start")
