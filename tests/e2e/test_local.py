@@ -16,12 +16,12 @@ from tests.sandboxes import leftovers, need_sandboxes
 PATIENCE = 900
 
 
-def batchwright(state: Path, *words: str) -> dict[str, Any]:
-    """The JSON that a command that works prints."""
-    command = [sys.executable, "-m", "batchwright", *words, "--json", "--state-dir", str(state)]
-    environ = {**os.environ, "XDG_CONFIG_HOME": str(state / "config")}
+def batchwright(state: Path, *words: str, code: int = 0) -> dict[str, Any]:
+    """The JSON that a command prints."""
+    command = [sys.executable, "-m", "batchwright", *words, "--json"]
+    environ = {**os.environ, "XDG_CONFIG_HOME": str(state / "config"), "BATCHWRIGHT_STATE_DIR": str(state)}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
     found = json.loads(done.stdout.splitlines()[-1])
     assert isinstance(found, dict)
     return found
@@ -43,11 +43,15 @@ def test_servers_come_up_and_go_away(servers: int, tmp_path: Path, capsys: pytes
     batchwright(state, "local", "start", "web-00")
     folders = list((state / "local" / "servers").iterdir())
     disk = int(subprocess.run(["du", "-sk", *map(str, folders)], capture_output=True, text=True).stdout.split()[0])
+    tree = batchwright(state, "local", "base", "show")
+    refused = batchwright(state, "local", "base", "remove", code=2)
     going = time.monotonic()
     batchwright(state, "rollback", "latest", "--yes")
     gone = time.monotonic()
     assert status["status"] == "Completed"
     assert len(folders) == servers
+    assert {str(folder) for folder in folders} <= set(tree["used_by"])
+    assert refused["error"]["code"] == "not-allowed"
     assert leftovers(state, [folder.name for folder in folders]) == []
     with capsys.disabled():
         took = f"{made - began:.1f} s to make, {gone - going:.1f} s to take away"

@@ -143,7 +143,7 @@ def test_one_that_dies_is_broken_and_says_its_last_words(tell: Callable[[Story],
         dead = await site.settled(seen.ref)
         assert dead.state is ServerState.BROKEN
         assert dead.fault is not None
-        assert "systemd" in dead.fault.message
+        assert "systemd" in dead.fault.message  # what it says before its journal runs
         await site.local.start(seen.ref)  # what a machine needs that was switched off
         assert (await site.settled(seen.ref)).state is ServerState.READY
 
