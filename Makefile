@@ -9,14 +9,16 @@ WORKFLOW ?= workflows/example_batch.ncl
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-$(VENV)/.run: pyproject.toml constraints.txt scripts/setup.sh
+$(VENV)/.run: pyproject.toml constraints.txt scripts/setup.sh scripts/local.sh
 	@scripts/setup.sh $(VENV) surrealdb,service,local,static,taskservs
+	@scripts/local.sh
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt scripts/setup.sh scripts/nu.sh scripts/terraform.sh
+$(VENV)/.dev: pyproject.toml constraints.txt scripts/setup.sh scripts/nu.sh scripts/terraform.sh scripts/local.sh
 	@scripts/setup.sh $(VENV) surrealdb,service,local,static,taskservs,dev
 	@scripts/nu.sh $(VENV)
 	@scripts/terraform.sh $(VENV)
+	@scripts/local.sh
 	@touch $@ $(VENV)/.run
 
 run: $(VENV)/.run ## validate, plan and run the example with its clouds simulated; again after a kill: it goes on

@@ -30,9 +30,9 @@ from batchwright.providers.local.processes import started_for
 
 PATIENCE = 120.0
 LOOK_AROUND = """\
-id -u; hostname; touch /root/kept; chown daemon /root/kept && echo chown
+cd; id -u; hostname; touch kept; chown daemon kept && echo chown
 echo x > /proc/sys/kernel/hostname 2>/dev/null || echo read-only
-cat /root/ran
+cat ran
 """
 
 
@@ -57,7 +57,7 @@ async def run(local: Local, folder: Path, ref: str, script: str) -> str:
 async def story(folder: Path) -> dict[str, Any]:
     local = Local.connect("local", SystemClock(), {"state_dir": str(folder / "state")})
     await local.open()
-    config = ServerConfig("web", "1xCPU-256MB", "here", user_data="#!/bin/sh\nhostname >> /root/ran\n")
+    config = ServerConfig("web", "1xCPU-256MB", "here", user_data="#!/bin/sh\nhostname >> ~root/ran\n")
     (request,) = await local.resolve([config])
     assert isinstance(request, ServerRequest), request
     own = local.validate(ServerConfig("web", "1xCPU-256MB", "here", network="own"))
@@ -69,7 +69,7 @@ async def story(folder: Path) -> dict[str, Any]:
     stopped = (await local.describe([answer.ref]))[answer.ref].state
     await local.start(answer.ref)
     await ready(local, answer.ref)
-    again = await run(local, folder, answer.ref, "ls /root; wc -l < /root/ran")
+    again = await run(local, folder, answer.ref, "cd; ls; wc -l < ran")
     while await local.destroy(answer.ref) != Gone():
         await asyncio.sleep(0.02)
     return {

@@ -7,11 +7,22 @@ from pathlib import Path
 import pytest
 
 from batchwright.app.clock import SystemClock
+from batchwright.model.ids import Token
+from batchwright.model.outcome import Created, Rejected, Unknown
+from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider
 from batchwright.providers.local.adapter import Local
 from batchwright.testing.provider_suite import ProviderSuite
 from tests.sandboxes import need_sandboxes
+
+
+class Losing(Local):
+    """Its creates are carried out, and their answers lost."""
+
+    async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
+        await super().create(request, token)
+        return Unknown("lost")
 
 
 class TestLocal(ProviderSuite):
@@ -32,6 +43,11 @@ class TestLocal(ProviderSuite):
 
     def config(self, name: str) -> ServerConfig:
         return ServerConfig(name, "1xCPU-256MB", "here")
+
+    def losing_client(self) -> Provider:
+        losing = Losing.connect("local", self.clock(), {"state_dir": str(self.state_dir)})
+        assert isinstance(losing, Losing)
+        return losing
 
     def bad_config(self) -> ServerConfig | None:
         return ServerConfig("suite-bad", "1xCPU-2 crates", "here")

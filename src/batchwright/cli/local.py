@@ -22,7 +22,7 @@ Names = Annotated[
     list[str] | None, typer.Argument(metavar="[SERVER]...", help="Names or references; all servers without.")
 ]
 
-NO_BOUNDARY = "Servers of local keep things apart for convenience; they are no security boundary."
+NO_BOUNDARY = "Servers over it are kept apart for convenience, not for security: run there only what you trust."
 
 
 @app.command("start")

@@ -32,5 +32,5 @@ def _row(offer: ProviderOffer) -> tuple[str, ...]:
         str(can.concurrency),
         f"{can.rate:g}/s" if can.rate else "any",
         words,
-        "",
+        can.note,
     )

@@ -30,6 +30,7 @@ class Capabilities(Struct, frozen=True):
     init: bool = True  # servers have a service manager
     privileged: bool = True  # containers can run on them
     own_network: bool = True
+    note: str = ""  # what people should know about its servers here
 
 
 class Health(Struct, frozen=True):

@@ -43,7 +43,8 @@ def test_every_command_and_option_is_told(name: str) -> None:
 def test_every_command_has_json_and_no_color(name: str) -> None:
     options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
     assert {"--json", "--no-color"} <= options
-    assert ("--state-dir" in options) == (name not in ("validate", "providers", "taskservs"))
+    stateless = name in ("validate", "providers", "taskservs") or name.startswith("local base ")
+    assert ("--state-dir" in options) == (not stateless)
 
 
 @pytest.mark.parametrize("code", list(Exit))

@@ -24,6 +24,7 @@ from batchwright.providers.local.records import SYSTEM, Damaged
 
 T = TypeVar("T")
 
+NO_BOUNDARY = "Kept apart for convenience, not for security."
 AT_ONCE = max(4, 2 * (os.cpu_count() or 1))  # creates and destroys; starting up takes a processor
 
 
@@ -43,7 +44,8 @@ class Local:
             create_seconds=2.0,
             init=system,
             privileged=system,
-            own_network=system,
+            own_network=machine.own_network,
+            note=f"{machine.why}. {machine.hint or NO_BOUNDARY}",
         )
         self._base, self._image = base_tree, image
         self._lot = Lot(state_dir, base_tree.parent, clock, machine)

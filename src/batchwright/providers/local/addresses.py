@@ -7,6 +7,7 @@ while claims are made or given up. A claim whose server's folder is gone, and wh
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -56,12 +57,23 @@ def choose(prefix: str, seed: int, taken: Collection[str]) -> str:
 def registry() -> Path:
     """Where this user's claims are kept, whatever HOME and the state folder are."""
     uid = os.geteuid()
-    place = Path("/var/lib/batchwright") if uid == 0 else Path(f"/var/tmp/batchwright-{uid}")  # noqa: S108
+    place = Path("/var/lib/batchwright") if uid == 0 else _place_of_user(uid)
     folder = place / "addresses"
     make_private(folder)
     if place.is_symlink() or place.stat().st_uid != uid:
         raise PermissionError(f"{place} belongs to somebody else")
     return folder
+
+
+def _place_of_user(uid: int) -> Path:
+    """In the home that the machine knows of, where the user has one."""
+    try:
+        home = Path(pwd.getpwuid(uid).pw_dir)
+        if home.is_dir() and home.stat().st_uid == uid:
+            return home / ".local" / "state" / "batchwright-local"
+    except (KeyError, OSError):  # a user without a name, or without a home
+        pass
+    return Path(f"/var/tmp/batchwright-{uid}")  # noqa: S108 - whose owner is looked at
 
 
 def claim(folder: Path, prefix: str, seed: int, wish: str = "", claims: Path | None = None) -> str:

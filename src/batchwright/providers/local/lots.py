@@ -229,6 +229,8 @@ class Lot:
         if any(line.startswith(SCRIPT_UNIT) for line in told):
             said = "; ".join(line for line in told[1:] if line and not line.startswith(SCRIPT_UNIT))
             return ServerState.BROKEN, Fault(FaultClass.PERMANENT, f"its user_data failed: {said}", "USER_DATA")
+        if any(line.startswith("ssh.service") for line in told):
+            return ServerState.BROKEN, Fault(FaultClass.TRANSIENT, "its sshd did not start", "SSHD")
         return ServerState.READY, None
 
     def _why_not_running(self, folder: Path) -> tuple[ServerState, Fault | None]:

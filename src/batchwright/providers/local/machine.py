@@ -39,6 +39,7 @@ class Machine(Struct, frozen=True):
     why: str
     hint: str = ""
     tools: Tools = Tools("")
+    own_network: bool = False
 
 
 class Signs(Struct, frozen=True):
@@ -50,6 +51,7 @@ class Signs(Struct, frozen=True):
     capabilities: int = CAP_SYS_ADMIN
     bwrap: str = ""
     setpriv: str = ""
+    ip: bool = True
     slirp: bool = False
     refusal: str = ""
     settings: dict[str, str] = {}
@@ -73,8 +75,9 @@ def judge(signs: Signs) -> Machine:
         if not signs.capabilities & CAP_SYS_ADMIN:
             hint = "Give the container the capability SYS_ADMIN, or run this on the machine itself."
             return Machine(NONE, "root may not mount anything here, as in a container without privileges", hint)
-        net = "" if signs.slirp else '; no slirp4netns, so network = "own" reaches only this machine'
-        return Machine(SYSTEM, f"root: servers have systemd and OpenSSH{net}", tools=tools)
+        net = "" if signs.slirp else '; without slirp4netns, those with network = "own" reach only this machine'
+        net = net if signs.ip else '; without iproute2, none can have network = "own"'
+        return Machine(SYSTEM, f"root: servers have systemd and OpenSSH{net}", tools=tools, own_network=signs.ip)
     if signs.architecture not in MACHINES:
         return Machine(NONE, f"a plain user's servers need one of {', '.join(MACHINES)}", "Run this as root.")
     if signs.refusal:
@@ -108,6 +111,7 @@ def look() -> Signs:
         capabilities=_capabilities(),
         bwrap=bwrap,
         setpriv=shutil.which("setpriv") or "",
+        ip=shutil.which("ip") is not None,
         slirp=shutil.which("slirp4netns") is not None,
         refusal=_try(bwrap) if bwrap and uid != 0 else "",
         settings={name: _setting(path) for name, path in _SETTINGS.items()},

@@ -57,7 +57,7 @@ def attach(ref: str, address: str) -> None:
 
 def detach(ref: str) -> None:
     """Take a server's network away, and with the last one the lab. Raises NoNetwork, Held, OSError."""
-    if not (NAMESPACES / LAB).exists():
+    if not (NAMESPACES / LAB).exists() and not (NAMESPACES / namespace(ref)).exists():
         return
     with _held():
         if (NAMESPACES / namespace(ref)).exists():

@@ -52,7 +52,7 @@ def troubles(config: ServerConfig, image: str, own_network: bool) -> list[Troubl
         hint = '"shared" (an address of this machine\'s loopback network) or "own" (a network namespace of its own).'
         found.append(Trouble("network", "network-unknown", message, hint))
     elif config.network == "own" and not own_network:
-        message = "a server with a network of its own needs root on this machine"
+        message = "a server with a network of its own needs root, and iproute2, on this machine"
         found.append(Trouble("network", "network-unavailable", message, "See: batchwright providers"))
     if any(not _KEY.fullmatch(key.strip()) for key in config.ssh_keys):
         message = "a key in ssh_keys is not a public key"

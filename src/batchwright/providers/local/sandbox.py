@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import select
 import shutil
 import signal
 import stat
@@ -119,7 +120,7 @@ def _launch(line: list[str], folder: Path, ref: str, holder: int) -> int:
         os.close(writer)
         writer = -1
         launched.wait()
-        said = _read_all(reader)
+        said = _read_all(reader, time.monotonic() + START_SECONDS)
     finally:
         os.close(reader)
         if writer >= 0:
@@ -131,9 +132,13 @@ def _launch(line: list[str], folder: Path, ref: str, holder: int) -> int:
     return pid
 
 
-def _read_all(reader: int) -> bytes:
+def _read_all(reader: int, until: float) -> bytes:
+    """Everything until the last writer has closed, or the time is over."""
     said = b""
-    while block := os.read(reader, 4096):
+    while select.select([reader], [], [], max(0.0, until - time.monotonic()))[0]:
+        block = os.read(reader, 4096)
+        if not block:
+            break
         said += block
     return said
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -22,6 +23,7 @@ from batchwright.providers.local import base, tree
 from batchwright.providers.local.seccomp import MACHINES, one_user_filter
 
 UID = pwd.getpwnam("nobody").pw_uid
+TREE_MOST = 1 << 30  # bytes
 ALLOW, NOTHING = 0x7FFF0000, 0x00050000
 
 
@@ -30,8 +32,14 @@ def home() -> Iterator[Path]:
     """A plain user's folder with a base tree: root's, given away; and the wheel's programs, within reach."""
     tree_of_root = need_sandboxes()
     folder = Path(tempfile.mkdtemp(prefix="batchwright-user-"))
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > TREE_MOST
+    cache = Path(
+        tempfile.mkdtemp(prefix="batchwright-user-", dir=memory if roomy else None)
+    )  # copies are quicker there
     try:
-        trees = folder / "cache" / "batchwright" / "base"
+        (folder / "cache").symlink_to(cache)
+        trees = cache / "batchwright" / "base"
         trees.mkdir(parents=True)
         subprocess.run(["cp", "-a", str(tree_of_root), str(trees)], check=True)
         (trees / tree_of_root.name / "etc/apt/apt.conf.d/91user").write_text('APT::Sandbox::User "root";\n')
@@ -41,10 +49,15 @@ def home() -> Iterator[Path]:
             for name in (place.name, f"{place.name}.libs"):
                 if (place.parent / name).is_dir():
                     shutil.copytree(place.parent / name, folder / "lib" / name)
-        subprocess.run(["chown", "-hR", f"{UID}:{UID}", str(folder)], check=True)
+        subprocess.run(["chown", "-hR", f"{UID}:{UID}", str(folder), str(cache)], check=True)
         yield folder
     finally:
         shutil.rmtree(folder)
+        shutil.rmtree(cache)
+        claims = Path(f"/var/tmp/batchwright-{UID}/addresses")
+        with contextlib.suppress(OSError):  # another checkout's test may be at it
+            claims.rmdir()
+            claims.parent.rmdir()
 
 
 def test_a_plain_user_gets_servers_with_one_user_id(home: Path) -> None:

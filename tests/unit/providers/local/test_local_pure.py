@@ -234,6 +234,7 @@ def test_a_users_range_is_no_other_kind_of_address(uid: int) -> None:
         (Signs(linux=False), NONE, "Linux"),
         (Signs(bwrap=""), NONE, "bubblewrap"),
         (Signs(bwrap="/b"), records.SYSTEM, "systemd"),
+        (Signs(bwrap="/b", ip=False), records.SYSTEM, "iproute2"),
         (Signs(bwrap="/b", capabilities=0), NONE, "container"),
         (Signs(bwrap="/b", capabilities=CAP_SYS_ADMIN, slirp=True), records.SYSTEM, "OpenSSH"),
         (Signs(bwrap="/b", uid=1000), records.USER, "dropbear"),
@@ -249,6 +250,7 @@ def test_a_machine_gets_its_mode_and_hears_why(signs: Signs, mode: str, word: st
     assert machine.mode == mode
     assert word in machine.why
     assert bool(machine.hint) == (mode == NONE)
+    assert machine.own_network == (mode == records.SYSTEM and signs.ip)
 
 
 MOUNTS = """\

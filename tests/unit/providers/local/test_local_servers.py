@@ -24,7 +24,7 @@ from batchwright.providers.local.adapter import Local
 PATIENCE = 120.0
 LOOK_AROUND = """\
 hostname; hostname -i; systemctl is-system-running
-cat /root/.ssh/authorized_keys; stat -c %a /tmp; ls -A /home
+cat ~/.ssh/authorized_keys; stat -c %a /tmp; ls -A /home
 for path in /proc/sys/kernel/hostname /proc/sys/vm/swappiness /proc/sysrq-trigger /sys/kernel/uevent_helper; do
     sh -c "echo 1 > $path" 2>/dev/null && echo "wrote $path"
 done
@@ -121,7 +121,7 @@ def test_a_server_is_a_machine_of_its_own_as_far_as_that_goes(tell: Callable[[St
 def test_its_data_survives_a_stop_and_a_start(tell: Callable[[Story], None]) -> None:
     async def story(site: Site) -> None:
         seen = await site.made()
-        await site.run(seen.ref, "echo kept > /root/data; echo lost > /run/data")
+        await site.run(seen.ref, "echo kept > ~/data; echo lost > /run/data")
         await site.local.stop(seen.ref)
         stopped = await site.settled(seen.ref)
         assert stopped.state is ServerState.BROKEN
@@ -131,7 +131,7 @@ def test_its_data_survives_a_stop_and_a_start(tell: Callable[[Story], None]) -> 
         await site.local.start(seen.ref)  # it runs: nothing to do
         again = await site.settled(seen.ref)
         assert (again.state, again.address) == (ServerState.READY, seen.address)
-        assert await site.run(seen.ref, "cat /root/data; ls /run/data 2>/dev/null; true") == "kept\n"
+        assert await site.run(seen.ref, "cat ~/data; ls /run/data 2>/dev/null; true") == "kept\n"
 
     tell(story)
 
@@ -143,7 +143,7 @@ def test_one_that_dies_is_broken_and_says_its_last_words(tell: Callable[[Story],
         dead = await site.settled(seen.ref)
         assert dead.state is ServerState.BROKEN
         assert dead.fault is not None
-        assert "systemd" in dead.fault.message
+        assert "systemd" in dead.fault.message  # what it says before its journal runs
         await site.local.start(seen.ref)  # what a machine needs that was switched off
         assert (await site.settled(seen.ref)).state is ServerState.READY
 
@@ -153,18 +153,18 @@ def test_one_that_dies_is_broken_and_says_its_last_words(tell: Callable[[Story],
 def test_user_data_runs_once_before_it_is_ready_and_its_failure_is_told(tell: Callable[[Story], None]) -> None:
     async def story(site: Site) -> None:
         good, bad = await asyncio.gather(
-            site.made(name="good", user_data="#!/bin/sh\nsleep 0.3\necho $(hostname) >> /root/ran\n"),
+            site.made(name="good", user_data="#!/bin/sh\nsleep 0.3\necho $(hostname) >> ~root/ran\n"),
             site.made(name="bad", user_data="#!/bin/sh\necho no such luck\nexit 3\n"),
         )
         assert good.state is ServerState.READY
-        assert await site.run(good.ref, "cat /root/ran") == "good\n"
+        assert await site.run(good.ref, "cat ~/ran") == "good\n"
         assert bad.state is ServerState.BROKEN
         assert bad.fault is not None
         assert "no such luck" in bad.fault.message
         await site.local.stop(good.ref)
         await site.local.start(good.ref)
         await site.settled(good.ref)
-        assert await site.run(good.ref, "cat /root/ran") == "good\n"
+        assert await site.run(good.ref, "cat ~/ran") == "good\n"
 
     tell(story)
 
