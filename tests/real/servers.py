@@ -42,8 +42,8 @@ async def servers(folder: Path, *names: str) -> AsyncIterator[tuple[Target, ...]
     await provider.open()
     refs: list[str] = []
     try:
-        for name in names:
-            refs.append(await _made(provider, name))
+        for name in names:  # one by one, so that what was made is known when the next cannot be
+            refs.append(await _made(provider, name))  # noqa: PERF401
         seen, ways = await provider.describe(refs), await provider.access(refs)
         yield tuple(
             Target("local", ref, name, seen[ref].address, ways[ref]) for name, ref in zip(names, refs, strict=True)

@@ -130,7 +130,8 @@ class Visit:
             return Rejected(error.fault)
         if isinstance(prepared, Rejected) or isinstance(outputs, Rejected):
             return prepared if isinstance(prepared, Rejected) else outputs  # type: ignore[return-value]
-        self._redact = Redactor((*filled.secrets, *outputs.values()))
+        private = [text for key, text in outputs.items() if self.entry.outputs[key].secret]
+        self._redact = Redactor((*filled.secrets, *private))
         self.as_host(name, filled, outputs, prepared)
         try:
             done = await deploy(self)
