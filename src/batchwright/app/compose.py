@@ -193,4 +193,6 @@ class Surroundings:
         places = {step.id: step.provider for step in plan.steps}
         for place in dict.fromkeys(places[step.server] for step in plan.steps if step.action is Action.INSTALL):
             if place not in self.runners and place not in self.troubles:
+                if self._simulation is not None:
+                    raise ProviderUnavailable(f"task services cannot be installed on servers of {place}")
                 self.runners[place] = self._runner.get()

@@ -24,6 +24,10 @@ class RunnerSuite:
         """A runner and a server that is ready and has nothing installed."""
         raise NotImplementedError
 
+    async def spoil(self, runner: Runner, target: Target) -> None:
+        """Break what is installed, as somebody else would."""
+        await runner.remove(self.taskserv, target)
+
     def drive(self, main: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine to its end."""
         asyncio.run(main)
@@ -68,9 +72,41 @@ class RunnerSuite:
 
         self.play(scenario)
 
+    def test_a_preview_tells_what_would_change_and_changes_nothing(self) -> None:
+        async def scenario(runner: Runner, target: Target) -> None:
+            assert await runner.preview(self.taskserv, target)
+            assert await runner.installed(target) == ()
+            await runner.install(self.taskserv, target)
+            assert await runner.preview(self.taskserv, target) == ()
+
+        self.play(scenario)
+
+    def test_checks_pass_when_it_is_installed_and_only_then(self) -> None:
+        async def scenario(runner: Runner, target: Target) -> None:
+            assert not all(check.ok for check in await runner.check(self.taskserv, target))
+            await runner.install(self.taskserv, target)
+            checks = await runner.check(self.taskserv, target)
+            assert checks
+            assert all(check.ok for check in checks), checks
+            await runner.remove(self.taskserv, target)
+            assert not all(check.ok for check in await runner.check(self.taskserv, target))
+
+        self.play(scenario)
+
+    def test_what_was_changed_by_somebody_else_is_seen_and_put_right(self) -> None:
+        async def scenario(runner: Runner, target: Target) -> None:
+            await runner.install(self.taskserv, target)
+            await self.spoil(runner, target)
+            assert not all(check.ok for check in await runner.check(self.taskserv, target))
+            assert await runner.preview(self.taskserv, target)
+            assert _changed(await runner.install(self.taskserv, target))
+            assert all(check.ok for check in await runner.check(self.taskserv, target))
+
+        self.play(scenario)
+
     def test_a_server_that_is_not_there_is_refused(self) -> None:
         async def scenario(runner: Runner, target: Target) -> None:
-            nowhere = replace(target, ref=target.ref + "9", address="198.18.255.254")
+            nowhere = replace(target, ref=target.ref + "9", address="198.18.255.254", access=None)
             for call in (runner.install, runner.remove):
                 answer = await call(self.taskserv, nowhere)
                 assert isinstance(answer, Rejected), answer

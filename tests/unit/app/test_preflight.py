@@ -10,12 +10,12 @@ import pytest
 from batchwright.app.preflight import observe
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Observed
+from batchwright.model.outcome import Created, Observed
 from batchwright.plan import Observations
 from batchwright.providers.base import Provider
-from batchwright.providers.simulated import Simulated, Simulation, World
+from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
 from batchwright.testing.clock import VirtualClock, run_virtual
-from batchwright.testing.planning import servers, workflow
+from batchwright.testing.planning import servers, taskservs, workflow
 
 FLOW = workflow(servers("up", "web-01", "web-02"), servers("am", "db-01", provider="elsewhere"))
 
@@ -93,6 +93,36 @@ def test_credentials_that_are_refused_are_one_trouble() -> None:
     (trouble,) = seen.troubles
     assert trouble.code == "provider-unhealthy"
     assert "credentials" in trouble.message
+
+
+def observed_while(simulation: Simulation, age: float) -> Observations:
+    """A second look, so long after the servers of the first were begun."""
+    world, flow = World(None), workflow(servers("up", "web-01"), taskservs("cache", "redis", after=["up"]))
+    provider = simulated("upcloud", simulation, world)
+    runner = SimulatedRunner(world, VirtualClock(), Simulation.instant())
+
+    async def twice() -> Observations:
+        first = await observe(flow, {"upcloud": provider}, {"upcloud": runner})
+        made = await provider.create(first.providers["upcloud"].requests["web-01"], Token("run", "token"))
+        assert isinstance(made, Created)
+        with world.turn:
+            world.install(made.ref, "redis", "7.0")
+        await asyncio.sleep(age)
+        return await observe(flow, {"upcloud": provider}, {"upcloud": runner})
+
+    return run_virtual(twice())
+
+
+def test_a_server_that_still_starts_is_waited_for_before_it_is_told_what_is_on_it() -> None:
+    seen = observed_while(Simulation(spread=0, boot_seconds=30), age=1)
+    assert seen.troubles == ()
+    assert seen.providers["upcloud"].installed == {"web-01": ("redis",)}
+
+
+def test_one_that_does_not_come_up_is_a_trouble_and_no_reason_to_take_anything_away() -> None:
+    seen = observed_while(Simulation(spread=0, boot_seconds=1e5), age=1)
+    (trouble,) = seen.troubles
+    assert (trouble.code, trouble.where) == ("server-starting", "web-01")
 
 
 def test_quota_counts_only_what_has_to_be_made() -> None:

@@ -16,7 +16,7 @@ from pyinfra.api.state import BaseStateCallback, State
 
 TAIL_LINES = 30
 _PREFIXED = re.compile(r"^\[(?P<host>[^\]]+)\] (?:nested )?(?P<text>.*)$", re.DOTALL)
-_NOISE = re.compile(r"^\s*$|^\(Reading database \.\.\. (\d+%)?$")  # a bar that dpkg draws, step by step
+_NOISE = re.compile(r"^\s*$|^\(Reading database \.\.\. (\d+%)?$|^Error: executed \d+ commands")  # it says nothing
 
 Say = Callable[[str, str], None]
 

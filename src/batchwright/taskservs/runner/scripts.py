@@ -31,6 +31,15 @@ if [ -d /run/systemd/system ] && [ "$(systemctl is-system-running)" = starting ]
 fi
 """
 
+# Who else installs packages on the server now: `PID NAME`.
+BUSY = """
+for each in /proc/[0-9]*; do
+  read -r name <"$each/comm" 2>/dev/null || continue
+  case "$name" in apt-get|apt|dpkg|aptitude|unattended-upgr) echo "${each#/proc/} $name";; esac
+done
+exit 0
+"""
+
 _PLATFORM = '( . /etc/os-release 2>/dev/null; echo "platform ${ID:-unknown} ${VERSION_ID:-}" )'
 
 _MARKED = """
@@ -62,15 +71,14 @@ echo "ended $(echo "$found" | grep -c .)"
 
 
 def prepare(token: str, *, private: bool) -> str:
-    """What comes before a deploy: leftovers of an earlier attempt are ended, packages that it left half-way are mended.
+    """What comes before a deploy; packages that an earlier attempt left half-way are mended.
 
-    Prints `platform ID RELEASE`, `ended N`, and with `private` `temp FOLDER`, one that only its user can enter.
+    Prints `platform ID RELEASE`, and with `private` `temp FOLDER`, one that only its user can enter.
     """
     place = f"/tmp/batchwright-{re.sub('[^0-9A-Za-z]', '-', token)}"  # noqa: S108 - made by mktemp, on the server
     temp = f"""rm -rf {place}-??????
 temp=$(mktemp -d {place}-XXXXXX) && chown "$SUDO_USER" "$temp" && echo "temp $temp" || exit 1"""
-    return f"""{end_marked(token)}
-{_PLATFORM}
+    return f"""{_PLATFORM}
 export {MARK}={quote(token)} DEBIAN_FRONTEND=noninteractive
 umask 022
 mkdir -p {MARKERS} || exit 1
@@ -81,16 +89,6 @@ command -v dpkg >/dev/null || exit 0
 [ -z "$(dpkg --audit)" ] && [ -z "$(ls /var/lib/dpkg/updates 2>/dev/null)" ] && exit 0
 echo "mending what was installed half-way"
 dpkg --force-confdef --force-confold --configure -a
-"""
-
-
-def busy() -> str:
-    """Who else installs packages on the server now: `PID NAME`, nothing when nobody does."""
-    return """for each in /proc/[0-9]*; do
-  read -r name <"$each/comm" 2>/dev/null || continue
-  case "$name" in apt-get|apt|dpkg|aptitude|unattended-upgr) echo "${each#/proc/} $name";; esac
-done
-exit 0
 """
 
 

@@ -49,12 +49,14 @@ class Visit:
         self._reveal, self._clock = reveal, clock
         self._redact = Redactor(())
         self._touched = False
+        self._said = ""
         assert target.access is not None
         self.access = target.access
 
     def tell(self, line: str) -> None:
         """Hand on a line, without secrets."""
-        self.job.tell(self._redact(line))
+        self._said = self._redact(line)
+        self.job.tell(self._said)
 
     # -- what it consists of ------------------------------------------------------------------------------------
 
@@ -107,8 +109,9 @@ class Visit:
             left = await self._end()
             if left is not None:
                 return Unknown(f"it took over {seconds:g} s, and may still go on: {left}")
-            fault = Fault(FaultClass.TIMEOUT, f"it took over {seconds:g} s and was ended, on the server too")
-            return Rejected(fault)
+            last = f"; the last it said was: {self._said}" if self._said else ""
+            message = f"it took over {seconds:g} s and was ended, on the server too{last}"
+            return Rejected(Fault(FaultClass.TIMEOUT, message))
         except asyncio.CancelledError:
             await self._end()
             raise
@@ -127,7 +130,8 @@ class Visit:
             return Rejected(error.fault)
         if isinstance(prepared, Rejected) or isinstance(outputs, Rejected):
             return prepared if isinstance(prepared, Rejected) else outputs  # type: ignore[return-value]
-        self._redact = Redactor((*filled.secrets, *outputs.values()))
+        private = [text for key, text in outputs.items() if self.entry.outputs[key].secret]
+        self._redact = Redactor((*filled.secrets, *private))
         self.as_host(name, filled, outputs, prepared)
         try:
             done = await deploy(self)
@@ -142,26 +146,26 @@ class Visit:
 
     async def _prepare(self, connection: Connection) -> str | Rejected:
         """End what an earlier attempt left, and mend it. Gives the private folder there, "" for root."""
-        await self._wait_for_others(connection)
         self._touched = True
+        ended = (await connection.script(scripts.end_marked(self.token), SCRIPT_SECONDS)).output.split()
+        if ended != ["ended", "0"]:
+            self.tell(f"processes that an earlier attempt had left: {' '.join(ended)}")
+        await self._wait_for_others(connection)
         private = self.access.user != "root"
         ran = await connection.script(scripts.prepare(self.token, private=private), PREPARE_SECONDS)
         if ran.code != 0:
             message = f"the server could not be made ready (ended with {ran.code}): {ran.tail}"
             return Rejected(Fault(FaultClass.TRANSIENT, message, "prepare-failed"))
         words = [line.split() for line in ran.output.splitlines() if line]
-        told = {word[0]: word[1:] for word in words if word[0] in ("platform", "ended", "temp")}
+        told = {word[0]: word[1:] for word in words if word[0] in ("platform", "temp")}
         os, release = (*told.get("platform", ()), "", "")[:2]
-        if told.get("ended", ["0"]) != ["0"]:
-            self.tell(f"ended {told['ended'][0]} processes that an earlier attempt had left")
         return unsupported(self.entry, os, release) or (told["temp"][0] if "temp" in told else "")
 
     async def _wait_for_others(self, connection: Connection) -> None:
         """Somebody else's apt, the system's own included, is waited for: it holds locks that apt would not wait for."""
         until = self._clock.now() + scripts.LOCK_SECONDS
         while self._clock.now() < until:
-            busy = (await connection.script(scripts.end_marked(self.token) + scripts.busy(), SCRIPT_SECONDS)).output
-            others = [line for line in busy.splitlines() if not line.startswith("ended ")]
+            others = (await connection.script(scripts.BUSY, SCRIPT_SECONDS)).output.splitlines()
             if not others:
                 return
             self.tell(f"waiting for {others[0]}: somebody else installs packages there")

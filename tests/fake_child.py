@@ -1,0 +1,38 @@
+"""Stands in for the runner's child process: does what the name of the task service says."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from batchwright.taskservs.runner.job import Done, Line, Stopped, job_decoder, stop_decoder, written
+
+
+def say(word: Done | Line | Stopped) -> None:
+    sys.stdout.buffer.write(written(word))
+    sys.stdout.buffer.flush()
+
+
+job = job_decoder.decode(sys.stdin.buffer.readline())
+first, *rest = (host.id for host in job.hosts)
+say(Line(first, f"{job.verb} {job.name}"))
+match job.name:
+    case "answers":
+        for host in (first, *rest):
+            say(Done(host, ok=True))
+    case "dies":
+        say(Done(first, ok=True))
+        print("the last words", file=sys.stderr, flush=True)
+        os._exit(9)
+    case "babbles":
+        os.write(1, b"this is no message\n")
+        sys.stdin.buffer.read()
+    case "obeys":
+        say(Stopped(stop_decoder.decode(sys.stdin.buffer.readline()).host))
+        sys.stdin.buffer.read()
+    case "environment":
+        say(Line(first, ",".join(sorted(os.environ))))
+        say(Done(first, ok=True))
+    case "is-deaf":
+        while True:
+            sys.stdin.buffer.read()

@@ -1,0 +1,266 @@
+"""What is broken off ends on the server too; what was killed converges; secrets stay where they belong. For real."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from batchwright.app.clock import SystemClock
+from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
+from batchwright.model.plan import TaskservRequest
+from batchwright.model.secret import Secret
+from batchwright.taskservs.base import Job, Target
+from batchwright.taskservs.catalogue import Catalogue, read_entry
+from batchwright.taskservs.runner import adapter, pyinfra_runner
+from batchwright.taskservs.runner.connection import connected
+from batchwright.taskservs.runner.process import Child
+from tests.real.servers import need_servers, servers
+
+PLANTED = "pl4nted\"s'ecret"
+PATIENCE = 60.0
+
+METADATA = """\
+name: vault
+version: "1"
+summary: Keeps a secret, and sleeps when it is told to
+seconds: 1
+variables:
+  password: { type: secret, summary: What it keeps }
+  nap: { type: integer, default: 0, summary: Seconds of sleep }
+  ending: { type: string, default: "true", summary: The command it ends with }
+check:
+  - { name: kept, retries: 0, run: 'echo "it is $password"; test "$(cat /etc/vault/password)" = "$password"' }
+"""
+DEPLOY = """\
+from io import StringIO
+from pyinfra.operations import files, server
+
+def install(v):
+    files.directory(name="make the folder", path="/etc/vault", mode="700")
+    files.put(name="write it", src=StringIO(v.password), dest="/etc/vault/password", mode="600")
+    server.shell(name="show it", commands=["cat /etc/vault/password; echo"])
+    if v.nap:
+        server.shell(name="sleep", commands=[f"echo asleep; sleep {v.nap} & sleep {v.nap}; echo awake"])
+    server.shell(name="end", commands=[v.ending])
+
+def remove(v):
+    files.directory(name="remove the folder", path="/etc/vault", present=False)
+"""
+
+
+class Rig:
+    """A runner of one entry, servers, and what was told."""
+
+    def __init__(self, folder: Path, targets: tuple[Target, ...]) -> None:
+        (folder / "vault").mkdir()
+        (folder / "vault/taskserv.yaml").write_text(METADATA)
+        (folder / "vault/deploy.py").write_text(DEPLOY)
+        catalogue = Catalogue()
+        catalogue.add(read_entry(folder / "vault"), folder / "vault")
+        self.targets = targets
+        self.told: list[str] = []
+        self.heard = asyncio.Event()
+        self.runner = pyinfra_runner(catalogue, catalogue.folders, lambda _: PLANTED, SystemClock())
+
+    def install(self, target: Target, *, seconds: float = PATIENCE, **variables: Any) -> asyncio.Task[Any]:
+        request = TaskservRequest(
+            "vault", "1", "default", {"password": Secret(env="X"), "nap": 0, "ending": "true", **variables}
+        )
+        job = Job(f"token-{target.name}", seconds, None, self._tell)
+        return asyncio.get_running_loop().create_task(self.runner.install(request, target, job))  # type: ignore[arg-type]
+
+    def _tell(self, line: str) -> None:
+        self.told.append(line)
+        if line == "asleep":
+            self.heard.set()
+
+    async def asleep(self) -> None:
+        async with asyncio.timeout(PATIENCE):
+            await self.heard.wait()
+        self.heard.clear()
+
+    async def sleepers(self, target: Target) -> int:
+        """Processes on the server that the deploy began."""
+        assert target.access is not None
+        async with connected(target.access) as connection:
+            ran = await connection.script(
+                "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -c 'sleep 30'", 30
+            )
+        return int(ran.output)
+
+
+@asynccontextmanager
+async def rig(folder: Path, *names: str) -> AsyncIterator[Rig]:
+    async with servers(folder / "state", *names) as targets:
+        yield Rig(folder, targets)
+
+
+@pytest.fixture(autouse=True)
+def _servers() -> None:
+    need_servers()
+
+
+def children() -> list[int]:
+    """The runner's child processes of this process."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
+            command = (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(parent) == os.getpid() and b"taskservs.runner.child" in command:
+            found.append(int(entry.name))
+    return found
+
+
+def test_what_takes_too_long_or_is_cancelled_ends_on_the_server_too(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with rig(tmp_path, "one") as it:
+            (target,) = it.targets
+            answer = await it.install(target, seconds=6.0, nap=301)
+            assert isinstance(answer, Rejected)
+            assert answer.fault.kind is FaultClass.TIMEOUT
+            assert await it.sleepers(target) == 0
+            it.heard.clear()
+            task = it.install(target, nap=302)
+            await it.asleep()
+            assert await it.sleepers(target) > 0
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert await it.sleepers(target) == 0
+            assert await it.install(target) == Applied(changed=True)
+
+    asyncio.run(main())
+
+
+def test_a_killed_child_leaves_its_work_unknown_and_doing_it_again_converges(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with rig(tmp_path, "one") as it:
+            (target,) = it.targets
+            task = it.install(target, nap=303)
+            await it.asleep()
+            (child,) = children()
+            os.kill(child, signal.SIGKILL)
+            assert isinstance(await task, Unknown)
+            assert await it.sleepers(target) > 0  # nobody has told the server
+            assert isinstance(await it.install(target), Applied)
+            assert any("that an earlier attempt had left" in line for line in it.told), it.told
+            assert await it.sleepers(target) == 0
+
+    asyncio.run(main())
+
+
+def test_servers_share_a_process_and_each_has_its_own_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[Child] = []
+
+    class Counted(Child):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            begun.append(self)
+
+    monkeypatch.setattr(adapter, "Child", Counted)
+
+    async def main() -> None:
+        async with rig(tmp_path, "one", "two", "three") as it:
+            one, two, three = it.targets
+            answers = await asyncio.gather(
+                it.install(one), it.install(two, ending="echo it broke; false"), it.install(three, seconds=8.0, nap=304)
+            )
+            assert len(begun) == 1
+            assert answers[0] == Applied(changed=True)
+            assert isinstance(answers[1], Rejected)
+            assert answers[1].fault.message == "vault: end\nit broke"
+            assert isinstance(answers[2], Rejected)
+            assert answers[2].fault.kind is FaultClass.TIMEOUT
+            assert await it.sleepers(three) == 0
+            assert await it.runner.installed(one) == ("vault",)
+            assert await it.runner.installed(two) == ()
+
+    asyncio.run(main())
+
+
+@pytest.fixture
+def command_lines() -> Iterator[Callable[[], set[bytes]]]:
+    """Every command line of this machine that has held the secret meanwhile; sandboxes are seen too."""
+    found: set[bytes] = set()
+    looks = 0
+    over = threading.Event()
+
+    def look() -> None:
+        nonlocal looks
+        while not over.wait(0.001):
+            looks += 1
+            for entry in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    line = entry.read_bytes()
+                except OSError:
+                    continue
+                if b"pl4nted" in line:
+                    found.add(line)
+
+    def seen() -> set[bytes]:
+        assert looks > 0
+        return found
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    yield seen
+    over.set()
+    thread.join()
+
+
+def test_a_secret_is_told_nowhere_and_stands_in_its_own_file_only(
+    tmp_path: Path, command_lines: Callable[[], set[bytes]]
+) -> None:
+    async def main() -> None:
+        async with rig(tmp_path, "one") as it:
+            (target,) = it.targets
+            assert isinstance(await it.install(target), Applied)
+            assert "***" in it.told
+            broken = await it.install(target, ending="echo changed > /etc/vault/password")
+            assert isinstance(broken, Rejected)
+            assert broken.fault.message == "vault: the check kept fails: it is ***"
+            assert isinstance(await it.install(target), Applied)
+            assert not any("pl4nted" in line for line in it.told)
+            holding = [path for path in tmp_path.rglob("*") if _holds(path)]
+            assert [path.parts[-3:] for path in holding] == [("etc", "vault", "password")]
+            assert holding[0].stat().st_mode & 0o777 == 0o600
+
+    asyncio.run(main())
+    assert command_lines() == set()
+
+
+def _holds(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink() and b"pl4nted" in path.read_bytes()
+
+
+def test_a_system_that_an_entry_does_not_know_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with rig(tmp_path, "one") as it:
+            metadata = tmp_path / "vault/taskserv.yaml"
+            metadata.write_text(METADATA + 'platforms: [{ os: plan9, release: ["4"] }]\n')
+            catalogue = Catalogue()
+            catalogue.add(read_entry(tmp_path / "vault"), tmp_path / "vault")
+            it.runner = pyinfra_runner(catalogue, catalogue.folders, lambda _: PLANTED, SystemClock())
+            answer = await it.install(it.targets[0])
+            assert isinstance(answer, Rejected)
+            assert answer.fault.message == "vault cannot be installed on debian 12, only on plan9 4"
+            wrong_key = it.targets[0].access
+            assert wrong_key is not None
+            other = replace(wrong_key, host_keys=("ssh-ed25519 " + "A" * 68,))
+            answer = await it.install(replace(it.targets[0], access=other))
+            assert isinstance(answer, Rejected)
+            assert answer.fault.code == "host-key-differs"
+
+    asyncio.run(main())

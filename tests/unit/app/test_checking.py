@@ -1,0 +1,91 @@
+"""Servers asked again: whether what a run has installed is well, and what a plan's installs would change."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from batchwright.app.checking import check_run, preview_plan
+from batchwright.model.run import Run
+from batchwright.providers.simulated import World
+from batchwright.testing.clock import run_virtual
+from tests.unit.app.test_driving import House
+from tests.unit.engine.stage import QUICK, installs, keeps, plan_of, servers
+
+T = TypeVar("T")
+
+UP = servers("up", "web-01", "web-02")
+PLAN = plan_of(QUICK, UP, installs("cache", UP, "redis", after=["up"]))
+
+
+def play(folder: Path, scenario: Callable[[House, Run], Awaitable[T]]) -> T:
+    """After a run that has put redis on two servers."""
+
+    async def main() -> T:
+        house = House(folder)
+        return await scenario(house, await house.drives.resume(await house.create(PLAN), "somebody"))
+
+    return run_virtual(main())
+
+
+def ref(run: Run, server: str) -> str:
+    return run.record(f"up/{server}").ref
+
+
+def change(house: House, what: Callable[[World], None]) -> None:
+    """Somebody else does something to the servers."""
+    world = World(house.settings.world_file)
+    with world.turn:
+        what(world)
+    world.close()
+
+
+def test_all_is_well_after_a_run(tmp_path: Path) -> None:
+    async def scenario(house: House, run: Run) -> None:
+        found = await check_run(house.settings, house.clock, run)
+        assert found.ok
+        assert [(one.step, one.server, one.taskserv, one.ok) for one in found.items] == [
+            ("cache/web-01/redis", "web-01", "redis", True),
+            ("cache/web-02/redis", "web-02", "redis", True),
+        ]
+        assert all(one.address for one in found.items)
+
+    play(tmp_path, scenario)
+
+
+def test_drift_on_one_server_is_seen(tmp_path: Path) -> None:
+    async def scenario(house: House, run: Run) -> None:
+        change(house, lambda world: world.remove(ref(run, "web-02"), "redis"))
+        found = await check_run(house.settings, house.clock, run)
+        assert not found.ok
+        assert [one.ok for one in found.items] == [True, False]
+        assert "nothing is installed" in found.items[1].checks[0].output
+
+    play(tmp_path, scenario)
+
+
+def test_after_a_rollback_there_is_nothing_to_check(tmp_path: Path) -> None:
+    async def scenario(house: House, run: Run) -> None:
+        over = await house.drives.rollback(run.id, "somebody")
+        found = await check_run(house.settings, house.clock, over)
+        assert (found.ok, found.items) == (True, ())
+
+    play(tmp_path, scenario)
+
+
+def test_a_preview_tells_what_is_new_what_changes_and_what_does_not(tmp_path: Path) -> None:
+    async def scenario(house: House, run: Run) -> None:
+        change(house, lambda world: world.remove(ref(run, "web-02"), "redis"))
+        kept = keeps("up", {name: ref(run, name) for name in ("web-01", "web-02")})
+        more = servers("more", "web-03")
+        cache, new = installs("cache", kept, "redis", after=["up"]), installs("new", more, "redis", after=["more"])
+        changes = await preview_plan(house.settings, house.clock, plan_of(QUICK, kept, more, cache, new))
+        assert [(one.server, one.new, one.changes) for one in changes] == [
+            ("web-01", False, ()),
+            ("web-02", False, ("install redis 1",)),
+            ("web-03", True, ()),
+        ]
+        assert not any(one.trouble for one in changes)
+
+    play(tmp_path, scenario)

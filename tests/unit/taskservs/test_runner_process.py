@@ -1,0 +1,81 @@
+"""A child process is heard, stopped, and when it dies everybody who waits for it knows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from batchwright.model.access import Access
+from batchwright.taskservs.runner import process
+from batchwright.taskservs.runner.job import ChildJob, Done, Host, Verb
+from batchwright.taskservs.runner.process import Child, ChildDied, Hearer
+
+
+@pytest.fixture(autouse=True)
+def _fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "MODULE", "tests.fake_child")
+    monkeypatch.setattr(process, "END_SECONDS", 0.5)
+    monkeypatch.setattr(process, "STOP_SECONDS", 0.5)
+
+
+class Heard:
+    """Two servers and what was heard of them."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.told: list[str] = []
+        self.first_line = asyncio.Event()
+        self.done = {host: loop.create_future() for host in ("a", "b")}
+        self.child = Child({host: Hearer(self._tell, done) for host, done in self.done.items()})
+
+    def _tell(self, line: str) -> None:
+        self.told.append(line)
+        self.first_line.set()
+
+    async def run(self, name: str) -> None:
+        hosts = tuple(Host(host, host, "", Access(""), "token", "default", {}) for host in self.done)
+        async with asyncio.timeout(60):
+            await self.child.run(ChildJob(name, "1", "/", Verb.INSTALL, hosts))
+
+
+def play(scenario: Callable[[Heard], Awaitable[None]]) -> None:
+    async def main() -> None:
+        await scenario(Heard())
+
+    asyncio.run(main())
+
+
+def test_lines_and_answers_go_to_who_wants_them() -> None:
+    async def scenario(heard: Heard) -> None:
+        await heard.run("answers")
+        assert heard.told == ["install answers"]
+        assert [future.result() for future in heard.done.values()] == [Done("a", ok=True), Done("b", ok=True)]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("dies", "the runner's process ended with 9: the last words"), ("babbles", "the runner's process ended with 0"),
+])  # fmt: skip
+def test_who_has_no_answer_when_it_ends_is_told_so(name: str, words: str) -> None:
+    async def scenario(heard: Heard) -> None:
+        await heard.run(name)
+        with pytest.raises(ChildDied, match=words):
+            heard.done["b"].result()
+        assert isinstance(heard.done["a"].exception(), ChildDied) is (name == "babbles")
+
+    play(scenario)
+
+
+def test_it_is_not_given_what_is_none_of_its_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted")
+
+    async def scenario(heard: Heard) -> None:
+        heard.done["b"].cancel()
+        await heard.run("environment")
+        assert "AWS_SECRET_ACCESS_KEY" not in heard.told[-1]
+        assert "PATH" in heard.told[-1]
+
+    play(scenario)
