@@ -94,17 +94,20 @@ async def live(server: Server, request: TaskservRequest, use: Callable[[], Await
     assert await server.remove(request)
     assert await server.runner.installed(server.target) == ()
     assert not await server.remove(request)
-    assert await traces(server) == before
+    after = await traces(server)
+    left = {what: sorted({*after[what]} ^ {*before[what]}) for what in before}
+    assert not any(left.values()), f"removed, and different from before: {left}"
 
 
 async def traces(server: Server) -> dict[str, list[str]]:
     """Packages, services, processes, users' folders and settings: what an install may leave."""
+    # tzdata is of the priority "required": only a base tree as small as this one lacks it, and apt never removes it
     scripts = {
-        "packages": "dpkg-query -W -f '${Package} ${db:Status-Abbrev}\\n'",
+        "packages": "dpkg-query -W -f '${Package} ${db:Status-Abbrev}\\n' | grep -v tzdata",
         "failed": "systemctl list-units --failed --plain --no-legend",
         "units": "ls /etc/systemd/system /etc/systemd/system/multi-user.target.wants",
         "processes": "ps -eo comm= | grep -v -e sh -e ps -e grep -e systemd -e sd-pam -e sort | sort -u",
-        "settings": "ls /etc /usr/sbin/policy-rc.d 2> /dev/null | grep -v -e cache -e '-$' -e subuid",
+        "settings": "ls /etc /usr/sbin/policy-rc.d 2> /dev/null | grep -v -e cache -e '-$' -e subuid -e localtime -e timezone",
         "data": "ls /var/lib /var/log /srv /opt | grep -v -e batchwright -e log",
     }
     return {what: (await server.sh(f"{{ {script}; }} || true")).splitlines() for what, script in scripts.items()}
