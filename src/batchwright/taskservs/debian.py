@@ -44,16 +44,18 @@ dpkg --configure -a
 {APT} install NAMES || {{ apt-get -q update && {APT} install NAMES; }}
 """
 
-# What the purge leaves without a reason goes too; what had none before is not ours.
+# What the purge leaves without a reason goes too; what had none before is not ours. A recommendation is no reason.
+_REASONS = "-o APT::AutoRemove::RecommendsImportant=false -o APT::AutoRemove::SuggestsImportant=false"
 _PURGE = f"""
 set -e
 export DEBIAN_FRONTEND=noninteractive
 exec 9>{LOCK}
 flock -w 900 9
 dpkg --configure -a
+look() {{ apt-get -s --autoremove {_REASONS} "$@"; }}
 names() {{ sed -n 's/^\\(Remv\\|Purg\\) \\([^ ]*\\).*/\\2/p' | sort -u; }}
-before=$(apt-get -s autoremove | names)
-gone=$(apt-get -s --autoremove purge NAMES | names | grep -vxF -e "$before")
+before=$(look autoremove | names)
+gone=$(look purge NAMES | names | grep -vxF -e "$before")
 {APT} purge $gone
 """
 

@@ -1,0 +1,32 @@
+"""containerd on a real server, with a container in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.real.life import Server, asked, live, on_servers
+
+# A root file system of one program: no image registry is asked.
+RUN = """
+set -e
+apt-get -q -y download busybox-static 2> /dev/null > /dev/null || { apt-get -q update; apt-get -q download busybox-static; }
+dpkg-deb -x busybox-static_*.deb /tmp/busybox
+mkdir -p /tmp/root/bin && cp /tmp/busybox/bin/busybox /tmp/root/bin/
+timeout 60 ctr run --rm --rootfs /tmp/root hello /bin/busybox echo it runs
+tar -C /tmp/root -c . | ctr images import --snapshotter native - 2> /dev/null || true
+ctr run --detach --rootfs /tmp/root stays /bin/busybox sleep 3600
+"""
+
+
+def test_containerd_runs_a_container_and_leaves_none(tmp_path: Path) -> None:
+    async def scenario(server: Server) -> None:
+        async def use() -> None:
+            await server.sh("systemctl is-enabled containerd")
+            said = await server.sh(f"cd /tmp && {RUN}")
+            assert "it runs" in said
+            assert "stays" in await server.sh("ctr tasks ls")
+
+        await live(server, asked("containerd"), use)
+        assert await server.sh("ls -A /var/lib/containerd; pgrep busybox || true") == ""
+
+    on_servers(tmp_path, ("box",), scenario)

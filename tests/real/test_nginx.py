@@ -1,0 +1,38 @@
+"""nginx on a real server."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from tests.real.life import Server, asked, live, on_servers
+
+
+def test_nginx_answers_where_it_was_told_to(tmp_path: Path) -> None:
+    async def scenario(server: Server) -> None:
+        request = asked("nginx", port=8080, worker_connections=64)
+
+        async def use() -> None:
+            reader, writer = await asyncio.open_connection(server.target.address, 8080)
+            writer.write(b"GET / HTTP/1.0\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            writer.close()
+            assert "worker_connections 64;" in await server.sh("cat /etc/nginx/nginx.conf")
+            await server.sh("systemctl is-enabled nginx")
+
+        await live(server, request, use)
+
+    on_servers(tmp_path, ("web",), scenario)
+
+
+def test_a_change_of_settings_is_taken_up_even_after_a_lost_restart(tmp_path: Path) -> None:
+    async def scenario(server: Server) -> None:
+        await server.install(asked("nginx", port=8080))
+        assert await server.install(asked("nginx", port=8081))
+        await server.sh("bash -c 'exec 3<> /dev/tcp/$(hostname -i)/8081'")
+        await server.sh("touch -d '+2 seconds' /etc/nginx/conf.d/batchwright.conf")
+        began = await server.sh("systemctl show -p ExecMainStartTimestampMonotonic nginx")
+        assert await server.install(asked("nginx", port=8081))
+        assert await server.sh("systemctl show -p ExecMainStartTimestampMonotonic nginx") != began
+
+    on_servers(tmp_path, ("web",), scenario)
