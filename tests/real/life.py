@@ -53,9 +53,7 @@ class Server(Struct, frozen=True):
         return all(check.ok for check in checks)
 
     def _job(self, leader: Server | None) -> Job:
-        return Job(
-            f"{self.target.name}-job", SECONDS, leader.target if leader is not None else None, self.said.append
-        )
+        return Job(f"{self.target.name}-job", SECONDS, leader.target if leader is not None else None, self.said.append)
 
     def _changed(self, outcome: Applied | Rejected | Unknown) -> bool:
         assert isinstance(outcome, Applied), "\n".join([*self.said, str(outcome)])
@@ -107,7 +105,8 @@ async def traces(server: Server) -> dict[str, list[str]]:
         "failed": "systemctl list-units --failed --plain --no-legend",
         "units": "ls /etc/systemd/system /etc/systemd/system/multi-user.target.wants",
         "processes": "ps -eo comm= | grep -v -e sh -e ps -e grep -e systemd -e sd-pam -e sort | sort -u",
-        "settings": "ls /etc /usr/sbin/policy-rc.d 2> /dev/null | grep -v -e cache -e '-$' -e subuid -e localtime -e timezone",
+        "settings": "ls /etc /usr/sbin/policy-rc.d 2> /dev/null"
+        " | grep -v -e cache -e '-$' -e subuid -e localtime -e timezone",
         "data": "ls /var/lib /var/log /srv /opt | grep -v -e batchwright -e log",
     }
     return {what: (await server.sh(f"{{ {script}; }} || true")).splitlines() for what, script in scripts.items()}

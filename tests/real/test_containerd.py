@@ -9,7 +9,7 @@ from tests.real.life import Server, asked, live, on_servers
 # A root file system of one program: no image registry is asked.
 RUN = """
 set -e
-apt-get -q -y download busybox-static 2> /dev/null > /dev/null || { apt-get -q update; apt-get -q download busybox-static; }
+apt-get -q download busybox-static > /dev/null 2>&1 || { apt-get -q update; apt-get -q download busybox-static; }
 dpkg-deb -x busybox-static_*.deb /tmp/busybox
 mkdir -p /tmp/root/bin && cp /tmp/busybox/bin/busybox /tmp/root/bin/
 timeout 60 ctr run --rm --rootfs /tmp/root hello /bin/busybox echo it runs

@@ -8,11 +8,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import yaml
 
 from batchwright.loader import load
+from batchwright.views.definition import definition
 from tests.serving import RUNS, serving, workflow
 
 EXAMPLE = Path(__file__).parents[3] / "workflows" / "example_batch.ncl"
@@ -22,7 +22,8 @@ NICKEL = {"Content-Type": "text/x-nickel"}
 def test_every_language_makes_the_same_run(tmp_path: Path) -> None:
     source = EXAMPLE.read_text()
     evaluated = load(EXAMPLE).workflow
-    plain = msgspec.to_builtins(evaluated)
+    assert evaluated is not None
+    plain = definition(evaluated)
     bodies = [
         (NICKEL, source.encode()),
         ({"Content-Type": "application/json"}, json.dumps({"batch_workflow": plain}).encode()),

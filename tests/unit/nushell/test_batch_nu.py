@@ -278,7 +278,7 @@ def test_words_are_offered(service: FakeService, nu: Nu) -> None:
     service.on("GET", RUNS, {"items": [halfway().run.summary("filesystem")], "next_cursor": None})
     assert nu.offers("batch status ") == ["abcdefghijkl", "latest"]
     assert "RolledBack" in nu.offers("batch list --status ")
-    assert nu.offers("batch submit workflows/") == [EXAMPLE]
+    assert nu.offers("batch submit workflows/ex") == [EXAMPLE]
 
 
 def test_nothing_is_offered_and_nothing_said_without_a_service(tmp_path: Path) -> None:
