@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 WORKFLOW ?= workflows/example_batch.ncl
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long check format bench
+.PHONY: help run demo test test-long check format bench
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,7 +21,10 @@ $(VENV)/.dev: pyproject.toml constraints.txt scripts/setup.sh scripts/nu.sh scri
 	@scripts/local.sh
 	@touch $@ $(VENV)/.run
 
-run: $(VENV)/.run ## validate, plan and run the example with its clouds simulated; again after a kill: it goes on
+run: $(VENV)/.run ## make servers on this machine and install services on them; again after a kill: it goes on
+	@scripts/run.sh $(BIN)
+
+demo: $(VENV)/.run ## the example of several clouds, all of them simulated; again after a kill: it goes on
 	@$(BIN)/batchwright run $(WORKFLOW) --simulate --resume
 
 test: $(VENV)/.dev ## every test, in some minutes on two cores
