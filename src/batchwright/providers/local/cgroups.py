@@ -71,6 +71,16 @@ def _limit_memory(group: Path, memory_mb: int) -> None:
             limit.write_text(str(memory_mb * 1024 * 1024))
 
 
+def set_aside(found: list[Hierarchy], ref: str, pid: int) -> None:
+    """Move the process that waits for the sandbox out of the way.
+
+    A v2 group that holds processes has no controllers for the groups below it, which the service manager inside makes.
+    """
+    for group in [group_of(one, ref) for one in found if one.version == 2]:
+        (group / "outside").mkdir(exist_ok=True)
+        (group / "outside" / "cgroup.procs").write_text(str(pid))
+
+
 def enforces_memory(found: list[Hierarchy]) -> bool:
     """Whether a server's memory can be limited here."""
     return any(
