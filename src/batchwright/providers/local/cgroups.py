@@ -84,10 +84,15 @@ def set_aside(found: list[Hierarchy], ref: str, pid: int) -> None:
 def enforces_memory(found: list[Hierarchy]) -> bool:
     """Whether a server's memory can be limited here."""
     return any(
-        "memory" in one.controllers
-        or (one.version == 2 and "memory" in (one.path / "cgroup.subtree_control").read_text().split())
-        for one in found
+        "memory" in one.controllers or (one.version == 2 and "memory" in _controllers_below(one.path)) for one in found
     )
+
+
+def _controllers_below(group: Path) -> list[str]:
+    try:
+        return (group / "cgroup.subtree_control").read_text().split()
+    except OSError:
+        return []
 
 
 def processes(found: list[Hierarchy], ref: str) -> set[int]:
