@@ -71,13 +71,28 @@ def _limit_memory(group: Path, memory_mb: int) -> None:
             limit.write_text(str(memory_mb * 1024 * 1024))
 
 
+def set_aside(found: list[Hierarchy], ref: str, pid: int) -> None:
+    """Move the process that waits for the sandbox out of the way.
+
+    A v2 group that holds processes has no controllers for the groups below it, which the service manager inside makes.
+    """
+    for group in [group_of(one, ref) for one in found if one.version == 2]:
+        (group / "outside").mkdir(exist_ok=True)
+        (group / "outside" / "cgroup.procs").write_text(str(pid))
+
+
 def enforces_memory(found: list[Hierarchy]) -> bool:
     """Whether a server's memory can be limited here."""
     return any(
-        "memory" in one.controllers
-        or (one.version == 2 and "memory" in (one.path / "cgroup.subtree_control").read_text().split())
-        for one in found
+        "memory" in one.controllers or (one.version == 2 and "memory" in _controllers_below(one.path)) for one in found
     )
+
+
+def _controllers_below(group: Path) -> list[str]:
+    try:
+        return (group / "cgroup.subtree_control").read_text().split()
+    except OSError:
+        return []
 
 
 def processes(found: list[Hierarchy], ref: str) -> set[int]:

@@ -67,7 +67,7 @@ def system_command(
         *("--tmpfs", "/run", "--bind", str(folder / TOLD), INSIDE, "--perms", "1777", "--tmpfs", "/tmp"),  # noqa: S108
         *(word for own, inside in REAL_FOLDERS.items() for word in ("--bind", str(folder / own), inside)),
         *("--unshare-pid", "--unshare-uts", "--unshare-ipc", "--unshare-cgroup", "--as-pid-1", "--hostname", name),
-        *("--cap-add", "ALL", "--", "/sbin/init"),
+        *("--cap-add", "ALL", "--", "/sbin/init", "--log-target=journal-or-kmsg"),
     ]
 
 

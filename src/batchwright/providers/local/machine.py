@@ -14,6 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from batchwright.providers.local import cgroups
 from batchwright.providers.local.command import Tools
 from batchwright.providers.local.records import SYSTEM, USER
 from batchwright.providers.local.seccomp import MACHINES
@@ -43,7 +44,10 @@ class Machine(Struct, frozen=True):
 
 
 class Signs(Struct, frozen=True):
-    """What was looked at. `refusal` is what a try to make a user namespace ended with; `settings` are the kernel's."""
+    """What was looked at.
+
+    `memory`: its use can be limited. `refusal`: what a try to make a user namespace ended with. `settings`: the kernel's.
+    """
 
     linux: bool = True
     architecture: str = "x86_64"
@@ -52,6 +56,7 @@ class Signs(Struct, frozen=True):
     bwrap: str = ""
     setpriv: str = ""
     ip: bool = True
+    memory: bool = True
     slirp: bool = False
     refusal: str = ""
     settings: dict[str, str] = {}
@@ -77,7 +82,9 @@ def judge(signs: Signs) -> Machine:
             return Machine(NONE, "root may not mount anything here, as in a container without privileges", hint)
         net = "" if signs.slirp else '; without slirp4netns, those with network = "own" reach only this machine'
         net = net if signs.ip else '; without iproute2, none can have network = "own"'
-        return Machine(SYSTEM, f"root: servers have systemd and OpenSSH{net}", tools=tools, own_network=signs.ip)
+        memory = "" if signs.memory else "; the memory of plans is not enforced"
+        why = f"root: servers have systemd and OpenSSH{net}{memory}"
+        return Machine(SYSTEM, why, tools=tools, own_network=signs.ip)
     if signs.architecture not in MACHINES:
         return Machine(NONE, f"a plain user's servers need one of {', '.join(MACHINES)}", "Run this as root.")
     if signs.refusal:
@@ -112,6 +119,7 @@ def look() -> Signs:
         bwrap=bwrap,
         setpriv=shutil.which("setpriv") or "",
         ip=shutil.which("ip") is not None,
+        memory=sys.platform == "linux" and cgroups.enforces_memory(cgroups.here()),
         slirp=shutil.which("slirp4netns") is not None,
         refusal=_try(bwrap) if bwrap and uid != 0 else "",
         settings={name: _setting(path) for name, path in _SETTINGS.items()},

@@ -21,6 +21,14 @@ def started_at(pid: int) -> int | None:
     return None if words[0] in "ZX" else int(words[19])
 
 
+def parent_of(pid: int) -> int | None:
+    """The process that waits for this one."""
+    try:
+        return int((PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
 def is_alive(pid: int, started: int) -> bool:
     """Whether this very process still runs."""
     return started_at(pid) == started

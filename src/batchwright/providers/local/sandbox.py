@@ -81,6 +81,9 @@ def start(folder: Path, intent: Intent, base: Path, tools: command.Tools, holder
     except NotStarted:
         end(intent)
         raise
+    monitor = processes.parent_of(pid)
+    if intent.mode == SYSTEM and monitor is not None and processes.belongs_to(monitor, intent.ref):
+        cgroups.set_aside(cgroups.here(), intent.ref, monitor)
     durable.write(folder / records.PROCESS, records.encode(Process(pid)))
     return pid
 

@@ -235,6 +235,7 @@ def test_a_users_range_is_no_other_kind_of_address(uid: int) -> None:
         (Signs(bwrap=""), NONE, "bubblewrap"),
         (Signs(bwrap="/b"), records.SYSTEM, "systemd"),
         (Signs(bwrap="/b", ip=False), records.SYSTEM, "iproute2"),
+        (Signs(bwrap="/b", memory=False), records.SYSTEM, "not enforced"),
         (Signs(bwrap="/b", capabilities=0), NONE, "container"),
         (Signs(bwrap="/b", capabilities=CAP_SYS_ADMIN, slirp=True), records.SYSTEM, "OpenSSH"),
         (Signs(bwrap="/b", uid=1000), records.USER, "dropbear"),

@@ -18,7 +18,7 @@ from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Gone, Observed, ServerState
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.local import cgroups, processes
+from batchwright.providers.local import cgroups, command, processes
 from batchwright.providers.local.adapter import Local
 
 PATIENCE = 120.0
@@ -185,9 +185,28 @@ def test_servers_with_networks_of_their_own_may_use_the_same_port(tell: Callable
     tell(story)
 
 
-def test_a_base_tree_that_is_missing_is_a_trouble_of_the_pre_flight(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_second_version_of_control_groups_alone_will_do(
+    tell: Callable[[Story], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """As on most machines of today; here in a view that shows nothing of the first."""
+    second = [one for one in cgroups.here() if one.version == 2]
+    if not second:
+        pytest.skip("this machine has no control groups of the second version")
+    monkeypatch.setattr(cgroups, "here", lambda: second)
+    monkeypatch.setattr(command, "_control_groups", lambda groups: ["--bind", str(groups[0][0]), "/sys/fs/cgroup"])
+
+    async def story(site: Site) -> None:
+        seen = await site.made()
+        assert seen.state is ServerState.READY
+        said = await site.run(seen.ref, "systemctl is-system-running; stat -fc %T /sys/fs/cgroup; ls /sys/fs/cgroup")
+        assert said.startswith("running\ncgroup2fs\n")
+        assert "system.slice" in said
+        assert (cgroups.group_of(second[0], seen.ref) / "cgroup.procs").read_text() == ""
+
+    tell(story)
+
+
+def test_a_missing_base_tree_is_a_trouble_of_the_pre_flight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need_sandboxes()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
