@@ -13,7 +13,8 @@ from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.taskservs.runner import pyinfra_runner
 from batchwright.taskservs.runner.connection import connected
 from batchwright.testing.runner_suite import RunnerSuite, Scenario
-from tests.real.servers import need_servers, servers
+from tests.real.servers import servers
+from tests.sandboxes import need_sandboxes
 
 CATALOGUE = load_catalogue()
 REDIS = CATALOGUE["redis"]
@@ -32,7 +33,7 @@ class TestPyinfraRunner(RunnerSuite):
 
     @pytest.fixture(autouse=True)
     def _folder(self, tmp_path: Path) -> None:
-        need_servers()
+        need_sandboxes()
         self.folder = tmp_path
 
     def play(self, scenario: Scenario) -> None:

@@ -16,7 +16,8 @@ from batchwright.taskservs.base import Job, Runner, Target
 from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.taskservs.runner import pyinfra_runner
 from batchwright.taskservs.runner.connection import connected
-from tests.real.servers import need_servers, servers
+from tests.real.servers import servers
+from tests.sandboxes import need_sandboxes
 
 CATALOGUE = load_catalogue()
 SECONDS = 600.0  # for a machine that is busy with other tests
@@ -71,7 +72,7 @@ def on_servers(
     folder: Path, names: tuple[str, ...], scenario: Callable[..., Awaitable[None]], secret: str = ""
 ) -> None:
     """Play a scenario on fresh servers; every secret is `secret`."""
-    need_servers()
+    need_sandboxes()
 
     async def play() -> None:
         runner = pyinfra_runner(CATALOGUE, CATALOGUE.folders, lambda _reference: secret, SystemClock())

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-
-import pytest
 
 from batchwright.app.clock import SystemClock
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Gone, ServerState
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.local import base
 from batchwright.providers.local.adapter import Local
-from batchwright.providers.local.machine import SYSTEM, this_machine
 from batchwright.taskservs.base import Target
 
 RUN = "aaaaaaaaaaaa"
-
-
-def need_servers() -> None:
-    """Skip where this machine can make no servers with a service manager; fail where it should."""
-    machine = this_machine()
-    if machine.mode == SYSTEM:
-        if not base.place(os.environ).is_dir():
-            base.build(os.environ, lambda _line: None)
-        return
-    why = f"no servers with a service manager can be made on this machine: {machine.why}"
-    if os.environ.get("CI") == "true":
-        pytest.fail(why)
-    pytest.skip(why)
 
 
 @contextlib.asynccontextmanager

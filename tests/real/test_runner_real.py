@@ -23,7 +23,8 @@ from batchwright.taskservs.catalogue import Catalogue, read_entry
 from batchwright.taskservs.runner import adapter, pyinfra_runner
 from batchwright.taskservs.runner.connection import connected
 from batchwright.taskservs.runner.process import Child
-from tests.real.servers import need_servers, servers
+from tests.real.servers import servers
+from tests.sandboxes import need_sandboxes
 
 PLANTED = "pl4nted\"s'ecret"
 PATIENCE = 60.0
@@ -106,7 +107,7 @@ async def rig(folder: Path, *names: str) -> AsyncIterator[Rig]:
 
 @pytest.fixture(autouse=True)
 def _servers() -> None:
-    need_servers()
+    need_sandboxes()
 
 
 def children() -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from batchwright.taskservs.runner.process import Child, ChildDied, Hearer
 @pytest.fixture(autouse=True)
 def _fake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "MODULE", "tests.fake_child")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     monkeypatch.setattr(process, "END_SECONDS", 0.5)
     monkeypatch.setattr(process, "STOP_SECONDS", 0.5)
 

@@ -45,7 +45,7 @@ class Child:
         """From its start to its end. Who has had no answer by then is given ChildDied."""
         environ = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         process = self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", MODULE),
+            *(sys.executable, "-P", "-m", MODULE),  # nothing of the folder that we happen to be in
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
