@@ -17,8 +17,11 @@ import pytest
 from tests.served import PATIENCE
 
 from batchwright.model.access import Access
-from batchwright.model.outcome import Fault
+from batchwright.model.outcome import Fault, ServerState
+from batchwright.model.plan import ServerRequest
+from batchwright.providers.static import Static
 from batchwright.providers.static.reach import Facts, look
+from batchwright.providers.static.records import Record, Records
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
@@ -86,3 +89,20 @@ def test_another_key_is_not_let_in(server: Access, tmp_path: Path) -> None:
 def test_it_is_a_jump_host_to_itself(server: Access) -> None:
     through = Access(server.host, server.user, server.port, server.key, server.host_keys, server)
     assert isinstance(asyncio.run(look(through)), Facts)
+
+
+def test_many_go_through_one_jump_host_without_being_turned_away(server: Access, tmp_path: Path) -> None:
+    """sshd turns away some of the logins that are under way at the same time, from the tenth on (MaxStartups)."""
+    through = Access(server.host, server.user, server.port, server.key, server.host_keys, server)
+    provider = Static("static", tmp_path / "records")
+
+    async def main() -> None:
+        await provider.open()
+        records = Records(tmp_path / "records")
+        refs = [f"static-{n}" for n in range(40)]
+        for ref in refs:
+            records.put(Record(ref, "run", ref, ServerRequest(ref, "", ""), through))
+        seen = await provider.describe(refs)
+        assert [one.fault for one in seen.values() if one.state is not ServerState.READY] == []
+
+    asyncio.run(main())

@@ -152,7 +152,8 @@ def _agreed(server: StandingServer) -> bool:
             "this ends a server, and there is no terminal to ask on",
             hint="Look first: batchwright servers. Then add --yes.",
         )
-    note(f"{server.name}  {server.provider} {server.zone} {server.plan} {server.address}, {server.state}, {server.ref}")
-    note(f"  of run {server.run or 'nobody knows'} ({server.owner})")
+    what = " ".join(word for word in (server.provider, server.zone, server.plan, server.address) if word)
+    note(f"{server.name} ({server.ref}): {what}, {server.state}")
+    note(f"  of run {server.run} ({server.owner})")
     verb = "Let go of" if server.stays else "Destroy"
     return typer.confirm(f"{verb} {server.name}?", err=True)

@@ -22,12 +22,14 @@ from batchwright.providers.static.wanted import access_of, missing
 
 Place = tuple[str, ...]
 
-LOOKS = 30  # servers logged in to at the same time
+LOOKS = 50  # servers logged in to at the same time
+THROUGH_ONE = 8  # of them by the same first hop: sshd drops logins at random from the tenth on (MaxStartups)
 
 _CAPABILITIES = Capabilities(
     guard=Guard.TOKEN,  # the record keeps it
     settle_seconds=0.0,
     concurrency=LOOKS,
+    call_timeout=120.0,  # a look at all servers, of which some may not answer
     create_seconds=1.0,
     destroys=False,
 )
@@ -41,7 +43,8 @@ class Static:
     def __init__(self, name: str, folder: Path | None) -> None:
         self.name = name
         self._folder = folder
-        self._places = asyncio.Semaphore(LOOKS)
+        self._looks = asyncio.Semaphore(LOOKS)
+        self._gates: dict[str, asyncio.Semaphore] = {}
 
     @classmethod
     def connect(cls, name: str, _clock: Clock, settings: Mapping[str, str | int | float | bool]) -> Static:
@@ -102,7 +105,8 @@ class Static:
         return ServerRequest(config.name, config.plan, config.zone, labels=config.labels, resolved=resolved)
 
     async def _look(self, access: Access) -> Facts | Fault:
-        async with self._places:
+        gate = self._gates.setdefault(_place(access)[-1], asyncio.Semaphore(THROUGH_ONE))
+        async with gate, self._looks:
             return await look(access)
 
     async def create(self, request: ServerRequest, token: Token) -> Created | Rejected:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from batchwright.model.access import Access, known_hosts
 from batchwright.model.outcome import Fault, FaultClass
 
-LOOK_SECONDS = 20.0  # for the whole way, jump hosts included
+LOOK_SECONDS = 15.0  # for the whole way, jump hosts included
 _SCRIPT = """
 if [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then echo root=yes; fi
 sed -n 's/^MemTotal: *\\([0-9]*\\) kB/memory_kb=\\1/p' /proc/meminfo
