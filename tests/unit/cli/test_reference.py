@@ -43,7 +43,7 @@ def test_every_command_and_option_is_told(name: str) -> None:
 def test_every_command_has_json_and_no_color(name: str) -> None:
     options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
     assert {"--json", "--no-color"} <= options
-    stateless = name in ("validate", "providers", "taskservs") or name.startswith("local base ")
+    stateless = name.split()[0] in ("validate", "providers", "taskservs") or name.startswith("local base ")
     assert ("--state-dir" in options) == (not stateless)
 
 
