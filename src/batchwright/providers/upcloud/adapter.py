@@ -45,6 +45,7 @@ class UpCloud:
         self._first = asyncio.Lock()  # whoever comes first reads the offers
         self._reads = asyncio.Semaphore(READS_AT_ONCE)
         self._addresses: dict[str, str] = {}  # of servers, once they have one
+        self._parting: dict[str, tuple[Observed, list[str]]] = {}  # deleted servers whose disks are still to go
         self._seen: set[str] = set()  # servers that were there; a 404 for another one may be lag
         self.capabilities = Capabilities(
             guard=Guard.LABEL_ONLY,
@@ -227,7 +228,7 @@ class UpCloud:
         for ref, row in zip(missing, await asyncio.gather(*(self._get("server", ref) for ref in missing)), strict=True):
             if row is not None:
                 known[ref] = row
-        return {ref: self._shown(ref, known.get(ref)) for ref in refs}
+        return {ref: await self._shown(ref, known.get(ref)) for ref in refs}
 
     async def _learn(self, listed: list[dict[str, Any]]) -> None:
         """Remember who is there, and ask for the addresses of the new ones: a listing of servers has none."""
@@ -236,8 +237,10 @@ class UpCloud:
             found = await self._api.listing("/ip_address", "ip_addresses", "ip_address", key="address")
             self._addresses |= {server: address for server, address in rows.shown_addresses(found).items() if address}
 
-    def _shown(self, ref: str, row: dict[str, Any] | None) -> Observed:
+    async def _shown(self, ref: str, row: dict[str, Any] | None) -> Observed:
         if row is None:
+            if ref in self._parting and await self._rest_of(ref):
+                return replace(self._parting[ref][0], state=ServerState.STOPPING)
             return Observed(ref, ServerState.GONE if ref in self._seen else ServerState.NOT_VISIBLE)
         return rows.observed_server(row, self._addresses.get(ref, ""))
 
@@ -285,7 +288,25 @@ class UpCloud:
             if not isinstance(done, Gone):
                 return done
         query = [("storages", "1"), ("backups", "delete")]  # without these, disk and backups stay and are billed
-        return self._step(await self._api.call("DELETE", f"/server/{ref}", query=query), Gone())
+        self._parting[ref] = rows.observed_server(row, ""), rows.disks_of(row)
+        done = self._step(await self._api.call("DELETE", f"/server/{ref}", query=query), Gone())
+        return Going("its disks are going") if isinstance(done, Gone) and await self._rest_of(ref) else done
+
+    async def _rest_of(self, ref: str) -> list[str]:
+        """Disks that are still there of a server that was deleted; forgotten with the last of them."""
+        _, disks = self._parting.get(ref, (None, []))
+        left = [uuid for uuid in disks if await self._get("storage", uuid) is not None]
+        if not left:
+            self._parting.pop(ref, None)
+        return left
+
+    async def _destroy_rest(self, ref: str) -> Gone | Going | Rejected | Unknown:
+        """UpCloud takes the disks away with the server, a moment later; what it leaves is taken away here."""
+        for uuid in await self._rest_of(ref):
+            done = await self._destroy_disk(uuid)
+            if not isinstance(done, Gone):
+                return done
+        return Gone()
 
     async def _destroy_disk(self, uuid: str) -> Gone | Going | Rejected | Unknown:
         row = await self._get("storage", uuid)

@@ -102,6 +102,12 @@ def servers_of(row: dict[str, Any]) -> list[str]:
     return [str(one) for one in found] if isinstance(found, list) else []
 
 
+def disks_of(row: dict[str, Any]) -> list[str]:
+    """Disks of a server, from its full record."""
+    devices = entries(row, "storage_devices", "storage_device")
+    return [str(device["storage"]) for device in devices if device.get("type") == "disk" and device.get("storage")]
+
+
 def shown_addresses(rows: list[dict[str, Any]]) -> dict[str, str]:
     """Server -> its best address, from a listing of addresses."""
     of: dict[str, list[dict[str, Any]]] = {}
