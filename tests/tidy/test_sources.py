@@ -11,7 +11,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LINES_MAX, BODY_MAX, BYTES_MAX = 400, 60, 1_000_000
-LATE_IMPORTS = ("providers/registry.py", "journal/surreal/", "serve.py")  # a missing package becomes a clear error
+LATE_IMPORTS = (
+    "providers/registry.py",
+    "cli/emulate.py",
+    "journal/surreal/",
+    "serve.py",
+)  # a missing package becomes a clear error
 PURE = (
     *("model", "plan"),
     *(f"engine/{name}.py" for name in ("machine", "forward", "backward", "sweeping", "order", "policy", "preview")),

@@ -110,7 +110,8 @@ class Surroundings:
 
     def _connect(self, name: str) -> Provider:
         if self._simulation is None and name != "simulated":
-            return registry.connect(name, self._clock, {"state_dir": str(self._settings.state_dir)})
+            told = self._settings.providers.get(name, {})
+            return registry.connect(name, self._clock, {**told, "state_dir": str(self._settings.state_dir)})
         simulation = Simulation.from_settings(self._simulation or {}, name)
         world = self._world.get()
         self.runners[name] = SimulatedRunner(world, self._clock, simulation)

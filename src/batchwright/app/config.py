@@ -28,10 +28,14 @@ class SurrealConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the file may hold. `url` is the service that commands talk to."""
+    """What the file may hold. `url` is the service that commands talk to.
+
+    A table with a provider's name holds settings that the provider itself knows and checks.
+    """
 
     url: str = ""
     surrealdb: SurrealConfig | None = None
+    upcloud: dict[str, str | int | float | bool] = {}
 
 
 def config_from(environ: Mapping[str, str]) -> Config:

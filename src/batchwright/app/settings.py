@@ -16,6 +16,7 @@ class Settings(Struct, frozen=True):
 
     state_dir: Path
     surrealdb: SurrealConfig | None = None  # the server; without one the store is in the state folder
+    providers: dict[str, dict[str, str | int | float | bool]] = {}  # what config.toml says to them, by name
 
     @property
     def journal_file(self) -> Path:
@@ -54,4 +55,5 @@ def settings_from(environ: Mapping[str, str], state_dir: Path | None = None) -> 
         xdg = environ.get("XDG_STATE_HOME")
         base = Path(xdg) if xdg and Path(xdg).is_absolute() else Path(environ.get("HOME", "/")) / ".local" / "state"
         state_dir = Path(named) if named else base / "batchwright"
-    return Settings(state_dir.expanduser().absolute(), config_from(environ).surrealdb)
+    config = config_from(environ)
+    return Settings(state_dir.expanduser().absolute(), config.surrealdb, {"upcloud": config.upcloud})

@@ -14,7 +14,7 @@ import typer
 from typer.main import get_command
 
 from batchwright import __version__
-from batchwright.cli import files, local, looking, offers, running, store, submitting, token
+from batchwright.cli import emulate, files, local, looking, offers, running, store, submitting, token
 from batchwright.cli.codes import Exit
 from batchwright.cli.output import note, print_json, reader_left, say, show_error
 from batchwright.errors import BatchwrightError, PlanChanged, UsageError
@@ -51,6 +51,7 @@ app.command("providers", rich_help_panel=OFFERS)(offers.providers)
 app.command("taskservs", rich_help_panel=OFFERS)(offers.taskservs)
 app.add_typer(store.app, name="store", rich_help_panel=OFFERS)
 app.add_typer(local.app, name="local", rich_help_panel=OFFERS)
+app.add_typer(emulate.app, name="emulate", rich_help_panel=OFFERS)
 app.add_typer(token.app, name="token", rich_help_panel=SERVICE)
 
 

@@ -168,7 +168,10 @@ class UpCloud:
         return Path(self._settings.state_dir)
 
     def _host_key(self, run: str, token: str) -> keys.KeyPair:
-        return keys.key_in(self._state / "keys" / run / "hosts", token)
+        return keys.key_in(self._host_folder(run, token))
+
+    def _host_folder(self, run: str, token: str) -> Path:
+        return self._state / "keys" / run / "hosts" / token
 
     # -- look ---------------------------------------------------------------------------------------------------
 
@@ -239,8 +242,9 @@ class UpCloud:
 
     async def _shown(self, ref: str, row: dict[str, Any] | None) -> Observed:
         if row is None:
-            if ref in self._parting and await self._rest_of(ref):
-                return replace(self._parting[ref][0], state=ServerState.STOPPING)
+            parting = self._parting.get(ref)
+            if parting is not None and await self._rest_of(ref):
+                return replace(parting[0], state=ServerState.STOPPING)
             return Observed(ref, ServerState.GONE if ref in self._seen else ServerState.NOT_VISIBLE)
         return rows.observed_server(row, self._addresses.get(ref, ""))
 
@@ -252,7 +256,7 @@ class UpCloud:
         )
 
     def _way(self, server: Observed) -> Access | None:
-        if not (self._state / "keys" / server.run / "hosts" / server.token).exists():
+        if not self._host_folder(server.run, server.token).exists():
             return None
         host, own = self._host_key(server.run, server.token), keys.run_key(self._state, server.run)
         return Access(server.address, payload.USER, key=str(own.path), host_keys=(host.public,))

@@ -103,6 +103,7 @@ def resolved(config: ServerConfig, offers: Offers) -> ServerRequest | list[Troub
     disk = max(plan.disk_gb, template.size_gb, DISK_MIN)
     facts = {"template": template.uuid, "cores": str(plan.cores), "memory_mb": str(plan.memory_mb)}
     facts |= {"disk_gb": str(disk), "tier": plan.tier, "host_key": "given" if template.cloud_init else "unknown"}
+    facts |= {"network": config.network} if config.network else {}
     return ServerRequest(
         config.name,
         config.plan,

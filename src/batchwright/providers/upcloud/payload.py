@@ -16,6 +16,7 @@ USER = "root"  # whom the templates let in
 _PLAN = re.compile(r"(?:[A-Z]+-)*\d+xCPU-\d+GB(?:-[0-9A-Za-z]+)*")
 _ZONE = re.compile(r"[a-z][a-z0-9-]{0,14}[a-z0-9]")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
+_NETWORK = re.compile(r"03[0-9a-f]{6}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LABEL = re.compile(r"[a-z0-9.-][a-z0-9._-]{1,31}")  # lower case: UpCloud compares keys of disks without regard to it
 
 
@@ -37,6 +38,9 @@ def troubles(config: ServerConfig) -> list[Trouble]:
         found.append(Trouble("ssh_keys", "too-many-keys", message, "Add the others when it runs."))
     if why := against(config.user_data or ""):
         found.append(Trouble("user_data", "bad-user-data", f"the user_data cannot be used: {why}", "Make it a script."))
+    if config.network is not None and not _NETWORK.fullmatch(config.network):
+        message = f'"{config.network}" is not the id of a private network of UpCloud, which begins with 03'
+        found.append(Trouble("network", "unknown-network", message, "The UpCloud control panel shows the ids."))
     for key, value in config.labels.items():
         if not _LABEL.fullmatch(key) or key.startswith("batchwright-") or len(value) > 255:
             message = f'"{key}" cannot be a label on UpCloud: 2 to 32 of a-z, 0-9, ., _, -, up to 255 letters of value'
@@ -62,7 +66,12 @@ def create_body(request: ServerRequest, token: Token, run_key: str, user_data: s
         "labels": marks,
     }
     families = (("public", "IPv4"), ("utility", "IPv4"), ("public", "IPv6"))
-    faces = [{"type": kind, "ip_addresses": {"ip_address": [{"family": family}]}} for kind, family in families]
+    faces: list[dict[str, object]] = [
+        {"type": kind, "ip_addresses": {"ip_address": [{"family": family}]}} for kind, family in families
+    ]
+    if "network" in facts:
+        family = {"ip_address": [{"family": "IPv4"}]}
+        faces.append({"type": "private", "network": facts["network"], "ip_addresses": family})
     server = {
         "title": request.name,
         "hostname": request.name,
