@@ -80,5 +80,5 @@ async def _until_stopped(serving: AbstractAsyncContextManager[str], told: Callab
 
 
 def _tell_left(summary: dict[str, Any]) -> None:
-    kinds = (("servers", "server"), ("disks", "disk"), ("addresses", "address"))
-    say("left: " + ", ".join(counted(len(summary[kind]), word) for kind, word in kinds))
+    servers, disks, addresses = (len(summary[kind]) for kind in ("servers", "disks", "addresses"))
+    say(f"left: {counted(servers, 'server')}, {counted(disks, 'disk')}, addresses: {addresses}")
