@@ -1,6 +1,6 @@
-"""Real SIGKILL on the UpCloud adapter: the installed command is killed at random over a real emulator process that loses
-answers, commits late, lists late, answers 5xx and leaves disks and addresses behind. At the end the account holds exactly
-what it should: no duplicate, no orphaned server, disk or address."""
+"""Real SIGKILL on the UpCloud adapter: the installed command is killed at random over a real emulator process that
+loses answers, commits late, lists late, answers 5xx and leaves disks and addresses behind. At the end the account holds
+exactly what it should: no duplicate, no orphaned server, disk or address."""
 
 from __future__ import annotations
 
