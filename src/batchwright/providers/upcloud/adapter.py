@@ -276,7 +276,7 @@ class UpCloud:
     async def _destroy_server(self, ref: str) -> Gone | Going | Rejected | Unknown:
         row = await self._get("server", ref)
         if row is None:
-            return Gone()
+            return await self._destroy_rest(ref)
         if not rows.labels_of(row).get(rows.RUN):
             return Rejected(
                 Fault(FaultClass.CONFLICT, f"{ref} does not carry Batchwright's label, so it is left alone")
