@@ -21,10 +21,12 @@ from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers import keys
 from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
+from batchwright.providers.live import LiveCheck
 from batchwright.providers.upcloud import offers as shop
 from batchwright.providers.upcloud import payload, quotas, rows
 from batchwright.providers.upcloud.client import Client, NoAnswer, NotSent
 from batchwright.providers.upcloud.faults import Answer, certain, fault_of
+from batchwright.providers.upcloud.live import UpCloudLive
 from batchwright.providers.upcloud.settings import API, Scalar, api_url, authorization, settings_from
 from batchwright.providers.upcloud.user_data import combined
 
@@ -84,6 +86,10 @@ class UpCloud:
         if self._client is None:
             raise ProviderUnavailable("the provider upcloud is not open")
         return self._client
+
+    def live_check(self) -> LiveCheck:
+        """What only a real account can say."""
+        return UpCloudLive(self, self._api, self._offered, self._clock)
 
     # -- before anything is made --------------------------------------------------------------------------------
 
