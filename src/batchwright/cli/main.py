@@ -14,7 +14,7 @@ import typer
 from typer.main import get_command
 
 from batchwright import __version__
-from batchwright.cli import emulate, files, local, looking, offers, running, store, submitting, token
+from batchwright.cli import collecting, emulate, files, local, looking, offers, running, store, submitting, token
 from batchwright.cli.codes import Exit
 from batchwright.cli.output import note, print_json, reader_left, say, show_error
 from batchwright.errors import BatchwrightError, PlanChanged, UsageError
@@ -41,6 +41,7 @@ app.command("resume", rich_help_panel=RUNS)(running.resume_run)
 app.command("pause", rich_help_panel=RUNS)(running.pause)
 app.command("cancel", rich_help_panel=RUNS)(running.cancel)
 app.command("rollback", rich_help_panel=RUNS)(running.rollback)
+app.command("gc", rich_help_panel=RUNS)(collecting.gc)
 app.command("list", rich_help_panel=LOOKING)(looking.list_runs)
 app.command("status", rich_help_panel=LOOKING)(looking.status)
 app.command("monitor", rich_help_panel=LOOKING)(looking.monitor)
