@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Annotated, Any
 
 import typer
 
+from batchwright.app.backing import opened
 from batchwright.cli.codes import Exit
-from batchwright.cli.options import pairs_of
-from batchwright.cli.output import say
+from batchwright.cli.options import StateDir, pairs_of, settings_of
+from batchwright.cli.output import note, say
 from batchwright.errors import ProviderUnavailable, UsageError
 from batchwright.views.wording import counted
 
@@ -28,6 +29,12 @@ Faults = Annotated[
 Explain = Annotated[bool, typer.Option("--explain", help="Only say what is emulated and how that is known.")]
 
 
+BackedBy = Annotated[
+    str | None,
+    typer.Option("--backed-by", metavar="PROVIDER", help="Each server is really one of this provider: local."),
+]
+
+
 def _missing(name: str, error: ImportError) -> ProviderUnavailable:
     return ProviderUnavailable(
         f"the emulated {name} needs a package that is not installed: {error.name}",
@@ -41,6 +48,8 @@ def upcloud(
     seed: Seed = 0,
     time_scale: Scale = 1.0,
     fault: Faults = None,
+    backed_by: BackedBy = None,
+    state_dir: StateDir = None,
     explain: Explain = False,
 ) -> int:
     """Serve an UpCloud account with API 1.3 until Ctrl-C."""
@@ -61,7 +70,14 @@ def upcloud(
         say(f"  look      curl {url}{emulated.SUMMARY}")
         say("  covers    batchwright emulate upcloud --explain")
 
-    asyncio.run(_until_stopped(emulated.serve(emulator, port), told))
+    async def work() -> None:
+        async with AsyncExitStack() as stack:
+            if backed_by is not None:
+                provider = await stack.enter_async_context(opened(backed_by, settings_of(state_dir), "upcloud"))
+                await stack.enter_async_context(emulated.Backing(provider, emulator.estate, note).running())
+            await _until_stopped(emulated.serve(emulator, port), told)
+
+    asyncio.run(work())
     _tell_left(emulator.estate.summary())
     return Exit.OK
 

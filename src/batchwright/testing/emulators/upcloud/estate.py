@@ -88,6 +88,7 @@ class Estate:
 
     def __init__(self, emulation: Emulation, clock: Callable[[], float]) -> None:
         self.emulation, self.clock = emulation, clock
+        self.backed = False  # whether somebody else says when a server is ready, and where
         self.all_servers: dict[str, Server] = {}
         self.all_disks: dict[str, Disk] = {}
         self.all_addresses: dict[str, Address] = {}
@@ -159,7 +160,8 @@ class Estate:
         e, at = self.emulation, self.clock() + late
         self._serial += 1
         uuid, visible = self._uuid("00"), at + e.scaled(e.list_lag)
-        boot = self.spread(e.boot_seconds, 23 / 34, 133 / 34, f"{seed}/boot")
+        addresses = self._new_addresses(asked, uuid, fraction(f"{seed}/keep") < e.keep_addresses)
+        boot = math.inf if self.backed else self.spread(e.boot_seconds, 23 / 34, 133 / 34, f"{seed}/boot")
         server = Server(
             uuid=uuid,
             asked=asked,
@@ -171,7 +173,7 @@ class Estate:
             broken=fraction(f"{seed}/broken") < e.broken,
             left_disk=fraction(f"{seed}/left") < e.left_disks,
             disks=[self._disk(device, uuid, asked["zone"], at, visible) for device in _devices(asked)],
-            addresses=list(self._new_addresses(asked, uuid, fraction(f"{seed}/keep") < e.keep_addresses)),
+            addresses=[] if self.backed else list(addresses),
         )
         self.all_servers[uuid] = server
         self.all_disks |= {disk.uuid: disk for disk in server.disks}
