@@ -114,7 +114,7 @@ class Backing:
         self._ready.add(server.uuid)
 
     def _config(self, name: str, plan: str, script: str, keys: tuple[str, ...]) -> ServerConfig:
-        network = None
+        network = "own" if self._provider.capabilities.own_network else None
         return ServerConfig(name, plan, ZONE, ssh_keys=keys, user_data=script or None, network=network)
 
     async def _unmake(self, uuid: str) -> None:
