@@ -14,7 +14,19 @@ import typer
 from typer.main import get_command
 
 from batchwright import __version__
-from batchwright.cli import collecting, emulate, files, local, looking, offers, running, store, submitting, token
+from batchwright.cli import (
+    collecting,
+    emulate,
+    files,
+    local,
+    looking,
+    offers,
+    running,
+    store,
+    submitting,
+    token,
+    verifying,
+)
 from batchwright.cli.codes import Exit
 from batchwright.cli.output import note, print_json, reader_left, say, show_error
 from batchwright.errors import BatchwrightError, PlanChanged, UsageError
@@ -48,7 +60,7 @@ app.command("monitor", rich_help_panel=LOOKING)(looking.monitor)
 app.command("events", rich_help_panel=LOOKING)(looking.events)
 app.command("explain", rich_help_panel=LOOKING)(looking.explain_step)
 app.command("stats", rich_help_panel=LOOKING)(looking.stats)
-app.add_typer(offers.app, name="providers", rich_help_panel=OFFERS)
+app.add_typer(verifying.app, name="providers", rich_help_panel=OFFERS)
 app.command("taskservs", rich_help_panel=OFFERS)(offers.taskservs)
 app.add_typer(store.app, name="store", rich_help_panel=OFFERS)
 app.add_typer(local.app, name="local", rich_help_panel=OFFERS)
