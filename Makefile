@@ -10,11 +10,11 @@ help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(VENV)/.run: pyproject.toml constraints.txt scripts/setup.sh
-	@scripts/setup.sh $(VENV) surrealdb,service,local,upcloud
+	@scripts/setup.sh $(VENV) surrealdb,service,local,static,taskservs,upcloud
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt scripts/setup.sh scripts/nu.sh
-	@scripts/setup.sh $(VENV) surrealdb,service,local,upcloud,dev
+	@scripts/setup.sh $(VENV) surrealdb,service,local,static,taskservs,upcloud,dev
 	@scripts/nu.sh $(VENV)
 	@touch $@ $(VENV)/.run
 

@@ -172,6 +172,13 @@ class EventUnreadable(StoreError):
     code = "event-unreadable"
 
 
+class ServerNotFound(BatchwrightError):
+    """No server has this name or reference."""
+
+    code = "server-not-found"
+    hint = "See them with: batchwright servers"
+
+
 class StepNotFound(BatchwrightError):
     """The run has no step of this name."""
 
@@ -307,6 +314,19 @@ class SecretMissing(BatchwrightError):
     """A secret is not where the settings say that it is."""
 
     code = "secret-missing"
+
+
+class ServerUnreachable(BatchwrightError):
+    """A server cannot be reached over SSH, or cannot be asked what it was to be asked."""
+
+    code = "server-unreachable"
+
+
+class TaskservPackageMissing(BatchwrightError):
+    """A package that only task services on real servers need is not installed."""
+
+    code = "taskserv-package-missing"
+    hint = "Install them with: pip install 'batchwright[taskservs]'. To rehearse without them, add --simulate."
 
 
 class CatalogueInvalid(BatchwrightError):

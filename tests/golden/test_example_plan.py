@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.workflow import Dependency, ServerBatch, ServerConfig, TaskservBatch, TaskservUse, Workflow
@@ -51,7 +52,9 @@ NORMALISED = Diagnostic(
 
 
 def test_the_examples_plan() -> None:
-    plan = build(EXAMPLE, load_catalogue(), empty_world(EXAMPLE), warnings=(NORMALISED,)).plan
+    # a changed deploy changes its digest and with it every plan's hash, which is not what this is about
+    catalogue = {name: replace(entry, digest="") for name, entry in load_catalogue().items()}
+    plan = build(EXAMPLE, catalogue, empty_world(EXAMPLE), warnings=(NORMALISED,)).plan
     assert plan is not None
     shown = msgspec.json.format(msgspec.json.encode(plan_view(plan)), indent=2).decode() + "\n"
     if os.environ.get("UPDATE_GOLDEN"):

@@ -10,10 +10,10 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batchwright.model.catalogue import Taskserv
+from batchwright.model.catalogue import Scope, Taskserv
 from batchwright.model.diagnostic import Severity
 from batchwright.model.outcome import Observed, ServerState
-from batchwright.model.plan import Action, Plan, ServerRequest, Undo
+from batchwright.model.plan import Action, Cluster, Need, Plan, ServerRequest, Step, Undo
 from batchwright.model.workflow import (
     Dependency,
     DependencyKind,
@@ -49,6 +49,7 @@ def catalogues(draw: st.DrawFn) -> dict[str, Taskserv]:
             after=tuple(draw(before)),
             conflicts=tuple(draw(st.lists(st.sampled_from(NAMES), max_size=1))) if draw(st.integers(0, 5)) == 0 else (),
             remove_before_destroy=draw(st.booleans()),
+            scope=draw(st.sampled_from(Scope)),
         )
     return entries
 
@@ -225,10 +226,67 @@ def test_only_what_the_plan_makes_is_undone(case: Case) -> None:
         if step.action is Action.INSTALL:
             with_server = steps[step.server].action is Action.CREATE
             with_server &= not case.catalogue[step.request.name].remove_before_destroy
+            if step.request.cluster is not None:  # a leader that stays is told who leaves
+                with_server &= steps[step.request.cluster.leader].action is Action.CREATE
             assert step.undo is (Undo.WITH_SERVER if with_server else Undo.REMOVE)
         else:
             kept = step.request.name in case.world.providers[step.provider].managed
             assert (step.action is Action.KEEP) == kept == (step.undo is Undo.NOTHING) == bool(step.ref)
+
+
+@any_speed
+@given(planned())
+def test_clusters_have_one_leader_for_whom_the_others_wait(case: Case) -> None:
+    clusters: dict[tuple[str, str, str], list[Step]] = {}
+    for step in case.plan.steps:
+        if step.server:
+            joined = step.request.cluster
+            assert (joined is not None) == (case.catalogue[step.request.name].scope is Scope.CLUSTER)
+            if joined is not None:
+                clusters.setdefault((step.operation, step.request.name, joined.leader), []).append(step)
+    for (_, _, leader), members in clusters.items():
+        assert [step.request.cluster for step in members] == [
+            Cluster(leader, number, len(members)) for number in range(len(members))
+        ]
+        assert members[0].server == leader
+        assert all(Need(members[0].id, DependencyKind.HARD) in step.needs for step in members[1:])
+
+
+@any_speed
+@given(planned())
+def test_who_builds_on_a_cluster_waits_for_all_of_it_and_has_its_leader(case: Case) -> None:
+    on = {(step.server, step.request.name): step for step in case.plan.steps if step.server}
+    for (server, name), step in on.items():
+        cluster = step.request.cluster
+        if cluster is None:
+            continue
+        for below in (each for each in on if each[0] == server and each[1] in case.catalogue[name].requires):
+            joined = on[below].request.cluster
+            if joined is None:
+                continue
+            assert joined.leader == cluster.leader
+            if cluster.number == 0 and on[below].operation == step.operation:
+                everyone = {
+                    other.id
+                    for other in on.values()
+                    if (other.operation, other.request.name) == (step.operation, below[1])
+                    and other.request.cluster is not None
+                    and other.request.cluster.leader == joined.leader
+                }
+                assert everyone <= {need.step for need in step.needs}
+
+
+@any_speed
+@given(planned())
+def test_an_operations_services_come_in_one_order_on_all_its_servers(case: Case) -> None:
+    for op in case.plan.operations:
+        orders: dict[str, list[str]] = {}
+        for step in case.plan.steps:
+            if step.server and step.operation == op.id:
+                orders.setdefault(step.server, []).append(step.request.name)
+        for one, other in permutations(orders.values(), 2):
+            both = set(one) & set(other)
+            assert [name for name in one if name in both] == [name for name in other if name in both]
 
 
 @any_speed

@@ -16,6 +16,7 @@ LATE_IMPORTS = (
     "cli/emulate.py",
     "journal/surreal/",
     "serve.py",
+    "taskservs/runner/__init__.py",
 )  # a missing package becomes a clear error
 PURE = (
     *("model", "plan"),

@@ -91,9 +91,9 @@ def providers() -> Providers:
 
 
 @get("/v1/taskservs", sync_to_thread=True, responses=problems(), tags=["What there is"])
-def taskservs() -> Taskservs:
+def taskservs(orchestrator: NamedDependency[Orchestrator]) -> Taskservs:
     """The task services that can be installed."""
-    return Taskservs(taskserv_offers())
+    return Taskservs(taskserv_offers(orchestrator.settings))
 
 
 @get("/v1/servers", responses=problems(), tags=["What there is"])

@@ -17,6 +17,7 @@ from batchwright.api import schema
 from batchwright.api.access import Caller
 from batchwright.api.progress import EVENT_STREAM, EventStream, record
 from batchwright.api.schema import Lists, Streams, problems
+from batchwright.app.checking import check_run
 from batchwright.app.health import Monitor, ServiceHealth
 from batchwright.app.orchestrator import Orchestrator
 from batchwright.app.reading import history, undo_preview
@@ -26,9 +27,11 @@ from batchwright.engine.preview import PlannedUndo
 from batchwright.errors import UsageError
 from batchwright.model.events import AnyEvent
 from batchwright.model.summary import RunSummary, SignalKind
+from batchwright.views.conditions import Conditions
 from batchwright.views.events import event_line
 from batchwright.views.explain import Explanation, explain
 from batchwright.views.listing import state_named
+from batchwright.views.logs import StepLog, log_text
 from batchwright.views.run import RunView
 from batchwright.views.stats import Stats, stats_view
 from batchwright.views.steps import ServerLine, servers, step_named
@@ -207,15 +210,37 @@ async def events(
 
 
 @get(ONE + "/logs", media_type="text/plain", responses=problems(404, 409), tags=["Runs"])
-async def logs(orchestrator: NamedDependency[Orchestrator], run: RunId, after: After = 0, limit: Limit = 1_000) -> str:
-    """What happened, in words, one line per event: its number, the time since the run was created, what it was."""
+async def logs(
+    orchestrator: NamedDependency[Orchestrator],
+    run: RunId,
+    after: After = 0,
+    limit: Limit = 1_000,
+    step: Annotated[
+        str | None, QueryParameter(description="Only this step, with its output in full.", min_length=1, max_length=300)
+    ] = None,
+) -> str:
+    """What happened, in words, one line per event: its number, the time since the run was created, what it was.
+
+    With `step` what that step has said, attempt by attempt; then `after` and `limit` do not count.
+    """
     tail = await orchestrator.tails.find(run)
+    if step is not None:
+        log, upto = StepLog(step_named(tail.run, step), tail.run.created_at), tail.seq
+        past = [event async for seq, event in history(tail.journal, tail.run.id) if seq <= upto]
+        return "".join(log_text(line) + "\n" for event in past for line in log.take(event))
     page = await tail.journal.read(tail.run.id, after, limit)
     return "".join(_log_line(tail.run.created_at, seq, event) for seq, event in page)
 
 
 def _log_line(began: float, seq: int, event: AnyEvent) -> str:
     return f"{seq:>7}  {'+' + duration(event.at - began):>12}  {event_line(event)}\n"
+
+
+@get(ONE + "/checks", responses=problems(404, 409, 503), opt={"role": Role.OPERATOR}, tags=["Runs"])
+async def checks(orchestrator: NamedDependency[Orchestrator], run: RunId) -> Conditions:
+    """Run the checks of all task services that the run has installed, on their servers, now."""
+    tail = await orchestrator.tails.find(run)
+    return await check_run(orchestrator.settings, orchestrator.clock, tail.run, orchestrator.world, orchestrator.runner)
 
 
 @get(ONE + "/explain", responses=problems(404, 409), tags=["Runs"])
@@ -311,6 +336,7 @@ HANDLERS: Sequence[Any] = (
     progress,
     events,
     logs,
+    checks,
     explain_step,
     run_servers,
     preview,

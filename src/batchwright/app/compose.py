@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 
+from batchwright.app.secret import reveal
 from batchwright.app.settings import Settings
 from batchwright.engine.limits import Lane, Limits
-from batchwright.errors import NotAllowed, ProviderUnavailable
+from batchwright.errors import NotAllowed, ProviderUnavailable, TaskservPackageMissing
 from batchwright.journal.folder import make_private
 from batchwright.model.clock import Clock
 from batchwright.model.plan import Action, Plan
@@ -17,6 +20,8 @@ from batchwright.providers import registry
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
 from batchwright.taskservs.base import Runner
+from batchwright.taskservs.catalogue import load_catalogue
+from batchwright.taskservs.runner import pyinfra_runner
 
 TASKSERV_CONCURRENCY = 50  # installs at a time, whatever the number of runs
 
@@ -45,6 +50,21 @@ class SharedWorld:
             self._world = None
 
 
+class SharedRunner:
+    """The runner of task services on real servers; one serves all runs of a process, each server once at a time."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings, self._clock = settings, clock
+        self._runner: Runner | None = None
+
+    def get(self) -> Runner:
+        """The runner. Raises TaskservPackageMissing, CatalogueInvalid."""
+        if self._runner is None:
+            found = load_catalogue(self._settings.catalogues)
+            self._runner = pyinfra_runner(found, found.folders, lambda one: reveal(one, os.environ), self._clock)
+        return self._runner
+
+
 class Surroundings:
     """Opened providers by name, runners for their servers, and the limits of both; closes what it opened.
 
@@ -58,6 +78,7 @@ class Surroundings:
         limits: Limits,
         simulation: SimulationSettings | None = None,
         world: SharedWorld | None = None,
+        runner: SharedRunner | None = None,
     ) -> None:
         self.providers: dict[str, Provider] = {}
         self.runners: dict[str, Runner] = {}
@@ -68,6 +89,7 @@ class Surroundings:
         self._simulation = simulation
         self._world = world or SharedWorld(settings)
         self._own_world = world is None
+        self._runner = runner or SharedRunner(settings, clock)
 
     async def __aenter__(self) -> Surroundings:
         return self
@@ -111,7 +133,10 @@ class Surroundings:
     def _connect(self, name: str) -> Provider:
         if self._simulation is None and name != "simulated":
             told = self._settings.providers.get(name, {})
-            return registry.connect(name, self._clock, {**told, "state_dir": str(self._settings.state_dir)})
+            provider = registry.connect(name, self._clock, {**told, "state_dir": str(self._settings.state_dir)})
+            with contextlib.suppress(TaskservPackageMissing):  # told by open_for, if the plan installs something there
+                self.runners[name] = self._runner.get()
+            return provider
         simulation = Simulation.from_settings(self._simulation or {}, name)
         world = self._world.get()
         self.runners[name] = SimulatedRunner(world, self._clock, simulation)
@@ -133,11 +158,8 @@ class Surroundings:
                 )
 
     def _check_runners(self, plan: Plan) -> None:
-        """Better known now than when the servers stand."""
+        """Better known now than when the servers stand. Raises TaskservPackageMissing."""
         places = {step.id: step.provider for step in plan.steps}
         for place in dict.fromkeys(places[step.server] for step in plan.steps if step.action is Action.INSTALL):
             if place not in self.runners and place not in self.troubles:
-                raise ProviderUnavailable(
-                    f"task services cannot be installed on servers of {place}",
-                    hint="Rehearse the workflow with --simulate, or leave its task services out.",
-                )
+                self.runners[place] = self._runner.get()

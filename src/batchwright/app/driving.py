@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
-from batchwright.app.compose import SharedWorld, Surroundings
+from batchwright.app.compose import SharedRunner, SharedWorld, Surroundings
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
@@ -39,6 +39,7 @@ class Drives:
         begun: Callable[[Driver], None] | None = None,
         world: SharedWorld | None = None,
         signal_seconds: float = SIGNAL_SECONDS,
+        runner: SharedRunner | None = None,
     ) -> None:
         self._settings = settings
         self._stores = stores
@@ -48,6 +49,7 @@ class Drives:
         self._begun = begun
         self._world = world
         self._signal_seconds = signal_seconds
+        self._runner = runner
 
     async def create(self, plan: Plan, by: str, key: str = "", digest: str = "") -> str:
         """Record a run of this plan, durably; nothing is started yet. Gives its id."""
@@ -118,7 +120,7 @@ class Drives:
             if wishes is not None:  # refuse before a provider is opened or a driver recorded
                 wishes(Machine(run), self._clock.now())
             async with Surroundings(
-                self._settings, self._clock, self._limits, run.plan.simulation, self._world
+                self._settings, self._clock, self._limits, run.plan.simulation, self._world, self._runner
             ) as around:
                 await around.open_for(run.plan)
                 driver = Driver(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from pathlib import Path
 
 from msgspec import Struct
 
 from batchwright.app.clock import SystemClock
+from batchwright.app.settings import Settings
 from batchwright.errors import BatchwrightError, UsageError
 from batchwright.model.catalogue import Taskserv
 from batchwright.providers import registry
 from batchwright.providers.base import Capabilities
-from batchwright.taskservs.catalogue import load_catalogue
+from batchwright.taskservs.catalogue import ENTRY_FILE, Mistake, all_folders, folders_in, load_catalogue, prove
 
 
 class ProviderOffer(Struct, frozen=True):
@@ -35,13 +37,31 @@ def _offer(name: str) -> ProviderOffer:
         return ProviderOffer(name, None, error.message, error.hint)
 
 
-def taskserv_offers(name: str | None = None) -> list[Taskserv]:
-    """The catalogue in order of name, or the one entry of that name. Raises UsageError, CatalogueInvalid."""
-    catalogue = load_catalogue()
-    if name is None:
-        return [catalogue[key] for key in sorted(catalogue)]
+def taskserv_offers(settings: Settings) -> list[Taskserv]:
+    """The catalogue in order of name. Raises CatalogueInvalid."""
+    catalogue = load_catalogue(settings.catalogues)
+    return [catalogue[key] for key in sorted(catalogue)]
+
+
+def taskserv_offer(settings: Settings, name: str) -> Taskserv:
+    """The entry of that name. Raises UsageError, CatalogueInvalid."""
+    catalogue = load_catalogue(settings.catalogues)
     if name not in catalogue:
         near = get_close_matches(name, catalogue, n=1)
         meant = f"Did you mean {near[0]}? " if near else ""
         raise UsageError(f"there is no task service {name!r}", hint=f"{meant}See them with: batchwright taskservs")
-    return [catalogue[name]]
+    return catalogue[name]
+
+
+def prove_entries(settings: Settings, folder: Path | None) -> tuple[list[Path], list[Mistake]]:
+    """What was looked at, and what is wrong with it: one entry, a folder of them, or all of the catalogue.
+
+    Raises CatalogueInvalid where there is none.
+    """
+    if folder is None:
+        folders = [Path(str(each)) for each in all_folders(settings.catalogues)]
+    elif (folder / ENTRY_FILE).is_file():
+        folders = [folder.absolute()]
+    else:
+        folders = [Path(str(each)) for each in folders_in(folder)]
+    return folders, prove(folders)

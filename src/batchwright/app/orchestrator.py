@@ -9,7 +9,7 @@ from functools import partial
 from types import TracebackType
 from weakref import WeakValueDictionary
 
-from batchwright.app.compose import Scalar, SharedWorld
+from batchwright.app.compose import Scalar, SharedRunner, SharedWorld
 from batchwright.app.driven import DrivenRun
 from batchwright.app.driving import Drives
 from batchwright.app.settings import Settings
@@ -48,6 +48,7 @@ class Orchestrator:
         self.clock = clock
         self.stores = Stores(settings)
         self.world = SharedWorld(settings)
+        self.runner = SharedRunner(settings, clock)
         self.driven: dict[str, DrivenRun] = {}
         self.troubles: dict[str, str] = {}  # run -> why it could not be driven last time
         self.tails = Tails(self.stores, clock, frames, self.driven)
@@ -155,6 +156,7 @@ class Orchestrator:
             driven.begun,
             self.world,
             SIGNAL_SECONDS,
+            self.runner,
         )
         driven.task = asyncio.create_task(self._carry(driven, verb, drives))
         driven.task.add_done_callback(lambda task: task.cancelled() or task.exception())  # told by _carry already

@@ -42,9 +42,15 @@ class Planned(Struct, frozen=True):
     quotes: dict[str, Quote] = {}
 
 
-def check(source: Source) -> Loaded:
+def check(source: Source, settings: Settings) -> Loaded:
     """Look at a workflow file; nothing is contacted."""
-    return load(source.file, overlays=source.overlays, inputs=source.inputs, providers=registry.names())
+    return load(
+        source.file,
+        overlays=source.overlays,
+        inputs=source.inputs,
+        providers=registry.names(),
+        catalogue=load_catalogue(settings.catalogues),
+    )
 
 
 async def make_plan(
@@ -52,7 +58,7 @@ async def make_plan(
 ) -> Planned:
     """Check the file, ask the providers what they must know, and plan; read-only."""
     async with Stores(settings) as stores:
-        return await plan_loaded(settings, clock, stores, check(source), simulation)
+        return await plan_loaded(settings, clock, stores, check(source, settings), simulation)
 
 
 async def plan_loaded(
@@ -70,7 +76,7 @@ async def plan_loaded(
     async with Surroundings(settings, clock, Limits(), simulation, world) as around:
         await around.open(_server_providers(loaded.workflow))
         observations = await observe(loaded.workflow, around.providers, around.runners)
-        built = _build(loaded, observations, around, simulation)
+        built = _build(settings, loaded, observations, around, simulation)
         if built.plan is None:
             return Planned(None, built.diagnostics)
         store = await _store_trouble(stores, built.plan.storage_backend)
@@ -95,7 +101,11 @@ def _server_providers(workflow: Workflow) -> Sequence[str]:
 
 
 def _build(
-    loaded: Loaded, observations: Observations, around: Surroundings, simulation: Mapping[str, object] | None
+    settings: Settings,
+    loaded: Loaded,
+    observations: Observations,
+    around: Surroundings,
+    simulation: Mapping[str, object] | None,
 ) -> Built:
     assert loaded.workflow is not None
     missing = tuple(
@@ -103,7 +113,7 @@ def _build(
     )
     return build(
         loaded.workflow,
-        load_catalogue(),
+        load_catalogue(settings.catalogues),
         Observations(observations.providers, (*observations.troubles, *missing), around.install_seconds),
         warnings=loaded.diagnostics,
         simulation=dict(simulation) if simulation is not None else None,  # type: ignore[arg-type]

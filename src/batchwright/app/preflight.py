@@ -11,10 +11,12 @@ from batchwright.errors import BatchwrightError
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Observed, ServerState
 from batchwright.model.plan import ProviderFacts, ServerRequest
-from batchwright.model.workflow import ServerBatch, ServerConfig, Workflow
+from batchwright.model.workflow import ServerBatch, ServerConfig, TaskservBatch, Workflow
 from batchwright.plan.observed import Observations, ProviderObserved
 from batchwright.providers.base import Provider
 from batchwright.taskservs.base import Runner, Target
+
+STARTING = "the server is still starting, so it cannot be told what is installed on it"
 
 
 async def observe(workflow: Workflow, providers: Mapping[str, Provider], runners: Mapping[str, Runner]) -> Observations:
@@ -24,6 +26,8 @@ async def observe(workflow: Workflow, providers: Mapping[str, Provider], runners
                for c in op.server_configs]
         for name in providers
     }  # fmt: skip
+    if not any(isinstance(op, TaskservBatch) for op in workflow.operations):
+        runners = {}  # nobody asks what is installed
     answers = await asyncio.gather(
         *(_ask(name, providers[name], runners.get(name), configs) for name, configs in wanted.items())
     )
@@ -71,16 +75,41 @@ async def _observe(
         managed[observed.name] = (*managed.get(observed.name, ()), observed)
     missing = [request for request in requests.values() if request.name not in managed]
     troubles += [Diagnostic(t.code, t.message, where=name, hint=t.hint) for t in await provider.quota_after(missing)]
-    installed = await _installed(name, runner, [managed[one][0] for one in requests if one in managed])
-    abilities = known.create_seconds, known.init, known.privileged, known.own_network
+    kept = [managed[one][0] for one in requests if one in managed]
+    installed, starting = await _installed(name, provider, runner, kept)
+    troubles += starting
+    abilities = known.create_seconds, known.init, known.privileged, known.own_network, known.destroys
     return ProviderObserved(facts, *abilities, requests, managed, installed), _merged(troubles)
 
 
-async def _installed(name: str, runner: Runner | None, kept: list[Observed]) -> dict[str, tuple[str, ...]]:
-    """What is on the servers that are there already: it is not this run's to take away."""
-    ready = [one for one in kept if one.state is ServerState.READY] if runner is not None else []
-    looks = [runner.installed(Target(name, one.ref, one.name, one.address)) for one in ready if runner is not None]
-    return dict(zip([one.name for one in ready], await asyncio.gather(*looks), strict=True))
+async def _installed(
+    name: str, provider: Provider, runner: Runner | None, kept: list[Observed]
+) -> tuple[dict[str, tuple[str, ...]], list[Diagnostic]]:
+    """What is on the servers that are there already: not this run's to take away. One that starts is waited for."""
+    if runner is None or not kept:
+        return {}, []
+    now = await _started(provider, kept)
+    ready = [one for one in now if one.state is ServerState.READY]
+    ways = await provider.access([one.ref for one in ready])
+    looks = [runner.installed(Target(name, one.ref, one.name, one.address, ways.get(one.ref))) for one in ready]
+    starting = [one for one in now if one.state is ServerState.STARTING]
+    return dict(zip([one.name for one in ready], await asyncio.gather(*looks), strict=True)), [
+        Diagnostic("server-starting", STARTING, where=one.name, hint="Plan again when it is ready.") for one in starting
+    ]
+
+
+async def _started(provider: Provider, kept: list[Observed]) -> list[Observed]:
+    """A fresh look at each, once none is starting any more, or when that takes too long."""
+    poll = provider.capabilities.poll_seconds
+    looks = max(1, int(provider.capabilities.call_timeout / poll)) if poll else 1
+    for _ in range(looks):
+        starting = [one.ref for one in kept if one.state is ServerState.STARTING]
+        if not starting:
+            break
+        await asyncio.sleep(poll)
+        seen = await provider.describe(starting)
+        kept = [seen.get(one.ref, one) for one in kept]
+    return kept
 
 
 def _merged(troubles: list[Diagnostic]) -> list[Diagnostic]:

@@ -27,6 +27,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.run import Run
 from batchwright.model.summary import RunSummary
+from batchwright.views.conditions import Conditions
 from batchwright.views.explain import Explanation
 from batchwright.views.run import RunView
 from batchwright.views.stats import Stats
@@ -35,6 +36,7 @@ from batchwright.views.steps import StepLine, step_lines
 RUNS = "/v1/workflows/batch"
 RUN_WORD = re.compile("[a-z2-7]{1,12}|latest")
 ANSWER_SECONDS = 60.0  # for one answer; a workflow is planned within it
+CHECK_SECONDS = 600.0  # for an answer that all servers of a run are asked for
 SILENCE_SECONDS = 15.0  # of a stream, which says something every two, until the connection counts as lost
 TRIES = 30  # connections in a row that may fail before a stream is given up
 PAUSE_SECONDS = 1.0  # between two of them
@@ -172,6 +174,10 @@ class Service:
             raise ServiceUnavailable(f"the service at {self.url} told a run without its beginning")
         return step_lines(run, time.time())
 
+    def checks(self, word: str) -> Conditions:
+        """The checks of a run's task services, run again now."""
+        return self._get(_path(word, "checks"), Conditions, seconds=CHECK_SECONDS)
+
     def undo(self, word: str) -> tuple[PlannedUndo, ...]:
         """What a rollback would do, in order."""
         return self._get(_path(word, "rollback"), _Undo).undo
@@ -206,18 +212,24 @@ class Service:
 
     # -- HTTP ---------------------------------------------------------------------------------------------------
 
-    def _get(self, path: str, kind: type[T], query: Query = ()) -> T:
-        return cast(T, decoded(self._ask("GET", path, query), kind))
+    def _get(self, path: str, kind: type[T], query: Query = (), seconds: float = 0.0) -> T:
+        return cast(T, decoded(self._ask("GET", path, query, seconds=seconds), kind))
 
     def _ask(
-        self, method: str, path: str, query: Query = (), headers: Mapping[str, str] = {}, body: bytes = b""
+        self,
+        method: str,
+        path: str,
+        query: Query = (),
+        headers: Mapping[str, str] = {},
+        body: bytes = b"",
+        seconds: float = 0.0,
     ) -> bytes:
         """The body of the answer. After a broken connection it is asked once more what may be asked twice."""
         tries = 2 if method == "GET" or "Idempotency-Key" in headers else 1
         while True:
             tries -= 1
             try:
-                with self._open(method, path, query, headers, body, self._seconds) as response:
+                with self._open(method, path, query, headers, body, seconds or self._seconds) as response:
                     answer = _bounded(response)
             except (OSError, HTTPException) as error:
                 final = isinstance(error, ConnectionRefusedError | TimeoutError | ssl.SSLError | gaierror)

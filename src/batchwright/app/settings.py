@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -16,6 +17,7 @@ class Settings(Struct, frozen=True):
 
     state_dir: Path
     surrealdb: SurrealConfig | None = None  # the server; without one the store is in the state folder
+    catalogues: tuple[Path, ...] = ()  # folders with task services of the user's own
     providers: dict[str, dict[str, str | int | float | bool]] = {}  # what config.toml says to them, by name
 
     @property
@@ -45,15 +47,21 @@ class Settings(Struct, frozen=True):
         return hashlib.sha256(f"{found.st_dev}:{found.st_ino}".encode()).hexdigest()[:16]
 
 
-def settings_from(environ: Mapping[str, str], state_dir: Path | None = None) -> Settings:
+def settings_from(
+    environ: Mapping[str, str], state_dir: Path | None = None, catalogues: Sequence[Path] = ()
+) -> Settings:
     """`state_dir`, else BATCHWRIGHT_STATE_DIR, else XDG_STATE_HOME/batchwright, else ~/.local/state/batchwright.
 
-    See the XDG Base Directory Specification. Raises ConfigInvalid.
+    `catalogues`, those of BATCHWRIGHT_CATALOGUES and those of the configuration file count together. See the XDG Base
+    Directory Specification. Raises ConfigInvalid.
     """
+    config = config_from(environ)
+    listed = [path for path in environ.get("BATCHWRIGHT_CATALOGUES", "").split(os.pathsep) if path]
+    folders = [*catalogues, *map(Path, listed), *map(Path, config.catalogues)]
     if state_dir is None:
         named = environ.get("BATCHWRIGHT_STATE_DIR")
         xdg = environ.get("XDG_STATE_HOME")
         base = Path(xdg) if xdg and Path(xdg).is_absolute() else Path(environ.get("HOME", "/")) / ".local" / "state"
         state_dir = Path(named) if named else base / "batchwright"
-    config = config_from(environ)
-    return Settings(state_dir.expanduser().absolute(), config.surrealdb, {"upcloud": config.upcloud})
+    own = tuple(dict.fromkeys(folder.expanduser().absolute() for folder in folders))
+    return Settings(state_dir.expanduser().absolute(), config.surrealdb, own, {"upcloud": config.upcloud})

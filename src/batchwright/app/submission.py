@@ -28,6 +28,7 @@ from batchwright.loader import Loaded, load_source
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan
+from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.views.wording import counted
 
 EVALUATIONS = 2  # child processes at a time
@@ -83,10 +84,14 @@ class Desk:
             raise TooManyRequests(f"{WAITING} workflows are waiting to be evaluated already")
         self._waiting += 1
         try:
-            work = partial(load_source, submission.text, submission.name)
+            work = partial(self._evaluate, submission)
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
             self._waiting -= 1
+
+    def _evaluate(self, submission: Submission) -> Loaded:
+        catalogue = load_catalogue(self._settings.catalogues)
+        return load_source(submission.text, submission.name, catalogue=catalogue)
 
     async def check(self, submission: Submission) -> Loaded:
         """The workflow. Raises WorkflowInvalid with every diagnostic."""

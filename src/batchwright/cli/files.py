@@ -9,15 +9,19 @@ from typing import Any
 
 from msgspec import Struct
 
+from batchwright.app.checking import preview_plan
 from batchwright.app.clock import SystemClock
 from batchwright.app.planning import Planned, check, make_plan
 from batchwright.cli.codes import Exit
+from batchwright.cli.health import show_changes
 from batchwright.cli.human import show_plan
 from batchwright.cli.options import (
+    Catalogues,
     FileArgument,
     Inputs,
     Json,
     NoColor,
+    OnlyCheck,
     Overlays,
     Sim,
     Simulate,
@@ -30,6 +34,7 @@ from batchwright.cli.output import note, print_json, say, show_diagnostics
 from batchwright.errors import BatchwrightError, PlanRefused, WorkflowInvalid
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.providers.base import Quote
+from batchwright.views.conditions import Change
 from batchwright.views.definition import definition
 from batchwright.views.plan import PlanView, plan_view
 from batchwright.views.wording import counted
@@ -50,17 +55,19 @@ class PlanAnswer(Struct, frozen=True):
     plan: PlanView | None
     diagnostics: tuple[Diagnostic, ...]
     quotes: dict[str, Quote] = {}
+    changes: tuple[Change, ...] | None = None  # with --check
 
 
 def validate(
     file: FileArgument,
     overlay: Overlays = None,
     inputs: Inputs = None,
+    catalogue: Catalogues = None,
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
     """Check a workflow file; nothing is contacted. Every mistake is told with its place."""
-    loaded = check(source_of(file, overlay, inputs))
+    loaded = check(source_of(file, overlay, inputs), settings_of(None, catalogue))
     ok = loaded.workflow is not None
     if json:
         found = definition(loaded.workflow) if loaded.workflow else None
@@ -80,28 +87,34 @@ def plan(
     file: FileArgument,
     simulate: Simulate = False,
     sim: Sim = None,
+    only_check: OnlyCheck = False,
     overlay: Overlays = None,
     inputs: Inputs = None,
+    catalogue: Catalogues = None,
     state_dir: StateDir = None,
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
     """Show what a run would do and what undoing it would do; nothing is changed."""
-    source = source_of(file, overlay, inputs)
-    planned = asyncio.run(make_plan(settings_of(state_dir), SystemClock(), source, simulation_of(simulate, sim)))
+    source, settings, clock = source_of(file, overlay, inputs), settings_of(state_dir, catalogue), SystemClock()
+    planned = asyncio.run(make_plan(settings, clock, source, simulation_of(simulate, sim)))
     view = plan_view(planned.plan) if planned.plan else None
+    changes = asyncio.run(preview_plan(settings, clock, planned.plan)) if planned.plan and only_check else None
+    ended = Exit.COULD_NOT if any(one.trouble for one in changes or ()) else Exit.OK
     if json:
-        print_json(PlanAnswer(view is not None, view, planned.diagnostics, planned.quotes))
-        return Exit.OK if view else Exit.NO
+        print_json(PlanAnswer(view is not None, view, planned.diagnostics, planned.quotes, changes))
+        return ended if view else Exit.NO
     show_diagnostics(planned.diagnostics)
     if view is None:
         note(f"no plan: {tally(planned.diagnostics)}; nothing was changed")
         return Exit.NO
     show_plan(view, planned.quotes)
+    if changes is not None:
+        show_changes(changes)
     say("")
-    say(f"next: batchwright run {again(file, simulate=simulate, sim=sim, overlay=overlay, inputs=inputs)}"
-        f" --plan-hash {view.hash}")  # fmt: skip
-    return Exit.OK
+    words = again(file, simulate=simulate, sim=sim, overlay=overlay, inputs=inputs, catalogue=catalogue)
+    say(f"next: batchwright run {words} --plan-hash {view.hash}")
+    return ended
 
 
 def again(
@@ -111,10 +124,12 @@ def again(
     sim: Sequence[str] | None,
     overlay: Sequence[Any] | None,
     inputs: Sequence[str] | None,
+    catalogue: Sequence[Any] | None,
 ) -> str:
     """The same file with the same options, for a command to be copied."""
     words = [str(file), *(["--simulate"] if simulate else [])]
-    for option, values in (("--sim", sim), ("--overlay", overlay), ("--set", inputs)):
+    given = (("--sim", sim), ("--overlay", overlay), ("--set", inputs), ("--catalogue", catalogue))
+    for option, values in given:
         for value in values or ():
             words += [option, str(value)]
     return shlex.join(words)

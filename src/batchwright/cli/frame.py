@@ -180,7 +180,8 @@ def _running_lines(view: RunView, width: int) -> list[Text]:
         attempt = f", attempt {line.attempt}" if line.attempt > 1 else ""
         since = f" {duration(line.since)}" if line.since is not None else ""
         tail = f"  {line.doing}{since}{attempt}"
-        texts.append(clip(line.step, max(12, width - INDENT - len(tail))) + tail)
+        text = clip(line.step, max(12, width - INDENT - len(tail))) + tail
+        texts.append(cut(f"{text}: {line.said}", width - INDENT) if line.said else text)
     if more > 0:
         texts.append(f"and {len(view.running) - len(shown) + view.running_more:,} more")
     return labelled("running", texts)

@@ -70,7 +70,9 @@ def show_run(view: RunView) -> None:
     for text in operation_lines(view.operations, 20):
         say(text)
     running = [
-        f"{line.step}  {line.doing}" + (f" for {duration(line.since)}" if line.since is not None else "")
+        f"{line.step}  {line.doing}"
+        + (f" for {duration(line.since)}" if line.since is not None else "")
+        + (f": {one_line(line.said, 80)}" if line.said else "")
         if view.driven
         else f"{line.step}  was in flight when its process went"
         for line in view.running[:10]

@@ -1,12 +1,16 @@
-"""Servers on this machine: local base build, show, remove."""
+"""Servers on this machine: local base build, show, remove; local start, stop."""
 
 from __future__ import annotations
 
+import asyncio
+from typing import Annotated
+
 import typer
 
-from batchwright.app.local import BaseTree, base_tree, build_base, remove_base
+from batchwright.app.clock import SystemClock
+from batchwright.app.local import BaseTree, base_tree, build_base, remove_base, start_servers, stop_servers
 from batchwright.cli.codes import Exit
-from batchwright.cli.options import Json, NoColor
+from batchwright.cli.options import Json, NoColor, StateDir, settings_of
 from batchwright.cli.output import note, print_json, say
 from batchwright.views.wording import counted, duration
 
@@ -14,7 +18,35 @@ app = typer.Typer(help="Servers on this machine.")
 base_app = typer.Typer(help="The base tree that this machine's servers lie over.")
 app.add_typer(base_app, name="base")
 
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[SERVER]...", help="Names or references; all servers without.")
+]
+
 NO_BOUNDARY = "Servers of local keep things apart for convenience; they are no security boundary."
+
+
+@app.command("start")
+def start(servers: Names = None, state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False) -> int:
+    """Start servers that do not run, after a restart of the machine too, with their data."""
+    started = asyncio.run(start_servers(settings_of(state_dir), SystemClock(), servers or ()))
+    if json:
+        print_json({"servers": started})
+    else:
+        for one in started:
+            say(f"{one.name}  {one.ref}  {one.address}  runs")
+    return Exit.OK
+
+
+@app.command("stop")
+def stop(servers: Names = None, state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False) -> int:
+    """End what runs on servers and keep their data."""
+    stopped = asyncio.run(stop_servers(settings_of(state_dir), SystemClock(), servers or ()))
+    if json:
+        print_json({"servers": stopped})
+    else:
+        for one in stopped:
+            say(f"{one.name}  {one.ref}  stopped; start it again with: batchwright local start {one.name}")
+    return Exit.OK
 
 
 @base_app.command("build")

@@ -15,13 +15,15 @@ from typer.main import get_command
 
 from batchwright import __version__
 from batchwright.cli import (
+    catalogue,
     collecting,
     emulate,
     files,
+    installed,
     local,
     looking,
-    offers,
     running,
+    servers,
     store,
     submitting,
     token,
@@ -58,10 +60,13 @@ app.command("list", rich_help_panel=LOOKING)(looking.list_runs)
 app.command("status", rich_help_panel=LOOKING)(looking.status)
 app.command("monitor", rich_help_panel=LOOKING)(looking.monitor)
 app.command("events", rich_help_panel=LOOKING)(looking.events)
+app.command("logs", rich_help_panel=LOOKING)(installed.logs)
+app.command("check", rich_help_panel=LOOKING)(installed.check)
 app.command("explain", rich_help_panel=LOOKING)(looking.explain_step)
 app.command("stats", rich_help_panel=LOOKING)(looking.stats)
+app.add_typer(servers.app, name="servers", rich_help_panel=OFFERS)
 app.add_typer(verifying.app, name="providers", rich_help_panel=OFFERS)
-app.command("taskservs", rich_help_panel=OFFERS)(offers.taskservs)
+app.add_typer(catalogue.app, name="taskservs", rich_help_panel=OFFERS)
 app.add_typer(store.app, name="store", rich_help_panel=OFFERS)
 app.add_typer(local.app, name="local", rich_help_panel=OFFERS)
 app.add_typer(emulate.app, name="emulate", rich_help_panel=OFFERS)

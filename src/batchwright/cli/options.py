@@ -23,6 +23,12 @@ def _no_color(value: bool) -> bool:
     return value
 
 
+OnlyCheck = Annotated[
+    bool,
+    typer.Option(
+        "--check", help="Ask the servers that exist what the installs would change on them; nothing is changed."
+    ),
+]
 RunArgument = Annotated[
     str,
     typer.Argument(
@@ -39,6 +45,10 @@ FileArgument = Annotated[
 StateDir = Annotated[
     Path | None,
     typer.Option("--state-dir", help="Where runs are recorded; else BATCHWRIGHT_STATE_DIR, else the XDG state folder."),
+]
+Catalogues = Annotated[
+    list[Path] | None,
+    typer.Option("--catalogue", metavar="DIR", help="A folder of task services of your own; may be repeated."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, nothing else.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR does the same.", callback=_no_color)]
@@ -63,9 +73,9 @@ Sim = Annotated[
 ]
 
 
-def settings_of(state_dir: Path | None) -> Settings:
+def settings_of(state_dir: Path | None, catalogues: Sequence[Path] | None = None) -> Settings:
     """The settings with what the user named."""
-    return settings_from(os.environ, state_dir)
+    return settings_from(os.environ, state_dir, catalogues or ())
 
 
 def source_of(file: Path, overlays: Sequence[Path] | None, inputs: Sequence[str] | None) -> Source:

@@ -10,6 +10,7 @@ import typer
 
 from batchwright.app.remote import Service, heard_event
 from batchwright.cli.codes import Exit
+from batchwright.cli.health import show_log
 from batchwright.cli.human import (
     show_explanation,
     show_listing,
@@ -22,8 +23,10 @@ from batchwright.cli.output import about, note, print_json, say, unasked
 from batchwright.cli.watching import JsonLines, watch
 from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RUN_ENDED, RunState
+from batchwright.views.conditions import Conditions
 from batchwright.views.events import event_line, event_record
 from batchwright.views.listing import listing
+from batchwright.views.logs import StepLog
 from batchwright.views.wording import duration
 
 
@@ -81,6 +84,25 @@ def _told(service: Service, run: str, *, follow: bool) -> Iterator[tuple[int, An
     for heard in service.follow(run, last) if follow else ():
         if heard.kind == "event":
             yield heard_event(heard)
+
+
+def logs(service: Service, word: str, step: str, *, follow: bool, json: bool) -> int:
+    """What a step has said."""
+    with about(RUN=word):
+        view = service.run(word)
+        log = StepLog(service.explain(view.run, step).step, view.created_at)
+        try:
+            for _, event in _told(service, view.run, follow=follow):
+                show_log(log.take(event), json=json)
+        except KeyboardInterrupt:
+            pass
+    return Exit.OK
+
+
+def checks(service: Service, word: str) -> Conditions:
+    """The checks of a run's task services, run again."""
+    with about(RUN=word):
+        return service.checks(word)
 
 
 def explain_step(service: Service, word: str, step: str, *, json: bool) -> int:

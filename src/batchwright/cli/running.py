@@ -19,13 +19,15 @@ from batchwright.app.stores import Stores
 from batchwright.cli import remote
 from batchwright.cli.codes import Exit
 from batchwright.cli.driving import Attended
-from batchwright.cli.files import refusal
+from batchwright.cli.files import plan, refusal
 from batchwright.cli.human import show_brief, show_preview
 from batchwright.cli.options import (
+    Catalogues,
     FileArgument,
     Inputs,
     Json,
     NoColor,
+    OnlyCheck,
     Overlays,
     RunArgument,
     Sim,
@@ -46,7 +48,7 @@ from batchwright.model.run import Run
 from batchwright.model.summary import SignalKind
 from batchwright.model.workflow import Workflow
 from batchwright.views.plan import plan_view
-from batchwright.views.wording import counted
+from batchwright.views.wording import counted, some
 
 Force = Annotated[bool, typer.Option("--force", help="Do not wait for what is in flight; it is in doubt afterwards.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -76,21 +78,26 @@ def run(
     simulate: Simulate = False,
     sim: Sim = None,
     plan_hash: PlanHash = None,
+    only_check: OnlyCheck = False,
     resume: Resume = False,
     anyway: Anyway = False,
     overlay: Overlays = None,
     inputs: Inputs = None,
+    catalogue: Catalogues = None,
     state_dir: StateDir = None,
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
     """Check, plan and run a workflow, and show it live. Ctrl-C cancels; twice leaves at once."""
-    settings, clock = settings_of(state_dir), SystemClock()
+    if only_check:
+        return plan(file, simulate, sim, only_check, overlay, inputs, catalogue, state_dir, json)
+    settings, clock = settings_of(state_dir, catalogue), SystemClock()
     source, simulation = source_of(file, overlay, inputs), simulation_of(simulate, sim)
 
     async def work() -> int:
         async with Stores(settings) as stores:
-            if resume and (found := await unfinished(stores, clock, check(source).workflow, simulation is not None)):
+            workflow = check(source, settings).workflow if resume else None
+            if resume and (found := await unfinished(stores, clock, workflow, simulation is not None)):
                 return await go_on_with(settings, stores, found, json=json)
         planned = await make_plan(settings, clock, source, simulation)
         if planned.plan is None:
@@ -99,7 +106,7 @@ def run(
             approve(planned.plan, plan_hash)
         async with Stores(settings) as stores:
             if not anyway:
-                await refuse_beside(stores, clock, check(source).workflow, simulated=simulation is not None)
+                await refuse_beside(stores, clock, check(source, settings).workflow, simulated=simulation is not None)
             return await start(settings, stores, planned, planned.plan, json=json)
 
     return asyncio.run(work())
@@ -152,12 +159,17 @@ def code(exit_code: Exit | None) -> int:
 
 
 def resume_run(
-    run: RunArgument, state_dir: StateDir = None, url: Url = None, json: Json = False, _no_color: NoColor = False
+    run: RunArgument,
+    catalogue: Catalogues = None,
+    state_dir: StateDir = None,
+    url: Url = None,
+    json: Json = False,
+    _no_color: NoColor = False,
 ) -> int:
     """Let a run go on: one whose process died, a paused one, or what is not done of a Failed or Cancelled one."""
     if service := chosen(url, state_dir):
         return remote.resume(service, run, json=json)
-    settings = settings_of(state_dir)
+    settings = settings_of(state_dir, catalogue)
 
     async def work() -> int:
         async with Stores(settings) as stores:
@@ -242,6 +254,7 @@ def rollback(
     run: RunArgument,
     only_plan: OnlyPlan = False,
     yes: Yes = False,
+    catalogue: Catalogues = None,
     state_dir: StateDir = None,
     url: Url = None,
     json: Json = False,
@@ -250,7 +263,7 @@ def rollback(
     """Undo in reverse order what a run made, and only that."""
     if service := chosen(url, state_dir):
         return remote.rollback(service, run, only_plan=only_plan, yes=yes, json=json)
-    settings = settings_of(state_dir)
+    settings = settings_of(state_dir, catalogue)
 
     async def work() -> int:
         async with Stores(settings) as stores:
@@ -289,7 +302,9 @@ def agreed(run: Run) -> bool:
 
 def _what(undos: Sequence[PlannedUndo]) -> str:
     destroyed = sum(one.what == "destroy" for one in undos)
+    released = sum(one.what == "let go of" for one in undos)
     removed = sum(one.what == "remove" for one in undos)
     parts = [counted(destroyed, "server")] if destroyed else []
+    parts += [f"{counted(released, 'server')} that will only be let go"] if released else []
     parts += [counted(removed, "task service")] if removed else []
-    return " and ".join(parts) or "this run"
+    return some(parts) or "this run"

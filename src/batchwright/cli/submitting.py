@@ -11,6 +11,7 @@ from batchwright.app.services import DEFAULT_URL
 from batchwright.cli.codes import Exit
 from batchwright.cli.files import again, refusal
 from batchwright.cli.options import (
+    Catalogues,
     FileArgument,
     Inputs,
     Json,
@@ -39,6 +40,7 @@ def submit(
     sim: Sim = None,
     overlay: Overlays = None,
     inputs: Inputs = None,
+    catalogue: Catalogues = None,
     watch: Watch = False,
     url: Url = None,
     state_dir: StateDir = None,
@@ -47,12 +49,12 @@ def submit(
 ) -> int:
     """Check a workflow here and let a service run it; overlays, inputs and imports work."""
     source, simulation = source_of(file, overlay, inputs), simulation_of(simulate, sim)
-    loaded = check(source)
+    loaded = check(source, settings_of(state_dir, catalogue))
     if loaded.workflow is None:
         return _refuse(refusal(Planned(None, loaded.diagnostics)), loaded.diagnostics, json=json)
     service = chosen(url, state_dir)
     if service is None:
-        words = again(file, simulate=simulate, sim=sim, overlay=overlay, inputs=inputs)
+        words = again(file, simulate=simulate, sim=sim, overlay=overlay, inputs=inputs, catalogue=catalogue)
         raise ServiceUnavailable(
             f"no service is named, and none at {DEFAULT_URL} serves {settings_of(state_dir).state_dir}",
             hint=f"Start one with: batchwright serve. Or run it without one: batchwright run {words}",

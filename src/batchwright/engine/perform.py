@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from batchwright.engine import commands as cmd
+from batchwright.engine.calls import Hold, answer, destroy, trouble
 from batchwright.engine.limits import Limits
 from batchwright.engine.voice import Voice
 from batchwright.engine.watch import Fail, Send, Watch
 from batchwright.model.clock import Clock
 from batchwright.model.ids import Token
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.outcome import Applied, Created, Fault, FaultClass, Gone, Rejected, ServerState, Unknown
+from batchwright.model.outcome import Applied, Created, Fault, FaultClass, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerRequest, Step, TaskservRequest
 from batchwright.model.run import Run, StepRecord
 from batchwright.providers.base import Provider
@@ -23,10 +24,8 @@ SWEEP_TRIES = 8  # listings that may fail in a row before a sweep gives up
 STRAYS_AT_ONCE = 8  # destroyed at the same time
 GRACE = 15.0  # seconds beyond its limit for a runner to end by itself what it began on a server
 ROLLBACKS = (RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE)
-DESTROY_SECONDS = 600.0  # until what is being destroyed must be gone
 
 T = TypeVar("T")
-Hold = Callable[[], Awaitable[None]]
 Apply = Callable[[TaskservRequest, Target, Job], Coroutine[Any, Any, Applied | Rejected | Unknown]]
 
 
@@ -135,18 +134,8 @@ class Performer:
         return self._watches[provider]
 
     async def _ask(self, limit: float, call: Coroutine[Any, Any, T]) -> T | Unknown:
-        """What a port answers. Whatever it raises, and no answer in time, is Unknown."""
-        try:
-            async with asyncio.timeout(limit):
-                return await call
-        except TimeoutError:
-            return Unknown(f"no answer within {limit:g} s")
-        except asyncio.CancelledError:
-            if self._closing:
-                raise
-            return Unknown("the call was cancelled")
-        except Exception as error:
-            return Unknown(f"{type(error).__name__}: {error}")
+        """What a port answers, if it does."""
+        return await answer(limit, call, lambda: self._closing)
 
     def _heed(self, lane: str, outcome: object) -> None:
         """Let a throttle answer slow the lane."""
@@ -236,7 +225,7 @@ class Performer:
         if record.doubt:
             found = await self._find_doubtful(step, record, i)
             if isinstance(found, Unknown):
-                return _trouble(found)
+                return trouble(found)
             refs += [ref for ref in found if ref not in refs]
         for ref in refs:
             fault = await self._destroy(step.provider, ref)
@@ -269,34 +258,15 @@ class Performer:
 
     async def _destroy(self, name: str, ref: str) -> Fault | None:
         """Destroy until gone, after a fresh look that it is this run's. None when it is certainly gone."""
-        provider = self._providers[name]
-        poll, limit = provider.capabilities.poll_seconds, provider.capabilities.call_timeout
-        began = self._clock.now()
-        until = began + max(DESTROY_SECONDS, 2 * provider.capabilities.settle_seconds)
-        fault: Fault | None = None
-        while self._clock.now() < until:
-            look = await self._ask(limit, provider.describe([ref]))
-            if isinstance(look, Unknown):
-                return _trouble(look)
-            seen = look[ref]
-            if seen.state is ServerState.GONE:
-                return None
-            if seen.state is ServerState.NOT_VISIBLE:
-                if self._clock.now() - began >= provider.capabilities.settle_seconds:
-                    return None
-            elif seen.run != self._run.id:
-                return Fault(FaultClass.CONFLICT, f"{ref} does not carry this run's label, so it is left alone")
-            else:
-                await self._hold()
-                outcome = await self._ask(limit, provider.destroy(ref))
-                self._heed(name, outcome)
-                if isinstance(outcome, Gone):
-                    return None
-                fault = outcome.fault if isinstance(outcome, Rejected) else None
-                if fault is not None and fault.kind is not FaultClass.BUSY:
-                    return fault
-            await self._clock.sleep(poll)
-        return fault or Fault(FaultClass.TIMEOUT, f"{ref} was still there after {until - began:.0f} s")
+        return await destroy(
+            self._providers[name],
+            ref,
+            self._run.id,
+            self._clock,
+            lambda: self._closing,
+            self._hold,
+            lambda outcome: self._heed(name, outcome),
+        )
 
     # -- closing sweep ------------------------------------------------------------------------------------------
 
@@ -336,8 +306,3 @@ class Performer:
             if fault is not None:  # the sweep's next round tries again
                 await self._clock.sleep(self._providers[command.lane].capabilities.poll_seconds)
         self._send(cmd.StrayDestroyed(command.lane, command.ref, fault))
-
-
-def _trouble(unknown: Unknown) -> Fault:
-    """An answer that did not come, where asking again is all there is to do."""
-    return Fault(FaultClass.TRANSIENT, unknown.reason)

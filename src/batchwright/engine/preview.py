@@ -6,12 +6,14 @@ from msgspec import Struct
 
 from batchwright.engine.backward import Backward
 from batchwright.model.lifecycle import StepState
-from batchwright.model.plan import Action
+from batchwright.model.plan import Undo
 from batchwright.model.run import Run
+
+_WHAT = {Undo.DESTROY: "destroy", Undo.RELEASE: "let go of"}
 
 
 class PlannedUndo(Struct, frozen=True):
-    """One line of the preview; `what` is destroy, remove, goes with its server, or stays."""
+    """One line of the preview; `what` is destroy, let go of, remove, goes with its server, or stays."""
 
     step: str
     provider: str
@@ -30,7 +32,7 @@ def preview_rollback(run: Run) -> list[PlannedUndo]:
         for i in dict.fromkeys(free):
             step, record = run.plan.steps[i], run.records[i]
             note = "its create call is in doubt: it is looked for first" if record.doubt else ""
-            what = "destroy" if step.action is Action.CREATE else "remove"
+            what = _WHAT.get(step.undo, "remove")
             lines.append(PlannedUndo(step.id, step.provider, what, record.ref, note))
             lines += [_with_server(run, other) for other in backward.covered.get(step.id, ())]
             backward.order.end(i)

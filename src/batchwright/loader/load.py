@@ -16,6 +16,7 @@ from batchwright.loader.evaluator import Died, Evaluator, NickelError
 from batchwright.loader.limits import LOCAL, UNTRUSTED, Limits
 from batchwright.loader.session import Session, told_death
 from batchwright.loader.sources import Sources, schema_folder
+from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.workflow import ServerConfig, Workflow
 
@@ -30,6 +31,13 @@ class Loaded(Struct, frozen=True):
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
+class Known(Struct, frozen=True):
+    """What there is besides the files."""
+
+    providers: tuple[str, ...] = ()
+    catalogue: Mapping[str, Taskserv] | None = None
+
+
 def load(
     file: Path,
     *,
@@ -37,15 +45,17 @@ def load(
     inputs: Mapping[str, str] = {},
     limits: Limits = LOCAL,
     providers: Iterable[str] = (),
+    catalogue: Mapping[str, Taskserv] | None = None,
 ) -> Loaded:
     """Load a workflow file with overlays merged over it and inputs set.
 
-    `providers` are names besides those of the schema. Raises FileUnreadable, EvaluatorUnavailable.
+    `providers` are names besides those of the schema; with a `catalogue` what is asked of it is looked at too. Raises
+    FileUnreadable, EvaluatorUnavailable.
     """
     sources = Sources(limits, schema_folder())
     for path in (file, *overlays):
         sources.add(path)
-    return _load(sources, inputs, tuple(providers))
+    return _load(sources, inputs, Known(tuple(providers), catalogue))
 
 
 def load_source(
@@ -55,6 +65,7 @@ def load_source(
     inputs: Mapping[str, str] = {},
     limits: Limits = UNTRUSTED,
     providers: Iterable[str] = (),
+    catalogue: Mapping[str, Taskserv] | None = None,
 ) -> Loaded:
     """Load a text that is no file here. The end of `name` says the format: .ncl, .json, .yaml. Raises as `load`."""
     suffix = Path(name).suffix
@@ -63,15 +74,15 @@ def load_source(
         path.write_text(text, encoding="utf-8", newline="")
         sources = Sources(limits, schema_folder())
         sources.add(path, shown=name)
-        return _load(sources, inputs, tuple(providers))
+        return _load(sources, inputs, Known(tuple(providers), catalogue))
 
 
-def _load(sources: Sources, inputs: Mapping[str, str], providers: Sequence[str]) -> Loaded:
+def _load(sources: Sources, inputs: Mapping[str, str], known: Known) -> Loaded:
     if sources.problems:
         return Loaded(None, tuple(sources.problems))
-    tree, found = _evaluate(sources, inputs, providers)
+    tree, found = _evaluate(sources, inputs, known)
     if _undefined(found, sources):
-        found = _behind_undefined_names(found, sources, inputs, providers)
+        found = _behind_undefined_names(found, sources, inputs, known)
     return Loaded(None if tree is None else msgspec.convert(_with_options(tree), Workflow), tuple(found))
 
 
@@ -85,7 +96,7 @@ def _with_options(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def _evaluate(
-    sources: Sources, inputs: Mapping[str, str], providers: Sequence[str]
+    sources: Sources, inputs: Mapping[str, str], known: Known
 ) -> tuple[dict[str, Any] | None, Sequence[Diagnostic]]:
     with Evaluator(sources.limits, sources.roots) as evaluator:
         try:
@@ -96,7 +107,7 @@ def _evaluate(
             values = {}  # the files themselves are broken: the session tells how
         except Died as death:
             return None, (told_death(death, sources),)
-        session = Session(sources, evaluator, values, providers)
+        session = Session(sources, evaluator, values, known.providers, known.catalogue)
         return session.tree(), session.diagnostics
 
 
@@ -111,7 +122,7 @@ def _undefined(found: Sequence[Diagnostic], sources: Sources) -> tuple[str, Diag
 
 
 def _behind_undefined_names(
-    found: Sequence[Diagnostic], sources: Sources, inputs: Mapping[str, str], providers: Sequence[str]
+    found: Sequence[Diagnostic], sources: Sources, inputs: Mapping[str, str], known: Known
 ) -> Sequence[Diagnostic]:
     """What else is wrong: a name that nobody defines hides the rest of its file, so define it and look again."""
     names: dict[str, Diagnostic] = {}
@@ -122,7 +133,7 @@ def _behind_undefined_names(
             if copy is None:
                 break
             names[name] = diagnostic
-            _, found = _evaluate(copy, inputs, providers)
+            _, found = _evaluate(copy, inputs, known)
     lines = {(one.file, one.line) for one in names.values()}
     others = [one for one in found if one.code not in FOLLOWING or (one.file, one.line) not in lines]
     return sorted({*names.values(), *others}, key=lambda one: (sources.rank(one.file), one.line, one.column))

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from batchwright.loader import expressions, graph, messages, scan
+from batchwright.loader import expressions, graph, messages, scan, services
 from batchwright.loader.evaluator import Died, Evaluator, NickelError
 from batchwright.loader.expressions import Path_, Step
 from batchwright.loader.harvest import OPERATIONS, WHOLE, Finding, Report
@@ -17,6 +17,7 @@ from batchwright.loader.limits import Limits
 from batchwright.loader.places import at_name, below, explained, place_of
 from batchwright.loader.scan import Place
 from batchwright.loader.sources import Source, Sources
+from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic, Severity
 
 DEATH_HINTS = {
@@ -31,13 +32,21 @@ DEATH_HINTS = {
 class Session:
     """The evaluations of one load. `diagnostics` is complete when `tree` has returned."""
 
-    def __init__(self, sources: Sources, evaluator: Evaluator, inputs: Mapping[str, str], providers: Sequence[str]):
+    def __init__(
+        self,
+        sources: Sources,
+        evaluator: Evaluator,
+        inputs: Mapping[str, str],
+        providers: Sequence[str],
+        catalogue: Mapping[str, Taskserv] | None = None,
+    ) -> None:
         self.diagnostics: list[Diagnostic] = []
         self._sources = sources
         self._evaluator = evaluator
         self._limits: Limits = sources.limits
         self._schema = sources.schema_folder / "workflows.ncl"
         self._providers = providers
+        self._catalogue = catalogue
         self._inputs = inputs
         self._raw = expressions.merged([source.content for source in sources.main], inputs)
         self._deadline = 0.0
@@ -164,6 +173,8 @@ class Session:
             message = f"{len(operations)} operations; a workflow may have {self._limits.operations}"
             findings.append(Finding(OPERATIONS, "too-many-operations", message))
         findings += graph.cycles(operations)
+        if self._catalogue is not None:
+            findings += services.mistaken(operations, self._catalogue)
         self._deadline = time.monotonic() + self._limits.search_seconds
         pending = _once(findings)
         while pending and len(self.diagnostics) < self._limits.diagnostics and not self._is_over():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from msgspec import Struct
 
@@ -21,10 +21,17 @@ class Access(Struct, frozen=True, omit_defaults=True):
     host_keys: tuple[str, ...] = ()
     jump: Access | None = None
 
+    def __str__(self) -> str:
+        return self.host if self.port == 22 else f"{self.host} port {self.port}"
+
+    def hops(self) -> list[Access]:
+        """The server itself, then the one to go through to reach it, and so on."""
+        return [self, *(self.jump.hops() if self.jump is not None else ())]
+
 
 def known_hosts(accesses: Iterable[Access]) -> str:
     """The text of a known_hosts file that trusts these servers' keys, those of their jump hosts, and no others."""
-    lines = {f"{_host_pattern(hop)} {key}\n" for access in accesses for hop in _hops(access) for key in hop.host_keys}
+    lines = {f"{_host_pattern(hop)} {key}\n" for access in accesses for hop in access.hops() for key in hop.host_keys}
     return "".join(sorted(lines))
 
 
@@ -35,14 +42,8 @@ def ssh_command(access: Access, known_hosts_file: str = "", command: Iterable[st
     `command` is run by the server's shell; its words arrive there as they are.
     """
     words = [shlex.quote(word) for word in command]
-    return ["ssh", *_options(access, known_hosts_file), _destination(access), *words]
-
-
-def _hops(access: Access) -> Iterator[Access]:
-    hop: Access | None = access
-    while hop is not None:
-        yield hop
-        hop = hop.jump
+    end = ["--"] if words else []  # what follows is not for ssh
+    return ["ssh", *_options(access, known_hosts_file), *end, _destination(access), *words]
 
 
 def _host_pattern(access: Access) -> str:

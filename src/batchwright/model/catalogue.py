@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
@@ -23,20 +24,37 @@ class VariableType(StrEnum):
     ENUM = "enum"
     PORT = "port"
     CIDR = "cidr"
+    ADDRESS = "address"
+    URL = "url"
+    DURATION = "duration"
     SECRET = "secret"  # noqa: S105 - named by the workflow, found at the moment of use
 
 
 class Variable(Struct, frozen=True, forbid_unknown_fields=True):
-    """A setting of a task service. Without a `default` a workflow must give it. `values` are those of an enum."""
+    """A setting of a task service. Without a `default` a workflow must give it, unless it is `optional`.
+
+    `values` are those of an enum. A text may hold `${server.address}` and `${server.name}`: those of the server that
+    the task service goes on, filled in when it is installed.
+    """
 
     type: VariableType
     summary: str
     default: Value | None = None
+    optional: bool = False
     values: tuple[str, ...] = ()
 
     def wanted(self, value: Value | Secret) -> str | None:
         """None if the value is right, else what would be."""
+        if isinstance(value, str):
+            value = value.replace("${server.address}", "192.0.2.1").replace("${server.name}", "server")
+            if "${server." in value:
+                return "${server.address} or ${server.name} where it is about its server"
         return None if self._accepts(value) else self.described()
+
+    def settled(self, value: Value | Secret) -> Value | Secret:
+        """The one form of a right value: a duration is seconds."""
+        seconds = seconds_of(value) if self.type is VariableType.DURATION and not isinstance(value, Secret) else None
+        return value if seconds is None else seconds
 
     def described(self) -> str:
         """The kind of value in words."""
@@ -59,6 +77,12 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
                 return value in self.values
             case VariableType.CIDR:
                 return isinstance(value, str) and _is_cidr(value)
+            case VariableType.ADDRESS:
+                return isinstance(value, str) and _is_address(value)
+            case VariableType.URL:
+                return isinstance(value, str) and _URL.fullmatch(value) is not None
+            case VariableType.DURATION:
+                return not isinstance(value, Secret) and seconds_of(value) is not None
             case VariableType.SECRET:
                 return isinstance(value, Secret)
             case VariableType.STRING:
@@ -72,8 +96,32 @@ _WORDS = {
     VariableType.BOOLEAN: "true or false",
     VariableType.PORT: "a port from 1 to 65535",
     VariableType.CIDR: 'a network such as "10.244.0.0/16"',
+    VariableType.ADDRESS: 'an IP address such as "10.0.0.5"',
+    VariableType.URL: 'an address such as "https://example.org/path" or "file:/path"',
+    VariableType.DURATION: 'a duration above 0: seconds as a number, or a text like "30s", "10m", "1h"',
     VariableType.SECRET: 'a secret by reference, such as { env = "NAME" }',
 }
+
+
+_URL = re.compile(r"(https?://[^\s/]+|file:/)\S*")
+_DURATION = re.compile(r"(?P<number>[0-9]{1,9}(?:\.[0-9]{1,3})?)(?P<unit>[smh])")
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds_of(value: Value) -> float | None:
+    """A duration in seconds; None for what is none."""
+    if isinstance(value, str):
+        found = _DURATION.fullmatch(value)
+        value = float(found["number"]) * _SECONDS[found["unit"]] if found else 0.0
+    return float(value) if not isinstance(value, bool) and value > 0 else None
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_cidr(value: str) -> bool:
@@ -85,12 +133,13 @@ def _is_cidr(value: str) -> bool:
 
 
 class Needs(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a server must be able to do. `memory_mb` is compared where the provider says how much a plan has."""
+    """What a server must be able to do. `memory_mb` and `cpus` are compared where the provider says what a plan has."""
 
     init: bool = False  # a service manager
     privileged: bool = False  # containers can run on it
     own_network: bool = False
     memory_mb: int = 0
+    cpus: int = 0
 
 
 class Variant(Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,6 +161,13 @@ class Platform(Struct, frozen=True, forbid_unknown_fields=True):
     os: str
     release: tuple[str, ...] = ()
 
+    def covers(self, os: str, release: str) -> bool:
+        """Whether a server with this system is one of them; a release that is not known may be."""
+        return os == self.os and (not self.release or not release or release in self.release)
+
+    def __str__(self) -> str:
+        return " ".join([self.os, " or ".join(self.release)]).strip()
+
 
 class Check(Struct, frozen=True, forbid_unknown_fields=True):
     """A shell script that ends with 0 when all is well; the variables are in its environment. Times are seconds."""
@@ -123,14 +179,22 @@ class Check(Struct, frozen=True, forbid_unknown_fields=True):
     timeout: float = 10.0
 
 
+class Moment(StrEnum):
+    """What the others are about to do when their leader is asked."""
+
+    INSTALL = "install"
+    REMOVE = "remove"
+
+
 class Output(Struct, frozen=True, forbid_unknown_fields=True):
     """What the leader of a cluster tells the others: printed by the script `run`, asked for when it is needed.
 
-    It is handed from server to server and kept nowhere.
+    It is handed from server to server and kept nowhere. A leader that cannot tell it keeps nobody from being removed.
     """
 
     run: str
     secret: bool = True
+    when: Moment = Moment.INSTALL
 
 
 class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,6 +202,14 @@ class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
 
     install: float = 1800.0
     remove: float = 600.0
+
+
+class Tested(StrEnum):
+    """What its author has seen it do; shown to who chooses it."""
+
+    UNKNOWN = ""  # it does not say
+    REAL = "real"  # installed, checked and removed on servers
+    STUBS = "stubs"  # the same, with packages that only note how they are called
 
 
 class Taskserv(Struct, frozen=True, forbid_unknown_fields=True):
@@ -163,7 +235,10 @@ class Taskserv(Struct, frozen=True, forbid_unknown_fields=True):
     check: tuple[Check, ...] = ()
     outputs: dict[str, Output] = {}
     timeouts: Timeouts = Timeouts()
+    present: str = ""  # a shell script that ends with 0 when it is on a server, whoever put it there
     remove_before_destroy: bool = False  # a rollback uninstalls it even when its server is destroyed next
+    tested: Tested = Tested.UNKNOWN
+    digest: str = ""  # of all files of its folder, set by who reads it: what was planned is what is installed
 
     def defaults(self, provider: str) -> dict[str, Value]:
         """The variables' defaults on this provider."""

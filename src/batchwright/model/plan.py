@@ -27,6 +27,7 @@ class Undo(StrEnum):
     """What undoing a step would do."""
 
     DESTROY = "destroy"
+    RELEASE = "release"  # the server was there before the run and stays: only the run's hold on it ends
     REMOVE = "remove"
     WITH_SERVER = "with_server"  # goes when its server is destroyed by the same rollback
     NOTHING = "nothing"
@@ -62,13 +63,14 @@ class Cluster(Struct, frozen=True):
 
 
 class TaskservRequest(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="taskserv"):
-    """An install of one task service on one server."""
+    """An install of one task service on one server. `digest` is the catalogue entry's that it was planned with."""
 
     name: str
     version: str
     variant: str  # the provider whose variant of the entry is used
     variables: dict[str, str | int | float | bool | Secret] = {}
     cluster: Cluster | None = None
+    digest: str = ""
 
 
 class Need(Struct, frozen=True, array_like=True):

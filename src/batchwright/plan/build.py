@@ -12,6 +12,7 @@ from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan, PlannedOperation
 from batchwright.model.workflow import Operation, ServerBatch, Workflow
+from batchwright.plan.clusters import form_clusters
 from batchwright.plan.draft import Draft
 from batchwright.plan.installs import chain_installs, check_needs, fill_variables
 from batchwright.plan.observed import Observations
@@ -54,6 +55,7 @@ PASSES: tuple[Callable[[Draft], None], ...] = (
     refuse_conflicts,
     check_needs,  # what a server must be able to do
     fill_variables,
+    form_clusters,  # which servers an install joins together
     chain_installs,
 )
 

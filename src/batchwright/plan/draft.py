@@ -23,7 +23,10 @@ from batchwright.plan.wording import enumerated
 
 @dataclass(slots=True, eq=False)
 class Place:
-    """A server that an operation ensures, the `number`th. `installed`: task service -> index of its operation."""
+    """A server that an operation ensures, the `number`th. `installed`: task service -> index of its operation.
+
+    `facts` is what the provider found out about it: `memory_mb`, `cpus`, `network`, `os`, `release`, where it says so.
+    """
 
     number: int
     operation: int
@@ -31,7 +34,8 @@ class Place:
     config: ServerConfig
     step: str
     made: bool = False  # the plan creates it
-    memory_mb: int = 0  # 0 when the provider does not say
+    vanishes: bool = False  # and a rollback ends it, with all that is on it
+    facts: Mapping[str, str] = field(default_factory=dict)
     installed: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -45,6 +49,18 @@ class Install:
 
     order: tuple[str, ...]
     hard: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A server's part in what one operation joins together by one task service; the first of `members` leads."""
+
+    members: list[Place]
+    number: int
+
+    @property
+    def leader(self) -> Place:
+        return self.members[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +92,8 @@ class Draft:
     targets: dict[int, list[Place]] = field(default_factory=dict)
     listed: dict[int, dict[str, TaskservUse]] = field(default_factory=dict)
     installs: dict[int, list[Install]] = field(default_factory=dict)  # one per target
+    sequence: dict[int, tuple[str, ...]] = field(default_factory=dict)  # all of an operation's, on any server
+    clusters: dict[tuple[str, int], Membership] = field(default_factory=dict)  # by task service and place
     requests: dict[int, dict[str, TaskservRequest]] = field(default_factory=dict)
     steps: dict[int, list[Step]] = field(default_factory=dict)
 

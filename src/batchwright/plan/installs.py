@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from batchwright.model.catalogue import Needs, Taskserv, Value
+from msgspec.structs import replace
+
+from batchwright.model.catalogue import Taskserv, Value
 from batchwright.model.plan import Action, Need, Step, TaskservRequest, Undo
 from batchwright.model.secret import Secret
 from batchwright.model.workflow import DependencyKind, TaskservBatch, TaskservUse
+from batchwright.plan.clusters import cluster_needs, cluster_of, leader_stays
 from batchwright.plan.draft import Draft, Install, Place, names_of
 from batchwright.plan.observed import ProviderObserved
-from batchwright.plan.wording import did_you_mean
+from batchwright.plan.wording import did_you_mean, enumerated
 
 DEFAULT_VARIANT = "default"
 
@@ -22,24 +25,37 @@ def check_needs(draft: Draft) -> None:
             if observed is None:
                 continue
             for name in install.order:
-                for message, hint in _lacking(draft.catalogue[name].needs, observed, place):
+                for message, hint in _lacking(draft.catalogue[name], observed, place):
                     lacking.setdefault((name, message, hint), []).append(place)
         for (name, message, hint), places in lacking.items():
             draft.refuse("needs-unmet", f'"{name}" on {names_of(places)} {message}', op.id, hint)
 
 
-def _lacking(needs: Needs, observed: ProviderObserved, place: Place) -> list[tuple[str, str]]:
-    servers, found = f'the servers of "{place.provider}"', []
+def _lacking(entry: Taskserv, observed: ProviderObserved, place: Place) -> list[tuple[str, str]]:
+    needs, servers, found = entry.needs, f'the servers of "{place.provider}"', []
     other = "Put these servers on another provider."
     if needs.init and not observed.init:
         found.append((f"needs a service manager, and {servers} have none", other))
     if needs.privileged and not observed.privileged:
         found.append((f"needs to run containers, and {servers} cannot", other))
-    if needs.own_network and not observed.own_network:
+    network = place.facts.get("network")
+    if needs.own_network and network == "shared":
+        hint = 'Give it network = "own".' if observed.own_network else other
+        found.append(("needs a network of its own, and shares one", hint))
+    elif needs.own_network and network is None and not observed.own_network:
         found.append((f"needs a network of its own, and {servers} share one", other))
-    if 0 < place.memory_mb < needs.memory_mb:
-        has = f'plan "{place.config.plan}" has {place.memory_mb} MB'
-        found.append((f"needs {needs.memory_mb} MB of memory, and {has}", "Choose a larger plan."))
+    plan, hint = f'plan "{place.config.plan}" has', "Choose a larger plan."
+    if not place.config.plan:
+        plan, hint = "it has", "Choose a larger server."
+    memory_mb, cpus = int(place.facts.get("memory_mb", "0")), int(place.facts.get("cpus", "0"))
+    if 0 < memory_mb < needs.memory_mb:
+        found.append((f"needs {needs.memory_mb} MB of memory, and {plan} {memory_mb} MB", hint))
+    if 0 < cpus < needs.cpus:
+        found.append((f"needs {needs.cpus} CPUs, and {plan} {cpus}", hint))
+    os, release = place.facts.get("os", ""), place.facts.get("release", "")
+    if os and entry.platforms and not any(each.covers(os, release) for each in entry.platforms):
+        goes_on = enumerated([str(each) for each in entry.platforms])
+        found.append((f"goes on {goes_on}, and its image is {os} {release}".rstrip(), "Choose another image."))
     return found
 
 
@@ -55,12 +71,16 @@ def _request(draft: Draft, op: TaskservBatch, name: str, use: TaskservUse | None
     given = use.variables if use else {}
     _check_given(draft, f"{op.id}/{name}", entry, given)
     values = {**entry.defaults(op.provider), **given}
-    for missing in sorted(entry.variables.keys() - values.keys()):
+    optional = {name for name, variable in entry.variables.items() if variable.optional}
+    for missing in sorted(entry.variables.keys() - values.keys() - optional):
         wanted = entry.variables[missing].described()
         message = f'"{name}" needs a value for its variable "{missing}": {wanted}'
         draft.refuse("variable-missing", message, f"{op.id}/{name}", "Give it in the variables of the task service.")
+    known = {
+        key: entry.variables[key].settled(value) for key, value in sorted(values.items()) if key in entry.variables
+    }
     variant = op.provider if op.provider in entry.variants else DEFAULT_VARIANT
-    return TaskservRequest(name=name, version=entry.version, variant=variant, variables=dict(sorted(values.items())))
+    return TaskservRequest(name, entry.version, variant, known, digest=entry.digest)
 
 
 def _check_given(draft: Draft, where: str, entry: Taskserv, given: dict[str, Value | Secret]) -> None:
@@ -75,13 +95,20 @@ def _check_given(draft: Draft, where: str, entry: Taskserv, given: dict[str, Val
 
 
 def chain_installs(draft: Draft) -> None:
-    """Fill the steps of task service operations: on each server one after the other."""
+    """Fill the steps of task service operations: on each server one after the other.
+
+    Where servers are joined the steps stand by task service, so that each comes after those of other servers it needs.
+    """
     for i, op in draft.taskserv_batches():
-        draft.steps[i] = [
+        steps = [
             step
             for place, install in zip(draft.targets[i], draft.installs[i], strict=True)
             for step in _chain(draft, op, draft.requests[i], place, install)
         ]
+        if any(isinstance(step.request, TaskservRequest) and step.request.cluster for step in steps):
+            rank = {name: at for at, name in enumerate(draft.sequence[i])}
+            steps.sort(key=lambda step: rank[step.request.name])
+        draft.steps[i] = steps
 
 
 def _chain(
@@ -95,7 +122,9 @@ def _chain(
         needs = [Need(prefix + one) for one in required]
         if steps and steps[-1].id.removeprefix(prefix) not in required:
             needs.append(Need(steps[-1].id, DependencyKind.SOFT))  # a server's package manager has one lock
-        goes_with_server = place.made and not entry.remove_before_destroy
+        needs += cluster_needs(draft, op, name, place)
+        must_leave = entry.remove_before_destroy or leader_stays(draft, name, place)
+        goes_with_server = place.vanishes and not must_leave
         undo = Undo.WITH_SERVER if goes_with_server else Undo.REMOVE
         steps.append(
             Step(
@@ -104,7 +133,7 @@ def _chain(
                 provider=op.provider,
                 action=Action.INSTALL,
                 undo=Undo.NOTHING if _is_there(draft, place, name) else undo,
-                request=requests[name],
+                request=replace(requests[name], cluster=cluster_of(draft, name, place)),
                 needs=tuple(needs),
                 server=place.step,
                 seconds=entry.seconds if simulated_seconds is None else simulated_seconds,

@@ -21,6 +21,7 @@ class ProviderObserved(Struct, frozen=True):
     init: bool = True
     privileged: bool = True
     own_network: bool = True
+    destroys: bool = True
     requests: dict[str, ServerRequest] = {}
     managed: dict[str, tuple[Observed, ...]] = {}
     installed: dict[str, tuple[str, ...]] = {}

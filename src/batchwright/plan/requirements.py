@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from itertools import combinations
@@ -70,9 +70,28 @@ def expand_requirements(draft: Draft) -> None:
                 place.installed.setdefault(name, i)
             for finding in findings:
                 shared.setdefault(finding, []).append(place)
+        for finding in _order(draft, i, [install for install, _ in known.values()]):
+            shared[finding] = draft.targets[i]
         for finding, places in shared.items():
             note = draft.refuse if finding.error else draft.warn
             note(finding.code, f"{finding.message} on {names_of(places)}", op.id, finding.hint)
+
+
+def _order(draft: Draft, i: int, installs: list[Install]) -> list[Finding]:
+    """Fill `sequence` and each install's order, which is the same on every server: clusters wait across servers."""
+    every: dict[str, set[str]] = {}
+    for install in installs:
+        for name, required in install.hard.items():
+            every.setdefault(name, set()).update(required)
+    try:
+        draft.sequence[i] = _ordered(draft, every)
+    except CycleError as error:
+        draft.sequence[i] = ()
+        message = f"the order goes in a circle: {' before '.join(error.args[1])},"
+        return [Finding("taskserv-cycle", message, "Split them, or mend `requires` or `after` of one of them.")]
+    for install in installs:
+        install.order = tuple(name for name in draft.sequence[i] if name in install.hard)
+    return []
 
 
 def _expand(
@@ -90,13 +109,7 @@ def _expand(
             else:
                 findings += _look_elsewhere(draft, (name, requirement), installed, before, op)
         hard[name] = tuple(sorted(required))
-    try:
-        order = _ordered(draft, hard)
-    except CycleError as error:
-        order = ()
-        message = f"the order goes in a circle: {' before '.join(error.args[1])},"
-        findings.append(Finding("taskserv-cycle", message, "Split them, or mend `requires` or `after` of one of them."))
-    return Install(order, hard), findings
+    return Install((), hard), findings
 
 
 def _bring_along(draft: Draft, listed: Iterable[str], installed: Mapping[str, int]) -> tuple[set[str], list[Finding]]:
@@ -142,12 +155,12 @@ def _look_elsewhere(
     return [Finding("requirement-choice", message, f"Add one of them to the taskservs: {', '.join(candidates)}.")]
 
 
-def _ordered(draft: Draft, hard: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+def _ordered(draft: Draft, hard: Mapping[str, Collection[str]]) -> tuple[str, ...]:
     """Requirements and `after` first, then by name, so that the order in the file does not matter."""
     sorter: TopologicalSorter[str] = TopologicalSorter()
-    for name, required in hard.items():
+    for name, required in sorted(hard.items()):
         wished = {one for word in draft.catalogue[name].after for one in draft.provided.get(word, ())}
-        sorter.add(name, *required, *sorted((wished & hard.keys()) - {name}))
+        sorter.add(name, *sorted(required), *sorted((wished & hard.keys()) - {name}))
     sorter.prepare()
     order: list[str] = []
     while sorter.is_active():

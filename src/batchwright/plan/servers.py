@@ -36,16 +36,16 @@ def _step(draft: Draft, op: ServerBatch, place: Place, observed: ProviderObserve
     request = observed.requests.get(place.name)
     if request is None:
         return None  # what stands against it is among the troubles
-    place.memory_mb = int(request.resolved.get("memory_mb", "0"))
+    place.facts = request.resolved
     managed = [one for one in observed.managed.get(place.name, ()) if one.state not in _ABSENT]
     if not managed:
-        place.made = True
+        place.made, place.vanishes = True, observed.destroys
         return Step(
             id=place.step,
             operation=op.id,
             provider=op.provider,
             action=Action.CREATE,
-            undo=Undo.DESTROY,
+            undo=Undo.DESTROY if observed.destroys else Undo.RELEASE,
             request=request,
             seconds=observed.create_seconds,
         )

@@ -113,6 +113,9 @@ def does(step: Step, server: str) -> str:
         return f"install {request.name} {request.version} on {server}{there}"
     if step.action is Action.KEEP:
         return f"keep server {request.name} ({step.ref}): it is there and matches"
+    if not request.plan:
+        where = f" at {request.resolved['address']}" if "address" in request.resolved else ""
+        return f"take server {request.name}, which is there already{where}"
     image = f", image {request.image}" if request.image else ""
     return f"create server {request.name}: plan {request.plan}, zone {request.zone}{image}"
 
@@ -123,6 +126,8 @@ def undoes(step: Step, server: str) -> str:
     match step.undo:
         case Undo.DESTROY:
             return f"destroy server {name}"
+        case Undo.RELEASE:
+            return f"let go of server {name}, which stays"
         case Undo.REMOVE:
             return f"remove {name} from {server}"
         case Undo.WITH_SERVER:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from batchwright.errors import StepNotFound
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.plan import Action, ServerRequest, Step
+from batchwright.model.plan import Action, ServerRequest, Step, Undo
 from batchwright.model.run import Run, StepRecord
 from batchwright.views.wording import some
 
@@ -101,7 +101,7 @@ def doing(step: Step, record: StepRecord) -> str:
         case StepState.CREATED:
             return "made, waiting until it is ready"
         case StepState.UNDOING:
-            return "destroying" if server else "removing"
+            return "removing" if not server else "letting go" if step.undo is Undo.RELEASE else "destroying"
         case StepState.SUCCEEDED if not record.made:
             return "was there before"
     return record.state.value.replace("_", " ")

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from batchwright.engine import commands as cmd
-from batchwright.engine.perform import DESTROY_SECONDS, STRAYS_AT_ONCE, SWEEP_TRIES
+from batchwright.engine.calls import DESTROY_SECONDS
+from batchwright.engine.perform import STRAYS_AT_ONCE, SWEEP_TRIES
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.outcome import Applied, FaultClass, Going, Gone, Observed, ServerState, Unknown

@@ -110,36 +110,6 @@ def test_every_format_says_the_same(suffix: str, tmp_path: Path) -> None:
     assert loaded(tmp_path, text, f"flow{suffix}").workflow == load(EXAMPLE).workflow
 
 
-STATIC = """{ batch_workflow = { name = "x", version = "1", operations = [{
-  id = "s", type = "server_batch", provider = 'static, server_configs = [
-    { name = "a", address = "10.0.0.1", host_key = "ssh-ed25519 AAAA= me", jump = "hop@gate.example:2222" },
-    { name = "b", address = "fe80::1", user = "me", port = 2200, key = "~/.ssh/id", known_hosts = "/etc/known",
-      jump = { address = "gate", key = "/keys/gate" }, labels = { role = "web" } },
-  ] }] } }"""
-
-
-def test_what_only_a_providers_own_contract_knows_becomes_options(tmp_path: Path) -> None:
-    whole = loaded(tmp_path, STATIC, "flow.ncl").workflow
-    assert whole is not None
-    (batch,) = whole.operations
-    assert isinstance(batch, ServerBatch)
-    a, b = batch.server_configs
-    assert a == ServerConfig(
-        "a",
-        options={
-            "address": "10.0.0.1",
-            "host_key": "ssh-ed25519 AAAA= me",
-            "jump": {"address": "gate.example", "port": 2222, "user": "hop"},
-            "port": 22,
-            "user": "root",
-        },
-    )
-    assert (b.labels, b.options["port"], b.options["jump"]["port"]) == ({"role": "web"}, 2200, 22)
-    assert b.options["key"] == "~/.ssh/id"
-    again = json.dumps({"batch_workflow": definition(whole)})
-    assert loaded(tmp_path, again, "again.json").workflow == whole
-
-
 def test_defaults_of_the_schema_and_of_the_model_agree(tmp_path: Path) -> None:
     server = ServerConfig(name="a", plan="p", zone="z")
     bare = Workflow(

@@ -42,7 +42,9 @@ def test_a_plain_server_is_reached_by_a_plain_line() -> None:
 
 
 def test_the_words_of_a_command_arrive_as_they_are() -> None:
-    assert ssh_command(Access("a"), command=["echo", "two  blanks", "$HOME"])[-3:] == [
+    assert ssh_command(Access("a"), command=["echo", "two  blanks", "$HOME"])[-5:] == [
+        "--",
+        "root@a",
         "echo",
         "'two  blanks'",
         "'$HOME'",

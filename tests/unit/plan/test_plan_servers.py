@@ -41,6 +41,13 @@ def test_a_server_that_is_not_there_is_created_and_undone_by_destroying_it() -> 
     assert step.seconds == 30.0
 
 
+def test_a_server_that_was_there_before_is_undone_by_letting_it_go() -> None:
+    world = empty_world(ONE)
+    stays = msgspec.structs.replace(world.providers["upcloud"], destroys=False)
+    (step,) = plan_of(ONE, {}, Observations({"upcloud": stays})).steps
+    assert (step.action, step.undo) == (Action.CREATE, Undo.RELEASE)
+
+
 @pytest.mark.parametrize("state", [ServerState.READY, ServerState.STARTING])
 def test_a_server_that_matches_is_kept_and_never_undone(state: ServerState) -> None:
     plan = built_with(changed(state=state)).plan

@@ -10,7 +10,7 @@ import pytest
 
 from batchwright.errors import CatalogueInvalid
 from batchwright.plan import build
-from batchwright.taskservs.catalogue import GROUP, entries, load_catalogue
+from batchwright.taskservs.catalogue import GROUP, digest_of, entries, load_catalogue, reading
 from batchwright.testing.planning import empty_world, servers, taskservs, workflow
 
 BARE = 'name: {name}\nversion: "1"\nsummary: for a test\nseconds: 5\n'
@@ -61,12 +61,13 @@ def test_folders_of_the_user_add_entries(tmp_path: Path) -> None:
         ("needs: {memory: 5}\n", "needs: Object contains unknown field `memory`", 'Did you mean "memory_mb"?'),
         ("needs: {memory_mb: lots}\n", "needs.memory_mb: Expected `int`, got `str`", "Correct the value."),
         ("requires: containerd\n", "requires: Expected `array`, got `str`", "Correct the value."),
-        ("needs: {memory_mb: -1}\n", "needs.memory_mb at least 0", "Correct the number."),
+        ("needs: {memory_mb: -1}\n", "needs.memory_mb: it is less than 0", "Correct the number."),
+        ("digest: abc\n", "digest: it is worked out from the folder", "Leave it out."),
         ("requires: [containrd]\n", 'nothing provides "containrd"', 'Did you mean "containerd"?'),
         ("requires: [own]\nprovides: [own]\n", "goes in a circle", "Break the circle."),
         (
             "variables: {port: {type: prt, summary: x}}\n",
-            "variables[...].type: Invalid enum value 'prt'",
+            "variables.port.type: Invalid enum value 'prt'",
             "Correct the value.",
         ),
         (
@@ -85,6 +86,54 @@ def test_folders_of_the_user_add_entries(tmp_path: Path) -> None:
             "variants.aws.variables.mode: 1 is not a string",
             "Write a string.",
         ),
+        (
+            "variables: {pw: {type: secret, summary: x, default: hunter2}}\n",
+            "variables.pw.default: a secret is never written here",
+            "Leave the default out.",
+        ),
+        (
+            "variables: {port: {type: port, summary: x, default: 1, optional: true}}\n",
+            "variables.port: what has a default is always there",
+            "Leave out `optional`, or the default.",
+        ),
+        (
+            "variables: {bind: {type: address, summary: x, default: '${server.adress}'}}\n",
+            "variables.bind.default: '${server.adress}' is not ${server.address} or ${server.name}",
+            "Write ${server.address} or ${server.name} where it is about its server.",
+        ),
+        (
+            "variables: {server: {type: string, summary: x}}\n",
+            "variables.server: a deploy is given something else as v.server",
+            "Choose another name.",
+        ),
+        (
+            "variables: {Port: {type: port, summary: x}}\n",
+            'variables.Port: "Port" is not a name',
+            "Use lower-case letters, digits and underscores.",
+        ),
+        (
+            "timeouts: {install: 10 minutes}\n",
+            "timeouts.install: '10 minutes' is no duration above 0",
+            "Write seconds,",
+        ),
+        (
+            "check: [{name: unit, run: 'true', every: 0}]\n",
+            "check.unit.every: 0 is no duration above 0",
+            'Write seconds, or "30s", "10m".',
+        ),
+        (
+            "check: [{name: unit, rum: 'true'}]\n",
+            "check.unit: Object contains unknown field `rum`",
+            'Did you mean "run"?',
+        ),
+        ("check: [{name: a, run: x}, {name: a, run: x}]\n", "check.a: there are two of this name", "Give one of them"),
+        ("check: [{name: a, run: ''}]\n", "check.a: it needs a script in `run`", "Correct the value."),
+        (
+            "outputs: {key: {run: x}}\n",
+            "outputs: only an entry of scope cluster has any",
+            "Write scope: cluster, or leave them out.",
+        ),
+        ("scope: node\n", "scope: Invalid enum value 'node'", "Correct the value."),
         ("summary: [\n", "is not YAML", "Correct the line it names."),
     ],
 )
@@ -93,7 +142,7 @@ def test_a_mistake_is_named_with_file_field_and_remedy(tmp_path: Path, more: str
     error = refusal(tmp_path)
     assert error.message.startswith(f"{file}: ")
     assert what in error.message
-    assert error.hint == hint
+    assert error.hint.startswith(hint)
 
 
 def test_a_version_without_quotes_is_a_number_and_the_hint_says_so(tmp_path: Path) -> None:
@@ -101,6 +150,56 @@ def test_a_version_without_quotes_is_a_number_and_the_hint_says_so(tmp_path: Pat
     error = refusal(tmp_path)
     assert "version: Expected `str`, got `float`" in error.message
     assert "quotes" in error.hint
+
+
+def test_all_mistakes_of_an_entry_are_found_in_one_go(tmp_path: Path) -> None:
+    file = write(
+        tmp_path,
+        "mine",
+        "scope: node\nvariables: {a: {type: prt, summary: x}, b: {type: port}}\n"
+        "check: [{nam: x}]\ntimeouts: {remove: no}\n",
+    )
+    found = [one.message.split(":")[0] for one in reading.examine(tmp_path / "mine").mistakes]
+    assert found == ["variables.a.type", "variables.b", "check[0]", "timeouts.remove", "scope"]
+    error = refusal(tmp_path)
+    assert error.message.startswith(f"{file}: variables.a.type: ")
+    assert error.message.endswith(f", and 4 more: batchwright taskservs check {tmp_path / 'mine'}")
+
+
+def test_durations_may_be_texts(tmp_path: Path) -> None:
+    write(
+        tmp_path, "mine", "timeouts: {install: 10m, remove: 90}\ncheck: [{name: a, run: x, every: 2s, timeout: 1.5m}]"
+    )
+    entry = load_catalogue([tmp_path])["mine"]
+    assert (entry.timeouts.install, entry.timeouts.remove) == (600.0, 90.0)
+    assert (entry.check[0].every, entry.check[0].timeout) == (2.0, 90.0)
+
+
+def test_the_digest_is_of_all_files_but_what_python_makes(tmp_path: Path) -> None:
+    write(tmp_path, "mine")
+    first = load_catalogue([tmp_path])["mine"].digest
+    assert len(first) == 16
+    (tmp_path / "mine" / "__pycache__").mkdir()
+    (tmp_path / "mine" / "__pycache__" / "deploy.pyc").write_bytes(b"x")
+    assert digest_of(tmp_path / "mine") == first
+    (tmp_path / "mine" / "files").mkdir()
+    (tmp_path / "mine" / "files" / "a.conf").write_text("one")
+    second = digest_of(tmp_path / "mine")
+    (tmp_path / "mine" / "files" / "a.conf").write_text("two")
+    assert len({first, second, digest_of(tmp_path / "mine")}) == 3
+
+
+def test_a_folder_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "mine")
+    monkeypatch.setattr(reading, "FOLDER_BYTES_MAX", 10)
+    assert "the folder holds more than" in refusal(tmp_path).message
+
+
+def test_every_entry_knows_its_folder(tmp_path: Path) -> None:
+    write(tmp_path, "mine")
+    catalogue = load_catalogue([tmp_path])
+    assert catalogue.folders.keys() == catalogue.keys()
+    assert catalogue.folders["mine"] == tmp_path / "mine"
 
 
 def test_the_name_is_that_of_the_folder_and_nobody_elses(tmp_path: Path) -> None:
@@ -118,7 +217,7 @@ def test_a_folder_without_entries_or_that_is_none_is_refused(tmp_path: Path) -> 
 
 
 def test_a_file_that_is_too_large_or_no_text_is_refused(tmp_path: Path) -> None:
-    write(tmp_path / "a", "mine", "#" * entries.ENTRY_BYTES_MAX)
+    write(tmp_path / "a", "mine", "#" * reading.ENTRY_BYTES_MAX)
     assert "more than 262144 bytes" in refusal(tmp_path / "a").message
     write(tmp_path / "b", "mine").write_bytes(b"name: \xff\xfe")
     assert "is not YAML" in refusal(tmp_path / "b").message

@@ -42,6 +42,21 @@ def test_each_step_says_what_it_does_and_what_undoing_it_does() -> None:
     ]
 
 
+def test_a_server_that_exists_already_is_taken_and_let_go_and_what_was_put_on_it_removed() -> None:
+    world = empty_world(FLOW).providers["upcloud"]
+    requests = {
+        name: msgspec.structs.replace(request, plan="", zone="", resolved={"address": "10.0.0.1"})
+        for name, request in world.requests.items()
+    }
+    stays = msgspec.structs.replace(world, destroys=False, requests=requests)
+    steps = plan_view(plan_of(FLOW, CATALOGUE, Observations({"upcloud": stays}))).steps
+    assert (steps[0].does, steps[0].undoes) == (
+        "take server web-01, which is there already at 10.0.0.1",
+        "let go of server web-01, which stays",
+    )
+    assert [step.undoes for step in steps[2:4]] == ["remove agent from web-01", "remove redis from web-01"]
+
+
 def test_counts_are_per_provider_and_add_up() -> None:
     view = shown()
     assert view.providers == {"aws": Counts(install=4), "upcloud": Counts(create=1, keep=1)}

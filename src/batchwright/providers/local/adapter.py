@@ -16,10 +16,11 @@ from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, O
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
+from batchwright.providers.durable import Held
 from batchwright.providers.local import base, plans
 from batchwright.providers.local.lots import Lot
-from batchwright.providers.local.machine import NONE, SYSTEM, Machine, this_machine
-from batchwright.providers.local.records import Damaged
+from batchwright.providers.local.machine import NONE, Machine, this_machine
+from batchwright.providers.local.records import SYSTEM, Damaged
 
 T = TypeVar("T")
 
@@ -140,6 +141,16 @@ class Local:
     async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
         return await self._carried_out(lambda: self._lot.destroy(ref))
 
+    # Beyond the port: what is made here does not go away when the machine is switched off
+
+    async def start(self, ref: str) -> None:
+        """Start a server that does not run, with its data. Raises NotAllowed, ProviderUnavailable."""
+        await self._carried_out(lambda: self._lot.start(ref))
+
+    async def stop(self, ref: str) -> None:
+        """End what runs on a server and keep its data. Raises NotAllowed, ProviderUnavailable."""
+        await self._carried_out(lambda: self._lot.stop(ref))
+
     async def _carried_out(self, work: Callable[[], T]) -> T:
         """Do it in a thread. Cancelled, it ends only when the thread has: nothing comes to light later.
 
@@ -155,5 +166,5 @@ class Local:
                 except asyncio.CancelledError:
                     continue
             raise
-        except (OSError, Damaged) as error:
+        except (OSError, Damaged, Held) as error:
             raise ProviderUnavailable(f"local: {error}", hint="Look at the state folder and its disk.") from error

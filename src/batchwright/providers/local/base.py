@@ -11,7 +11,10 @@ from pathlib import Path
 
 from batchwright.errors import NotAllowed, ProviderUnavailable
 from batchwright.providers.durable import Held, alone, make_private
-from batchwright.providers.local import addresses, records, sources, tree
+from batchwright.providers.local import addresses, records, sandbox, sources, tree
+from batchwright.providers.local.command import ONE_USER
+from batchwright.providers.local.machine import this_machine
+from batchwright.providers.local.seccomp import one_user_filter
 
 BUILD_SECONDS = 3600.0  # longest wait for another process that builds it
 NEEDED_MB = 1024  # of disk, for the build
@@ -60,8 +63,8 @@ def build(environ: Mapping[str, str], tell: Tell) -> Path:
                 tell("another process has built it")
                 return target
             fresh = target.with_name(f".new-{target.name}")
-            remove_tree(fresh)  # what a killed build left
-            _bootstrap(program, fresh, holder, tell)
+            remove_tree(fresh)  # what a killed build left; it held on to the folder until its last process was gone
+            bootstrap(program, fresh, holder, tell)
             _finish(fresh)
             fresh.rename(target)
     except Held as error:
@@ -71,21 +74,28 @@ def build(environ: Mapping[str, str], tell: Tell) -> Path:
     return target
 
 
-def _bootstrap(program: str, fresh: Path, holder: int, tell: Tell) -> None:
-    """Run mmdebstrap in a mount namespace of its own, so that whatever becomes of it no mount is left."""
+def bootstrap(program: str, fresh: Path, holder: int, tell: Tell) -> None:
+    """Run mmdebstrap in a mount namespace of its own, so that whatever becomes of it no mount is left.
+
+    A plain user's runs where that user's only id is root, which is also how the servers over the tree will run.
+    """
     release = this_release()
     found = sources.distribution_sources(dict(_apt_files()), release.codename)
     if not found:
         raise ProviderUnavailable(
             f"apt of this machine knows no source of {release.codename}", hint="Mend /etc/apt/sources.list.d."
         )
-    options = sources.network_options(_apt_config(), os.environ)
-    listing = fresh.with_name(".sources.list")
+    scratch = fresh.with_name(".build")
+    remove_tree(scratch)
+    scratch.mkdir(mode=0o700)
+    listing = scratch / "sources.list"
     listing.write_text("".join(f"{source.line()}\n" for source in found))
     command = [
-        *("unshare", "--mount", "--", program, "--mode=root", "--variant=apt", "--format=directory"),
+        *(("unshare", "--mount", "--") if os.geteuid() == 0 else _as_only_user(scratch)),
+        *(program, "--mode=root", "--variant=apt", "--format=directory"),
         f"--include={','.join(tree.PACKAGES)}",
-        *(f"--aptopt={option}" for option in options),
+        *(f"--aptopt={option}" for option in sources.network_options(_apt_config(), os.environ)),
+        *(() if os.geteuid() == 0 else _WITHOUT_DEVICES),
         *(f"--dpkgopt={option}" for option in tree.DPKG_OPTIONS),
         "--skip=cleanup/apt",
         '--customize-hook=rm -f "$1"/var/cache/apt/archives/*.deb',
@@ -106,9 +116,9 @@ def _bootstrap(program: str, fresh: Path, holder: int, tell: Tell) -> None:
         assert running.stdout is not None
         for line in running.stdout:
             said = [*said[-19:], line.rstrip()]
-            if line.startswith("I: "):
+            if line.startswith(("I: running apt", "I: downloading", "I: extracting", "I: installing")):
                 tell(line.removeprefix("I: ").rstrip())
-    listing.unlink(missing_ok=True)
+    remove_tree(scratch)
     if running.returncode != 0:
         remove_tree(fresh)
         complaints = [line for line in said if line.startswith(("E:", "W:"))] or said[-3:]
@@ -116,6 +126,37 @@ def _bootstrap(program: str, fresh: Path, holder: int, tell: Tell) -> None:
             f"mmdebstrap could not build the base tree: {' '.join(complaints[-3:])}",
             hint="Look whether apt-get update works on this machine.",
         )
+
+
+_ONE_USER = 'APT::Sandbox::User "root";\n'
+# A plain user cannot make devices: the machine's are lent to the tree while it is built
+_WITHOUT_DEVICES = (
+    f"--aptopt={_ONE_USER.strip()}",
+    "--skip=chroot/mount/dev,chroot/mount/sys",
+    '--setup-hook=mkdir -p "$1"/dev/shm; for d in null zero full random urandom tty; do touch "$1"/dev/$d; '
+    'mount --bind /dev/$d "$1"/dev/$d; done',
+)
+
+
+def _as_only_user(scratch: Path) -> list[str]:
+    """What makes a plain user root in a world of one id."""
+    seccomp, apt = scratch / "filter.bpf", scratch / "apt.conf"
+    seccomp.write_bytes(one_user_filter(platform.machine()))
+    apt.write_text(_ONE_USER)
+    inside = [
+        *(this_machine().tools.bwrap, *ONE_USER, "--dev-bind", "/", "/", "--proc", "/proc"),
+        *(
+            "--unshare-pid",
+            "--unshare-ipc",
+            "--unshare-uts",
+            "--die-with-parent",
+            "--setenv",
+            "APT_CONFIG",
+            str(apt),
+            "--",
+        ),
+    ]
+    return ["/bin/sh", "-c", 'exec "$@" 4<"$0"', str(seccomp), *inside]
 
 
 def _apt_files() -> Iterator[tuple[str, str]]:
@@ -146,6 +187,8 @@ def _finish(fresh: Path) -> None:
     policy = fresh / "usr/sbin/policy-rc.d"
     policy.write_text(tree.POLICY)
     policy.chmod(0o755)
+    (fresh / "etc/apt/apt.conf.d/90batchwright").write_text(tree.APT)
+    (fresh / "var/cache/apt/pkgcache.bin").unlink(missing_ok=True)
     for name in ("tmp", "var/tmp"):
         (fresh / name).chmod(0o1777)
 
@@ -153,7 +196,7 @@ def _finish(fresh: Path) -> None:
 def remove_tree(folder: Path) -> None:
     """Remove a tree if it is there."""
     if folder.exists():
-        shutil.rmtree(folder)
+        sandbox.remove_entry(folder)
 
 
 def size(place: Path) -> int:

@@ -8,23 +8,24 @@ from pathlib import Path
 from msgspec import Struct
 
 from batchwright.providers.local.records import CONSOLE, MARKER, TOLD, UPPER, WORK
-from batchwright.providers.local.seed import INSIDE
+from batchwright.providers.local.seed import FIRST_PROGRAM, INSIDE
 
 REAL_FOLDERS = {"containerd": "/var/lib/containerd"}  # overlayfs does not go on overlayfs
 
-# Joins the groups ($1 of them), then starts the rest of the line as an orphan: nobody waits for it, nobody's death ends
+# Joins the groups ($2 of them), then starts the rest of the line as an orphan: nobody waits for it, nobody's death ends
 # it. Standard output is where bubblewrap says which process it made; standard input holds the server's folder until the
-# sandbox can be seen from outside.
+# sandbox can be seen from outside. Descriptor 4 is the filter of system calls ($1), for who wants one.
 LAUNCHER = """\
 set -e
-n=$1
-shift
+filter=$1
+n=$2
+shift 2
 while [ "$n" -gt 0 ]; do
     echo 0 > "$1"
     shift
     n=$((n - 1))
 done
-"$@" 3>&1 >&2 </dev/null &
+"$@" 3>&1 4<"$filter" >&2 </dev/null &
 """
 
 KEPT_BACK = ("sys_time", "sys_module", "sys_rawio")  # the machine's clock, kernel and hardware
@@ -42,19 +43,17 @@ def environment(ref: str) -> dict[str, str]:
     return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "container": "bwrap", MARKER: ref}
 
 
-def launcher(groups: Sequence[Path], command: Sequence[str]) -> list[str]:
-    """The shell that starts a command in these groups."""
+def launcher(command: Sequence[str], groups: Sequence[Path] = (), seccomp: Path | None = None) -> list[str]:
+    """The shell that starts a command in these groups, with a filter of system calls to be read."""
     joined = [str(group / "cgroup.procs") for group in groups]
-    return ["/bin/sh", "-c", LAUNCHER, "sh", str(len(joined)), *joined, *command]
+    return ["/bin/sh", "-c", LAUNCHER, "sh", str(seccomp or "/dev/null"), str(len(joined)), *joined, *command]
 
 
 def system_command(
-    tools: Tools, base: Path, folder: Path, name: str, groups: Sequence[tuple[Path, Path]], netns: str = ""
+    tools: Tools, base: Path, folder: Path, name: str, groups: Sequence[tuple[Path, Path]], netns: str
 ) -> list[str]:
     """A server with a service manager, made by root. `groups` are the server's control groups and their hierarchies."""
-    before: list[str] = []
-    if netns:
-        before += ["ip", "netns", "exec", netns]
+    before = ["nsenter", f"--net={netns}", "--"] if netns else []
     if tools.setpriv:
         before += [tools.setpriv, "--bounding-set", ",".join(f"-{cap}" for cap in KEPT_BACK)]
     net = ["--bind", "/proc/sys/net", "/proc/sys/net"] if netns else []
@@ -69,6 +68,21 @@ def system_command(
         *(word for own, inside in REAL_FOLDERS.items() for word in ("--bind", str(folder / own), inside)),
         *("--unshare-pid", "--unshare-uts", "--unshare-ipc", "--unshare-cgroup", "--as-pid-1", "--hostname", name),
         *("--cap-add", "ALL", "--", "/sbin/init", "--log-target=kmsg"),
+    ]
+
+
+ONE_USER = ("--unshare-user", "--uid", "0", "--gid", "0", "--cap-add", "ALL", "--seccomp", "4")
+
+
+def user_command(tools: Tools, base: Path, folder: Path, name: str) -> list[str]:
+    """A server of a plain user: its one id is root inside, and there is no service manager."""
+    return [
+        *(tools.bwrap, "--info-fd", "3", *ONE_USER),
+        *("--overlay-src", str(base), "--overlay", str(folder / UPPER), str(folder / WORK), "/"),
+        *("--dev", "/dev", "--proc", "/proc", "--ro-bind", "/sys", "/sys"),
+        *("--tmpfs", "/run", "--bind", str(folder / TOLD), INSIDE, "--perms", "1777", "--tmpfs", "/tmp"),  # noqa: S108
+        *("--unshare-pid", "--unshare-uts", "--unshare-ipc", "--hostname", name),
+        *("--", "/bin/sh", FIRST_PROGRAM),
     ]
 
 

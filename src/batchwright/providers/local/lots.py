@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from batchwright.errors import NotAllowed, ProviderUnavailable
 from batchwright.model.access import Access
 from batchwright.model.clock import Clock
 from batchwright.model.ids import Token, base32
@@ -20,12 +21,14 @@ from batchwright.model.plan import ServerRequest
 from batchwright.providers import durable
 from batchwright.providers.base import Trouble
 from batchwright.providers.keys import key_in, run_key
-from batchwright.providers.local import addresses, records, sandbox
+from batchwright.providers.local import addresses, limits, network, records, sandbox
 from batchwright.providers.local.machine import Machine
 from batchwright.providers.local.records import Intent
+from batchwright.providers.local.seed import SCRIPT_UNIT
 
-SSH_PORT = 22
+PORTS = {records.SYSTEM: 22, records.USER: 2222}  # a plain user may not listen below 1024
 BANNER_SECONDS = 2.0
+_START = "Start it, with its data, with: batchwright local start"
 
 
 class Look(Struct, frozen=True):
@@ -42,11 +45,18 @@ class Lot:
         self._state_dir, self._bases, self._clock, self._machine = state_dir, bases, clock, machine
         self._folder = state_dir / "local"
         self._servers = self._folder / "servers"
-        self._answered: set[tuple[str, int]] = set()  # ref and first process whose sshd has answered
 
     def open(self) -> None:
-        """Make the folder, and clear away what a create left that was killed before its intent was durable."""
+        """Make the folder, and clear away what a create left that was killed before its intent was durable.
+
+        Raises ProviderUnavailable, Damaged, OSError.
+        """
         durable.make_private(self._servers)
+        if found := limits.unsuitable(self._servers):
+            raise ProviderUnavailable(
+                f"local cannot keep servers in {self._servers}: an overlay cannot be written to {found}",
+                hint="Name a state folder on a disk of its own (ext4, xfs, btrfs or tmpfs) with --state-dir.",
+            )
         self.account()
         for folder in self._folders():
             if records.read_intent(folder) is None:
@@ -73,9 +83,12 @@ class Lot:
         """Every server that is to be. Raises Damaged, OSError: an incomplete listing is never given."""
         return [intent for folder in self._folders() if (intent := records.read_intent(folder)) is not None]
 
-    def room_for(self, _servers: int) -> list[Trouble]:
-        """What would not fit."""
-        return []
+    def room_for(self, servers: int) -> list[Trouble]:
+        """What would not fit if so many more were made."""
+        found = limits.disk_trouble(limits.free_mb(self._servers), servers, self._servers)
+        if self._machine.mode == records.SYSTEM:
+            found += limits.inotify_trouble(*limits.instances(), len(addresses.claimed()), servers)
+        return found
 
     # -- made ---------------------------------------------------------------------------------------------------
 
@@ -89,7 +102,7 @@ class Lot:
         except durable.Held as error:
             return Rejected(Fault(FaultClass.BUSY, str(error)))
 
-    def _create(self, folder: Path, holder: int, request: ServerRequest, token: Token) -> Created | Rejected:
+    def _create(self, folder: Path, holder: int, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
         intent = records.read_intent(folder)
         if intent is None:
             try:
@@ -104,33 +117,81 @@ class Lot:
         if not (folder / records.PROCESS).exists():
             try:
                 self._start(folder, intent, holder)
-            except sandbox.NotStarted as error:
-                self._clear(folder, intent.ref)
-                return Rejected(Fault(FaultClass.PERMANENT, f"the sandbox could not be started: {error}"))
+            except (sandbox.NotStarted, network.NoNetwork) as error:
+                return self._given_up(folder, intent, FaultClass.PERMANENT, str(error))
+            except OSError as error:
+                return self._given_up(folder, intent, FaultClass.TRANSIENT, str(error))
         return Created(intent.ref, address=intent.address)
 
+    def _given_up(self, folder: Path, intent: Intent, kind: FaultClass, why: str) -> Rejected | Unknown:
+        if not self._clear(folder, intent):
+            return Unknown(f"the sandbox could not be started, and does not go away: {why}")
+        return Rejected(Fault(kind, f"the sandbox could not be started: {why}"))
+
     def _intend(self, folder: Path, request: ServerRequest, token: Token) -> Intent:
-        address = addresses.claim(folder, addresses.loopback_range(os.geteuid()), zlib.crc32(folder.name.encode()))
+        address = addresses.claim(folder, self._range(request), zlib.crc32(folder.name.encode()))
         intent = Intent(
             ref=folder.name,
             run=token.run,
             token=token.value,
             request=request,
             address=address,
-            port=SSH_PORT,
+            port=PORTS[self._machine.mode],
             mode=self._machine.mode,
             made_at=self._clock.now(),
         )
         durable.write(folder / records.INTENT, records.encode(intent))
         return intent
 
+    def _range(self, request: ServerRequest) -> str:
+        own = request.resolved.get("network") == "own"
+        return addresses.OWN_NETWORK if own else addresses.loopback_range(os.geteuid())
+
     def _start(self, folder: Path, intent: Intent, holder: int) -> None:
         base = self._bases / intent.request.resolved["base"]
         if not base.is_dir():
             raise sandbox.NotStarted(f"the base tree {base.name} is not there")
+        if intent.mode != self._machine.mode:
+            raise sandbox.NotStarted(f"it was made in mode {intent.mode}, and this is {self._machine.mode}")
+        if intent.mode == records.SYSTEM:
+            limits.raise_instances()
         keys = (run_key(self._state_dir, intent.run).public, *intent.request.ssh_keys)
         sandbox.prepare(folder, intent, keys)
         sandbox.start(folder, intent, base, self._machine.tools, holder)
+
+    def start(self, ref: str) -> None:
+        """Start a server that does not run, with its data. Raises NotAllowed, Held, OSError."""
+        folder = self._servers / ref
+        with durable.alone(folder) as holder:
+            intent = self._settled(folder)
+            if sandbox.running(folder, ref) is not None:
+                return
+            address = addresses.claim(folder, self._range(intent.request), 0, intent.address)
+            if address != intent.address:  # somebody has it by now
+                intent = replace(intent, address=address)
+                durable.write(folder / records.INTENT, records.encode(intent))
+            try:
+                self._start(folder, intent, holder)
+            except (sandbox.NotStarted, network.NoNetwork) as error:
+                raise NotAllowed(f"{ref} could not be started: {error}", hint="Its data is kept.") from error
+            (folder / records.STOPPED).unlink(missing_ok=True)
+
+    def stop(self, ref: str) -> None:
+        """End everything that runs on a server and keep its data. Raises NotAllowed, Held, OSError."""
+        folder = self._servers / ref
+        with durable.alone(folder):
+            intent = self._settled(folder)
+            (folder / records.STOPPED).touch()
+            if not sandbox.stop(folder, intent):
+                raise NotAllowed(f"{ref} does not end", hint="Look at its processes.")
+
+    def _settled(self, folder: Path) -> Intent:
+        """The intent of a server that was made and is not being destroyed."""
+        intent = records.read_intent(folder)
+        made = (folder / records.PROCESS).exists() and not (folder / records.DESTROYING).exists()
+        if intent is None or not made:
+            raise NotAllowed(f"{folder.name} is not a server that can be started or stopped", hint="It is half-made.")
+        return intent
 
     # -- looked at ----------------------------------------------------------------------------------------------
 
@@ -155,8 +216,7 @@ class Lot:
             image=request.image,
             fault=fault,
         )
-        asked = state is ServerState.READY and (ref, pid or 0) not in self._answered
-        return Look(seen, intent.port if asked else 0)
+        return Look(seen, intent.port if state is ServerState.READY else 0)
 
     def _state(self, folder: Path, pid: int | None) -> tuple[ServerState, Fault | None]:
         if (folder / records.DESTROYING).exists():
@@ -166,15 +226,22 @@ class Lot:
         told = sandbox.told(folder)
         if told is None:
             return ServerState.STARTING, None
+        if any(line.startswith(SCRIPT_UNIT) for line in told):
+            said = "; ".join(line for line in told[1:] if line and not line.startswith(SCRIPT_UNIT))
+            return ServerState.BROKEN, Fault(FaultClass.PERMANENT, f"its user_data failed: {said}", "USER_DATA")
         return ServerState.READY, None
 
     def _why_not_running(self, folder: Path) -> tuple[ServerState, Fault | None]:
         if (folder / records.STOPPED).exists():
-            return ServerState.BROKEN, Fault(FaultClass.TRANSIENT, "it was stopped", "STOPPED")
+            return ServerState.BROKEN, Fault(FaultClass.TRANSIENT, f"it was stopped. {_START}", "STOPPED")
         if not (folder / records.PROCESS).exists():
-            return ServerState.STARTING, None  # its create was killed half-way, and will be sent again
+            if _is_held(folder):
+                return ServerState.STARTING, None
+            return ServerState.BROKEN, Fault(FaultClass.TRANSIENT, "its create was interrupted", "INTERRUPTED")
         said = "; ".join(sandbox.tail(folder)) or "nothing"
-        return ServerState.BROKEN, Fault(FaultClass.TRANSIENT, f"it runs no more; its last words: {said}", "DIED")
+        return ServerState.BROKEN, Fault(
+            FaultClass.TRANSIENT, f"it runs no more; its last words: {said}. {_START}", "DIED"
+        )
 
     async def answer(self, look: Look) -> Observed:
         """The look, ready only if sshd answers."""
@@ -205,19 +272,33 @@ class Lot:
             return Gone()
         try:
             with durable.alone(folder):
-                (folder / records.DESTROYING).touch()
-                return Gone() if self._clear(folder, ref) else Going("its processes have not ended yet")
+                intent = records.read_intent(folder)
+                if intent is not None:
+                    (folder / records.DESTROYING).touch()
+                return Gone() if self._clear(folder, intent) else Going("its processes have not ended yet")
         except durable.Held:
             return Going("another process works on it")
         except FileNotFoundError:
             return Gone()
 
-    def _clear(self, folder: Path, ref: str) -> bool:
-        if not sandbox.end(ref):
+    def _clear(self, folder: Path, intent: Intent | None) -> bool:
+        """Remove everything of a server; without an intent nothing was ever started."""
+        if intent is not None and not sandbox.end(intent):
             return False
         addresses.release(folder)
         sandbox.remove(folder)
         return True
+
+
+def _is_held(folder: Path) -> bool:
+    """Whether somebody works on a server now."""
+    try:
+        with durable.alone(folder, 0):
+            return False
+    except durable.Held:
+        return True
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager

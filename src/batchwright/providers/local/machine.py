@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -14,14 +15,22 @@ from pathlib import Path
 from msgspec import Struct
 
 from batchwright.providers.local.command import Tools
+from batchwright.providers.local.records import SYSTEM, USER
+from batchwright.providers.local.seccomp import MACHINES
 
-SYSTEM, USER, NONE = "system", "user", "none"
+NONE = "none"
 BWRAP_LEAST = (0, 11)
 CAP_SYS_ADMIN = 1 << 21
+TRY_SECONDS = 10.0
+_SETTINGS = {
+    "max_user_namespaces": "user/max_user_namespaces",
+    "userns_clone": "kernel/unprivileged_userns_clone",
+    "apparmor": "kernel/apparmor_restrict_unprivileged_userns",
+}
 
 
 class Machine(Struct, frozen=True):
-    """`mode`: `system` (a service manager, sshd; as root), `user` (one process tree, dropbear) or `none`.
+    """`mode`: `system` (root's: a service manager, sshd), `user` (a plain user's: dropbear, one id) or `none`.
 
     `why` says it to people; with `none`, `hint` says what to do.
     """
@@ -33,12 +42,17 @@ class Machine(Struct, frozen=True):
 
 
 class Signs(Struct, frozen=True):
-    """What was looked at."""
+    """What was looked at. `refusal` is what a try to make a user namespace ended with; `settings` are the kernel's."""
 
-    linux: bool
-    uid: int
-    capabilities: int
-    bwrap: str
+    linux: bool = True
+    architecture: str = "x86_64"
+    uid: int = 0
+    capabilities: int = CAP_SYS_ADMIN
+    bwrap: str = ""
+    setpriv: str = ""
+    slirp: bool = False
+    refusal: str = ""
+    settings: dict[str, str] = {}
 
 
 @cache
@@ -50,28 +64,79 @@ def this_machine() -> Machine:
 def judge(signs: Signs) -> Machine:
     """Pure."""
     if not signs.linux:
-        return Machine(NONE, "it is not Linux", "Rehearse with --simulate, or use servers elsewhere.")
+        return Machine(NONE, "this is not Linux", "Rehearse with --simulate, or use servers elsewhere.")
     if not signs.bwrap:
-        return Machine(
-            NONE, "there is no bubblewrap of version 0.11 or newer", "Install it: pip install 'batchwright[local]'"
-        )
-    tools = Tools(signs.bwrap, shutil.which("setpriv") or "")
+        hint = "Install it: pip install 'batchwright[local]'"
+        return Machine(NONE, "there is no bubblewrap of version 0.11 or newer", hint)
+    tools = Tools(signs.bwrap, signs.setpriv)
     if signs.uid == 0:
         if not signs.capabilities & CAP_SYS_ADMIN:
-            hint = "Give the container the capability SYS_ADMIN, or run on the machine itself."
-            return Machine(NONE, "root may not mount anything here: it is a container without privileges", hint)
-        return Machine(SYSTEM, "run as root: servers have systemd and sshd", tools=tools)
-    return Machine(NONE, "it needs root", "Run it as root.")
+            hint = "Give the container the capability SYS_ADMIN, or run this on the machine itself."
+            return Machine(NONE, "root may not mount anything here, as in a container without privileges", hint)
+        net = "" if signs.slirp else '; no slirp4netns, so network = "own" reaches only this machine'
+        return Machine(SYSTEM, f"root: servers have systemd and OpenSSH{net}", tools=tools)
+    if signs.architecture not in MACHINES:
+        return Machine(NONE, f"a plain user's servers need one of {', '.join(MACHINES)}", "Run this as root.")
+    if signs.refusal:
+        return Machine(NONE, *_refused(signs))
+    why = "a plain user: servers have dropbear and one user id, but no systemd; root's have all"
+    return Machine(USER, why, tools=tools)
+
+
+def _refused(signs: Signs) -> tuple[str, str]:
+    """Why there are no user namespaces, and what would change that."""
+    if signs.settings.get("max_user_namespaces") == "0":
+        fix = "As root: sysctl user.max_user_namespaces=10000. Or run this as root."
+        return "user namespaces are switched off", fix
+    if signs.settings.get("userns_clone") == "0":
+        fix = "As root: sysctl kernel.unprivileged_userns_clone=1. Or run this as root."
+        return "user namespaces are switched off for plain users", fix
+    if signs.settings.get("apparmor") == "1":
+        fix = f"Allow it to {signs.bwrap} with the profile in docs/providers/local.md. Or run this as root."
+        return "AppArmor keeps plain users from user namespaces, as on Ubuntu since 23.10", fix
+    fix = "Run this as root, or rehearse with --simulate."
+    return f"a plain user may not make a sandbox here: {signs.refusal}", fix
 
 
 def look() -> Signs:
     """Look at this machine."""
+    bwrap, uid = _bwrap(), os.geteuid()
     return Signs(
         linux=sys.platform == "linux",
-        uid=os.geteuid(),
+        architecture=platform.machine(),
+        uid=uid,
         capabilities=_capabilities(),
-        bwrap=_bwrap(),
+        bwrap=bwrap,
+        setpriv=shutil.which("setpriv") or "",
+        slirp=shutil.which("slirp4netns") is not None,
+        refusal=_try(bwrap) if bwrap and uid != 0 else "",
+        settings={name: _setting(path) for name, path in _SETTINGS.items()},
     )
+
+
+def _try(bwrap: str) -> str:
+    """Make the kind of sandbox that a plain user's servers are, for nothing; gives what went wrong."""
+    line = [bwrap, "--unshare-user", "--uid", "0", "--gid", "0", "--cap-add", "ALL", "--unshare-pid", "--unshare-uts"]
+    overlay = ["--overlay-src", "/usr", "--tmp-overlay", "/usr", "--proc", "/proc"]
+    try:
+        done = subprocess.run(  # noqa: S603 - our own line
+            [*line, "--ro-bind", "/", "/", *overlay, "--", "/bin/true"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=TRY_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return "" if done.returncode == 0 else done.stderr.strip() or f"bubblewrap ended with {done.returncode}"
+
+
+def _setting(path: str) -> str:
+    try:
+        return (Path("/proc/sys") / path).read_text().strip()
+    except OSError:
+        return ""
 
 
 def _capabilities() -> int:
@@ -95,7 +160,7 @@ def _bwrap() -> str:
 
 def _version(program: str) -> tuple[int, ...]:
     try:
-        done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=10)  # noqa: S603
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=TRY_SECONDS)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):
         return (0,)
     return tuple(int(number) for number in re.findall(r"\d+", done.stdout)[:3]) or (0,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 from batchwright.providers.local.records import MARKER
@@ -39,9 +40,37 @@ def started_for(ref: str) -> list[int]:
     return [int(one.name) for one in PROC.iterdir() if one.name.isdecimal() and belongs_to(int(one.name), ref)]
 
 
-def kill(pid: int) -> None:
-    """SIGKILL; a process that is no more is as good."""
+def beside(pid: int) -> list[int]:
+    """Every process in the same process namespace but this one, which is its first."""
     try:
-        os.kill(pid, signal.SIGKILL)
+        world = (PROC / str(pid) / "ns" / "pid").readlink()
+    except OSError:
+        return []
+    found = []
+    for place in PROC.iterdir():
+        if place.name.isdecimal() and int(place.name) != pid:
+            try:
+                found += [int(place.name)] if (place / "ns" / "pid").readlink() == world else []
+            except OSError:  # it has ended, or is somebody else's
+                continue
+    return found
+
+
+def end_all(ref: str, seconds: float) -> bool:
+    """Kill every process that was started for a server, until there is none. False if that takes too long."""
+    deadline = time.monotonic() + seconds
+    while left := started_for(ref):
+        for pid in left:
+            kill(pid)
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def kill(pid: int, number: int = signal.SIGKILL) -> None:
+    """Send a signal; a process that is no more is as good."""
+    try:
+        os.kill(pid, number)
     except ProcessLookupError:
         return

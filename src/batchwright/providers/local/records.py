@@ -23,7 +23,8 @@ from batchwright.model.plan import ServerRequest
 
 INTENT, PROCESS, CONSOLE, IDENTITY = "server.json", "process.json", "console.log", "identity"
 PLANTED, STOPPED, DESTROYING = "planted", "stopped", "destroying"
-UPPER, WORK, TOLD, READY = "upper", "work", "told", "ready"
+UPPER, WORK, TOLD, READY, FILTER = "upper", "work", "told", "ready", "filter.bpf"
+SYSTEM, USER = "system", "user"  # modes: made by root, with a service manager; made by a plain user, without
 MARKER = "BATCHWRIGHT_SERVER"  # in the environment of every first process of a server
 PREFIX = "local-"
 

@@ -7,6 +7,7 @@ process it is leaves that to be found: the marker in the process's environment, 
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import signal
 import stat
@@ -18,8 +19,9 @@ import msgspec
 
 from batchwright.providers import durable
 from batchwright.providers.keys import key_in
-from batchwright.providers.local import cgroups, command, processes, records, seed
-from batchwright.providers.local.records import Intent, Process
+from batchwright.providers.local import cgroups, command, network, processes, records, seed
+from batchwright.providers.local.records import SYSTEM, Intent, Process
+from batchwright.providers.local.seccomp import one_user_filter
 
 START_SECONDS = 20.0  # until a sandbox must have said which process it is
 STOP_SECONDS = 10.0  # that a service manager may take to end what runs
@@ -47,8 +49,9 @@ def prepare(folder: Path, intent: Intent, keys: tuple[str, ...]) -> None:
         (folder / name).mkdir(exist_ok=True)
         (folder / name).chmod(0o755)
     host_key = key_in(folder / records.IDENTITY).path.read_text()
-    files = seed.seeds(intent, keys, host_key, _resolv_conf())
-    seed.plant(upper, files if first else {name: files[name] for name in seed.EVERY_START})
+    names = network.resolv_conf(_resolv_conf()) if intent.own_network else _resolv_conf()
+    files = seed.seeds(intent, keys, host_key, names)
+    seed.plant(upper, files if first else {name: files[name] for name in seed.EVERY_START if name in files})
     (folder / records.PLANTED).touch()
     (folder / records.CONSOLE).write_bytes(b"")
     (folder / records.TOLD / records.READY).unlink(missing_ok=True)
@@ -69,14 +72,35 @@ def start(folder: Path, intent: Intent, base: Path, tools: command.Tools, holder
     """
     if (pid := running(folder, intent.ref)) is not None:
         return pid
-    end(intent.ref)  # what a killed caller may have left half-started
+    end(intent)  # what a killed caller may have left half-started
+    line_of = _system_line if intent.mode == SYSTEM else _user_line
+    line = line_of(folder, intent, base, tools)
+    try:
+        pid = _launch(line, folder, intent.ref, holder)
+    except NotStarted:
+        end(intent)
+        raise
+    durable.write(folder / records.PROCESS, records.encode(Process(pid)))
+    return pid
+
+
+def _system_line(folder: Path, intent: Intent, base: Path, tools: command.Tools) -> list[str]:
+    """Make what it needs of the machine; gives the line that starts it."""
     found = cgroups.here()
     groups = cgroups.make(found, intent.ref, int(intent.request.resolved["memory_mb"]))
     places = [(group, hierarchy.path) for group, hierarchy in zip(groups, found, strict=True)]
-    line = command.system_command(tools, base, folder, intent.request.name, places)
-    pid = _launch(command.launcher(groups, line), folder, intent.ref, holder)
-    durable.write(folder / records.PROCESS, records.encode(Process(pid)))
-    return pid
+    netns = ""
+    if intent.own_network:
+        network.attach(intent.ref, intent.address)
+        netns = network.path_of(intent.ref)
+    line = command.system_command(tools, base, folder, intent.request.name, places, netns)
+    return command.launcher(line, groups)
+
+
+def _user_line(folder: Path, intent: Intent, base: Path, tools: command.Tools) -> list[str]:
+    seccomp = folder / records.FILTER
+    seccomp.write_bytes(one_user_filter(platform.machine()))
+    return command.launcher(command.user_command(tools, base, folder, intent.request.name), seccomp=seccomp)
 
 
 def _launch(line: list[str], folder: Path, ref: str, holder: int) -> int:
@@ -103,7 +127,6 @@ def _launch(line: list[str], folder: Path, ref: str, holder: int) -> int:
     try:
         pid = int(msgspec.json.decode(said)["child-pid"])
     except (msgspec.MsgspecError, KeyError, TypeError):
-        end(ref)
         raise NotStarted("; ".join(tail(folder)) or "bubblewrap said nothing") from None
     return pid
 
@@ -115,27 +138,28 @@ def _read_all(reader: int) -> bytes:
     return said
 
 
-def end(ref: str) -> bool:
-    """Kill everything of a server and remove its control groups. False if something would not go in time."""
-    deadline = time.monotonic() + cgroups.EMPTY_SECONDS
-    while left := processes.started_for(ref):
-        for pid in left:
-            processes.kill(pid)
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.005)
-    return cgroups.remove(cgroups.here(), ref)
+def end(intent: Intent) -> bool:
+    """Kill everything of a server; remove its control groups and network. False if something would not go in time."""
+    if not processes.end_all(intent.ref, cgroups.EMPTY_SECONDS) or not cgroups.remove(cgroups.here(), intent.ref):
+        return False
+    if intent.own_network:
+        network.detach(intent.ref)
+    return True
 
 
-def stop(folder: Path, ref: str) -> bool:
-    """Let the service manager end what runs, then end the rest."""
-    pid = running(folder, ref)
+def stop(folder: Path, intent: Intent) -> bool:
+    """Let what runs end by itself, then end the rest."""
+    pid = running(folder, intent.ref)
     if pid is not None:
-        os.kill(pid, signal.SIGRTMIN + 4)  # poweroff, see systemd(1)
+        if intent.mode == SYSTEM:
+            processes.kill(pid, signal.SIGRTMIN + 4)  # poweroff, see systemd(1)
+        else:
+            for other in processes.beside(pid):  # the first one ends with the last of them
+                processes.kill(other, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
-        while running(folder, ref) is not None and time.monotonic() < deadline:
+        while running(folder, intent.ref) is not None and time.monotonic() < deadline:
             time.sleep(0.02)
-    return end(ref)
+    return end(intent)
 
 
 def remove(folder: Path) -> None:
@@ -143,17 +167,30 @@ def remove(folder: Path) -> None:
     last = (records.INTENT, records.DESTROYING)
     for entry in sorted(folder.iterdir()):
         if entry.name not in last:
-            _remove(entry)
+            remove_entry(entry)
     for name in last:
         (folder / name).unlink(missing_ok=True)
     folder.rmdir()
 
 
-def _remove(entry: Path) -> None:
+def remove_entry(entry: Path) -> None:
+    """Remove a file, or a folder with all in it."""
     if stat.S_ISDIR(entry.lstat().st_mode):
+        if os.geteuid() != 0:
+            _make_removable(entry)
         shutil.rmtree(entry)
     else:
         entry.unlink()
+
+
+def _make_removable(top: Path) -> None:
+    """A plain user needs leave to look into a folder that is its own, and to take something out of it."""
+    top.chmod(0o700)
+    for place, folders, _ in os.walk(top):
+        for name in folders:
+            inner = Path(place) / name
+            if not inner.is_symlink():
+                inner.chmod(0o700)
 
 
 def tail(folder: Path) -> list[str]:

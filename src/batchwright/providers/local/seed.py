@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from batchwright.providers.local.records import Intent
+from batchwright.providers.local.records import SYSTEM, Intent
 
 READY_UNIT, SCRIPT_UNIT = "batchwright-ready.service", "batchwright-user-data.service"
 SCRIPT = "/var/lib/batchwright/user-data"
@@ -52,6 +52,31 @@ UseDNS no
 """
 
 
+FIRST_PROGRAM = "/var/lib/batchwright/first"  # of a server without a service manager
+_SKIPPED = "*dbus|*kmod|*procps|*ssh|*udev"
+
+_FIRST = f"""\
+umask 022
+mkdir -p /run/lock /run/sshd /etc/dropbear
+dropbearconvert openssh dropbear /etc/ssh/ssh_host_ed25519_key /etc/dropbear/host_key 2>/dev/null
+for service in /etc/rc2.d/S*; do
+    case "$service" in {_SKIPPED}) continue ;; esac
+    [ -x "$service" ] && "$service" start </dev/null >/dev/null 2>&1
+done
+state=running
+if [ -x {SCRIPT} ] && [ ! -e {SCRIPT}.done ]; then
+    if {SCRIPT} </dev/null >>{SCRIPT}.log 2>&1; then touch {SCRIPT}.done; else state=degraded; fi
+fi
+(
+    echo "$state"
+    [ "$state" = running ] || echo "{SCRIPT_UNIT} failed"
+    tail -n 5 {SCRIPT}.log 2>/dev/null
+) >{INSIDE}/new
+mv {INSIDE}/new {INSIDE}/ready
+exec dropbear -F -E -s -m -r /etc/dropbear/host_key -p {{address}}:{{port}}
+"""
+
+
 class Seed(Struct, frozen=True):
     """A file, or with `link` a symbolic link."""
 
@@ -62,28 +87,43 @@ class Seed(Struct, frozen=True):
 
 def seeds(intent: Intent, keys: tuple[str, ...], host_key: str, resolv_conf: str) -> dict[str, Seed]:
     """Every file by its path inside, without the first slash. `keys` may log in as root."""
-    units, wants = "etc/systemd/system", "etc/systemd/system/multi-user.target.wants"
-    listen = "0.0.0.0" if intent.own_network else intent.address  # noqa: S104 - its own network's
     found = {
         "etc/hostname": Seed(f"{intent.request.name}\n"),
         "etc/hosts": Seed(f"127.0.0.1 localhost\n{intent.address} {intent.request.name}\n"),
         "etc/resolv.conf": Seed(resolv_conf),
-        "etc/machine-id": Seed(hashlib.sha256(intent.ref.encode()).hexdigest()[:32] + "\n", 0o444),
         "etc/ssh/ssh_host_ed25519_key": Seed(host_key, 0o600),
-        "etc/ssh/sshd_config.d/10-batchwright.conf": Seed(_SSHD.format(address=listen, port=intent.port)),
         "root/.ssh/authorized_keys": Seed("".join(f"{key.strip()}\n" for key in keys), 0o600),
+    }
+    if intent.request.user_data:
+        found[SCRIPT.lstrip("/")] = Seed(intent.request.user_data, 0o700)
+    return found | (_system_seeds(intent) if intent.mode == SYSTEM else _user_seeds(intent))
+
+
+def _system_seeds(intent: Intent) -> dict[str, Seed]:
+    """Where a service manager starts everything."""
+    units, wants = "etc/systemd/system", "etc/systemd/system/multi-user.target.wants"
+    listen = "0.0.0.0" if intent.own_network else intent.address  # noqa: S104 - its own network's
+    found = {
+        "etc/machine-id": Seed(hashlib.sha256(intent.ref.encode()).hexdigest()[:32] + "\n", 0o444),
+        SSHD_CONFIG: Seed(_SSHD.format(address=listen, port=intent.port)),
         f"{units}/{READY_UNIT}": Seed(_READY),
         f"{wants}/{READY_UNIT}": Seed(link=f"/{units}/{READY_UNIT}"),
     }
     if intent.request.user_data:
-        found[SCRIPT.lstrip("/")] = Seed(intent.request.user_data, 0o700)
         found[f"{units}/{SCRIPT_UNIT}"] = Seed(_USER_DATA)
         found[f"{wants}/{SCRIPT_UNIT}"] = Seed(link=f"/{units}/{SCRIPT_UNIT}")
     return found
 
 
+def _user_seeds(intent: Intent) -> dict[str, Seed]:
+    """Where the first program starts everything."""
+    return {FIRST_PROGRAM.lstrip("/"): Seed(_FIRST.format(address=intent.address, port=intent.port), 0o755)}
+
+
 PRIVATE = ("root", "root/.ssh")  # folders that are for their owner only
-EVERY_START = ("etc/resolv.conf", "etc/ssh/sshd_config.d/10-batchwright.conf")  # what may have changed since the last
+SSHD_CONFIG = "etc/ssh/sshd_config.d/10-batchwright.conf"
+# What may have changed since the last start
+EVERY_START = ("etc/resolv.conf", SSHD_CONFIG, FIRST_PROGRAM.lstrip("/"))
 
 
 def plant(upper: Path, files: Mapping[str, Seed]) -> None:

@@ -7,14 +7,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 _POCKETS = ("", "-updates", "-security", "-backports")
-_KEPT = (
-    "Acquire::http",
-    "Acquire::https",
-    "Acquire::Check-",
-    "Acquire::Retries",
-    "Acquire::ForceIPv",
-    "Acquire::Allow",
-)
+_KEPT = tuple(f"Acquire::{name}" for name in ("http", "https", "Check-", "Retries", "ForceIPv", "Allow"))
 
 
 class Source(Struct, frozen=True):

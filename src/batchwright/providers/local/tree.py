@@ -31,6 +31,10 @@ DPKG_OPTIONS = (
 # A package's service is started by whoever has configured it: servers that share a network share its ports. Only starts
 # are denied: a package that is removed must be able to stop its service.
 POLICY = '#!/bin/sh\ncase "$2" in *start*) exit 101 ;; esac\nexit 0\n'
+APT = """\
+Dir::Cache::pkgcache "";
+APT::Keep-Downloaded-Packages "false";
+"""  # what would take 40 MB on every server
 REVISION = 1  # of what is done to a tree beside the lists above
 
 
@@ -58,6 +62,6 @@ def release_of(os_release: str) -> Release | None:
 
 def tree_name(release: Release, architecture: str) -> str:
     """A base tree's folder: another name whenever another tree would come of it."""
-    recipe = [release, architecture, PACKAGES, MASKED, DPKG_OPTIONS, POLICY, REVISION]
+    recipe = [release, architecture, PACKAGES, MASKED, DPKG_OPTIONS, POLICY, APT, REVISION]
     digest = hashlib.sha256(msgspec.json.encode(recipe)).hexdigest()
     return f"{release.codename}-{digest[:10]}"

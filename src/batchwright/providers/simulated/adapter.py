@@ -30,10 +30,10 @@ class Simulated:
     def __init__(self, name: str, world: World, clock: Clock, simulation: Simulation | None = None) -> None:
         self.name = name
         self.simulation = sim = simulation or Simulation()
-        self.capabilities = _capabilities(sim)
         self._world, self._clock, self._owns_world = world, clock, False
         self._account = f"simulated-{name}"
         self._profile = profile_of(name)
+        self.capabilities = _capabilities(sim, self._profile.destroys)
         self._rate = RateLimit(sim.rate, sim.burst)
         self._read_seconds = sim.read_seconds * sim.time_scale
         self._limited = bool(sim.quota_servers or sim.capacity)
@@ -276,7 +276,7 @@ class Simulated:
         return [s for s in self._world.in_account(self._account) if s.gone_at is None or now < s.gone_at]
 
 
-def _capabilities(sim: Simulation) -> Capabilities:
+def _capabilities(sim: Simulation, destroys: bool) -> Capabilities:
     usual = (sim.answer_seconds + sim.boot_seconds) * sim.time_scale
     return Capabilities(
         guard=sim.guard,
@@ -286,6 +286,7 @@ def _capabilities(sim: Simulation) -> Capabilities:
         rate=sim.rate if sim.publish_rate else 0.0,
         burst=sim.burst if sim.publish_rate else 1,
         create_seconds=usual,
+        destroys=destroys,
     )
 
 

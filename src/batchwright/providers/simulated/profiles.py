@@ -20,6 +20,7 @@ class Profile(Struct, frozen=True):
     images: dict[str, str] = {}  # name -> the place's own id
     default_image: str = "debian-12"
     currency: str = "EUR"
+    destroys: bool = True  # else its servers were there before
 
     def troubles(self, config: ServerConfig) -> list[Trouble]:
         """What is wrong with a configuration here."""
@@ -51,6 +52,7 @@ def _unknown(field: str, value: str, offered: Collection[str]) -> Trouble:
 _TEMPLATE = "01000000-0000-4000-8000-"  # how UpCloud numbers its public templates
 
 PROFILES: dict[str, Profile] = {
+    "static": Profile(destroys=False),
     "upcloud": Profile(
         plans={
             "1xCPU-1GB": 0.0104,

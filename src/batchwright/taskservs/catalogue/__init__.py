@@ -1,5 +1,26 @@
 """The catalogue: one folder per task service, and the loader that reads them strictly."""
 
-from batchwright.taskservs.catalogue.entries import ENTRY_FILE, GROUP, load_catalogue
+from batchwright.taskservs.catalogue.entries import (
+    GROUP,
+    Catalogue,
+    all_folders,
+    folders_in,
+    load_catalogue,
+    read_entry,
+)
+from batchwright.taskservs.catalogue.proving import prove
+from batchwright.taskservs.catalogue.reading import DEPLOY_FILE, ENTRY_FILE, Mistake, digest_of
 
-__all__ = ["ENTRY_FILE", "GROUP", "load_catalogue"]
+__all__ = [
+    "DEPLOY_FILE",
+    "ENTRY_FILE",
+    "GROUP",
+    "Catalogue",
+    "Mistake",
+    "all_folders",
+    "digest_of",
+    "folders_in",
+    "load_catalogue",
+    "prove",
+    "read_entry",
+]

@@ -1,0 +1,208 @@
+"""Use cases about servers, whichever run made them: what there is, how each is reached, and to end one by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from batchwright.app.compose import SimulationSettings, Surroundings
+from batchwright.app.reading import all_runs
+from batchwright.app.settings import Settings
+from batchwright.app.stores import Stores
+from batchwright.engine.calls import destroy
+from batchwright.engine.limits import Limits
+from batchwright.errors import BatchwrightError, NotAllowed, ServerNotFound, UsageError
+from batchwright.journal.folder import make_private
+from batchwright.model.access import Access, known_hosts, ssh_command
+from batchwright.model.clock import Clock
+from batchwright.model.lifecycle import RUN_ENDED, RunState
+from batchwright.model.outcome import Fault, Observed, ServerState
+from batchwright.model.summary import RunSummary
+from batchwright.providers.base import Provider
+
+HERE = ("local", "static")  # providers of this machine, which keep what they made in a folder of their name
+
+
+class StandingServer(Struct, frozen=True):
+    """A server that carries Batchwright's labels. `workflow` and `status` are those of its run, empty: it is unknown.
+
+    `ssh` is the line that logs in without a question, empty where nobody can. `stays`: a destroy only lets go of it.
+    """
+
+    name: str
+    provider: str
+    ref: str
+    state: ServerState
+    zone: str
+    plan: str
+    address: str
+    run: str
+    workflow: str = ""
+    status: RunState | None = None
+    driven: bool = False
+    stays: bool = False
+    ssh: str = ""
+
+    @property
+    def owner(self) -> str:
+        """Its run in words."""
+        return f"{self.workflow}, {self.status}" if self.status is not None else "unknown run"
+
+
+class ProviderTrouble(Struct, frozen=True):
+    """A provider that could not be asked, so that a short list is not taken for a whole one."""
+
+    provider: str
+    code: str
+    message: str
+    hint: str = ""
+
+
+class Servers:
+    """All servers of the providers that are in use here. Use it as a context; `look` comes first."""
+
+    def __init__(
+        self, settings: Settings, stores: Stores, clock: Clock, simulation: SimulationSettings | None = None
+    ) -> None:
+        self.troubles: list[ProviderTrouble] = []
+        self.found: list[StandingServer] = []
+        self._settings = settings
+        self._stores = stores
+        self._clock = clock
+        self._simulated = simulation is not None
+        self._around = Surroundings(settings, clock, Limits(), simulation)
+        self._access: dict[str, Access] = {}
+
+    async def __aenter__(self) -> Servers:
+        await self._around.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._around.__aexit__(None, None, None)
+
+    async def look(self, only: str = "", *, partial: bool = True) -> None:
+        """Fill `found` and `troubles`; `only` names one provider, and then raises if that cannot be opened.
+
+        Without `partial` every store must be readable.
+        """
+        summaries, driven = await all_runs(self._stores, self._clock, partial=partial)
+        names = [only] if only else self._places(summaries)
+        await self._around.open(names)
+        if only in self._around.troubles:
+            raise self._around.troubles[only]
+        for name, error in self._around.troubles.items():
+            self.troubles.append(ProviderTrouble(name, error.code, error.message, error.hint))
+        runs = {row.run: row for row in summaries}
+        providers = self._around.providers
+        listed = await asyncio.gather(
+            *(self._ask(name, provider, runs, driven) for name, provider in providers.items())
+        )
+        self.found = sorted((one for some in listed for one in some), key=lambda one: (one.provider, one.name, one.ref))
+
+    def _places(self, summaries: Sequence[RunSummary]) -> list[str]:
+        """The providers that runs of this folder used, and those that made something on this machine."""
+        used = {name for row in summaries if row.simulated is self._simulated for name in row.providers}
+        if not self._simulated:
+            used |= {name for name in HERE if (self._settings.state_dir / name).exists()}
+        return sorted(used)
+
+    async def _ask(
+        self, name: str, provider: Provider, runs: dict[str, RunSummary], driven: set[str]
+    ) -> list[StandingServer]:
+        try:
+            async with asyncio.timeout(provider.capabilities.call_timeout):
+                refs = [observed.ref for observed in await provider.find()]
+                seen = (await provider.describe(refs)).values() if refs else ()
+                access = await provider.access(refs) if refs else {}
+        except BatchwrightError as error:
+            self.troubles.append(ProviderTrouble(name, error.code, error.message, error.hint))
+            return []
+        except Exception as error:
+            message = f"{name} could not be asked: {type(error).__name__}: {error}".removesuffix(": ")
+            self.troubles.append(ProviderTrouble(name, "provider-unreachable", message, "Try again in a moment."))
+            return []
+        self._access.update(access)
+        if access:
+            _write(self._trusted(name), known_hosts(access.values()))
+        return [
+            self._standing(name, provider, observed, runs.get(observed.run), driven)
+            for observed in seen
+            if observed.state not in (ServerState.GONE, ServerState.NOT_VISIBLE)
+        ]
+
+    def _standing(
+        self, name: str, provider: Provider, seen: Observed, run: RunSummary | None, driven: set[str]
+    ) -> StandingServer:
+        return StandingServer(
+            name=seen.name,
+            provider=name,
+            ref=seen.ref,
+            state=seen.state,
+            zone=seen.zone,
+            plan=seen.plan,
+            address=seen.address,
+            run=seen.run,
+            workflow=f"{run.workflow} {run.version}" if run else "",
+            status=run.status if run else None,
+            driven=seen.run in driven,
+            stays=not provider.capabilities.destroys,
+            ssh=shlex.join(self._ssh(name, seen.ref)),
+        )
+
+    def _trusted(self, provider: str) -> Path:
+        return self._settings.state_dir / "known_hosts" / provider
+
+    def _ssh(self, provider: str, ref: str, command: Sequence[str] = ()) -> list[str]:
+        if ref not in self._access:
+            return []
+        return ssh_command(self._access[ref], str(self._trusted(provider)), command)
+
+    def named(self, word: str) -> StandingServer:
+        """The server of this name or reference. Raises ServerNotFound, UsageError."""
+        matching = [one for one in self.found if word in (one.name, one.ref)]
+        if len(matching) > 1:
+            refs = ", ".join(f"{one.ref} ({one.provider}, run {one.run})" for one in matching)
+            raise UsageError(f"{len(matching)} servers are called {word!r}", hint=f"Name one by its reference: {refs}")
+        if not matching:
+            left_out = "".join(f"; {trouble.provider} could not be asked" for trouble in self.troubles)
+            raise ServerNotFound(f"there is no server {word!r}{left_out}")
+        return matching[0]
+
+    def login(self, server: StandingServer, command: Sequence[str]) -> list[str]:
+        """The argument list that logs in and runs the command. Raises NotAllowed where nobody can."""
+        line = self._ssh(server.provider, server.ref, command)
+        if not line:
+            raise NotAllowed(f"{server.name} ({server.ref}) cannot be reached over SSH")
+        return line
+
+    def refuse_in_use(self, server: StandingServer) -> None:
+        """Raise NotAllowed for a server of a run that has not ended."""
+        if server.status is None or (server.status in RUN_ENDED and not server.driven):
+            return
+        raise NotAllowed(
+            f"{server.name} ({server.ref}) belongs to run {server.run}, which is {server.status}"
+            + (" and being driven" if server.driven else ""),
+            hint=f"Take back all of it: batchwright rollback {server.run}. To end this server alone, add --anyway.",
+        )
+
+    async def end(self, server: StandingServer) -> Fault | None:
+        """Destroy it until it is gone, as its run's rollback would; None when it is."""
+
+        async def hold() -> None:
+            """Nobody else's leave is needed."""
+
+        provider = self._around.providers[server.provider]
+        return await destroy(provider, server.ref, server.run, self._clock, lambda: True, hold, lambda _: None)
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file in one go: an ssh that is just starting reads the old one or the new one."""
+    make_private(path.parent)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text)
+    draft.replace(path)

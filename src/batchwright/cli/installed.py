@@ -1,0 +1,75 @@
+"""Commands about task services on servers: the output of a step, and whether what is installed is still well."""
+
+from __future__ import annotations
+
+import asyncio
+
+from batchwright.app.checking import check_run
+from batchwright.app.clock import SystemClock
+from batchwright.app.reading import Sight, history
+from batchwright.cli import remote
+from batchwright.cli.codes import Exit
+from batchwright.cli.health import show_conditions, show_log
+from batchwright.cli.looking import Follow, StepArgument, with_sight
+from batchwright.cli.options import Json, NoColor, RunArgument, StateDir, settings_of
+from batchwright.cli.output import note, print_json
+from batchwright.cli.screen import DRAW_SECONDS
+from batchwright.cli.service import Url, chosen
+from batchwright.views.conditions import Conditions
+from batchwright.views.logs import StepLog
+from batchwright.views.run import next_action
+from batchwright.views.steps import step_named
+
+
+def logs(
+    run: RunArgument,
+    step: StepArgument,
+    follow: Follow = False,
+    state_dir: StateDir = None,
+    url: Url = None,
+    json: Json = False,
+    _no_color: NoColor = False,
+) -> int:
+    """What a step has said: the output of its installs and removals, attempt by attempt."""
+    if service := chosen(url, state_dir):
+        return remote.logs(service, run, step, follow=follow, json=json)
+
+    async def use(sight: Sight) -> int:
+        clock, own = SystemClock(), sight.run
+        log, last = StepLog(step_named(own, step), own.created_at), 0
+        while True:
+            async for seq, event in history(sight.journal, own.id, last):
+                last = seq
+                show_log(log.take(event), json=json)
+            if not follow or sight.over or not sight.driven:
+                break
+            await clock.sleep(DRAW_SECONDS)
+            await sight.refresh(clock.now())
+        if follow and not sight.over:
+            note(f"run {own.id} is {own.status}: {next_action(own, driven=False)}")
+            return Exit.STOPPED
+        return Exit.OK
+
+    try:
+        return asyncio.run(with_sight(state_dir, run, use))
+    except KeyboardInterrupt:
+        return Exit.OK
+
+
+def check(
+    run: RunArgument, state_dir: StateDir = None, url: Url = None, json: Json = False, _no_color: NoColor = False
+) -> int:
+    """Run the checks of all task services of a run again. Exit code 0: all well; 2: drift, or a server out of reach."""
+    if service := chosen(url, state_dir):
+        return told(remote.checks(service, run), json=json)
+
+    async def use(sight: Sight) -> int:
+        return told(await check_run(settings_of(state_dir), SystemClock(), sight.run), json=json)
+
+    return asyncio.run(with_sight(state_dir, run, use))
+
+
+def told(found: Conditions, *, json: bool) -> int:
+    """Show how the task services are; the exit code says it too."""
+    print_json(found) if json else show_conditions(found)
+    return Exit.OK if found.ok else Exit.COULD_NOT

@@ -1,0 +1,78 @@
+"""A call of a provider and what no answer means, and the loop that ends a server: for a run, and for one by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from batchwright.model.clock import Clock
+from batchwright.model.outcome import Fault, FaultClass, Gone, Rejected, ServerState, Unknown
+from batchwright.providers.base import Provider
+
+DESTROY_SECONDS = 600.0  # until what is being destroyed must be gone
+
+T = TypeVar("T")
+Hold = Callable[[], Awaitable[None]]
+
+
+async def answer(limit: float, call: Coroutine[Any, Any, T], leaving: Callable[[], bool]) -> T | Unknown:
+    """What a port answers. Whatever it raises, and no answer in time, is Unknown; only who leaves is cancelled."""
+    try:
+        async with asyncio.timeout(limit):
+            return await call
+    except TimeoutError:
+        return Unknown(f"no answer within {limit:g} s")
+    except asyncio.CancelledError:
+        if leaving():
+            raise
+        return Unknown("the call was cancelled")
+    except Exception as error:
+        return Unknown(f"{type(error).__name__}: {error}")
+
+
+async def destroy(
+    provider: Provider,
+    ref: str,
+    run: str,
+    clock: Clock,
+    leaving: Callable[[], bool],
+    hold: Hold,
+    heed: Callable[[object], None],
+) -> Fault | None:
+    """Destroy until gone, after a fresh look that it is this run's. None when it is certainly gone.
+
+    `hold` is awaited before each call that changes something, `heed` is told what it answered.
+    """
+    poll, limit = provider.capabilities.poll_seconds, provider.capabilities.call_timeout
+    began = clock.now()
+    until = began + max(DESTROY_SECONDS, 2 * provider.capabilities.settle_seconds)
+    fault: Fault | None = None
+    while clock.now() < until:
+        look = await answer(limit, provider.describe([ref]), leaving)
+        if isinstance(look, Unknown):
+            return trouble(look)
+        seen = look[ref]
+        if seen.state is ServerState.GONE:
+            return None
+        if seen.state is ServerState.NOT_VISIBLE:
+            if clock.now() - began >= provider.capabilities.settle_seconds:
+                return None
+        elif seen.run != run:
+            return Fault(FaultClass.CONFLICT, f"{ref} does not carry this run's label, so it is left alone")
+        else:
+            await hold()
+            outcome = await answer(limit, provider.destroy(ref), leaving)
+            heed(outcome)
+            if isinstance(outcome, Gone):
+                return None
+            fault = outcome.fault if isinstance(outcome, Rejected) else None
+            if fault is not None and fault.kind is not FaultClass.BUSY:
+                return fault
+        await clock.sleep(poll)
+    return fault or Fault(FaultClass.TIMEOUT, f"{ref} was still there after {until - began:.0f} s")
+
+
+def trouble(unknown: Unknown) -> Fault:
+    """An answer that did not come, where asking again is all there is to do."""
+    return Fault(FaultClass.TRANSIENT, unknown.reason)

@@ -1,0 +1,84 @@
+"""Which servers an operation joins together, who of them leads, and who waits for whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from batchwright.model.catalogue import Scope
+from batchwright.model.plan import Cluster, Need
+from batchwright.model.workflow import DependencyKind, TaskservBatch
+from batchwright.plan.draft import Draft, Membership, Place, names_of
+
+
+def form_clusters(draft: Draft) -> None:
+    """Fill `clusters`: the servers on which one operation installs an entry of scope cluster.
+
+    What requires another such entry joins the servers that that one joined, with the same leader.
+    """
+    for i, op in draft.taskserv_batches():
+        for name in draft.sequence[i]:
+            if draft.catalogue[name].scope is Scope.CLUSTER:
+                _form(draft, i, op, name)
+
+
+def _form(draft: Draft, i: int, op: TaskservBatch, name: str) -> None:
+    groups: dict[tuple[int, ...], list[Place]] = {}
+    for place, install in zip(draft.targets[i], draft.installs[i], strict=True):
+        if name in install.hard:
+            below = {draft.clusters[one, place.number].leader.number for one in _below(draft, name, place)}
+            groups.setdefault(tuple(sorted(below)), []).append(place)
+    for leaders, members in groups.items():
+        if leaders and leaders != (members[0].number,):
+            _refuse_headless(draft, op, name, members)
+        for number, place in enumerate(members):
+            draft.clusters[name, place.number] = Membership(members, number)
+
+
+def _below(draft: Draft, name: str, place: Place) -> Iterator[str]:
+    """What an entry requires that joined this server to others."""
+    for requirement in draft.catalogue[name].requires:
+        for one in draft.provided.get(requirement, ()):
+            if one != name and one in place.installed and (one, place.number) in draft.clusters:
+                yield one
+
+
+def _refuse_headless(draft: Draft, op: TaskservBatch, name: str, members: list[Place]) -> None:
+    one = next(_below(draft, name, members[0]))
+    leader = draft.clusters[one, members[0].number].leader.name
+    draft.refuse(
+        "cluster-without-leader",
+        f'"{name}" on {names_of(members)} goes into the "{one}" cluster that {leader} leads, and not on {leader}',
+        op.id,
+        f'Add "{leader}" to its targets.',
+    )
+
+
+def cluster_of(draft: Draft, name: str, place: Place) -> Cluster | None:
+    """What a request says of its server's part."""
+    part = draft.clusters.get((name, place.number))
+    return Cluster(part.leader.step, part.number, len(part.members)) if part else None
+
+
+def leader_stays(draft: Draft, name: str, place: Place) -> bool:
+    """Whether whoever leads it outlives a rollback, so that it has to be told who leaves."""
+    part = draft.clusters.get((name, place.number))
+    return part is not None and not part.leader.made
+
+
+def cluster_needs(draft: Draft, op: TaskservBatch, name: str, place: Place) -> list[Need]:
+    """The leader waits until what it builds on has ended everywhere, the others until the leader has succeeded.
+
+    A server that could not be joined does not keep the leader from serving those that could.
+    """
+    part = draft.clusters.get((name, place.number))
+    if part is None:
+        return []
+    if part.number:
+        return [Need(f"{op.id}/{part.leader.name}/{name}")]
+    at = draft.index[op.id]
+    return [
+        Need(f"{op.id}/{other.name}/{one}", DependencyKind.SOFT)
+        for one in _below(draft, name, place)
+        for other in draft.clusters[one, place.number].members
+        if other is not place and other.installed[one] == at
+    ]

@@ -1,0 +1,71 @@
+"""What this machine has room for: inotify instances, disk, a file system that an overlay can be written to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from batchwright.providers.base import Trouble
+
+INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
+INSTANCES_EACH = 8  # that a service manager and what it starts take
+INSTANCES_WANTED = 8192
+DISK_EACH_MB = 64  # a server of which little is asked; what is installed comes on top
+NO_UPPER = frozenset({"overlay", "nfs", "nfs4", "9p", "vfat", "exfat", "ntfs", "fuseblk"})  # as upper of an overlay
+
+
+def inotify_trouble(limit: int, raisable: bool, there: int, more: int) -> list[Trouble]:
+    """Root's servers all count as one user's. Pure."""
+    room = limit // INSTANCES_EACH - there
+    if raisable or more <= room:
+        return []
+    message = f"this machine's limit of {limit} inotify instances leaves room for {max(0, room)} more servers"
+    hint = f"As root of the machine: sysctl fs.inotify.max_user_instances={INSTANCES_WANTED}"
+    return [Trouble("", "inotify", message, hint)]
+
+
+def disk_trouble(free_mb: int, more: int, place: Path) -> list[Trouble]:
+    """Pure."""
+    needed = more * DISK_EACH_MB
+    if needed <= free_mb:
+        return []
+    message = f"{more} servers need {needed} MB of disk at least, and {place} has {free_mb} MB"
+    return [Trouble("", "disk", message, "Free some space, or name another state folder with --state-dir.")]
+
+
+def instances() -> tuple[int, bool]:
+    """The limit, and whether it can be raised from here."""
+    try:
+        return int(INSTANCES.read_text()), os.access(INSTANCES, os.W_OK)
+    except (OSError, ValueError):
+        return INSTANCES_WANTED, False  # a kernel that has no such limit
+
+
+def raise_instances() -> None:
+    """Make room for many service managers, where that is possible; what is higher stays."""
+    limit, raisable = instances()
+    if raisable and limit < INSTANCES_WANTED:
+        INSTANCES.write_text(str(INSTANCES_WANTED))
+
+
+def free_mb(place: Path) -> int:
+    """Of the disk under a folder."""
+    disk = os.statvfs(place)
+    return disk.f_bavail * disk.f_frsize // (1024 * 1024)
+
+
+def file_system(mountinfo: str, device: int) -> str:
+    """The type of the file system of this device number, from the text of /proc/self/mountinfo. Pure."""
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    for line in mountinfo.splitlines():
+        left, _, right = line.partition(" - ")
+        fields = left.split()
+        if len(fields) > 2 and fields[2] == wanted and right:
+            return right.split()[0]
+    return ""
+
+
+def unsuitable(folder: Path) -> str:
+    """The type of the file system that a folder lies on, if servers cannot be kept on it; else nothing."""
+    found = file_system(Path("/proc/self/mountinfo").read_text(), folder.stat().st_dev)
+    return found if found in NO_UPPER else ""

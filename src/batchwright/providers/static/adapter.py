@@ -1,0 +1,228 @@
+"""The static provider: the provider port over servers that exist already. It makes and destroys nothing but records."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from batchwright.errors import ProviderUnavailable
+from batchwright.model.access import Access
+from batchwright.model.clock import Clock
+from batchwright.model.ids import Token
+from batchwright.model.outcome import Created, Fault, FaultClass, Gone, Observed, Rejected, ServerState
+from batchwright.model.plan import Guard, ServerRequest
+from batchwright.model.workflow import ServerConfig
+from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
+from batchwright.providers.static.reach import Facts, look
+from batchwright.providers.static.records import Record, Records
+from batchwright.providers.static.wanted import access_of, missing
+
+Place = tuple[str, ...]
+
+LOOKS = 30  # servers logged in to at the same time
+
+_CAPABILITIES = Capabilities(
+    guard=Guard.TOKEN,  # the record keeps it
+    settle_seconds=0.0,
+    concurrency=LOOKS,
+    create_seconds=1.0,
+    destroys=False,
+)
+
+
+class Static:
+    """The servers that the runs of one state folder have taken. Other folders know nothing of them."""
+
+    capabilities = _CAPABILITIES
+
+    def __init__(self, name: str, folder: Path | None) -> None:
+        self.name = name
+        self._folder = folder
+        self._places = asyncio.Semaphore(LOOKS)
+
+    @classmethod
+    def connect(cls, name: str, _clock: Clock, settings: Mapping[str, str | int | float | bool]) -> Static:
+        """How the registry makes one. "state_dir" is where the records are kept."""
+        state = settings.get("state_dir")
+        return cls(name, Path(str(state)) / "static" if state else None)
+
+    @property
+    def _records(self) -> Records:
+        if self._folder is None:
+            raise ProviderUnavailable("static: no state folder is given", hint="Name one with --state-dir.")
+        return Records(self._folder)
+
+    def validate(self, config: ServerConfig) -> list[Trouble]:
+        return missing(config)
+
+    async def open(self) -> None:
+        self._records.open()
+
+    async def aclose(self) -> None:
+        """Nothing stays open."""
+
+    async def account(self) -> str:
+        return self._records.account()
+
+    async def health(self) -> Health:
+        return Health(True, f"records in {self._records.folder}")
+
+    async def quota(self) -> Quota:
+        return Quota()
+
+    async def quota_after(self, _requests: Sequence[ServerRequest]) -> list[Trouble]:
+        return []
+
+    async def quote(self, _requests: Sequence[ServerRequest]) -> Quote | None:
+        return None
+
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+        """Each server is logged in to, so that what is wrong with one is known before anything is changed."""
+        records, places = self._records.all(), dict[Place, str]()
+        answers = []
+        for config in configs:
+            access = access_of(config)
+            if isinstance(access, Access):
+                access = _twice(config.name, access, places) or _taken(config.name, access, records) or access
+            answers.append(self._resolve(config, access))
+        return list(await asyncio.gather(*answers))
+
+    async def _resolve(self, config: ServerConfig, access: Access | list[Trouble]) -> ServerRequest | list[Trouble]:
+        if not isinstance(access, Access):
+            return access
+        found = await self._look(access)
+        if isinstance(found, Fault):
+            return [Trouble("address", found.code, found.message, found.hint)]
+        resolved = {"access": msgspec.json.encode(access).decode(), "address": access.host}
+        if found.memory_mb:
+            resolved["memory_mb"] = str(found.memory_mb)
+        return ServerRequest(config.name, config.plan, config.zone, labels=config.labels, resolved=resolved)
+
+    async def _look(self, access: Access) -> Facts | Fault:
+        async with self._places:
+            return await look(access)
+
+    async def create(self, request: ServerRequest, token: Token) -> Created | Rejected:
+        """Log in once more, then record whose the server is: one rename, so there is nothing to be in doubt about."""
+        access = msgspec.json.decode(request.resolved["access"], type=Access)
+        wanted = Record(_ref(token), token.run, token.value, request, access)
+        if (recorded := self._records.get(wanted.ref)) is None:
+            found = await self._look(access)
+            if isinstance(found, Fault):
+                return Rejected(found)
+            with self._records.alone():
+                if (rival := _rival(wanted, self._records.all())) is not None:
+                    message = f'run {rival.run} has taken {access} as "{rival.request.name}"'
+                    return Rejected(Fault(FaultClass.CONFLICT, message, "server-taken", _let_go(rival)))
+                self._records.put(wanted)
+        elif recorded != wanted:
+            return Rejected(Fault(FaultClass.CONFLICT, "the token was used with another request"))
+        return Created(wanted.ref, ready=True, address=access.host)
+
+    async def find(self, run: str | None = None, token: str | None = None) -> list[Observed]:
+        return [
+            _observed(record, ServerState.READY)
+            for record in self._records.all()
+            if run in (None, record.run) and token in (None, record.token)
+        ]
+
+    async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
+        """Whether each lets us in now; one that does not answer may yet, one that is not who it was will not."""
+        return dict(zip(refs, await asyncio.gather(*map(self._describe, refs)), strict=True))
+
+    async def _describe(self, ref: str) -> Observed:
+        record = self._records.get(ref)
+        if record is None:
+            return Observed(ref, ServerState.GONE)
+        found = await self._look(record.access)
+        if isinstance(found, Facts):
+            return _observed(record, ServerState.READY)
+        state = ServerState.STARTING if found.kind is FaultClass.TRANSIENT else ServerState.BROKEN
+        return _observed(record, state, found)
+
+    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
+        found = {ref: self._records.get(ref) for ref in refs}
+        return {ref: record.access for ref, record in found.items() if record is not None}
+
+    async def destroy(self, ref: str) -> Gone:
+        """Let the server go: nothing on it is touched."""
+        self._records.remove(ref)
+        return Gone()
+
+
+def _place(access: Access) -> Place:
+    """What makes it another server: where it is, and what lies between."""
+    return tuple(f"{hop.host} {hop.port}" for hop in access.hops())
+
+
+def _ref(token: Token) -> str:
+    """Another run that takes the same server has another reference, so neither can let go what the other holds."""
+    return f"static-{token.value[:16]}"
+
+
+def _observed(record: Record, state: ServerState, fault: Fault | None = None) -> Observed:
+    request = record.request
+    return Observed(
+        ref=record.ref,
+        state=state,
+        name=request.name,
+        run=record.run,
+        token=record.token,
+        address=record.access.host,
+        plan=request.plan,
+        zone=request.zone,
+        fault=fault,
+    )
+
+
+def _rival(wanted: Record, records: Sequence[Record]) -> Record | None:
+    """Another record of this server or of this name: somebody was quicker."""
+    for record in records:
+        same = record.request.name == wanted.request.name or _place(record.access) == _place(wanted.access)
+        if same and record.ref != wanted.ref:
+            return record
+    return None
+
+
+def _twice(name: str, access: Access, places: dict[Place, str]) -> list[Trouble]:
+    """Whether this workflow has named the server before, as something else."""
+    first = places.setdefault(_place(access), name)
+    if first == name:
+        return []
+    message = f'"{name}" and "{first}" are the same server: {access}'
+    return [Trouble("address", "server-twice", message, "Name it once.")]
+
+
+def _taken(name: str, access: Access, records: Sequence[Record]) -> list[Trouble]:
+    """Why the server cannot be taken, or kept, under this name."""
+    for record in records:
+        if record.request.name != name:
+            if _place(record.access) != _place(access):
+                continue
+            message = f'{access} cannot be "{name}": run {record.run} has taken it as "{record.request.name}"'
+        elif field := _differing(record.access, access):
+            message = f'run {record.run} has taken "{name}" at {record.access}, and its {field} differs'
+        else:
+            continue
+        return [Trouble("address", "server-taken", message, _let_go(record))]
+    return []
+
+
+def _let_go(record: Record) -> str:
+    return f"Roll that run back, or let the server go: batchwright servers destroy {record.ref}"
+
+
+def _differing(recorded: Access, wanted: Access) -> str:
+    """The first field in which they differ. Of several host keys one in common is enough."""
+    if _place(recorded) != _place(wanted):
+        return "address"
+    for ours, theirs in zip(recorded.hops(), wanted.hops(), strict=True):
+        for field in ("user", "key"):
+            if getattr(ours, field) != getattr(theirs, field):
+                return field
+        if not set(ours.host_keys) & set(theirs.host_keys):
+            return "host_key"
+    return ""

@@ -1,0 +1,87 @@
+"""Which server is whose: one file per server in the state folder, there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from batchwright.errors import ProviderUnavailable
+from batchwright.model.access import Access
+from batchwright.model.ids import base32
+from batchwright.model.plan import ServerRequest
+from batchwright.providers import durable
+
+LOCK_SECONDS = 10.0  # the folder is held for one small write at a time
+
+
+class Record(Struct, frozen=True):
+    """A server that a run has taken; `request` is what the run asked for."""
+
+    ref: str
+    run: str
+    token: str
+    request: ServerRequest
+    access: Access
+
+
+class Records:
+    """The records of one state folder. Every change is one rename or one unlink, so a killed process leaves no half."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._account = folder / "account"
+
+    def open(self) -> None:
+        """Make the folder, and give it a name that stays when it is moved. Raises ProviderUnavailable."""
+        try:
+            durable.make_private(self.folder)
+            with self.alone():
+                if not self._account.exists():
+                    durable.write(self._account, f"static-{base32(os.urandom(10))}\n".encode())
+        except (OSError, durable.Held) as error:
+            raise ProviderUnavailable(
+                f"static: {self.folder} cannot be used: {error}",
+                hint="Make the state folder writable, or name another one with --state-dir.",
+            ) from error
+
+    def account(self) -> str:
+        """The name of this folder."""
+        return self._account.read_text().strip()
+
+    def alone(self) -> AbstractContextManager[int]:
+        """Keep others from recording. Raises durable.Held."""
+        return durable.alone(self.folder, LOCK_SECONDS)
+
+    def all(self) -> list[Record]:
+        """Every record, by reference. Raises ProviderUnavailable when one cannot be read."""
+        found = (self.get(path.stem) for path in sorted(self.folder.glob("*.json")))
+        return [record for record in found if record is not None]
+
+    def get(self, ref: str) -> Record | None:
+        """The record of this reference. Raises ProviderUnavailable when it cannot be read."""
+        path = self._path(ref)
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Record)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.MsgspecError) as error:
+            raise ProviderUnavailable(
+                f"static: {path} cannot be read: {error}",
+                hint="It says which run has taken a server. Restore it, or remove it to let the server go.",
+            ) from error
+
+    def put(self, record: Record) -> None:
+        """Write it, durably, while the folder is held."""
+        durable.write(self._path(record.ref), msgspec.json.format(msgspec.json.encode(record)))
+
+    def remove(self, ref: str) -> None:
+        """Forget it, durably; it may be forgotten already."""
+        self._path(ref).unlink(missing_ok=True)
+        durable.sync_folder(self.folder)
+
+    def _path(self, ref: str) -> Path:
+        return self.folder / f"{Path(ref).name}.json"

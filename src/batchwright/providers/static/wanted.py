@@ -1,0 +1,80 @@
+"""How a server of a workflow is reached: its options, the files they name, and the host keys that are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from batchwright.model.access import Access
+from batchwright.model.workflow import ServerConfig
+from batchwright.providers.base import Trouble
+
+KNOWN_HOSTS = "~/.ssh/known_hosts"
+
+
+def missing(config: ServerConfig) -> list[Trouble]:
+    """What the contract of static servers would have refused, for a configuration that did not pass it."""
+    if config.options.get("address"):
+        return []
+    return [Trouble("address", "address-missing", f'"{config.name}" has no address', "Give it an address.")]
+
+
+def access_of(config: ServerConfig) -> Access | list[Trouble]:
+    """How the server is reached, or why that is not known; looks only at files of this machine."""
+    troubles = missing(config)
+    if troubles:
+        return troubles
+    trusted = str(config.options.get("known_hosts", KNOWN_HOSTS))
+    jump = config.options.get("jump")
+    through = _hop(jump, trusted, "jump.", troubles) if jump else None
+    access = _hop(config.options, trusted, "", troubles, through)
+    return troubles or access
+
+
+def _hop(
+    options: dict[str, Any], trusted: str, prefix: str, troubles: list[Trouble], jump: Access | None = None
+) -> Access:
+    key = str(Path(options["key"]).expanduser()) if "key" in options else ""
+    access = Access(options["address"], options.get("user", "root"), options.get("port", 22), key, (), jump)
+    if key and not Path(key).is_file():
+        troubles.append(Trouble(f"{prefix}key", "key-missing", f"there is no private key {key}", "Correct the path."))
+    try:
+        keys = [options["host_key"]] if "host_key" in options else _known(access, Path(trusted).expanduser())
+        known = tuple(dict.fromkeys(_bare(key) for key in keys))
+    except (OSError, ValueError):  # their words may quote the file, and a workflow may name any file
+        field, place = (f"{prefix}host_key", "`host_key`") if "host_key" in options else ("known_hosts", trusted)
+        message = f"the host key of {access} cannot be read from {place}"
+        troubles.append(Trouble(field, "host-key-unreadable", message, 'It looks like "ssh-ed25519 AAAA...".'))
+        return access
+    if not known:
+        troubles.append(_unknown(access, trusted, prefix))
+    return Access(access.host, access.user, access.port, key, known, jump)
+
+
+def _known(access: Access, file: Path) -> list[str]:
+    """The host keys that a known_hosts file holds for it, hashed names too, without those it revokes."""
+    if not file.exists():
+        return []
+    port = access.port if access.port != 22 else None
+    keys, _, revoked, *_ = asyncssh.read_known_hosts(str(file)).match(access.host, "", port)
+    return [key.export_public_key().decode() for key in keys if key not in revoked]
+
+
+def _bare(key: str) -> str:
+    """Algorithm and key, without the comment. Raises ValueError where it is none."""
+    return " ".join(asyncssh.import_public_key(key).export_public_key().decode().split()[:2])
+
+
+def _unknown(access: Access, trusted: str, prefix: str) -> Trouble:
+    port = f"-p {access.port} " if access.port != 22 else ""
+    return Trouble(
+        f"{prefix}host_key",
+        "host-key-unknown",
+        f"the host key of {access} is not known: it is neither in `host_key` nor in {trusted}, "
+        "and nobody is trusted on first use",
+        "Read it over a way you trust, such as the server's console (cat /etc/ssh/ssh_host_ed25519_key.pub), and put "
+        f"it into `host_key`. `ssh-keyscan {port}{access.host}` shows what answers there now: compare it, "
+        "do not just copy it.",
+    )

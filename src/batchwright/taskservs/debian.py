@@ -1,0 +1,133 @@
+"""What deploys need of Debian: packages installed without being started, and purged; services that follow their files.
+
+pyinfra's own `apt.packages` starts what it installs, with whatever configuration the package brings. Where servers
+share addresses that collides with a neighbour, and a service that listens everywhere for a moment is never wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import StringIO
+from typing import Any
+
+from pyinfra import host
+from pyinfra.facts.server import Command
+from pyinfra.operations import files, server, systemd
+
+LOCK = "/run/batchwright-packages.lock"  # two installs at a time would take away each other's policy-rc.d
+POLICY = "/usr/sbin/policy-rc.d"
+APT = (
+    "apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=120"
+    " -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
+)
+
+# Prints what was written after the service was started: its restart was lost, with whoever should have done it.
+_NEWER = """
+since=$(systemctl show -p ActiveEnterTimestamp --value UNIT 2>/dev/null)
+[ -n "$since" ] && find FILES -newermt "@$(($(date -d "$since" +%s) + 1))" 2>/dev/null  # told in whole seconds
+true
+"""
+
+# Start is denied and nothing else: a policy that also denies stop lets a purged service run on.
+_INSTALL = f"""
+set -e
+export DEBIAN_FRONTEND=noninteractive
+exec 9>{LOCK}
+flock -w 900 9
+if [ ! -e {POLICY} ] || grep -q batchwright {POLICY}; then
+    printf '#!/bin/sh\\n# batchwright\\ncase "$2" in *start*) exit 101;; esac\\nexit 0\\n' > {POLICY}
+    chmod 755 {POLICY}
+    trap 'rm -f {POLICY}' EXIT
+    trap 'exit 143' HUP INT TERM
+fi
+dpkg --configure -a
+{APT} install NAMES || {{ apt-get -q update && {APT} install NAMES; }}
+"""
+
+# What the purge leaves without a reason goes too; what had none before is not ours.
+_PURGE = f"""
+set -e
+export DEBIAN_FRONTEND=noninteractive
+exec 9>{LOCK}
+flock -w 900 9
+dpkg --configure -a
+names() {{ sed -n 's/^\\(Remv\\|Purg\\) \\([^ ]*\\).*/\\2/p' | sort -u; }}
+before=$(apt-get -s autoremove | names)
+gone=$(apt-get -s --autoremove purge NAMES | names | grep -vxF -e "$before")
+{APT} purge $gone
+"""
+
+
+def install_packages(*names: str) -> bool:
+    """Install what is missing; nothing is started. True if something was."""
+    states = _states(names)
+    if states.keys() == {*names} and {state[1] for state in states.values()} == {"i"}:
+        return False
+    server.shell(name=f"Install {_listed(names)}", commands=[_INSTALL.replace("NAMES", " ".join(names))])
+    return True
+
+
+def purge_packages(*names: str) -> bool:
+    """Purge what is there of them, and what nothing needs any more. True if there was something."""
+    there = [name for name in names if name in _states(names)]
+    if not there:
+        return False
+    server.shell(name=f"Purge {_listed(there)}", commands=[_PURGE.replace("NAMES", " ".join(there))])
+    return True
+
+
+def is_installed(package: str) -> bool:
+    """Whether anything of it is there, its configuration included."""
+    return package in _states([package])
+
+
+class Written:
+    """A file of a service's configuration, and whether this run changed it."""
+
+    def __init__(self, path: str, text: str, mode: str = "644", **owner: Any) -> None:
+        self.path = path
+        put = files.put(name=f"Write {path}", src=StringIO(text), dest=path, mode=mode, **owner)
+        self.changed = put.did_change
+
+
+def run_service(unit: str, *written: Written, test: str = "") -> None:
+    """Enabled and running, and started again if its files were changed since; `test` is a command that tries them."""
+    paths = " ".join(each.path for each in written)
+    late = written and host.get_fact(Command, _NEWER.replace("UNIT", unit).replace("FILES", paths))
+
+    def changed() -> bool:
+        return bool(late) or any(each.changed() for each in written)
+
+    if test:
+        server.shell(name=f"Try the configuration of {unit}", commands=[test], _if=changed)
+    systemd.service(name=f"Restart {unit}", service=unit, restarted=True, enabled=True, daemon_reload=True, _if=changed)
+    systemd.service(name=f"Start {unit}", service=unit, running=True, enabled=True)
+
+
+def stop_service(unit: str, package: str) -> None:
+    """Stop and disable it, if its package is installed: a purge alone may leave it running."""
+    if is_installed(package):
+        systemd.service(name=f"Stop {unit}", service=unit, running=False, enabled=False)
+
+
+def remove_paths(*paths: str) -> None:
+    """Remove files and folders that a purge leaves."""
+    if host.get_fact(Command, f"ls -d {' '.join(paths)} 2>/dev/null; true"):
+        server.shell(name="Remove what is left", commands=[f"rm -rf {' '.join(paths)}"])
+
+
+def endpoint(address: str, port: int) -> str:
+    """`10.0.0.5:80`, `[fd00::5]:80`."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _states(names: Sequence[str]) -> dict[str, str]:
+    """Package -> dpkg's two letters, for those that dpkg knows; a policy that a killed install left is one too."""
+    query = "dpkg-query -W -f '${Package} ${db:Status-Abbrev}\\n' " + " ".join(names)
+    said = host.get_fact(Command, f"{query} 2>/dev/null; grep -qs batchwright {POLICY} && echo {POLICY} left; true")
+    pairs = [line.split() for line in (said or "").splitlines()]
+    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2 and pair[1] not in ("un", "pn")}
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,28 @@
+"""The runner of task services on real servers. Its packages are an extra: without them `pyinfra_runner` says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from batchwright.errors import TaskservPackageMissing
+from batchwright.model.catalogue import Taskserv
+from batchwright.model.clock import Clock
+from batchwright.taskservs.base import Runner
+from batchwright.taskservs.runner.variables import Reveal
+
+PACKAGES = ("asyncssh", "pyinfra")
+
+
+def pyinfra_runner(
+    entries: Mapping[str, Taskserv], folders: Mapping[str, Path], reveal: Reveal, clock: Clock
+) -> Runner:
+    """The runner for these entries, whose deploys are in these folders. Raises TaskservPackageMissing."""
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        raise TaskservPackageMissing(f"task services need a package that is not installed: {', '.join(missing)}")
+    from batchwright.taskservs.runner.adapter import Installable, PyinfraRunner
+
+    installables = {name: Installable(entry, folders[name]) for name, entry in entries.items()}
+    return PyinfraRunner(installables, reveal, clock)

@@ -1,0 +1,181 @@
+"""The runner port over SSH: pyinfra for what changes something, in child processes; asyncssh for all that looks."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from msgspec import Struct
+
+from batchwright.errors import CatalogueInvalid, ServerUnreachable
+from batchwright.model.catalogue import Taskserv
+from batchwright.model.clock import Clock
+from batchwright.model.outcome import Applied, Checked, Fault, FaultClass, Rejected, Unknown
+from batchwright.model.plan import TaskservRequest
+from batchwright.taskservs.base import NO_JOB, Job, Target
+from batchwright.taskservs.catalogue import digest_of, read_entry
+from batchwright.taskservs.runner import scripts
+from batchwright.taskservs.runner.checks import run_checks
+from batchwright.taskservs.runner.connection import Unreachable
+from batchwright.taskservs.runner.gathering import Gathering
+from batchwright.taskservs.runner.job import ChildJob, Done, Verb
+from batchwright.taskservs.runner.process import Child, ChildDied, Hearer
+from batchwright.taskservs.runner.readiness import ready
+from batchwright.taskservs.runner.redaction import Redactor
+from batchwright.taskservs.runner.variables import Reveal
+from batchwright.taskservs.runner.verdicts import failed
+from batchwright.taskservs.runner.visit import Visit
+
+LOOK_SECONDS = 20.0  # for a server that is only looked at to become ready
+
+
+class Installable(Struct, frozen=True):
+    """A catalogue entry and the folder that holds its deploy.py."""
+
+    entry: Taskserv
+    folder: Path
+
+
+class Kind(Struct, frozen=True):
+    """Calls that can share a process."""
+
+    name: str
+    version: str
+    folder: str
+    verb: Verb
+
+
+class PyinfraRunner:
+    """One for all providers and all runs of a process: it sees to it that a server is worked on once at a time."""
+
+    def __init__(self, catalogue: Mapping[str, Installable], reveal: Reveal, clock: Clock) -> None:
+        self._catalogue, self._reveal, self._clock = dict(catalogue), reveal, clock
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._names = (f"s{number:07}" for number in itertools.count())
+        self._kinds: dict[str, Kind] = {}
+        self._gathering: Gathering[tuple[Kind, Visit], Done] = Gathering(clock, self._carry)
+
+    async def install(
+        self, request: TaskservRequest, target: Target, job: Job = NO_JOB
+    ) -> Applied | Rejected | Unknown:
+        """Install, start and check."""
+        return await self._apply(Verb.INSTALL, request, target, job)
+
+    async def remove(self, request: TaskservRequest, target: Target, job: Job = NO_JOB) -> Applied | Rejected | Unknown:
+        """Take it away again."""
+        return await self._apply(Verb.REMOVE, request, target, job)
+
+    async def _apply(
+        self, verb: Verb, request: TaskservRequest, target: Target, job: Job
+    ) -> Applied | Rejected | Unknown:
+        known = self._catalogue.get(request.name)
+        if known is None:
+            message = f"the catalogue has no task service {request.name}"
+            return Rejected(Fault(FaultClass.INVALID, message, hint="See: batchwright taskservs"))
+        if target.access is None:
+            return Rejected(Fault(FaultClass.NOT_FOUND, _unreachable(target)))
+        if verb is Verb.INSTALL and request.digest:
+            planned = await asyncio.to_thread(_as_planned, request, known)
+            if isinstance(planned, Rejected):
+                return planned
+            known = self._catalogue[request.name] = planned
+        limits = known.entry.timeouts
+        seconds = min(job.seconds, limits.remove if verb is Verb.REMOVE else limits.install)
+        visit = Visit(known.entry, request, target, job, self._reveal, self._clock)
+        lock = self._locks.setdefault((target.provider, target.ref), asyncio.Lock())
+        if lock.locked():
+            job.tell("waiting until something else has been done on this server")
+        async with lock:
+            return await visit.apply(verb, seconds, next(self._names), lambda one: self._deploy(verb, known, one))
+
+    async def _deploy(self, verb: Verb, known: Installable, visit: Visit) -> Done:
+        kind = Kind(visit.request.name, visit.request.version, str(known.folder), verb)
+        return await self._gathering.join(kind, (kind, visit))
+
+    async def _carry(self, batch: Sequence[tuple[tuple[Kind, Visit], asyncio.Future[Done]]]) -> None:
+        """One child process for servers on which the same is to be done."""
+        kind = batch[0][0][0]
+        hosts = tuple(visit.host for (_, visit), _ in batch if visit.host is not None)
+        hearers = {host.id: Hearer(visit.tell, answer) for host, ((_, visit), answer) in zip(hosts, batch, strict=True)}
+        child = Child(hearers)
+        for (_, visit), _ in batch:
+            visit.child = child
+        await child.run(ChildJob(kind.name, kind.version, kind.folder, kind.verb, hosts))
+
+    # -- looking ------------------------------------------------------------------------------------------------
+
+    async def installed(self, target: Target) -> tuple[str, ...]:
+        """What is noted on the server as installed, and what is there without a note. Raises ServerUnreachable."""
+        probes = {name: known.entry.present for name, known in self._catalogue.items() if known.entry.present}
+        if target.access is None:
+            raise ServerUnreachable(_unreachable(target))
+        try:
+            async with ready(target.access, self._clock, NO_JOB.tell, LOOK_SECONDS) as connection:
+                ran = await connection.script(scripts.list_installed(probes), LOOK_SECONDS)
+        except Unreachable as error:
+            raise _asked_in_vain(target, error) from error
+        if ran.code != 0:
+            raise ServerUnreachable(f"{target.name} cannot tell what is installed: {ran.tail}")
+        return tuple(sorted(set(ran.output.split())))
+
+    async def preview(self, request: TaskservRequest, target: Target, job: Job = NO_JOB) -> tuple[str, ...]:
+        """The operations that would change something. Raises ServerUnreachable, SecretMissing."""
+        visit, known = self._visit(request, target, job)
+        try:
+            filled = await visit.filled()
+            async with asyncio.timeout(job.seconds), ready(visit.access, self._clock, visit.tell, LOOK_SECONDS):
+                visit.as_host(next(self._names), filled, {}, "")
+            async with asyncio.timeout(job.seconds):
+                done = await self._deploy(Verb.PREVIEW, known, visit)
+        except Unreachable as error:
+            raise _asked_in_vain(target, error) from error
+        except (ChildDied, TimeoutError) as error:
+            raise ServerUnreachable(f"{target.name} cannot tell what would change: {error}") from error
+        if not done.ok:
+            raise ServerUnreachable(failed(request.name, done, Redactor(filled.secrets)).fault.message)
+        return done.changes
+
+    async def check(self, request: TaskservRequest, target: Target, job: Job = NO_JOB) -> tuple[Checked, ...]:
+        """Run its checks now, once. Raises ServerUnreachable, SecretMissing."""
+        visit, known = self._visit(request, target, job)
+        filled = await visit.filled()
+        try:
+            async with ready(visit.access, self._clock, visit.tell, LOOK_SECONDS) as connection:
+                redact = Redactor(filled.secrets)
+                return await run_checks(connection, known.entry.check, visit.surroundings(filled), redact)
+        except Unreachable as error:
+            raise _asked_in_vain(target, error) from error
+
+    def _visit(self, request: TaskservRequest, target: Target, job: Job) -> tuple[Visit, Installable]:
+        known = self._catalogue.get(request.name)
+        if known is None:
+            raise ServerUnreachable(f"the catalogue has no task service {request.name}")
+        if target.access is None:
+            raise ServerUnreachable(_unreachable(target))
+        return Visit(known.entry, request, target, job, self._reveal, self._clock), known
+
+
+def _as_planned(request: TaskservRequest, known: Installable) -> Installable | Rejected:
+    """The entry as it is on disk now, if that is what was planned: the plan is applied, whatever has changed since."""
+    try:
+        entry = known.entry if digest_of(known.folder) == known.entry.digest else read_entry(known.folder)
+    except (OSError, ValueError, CatalogueInvalid) as error:
+        return _changed(request, f": {error}")
+    return Installable(entry, known.folder) if entry.digest == request.digest else _changed(request)
+
+
+def _changed(request: TaskservRequest, why: str = "") -> Rejected:
+    message = f"the catalogue's entry {request.name} is not the one that was planned{why}"
+    hint = "Plan and run again; or put the entry back as it was, and let the run go on with: batchwright resume RUN"
+    return Rejected(Fault(FaultClass.PERMANENT, message, "entry-changed", hint))
+
+
+def _unreachable(target: Target) -> str:
+    return f"the server {target.name} is not there, or cannot be reached over SSH"
+
+
+def _asked_in_vain(target: Target, error: Unreachable) -> ServerUnreachable:
+    return ServerUnreachable(f"{target.name} cannot be asked: {error.fault.message}", hint=error.fault.hint)

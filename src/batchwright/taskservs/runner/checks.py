@@ -1,0 +1,49 @@
+"""The checks of a task service, run on its server: with patience after an install, once when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from batchwright.model.catalogue import Check
+from batchwright.model.clock import Clock
+from batchwright.model.outcome import Checked
+from batchwright.taskservs.base import Tell
+from batchwright.taskservs.runner.connection import TOOK_TOO_LONG, Connection
+from batchwright.taskservs.runner.redaction import Redactor
+from batchwright.taskservs.runner.scripts import with_environment
+
+
+async def run_checks(
+    connection: Connection, checks: Sequence[Check], variables: Mapping[str, str], redact: Redactor
+) -> tuple[Checked, ...]:
+    """Each of them once. Raises Unreachable."""
+    return tuple([await _once(connection, check, variables, redact) for check in checks])
+
+
+async def first_failing(
+    connection: Connection,
+    checks: Sequence[Check],
+    variables: Mapping[str, str],
+    redact: Redactor,
+    clock: Clock,
+    tell: Tell,
+) -> Checked | None:
+    """Run them one after the other, each again until it passes or its retries are used up; None when all pass."""
+    for check in checks:
+        for left in range(check.retries, -1, -1):
+            seen = await _once(connection, check, variables, redact)
+            if seen.ok:
+                tell(f"check {check.name}: ok")
+                break
+            if not left:
+                return seen
+            await clock.sleep(check.every)
+    return None
+
+
+async def _once(connection: Connection, check: Check, variables: Mapping[str, str], redact: Redactor) -> Checked:
+    ran = await connection.script(with_environment(variables, check.run), check.timeout)
+    if ran.code == 0:
+        return Checked(check.name, True)
+    how = f"took over {check.timeout:g} s" if ran.code == TOOK_TOO_LONG else f"ended with {ran.code}"
+    return Checked(check.name, False, redact(ran.tail) or how)

@@ -1,0 +1,83 @@
+"""A catalogue entry's deploy.py in the child process: how it is loaded, what it is given, and how it may fail."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+from pyinfra.api.exceptions import NestedOperationError, PyinfraError
+
+from batchwright.taskservs.runner.job import ChildJob, Host, Verb
+
+DEPLOY_FILE = "deploy.py"
+
+Deploy = Callable[[SimpleNamespace], None]
+
+
+class Failed(Exception):
+    """The deploy did not work on one server. `bug`: doing it again is of no use."""
+
+    def __init__(self, words: str, *, bug: bool = False) -> None:
+        super().__init__(words)
+        self.bug = bug
+
+
+def load_deploy(job: ChildJob) -> Deploy:
+    """The function for the job's verb; calling it raises nothing but Failed."""
+    path = Path(job.folder) / DEPLOY_FILE
+
+    def deploy(v: SimpleNamespace) -> None:
+        try:
+            _function(path, job.verb)(v)
+        except NestedOperationError:
+            raise Failed("an operation did not work") from None
+        except Failed:
+            raise
+        except (PyinfraError, OSError, EOFError) as error:
+            raise Failed(str(error) or type(error).__name__) from error
+        except Exception as error:
+            raise Failed(f"{path.name} of {job.name}: {_where(error)}", bug=True) from error
+
+    return deploy
+
+
+def _function(path: Path, verb: Verb) -> Deploy:
+    spec = importlib.util.spec_from_file_location(f"batchwright_deploy_{path.parent.name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    name = "remove" if verb is Verb.REMOVE else "install"
+    function: Deploy | None = getattr(module, name, None)
+    if function is None:
+        raise Failed(f"{path.name} has no function {name}(v)", bug=True)
+    return function
+
+
+def values(job: ChildJob, host: Host) -> SimpleNamespace:
+    """What a deploy function is given: `v`."""
+    cluster = host.cluster
+    return SimpleNamespace(
+        **{
+            **host.variables,
+            "name": job.name,
+            "version": job.version,
+            "variant": host.variant,
+            "server": SimpleNamespace(name=host.name, address=host.address),
+            "cluster": cluster and SimpleNamespace(number=cluster.number, size=cluster.size, leader=cluster.leader),
+            "outputs": SimpleNamespace(**host.outputs),
+        }
+    )
+
+
+def _where(error: Exception) -> str:
+    """What went wrong, and in which line."""
+    at, trace = 0, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename.endswith(DEPLOY_FILE):
+            at = trace.tb_lineno
+        trace = trace.tb_next
+    where = f"line {at}: " if at else ""
+    return f"{where}{type(error).__name__}: {error}"

@@ -1,0 +1,104 @@
+"""What the runner and its child process tell each other: one job on stdin, lines of JSON both ways."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+from msgspec import Struct
+
+from batchwright.model.access import Access
+
+Revealed = str | int | float | bool
+
+
+class Verb(StrEnum):
+    """What is to be done with the task service; PREVIEW changes nothing."""
+
+    INSTALL = "install"
+    REMOVE = "remove"
+    PREVIEW = "preview"
+
+
+class Member(Struct, frozen=True):
+    """A server's place in the cluster that is joined together; `leader` is the address of its first server."""
+
+    number: int
+    size: int
+    leader: str
+
+
+class Host(Struct, frozen=True):
+    """One server of a job. `id` is its name on the wire, `token` marks its processes, `temp` is a private folder there.
+
+    `variables` and `outputs` may hold secrets in the clear: a job is only ever written into a pipe.
+    """
+
+    id: str
+    name: str
+    address: str
+    access: Access
+    token: str
+    variant: str
+    variables: dict[str, Revealed]
+    outputs: dict[str, str] = {}
+    cluster: Member | None = None
+    temp: str = ""
+
+
+class ChildJob(Struct, frozen=True):
+    """One task service on many servers. `folder` holds its deploy.py."""
+
+    name: str
+    version: str
+    folder: str
+    verb: Verb
+    hosts: tuple[Host, ...]
+
+
+class Stop(Struct, frozen=True, tag="stop"):
+    """Parent to child: let go of one server at once."""
+
+    host: str
+
+
+class Line(Struct, frozen=True, tag="line"):
+    """One line of output."""
+
+    host: str
+    text: str
+
+
+class Done(Struct, frozen=True, tag="done"):
+    """How it ended on one server. `changes` are the operations that changed something, or would.
+
+    `failed` names the operation that did not work, `fault` says why in words where its output does not, `tail` is the
+    end of its output. `bug`: the deploy itself is wrong, so doing it again is of no use.
+    """
+
+    host: str
+    ok: bool
+    operations: int = 0
+    changes: tuple[str, ...] = ()
+    failed: str = ""
+    fault: str = ""
+    tail: tuple[str, ...] = ()
+    bug: bool = False
+
+
+class Stopped(Struct, frozen=True, tag="stopped"):
+    """Child to parent: nothing more is sent to this server."""
+
+    host: str
+
+
+Word = Line | Done | Stopped
+
+job_decoder = msgspec.json.Decoder(ChildJob)
+stop_decoder = msgspec.json.Decoder(Stop)
+word_decoder: msgspec.json.Decoder[Word] = msgspec.json.Decoder(Word)
+
+
+def written(value: ChildJob | Stop | Word) -> bytes:
+    """One line for the pipe."""
+    return msgspec.json.encode(value) + b"\n"

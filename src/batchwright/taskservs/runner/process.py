@@ -1,0 +1,127 @@
+"""One child process: it is given a job, and what it says of each server is handed on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Mapping
+
+import msgspec
+from msgspec import Struct
+
+from batchwright.taskservs.runner.job import ChildJob, Done, Line, Stop, Stopped, word_decoder, written
+
+MODULE = "batchwright.taskservs.runner.child"
+PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "SSH_AUTH_SOCK", "TMPDIR", "VIRTUAL_ENV")
+WORD_BYTES = 1024 * 1024  # of one message
+STOP_SECONDS = 3.0  # until the child has to have let go of a server
+END_SECONDS = 5.0  # for a child that has nothing left to do
+ERRORS_KEPT = 4_000  # bytes of what it says on stderr
+
+
+class ChildDied(Exception):
+    """The child ended before it had said how it went on a server: what it did there is not known."""
+
+
+class Hearer(Struct, frozen=True, eq=False):
+    """Who wants to know about one server: `tell` hears its lines, `done` how it ended."""
+
+    tell: Callable[[str], None]
+    done: asyncio.Future[Done]
+
+
+class Child:
+    """A child process and those who listen to it, by server."""
+
+    def __init__(self, hearers: Mapping[str, Hearer]) -> None:
+        self._hearers = hearers
+        self._stopped = {host: asyncio.Event() for host in hearers}
+        self._process: asyncio.subprocess.Process | None = None
+        self._errors = b""
+
+    async def run(self, job: ChildJob) -> None:
+        """From its start to its end. Who has had no answer by then is given ChildDied."""
+        environ = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        process = self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", MODULE),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environ,
+            limit=WORD_BYTES,
+            start_new_session=True,  # an interrupt at the terminal is ours to handle
+        )
+        errors = asyncio.create_task(self._keep_errors(process))
+        try:
+            with contextlib.suppress(ConnectionError):  # it died at once: seen below
+                assert process.stdin is not None
+                process.stdin.write(written(job))
+                await process.stdin.drain()
+            await self._listen(process)
+        finally:
+            await _end(process)
+            await errors
+        for one in self._hearers.values():
+            if not one.done.done():
+                one.done.set_exception(ChildDied(self._last_words(process)))
+
+    async def stop(self, host: str) -> None:
+        """See that nothing more is sent to this server; a child that does not obey is killed."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                assert process.stdin is not None
+                process.stdin.write(written(Stop(host)))
+                await process.stdin.drain()
+                await self._stopped[host].wait()
+        except (TimeoutError, ConnectionError):
+            _kill(process)
+
+    async def _listen(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        while line := await process.stdout.readline():
+            try:
+                word = word_decoder.decode(line)
+            except msgspec.DecodeError:
+                return  # cut off: it is dying
+            match word:
+                case Line(host=host, text=text):
+                    self._hearers[host].tell(text)
+                case Stopped(host=host):
+                    self._stopped[host].set()
+                case Done(host=host):
+                    if not self._hearers[host].done.done():
+                        self._hearers[host].done.set_result(word)
+
+    async def _keep_errors(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stderr is not None
+        while chunk := await process.stderr.read(ERRORS_KEPT):
+            self._errors = (self._errors + chunk)[-ERRORS_KEPT:]
+
+    def _last_words(self, process: asyncio.subprocess.Process) -> str:
+        words = self._errors.decode(errors="replace").strip().splitlines()
+        how = f"the runner's process ended with {process.returncode}"
+        return f"{how}: {words[-1]}" if words else how
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Its input ends, so it goes; and if it does not, it is killed."""
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        async with asyncio.timeout(END_SECONDS):
+            await process.wait()
+    except BaseException as error:
+        _kill(process)
+        await process.wait()
+        if not isinstance(error, TimeoutError):
+            raise
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()

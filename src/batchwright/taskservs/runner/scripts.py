@@ -1,0 +1,138 @@
+"""Shell for servers: what is done there beside the deploys. Plain `sh`, and nothing that a small Debian lacks."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from shlex import quote
+
+HOME = "/var/lib/batchwright"
+MARKERS = f"{HOME}/taskservs"
+MARK = "BATCHWRIGHT_STEP"  # in the environment of everything that a step runs on a server
+LOCK_SECONDS = 120
+
+# Somebody else's apt is waited for, questions are answered as the installed settings have it, bars are not drawn.
+APT_SETTINGS = f"""DPkg::Lock::Timeout "{LOCK_SECONDS}";
+DPkg::Options {{ "--force-confdef"; "--force-confold"; }};
+Dpkg::Use-Pty "0";
+Acquire::Retries "3";
+"""
+
+FIRST_START = """
+if [ -d /run/cloud-init ] && [ ! -e /run/cloud-init/disabled ] && [ ! -e /run/cloud-init/result.json ]; then
+  echo "cloud-init has not ended"; exit 1
+fi
+if [ -e /etc/systemd/system/batchwright-ready.service ] && [ ! -e /run/batchwright/ready ]; then
+  echo "its first start has not ended"; exit 1
+fi
+if [ -d /run/systemd/system ] && [ "$(systemctl is-system-running)" = starting ]; then
+  echo "its services are still starting"; exit 1
+fi
+"""
+
+_PLATFORM = '( . /etc/os-release 2>/dev/null; echo "platform ${ID:-unknown} ${VERSION_ID:-}" )'
+
+_MARKED = """
+marked() {
+  { grep -lzxF -e "$mark" /proc/[0-9]*/environ; grep -lzF -e "$mark" /proc/[0-9]*/cmdline; } 2>/dev/null |
+    cut -d/ -f3 | sort -u
+}
+"""
+
+
+def end_marked(token: str) -> str:
+    """End every process that carries the step's mark, politely first; prints how many there were."""
+    return f"""mark={quote(f"{MARK}={token}")}
+{_MARKED}
+found=$(marked)
+[ -z "$found" ] || {{
+  kill -TERM $found 2>/dev/null
+  for _ in 1 2 3 4 5 6 7 8; do
+    sleep 0.25
+    [ -n "$(marked)" ] || break
+  done
+  left=$(marked)
+  [ -z "$left" ] || kill -KILL $left 2>/dev/null
+  sleep 0.1
+}}
+[ -z "$(marked)" ] || {{ echo "left $(marked | tr '\\n' ' ')"; exit 1; }}
+echo "ended $(echo "$found" | grep -c .)"
+"""
+
+
+def prepare(token: str, *, private: bool) -> str:
+    """What comes before a deploy: leftovers of an earlier attempt are ended, packages that it left half-way are mended.
+
+    Prints `platform ID RELEASE`, `ended N`, and with `private` `temp FOLDER`, one that only its user can enter.
+    """
+    place = f"/tmp/batchwright-{re.sub('[^0-9A-Za-z]', '-', token)}"  # noqa: S108 - made by mktemp, on the server
+    temp = f"""rm -rf {place}-??????
+temp=$(mktemp -d {place}-XXXXXX) && chown "$SUDO_USER" "$temp" && echo "temp $temp" || exit 1"""
+    return f"""{end_marked(token)}
+{_PLATFORM}
+export {MARK}={quote(token)} DEBIAN_FRONTEND=noninteractive
+umask 022
+mkdir -p {MARKERS} || exit 1
+printf '%s' {quote(APT_SETTINGS)} >{HOME}/apt.conf || exit 1
+grep -qs '^# batchwright$' /usr/sbin/policy-rc.d && rm -f /usr/sbin/policy-rc.d
+{temp if private else ""}
+command -v dpkg >/dev/null || exit 0
+[ -z "$(dpkg --audit)" ] && [ -z "$(ls /var/lib/dpkg/updates 2>/dev/null)" ] && exit 0
+echo "mending what was installed half-way"
+dpkg --force-confdef --force-confold --configure -a
+"""
+
+
+def busy() -> str:
+    """Who else installs packages on the server now: `PID NAME`, nothing when nobody does."""
+    return """for each in /proc/[0-9]*; do
+  read -r name <"$each/comm" 2>/dev/null || continue
+  case "$name" in apt-get|apt|dpkg|aptitude|unattended-upgr) echo "${each#/proc/} $name";; esac
+done
+exit 0
+"""
+
+
+def write_marker(name: str, version: str, token: str, at: str) -> str:
+    """Note on the server that the task service is installed."""
+    path = f"{MARKERS}/{name}.json"
+    body = json.dumps({"name": name, "version": version, "token": token, "at": at})
+    return f"umask 022; printf '%s\\n' {quote(body)} >{path}.new && mv {path}.new {path}\n"
+
+
+def remove_marker(name: str) -> str:
+    """Note that it is not; prints `gone` when it had been noted."""
+    path = f"{MARKERS}/{name}.json"
+    return f"[ -e {path} ] || exit 0\nrm -f {path} && echo gone\n"
+
+
+def list_installed(present: Mapping[str, str]) -> str:
+    """Print the names of what is noted as installed, and of what its own probe says is there."""
+    lines = [f'for each in {MARKERS}/*.json; do [ -e "$each" ] && basename "$each" .json; done']
+    lines += [f"( {{\n{probe}\n}} ) >/dev/null 2>&1 && echo {quote(name)}" for name, probe in sorted(present.items())]
+    return "\n".join([*lines, "exit 0", ""])
+
+
+def remove_folder(folder: str) -> str:
+    """Remove the private folder that `prepare` made."""
+    return f"rm -rf {quote(folder)}\n"
+
+
+def with_environment(variables: Mapping[str, str], text: str) -> str:
+    """A script with these in its environment."""
+    exports = "".join(f"export {name}={quote(value)}\n" for name, value in variables.items())
+    return f"{exports}{text}"
+
+
+def told(text: str) -> str:
+    """A script whose output is wanted: what it says on stderr is shown only when it fails."""
+    return f"""errors=$(mktemp)
+(
+{text}
+) 2>"$errors"
+code=$?
+[ $code = 0 ] || cat "$errors"
+rm -f "$errors"
+exit $code
+"""

@@ -1,0 +1,56 @@
+"""A request's variables as a deploy and its checks are given them: secrets revealed, places filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from batchwright.model.plan import TaskservRequest
+from batchwright.model.secret import Secret
+from batchwright.taskservs.base import Target
+from batchwright.taskservs.runner.job import Member, Revealed
+
+Reveal = Callable[[Secret], str]
+
+
+class Filled(Struct, frozen=True):
+    """The values, and which of them must not be told."""
+
+    values: dict[str, Revealed]
+    secrets: tuple[str, ...]
+
+
+def fill(variables: Mapping[str, Revealed | Secret], target: Target, reveal: Reveal) -> Filled:
+    """Reveal and fill in `${server.address}` and `${server.name}`. Raises SecretMissing."""
+    values: dict[str, Revealed] = {}
+    secrets = []
+    for name, value in variables.items():
+        if isinstance(value, Secret):
+            values[name] = revealed = reveal(value)
+            secrets.append(revealed)
+        elif isinstance(value, str):
+            places = value.replace("${server.address}", target.address)
+            values[name] = places.replace("${server.name}", target.name)
+        else:
+            values[name] = value
+    return Filled(values, tuple(secrets))
+
+
+def environment(
+    values: Mapping[str, Revealed], request: TaskservRequest, target: Target, cluster: Member | None
+) -> dict[str, str]:
+    """What is in the environment of the scripts of checks and outputs."""
+    own = {name: _text(value) for name, value in values.items()}
+    own |= {"version": request.version, "server_name": target.name, "server_address": target.address}
+    if cluster is not None:
+        own |= {
+            "cluster_number": str(cluster.number),
+            "cluster_size": str(cluster.size),
+            "cluster_leader": cluster.leader,
+        }
+    return own
+
+
+def _text(value: Revealed) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,47 @@
+"""What an attempt amounts to: what came of a deploy or a check, as outcomes of the runner port."""
+
+from __future__ import annotations
+
+from batchwright.model.catalogue import Taskserv
+from batchwright.model.outcome import Checked, Fault, FaultClass, Rejected
+from batchwright.taskservs.base import Tell
+from batchwright.taskservs.runner.job import Done
+from batchwright.taskservs.runner.redaction import Redactor
+
+TAIL_LINES = 12
+CHANGES_NAMED = 5
+
+
+def failed(name: str, done: Done, redact: Redactor) -> Rejected:
+    """A deploy that did not work: which operation, and the end of what it said. Doing it again is the repair."""
+    where = f"{name}: {done.failed or done.fault}"
+    about = f"{where}: {done.fault}" if done.failed and not done.tail else where
+    tail = "\n".join(done.tail[-TAIL_LINES:])
+    kind = FaultClass.PERMANENT if done.bug else FaultClass.TRANSIENT
+    return Rejected(Fault(kind, redact(f"{about}\n{tail}" if tail else about), "deploy-failed"))
+
+
+def unhealthy(name: str, check: Checked) -> Rejected:
+    """A check that fails although it was given its time."""
+    said = "\n".join(check.output.splitlines()[-TAIL_LINES:])
+    return Rejected(Fault(FaultClass.PERMANENT, f"{name}: the check {check.name} fails: {said}", "check-failed"))
+
+
+def unsupported(entry: Taskserv, os: str, release: str) -> Rejected | None:
+    """Why it cannot be on this operating system, None when it can."""
+    if not entry.platforms or any(platform.covers(os, release) for platform in entry.platforms):
+        return None
+    known = ", ".join(map(str, entry.platforms))
+    message = f"{entry.name} cannot be installed on {os} {release}".rstrip() + f", only on {known}"
+    hint = "Give the server another image, or leave the task service out."
+    return Rejected(Fault(FaultClass.INVALID, message, "platform-unsupported", hint))
+
+
+def tell_changes(done: Done, tell: Tell) -> None:
+    """Say what changed, or that nothing did."""
+    if not done.changes:
+        tell("nothing changed")
+        return
+    named = ", ".join(done.changes[:CHANGES_NAMED])
+    more = f" and {len(done.changes) - CHANGES_NAMED} more" if len(done.changes) > CHANGES_NAMED else ""
+    tell(f"changed by {len(done.changes)} of {done.operations} operations: {named}{more}")

@@ -1,0 +1,237 @@
+"""One call on one server, from getting ready to its marker; ends what it began there when it is broken off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from batchwright.errors import SecretMissing
+from batchwright.model.catalogue import Moment, Taskserv
+from batchwright.model.clock import Clock
+from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
+from batchwright.model.plan import TaskservRequest
+from batchwright.taskservs.base import Job, Target
+from batchwright.taskservs.runner import scripts
+from batchwright.taskservs.runner.checks import first_failing
+from batchwright.taskservs.runner.connection import Connection, Unreachable, connected
+from batchwright.taskservs.runner.job import Done, Host, Member, Verb
+from batchwright.taskservs.runner.process import Child, ChildDied
+from batchwright.taskservs.runner.readiness import ready
+from batchwright.taskservs.runner.redaction import Redactor
+from batchwright.taskservs.runner.variables import Filled, Reveal, environment, fill
+from batchwright.taskservs.runner.verdicts import failed, tell_changes, unhealthy, unsupported
+
+PREPARE_SECONDS = 300.0  # packages that were left half-way may take their time
+SCRIPT_SECONDS = 30.0
+LEAVE_SECONDS = 30.0  # for a first server to be reached by who leaves it
+BUSY_SECONDS = 5.0  # between two looks whether somebody else still installs packages
+LAST_SECONDS = 1.0  # of the time limit, left to say why a server did not become ready
+END_SECONDS = 12.0  # for ending on the server what was broken off; the engine gives 15
+
+
+class Visit:
+    """`deploy` joins the next batch and gives what came of it; the batch sets `child` when it begins."""
+
+    def __init__(
+        self,
+        entry: Taskserv,
+        request: TaskservRequest,
+        target: Target,
+        job: Job,
+        reveal: Reveal,
+        clock: Clock,
+    ) -> None:
+        self.entry, self.request, self.target, self.job = entry, request, target, job
+        self.child: Child | None = None
+        self.host: Host | None = None
+        self.token = job.token or f"{request.name}@{target.ref}"
+        self._reveal, self._clock = reveal, clock
+        self._redact = Redactor(())
+        self._touched = False
+        assert target.access is not None
+        self.access = target.access
+
+    def tell(self, line: str) -> None:
+        """Hand on a line, without secrets."""
+        self.job.tell(self._redact(line))
+
+    # -- what it consists of ------------------------------------------------------------------------------------
+
+    async def filled(self) -> Filled:
+        """The variables' values. Raises SecretMissing."""
+        filled = await asyncio.to_thread(fill, self.request.variables, self.target, self._reveal)
+        self._redact = Redactor(filled.secrets)
+        return filled
+
+    def surroundings(self, filled: Filled) -> dict[str, str]:
+        """What is in the environment of checks."""
+        return environment(filled.values, self.request, self.target, self.member)
+
+    @property
+    def member(self) -> Member | None:
+        """The server's place in its cluster."""
+        cluster = self.request.cluster
+        if cluster is None:
+            return None
+        return Member(cluster.number, cluster.size, (self.job.leader or self.target).address)
+
+    def as_host(self, name: str, filled: Filled, outputs: dict[str, str], temp: str) -> Host:
+        """The server as the child process is told of it."""
+        self.host = Host(
+            id=name,
+            name=self.target.name,
+            address=self.target.address,
+            access=self.access,
+            token=self.token,
+            variant=self.request.variant,
+            variables=filled.values,
+            outputs=outputs,
+            cluster=self.member,
+            temp=temp,
+        )
+        return self.host
+
+    # -- install and remove -------------------------------------------------------------------------------------
+
+    async def apply(
+        self, verb: Verb, seconds: float, name: str, deploy: Callable[[Visit], Awaitable[Done]]
+    ) -> Applied | Rejected | Unknown:
+        """Install or remove. What is broken off, by the time limit or from outside, is ended on the server too."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._apply(verb, seconds, name, deploy)
+        except TimeoutError:
+            if not self._touched:
+                return Rejected(Fault(FaultClass.TIMEOUT, f"the server did not become ready within {seconds:g} s"))
+            left = await self._end()
+            if left is not None:
+                return Unknown(f"it took over {seconds:g} s, and may still go on: {left}")
+            fault = Fault(FaultClass.TIMEOUT, f"it took over {seconds:g} s and was ended, on the server too")
+            return Rejected(fault)
+        except asyncio.CancelledError:
+            await self._end()
+            raise
+        except SecretMissing as error:
+            return Rejected(Fault(FaultClass.PERMANENT, error.message, error.code, error.hint))
+
+    async def _apply(
+        self, verb: Verb, seconds: float, name: str, deploy: Callable[[Visit], Awaitable[Done]]
+    ) -> Applied | Rejected | Unknown:
+        filled = await self.filled()
+        try:
+            async with ready(self.access, self._clock, self.tell, seconds - LAST_SECONDS) as connection:
+                prepared = await self._prepare(connection)
+            outputs = await (self._outputs(filled) if verb is Verb.INSTALL else self._outputs_at_leave(filled))
+        except Unreachable as error:
+            return Rejected(error.fault)
+        if isinstance(prepared, Rejected) or isinstance(outputs, Rejected):
+            return prepared if isinstance(prepared, Rejected) else outputs  # type: ignore[return-value]
+        self._redact = Redactor((*filled.secrets, *outputs.values()))
+        self.as_host(name, filled, outputs, prepared)
+        try:
+            done = await deploy(self)
+            if not done.ok:
+                return failed(self.request.name, done, self._redact)
+            async with ready(self.access, self._clock, self.tell, seconds) as connection:
+                return await self._conclude(connection, verb, filled, done)
+        except ChildDied as error:
+            return Unknown(self._redact(str(error)))
+        except Unreachable as error:
+            return Unknown(error.fault.message)
+
+    async def _prepare(self, connection: Connection) -> str | Rejected:
+        """End what an earlier attempt left, and mend it. Gives the private folder there, "" for root."""
+        await self._wait_for_others(connection)
+        self._touched = True
+        private = self.access.user != "root"
+        ran = await connection.script(scripts.prepare(self.token, private=private), PREPARE_SECONDS)
+        if ran.code != 0:
+            message = f"the server could not be made ready (ended with {ran.code}): {ran.tail}"
+            return Rejected(Fault(FaultClass.TRANSIENT, message, "prepare-failed"))
+        words = [line.split() for line in ran.output.splitlines() if line]
+        told = {word[0]: word[1:] for word in words if word[0] in ("platform", "ended", "temp")}
+        os, release = (*told.get("platform", ()), "", "")[:2]
+        if told.get("ended", ["0"]) != ["0"]:
+            self.tell(f"ended {told['ended'][0]} processes that an earlier attempt had left")
+        return unsupported(self.entry, os, release) or (told["temp"][0] if "temp" in told else "")
+
+    async def _wait_for_others(self, connection: Connection) -> None:
+        """Somebody else's apt, the system's own included, is waited for: it holds locks that apt would not wait for."""
+        until = self._clock.now() + scripts.LOCK_SECONDS
+        while self._clock.now() < until:
+            busy = (await connection.script(scripts.end_marked(self.token) + scripts.busy(), SCRIPT_SECONDS)).output
+            others = [line for line in busy.splitlines() if not line.startswith("ended ")]
+            if not others:
+                return
+            self.tell(f"waiting for {others[0]}: somebody else installs packages there")
+            await self._clock.sleep(BUSY_SECONDS)
+
+    async def _outputs_at_leave(self, filled: Filled) -> dict[str, str]:
+        """What it is told to leave its cluster; nothing where the first server cannot tell: it must go all the same."""
+        try:
+            told = await self._outputs(filled, Moment.REMOVE, LEAVE_SECONDS)
+        except Unreachable as error:
+            told = Rejected(error.fault)
+        if isinstance(told, Rejected):
+            self.tell(f"it goes without word from the first server: {told.fault.message}")
+            return {}
+        return told
+
+    async def _outputs(
+        self, filled: Filled, when: Moment = Moment.INSTALL, seconds: float | None = None
+    ) -> dict[str, str] | Rejected:
+        """What the first server of its cluster tells it. Raises Unreachable."""
+        leader, outputs = self.job.leader, {}
+        wanted = {name: output for name, output in self.entry.outputs.items() if output.when is when}
+        if leader is None or not wanted:
+            return {}
+        if leader.access is None:
+            return Rejected(Fault(FaultClass.NOT_FOUND, f"{leader.name} is not there, or cannot be reached over SSH"))
+        around = environment(filled.values, self.request, leader, self.member)
+        async with ready(leader.access, self._clock, self.tell, seconds or self.job.seconds) as connection:
+            for name, output in wanted.items():
+                text = scripts.with_environment(around, scripts.told(output.run))
+                ran = await connection.script(text, SCRIPT_SECONDS)
+                if ran.code != 0:
+                    message = f"{leader.name} does not tell {name} (ended with {ran.code}): {self._redact(ran.tail)}"
+                    return Rejected(Fault(FaultClass.TRANSIENT, message, "output-failed"))
+                outputs[name] = ran.output.strip()
+        return outputs
+
+    async def _conclude(self, connection: Connection, verb: Verb, filled: Filled, done: Done) -> Applied | Rejected:
+        """Checks and the marker. Raises Unreachable."""
+        assert self.host is not None
+        if self.host.temp:
+            await connection.script(scripts.remove_folder(self.host.temp), SCRIPT_SECONDS)
+        noted = scripts.remove_marker(self.entry.name)
+        if verb is Verb.INSTALL:
+            around = self.surroundings(filled)
+            check = await first_failing(connection, self.entry.check, around, self._redact, self._clock, self.tell)
+            if check is not None:
+                return unhealthy(self.request.name, check)
+            at = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="seconds")
+            noted = scripts.write_marker(self.entry.name, self.request.version, self.token, at)
+        ran = await connection.script(noted, SCRIPT_SECONDS)
+        if ran.code != 0:
+            return Rejected(Fault(FaultClass.TRANSIENT, f"it could not be noted on the server: {ran.tail}"))
+        tell_changes(done, self.tell)
+        return Applied(bool(done.changes) or ran.output.strip() == "gone")
+
+    async def _end(self) -> str | None:
+        """End on the server what this call runs there; None when it is certain, else why it is not."""
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                if self.child is not None and self.host is not None:
+                    await self.child.stop(self.host.id)
+                if not self._touched:
+                    return None
+                async with connected(self.access) as connection:
+                    ran = await connection.script(scripts.end_marked(self.token), END_SECONDS)
+                    if self.host is not None and self.host.temp:
+                        await connection.script(scripts.remove_folder(self.host.temp), END_SECONDS)
+                    return None if ran.code == 0 else ran.tail
+        except TimeoutError:
+            return "no answer from the server"
+        except Unreachable as error:
+            return error.fault.message

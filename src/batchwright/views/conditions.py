@@ -1,0 +1,44 @@
+"""Task services as their servers show them: whether they are well, and what an install would change."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from batchwright.model.outcome import Checked
+
+
+class Condition(Struct, frozen=True):
+    """One task service on one server: its checks, or why the server could not be asked."""
+
+    step: str
+    taskserv: str
+    server: str
+    provider: str
+    address: str
+    ok: bool
+    checks: tuple[Checked, ...] = ()
+    trouble: str = ""
+
+
+class Change(Struct, frozen=True):
+    """What an install would change on a server. `new`: the server does not exist yet, so all of it is installed."""
+
+    step: str
+    taskserv: str
+    server: str
+    new: bool
+    changes: tuple[str, ...] = ()
+    trouble: str = ""
+
+
+class Conditions(Struct, frozen=True):
+    """All task services of a run; `ok` when each is well."""
+
+    run: str
+    ok: bool
+    items: tuple[Condition, ...]
+
+
+def conditions(run: str, items: tuple[Condition, ...]) -> Conditions:
+    """With the sum of it."""
+    return Conditions(run, all(one.ok for one in items), items)

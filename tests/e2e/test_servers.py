@@ -1,0 +1,242 @@
+"""Servers that exist already, and all servers, as a person meets them: the real command, real SSH."""
+
+from __future__ import annotations
+
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests.machines import Machine, Machines
+from tests.served import COMMAND, PATIENCE, Command
+
+INSTANT = ("--sim", "time_scale=0")
+
+
+class Place:
+    """A user with some machines and a workflow that names them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.machines, self.command, self.folder = Machines(folder), Command(folder), folder
+        self.state = folder / ".local" / "state" / "batchwright"
+
+    def server(self, name: str, machine: Machine, **options: Any) -> dict[str, Any]:
+        return {"name": name, **machine.options(key=str(self.machines.key), **options)}
+
+    def write(self, *servers: dict[str, Any], name: str = "shop") -> None:
+        batch = {"id": "web", "type": "server_batch", "provider": "static", "server_configs": servers}
+        workflow = {"name": name, "version": "1.0.0", "operations": [batch]}
+        (self.folder / f"{name}.json").write_bytes(msgspec.json.encode({"batch_workflow": workflow}))
+
+    def servers(self, *args: str) -> list[dict[str, Any]]:
+        answer = self.command.json("servers", *args)
+        assert answer["troubles"] == []
+        found: list[dict[str, Any]] = answer["servers"]
+        return found
+
+    def records(self) -> list[Path]:
+        return sorted((self.state / "static").glob("*.json"))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    made = Place(tmp_path)
+    yield made
+    made.machines.close()
+
+
+def test_servers_that_are_there_are_taken_shown_kept_and_let_go(place: Place) -> None:
+    gate, web, db = place.machines.start("127.0.0.2"), place.machines.start("127.0.0.3"), place.machines.start()
+    jump = gate.options(key=str(place.machines.key), user="hop")
+    place.write(place.server("web-01", web, jump=jump), place.server("db-01", db))
+    plan = place.command("plan", "shop.json").stdout
+    assert "take server web-01, which is there already at 127.0.0.3" in plan
+    assert "undo: let go of server web-01, which stays" in plan
+    assert place.servers() == []
+
+    run = place.command.json("run", "shop.json")
+    assert run["status"] == "Completed"
+    found = {one["name"]: one for one in place.servers()}
+    assert set(found) == {"web-01", "db-01"}
+    assert [(one["run"], one["status"], one["state"]) for one in found.values()] == [
+        (run["run"], "Completed", "ready")
+    ] * 2
+    shown = place.command("servers", "--run", "latest").stdout
+    assert f"    {found['web-01']['ssh']}\n" in shown
+    assert "shop 1.0.0, Completed" in shown
+    assert place.servers("--run", "zzz") == []
+
+    again = place.command.json("run", "shop.json")
+    assert again["status"] == "Completed"
+    assert [one["run"] for one in place.servers()] == [run["run"]] * 2
+    place.write(place.server("web-01", db, jump=jump), name="other")
+    refused = place.command("plan", "other.json", code=1).stderr
+    assert "its address differs" in refused
+
+    nothing = place.command.json("rollback", again["run"], "--yes", code=2)
+    assert "made nothing" in nothing["error"]["message"], "they were there before that run"
+    preview = place.command("rollback", run["run"], "--plan").stdout
+    assert "static: let go of static-" in preview
+    assert "destroy" not in preview
+    assert place.command.json("rollback", run["run"], "--yes")["status"] == "RolledBack"
+    assert place.servers() == []
+    assert place.records() == []
+
+
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="no OpenSSH client here")
+def test_the_line_that_is_shown_logs_in_without_a_question(place: Place) -> None:
+    gate, web = place.machines.start("127.0.0.2"), place.machines.start("127.0.0.3")
+    jump = gate.options(key=str(place.machines.key), user="hop")
+    place.write(place.server("web-01", web, jump=jump))
+    place.command("run", "shop.json")
+    (found,) = place.servers()
+    line = f"{found['ssh']} 'echo here; echo $LOGIN'"
+    done = subprocess.run(
+        line, shell=True, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "here\nroot\n"), done.stderr
+
+    assert place.command("servers", "ssh", "web-01", "echo", "two  blanks").stdout == "two  blanks\n"
+    place.command("servers", "ssh", "web-01", "sh", "-c", "exit 7", code=7)
+    assert place.command("servers", "ssh", "web-01", "--", "-no-such", code=127)
+    assert msgspec.json.decode(place.command("servers", "ssh", "--json", "web-01").stdout)["ssh"][0] == "ssh"
+
+    known = place.state / "known_hosts" / "static"
+    known.write_text(known.read_text().replace(web.host_key, gate.host_key))
+    done = subprocess.run(line, shell=True, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 255
+    assert "HOST IDENTIFICATION HAS CHANGED" in done.stderr
+
+
+def test_a_server_that_nobody_vouches_for_is_refused_before_anything_is_changed(place: Place) -> None:
+    web = place.machines.start()
+    server = place.server("web-01", web)
+    del server["host_key"]
+    place.write(server)
+    refused = place.command("run", "shop.json", code=1).stderr
+    assert "host-key-unknown" in refused
+    assert "ssh-keyscan" in refused
+    assert place.records() == []
+
+
+def test_a_run_killed_again_and_again_takes_each_server_once(place: Place) -> None:
+    names = [f"web-{n:02}" for n in range(6)]
+    place.write(*(place.server(name, place.machines.start()) for name in names))
+    kills, deadline = 0, time.monotonic() + PATIENCE
+    while True:
+        before = len(place.records())
+        process = subprocess.Popen(
+            [*COMMAND, "run", "shop.json", "--resume"], env=place.command.env, cwd=place.folder,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        while process.poll() is None and len(place.records()) <= before and time.monotonic() < deadline:
+            time.sleep(0.001)
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait(PATIENCE)
+        kills += 1
+    assert process.returncode == 0
+    assert kills >= 2
+    assert [one["name"] for one in place.servers()] == names
+    assert len({one["run"] for one in place.servers()}) == 1
+    place.command("rollback", "latest", "--yes")
+    assert place.servers() == []
+
+
+# -- servers destroy ------------------------------------------------------------------------------------------------
+
+
+SHOP = {"name": "shop", "version": "1.0.0", "operations": [{
+    "id": "web", "type": "server_batch", "provider": "upcloud",
+    "server_configs": [{"name": name, "plan": "1xCPU-2GB", "zone": "de-fra1"} for name in ("web-01", "web-02")],
+}]}  # fmt: skip
+
+
+@pytest.fixture
+def simulated(tmp_path: Path) -> Command:
+    (tmp_path / "shop.json").write_bytes(msgspec.json.encode({"batch_workflow": SHOP}))
+    return Command(tmp_path)
+
+
+def names(command: Command) -> list[str]:
+    return [one["name"] for one in command.json("servers", *INSTANT)["servers"]]
+
+
+def test_a_server_is_ended_by_hand_and_its_runs_rollback_copes(simulated: Command) -> None:
+    run = simulated.json("run", "shop.json", *INSTANT)["run"]
+    assert names(simulated) == ["web-01", "web-02"]
+    assert simulated.json("servers")["servers"] == [], "nothing real was made"
+
+    asked = simulated("servers", "destroy", "web-01", *INSTANT, code=2)
+    assert "no terminal to ask on" in asked.stderr
+    missing = simulated.json("servers", "destroy", "web-03", "--yes", *INSTANT, code=2)
+    assert missing["error"]["code"] == "server-not-found"
+    done = simulated.json("servers", "destroy", "web-01", "--yes", *INSTANT)
+    assert (done["gone"], done["server"]["run"]) == (True, run)
+    assert names(simulated) == ["web-02"]
+
+    back = simulated.json("rollback", run, "--yes")
+    assert (back["status"], back["residue"]) == ("RolledBack", [])
+    assert names(simulated) == []
+
+
+def test_a_server_of_a_run_that_has_not_ended_is_left_to_its_rollback(simulated: Command) -> None:
+    slow = ("--sim", "boot_seconds=3600", "--sim", "answer_seconds=0", "--sim", "spread=0")
+    process = subprocess.Popen(
+        [*COMMAND, "run", "shop.json", *slow], env=simulated.env, cwd=simulated.home,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while len(names(simulated)) < 2:
+            assert time.monotonic() < deadline
+        refused = simulated.json("servers", "destroy", "web-01", "--yes", *INSTANT, code=2)
+        assert refused["error"]["code"] == "not-allowed"
+        assert "being driven" in refused["error"]["message"]
+        assert "batchwright rollback" in refused["error"]["hint"]
+    finally:
+        process.kill()
+        process.wait(PATIENCE)
+    refused = simulated.json("servers", "destroy", "web-01", "--yes", *INSTANT, code=2)
+    assert "batchwright rollback" in refused["error"]["hint"]
+    simulated("servers", "destroy", "web-01", "--yes", "--anyway", *INSTANT)
+    assert names(simulated) == ["web-02"]
+
+
+@pytest.mark.parametrize(("said", "code", "left"), [(b"\n", 3, 2), (b"n\n", 3, 2), (b"y\n", 0, 1)])
+def test_on_a_terminal_it_shows_what_it_is_and_asks(simulated: Command, said: bytes, code: int, left: int) -> None:
+    run = simulated.json("run", "shop.json", *INSTANT)["run"]
+    ours, theirs = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            [*COMMAND, "servers", "destroy", "web-02", *INSTANT], env=simulated.env, cwd=simulated.home,
+            stdin=theirs, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        os.write(ours, said)
+        _, told = process.communicate(timeout=PATIENCE)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert process.returncode == code, told
+    assert f"of run {run} (shop 1.0.0, Completed)" in told
+    assert "Destroy web-02?" in told
+    assert len(names(simulated)) == left
+
+
+def test_a_provider_that_cannot_be_opened_is_named_and_no_more(simulated: Command) -> None:
+    """A record that nobody can read, beside a world that can be."""
+    (folder := simulated.home / ".local" / "state" / "batchwright" / "static").mkdir(parents=True)
+    (folder / "static-broken.json").write_text("{}")
+    answer = simulated.json("servers")
+    assert [trouble["provider"] for trouble in answer["troubles"]] == ["static"]
+    assert "static is left out" in simulated("servers").stderr
+    told = simulated.json("servers", "--provider", "upclod", code=2)["error"]
+    assert told["code"] == "provider-unavailable"

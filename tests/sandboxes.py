@@ -1,0 +1,57 @@
+"""Real servers of this machine, for tests. Where they cannot be had their tests are skipped, but never in CI."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from batchwright.errors import BatchwrightError
+from batchwright.providers.local import addresses, base, cgroups, network, processes
+from batchwright.providers.local.machine import NONE, this_machine
+from batchwright.providers.local.records import SYSTEM
+
+
+def need_sandboxes() -> Path:
+    """The base tree, built if this machine has none yet, which takes a minute; servers here are root's."""
+    machine = this_machine()
+    if machine.mode == NONE:
+        without(f"{machine.why}. {machine.hint}")
+    if machine.mode != SYSTEM:
+        without("the tests of real servers need root")
+    try:
+        return base.build(os.environ, print)
+    except BatchwrightError as error:
+        without(f"{error.message}. {error.hint}")
+
+
+def without(reason: str) -> NoReturn:
+    """Skip the test, in CI fail it."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def leftovers(state_dir: Path, refs: Iterable[str]) -> list[str]:
+    """Everything that is left on this machine of servers that should be gone."""
+    found = [f"folder {path}" for path in (state_dir / "local" / "servers").iterdir()]
+    found += [
+        f"claim {address}" for address, folder in addresses.claimed().items() if folder.startswith(str(state_dir))
+    ]
+    for ref in refs:
+        found += [f"process {pid} of {ref}" for pid in processes.started_for(ref)]
+        found += [f"group {group}" for one in cgroups.here() if (group := cgroups.group_of(one, ref)).exists()]
+        found += [f"network {ref}"] if Path(network.path_of(ref)).exists() else []
+        links = subprocess.run(["ip", "link"], capture_output=True, text=True, check=True).stdout
+        found += [f"link of {ref}"] if ref.removeprefix("local-") in links else []
+    for mounts in Path("/proc").glob("[0-9]*/mountinfo"):
+        try:
+            text = mounts.read_text()
+        except OSError:  # it has just ended
+            continue
+        found += [f"mount of process {mounts.parent.name}"] if f"{state_dir}/" in text else []
+    return found
