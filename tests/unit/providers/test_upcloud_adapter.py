@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from msgspec.structs import replace
 
 from batchwright.app.clock import SystemClock
@@ -228,15 +234,17 @@ def test_expired_credentials_are_told_by_health_and_kept_out_of_every_message(tm
 
 
 @asynccontextmanager
-async def odd(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
+async def odd(
+    answer: Callable[[web.Request], Awaitable[web.StreamResponse]], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
     """A server that answers everything in its own way."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        yield f"{'https://localhost' if tls else 'http://127.0.0.1'}:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
 
@@ -336,5 +344,46 @@ def test_no_encryption_where_it_is_expected_and_a_proxy_that_refuses_are_told(
             monkeypatch.setenv("https_proxy", url)
             async with opened("https://nosuch.invalid", tmp_path) as provider:
                 assert "the proxy on the way" in (await provider.health()).message
+
+    asyncio.run(main())
+
+
+def certificate(folder: Path, days: tuple[int, int]) -> Path:
+    """A certificate of this machine that nobody has signed but itself, with its key, good between two days."""
+    key, now = Ed25519PrivateKey.generate(), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    made = made.not_valid_before(now + timedelta(days[0])).not_valid_after(now + timedelta(days[1]))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    both = made.sign(key, None).public_bytes(Encoding.PEM) + key.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    path = folder / "both.pem"
+    path.write_bytes(both)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("days", "trusted", "words"),
+    [((-1, 1), False, "is there a proxy in between?"), ((-9, -1), True, "is this machine's clock right?")],
+)
+def test_a_certificate_that_is_not_trusted_sends_nothing_and_says_why(
+    days: tuple[int, int], trusted: bool, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem = certificate(tmp_path, days)
+    if trusted:
+        monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", ssl.create_default_context(cafile=str(pem)))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+
+    async def answer(_: web.Request) -> web.Response:
+        raise AssertionError("it was sent")
+
+    async def main() -> None:
+        async with odd(answer, context) as url, opened(url, tmp_path) as provider:
+            said = await provider.create(SENT, TOK)
+            assert isinstance(said, Rejected)
+            assert words in said.fault.message
 
     asyncio.run(main())

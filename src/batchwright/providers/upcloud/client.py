@@ -156,9 +156,7 @@ def _why(error: Exception, url: str) -> str:
     place = urlsplit(url).netloc
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            return (
-                f"the certificate of {place} is not trusted ({error.certificate_error}); is there a proxy in between?"
-            )
+            return f"the certificate of {place} is not trusted: {_distrust(error.certificate_error)}"
         case aiohttp.ClientConnectorDNSError():
             return f"the name {place} cannot be resolved ({error.os_error})"
         case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
@@ -168,6 +166,15 @@ def _why(error: Exception, url: str) -> str:
         case aiohttp.ConnectionTimeoutError():
             return f"{place} does not take the connection within {TIMEOUT.sock_connect:g} s"
     return f"{place} does not take the connection ({_short(error)})"
+
+
+_WRONG_TIME = (9, 10)  # of OpenSSL's X509_V_ERR_*: not yet valid, no longer valid
+
+
+def _distrust(error: Exception) -> str:
+    told = getattr(error, "verify_message", "") or str(error)
+    wrong_time = getattr(error, "verify_code", 0) in _WRONG_TIME
+    return f"{told}; is this machine's clock right?" if wrong_time else f"{told}; is there a proxy in between?"
 
 
 def _short(error: Exception) -> str:
