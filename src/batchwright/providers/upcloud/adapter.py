@@ -240,11 +240,16 @@ class UpCloud:
         return {ref: await self._shown(ref, known.get(ref)) for ref in refs}
 
     async def _learn(self, listed: list[dict[str, Any]]) -> None:
-        """Remember who is there, and ask for the addresses of the new ones: a listing of servers has none."""
+        """Remember who is there, and ask for the addresses of the new ones: a listing of servers has none.
+
+        One call lists the account's addresses, and it is not known whether it lists all; the rest is asked one by one.
+        """
         self._seen.update(str(row["uuid"]) for row in listed)
-        if any(row.get("state") == "started" and str(row["uuid"]) not in self._addresses for row in listed):
-            found = await self._api.listing("/ip_address", "ip_addresses", "ip_address", key="address")
-            self._addresses |= {server: address for server, address in rows.shown_addresses(found).items() if address}
+        started = [str(row["uuid"]) for row in listed if row.get("state") == "started"]
+        if len([uuid for uuid in started if uuid not in self._addresses]) > FEW:
+            shown = rows.entries(await self._api.read("/ip_address"), "ip_addresses", "ip_address")
+            self._addresses |= {uuid: address for uuid, address in rows.shown_addresses(shown).items() if address}
+        await asyncio.gather(*(self._get("server", uuid) for uuid in started if uuid not in self._addresses))
 
     async def _shown(self, ref: str, row: dict[str, Any] | None) -> Observed:
         if row is None:

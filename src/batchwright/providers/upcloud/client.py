@@ -98,9 +98,7 @@ class Client:
         body: dict[str, Any] = answer.body
         return body
 
-    async def listing(
-        self, path: str, outer: str, inner: str, query: Query = (), key: str = "uuid"
-    ) -> list[dict[str, Any]]:
+    async def listing(self, path: str, outer: str, inner: str, query: Query = ()) -> list[dict[str, Any]]:
         """All entries of a listing, each once. Raises ProviderUnavailable when any page of it failed.
 
         The published default is 25 entries and it is not known whether it is applied, so pages are asked for until one
@@ -114,7 +112,7 @@ class Client:
             rows = wrapped.get(inner) if isinstance(wrapped, dict) else None
             if not isinstance(rows, list):
                 raise ProviderUnavailable(f"UpCloud's listing {path} has no {outer}.{inner}", hint="Please report it.")
-            fresh = {str(row[key]): row for row in rows if isinstance(row, dict) and key in row}
+            fresh = {str(row["uuid"]): row for row in rows if isinstance(row, dict) and "uuid" in row}
             if not fresh.keys() - found.keys():
                 return list(found.values())
             found |= fresh

@@ -27,7 +27,7 @@ RECORDED = (  # compared in the tests, key by key, with answers that UpCloud rea
 )
 UNVERIFIED = (  # from the published schema, the documentation, or plausible; never seen in a recorded answer
     "GET /account, /account/resource-usage, /storage/template: the schema's keys; credits are cents",
-    "lists give 25 entries where no limit is asked for, 1000 at most",
+    "lists, that of addresses too, give 25 entries where no limit is asked for, 1000 at most",
     "a create with plan, login_user, user_data and labels on its disk; unknown keys are UNKNOWN_ATTRIBUTE",
     "the code of an unknown plan (PLAN_INVALID here)",
     "401, 402, 403, 409, 429 and 5xx on servers: status, body and Retry-After",
