@@ -13,9 +13,10 @@ $(VENV)/.run: pyproject.toml constraints.txt scripts/setup.sh
 	@scripts/setup.sh $(VENV) surrealdb,service,local,static,taskservs,upcloud
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt scripts/setup.sh scripts/nu.sh
+$(VENV)/.dev: pyproject.toml constraints.txt scripts/setup.sh scripts/nu.sh scripts/terraform.sh
 	@scripts/setup.sh $(VENV) surrealdb,service,local,static,taskservs,upcloud,dev
 	@scripts/nu.sh $(VENV)
+	@scripts/terraform.sh $(VENV)
 	@touch $@ $(VENV)/.run
 
 run: $(VENV)/.run ## validate, plan and run the example with its clouds simulated; again after a kill: it goes on

@@ -28,6 +28,13 @@ SubmitRate = Annotated[
 ]
 TlsCert = Annotated[Path | None, typer.Option("--tls-cert", metavar="FILE", help="A certificate chain, PEM.")]
 TlsKey = Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="Its key, PEM.")]
+AllowCommands = Annotated[
+    bool,
+    typer.Option(
+        "--allow-commands",
+        help="Take workflows that run programs: whoever may submit can then do all that this user can.",
+    ),
+]
 
 
 def serve(
@@ -37,6 +44,7 @@ def serve(
     submit_rate: SubmitRate = SUBMIT_RATE,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
+    allow_commands: AllowCommands = False,
     simulate: Simulate = False,
     sim: Sim = None,
     state_dir: StateDir = None,
@@ -49,7 +57,8 @@ def serve(
     except ModuleNotFoundError as error:
         raise ServicePackageMissing(f"the service needs the package {error.name}, which is not installed") from error
     settings = settings_of(state_dir)
-    options = server.ServeOptions(host, port, grace, submit_rate, tls_cert, tls_key, simulation_of(simulate, sim))
+    simulation = simulation_of(simulate, sim)
+    options = server.ServeOptions(host, port, grace, submit_rate, tls_cert, tls_key, simulation, allow_commands)
     server.log_to_stderr()
 
     def told(url: str) -> None:

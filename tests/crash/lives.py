@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable, Sequence
 
 from batchwright.engine.limits import Lane, Limits
 from batchwright.engine.loop import Driver
@@ -15,21 +16,32 @@ from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.outcome import ServerState
-from batchwright.model.run import Run
+from batchwright.model.run import Run, unsettled
 from batchwright.model.summary import Signal, SignalKind
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
 from batchwright.testing.clock import VirtualClock
-from batchwright.testing.crash import CrashingJournal, CrashingProvider, CrashingRunner, CrashPoint, ProcessDied
+from batchwright.testing.crash import (
+    CrashingJournal,
+    CrashingLauncher,
+    CrashingProvider,
+    CrashingRunner,
+    CrashPoint,
+    ProcessDied,
+)
+from tests.crash.programs import Ledger
 from tests.crash.scenarios import Scenario
 
 LIVES_MAX = 12
+ASKING = (RunState.FAILED, RunState.CANCELLED)
+Wishes = Callable[[Machine, float], Sequence[ev.AnyEvent]]
 LONG_AFTER = 10_000.0  # seconds after which every late commit has happened
 
 
 class Outcome:
     """How it ended: the run, and what is really there."""
 
-    def __init__(self, run: Run, world: World, now: float) -> None:
+    def __init__(self, run: Run, world: World, ledger: Ledger, now: float) -> None:
+        self.ran, self.undone = ledger.ran, ledger.undone
         self.status = run.status
         alive = [s for s in world.servers(now) if s.true_state(now) is not ServerState.GONE]
         self.names = Counter(server.name for server in alive)
@@ -48,6 +60,7 @@ class Lives:
         self.clock = VirtualClock()
         self.journal: Journal = MemoryJournal()
         self.world = World(None)
+        self.ledger = Ledger(self.clock)
         self.count = 0
 
     async def live(self, point: CrashPoint) -> bool:
@@ -68,12 +81,23 @@ class Lives:
             await journal.create(created, Run(created).summary("memory"))
             run = await load_run(journal, "run")
         if not Machine(run).ended:
-            run = await self._drive(journal, point, undo=False)
+            run = await self._drive(journal, point)
+        while doubts := [i for i in range(len(run.records)) if run.status in ASKING and unsettled(run, i)]:
+            run = await self._drive(journal, point, lambda machine, now, of=doubts: self._answer(machine, now, of))
         if scenario.rollback and run.status is not RunState.ROLLED_BACK:
-            run = await self._drive(journal, point, undo=run.status is not RunState.ROLLING_BACK)
+            begun = run.status is RunState.ROLLING_BACK
+            run = await self._drive(
+                journal, point, None if begun else lambda machine, now: machine.rollback(now, "user")
+            )
         return True
 
-    async def _drive(self, journal: CrashingJournal, point: CrashPoint, *, undo: bool) -> Run:
+    def _answer(self, machine: Machine, now: float, doubts: list[int]) -> list[ev.AnyEvent]:
+        """What a user who has looked says: what did its work is taken as done, anything else is run again."""
+        steps = [machine.run.plan.steps[i].id for i in doubts]
+        done = [step for step in steps if self.ledger.ran[step]]
+        return machine.reopen(now, "user", [step for step in steps if step not in done], done)
+
+    async def _drive(self, journal: CrashingJournal, point: CrashPoint, wishes: Wishes | None = None) -> Run:
         lease = None
         while lease is None:
             try:
@@ -83,16 +107,18 @@ class Lives:
         run = await load_run(journal, "run")
         providers, runners, limits = {}, {}, Limits()
         limits.add("taskservs", Lane(50))
+        limits.add("commands", Lane(50))
         for facts in run.plan.providers:
             simulation = Simulation.from_settings(self.scenario.settings, facts.name)
             provider = Simulated(facts.name, self.world, self.clock, simulation)
             providers[facts.name] = CrashingProvider(provider, point)
             runners[facts.name] = CrashingRunner(SimulatedRunner(self.world, self.clock, simulation), point)
             limits.add(facts.name, Lane(50))
-        driver = Driver(journal, lease, run, providers, runners, limits, self.clock)
+        launchers = {"": CrashingLauncher(self.ledger, point)}
+        driver = Driver(journal, lease, run, providers, runners, limits, self.clock, launchers=launchers)
         canceller = asyncio.create_task(self._cancel(driver))
         try:
-            return await driver.drive((lambda machine, now: machine.rollback(now, "user")) if undo else None)
+            return await driver.drive(wishes)
         finally:
             canceller.cancel()
             if not point.dead:
@@ -106,7 +132,7 @@ class Lives:
     async def outcome(self) -> Outcome:
         """The end of it, long after."""
         await self.clock.sleep(LONG_AFTER)
-        return Outcome(await load_run(self.journal, "run"), self.world, self.clock.now())
+        return Outcome(await load_run(self.journal, "run"), self.world, self.ledger, self.clock.now())
 
 
 async def live_through(scenario: Scenario, *points: CrashPoint, lives: Lives | None = None) -> tuple[Outcome, int]:

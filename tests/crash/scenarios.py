@@ -7,6 +7,7 @@ from msgspec import Struct
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import (
     Action,
+    CommandRequest,
     Guard,
     Need,
     Plan,
@@ -69,6 +70,15 @@ def installs(
     return PlannedOperation(op, "taskserv_batch", provider, lane, needs(*after), OnFailure.CONTINUE, RETRY, 60.0), steps
 
 
+def command(
+    op: str, *words: str, after: tuple[str, ...] = (), idempotent: bool = False
+) -> tuple[PlannedOperation, list[Step]]:
+    """A command of this machine, with an undo."""
+    request = CommandRequest(op, (op, *words), ("undo", *words), idempotent=idempotent)
+    step = Step(f"{op}/run", op, "", Action.RUN, Undo.RUN, request)
+    return PlannedOperation(op, "command", "", "commands", needs(*after), OnFailure.CONTINUE, RETRY, 60.0), [step]
+
+
 def plan(settings: Settings, *parts: tuple[PlannedOperation, list[Step]], limit: int = 4) -> Plan:
     """Put the operations together."""
     providers = sorted({op.provider for op, _ in parts if op.type == "server_batch"})
@@ -100,6 +110,17 @@ def _diamond(settings: Settings, on_failure: OnFailure = OnFailure.CONTINUE) -> 
     )
 
 
+def _programs(settings: Settings) -> Plan:
+    return plan(
+        settings,
+        servers("up", "upcloud", "a"),
+        command("once", after=("up",)),
+        command("again", "flaky", after=("up",), idempotent=True),
+        command("lost", "lost", after=("once", "again")),
+        command("last", after=("lost",)),
+    )
+
+
 def all_scenarios() -> list[Scenario]:
     """Named for the test ids."""
     quiet: Settings = {"seed": 1, "spread": 0}
@@ -122,6 +143,8 @@ def all_scenarios() -> list[Scenario]:
         Scenario("rollback-with-removal", removal, quiet, RunState.ROLLED_BACK, rollback=True),
         Scenario("automatic-rollback", _diamond(failing, OnFailure.ROLLBACK), failing, RunState.ROLLED_BACK),
         Scenario("stop", _diamond(failing, OnFailure.STOP), failing, RunState.FAILED, races=True),
+        Scenario("commands", _programs(quiet), quiet, RunState.COMPLETED),
+        Scenario("commands-rollback", _programs(quiet), quiet, RunState.ROLLED_BACK, rollback=True),
         Scenario("cancelled", _mixed(HARD), HARD, RunState.CANCELLED, races=True, cancel_after=1.0),
     ]
 

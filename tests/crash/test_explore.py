@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from batchwright.model.plan import CommandRequest
 from batchwright.testing.clock import run_virtual
 from batchwright.testing.crash import CrashPoint, When
 from tests.crash.lives import Outcome, live_through
@@ -28,10 +29,21 @@ def check(scenario: Scenario, wanted: Outcome, outcome: Outcome, where: str) -> 
     assert outcome.status is scenario.ends, where
     assert not outcome.duplicates, where
     assert not outcome.orphans, where
+    check_programs(scenario, outcome, where)
     if scenario.races:  # what was begun when it was stopped depends on when the process died
         return
     assert outcome.names == wanted.names, where
     assert outcome.installed == wanted.installed, where
+
+
+def check_programs(scenario: Scenario, outcome: Outcome, where: str) -> None:
+    """What may run only once has run once, wherever the process died; what is undone has run its undo."""
+    for step in scenario.plan.steps:
+        request = step.request
+        if isinstance(request, CommandRequest):
+            once = not request.idempotent
+            assert outcome.ran[step.id] == 1 if once else outcome.ran[step.id] >= 1, f"{where}: {step.id}"
+            assert bool(outcome.undone[step.id]) is scenario.rollback, f"{where}: {step.id}"
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

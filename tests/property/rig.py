@@ -15,6 +15,7 @@ from batchwright.model.lifecycle import STEP_ENDED, STEP_IN_FLIGHT, StepState
 from batchwright.model.outcome import Applied, Created, Fault, FaultClass, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import (
     Action,
+    CommandRequest,
     Guard,
     Need,
     Plan,
@@ -29,6 +30,7 @@ from batchwright.model.run import Run
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
 
 FAILS = Fault(FaultClass.PERMANENT, "it cannot work")
+EXITS = Fault(FaultClass.EXIT, "it ended with exit code 1")
 AGAIN = Fault(FaultClass.TRANSIENT, "not now")
 SLOW = Fault(FaultClass.THROTTLE, "too fast")
 TURNS_MAX = 20_000
@@ -50,8 +52,11 @@ fate = st.lists(st.sampled_from(["again", "slow", "lost", "vanished"]), max_size
 
 
 @st.composite
-def cases(draw: st.DrawFn, on_failure: OnFailure | None = OnFailure.CONTINUE) -> Case:
-    """Up to seven operations with up to four steps each, in two lanes, with hard and soft edges."""
+def cases(draw: st.DrawFn, on_failure: OnFailure | None = OnFailure.CONTINUE, *, once: bool = True) -> Case:
+    """Up to seven operations with up to four steps each, in two lanes, with hard and soft edges.
+
+    `once`: among them may be commands that are not idempotent.
+    """
     operations: list[PlannedOperation] = []
     steps: list[Step] = []
     for n in range(draw(st.integers(1, 7))):
@@ -61,12 +66,16 @@ def cases(draw: st.DrawFn, on_failure: OnFailure | None = OnFailure.CONTINUE) ->
         lane, servers = draw(st.sampled_from(["east", "west"])), draw(st.booleans())
         policy = on_failure or draw(st.sampled_from(OnFailure))
         retry = Retry(ATTEMPTS_MAX, 1.0, 4.0)
-        kind = "server_batch" if servers else "taskserv_batch"
+        runs = not servers and draw(st.booleans())
+        kind = "server_batch" if servers else "command" if runs else "taskserv_batch"
         operations.append(PlannedOperation(f"op{n}", kind, lane, lane, dependencies, policy, retry, 60.0))
         made = [step for step in steps if step.action is Action.CREATE]
         mine: list[Step] = []
         for k in range(draw(st.integers(1, 4))):
             needs = tuple(Need(s.id, draw(st.sampled_from(DependencyKind))) for s in mine if draw(st.booleans()))
+            if runs:
+                mine.append(_program(f"op{n}", k, lane, needs, draw(st.booleans()) or not once, draw(st.booleans())))
+                continue
             on = made[draw(st.integers(0, len(made) - 1))] if made and not servers else None
             mine.append(_step(f"op{n}", k, lane, needs, on))
         steps += mine
@@ -82,6 +91,11 @@ def _step(op: str, k: int, lane: str, needs: tuple[Need, ...], on: Step | None) 
         return Step(f"{op}/s{k}", op, lane, Action.CREATE, Undo.DESTROY, ServerRequest(f"{op}-s{k}", "p", "z"), needs)
     request = TaskservRequest(f"t{k}", "1", lane)
     return Step(f"{op}/{on.request.name}/t{k}", op, lane, Action.INSTALL, Undo.WITH_SERVER, request, needs, on.id)
+
+
+def _program(op: str, k: int, lane: str, needs: tuple[Need, ...], idempotent: bool, undo: bool) -> Step:
+    request = CommandRequest("p", ("p",), ("u",) if undo else (), idempotent=idempotent)
+    return Step(f"{op}/c{k}", op, lane, Action.RUN, Undo.RUN if undo else Undo.NOTHING, request, needs)
 
 
 class Rig:
@@ -169,6 +183,12 @@ class Rig:
             case cmd.Install(step=step, attempt=attempt):
                 outcome = self._sent(step)
                 return cmd.Answered(step, attempt, Applied() if isinstance(outcome, Created) else outcome)
+            case cmd.Execute(step=step, attempt=attempt):
+                outcome = self._sent(step)
+                outcome = Rejected(EXITS) if outcome == Rejected(FAILS) else outcome
+                return cmd.Answered(step, attempt, Applied() if isinstance(outcome, Created) else outcome)
+            case cmd.Settle(step=step, attempt=attempt) if self.case.plan.steps[step].action is Action.RUN:
+                return cmd.Settled(step, attempt, fault=Fault(FaultClass.IN_DOUBT, "nobody knows"))
             case cmd.Settle(step=step, attempt=attempt):
                 made = self.case.fates[step][min(self.sends[step], len(self.case.fates[step])) - 1] != "lost"
                 found = Observed(f"ref{step}", ServerState.STARTING) if made else None

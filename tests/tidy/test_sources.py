@@ -15,12 +15,16 @@ LATE_IMPORTS = (
     "providers/registry.py",
     "cli/emulate.py",
     "journal/surreal/",
+    "programs/there.py",
     "serve.py",
     "taskservs/runner/__init__.py",
 )  # a missing package becomes a clear error
 PURE = (
     *("model", "plan"),
-    *(f"engine/{name}.py" for name in ("machine", "forward", "backward", "sweeping", "order", "policy", "preview")),
+    *(
+        f"engine/{name}.py"
+        for name in ("machine", "forward", "backward", "sweeping", "order", "policy", "preview", "doubts")
+    ),
     *(f"engine/{name}.py" for name in ("commands", "limits")),
 )
 IMPURE_MODULES = {"time", "random", "os", "uuid", "socket", "secrets", "asyncio", "threading", "subprocess"}

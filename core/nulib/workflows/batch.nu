@@ -129,11 +129,14 @@ export def "batch pause" [
 
 # Let a run go on: a paused one, or what is not done of one that failed or was cancelled.
 export def "batch resume" [
-    id: string@run-ids  # a run's id, the beginning of one, or `latest`
-    --watch (-w)        # watch the run to its end; fail if it does
+    id: string@run-ids           # a run's id, the beginning of one, or `latest`
+    --redo: list<string> = []    # commands to run again, of which nobody knows how far they got
+    --skip: list<string> = []    # commands to take as done, of which nobody knows how far they got
+    --watch (-w)                 # watch the run to its end; fail if it does
 ]: nothing -> record {
     let span = (metadata $id).span
-    let run = (call post $"(run-path $id $span)/resume" --span $span)
+    let query = ($redo | each {|step| {key: redo, value: $step} }) ++ ($skip | each {|step| {key: skip, value: $step} })
+    let run = (call post $"(run-path $id $span)/resume" --query $query --span $span)
     if $watch { watch $run.run $span } else { told $run }
 }
 

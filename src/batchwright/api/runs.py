@@ -19,7 +19,7 @@ from batchwright.api.progress import EVENT_STREAM, EventStream, record
 from batchwright.api.schema import Lists, Streams, problems
 from batchwright.app.checking import check_run
 from batchwright.app.health import Monitor, ServiceHealth
-from batchwright.app.orchestrator import Orchestrator
+from batchwright.app.orchestrator import NO_ANSWERS, Answers, Orchestrator
 from batchwright.app.reading import history, undo_preview
 from batchwright.app.tail import Tail
 from batchwright.app.tokens import Role
@@ -48,6 +48,7 @@ Since = Annotated[
 ]
 After = Annotated[int, QueryParameter(ge=0, le=2**53, description="Only events after this number.")]
 Limit = Annotated[int, QueryParameter(ge=1, le=1_000, description="At most so many.")]
+StepWord = Annotated[str, Meta(min_length=1, max_length=300)]
 Match = Annotated[
     str | None,
     HeaderParameter(name="If-Match", pattern=schema.MATCH_PATTERN, description="The ETag of the state that is meant."),
@@ -284,11 +285,16 @@ ACTION: dict[str, Any] = {
 
 
 async def _act(
-    request: Request[Any, Any, Any], orchestrator: Orchestrator, run: str, kind: SignalKind | None, match: str | None
+    request: Request[Any, Any, Any],
+    orchestrator: Orchestrator,
+    run: str,
+    kind: SignalKind | None,
+    match: str | None,
+    answers: Answers = NO_ANSWERS,
 ) -> Response[RunView]:
     caller: Caller = request.scope["state"]["caller"]
     request.scope["state"]["run"] = run
-    tail = await orchestrator.act(run, kind, caller.name, lambda tail: match in (None, "*", etag(tail)))
+    tail = await orchestrator.act(run, kind, caller.name, lambda tail: match in (None, "*", etag(tail)), answers)
     request.scope["state"]["run"] = tail.run.id
     return seen(tail, 202)
 
@@ -303,10 +309,19 @@ async def pause(
 
 @post(ONE + "/resume", **ACTION)
 async def resume(
-    request: Request[Any, Any, Any], orchestrator: NamedDependency[Orchestrator], run: RunId, match: Match = None
+    request: Request[Any, Any, Any],
+    orchestrator: NamedDependency[Orchestrator],
+    run: RunId,
+    match: Match = None,
+    redo: Annotated[
+        list[StepWord] | None, QueryParameter(description="A command in doubt that is run again; may be repeated.")
+    ] = None,
+    skip: Annotated[
+        list[StepWord] | None, QueryParameter(description="A command in doubt that is taken as done; may be repeated.")
+    ] = None,
 ) -> Response[RunView]:
     """Let a paused run go on, or do what is not done of a Failed or Cancelled one."""
-    return await _act(request, orchestrator, run, SignalKind.RESUME, match)
+    return await _act(request, orchestrator, run, SignalKind.RESUME, match, (redo or (), skip or ()))
 
 
 @post(ONE + "/cancel", **ACTION)

@@ -33,7 +33,7 @@ log = logging.getLogger("batchwright.service")
 class ServeOptions(Struct, frozen=True):
     """Where and how to listen. `grace` is how many seconds calls in flight may take when it is stopped.
 
-    With `simulation` everything that is submitted is simulated.
+    With `simulation` everything that is submitted is simulated; without `commands` none of it may run programs.
     """
 
     host: str = "127.0.0.1"
@@ -43,6 +43,7 @@ class ServeOptions(Struct, frozen=True):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     simulation: dict[str, str | int | float | bool] | None = None
+    commands: bool = False
 
 
 class _Server(uvicorn.Server):
@@ -100,7 +101,7 @@ async def serve(settings: Settings, options: ServeOptions, told: Callable[[str],
     """
     sock = listening(settings, options)
     clock = SystemClock()
-    made = Orchestrator(settings, clock, EventFrames(), options.simulation)
+    made = Orchestrator(settings, clock, EventFrames(), options.simulation, commands=options.commands)
     async with made as orchestrator, Monitor(orchestrator) as monitor:
         app = make_app(orchestrator, monitor, submit_rate=options.submit_rate)
         server = _Server(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from types import TracebackType
 
 from batchwright.app.secret import reveal
@@ -15,15 +16,20 @@ from batchwright.errors import NotAllowed, ProviderUnavailable, TaskservPackageM
 from batchwright.journal.folder import make_private
 from batchwright.model.clock import Clock
 from batchwright.model.plan import Action, Plan
-from batchwright.plan.build import TASKSERV_LANE
+from batchwright.model.workflow import Command
+from batchwright.plan.build import COMMAND_LANE, TASKSERV_LANE
+from batchwright.programs.base import Launcher
+from batchwright.programs.here import Here
+from batchwright.programs.there import There
 from batchwright.providers import registry
 from batchwright.providers.base import Provider
-from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
+from batchwright.providers.simulated import Simulated, SimulatedLauncher, SimulatedRunner, Simulation, World
 from batchwright.taskservs.base import Runner
 from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.taskservs.runner import pyinfra_runner
 
 TASKSERV_CONCURRENCY = 50  # installs at a time, whatever the number of runs
+COMMAND_CONCURRENCY = 20  # programs at a time, likewise
 
 Scalar = str | int | float | bool
 SimulationSettings = Mapping[str, Scalar]
@@ -68,6 +74,7 @@ class SharedRunner:
 class Surroundings:
     """Opened providers by name, runners for their servers, and the limits of both; closes what it opened.
 
+    `launchers` run the programs of commands: on this machine (""), and on the servers of each provider.
     With `simulation` every provider is simulated, whatever its name, over the durable world of the state folder.
     """
 
@@ -82,6 +89,7 @@ class Surroundings:
     ) -> None:
         self.providers: dict[str, Provider] = {}
         self.runners: dict[str, Runner] = {}
+        self.launchers: dict[str, Launcher] = {}
         self.troubles: dict[str, ProviderUnavailable] = {}
         self.limits = limits
         self._settings = settings
@@ -129,6 +137,26 @@ class Surroundings:
             known = provider.capabilities
             self.limits.add(name, Lane(known.concurrency, known.rate, known.burst))
         self.limits.add(TASKSERV_LANE, Lane(TASKSERV_CONCURRENCY))
+        self.limits.add(COMMAND_LANE, Lane(COMMAND_CONCURRENCY))
+
+    def open_programs(self) -> None:
+        """Be able to run programs on this machine. Raises ProviderUnavailable, StoreError."""
+        if self._simulation is None:
+            folder = self._settings.state_dir / "programs"
+            self.launchers[""] = Here(folder, self._clock, os.environ, partial(reveal, environ=os.environ))
+        else:
+            self.launchers[""] = self._pretend(Simulation.from_settings(self._simulation))
+
+    def _pretend(self, simulation: Simulation) -> Launcher:
+        return SimulatedLauncher(self._world.get(), self._clock, simulation)
+
+    def launcher_of(self, command: Command) -> Launcher:
+        """Who knows what a command needs; servers need not exist yet."""
+        return self.launchers[""] if command.targets is None or self._simulation is not None else self._over_ssh
+
+    @property
+    def _over_ssh(self) -> Launcher:
+        return There(os.environ, partial(reveal, environ=os.environ))
 
     def _connect(self, name: str) -> Provider:
         if self._simulation is None and name != "simulated":
@@ -136,15 +164,19 @@ class Surroundings:
             provider = registry.connect(name, self._clock, {**told, "state_dir": str(self._settings.state_dir)})
             with contextlib.suppress(TaskservPackageMissing):  # told by open_for, if the plan installs something there
                 self.runners[name] = self._runner.get()
+            self.launchers[name] = self._over_ssh
             return provider
         simulation = Simulation.from_settings(self._simulation or {}, name)
         world = self._world.get()
         self.runners[name] = SimulatedRunner(world, self._clock, simulation)
+        self.launchers[name] = self._pretend(simulation)
         return Simulated(name, world, self._clock, simulation)
 
     async def open_for(self, plan: Plan) -> None:
         """Open what an existing plan needs. Raises ProviderUnavailable; NotAllowed for another account."""
         await self.open(facts.name for facts in plan.providers)
+        if any(step.action is Action.RUN for step in plan.steps):
+            self.open_programs()
         self._check_runners(plan)
         for facts in plan.providers:
             if facts.name in self.troubles:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from batchwright.app.compose import SharedRunner, SharedWorld, Surroundings
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
+from batchwright.engine.doubts import go_on
 from batchwright.engine.limits import Limits
 from batchwright.engine.loop import SIGNAL_SECONDS, Driver, Listener
 from batchwright.engine.machine import Machine
@@ -22,6 +23,7 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.model.summary import Signal, SignalKind
+from batchwright.views.steps import step_named
 
 Wishes = Callable[[Machine, float], Sequence[ev.AnyEvent]]
 
@@ -58,14 +60,20 @@ class Drives:
         await journal.create(created, Run(created).summary(journal.name))
         return created.run
 
-    async def resume(self, word: str, by: str) -> Run:
-        """Let a run go on: one whose process died, a paused one, or a Failed or Cancelled one."""
+    async def resume(self, word: str, by: str, redo: Sequence[str] = (), skip: Sequence[str] = ()) -> Run:
+        """Let a run go on: one whose process died, a paused one, or a Failed or Cancelled one.
+
+        `redo` and `skip` name commands in doubt that are to be run again, or taken as done. Raises StepNotFound.
+        """
         journal, run_id = await self._stores.find(word)
 
         def wishes(machine: Machine, now: float) -> Sequence[ev.AnyEvent]:
+            answers = [tuple(step_named(machine.run, one) for one in words) for words in (redo, skip)]
+            if any(answers):
+                return _answer(machine, now, by, *answers)
             match machine.run.status:
                 case RunState.RUNNING | RunState.PAUSED if machine.run.cancelling:
-                    return _take_back_cancel(now, by)
+                    return [*_cancelled(now, by, "while it was cancelling"), ev.RunReopened(now, by)]
                 case RunState.PAUSED:
                     return machine.request(Signal(SignalKind.RESUME, now, by), now)
                 case RunState.PENDING | RunState.RUNNING | RunState.ROLLING_BACK:
@@ -133,6 +141,7 @@ class Drives:
                     self._clock,
                     self._listener,
                     self._signal_seconds,
+                    around.launchers,
                 )
                 if self._begun is not None:
                     self._begun(driver)
@@ -141,10 +150,14 @@ class Drives:
             await journal.release(lease)
 
 
-def _take_back_cancel(now: float, by: str) -> Sequence[ev.AnyEvent]:
-    """A run whose process went while it was cancelling has ended cancelled; whoever resumes it wants it to go on."""
-    return [
-        ev.CancelRequested(now, by, force=True),
-        ev.RunEnded(now, RunState.CANCELLED, "its process went while it was cancelling"),
-        ev.RunReopened(now, by),
-    ]
+def _cancelled(now: float, by: str, when: str) -> Sequence[ev.AnyEvent]:
+    """A run whose process went has ended cancelled; whoever resumes it wants it to go on from there."""
+    ended = ev.RunEnded(now, RunState.CANCELLED, f"its process went {when}")
+    return [ev.CancelRequested(now, by, force=True), ended]
+
+
+def _answer(machine: Machine, now: float, by: str, redo: Sequence[str], skip: Sequence[str]) -> Sequence[ev.AnyEvent]:
+    """Go on with commands in doubt done again or skipped, also when the run's process died in the midst of them."""
+    if machine.run.status in (RunState.RUNNING, RunState.PAUSED):
+        return [*_cancelled(now, by, "with commands in flight"), *go_on(machine.run, now, by, redo, skip)]
+    return machine.reopen(now, by, redo, skip)

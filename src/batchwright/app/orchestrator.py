@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from types import TracebackType
 from weakref import WeakValueDictionary
@@ -34,6 +34,8 @@ LIVE = (RunState.PENDING, RunState.RUNNING, RunState.PAUSED)
 BACKWARD = (RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE)
 
 Verb = Callable[[Drives], Awaitable[Run | None]]
+Answers = tuple[Sequence[str], Sequence[str]]
+NO_ANSWERS: Answers = ((), ())
 
 log = logging.getLogger("batchwright.orchestrator")
 
@@ -42,7 +44,13 @@ class Orchestrator:
     """Submits, drives, adopts and relays. Each run has at most one driver here, whoever asks for how many at once."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, frames: Frames, simulation: dict[str, Scalar] | None = None
+        self,
+        settings: Settings,
+        clock: Clock,
+        frames: Frames,
+        simulation: dict[str, Scalar] | None = None,
+        *,
+        commands: bool = False,
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -52,7 +60,7 @@ class Orchestrator:
         self.driven: dict[str, DrivenRun] = {}
         self.troubles: dict[str, str] = {}  # run -> why it could not be driven last time
         self.tails = Tails(self.stores, clock, frames, self.driven)
-        self.desk = Desk(settings, clock, self.stores, self.world, simulation)
+        self.desk = Desk(settings, clock, self.stores, self.world, simulation, commands=commands)
         self.stopping = False
         self.observers: list[Callable[[DrivenRun], None]] = []
         self._limits = Limits()
@@ -198,9 +206,12 @@ class Orchestrator:
 
     # -- acting on a run ------------------------------------------------------------------------------------------
 
-    async def act(self, word: str, kind: SignalKind | None, by: str, match: Callable[[Tail], bool]) -> Tail:
+    async def act(
+        self, word: str, kind: SignalKind | None, by: str, match: Callable[[Tail], bool], answers: Answers = NO_ANSWERS
+    ) -> Tail:
         """Pause, resume, cancel, or (None) roll back a run, wherever it is driven.
 
+        `answers` are what a resume is to do about commands in doubt: those to run again, those to take as done.
         Raises NotAllowed, RunHeld, RunChanged when `match` says that it is not the state that was meant.
         """
         tail = await self.tails.find(word)
@@ -215,14 +226,16 @@ class Orchestrator:
             if kind is None:
                 await self._roll_back(tail, driven, by)
             else:
-                await self._relay(tail, driven, Signal(kind, self.clock.now(), by))
+                await self._relay(tail, driven, Signal(kind, self.clock.now(), by), answers)
         await tail.refresh()
         return tail
 
-    async def _relay(self, tail: Tail, driven: DrivenRun | None, signal: Signal) -> None:
+    async def _relay(self, tail: Tail, driven: DrivenRun | None, signal: Signal, answers: Answers) -> None:
         run, kind = tail.run, signal.kind
         force = kind is SignalKind.FORCE_CANCEL
         undriven = driven is None and tail.holder is None
+        if any(answers) and not undriven:
+            raise RunHeld(f"run {run.id} is driven by {tail.holder or 'this service'}")
         reopens = kind is SignalKind.RESUME and (undriven or run.status in RUN_ENDED)
         if not reopens:
             _refuse_unless(run, kind)
@@ -236,7 +249,7 @@ class Orchestrator:
         elif kind is SignalKind.PAUSE:
             raise NotAllowed(f"nobody drives run {run.id}, so there is nothing to pause")
         elif kind is SignalKind.RESUME:
-            await self._take_up(tail, lambda drives: drives.resume(run.id, signal.by), ())
+            await self._take_up(tail, lambda drives: drives.resume(run.id, signal.by, *answers), ())
         else:
             await self._take_up(tail, lambda drives: drives.cancel(run.id, signal.by, force=force), ())
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchwright.app.compose import SharedWorld, SimulationSettings, Surroundings
-from batchwright.app.preflight import observe
+from batchwright.app.preflight import observe, observe_commands
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
@@ -18,7 +20,7 @@ from batchwright.loader import Loaded, load
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.plan import Plan
-from batchwright.model.workflow import ServerBatch, Workflow
+from batchwright.model.workflow import Command, ServerBatch, Workflow
 from batchwright.plan.build import Built, build
 from batchwright.plan.observed import Observations
 from batchwright.providers import registry
@@ -44,13 +46,27 @@ class Planned(Struct, frozen=True):
 
 def check(source: Source, settings: Settings) -> Loaded:
     """Look at a workflow file; nothing is contacted."""
-    return load(
+    loaded = load(
         source.file,
         overlays=source.overlays,
         inputs=source.inputs,
         providers=registry.names(),
         catalogue=load_catalogue(settings.catalogues),
     )
+    if loaded.workflow is None:
+        return loaded
+    return replace(loaded, workflow=anchored(loaded.workflow, source.file.parent))
+
+
+def anchored(workflow: Workflow, folder: Path) -> Workflow:
+    """With the whole names of the folders that its commands name beside the workflow file."""
+    operations = tuple(
+        replace(op, directory=os.path.abspath(folder / op.directory))  # noqa: PTH100 - links stay as they are named
+        if isinstance(op, Command) and op.directory is not None and op.targets is None
+        else op
+        for op in workflow.operations
+    )
+    return replace(workflow, operations=operations)
 
 
 async def make_plan(
@@ -76,6 +92,7 @@ async def plan_loaded(
     async with Surroundings(settings, clock, Limits(), simulation, world) as around:
         await around.open(_server_providers(loaded.workflow))
         observations = await observe(loaded.workflow, around.providers, around.runners)
+        observations = await observe_commands(loaded.workflow, observations, around)
         built = _build(settings, loaded, observations, around, simulation)
         if built.plan is None:
             return Planned(None, built.diagnostics)
@@ -87,7 +104,7 @@ async def plan_loaded(
 
 def refuse_unknown_providers(workflow: Workflow, simulation: SimulationSettings) -> None:
     """Raise UsageError for a setting such as `gcp.rate` of a provider that the workflow does not use."""
-    known = sorted({op.provider for op in workflow.operations})
+    known = sorted({op.provider for op in workflow.operations if op.provider})
     for key in simulation:
         owner = key.rpartition(".")[0]
         if owner and owner not in known:
@@ -114,7 +131,7 @@ def _build(
     return build(
         loaded.workflow,
         load_catalogue(settings.catalogues),
-        Observations(observations.providers, (*observations.troubles, *missing), around.install_seconds),
+        replace(observations, troubles=(*observations.troubles, *missing), install_seconds=around.install_seconds),
         warnings=loaded.diagnostics,
         simulation=dict(simulation) if simulation is not None else None,  # type: ignore[arg-type]
     )

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
+from batchwright.app.compose import Surroundings
 from batchwright.errors import BatchwrightError
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Observed, ServerState
-from batchwright.model.plan import ProviderFacts, ServerRequest
-from batchwright.model.workflow import ServerBatch, ServerConfig, TaskservBatch, Workflow
+from batchwright.model.plan import CommandRequest, ProviderFacts, ServerRequest
+from batchwright.model.workflow import Command, ServerBatch, ServerConfig, TaskservBatch, Workflow
 from batchwright.plan.observed import Observations, ProviderObserved
 from batchwright.providers.base import Provider
 from batchwright.taskservs.base import Runner, Target
@@ -35,6 +36,23 @@ async def observe(workflow: Workflow, providers: Mapping[str, Provider], runners
         {seen.facts.name: seen for seen, _ in answers if seen is not None},
         tuple(trouble for _, troubles in answers for trouble in troubles),
     )
+
+
+async def observe_commands(workflow: Workflow, observations: Observations, around: Surroundings) -> Observations:
+    """The same with what the workflow's commands need; whatever is missing becomes a trouble."""
+    commands = [op for op in workflow.operations if isinstance(op, Command)]
+    if not commands:
+        return observations
+    around.open_programs()
+    found: dict[str, CommandRequest] = {}
+    troubles = list(observations.troubles)
+    for command in commands:
+        answer = await around.launcher_of(command).resolve(command)
+        if isinstance(answer, CommandRequest):
+            found[command.id] = answer
+        else:
+            troubles += [Diagnostic(flaw.code, flaw.message, where=command.id, hint=flaw.hint) for flaw in answer]
+    return replace(observations, commands=found, troubles=tuple(troubles))
 
 
 async def _ask(

@@ -182,9 +182,12 @@ class Service:
         """What a rollback would do, in order."""
         return self._get(_path(word, "rollback"), _Undo).undo
 
-    def act(self, word: str, verb: str, *, force: bool = False) -> RunView:
+    def act(
+        self, word: str, verb: str, *, force: bool = False, redo: Sequence[str] = (), skip: Sequence[str] = ()
+    ) -> RunView:
         """Ask for pause, resume, cancel or rollback."""
         query = [("force", "true")] if force else []
+        query += [("redo", step) for step in redo] + [("skip", step) for step in skip]
         return cast(RunView, decoded(self._ask("POST", _path(word, verb), query), RunView))
 
     def follow(self, run: str, after: int | None = None) -> Iterator[Heard]:

@@ -19,6 +19,7 @@ from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.errors import (
     BatchwrightError,
+    Forbidden,
     IdempotencyMismatch,
     PlanRefused,
     TooManyRequests,
@@ -28,8 +29,9 @@ from batchwright.loader import Loaded, load_source
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan
+from batchwright.model.workflow import Command
 from batchwright.taskservs.catalogue import load_catalogue
-from batchwright.views.wording import counted
+from batchwright.views.wording import counted, some
 
 EVALUATIONS = 2  # child processes at a time
 WAITING = 64  # submissions that may wait for one
@@ -55,7 +57,10 @@ class Submission(Struct, frozen=True):
 
 
 class Desk:
-    """Takes submissions in. With `simulation` none of them is for the real world, whatever it asks for."""
+    """Takes submissions in. With `simulation` none of them is for the real world, whatever it asks for.
+
+    Without `commands` it takes none that would run programs: whoever may submit those may do all that the service may.
+    """
 
     def __init__(
         self,
@@ -64,7 +69,10 @@ class Desk:
         stores: Stores,
         world: SharedWorld,
         simulation: dict[str, Scalar] | None = None,
+        *,
+        commands: bool = False,
     ) -> None:
+        self._commands = commands
         self._simulation = simulation
         self._settings = settings
         self._clock = clock
@@ -101,9 +109,11 @@ class Desk:
         return loaded
 
     async def look(self, submission: Submission) -> Planned:
-        """The plan with its warnings and prices. Raises WorkflowInvalid, PlanRefused, PlanChanged."""
+        """The plan with its warnings and prices. Raises WorkflowInvalid, PlanRefused, PlanChanged, Forbidden."""
         loaded = await self.load(submission)
         simulation = self._simulation if submission.simulation is None else submission.simulation
+        if simulation is None and not self._commands:
+            refuse_commands(loaded)
         planned = await plan_loaded(self._settings, self._clock, self._stores, loaded, simulation, self._world)
         if planned.plan is None:
             raise refusal(planned.diagnostics)
@@ -137,6 +147,17 @@ class Desk:
                     raise IdempotencyMismatch(f"the key {submission.key!r} belongs to run {row.run}")
                 return row.run
         return None
+
+
+def refuse_commands(loaded: Loaded) -> None:
+    """Raise Forbidden if the workflow would run programs."""
+    operations = loaded.workflow.operations if loaded.workflow is not None else ()
+    if named := [op.id for op in operations if isinstance(op, Command)]:
+        raise Forbidden(
+            f"this service runs no commands, and the workflow has {counted(len(named), 'command')}: {some(named)}",
+            hint="Run it without a service: batchwright run FILE. Or let whoever trusts all that may submit start the "
+            "service with: batchwright serve --allow-commands",
+        )
 
 
 def refusal(diagnostics: Sequence[Diagnostic]) -> BatchwrightError:

@@ -171,7 +171,8 @@ def show_preview(run: str, undos: Sequence[PlannedUndo], *, to_stderr: bool = Fa
     for one in undos[:most]:
         what = one.what if one.what.startswith(("goes", "stays")) else f"{one.what} {one.ref}".rstrip()
         extra = f"  ({one.note})" if one.note else ""
-        console.print(Text(f"  {one.step}  {one.provider}: {what}{extra}"))
+        place = f"  {one.provider}" if one.provider else ""
+        console.print(Text(f"  {one.step}{place}: {what}{extra}"))
     if len(undos) > most:
         console.print(Text(f"  and {len(undos) - most:,} more: batchwright rollback {run} --plan --json"))
 
@@ -187,6 +188,7 @@ def show_brief(view: PlanView) -> None:
             (view.counts.create, "create"),
             (view.counts.keep, "keep"),
             (view.counts.install, "install"),
+            (view.counts.run, "run"),
         )
         if number
     )
@@ -212,7 +214,8 @@ def show_plan(view: PlanView, quotes: Mapping[str, Quote]) -> None:
     for op in view.operations:
         after = [f"{d.id}{' (soft)' if d.kind == 'soft' else ''}" for d in op.dependencies]
         behind = f", after {', '.join(after)}" if after else ""
-        say(Text.assemble((op.id, "bold"), f"  {op.type} on {op.provider}, {counted(op.steps, 'step')}{behind}"))
+        place = f" on {op.provider}" if op.provider else ""
+        say(Text.assemble((op.id, "bold"), f"  {op.type}{place}, {counted(op.steps, 'step')}{behind}"))
         steps = [step for step in view.steps if step.operation == op.id] if budget else []
         for step in steps[:budget]:
             say(f"  {step.does}")

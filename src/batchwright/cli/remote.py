@@ -132,10 +132,10 @@ def ask(service: Service, word: str, verb: str, *, json: bool, force: bool = Fal
     return Exit.OK
 
 
-def resume(service: Service, word: str, *, json: bool) -> int:
+def resume(service: Service, word: str, *, json: bool, redo: Sequence[str] = (), skip: Sequence[str] = ()) -> int:
     """Let a run go on, and watch it."""
     with about(RUN=word):
-        view = service.act(word, "resume")
+        view = service.act(word, "resume", redo=redo, skip=skip)
         note(f"run {view.run}: {view.workflow} {view.version}")
         return watch(service, view, json=json)
 

@@ -60,6 +60,14 @@ Anyway = Annotated[bool, typer.Option("--anyway", help="Start although an earlie
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the last run of this workflow if its process died, else start one.")
 ]
+Redo = Annotated[
+    list[str] | None,
+    typer.Option("--redo", metavar="STEP", help="Run this command again, of which nobody knows how far it got."),
+]
+Skip = Annotated[
+    list[str] | None,
+    typer.Option("--skip", metavar="STEP", help="Take this command as done, of which nobody knows how far it got."),
+]
 
 
 def user() -> str:
@@ -160,6 +168,8 @@ def code(exit_code: Exit | None) -> int:
 
 def resume_run(
     run: RunArgument,
+    redo: Redo = None,
+    skip: Skip = None,
     catalogue: Catalogues = None,
     state_dir: StateDir = None,
     url: Url = None,
@@ -168,7 +178,7 @@ def resume_run(
 ) -> int:
     """Let a run go on: one whose process died, a paused one, or what is not done of a Failed or Cancelled one."""
     if service := chosen(url, state_dir):
-        return remote.resume(service, run, json=json)
+        return remote.resume(service, run, json=json, redo=redo or (), skip=skip or ())
     settings = settings_of(state_dir, catalogue)
 
     async def work() -> int:
@@ -176,11 +186,14 @@ def resume_run(
             sight = await look(stores, run, SystemClock())
             with about(RUN=sight.run.id):
                 attended = Attended(settings, stores, user(), json=json)
-                if sight.driven and sight.run.status is RunState.PAUSED:
+                answers = (redo or (), skip or ())
+                if sight.driven and sight.run.status is RunState.PAUSED and not any(answers):
                     await attended.foreground.drives.ask(sight.run.id, SignalKind.RESUME, user(), (RunState.PAUSED,))
                     return asked(sight, "resume", json=json)
                 note(f"run {sight.run.id}: {sight.run.plan.workflow} {sight.run.plan.version}")
-                return code(await attended.drive(sight.run.id, lambda f: f.drives.resume(sight.run.id, user())))
+                return code(
+                    await attended.drive(sight.run.id, lambda f: f.drives.resume(sight.run.id, user(), *answers))
+                )
 
     return asyncio.run(work())
 
@@ -304,7 +317,9 @@ def _what(undos: Sequence[PlannedUndo]) -> str:
     destroyed = sum(one.what == "destroy" for one in undos)
     released = sum(one.what == "let go of" for one in undos)
     removed = sum(one.what == "remove" for one in undos)
+    run = sum(one.what == "run" for one in undos)
     parts = [counted(destroyed, "server")] if destroyed else []
     parts += [f"{counted(released, 'server')} that will only be let go"] if released else []
     parts += [counted(removed, "task service")] if removed else []
+    parts += [counted(run, "command")] if run else []
     return some(parts) or "this run"

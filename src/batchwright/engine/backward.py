@@ -11,7 +11,7 @@ from batchwright.engine.order import Order
 from batchwright.engine.policy import POLICIES, asked_pause, backoff, may_retry
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.plan import PlannedOperation, Undo
+from batchwright.model.plan import Action, PlannedOperation, Step, Undo
 from batchwright.model.run import Run, made_something
 
 
@@ -144,7 +144,13 @@ class Backward:
         left = []
         for step, record in zip(run.plan.steps, run.records, strict=True):
             if record.state is StepState.UNDO_FAILED:
-                what = f"server {record.ref or 'of unknown reference'}" if not step.server else "task service"
-                left.append(f"{step.id}: {what} on {step.provider}: {record.fault.message if record.fault else ''}")
+                left.append(f"{step.id}: {_what(step, record.ref)}: {record.fault.message if record.fault else ''}")
         left.extend(f"{lane}: could not be swept: {fault.message}" for lane, fault in run.sweep_faults.items())
         return tuple(left)
+
+
+def _what(step: Step, ref: str) -> str:
+    if step.action is Action.RUN:
+        return "its undo program"
+    what = "task service" if step.server else f"server {ref or 'of unknown reference'}"
+    return f"{what} on {step.provider}"

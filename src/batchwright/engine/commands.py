@@ -38,6 +38,13 @@ class Install(Struct, frozen=True, gc=False):
     attempt: int
 
 
+class Execute(Struct, frozen=True, gc=False):
+    """Run the program of a command step; what an earlier start of it left running is ended first."""
+
+    step: int
+    attempt: int
+
+
 class Destroy(Struct, frozen=True, gc=False):
     """Undo a step."""
 
@@ -59,12 +66,12 @@ class DestroyStray(Struct, frozen=True, gc=False):
     ref: str
 
 
-CALLS = (Create, Install, Destroy)  # each needs a permit of its lane
-Command = Create | Settle | Await | Install | Destroy | Sweep | DestroyStray
+CALLS = (Create, Install, Execute, Destroy)  # each needs a permit of its lane
+Command = Create | Settle | Await | Install | Execute | Destroy | Sweep | DestroyStray
 
 
 class Answered(Struct, frozen=True):
-    """What a create or an install said."""
+    """What a create, an install or a program said."""
 
     step: int
     attempt: int

@@ -6,7 +6,10 @@ import heapq
 from collections import deque
 from collections.abc import Mapping
 
+import msgspec
+
 from batchwright.engine import commands as cmd
+from batchwright.engine.doubts import asks, runs_once
 from batchwright.engine.order import Order
 from batchwright.engine.policy import POLICIES, asked_pause, backoff, may_retry
 from batchwright.model import events as ev
@@ -47,6 +50,8 @@ class Forward:
             return [self._await(i, record)]
         if action is Action.INSTALL:
             return [cmd.Install(i, record.attempt)]
+        if action is Action.RUN and not runs_once(self.run.plan.steps[i]):
+            return [cmd.Execute(i, record.attempt)]
         return [cmd.Settle(i, record.attempt)]
 
     def after(self, event: ev.AnyEvent, i: int | None) -> list[cmd.Command]:
@@ -76,6 +81,8 @@ class Forward:
                 return [cmd.Create(i, record.attempt, record.doubt)]
             case Action.INSTALL:
                 return [cmd.Install(i, record.attempt)]
+            case Action.RUN:
+                return [cmd.Execute(i, record.attempt)]
             case Action.KEEP:
                 return [self._await(i, record)]
 
@@ -207,14 +214,18 @@ class Forward:
             case Applied(changed=changed):
                 # an earlier attempt of this run may be the one that installed it
                 made = changed or record.attempt > 1 or record.doubt
-                there = self.run.plan.steps[report.step].undo is Undo.NOTHING
+                planned = self.run.plan.steps[report.step]
+                there = planned.action is Action.INSTALL and planned.undo is Undo.NOTHING
                 return [ev.StepSucceeded(now, step, made=made and not there)]
             case Rejected(fault=fault):
-                return self._fault(report.step, record, fault, now)
+                # a program that was refused before it started says nothing about how an earlier start of it ended
+                ran = fault.kind is FaultClass.EXIT or self.run.plan.steps[report.step].action is not Action.RUN
+                return self._fault(report.step, record, fault, now, doubt=record.doubt and not ran)
             case unknown:
-                if self.run.plan.steps[report.step].action is Action.INSTALL:
+                action = self.run.plan.steps[report.step].action
+                if action in (Action.INSTALL, Action.RUN):
                     fault = Fault(FaultClass.IN_DOUBT, unknown.reason)
-                    return self._fault(report.step, record, fault, now)
+                    return self._fault(report.step, record, fault, now, doubt=action is Action.RUN)
                 if record.doubt and record.doubt_at >= record.attempt_at:
                     return []  # known already, and being settled
                 return [ev.StepInDoubt(now, step, record.attempt, unknown.reason)]
@@ -255,8 +266,12 @@ class Forward:
         doubt: bool = False,
     ) -> list[ev.AnyEvent]:
         run, step, operation = self.run, self.run.plan.steps[i].id, self._operation(i)
-        kept = run.plan.steps[i].action is Action.KEEP  # only looked at: what was waited for in vain stays so
-        if not counted or (not kept and may_retry(fault, operation.retry, record.failures, record.throttles)):
+        if ask := asks(run, i, fault):
+            fault = msgspec.structs.replace(fault, hint=ask)
+        final = (
+            ask or run.plan.steps[i].action is Action.KEEP
+        )  # what was only looked at and waited for in vain stays so
+        if not counted or (not final and may_retry(fault, operation.retry, record.failures, record.throttles)):
             counted = counted and POLICIES[fault.kind].counted
             delay = backoff(operation.retry, record.failures, self.run.token(i)) if counted else 0.0
             until = now + max(delay, asked_pause(fault.retry_after))

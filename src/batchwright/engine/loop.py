@@ -14,6 +14,7 @@ from batchwright.model import events as ev
 from batchwright.model.clock import Clock
 from batchwright.model.run import Run
 from batchwright.model.summary import Signal
+from batchwright.programs.base import Launcher
 from batchwright.providers.base import Provider
 from batchwright.taskservs.base import Runner
 
@@ -40,6 +41,7 @@ class Driver:
         clock: Clock,
         listener: Listener | None = None,
         signal_seconds: float = SIGNAL_SECONDS,
+        launchers: Mapping[str, Launcher] = {},
     ) -> None:
         self.run = run
         self.providers = providers
@@ -56,7 +58,8 @@ class Driver:
         self._signals: list[Signal] = []
         self._failure: BaseException | None = None
         self._wake = asyncio.Event()
-        self._performer = Performer(run, providers, runners, limits, clock, self._report, self._broke, self._hold)
+        reply = self._report, self._broke, self._hold
+        self._performer = Performer(run, providers, runners, limits, clock, *reply, launchers)
         self._summary_at = 0.0
         self._summary_status, self._summary_seq = run.status, run.seq
         self._draining = False

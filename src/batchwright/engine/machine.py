@@ -8,10 +8,11 @@ durable. Commands may be carried out twice; a duplicate report amounts to no eve
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from batchwright.engine import commands as cmd
 from batchwright.engine.backward import Backward
+from batchwright.engine.doubts import go_on
 from batchwright.engine.forward import Forward
 from batchwright.engine.sweeping import Sweeping
 from batchwright.errors import NotAllowed
@@ -156,14 +157,17 @@ class Machine:
                 return [ev.CancelRequested(now, signal.by, force=True)]
         return []
 
-    def reopen(self, now: float, by: str) -> list[ev.AnyEvent]:
-        """Let a Failed or Cancelled run go on. Raises NotAllowed, saying why and what to do."""
+    def reopen(self, now: float, by: str, redo: Sequence[str] = (), skip: Sequence[str] = ()) -> list[ev.AnyEvent]:
+        """Let a Failed or Cancelled run go on. Raises NotAllowed, saying why and what to do.
+
+        `redo` and `skip` are commands in doubt that are run again, or taken as done.
+        """
         status = self.run.status
         if status in (R.FAILED, R.CANCELLED):
             swept = self.sweeping.finished and not self.sweeping.faults
             if swept and all(record.state is StepState.SUCCEEDED for record in self.run.records):
                 raise NotAllowed(f"run {self.run.id} is {status} and every step of it is done")
-            return [ev.RunReopened(now, by)]
+            return go_on(self.run, now, by, redo, skip)
         raise NotAllowed(f"run {self.run.id} is {status}; only a Failed or Cancelled run goes on", hint=_HINTS[status])
 
     def check_rollback(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from batchwright.engine import commands as cmd
 from batchwright.engine.calls import Hold, answer, destroy, trouble
+from batchwright.engine.launching import Launches
 from batchwright.engine.limits import Limits
 from batchwright.engine.voice import Voice
 from batchwright.engine.watch import Fail, Send, Watch
@@ -15,8 +16,9 @@ from batchwright.model.clock import Clock
 from batchwright.model.ids import Token
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.outcome import Applied, Created, Fault, FaultClass, Rejected, ServerState, Unknown
-from batchwright.model.plan import Guard, ServerRequest, Step, TaskservRequest
+from batchwright.model.plan import CommandRequest, Guard, ServerRequest, Step, TaskservRequest
 from batchwright.model.run import Run, StepRecord
+from batchwright.programs.base import Launcher
 from batchwright.providers.base import Provider
 from batchwright.taskservs.base import Job, Runner, Target
 
@@ -45,6 +47,7 @@ class Performer:
         send: Send,
         fail: Fail,
         hold: Hold,
+        launchers: Mapping[str, Launcher] = {},
     ) -> None:
         self._run = run
         self._providers = providers
@@ -60,6 +63,7 @@ class Performer:
         self._watches: dict[str, Watch] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._looks: set[asyncio.Task[None]] = set()
+        self._launches = Launches(run, providers, launchers, clock, send, self._ask)
         self._facts = {facts.name: facts for facts in run.plan.providers}
 
     def admit(self, command: cmd.Command) -> None:
@@ -83,6 +87,8 @@ class Performer:
                 self._spawn(self._create(command))
             case cmd.Install():
                 self._spawn(self._install(command))
+            case cmd.Execute():
+                self._spawn(self._execute(command))
             case cmd.Await():
                 self._watch(self._step(command.step).provider).wait_for(command)
             case cmd.Settle():
@@ -164,6 +170,9 @@ class Performer:
     async def _settle(self, command: cmd.Settle | cmd.Create) -> None:
         """Ask the provider what became of a call: by sending the same again where that is safe, else by its label."""
         step, record = self._step(command.step), self._run.records[command.step]
+        if isinstance(command, cmd.Settle) and isinstance(step.request, CommandRequest):
+            await self._launches.settle(command)
+            return
         facts, since = self._facts[step.provider], record.doubt_at
         if facts.guard is Guard.TOKEN:
             outcome = await self._send_create(step, command.step)
@@ -179,6 +188,14 @@ class Performer:
         await self._hold()
         outcome = await self._apply(command, lambda runner: runner.install, undo=False)
         self._heed(self._run.lane(command.step), outcome)
+        self._release(command.step)
+        self._send(cmd.Answered(command.step, command.attempt, outcome))
+
+    async def _execute(self, command: cmd.Execute) -> None:
+        if not self._launches.begin(command):
+            return
+        await self._hold()
+        outcome = await self._launches.launch(command)
         self._release(command.step)
         self._send(cmd.Answered(command.step, command.attempt, outcome))
 
@@ -215,8 +232,10 @@ class Performer:
         step, record = self._step(command.step), self._run.records[command.step]
         if isinstance(step.request, ServerRequest):
             fault = await self._undo_server(step, record, command.step)
-        else:
+        elif not isinstance(step.request, CommandRequest) or self._launches.begin(command):
             fault = await self._remove(command)
+        else:
+            return
         self._release(command.step)
         self._send(cmd.Undid(command.step, command.attempt, fault))
 
@@ -247,7 +266,10 @@ class Performer:
 
     async def _remove(self, command: cmd.Destroy) -> Fault | None:
         await self._hold()
-        outcome = await self._apply(command, lambda runner: runner.remove, undo=True)
+        if isinstance(self._step(command.step).request, CommandRequest):
+            outcome = await self._launches.launch(command)
+        else:
+            outcome = await self._apply(command, lambda runner: runner.remove, undo=True)
         self._heed(self._run.lane(command.step), outcome)
         match outcome:
             case Rejected(fault=fault):

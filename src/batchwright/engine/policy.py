@@ -37,6 +37,7 @@ POLICIES: dict[FaultClass, Policy] = {
     FaultClass.CONFLICT: _FAIL,
     FaultClass.PERMANENT: _FAIL,
     FaultClass.TIMEOUT: _RETRY,
+    FaultClass.EXIT: _RETRY,
     FaultClass.IN_DOUBT: _RETRY,
 }
 

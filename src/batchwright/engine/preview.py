@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
+
 from msgspec import Struct
 
 from batchwright.engine.backward import Backward
 from batchwright.model.lifecycle import StepState
-from batchwright.model.plan import Undo
-from batchwright.model.run import Run
+from batchwright.model.plan import Action, CommandRequest, Step, Undo
+from batchwright.model.run import Run, StepRecord
 
 _WHAT = {Undo.DESTROY: "destroy", Undo.RELEASE: "let go of"}
 
 
 class PlannedUndo(Struct, frozen=True):
-    """One line of the preview; `what` is destroy, let go of, remove, goes with its server, or stays."""
+    """One line of the preview.
+
+    `what` is destroy, let go of, remove, run (a command's undo), goes with its server, or stays.
+    """
 
     step: str
     provider: str
@@ -31,9 +36,7 @@ def preview_rollback(run: Run) -> list[PlannedUndo]:
     while free:
         for i in dict.fromkeys(free):
             step, record = run.plan.steps[i], run.records[i]
-            note = "its create call is in doubt: it is looked for first" if record.doubt else ""
-            what = _WHAT.get(step.undo, "remove")
-            lines.append(PlannedUndo(step.id, step.provider, what, record.ref, note))
+            lines.append(_by_itself(step, record))
             lines += [_with_server(run, other) for other in backward.covered.get(step.id, ())]
             backward.order.end(i)
         free = list(backward.order.free)
@@ -43,15 +46,26 @@ def preview_rollback(run: Run) -> list[PlannedUndo]:
     return lines
 
 
+def _by_itself(step: Step, record: StepRecord) -> PlannedUndo:
+    request = step.request
+    if isinstance(request, CommandRequest):
+        note = "nobody knows how far the command got" if record.doubt else ""
+        return PlannedUndo(step.id, step.provider, "run", shlex.join(request.undo), note)
+    note = "its create call is in doubt: it is looked for first" if record.doubt else ""
+    return PlannedUndo(step.id, step.provider, _WHAT.get(step.undo, "remove"), record.ref, note)
+
+
 def _with_server(run: Run, i: int) -> PlannedUndo:
     step = run.plan.steps[i]
     return PlannedUndo(step.id, step.provider, "goes with its server", note=step.server)
 
 
 def _worth(run: Run, i: int) -> bool:
-    return run.records[i].state is StepState.SUCCEEDED
+    ran = run.plan.steps[i].action is Action.RUN and run.records[i].attempt > 0
+    return ran or run.records[i].state is StepState.SUCCEEDED
 
 
 def _stays(run: Run, i: int) -> PlannedUndo:
     step, record = run.plan.steps[i], run.records[i]
-    return PlannedUndo(step.id, step.provider, "stays", record.ref, "it was there before this run")
+    why = "it has no undo" if step.action is Action.RUN else "it was there before this run"
+    return PlannedUndo(step.id, step.provider, "stays", record.ref, why)

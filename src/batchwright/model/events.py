@@ -80,9 +80,14 @@ class RunEnded(Event, frozen=True, tag="run_ended"):
 
 
 class RunReopened(Event, frozen=True, tag="run_reopened"):
-    """A Failed or Cancelled run goes on with what is not done."""
+    """A Failed or Cancelled run goes on with what is not done.
+
+    `redo`: commands whose outcome nobody knows, and that are run again; `skip`: commands that are taken as done.
+    """
 
     by: str = ""
+    redo: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
 
 
 class RollbackStarted(Event, frozen=True, tag="rollback_started"):

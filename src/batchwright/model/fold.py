@@ -100,13 +100,18 @@ def _run_ended(run: RunRecord, event: ev.RunEnded) -> None:
 
 
 def _run_reopened(run: RunRecord, event: ev.RunReopened) -> None:
-    run.status = next_run_state(run.status, "run_reopened")
+    status = next_run_state(run.status, "run_reopened")
+    for step in event.skip:
+        next_step_state(run.records[run.step(step)].state, "taken_as_done", step)
+    run.status = status
     run.started_at = run.started_at or event.at
     run.ended_at = 0.0
     run.reason = run.cancelling = run.stopping = ""
     run.rollback_after_stop = False
     run.stopped_lanes.clear()
     _forget_sweeps(run)
+    for step in event.skip:
+        _take_as_done(run, step, event)
     for i, record in enumerate(run.records):
         if record.state in (StepState.FAILED, StepState.SKIPPED, StepState.RETRYING):
             _move(run, run.plan.steps[i].id, "run_reopened")
@@ -116,6 +121,13 @@ def _run_reopened(run: RunRecord, event: ev.RunReopened) -> None:
             if record.ref and not record.made:
                 record.stale, record.ref = record.ref, ""
                 record.generation += 1
+
+
+def _take_as_done(run: RunRecord, step: str, event: ev.RunReopened) -> None:
+    _, record = _move(run, step, "taken_as_done")
+    record.made, record.doubt, record.fault = True, False, None
+    record.reason = f"taken as done by {event.by}" if event.by else "taken as done"
+    record.ended_at = event.at
 
 
 def _forget_sweeps(run: RunRecord) -> None:

@@ -85,7 +85,7 @@ STEP_TRANSITIONS: dict[StepState, dict[str, StepState]] = {
     },
     S.RETRYING: {"step_started": S.STARTED, "step_skipped": S.SKIPPED, "run_reopened": S.RETRYING, **_UNDO},
     S.SUCCEEDED: {**_UNDO},
-    S.FAILED: {"run_reopened": S.WAITING, **_UNDO},
+    S.FAILED: {"run_reopened": S.WAITING, "taken_as_done": S.SUCCEEDED, **_UNDO},
     S.SKIPPED: {"run_reopened": S.WAITING, **_UNDO},
     S.UNDOING: {"step_undone": S.UNDONE, "undo_retrying": S.UNDO_RETRYING, "undo_failed": S.UNDO_FAILED},
     S.UNDO_RETRYING: {"undo_started": S.UNDOING, "step_undone": S.UNDONE},

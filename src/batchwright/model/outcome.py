@@ -22,6 +22,7 @@ class FaultClass(StrEnum):
     CONFLICT = "conflict"
     PERMANENT = "permanent"
     TIMEOUT = "timeout"  # it was made, but did not become ready in time
+    EXIT = "exit"  # a program ended, and not with 0
     IN_DOUBT = "in_doubt"  # the call's outcome is unknown
 
 

@@ -21,6 +21,7 @@ class Action(StrEnum):
     CREATE = "create"
     KEEP = "keep"  # the server is there already, managed and matching: left as it is, never rolled back
     INSTALL = "install"
+    RUN = "run"  # a program, on this machine or on a server
 
 
 class Undo(StrEnum):
@@ -29,6 +30,7 @@ class Undo(StrEnum):
     DESTROY = "destroy"
     RELEASE = "release"  # the server was there before the run and stays: only the run's hold on it ends
     REMOVE = "remove"
+    RUN = "run"  # the program that the command names for it
     WITH_SERVER = "with_server"  # goes when its server is destroyed by the same rollback
     NOTHING = "nothing"
 
@@ -73,6 +75,21 @@ class TaskservRequest(Struct, frozen=True, omit_defaults=True, tag_field="kind",
     digest: str = ""
 
 
+class CommandRequest(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="command"):
+    """A program and its arguments; no shell. `name` is its last word in a path, for people.
+
+    On this machine the program is where it was found when the plan was made, and `directory` is absolute. Secrets
+    stay references; `idempotent`: it may be run again when nobody knows how far it got.
+    """
+
+    name: str
+    run: tuple[str, ...]
+    undo: tuple[str, ...] = ()
+    env: dict[str, str | Secret] = {}
+    directory: str = ""
+    idempotent: bool = False
+
+
 class Need(Struct, frozen=True, array_like=True):
     """An edge to another step of the same operation."""
 
@@ -83,8 +100,9 @@ class Need(Struct, frozen=True, array_like=True):
 class Step(Struct, frozen=True, omit_defaults=True):
     """The unit of execution, checkpoint, retry and undo.
 
-    `provider` is the provider whose server this is or whose variant is installed. `server` is the step that makes the
-    server a task service goes on. `ref` is the server that a KEEP step keeps. `seconds` is an estimate.
+    `provider` is the provider whose server this is or whose variant is installed, "" for a command. `server` is the
+    step that makes the server a task service goes on or a command runs on, "" for this machine. `ref` is the server
+    that a KEEP step keeps. `seconds` is an estimate.
     """
 
     id: str
@@ -92,7 +110,7 @@ class Step(Struct, frozen=True, omit_defaults=True):
     provider: str
     action: Action
     undo: Undo
-    request: ServerRequest | TaskservRequest
+    request: ServerRequest | TaskservRequest | CommandRequest
     needs: tuple[Need, ...] = ()
     server: str = ""
     ref: str = ""
@@ -100,7 +118,10 @@ class Step(Struct, frozen=True, omit_defaults=True):
 
 
 class PlannedOperation(Struct, frozen=True):
-    """An operation: a barrier around its steps. `lane` is the account whose limits its calls use."""
+    """An operation: a barrier around its steps. `lane` is the account whose limits its calls use.
+
+    `provider` is "" for commands, which are no provider's.
+    """
 
     id: str
     type: str

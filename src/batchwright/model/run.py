@@ -14,13 +14,13 @@ from batchwright.model.fold import APPLY
 from batchwright.model.ids import step_token
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.outcome import Fault
-from batchwright.model.plan import Action, Undo
+from batchwright.model.plan import Action, CommandRequest, Undo
 from batchwright.model.record import RunRecord, StepRecord
 from batchwright.model.summary import RunSummary
 
-__all__ = ["Run", "StepRecord", "made_something"]
+__all__ = ["Run", "StepRecord", "made_something", "unsettled"]
 
-FOLD = 2  # raised with every change of what is folded; older snapshots are left aside then and the events fold again
+FOLD = 3  # raised with every change of what is folded; older snapshots are left aside then and the events fold again
 
 
 class RunSnapshot(Struct, frozen=True):
@@ -128,6 +128,8 @@ class Run(RunRecord):
     def _provider_counts(self) -> dict[str, dict[str, int]]:
         table: dict[str, dict[str, int]] = {}
         for op, counts in zip(self.plan.operations, self.counts, strict=True):
+            if not op.provider:
+                continue
             row = table.setdefault(op.provider, {"steps": 0, "succeeded": 0, "failed": 0, "retries": 0, "throttles": 0})
             row["steps"] += sum(counts.values())
             row["succeeded"] += counts.get(StepState.SUCCEEDED, 0)
@@ -180,6 +182,14 @@ def made_something(run: Run, index: int) -> bool:
         return True
     if record.state in (StepState.STARTED, StepState.CREATED):
         return True
-    if step.action is Action.INSTALL and record.state is not StepState.SUCCEEDED:
-        return record.attempt > 0  # an install that failed half-way may have left things behind
+    if step.action in (Action.INSTALL, Action.RUN) and record.state is not StepState.SUCCEEDED:
+        return record.attempt > 0  # an install or a program that failed half-way may have left things behind
     return record.made or record.doubt or bool(record.ref) or bool(record.stale)
+
+
+def unsettled(run: Run, index: int) -> bool:
+    """Whether nobody knows how far a command got that may run only once, in a run that nobody drives."""
+    request, record = run.plan.steps[index].request, run.records[index]
+    if not isinstance(request, CommandRequest) or request.idempotent:
+        return False
+    return record.state is StepState.STARTED or (record.state is StepState.FAILED and record.doubt)

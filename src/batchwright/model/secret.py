@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-class Secret(Struct, frozen=True, forbid_unknown_fields=True):
+class Secret(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """One of: a variable of the environment, a file, or a command that prints it. A newline at the end is not part."""
 
     env: str = ""

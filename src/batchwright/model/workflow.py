@@ -89,7 +89,31 @@ class TaskservBatch(Struct, frozen=True, tag_field="type", tag="taskserv_batch")
     on_failure: OnFailure | None = None
 
 
-Operation = ServerBatch | TaskservBatch
+class Command(Struct, frozen=True, tag_field="type", tag="command"):
+    """Runs a program, without a shell, on this machine, or with `targets` (operation ids or server names) on servers.
+
+    `undo` is the program of a rollback. `idempotent`: it may be run again when nobody knows how far it got.
+    """
+
+    id: str
+    run: tuple[str, ...]
+    undo: tuple[str, ...] = ()
+    env: dict[str, str | Secret] = {}
+    directory: str | None = None
+    targets: tuple[str, ...] | None = None
+    idempotent: bool = False
+    dependencies: tuple[Dependency, ...] = ()
+    retry: Retry = Retry()
+    timeout: float = 600.0
+    on_failure: OnFailure | None = None
+
+    @property
+    def provider(self) -> str:
+        """None: a program is no provider's."""
+        return ""
+
+
+Operation = ServerBatch | TaskservBatch | Command
 
 
 class Workflow(Struct, frozen=True):

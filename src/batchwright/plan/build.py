@@ -11,8 +11,9 @@ from msgspec import Struct
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan, PlannedOperation
-from batchwright.model.workflow import Operation, ServerBatch, Workflow
+from batchwright.model.workflow import Command, Operation, ServerBatch, Workflow
 from batchwright.plan.clusters import form_clusters
+from batchwright.plan.commands import plan_commands
 from batchwright.plan.draft import Draft
 from batchwright.plan.installs import chain_installs, check_needs, fill_variables
 from batchwright.plan.observed import Observations
@@ -21,6 +22,7 @@ from batchwright.plan.servers import plan_servers
 from batchwright.plan.targets import find_targets
 
 TASKSERV_LANE = "taskservs"
+COMMAND_LANE = "commands"
 
 
 class Built(Struct, frozen=True):
@@ -49,7 +51,7 @@ def order_operations(draft: Draft) -> None:
 PASSES: tuple[Callable[[Draft], None], ...] = (
     order_operations,
     plan_servers,  # what is there and matches is kept, the rest is made
-    find_targets,  # which servers a task service operation works on
+    find_targets,  # which servers a task service operation or a command works on
     take_listed,  # who installs what where, as written
     expand_requirements,  # what that requires, and the order on each server
     refuse_conflicts,
@@ -57,6 +59,7 @@ PASSES: tuple[Callable[[Draft], None], ...] = (
     fill_variables,
     form_clusters,  # which servers an install joins together
     chain_installs,
+    plan_commands,
 )
 
 
@@ -84,7 +87,7 @@ def build(
 
 
 def _unresolved(draft: Draft) -> list[Diagnostic]:
-    """A server without a step must have a trouble that says why; it is refused even if an adapter forgot to say it."""
+    """What has no step must have a trouble that says why; it is refused even if an adapter forgot to say it."""
     planned = {step.id for steps in draft.steps.values() for step in steps}
     return [
         Diagnostic(
@@ -96,6 +99,15 @@ def _unresolved(draft: Draft) -> list[Diagnostic]:
         for places in draft.places.values()
         for place in places
         if place.step not in planned
+    ] + [
+        Diagnostic(
+            code="command-unresolved",
+            message="nothing said where its program is",
+            where=op.id,
+            hint="This is a bug in Batchwright.",
+        )
+        for _, op in draft.commands()
+        if op.id not in draft.observations.commands
     ]
 
 
@@ -121,14 +133,19 @@ def _plan(
 
 
 def _operation(workflow: Workflow, op: Operation) -> PlannedOperation:
-    makes_servers = isinstance(op, ServerBatch)
     return PlannedOperation(
         id=op.id,
-        type="server_batch" if makes_servers else "taskserv_batch",
+        type=str(op.__struct_config__.tag),
         provider=op.provider,
-        lane=op.provider if makes_servers else TASKSERV_LANE,
+        lane=_lane(op),
         dependencies=op.dependencies,
         on_failure=op.on_failure or workflow.on_failure,
         retry=op.retry,
         timeout=op.timeout,
     )
+
+
+def _lane(op: Operation) -> str:
+    if isinstance(op, ServerBatch):
+        return op.provider
+    return COMMAND_LANE if isinstance(op, Command) else TASKSERV_LANE

@@ -9,6 +9,7 @@ from batchwright.model.catalogue import Taskserv, by_provided_name
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Step, TaskservRequest
 from batchwright.model.workflow import (
+    Command,
     DependencyKind,
     Operation,
     ServerBatch,
@@ -103,6 +104,10 @@ class Draft:
     def taskserv_batches(self) -> Iterator[tuple[int, TaskservBatch]]:
         """The task service operations with their indices, in order."""
         return ((i, op) for i, op in enumerate(self.order) if isinstance(op, TaskservBatch))
+
+    def commands(self) -> Iterator[tuple[int, Command]]:
+        """The commands with their indices, in order."""
+        return ((i, op) for i, op in enumerate(self.order) if isinstance(op, Command))
 
     def server_batches(self) -> Iterator[tuple[int, ServerBatch]]:
         """The server operations with their indices, in order."""

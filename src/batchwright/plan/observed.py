@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Observed
-from batchwright.model.plan import ProviderFacts, ServerRequest
+from batchwright.model.plan import CommandRequest, ProviderFacts, ServerRequest
 
 
 class ProviderObserved(Struct, frozen=True):
@@ -30,9 +30,11 @@ class ProviderObserved(Struct, frozen=True):
 class Observations(Struct, frozen=True):
     """By provider name. A provider that could not be asked is missing and a trouble says why.
 
-    `install_seconds` is what an install takes where it is simulated; None: what the catalogue says.
+    `install_seconds` is what an install takes where it is simulated; None: what the catalogue says. `commands` is by
+    operation; one whose program was not found is missing and a trouble says why.
     """
 
     providers: dict[str, ProviderObserved] = {}
     troubles: tuple[Diagnostic, ...] = ()
     install_seconds: float | None = None
+    commands: dict[str, CommandRequest] = {}

@@ -1,8 +1,8 @@
-"""Which servers a task service operation works on: those made by what it depends on, or those it names among them."""
+"""Which servers an operation works on: those it names among what it depends on; task services else on all of those."""
 
 from __future__ import annotations
 
-from batchwright.model.workflow import ServerBatch, TaskservBatch
+from batchwright.model.workflow import Command, ServerBatch, TaskservBatch
 from batchwright.plan.draft import Before, Draft, Place
 
 
@@ -11,10 +11,11 @@ def find_targets(draft: Draft) -> None:
     servers = {place.name: place for places in draft.places.values() for place in places}
     batches = sum(1 << i for i in draft.places)
     for i, op, before in draft.walk():
-        if not isinstance(op, TaskservBatch):
+        if isinstance(op, ServerBatch):
             continue
         if op.targets is None:
-            draft.targets[i] = _all_before(draft, op, before.all & batches)
+            every = _all_before(draft, op, before.all & batches) if isinstance(op, TaskservBatch) else []
+            draft.targets[i] = every
         else:
             draft.targets[i] = _named(draft, op, before, servers)
 
@@ -35,7 +36,7 @@ def _all_before(draft: Draft, op: TaskservBatch, batches: int) -> list[Place]:
     return chosen
 
 
-def _named(draft: Draft, op: TaskservBatch, before: Before, servers: dict[str, Place]) -> list[Place]:
+def _named(draft: Draft, op: TaskservBatch | Command, before: Before, servers: dict[str, Place]) -> list[Place]:
     chosen: dict[int, Place] = {}
     for target in op.targets or ():
         at = draft.index.get(target)
@@ -54,7 +55,7 @@ def _named(draft: Draft, op: TaskservBatch, before: Before, servers: dict[str, P
     return [place for _, place in sorted(chosen.items())]
 
 
-def _refuse_unreached(draft: Draft, op: TaskservBatch, target: str, place: Place) -> None:
+def _refuse_unreached(draft: Draft, op: TaskservBatch | Command, target: str, place: Place) -> None:
     maker = draft.order[place.operation].id
     made_by = "" if maker == target else f', which "{maker}" makes'
     draft.refuse(

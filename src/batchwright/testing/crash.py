@@ -16,9 +16,10 @@ from batchwright.model.access import Access
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Applied, Checked, Created, Going, Gone, Observed, Rejected, Unknown
-from batchwright.model.plan import ServerRequest, TaskservRequest
+from batchwright.model.plan import CommandRequest, ServerRequest, TaskservRequest
 from batchwright.model.summary import RunSummary, Signal
-from batchwright.model.workflow import ServerConfig
+from batchwright.model.workflow import Command, ServerConfig
+from batchwright.programs.base import Flaw, Launch, Launcher
 from batchwright.providers.base import Health, Provider, Quota, Quote, Trouble
 from batchwright.taskservs.base import NO_JOB, Job, Runner, Target
 
@@ -215,3 +216,20 @@ class CrashingRunner:
     async def remove(self, request: TaskservRequest, target: Target, job: Job = NO_JOB) -> Applied | Rejected | Unknown:
         label = f"remove {request.name} from {target.name}"
         return await self._point.guard(label, self._inner.remove, request, target, job)
+
+
+class CrashingLauncher:
+    """A Launcher in a process that dies."""
+
+    def __init__(self, inner: Launcher, point: CrashPoint) -> None:
+        self._inner, self._point = inner, point
+
+    async def resolve(self, command: Command) -> CommandRequest | list[Flaw]:
+        return await self._point.guard(f"resolve {command.id}", self._inner.resolve, command)
+
+    async def launch(self, request: CommandRequest, launch: Launch) -> Applied | Rejected | Unknown:
+        label = f"{'undo' if launch.undo else 'run'} {launch.step}"
+        return await self._point.guard(label, self._inner.launch, request, launch)
+
+    async def left_over(self, launch: Launch) -> str:
+        return await self._point.guard(f"look for {launch.step}", self._inner.left_over, launch)

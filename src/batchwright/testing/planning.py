@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batchwright.model.catalogue import Taskserv
-from batchwright.model.plan import Guard, Plan, ProviderFacts, ServerRequest
+from batchwright.model.plan import CommandRequest, Guard, Plan, ProviderFacts, ServerRequest
 from batchwright.model.workflow import (
+    Command,
     Dependency,
     DependencyKind,
     Operation,
@@ -48,6 +49,18 @@ def taskservs(
     return TaskservBatch(operation, provider, uses, _dependencies(after, soft), **rest)
 
 
+def command(
+    operation: str,
+    *run: str,
+    after: Sequence[str] = (),
+    soft: Sequence[str] = (),
+    undo: Sequence[str] = (),
+    **rest: Any,
+) -> Command:
+    """An operation that runs this program."""
+    return Command(operation, run, tuple(undo), dependencies=_dependencies(after, soft), **rest)
+
+
 def workflow(*operations: Operation, **rest: Any) -> Workflow:
     """A workflow of these operations."""
     return Workflow("tested", "1.0.0", operations, **rest)
@@ -59,7 +72,8 @@ def empty_world(workflow: Workflow) -> Observations:
     for op in workflow.operations:
         if isinstance(op, ServerBatch):
             configs.setdefault(op.provider, []).extend(op.server_configs)
-    return Observations({name: _provider(name, wanted) for name, wanted in configs.items()})
+    commands = {op.id: _command(op) for op in workflow.operations if isinstance(op, Command)}
+    return Observations({name: _provider(name, wanted) for name, wanted in configs.items()}, commands=commands)
 
 
 def plan_of(workflow: Workflow, catalogue: Mapping[str, Taskserv], observations: Observations | None = None) -> Plan:
@@ -78,6 +92,10 @@ def _provider(name: str, wanted: list[ServerConfig]) -> ProviderObserved:
         facts=ProviderFacts(name=name, account=f"{name}-test", guard=Guard.LABEL_ONLY, settle_seconds=30.0),
         requests={config.name: _request(config) for config in wanted},
     )
+
+
+def _command(op: Command) -> CommandRequest:
+    return CommandRequest(op.run[0], op.run, op.undo, op.env, op.directory or "", op.idempotent)
 
 
 def _request(config: ServerConfig) -> ServerRequest:

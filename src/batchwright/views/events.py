@@ -8,7 +8,7 @@ import msgspec
 
 from batchwright.model import events as ev
 from batchwright.model.outcome import Fault
-from batchwright.views.wording import counted, duration, one_line
+from batchwright.views.wording import counted, duration, one_line, some
 
 
 def event_record(run: str, seq: int, event: ev.AnyEvent) -> dict[str, Any]:
@@ -64,7 +64,9 @@ def _run_line(event: ev.AnyEvent) -> str:
         case ev.RunEnded():
             return f"run {event.status}" + (f": {event.reason}" if event.reason else "")
         case ev.RunReopened():
-            return f"run reopened{_by(event.by)}: what is not done is done now"
+            answers = f"; run again: {some(event.redo)}" if event.redo else ""
+            answers += f"; taken as done: {some(event.skip)}" if event.skip else ""
+            return f"run reopened{_by(event.by)}: what is not done is done now{answers}"
         case ev.RollbackStarted():
             return f"rollback started{_by(event.by)}" + (f" because {event.reason}" if event.reason else "")
         case ev.RollbackEnded():

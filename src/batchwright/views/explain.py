@@ -9,7 +9,7 @@ from msgspec import Struct
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RUN_ENDED, STEP_ENDED, StepState
 from batchwright.model.outcome import FaultClass
-from batchwright.model.plan import Action
+from batchwright.model.plan import Action, CommandRequest
 from batchwright.model.run import Run
 from batchwright.views.events import event_line, step_text
 from batchwright.views.run import next_action
@@ -109,6 +109,8 @@ def _summary(run: Run, i: int, waits: tuple[str, ...], root: str) -> str:
             return f"has not started: {waits[0] if waits else f'the run is {run.status}'}"
         case S.RETRYING:
             return f"attempt {record.attempt} did not work; {waits[0] if waits else fault}"
+        case S.SUCCEEDED if record.reason:
+            return f"succeeded: {record.reason}"
         case S.SUCCEEDED if not record.made:
             return "succeeded: it was there before, so nothing was made and a rollback leaves it"
         case S.SUCCEEDED:
@@ -229,8 +231,11 @@ class _Telling:
         text = step_text(event)
         if isinstance(event, ev.StepFailed):
             most = self.operation.retry.max_attempts
-            used = failures + 1 >= most
-            text += f" (max_attempts {most} is used up)" if used else " (a fault of this kind is not retried)"
+            if isinstance(self.step.request, CommandRequest) and not self.step.request.idempotent:
+                text += " (a command that is not idempotent is not run again by itself)"
+            else:
+                used = failures + 1 >= most
+                text += f" (max_attempts {most} is used up)" if used else " (a fault of this kind is not retried)"
         self._say(event.at, text, self.step.id)
 
     def _say_gate(self, event: ev.StepStarted) -> None:
@@ -287,6 +292,8 @@ def _verb(action: Action) -> str:
             return "keep a server that is there"
         case Action.INSTALL:
             return "install a task service"
+        case Action.RUN:
+            return "run a program"
 
 
 def _ended_word(event: _EndedEvent) -> str:

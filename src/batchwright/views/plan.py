@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+
 from msgspec import Struct
 
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.plan import Action, Plan, ServerRequest, Step, Undo
+from batchwright.model.plan import Action, CommandRequest, Plan, ServerRequest, Step, Undo
 from batchwright.model.workflow import Dependency, OnFailure
 from batchwright.plan.critical import Estimate, estimate
 
@@ -41,6 +43,7 @@ class Counts(Struct, frozen=True):
     create: int = 0
     keep: int = 0
     install: int = 0
+    run: int = 0
 
 
 class PlanView(Struct, frozen=True):
@@ -68,7 +71,8 @@ def plan_view(plan: Plan) -> PlanView:
     total: dict[str, int] = {}
     for step in plan.steps:
         sizes[step.operation] += 1
-        for tally in (total, actions.setdefault(step.provider, {})):
+        own = [actions.setdefault(step.provider, {})] if step.provider else []
+        for tally in (total, *own):
             tally[step.action] = tally.get(step.action, 0) + 1
     servers = {step.id: step.request.name for step in plan.steps}
     return PlanView(
@@ -106,8 +110,10 @@ def _step_view(step: Step, server: str) -> StepView:
 
 
 def does(step: Step, server: str) -> str:
-    """What the step will do; `server` is the name of the server a task service goes on."""
+    """What the step will do; `server` is the name of the server a task service goes on or a program runs on."""
     request = step.request
+    if isinstance(request, CommandRequest):
+        return f"run {shlex.join(request.run)} {_place(request, server)}"
     if not isinstance(request, ServerRequest):
         there = ", where it is already" if step.undo is Undo.NOTHING else ""
         return f"install {request.name} {request.version} on {server}{there}"
@@ -122,8 +128,11 @@ def does(step: Step, server: str) -> str:
 
 def undoes(step: Step, server: str) -> str:
     """What undoing the step would do."""
-    name = step.request.name
+    request, name = step.request, step.request.name
     match step.undo:
+        case Undo.RUN:
+            assert isinstance(request, CommandRequest)
+            return f"run {shlex.join(request.undo)} {_place(request, server)}"
         case Undo.DESTROY:
             return f"destroy server {name}"
         case Undo.RELEASE:
@@ -132,5 +141,12 @@ def undoes(step: Step, server: str) -> str:
             return f"remove {name} from {server}"
         case Undo.WITH_SERVER:
             return f"nothing by itself: goes with server {server}"
+        case Undo.NOTHING if isinstance(request, CommandRequest):
+            return "nothing: it has no undo"
         case Undo.NOTHING:
             return f"nothing: {name} was there before"
+
+
+def _place(request: CommandRequest, server: str) -> str:
+    place = f"on {server}" if server else "on this machine"
+    return f"{place}, in {request.directory}" if request.directory else place

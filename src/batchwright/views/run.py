@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
 from batchwright.model.plan import PlannedOperation
-from batchwright.model.run import Run, made_something
+from batchwright.model.run import Run, made_something, unsettled
 from batchwright.model.workflow import DependencyKind
 from batchwright.views.eta import remaining_seconds
 from batchwright.views.shape import Shape, shape_of
@@ -284,7 +284,8 @@ def _providers(
 ) -> tuple[ProviderProgress, ...]:
     rows: dict[str, list[OperationProgress]] = {}
     for op in operations:
-        rows.setdefault(op.provider, []).append(op)
+        if op.provider:
+            rows.setdefault(op.provider, []).append(op)
     bad = failed_state(run).value
     return tuple(
         ProviderProgress(
@@ -317,6 +318,9 @@ def next_action(run: Run, *, driven: bool) -> str:
         case RunState.COMPLETED:
             return f"to tear down what it made: {undo}" if undo else "nothing is left to do"
         case RunState.FAILED | RunState.CANCELLED:
+            asked = next((i for i in range(len(run.records)) if unsettled(run, i)), None)
+            if asked is not None:
+                return _ask(run, asked, undo)
             first = "mend the cause, then " if run.status is RunState.FAILED else ""
             resume = f"{first}do what is not done with: batchwright resume {own}"
             return f"{resume}, or undo it with: {undo}" if undo else resume
@@ -324,6 +328,13 @@ def next_action(run: Run, *, driven: bool) -> str:
             return "nothing that it made is left; run the file again when you like"
         case RunState.ROLLBACK_INCOMPLETE:
             return f"remove the cause, then try the rest again with: {undo}"
+
+
+def _ask(run: Run, i: int, undo: str) -> str:
+    step = run.plan.steps[i].id
+    told = f"look how far {step} got, then run it again with: batchwright resume {run.id} --redo {step}"
+    told += f", or take it as done with: batchwright resume {run.id} --skip {step}"
+    return f"{told}, or undo the run with: {undo}" if undo else told
 
 
 def _made_anything(run: Run) -> bool:

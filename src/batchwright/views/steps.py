@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from batchwright.errors import StepNotFound
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.plan import Action, ServerRequest, Step, Undo
+from batchwright.model.plan import Action, CommandRequest, ServerRequest, Step, Undo
 from batchwright.model.run import Run, StepRecord
 from batchwright.views.wording import some
 
@@ -90,6 +90,8 @@ def step_line(run: Run, i: int, now: float) -> StepLine:
 
 def doing(step: Step, record: StepRecord) -> str:
     """What is happening to a step, in words."""
+    if step.action is Action.RUN:
+        return _running(step, record)
     server = step.action is not Action.INSTALL
     match record.state:
         case StepState.STARTED if step.action is Action.KEEP:
@@ -104,6 +106,17 @@ def doing(step: Step, record: StepRecord) -> str:
             return "removing" if not server else "letting go" if step.undo is Undo.RELEASE else "destroying"
         case StepState.SUCCEEDED if not record.made:
             return "was there before"
+    return record.state.value.replace("_", " ")
+
+
+def _running(step: Step, record: StepRecord) -> str:
+    match record.state:
+        case StepState.STARTED if record.doubt and isinstance(step.request, CommandRequest):
+            return "running again" if step.request.idempotent else "in doubt: looking whether it still runs"
+        case StepState.STARTED:
+            return "running"
+        case StepState.UNDOING:
+            return "running its undo"
     return record.state.value.replace("_", " ")
 
 

@@ -16,6 +16,7 @@ from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.plan import (
     Action,
+    CommandRequest,
     Guard,
     Need,
     Plan,
@@ -85,6 +86,13 @@ def installs(op: str, on: Part, *names: str, after: Sequence[str], undo: Undo = 
             step = f"{op}/{server.request.name}/{name}"
             steps.append(Step(step, op, server.provider, Action.INSTALL, undo, request, before, server.id))
     return operation(op, on[0].provider, after, lane="taskservs", type="taskserv_batch", **rest), steps
+
+
+def runs(op: str, *, after: Sequence[str] = (), undo: bool = True, idempotent: bool = False, **rest: Any) -> Part:
+    """A command of this machine."""
+    request = CommandRequest("make", ("make",), ("make", "clean") if undo else (), idempotent=idempotent)
+    step = Step(f"{op}/run", op, "", Action.RUN, Undo.RUN if undo else Undo.NOTHING, request)
+    return operation(op, "", after, lane="commands", type="command", **rest), [step]
 
 
 def plan_of(settings: Settings, *parts: Part, limit: int = 10, rollback_enabled: bool = True) -> Plan:

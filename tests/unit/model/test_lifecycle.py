@@ -83,11 +83,24 @@ def test_every_state_has_a_row_and_can_be_reached(states: Any, table: Any, begin
 def test_every_event_of_the_tables_exists_and_every_event_of_a_state_is_in_a_table() -> None:
     assert {event for row in RUN_TRANSITIONS.values() for event in row} == set(RUN_EVENTS)
     used = {event for row in STEP_TRANSITIONS.values() for event in row}
-    assert used - {"run_reopened"} == set(STEP_EVENTS)
+    assert used - {"run_reopened", "taken_as_done"} == set(STEP_EVENTS)
     tags = {kind.__struct_config__.tag for kind in get_args(ev.AnyEvent)}
     assert set(STEP_EVENTS) <= tags
     moving = tags - {"step_output"}  # what a call says moves nothing
     assert {tag for tag in moving if tag.startswith(("step_", "undo_"))} == set(STEP_EVENTS)
+
+
+@pytest.mark.parametrize("state", StepState)
+def test_a_step_is_taken_as_done_as_the_table_says_or_not_at_all(state: StepState) -> None:
+    run, reopened = run_in(RunState.FAILED, state), ev.RunReopened(1.0, skip=(STEP,))
+    if "taken_as_done" in STEP_TRANSITIONS[state]:
+        run.apply(reopened)
+        assert run.records[0].state is STEP_TRANSITIONS[state]["taken_as_done"]
+        return
+    before = run.snapshot()
+    with pytest.raises(IllegalTransition, match=f"step {STEP} is {state} and cannot take taken_as_done"):
+        run.apply(reopened)
+    assert run.snapshot() == before
 
 
 @pytest.mark.parametrize("name", RUN_EVENTS)

@@ -17,7 +17,7 @@ from batchwright.model.outcome import Fault, FaultClass
 from batchwright.model.plan import Action
 from batchwright.model.run import Run, made_something
 from batchwright.testing.clock import run_virtual
-from tests.unit.engine.stage import QUICK, installs, keeps, plan_of, servers
+from tests.unit.engine.stage import QUICK, installs, keeps, plan_of, runs, servers
 
 SLOW = Fault(FaultClass.THROTTLE, "too fast")
 AGAIN = Fault(FaultClass.TRANSIENT, "not now")
@@ -28,6 +28,7 @@ PLAN = plan_of(
     servers("aws", "c", provider="aws"),
     keeps("old", {"k": "kept-1"}),
     installs("svc", UP, "redis", after=["up"]),
+    runs("do"),
 )
 CREATED = ev.RunCreated(100.0, "run", PLAN, "somebody")
 

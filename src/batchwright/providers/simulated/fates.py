@@ -30,6 +30,7 @@ _MESSAGES = {
     FaultClass.NOT_FOUND: "there is no such thing",
     FaultClass.CONFLICT: "it conflicts with what is there",
     FaultClass.PERMANENT: "the request was refused",
+    FaultClass.EXIT: "it ended with exit code 1",
 }
 
 

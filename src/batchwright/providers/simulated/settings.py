@@ -60,6 +60,8 @@ class Simulation(Struct, frozen=True, kw_only=True):
     fail_destroy: str = ""
     fail_taskserv: str = ""
     fail_remove: str = ""
+    fail_command: str = ""
+    fail_undo: str = ""
 
     def __post_init__(self) -> None:
         if self.late_max < self.late_min:
@@ -67,8 +69,8 @@ class Simulation(Struct, frozen=True, kw_only=True):
                 f"simulation: late_max ({self.late_max:g}) is less than late_min ({self.late_min:g})",
                 hint="Set both: --sim late_min=0.5 --sim late_max=3",
             )
-        for name in ("create_script", "destroy_script", "install_script", "remove_script"):
-            getattr(self, name)()
+        for name in ("create", "destroy", "install", "remove", "command", "undo"):
+            getattr(self, f"{name}_script")()
 
     @classmethod
     def instant(cls, **settings: Scalar) -> Simulation:
@@ -106,6 +108,14 @@ class Simulation(Struct, frozen=True, kw_only=True):
     def remove_script(self) -> Script:
         """Scripted faults of removals, by task service or `taskserv@server`."""
         return Script.parse("fail_remove", self.fail_remove, PLAIN_EFFECTS)
+
+    def command_script(self) -> Script:
+        """Scripted faults of commands, by program, operation or step."""
+        return Script.parse("fail_command", self.fail_command, PLAIN_EFFECTS)
+
+    def undo_script(self) -> Script:
+        """Scripted faults of commands' undo programs, by program, operation or step."""
+        return Script.parse("fail_undo", self.fail_undo, PLAIN_EFFECTS)
 
     def late_possible(self) -> bool:
         """Whether a create can take effect after its answer is given up."""

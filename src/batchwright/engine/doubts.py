@@ -1,0 +1,73 @@
+"""Commands that may run only once: when nobody knows how far one got, somebody must look and say how to go on. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from batchwright.errors import NotAllowed
+from batchwright.model import events as ev
+from batchwright.model.lifecycle import StepState
+from batchwright.model.outcome import Fault, FaultClass
+from batchwright.model.plan import Action, CommandRequest, Step
+from batchwright.model.run import Run, unsettled
+
+SHOWN = 3  # steps in one message
+
+
+def runs_once(step: Step) -> bool:
+    """Whether it is a program that must not be run a second time by itself."""
+    return isinstance(step.request, CommandRequest) and not step.request.idempotent
+
+
+def asks(run: Run, i: int, fault: Fault) -> str:
+    """What to do about a program that ran, did not succeed, and is not run again by itself; "" if that may be retried.
+
+    A refusal before it was started is no reason to ask.
+    """
+    step = run.plan.steps[i]
+    if not runs_once(step) or fault.kind not in (FaultClass.EXIT, FaultClass.IN_DOUBT):
+        return ""
+    if fault.kind is FaultClass.EXIT:
+        return f"Mend the cause, then run it again: batchwright resume {run.id}"
+    again = f"batchwright resume {run.id} --redo {step.id}"
+    return f"Look how far it got. To run it again: {again}; to take it as done: --skip {step.id} instead."
+
+
+def go_on(run: Run, now: float, by: str, redo: Sequence[str], skip: Sequence[str]) -> list[ev.AnyEvent]:
+    """The events that reopen a run which nobody drives, with what is to become of its commands in doubt.
+
+    Raises NotAllowed for one that is not answered, and for an answer that fits no command.
+    """
+    for step in (*redo, *skip):
+        _refuse_misfit(run, step, both=step in redo and step in skip)
+    open_ = [i for i in range(len(run.records)) if unsettled(run, i)]
+    unanswered = [step for i in open_ if (step := run.plan.steps[i].id) not in (*redo, *skip)]
+    if unanswered:
+        raise _unanswered(run, unanswered)
+    lost = Fault(FaultClass.IN_DOUBT, "it was running when its process went")
+    given_up: list[ev.AnyEvent] = [
+        ev.StepFailed(now, run.plan.steps[i].id, run.records[i].attempt, lost, doubt=True)
+        for i in open_
+        if run.records[i].state is StepState.STARTED
+    ]
+    return [*given_up, ev.RunReopened(now, by, tuple(dict.fromkeys(redo)), tuple(dict.fromkeys(skip)))]
+
+
+def _refuse_misfit(run: Run, step: str, *, both: bool) -> None:
+    i = run.step(step)
+    hint = f"batchwright explain {run.id} {step}"
+    if both:
+        raise NotAllowed(f"step {step} cannot be done again and skipped", hint=hint)
+    if run.plan.steps[i].action is not Action.RUN:
+        raise NotAllowed(f"step {step} is no command; what became of it is found out by asking its provider", hint=hint)
+    if not unsettled(run, i) and run.records[i].state is not StepState.FAILED:
+        raise NotAllowed(f"step {step} is {run.records[i].state} and not in doubt", hint=hint)
+
+
+def _unanswered(run: Run, steps: Sequence[str]) -> NotAllowed:
+    more = f" and {len(steps) - SHOWN} more" if len(steps) > SHOWN else ""
+    return NotAllowed(
+        f"run {run.id} cannot go on: nobody knows how far {', '.join(steps[:SHOWN])}{more} got",
+        hint=f"Look, then say for each one: batchwright resume {run.id} --redo STEP to run it again, or --skip STEP to "
+        "take it as done. Both may be repeated.",
+    )

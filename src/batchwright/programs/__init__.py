@@ -1,0 +1,1 @@
+"""Programs that commands run: on this machine, and on servers over SSH."""

@@ -1,0 +1,56 @@
+"""The launcher port where everything is simulated: nothing is started, but it takes its time, and may fail."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from batchwright.model.clock import Clock
+from batchwright.model.outcome import Applied, Rejected, Unknown
+from batchwright.model.plan import CommandRequest
+from batchwright.model.workflow import Command
+from batchwright.providers.simulated.fates import Fates, fault
+from batchwright.providers.simulated.rows import Call
+from batchwright.providers.simulated.settings import Simulation
+from batchwright.providers.simulated.world import World
+
+
+class Start(Protocol):
+    """What must be known of a start; the launcher port's Launch has it."""
+
+    @property
+    def step(self) -> str: ...
+    @property
+    def mark(self) -> str: ...
+    @property
+    def undo(self) -> bool: ...
+
+
+class SimulatedLauncher:
+    """Finds every program, and runs none. Scripted faults go by program, operation or step."""
+
+    def __init__(self, world: World, clock: Clock, simulation: Simulation | None = None) -> None:
+        sim = simulation or Simulation()
+        chances = {"transient": sim.transient, "lost": sim.lost_answers}
+        self._world, self._clock = world, clock
+        self._runs = Fates(sim, "run", sim.command_script(), chances, sim.install_seconds)
+        self._undos = Fates(sim, "undo", sim.undo_script(), chances, sim.install_seconds)
+
+    async def resolve(self, command: Command) -> CommandRequest:
+        words = command.run, command.undo
+        return CommandRequest(command.run[0], *words, command.env, command.directory or "", command.idempotent)
+
+    async def launch(self, request: CommandRequest, launch: Start) -> Applied | Rejected | Unknown:
+        kind, fates = ("undo", self._undos) if launch.undo else ("run", self._runs)
+        if self._world.calls is not None:
+            self._world.calls.append(Call(self._clock.now(), "", kind, launch.step))
+        names = (request.name, launch.step.partition("/")[0], launch.step)
+        with self._world.turn:
+            fate = fates.next(self._world, "", launch.step, launch.mark, names)
+        if fate.seconds > 0:
+            await self._clock.sleep(fate.seconds)
+        if (refusal := fate.refusal()) is not None:
+            return Rejected(fault(refusal))
+        return Unknown("simulated: the connection was lost before an answer came") if fate.effects else Applied()
+
+    async def left_over(self, _launch: Start) -> str:
+        return ""

@@ -1,0 +1,255 @@
+"""Real programs on this machine: how they end, what they are given, and that none is left of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from batchwright.app.clock import SystemClock
+from batchwright.app.secret import reveal
+from batchwright.model.access import Access
+from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
+from batchwright.model.plan import CommandRequest
+from batchwright.model.secret import Secret
+from batchwright.programs.base import Launch, Server
+from batchwright.programs.here import Here
+from batchwright.programs.traces import Trace
+
+PATIENCE = 60.0  # seconds for something that is bound to happen
+
+
+class Bench:
+    """A launcher with a folder of its own, and what was said."""
+
+    def __init__(self, folder: Path) -> None:
+        self.environ = {**os.environ, "BATCHWRIGHT_TOKEN": "ours", "SECRET_OF_OURS": "hunter2"}
+        self.folder = folder / "programs"
+        self.here = Here(self.folder, SystemClock(), self.environ, lambda one: reveal(one, self.environ))
+        self.said: list[str] = []
+
+    def launch(self, mark: str = "mark", **rest: object) -> Launch:
+        return Launch("run", "do/run", f"{self.folder.parent.name}-{mark}", tell=self.said.append, **rest)  # type: ignore[arg-type]
+
+    def trace(self, mark: str = "mark") -> Trace:
+        return Trace(self.folder, f"{self.folder.parent.name}-{mark}")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def shell(script: str, **rest: object) -> CommandRequest:
+    return CommandRequest("sh", ("/bin/sh", "-c", script), **rest)  # type: ignore[arg-type]
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+def play(scenario: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        await scenario()
+
+    asyncio.run(main())
+
+
+def run(bench: Bench, request: CommandRequest, **rest: object) -> object:
+    return asyncio.run(bench.here.launch(request, bench.launch(**rest)))  # type: ignore[arg-type]
+
+
+def test_it_ends_well_and_what_it_says_is_heard(bench: Bench) -> None:
+    assert run(bench, shell("echo one; echo two >&2; cat")) == Applied()  # its input is empty: cat ends
+    assert bench.said == ["one", "two"]
+    assert list(bench.folder.iterdir()) == []
+
+
+def test_another_exit_code_is_told_with_the_last_lines(bench: Bench) -> None:
+    outcome = run(bench, shell("echo no disk; exit 3"))
+    assert isinstance(outcome, Rejected)
+    fault = outcome.fault
+    assert (fault.kind, fault.code, fault.message) == (FaultClass.EXIT, "3", "sh ended with exit code 3:\nno disk")
+    assert list(bench.folder.iterdir()) == []
+
+
+def test_ended_by_a_signal_means_that_nobody_knows_how_far_it_got(bench: Bench) -> None:
+    assert run(bench, shell("kill -KILL $$")) == Unknown("sh was ended by SIGKILL")
+
+
+def test_what_cannot_be_started_certainly_was_not(bench: Bench, tmp_path: Path) -> None:
+    for words, directory in ((("/nowhere/sh",), ""), (("/bin/sh",), str(tmp_path / "none")), (("/bin/sh", "a\0b"), "")):
+        outcome = run(bench, CommandRequest("sh", words, directory=directory))
+        assert isinstance(outcome, Rejected)
+        assert outcome.fault.kind is FaultClass.NOT_FOUND
+    assert list(bench.folder.iterdir()) == []
+
+
+def test_the_undo_program_is_another_one_in_the_same_surroundings(bench: Bench, tmp_path: Path) -> None:
+    request = CommandRequest("sh", ("/bin/false",), ("/bin/pwd",), directory=str(tmp_path))
+    assert run(bench, request, undo=True) == Applied()
+    assert bench.said == [str(tmp_path)]
+
+
+def test_it_is_given_its_variables_and_the_secrets_and_none_of_ours(bench: Bench) -> None:
+    env: dict[str, str | Secret] = {"PLAIN": "a b", "TOKEN": Secret(env="SECRET_OF_OURS")}
+    names = "RUN STEP MARK SERVERS TOKEN"
+    assert run(bench, shell(f'echo "$PLAIN $TOKEN"; for n in {names}; do env | grep ^BATCHWRIGHT_$n=; done', env=env))
+    assert bench.said[:3] == ["a b ***", "BATCHWRIGHT_RUN=run", "BATCHWRIGHT_STEP=do/run"]
+    assert [line.partition("=")[0] for line in bench.said[3:]] == ["BATCHWRIGHT_MARK", "BATCHWRIGHT_SERVERS"]
+
+
+def test_a_secret_that_is_gone_starts_nothing(bench: Bench) -> None:
+    outcome = run(bench, shell("echo started", env={"TOKEN": Secret(env="NOBODY_SET_THIS")}))
+    assert isinstance(outcome, Rejected)
+    assert (outcome.fault.kind, outcome.fault.code, bench.said) == (FaultClass.INVALID, "secret-missing", [])
+
+
+def test_a_secret_is_in_no_fault(bench: Bench) -> None:
+    outcome = run(bench, shell("echo it is $TOKEN; exit 1", env={"TOKEN": Secret(env="SECRET_OF_OURS")}))
+    assert "hunter2" not in str(outcome)
+    assert "it is ***" in str(outcome)
+
+
+def test_it_is_told_of_the_servers_in_a_private_file_that_goes_when_it_ends(bench: Bench) -> None:
+    access = Access("127.0.0.5", "root", 2222, "/keys/run", ("ssh-ed25519 AAAA",))
+    servers = (Server("web-01", "127.0.0.5", "local", "here", access), Server("db-01", "10.0.0.2", "aws", "eu"))
+    script = 'stat -c %a "$BATCHWRIGHT_SERVERS"; cat "$BATCHWRIGHT_SERVERS"'
+    assert run(bench, shell(script), servers=servers) == Applied()
+    assert bench.said[0] == "600"
+    web, db = json.loads(bench.said[1])
+    assert web == {
+        "name": "web-01", "address": "127.0.0.5", "provider": "local", "zone": "here", "host": "127.0.0.5",
+        "port": 2222, "user": "root", "key": "/keys/run", "host_keys": ["ssh-ed25519 AAAA"],
+    }  # fmt: skip
+    assert db == {"name": "db-01", "address": "10.0.0.2", "provider": "aws", "zone": "eu"}
+    assert list(bench.folder.iterdir()) == []
+
+
+def test_one_that_takes_too_long_is_ended_with_all_that_it_began(bench: Bench) -> None:
+    outcome = run(bench, shell("echo begun; sleep 1000 & sleep 1000"), seconds=0.5)
+    assert outcome == Unknown("sh did not end within 0.5 s and was ended:\nbegun")
+    assert bench.trace().survivors() == []
+    assert list(bench.folder.iterdir()) == []
+
+
+def test_one_that_does_not_listen_is_ended_all_the_same(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batchwright.programs.traces.GENTLY", 0.2)
+    outcome = run(bench, shell("trap '' TERM; setsid sh -c \"trap '' TERM; sleep 1000\" & sleep 1000"), seconds=0.5)
+    assert isinstance(outcome, Unknown)
+    assert bench.trace().survivors() == []
+
+
+def test_whoever_stops_waiting_leaves_nothing_running(bench: Bench) -> None:
+    async def scenario() -> None:
+        task = asyncio.create_task(bench.here.launch(shell("echo begun; sleep 1000"), bench.launch()))
+        await until(lambda: bench.said == ["begun"])
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+        assert bench.trace().survivors() == []
+
+    play(scenario)
+    assert list(bench.folder.iterdir()) == []
+
+
+def test_what_it_leaves_running_on_purpose_is_left_alone(bench: Bench, tmp_path: Path) -> None:
+    script = f"sleep 1000 >/dev/null 2>&1 & echo $! >{tmp_path}/pid"
+    assert run(bench, shell(script)) == Applied()
+    pid = int((tmp_path / "pid").read_text())
+    os.kill(pid, 0)
+    assert run(bench, shell("true", undo=("/bin/true",)), undo=True) == Applied()
+    os.kill(pid, signal.SIGKILL)  # it was still there
+
+
+def test_one_that_holds_the_output_open_holds_nobody_up(bench: Bench, tmp_path: Path) -> None:
+    assert run(bench, shell(f"sleep 1000 & echo $! >{tmp_path}/pid; echo done"), seconds=PATIENCE) == Applied()
+    assert bench.said == ["done"]
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+ORPHAN = """
+import asyncio, os, sys
+from pathlib import Path
+from batchwright.app.clock import SystemClock
+from batchwright.model.plan import CommandRequest
+from batchwright.programs.base import Launch
+from batchwright.programs.here import Here
+
+here = Here(Path(sys.argv[1]), SystemClock(), os.environ, str)
+request = CommandRequest("sh", ("/bin/sh", "-c", sys.argv[3]))
+def told(line):
+    print(line, flush=True)
+asyncio.run(here.launch(request, Launch("run", "do/run", sys.argv[2], tell=told)))
+"""
+
+
+def orphaned(bench: Bench, script: str) -> None:
+    """Start a program in a process that is killed as soon as the program has said something."""
+
+    async def scenario() -> None:
+        mark = bench.launch().mark
+        words = (sys.executable, "-c", ORPHAN, str(bench.folder), mark, script)
+        process = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"begun\n"
+        process.kill()
+        await process.wait()
+
+    play(scenario)
+
+
+def test_a_program_whose_driver_was_killed_is_told_of_and_ended_before_the_next_start(
+    bench: Bench, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    orphaned(bench, f"echo begun; while :; do echo old >>{log}; sleep 0.01; done")
+    assert re.fullmatch(r"it still runs as process \d+(, \d+)*", asyncio.run(bench.here.left_over(bench.launch())))
+    assert run(bench, shell(f"echo new >>{log}")) == Applied()
+    assert bench.trace().survivors() == []
+    lines = log.read_text().splitlines()
+    assert lines[-1] == "new"
+    assert lines.count("new") == 1
+    assert asyncio.run(bench.here.left_over(bench.launch())) == ""
+
+
+def test_a_program_whose_driver_was_killed_can_go_on_to_its_end(bench: Bench, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    orphaned(bench, f"echo begun; sleep 0.3; echo more; echo more; echo done >{log}")
+
+    async def scenario() -> None:
+        await until(log.exists)
+        await until(lambda: not bench.trace().survivors())
+
+    play(scenario)
+    assert log.read_text() == "done\n"
+
+
+def test_a_process_without_the_mark_is_found_by_the_file_it_holds(bench: Bench) -> None:
+    orphaned(bench, "echo begun; exec env -i /bin/sleep 1000")
+    [pid] = bench.trace().survivors()
+
+    async def scenario() -> None:
+        await until(lambda: _name(pid) == "sleep")
+        assert bench.trace().survivors() == [pid]
+        assert bench.trace().held()
+        assert await bench.trace().end(SystemClock())
+        assert not bench.trace().held()
+
+    play(scenario)
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""

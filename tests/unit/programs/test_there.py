@@ -1,0 +1,244 @@
+"""Programs on a server: over a real SSH connection to a server in the test's own process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import pytest
+
+from batchwright.app.secret import reveal
+from batchwright.model.access import Access
+from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
+from batchwright.model.plan import CommandRequest
+from batchwright.model.secret import Secret
+from batchwright.programs.base import MARK, Flaw, Launch, Server
+from batchwright.programs.there import There
+from batchwright.programs.traces import Trace
+from batchwright.testing.planning import command
+
+PATIENCE = 60.0
+ENVIRON = {"SECRET_OF_OURS": "hunter2 and more"}
+WITHOUT = {name: value for name, value in os.environ.items() if not name.startswith("BATCHWRIGHT_")}
+
+
+class Forwarding(asyncssh.SSHServer):
+    """Lets connections be made through it."""
+
+    def connection_requested(self, *_where: object) -> bool:
+        return True
+
+
+class Host:
+    """An SSH server that runs what it is told with a real shell. `commands` are its command lines."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.commands: list[str] = []
+        self.said: list[str] = []
+        self.connections: list[Any] = []
+        self.there = There(ENVIRON, lambda one: reveal(one, ENVIRON))
+        self.access = Access("127.0.0.1")
+
+    @asynccontextmanager
+    async def up(self) -> AsyncIterator[Host]:
+        own, user = asyncssh.generate_private_key("ssh-ed25519"), asyncssh.generate_private_key("ssh-ed25519")
+        key = self.folder / "id"
+        user.write_private_key(key)
+        (self.folder / "authorized").write_bytes(user.export_public_key())
+        server = await asyncssh.listen(
+            "127.0.0.1",
+            0,
+            server_host_keys=[own],
+            authorized_client_keys=str(self.folder / "authorized"),
+            server_factory=Forwarding,
+            process_factory=self._serve,
+            encoding=None,
+        )
+        public = own.export_public_key().decode().strip()
+        self.access = Access("127.0.0.1", "tester", server.get_port(), str(key), (public,))
+        try:
+            yield self
+        finally:
+            for connection in self.connections:
+                connection.abort()
+            server.close()
+            await server.wait_closed()
+
+    async def _serve(self, process: Any) -> None:
+        self.commands.append(process.command)
+        self.connections.append(process.channel.get_connection())
+        script = await process.stdin.read()
+        pipe = asyncio.subprocess.PIPE
+        local = await asyncio.create_subprocess_exec(
+            "/bin/sh", "-c", process.command, stdin=pipe, stdout=pipe, cwd=self.folder, env=WITHOUT
+        )
+        assert local.stdin is not None
+        assert local.stdout is not None
+        local.stdin.write(script)
+        local.stdin.close()
+        while data := await local.stdout.read(1000):
+            process.stdout.write(data)
+        code = await local.wait()
+        process.exit_with_signal("KILL") if code == -9 else process.exit(code)
+
+    def launch(self, **rest: Any) -> Launch:
+        on = Server("web-01", "127.0.0.1", "local", "here", self.access)
+        return Launch("run", "do/web-01", f"{self.folder.name}-mark", on=on, tell=self.said.append, **rest)
+
+    def survivors(self) -> list[int]:
+        return Trace(self.folder, f"{self.folder.name}-mark").survivors()
+
+
+def shell(script: str, **rest: Any) -> CommandRequest:
+    return CommandRequest("sh", ("sh", "-c", script), **rest)
+
+
+def play(folder: Path, scenario: Callable[[Host], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE), Host(folder).up() as host:
+            await scenario(host)
+
+    asyncio.run(main())
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    while not holds():
+        await asyncio.sleep(0.01)
+
+
+def test_it_runs_there_with_its_variables_and_no_secret_on_a_command_line(tmp_path: Path) -> None:
+    env: dict[str, str | Secret] = {"PLAIN": "it's\ntwo", "TOKEN": Secret(env="SECRET_OF_OURS")}
+
+    async def scenario(host: Host) -> None:
+        script = 'echo "$PLAIN"; echo "$TOKEN"; echo oops >&2; echo $BATCHWRIGHT_RUN $BATCHWRIGHT_STEP; cat'
+        assert await host.there.launch(shell(script, env=env), host.launch()) == Applied()
+        assert host.said == ["it's", "two", "***", "oops", "run do/web-01"]
+        assert host.commands == ["exec sh"]
+
+    play(tmp_path, scenario)
+
+
+def test_how_it_ended_is_told(tmp_path: Path) -> None:
+    async def scenario(host: Host) -> None:
+        outcome = await host.there.launch(shell("echo no disk; exit 3"), host.launch())
+        assert isinstance(outcome, Rejected)
+        assert (outcome.fault.kind, outcome.fault.code) == (FaultClass.EXIT, "3")
+        assert outcome.fault.message == "sh ended with exit code 3:\nno disk"
+        assert await host.there.launch(shell("kill -KILL $$"), host.launch()) == Unknown("sh was ended by SIGKILL")
+        missing = await host.there.launch(CommandRequest("none", ("no-such-program",)), host.launch())
+        assert isinstance(missing, Rejected)
+        assert "not found" in missing.fault.message
+
+    play(tmp_path, scenario)
+
+
+def test_folder_and_undo(tmp_path: Path) -> None:
+    (tmp_path / "a b").mkdir()
+
+    async def scenario(host: Host) -> None:
+        request = CommandRequest("false", ("false",), ("pwd",), directory="a b")
+        assert await host.there.launch(request, host.launch(undo=True)) == Applied()
+        assert host.said == [str(tmp_path / "a b")]
+        nowhere = await host.there.launch(CommandRequest("pwd", ("pwd",), directory="none"), host.launch())
+        assert isinstance(nowhere, Rejected)
+
+    play(tmp_path, scenario)
+
+
+def test_a_server_that_cannot_be_reached_or_is_another_one_starts_nothing(tmp_path: Path) -> None:
+    async def scenario(host: Host) -> None:
+        stranger = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
+        good = host.access
+        for access in (
+            Access("127.0.0.1", "tester", 1, good.key, good.host_keys),
+            Access("127.0.0.1", "tester", good.port, good.key, (stranger,)),
+            Access("127.0.0.1", "tester", good.port, good.key),
+        ):
+            host.access = access
+            outcome = await host.there.launch(shell("true"), host.launch())
+            assert isinstance(outcome, Rejected)
+            assert outcome.fault.kind is FaultClass.TRANSIENT
+        for on in (None, Server("web-01", "127.0.0.1", "simulated", "here")):
+            outcome = await host.there.launch(shell("true"), Launch("run", "do/web-01", "m", on=on))
+            assert isinstance(outcome, Rejected)
+            assert outcome.fault.kind is FaultClass.NOT_FOUND
+        assert host.commands == []
+
+    play(tmp_path, scenario)
+
+
+def test_through_a_jump_host(tmp_path: Path) -> None:
+    async def scenario(host: Host) -> None:
+        host.access = Access(*_fields(host.access), jump=host.access)
+        outcome = await host.there.launch(shell("echo there"), host.launch())
+        assert (outcome, host.said) == (Applied(), ["there"])
+
+    play(tmp_path, scenario)
+
+
+def _fields(access: Access) -> tuple[Any, ...]:
+    return access.host, access.user, access.port, access.key, access.host_keys
+
+
+def test_one_that_takes_too_long_is_ended_there(tmp_path: Path) -> None:
+    async def scenario(host: Host) -> None:
+        outcome = await host.there.launch(shell("sleep 1000 & sleep 1000"), host.launch(seconds=1.0))
+        assert outcome == Unknown("sh did not end within 1 s and was ended")
+        assert host.survivors() == []
+
+    play(tmp_path, scenario)
+
+
+def test_whoever_stops_waiting_leaves_nothing_running(tmp_path: Path) -> None:
+    async def scenario(host: Host) -> None:
+        task = asyncio.create_task(host.there.launch(shell("echo begun; sleep 1000"), host.launch()))
+        await until(lambda: host.said == ["begun"])
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+        assert host.survivors() == []
+
+    play(tmp_path, scenario)
+
+
+def test_a_lost_connection_is_in_doubt_and_what_goes_on_there_is_told_of_and_ended_before_the_next_start(
+    tmp_path: Path,
+) -> None:
+    async def scenario(host: Host) -> None:
+        task = asyncio.create_task(host.there.launch(shell("echo begun; exec sleep 1000"), host.launch()))
+        await until(lambda: host.said == ["begun"])
+        host.connections[-1].abort()
+        outcome = await task
+        assert isinstance(outcome, Unknown)
+        assert "the connection to web-01 was lost" in outcome.reason
+        await until(lambda: len(host.survivors()) == 1)
+        [pid] = host.survivors()
+        assert await host.there.left_over(host.launch()) == f"it still runs on web-01 as process {pid}"
+        assert await host.there.launch(shell("echo again"), host.launch(again=True)) == Applied()
+        assert host.survivors() == []
+        assert await host.there.left_over(host.launch()) == ""
+
+    play(tmp_path, scenario)
+
+
+def test_what_it_needs_is_looked_for_before_its_server_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = There(ENVIRON, lambda one: reveal(one, ENVIRON))
+    found = asyncio.run(there.resolve(command("do", "deploy", "--all", targets=("web-01",), directory="srv")))
+    assert found == CommandRequest("deploy", ("deploy", "--all"), directory="srv")
+    missing = asyncio.run(there.resolve(command("do", "x", env={"A": Secret(env="NONE")})))
+    assert isinstance(missing, list)
+    assert [flaw.code for flaw in missing] == ["secret-missing"]
+    monkeypatch.setattr("batchwright.programs.there.find_spec", lambda _name: None)
+    [flaw] = asyncio.run(there.resolve(command("do", "x")))  # type: ignore[misc]
+    assert isinstance(flaw, Flaw)
+    assert "batchwright[ssh]" in flaw.hint
+
+
+def test_the_mark_is_that_of_programs_on_this_machine() -> None:
+    assert MARK == "BATCHWRIGHT_MARK"
