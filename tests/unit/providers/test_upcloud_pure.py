@@ -165,6 +165,9 @@ def test_user_data_hands_the_host_key_over_and_keeps_the_users_part() -> None:
     assert (first.get_content_type(), second.get_content_type()) == ("text/cloud-config", "text/x-shellscript")
     assert "  ed25519_private: |\n    -----BEGIN\n    secret\n    -----END\n" in first.get_payload()
     assert second.get_payload(decode=True).decode() == "#!/bin/sh\necho ü\n"
+    odd = "#!/bin/sh\nFrom here on\n.\n\ttab  \n" + "x" * 2000 + "\n"
+    _, kept = email.message_from_string(combined(odd, "key\n", "ssh-ed25519 AAAA", "==b==")).get_payload()
+    assert kept.get_payload(decode=True).decode() == odd
     assert against("https://example.org/setup.sh") == against("#include\nhttps://example.org/x") == ""
 
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 import re
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
+from email.policy import compat32
 
+_LITERAL = compat32.clone(mangle_from_=False)  # else a line that begins with "From " would be changed
 _OWN_KEYS = re.compile(r"^(ssh_keys|ssh_deletekeys|merge_how|merge_type)\s*:", re.MULTILINE)
 
 
@@ -37,7 +39,7 @@ def combined(user_data: str, private: str, public: str, boundary: str) -> str:
     whole.attach(_part(_host_key(private, public), "cloud-config"))
     if user_data.strip():
         whole.attach(_part(user_data, kind_of(user_data) or "x-shellscript"))
-    return whole.as_string()
+    return whole.as_string(policy=_LITERAL)
 
 
 def _part(text: str, kind: str) -> MIMEText:
