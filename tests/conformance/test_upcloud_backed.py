@@ -18,8 +18,9 @@ from batchwright.providers.local.adapter import Local
 from batchwright.providers.simulated import Simulated, Simulation, World
 from batchwright.providers.upcloud import UpCloud
 from batchwright.providers.upcloud.user_data import combined
-from batchwright.testing.emulators.upcloud import TOKEN, Backing, Emulation, Emulator, serve
-from batchwright.testing.emulators.upcloud.backed import RUN, first_boot
+from batchwright.testing.emulators.backing import Backing
+from batchwright.testing.emulators.upcloud import TOKEN, BackedEstate, Emulation, Emulator, serve
+from batchwright.testing.emulators.upcloud.backed import first_boot
 from tests.sandboxes import leftovers, need_sandboxes
 
 PATIENCE = 120.0
@@ -36,7 +37,7 @@ def play(folder: Path, behind: Provider, scenario: Callable[[UpCloud, list[str]]
     async def main() -> None:
         emulator, told = Emulator(FAST), list[str]()
         await behind.open()
-        async with Backing(behind, emulator.estate, told.append).running(), serve(emulator) as url:
+        async with Backing(behind, BackedEstate(emulator.estate), told.append).running(), serve(emulator) as url:
             settings = {"state_dir": str(folder), "settle_seconds": 1.0, "poll_seconds": 0.05}
             environ = {"UPCLOUD_API_URL": url, "UPCLOUD_TOKEN": TOKEN}
             provider = UpCloud("upcloud", SystemClock(), settings, environ)
@@ -45,7 +46,7 @@ def play(folder: Path, behind: Provider, scenario: Callable[[UpCloud, list[str]]
                 await scenario(provider, told)
             finally:
                 await provider.aclose()
-        assert await behind.find(RUN) == []
+        assert await behind.find(BackedEstate.run) == []
         await behind.aclose()
 
     asyncio.run(main())
@@ -71,7 +72,7 @@ def test_what_stands_behind_comes_and_goes_with_the_emulated_server(tmp_path: Pa
 
     async def scenario(provider: UpCloud, told: list[str]) -> None:
         ref = await ready(provider, "web")
-        (other,) = await behind.find(RUN)
+        (other,) = await behind.find(BackedEstate.run)
         assert (await provider.describe([ref]))[ref].address == other.address
         await ready(provider, "kept")
 
@@ -79,7 +80,7 @@ def test_what_stands_behind_comes_and_goes_with_the_emulated_server(tmp_path: Pa
             return isinstance(await provider.destroy(ref), Gone)
 
         async def is_alone() -> bool:
-            return [one.name for one in await behind.find(RUN)] == ["kept"]
+            return [one.name for one in await behind.find(BackedEstate.run)] == ["kept"]
 
         await until(is_gone)
         await until(is_alone)
@@ -102,12 +103,12 @@ def test_what_cannot_be_made_behind_it_is_told_and_the_server_stays_in_maintenan
 
 
 def test_the_first_boot_installs_the_host_key_and_then_does_what_the_user_wants() -> None:
-    script = first_boot(
-        combined("#!/bin/sh\necho mine\n", "-----BEGIN\nsecret\n-----END\n", "ssh-ed25519 AAAA", "==x==")
-    )
+    told = combined("#!/bin/sh\necho mine\n", "-----BEGIN\nsecret\n-----END\n", "ssh-ed25519 AAAA", "==x==")
+    script = first_boot(told, ["KEY1"])
     assert "<<'KEY'\n-----BEGIN\nsecret\n-----END\nKEY\n" in script
     assert script.index("restart ssh") < script.index("echo mine")
-    assert first_boot("") == "#!/bin/sh\nset -e\n"
+    assert "authorized_keys <<'KEYS'\nKEY1\nKEYS\n" in script
+    assert first_boot("", []).splitlines()[2:] == ["umask 077", "mkdir -p ~root/.ssh", "umask 022"]
     subprocess.run(["sh", "-n"], input=script, text=True, check=True)
 
 

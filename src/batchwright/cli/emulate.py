@@ -15,6 +15,7 @@ from batchwright.cli.codes import Exit
 from batchwright.cli.options import StateDir, pairs_of, settings_of
 from batchwright.cli.output import note, say
 from batchwright.errors import ProviderUnavailable, UsageError
+from batchwright.testing.emulators.backing import Backing
 from batchwright.views.wording import counted
 
 app = typer.Typer(help="Emulate a cloud's own service on this machine, to rehearse on with the real adapter.")
@@ -74,7 +75,8 @@ def upcloud(
         async with AsyncExitStack() as stack:
             if backed_by is not None:
                 provider = await stack.enter_async_context(opened(backed_by, settings_of(state_dir), "upcloud"))
-                await stack.enter_async_context(emulated.Backing(provider, emulator.estate, note).running())
+                backing = Backing(provider, emulated.BackedEstate(emulator.estate), note)
+                await stack.enter_async_context(backing.running())
             await _until_stopped(emulated.serve(emulator, port), told)
 
     asyncio.run(work())
