@@ -16,16 +16,18 @@ from typer.main import get_command
 from batchwright import __version__
 from batchwright.cli import (
     catalogue,
+    collecting,
+    emulate,
     files,
     installed,
     local,
     looking,
-    offers,
     running,
     servers,
     store,
     submitting,
     token,
+    verifying,
 )
 from batchwright.cli.codes import Exit
 from batchwright.cli.output import note, print_json, reader_left, say, show_error
@@ -53,6 +55,7 @@ app.command("resume", rich_help_panel=RUNS)(running.resume_run)
 app.command("pause", rich_help_panel=RUNS)(running.pause)
 app.command("cancel", rich_help_panel=RUNS)(running.cancel)
 app.command("rollback", rich_help_panel=RUNS)(running.rollback)
+app.command("gc", rich_help_panel=RUNS)(collecting.gc)
 app.command("list", rich_help_panel=LOOKING)(looking.list_runs)
 app.command("status", rich_help_panel=LOOKING)(looking.status)
 app.command("monitor", rich_help_panel=LOOKING)(looking.monitor)
@@ -62,10 +65,11 @@ app.command("check", rich_help_panel=LOOKING)(installed.check)
 app.command("explain", rich_help_panel=LOOKING)(looking.explain_step)
 app.command("stats", rich_help_panel=LOOKING)(looking.stats)
 app.add_typer(servers.app, name="servers", rich_help_panel=OFFERS)
-app.command("providers", rich_help_panel=OFFERS)(offers.providers)
+app.add_typer(verifying.app, name="providers", rich_help_panel=OFFERS)
 app.add_typer(catalogue.app, name="taskservs", rich_help_panel=OFFERS)
 app.add_typer(store.app, name="store", rich_help_panel=OFFERS)
 app.add_typer(local.app, name="local", rich_help_panel=OFFERS)
+app.add_typer(emulate.app, name="emulate", rich_help_panel=OFFERS)
 app.add_typer(token.app, name="token", rich_help_panel=SERVICE)
 
 

@@ -25,6 +25,7 @@ from batchwright.taskservs.base import Job, Runner, Target
 SWEEP_TRIES = 8  # listings that may fail in a row before a sweep gives up
 STRAYS_AT_ONCE = 8  # destroyed at the same time
 GRACE = 15.0  # seconds beyond its limit for a runner to end by itself what it began on a server
+ROLLBACKS = (RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE)
 
 T = TypeVar("T")
 Apply = Callable[[TaskservRequest, Target, Job], Coroutine[Any, Any, Applied | Rejected | Unknown]]
@@ -316,8 +317,8 @@ class Performer:
             await self._clock.sleep(provider.capabilities.poll_seconds * 2 ** min(failures, 5))
 
     def _kept(self) -> set[str]:
-        """What the journal knows and wants to exist; in a rollback only what could not be removed."""
-        if self._run.status is RunState.ROLLING_BACK:
+        """What the journal knows and wants to exist; in and after a rollback only what could not be removed."""
+        if self._run.status in ROLLBACKS:
             return {r.ref for r in self._run.records if r.ref and r.state is StepState.UNDO_FAILED}
         return {r.ref for r in self._run.records if r.ref}
 

@@ -1,0 +1,348 @@
+"""The UpCloud provider: what each method sends, and what the answers mean for the crash protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from msgspec.structs import replace
+
+from batchwright.errors import ProviderUnavailable
+from batchwright.model.access import Access
+from batchwright.model.clock import Clock
+from batchwright.model.ids import Token
+from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
+from batchwright.model.plan import Guard, ServerRequest
+from batchwright.model.workflow import ServerConfig
+from batchwright.providers import keys
+from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
+from batchwright.providers.live import LiveCheck
+from batchwright.providers.upcloud import offers as shop
+from batchwright.providers.upcloud import payload, quotas, rows
+from batchwright.providers.upcloud.client import Client, NoAnswer, NotSent
+from batchwright.providers.upcloud.faults import Answer, certain, fault_of
+from batchwright.providers.upcloud.live import UpCloudLive
+from batchwright.providers.upcloud.settings import API, Scalar, api_url, authorization, settings_from
+from batchwright.providers.upcloud.user_data import combined
+
+FEW = 4  # servers that are looked at one by one rather than by a listing
+READS_AT_ONCE = 8
+
+
+class UpCloud:
+    """One account. Nothing is asked before `open`, and credentials are read only there."""
+
+    def __init__(self, name: str, clock: Clock, settings: Mapping[str, Scalar], environ: Mapping[str, str]) -> None:
+        self.name = name
+        self._settings = known = settings_from(settings)
+        self._clock, self._environ = clock, environ
+        self._client: Client | None = None
+        self._account = ""
+        self._offers: shop.Offers | None = None
+        self._first = asyncio.Lock()  # whoever comes first reads the offers
+        self._reads = asyncio.Semaphore(READS_AT_ONCE)
+        self._addresses: dict[str, str] = {}  # of servers, once they have one
+        self._parting: dict[str, tuple[Observed, list[str]]] = {}  # deleted servers whose disks are still to go
+        self._seen: set[str] = set()  # servers that were there; a 404 for another one may be lag
+        self.capabilities = Capabilities(
+            guard=Guard.LABEL_ONLY,
+            settle_seconds=known.settle_seconds,
+            poll_seconds=known.poll_seconds,
+            concurrency=known.concurrency,
+            rate=known.rate,
+            burst=max(1, int(known.rate)),
+            call_timeout=120.0,  # longer than one request may take, since a listing is several
+            create_seconds=40.0,  # recorded: 23 to 133, median 34
+            cascades=("disk", "backup", "address"),
+        )
+
+    @classmethod
+    def connect(cls, name: str, clock: Clock, settings: Mapping[str, Scalar]) -> UpCloud:
+        """How the registry makes one."""
+        return cls(name, clock, settings, os.environ)
+
+    def validate(self, config: ServerConfig) -> list[Trouble]:
+        return payload.troubles(config)
+
+    async def open(self) -> None:
+        if not self._settings.state_dir:
+            raise ProviderUnavailable("upcloud needs the setting state_dir: the keys of its servers are kept there")
+        url, secret = api_url(self._settings, self._environ), authorization(self._environ)
+        await self.aclose()
+        self._client = Client(url, secret, self._settings.page)
+
+    async def aclose(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+    @property
+    def _api(self) -> Client:
+        if self._client is None:
+            raise ProviderUnavailable("the provider upcloud is not open")
+        return self._client
+
+    def live_check(self) -> LiveCheck:
+        """What only a real account can say."""
+        return UpCloudLive(self, self._api, self._offered, self._clock)
+
+    # -- before anything is made --------------------------------------------------------------------------------
+
+    async def account(self) -> str:
+        """The user's name, with the place of the API where that is not UpCloud's own."""
+        if not self._account:
+            body = await self._api.read("/account")
+            name = str(body.get("account", {}).get("username") or "")
+            if not name:
+                raise ProviderUnavailable("UpCloud does not say whose account this is", hint="Please report it.")
+            self._account = name if self._api.url == API else f"{name}@{urlsplit(self._api.url).netloc}"
+        return self._account
+
+    async def health(self) -> Health:
+        began = self._clock.now()
+        try:
+            answer = await self._api.call("GET", "/account")
+        except (NotSent, NoAnswer) as error:
+            return Health(False, str(error))
+        if not answer.ok:
+            return Health(False, fault_of(answer).message)
+        return Health(True, "UpCloud", self._clock.now() - began)
+
+    async def quota(self) -> Quota:
+        account, usage = await asyncio.gather(self._api.read("/account"), self._api.look("/account/resource-usage"))
+        return quotas.quota_from(account, usage.body if usage.ok else {})
+
+    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Trouble]:
+        return quotas.shortages(requests, await self.quota()) if requests else []
+
+    async def quote(self, requests: Sequence[ServerRequest]) -> Quote | None:
+        return shop.quote(requests, await self._offered())
+
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+        offered = await self._offered()
+        return [self.validate(config) or shop.resolved(config, offered) for config in configs]
+
+    async def _offered(self) -> shop.Offers:
+        async with self._first:
+            if self._offers is None:
+                plans, zones, prices, templates = await asyncio.gather(
+                    self._api.read("/plan"),
+                    self._api.read("/zone"),
+                    self._api.read("/price"),
+                    self._api.listing("/storage/template", "storages", "storage"),
+                )
+                self._offers = shop.offers_from(plans, zones, templates, prices)
+        return self._offers
+
+    # -- create -------------------------------------------------------------------------------------------------
+
+    async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
+        try:
+            body = await asyncio.to_thread(self._body, request, token)
+        except OSError as error:  # no key, nothing sent
+            return Rejected(Fault(FaultClass.PERMANENT, f"the keys of this run cannot be kept: {error}"))
+        try:
+            answer = await self._api.call("POST", "/server", body, fresh=True)
+        except NotSent as error:
+            return Rejected(Fault(FaultClass.TRANSIENT, str(error), "NOT_SENT"))
+        except NoAnswer as error:
+            return Unknown(str(error))
+        if answer.ok:
+            server = answer.body.get("server") if isinstance(answer.body, dict) else None
+            if not isinstance(server, dict) or not server.get("uuid"):
+                return Unknown(f"UpCloud answered {answer.status} without saying which server it made")
+            return Created(str(server["uuid"]))  # the rest of it holds a password
+        if not certain(answer):
+            return Unknown(fault_of(answer).message)
+        fault = fault_of(answer)
+        return Rejected(replace(fault, kind=FaultClass.INVALID) if fault.kind is FaultClass.NOT_FOUND else fault)
+
+    def _body(self, request: ServerRequest, token: Token) -> dict[str, object]:
+        run_key, user_data = keys.run_key(self._state, token.run), request.user_data
+        if request.resolved.get("host_key") == "given":
+            pair = self._host_key(token.run, token.value)
+            user_data = combined(user_data, pair.path.read_text(), pair.public, f"=={token.value}==")
+        return payload.create_body(request, token, run_key.public, user_data)
+
+    @property
+    def _state(self) -> Path:
+        return Path(self._settings.state_dir)
+
+    def _host_key(self, run: str, token: str) -> keys.KeyPair:
+        return keys.key_in(self._host_folder(run, token))
+
+    def _host_folder(self, run: str, token: str) -> Path:
+        return self._state / "keys" / run / "hosts" / token
+
+    # -- look ---------------------------------------------------------------------------------------------------
+
+    async def find(self, run: str | None = None, token: str | None = None) -> list[Observed]:
+        wanted = [("label", rows.RUN if run is None else f"{rows.RUN}={run}")]
+        wanted += [] if token is None else [("label", f"{rows.TOKEN}={token}")]
+        listed, disks = await asyncio.gather(
+            self._api.listing("/server", "servers", "server", wanted),
+            self._api.listing("/storage/private", "storages", "storage", wanted),
+        )
+        servers = [row for row in listed if rows.is_ours(row, run, token)]
+        await self._learn(servers)
+        found = [rows.observed_server(row, self._addresses.get(str(row["uuid"]), "")) for row in servers]
+        left = await self._leftovers(servers, [row for row in disks if rows.is_ours(row, run, token)])
+        return found + left
+
+    async def _leftovers(self, servers: list[dict[str, Any]], disks: list[dict[str, Any]]) -> list[Observed]:
+        """Disks whose server is gone. A listing does not say what a disk hangs on, so those that may be are asked."""
+        made = Counter(rows.labels_of(row).get(rows.TOKEN) for row in servers)
+        have = Counter(rows.labels_of(row).get(rows.TOKEN) for row in disks)
+        odd = [row for row in disks if have[token := rows.labels_of(row).get(rows.TOKEN)] > made[token]]
+        asked = await asyncio.gather(*(self._get("storage", str(row["uuid"])) for row in odd))
+        return [rows.observed_disk(disk) for disk in asked if disk is not None and not rows.servers_of(disk)]
+
+    async def _get(self, kind: str, uuid: str) -> dict[str, Any] | None:
+        """A full record, None where it is not there. Raises ProviderUnavailable."""
+        async with self._reads:
+            answer = await self._api.look(f"/{kind}/{uuid}")
+        if not answer.ok:
+            return None
+        row = answer.body.get(kind)
+        if not isinstance(row, dict) or "uuid" not in row:
+            raise ProviderUnavailable(f"UpCloud's answer to /{kind}/{uuid} is not a {kind}", hint="Please report it.")
+        if kind == "server":
+            self._seen.add(uuid)
+            if address := rows.address_of(row):
+                self._addresses[uuid] = address
+        return row
+
+    async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
+        servers = [ref for ref in refs if not ref.startswith(rows.DISK)]
+        found = await self._servers(servers)
+        for ref in refs:
+            if ref.startswith(rows.DISK):
+                disk = await self._get("storage", ref.removeprefix(rows.DISK))
+                found[ref] = rows.observed_disk(disk) if disk else Observed(ref, ServerState.GONE)
+        return found
+
+    async def _servers(self, refs: Sequence[str]) -> dict[str, Observed]:
+        """A few one by one, many by a listing; and one by one again those that it does not show (yet)."""
+        wanted, known = set(refs), dict[str, dict[str, Any]]()
+        if len(refs) > FEW:
+            listed = await self._api.listing("/server", "servers", "server", [("label", rows.RUN)])
+            known = {str(row["uuid"]): row for row in listed if str(row["uuid"]) in wanted}
+            await self._learn(listed)
+        missing = [ref for ref in refs if ref not in known]
+        for ref, row in zip(missing, await asyncio.gather(*(self._get("server", ref) for ref in missing)), strict=True):
+            if row is not None:
+                known[ref] = row
+        return {ref: await self._shown(ref, known.get(ref)) for ref in refs}
+
+    async def _learn(self, listed: list[dict[str, Any]]) -> None:
+        """Remember who is there, and ask for the addresses of the new ones: a listing of servers has none.
+
+        One call lists the account's addresses, and it is not known whether it lists all; the rest is asked one by one.
+        """
+        self._seen.update(str(row["uuid"]) for row in listed)
+        started = [str(row["uuid"]) for row in listed if row.get("state") == "started"]
+        if len([uuid for uuid in started if uuid not in self._addresses]) > FEW:
+            shown = rows.entries(await self._api.read("/ip_address"), "ip_addresses", "ip_address")
+            self._addresses |= {uuid: address for uuid, address in rows.shown_addresses(shown).items() if address}
+        await asyncio.gather(*(self._get("server", uuid) for uuid in started if uuid not in self._addresses))
+
+    async def _shown(self, ref: str, row: dict[str, Any] | None) -> Observed:
+        if row is None:
+            parting = self._parting.get(ref)
+            if parting is not None and await self._rest_of(ref):
+                return replace(parting[0], state=ServerState.STOPPING)
+            return Observed(ref, ServerState.GONE if ref in self._seen else ServerState.NOT_VISIBLE)
+        return rows.observed_server(row, self._addresses.get(ref, ""))
+
+    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
+        """With the run's key; a server whose own key is not known cannot be trusted and is left out."""
+        seen = await self._servers([ref for ref in refs if not ref.startswith(rows.DISK)])
+        return await asyncio.to_thread(
+            lambda: {ref: way for ref, one in seen.items() if one.address and (way := self._way(one)) is not None}
+        )
+
+    def _way(self, server: Observed) -> Access | None:
+        if not self._host_folder(server.run, server.token).exists():
+            return None
+        host, own = self._host_key(server.run, server.token), keys.run_key(self._state, server.run)
+        return Access(server.address, payload.USER, key=str(own.path), host_keys=(host.public,))
+
+    # -- destroy ------------------------------------------------------------------------------------------------
+
+    async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
+        try:
+            if ref.startswith(rows.DISK):
+                return await self._destroy_disk(ref.removeprefix(rows.DISK))
+            return await self._destroy_server(ref)
+        except NotSent as error:
+            return Rejected(Fault(FaultClass.TRANSIENT, str(error), "NOT_SENT"))
+        except NoAnswer as error:
+            return Unknown(str(error))
+
+    async def _destroy_server(self, ref: str) -> Gone | Going | Rejected | Unknown:
+        row = await self._get("server", ref)
+        if row is None:
+            return await self._destroy_rest(ref)
+        if not rows.labels_of(row).get(rows.RUN):
+            return Rejected(
+                Fault(FaultClass.CONFLICT, f"{ref} does not carry Batchwright's label, so it is left alone")
+            )
+        match row.get("state"):
+            case "started":
+                body = {"stop_server": {"stop_type": "hard"}}
+                return self._step(await self._api.call("POST", f"/server/{ref}/stop", body), Going("it is stopping"))
+            case "maintenance" | "pending_delete" as state:
+                return Going(f"it is in the state {state}")
+        for address in rows.kept_addresses(row):  # while the server still shows whose they are
+            done = self._step(await self._api.call("DELETE", f"/ip_address/{address}"), Gone())
+            if not isinstance(done, Gone):
+                return done
+        query = [("storages", "1"), ("backups", "delete")]  # without these, disk and backups stay and are billed
+        self._parting[ref] = rows.observed_server(row, ""), rows.disks_of(row)
+        done = self._step(await self._api.call("DELETE", f"/server/{ref}", query=query), Gone())
+        return Going("its disks are going") if isinstance(done, Gone) and await self._rest_of(ref) else done
+
+    async def _rest_of(self, ref: str) -> list[str]:
+        """Disks that are still there of a server that was deleted; forgotten with the last of them."""
+        _, disks = self._parting.get(ref, (None, []))
+        left = [uuid for uuid in disks if await self._get("storage", uuid) is not None]
+        if not left:
+            self._parting.pop(ref, None)
+        return left
+
+    async def _destroy_rest(self, ref: str) -> Gone | Going | Rejected | Unknown:
+        """UpCloud takes the disks away with the server, a moment later; what it leaves is taken away here."""
+        for uuid in await self._rest_of(ref):
+            done = await self._destroy_disk(uuid)
+            if not isinstance(done, Gone):
+                return done
+        return Gone()
+
+    async def _destroy_disk(self, uuid: str) -> Gone | Going | Rejected | Unknown:
+        row = await self._get("storage", uuid)
+        if row is None:
+            return Gone()
+        if not rows.labels_of(row).get(rows.RUN):
+            return Rejected(Fault(FaultClass.CONFLICT, f"the disk {uuid} does not carry Batchwright's label"))
+        if attached := rows.servers_of(row):
+            return Rejected(Fault(FaultClass.BUSY, f"the disk {uuid} hangs on the server {attached[0]}"))
+        return self._step(await self._api.call("DELETE", f"/storage/{uuid}", query=[("backups", "delete")]), Gone())
+
+    @staticmethod
+    def _step(answer: Answer, done: Gone | Going) -> Gone | Going | Rejected | Unknown:
+        """What one change on the way to the end came to."""
+        if answer.ok:
+            return done
+        fault = fault_of(answer)
+        if fault.kind is FaultClass.NOT_FOUND and answer.code:
+            return Gone()
+        if fault.kind is FaultClass.BUSY:
+            return Going(fault.message)
+        if answer.status >= 500 or (not answer.code and fault.kind is not FaultClass.THROTTLE):
+            return Unknown(fault.message)
+        return Rejected(fault)

@@ -1,0 +1,116 @@
+"""UpCloud's JSON read with tolerance: numbers come as text, lists come wrapped, keys are missing. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState
+
+RUN, TOKEN, NAME, IMAGE = (f"batchwright-{word}" for word in ("run", "token", "name", "image"))
+DISK = "disk:"  # how the reference of a disk begins; a server's is its bare uuid
+
+_STATES = {
+    "maintenance": ServerState.STARTING,
+    "started": ServerState.READY,
+    "stopped": ServerState.BROKEN,
+    "error": ServerState.BROKEN,
+    "pending_delete": ServerState.STOPPING,
+}
+
+
+def number(value: Any) -> float:
+    """A number that may come as text; 0 for anything else."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def entries(body: Any, *path: str) -> list[dict[str, Any]]:
+    """The records at the end of a path; none where it leads nowhere."""
+    for step in path:
+        body = body.get(step) if isinstance(body, dict) else None
+    return [row for row in body if isinstance(row, dict)] if isinstance(body, list) else []
+
+
+def labels_of(row: dict[str, Any]) -> dict[str, str]:
+    """A server has {"label": [...]}, a disk a plain list, and some have none."""
+    labels = row.get("labels")
+    pairs = entries(labels, "label") if isinstance(labels, dict) else entries(row, "labels")
+    return {str(pair.get("key", "")).lower(): str(pair.get("value", "")) for pair in pairs}
+
+
+def is_ours(row: dict[str, Any], run: str | None, token: str | None) -> bool:
+    """Whether it carries the labels; a filter of the API is never trusted alone."""
+    labels = labels_of(row)
+    return bool(labels.get(RUN)) and run in (None, labels[RUN]) and token in (None, labels.get(TOKEN))
+
+
+def address_of(row: dict[str, Any]) -> str:
+    """The address to reach a server at, from its full record; empty where it has none yet."""
+    return best_address(entries(row, "ip_addresses", "ip_address"))
+
+
+def best_address(addresses: list[dict[str, Any]]) -> str:
+    """Public before internal, IPv4 before IPv6."""
+    order = [("public", "IPv4"), ("public", "IPv6"), ("utility", "IPv4"), ("private", "IPv4")]
+    kinds = {(str(a.get("access")), str(a.get("family"))): str(a.get("address") or "") for a in reversed(addresses)}
+    return next((kinds[kind] for kind in order if kinds.get(kind)), "")
+
+
+def kept_addresses(row: dict[str, Any]) -> list[str]:
+    """Addresses of a server that its deletion would leave behind, still billed."""
+    interfaces = entries(row, "networking", "interfaces", "interface")
+    addresses = [address for interface in interfaces for address in entries(interface, "ip_addresses", "ip_address")]
+    return [str(a["address"]) for a in addresses if a.get("release_policy") == "keep" and a.get("address")]
+
+
+def observed_server(row: dict[str, Any], address: str) -> Observed:
+    """A server's record, short or full."""
+    labels, told = labels_of(row), str(row.get("state", ""))
+    state = _STATES.get(told, ServerState.STARTING)
+    if state is ServerState.READY and not address:
+        state = ServerState.STARTING
+    fault = (
+        Fault(FaultClass.TRANSIENT, f"UpCloud says it is in the state {told}") if state is ServerState.BROKEN else None
+    )
+    return Observed(
+        str(row["uuid"]),
+        state,
+        name=labels.get(NAME) or str(row.get("hostname", "")),
+        run=labels.get(RUN, ""),
+        token=labels.get(TOKEN, ""),
+        address=address,
+        plan=str(row.get("plan", "")),
+        zone=str(row.get("zone", "")),
+        image=labels.get(IMAGE, ""),
+        fault=fault,
+    )
+
+
+def observed_disk(row: dict[str, Any]) -> Observed:
+    """A disk that has lost its server. It shows no token: a search for a token is a search for a server."""
+    labels = labels_of(row)
+    name = f"disk of {labels.get(NAME) or row.get('title', '')}"
+    return Observed(f"{DISK}{row['uuid']}", ServerState.READY, name=name, run=labels.get(RUN, ""))
+
+
+def servers_of(row: dict[str, Any]) -> list[str]:
+    """Servers that a disk hangs on, from its full record."""
+    inner = row.get("servers")
+    found = inner.get("server") if isinstance(inner, dict) else None
+    return [str(one) for one in found] if isinstance(found, list) else []
+
+
+def disks_of(row: dict[str, Any]) -> list[str]:
+    """Disks of a server, from its full record."""
+    devices = entries(row, "storage_devices", "storage_device")
+    return [str(device["storage"]) for device in devices if device.get("type") == "disk" and device.get("storage")]
+
+
+def shown_addresses(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Server -> its best address, from a listing of addresses."""
+    of: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        of.setdefault(str(row.get("server") or ""), []).append(row)
+    return {server: best_address(addresses) for server, addresses in of.items() if server}

@@ -1,0 +1,92 @@
+"""Where the API is and how gently it is used: the table [upcloud] of config.toml, with UPCLOUD_* of the environment."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from difflib import get_close_matches
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from batchwright.errors import ProviderUnavailable, UsageError
+
+API = "https://api.upcloud.com/1.3"
+VERSION = "/1.3"
+
+Scalar = str | int | float | bool
+
+
+class UpCloudSettings(Struct, frozen=True):
+    """Times are seconds. `settle_seconds`: after so long without a sighting a create in doubt made nothing."""
+
+    state_dir: str = ""
+    url: str = ""
+    settle_seconds: float = 120.0  # UpCloud publishes no bound; a late server was never seen to take longer
+    poll_seconds: float = 3.0
+    concurrency: int = 4
+    rate: float = 5.0  # UpCloud publishes no limit either; it adapts to throttling from here
+    page: int = 100  # entries per page of a listing, 1000 at most
+
+
+def settings_from(given: Mapping[str, Scalar]) -> UpCloudSettings:
+    """Raises UsageError for what is not known or not of its kind."""
+    known = UpCloudSettings.__struct_fields__
+    for key in given:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f"Did you mean {near[0]}?" if near else "docs/providers/upcloud.md lists the settings."
+            raise UsageError(f"upcloud: there is no setting {key}", hint=hint)
+    try:
+        found = msgspec.convert(dict(given), UpCloudSettings, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"upcloud: {error}", hint="docs/providers/upcloud.md lists the settings.") from error
+    if min(found.poll_seconds, found.concurrency, found.page) <= 0 or min(found.settle_seconds, found.rate) < 0:
+        raise UsageError(f"upcloud: a setting is out of range: {dict(given)}", hint="Give a positive number.")
+    return found
+
+
+def api_url(settings: UpCloudSettings, environ: Mapping[str, str]) -> str:
+    """UPCLOUD_API_URL, else the setting, else the real one; with the version at its end. Raises ProviderUnavailable."""
+    url = (environ.get("UPCLOUD_API_URL") or settings.url or API).rstrip("/")
+    parts = urlsplit(url)
+    hint = "UPCLOUD_API_URL, or url under [upcloud] in config.toml, is an address like https://api.upcloud.com/1.3"
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+        raise ProviderUnavailable(f"{url} is not an address of the UpCloud API", hint=hint)
+    if parts.scheme == "http" and not _loopback(parts.hostname):
+        raise ProviderUnavailable(f"{url} would send the credentials unencrypted", hint="Use https.")
+    return url if parts.path.endswith(VERSION) else url + VERSION
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def authorization(environ: Mapping[str, str]) -> str:
+    """The Authorization header from UPCLOUD_TOKEN, or UPCLOUD_USERNAME and _PASSWORD. Raises ProviderUnavailable."""
+    token, user, password = (environ.get(f"UPCLOUD_{x}", "").strip() for x in ("TOKEN", "USERNAME", "PASSWORD"))
+    if token and (user or password):
+        raise ProviderUnavailable(
+            "both UPCLOUD_TOKEN and UPCLOUD_USERNAME or UPCLOUD_PASSWORD are set, and they may mean different accounts",
+            hint="Unset one of them; a token is recommended.",
+        )
+    if token:
+        if not token.isascii() or len(token.split()) != 1:
+            raise ProviderUnavailable("UPCLOUD_TOKEN does not look like a token", hint="Copy it again, without quotes.")
+        return f"Bearer {token}"
+    if user and password:
+        return _basic(user, password)
+    missing = "UPCLOUD_PASSWORD" if user else "UPCLOUD_USERNAME" if password else "UPCLOUD_TOKEN"
+    raise ProviderUnavailable(
+        f"no credentials for UpCloud: {missing} is not set",
+        hint="Make an API token in the UpCloud control panel and set UPCLOUD_TOKEN; or rehearse with --simulate.",
+    )
+
+
+def _basic(user: str, password: str) -> str:
+    return "Basic " + b64encode(f"{user}:{password}".encode()).decode()

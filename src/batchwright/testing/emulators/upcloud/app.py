@@ -1,0 +1,262 @@
+"""The emulated UpCloud as an HTTP service: who may ask, what goes wrong, which path does what."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+
+from batchwright.testing.emulators.upcloud import bodies, goods
+from batchwright.testing.emulators.upcloud.checks import Refused, check_create, check_labels, inner
+from batchwright.testing.emulators.upcloud.estate import Disk, Estate, Server
+from batchwright.testing.emulators.upcloud.settings import Emulation
+from batchwright.testing.emulators.upcloud.trouble import error, fate_of, throttled, told
+
+TOKEN = "ucat_emulated"  # noqa: S105 - the one the emulator takes, and no secret
+USER = "emulated"
+PREFIX, SUMMARY = "/1.3", "/_emulator"
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_BASIC = "Basic " + base64.b64encode(f"{USER}:{USER}".encode()).decode()
+
+Result = tuple[int, Any]
+
+
+class Emulator:
+    """One account behind one port."""
+
+    def __init__(self, emulation: Emulation | None = None, clock: Callable[[], float] = time.time) -> None:
+        self.emulation = emulation or Emulation()
+        self.estate = Estate(self.emulation, clock)
+        self._tokens, self._refilled = float(self.emulation.burst), clock()
+
+    def app(self) -> web.Application:
+        """For an aiohttp server."""
+        app = web.Application(client_max_size=4 * 1024 * 1024)
+        app.router.add_get(SUMMARY, self._summary)
+        app.router.add_route("*", PREFIX + "/{path:.*}", self._call)
+        return app
+
+    async def _summary(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.estate.summary())
+
+    async def _call(self, request: web.Request) -> web.Response:
+        e, path = self.emulation, request.path.removeprefix(PREFIX)
+        self.estate.happened[f"{request.method} {_shape(path)}"] += 1
+        if request.headers.get("Authorization", "") not in (f"Bearer {TOKEN}", _BASIC) or e.expired:
+            return error(401, "AUTHENTICATION_FAILED", "Authentication failed using the given username and password.")
+        if not self._admitted():
+            self.estate.happened["rate"] += 1
+            return throttled(e)
+        if request.method != "GET" and e.read_only:
+            return error(403, "ACTION_FORBIDDEN", "The token may not do this.")
+        body = await request.json() if request.body_exists and request.can_read_body else {}
+        about = str(body.get("server", {}).get("hostname", "")) if isinstance(body, dict) else ""
+        fate = fate_of(self.estate, request.method, path, about)
+        answer: web.Response | None = None
+        if not fate.kind or fate.acts:
+            answer = self._carried_out(request, path, body, fate.seed, fate.late)
+        if e.answer_seconds:
+            await asyncio.sleep(self.estate.spread(e.answer_seconds, 0.3, 4.0, f"{fate.seed}/answer"))
+        return answer if answer is not None and not fate.kind else told(request, fate, e)
+
+    def _admitted(self) -> bool:
+        """The token bucket of the whole account."""
+        e, now = self.emulation, self.estate.clock()
+        if not e.rate:
+            return True
+        self._tokens = min(float(e.burst), self._tokens + (now - self._refilled) * e.rate)
+        self._refilled = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+    def _carried_out(self, request: web.Request, path: str, body: Any, seed: str, late: float) -> web.Response:
+        try:
+            status, answer = self._route(request, path, body, seed, late)
+        except Refused as refusal:
+            return error(refusal.status, refusal.code, refusal.message)
+        return web.Response(status=status) if answer is None else web.json_response(answer, status=status)
+
+    def _route(self, request: web.Request, path: str, body: Any, seed: str, late: float) -> Result:
+        match request.method, path.strip("/").split("/"):
+            case "GET", ["account"]:
+                limits = self.estate.limits()
+                return 200, {"account": {"credits": 10000.0, "username": USER, "resource_limits": limits}}
+            case "GET", ["account", "resource-usage"]:
+                return 200, self.estate.used()
+            case "GET", ["plan"]:
+                return 200, goods.plans()
+            case "GET", ["zone"]:
+                return 200, goods.zones()
+            case "GET", ["price"]:
+                return 200, goods.prices()
+            case method, ["server", *rest]:
+                return self._server_route(request, method, rest, body, seed, late)
+            case method, ["storage", *rest]:
+                return self._storage_route(request, method, rest)
+            case method, ["ip_address", *rest]:
+                return self._address_route(request, method, rest)
+        raise Refused(404, "NOT_FOUND", f"{request.method} {path} is not emulated.")
+
+    # -- servers ------------------------------------------------------------------------------------------------
+
+    def _server_route(
+        self, request: web.Request, method: str, rest: list[str], body: Any, seed: str, late: float
+    ) -> Result:
+        now = self.estate.clock()
+        match method, rest:
+            case "GET", []:
+                listed = [s for s in self.estate.servers() if now >= s.visible_at]
+                rows = [bodies.short_server(s, now) for s in listed if _labelled(request, s.labels, fold=False)]
+                return 200, {"servers": {"server": self._page(request, rows)}}
+            case "POST", []:
+                asked = inner(body, "server")
+                check_create(asked, self.estate)
+                return 202, {"server": bodies.created_server(self.estate.create(asked, seed, late), now)}
+            case "GET", [uuid]:
+                return 200, {"server": bodies.full_server(self._server(uuid), now)}
+            case "PUT", [uuid]:
+                return self._modified(self._server(uuid), inner(body, "server"))
+            case "DELETE", [uuid]:
+                return self._deleted(self._server(uuid), request)
+            case "POST", [uuid, "stop"]:
+                return self._stopped(self._server(uuid), inner(body, "stop_server"), seed)
+            case "POST", [uuid, "start"]:
+                return self._started(self._server(uuid), seed)
+        raise Refused(404, "NOT_FOUND", f"{method} on a server is not emulated like this.")
+
+    def _server(self, uuid: str) -> Server:
+        if not _UUID.fullmatch(uuid):
+            raise Refused(400, "SERVER_INVALID", "The attribute server has an invalid value.")
+        server = self.estate.server(uuid)
+        if server is None:
+            raise Refused(404, "SERVER_NOT_FOUND", f"The server {uuid} does not exist.")
+        return server
+
+    def _modified(self, server: Server, asked: dict[str, Any]) -> Result:
+        if "labels" in asked:
+            check_labels(asked["labels"].get("label", []))
+            server.labels = list(asked["labels"].get("label", []))
+        server.title = asked.get("title", server.title)
+        return 202, {"server": bodies.full_server(server, self.estate.clock())}
+
+    def _stopped(self, server: Server, asked: dict[str, Any], seed: str) -> Result:
+        if asked.get("stop_type", "soft") not in ("soft", "hard"):
+            raise Refused(400, "STOP_TYPE_INVALID", "The attribute stop_type has an invalid value.")
+        self._must_be(server, "started")
+        body = bodies.full_server(server, self.estate.clock())  # still says started, as the recorded answers do
+        self.estate.stop(server, seed)
+        return 200, {"server": body}
+
+    def _started(self, server: Server, seed: str) -> Result:
+        self._must_be(server, "stopped")
+        self.estate.start(server, seed)
+        return 200, {"server": bodies.full_server(server, self.estate.clock()) | {"state": "started"}}
+
+    def _deleted(self, server: Server, request: web.Request) -> Result:
+        self._must_be(server, "stopped", "error")
+        self.estate.delete(server, with_disks=request.query.get("storages") in ("1", "true"))
+        return 204, None
+
+    def _must_be(self, server: Server, *states: str) -> None:
+        state = server.state(self.estate.clock())
+        if state not in states or (state == "started" and server.stop_at <= self.estate.clock()):
+            raise Refused(409, "SERVER_STATE_ILLEGAL", f"The server {server.uuid} is in the state {state}.")
+
+    # -- disks and addresses ------------------------------------------------------------------------------------
+
+    def _storage_route(self, request: web.Request, method: str, rest: list[str]) -> Result:
+        match method, rest:
+            case "GET", [] | ["private" | "normal" | "public" | "template" | "backup" | "cdrom"]:
+                return 200, {"storages": {"storage": self._page(request, self._storages(request, rest))}}
+            case "GET", [uuid]:
+                return 200, {"storage": bodies.full_disk(self._disk(uuid))}
+            case "DELETE", [uuid]:
+                disk = self._disk(uuid)
+                if disk.server:
+                    raise Refused(409, "STORAGE_IN_USE", f"The storage {uuid} is attached to a server.")
+                self.estate.delete_disk(disk)
+                return 204, None
+        raise Refused(404, "NOT_FOUND", f"{method} on a storage is not emulated like this.")
+
+    def _storages(self, request: web.Request, which: list[str]) -> list[dict[str, Any]]:
+        now, templates = self.estate.clock(), list(goods.TEMPLATES.values())
+        disks = [bodies.short_disk(d) for d in self.estate.disks() if now >= d.visible_at]
+        rows = {"private": disks, "normal": disks, "public": templates, "template": templates}
+        chosen = rows.get(which[0], []) if which else disks
+        return [row for row in chosen if _labelled(request, row["labels"], fold=True)]
+
+    def _disk(self, uuid: str) -> Disk:
+        if not _UUID.fullmatch(uuid):
+            raise Refused(400, "STORAGE_INVALID", "The attribute storage has an invalid value.")
+        disk = self.estate.disk(uuid)
+        if disk is None:
+            raise Refused(404, "STORAGE_NOT_FOUND", f"The storage {uuid} does not exist.")
+        return disk
+
+    def _address_route(self, request: web.Request, method: str, rest: list[str]) -> Result:
+        known = {row.address: row for row in self.estate.addresses()}
+        if method == "GET" and not rest:
+            rows = [bodies.address(row) for row in known.values()]
+            return 200, {"ip_addresses": {"ip_address": self._page(request, rows)}}
+        row = known.get(rest[0]) if len(rest) == 1 else None
+        if row is None:
+            raise Refused(404, "IP_ADDRESS_NOT_FOUND", "The address does not exist.")
+        if method == "GET":
+            return 200, {"ip_address": bodies.address(row)}
+        if method != "DELETE":
+            raise Refused(404, "NOT_FOUND", f"{method} on an address is not emulated.")
+        server = self.estate.server(row.server) if row.server else None
+        if server is not None:
+            self._must_be(server, "stopped")
+            server.addresses.remove(row)
+        del self.estate.all_addresses[row.address]
+        return 204, None
+
+    def _page(self, request: web.Request, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        try:
+            limit = int(request.query.get("limit", self.emulation.default_limit))
+            offset = int(request.query.get("offset", 0))
+        except ValueError:
+            raise Refused(400, "LIMIT_INVALID", "limit and offset are whole numbers.") from None
+        if not 1 <= limit <= 1000 or offset < 0:
+            raise Refused(400, "LIMIT_INVALID", "limit is from 1 to 1000, offset not below 0.")
+        return rows[offset : offset + limit]
+
+
+def _labelled(request: web.Request, labels: list[dict[str, str]], *, fold: bool) -> bool:
+    """Every `label=key` or `label=key=value` of the query must hold; keys of disks in any case."""
+    have = {label["key"].lower() if fold else label["key"]: label["value"] for label in labels}
+    for wanted in request.query.getall("label", []):
+        key, equals, value = wanted.partition("=")
+        key = key.lower() if fold else key
+        if key not in have or (equals and have[key] != value):
+            return False
+    return True
+
+
+def _shape(path: str) -> str:
+    """The path with ids left out, to count by."""
+    known = {"private", "normal", "public", "template", "backup", "cdrom", "resource-usage", "stop", "start"}
+    first, *rest = path.strip("/").split("/")
+    return "/".join(["", first, *(part if part in known else "*" for part in rest)])
+
+
+@asynccontextmanager
+async def serve(emulator: Emulator, port: int = 0) -> AsyncIterator[str]:
+    """Serve on the loopback interface; gives the base URL. Port 0 is any free one."""
+    runner = web.AppRunner(emulator.app(), access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", port)
+        await site.start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,72 @@
+"""The UpCloud adapter through the provider suite, over real sockets, against the emulated UpCloud."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from msgspec.structs import replace
+
+from batchwright.app.clock import SystemClock
+from batchwright.model.clock import Clock
+from batchwright.model.workflow import ServerConfig
+from batchwright.providers.base import Provider
+from batchwright.providers.upcloud import UpCloud
+from batchwright.testing.emulators.upcloud import Emulation
+from batchwright.testing.provider_suite import ProviderSuite
+from tests.emulated import Running
+
+SCALE = 0.004  # a server takes some 0.14 s to boot
+
+
+class UpCloudRig(ProviderSuite):
+    emulation: ClassVar[Emulation] = Emulation(time_scale=SCALE)
+    settle: ClassVar[float] = 0.2
+    page: ClassVar[int] = 100
+    patience = 60.0
+
+    @pytest.fixture(autouse=True)
+    def _emulator(self, tmp_path: Path):  # type: ignore[no-untyped-def]
+        self.state = tmp_path / "state"
+        with Running(self.emulation) as self.running:
+            yield
+            left = self.running.emulator.estate.summary()
+            assert (left["servers"], left["disks"], left["addresses"]) == ([], [], [])
+
+    def client(self) -> Provider:
+        settings = {"state_dir": str(self.state), "settle_seconds": self.settle, "poll_seconds": 0.05}
+        return UpCloud("upcloud", SystemClock(), {**settings, "page": self.page}, self.running.environ)
+
+    def losing_client(self) -> Provider:
+        """Answers are lost from here on; the one create of that test is the last."""
+        self.running.emulator.estate.emulation = replace(self.emulation, lost_answers=1.0)
+        self.running.emulator.emulation = self.running.emulator.estate.emulation
+        return self.client()
+
+    def clock(self) -> Clock:
+        return SystemClock()
+
+    def config(self, name: str) -> ServerConfig:
+        return ServerConfig(name, "1xCPU-2GB", "de-fra1")
+
+    def bad_config(self) -> ServerConfig | None:
+        return ServerConfig("suite-bad", "1xCPU-2TB", "de-fra1")
+
+
+class TestHealthy(UpCloudRig):
+    """As it is without any fault."""
+
+
+class TestSmallPages(UpCloudRig):
+    """Twelve servers are five pages; and new things are listed late, but within the settle time."""
+
+    emulation = Emulation(time_scale=SCALE, list_lag=50)
+    settle = 0.6
+    page = 3
+
+
+class TestWhatStays(UpCloudRig):
+    """Every public address has the policy keep, and disks outlive their servers: destroyed all the same."""
+
+    emulation = Emulation(time_scale=SCALE, keep_addresses=1.0)

@@ -1,0 +1,89 @@
+"""batchwright emulate, and providers verify against what it serves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.emulated import Running
+
+from batchwright.cli.codes import Exit
+from batchwright.cli.main import run_command
+from batchwright.providers.upcloud.settings import UpCloudSettings
+from batchwright.testing.emulators.upcloud import Emulation
+
+DOC = (Path(__file__).parents[3] / "docs" / "providers" / "upcloud.md").read_text()
+
+
+@pytest.mark.parametrize("field", Emulation.__struct_fields__[2:])
+def test_every_fault_is_told_with_its_default(field: str) -> None:
+    table = DOC.partition("| `--fault` |")[2].partition("\n## ")[0]
+    (row,) = [line for line in table.splitlines() if line.startswith("| `") and f"`{field}`" in line.split(" | ")[0]]
+    names = [name.strip(" |`") for name in row.split(" | ")[0].split(",")]
+    default = getattr(Emulation(), field)
+    told = row.split(" | ")[1].split(", ")[names.index(field)]
+    assert told == (f"{default:g}" if isinstance(default, float) else str(default).lower())
+
+
+@pytest.mark.parametrize("field", sorted(set(UpCloudSettings.__struct_fields__) - {"state_dir"}))
+def test_every_setting_is_told(field: str) -> None:
+    assert f"| `{field}` |" in DOC
+
+
+def test_a_misspelt_fault_is_answered_with_the_one_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["emulate", "upcloud", "--fault", "lost_answer=1"]) == Exit.COULD_NOT
+    assert "Did you mean lost_answers?" in capsys.readouterr().err
+    assert run_command(["emulate", "upcloud", "--fault", "errors=often"]) == Exit.COULD_NOT
+    assert run_command(["emulate", "upcloud", "--time-scale", "0"]) == Exit.COULD_NOT
+
+
+def test_it_explains_what_it_covers_and_what_nobody_has_verified(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["emulate", "upcloud", "--explain"]) == Exit.OK
+    told = capsys.readouterr().out
+    assert "POST /server -> 202" in told
+    assert "not verified" in told
+
+
+@pytest.fixture
+def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """A fast account; the settings of config.toml reach the adapter."""
+    (tmp_path / "batchwright").mkdir()
+    (tmp_path / "batchwright" / "config.toml").write_text("[upcloud]\nsettle_seconds = 0.4\npoll_seconds = 0.05\n")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("BATCHWRIGHT_STATE_DIR", str(tmp_path / "state"))
+    with Running(Emulation(time_scale=0.002)) as running:
+        for key, value in running.environ.items():
+            monkeypatch.setenv(key, value)
+        yield running.emulator
+
+
+def test_verify_without_live_only_looks(account, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+    assert run_command(["providers", "verify", "upcloud"]) == Exit.OK
+    told = capsys.readouterr().out
+    assert "two servers of the cheapest plan" in told
+    assert "0.009 EUR an hour" in told
+    assert not [call for call in account.estate.happened if not call.startswith("GET")]
+
+
+def test_verify_live_refuses_to_cost_more_and_leaves_nothing(account, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+    assert run_command(["providers", "verify", "upcloud", "--live"]) == Exit.COULD_NOT
+    assert run_command(["providers", "verify", "upcloud", "--live", "--max-cost", "0.001"]) == Exit.COULD_NOT
+    assert account.estate.happened["POST /server"] == 0
+    capsys.readouterr()
+    assert run_command(["providers", "verify", "upcloud", "--live", "--max-cost", "0.05", "--json"]) == Exit.OK
+    told = json.loads(capsys.readouterr().out)
+    assert [one["question"] for one in told["findings"]] == told["questions"]
+    assert not [one for one in told["findings"] if one.get("as_assumed") is False]
+    left = account.estate.summary()
+    assert (left["servers"], left["disks"], left["addresses"]) == ([], [], [])
+
+
+def test_a_provider_without_a_live_check_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["providers", "verify", "local"]) == Exit.COULD_NOT
+    assert "has no live check" in capsys.readouterr().err
+
+
+def test_the_list_of_providers_is_still_there_without_a_word_after_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["providers", "--json"]) == Exit.OK
+    assert "upcloud" in [offer["name"] for offer in json.loads(capsys.readouterr().out)["providers"]]
