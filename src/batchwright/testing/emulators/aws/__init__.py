@@ -1,0 +1,7 @@
+"""AWS in one process: EC2 with what a careful client depends on, and as much of STS, SSM and Service Quotas as it asks."""
+
+from batchwright.testing.emulators.aws.cloud import Cloud, Inventory
+from batchwright.testing.emulators.aws.server import Server, serving
+from batchwright.testing.emulators.aws.settings import Behaviour, behaviour
+
+__all__ = ["Behaviour", "Cloud", "Inventory", "Server", "behaviour", "serving"]
