@@ -1,4 +1,4 @@
-"""AWS in one process: EC2 with what a careful client depends on, and as much of STS, SSM and Service Quotas as it asks."""
+"""AWS in one process: EC2 with what a careful client depends on, and what it asks of STS, SSM and Service Quotas."""
 
 from batchwright.testing.emulators.aws.cloud import Cloud, Inventory
 from batchwright.testing.emulators.aws.server import Server, serving

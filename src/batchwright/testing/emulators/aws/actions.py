@@ -181,8 +181,10 @@ def describe_subnets(call: Call) -> Result:
 
 
 def describe_images(call: Call) -> Result:
-    wanted = call.arguments.get("ImageIds")
-    return {"Images": [shown.image_shown(call.region.image(one)) for one in wanted or [i.id for i in IMAGES]]}
+    if wanted := call.arguments.get("ImageIds"):
+        return {"Images": [shown.image_shown(call.region.image(one)) for one in wanted]}
+    some, more = call.page(shown.filtered(IMAGES, call.filters, lambda one: {"image-id": [one.id]}))
+    return {"Images": [shown.image_shown(one) for one in some], **more}
 
 
 def describe_instance_types(call: Call) -> Result:

@@ -1,4 +1,4 @@
-"""An emulated account: which fate meets a call, when it is carried out, and what is answered. In memory, thread-safe."""
+"""An emulated account in memory: which fate meets a call, when it is carried out, and what is answered."""
 
 from __future__ import annotations
 

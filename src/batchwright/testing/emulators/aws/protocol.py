@@ -1,4 +1,4 @@
-"""AWS's wire protocols, read and written by the service descriptions that botocore ships: no shape is written down here.
+"""AWS's wire protocols, read and written by the service descriptions that botocore ships: no shape stands here.
 
 What a description does not know is refused, as AWS does. Covers `ec2` and `query` (form in, XML out) and `json`.
 """
@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
@@ -23,6 +23,12 @@ _NAMES = {"ec2": "ec2", "sts": "sts", "ssm": "ssm", "servicequotas": "service-qu
 _INDEX = re.compile(r"[1-9][0-9]*")
 
 Tree = dict[str, Any]
+
+
+class Headers(Protocol):
+    """Head lines by name, whatever their case."""
+
+    def get(self, name: str, failobj: str) -> str: ...
 
 
 class Refusal(Exception):
@@ -49,7 +55,7 @@ def description(service: str) -> ServiceModel:
     return ServiceModel(Loader().load_service_model(name, "service-2"), name)
 
 
-def read(headers: Mapping[str, str], body: bytes) -> Request:
+def read(headers: Headers, body: bytes) -> Request:
     """The call in an HTTP request. Raises Refusal."""
     scope = re.search(r"Credential=[^/]+/\d{8}/([^/]+)/([^/]+)/aws4_request", headers.get("Authorization", ""))
     if scope is None:

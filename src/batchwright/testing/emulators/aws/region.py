@@ -106,9 +106,7 @@ class Region:
             raise Refusal("InvalidParameterValue", f"Invalid value '{kind}' for InstanceType.")
         image = self.image(arguments.get("ImageId", ""))
         if image.architecture != ("arm64" if kind.startswith(ARM) else "x86_64"):
-            raise Refusal(
-                "InvalidParameterValue", f"The architecture '{image.architecture}' of the specified image ..."
-            )
+            raise Refusal("InvalidParameterValue", f"the image is for {image.architecture}")
         zone = arguments.get("Placement", {}).get("AvailabilityZone", "")
         subnet = arguments.get("SubnetId", "") or next(
             (one for one, its_zone in self.subnets.items() if not zone or its_zone == zone), ""

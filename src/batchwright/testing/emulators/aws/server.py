@@ -1,9 +1,8 @@
-"""The emulated AWS as an HTTP server on the loopback interface: every service at one address, as AWS_ENDPOINT_URL expects."""
+"""The emulated AWS as an HTTP server on the loopback interface: every service at one address (AWS_ENDPOINT_URL)."""
 
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -102,7 +101,7 @@ class Server(ThreadingHTTPServer):
         """The cloud's time."""
         return time.time() + self.cloud.behaviour.clock_skew
 
-    def handle_error(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
+    def handle_error(self, _request: object, client_address: object) -> None:
         """A client that went away is no event here."""
         _log.debug("connection of %s broke", client_address, exc_info=True)
 

@@ -1,4 +1,4 @@
-"""How an emulated AWS behaves: from KEY=VALUE words to checked values. Every assumption about AWS that is a number is here."""
+"""How an emulated AWS behaves: from KEY=VALUE words to checked values. Assumptions that are numbers stand here."""
 
 from __future__ import annotations
 

@@ -1,0 +1,255 @@
+"""The provider port over EC2: one account, all its regions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from batchwright.errors import ProviderUnavailable
+from batchwright.model.access import Access
+from batchwright.model.clock import Clock
+from batchwright.model.ids import Token
+from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
+from batchwright.model.plan import Guard, ServerRequest
+from batchwright.model.workflow import ServerConfig
+from batchwright.providers import keys
+from batchwright.providers.aws import launch, listing, plans, preflight, resolve, rows
+from batchwright.providers.aws.connection import Connection
+from batchwright.providers.aws.faults import code_of, explain, kind_of, outcome, unavailable
+from batchwright.providers.aws.refs import Kind, Ref, parse, spent
+from batchwright.providers.aws.settings import AwsSettings, Scalar, settings_from
+from batchwright.providers.aws.surroundings import Surroundings
+from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
+
+Errors = (BotoCoreError, ClientError)
+
+_DELETES = {
+    Kind.VOLUME: ("delete_volume", "VolumeId"),
+    Kind.INTERFACE: ("delete_network_interface", "NetworkInterfaceId"),
+    Kind.GROUP: ("delete_security_group", "GroupId"),
+    Kind.KEY: ("delete_key_pair", "KeyPairId"),
+}
+
+
+class Aws:
+    """EC2 of the account that the credentials belong to."""
+
+    def __init__(self, name: str, clock: Clock, settings: AwsSettings) -> None:
+        self.name = name
+        self.capabilities = Capabilities(
+            guard=Guard.TOKEN,
+            settle_seconds=settings.settle_seconds,
+            poll_seconds=settings.poll_seconds,
+            concurrency=settings.concurrency,
+            rate=settings.rate,
+            burst=settings.burst,
+            call_timeout=3 * (settings.connect_seconds + settings.read_seconds),
+            create_seconds=25.0,
+            cascades=("disk", "interface", "address"),
+        )
+        self._settings, self._clock = settings, clock
+        self._connection = Connection(settings)
+        self._surroundings = Surroundings(self._connection, settings.ssh_from)
+        self._account = ""
+        self._regions: tuple[str, ...] = ()
+
+    @classmethod
+    def connect(cls, name: str, clock: Clock, settings: Mapping[str, Scalar]) -> Aws:
+        """How the registry makes one."""
+        return cls(name, clock, settings_from(settings))
+
+    def validate(self, config: ServerConfig) -> list[Trouble]:
+        return plans.troubles(config, self._settings.named_regions)
+
+    async def open(self) -> None:
+        connection = self._connection
+        try:
+            await connection.open()
+            answer = await connection.read(connection.home, "get_caller_identity", service="sts")
+            self._account = answer["Account"]
+            self._regions = self._settings.named_regions or await self._enabled()
+        except Errors as error:
+            connection.close()
+            raise unavailable(error, self._clock.now()) from error
+
+    async def _enabled(self) -> tuple[str, ...]:
+        found = await self._connection.listing(self._connection.home, "describe_regions", "Regions")
+        return tuple(sorted(row["RegionName"] for row in found))
+
+    async def aclose(self) -> None:
+        self._connection.close()
+
+    async def account(self) -> str:
+        return self._account
+
+    async def health(self) -> Health:
+        began = self._clock.now()
+        try:
+            answer = await self._connection.read(self._connection.home, "get_caller_identity", service="sts")
+        except Errors as error:
+            return Health(False, explain(error, self._clock.now()).message)
+        return Health(True, answer["Arn"], self._clock.now() - began)
+
+    async def quota(self) -> Quota:
+        try:
+            return Quota(await preflight.usage(self._connection, self._regions))
+        except Errors as error:
+            raise unavailable(error, self._clock.now()) from error
+
+    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Trouble]:
+        try:
+            return await preflight.troubles(self._connection, requests)
+        except Errors as error:
+            raise unavailable(error, self._clock.now()) from error
+
+    async def quote(self, _requests: Sequence[ServerRequest]) -> Quote | None:
+        """AWS's prices differ by region and contract, and EC2 does not tell them."""
+        return None
+
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+        answers: list[ServerRequest | list[Trouble]] = [self.validate(config) for config in configs]
+        by_region: dict[str, list[int]] = {}
+        for i, config in enumerate(configs):
+            if not answers[i]:
+                by_region.setdefault(plans.region_of(config.zone), []).append(i)
+        for region in [region for region in by_region if region not in self._regions]:
+            known = f"Enabled are: {', '.join(self._regions)}"
+            for i in by_region.pop(region):
+                answers[i] = [Trouble("zone", "unknown-zone", f"the account has no region {region} enabled", known)]
+        looks = (
+            resolve.resolve(self._connection, region, [configs[i] for i in places])
+            for region, places in by_region.items()
+        )
+        try:
+            for places, found in zip(by_region.values(), await asyncio.gather(*looks), strict=True):
+                for i, answer in zip(places, found, strict=True):
+                    answers[i] = [answer] if isinstance(answer, Trouble) else answer
+        except Errors as error:
+            raise unavailable(error, self._clock.now()) from error
+        return answers
+
+    # -- making -------------------------------------------------------------------------------------------------
+
+    async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
+        region = plans.region_of(request.zone)
+        wrong = self.validate(ServerConfig(request.name, request.plan, request.zone))
+        if wrong:
+            return Rejected(Fault(FaultClass.INVALID, wrong[0].message, hint=wrong[0].hint))
+        try:
+            shared = keys.run_key(self._state, token.run)
+            host = keys.key_in(self._host_keys(token.run), token.value)
+            group = await self._surroundings.ready(region, request.resolved["vpc"], token.run, shared.public)
+            asked = launch.arguments(request, token, group, host.path.read_text(), host.public)
+            answer = await self._connection.change(region, "run_instances", **asked)
+        except OSError as error:
+            return Rejected(Fault(FaultClass.PERMANENT, f"the run's keys cannot be kept: {error}"))
+        except Errors as error:
+            return await self._refused(error, region, request, token)
+        seen = rows.server(region, answer["Instances"][0])
+        return Created(seen.ref, ready=seen.state is ServerState.READY, address=seen.address)
+
+    async def _refused(
+        self, error: BaseException, region: str, request: ServerRequest, token: Token
+    ) -> Created | Rejected | Unknown:
+        match code_of(error):
+            case "IdempotentInstanceTerminated":
+                return Created(str(spent(region, token)))
+            case "IdempotentParameterMismatch":
+                return await self._mismatch(error, region, request, token)
+            case "InvalidGroup.NotFound" | "InvalidKeyPair.NotFound":
+                self._surroundings.forget()  # removed, or not everywhere known yet
+                fault = explain(error, self._clock.now())
+                return Rejected(Fault(FaultClass.TRANSIENT, fault.message, fault.code))
+        return outcome(error, self._clock.now())
+
+    async def _mismatch(
+        self, error: BaseException, region: str, request: ServerRequest, token: Token
+    ) -> Created | Rejected | Unknown:
+        """The token made a server already, with other bytes: of this step, when its tags say so (its host key may be in
+        another state folder), else of something else."""
+        try:
+            found = await listing.rows_of(
+                self._connection, region, Kind.INSTANCE, [listing.only("client-token", token.value)]
+            )
+        except Errors as failed:
+            return Unknown(explain(failed, self._clock.now()).message)
+        for row in found:
+            seen = rows.server(region, row)
+            same = (seen.name, seen.run, seen.token, seen.plan, seen.zone)
+            if same == (request.name, token.run, token.value, request.plan, request.zone):
+                return Created(seen.ref)
+            return outcome(error, self._clock.now())
+        return Unknown("the token was used for a server that is not visible yet")
+
+    # -- looking ------------------------------------------------------------------------------------------------
+
+    async def find(self, run: str | None = None, token: str | None = None) -> list[Observed]:
+        try:
+            return await listing.find(self._connection, self._regions, run, token)
+        except Errors as error:
+            raise unavailable(error, self._clock.now()) from error
+
+    async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
+        try:
+            return await listing.describe(self._connection, refs)
+        except Errors as error:
+            raise unavailable(error, self._clock.now()) from error
+
+    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
+        try:
+            found = await listing.servers(self._connection, refs)
+        except Errors as error:
+            raise unavailable(error, self._clock.now()) from error
+        reached = {}
+        for seen, login in found:
+            place = self._host_keys(seen.run) / seen.token
+            if seen.state is ServerState.READY and seen.address and place.exists():
+                host = keys.public_of(place.read_bytes())
+                key = keys.run_key(self._state, seen.run).path
+                reached[seen.ref] = Access(seen.address, login, key=str(key), host_keys=(host,))
+        return reached
+
+    @property
+    def _state(self) -> Path:
+        if not self._settings.state_dir:
+            raise ProviderUnavailable("aws was given no state folder to keep keys in")
+        return Path(self._settings.state_dir)
+
+    def _host_keys(self, run: str) -> Path:
+        return self._state / "keys" / run / "hosts"
+
+    # -- removing -----------------------------------------------------------------------------------------------
+
+    async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
+        place = parse(ref)
+        if place.kind is Kind.SPENT:
+            return Gone()
+        if place.kind is None or not place.region:
+            return Rejected(Fault(FaultClass.INVALID, f"{ref} is no reference to anything at AWS"))
+        try:
+            return await (self._terminate(place) if place.kind is Kind.INSTANCE else self._delete(place, place.kind))
+        except Errors as error:
+            return outcome(error, self._clock.now())
+
+    async def _terminate(self, place: Ref) -> Gone | Going:
+        try:
+            answer = await self._connection.change(place.region, "terminate_instances", InstanceIds=[place.id])
+        except ClientError as error:
+            if kind_of(code_of(error)) is not FaultClass.NOT_FOUND:
+                raise
+            return Going("AWS does not know it, or not yet")  # which is no proof that it is gone
+        state = answer["TerminatingInstances"][0]["CurrentState"]["Name"]
+        return Gone() if state == "terminated" else Going(f"AWS: {state}")
+
+    async def _delete(self, place: Ref, kind: Kind) -> Gone:
+        operation, argument = _DELETES[kind]
+        try:
+            await self._connection.change(place.region, operation, **{argument: place.id})
+        except ClientError as error:
+            if kind_of(code_of(error)) is not FaultClass.NOT_FOUND:
+                raise
+        self._surroundings.forget()
+        return Gone()
