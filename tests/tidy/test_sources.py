@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 LINES_MAX, BODY_MAX, BYTES_MAX = 400, 60, 1_000_000
 LATE_IMPORTS = (
     "providers/registry.py",
+    "cli/emulate.py",
     "journal/surreal/",
     "programs/there.py",
     "serve.py",

@@ -28,11 +28,15 @@ class SurrealConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the file may hold. `url` is the service that commands talk to, `catalogues` folders of task services."""
+    """What the file may hold. `url` is the service that commands talk to, `catalogues` folders of task services.
+
+    A table with a provider's name holds settings that the provider itself knows and checks.
+    """
 
     url: str = ""
     catalogues: tuple[str, ...] = ()
     surrealdb: SurrealConfig | None = None
+    aws: dict[str, str | int | float | bool] = {}
 
 
 def config_from(environ: Mapping[str, str]) -> Config:

@@ -18,6 +18,7 @@ class Settings(Struct, frozen=True):
     state_dir: Path
     surrealdb: SurrealConfig | None = None  # the server; without one the store is in the state folder
     catalogues: tuple[Path, ...] = ()  # folders with task services of the user's own
+    providers: dict[str, dict[str, str | int | float | bool]] = {}  # what config.toml says to them, by name
 
     @property
     def journal_file(self) -> Path:
@@ -63,4 +64,4 @@ def settings_from(
         base = Path(xdg) if xdg and Path(xdg).is_absolute() else Path(environ.get("HOME", "/")) / ".local" / "state"
         state_dir = Path(named) if named else base / "batchwright"
     own = tuple(dict.fromkeys(folder.expanduser().absolute() for folder in folders))
-    return Settings(state_dir.expanduser().absolute(), config.surrealdb, own)
+    return Settings(state_dir.expanduser().absolute(), config.surrealdb, own, {"aws": config.aws})

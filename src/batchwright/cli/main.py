@@ -16,6 +16,7 @@ from typer.main import get_command
 from batchwright import __version__
 from batchwright.cli import (
     catalogue,
+    emulate,
     files,
     installed,
     local,
@@ -66,6 +67,7 @@ app.command("providers", rich_help_panel=OFFERS)(offers.providers)
 app.add_typer(catalogue.app, name="taskservs", rich_help_panel=OFFERS)
 app.add_typer(store.app, name="store", rich_help_panel=OFFERS)
 app.add_typer(local.app, name="local", rich_help_panel=OFFERS)
+app.add_typer(emulate.app, name="emulate", rich_help_panel=OFFERS)
 app.add_typer(token.app, name="token", rich_help_panel=SERVICE)
 
 

@@ -80,17 +80,18 @@ def settings_of(state_dir: Path | None, catalogues: Sequence[Path] | None = None
 
 def source_of(file: Path, overlays: Sequence[Path] | None, inputs: Sequence[str] | None) -> Source:
     """What the user named to be loaded. Raises UsageError."""
-    return Source(file, tuple(overlays or ()), _pairs("--set", inputs))
+    return Source(file, tuple(overlays or ()), pairs_of("--set", inputs))
 
 
 def simulation_of(simulate: bool, pairs: Sequence[str] | None) -> dict[str, Scalar] | None:
     """The settings of the simulation, None for the real world. Raises UsageError."""
     if not simulate and not pairs:
         return None
-    return {key: scalar(value) for key, value in _pairs("--sim", pairs).items()}
+    return {key: scalar(value) for key, value in pairs_of("--sim", pairs).items()}
 
 
-def _pairs(option: str, pairs: Sequence[str] | None) -> dict[str, str]:
+def pairs_of(option: str, pairs: Sequence[str] | None) -> dict[str, str]:
+    """KEY=VALUE words as a table. Raises UsageError."""
     found: dict[str, str] = {}
     for pair in pairs or ():
         key, equals, value = pair.partition("=")

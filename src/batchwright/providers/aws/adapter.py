@@ -139,10 +139,9 @@ class Aws:
         if wrong:
             return Rejected(Fault(FaultClass.INVALID, wrong[0].message, hint=wrong[0].hint))
         try:
-            shared = keys.run_key(self._state, token.run)
-            host = keys.key_in(self._host_keys(token.run), token.value)
+            shared, host, private = await asyncio.to_thread(self._keys, token)
             group = await self._surroundings.ready(region, request.resolved["vpc"], token.run, shared.public)
-            asked = launch.arguments(request, token, group, host.path.read_text(), host.public)
+            asked = launch.arguments(request, token, group, private, host.public)
             answer = await self._connection.change(region, "run_instances", **asked)
         except OSError as error:
             return Rejected(Fault(FaultClass.PERMANENT, f"the run's keys cannot be kept: {error}"))
@@ -205,11 +204,10 @@ class Aws:
             raise unavailable(error, self._clock.now()) from error
         reached = {}
         for seen, login in found:
-            place = self._host_keys(seen.run) / seen.token
-            if seen.state is ServerState.READY and seen.address and place.exists():
-                host = keys.public_of(place.read_bytes())
-                key = keys.run_key(self._state, seen.run).path
-                reached[seen.ref] = Access(seen.address, login, key=str(key), host_keys=(host,))
+            known = seen.token and self._host_folder(seen.run, seen.token).exists()
+            if known and seen.state is ServerState.READY and seen.address:
+                shared, host, _ = await asyncio.to_thread(self._keys, Token(seen.run, seen.token))
+                reached[seen.ref] = Access(seen.address, login, key=str(shared.path), host_keys=(host.public,))
         return reached
 
     @property
@@ -218,8 +216,13 @@ class Aws:
             raise ProviderUnavailable("aws was given no state folder to keep keys in")
         return Path(self._settings.state_dir)
 
-    def _host_keys(self, run: str) -> Path:
-        return self._state / "keys" / run / "hosts"
+    def _host_folder(self, run: str, token: str) -> Path:
+        return self._state / "keys" / run / "hosts" / token
+
+    def _keys(self, token: Token) -> tuple[keys.KeyPair, keys.KeyPair, str]:
+        """The run's key, the server's own, and the private half of that; made when they are first needed."""
+        host = keys.key_in(self._host_folder(token.run, token.value))
+        return keys.run_key(self._state, token.run), host, host.path.read_text()
 
     # -- removing -----------------------------------------------------------------------------------------------
 

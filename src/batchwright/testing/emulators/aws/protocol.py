@@ -22,6 +22,8 @@ from botocore.model import OperationModel, ServiceModel
 _NAMES = {"ec2": "ec2", "sts": "sts", "ssm": "ssm", "servicequotas": "service-quotas"}  # as requests are signed for
 _INDEX = re.compile(r"[1-9][0-9]*")
 
+SKEW_MAX = 300.0  # seconds between the time of a signature and the cloud's
+
 Tree = dict[str, Any]
 
 
@@ -72,6 +74,17 @@ def read(headers: Headers, body: bytes) -> Request:
     shape = operation.input_shape
     arguments = _structure(shape, _tree(pairs), "") if shape is not None else {}
     return Request(service, region, action, arguments)
+
+
+def check_time(service: str, signed: str, now: float) -> None:
+    """Raises Refusal for a request signed more than five minutes ago, or ahead."""
+    try:
+        at = datetime.strptime(signed, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        raise Refusal("IncompleteSignature", "X-Amz-Date is missing or not a date", 403) from None
+    if abs(at - now) > SKEW_MAX:
+        code = "RequestExpired" if service == "ec2" else "SignatureDoesNotMatch"
+        raise Refusal(code, f"Signature expired or not yet current: {signed}", 403)
 
 
 def _operation(model: ServiceModel, action: str) -> OperationModel:

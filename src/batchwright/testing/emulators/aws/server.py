@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import msgspec
 
+from batchwright.errors import UsageError
 from batchwright.testing.emulators.aws import protocol
 from batchwright.testing.emulators.aws.actions import CHANGES
 from batchwright.testing.emulators.aws.cloud import Cloud, Lost
@@ -43,6 +44,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             request = protocol.read(self.headers, body)
             service = request.service
+            protocol.check_time(service, self.headers.get("X-Amz-Date", ""), self.server.now())
             if request.action in CHANGES:
                 time.sleep(self.server.cloud.behaviour.answer_seconds)
             result = self.server.cloud.handle(request, self.server.now())
@@ -90,7 +92,10 @@ class Server(ThreadingHTTPServer):
         self.cloud = Cloud(behaviour)
         for service in ("ec2", "sts", "ssm"):
             protocol.description(service)  # half a second, before the first call and not during it
-        super().__init__(("127.0.0.1", port), Handler)
+        try:
+            super().__init__(("127.0.0.1", port), Handler)
+        except OSError as error:
+            raise UsageError(f"cannot listen: {error.strerror}", hint="Use another --port, or 0.") from error
 
     @property
     def url(self) -> str:
@@ -105,16 +110,36 @@ class Server(ThreadingHTTPServer):
         """A client that went away is no event here."""
         _log.debug("connection of %s broke", client_address, exc_info=True)
 
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Serve in a thread of this process."""
+        thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self.shutdown()
+            self.server_close()
+            thread.join()
+
 
 @contextmanager
 def serving(behaviour: Behaviour, port: int = 0) -> Iterator[Server]:
-    """A server in a thread of this process."""
+    """A new account, served."""
     server = Server(behaviour, port)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with server.running():
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+
+
+@asynccontextmanager
+async def serve(server: Server) -> AsyncIterator[str]:
+    """The same for who waits for something else meanwhile; gives the address."""
+    with server.running():
+        yield server.url
+
+
+def left(server: Server) -> str:
+    """What the account holds, in words."""
+    here = server.cloud.inventory(server.now())
+    kinds = ("instances", "volumes", "interfaces", "groups", "keys")
+    return ", ".join(f"{kind}: {len(getattr(here, kind))}" for kind in kinds)

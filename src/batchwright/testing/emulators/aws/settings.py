@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated
 
@@ -51,20 +51,27 @@ class Behaviour(Struct, frozen=True, kw_only=True):
             raise UsageError(f'emulator: auth = "{self.auth}"', hint='It is "expired" or "wrong".')
 
 
+_DURATIONS = (
+    "answer_seconds",
+    "boot_seconds",
+    "shutdown_seconds",
+    "forget_seconds",
+    "list_lag",
+    "late_min",
+    "late_max",
+)
 _TYPES = {field.name: field.type for field in msgspec.structs.fields(Behaviour)}
 
 
-def behaviour(words: Sequence[str], seed: int = 1) -> Behaviour:
-    """From words such as "lost_answers=0.1". Raises UsageError."""
-    found: dict[str, object] = {"seed": seed}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or key not in _TYPES:
+def behaviour(given: Mapping[str, str], seed: int = 1, time_scale: float = 1.0) -> Behaviour:
+    """From a table such as {"lost_answers": "0.1"}; durations are multiplied. Raises UsageError."""
+    for key in given:
+        if key not in _TYPES:
             near = get_close_matches(key, _TYPES, n=1)
             hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(_TYPES)}"
-            raise UsageError(f"emulator: there is no setting {word!r}" if equals else f"{word!r} has no =", hint=hint)
-        found[key] = value
+            raise UsageError(f"emulator: there is no setting {key}", hint=hint)
     try:
-        return msgspec.convert(found, Behaviour, strict=False)
+        found = msgspec.convert({"seed": seed, **given}, Behaviour, strict=False)
     except msgspec.ValidationError as error:
         raise UsageError(f"emulator: {error}", hint="docs/providers/aws.md has the settings.") from error
+    return msgspec.structs.replace(found, **{key: getattr(found, key) * time_scale for key in _DURATIONS})

@@ -1,0 +1,77 @@
+"""Stand-ins for the clouds' own services, for rehearsals with the real adapters: emulate aws."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated
+
+import typer
+
+from batchwright.cli.codes import Exit
+from batchwright.cli.options import pairs_of
+from batchwright.cli.output import say
+from batchwright.errors import ProviderUnavailable, UsageError
+
+app = typer.Typer(help="Emulate a cloud's own service on this machine, to rehearse on with the real adapter.")
+
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")]
+Seed = Annotated[int, typer.Option("--seed", help="What goes wrong is the same for the same seed.")]
+Scale = Annotated[float, typer.Option("--time-scale", help="0.01 lets a server boot in a hundredth of the usual time.")]
+Faults = Annotated[
+    list[str] | None,
+    typer.Option("--fault", metavar="KEY=VALUE", help="Such as lost_answers=0.1; may be repeated."),
+]
+Explain = Annotated[bool, typer.Option("--explain", help="Only say what is emulated and how that is known.")]
+
+
+def _missing(name: str, error: ImportError) -> ProviderUnavailable:
+    return ProviderUnavailable(
+        f"the emulated {name} needs a package that is not installed: {error.name}",
+        hint=f"Install it with: pip install 'batchwright[{name}]'",
+    )
+
+
+@app.command("aws")
+def aws(
+    port: Port = 9181,
+    seed: Seed = 0,
+    time_scale: Scale = 1.0,
+    fault: Faults = None,
+    explain: Explain = False,
+) -> int:
+    """Serve an AWS account with EC2 and what goes with it until Ctrl-C."""
+    try:
+        from batchwright.testing.emulators import aws as emulated
+    except ImportError as error:
+        raise _missing("aws", error) from error
+    if explain:
+        for line in emulated.explanation():
+            say(line)
+        return Exit.OK
+    server = emulated.Server(emulated.behaviour(pairs_of("--fault", fault), seed, time_scale), port)
+
+    def told(url: str) -> None:
+        say(f"AWS is emulated at {url}, seed {seed}, times scaled by {time_scale:g}")
+        say(f"  use it    export AWS_ENDPOINT_URL={url} AWS_ACCESS_KEY_ID=emulated AWS_SECRET_ACCESS_KEY=emulated")
+        say(f"  look      curl {url}{emulated.INVENTORY}")
+        say("  covers    batchwright emulate aws --explain")
+
+    asyncio.run(_until_stopped(emulated.serve(server), told))
+    say(f"left: {emulated.left(server)}")
+    return Exit.OK
+
+
+async def _until_stopped(serving: AbstractAsyncContextManager[str], told: Callable[[str], None]) -> None:
+    """Serve until Ctrl-C or a SIGTERM."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        async with serving as url:
+            told(url)
+            await stop.wait()
+    except OSError as error:
+        raise UsageError(f"cannot listen: {error.strerror or error}", hint="Use another --port, or 0.") from error
