@@ -23,6 +23,7 @@ class AwsRig(ProviderSuite):
 
     patience = 30.0
     behaviour: ClassVar[dict[str, float]] = {}
+    settle = 0.4
     zone = "eu-central-1a"
     server: Server
 
@@ -37,11 +38,11 @@ class AwsRig(ProviderSuite):
             assert "UnknownParameter" not in left.refused
 
     def client(self) -> Provider:
-        return client(self.server, self.folder)
+        return client(self.server, self.folder, settle_seconds=self.settle)
 
     def losing_client(self) -> Provider:
         losing = LosesAnswers.connect("aws", SystemClock(), {})
-        losing.__dict__.update(client(self.server, self.folder).__dict__)
+        losing.__dict__.update(self.client().__dict__)
         return losing
 
     def clock(self) -> Clock:
@@ -62,4 +63,5 @@ class TestAwsHard(AwsRig):
     """Nothing shows up for a second, pages are small, reads fail now and then; the zone is a whole region."""
 
     behaviour: ClassVar = {"list_lag": 1.0, "page_size": 5, "read_errors": 0.05}
+    settle = 1.5
     zone = "us-east-1"

@@ -1,5 +1,5 @@
-"""The real command against a real process that emulates AWS, killed at random: with lost answers, late commits, 503s and
-list lag nothing is made twice, and nothing of any kind is left over after the run or after its rollback."""
+"""The real command against a real process that emulates AWS, killed at random: with lost answers, late commits, 503s
+and list lag nothing is made twice, and nothing of any kind is left over after the run or after its rollback."""
 
 from __future__ import annotations
 

@@ -202,11 +202,18 @@ class Aws:
             found = await listing.servers(self._connection, refs)
         except Errors as error:
             raise unavailable(error, self._clock.now()) from error
+        up = [(seen, tags) for seen, tags in found if seen.state is ServerState.READY and seen.address]
+        return await asyncio.to_thread(self._reached, up)
+
+    def _reached(self, servers: Sequence[tuple[Observed, rows.Tags]]) -> dict[str, Access]:
+        """Those whose host key is known here: it was handed to them, and its fingerprint is among their tags."""
         reached = {}
-        for seen, login in found:
-            known = seen.token and self._host_folder(seen.run, seen.token).exists()
-            if known and seen.state is ServerState.READY and seen.address:
-                shared, host, _ = await asyncio.to_thread(self._keys, Token(seen.run, seen.token))
+        for seen, tags in servers:
+            if not seen.token or not self._host_folder(seen.run, seen.token).exists():
+                continue
+            shared, host, _ = self._keys(Token(seen.run, seen.token))
+            if rows.fingerprint(host.public) == tags.get(rows.HOST_KEY):
+                login = tags.get(rows.LOGIN, "")
                 reached[seen.ref] = Access(seen.address, login, key=str(shared.path), host_keys=(host.public,))
         return reached
 

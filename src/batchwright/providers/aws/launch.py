@@ -21,7 +21,7 @@ def arguments(request: ServerRequest, token: Token, group: str, private: str, pu
         "KeyName": rows.run_name(token.run),
         "SecurityGroupIds": [group],
         "UserData": told,
-        "TagSpecifications": rows.tag_set(KINDS, rows.server_tags(request, token)),
+        "TagSpecifications": rows.tag_set(KINDS, rows.server_tags(request, token, public)),
     }
 
 

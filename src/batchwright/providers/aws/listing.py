@@ -121,15 +121,15 @@ async def _look(connection: Connection, region: str, kind: Kind, refs: Sequence[
     return [rows.other(region, key, row) for row in found]
 
 
-async def servers(connection: Connection, refs: Iterable[str]) -> list[tuple[Observed, str]]:
-    """The servers among these, each with the user that may log in."""
+async def servers(connection: Connection, refs: Iterable[str]) -> list[tuple[Observed, rows.Tags]]:
+    """The servers among these, with their tags."""
     groups: dict[str, list[str]] = {}
     for ref in map(parse, refs):
         if ref.kind is Kind.INSTANCE:
             groups.setdefault(ref.region, []).append(ref.id)
-    found: list[tuple[Observed, str]] = []
+    found: list[tuple[Observed, rows.Tags]] = []
     for region, ids in groups.items():
         for i in range(0, len(ids), FILTER_MAX):
             some = await rows_of(connection, region, Kind.INSTANCE, [only("instance-id", *ids[i : i + FILTER_MAX])])
-            found += [(rows.server(region, row), rows.tags_of(row).get(rows.LOGIN, "")) for row in some]
+            found += [(rows.server(region, row), rows.tags_of(row)) for row in some]
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,7 +13,9 @@ from batchwright.model.plan import ServerRequest
 from batchwright.providers.aws.faults import kind_of
 from batchwright.providers.aws.refs import Ref
 
-RUN, TOKEN, ZONE, IMAGE, LOGIN = (f"batchwright-{word}" for word in ("run", "token", "zone", "image", "login"))
+RUN, TOKEN, ZONE, IMAGE, LOGIN, HOST_KEY = (
+    f"batchwright-{word}" for word in ("run", "token", "zone", "image", "login", "host-key")
+)
 
 Row = Mapping[str, Any]
 Tags = dict[str, str]
@@ -27,10 +31,17 @@ _STATES = {
 USER_REASON = "Client.UserInitiatedShutdown"
 
 
-def server_tags(request: ServerRequest, token: Token) -> Tags:
-    """The tags of a server, its disks and its network interface."""
+def server_tags(request: ServerRequest, token: Token, host_key: str) -> Tags:
+    """The tags of a server, its disks and its network interface; `host_key` is the public one that it was given."""
     ours = {RUN: token.run, TOKEN: token.value, ZONE: request.zone, IMAGE: request.image}
-    return {**request.labels, "Name": request.name, **ours, LOGIN: request.resolved.get("login", "")}
+    login = {LOGIN: request.resolved.get("login", ""), HOST_KEY: fingerprint(host_key)}
+    return {**request.labels, "Name": request.name, **ours, **login}
+
+
+def fingerprint(public: str) -> str:
+    """Of a public key "ssh-ed25519 AAAA...", as OpenSSH shows it."""
+    digest = hashlib.sha256(base64.b64decode(public.split()[1])).digest()
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
 def run_tags(run: str) -> Tags:
