@@ -16,7 +16,7 @@ from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, O
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers import keys
-from batchwright.providers.aws import launch, listing, plans, preflight, resolve, rows
+from batchwright.providers.aws import launch, listing, plans, preflight, prices, resolve, rows
 from batchwright.providers.aws.connection import Connection
 from batchwright.providers.aws.faults import code_of, explain, kind_of, outcome, unavailable
 from batchwright.providers.aws.refs import Kind, Ref, parse, spent
@@ -105,9 +105,11 @@ class Aws:
         except Errors as error:
             raise unavailable(error, self._clock.now()) from error
 
-    async def quote(self, _requests: Sequence[ServerRequest]) -> Quote | None:
-        """AWS's prices differ by region and contract, and EC2 does not tell them."""
-        return None
+    async def quote(self, requests: Sequence[ServerRequest]) -> Quote | None:
+        try:
+            return await prices.quote(self._connection, requests)
+        except Errors as error:
+            raise unavailable(error, self._clock.now()) from error
 
     async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
         answers: list[ServerRequest | list[Trouble]] = [self.validate(config) for config in configs]

@@ -17,7 +17,7 @@ from tests.emulated_aws import QUICK, Visit, client, config, set_credentials, vi
 
 from batchwright.model.outcome import Created, FaultClass, Going, Gone, Rejected, ServerState
 from batchwright.model.plan import ServerRequest
-from batchwright.providers.base import Trouble
+from batchwright.providers.base import Quote, Trouble
 from batchwright.providers.keys import public_of, run_key
 from batchwright.testing.emulators.aws import Behaviour, Inventory, Server, serving
 
@@ -244,6 +244,22 @@ def test_a_quota_is_asked_for_where_that_is_allowed(tmp_path: Path) -> None:
         assert "3 vCPUs" in trouble.message
     with account(vcpus=3, denied="GetServiceQuota") as server:
         assert told(server, tmp_path, "one", "two") == []
+
+
+def test_a_price_is_told_where_aws_tells_one(server: Server, tmp_path: Path) -> None:
+    async def scenario(here: Visit) -> None:
+        small, other = await here.request("one"), await here.request("two", plan="c6i.xlarge")
+        assert await here.aws.quote([small, small]) == Quote(0.024, "USD")
+        assert await here.aws.quote([small, other]) is None
+        assert await here.aws.quote([]) is None
+
+    visit(client(server, tmp_path), scenario)
+    with account(denied="GetProducts") as poor:
+
+        async def unasked(here: Visit) -> None:
+            assert await here.aws.quote([await here.request("one")]) is None
+
+        visit(client(poor, tmp_path), unasked)
 
 
 def test_what_aws_does_not_have_is_told_for_each_server(server: Server, tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from batchwright.testing.emulators.aws import shown
 from batchwright.testing.emulators.aws.protocol import Refusal
 from batchwright.testing.emulators.aws.region import Region
-from batchwright.testing.emulators.aws.rows import ARM, IMAGES, PARAMETERS, VCPUS
+from batchwright.testing.emulators.aws.rows import ARM, IMAGES, PARAMETERS, PRICES, VCPUS
 from batchwright.testing.emulators.aws.settings import Behaviour
 
 ACCOUNT = "123456789012"
@@ -236,6 +237,17 @@ def get_service_quota(call: Call) -> Result:
                       "Value": float(call.behaviour.vcpus), "Unit": "None"}}  # fmt: skip
 
 
+def get_products(call: Call) -> Result:
+    wanted = {one["Field"]: one["Value"] for one in call.arguments.get("Filters", ())}
+    price = PRICES.get(wanted.get("instanceType", ""))
+    if price is None or wanted.get("regionCode") not in call.behaviour.regions.split(","):
+        return {"FormatVersion": "aws_v1", "PriceList": []}
+    hour = {"unit": "Hrs", "pricePerUnit": {"USD": f"{price:.10f}"}, "description": "invented"}
+    terms = {"OnDemand": {"SKU.TERM": {"priceDimensions": {"SKU.TERM.RATE": hour}}}}
+    product = {"product": {"productFamily": "Compute Instance", "attributes": wanted, "sku": "SKU"}, "terms": terms}
+    return {"FormatVersion": "aws_v1", "PriceList": [json.dumps(product)]}
+
+
 READS: dict[str, Callable[[Call], Result]] = {
     "DescribeInstances": describe_instances,
     "DescribeVolumes": describe_volumes,
@@ -251,6 +263,7 @@ READS: dict[str, Callable[[Call], Result]] = {
     "GetParameters": get_parameters,
     "GetCallerIdentity": get_caller_identity,
     "GetServiceQuota": get_service_quota,
+    "GetProducts": get_products,
 }
 CHANGES: dict[str, Callable[[Call], Result]] = {
     "RunInstances": run_instances,

@@ -19,7 +19,13 @@ from xml.sax.saxutils import escape
 from botocore.loaders import Loader
 from botocore.model import OperationModel, ServiceModel
 
-_NAMES = {"ec2": "ec2", "sts": "sts", "ssm": "ssm", "servicequotas": "service-quotas"}  # as requests are signed for
+_NAMES = {
+    "ec2": "ec2",
+    "sts": "sts",
+    "ssm": "ssm",
+    "servicequotas": "service-quotas",
+    "pricing": "pricing",
+}  # as requests are signed for
 _INDEX = re.compile(r"[1-9][0-9]*")
 
 SKEW_MAX = 300.0  # seconds between the time of a signature and the cloud's
@@ -188,7 +194,7 @@ def _text(shape: Any, value: Any) -> str:
 def refusal(service: str, error: Refusal) -> tuple[bytes, str]:
     """The body and content type that tell an error, in the shape of the service's protocol."""
     code, message, number = escape(error.code), escape(error.message), uuid.uuid4()
-    if service in ("ssm", "servicequotas"):
+    if service in ("ssm", "servicequotas", "pricing"):
         return json.dumps({"__type": error.code, "message": error.message}).encode(), "application/x-amz-json-1.1"
     if service == "sts":
         inner = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"

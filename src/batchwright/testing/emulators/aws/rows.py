@@ -11,6 +11,7 @@ VCPUS = {
     "m6i.large": (2, 8192), "m6i.xlarge": (4, 16384), "r6i.large": (2, 16384), "t4g.small": (2, 2048),
     "t4g.medium": (2, 4096), "m7g.large": (2, 8192),
 }  # fmt: skip
+PRICES = {"t3.micro": 0.012, "t3.small": 0.024, "t3.medium": 0.048}  # invented, and in no other type
 ARM = ("t4g.", "m7g.")
 ZONES = ("a", "b", "c")
 
