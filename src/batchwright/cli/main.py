@@ -21,12 +21,12 @@ from batchwright.cli import (
     installed,
     local,
     looking,
-    offers,
     running,
     servers,
     store,
     submitting,
     token,
+    verifying,
 )
 from batchwright.cli.codes import Exit
 from batchwright.cli.output import note, print_json, reader_left, say, show_error
@@ -63,7 +63,7 @@ app.command("check", rich_help_panel=LOOKING)(installed.check)
 app.command("explain", rich_help_panel=LOOKING)(looking.explain_step)
 app.command("stats", rich_help_panel=LOOKING)(looking.stats)
 app.add_typer(servers.app, name="servers", rich_help_panel=OFFERS)
-app.command("providers", rich_help_panel=OFFERS)(offers.providers)
+app.add_typer(verifying.app, name="providers", rich_help_panel=OFFERS)
 app.add_typer(catalogue.app, name="taskservs", rich_help_panel=OFFERS)
 app.add_typer(store.app, name="store", rich_help_panel=OFFERS)
 app.add_typer(local.app, name="local", rich_help_panel=OFFERS)

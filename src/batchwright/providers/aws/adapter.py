@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -19,10 +20,12 @@ from batchwright.providers import keys
 from batchwright.providers.aws import launch, listing, plans, preflight, prices, resolve, rows
 from batchwright.providers.aws.connection import Connection
 from batchwright.providers.aws.faults import code_of, explain, kind_of, outcome, unavailable
+from batchwright.providers.aws.live import AwsLive
 from batchwright.providers.aws.refs import Kind, Ref, parse, spent
 from batchwright.providers.aws.settings import AwsSettings, Scalar, settings_from
 from batchwright.providers.aws.surroundings import Surroundings
 from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
+from batchwright.providers.live import LiveCheck
 
 Errors = (BotoCoreError, ClientError)
 
@@ -78,6 +81,10 @@ class Aws:
     async def _enabled(self) -> tuple[str, ...]:
         found = await self._connection.listing(self._connection.home, "describe_regions", "Regions")
         return tuple(sorted(row["RegionName"] for row in found))
+
+    def live_check(self) -> LiveCheck:
+        """What only a real account can say."""
+        return AwsLive(self, self._connection, self._prepare, self._clock)
 
     async def aclose(self) -> None:
         self._connection.close()
@@ -141,9 +148,7 @@ class Aws:
         if wrong:
             return Rejected(Fault(FaultClass.INVALID, wrong[0].message, hint=wrong[0].hint))
         try:
-            shared, host, private = await asyncio.to_thread(self._keys, token)
-            group = await self._surroundings.ready(region, request.resolved["vpc"], token.run, shared.public)
-            asked = launch.arguments(request, token, group, private, host.public)
+            asked = await self._prepare(request, token)
             answer = await self._connection.change(region, "run_instances", **asked)
         except OSError as error:
             return Rejected(Fault(FaultClass.PERMANENT, f"the run's keys cannot be kept: {error}"))
@@ -151,6 +156,13 @@ class Aws:
             return await self._refused(error, region, request, token)
         seen = rows.server(region, answer["Instances"][0])
         return Created(seen.ref, ready=seen.state is ServerState.READY, address=seen.address)
+
+    async def _prepare(self, request: ServerRequest, token: Token) -> dict[str, Any]:
+        """See to what the server needs; gives the bytes of its create. Raises botocore's exceptions, OSError."""
+        shared, host, private = await asyncio.to_thread(self._keys, token)
+        region, vpc = plans.region_of(request.zone), request.resolved["vpc"]
+        group = await self._surroundings.ready(region, vpc, token.run, shared.public)
+        return launch.arguments(request, token, group, private, host.public)
 
     async def _refused(
         self, error: BaseException, region: str, request: ServerRequest, token: Token
