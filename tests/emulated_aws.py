@@ -71,6 +71,14 @@ def config(name: str, plan: str = "t3.micro", zone: str = "eu-central-1a", **mor
     return ServerConfig(name, plan, zone, **more)
 
 
+def instance(token: str, **more: Any) -> dict[str, Any]:
+    """The arguments of a RunInstances that is right."""
+    image, tags = "ami-0000000000000deb12", [{"Key": "Name", "Value": token}]
+    labelled = [{"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume", "network-interface")]
+    asked = {"ImageId": image, "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1, "ClientToken": token}
+    return {**asked, "TagSpecifications": labelled, **more}
+
+
 class Visit:
     """One test's use of an open client, under a run of its own."""
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Annotated
 
 import typer
 
+from batchwright.app.backing import opened
 from batchwright.cli.codes import Exit
-from batchwright.cli.options import pairs_of
-from batchwright.cli.output import say
+from batchwright.cli.options import StateDir, pairs_of, settings_of
+from batchwright.cli.output import note, say
 from batchwright.errors import ProviderUnavailable, UsageError
+from batchwright.testing.emulators.backing import Backing
 
 app = typer.Typer(help="Emulate a cloud's own service on this machine, to rehearse on with the real adapter.")
 
@@ -25,6 +27,12 @@ Faults = Annotated[
     typer.Option("--fault", metavar="KEY=VALUE", help="Such as lost_answers=0.1; may be repeated."),
 ]
 Explain = Annotated[bool, typer.Option("--explain", help="Only say what is emulated and how that is known.")]
+
+
+BackedBy = Annotated[
+    str | None,
+    typer.Option("--backed-by", metavar="PROVIDER", help="Each server is really one of this provider: local."),
+]
 
 
 def _missing(name: str, error: ImportError) -> ProviderUnavailable:
@@ -40,6 +48,8 @@ def aws(
     seed: Seed = 0,
     time_scale: Scale = 1.0,
     fault: Faults = None,
+    backed_by: BackedBy = None,
+    state_dir: StateDir = None,
     explain: Explain = False,
 ) -> int:
     """Serve an AWS account with EC2 and what goes with it until Ctrl-C."""
@@ -59,7 +69,15 @@ def aws(
         say(f"  look      curl {url}{emulated.INVENTORY}")
         say("  covers    batchwright emulate aws --explain")
 
-    asyncio.run(_until_stopped(emulated.serve(server), told))
+    async def work() -> None:
+        async with AsyncExitStack() as stack:
+            if backed_by is not None:
+                provider = await stack.enter_async_context(opened(backed_by, settings_of(state_dir), "aws"))
+                backing = Backing(provider, emulated.BackedCloud(server.cloud), note)
+                await stack.enter_async_context(backing.running())
+            await _until_stopped(emulated.serve(server), told)
+
+    asyncio.run(work())
     say(f"left: {emulated.left(server)}")
     return Exit.OK
 

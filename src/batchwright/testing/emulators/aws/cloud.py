@@ -15,6 +15,7 @@ from batchwright.model.ids import fraction
 from batchwright.testing.emulators.aws.actions import CHANGES, READS, Call
 from batchwright.testing.emulators.aws.protocol import Refusal, Request
 from batchwright.testing.emulators.aws.region import Region
+from batchwright.testing.emulators.aws.rows import Instance
 from batchwright.testing.emulators.aws.settings import Behaviour
 
 _AUTH = {
@@ -140,6 +141,32 @@ class Cloud:
             self._attempts[f"{key}/{what}"] += 1
             return fraction(f"{self.behaviour.seed}/{key}/{what}/{self._attempts[f'{key}/{what}']}")
         return fraction(f"{self.behaviour.seed}/{key}/{what}/{self._attempts[key]}")
+
+    # For servers that stand behind the emulated ones.
+
+    def back(self) -> None:
+        """From now on an instance is pending until `boot` is told of it."""
+        for region in self.regions.values():
+            region.backed = True
+
+    def to_be_backed(self) -> list[tuple[Instance, str]]:
+        """Instances that have not been told to end, each with the key pair's public key."""
+        with self._lock:
+            return [
+                (one, region.keys[name].public if (name := one.arguments.get("KeyName")) in region.keys else "")
+                for region in self.regions.values()
+                for one in region.instances.values()
+                if one.ending_at is None
+            ]
+
+    def boot(self, instance: str, address: str) -> None:
+        """What stands behind it is ready."""
+        with self._lock:
+            for region in self.regions.values():
+                if instance in region.instances:
+                    one = region.instances[instance]
+                    one.public = one.private = address
+                    one.ready_at = 0.0
 
     def inventory(self, now: float) -> Inventory:
         """What is there at `now`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,6 +46,7 @@ class Region:
         self.keys: dict[str, Key] = {}
         self._tokens: dict[str, Instance] = {}
         self._serial = 0
+        self.backed = False  # whether somebody else says when an instance is running, and where
 
     def _id(self, kind: str) -> str:
         self._serial += 1
@@ -161,7 +163,7 @@ class Region:
             public=f"198.{18 + (number >> 16 & 1)}.{number >> 8 & 255}.{number & 255}",
             made_at=now,
             visible_at=now + here.list_lag,
-            ready_at=now + boot,
+            ready_at=math.inf if self.backed else now + boot,
             breaks=fraction(f"{here.seed}/{token or name}/broken") < here.broken,
         )
         self.instances[name] = made

@@ -1,0 +1,145 @@
+"""Real servers behind emulated ones: each is a server of another provider, so that one can log in and install there.
+
+The emulated account decides what exists; every little while the other provider is made to agree. An emulated server is
+up when the one behind it is ready; it then has that one's address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from batchwright.errors import ProviderUnavailable
+from batchwright.model.ids import Token, step_token
+from batchwright.model.outcome import Created, Gone, ServerState
+from batchwright.model.plan import ServerRequest
+from batchwright.model.workflow import ServerConfig
+from batchwright.providers.base import Provider
+
+ZONE = "here"
+LOOK_SECONDS = 0.3
+
+
+class Wanted(Struct, frozen=True):
+    """An emulated server that exists; `script` is run by the one behind it at its first start."""
+
+    id: str
+    name: str
+    cpus: int
+    memory_mb: int
+    script: str
+
+
+class Front(Protocol):
+    """An emulated account whose servers are backed. `run` labels what backs them."""
+
+    run: str
+
+    def wanted(self) -> Sequence[Wanted]:
+        """Its servers, without those that have ended."""
+        ...
+
+    def is_up(self, server: str, address: str) -> None:
+        """The one behind this server is ready."""
+        ...
+
+
+class Backing:
+    """One open provider behind one emulated account. What an earlier emulator left with it is removed first."""
+
+    def __init__(self, provider: Provider, front: Front, tell: Callable[[str], None]) -> None:
+        self._provider, self._front, self._tell = provider, front, tell
+        self._refs: dict[str, str] = {}  # emulated server -> what backs it
+        self._up: set[str] = set()
+        self._busy: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep the two alike while this lasts, and remove all of it at the end. Raises ProviderUnavailable."""
+        await self._check()
+        await self._remove_all()
+        loop = asyncio.ensure_future(self._loop())
+        try:
+            yield
+        finally:
+            for task in (loop, *self._tasks):
+                task.cancel()
+            await asyncio.gather(loop, *self._tasks, return_exceptions=True)
+            await self._remove_all()
+
+    async def _check(self) -> None:
+        (answer,) = await self._provider.resolve([self._config(Wanted("", "check", 1, 1024, ""))])
+        if not isinstance(answer, ServerRequest):
+            raise ProviderUnavailable(f"{self._provider.name}: {answer[0].message}", hint=answer[0].hint)
+        if not self._provider.capabilities.init:
+            raise ProviderUnavailable(
+                f"servers of {self._provider.name} have no service manager on this machine, so they cannot back others",
+                hint="Run the emulator as root.",
+            )
+
+    async def _loop(self) -> None:
+        while True:
+            wanted = {one.id: one for one in self._front.wanted()}
+            for server, one in wanted.items():
+                if server not in self._busy | self._up:
+                    self._begin(server, self._make(one))
+            for server in self._refs.keys() - wanted.keys() - self._busy:
+                self._begin(server, self._unmake(server))
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _begin(self, server: str, work: Coroutine[Any, Any, None]) -> None:
+        self._busy.add(server)
+        task = asyncio.ensure_future(self._done(server, work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _done(self, server: str, work: Coroutine[Any, Any, None]) -> None:
+        """What does not work is told and tried again."""
+        try:
+            await work
+        except Exception as error:
+            self._tell(f"{server}: {error or type(error).__name__}")
+            await asyncio.sleep(LOOK_SECONDS * 10)
+        finally:
+            self._busy.discard(server)
+
+    async def _make(self, one: Wanted) -> None:
+        (request,) = await self._provider.resolve([self._config(one)])
+        if not isinstance(request, ServerRequest):
+            raise ProviderUnavailable(f"{self._provider.name}: {request[0].message}", hint=request[0].hint)
+        made = await self._provider.create(request, Token(self._front.run, step_token(self._front.run, one.id, 1)))
+        if not isinstance(made, Created):
+            raise ProviderUnavailable(f"{self._provider.name} did not make what backs it: {made}")
+        self._refs[one.id] = made.ref
+        while True:
+            seen = (await self._provider.describe([made.ref]))[made.ref]
+            if seen.state is ServerState.READY and seen.address:
+                break
+            if seen.state in (ServerState.BROKEN, ServerState.GONE):
+                raise ProviderUnavailable(f"what backs it is {seen.state}: {seen.fault and seen.fault.message}")
+            await asyncio.sleep(LOOK_SECONDS)
+        self._front.is_up(one.id, seen.address)
+        self._up.add(one.id)
+
+    def _config(self, one: Wanted) -> ServerConfig:
+        network = "own" if self._provider.capabilities.own_network else None
+        plan = f"{one.cpus}xCPU-{one.memory_mb}MB"
+        return ServerConfig(one.name, plan, ZONE, user_data=one.script or None, network=network)
+
+    async def _unmake(self, server: str) -> None:
+        await self._destroy(self._refs[server])
+        del self._refs[server]
+
+    async def _destroy(self, ref: str) -> None:
+        answer = await self._provider.destroy(ref)
+        while not isinstance(answer, Gone):
+            await asyncio.sleep(LOOK_SECONDS)
+            answer = await self._provider.destroy(ref)
+
+    async def _remove_all(self) -> None:
+        await asyncio.gather(*(self._destroy(left.ref) for left in await self._provider.find(self._front.run)))
