@@ -72,6 +72,12 @@ def test_the_same_call_is_the_same_bytes_and_every_part_arrives_whole(text: str,
     assert told.get("ssh_authorized_keys", []) == ssh_keys
 
 
+def test_a_script_arrives_as_it_is() -> None:
+    odd = "#!/bin/sh\nFrom here on\n.\n\ttab  \n" + "x" * 2000 + "\n"
+    theirs, _ = parts(user_data.combined(odd, (), PRIVATE, "ssh-ed25519 AAAA", "boundary"))
+    assert content(theirs) == odd
+
+
 def test_without_user_data_only_the_host_key_is_told() -> None:
     (ours,) = parts(user_data.combined("", (), PRIVATE, "ssh-ed25519 AAAA", "boundary"))
     assert ours["Merge-Type"] == "list(append)+dict(no_replace,recurse_list)+str()"
