@@ -110,6 +110,7 @@ SECTIONS = {
     "From 1,000 to 100,000 steps": scale,
     "Reopening a run": reopen,
     "Makespan": makespan,
+    "Limits of two runs at one account": lambda: script("limits"),
     "Journals": lambda: script("journal"),
     "Loader": lambda: script("loader"),
     "Service": lambda: script("service"),

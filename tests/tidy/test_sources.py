@@ -25,7 +25,7 @@ PURE = (
         f"engine/{name}.py"
         for name in ("machine", "forward", "backward", "sweeping", "order", "policy", "preview", "doubts")
     ),
-    *(f"engine/{name}.py" for name in ("commands", "limits")),
+    *(f"engine/{name}.py" for name in ("commands", "limits", "pace")),
 )
 IMPURE_MODULES = {"time", "random", "os", "uuid", "socket", "secrets", "asyncio", "threading", "subprocess"}
 IMPURE_CALLS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today")}

@@ -160,8 +160,8 @@ class Surroundings:
 
     def _connect(self, name: str) -> Provider:
         if self._simulation is None and name != "simulated":
-            told = self._settings.providers.get(name, {})
-            provider = registry.connect(name, self._clock, {**told, "state_dir": str(self._settings.state_dir)})
+            told = {**self._settings.providers.get(name, {}), "state_dir": str(self._settings.state_dir)}
+            provider = registry.connect(name, self._clock, told)
             with contextlib.suppress(TaskservPackageMissing):  # told by open_for, if the plan installs something there
                 self.runners[name] = self._runner.get()
             self.launchers[name] = self._over_ssh

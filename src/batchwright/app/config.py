@@ -37,6 +37,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     catalogues: tuple[str, ...] = ()
     surrealdb: SurrealConfig | None = None
     upcloud: dict[str, str | int | float | bool] = {}
+    aws: dict[str, str | int | float | bool] = {}
 
 
 def config_from(environ: Mapping[str, str]) -> Config:

@@ -1,4 +1,4 @@
-"""Stand-ins for the clouds' own services, for rehearsals with the real adapters: emulate upcloud."""
+"""Stand-ins for the clouds' own services, for rehearsals with the real adapters: emulate upcloud, emulate aws."""
 
 from __future__ import annotations
 
@@ -81,6 +81,46 @@ def upcloud(
 
     asyncio.run(work())
     _tell_left(emulator.estate.summary())
+    return Exit.OK
+
+
+@app.command("aws")
+def aws(
+    port: Port = 9181,
+    seed: Seed = 0,
+    time_scale: Scale = 1.0,
+    fault: Faults = None,
+    backed_by: BackedBy = None,
+    state_dir: StateDir = None,
+    explain: Explain = False,
+) -> int:
+    """Serve an AWS account with EC2 and what goes with it until Ctrl-C."""
+    try:
+        from batchwright.testing.emulators import aws as emulated
+    except ImportError as error:
+        raise _missing("aws", error) from error
+    if explain:
+        for line in emulated.explanation():
+            say(line)
+        return Exit.OK
+    server = emulated.Server(emulated.behaviour(pairs_of("--fault", fault), seed, time_scale), port)
+
+    def told(url: str) -> None:
+        say(f"AWS is emulated at {url}, seed {seed}, times scaled by {time_scale:g}")
+        say(f"  use it    export AWS_ENDPOINT_URL={url} AWS_ACCESS_KEY_ID=emulated AWS_SECRET_ACCESS_KEY=emulated")
+        say(f"  look      curl {url}{emulated.INVENTORY}")
+        say("  covers    batchwright emulate aws --explain")
+
+    async def work() -> None:
+        async with AsyncExitStack() as stack:
+            if backed_by is not None:
+                provider = await stack.enter_async_context(opened(backed_by, settings_of(state_dir), "aws"))
+                backing = Backing(provider, emulated.BackedCloud(server.cloud), note)
+                await stack.enter_async_context(backing.running())
+            await _until_stopped(emulated.serve(server), told)
+
+    asyncio.run(work())
+    say(f"left: {emulated.left(server)}")
     return Exit.OK
 
 

@@ -1,4 +1,4 @@
-"""How many calls each lane may begin: concurrency first, then a rate bucket that adapts to throttling.
+"""How many calls each lane may begin: concurrency first, then a rate bucket that adapts to throttling (pace.py).
 
 A lane is a provider account (or the task service runner). One Limits serves all runs of a process. The machine asks for
 permits before it gives a step one of the run's own places, so a throttled lane never holds those up.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from batchwright.engine.pace import Pace
 from batchwright.engine.policy import asked_pause
 
 RATE_FLOOR = 1 / 64  # of the base rate: how far throttling may slow a lane
@@ -21,6 +22,7 @@ class Lane:
     def __init__(self, concurrency: int, rate: float = 0.0, burst: int = 1) -> None:
         self.concurrency = concurrency
         self.base_rate = self.rate = rate
+        self.pace = Pace()  # what the account was seen to let through, once it refused something
         self.burst = max(1, burst)
         self.tokens = float(self.burst)
         self.in_flight = 0
@@ -36,14 +38,22 @@ class Lane:
             return 0
         free = self.concurrency - self.in_flight
         if not self.base_rate:
-            return min(free, int(self.window) - self.in_flight)
+            free = min(free, int(self.window) - self.in_flight)
+        if not self.top(now):
+            return free
         self._refill(now)
         return min(free, int(self.tokens))
+
+    def top(self, now: float) -> float:
+        """The rate to come back to: what is stated, or less where less was let through. 0 when neither is known."""
+        learned = self.pace.limit(now)
+        return min(self.base_rate, learned) if self.base_rate and learned else self.base_rate or learned
 
     def _refill(self, now: float) -> None:
         elapsed = max(0.0, now - self._refilled) if self._refilled else 0.0
         self._refilled = now
-        self.rate = min(self.base_rate, self.rate + self.base_rate * RECOVERY * elapsed)
+        top = self.top(now)
+        self.rate = min(top, self.rate + top * RECOVERY * elapsed)
         self.tokens = min(float(self.burst), self.tokens + self.rate * elapsed)
 
     def take(self) -> None:
@@ -55,24 +65,27 @@ class Lane:
         """A call has ended."""
         self.in_flight -= 1
 
-    def answered(self) -> None:
+    def answered(self, now: float) -> None:
         """A call was let through; the window grows by one for each window of such calls (AIMD, as in TCP)."""
+        self.pace.accepted(now)
         self.throttles_in_a_row = 0
         self.window = min(float(self.concurrency), self.window + 1.0 / self.window)
 
     def throttled(self, now: float, retry_after: float | None) -> None:
-        """The account said it is too much: halve the rate, or pause where no rate is known."""
+        """The account said it is too much: slow down to what it lets through, or halve the rate, or pause."""
+        self.pace.refused(now)
         if self.base_rate:
             if now - self.throttled_last > 1 / self.base_rate:  # one burst of refusals counts once
-                self.rate = max(self.rate / 2, self.base_rate * RATE_FLOOR)
-            self.tokens = 0.0
+                self.rate = self.pace.limit(now) or max(self.rate / 2, self.base_rate * RATE_FLOOR)
             pause = asked_pause(retry_after)
         elif now < self.blocked_until:
             pause = asked_pause(retry_after)  # of the burst that the lane pauses for already
         else:
+            self.rate = self.pace.limit(now)
             self.window = max(1.0, self.window / 2)
             pause = asked_pause(retry_after) or min(PAUSE_MAX, PAUSE_FIRST * 2.0**self.throttles_in_a_row)
             self.throttles_in_a_row = min(self.throttles_in_a_row + 1, 16)
+        self.tokens = 0.0
         self.throttled_last = now
         self.blocked_until = max(self.blocked_until, now + pause)
 
@@ -80,8 +93,8 @@ class Lane:
         """When time alone makes a call possible; None when only the end of another call does."""
         if now < self.blocked_until:
             return self.blocked_until
-        if self.base_rate and self.tokens < 1.0:
-            return now + max(0.001, (1.0 - self.tokens) / self.rate)
+        if self.top(now) and self.tokens < 1.0:
+            return now + max(0.001, (1.0 - self.tokens) / max(self.rate, self.top(now) * RATE_FLOOR))
         return None
 
     def describe(self, now: float) -> str:
@@ -90,7 +103,7 @@ class Lane:
             return f"throttled, again in {max(1.0, self.blocked_until - now):.0f} s"
         if min(self.concurrency, int(self.window)) <= self.in_flight:
             return f"{self.in_flight} calls in flight"
-        if self.base_rate and self.tokens < 1.0:
+        if self.top(now) and self.tokens < 1.0:
             return f"rate {self.rate:.3g}/s"
         return ""
 

@@ -148,7 +148,7 @@ class Performer:
         if isinstance(outcome, Rejected) and outcome.fault.kind is FaultClass.THROTTLE:
             self._limits.lanes[lane].throttled(self._clock.now(), outcome.fault.retry_after)
         elif not isinstance(outcome, Unknown):
-            self._limits.lanes[lane].answered()
+            self._limits.lanes[lane].answered(self._clock.now())
 
     # -- forward ------------------------------------------------------------------------------------------------
 

@@ -94,10 +94,16 @@ class Bench:
         await self.until(f"{ref} is gone", step)
 
     async def clean(self) -> None:
-        """Destroy all that carries this test's run."""
+        """Destroy all that carries this test's run; what is only listed once the rest is gone, too."""
         await self.settle()
-        for left in await self.provider.find(self.run):
-            await self.gone(left.ref)
+
+        async def empty() -> bool:
+            listed = await self.provider.find(self.run)
+            for left in listed:
+                await self.gone(left.ref)
+            return not listed
+
+        await self.until("nothing of the run is listed", empty)
 
 
 Scenario = Callable[[Bench], Coroutine[Any, Any, None]]

@@ -46,7 +46,7 @@ SERVERS = {name for name in COMMANDS if name == "serve" or name.startswith("emul
 def test_every_command_has_json_and_no_color(name: str) -> None:
     options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
     assert {"--json", "--no-color"} <= options
-    stateless = name.split()[0] in ("validate", "providers", "taskservs") or name.startswith("local base ")
+    stateless = name in ("validate", "providers") or name.startswith(("taskservs", "local base "))
     assert ("--state-dir" in options) == (not stateless)
 
 

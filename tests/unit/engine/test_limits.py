@@ -96,7 +96,7 @@ def test_a_lane_of_unknown_rate_pauses_longer_each_time() -> None:
         now = lane.blocked_until
     assert pauses[:3] == pytest.approx([PAUSE_FIRST, 2 * PAUSE_FIRST, 4 * PAUSE_FIRST])
     assert pauses[-1] == pytest.approx(PAUSE_MAX)
-    lane.answered()
+    lane.answered(now)
     lane.throttled(now, None)
     assert lane.blocked_until - now == pytest.approx(PAUSE_FIRST), "an answer ends the row"
 
@@ -168,7 +168,7 @@ def test_a_window_that_grows_lets_the_next_run_in() -> None:
     limits.listen(lambda: told.append(1))
     lane.take()
     assert limits.permits(["x"], NOW) == {"x": 0}, "another run asks"
-    lane.answered()
+    lane.answered(NOW)
     assert lane.window == 2.0
     limits.release("x")
     assert told == [1]
@@ -182,7 +182,7 @@ def test_where_no_rate_is_known_throttles_narrow_the_window_and_answers_widen_it
         assert lane.window == wanted
     assert lane.available(now) == 1
     for _ in range(1_000):
-        lane.answered()
+        lane.answered(now)
     assert (lane.window, lane.available(now)) == (16.0, 16)
 
 

@@ -46,8 +46,8 @@ class Machine(Struct, frozen=True):
 class Signs(Struct, frozen=True):
     """What was looked at.
 
-    `memory`: its use can be limited. `refusal`: what a try to make a user namespace ended with. `settings`: those of the
-    kernel.
+    `memory`: its use can be limited. `refusal`: what a try to make a user namespace ended with. `settings`: those
+    of the kernel.
     """
 
     linux: bool = True

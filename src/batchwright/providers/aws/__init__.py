@@ -1,0 +1,5 @@
+"""Amazon EC2, by boto3 in threads."""
+
+from batchwright.providers.aws.adapter import Aws
+
+__all__ = ["Aws"]

@@ -1,0 +1,279 @@
+"""The provider port over EC2: one account, all its regions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from batchwright.errors import ProviderUnavailable
+from batchwright.model.access import Access
+from batchwright.model.clock import Clock
+from batchwright.model.ids import Token
+from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
+from batchwright.model.plan import Guard, ServerRequest
+from batchwright.model.workflow import ServerConfig
+from batchwright.providers import keys
+from batchwright.providers.aws import launch, listing, plans, preflight, prices, resolve, rows
+from batchwright.providers.aws.connection import Connection
+from batchwright.providers.aws.faults import code_of, explain, kind_of, outcome, unavailable
+from batchwright.providers.aws.live import AwsLive
+from batchwright.providers.aws.refs import Kind, Ref, parse, spent
+from batchwright.providers.aws.settings import AwsSettings, Scalar, settings_from
+from batchwright.providers.aws.surroundings import Surroundings
+from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
+from batchwright.providers.live import LiveCheck
+
+Errors = (BotoCoreError, ClientError)
+
+_DELETES = {
+    Kind.VOLUME: ("delete_volume", "VolumeId"),
+    Kind.INTERFACE: ("delete_network_interface", "NetworkInterfaceId"),
+    Kind.GROUP: ("delete_security_group", "GroupId"),
+    Kind.KEY: ("delete_key_pair", "KeyPairId"),
+}
+
+
+class Aws:
+    """EC2 of the account that the credentials belong to."""
+
+    def __init__(self, name: str, clock: Clock, settings: AwsSettings) -> None:
+        self.name = name
+        self.capabilities = Capabilities(
+            guard=Guard.TOKEN,
+            settle_seconds=settings.settle_seconds,
+            poll_seconds=settings.poll_seconds,
+            concurrency=settings.concurrency,
+            rate=settings.rate,
+            burst=settings.burst,
+            call_timeout=3 * (settings.connect_seconds + settings.read_seconds),
+            create_seconds=25.0,
+            cascades=("disk", "interface", "address"),
+        )
+        self._settings, self._clock = settings, clock
+        self._connection = Connection(settings)
+        self._surroundings = Surroundings(self._connection, settings.ssh_from)
+        self._account = ""
+        self._regions: tuple[str, ...] = ()
+
+    @classmethod
+    def connect(cls, name: str, clock: Clock, settings: Mapping[str, Scalar]) -> Aws:
+        """How the registry makes one."""
+        return cls(name, clock, settings_from(settings))
+
+    def validate(self, config: ServerConfig) -> list[Trouble]:
+        return plans.troubles(config, self._settings.named_regions)
+
+    async def open(self) -> None:
+        connection = self._connection
+        try:
+            await connection.open()
+            answer = await connection.read(connection.home, "get_caller_identity", service="sts")
+            self._account = answer["Account"]
+            self._regions = self._settings.named_regions or await self._enabled()
+        except Errors as error:
+            connection.close()
+            raise unavailable(error, self._clock.now()) from error
+
+    async def _enabled(self) -> tuple[str, ...]:
+        found = await self._connection.listing(self._connection.home, "describe_regions", "Regions")
+        return tuple(sorted(row["RegionName"] for row in found))
+
+    def live_check(self) -> LiveCheck:
+        """What only a real account can say."""
+        return AwsLive(self, self._connection, self._prepare, self._clock)
+
+    async def aclose(self) -> None:
+        self._connection.close()
+
+    async def account(self) -> str:
+        return self._account
+
+    async def health(self) -> Health:
+        began = self._clock.now()
+        try:
+            answer = await self._connection.read(self._connection.home, "get_caller_identity", service="sts")
+        except Errors as error:
+            return Health(False, explain(error, self._clock.now()).message)
+        return Health(True, answer["Arn"], self._clock.now() - began)
+
+    async def quota(self) -> Quota:
+        try:
+            return Quota(await preflight.usage(self._connection, self._regions))
+        except Errors as error:
+            raise unavailable(error, self._clock.now()) from error
+
+    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Trouble]:
+        try:
+            return await preflight.troubles(self._connection, requests)
+        except Errors as error:
+            raise unavailable(error, self._clock.now()) from error
+
+    async def quote(self, requests: Sequence[ServerRequest]) -> Quote | None:
+        try:
+            return await prices.quote(self._connection, requests)
+        except Errors as error:
+            raise unavailable(error, self._clock.now()) from error
+
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+        answers: list[ServerRequest | list[Trouble]] = [self.validate(config) for config in configs]
+        by_region: dict[str, list[int]] = {}
+        for i, config in enumerate(configs):
+            if not answers[i]:
+                by_region.setdefault(plans.region_of(config.zone), []).append(i)
+        for region in [region for region in by_region if region not in self._regions]:
+            known = f"Enabled are: {', '.join(self._regions)}"
+            for i in by_region.pop(region):
+                answers[i] = [Trouble("zone", "unknown-zone", f"the account has no region {region} enabled", known)]
+        looks = (
+            resolve.resolve(self._connection, region, [configs[i] for i in places])
+            for region, places in by_region.items()
+        )
+        try:
+            for places, found in zip(by_region.values(), await asyncio.gather(*looks), strict=True):
+                for i, answer in zip(places, found, strict=True):
+                    answers[i] = [answer] if isinstance(answer, Trouble) else answer
+        except Errors as error:
+            raise unavailable(error, self._clock.now()) from error
+        return answers
+
+    # -- making -------------------------------------------------------------------------------------------------
+
+    async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
+        region = plans.region_of(request.zone)
+        wrong = self.validate(ServerConfig(request.name, request.plan, request.zone))
+        if wrong:
+            return Rejected(Fault(FaultClass.INVALID, wrong[0].message, hint=wrong[0].hint))
+        try:
+            asked = await self._prepare(request, token)
+            answer = await self._connection.change(region, "run_instances", **asked)
+        except OSError as error:
+            return Rejected(Fault(FaultClass.PERMANENT, f"the run's keys cannot be kept: {error}"))
+        except Errors as error:
+            return await self._refused(error, region, request, token)
+        seen = rows.server(region, answer["Instances"][0])
+        return Created(seen.ref, ready=seen.state is ServerState.READY, address=seen.address)
+
+    async def _prepare(self, request: ServerRequest, token: Token) -> dict[str, Any]:
+        """See to what the server needs; gives the bytes of its create. Raises botocore's exceptions, OSError."""
+        shared, host, private = await asyncio.to_thread(self._keys, token)
+        region, vpc = plans.region_of(request.zone), request.resolved["vpc"]
+        group = await self._surroundings.ready(region, vpc, token.run, shared.public)
+        return launch.arguments(request, token, group, private, host.public)
+
+    async def _refused(
+        self, error: BaseException, region: str, request: ServerRequest, token: Token
+    ) -> Created | Rejected | Unknown:
+        match code_of(error):
+            case "IdempotentInstanceTerminated":
+                return Created(str(spent(region, token)))
+            case "IdempotentParameterMismatch":
+                return await self._mismatch(error, region, request, token)
+            case "InvalidGroup.NotFound" | "InvalidKeyPair.NotFound":
+                self._surroundings.forget()  # removed, or not everywhere known yet
+                fault = explain(error, self._clock.now())
+                return Rejected(Fault(FaultClass.TRANSIENT, fault.message, fault.code))
+        return outcome(error, self._clock.now())
+
+    async def _mismatch(
+        self, error: BaseException, region: str, request: ServerRequest, token: Token
+    ) -> Created | Rejected | Unknown:
+        """The token made a server already, with other bytes: of this step, when its tags say so (its host key may be in
+        another state folder), else of something else."""
+        try:
+            found = await listing.rows_of(
+                self._connection, region, Kind.INSTANCE, [listing.only("client-token", token.value)]
+            )
+        except Errors as failed:
+            return Unknown(explain(failed, self._clock.now()).message)
+        for row in found:
+            seen = rows.server(region, row)
+            same = (seen.name, seen.run, seen.token, seen.plan, seen.zone)
+            if same == (request.name, token.run, token.value, request.plan, request.zone):
+                return Created(seen.ref)
+            return outcome(error, self._clock.now())
+        return Unknown("the token was used for a server that is not visible yet")
+
+    # -- looking ------------------------------------------------------------------------------------------------
+
+    async def find(self, run: str | None = None, token: str | None = None) -> list[Observed]:
+        try:
+            return await listing.find(self._connection, self._regions, run, token)
+        except Errors as error:
+            raise unavailable(error, self._clock.now()) from error
+
+    async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
+        try:
+            return await listing.describe(self._connection, refs)
+        except Errors as error:
+            raise unavailable(error, self._clock.now()) from error
+
+    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
+        try:
+            found = await listing.servers(self._connection, refs)
+        except Errors as error:
+            raise unavailable(error, self._clock.now()) from error
+        up = [(seen, tags) for seen, tags in found if seen.state is ServerState.READY and seen.address]
+        return await asyncio.to_thread(self._reached, up)
+
+    def _reached(self, servers: Sequence[tuple[Observed, rows.Tags]]) -> dict[str, Access]:
+        """Those whose host key is known here: it was handed to them, and its fingerprint is among their tags."""
+        reached = {}
+        for seen, tags in servers:
+            if not seen.token or not self._host_folder(seen.run, seen.token).exists():
+                continue
+            shared, host, _ = self._keys(Token(seen.run, seen.token))
+            if rows.fingerprint(host.public) == tags.get(rows.HOST_KEY):
+                login = tags.get(rows.LOGIN, "")
+                reached[seen.ref] = Access(seen.address, login, key=str(shared.path), host_keys=(host.public,))
+        return reached
+
+    @property
+    def _state(self) -> Path:
+        if not self._settings.state_dir:
+            raise ProviderUnavailable("aws was given no state folder to keep keys in")
+        return Path(self._settings.state_dir)
+
+    def _host_folder(self, run: str, token: str) -> Path:
+        return self._state / "keys" / run / "hosts" / token
+
+    def _keys(self, token: Token) -> tuple[keys.KeyPair, keys.KeyPair, str]:
+        """The run's key, the server's own, and the private half of that; made when they are first needed."""
+        host = keys.key_in(self._host_folder(token.run, token.value))
+        return keys.run_key(self._state, token.run), host, host.path.read_text()
+
+    # -- removing -----------------------------------------------------------------------------------------------
+
+    async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
+        place = parse(ref)
+        if place.kind is Kind.SPENT:
+            return Gone()
+        if place.kind is None or not place.region:
+            return Rejected(Fault(FaultClass.INVALID, f"{ref} is no reference to anything at AWS"))
+        try:
+            return await (self._terminate(place) if place.kind is Kind.INSTANCE else self._delete(place, place.kind))
+        except Errors as error:
+            return outcome(error, self._clock.now())
+
+    async def _terminate(self, place: Ref) -> Gone | Going:
+        try:
+            answer = await self._connection.change(place.region, "terminate_instances", InstanceIds=[place.id])
+        except ClientError as error:
+            if kind_of(code_of(error)) is not FaultClass.NOT_FOUND:
+                raise
+            return Going("AWS does not know it, or not yet")  # which is no proof that it is gone
+        state = answer["TerminatingInstances"][0]["CurrentState"]["Name"]
+        return Gone() if state == "terminated" else Going(f"AWS: {state}")
+
+    async def _delete(self, place: Ref, kind: Kind) -> Gone:
+        operation, argument = _DELETES[kind]
+        try:
+            await self._connection.change(place.region, operation, **{argument: place.id})
+        except ClientError as error:
+            if kind_of(code_of(error)) is not FaultClass.NOT_FOUND:
+                raise
+        self._surroundings.forget()
+        return Gone()

@@ -1,0 +1,119 @@
+"""boto3 behind threads: one session, one client per service and region, and calls that can be awaited.
+
+A call that changes something is sent once. A thread cannot be stopped, so every call ends by its own time-outs, and one
+that is cancelled goes on unheard: its outcome is unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+from botocore.exceptions import NoCredentialsError
+
+from batchwright.providers.aws.settings import AwsSettings
+
+FALLBACK_REGION = "us-east-1"  # where questions go that are about no region
+READ_TRIES = 3
+
+T = TypeVar("T")
+Answer = dict[str, Any]
+
+
+class Connection:
+    """Opened once, used from one event loop."""
+
+    def __init__(self, settings: AwsSettings) -> None:
+        self._settings = settings
+        self._session: Any = None
+        self._clients: dict[tuple[str, str, bool], Any] = {}
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+
+    async def open(self) -> None:
+        """Find credentials. Raises botocore's exceptions."""
+        self._pool = ThreadPoolExecutor(self._settings.concurrency, thread_name_prefix="aws")
+        await self._in_thread(self._begin)
+
+    def _begin(self) -> None:
+        self._session = boto3.Session(profile_name=self._settings.profile or None)
+        if self._settings.role:
+            self._take_on(self._settings.role)
+        if self._session.get_credentials() is None:
+            raise NoCredentialsError
+
+    def _take_on(self, role: str) -> None:
+        inner = self._session._session  # boto3 has no way of its own to give a session refreshable credentials
+        own = inner.get_credentials()
+        if own is None:
+            raise NoCredentialsError
+        create = partial(inner.create_client, endpoint_url=self._settings.endpoint_url or None)
+        fetcher = AssumeRoleCredentialFetcher(create, own, role, extra_args={"RoleSessionName": "batchwright"})
+        inner._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
+
+    @property
+    def home(self) -> str:
+        """The region of questions that are about none."""
+        named = self._settings.named_regions
+        return str(self._session.region_name or (named[0] if named else FALLBACK_REGION))
+
+    async def change(self, region: str, operation: str, **arguments: Any) -> Answer:
+        """Send one call that may change something, once. Raises botocore's exceptions."""
+        return await self._in_thread(lambda: self._send("ec2", region, operation, arguments, once=True))
+
+    async def read(self, region: str, operation: str, *, service: str = "ec2", **arguments: Any) -> Answer:
+        """One answer of a call that only reads. Raises botocore's exceptions."""
+        return await self._in_thread(lambda: self._send(service, region, operation, arguments, once=False))
+
+    async def listing(self, region: str, operation: str, key: str, **arguments: Any) -> list[Any]:
+        """What stands under `key`, of all pages. Raises botocore's exceptions; a part of a listing is never given."""
+        return await self._in_thread(lambda: self._list(region, operation, key, arguments))
+
+    def _send(self, service: str, region: str, operation: str, arguments: Answer, *, once: bool) -> Answer:
+        answer: Answer = getattr(self._client(service, region, once), operation)(**arguments)
+        return answer
+
+    def _list(self, region: str, operation: str, key: str, arguments: Answer) -> list[Any]:
+        client = self._client("ec2", region, once=False)
+        if not client.can_paginate(operation):
+            return list(getattr(client, operation)(**arguments)[key])
+        pages = client.get_paginator(operation).paginate(**arguments)
+        return [row for page in pages for row in page.get(key, ())]
+
+    def _client(self, service: str, region: str, once: bool) -> Any:
+        """Clients may be shared between threads, but not made by two at a time."""
+        with self._lock:
+            wanted = (service, region, once)
+            if wanted not in self._clients:
+                here = self._settings
+                config = Config(
+                    retries={"mode": "standard", "total_max_attempts": 1 if once else READ_TRIES},
+                    connect_timeout=here.connect_seconds,
+                    read_timeout=here.read_seconds,
+                    max_pool_connections=here.concurrency,
+                    user_agent_extra="batchwright",
+                )
+                endpoint = here.endpoint_url or None
+                self._clients[wanted] = self._session.client(service, region, config=config, endpoint_url=endpoint)
+            return self._clients[wanted]
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        assert self._pool is not None, "the provider is not open"
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def close(self) -> None:
+        """Let go of connections; calls that are under way end by themselves. May be called twice."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+        with self._lock:
+            clients, self._clients = list(self._clients.values()), {}
+        for client in clients:
+            client.close()

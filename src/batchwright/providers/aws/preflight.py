@@ -1,0 +1,68 @@
+"""What would stand against making servers, asked without making any: rights by dry runs, and the quota."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from batchwright.model.outcome import FaultClass
+from batchwright.model.plan import ServerRequest
+from batchwright.providers.aws import launch, quotas
+from batchwright.providers.aws.connection import Connection
+from batchwright.providers.aws.faults import code_of, explain, kind_of
+from batchwright.providers.aws.plans import region_of
+from batchwright.providers.base import Trouble
+
+_GROUP = {"GroupName": "batchwright-rehearsal", "Description": "never made", "DryRun": True}
+_KEY = {"KeyName": "batchwright-rehearsal", "PublicKeyMaterial": b"ssh-ed25519 AAAA", "DryRun": True}
+
+
+async def usage(connection: Connection, regions: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Used and limit by region, where AWS tells."""
+    found = await asyncio.gather(*(quotas.processors(connection, region) for region in regions))
+    return {f"vCPUs {region}": known for region, known in zip(regions, found, strict=True) if known is not None}
+
+
+async def troubles(connection: Connection, requests: Sequence[ServerRequest]) -> list[Trouble]:
+    """For servers of any regions. Raises botocore's exceptions."""
+    by_region: dict[str, list[ServerRequest]] = {}
+    for request in requests:
+        by_region.setdefault(region_of(request.zone), []).append(request)
+    found = await asyncio.gather(*(_in_region(connection, region, some) for region, some in by_region.items()))
+    return [trouble for part in found for trouble in part]
+
+
+async def _in_region(connection: Connection, region: str, requests: Sequence[ServerRequest]) -> list[Trouble]:
+    first = requests[0]
+    tries: tuple[tuple[str, Mapping[str, Any]], ...] = (
+        ("run_instances", launch.rehearsal(first)),
+        ("create_security_group", {**_GROUP, "VpcId": first.resolved["vpc"]}),
+        ("import_key_pair", _KEY),
+    )
+    answers = await asyncio.gather(*(_rehearse(connection, region, name, asked) for name, asked in tries))
+    found = [trouble for trouble in answers if trouble is not None]
+    known = await quotas.processors(connection, region)
+    more = sum(int(one.resolved.get("vcpus", "0")) for one in requests if quotas.is_standard(one.plan))
+    if known is not None and known[0] + more > known[1]:
+        used, limit = known
+        message = f"the account may run {limit:.0f} vCPUs in {region}: {used:.0f} are used, {more} more are asked for"
+        found.append(Trouble("plan", "quota", message, "Ask for less, or have the limit raised (Service Quotas)."))
+    return found
+
+
+async def _rehearse(connection: Connection, region: str, name: str, asked: Mapping[str, Any]) -> Trouble | None:
+    try:
+        await connection.change(region, name, **asked)
+    except ClientError as error:
+        code = code_of(error)
+        if code == "DryRunOperation" or kind_of(code) is FaultClass.CONFLICT:
+            return None
+        if kind_of(code) in (None, FaultClass.THROTTLE):
+            raise
+        fault = explain(error, 0.0)
+        return Trouble("", "not-allowed" if fault.kind is FaultClass.AUTH else "refused", f"{region}: {fault.message}",
+                       fault.hint)  # fmt: skip
+    return None

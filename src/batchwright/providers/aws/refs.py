@@ -1,0 +1,58 @@
+"""References: "eu-central-1/i-0123456789abcdef0". The region is part of it, the kind is in AWS's own id."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from batchwright.model.ids import Token
+
+
+class Kind(StrEnum):
+    """What a reference is of; the values are how AWS's ids begin."""
+
+    INSTANCE = "i"
+    VOLUME = "vol"
+    INTERFACE = "eni"
+    GROUP = "sg"
+    KEY = "key"
+    SPENT = "spent"  # a token whose instance was terminated, see `spent`
+
+
+class Ref(Struct, frozen=True):
+    """One thing in one region."""
+
+    region: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.region}/{self.id}"
+
+    @property
+    def kind(self) -> Kind | None:
+        """None for an id of another cloud."""
+        try:
+            return Kind(self.id.partition("-")[0])
+        except ValueError:
+            return None
+
+
+def parse(text: str) -> Ref:
+    """Without a region it is a reference to nothing."""
+    region, _, name = text.rpartition("/")
+    return Ref(region, name)
+
+
+def spent(region: str, token: Token) -> Ref:
+    """Stands for the instance that used up a token: shown as broken, so that the step is done with the next token.
+
+    EC2 refuses a token whose instance was terminated for longer than it lists that instance.
+    """
+    return Ref(region, f"{Kind.SPENT}-{token.run}-{token.value}")
+
+
+def spent_token(ref: Ref) -> Token:
+    """The token that was used up."""
+    _, run, value = ref.id.split("-")
+    return Token(run, value)

@@ -1,0 +1,113 @@
+"""What EC2 shows, as what the engine understands; and the tags that make a thing ours. Pure."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from batchwright.model.ids import Token
+from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState
+from batchwright.model.plan import ServerRequest
+from batchwright.providers.aws.faults import kind_of
+from batchwright.providers.aws.refs import Ref
+
+RUN, TOKEN, ZONE, IMAGE, LOGIN, HOST_KEY = (
+    f"batchwright-{word}" for word in ("run", "token", "zone", "image", "login", "host-key")
+)
+
+Row = Mapping[str, Any]
+Tags = dict[str, str]
+
+_STATES = {
+    "pending": ServerState.STARTING,
+    "running": ServerState.READY,
+    "shutting-down": ServerState.STOPPING,
+    "terminated": ServerState.GONE,
+    "stopping": ServerState.BROKEN,  # nobody stops a server here but its user
+    "stopped": ServerState.BROKEN,
+}
+USER_REASON = "Client.UserInitiatedShutdown"
+
+
+def server_tags(request: ServerRequest, token: Token, host_key: str) -> Tags:
+    """The tags of a server, its disks and its network interface; `host_key` is the public one that it was given."""
+    ours = {RUN: token.run, TOKEN: token.value, ZONE: request.zone, IMAGE: request.image}
+    login = {LOGIN: request.resolved.get("login", ""), HOST_KEY: fingerprint(host_key)}
+    return {**request.labels, "Name": request.name, **ours, **login}
+
+
+def fingerprint(public: str) -> str:
+    """Of a public key "ssh-ed25519 AAAA...", as OpenSSH shows it."""
+    digest = hashlib.sha256(base64.b64decode(public.split()[1])).digest()
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+
+def run_tags(run: str) -> Tags:
+    """The tags of what a run's servers share."""
+    return {"Name": run_name(run), RUN: run}
+
+
+def run_name(run: str) -> str:
+    """The name of a run's key pair and security group."""
+    return f"batchwright-{run}"
+
+
+def tag_set(kinds: Iterable[str], tags: Tags) -> list[dict[str, Any]]:
+    """TagSpecifications, always in the same order."""
+    pairs = [{"Key": key, "Value": tags[key]} for key in sorted(tags)]
+    return [{"ResourceType": kind, "Tags": pairs} for kind in kinds]
+
+
+def tags_of(row: Row) -> Tags:
+    """The tags that a row carries."""
+    return {tag["Key"]: tag["Value"] for tag in (*row.get("Tags", ()), *row.get("TagSet", ()))}
+
+
+def instances(reservations: Iterable[Row]) -> list[Row]:
+    """The instances in an answer of DescribeInstances."""
+    return [instance for reservation in reservations for instance in reservation.get("Instances", ())]
+
+
+def state_of(row: Row) -> ServerState:
+    """What an instance does. One that ended by itself is broken: it can be made again."""
+    state = _STATES.get(row["State"]["Name"], ServerState.STARTING)
+    if state in (ServerState.GONE, ServerState.STOPPING) and _failed(row):
+        return ServerState.BROKEN
+    return state
+
+
+def _failed(row: Row) -> bool:
+    code = str(row.get("StateReason", {}).get("Code", ""))
+    return code.startswith(("Server.", "Client.")) and code not in (USER_REASON, "Client.InstanceInitiatedShutdown")
+
+
+def server(region: str, row: Row) -> Observed:
+    """An instance."""
+    tags, state = tags_of(row), state_of(row)
+    fault = None
+    if state is ServerState.BROKEN:
+        reason = row.get("StateReason", {})
+        code = str(reason.get("Code", ""))
+        kind = kind_of(code.partition(".")[2]) or FaultClass.TRANSIENT
+        fault = Fault(kind, f"AWS: {reason.get('Message') or 'the instance is ' + row['State']['Name']}", code)
+    return Observed(
+        ref=str(Ref(region, row["InstanceId"])),
+        state=state,
+        name=tags.get("Name", ""),
+        run=tags.get(RUN, ""),
+        token=tags.get(TOKEN, ""),
+        address=row.get("PublicIpAddress") or row.get("PrivateIpAddress", ""),
+        plan=row.get("InstanceType", ""),
+        zone=tags.get(ZONE) or row.get("Placement", {}).get("AvailabilityZone", ""),
+        image=tags.get(IMAGE) or row.get("ImageId", ""),
+        fault=fault,
+    )
+
+
+def other(region: str, key: str, row: Row) -> Observed:
+    """A disk, network interface, key pair or security group; `key` names its id."""
+    tags = tags_of(row)
+    name, run, token = tags.get("Name") or row[key], tags.get(RUN, ""), tags.get(TOKEN, "")
+    return Observed(str(Ref(region, row[key])), ServerState.READY, name, run, token)

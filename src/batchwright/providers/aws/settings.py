@@ -1,0 +1,55 @@
+"""How AWS is used: the table [aws] of config.toml. Credentials, profile and endpoint may come from AWS_* too."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from batchwright.errors import UsageError
+
+Scalar = str | int | float | bool
+Positive = Annotated[float, Meta(gt=0)]
+
+
+class AwsSettings(Struct, frozen=True, kw_only=True):
+    """Times are seconds. `rate` and `burst` are those of RunInstances in an account that AWS did not raise them for."""
+
+    state_dir: str = ""
+    profile: str = ""
+    role: str = ""  # ARN of a role to take on with the credentials found
+    endpoint_url: str = ""
+    regions: str = ""  # by comma: where servers may be; empty for all that the account has enabled
+    ssh_from: str = "0.0.0.0/0"  # who may reach the servers' SSH port; logging in takes the run's key
+    settle_seconds: Annotated[float, Meta(ge=0)] = 60.0
+    poll_seconds: Positive = 3.0
+    concurrency: Annotated[int, Meta(ge=1, le=200)] = 16
+    rate: Annotated[float, Meta(ge=0)] = 2.0
+    burst: Annotated[int, Meta(ge=1)] = 5
+    connect_seconds: Positive = 5.0
+    read_seconds: Positive = 30.0
+
+    @property
+    def named_regions(self) -> tuple[str, ...]:
+        """The regions that are named."""
+        return tuple(word.strip() for word in self.regions.split(",") if word.strip())
+
+
+def settings_from(given: Mapping[str, Scalar]) -> AwsSettings:
+    """Raises UsageError for what is not known or not of its kind."""
+    known = AwsSettings.__struct_fields__
+    for key in given:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f"Did you mean {near[0]}?" if near else "docs/providers/aws.md lists the settings."
+            raise UsageError(f"aws: there is no setting {key}", hint=hint)
+    try:
+        found = msgspec.convert(dict(given), AwsSettings, strict=False)
+        ipaddress.ip_network(found.ssh_from)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise UsageError(f"aws: {error}", hint="docs/providers/aws.md lists the settings.") from error
+    return found

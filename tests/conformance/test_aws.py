@@ -1,0 +1,67 @@
+"""The AWS adapter through the provider suite, against the emulated account: as it is, and with what makes it hard."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from batchwright.app.clock import SystemClock
+from batchwright.model.clock import Clock
+from batchwright.model.workflow import ServerConfig
+from batchwright.providers.base import Provider
+from batchwright.testing.emulators.aws import Behaviour, Server, serving
+from batchwright.testing.provider_suite import ProviderSuite
+from tests.emulated_aws import QUICK, LosesAnswers, client, config, set_credentials
+
+
+class AwsRig(ProviderSuite):
+    """The suite in real time, against a server of each test's own."""
+
+    patience = 30.0
+    behaviour: ClassVar[dict[str, float]] = {}
+    settle = 0.4
+    zone = "eu-central-1a"
+    server: Server
+
+    @pytest.fixture(autouse=True)
+    def _account(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        set_credentials(monkeypatch, tmp_path)
+        self.folder = tmp_path
+        with serving(Behaviour(**{**QUICK, **self.behaviour})) as self.server:  # type: ignore[arg-type]
+            yield
+            left = self.server.cloud.inventory(time.time())
+            assert (left.instances, left.volumes, left.interfaces, left.groups, left.keys) == ([], [], [], [], [])
+            assert "UnknownParameter" not in left.refused
+
+    def client(self) -> Provider:
+        return client(self.server, self.folder, settle_seconds=self.settle)
+
+    def losing_client(self) -> Provider:
+        losing = LosesAnswers.connect("aws", SystemClock(), {})
+        losing.__dict__.update(self.client().__dict__)
+        return losing
+
+    def clock(self) -> Clock:
+        return SystemClock()
+
+    def config(self, name: str) -> ServerConfig:
+        return config(name, zone=self.zone)
+
+    def bad_config(self) -> ServerConfig | None:
+        return config("suite-bad", plan="2xCPU-3TB")
+
+
+class TestAws(AwsRig):
+    """As it is."""
+
+
+class TestAwsHard(AwsRig):
+    """Nothing shows up for a second, pages are small, reads fail now and then; the zone is a whole region."""
+
+    behaviour: ClassVar = {"list_lag": 1.0, "page_size": 5, "read_errors": 0.05}
+    settle = 1.5
+    zone = "us-east-1"

@@ -1,0 +1,148 @@
+"""The command line over an emulated AWS: its settings are told, its faults are met by real runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.emulated_aws import QUICK, set_credentials
+
+from batchwright.cli.codes import Exit
+from batchwright.cli.main import run_command
+from batchwright.providers.aws.settings import AwsSettings
+from batchwright.testing.emulators.aws import Behaviour, Inventory, Server, behaviour, serving
+
+DOC = (Path(__file__).parents[3] / "docs" / "providers" / "aws.md").read_text()
+
+
+@pytest.mark.parametrize("field", sorted(set(Behaviour.__struct_fields__) - {"seed"}))
+def test_every_fault_is_told_with_its_default(field: str) -> None:
+    table = DOC.partition("| `--fault` |")[2].partition("\n## ")[0]
+    (row,) = [line for line in table.splitlines() if line.startswith("| `") and f"`{field}`" in line.split(" | ")[0]]
+    names = [name.strip(" |`") for name in row.split(" | ")[0].split(",")]
+    defaults = row.split(" | ")[1].strip(" `|").split(", ") if "regions" not in names else [Behaviour().regions]
+    told = defaults[names.index(field)] if len(defaults) > 1 else defaults[0]
+    default = getattr(Behaviour(), field)
+    assert told == (f"{default:g}" if isinstance(default, float) else str(default) or "none")
+
+
+@pytest.mark.parametrize("field", sorted(set(AwsSettings.__struct_fields__) - {"state_dir"}))
+def test_every_setting_is_told(field: str) -> None:
+    table = DOC.partition("| setting |")[2].partition("\n## ")[0]
+    assert f"`{field}`" in table
+
+
+def test_a_misspelt_fault_is_answered_with_the_one_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["emulate", "aws", "--fault", "lost_answer=1"]) == Exit.COULD_NOT
+    assert "Did you mean lost_answers?" in capsys.readouterr().err
+    assert run_command(["emulate", "aws", "--fault", "late_max=0.1"]) == Exit.COULD_NOT
+
+
+def test_it_explains_what_it_covers_and_where_that_is_known_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["emulate", "aws", "--explain"]) == Exit.OK
+    told = capsys.readouterr().out
+    assert "RunInstances" in told
+    assert "assumed" in told
+
+
+def test_time_can_be_scaled() -> None:
+    assert behaviour({"boot_seconds": "4"}, 3, 0.25) == Behaviour(
+        seed=3, boot_seconds=1.0, answer_seconds=0.0125, shutdown_seconds=0.25, forget_seconds=900.0,
+        late_min=0.125, late_max=0.75,
+    )  # fmt: skip
+
+
+class Desk:
+    """A folder, an account, and commands."""
+
+    def __init__(self, folder: Path, server: Server) -> None:
+        self.folder, self.server = folder, server
+
+    def workflow(self, *plans: str) -> str:
+        configs = [{"name": f"web-{i}", "plan": plan, "zone": "eu-central-1"} for i, plan in enumerate(plans)]
+        retry = {"max_attempts": 8, "initial_delay": 0.05, "max_delay": 0.2}
+        op = {"id": "web", "type": "server_batch", "provider": "aws", "server_configs": configs, "retry": retry}
+        file = self.folder / "web.json"
+        file.write_text(json.dumps({"batch_workflow": {"name": "web", "version": "1", "operations": [op]}}))
+        return str(file)
+
+    def holds(self) -> Inventory:
+        return self.server.cloud.inventory(time.time())
+
+
+@pytest.fixture
+def desk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """Over an account of the behaviour that the test asks for."""
+    set_credentials(monkeypatch, tmp_path)
+    (tmp_path / "batchwright").mkdir()
+    config = "[aws]\nsettle_seconds = 1.5\npoll_seconds = 0.05\nrate = 0\n"
+    (tmp_path / "batchwright" / "config.toml").write_text(config)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("BATCHWRIGHT_STATE_DIR", str(tmp_path / "state"))
+    asked: dict[str, Any] = getattr(request, "param", {})
+    with serving(Behaviour(**{**QUICK, **asked})) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        yield Desk(tmp_path, server)
+
+
+HARD = {"broken": 0.3, "unavailable": 0.1, "lost_answers": 0.1, "late_commits": 0.1, "late_min": 0.1, "late_max": 0.4}
+
+
+@pytest.mark.parametrize("desk", [{**HARD, "list_lag": 0.2, "read_errors": 0.05, "rate": 20.0}], indirect=True)
+def test_a_run_gets_there_whatever_aws_does_and_its_rollback_leaves_nothing(desk: Desk) -> None:
+    assert run_command(["run", desk.workflow(*["t3.micro"] * 8)]) == Exit.OK
+    made = desk.holds()
+    assert sorted(one["Name"] for one in made.instances) == [f"web-{i}" for i in range(8)]
+    assert (len(made.volumes), len(made.interfaces), len(made.groups), len(made.keys)) == (8, 8, 1, 1)
+    assert made.refused.keys() & {"RequestLimitExceeded", "Unavailable"}
+    assert run_command(["rollback", "latest", "--yes"]) == Exit.OK
+    left = desk.holds()
+    assert (left.instances, left.volumes, left.interfaces, left.groups, left.keys) == ([], [], [], [], [])
+
+
+@pytest.mark.parametrize("desk", [{"capacity": 2}], indirect=True)
+def test_a_zone_without_room_fails_what_does_not_fit_and_keeps_the_rest(desk: Desk) -> None:
+    assert run_command(["run", desk.workflow("t3.micro", "t3.micro", "t3.micro")]) == Exit.NO
+    assert len(desk.holds().instances) == 2
+    assert run_command(["rollback", "latest", "--yes"]) == Exit.OK
+    assert desk.holds().groups == desk.holds().keys == []
+
+
+@pytest.mark.parametrize(
+    ("desk", "words"),
+    [
+        ({"auth": "expired"}, "credentials have expired"),
+        ({"denied": "RunInstances"}, "may not RunInstances"),
+        ({"clock_skew": -700.0}, "ahead of AWS's"),
+        ({"vcpus": 2}, "may run 2 vCPUs"),
+    ],
+    indirect=["desk"],
+)
+def test_what_stands_against_it_is_told_before_the_first_change(
+    desk: Desk, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["run", desk.workflow("t3.micro", "t3.micro")]) == Exit.NO
+    assert words in " ".join(capsys.readouterr().err.split())
+    assert desk.holds().instances == desk.holds().keys == []
+
+
+def test_a_run_that_made_no_server_leaves_no_key_and_no_group(desk: Desk) -> None:
+    file = desk.workflow("t3.micro")
+    desk.server.cloud.behaviour = Behaviour(**{**QUICK, "capacity": 1})  # type: ignore[arg-type]
+    region = desk.server.cloud.regions["eu-central-1"]
+    region._behaviour = Behaviour(**{**QUICK, "vcpus": 0})  # type: ignore[arg-type]
+    assert run_command(["run", file]) == Exit.NO
+    left = desk.holds()
+    assert left.calls["ImportKeyPair"] == 2, "one of them a dry run"
+    assert left.groups == left.keys == []
+
+
+def test_verify_only_shows_what_it_would_do(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["providers", "verify", "aws"]) == Exit.OK
+    assert "it would make two instances t3.micro" in capsys.readouterr().out
+    assert run_command(["providers", "verify", "aws", "--live", "--max-cost", "0.01"]) == Exit.COULD_NOT
+    assert desk.holds().keys == []

@@ -1,0 +1,92 @@
+"""The request that makes a server: the same bytes each time, with all that must be said of what comes with it."""
+
+from __future__ import annotations
+
+from email import message_from_string
+from email.message import Message
+
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchwright.model.ids import Token
+from batchwright.model.plan import ServerRequest
+from batchwright.providers.aws import launch, rows, user_data
+
+KNOWN = {"image_id": "ami-1", "devices": "/dev/xvda,/dev/sdb", "vpc": "vpc-1", "login": "admin"}
+REQUEST = ServerRequest("web", "t3.micro", "eu-central-1a", image="debian-12", labels={"team": "red"}, resolved=KNOWN)
+TOKEN = Token("therun234567", "abcdefghijklmnopqrstuvwxyz")
+PRIVATE = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
+
+
+def parts(told: str) -> list[Message]:
+    whole = message_from_string(told)
+    assert whole.is_multipart()
+    return [part for part in whole.walk() if not part.is_multipart()]
+
+
+def content(part: Message) -> str:
+    body = part.get_payload(decode=True)
+    assert isinstance(body, bytes)
+    return body.decode()
+
+
+def test_everything_that_is_made_is_labelled_and_ends_with_the_server() -> None:
+    asked = launch.arguments(REQUEST, TOKEN, "sg-1", PRIVATE, "ssh-ed25519 AAAA")
+    assert asked["ClientToken"] == TOKEN.value
+    assert (asked["MinCount"], asked["MaxCount"]) == (1, 1)
+    assert [row["ResourceType"] for row in asked["TagSpecifications"]] == ["instance", "network-interface", "volume"]
+    for row in asked["TagSpecifications"]:
+        tags = {tag["Key"]: tag["Value"] for tag in row["Tags"]}
+        assert tags["batchwright-run"] == TOKEN.run
+        assert tags["batchwright-token"] == TOKEN.value
+        assert tags["batchwright-host-key"] == rows.fingerprint("ssh-ed25519 AAAA")
+        assert tags["Name"] == "web"
+        assert tags["team"] == "red"
+    assert [row["DeviceName"] for row in asked["BlockDeviceMappings"]] == ["/dev/xvda", "/dev/sdb"]
+    assert all(row["Ebs"]["DeleteOnTermination"] for row in asked["BlockDeviceMappings"])
+    assert asked["Placement"] == {"AvailabilityZone": "eu-central-1a"}
+    assert asked["MetadataOptions"]["HttpTokens"] == "required"
+
+
+def test_a_region_leaves_the_zone_to_aws_and_a_subnet_decides_it() -> None:
+    region = ServerRequest("web", "t3.micro", "eu-central-1", resolved=KNOWN)
+    assert {"Placement", "SubnetId"} & launch.rehearsal(region).keys() == set()
+    subnet = ServerRequest("web", "t3.micro", "eu-central-1a", resolved={**KNOWN, "subnet": "subnet-1"})
+    assert launch.rehearsal(subnet)["SubnetId"] == "subnet-1"
+    assert "Placement" not in launch.rehearsal(subnet)
+
+
+@settings(deadline=None)
+@given(st.text("abc #\n:-é", max_size=40), st.lists(st.just("ssh-ed25519 AAAA me"), max_size=2))
+def test_the_same_call_is_the_same_bytes_and_every_part_arrives_whole(text: str, ssh_keys: list[str]) -> None:
+    script = f"#!/bin/sh\n{text}\nend"
+    one = user_data.combined(script, ssh_keys, PRIVATE, "ssh-ed25519 AAAA", "boundary")
+    assert one == user_data.combined(script, ssh_keys, PRIVATE, "ssh-ed25519 AAAA", "boundary")
+    theirs, ours = parts(one)
+    assert theirs.get_content_type() == "text/x-shellscript"
+    assert content(theirs) == script
+    assert ours.get_content_type() == "text/cloud-config"
+    told = yaml.safe_load(content(ours))
+    assert told["ssh_keys"] == {"ed25519_private": PRIVATE, "ed25519_public": "ssh-ed25519 AAAA"}
+    assert told.get("ssh_authorized_keys", []) == ssh_keys
+
+
+def test_a_script_arrives_as_it_is() -> None:
+    odd = "#!/bin/sh\nFrom here on\n.\n\ttab  \n" + "x" * 2000 + "\n"
+    theirs, _ = parts(user_data.combined(odd, (), PRIVATE, "ssh-ed25519 AAAA", "boundary"))
+    assert content(theirs) == odd
+
+
+def test_without_user_data_only_the_host_key_is_told() -> None:
+    (ours,) = parts(user_data.combined("", (), PRIVATE, "ssh-ed25519 AAAA", "boundary"))
+    assert ours["Merge-Type"] == "list(append)+dict(no_replace,recurse_list)+str()"
+
+
+@settings(deadline=None)
+@given(st.integers(0, 17000))
+def test_what_is_let_through_fits_into_what_ec2_takes(size: int) -> None:
+    script = "#!/bin/sh\n" + "x" * size
+    long = "\n".join(["x" * 70] * 7)  # longer than any ed25519 key
+    told = user_data.combined(script, (), long, "ssh-ed25519 " + "A" * 68, f"batchwright-{TOKEN.value}")
+    assert (user_data.against(script, ()) == "") <= (len(told) <= user_data.BYTES_MAX)
