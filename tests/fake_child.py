@@ -15,7 +15,7 @@ def say(word: Done | Line | Stopped) -> None:
 
 job = job_decoder.decode(sys.stdin.buffer.readline())
 first, *rest = (host.id for host in job.hosts)
-say(Line(first, f"{job.verb} {job.name}"))
+say(Line(first, f"{job.verb} {job.name} for {', '.join((first, *rest))}"))
 match job.name:
     case "answers":
         for host in (first, *rest):

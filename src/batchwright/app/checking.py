@@ -89,18 +89,21 @@ async def preview_plan(settings: Settings, clock: Clock, plan: Plan) -> tuple[Ch
         addresses = await _addresses(around, list(kept.values()))
         gate = asyncio.Semaphore(AT_ONCE)
 
+        def target_of(server: Step) -> Target:
+            address, way = addresses.get(server.ref, ""), ways.get(server.ref)
+            return Target(server.provider, server.ref, server.request.name, address, way)
+
         async def look(step: Step) -> Change:
             server = steps[step.server]
             assert isinstance(step.request, TaskservRequest)
             about = (step.id, step.request.name, server.request.name)
             if step.server not in kept:
                 return Change(*about, new=True)
-            target = Target(
-                server.provider, server.ref, server.request.name, addresses.get(server.ref, ""), ways.get(server.ref)
-            )
+            leader = step.request.cluster and step.request.cluster.leader
+            job = Job(leader=target_of(steps[leader]) if leader and leader != step.server else None)
             async with gate:
                 try:
-                    changes = await around.runners[server.provider].preview(step.request, target)
+                    changes = await around.runners[server.provider].preview(step.request, target_of(server), job)
                 except BatchwrightError as error:
                     return Change(*about, new=False, trouble=error.message)
             return Change(*about, new=False, changes=changes)

@@ -52,7 +52,7 @@ def play(scenario: Callable[[Heard], Awaitable[None]]) -> None:
 def test_lines_and_answers_go_to_who_wants_them() -> None:
     async def scenario(heard: Heard) -> None:
         await heard.run("answers")
-        assert heard.told == ["install answers"]
+        assert heard.told == ["install answers for a, b"]
         assert [future.result() for future in heard.done.values()] == [Done("a", ok=True), Done("b", ok=True)]
 
     play(scenario)
@@ -67,6 +67,44 @@ def test_who_has_no_answer_when_it_ends_is_told_so(name: str, words: str) -> Non
         with pytest.raises(ChildDied, match=words):
             heard.done["b"].result()
         assert isinstance(heard.done["a"].exception(), ChildDied) is (name == "babbles")
+
+    play(scenario)
+
+
+def test_a_server_that_nobody_waits_for_any_more_is_not_begun() -> None:
+    async def scenario(heard: Heard) -> None:
+        heard.done["a"].cancel()
+        await heard.child.stop("a")  # it has not even been started
+        await heard.run("answers")
+        assert heard.done["b"].result() == Done("b", ok=True)
+        assert heard.told == ["install answers for b"]
+
+    play(scenario)
+
+
+def test_one_that_is_told_to_let_go_of_a_server_does() -> None:
+    async def scenario(heard: Heard) -> None:
+        running = asyncio.create_task(heard.run("obeys"))
+        await heard.first_line.wait()
+        await heard.child.stop("b")
+        assert not heard.done["a"].done()  # it is alive, and the other server's work goes on
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await heard.child.stop("b")  # it is gone: nothing is left to let go of
+
+    play(scenario)
+
+
+def test_one_that_does_not_obey_is_killed() -> None:
+    async def scenario(heard: Heard) -> None:
+        running = asyncio.create_task(heard.run("is-deaf"))
+        await heard.first_line.wait()
+        await heard.child.stop("b")
+        await running
+        with pytest.raises(ChildDied, match="ended with -9"):
+            heard.done["a"].result()
+        assert isinstance(heard.done["b"].exception(), ChildDied)
 
     play(scenario)
 

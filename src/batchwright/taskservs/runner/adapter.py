@@ -133,7 +133,8 @@ class PyinfraRunner:
         except Unreachable as error:
             raise _asked_in_vain(target, error) from error
         except (ChildDied, TimeoutError) as error:
-            raise ServerUnreachable(f"{target.name} cannot tell what would change: {error}") from error
+            why = Redactor(filled.secrets)(str(error) or "no answer in time")
+            raise ServerUnreachable(f"{target.name} cannot tell what would change: {why}") from error
         if not done.ok:
             raise ServerUnreachable(failed(request.name, done, Redactor(filled.secrets)).fault.message)
         return done.changes

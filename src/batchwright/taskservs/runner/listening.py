@@ -15,6 +15,7 @@ from pyinfra.api.output import set_echo
 from pyinfra.api.state import BaseStateCallback, State
 
 TAIL_LINES = 30
+LINE_MAX = 64 * 1024  # characters; what is shown is cut later, when secrets have been taken out of it
 _PREFIXED = re.compile(r"^\[(?P<host>[^\]]+)\] (?:nested )?(?P<text>.*)$", re.DOTALL)
 _NOISE = re.compile(r"^\s*$|^\(Reading database \.\.\. (\d+%)?$|^Error: executed \d+ commands")  # it says nothing
 
@@ -89,6 +90,7 @@ class Listening(BaseStateCallback, logging.Handler):  # type: ignore[misc]
         for text in match["text"].splitlines():
             if _NOISE.match(text):
                 continue
+            text = text[:LINE_MAX]
             self._heard[match["host"]].tail.append(text)
             self._say(match["host"], text)
 

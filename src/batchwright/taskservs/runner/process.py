@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from batchwright.taskservs.runner.job import ChildJob, Done, Line, Stop, Stopped, word_decoder, written
+from batchwright.taskservs.runner.job import ChildJob, Done, Host, Line, Stop, Stopped, word_decoder, written
 
 MODULE = "batchwright.taskservs.runner.child"
 PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "SSH_AUTH_SOCK", "TMPDIR", "VIRTUAL_ENV")
-WORD_BYTES = 1024 * 1024  # of one message
+WORD_BYTES = 32 * 1024 * 1024  # of one message, should each line of it be as long as can be
 STOP_SECONDS = 3.0  # until the child has to have let go of a server
 END_SECONDS = 5.0  # for a child that has nothing left to do
 ERRORS_KEPT = 4_000  # bytes of what it says on stderr
@@ -39,6 +40,7 @@ class Child:
         self._hearers = hearers
         self._stopped = {host: asyncio.Event() for host in hearers}
         self._process: asyncio.subprocess.Process | None = None
+        self._given = False  # whether it has its job
         self._errors = b""
 
     async def run(self, job: ChildJob) -> None:
@@ -57,7 +59,8 @@ class Child:
         try:
             with contextlib.suppress(ConnectionError):  # it died at once: seen below
                 assert process.stdin is not None
-                process.stdin.write(written(job))
+                process.stdin.write(written(replace(job, hosts=self._wanted(job))))
+                self._given = True
                 await process.stdin.drain()
             await self._listen(process)
         finally:
@@ -67,10 +70,14 @@ class Child:
             if not one.done.done():
                 one.done.set_exception(ChildDied(self._last_words(process)))
 
+    def _wanted(self, job: ChildJob) -> tuple[Host, ...]:
+        """The servers that somebody still waits for."""
+        return tuple(host for host in job.hosts if not self._hearers[host.id].done.done())
+
     async def stop(self, host: str) -> None:
-        """See that nothing more is sent to this server; a child that does not obey is killed."""
+        """See that nothing more is sent to a server that nobody waits for; a child that does not obey is killed."""
         process = self._process
-        if process is None or process.returncode is not None:
+        if process is None or not self._given or process.returncode is not None:
             return
         try:
             async with asyncio.timeout(STOP_SECONDS):

@@ -9,6 +9,7 @@ from batchwright.taskservs.runner.job import Done
 from batchwright.taskservs.runner.redaction import Redactor
 
 TAIL_LINES = 12
+WIDTH_MAX = 500
 CHANGES_NAMED = 5
 
 
@@ -16,15 +17,21 @@ def failed(name: str, done: Done, redact: Redactor) -> Rejected:
     """A deploy that did not work: which operation, and the end of what it said. Doing it again is the repair."""
     where = f"{name}: {done.failed or done.fault}"
     about = f"{where}: {done.fault}" if done.failed and not done.tail else where
-    tail = "\n".join(done.tail[-TAIL_LINES:])
+    said = redact("\n".join([about, *done.tail[-TAIL_LINES:]]))
     kind = FaultClass.PERMANENT if done.bug else FaultClass.TRANSIENT
-    return Rejected(Fault(kind, redact(f"{about}\n{tail}" if tail else about), "deploy-failed"))
+    return Rejected(Fault(kind, _short(said), "deploy-failed"))
 
 
 def unhealthy(name: str, check: Checked) -> Rejected:
     """A check that fails although it was given its time."""
     said = "\n".join(check.output.splitlines()[-TAIL_LINES:])
-    return Rejected(Fault(FaultClass.PERMANENT, f"{name}: the check {check.name} fails: {said}", "check-failed"))
+    message = f"{name}: the check {check.name} fails: {_short(said)}"
+    return Rejected(Fault(FaultClass.PERMANENT, message, "check-failed"))
+
+
+def _short(text: str) -> str:
+    """Each line of it no longer than a person reads."""
+    return "\n".join(line[:WIDTH_MAX] for line in text.splitlines())
 
 
 def unsupported(entry: Taskserv, os: str, release: str) -> Rejected | None:

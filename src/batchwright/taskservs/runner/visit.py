@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -136,6 +137,7 @@ class Visit:
         try:
             done = await deploy(self)
             if not done.ok:
+                await self._remove_folder()
                 return failed(self.request.name, done, self._redact)
             async with ready(self.access, self._clock, self.tell, seconds) as connection:
                 return await self._conclude(connection, verb, filled, done)
@@ -221,6 +223,13 @@ class Visit:
             return Rejected(Fault(FaultClass.TRANSIENT, f"it could not be noted on the server: {ran.tail}"))
         tell_changes(done, self.tell)
         return Applied(bool(done.changes) or ran.output.strip() == "gone")
+
+    async def _remove_folder(self) -> None:
+        """Nothing that was uploaded stays behind; what cannot be removed now, the next attempt removes."""
+        if self.host is not None and self.host.temp:
+            with contextlib.suppress(Unreachable):
+                async with connected(self.access) as connection:
+                    await connection.script(scripts.remove_folder(self.host.temp), SCRIPT_SECONDS)
 
     async def _end(self) -> str | None:
         """End on the server what this call runs there; None when it is certain, else why it is not."""
