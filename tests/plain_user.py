@@ -1,4 +1,4 @@
-"""Makes, uses and destroys a server as a plain user of this machine: python -m tests.plain_user FOLDER UID
+"""Makes, uses and destroys a server as a plain user of this machine: python -m tests.plain_user FOLDER UID [build]
 
 Started as root with everything loaded, it then gives root up for good: the interpreter itself may be out of the user's
 reach. Prints what it saw as JSON.
@@ -24,6 +24,7 @@ from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Gone, Observed, ServerState
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
+from batchwright.providers.local import base
 from batchwright.providers.local.adapter import Local
 from batchwright.providers.local.addresses import claimed
 from batchwright.providers.local.processes import started_for
@@ -93,7 +94,10 @@ def main() -> None:
     os.setgid(uid)
     os.setuid(uid)
     os.chdir(folder)
-    print(json.dumps(asyncio.run(story(folder))))
+    if "build" in sys.argv[3:]:  # a base tree of one's own, as the user gets it
+        print(json.dumps(str(base.build(os.environ, lambda line: print(line, file=sys.stderr)))))
+    else:
+        print(json.dumps(asyncio.run(story(folder))))
 
 
 if __name__ == "__main__":

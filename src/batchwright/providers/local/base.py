@@ -223,7 +223,7 @@ def remove(environ: Mapping[str, str]) -> None:
         over = users(target.name)
         if over:
             raise NotAllowed(
-                f"{len(over)} servers lie over the base tree {target.name}, such as {over[0]}",
+                f"{len(over)} {'server lies' if len(over) == 1 else 'servers lie'} over {target.name}: {over[0]}",
                 hint="Destroy them first: roll back the runs that made them.",
             )
         going = target.with_name(f".old-{target.name}")

