@@ -29,6 +29,7 @@ from batchwright.providers.live import LiveCheck
 
 Errors = (BotoCoreError, ClientError)
 
+_ENDING = ("shutting-down", "terminated")
 _DELETES = {
     Kind.VOLUME: ("delete_volume", "VolumeId"),
     Kind.INTERFACE: ("delete_network_interface", "NetworkInterfaceId"),
@@ -265,7 +266,12 @@ class Aws:
             if kind_of(code_of(error)) is not FaultClass.NOT_FOUND:
                 raise
             return Going("AWS does not know it, or not yet")  # which is no proof that it is gone
-        state = answer["TerminatingInstances"][0]["CurrentState"]["Name"]
+        change = answer["TerminatingInstances"][0]
+        state = change["CurrentState"]["Name"]
+        if state != "terminated" and change["PreviousState"]["Name"] in _ENDING:
+            # a repeated call may be answered with what it asks for, whatever the instance has come to
+            seen = (await listing.describe(self._connection, [str(place)]))[str(place)]
+            state = "terminated" if seen.state is ServerState.GONE else state
         return Gone() if state == "terminated" else Going(f"AWS: {state}")
 
     async def _delete(self, place: Ref, kind: Kind) -> Gone:

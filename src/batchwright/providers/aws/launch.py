@@ -38,9 +38,7 @@ def _what(request: ServerRequest) -> dict[str, Any]:
         "MinCount": 1,
         "MaxCount": 1,
         # said of every disk, since an image may say otherwise
-        "BlockDeviceMappings": [
-            {"DeviceName": device, "Ebs": {"DeleteOnTermination": True}} for device in known["devices"].split(",")
-        ],
+        "BlockDeviceMappings": [_disk(disk) for disk in known["devices"].split(",")],
         "InstanceInitiatedShutdownBehavior": "stop",
         "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
     }
@@ -49,3 +47,8 @@ def _what(request: ServerRequest) -> dict[str, Any]:
     elif is_availability_zone(request.zone):
         asked["Placement"] = {"AvailabilityZone": request.zone}
     return asked
+
+
+def _disk(disk: str) -> dict[str, Any]:
+    device, _, size = disk.partition("=")
+    return {"DeviceName": device, "Ebs": {"DeleteOnTermination": True} | ({"VolumeSize": int(size)} if size else {})}

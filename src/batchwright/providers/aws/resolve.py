@@ -151,9 +151,14 @@ def _image(offers: Offers, config: ServerConfig) -> dict[str, str] | Trouble:
     if found["Architecture"] != kind:
         message = f"the image {wanted} is for {found['Architecture']}, and {config.plan} is {kind}"
         return Trouble("image", "wrong-architecture", message, "Choose another plan or image.")
-    disks = [row["DeviceName"] for row in found.get("BlockDeviceMappings", ()) if "Ebs" in row]
+    disks = [_disk(row) for row in found.get("BlockDeviceMappings", ()) if "Ebs" in row]
     return {
         "image_id": found["ImageId"],
         "devices": ",".join(disks or [found["RootDeviceName"]]),
         "login": images.login(wanted, found.get("Name", "")),
     }
+
+
+def _disk(mapping: Any) -> str:
+    """Its device, with the size in GiB that the image gives it, where it says one."""
+    return f"{mapping['DeviceName']}={mapping['Ebs'].get('VolumeSize', '')}".rstrip("=")

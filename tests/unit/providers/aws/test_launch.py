@@ -13,7 +13,7 @@ from batchwright.model.ids import Token
 from batchwright.model.plan import ServerRequest
 from batchwright.providers.aws import launch, rows, user_data
 
-KNOWN = {"image_id": "ami-1", "devices": "/dev/xvda,/dev/sdb", "vpc": "vpc-1", "login": "admin"}
+KNOWN = {"image_id": "ami-1", "devices": "/dev/xvda=8,/dev/sdb", "vpc": "vpc-1", "login": "admin"}
 REQUEST = ServerRequest("web", "t3.micro", "eu-central-1a", image="debian-12", labels={"team": "red"}, resolved=KNOWN)
 TOKEN = Token("therun234567", "abcdefghijklmnopqrstuvwxyz")
 PRIVATE = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
@@ -44,7 +44,10 @@ def test_everything_that_is_made_is_labelled_and_ends_with_the_server() -> None:
         assert tags["Name"] == "web"
         assert tags["team"] == "red"
     assert [row["DeviceName"] for row in asked["BlockDeviceMappings"]] == ["/dev/xvda", "/dev/sdb"]
-    assert all(row["Ebs"]["DeleteOnTermination"] for row in asked["BlockDeviceMappings"])
+    assert [row["Ebs"] for row in asked["BlockDeviceMappings"]] == [
+        {"DeleteOnTermination": True, "VolumeSize": 8},
+        {"DeleteOnTermination": True},
+    ]
     assert asked["Placement"] == {"AvailabilityZone": "eu-central-1a"}
     assert asked["MetadataOptions"]["HttpTokens"] == "required"
 
