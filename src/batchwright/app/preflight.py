@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+import msgspec
 from msgspec.structs import replace
 
 from batchwright.app.compose import Surroundings
 from batchwright.errors import BatchwrightError
+from batchwright.model.access import Access
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Observed, ServerState
 from batchwright.model.plan import CommandRequest, ProviderFacts, ServerRequest
 from batchwright.model.workflow import Command, ServerBatch, ServerConfig, TaskservBatch, Workflow
 from batchwright.plan.observed import Observations, ProviderObserved
-from batchwright.providers.base import Provider
+from batchwright.providers.base import ACCESS, Provider
 from batchwright.taskservs.base import Runner, Target
 
 STARTING = "the server is still starting, so it cannot be told what is installed on it"
@@ -96,6 +98,8 @@ async def _observe(
     kept = [managed[one][0] for one in requests if one in managed]
     installed, starting = await _installed(name, provider, runner, kept)
     troubles += starting
+    if runner is not None and not known.destroys:
+        installed |= await _before(name, runner, missing)
     abilities = known.create_seconds, known.init, known.privileged, known.own_network, known.destroys
     return ProviderObserved(facts, *abilities, requests, managed, installed), _merged(troubles)
 
@@ -114,6 +118,18 @@ async def _installed(
     return dict(zip([one.name for one in ready], await asyncio.gather(*looks), strict=True)), [
         Diagnostic("server-starting", STARTING, where=one.name, hint="Plan again when it is ready.") for one in starting
     ]
+
+
+async def _before(name: str, runner: Runner, taken: list[ServerRequest]) -> dict[str, tuple[str, ...]]:
+    """What is on servers that existed before Batchwright takes them; `resolve` has said how they are reached."""
+    targets = [
+        Target(name, "", one.name, way.host, way)
+        for one in taken
+        if ACCESS in one.resolved
+        for way in [msgspec.json.decode(one.resolved[ACCESS], type=Access)]
+    ]
+    looks = await asyncio.gather(*(runner.installed(target) for target in targets))
+    return {target.name: found for target, found in zip(targets, looks, strict=True)}
 
 
 async def _started(provider: Provider, kept: list[Observed]) -> list[Observed]:

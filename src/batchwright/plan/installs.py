@@ -145,4 +145,4 @@ def _chain(
 def _is_there(draft: Draft, place: Place, name: str) -> bool:
     """Installed before this run, which may bring it up to date but will never take it away."""
     observed = draft.observations.providers.get(place.provider)
-    return not place.made and observed is not None and name in observed.installed.get(place.name, ())
+    return not place.vanishes and observed is not None and name in observed.installed.get(place.name, ())

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from batchwright.app.preflight import observe
 from batchwright.errors import ProviderUnavailable
+from batchwright.model.access import Access
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Observed
+from batchwright.model.plan import ServerRequest, Undo
+from batchwright.model.workflow import ServerConfig
 from batchwright.plan import Observations
-from batchwright.providers.base import Provider
+from batchwright.providers.base import ACCESS, Provider, Trouble
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
+from batchwright.providers.simulated.runner import OnServer
+from batchwright.taskservs.base import Target
+from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.testing.clock import VirtualClock, run_virtual
-from batchwright.testing.planning import servers, taskservs, workflow
+from batchwright.testing.planning import plan_of, servers, taskservs, workflow
 
 FLOW = workflow(servers("up", "web-01", "web-02"), servers("am", "db-01", provider="elsewhere"))
 
@@ -123,6 +131,38 @@ def test_one_that_does_not_come_up_is_a_trouble_and_no_reason_to_take_anything_a
     seen = observed_while(Simulation(spread=0, boot_seconds=1e5), age=1)
     (trouble,) = seen.troubles
     assert (trouble.code, trouble.where) == ("server-starting", "web-01")
+
+
+class Existing(Simulated):
+    """Its servers were there before anybody takes them."""
+
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+        way = msgspec.json.encode(Access("10.0.0.5")).decode()
+        return [
+            replace(one, resolved={ACCESS: way}) if isinstance(one, ServerRequest) else one
+            for one in await super().resolve(configs)
+        ]
+
+
+class Occupied(SimulatedRunner):
+    """Redis is on every server that can be reached."""
+
+    async def installed(self, target: OnServer) -> tuple[str, ...]:
+        assert isinstance(target, Target)
+        assert target.access is not None
+        return ("redis",)
+
+
+def test_what_was_on_a_server_before_it_is_taken_is_never_taken_away() -> None:
+    world = World(None)
+    taken = workflow(servers("up", "web-01", provider="static"), taskservs("svc", "redis", "nginx", after=["up"]))
+    provider, runner = Existing("static", world, VirtualClock()), Occupied(world, VirtualClock())
+    seen = run_virtual(observe(taken, {"static": provider}, {"static": runner}))
+    assert seen.providers["static"].installed == {"web-01": ("redis",)}
+    plan = plan_of(taken, load_catalogue(), seen)
+    undo = {step.id: step.undo for step in plan.steps}
+    assert undo["svc/web-01/redis"] is Undo.NOTHING
+    assert undo["svc/web-01/nginx"] is Undo.REMOVE
 
 
 def test_quota_counts_only_what_has_to_be_made() -> None:

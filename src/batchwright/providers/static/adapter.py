@@ -15,7 +15,7 @@ from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Gone, Observed, Rejected, ServerState
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
+from batchwright.providers.base import ACCESS, Capabilities, Health, Quota, Quote, Trouble
 from batchwright.providers.static.reach import Facts, look
 from batchwright.providers.static.records import Record, Records
 from batchwright.providers.static.wanted import access_of, missing
@@ -99,7 +99,7 @@ class Static:
         found = await self._look(access)
         if isinstance(found, Fault):
             return [Trouble("address", found.code, found.message, found.hint)]
-        resolved = {"access": msgspec.json.encode(access).decode(), "address": access.host}
+        resolved = {ACCESS: msgspec.json.encode(access).decode(), "address": access.host}
         if found.memory_mb:
             resolved["memory_mb"] = str(found.memory_mb)
         return ServerRequest(config.name, config.plan, config.zone, labels=config.labels, resolved=resolved)
@@ -111,7 +111,7 @@ class Static:
 
     async def create(self, request: ServerRequest, token: Token) -> Created | Rejected:
         """Log in once more, then record whose the server is: one rename, so there is nothing to be in doubt about."""
-        access = msgspec.json.decode(request.resolved["access"], type=Access)
+        access = msgspec.json.decode(request.resolved[ACCESS], type=Access)
         wanted = Record(_ref(token), token.run, token.value, request, access)
         if (recorded := self._records.get(wanted.ref)) is None:
             found = await self._look(access)
