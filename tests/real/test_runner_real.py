@@ -94,7 +94,7 @@ class Rig:
         assert target.access is not None
         async with connected(target.access) as connection:
             ran = await connection.script(
-                "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -c 'sleep 30'", 30
+                "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -c 'slee[p] 30'", 30
             )
         return int(ran.output)
 

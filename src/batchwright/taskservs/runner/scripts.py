@@ -50,12 +50,19 @@ marked() {
 """
 
 
-def end_marked(token: str) -> str:
-    """End every process that carries the step's mark, politely first; prints how many there were."""
+def end_marked(token: str, looks: int = 1) -> str:
+    """End every process that carries the step's mark, politely first; prints how many there were.
+
+    More than one look catches a command that was on its way when whoever sent it was stopped.
+    """
     return f"""mark={quote(f"{MARK}={token}")}
 {_MARKED}
-found=$(marked)
-[ -z "$found" ] || {{
+ended=0
+for look in {" ".join(map(str, range(looks)))}; do
+  [ "$look" = 0 ] || sleep 0.5
+  found=$(marked)
+  [ -n "$found" ] || continue
+  ended=$((ended + $(echo "$found" | grep -c .)))
   kill -TERM $found 2>/dev/null
   for _ in 1 2 3 4 5 6 7 8; do
     sleep 0.25
@@ -64,9 +71,9 @@ found=$(marked)
   left=$(marked)
   [ -z "$left" ] || kill -KILL $left 2>/dev/null
   sleep 0.1
-}}
+done
 [ -z "$(marked)" ] || {{ echo "left $(marked | tr '\\n' ' ')"; exit 1; }}
-echo "ended $(echo "$found" | grep -c .)"
+echo "ended $ended"
 """
 
 

@@ -240,7 +240,7 @@ class Visit:
                 if not self._touched:
                     return None
                 async with connected(self.access) as connection:
-                    ran = await connection.script(scripts.end_marked(self.token), END_SECONDS)
+                    ran = await connection.script(scripts.end_marked(self.token, looks=2), END_SECONDS)
                     if self.host is not None and self.host.temp:
                         await connection.script(scripts.remove_folder(self.host.temp), END_SECONDS)
                     return None if ran.code == 0 else ran.tail
