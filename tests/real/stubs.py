@@ -52,7 +52,7 @@ KUBECTL = (
     + """
 [ "$1" = --kubeconfig ] && [ -e "$2" ] || { echo "no $2" >&2; exit 1; }
 case "$*" in
-*"get node"*jsonpath*) if [ -e /etc/kubernetes/admin.conf ] && [ ! -e /var/lib/stubs/release ]; then echo False
+*"get node"*jsonpath*) if [ -e /var/lib/stubs/kubeadm-init.json ] && [ ! -e /var/lib/stubs/release ]; then echo False
     else echo True; fi ;;
 *"get node"*) echo "node/it" ;;
 *"config view"*) echo https://10.9.9.9:6443 ;;
