@@ -1,4 +1,4 @@
-"""kubernetes and cilium on real servers with stub packages: order, configuration files, secrets, roles, interruption."""
+"""kubernetes and cilium on real servers with stub packages: configuration files, secrets, roles, interruption."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from batchwright.model.outcome import Rejected
 from batchwright.model.plan import Cluster, TaskservRequest
 from tests.real.life import Server, asked, on_servers
-from tests.real.servers import need_servers
-from tests.real.stubs import CALLED, make_repository
+from tests.real.stubs import CALLED, make_repository, need_tools
+from tests.sandboxes import need_sandboxes
 
 STUBS = "/opt/stubs"  # on the servers
 REPOSITORY = {"repo_url": f"file:{STUBS}", "repo_key_url": f"file:{STUBS}/Release.key"}
@@ -42,7 +40,9 @@ async def supply(server: Server, place: Path) -> None:
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
         archive.add(place, arcname=".")
     text = base64.b64encode(packed.getvalue()).decode()
-    await server.sh(f"mkdir -p {STUBS} && base64 -d <<'EOF' | tar -C {STUBS} -xz --no-same-owner\n{text}\nEOF\n{KERNEL}")
+    await server.sh(
+        f"mkdir -p {STUBS} && base64 -d <<'EOF' | tar -C {STUBS} -xz --no-same-owner\n{text}\nEOF\n{KERNEL}"
+    )
     await server.sh(f"chmod -R a+rX {STUBS}")
 
 
@@ -53,7 +53,8 @@ async def documents(server: Server, name: str) -> dict[str, dict[str, Any]]:
 
 
 def test_a_cluster_is_begun_joined_given_a_network_and_taken_apart(tmp_path: Path) -> None:
-    need_servers()
+    need_sandboxes()
+    need_tools()
     make_repository(tmp_path / "repository")
     kubernetes, cilium = parts("kubernetes", control_planes=2, **REPOSITORY), parts("cilium", **CHART)
 
@@ -87,9 +88,7 @@ async def begun_and_joined(first: Server, second: Server, third: Server) -> None
     assert cluster["controlPlaneEndpoint"] == f"{first.target.address}:6443"
     assert begun["KubeletConfiguration"]["cgroupDriver"] == "systemd"
     tokens = (await first.sh(f"cat {CALLED}/tokens")).split()
-    control, worker = [
-        (await documents(each, "kubeadm-join.json"))["JoinConfiguration"] for each in (second, third)
-    ]
+    control, worker = [(await documents(each, "kubeadm-join.json"))["JoinConfiguration"] for each in (second, third)]
     assert {each["discovery"]["bootstrapToken"]["token"] for each in (control, worker)} == {*tokens}
     assert "controlPlane" not in worker
     (uploaded,) = [
@@ -110,7 +109,9 @@ async def given_a_network(everyone: tuple[Server, ...], cilium: list[TaskservReq
     first = everyone[0]
     assert not await first.is_well(cilium[0])
     assert await first.install(cilium[0])
-    assert await asyncio.gather(*(each.install(cilium[n], first) for n, each in enumerate(everyone) if n)) == [False] * 2
+    assert (
+        await asyncio.gather(*(each.install(cilium[n], first) for n, each in enumerate(everyone) if n)) == [False] * 2
+    )
     assert not await first.install(cilium[0])
     values = json.loads(await first.sh(f"cat {CALLED}/values.json"))
     assert (values["routingMode"], values["tunnelProtocol"], values["operator"]["replicas"]) == ("tunnel", "vxlan", 2)
@@ -130,33 +131,35 @@ async def taken_apart(
     assert "delete node three" in await everyone[2].sh(f"cat {CALLED}/calls")
     left = "ls -d /etc/kubernetes /var/lib/kubelet /run/batchwright-kubernetes /var/lib/batchwright/[ck]* 2> /dev/null"
     for each in everyone:
-        assert await each.sh(f"{left}; apt-mark showhold; dpkg-query -W 'kube*' 2> /dev/null | grep -v '\\t$'; true") == ""
+        assert (
+            await each.sh(f"{left}; apt-mark showhold; dpkg-query -W 'kube*' 2> /dev/null | grep -v '\\t$'; true") == ""
+        )
 
 
-@pytest.mark.parametrize("whose", ["ours", "somebody else's"])
-def test_what_was_interrupted_is_reset_and_what_is_not_ours_never(tmp_path: Path, whose: str) -> None:
-    need_servers()
+def test_what_was_interrupted_is_reset_and_what_is_not_ours_never(tmp_path: Path) -> None:
+    need_sandboxes()
+    need_tools()
     make_repository(tmp_path / "repository")
     request = asked("kubernetes", Cluster("one", 0, 1), **REPOSITORY)
 
     async def scenario(server: Server) -> None:
+        async def calls() -> list[str]:
+            return (await server.sh(f"grep -oE 'kubeadm (init|reset)' {CALLED}/calls || true")).splitlines()
+
         await supply(server, tmp_path / "repository")
-        if whose == "ours":
-            await server.sh("touch /run/stubs-init-fails")
-            outcome = await server.runner.install(request, server.target)
-            assert isinstance(outcome, Rejected)
-            assert "it does not work" in outcome.fault.message
-            await server.sh("rm /run/stubs-init-fails")
-        else:
-            await server.sh("mkdir -p /etc/kubernetes; cd /etc/kubernetes; echo mine | tee admin.conf > kubelet.conf")
+        await server.sh("mkdir -p /etc/kubernetes; cd /etc/kubernetes; echo mine | tee admin.conf > kubelet.conf")
         await server.runner.install(request, server.target)
-        calls = await server.sh(f"grep -oE 'kubeadm (init|reset)' {CALLED}/calls || true")
-        expected = ["kubeadm init", "kubeadm reset", "kubeadm init"] if whose == "ours" else []
-        assert calls.splitlines() == expected
-        if whose == "ours":
-            taints = (await documents(server, "kubeadm-init.json"))["InitConfiguration"]["nodeRegistration"]["taints"]
-            assert taints == []
-        else:
-            assert await server.sh("cat /etc/kubernetes/admin.conf") == "mine"
+        assert await calls() == []
+        assert await server.sh("cat /etc/kubernetes/admin.conf") == "mine"
+
+        await server.sh("rm -r /etc/kubernetes; touch /run/stubs-init-fails")
+        outcome = await server.runner.install(request, server.target)
+        assert isinstance(outcome, Rejected)
+        assert "it does not work" in outcome.fault.message
+        await server.sh("rm /run/stubs-init-fails")
+        await server.install(request)
+        assert await calls() == ["kubeadm init", "kubeadm reset", "kubeadm init"]
+        begun = (await documents(server, "kubeadm-init.json"))["InitConfiguration"]
+        assert begun["nodeRegistration"]["taints"] == []
 
     on_servers(tmp_path / "servers", ("one",), scenario)
