@@ -199,8 +199,8 @@ def test_lists_and_offers(shell: Shell) -> None:
     assert "The states are: Pending, Running" in unknown.stderr
     assert "simulated" in [offer["name"] for offer in shell.json("providers")["providers"]]
     assert "redis" in [entry["name"] for entry in shell.json("taskservs")["taskservs"]]
-    assert shell.json("taskservs", "redis")["name"] == "redis"
-    assert shell("taskservs", "reddis").stderr.startswith("error: there is no task service 'reddis'")
+    assert shell.json("taskservs", "show", "redis")["name"] == "redis"
+    assert shell("taskservs", "show", "reddis").stderr.startswith("error: there is no task service 'reddis'")
 
 
 def test_the_state_folder_is_named_or_the_environments(shell: Shell) -> None:

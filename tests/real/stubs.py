@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
+
+from tests.sandboxes import without
 
 CALLED = "/var/lib/stubs"  # on the server: `calls` has one line per call, and a copy of each configuration file
 
@@ -52,7 +55,7 @@ KUBECTL = (
     + """
 [ "$1" = --kubeconfig ] && [ -e "$2" ] || { echo "no $2" >&2; exit 1; }
 case "$*" in
-*"get node"*jsonpath*) if [ -e /etc/kubernetes/admin.conf ] && [ ! -e /var/lib/stubs/release ]; then echo False
+*"get node"*jsonpath*) if [ -e /var/lib/stubs/kubeadm-init.json ] && [ ! -e /var/lib/stubs/release ]; then echo False
     else echo True; fi ;;
 *"get node"*) echo "node/it" ;;
 *"config view"*) echo https://10.9.9.9:6443 ;;
@@ -74,6 +77,13 @@ esac
 )
 
 KUBELET_UNIT = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n"
+
+
+def need_tools() -> None:
+    """Skip where there is nothing to build and sign packages with; fail where there should be."""
+    missing = [name for name in ("dpkg-deb", "gpg", "gpgconf") if shutil.which(name) is None]
+    if missing:
+        without(f"not installed: {', '.join(missing)}")
 
 
 def make_repository(place: Path) -> None:

@@ -37,6 +37,15 @@ def test_without_a_file_and_variables_nothing_is_configured(tmp_path: Path) -> N
     assert settings_from({"HOME": str(tmp_path)}).surrealdb is None
 
 
+def test_catalogues_of_the_option_the_environment_and_the_file_count_together(tmp_path: Path) -> None:
+    environ = home(tmp_path, 'catalogues = ["/three", "/one"]\n')
+    assert settings_from(environ).catalogues == (Path("/three"), Path("/one"))
+    environ["BATCHWRIGHT_CATALOGUES"] = f"/one{os.pathsep}/two"
+    assert settings_from(environ, None, [Path("here")]).catalogues == (
+        Path("here").absolute(), Path("/one"), Path("/two"), Path("/three"),
+    )  # fmt: skip
+
+
 def test_the_file_names_the_server(tmp_path: Path) -> None:
     found = settings_from(home(tmp_path, FILE)).surrealdb
     password = Secret(command=("pass", "show", "db"))

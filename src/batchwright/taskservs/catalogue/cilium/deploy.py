@@ -18,7 +18,7 @@ OWN = "/var/lib/batchwright/cilium"
 HELM = f"{OWN}/helm"
 ADMIN = "/etc/kubernetes/admin.conf"
 VALUES = f"{OWN}/values.json"
-APPLIED = f"{OWN}/applied"  # what the release was last made from
+APPLIED = f"{OWN}/applied"  # what the release was last made from; empty while it is made
 
 
 def install(v: Any) -> None:
@@ -34,13 +34,13 @@ def install(v: Any) -> None:
         upgrade += f" --repo {quote(v.chart_repo)}"
     wanted = hashlib.sha256(f"{upgrade}\n{values}".encode()).hexdigest()
     if (host.get_fact(Command, _ask_applied()) or "").strip() != wanted:
-        note = f"echo {wanted} > {APPLIED}"
-        server.shell(name="Make the release", commands=[f"{_needs_control_plane()} && {upgrade} && {note}"])
+        steps = (_needs_control_plane(), f": > {APPLIED}", upgrade, f"echo {wanted} > {APPLIED}")
+        server.shell(name="Make the release", commands=[" && ".join(steps)])
 
 
 def remove(v: Any) -> None:
     """On the first server the release, on each what it has left in the node."""
-    if v.cluster.number == 0 and host.get_fact(Command, f"ls {APPLIED} {ADMIN} 2>/dev/null; true"):
+    if v.cluster.number == 0 and host.get_fact(Command, f"[ -e {ADMIN} ] && ls {APPLIED} 2>/dev/null; true"):
         uninstall = f"{_helm()} uninstall cilium --ignore-not-found --wait --timeout 3m"
         server.shell(name="Remove the release", commands=[uninstall])
     if host.get_fact(Command, "ls -d /sys/class/net/cilium_* 2>/dev/null; true"):
