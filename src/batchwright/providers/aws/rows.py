@@ -106,8 +106,13 @@ def server(region: str, row: Row) -> Observed:
     )
 
 
+_PARTS = {"VolumeId": "disk", "NetworkInterfaceId": "interface"}
+
+
 def other(region: str, key: str, row: Row) -> Observed:
-    """A disk, network interface, key pair or security group; `key` names its id."""
+    """A disk, network interface, key pair or security group; `key` names its id. No name of theirs is a server's."""
     tags = tags_of(row)
     name, run, token = tags.get("Name") or row[key], tags.get(RUN, ""), tags.get(TOKEN, "")
+    if key in _PARTS:
+        name = f"{_PARTS[key]} of {name}"
     return Observed(str(Ref(region, row[key])), ServerState.READY, name, run, token)

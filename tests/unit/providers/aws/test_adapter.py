@@ -169,7 +169,7 @@ def test_a_disk_that_was_left_over_is_listed_and_removed(server: Server, tmp_pat
         await gone(here, ref)
         left = {o.ref.split("/")[1].split("-")[0]: o for o in await here.aws.find(here.run)}
         assert set(left) == {"vol", "sg"}
-        assert (left["vol"].run, left["vol"].name) == (here.run, "web")
+        assert (left["vol"].run, left["vol"].name) == (here.run, "disk of web")
         assert await here.aws.destroy(left["vol"].ref) == Gone()
         assert holds(server).volumes == []
 

@@ -47,7 +47,8 @@ class Cloud:
 
     def __init__(self, behaviour: Behaviour) -> None:
         self.behaviour = behaviour
-        self.regions = {name: Region(name, behaviour) for name in behaviour.regions.split(",") if name}
+        names = [name for name in behaviour.regions.split(",") if name]
+        self.regions = {name: Region(name, behaviour, place) for place, name in enumerate(names)}
         self._lock = threading.Lock()
         self._late: list[tuple[float, int, Request]] = []
         self._numbers = count()

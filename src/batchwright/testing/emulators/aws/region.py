@@ -34,8 +34,8 @@ Arguments = Mapping[str, Any]
 class Region:
     """Rows by id. `advance` must be called before anything else at a later time."""
 
-    def __init__(self, name: str, behaviour: Behaviour) -> None:
-        self.name, self._behaviour = name, behaviour
+    def __init__(self, name: str, behaviour: Behaviour, place: int = 0) -> None:
+        self.name, self._behaviour, self._place = name, behaviour, place
         self.vpc = f"vpc-{_hex(name, 'vpc', 17)}"
         self.subnets = {f"subnet-{_hex(name, zone, 17)}": f"{name}{zone}" for zone in ZONES}
         self.default_group = Group(f"sg-{_hex(name, 'default', 17)}", "default", "default", self.vpc, {}, 0.0)
@@ -148,7 +148,7 @@ class Region:
 
     def _made(self, arguments: Arguments, digest: str, token: str, zone: str, subnet: str, now: float) -> Instance:
         name, here = self._id("i"), self._behaviour
-        number = self._serial
+        number = self._serial * 32 + self._place  # so that no two regions give one address
         boot = here.boot_seconds * (0.75 + 0.5 * fraction(f"{here.seed}/{token or name}/boot"))
         made = Instance(
             id=name,
