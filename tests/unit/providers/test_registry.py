@@ -47,7 +47,7 @@ def test_settings_reach_the_adapter() -> None:
 
 
 def test_an_unknown_name_is_explained() -> None:
-    with pytest.raises(ProviderUnavailable, match="no provider simulatd: installed are .*simulated") as raised:
+    with pytest.raises(ProviderUnavailable, match=r"no provider simulatd: installed are .*simulated") as raised:
         registry.load("simulatd")
     assert raised.value.hint.startswith("Did you mean simulated?")
 
