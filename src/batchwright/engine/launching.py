@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from batchwright.engine import commands as cmd
+from batchwright.engine.calls import Hold
 from batchwright.engine.voice import Voice
 from batchwright.engine.watch import Send
 from batchwright.model.clock import Clock
@@ -53,8 +54,8 @@ class Launches:
         self._flying.add(key)
         return True
 
-    async def launch(self, command: cmd.Execute | cmd.Destroy) -> Applied | Rejected | Unknown:
-        """Run the step's program, or its undo, and pass on what it says."""
+    async def launch(self, command: cmd.Execute | cmd.Destroy, hold: Hold) -> Applied | Rejected | Unknown:
+        """Run the step's program or undo, and pass on what it says; `hold` raises when the run is no longer ours."""
         i, attempt, undo = command.step, command.attempt, isinstance(command, cmd.Destroy)
         step, record = self._run.plan.steps[i], self._run.records[i]
         assert isinstance(step.request, CommandRequest)
@@ -64,6 +65,7 @@ class Launches:
             if isinstance(surrounds, Unknown):  # nothing was started
                 return Rejected(Fault(FaultClass.TRANSIENT, surrounds.reason))
             limit = surrounds.seconds + GRACE
+            await hold()  # after the looks above, which may take long
             outcome = await self._ask(limit, self._launcher(step).launch(step.request, surrounds))
             assert isinstance(outcome, Applied | Rejected | Unknown)
             return outcome

@@ -185,7 +185,6 @@ class Performer:
         self._watch(step.provider).look_for(settle, self._run.token(command.step), until)
 
     async def _install(self, command: cmd.Install) -> None:
-        await self._hold()
         outcome = await self._apply(command, lambda runner: runner.install, undo=False)
         self._heed(self._run.lane(command.step), outcome)
         self._release(command.step)
@@ -194,8 +193,7 @@ class Performer:
     async def _execute(self, command: cmd.Execute) -> None:
         if not self._launches.begin(command):
             return
-        await self._hold()
-        outcome = await self._launches.launch(command)
+        outcome = await self._launches.launch(command, self._hold)
         self._release(command.step)
         self._send(cmd.Answered(command.step, command.attempt, outcome))
 
@@ -215,6 +213,7 @@ class Performer:
         if isinstance(target, Unknown) or isinstance(leader, Unknown):
             return target if isinstance(target, Unknown) else Unknown("the first server of its cluster is not known")
         job = Job(self._run.token(i), limit, leader, voice.hear)
+        await self._hold()  # after the looks above, which may take long
         try:
             return await self._ask(limit + GRACE, verb(self._runners[target.provider])(request, target, job))
         finally:
@@ -265,9 +264,8 @@ class Performer:
             await self._clock.sleep(provider.capabilities.poll_seconds)
 
     async def _remove(self, command: cmd.Destroy) -> Fault | None:
-        await self._hold()
         if isinstance(self._step(command.step).request, CommandRequest):
-            outcome = await self._launches.launch(command)
+            outcome = await self._launches.launch(command, self._hold)
         else:
             outcome = await self._apply(command, lambda runner: runner.remove, undo=True)
         self._heed(self._run.lane(command.step), outcome)

@@ -52,7 +52,7 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no
     (tmp_path / "batchwright" / "config.toml").write_text("[upcloud]\nsettle_seconds = 0.4\npoll_seconds = 0.05\n")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("BATCHWRIGHT_STATE_DIR", str(tmp_path / "state"))
-    with Running(Emulation(time_scale=0.002)) as running:
+    with Running(Emulation(time_scale=0.002, stop_seconds=400)) as running:
         for key, value in running.environ.items():
             monkeypatch.setenv(key, value)
         yield running.emulator
