@@ -11,10 +11,10 @@ RUN = """
 set -e
 apt-get -q download busybox-static > /dev/null 2>&1 || { apt-get -q update; apt-get -q download busybox-static; }
 dpkg-deb -x busybox-static_*.deb /tmp/busybox
-mkdir -p /tmp/rootfs/bin && cp /tmp/busybox/bin/busybox /tmp/rootfs/bin/
-timeout 60 ctr run --rm --rootfs /tmp/rootfs hello /bin/busybox echo it runs
-tar -C /tmp/rootfs -c . | ctr images import --snapshotter native - 2> /dev/null || true
-ctr run --detach --rootfs /tmp/rootfs stays /bin/busybox sleep 3600
+mkdir -p /tmp/treefs/bin && cp /tmp/busybox/bin/busybox /tmp/treefs/bin/
+timeout 60 ctr run --rm --rootfs /tmp/treefs hello /bin/busybox echo it runs
+tar -C /tmp/treefs -c . | ctr images import --snapshotter native - 2> /dev/null || true
+ctr run --detach --rootfs /tmp/treefs stays /bin/busybox sleep 3600
 """
 
 
