@@ -104,17 +104,17 @@ def run(
 
     async def work() -> int:
         async with Stores(settings) as stores:
-            workflow = check(source, settings).workflow if resume else None
-            if resume and (found := await unfinished(stores, clock, workflow, simulation is not None)):
+            workflow, simulated = check(source, settings).workflow, simulation is not None
+            if resume and (found := await unfinished(stores, clock, workflow, simulated)):
                 return await go_on_with(settings, stores, found, json=json)
+            if not anyway:  # before the plan, which would wait for the servers that the unfinished run is making
+                await refuse_beside(stores, clock, workflow, simulated=simulated)
         planned = await make_plan(settings, clock, source, simulation)
         if planned.plan is None:
             return refuse(planned, json=json)
         with about(FILE=str(file)):
             approve(planned.plan, plan_hash)
         async with Stores(settings) as stores:
-            if not anyway:
-                await refuse_beside(stores, clock, check(source, settings).workflow, simulated=simulation is not None)
             return await start(settings, stores, planned, planned.plan, json=json)
 
     return asyncio.run(work())
