@@ -53,7 +53,7 @@ class LabellingDriver(NamingDriver):
 
 
 class LibcloudRig(ProviderSuite):
-    adopt = "nothing"
+    adopt, zone = "nothing", "default"
     patience = 30.0
 
     def driver(self) -> DummyNodeDriver:
@@ -74,7 +74,7 @@ class LibcloudRig(ProviderSuite):
         return SystemClock()
 
     def config(self, name: str) -> ServerConfig:
-        return ServerConfig(name, "Small", "London Loft", image="Ubuntu 9.10")
+        return ServerConfig(name, "Small", self.zone, image="Ubuntu 9.10")
 
 
 class TestDummy(LibcloudRig):
@@ -89,7 +89,7 @@ class TestDummy(LibcloudRig):
 class TestByName(LibcloudRig):
     """Run and token are part of the name."""
 
-    adopt = "name"
+    adopt, zone = "name", "London Loft"
 
     def driver(self) -> DummyNodeDriver:
         return NamingDriver()

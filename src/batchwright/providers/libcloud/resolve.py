@@ -7,7 +7,7 @@ from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
 
-from libcloud.compute.base import NodeDriver
+from libcloud.compute.base import NodeDriver, NodeLocation
 
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
@@ -17,6 +17,7 @@ from batchwright.providers.libcloud.marks import NAME_MAX
 from batchwright.providers.libcloud.settings import Adopt
 from batchwright.providers.user_data import against
 
+NOWHERE = NodeLocation("default", "default", "", None)  # the zone of clouds whose driver cannot be told one
 USER_DATA_MAX = 16 * 1024  # bytes; what most clouds take
 
 
@@ -39,7 +40,8 @@ def troubles(config: ServerConfig, way: Adopt) -> list[Trouble]:
 
 def resolved(driver: NodeDriver, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
     """One answer per configuration. Raises what the driver raises."""
-    sizes, locations = driver.list_sizes(), driver.list_locations()
+    placed = "location" in create_arguments(driver)
+    sizes, locations = driver.list_sizes(), driver.list_locations() if placed else [NOWHERE]
     images: dict[str, Any] = {image: _image(driver, image) for image in {c.image or "" for c in configs} - {""}}
     tells = bool(user_data_argument(driver))
     return [_resolved(config, sizes, locations, images, tells) for config in configs]

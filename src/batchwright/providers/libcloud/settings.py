@@ -15,7 +15,7 @@ from batchwright.providers.settings import Scalar, must_be, settings_of
 Adopt = Literal["", "metadata", "name", "nothing"]
 OPTIONS = ("region", "host", "port", "secure", "api_version")  # handed to the driver, like all that begins with ex_
 
-_NAMED = ("brightbox", "cloudscale", "digitalocean", "linode", "scaleway", "vultr")
+_NAMED = ("brightbox", "cloudscale", "digitalocean", "linode", "vultr")
 
 
 class LibcloudSettings(Struct, frozen=True):
