@@ -7,7 +7,8 @@ from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
 
-from libcloud.compute.base import NodeDriver, NodeLocation
+from libcloud.compute.base import NodeDriver
+from msgspec import Struct
 
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
@@ -17,8 +18,14 @@ from batchwright.providers.libcloud.marks import NAME_MAX
 from batchwright.providers.libcloud.settings import Adopt
 from batchwright.providers.user_data import against
 
-NOWHERE = NodeLocation("default", "default", "", None)  # the zone of clouds whose driver cannot be told one
 USER_DATA_MAX = 16 * 1024  # bytes; what most clouds take
+
+
+class Nowhere(Struct, frozen=True):
+    """The zone of clouds whose driver cannot be told one."""
+
+    id: str = "default"
+    name: str = "default"
 
 
 def troubles(config: ServerConfig, way: Adopt) -> list[Trouble]:
@@ -41,7 +48,7 @@ def troubles(config: ServerConfig, way: Adopt) -> list[Trouble]:
 def resolved(driver: NodeDriver, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
     """One answer per configuration. Raises what the driver raises."""
     placed = "location" in create_arguments(driver)
-    sizes, locations = driver.list_sizes(), driver.list_locations() if placed else [NOWHERE]
+    sizes, locations = driver.list_sizes(), driver.list_locations() if placed else [Nowhere()]
     images: dict[str, Any] = {image: _image(driver, image) for image in {c.image or "" for c in configs} - {""}}
     tells = bool(user_data_argument(driver))
     return [_resolved(config, sizes, locations, images, tells) for config in configs]
