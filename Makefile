@@ -10,12 +10,12 @@ help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(VENV)/.run: pyproject.toml constraints.txt scripts/setup.sh scripts/local.sh
-	@scripts/setup.sh $(VENV) surrealdb,service,local,static,taskservs,upcloud,aws
+	@scripts/setup.sh $(VENV) surrealdb,service,local,static,taskservs,upcloud,aws,hetzner,libcloud
 	@scripts/local.sh
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt scripts/setup.sh scripts/nu.sh scripts/terraform.sh scripts/local.sh
-	@scripts/setup.sh $(VENV) surrealdb,service,local,static,taskservs,upcloud,aws,dev
+	@scripts/setup.sh $(VENV) surrealdb,service,local,static,taskservs,upcloud,aws,hetzner,libcloud,dev
 	@scripts/nu.sh $(VENV)
 	@scripts/terraform.sh $(VENV)
 	@scripts/local.sh

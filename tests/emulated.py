@@ -1,28 +1,28 @@
-"""An emulated UpCloud in a thread of its own, for tests whose own event loop comes and goes."""
+"""Emulated clouds in a thread of their own, for tests whose own event loop comes and goes."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from types import TracebackType
+from typing import Self
 
-from batchwright.testing.emulators.upcloud import Emulation, Emulator, serve
+from batchwright.testing.emulators import hetzner
+from batchwright.testing.emulators.serving import Emulator as Served
+from batchwright.testing.emulators.serving import serve
+from batchwright.testing.emulators.upcloud import Emulation, Emulator
 from batchwright.testing.emulators.upcloud.app import TOKEN
 
 
-class Running:
-    """Serves while the `with` lasts. `environ` is what a client needs."""
+class Serving:
+    """Serves while the `with` lasts."""
 
-    def __init__(self, emulation: Emulation | None = None) -> None:
-        self.emulator = Emulator(emulation or Emulation())
+    def __init__(self, served: Served) -> None:
+        self._served = served
         self.url = ""
         self._ready, self._over = threading.Event(), asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
-
-    @property
-    def environ(self) -> dict[str, str]:
-        return {"UPCLOUD_API_URL": self.url, "UPCLOUD_TOKEN": TOKEN}
 
     def _run(self) -> None:
         try:
@@ -31,11 +31,11 @@ class Running:
             self._loop.close()
 
     async def _serve(self) -> None:
-        async with serve(self.emulator) as self.url:
+        async with serve(self._served) as self.url:
             self._ready.set()
             await self._over.wait()
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> Self:
         self._thread.start()
         assert self._ready.wait(30)
         return self
@@ -45,3 +45,27 @@ class Running:
     ) -> None:
         self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join(30)
+
+
+class Running(Serving):
+    """An emulated UpCloud. `environ` is what a client needs."""
+
+    def __init__(self, emulation: Emulation | None = None) -> None:
+        self.emulator = Emulator(emulation or Emulation())
+        super().__init__(self.emulator)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {"UPCLOUD_API_URL": self.url, "UPCLOUD_TOKEN": TOKEN}
+
+
+class RunningHetzner(Serving):
+    """An emulated Hetzner. `environ` is what a client needs."""
+
+    def __init__(self, emulation: hetzner.Emulation | None = None) -> None:
+        self.emulator = hetzner.Emulator(emulation or hetzner.Emulation())
+        super().__init__(self.emulator)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {"HCLOUD_ENDPOINT": f"{self.url}/v1", "HCLOUD_TOKEN": hetzner.TOKEN}

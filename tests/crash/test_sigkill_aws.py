@@ -4,18 +4,15 @@ and list lag nothing is made twice, and nothing of any kind is left over after t
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import pytest
 
+from tests.crash.clouds import emulator, look
 from tests.crash.test_sigkill import Terminal
 from tests.emulated_aws import credentials
 
@@ -39,21 +36,6 @@ class Impatient(Terminal):
         return str(row["status"])
 
 
-@contextmanager
-def emulator(seed: int) -> Iterator[str]:
-    """A process of its own, which no kill of the client reaches; gives its address."""
-    faults = [word for fault in FAULTS for word in ("--fault", fault)]
-    command = [sys.executable, "-m", "batchwright", "emulate", "aws", "--port", "0", "--seed", str(seed), *faults]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().split()[4].rstrip(",")
-    finally:
-        process.terminate()
-        process.stdout.close()
-        process.wait(30)
-
-
 def workflow(seed: int, servers: int) -> dict[str, Any]:
     """Half of the servers in each region; those with two disks in one of them."""
     retry = {"max_attempts": 15, "initial_delay": 0.1, "max_delay": 0.5}
@@ -69,12 +51,11 @@ def workflow(seed: int, servers: int) -> dict[str, Any]:
     return {"batch_workflow": {"name": f"kill{seed}", "version": "1", "parallel_limit": 16, "operations": operations}}
 
 
-def look(url: str) -> dict[str, Any]:
+def settled(url: str) -> dict[str, Any]:
     """What the account holds once nothing is on its way any more."""
     until = time.monotonic() + 60
     while time.monotonic() < until:
-        with urlopen(f"{url}/_emulator/inventory", timeout=10) as answer:
-            found: dict[str, Any] = json.load(answer)
+        found = look(f"{url}/_emulator/inventory")
         if not found["pending"]:
             return found
         time.sleep(0.1)
@@ -87,10 +68,10 @@ def kill_and_look(folder: Path, seed: int, servers: int, kills: int, told: Calla
     (folder / "config" / "batchwright" / "config.toml").write_text(CONFIG)
     terminal = Impatient(folder, seed, "filesystem")
     terminal.file.write_text(json.dumps(workflow(seed, servers)))
-    with emulator(seed) as url:
+    with emulator("aws", seed, FAULTS) as url:
         terminal.environ |= {**credentials(folder), "AWS_ENDPOINT_URL": url}
         terminal.until("Completed", ("run", str(terminal.file)), ("resume", "latest"), kills * 2 // 3)
-        made = look(url)
+        made = settled(url)
         half = servers // 2
         wanted = Counter(f"kill{seed}-{zone}-{i:03d}" for zone in ZONES for i in range(half))
         assert Counter(one["Name"] for one in made["instances"]) == wanted
@@ -98,7 +79,7 @@ def kill_and_look(folder: Path, seed: int, servers: int, kills: int, told: Calla
         assert [len(made[kind]) for kind in ("volumes", "interfaces", "groups", "keys")] == [3 * half, servers, 2, 2]
         forward = terminal.kills
         terminal.until("RolledBack", ("rollback", "latest", "--yes"), ("rollback", "latest", "--yes"), kills)
-        left = look(url)
+        left = settled(url)
         kinds = ("instances", "volumes", "interfaces", "groups", "keys")
         assert {kind: left[kind] for kind in kinds} == {kind: [] for kind in kinds}
         assert terminal.kills >= kills

@@ -5,19 +5,13 @@ exactly what it should: no duplicate, no orphaned server, disk or address."""
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-import urllib.request
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from batchwright.testing.emulators.upcloud import TOKEN
+from tests.crash.clouds import emulator, look
 from tests.crash.test_sigkill import Terminal
 
 SCALE = 0.02
@@ -41,46 +35,23 @@ def workflow(name: str, servers: int) -> dict[str, object]:
     return {"batch_workflow": {"name": name, "version": "1", "parallel_limit": 16, "operations": [batch]}}
 
 
-@contextmanager
-def emulator(seed: int) -> Iterator[str]:
-    """The real command in a process of its own; gives its address."""
-    words = [word for fault in FAULTS for word in ("--fault", fault)]
-    command = [sys.executable, "-m", "batchwright", "emulate", "upcloud", "--port", "0", "--seed", str(seed), *words]
-    with subprocess.Popen([*command, "--time-scale", str(SCALE)], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            first = process.stdout.readline()
-            yield first.split()[4].rstrip(",")
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=60)
-
-
-def look(url: str) -> dict[str, Any]:
-    """What the account holds once all that is under way has happened."""
-    with urllib.request.urlopen(f"{url}/_emulator", timeout=60) as answer:
-        found = json.load(answer)
-    assert isinstance(found, dict)
-    return found
-
-
 def kill_and_look(folder: Path, seed: int, servers: int, forward: int, back: int) -> tuple[int, str]:
     """The whole story of one run; gives the number of kills, and all of it in a line."""
-    with emulator(seed) as url:
+    with emulator("upcloud", seed, FAULTS, SCALE) as url:
         terminal = Terminal(folder, seed, "filesystem")
         terminal.file.write_text(json.dumps(workflow(f"up{seed}", servers)))
         terminal.environ |= {"UPCLOUD_API_URL": url, "UPCLOUD_TOKEN": TOKEN}
         (folder / "config" / "batchwright").mkdir(parents=True)
         (folder / "config" / "batchwright" / "config.toml").write_text(CONFIG)
         terminal.until("Completed", ("run", str(terminal.file)), ("resume", "latest"), forward)
-        made, on_the_way = look(url), terminal.kills
+        made, on_the_way = look(f"{url}/_emulator"), terminal.kills
         assert Counter(one["title"] for one in made["servers"]) == Counter(f"up{seed}-{i:03d}" for i in range(servers))
         alive = Counter(one["uuid"] for one in made["servers"])
         assert Counter(one["server"] for one in made["disks"]) == alive
         assert Counter(one["server"] for one in made["addresses"]) == Counter(dict.fromkeys(alive, ADDRESSES))
         undo = ("rollback", "latest", "--yes")
         terminal.until("RolledBack", undo, undo, on_the_way + back)
-        left = look(url)
+        left = look(f"{url}/_emulator")
         assert [left["servers"], left["disks"], left["addresses"]] == [[], [], []]
         assert terminal.ask("store", "check")["ok"]
     faults = {key: n for key, n in left["happened"].items() if "/" not in key}

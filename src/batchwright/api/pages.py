@@ -85,9 +85,9 @@ async def metrics(
 
 
 @get("/v1/providers", sync_to_thread=True, responses=problems(), tags=["What there is"])
-def providers() -> Providers:
+def providers(orchestrator: NamedDependency[Orchestrator]) -> Providers:
     """The providers that are installed here, and what each promises; none is contacted."""
-    return Providers(provider_offers())
+    return Providers(provider_offers(orchestrator.settings.providers))
 
 
 @get("/v1/taskservs", sync_to_thread=True, responses=problems(), tags=["What there is"])

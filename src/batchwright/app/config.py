@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from batchwright.errors import ConfigInvalid
 from batchwright.model.secret import Secret
+from batchwright.providers import registry
 
 _PREFIX = "BATCHWRIGHT_SURREALDB_"
 
@@ -27,17 +28,24 @@ class SurrealConfig(Struct, frozen=True, forbid_unknown_fields=True):
     auth_level: Literal["root", "namespace", "database"] = "root"
 
 
-class Config(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the file may hold. `url` is the service that commands talk to, `catalogues` folders of task services.
+class ConfigFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the file may hold besides a table for each provider."""
 
-    A table with a provider's name holds settings that the provider itself knows and checks.
+    url: str = ""
+    catalogues: tuple[str, ...] = ()
+    surrealdb: SurrealConfig | None = None
+
+
+class Config(Struct, frozen=True):
+    """`url` is the service that commands talk to, `catalogues` folders of task services.
+
+    `providers` are the tables with a provider's name: settings that the provider itself knows and checks.
     """
 
     url: str = ""
     catalogues: tuple[str, ...] = ()
     surrealdb: SurrealConfig | None = None
-    upcloud: dict[str, str | int | float | bool] = {}
-    aws: dict[str, str | int | float | bool] = {}
+    providers: dict[str, dict[str, str | int | float | bool]] = {}
 
 
 def config_from(environ: Mapping[str, str]) -> Config:
@@ -61,8 +69,12 @@ def config_from(environ: Mapping[str, str]) -> Config:
     server = found.get("surrealdb")
     if url or (isinstance(server, dict) and url != ""):
         found["surrealdb"] = {**(server if isinstance(server, dict) else {}), **over}
+    named = {*registry.SHIPPED, *registry.names()}
+    tables = {name: found.pop(name) for name in [*found] if name in named}
     try:
-        return msgspec.convert(found, Config)
+        file = msgspec.convert(found, ConfigFile)
+        providers = msgspec.convert(tables, dict[str, dict[str, str | int | float | bool]])
+        return Config(file.url, file.catalogues, file.surrealdb, providers)
     except msgspec.ValidationError as error:
         about = f"{place} or a variable {_PREFIX}*" if over else str(place)
         raise ConfigInvalid(f"{about} has a mistake: {_told(error)}", hint=_hint(found)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -25,14 +26,14 @@ class ProviderOffer(Struct, frozen=True):
     hint: str = ""
 
 
-def provider_offers() -> list[ProviderOffer]:
-    """Every installed provider; none is contacted."""
-    return [_offer(name) for name in registry.names()]
+def provider_offers(settings: Mapping[str, registry.Settings]) -> list[ProviderOffer]:
+    """Every installed provider, with what config.toml says to it; none is contacted."""
+    return [_offer(name, settings.get(name, {})) for name in registry.names()]
 
 
-def _offer(name: str) -> ProviderOffer:
+def _offer(name: str, settings: registry.Settings) -> ProviderOffer:
     try:
-        return ProviderOffer(name, registry.connect(name, SystemClock(), {}).capabilities)
+        return ProviderOffer(name, registry.connect(name, SystemClock(), settings).capabilities)
     except BatchwrightError as error:
         return ProviderOffer(name, None, error.message, error.hint)
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from batchwright.app.compose import Surroundings
 from batchwright.errors import BatchwrightError
 from batchwright.model.access import Access
-from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.outcome import Observed, ServerState
 from batchwright.model.plan import CommandRequest, ProviderFacts, ServerRequest
 from batchwright.model.workflow import Command, ServerBatch, ServerConfig, TaskservBatch, Workflow
@@ -96,6 +96,8 @@ async def _observe(
     missing = [request for request in requests.values() if request.name not in managed]
     troubles += [Diagnostic(t.code, t.message, where=name, hint=t.hint) for t in await provider.quota_after(missing)]
     kept = [managed[one][0] for one in requests if one in managed]
+    if missing and not known.adopts:
+        troubles.append(_duplicates(name))
     installed, starting = await _installed(name, provider, runner, kept)
     troubles += starting
     if runner is not None and not known.destroys:
@@ -144,6 +146,12 @@ async def _started(provider: Provider, kept: list[Observed]) -> list[Observed]:
         seen = await provider.describe(starting)
         kept = [seen.get(one.ref, one) for one in kept]
     return kept
+
+
+def _duplicates(name: str) -> Diagnostic:
+    message = f"after a crash, duplicates are possible here: what {name} makes cannot be found by a label or a name"
+    hint = "When a run was interrupted, compare the cloud's own list with `batchwright servers`."
+    return Diagnostic("duplicates-possible", message, where=name, hint=hint, severity=Severity.WARNING)
 
 
 def _merged(troubles: list[Diagnostic]) -> list[Diagnostic]:

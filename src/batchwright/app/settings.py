@@ -64,5 +64,4 @@ def settings_from(
         base = Path(xdg) if xdg and Path(xdg).is_absolute() else Path(environ.get("HOME", "/")) / ".local" / "state"
         state_dir = Path(named) if named else base / "batchwright"
     own = tuple(dict.fromkeys(folder.expanduser().absolute() for folder in folders))
-    clouds = {"aws": config.aws, "upcloud": config.upcloud}
-    return Settings(state_dir.expanduser().absolute(), config.surrealdb, own, clouds)
+    return Settings(state_dir.expanduser().absolute(), config.surrealdb, own, config.providers)

@@ -1,4 +1,4 @@
-"""Stand-ins for the clouds' own services, for rehearsals with the real adapters: emulate upcloud, emulate aws."""
+"""Stand-ins for the clouds' own services, for rehearsals with the real adapters: emulate upcloud, aws, hetzner."""
 
 from __future__ import annotations
 
@@ -121,6 +121,37 @@ def aws(
 
     asyncio.run(work())
     say(f"left: {emulated.left(server)}")
+    return Exit.OK
+
+
+@app.command("hetzner")
+def hetzner(
+    port: Port = 9182,
+    seed: Seed = 0,
+    time_scale: Scale = 1.0,
+    fault: Faults = None,
+    explain: Explain = False,
+) -> int:
+    """Serve a project of Hetzner Cloud until Ctrl-C."""
+    try:
+        from batchwright.testing.emulators import hetzner as emulated
+    except ImportError as error:
+        raise _missing("hetzner", error) from error
+    if explain:
+        for line in emulated.explanation():
+            say(line)
+        return Exit.OK
+    emulator = emulated.Emulator(emulated.emulation_from(pairs_of("--fault", fault), seed, time_scale))
+
+    def told(url: str) -> None:
+        say(f"Hetzner is emulated at {url}, seed {seed}, times scaled by {time_scale:g}")
+        say(f"  use it    export HCLOUD_ENDPOINT={url}/v1 HCLOUD_TOKEN={emulated.TOKEN}")
+        say(f"  look      curl {url}{emulated.SUMMARY}")
+        say("  covers    batchwright emulate hetzner --explain")
+
+    asyncio.run(_until_stopped(emulated.serve(emulator, port), told))
+    summary = emulator.estate.summary()
+    say(f"left: {counted(len(summary['servers']), 'server')}, {counted(len(summary['ssh_keys']), 'key')}")
     return Exit.OK
 
 

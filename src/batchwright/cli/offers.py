@@ -5,13 +5,13 @@ from __future__ import annotations
 from batchwright.app.offers import ProviderOffer, provider_offers
 from batchwright.cli.codes import Exit
 from batchwright.cli.human import show_table
-from batchwright.cli.options import Json, NoColor
+from batchwright.cli.options import Json, NoColor, settings_of
 from batchwright.cli.output import print_json
 
 
 def providers(json: Json = False, _no_color: NoColor = False) -> int:
     """The providers that are installed here, and what each promises."""
-    offers = provider_offers()
+    offers = provider_offers(settings_of(None).providers)
     if json:
         print_json({"providers": offers})
         return Exit.OK

@@ -28,6 +28,7 @@ class Capabilities(Struct, frozen=True):
     call_timeout: float = 60.0  # seconds before an unanswered call counts as Unknown
     create_seconds: float = 30.0  # what a server usually takes, for estimates only
     cascades: tuple[str, ...] = ()  # what a destroy takes with it
+    adopts: bool = True  # False: what a create made that was never answered cannot be found again
     destroys: bool = True  # False: the servers were there before, a destroy only lets them go
     init: bool = True  # servers have a service manager
     privileged: bool = True  # containers can run on them

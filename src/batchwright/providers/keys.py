@@ -31,6 +31,11 @@ def run_key(state_dir: Path, run: str) -> KeyPair:
     return key_in(state_dir / "keys" / run)
 
 
+def host_folder(state_dir: Path, run: str, token: str) -> Path:
+    """Where the key is kept that the server of this token shows who it is with."""
+    return state_dir / "keys" / run / "hosts" / token
+
+
 def key_in(folder: Path) -> KeyPair:
     """The key pair that is kept in a folder; whoever comes first makes it, durably. Raises OSError."""
     path = folder / NAME

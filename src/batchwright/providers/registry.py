@@ -15,7 +15,15 @@ from batchwright.model.clock import Clock
 from batchwright.providers.base import Provider
 
 GROUP = "batchwright.providers"
-SHIPPED = ("aws", "local", "simulated", "static", "upcloud")  # names whose packages come with an extra of the same name
+SHIPPED = (
+    "aws",
+    "hetzner",
+    "libcloud",
+    "local",
+    "simulated",
+    "static",
+    "upcloud",
+)  # names whose packages come with an extra of the same name
 
 Settings = Mapping[str, str | int | float | bool]
 

@@ -122,3 +122,12 @@ def test_a_file_that_is_not_text_is_told_without_what_is_in_it(tmp_path: Path) -
     with pytest.raises(SecretMissing, match="it is not text") as caught:
         reveal(Secret(file=str(tmp_path / "secret")), {})
     assert caught.value.__context__ is None or "geheim" not in caught.value.message
+
+
+def test_every_installed_provider_may_have_a_table_and_nobody_else(tmp_path: Path) -> None:
+    environ = home(tmp_path, '[hetzner]\nproject = "shop"\nrate = 2\n[static]\n')
+    assert settings_from(environ).providers == {"hetzner": {"project": "shop", "rate": 2}, "static": {}}
+    with pytest.raises(ConfigInvalid, match="hetznr"):
+        settings_from(home(tmp_path / "wrong", '[hetznr]\nproject = "shop"\n'))
+    with pytest.raises(ConfigInvalid):
+        settings_from(home(tmp_path / "nested", "[hetzner]\nproject = { env = 'X' }\n"))

@@ -78,13 +78,13 @@ def test_a_file_may_check_itself_and_is_checked_once_more(tmp_path: Path) -> Non
 
 
 def test_a_provider_is_added_by_merging(evaluator: Evaluator) -> None:
-    text = flow(batch("a").replace('"aws"', '"hetzner"'))
-    with pytest.raises(NickelError, match="known: aws, local, simulated, static, upcloud"):
+    text = flow(batch("a").replace('"aws"', '"mycloud"'))
+    with pytest.raises(NickelError, match="known: aws, hetzner, libcloud, local, simulated, static, upcloud"):
         judge(evaluator, text)
-    extended = f"({SCHEMA} & {{ providers.hetzner = {{}} }})"
-    assert judge(evaluator, text, extended)["operations"][0]["provider"] == "hetzner"
-    with pytest.raises(NickelError, match="known: aws, hetzner, local, simulated, static, upcloud"):
-        judge(evaluator, text.replace("hetzner", "hetzer"), extended)
+    extended = f"({SCHEMA} & {{ providers.mycloud = {{}} }})"
+    assert judge(evaluator, text, extended)["operations"][0]["provider"] == "mycloud"
+    with pytest.raises(NickelError, match="known: aws, hetzner, libcloud, local, mycloud, simulated, static, upcloud"):
+        judge(evaluator, text.replace("mycloud", "myclod"), extended)
 
 
 def test_a_provider_may_bring_the_contract_of_its_servers(evaluator: Evaluator) -> None:
@@ -115,8 +115,8 @@ def test_an_operation_type_is_added_by_merging(evaluator: Evaluator) -> None:
 
 def test_the_loader_takes_providers_of_plug_ins(tmp_path: Path) -> None:
     file = tmp_path / "flow.ncl"
-    file.write_text(flow(batch("a").replace('"aws"', '"hetzner"')))
-    assert load(file, providers=["hetzner"]).diagnostics == ()
+    file.write_text(flow(batch("a").replace('"aws"', '"mycloud"')))
+    assert load(file, providers=["mycloud"]).diagnostics == ()
     assert [found.code for found in load(file).diagnostics] == ["unknown-provider"]
 
 

@@ -239,7 +239,7 @@ class Aws:
         return Path(self._settings.state_dir)
 
     def _host_folder(self, run: str, token: str) -> Path:
-        return self._state / "keys" / run / "hosts" / token
+        return keys.host_folder(self._state, run, token)
 
     def _keys(self, token: Token) -> tuple[keys.KeyPair, keys.KeyPair, str]:
         """The run's key, the server's own, and the private half of that; made when they are first needed."""

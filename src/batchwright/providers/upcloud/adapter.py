@@ -21,10 +21,11 @@ from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers import keys
 from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
+from batchwright.providers.http import NoAnswer, NotSent
 from batchwright.providers.live import LiveCheck
 from batchwright.providers.upcloud import offers as shop
 from batchwright.providers.upcloud import payload, quotas, rows
-from batchwright.providers.upcloud.client import Client, NoAnswer, NotSent
+from batchwright.providers.upcloud.client import Client
 from batchwright.providers.upcloud.faults import Answer, certain, fault_of
 from batchwright.providers.upcloud.live import UpCloudLive
 from batchwright.providers.upcloud.settings import API, Scalar, api_url, authorization, settings_from
@@ -177,7 +178,7 @@ class UpCloud:
         return keys.key_in(self._host_folder(run, token))
 
     def _host_folder(self, run: str, token: str) -> Path:
-        return self._state / "keys" / run / "hosts" / token
+        return keys.host_folder(self._state, run, token)
 
     # -- look ---------------------------------------------------------------------------------------------------
 

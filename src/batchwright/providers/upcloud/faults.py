@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct
-
 from batchwright.model.outcome import Fault, FaultClass
+from batchwright.providers.http import Reply
 
 MESSAGE_MAX = 300  # characters of what UpCloud says that are passed on
 
@@ -54,16 +53,8 @@ _HINTS = {
 }
 
 
-class Answer(Struct, frozen=True):
-    """What came back. `body` is None where it was not JSON; `retry_after` is seconds, where UpCloud said."""
-
-    status: int
-    body: Any = None
-    retry_after: float | None = None
-
-    @property
-    def ok(self) -> bool:
-        return 200 <= self.status < 300
+class Answer(Reply, frozen=True):
+    """What came back from UpCloud."""
 
     @property
     def code(self) -> str:

@@ -14,9 +14,10 @@ from batchwright.model.outcome import Created, Gone, Rejected, ServerState
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider, Quote
+from batchwright.providers.http import NoAnswer, NotSent
 from batchwright.providers.live import Finding, Tell
 from batchwright.providers.upcloud import rows
-from batchwright.providers.upcloud.client import Client, NoAnswer, NotSent
+from batchwright.providers.upcloud.client import Client
 from batchwright.providers.upcloud.faults import Answer, fault_of
 from batchwright.providers.upcloud.offers import Offers
 

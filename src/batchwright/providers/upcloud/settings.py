@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping
-from difflib import get_close_matches
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
-import msgspec
 from msgspec import Struct
 
-from batchwright.errors import ProviderUnavailable, UsageError
+from batchwright.errors import ProviderUnavailable
+from batchwright.providers.settings import Scalar, checked_address, must_be, settings_of
+
+__all__ = ["API", "Scalar", "UpCloudSettings", "api_url", "authorization", "settings_from"]
 
 API = "https://api.upcloud.com/1.3"
 VERSION = "/1.3"
-
-Scalar = str | int | float | bool
 
 
 class UpCloudSettings(Struct, frozen=True):
@@ -33,38 +30,18 @@ class UpCloudSettings(Struct, frozen=True):
 
 def settings_from(given: Mapping[str, Scalar]) -> UpCloudSettings:
     """Raises UsageError for what is not known or not of its kind."""
-    known = UpCloudSettings.__struct_fields__
-    for key in given:
-        if key not in known:
-            near = get_close_matches(key, known, n=1)
-            hint = f"Did you mean {near[0]}?" if near else "docs/providers/upcloud.md lists the settings."
-            raise UsageError(f"upcloud: there is no setting {key}", hint=hint)
-    try:
-        found = msgspec.convert(dict(given), UpCloudSettings, strict=False)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"upcloud: {error}", hint="docs/providers/upcloud.md lists the settings.") from error
-    if min(found.poll_seconds, found.concurrency, found.page) <= 0 or min(found.settle_seconds, found.rate) < 0:
-        raise UsageError(f"upcloud: a setting is out of range: {dict(given)}", hint="Give a positive number.")
+    found = settings_of(UpCloudSettings, "upcloud", given)
+    positive = min(found.poll_seconds, found.concurrency, found.page) > 0
+    must_be(positive and min(found.settle_seconds, found.rate) >= 0, "upcloud", given)
     return found
 
 
 def api_url(settings: UpCloudSettings, environ: Mapping[str, str]) -> str:
     """UPCLOUD_API_URL, else the setting, else the real one; with the version at its end. Raises ProviderUnavailable."""
     url = (environ.get("UPCLOUD_API_URL") or settings.url or API).rstrip("/")
-    parts = urlsplit(url)
     hint = "UPCLOUD_API_URL, or url under [upcloud] in config.toml, is an address like https://api.upcloud.com/1.3"
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
-        raise ProviderUnavailable(f"{url} is not an address of the UpCloud API", hint=hint)
-    if parts.scheme == "http" and not _loopback(parts.hostname):
-        raise ProviderUnavailable(f"{url} would send the credentials unencrypted", hint="Use https.")
+    parts = checked_address(url, "UpCloud", hint)
     return url if parts.path.endswith(VERSION) else url + VERSION
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def authorization(environ: Mapping[str, str]) -> str:

@@ -6,17 +6,17 @@ import asyncio
 import base64
 import re
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
+from batchwright.testing.emulators.fates import fate_of
 from batchwright.testing.emulators.upcloud import bodies, goods
 from batchwright.testing.emulators.upcloud.checks import Refused, check_create, check_labels, inner
 from batchwright.testing.emulators.upcloud.estate import Disk, Estate, Server
 from batchwright.testing.emulators.upcloud.settings import Emulation
-from batchwright.testing.emulators.upcloud.trouble import error, fate_of, throttled, told
+from batchwright.testing.emulators.upcloud.trouble import error, throttled, told
 
 TOKEN = "ucat_emulated"  # noqa: S105 - the one the emulator takes, and no secret
 USER = "emulated"
@@ -57,7 +57,8 @@ class Emulator:
             return error(403, "ACTION_FORBIDDEN", "The token may not do this.")
         body = await request.json() if request.body_exists and request.can_read_body else {}
         about = str(body.get("server", {}).get("hostname", "")) if isinstance(body, dict) else ""
-        fate = fate_of(self.estate, request.method, path, about)
+        create = request.method == "POST" and path == "/server"
+        fate = fate_of(self.estate, self.estate.emulation, request.method, path, about, create=create)
         answer: web.Response | None = None
         if not fate.kind or fate.acts:
             answer = self._carried_out(request, path, body, fate.seed, fate.late)
@@ -247,16 +248,3 @@ def _shape(path: str) -> str:
     known = {"private", "normal", "public", "template", "backup", "cdrom", "resource-usage", "stop", "start"}
     first, *rest = path.strip("/").split("/")
     return "/".join(["", first, *(part if part in known else "*" for part in rest)])
-
-
-@asynccontextmanager
-async def serve(emulator: Emulator, port: int = 0) -> AsyncIterator[str]:
-    """Serve on the loopback interface; gives the base URL. Port 0 is any free one."""
-    runner = web.AppRunner(emulator.app(), access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", port)
-        await site.start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()

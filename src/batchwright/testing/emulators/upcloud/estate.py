@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from batchwright.model.ids import fraction
+from batchwright.testing.emulators.fates import Draws
 from batchwright.testing.emulators.upcloud.goods import PLANS, TEMPLATES
 from batchwright.testing.emulators.upcloud.settings import Emulation
 
@@ -83,23 +84,17 @@ class Server(Struct):
         return "error" if self.broken else "started"
 
 
-class Estate:
+class Estate(Draws):
     """Servers, disks and addresses, with the counters that make every draw repeatable."""
 
     def __init__(self, emulation: Emulation, clock: Callable[[], float]) -> None:
+        super().__init__(emulation)
         self.emulation, self.clock = emulation, clock
         self.backed = False  # whether somebody else says when a server is ready, and where
         self.all_servers: dict[str, Server] = {}
         self.all_disks: dict[str, Disk] = {}
         self.all_addresses: dict[str, Address] = {}
-        self.happened: Counter[str] = Counter()  # faults, and calls by kind
-        self._drawn: Counter[str] = Counter()
         self._serial = 0
-
-    def draw(self, kind: str, about: str) -> str:
-        """A seed for one more event of this kind; it does not depend on the order of others."""
-        self._drawn[f"{kind}/{about}"] += 1
-        return f"{self.emulation.seed}/{kind}/{about}/{self._drawn[f'{kind}/{about}']}"
 
     def spread(self, median: float, low: float, high: float, seed: str) -> float:
         """Scaled seconds around a recorded median, within what was recorded."""

@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 
-import msgspec
-from msgspec import Struct
-
-from batchwright.errors import UsageError
+from batchwright.testing.emulators.faults import CallFaults, emulation_of
 
 
-class Emulation(Struct, frozen=True):
-    """The defaults are a healthy account; each field but the first two is a `--fault KEY=VALUE`."""
+class Emulation(CallFaults, frozen=True):
+    """The defaults are a healthy account; each field is a `--fault KEY=VALUE`."""
 
-    seed: int = 0
-    time_scale: float = 1.0
-    # What goes wrong with a call
-    errors: float = 0.0  # 500 and 503 in either shape; nothing is done
-    html502: float = 0.0  # a gateway's page; half of the changes are carried out all the same
-    throttle: float = 0.0  # 429 with Retry-After
-    lost_answers: float = 0.0  # carried out, then the connection is dropped
-    late_commits: float = 0.0  # a create: the connection is dropped, and the server appears later
-    late_min: float = 1.0
-    late_max: float = 30.0
-    read_errors: float = 0.0  # of looks: 503, a gateway's page, or no answer
     # What goes wrong with a server
     stuck: float = 0.0  # stays in maintenance for an hour
     broken: float = 0.0  # comes up in the state error
@@ -50,27 +35,7 @@ class Emulation(Struct, frozen=True):
     read_only: bool = False  # the token may look but not change
     expired: bool = False  # the token is no longer good
 
-    def scaled(self, seconds: float) -> float:
-        """Seconds of this machine's clock."""
-        return seconds * self.time_scale
-
 
 def emulation_from(faults: Mapping[str, str], seed: int = 0, time_scale: float = 1.0) -> Emulation:
     """Raises UsageError for what is not known or not of its kind."""
-    known = Emulation.__struct_fields__[2:]
-    for key in faults:
-        if key not in known:
-            near = get_close_matches(key, known, n=1)
-            raise UsageError(
-                f"the emulated UpCloud has no fault {key}",
-                hint=f"Did you mean {near[0]}?" if near else f"Known are: {', '.join(known)}",
-            )
-    if time_scale <= 0:
-        raise UsageError(f"--time-scale {time_scale:g}: expected a number above 0")
-    try:
-        found = msgspec.convert({**faults, "seed": seed, "time_scale": time_scale}, Emulation, strict=False)
-    except msgspec.ValidationError as error:
-        raise UsageError(
-            f"the emulated UpCloud: {error}", hint="docs/providers/upcloud.md lists the faults."
-        ) from error
-    return found
+    return emulation_of(Emulation, "UpCloud", "docs/providers/upcloud.md", faults, seed, time_scale)

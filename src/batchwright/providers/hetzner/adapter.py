@@ -1,0 +1,291 @@
+"""The Hetzner provider: what each method sends, and what the answers mean for the crash protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from batchwright.errors import ProviderUnavailable
+from batchwright.model.access import Access
+from batchwright.model.clock import Clock
+from batchwright.model.ids import Token
+from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
+from batchwright.model.plan import Guard, ServerRequest
+from batchwright.model.workflow import ServerConfig
+from batchwright.providers import keys
+from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
+from batchwright.providers.hetzner import offers as shop
+from batchwright.providers.hetzner import payload, rows
+from batchwright.providers.hetzner.client import Client
+from batchwright.providers.hetzner.faults import certain, fault_of
+from batchwright.providers.hetzner.settings import API, api_url, project_of, settings_from, token_of
+from batchwright.providers.http import NoAnswer, NotSent, Reply
+from batchwright.providers.settings import Scalar
+from batchwright.providers.user_data import combined
+
+FEW = 4  # servers that are looked at one by one rather than by a listing
+USER = "root"  # whom the images let in
+
+
+class Hetzner:
+    """One project. Nothing is asked before `open`, and the token is read only there."""
+
+    def __init__(self, name: str, clock: Clock, settings: Mapping[str, Scalar], environ: Mapping[str, str]) -> None:
+        self.name = name
+        self._settings = known = settings_from(settings)
+        self._clock, self._environ = clock, environ
+        self._client: Client | None = None
+        self._account = ""
+        self._offers: shop.Offers | None = None
+        self._first = asyncio.Lock()  # whoever comes first reads the offers, or makes a run's key
+        self._with_key: set[str] = set()  # runs whose key is there
+        self._seen: set[str] = set()  # servers that were there; a 404 for another one may be lag
+        self.capabilities = Capabilities(
+            guard=Guard.UNIQUE_NAME,
+            settle_seconds=known.settle_seconds,
+            poll_seconds=known.poll_seconds,
+            concurrency=known.concurrency,
+            rate=known.rate,
+            burst=max(1, int(known.rate)),
+            call_timeout=120.0,  # longer than one request may take, since a create may be three
+            create_seconds=20.0,
+            cascades=("disk", "address"),
+        )
+
+    @classmethod
+    def connect(cls, name: str, clock: Clock, settings: Mapping[str, Scalar]) -> Hetzner:
+        """How the registry makes one."""
+        return cls(name, clock, settings, os.environ)
+
+    def validate(self, config: ServerConfig) -> list[Trouble]:
+        return payload.troubles(config)
+
+    async def open(self) -> None:
+        if not self._settings.state_dir:
+            raise ProviderUnavailable("hetzner needs the setting state_dir: the keys of its servers are kept there")
+        url, token = api_url(self._settings, self._environ), token_of(self._environ)
+        project = project_of(self._settings, token)
+        self._account = project if url == API else f"{project}@{urlsplit(url).netloc}"
+        await self.aclose()
+        self._client = Client(url, token, self._settings.page)
+
+    async def aclose(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+    @property
+    def _api(self) -> Client:
+        if self._client is None:
+            raise ProviderUnavailable("the provider hetzner is not open")
+        return self._client
+
+    # -- before anything is made --------------------------------------------------------------------------------
+
+    async def account(self) -> str:
+        """The project's name in the settings, or one that goes with the token: the API tells neither."""
+        return self._account
+
+    async def health(self) -> Health:
+        began = self._clock.now()
+        try:
+            reply = await self._api.call("GET", "/locations")
+        except (NotSent, NoAnswer) as error:
+            return Health(False, str(error))
+        if not reply.ok:
+            return Health(False, fault_of(reply).message)
+        return Health(True, "Hetzner", self._clock.now() - began)
+
+    async def quota(self) -> Quota:
+        return Quota()  # the API does not tell a project's limits
+
+    async def quota_after(self, _requests: Sequence[ServerRequest]) -> list[Trouble]:
+        return []
+
+    async def quote(self, requests: Sequence[ServerRequest]) -> Quote | None:
+        return shop.quote(requests, await self._offered())
+
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+        offered, servers = await self._offered(), await self._api.listing("servers")
+        taken = {str(row["name"]): str(row["id"]) for row in servers if not rows.is_ours(row, None, None)}
+        return [self.validate(config) or shop.resolved(config, offered, taken) for config in configs]
+
+    async def _offered(self) -> shop.Offers:
+        async with self._first:
+            if self._offers is None:
+                types, locations, images, pricing = await asyncio.gather(
+                    self._api.listing("server_types"),
+                    self._api.listing("locations"),
+                    self._api.listing("images", [("status", "available")]),
+                    self._api.read("/pricing"),
+                )
+                self._offers = shop.offers_from(types, locations, images, pricing)
+        return self._offers
+
+    # -- create -------------------------------------------------------------------------------------------------
+
+    async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
+        wrong = self.validate(ServerConfig(request.name, request.plan, request.zone))
+        if wrong:  # before the run's key is made for nothing
+            return Rejected(Fault(FaultClass.INVALID, wrong[0].message, hint=wrong[0].hint))
+        try:
+            user_data = await asyncio.to_thread(self._user_data, request, token)
+            own = await asyncio.to_thread(keys.run_key, self._state, token.run)
+        except OSError as error:  # no key, nothing sent
+            return Rejected(Fault(FaultClass.PERMANENT, f"the keys of this run cannot be kept: {error}"))
+        if (fault := await self._key_missing(token.run, own.public)) is not None:
+            return Rejected(fault)
+        try:
+            reply = await self._api.call("POST", "/servers", payload.create_body(request, token, user_data), fresh=True)
+        except NotSent as error:
+            return Rejected(Fault(FaultClass.TRANSIENT, str(error), "NOT_SENT"))
+        except NoAnswer as error:
+            return Unknown(str(error))
+        if reply.ok:
+            server = reply.body.get("server") if isinstance(reply.body, dict) else None
+            if not isinstance(server, dict) or not server.get("id"):
+                return Unknown(f"Hetzner answered {reply.status} without saying which server it made")
+            return Created(str(server["id"]))
+        return await self._refused(reply, request, token)
+
+    async def _refused(self, reply: Reply, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
+        fault = fault_of(reply)
+        if not certain(reply):
+            return Unknown(fault.message)
+        if fault.kind is FaultClass.CONFLICT:
+            return await self._namesake(request.name, token, fault)
+        if fault.kind is FaultClass.NOT_FOUND and token.run in self._with_key:
+            self._with_key.discard(token.run)  # somebody may have taken the key away: made again next time
+            return Rejected(Fault(FaultClass.TRANSIENT, fault.message, fault.code))
+        return Rejected(fault)
+
+    async def _namesake(self, name: str, token: Token, fault: Fault) -> Created | Rejected | Unknown:
+        """The name is taken. By what an earlier call with this token made: then that is what was asked for."""
+        try:
+            body = await self._api.read("/servers", [("name", name)])
+        except ProviderUnavailable as error:
+            return Unknown(error.message)
+        found = [row for row in body.get("servers", ()) if row.get("name") == name]
+        if not found:
+            return Unknown(f'the name "{name}" is taken by a server that is not visible yet')
+        row = found[0]
+        if rows.is_ours(row, token.run, token.value):
+            return Created(str(row["id"]))
+        if row.get("status") == "deleting":
+            return Rejected(Fault(FaultClass.BUSY, f'the name "{name}" is still taken by a server that is going'))
+        hint = "Names are unique at Hetzner: use another one, or remove that server."
+        return Rejected(Fault(FaultClass.CONFLICT, f"{fault.message} (server {row['id']})", fault.code, hint))
+
+    async def _key_missing(self, run: str, public: str) -> Fault | None:
+        """See to it that the run's key is there, which the create call names: without one Hetzner mails a password."""
+        async with self._first:
+            if run in self._with_key:
+                return None
+            body = {"name": rows.key_name(run), "public_key": public, "labels": {rows.RUN: run}}
+            try:
+                reply = await self._api.call("POST", "/ssh_keys", body)
+            except (NotSent, NoAnswer) as error:  # a second key of that name cannot come to be
+                return Fault(FaultClass.TRANSIENT, f"the run's key: {error}")
+            fault = None if reply.ok else fault_of(reply)
+            if fault is not None and fault.kind is not FaultClass.CONFLICT:
+                return fault
+            self._with_key.add(run)
+            return None
+
+    def _user_data(self, request: ServerRequest, token: Token) -> str:
+        host = keys.key_in(keys.host_folder(self._state, token.run, token.value))
+        boundary = f"batchwright-{token.value}"
+        return combined(request.user_data, request.ssh_keys, host.path.read_text(), host.public, boundary)
+
+    @property
+    def _state(self) -> Path:
+        return Path(self._settings.state_dir)
+
+    # -- look ---------------------------------------------------------------------------------------------------
+
+    async def find(self, run: str | None = None, token: str | None = None) -> list[Observed]:
+        wanted = rows.selector(run, token)
+        servers = [row for row in await self._api.listing("servers", wanted) if rows.is_ours(row, run, token)]
+        self._seen.update(str(row["id"]) for row in servers)
+        found = [rows.observed_server(row) for row in servers]
+        if token is not None:
+            return found
+        needed = {one.run for one in found}
+        listed = [row for row in await self._api.listing("ssh_keys", wanted) if rows.is_ours(row, run, None)]
+        return found + [rows.observed_key(row) for row in listed if rows.labels_of(row)[rows.RUN] not in needed]
+
+    async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
+        known: dict[str, dict[str, Any]] = {}
+        if len(refs) > FEW:
+            listed = await self._api.listing("servers", rows.selector(None, None))
+            known = {str(row["id"]): row for row in listed}
+            self._seen.update(known)
+        missing = [ref for ref in refs if ref not in known]
+        for ref, row in zip(missing, await asyncio.gather(*map(self._get, missing)), strict=True):
+            if row is not None:
+                known[ref] = row
+        return {ref: self._shown(ref, known.get(ref)) for ref in refs}
+
+    async def _get(self, ref: str) -> dict[str, Any] | None:
+        """The record of a server or a key, None where it is not there. Raises ProviderUnavailable."""
+        is_key = ref.startswith(rows.KEY)
+        path = f"/ssh_keys/{ref.removeprefix(rows.KEY)}" if is_key else f"/servers/{ref}"
+        body = await self._api.look(path)
+        row = body.get("ssh_key" if is_key else "server") if body is not None else None
+        if body is not None and not isinstance(row, dict):
+            raise ProviderUnavailable(f"Hetzner's answer to {path} has no record", hint="Please report it.")
+        if row is not None:
+            self._seen.add(ref)
+        return row
+
+    def _shown(self, ref: str, row: dict[str, Any] | None) -> Observed:
+        if row is None:
+            gone = ref in self._seen or ref.startswith(rows.KEY)
+            return Observed(ref, ServerState.GONE if gone else ServerState.NOT_VISIBLE)
+        return rows.observed_key(row) if ref.startswith(rows.KEY) else rows.observed_server(row)
+
+    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
+        """With the run's key; a server whose own key is not known cannot be trusted and is left out."""
+        seen = await self.describe([ref for ref in refs if not ref.startswith(rows.KEY)])
+        return await asyncio.to_thread(
+            lambda: {ref: way for ref, one in seen.items() if one.address and (way := self._way(one)) is not None}
+        )
+
+    def _way(self, server: Observed) -> Access | None:
+        folder = keys.host_folder(self._state, server.run, server.token)
+        if not server.token or not folder.exists():
+            return None
+        host, own = keys.key_in(folder), keys.run_key(self._state, server.run)
+        return Access(server.address, USER, key=str(own.path), host_keys=(host.public,))
+
+    # -- destroy ------------------------------------------------------------------------------------------------
+
+    async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
+        row = await self._get(ref)
+        if row is None:
+            return Gone()
+        if not rows.labels_of(row).get(rows.RUN):
+            return Rejected(Fault(FaultClass.CONFLICT, f"{ref} does not carry Batchwright's label: it is left alone"))
+        if row.get("status") == "deleting":
+            return Going("it is being deleted")
+        is_key = ref.startswith(rows.KEY)
+        path = f"/ssh_keys/{row['id']}" if is_key else f"/servers/{row['id']}"
+        try:
+            reply = await self._api.call("DELETE", path)
+        except NotSent as error:
+            return Rejected(Fault(FaultClass.TRANSIENT, str(error), "NOT_SENT"))
+        except NoAnswer as error:
+            return Unknown(str(error))
+        if reply.ok:
+            self._with_key.discard(rows.labels_of(row)[rows.RUN])
+            return Gone() if is_key else Going("it is being deleted")
+        fault = fault_of(reply)
+        if not certain(reply):
+            return Unknown(fault.message)
+        if fault.kind is FaultClass.NOT_FOUND:
+            return Gone()
+        return Going(fault.message) if fault.kind is FaultClass.BUSY else Rejected(fault)

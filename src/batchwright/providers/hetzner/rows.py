@@ -1,0 +1,75 @@
+"""Hetzner's JSON read, and the labels by which a server is known. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchwright.model.outcome import Observed, ServerState
+
+RUN, TOKEN, IMAGE = (f"batchwright-{word}" for word in ("run", "token", "image"))
+KEY = "key:"  # how the reference of an SSH key begins; a server's is its bare number
+
+_STATES = {
+    "running": ServerState.READY,
+    "stopping": ServerState.STOPPING,
+    "deleting": ServerState.STOPPING,
+}  # all else passes; a server that stays off is met by the time-out of its step
+
+
+def key_name(run: str) -> str:
+    """What the SSH key of a run is called."""
+    return f"batchwright-{run}"
+
+
+def selector(run: str | None, token: str | None) -> list[tuple[str, str]]:
+    """What narrows a listing to a run or a token; a filter is never trusted alone."""
+    wanted = [RUN if run is None else f"{RUN}={run}"]
+    return [("label_selector", ",".join([*wanted, f"{TOKEN}={token}"] if token else wanted))]
+
+
+def labels_of(row: dict[str, Any]) -> dict[str, str]:
+    """Its labels; none where it has none."""
+    labels = row.get("labels")
+    return labels if isinstance(labels, dict) else {}
+
+
+def is_ours(row: dict[str, Any], run: str | None, token: str | None) -> bool:
+    """Whether it carries the labels."""
+    labels = labels_of(row)
+    return bool(labels.get(RUN)) and run in (None, labels[RUN]) and token in (None, labels.get(TOKEN))
+
+
+def observed_server(row: dict[str, Any]) -> Observed:
+    """A server's record."""
+    labels, address = labels_of(row), _address(row)
+    state = _STATES.get(str(row.get("status")), ServerState.STARTING)
+    place = row.get("location") or _record(row, "datacenter").get("location")
+    return Observed(
+        str(row["id"]),
+        ServerState.STARTING if state is ServerState.READY and not address else state,
+        name=str(row.get("name", "")),
+        run=labels.get(RUN, ""),
+        token=labels.get(TOKEN, ""),
+        address=address,
+        plan=str(_record(row, "server_type").get("name", "")),
+        zone=str(place.get("name", "")) if isinstance(place, dict) else "",
+        image=labels.get(IMAGE, ""),
+    )
+
+
+def observed_key(row: dict[str, Any]) -> Observed:
+    """An SSH key that no server of its run needs any more. It shows no token: it is not a server's alone."""
+    run = labels_of(row).get(RUN, "")
+    return Observed(f"{KEY}{row['id']}", ServerState.READY, name=f"key {row.get('name', '')}", run=run)
+
+
+def _address(row: dict[str, Any]) -> str:
+    """IPv4, else the first address of its IPv6 network, which is where it listens."""
+    net = _record(row, "public_net")
+    four, six = (str(_record(net, family).get("ip") or "") for family in ("ipv4", "ipv6"))
+    return four or (six.partition("/")[0] + "1" if six else "")
+
+
+def _record(row: dict[str, Any], key: str) -> dict[str, Any]:
+    found = row.get(key)
+    return found if isinstance(found, dict) else {}

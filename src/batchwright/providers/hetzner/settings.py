@@ -1,0 +1,61 @@
+"""Where the API is and how gently it is used: the table [hetzner] of config.toml, with HCLOUD_* of the environment."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from batchwright.errors import ProviderUnavailable
+from batchwright.providers.settings import Scalar, checked_address, must_be, settings_of
+
+API = "https://api.hetzner.cloud/v1"
+
+
+class HetznerSettings(Struct, frozen=True):
+    """Times are seconds. `settle_seconds`: after so long without a sighting a create in doubt made nothing."""
+
+    state_dir: str = ""
+    url: str = ""
+    project: str = ""  # what the project is called here; the API does not tell whose token it was given
+    settle_seconds: float = 30.0  # names are unique, so too short a time costs a failed step and never a second server
+    poll_seconds: float = 3.0
+    concurrency: int = 8
+    rate: float = 5.0  # 3600 calls an hour may be used up at once, then one comes back each second
+    page: int = 50  # entries per page of a listing, 50 at most
+
+
+def settings_from(given: Mapping[str, Scalar]) -> HetznerSettings:
+    """Raises UsageError for what is not known or not of its kind."""
+    found = settings_of(HetznerSettings, "hetzner", given)
+    positive = min(found.poll_seconds, found.concurrency, found.page) > 0
+    must_be(positive and min(found.settle_seconds, found.rate) >= 0, "hetzner", given)
+    return found
+
+
+def api_url(settings: HetznerSettings, environ: Mapping[str, str]) -> str:
+    """HCLOUD_ENDPOINT, else the setting, else the real one. Raises ProviderUnavailable."""
+    url = (environ.get("HCLOUD_ENDPOINT") or settings.url or API).rstrip("/")
+    hint = f"HCLOUD_ENDPOINT, or url under [hetzner] in config.toml, is an address like {API}"
+    checked_address(url, "Hetzner", hint)
+    return url
+
+
+def token_of(environ: Mapping[str, str]) -> str:
+    """HCLOUD_TOKEN. Raises ProviderUnavailable."""
+    token = environ.get("HCLOUD_TOKEN", "").strip()
+    if not token:
+        raise ProviderUnavailable(
+            "no credentials for Hetzner: HCLOUD_TOKEN is not set",
+            hint="Make an API token of the project, with the right to write, in the Hetzner console and set "
+            "HCLOUD_TOKEN; or rehearse with --simulate.",
+        )
+    if not token.isascii() or len(token.split()) != 1:
+        raise ProviderUnavailable("HCLOUD_TOKEN does not look like a token", hint="Copy it again, without quotes.")
+    return token
+
+
+def project_of(settings: HetznerSettings, token: str) -> str:
+    """What the account is called: the given name, or one that goes with the token and does not tell it."""
+    return settings.project or "token-" + hashlib.sha256(f"batchwright/{token}".encode()).hexdigest()[:12]

@@ -1,0 +1,147 @@
+"""One request, one answer: HTTP with explicit time-outs and no retry. Nothing here knows a cloud's words."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+
+TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=10, sock_read=50)
+ANSWER_MAX = 32 * 1024 * 1024  # bytes of one answer
+
+Query = Sequence[tuple[str, str]]
+
+
+class Reply(Struct, frozen=True):
+    """What came back. `body` is None where it was not JSON; `retry_after` is seconds, where the cloud said."""
+
+    status: int
+    body: Any = None
+    retry_after: float | None = None
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+
+class NotSent(Exception):
+    """The request never reached the cloud, so nothing came of it."""
+
+
+class NoAnswer(Exception):
+    """The request was sent, or may have been, and no whole answer came."""
+
+
+class Http:
+    """One connection pool. `url` has no slash at its end."""
+
+    def __init__(self, url: str, authorization: str) -> None:
+        self.url = url
+        self._proxy = _proxy_for(url)
+        headers = {"Authorization": authorization, "Accept": "application/json", "User-Agent": "batchwright"}
+        self._pooled = self._session(headers, aiohttp.TCPConnector(limit=16))
+        # A pooled connection that the other side has just closed would leave the outcome of a create unknown.
+        self._fresh = self._session(headers, aiohttp.TCPConnector(limit=64, force_close=True))
+
+    @staticmethod
+    def _session(headers: dict[str, str], connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+        jar = aiohttp.DummyCookieJar()
+        return aiohttp.ClientSession(headers=headers, connector=connector, timeout=TIMEOUT, cookie_jar=jar)
+
+    async def aclose(self) -> None:
+        """Close both pools; may be called twice."""
+        await self._pooled.close()
+        await self._fresh.close()
+
+    async def call(
+        self, method: str, path: str, body: object = None, query: Query = (), *, fresh: bool = False
+    ) -> Reply:
+        """Send one request. Raises NotSent, NoAnswer; every answer, refusals too, is returned."""
+        session = self._fresh if fresh else self._pooled
+        sent = session.request(
+            method,
+            self.url + path,
+            params=list(query),
+            json=body if body is not None else None,
+            allow_redirects=False,  # a redirect would send a create a second time
+            proxy=self._proxy,
+        )
+        try:
+            async with sent as response:
+                raw = await _whole(response)
+                return Reply(response.status, _decoded(raw), _retry_after(response.headers.get("Retry-After", "")))
+        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.ConnectionTimeoutError) as error:
+            raise NotSent(_why(error, self.url)) from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise NoAnswer(f"{urlsplit(self.url).netloc}: {type(error).__name__}: {error}".rstrip(": ")) from error
+
+
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    parts, size = [], 0
+    async for part in response.content.iter_any():
+        size += len(part)
+        if size > ANSWER_MAX:
+            raise aiohttp.ClientPayloadError(f"an answer of over {ANSWER_MAX} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _decoded(raw: bytes) -> Any:
+    try:
+        return msgspec.json.decode(raw) if raw else {}
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _retry_after(text: str) -> float | None:
+    """Seconds; the form with a date is not worth a second clock."""
+    return float(text) if text.isascii() and text.isdecimal() else None
+
+
+def _proxy_for(url: str) -> str | None:
+    """HTTPS_PROXY and its relatives, as other programs understand them. Passwords of ~/.netrc are left alone."""
+    parts = urlsplit(url)
+    if proxy_bypass(parts.hostname or ""):
+        return None
+    return getproxies().get(parts.scheme)
+
+
+def _why(error: Exception, url: str) -> str:
+    """A connection that could not be made, in words that say which part of the way failed."""
+    place = urlsplit(url).netloc
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return f"the certificate of {place} is not trusted: {_distrust(error.certificate_error)}"
+        case aiohttp.ClientConnectorDNSError():
+            return f"the name {place} cannot be resolved ({error.os_error})"
+        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
+            return f"the proxy on the way to {place} does not let us through ({_short(error)})"
+        case aiohttp.ClientSSLError():
+            return f"no encrypted connection to {place} can be made ({_short(error)})"
+        case aiohttp.ConnectionTimeoutError():
+            return f"{place} does not take the connection within {TIMEOUT.sock_connect:g} s"
+    return f"{place} does not take the connection ({_short(error)})"
+
+
+_WRONG_TIME = (9, 10)  # of OpenSSL's X509_V_ERR_*: not yet valid, no longer valid
+
+
+def _distrust(error: Exception) -> str:
+    told = getattr(error, "verify_message", "") or str(error)
+    wrong_time = getattr(error, "verify_code", 0) in _WRONG_TIME
+    return f"{told}; is this machine's clock right?" if wrong_time else f"{told}; is there a proxy in between?"
+
+
+def _short(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"HTTP {error.status}"
+    reason = getattr(error, "os_error", None)
+    if isinstance(reason, ssl.SSLError):
+        return reason.reason or "TLS"
+    return str(getattr(reason, "strerror", None) or error)

@@ -1,0 +1,248 @@
+"""The provider port over a driver of Libcloud: what each method asks of it, and what its answers mean."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from libcloud.compute.base import Node, NodeDriver
+from libcloud.compute.types import NodeState
+
+from batchwright.errors import ProviderUnavailable
+from batchwright.model.access import Access
+from batchwright.model.clock import Clock
+from batchwright.model.ids import Token
+from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
+from batchwright.model.plan import Guard, ServerRequest
+from batchwright.model.workflow import ServerConfig
+from batchwright.providers import keys
+from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
+from batchwright.providers.durable import Held
+from batchwright.providers.libcloud import resolve
+from batchwright.providers.libcloud.driver import Drivers, Make, maker, user_data_argument
+from batchwright.providers.libcloud.faults import outcome, told, unavailable
+from batchwright.providers.libcloud.marks import Mark, Marks, mark_of
+from batchwright.providers.libcloud.settings import account_of, credentials, settings_from
+from batchwright.providers.settings import Scalar
+from batchwright.providers.user_data import combined
+
+_NOTES = {
+    "metadata": "finds its servers by metadata",
+    "name": "run and token are part of a server's name at the cloud",
+    "nothing": "after a crash, duplicates are possible here",
+}
+_STATES = {
+    NodeState.RUNNING: ServerState.READY,
+    NodeState.STOPPING: ServerState.STOPPING,
+    NodeState.TERMINATED: ServerState.GONE,
+    NodeState.ERROR: ServerState.BROKEN,
+    NodeState.STOPPED: ServerState.BROKEN,
+}  # all else passes
+
+
+class Libcloud:
+    """One account of the cloud that the settings name."""
+
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        settings: Mapping[str, Scalar],
+        environ: Mapping[str, str],
+        make: Make | None = None,
+    ) -> None:
+        self.name = name
+        self._settings, self._options = settings_from(settings)
+        self._clock, self._environ, self._make = clock, environ, make
+        self._drivers: Drivers | None = None
+        self._account = ""
+        self._seen: set[str] = set()  # nodes that were there; another one may be lag
+        self._missed: dict[str, float] = {}  # when a node that was never seen was first looked for
+        known = self._settings
+        self._marks = Marks(known.adopted_by, Path(known.state_dir) / "libcloud")
+        what = f"{known.driver}: {_NOTES[known.adopted_by]}" if known.driver else "no driver is chosen under [libcloud]"
+        self.capabilities = Capabilities(
+            guard=Guard.LABEL_ONLY,
+            settle_seconds=known.settle_seconds,
+            poll_seconds=known.poll_seconds,
+            concurrency=known.concurrency,
+            rate=known.rate,
+            burst=max(1, int(known.rate)),
+            call_timeout=300.0,  # a driver may make several requests of up to 60 s each
+            create_seconds=60.0,
+            cascades=(),  # every driver does as it likes
+            adopts=known.adopted_by != "nothing",
+            note=what,
+        )
+
+    @classmethod
+    def connect(cls, name: str, clock: Clock, settings: Mapping[str, Scalar]) -> Libcloud:
+        """How the registry makes one."""
+        return cls(name, clock, settings, os.environ)
+
+    def validate(self, config: ServerConfig) -> list[Trouble]:
+        return resolve.troubles(config, self._settings.adopted_by)
+
+    async def open(self) -> None:
+        known = self._settings
+        if not known.driver or not known.state_dir:
+            raise ProviderUnavailable(
+                "libcloud does not know which cloud: no driver is chosen",
+                hint='Choose it in config.toml, as in [libcloud] driver = "digitalocean".',
+            )
+        pair = credentials(known, self._environ)
+        make = self._make or maker(known.driver, pair, self._options)
+        self._account = account_of(known, self._options, pair[0])
+        await self.aclose()
+        self._drivers = Drivers(make, known.concurrency)
+
+    async def aclose(self) -> None:
+        if self._drivers is not None:
+            self._drivers.close()
+            self._drivers = None
+
+    @property
+    def _api(self) -> Drivers:
+        if self._drivers is None:
+            raise ProviderUnavailable("the provider libcloud is not open")
+        return self._drivers
+
+    # -- before anything is made --------------------------------------------------------------------------------
+
+    async def account(self) -> str:
+        """Driver, place, and the name in the settings, or one that goes with the key: no driver tells the account."""
+        return self._account
+
+    async def health(self) -> Health:
+        began = self._clock.now()
+        try:
+            await self._api.run(lambda driver: driver.list_nodes())
+        except Exception as error:  # drivers raise anything
+            return Health(False, told(error))
+        return Health(True, self._settings.driver, self._clock.now() - began)
+
+    async def quota(self) -> Quota:
+        return Quota()  # no driver tells limits in a common way
+
+    async def quota_after(self, _requests: Sequence[ServerRequest]) -> list[Trouble]:
+        return []
+
+    async def quote(self, _requests: Sequence[ServerRequest]) -> Quote | None:
+        return None  # prices of Libcloud's tables have no currency, and some are per month
+
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+        try:
+            found = await self._api.run(lambda driver: resolve.resolved(driver, configs))
+        except Exception as error:
+            raise unavailable(error) from error
+        return [self.validate(config) or answer for config, answer in zip(configs, found, strict=True)]
+
+    # -- create -------------------------------------------------------------------------------------------------
+
+    async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
+        return await self._api.run(lambda driver: self._create(driver, request, token))
+
+    def _create(self, driver: NodeDriver, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
+        mark = mark_of(request, token)
+        try:
+            asked = self._marks.carried(mark, request.labels) | self._user_data(driver, request, token)
+            asked |= resolve.things(driver, request)
+        except (OSError, Held, LookupError) as error:  # nothing was sent
+            return Rejected(Fault(FaultClass.PERMANENT, told(error)))
+        except Exception as error:  # a look that failed: nothing was sent either
+            return Rejected(Fault(FaultClass.TRANSIENT, told(error)))
+        try:
+            node = driver.create_node(**asked)
+        except Exception as error:
+            return outcome(error)
+        self._marks.answered(mark, str(node.id))
+        return Created(str(node.id))
+
+    def _user_data(self, driver: NodeDriver, request: ServerRequest, token: Token) -> dict[str, str]:
+        """The server's own host key and all keys that may log in, where the driver can hand them over."""
+        argument = user_data_argument(driver)
+        if not argument:
+            return {}
+        host = keys.key_in(keys.host_folder(self._state, token.run, token.value))
+        own = keys.run_key(self._state, token.run)
+        who = [own.public, *request.ssh_keys]
+        boundary = f"batchwright-{token.value}"
+        return {argument: combined(request.user_data, who, host.path.read_text(), host.public, boundary)}
+
+    @property
+    def _state(self) -> Path:
+        return Path(self._settings.state_dir)
+
+    # -- look ---------------------------------------------------------------------------------------------------
+
+    async def _nodes(self) -> list[tuple[Node, Mark]]:
+        """Batchwright's own, of a whole listing. Raises ProviderUnavailable."""
+        try:
+            listed = await self._api.run(
+                lambda driver: [(node, mark) for node in driver.list_nodes() if (mark := self._marks.read(node))]
+            )
+        except Exception as error:
+            raise unavailable(error) from error
+        self._seen.update(str(node.id) for node, _ in listed)
+        return listed
+
+    async def find(self, run: str | None = None, token: str | None = None) -> list[Observed]:
+        found = [_observed(node, mark) for node, mark in await self._nodes()]
+        return [
+            one
+            for one in found
+            if one.state is not ServerState.GONE and run in (None, one.run) and token in (None, one.token)
+        ]
+
+    async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
+        known = {str(node.id): _observed(node, mark) for node, mark in await self._nodes()} if refs else {}
+        return {ref: known.get(ref) or Observed(ref, self._absent(ref)) for ref in refs}
+
+    def _absent(self, ref: str) -> ServerState:
+        """Gone when it was seen before, or when it was looked for, for the settle time, and never seen."""
+        since = self._missed.setdefault(ref, self._clock.now())
+        gone = ref in self._seen or self._clock.now() - since >= self._settings.settle_seconds
+        return ServerState.GONE if gone else ServerState.NOT_VISIBLE
+
+    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
+        seen = await self.describe(refs)
+        return await self._api.run(
+            lambda _: {ref: way for ref, one in seen.items() if one.address and (way := self._way(one)) is not None}
+        )
+
+    def _way(self, server: Observed) -> Access | None:
+        folder = keys.host_folder(self._state, server.run, server.token)
+        if not server.token or not folder.exists():
+            return None
+        host, own = keys.key_in(folder), keys.run_key(self._state, server.run)
+        return Access(server.address, self._settings.user, key=str(own.path), host_keys=(host.public,))
+
+    # -- destroy ------------------------------------------------------------------------------------------------
+
+    async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
+        found = [node for node, _ in await self._nodes() if str(node.id) == ref]
+        if not found and self._absent(ref) is not ServerState.GONE:
+            return Going("it is not listed, or not yet")
+        if not found or _STATES.get(found[0].state) is ServerState.GONE:
+            await self._api.run(lambda _: self._marks.forget(ref))
+            return Gone()
+        try:
+            done = await self._api.run(lambda driver: driver.destroy_node(found[0]))
+        except Exception as error:
+            if any(str(node.id) == ref for node, _ in await self._nodes()):
+                return outcome(error)
+            return Going("it is no longer listed")  # somebody else was faster, or the answer was lost
+        return Going("it is being deleted") if done else Unknown("the driver says that it did not destroy it")
+
+
+def _observed(node: Node, mark: Mark) -> Observed:
+    address = next(iter([*node.public_ips, *node.private_ips]), "") or ""
+    state = _STATES.get(node.state, ServerState.STARTING)
+    if state is ServerState.READY and not address:
+        state = ServerState.STARTING
+    broken = state is ServerState.BROKEN
+    fault = Fault(FaultClass.TRANSIENT, f"the cloud says it is in the state {node.state}") if broken else None
+    place: dict[str, Any] = {"plan": mark.plan, "zone": mark.zone, "image": mark.image}
+    return Observed(str(node.id), state, mark.name, mark.run, mark.token, str(address), **place, fault=fault)

@@ -1,0 +1,74 @@
+"""Libcloud's drivers behind threads: each thread has one of its own, since they keep the state of a call in themselves.
+
+Libcloud repeats nothing by itself unless it is told to, and every call of its drivers ends by a time-out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from libcloud.compute.base import NodeDriver
+from libcloud.compute.providers import DRIVERS, get_driver
+
+from batchwright.errors import UsageError
+from batchwright.providers.settings import Scalar
+
+T = TypeVar("T")
+Make = Callable[[], NodeDriver]
+
+_USER_DATA = ("ex_userdata", "ex_user_data")  # what drivers call it
+
+
+def maker(driver: str, credentials: list[str], options: Mapping[str, Scalar]) -> Make:
+    """What makes a driver. Raises UsageError for one that Libcloud does not know."""
+    known = sorted(str(getattr(name, "value", name)) for name in DRIVERS)
+    if driver not in known:
+        near = get_close_matches(driver, known, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}"
+        raise UsageError(f"libcloud: there is no driver {driver}", hint=hint)
+    return lambda: get_driver(driver)(*credentials, **options)
+
+
+class Drivers:
+    """A bounded pool. A call that is cancelled goes on unheard: its outcome is unknown."""
+
+    def __init__(self, make: Make, concurrency: int) -> None:
+        self._make, self._own = make, threading.local()
+        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="libcloud")
+
+    async def run(self, work: Callable[[NodeDriver], T]) -> T:
+        """Do this with a driver. Raises whatever that raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: work(self._driver()))
+
+    def _driver(self) -> NodeDriver:
+        driver: NodeDriver | None = getattr(self._own, "driver", None)
+        if driver is None:
+            driver = self._own.driver = self._make()
+        return driver
+
+    def close(self) -> None:
+        """Calls that are under way end by themselves."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def create_arguments(driver: NodeDriver) -> set[str]:
+    """What the create call of a driver takes."""
+    return set(inspect.signature(driver.create_node).parameters)
+
+
+def user_data_argument(driver: NodeDriver) -> str:
+    """What it calls the user_data; empty where it takes none."""
+    taken = create_arguments(driver)
+    return next((name for name in _USER_DATA if name in taken), "")
+
+
+def chosen(rows: list[Any], wanted: str) -> Any:
+    """The size, image or location of that id or name; None where there is none, or more than one of the name."""
+    named = [row for row in rows if str(row.name) == wanted]
+    return next((row for row in rows if str(row.id) == wanted), named[0] if len(named) == 1 else None)

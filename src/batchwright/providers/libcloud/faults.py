@@ -1,0 +1,48 @@
+"""What the exceptions of Libcloud's drivers mean. Most drivers raise bare ones, of which nothing is certain."""
+
+from __future__ import annotations
+
+from libcloud.common.exceptions import BaseHTTPError, RateLimitReachedError
+from libcloud.common.types import InvalidCredsError
+
+from batchwright.errors import ProviderUnavailable
+from batchwright.model.outcome import Fault, FaultClass, Rejected, Unknown
+
+MESSAGE_MAX = 300  # characters of what a driver says that are passed on
+
+_STATUS = {
+    400: FaultClass.INVALID,
+    401: FaultClass.AUTH,
+    402: FaultClass.BILLING,
+    403: FaultClass.AUTH,
+    404: FaultClass.NOT_FOUND,
+    409: FaultClass.CONFLICT,
+    422: FaultClass.INVALID,
+    429: FaultClass.THROTTLE,
+}
+
+
+def outcome(error: Exception) -> Rejected | Unknown:
+    """Rejected only where the cloud's own status says so."""
+    match error:
+        case InvalidCredsError():
+            hint = "Look at LIBCLOUD_KEY, LIBCLOUD_SECRET and the table [libcloud]."
+            return Rejected(Fault(FaultClass.AUTH, f"the cloud refused the credentials: {told(error)}", "401", hint))
+        case RateLimitReachedError():
+            after = float(getattr(error, "retry_after", 0) or 0) or None
+            return Rejected(Fault(FaultClass.THROTTLE, told(error), "429", retry_after=after))
+        case BaseHTTPError(code=code) if isinstance(code, int) and 400 <= code < 500 and code != 408:
+            return Rejected(Fault(_STATUS.get(code, FaultClass.PERMANENT), told(error), str(code)))
+    return Unknown(told(error))
+
+
+def unavailable(error: Exception) -> ProviderUnavailable:
+    """A look that could not be completed."""
+    found = outcome(error)
+    hint = found.fault.hint if isinstance(found, Rejected) else ""
+    return ProviderUnavailable(f"libcloud: {told(error)}", hint=hint or "Try again in a moment.")
+
+
+def told(error: Exception) -> str:
+    """Its words, shortened."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:MESSAGE_MAX]

@@ -1,0 +1,107 @@
+"""From a configuration to what a driver sells: sizes, locations, images, by id or by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from difflib import get_close_matches
+from typing import Any
+
+from libcloud.compute.base import NodeDriver
+from msgspec import Struct
+
+from batchwright.model.plan import ServerRequest
+from batchwright.model.workflow import ServerConfig
+from batchwright.providers.base import Trouble
+from batchwright.providers.libcloud.driver import chosen, create_arguments, user_data_argument
+from batchwright.providers.libcloud.marks import NAME_MAX
+from batchwright.providers.libcloud.settings import Adopt
+from batchwright.providers.user_data import against
+
+USER_DATA_MAX = 16 * 1024  # bytes; what most clouds take
+
+
+class Nowhere(Struct, frozen=True):
+    """The zone of clouds whose driver cannot be told one."""
+
+    id: str = "default"
+    name: str = "default"
+
+
+def troubles(config: ServerConfig, way: Adopt) -> list[Trouble]:
+    """What can be said without asking the cloud. Pure."""
+    found = []
+    if way == "name" and len(config.name) > NAME_MAX:
+        message = f'"{config.name}" is too long: run and token are added to it, which leaves {NAME_MAX} letters'
+        found.append(Trouble("name", "bad-name", message, "Use a shorter name."))
+    if not config.image:
+        found.append(Trouble("image", "image-missing", "no image is given", "Name one by its id or its name."))
+    if config.network is not None:
+        found.append(Trouble("network", "bad-network", "the bridge to Libcloud takes no network", "Leave it out."))
+    if config.labels and way != "metadata":
+        found.append(Trouble("labels", "bad-label", "this driver is given no labels by the bridge", "Leave them out."))
+    if why := against(config.user_data or "", config.ssh_keys, USER_DATA_MAX, "the bridge to Libcloud"):
+        found.append(Trouble("user_data", "bad-user-data", f"the user_data cannot be used: {why}", "Make it a script."))
+    return found
+
+
+def resolved(driver: NodeDriver, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+    """One answer per configuration. Raises what the driver raises."""
+    placed = "location" in create_arguments(driver)
+    sizes, locations = driver.list_sizes(), driver.list_locations() if placed else [Nowhere()]
+    images: dict[str, Any] = {image: _image(driver, image) for image in {c.image or "" for c in configs} - {""}}
+    tells = bool(user_data_argument(driver))
+    return [_resolved(config, sizes, locations, images, tells) for config in configs]
+
+
+def _resolved(
+    config: ServerConfig, sizes: list[Any], locations: list[Any], images: dict[str, Any], tells: bool
+) -> ServerRequest | list[Trouble]:
+    size, location = chosen(sizes, config.plan), chosen(locations, config.zone)
+    image: Any = images.get(config.image or "")
+    found = [
+        *([] if size is not None else [_unknown("plan", config.plan, sizes)]),
+        *([] if location is not None else [_unknown("zone", config.zone, locations)]),
+        *([] if image is not None else [_unknown("image", config.image or "", [])]),
+    ]
+    if not tells and (config.user_data or config.ssh_keys):
+        field = "user_data" if config.user_data else "ssh_keys"
+        found.append(Trouble(field, f"no-{field.replace('_', '-')}", "this driver takes no user_data", "Leave it out."))
+    if found:
+        return found
+    facts = {"size": str(size.id), "location": str(location.id), "image": str(image.id)}
+    return ServerRequest(
+        config.name,
+        config.plan,
+        config.zone,
+        image=config.image or "",
+        ssh_keys=config.ssh_keys,
+        user_data=config.user_data or "",
+        labels=config.labels,
+        resolved=facts,
+    )
+
+
+def things(driver: NodeDriver, request: ServerRequest) -> dict[str, Any]:
+    """Size, image and location as the create call wants them. Raises LookupError where one is no longer sold."""
+    facts = request.resolved
+    found = {"size": chosen(driver.list_sizes(), facts["size"]), "image": _image(driver, facts["image"])}
+    if "location" in create_arguments(driver):
+        found["location"] = chosen(driver.list_locations(), facts["location"])
+    if missing := [kind for kind, thing in found.items() if thing is None]:
+        raise LookupError(f"the cloud no longer has the {missing[0]} {facts[missing[0]]}")
+    return found
+
+
+def _image(driver: NodeDriver, wanted: str) -> Any:
+    """By id where the driver can ask for one, else out of the whole list."""
+    with suppress(Exception):  # not every driver can, and most raise something of their own for a name
+        return driver.get_image(wanted)
+    return chosen(driver.list_images(), wanted)
+
+
+def _unknown(field: str, value: str, offered: list[Any]) -> Trouble:
+    names = [str(name) for row in offered for name in (row.id, row.name)]
+    near = get_close_matches(value, names, n=1, cutoff=0.5)
+    hint = f'Did you mean "{near[0]}"?' if near else "Name it by its id, or by a name that only one has."
+    return Trouble(field, f"unknown-{field}", f'the cloud has no {field} "{value}"', hint)

@@ -1,0 +1,55 @@
+"""What the adapters' own tables of config.toml and variables have in common. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from ipaddress import ip_address
+from typing import TypeVar
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from batchwright.errors import ProviderUnavailable, UsageError
+
+Scalar = str | int | float | bool
+
+S = TypeVar("S", bound=Struct)
+
+
+def settings_of(kind: type[S], name: str, given: Mapping[str, Scalar]) -> S:
+    """The table of a provider. Raises UsageError for what is not known or not of its kind."""
+    known = kind.__struct_fields__
+    for key in given:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"docs/providers/{name}.md lists the settings."
+            raise UsageError(f"{name}: there is no setting {key}", hint=hint)
+    try:
+        return msgspec.convert(dict(given), kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{name}: {error}", hint=f"docs/providers/{name}.md lists the settings.") from error
+
+
+def must_be(fine: bool, name: str, given: Mapping[str, Scalar]) -> None:
+    """Raises UsageError unless the numbers of a table are fine."""
+    if not fine:
+        raise UsageError(f"{name}: a setting is out of range: {dict(given)}", hint="Give a positive number.")
+
+
+def checked_address(url: str, cloud: str, hint: str) -> SplitResult:
+    """The parts of an API's address that credentials may be sent to. Raises ProviderUnavailable."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+        raise ProviderUnavailable(f"{url} is not an address of the {cloud} API", hint=hint)
+    if parts.scheme == "http" and not _loopback(parts.hostname):
+        raise ProviderUnavailable(f"{url} would send the credentials unencrypted", hint="Use https.")
+    return parts
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,174 @@
+"""The emulated Hetzner as an HTTP service: who may ask, what goes wrong, which path does what."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from batchwright.model.ids import fraction
+from batchwright.testing.emulators.fates import Fate, dropped, fate_of, page
+from batchwright.testing.emulators.hetzner import goods
+from batchwright.testing.emulators.hetzner.estate import Estate, Refused, Thing
+from batchwright.testing.emulators.hetzner.settings import Emulation
+
+TOKEN = "emulated"  # noqa: S105 - the one the emulator takes, and no secret
+PREFIX, SUMMARY = "/v1", "/_emulator"
+PAGE_MAX = 50
+LABELLED = ("servers", "ssh_keys")
+_SOLD = {"server_types": goods.TYPES, "locations": goods.LOCATIONS, "images": goods.IMAGES}
+
+
+class Emulator:
+    """One project behind one port."""
+
+    def __init__(self, emulation: Emulation | None = None, clock: Callable[[], float] = time.time) -> None:
+        self.emulation = emulation or Emulation()
+        self.estate = Estate(self.emulation, clock)
+        self._left, self._refilled = float(self.emulation.burst), clock()
+
+    def app(self) -> web.Application:
+        """For an aiohttp server."""
+        app = web.Application()
+        app.router.add_get(SUMMARY, self._summary)
+        app.router.add_route("*", PREFIX + "/{path:.*}", self._call)
+        return app
+
+    async def _summary(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.estate.summary())
+
+    async def _call(self, request: web.Request) -> web.Response:
+        e, path = self.emulation, request.path.removeprefix(PREFIX)
+        self.estate.happened[f"{request.method} /{path.split('/')[1]}"] += 1
+        if request.headers.get("Authorization", "") != f"Bearer {TOKEN}" or e.expired:
+            return error(401, "unauthorized", "unable to authenticate")
+        if not self._admitted():
+            return self._throttled()
+        if request.method != "GET" and e.read_only:
+            return error(403, "token_readonly", "token is readonly")
+        body = await request.json() if request.body_exists and request.can_read_body else {}
+        create = request.method == "POST"
+        fate = fate_of(self.estate, e, request.method, path, str(body.get("name", "")), create=create)
+        answer: web.Response | None = None
+        if not fate.kind or fate.acts:
+            answer = self._carried_out(request, path, body, fate.late)
+        await asyncio.sleep(0)
+        return answer if answer is not None and not fate.kind else self._told(request, fate)
+
+    def _admitted(self) -> bool:
+        """The token bucket of the whole project."""
+        e, now = self.emulation, self.estate.clock()
+        self._left = min(float(e.burst), self._left + (now - self._refilled) * e.rate) - 1
+        self._refilled = now
+        if e.rate and self._left < 0:
+            self._left += 1
+            self.estate.happened["rate"] += 1
+            return False
+        return True
+
+    def _throttled(self) -> web.Response:
+        answer = error(429, "rate_limit_exceeded", "limit of 3600 requests per hour reached")
+        answer.headers["Retry-After"] = str(self.emulation.retry_after)
+        answer.headers["RateLimit-Remaining"] = "0"
+        return answer
+
+    def _told(self, request: web.Request, fate: Fate) -> web.Response:
+        which = fraction(f"{fate.seed}/which")
+        if fate.kind == "throttle":
+            return self._throttled()
+        if fate.kind in ("lost_answers", "late_commits") or (fate.kind == "read_errors" and which < 0.3):
+            return dropped(request)
+        if fate.kind == "html502" or (fate.kind == "read_errors" and which < 0.6):
+            return page()
+        return error(500, "server_error", "internal error") if which < 0.8 else error(503, "unavailable", "unavailable")
+
+    def _carried_out(self, request: web.Request, path: str, body: dict[str, Any], late: float) -> web.Response:
+        try:
+            status, answer = self._route(request, path.strip("/").split("/"), body, late)
+        except Refused as refusal:
+            return error(refusal.status, refusal.code, refusal.message)
+        return web.Response(status=status) if answer is None else web.json_response(answer, status=status)
+
+    def _route(self, request: web.Request, path: list[str], body: dict[str, Any], late: float) -> tuple[int, Any]:
+        match request.method, path:
+            case "GET", ["pricing"]:
+                return 200, goods.PRICING
+            case "GET", [kind] if kind in _SOLD:
+                return 200, self._page(request, kind, list(_SOLD[kind]))
+            case "GET", [kind] if kind in LABELLED:
+                rows = [self.estate.shown(kind, thing) for thing in self.estate.listed(kind)]
+                return 200, self._page(request, kind, [row for row in rows if _wanted(request, row)])
+            case "GET", [kind, number] if kind in LABELLED:
+                return 200, {kind.removesuffix("s"): self.estate.shown(kind, self.estate.one(kind, number))}
+            case "POST", ["ssh_keys"]:
+                return 201, {"ssh_key": self.estate.shown("ssh_keys", self._make("ssh_keys", body, late))}
+            case "POST", ["servers"]:
+                self._check(body)
+                server = self.estate.shown("servers", self._make("servers", body, late))
+                return 201, {"server": server, "action": _action("create_server"), "next_actions": []} | {
+                    "root_password": None
+                }
+            case "DELETE", [kind, number] if kind in LABELLED:
+                thing = self.estate.one(kind, number)
+                if thing.deleted_at <= self.estate.clock():
+                    raise Refused(423, "locked", "server is locked")
+                self.estate.delete(kind, thing)
+                return (200, {"action": _action("delete_server")}) if kind == "servers" else (204, None)
+        raise Refused(404, "not_found", f"{request.method} /{'/'.join(path)} is not emulated")
+
+    def _make(self, kind: str, body: dict[str, Any], late: float) -> Thing:
+        if not isinstance(body.get("name"), str) or not body["name"]:
+            raise Refused(422, "invalid_input", "invalid input in field 'name'")
+        return self.estate.make(kind, body, late)
+
+    def _check(self, body: dict[str, Any]) -> None:
+        """What Hetzner looks at before it makes a server."""
+        e, servers = self.emulation, self.estate.all("servers")
+        for field, known in (("server_type", goods.TYPES), ("location", goods.LOCATIONS)):
+            if body.get(field) not in [row["name"] for row in known]:
+                raise Refused(422, "invalid_input", f"invalid input in field '{field}'")
+        if body.get("image") not in [row["id"] for row in goods.IMAGES]:
+            raise Refused(422, "invalid_input", "invalid input in field 'image'")
+        if len(body.get("user_data", "")) > 32 * 1024:
+            raise Refused(422, "invalid_input", "invalid input in field 'user_data'")
+        there = {key.name for key in self.estate.all("ssh_keys")}
+        if missing := [key for key in body.get("ssh_keys", ()) if key not in there]:
+            raise Refused(404, "not_found", f"SSH key '{missing[0]}' not found")
+        if e.servers and len(servers) >= e.servers:
+            raise Refused(403, "resource_limit_exceeded", "server limit exceeded")
+        if e.capacity and sum(one.asked["location"] == body["location"] for one in servers) >= e.capacity:
+            raise Refused(412, "resource_unavailable", "resources in this location are not available")
+
+    def _page(self, request: web.Request, kind: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        try:
+            number, size = int(request.query.get("page", 1)), int(request.query.get("per_page", 25))
+        except ValueError:
+            raise Refused(400, "invalid_input", "page and per_page are whole numbers") from None
+        size = min(max(1, size), PAGE_MAX)
+        last = max(1, -(-len(rows) // size))
+        told = {"page": number, "per_page": size, "previous_page": number - 1 if number > 1 else None}
+        told |= {"next_page": number + 1 if number < last else None, "last_page": last, "total_entries": len(rows)}
+        return {kind: rows[(number - 1) * size : number * size], "meta": {"pagination": told}}
+
+
+def error(status: int, code: str, message: str) -> web.Response:
+    """Hetzner's one shape."""
+    return web.json_response({"error": {"code": code, "message": message, "details": None}}, status=status)
+
+
+def _action(command: str) -> dict[str, Any]:
+    return {"id": 1, "command": command, "status": "running", "progress": 0, "error": None}
+
+
+def _wanted(request: web.Request, row: dict[str, Any]) -> bool:
+    """By name, and by every `key` or `key=value` of the selector."""
+    if request.query.get("name", row["name"]) != row["name"]:
+        return False
+    for part in filter(None, request.query.get("label_selector", "").split(",")):
+        key, equals, value = part.partition("=")
+        if key not in row["labels"] or (equals and row["labels"][key] != value):
+            return False
+    return True

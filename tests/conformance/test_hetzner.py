@@ -1,0 +1,75 @@
+"""The Hetzner adapter through the provider suite, over real sockets, against the emulated Hetzner."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+from msgspec.structs import replace
+
+from batchwright.app.clock import SystemClock
+from batchwright.model.clock import Clock
+from batchwright.model.workflow import ServerConfig
+from batchwright.providers.base import Provider
+from batchwright.providers.hetzner import Hetzner
+from batchwright.testing.emulators.hetzner import Emulation
+from batchwright.testing.provider_suite import ProviderSuite
+from tests.emulated import RunningHetzner
+
+SCALE = 0.01  # a server takes 0.12 s to boot
+
+
+class HetznerRig(ProviderSuite):
+    emulation: ClassVar[Emulation] = Emulation(time_scale=SCALE)
+    settle: ClassVar[float] = 0.2
+    page: ClassVar[int] = 50
+    patience = 60.0
+
+    @pytest.fixture(autouse=True)
+    def _emulator(self, tmp_path):  # type: ignore[no-untyped-def]
+        self.state = tmp_path / "state"
+        with RunningHetzner(self.emulation) as self.running:
+            yield
+            left = self.running.emulator.estate.summary()
+            assert (left["servers"], left["ssh_keys"]) == ([], [])
+
+    def client(self) -> Provider:
+        settings = {"state_dir": str(self.state), "settle_seconds": self.settle, "poll_seconds": 0.05}
+        return Hetzner("hetzner", SystemClock(), {**settings, "page": self.page}, self.running.environ)
+
+    def losing_client(self) -> Provider:
+        """Answers are lost once the run's key is there; the one create of that test is the last."""
+
+        class Losing(Hetzner):
+            async def _key_missing(inner, run: str, public: str):  # type: ignore[no-untyped-def] # noqa: N805
+                fault = await super()._key_missing(run, public)
+                self.running.emulator.emulation = replace(self.emulation, lost_answers=1.0)
+                return fault
+
+            async def aclose(inner) -> None:  # noqa: N805
+                self.running.emulator.emulation = self.emulation
+                await super().aclose()
+
+        settings = {"state_dir": str(self.state), "settle_seconds": self.settle}
+        return Losing("hetzner", SystemClock(), settings, self.running.environ)
+
+    def clock(self) -> Clock:
+        return SystemClock()
+
+    def config(self, name: str) -> ServerConfig:
+        return ServerConfig(name, "cx23", "fsn1")
+
+    def bad_config(self) -> ServerConfig | None:
+        return ServerConfig("suite-bad", "2xCPU-4GB", "fsn1")
+
+
+class TestHealthy(HetznerRig):
+    """As it is without any fault."""
+
+
+class TestSmallPagesAndLag(HetznerRig):
+    """Twelve servers are four pages; and new things are listed late, but within the settle time."""
+
+    emulation = Emulation(time_scale=SCALE, list_lag=30)
+    settle = 0.6
+    page = 3
