@@ -17,7 +17,7 @@ from msgspec import Struct
 from batchwright.api.problems import MEDIA_TYPE, body_of, headers_of, problem_of
 from batchwright.app.audit import Audit, Deed
 from batchwright.app.tokens import PREFIX, Role, Tokens
-from batchwright.engine.limits import Lane
+from batchwright.engine.bucket import Bucket
 from batchwright.errors import BatchwrightError, Forbidden, TooManyRequests, Unauthorized
 from batchwright.model.clock import Clock
 
@@ -57,7 +57,7 @@ class Access:
         self._tokens = tokens
         self._clock = clock
         self._rate, self._burst = rate, burst
-        self._rates: OrderedDict[str, Lane] = OrderedDict()
+        self._rates: OrderedDict[str, Bucket] = OrderedDict()
 
     def caller(self, method: str, headers: dict[str, str], address: str) -> Caller | None:
         """Who asks; None for somebody without a token. Raises Unauthorized, Forbidden, TokensUnreadable."""
@@ -94,14 +94,14 @@ class Access:
     def take_place(self, name: str) -> None:
         """One more submission by this caller. Raises TooManyRequests."""
         now = self._clock.now()
-        lane = self._rates.pop(name, None) or Lane(2**31, self._rate, self._burst)
-        self._rates[name] = lane
+        bucket = self._rates.pop(name, None) or Bucket(2**31, self._rate, self._burst)
+        self._rates[name] = bucket
         if len(self._rates) > CALLERS:
             self._rates.popitem(last=False)
-        if lane.available(now) < 1:
+        if bucket.available(now) < 1:
             raise TooManyRequests(f"{name} submits more than {self._rate:g} workflows a second")
-        lane.take()
-        lane.release()
+        bucket.take()
+        bucket.release()
 
 
 def needs(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

@@ -135,7 +135,8 @@ class Surroundings:
                 continue
             self.providers[name] = provider
             known = provider.capabilities
-            self.limits.add(name, Lane(known.concurrency, known.rate, known.burst))
+            rates = known.rate, known.burst, known.destroy_rate, known.destroy_burst
+            self.limits.add(name, Lane(known.concurrency, *rates))
         self.limits.add(TASKSERV_LANE, Lane(TASKSERV_CONCURRENCY))
         self.limits.add(COMMAND_LANE, Lane(COMMAND_CONCURRENCY))
 

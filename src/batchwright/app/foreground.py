@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from batchwright.app.driving import Drives
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
-from batchwright.engine.limits import Limits
+from batchwright.engine.limits import Limits, calls_of
 from batchwright.engine.loop import Driver
 from batchwright.model.clock import Clock
 from batchwright.model.events import AnyEvent
@@ -45,9 +45,8 @@ class Foreground:
 
     def circumstances(self) -> Circumstances:
         """What only the driving process knows: why the lanes' calls wait."""
-        now = self._clock.now()
-        words = {name: lane.describe(now) for name, lane in self._limits.lanes.items()}
-        return Circumstances(True, {name: word for name, word in words.items() if word})
+        run = self.run
+        return Circumstances(True, self._limits.words(calls_of(run), self._clock.now()) if run else {})
 
     def cancel(self, by: str) -> bool:
         """Ask the run to end once what is in flight has ended. False when that is not possible: a rollback."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from batchwright.app.reading import HOLDER_SECONDS
-from batchwright.engine.limits import Limits
+from batchwright.engine.limits import Limits, calls_of
 from batchwright.errors import BatchwrightError
 from batchwright.journal.base import Journal
 from batchwright.model.clock import Clock
@@ -155,9 +155,7 @@ class Tail:
         driven = self._driven(self.run.id)
         if driven is None:
             return Circumstances(self.is_driven)
-        now = self._clock.now()
-        words = {name: lane.describe(now) for name, lane in driven.limits.lanes.items()}
-        return Circumstances(True, {name: word for name, word in words.items() if word})
+        return Circumstances(True, driven.limits.words(calls_of(self.run), self._clock.now()))
 
     def view(self, bounds: Bounds | None = None) -> RunView:
         """The run as people see it."""

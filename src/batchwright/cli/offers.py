@@ -30,7 +30,12 @@ def _row(offer: ProviderOffer) -> tuple[str, ...]:
         offer.name,
         can.guard.replace("_", " "),
         str(can.concurrency),
-        f"{can.rate:g}/s" if can.rate else "any",
+        _rates(can.rate, can.destroy_rate),
         words,
         can.note,
     )
+
+
+def _rates(creates: float, destroys: float | None) -> str:
+    words = [f"{rate:g}/s" if rate else "any" for rate in (creates, destroys) if rate is not None]
+    return " and ".join(words) if words[0] != words[-1] else words[0]

@@ -1,4 +1,4 @@
-"""How many calls each lane may begin: concurrency first, then a rate bucket that adapts to throttling (pace.py).
+"""How many calls each lane may begin: concurrency first, then the bucket of the call's class (bucket.py).
 
 A lane is a provider account (or the task service runner). One Limits serves all runs of a process. The machine asks for
 permits before it gives a step one of the run's own places, so a throttled lane never holds those up.
@@ -6,106 +6,68 @@ permits before it gives a step one of the run's own places, so a throttled lane 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from enum import StrEnum
 
-from batchwright.engine.pace import Pace
-from batchwright.engine.policy import asked_pause
+from batchwright.engine.bucket import Bucket
+from batchwright.model.clock import Clock
+from batchwright.model.lifecycle import RunState
+from batchwright.model.run import Run
 
-RATE_FLOOR = 1 / 64  # of the base rate: how far throttling may slow a lane
-RECOVERY = 0.05  # of the base rate, regained per second without a throttle
-PAUSE_FIRST, PAUSE_MAX = 0.5, 30.0  # seconds a lane without a known rate pauses after a throttle, doubled each time
+
+class CallClass(StrEnum):
+    """Clouds count creates and destroys apart, so a lane does. Reads have no class: they are one listing per tick."""
+
+    CREATE = "create"  # and what else a run does on its way forward
+    DESTROY = "destroy"  # and what else undoes something
+
+
+def calls_of(run: Run) -> CallClass:
+    """The class of the calls that a run asks permits for: a rollback only undoes, everything else goes forward."""
+    return CallClass.DESTROY if run.status is RunState.ROLLING_BACK else CallClass.CREATE
 
 
 class Lane:
-    """The limits of one account. `rate` is calls per second, 0 when none is known; all times come from outside."""
+    """The limits of one account: its places are shared by all calls, each class has a bucket that learns by itself.
 
-    def __init__(self, concurrency: int, rate: float = 0.0, burst: int = 1) -> None:
+    Rates are calls per second, 0 when none is known. Destroys have the rate of the creates unless they have their own.
+    """
+
+    def __init__(
+        self,
+        concurrency: int,
+        rate: float = 0.0,
+        burst: int = 1,
+        destroy_rate: float | None = None,
+        destroy_burst: int | None = None,
+    ) -> None:
         self.concurrency = concurrency
-        self.base_rate = self.rate = rate
-        self.pace = Pace()  # what the account was seen to let through, once it refused something
-        self.burst = max(1, burst)
-        self.tokens = float(self.burst)
-        self.in_flight = 0
-        self.blocked_until = 0.0
-        self.throttled_last = 0.0
-        self.throttles_in_a_row = 0
-        self.window = float(concurrency)  # calls at a time where no rate is known; a throttle halves it
-        self._refilled = 0.0
+        self.buckets = {
+            CallClass.CREATE: Bucket(concurrency, rate, burst),
+            CallClass.DESTROY: Bucket(
+                concurrency,
+                rate if destroy_rate is None else destroy_rate,
+                burst if destroy_burst is None else destroy_burst,
+            ),
+        }
 
-    def available(self, now: float) -> int:
-        """Calls that may begin now."""
-        if now < self.blocked_until:
-            return 0
-        free = self.concurrency - self.in_flight
-        if not self.base_rate:
-            free = min(free, int(self.window) - self.in_flight)
-        if not self.top(now):
-            return free
-        self._refill(now)
-        return min(free, int(self.tokens))
+    @property
+    def in_flight(self) -> int:
+        """Calls of every class that have begun and not ended."""
+        return sum(bucket.in_flight for bucket in self.buckets.values())
 
-    def top(self, now: float) -> float:
-        """The rate to come back to: what is stated, or less where less was let through. 0 when neither is known."""
-        learned = self.pace.limit(now)
-        return min(self.base_rate, learned) if self.base_rate and learned else self.base_rate or learned
+    def available(self, calls: CallClass, now: float) -> int:
+        """Calls of this class that may begin now."""
+        return min(self.concurrency - self.in_flight, self.buckets[calls].available(now))
 
-    def _refill(self, now: float) -> None:
-        elapsed = max(0.0, now - self._refilled) if self._refilled else 0.0
-        self._refilled = now
-        top = self.top(now)
-        self.rate = min(top, self.rate + top * RECOVERY * elapsed)
-        self.tokens = min(float(self.burst), self.tokens + self.rate * elapsed)
-
-    def take(self) -> None:
-        """A call begins."""
-        self.in_flight += 1
-        self.tokens -= 1.0
-
-    def release(self) -> None:
-        """A call has ended."""
-        self.in_flight -= 1
-
-    def answered(self, now: float) -> None:
-        """A call was let through; the window grows by one for each window of such calls (AIMD, as in TCP)."""
-        self.pace.accepted(now)
-        self.throttles_in_a_row = 0
-        self.window = min(float(self.concurrency), self.window + 1.0 / self.window)
-
-    def throttled(self, now: float, retry_after: float | None) -> None:
-        """The account said it is too much: slow down to what it lets through, or halve the rate, or pause."""
-        self.pace.refused(now)
-        if self.base_rate:
-            if now - self.throttled_last > 1 / self.base_rate:  # one burst of refusals counts once
-                self.rate = self.pace.limit(now) or max(self.rate / 2, self.base_rate * RATE_FLOOR)
-            pause = asked_pause(retry_after)
-        elif now < self.blocked_until:
-            pause = asked_pause(retry_after)  # of the burst that the lane pauses for already
-        else:
-            self.rate = self.pace.limit(now)
-            self.window = max(1.0, self.window / 2)
-            pause = asked_pause(retry_after) or min(PAUSE_MAX, PAUSE_FIRST * 2.0**self.throttles_in_a_row)
-            self.throttles_in_a_row = min(self.throttles_in_a_row + 1, 16)
-        self.tokens = 0.0
-        self.throttled_last = now
-        self.blocked_until = max(self.blocked_until, now + pause)
-
-    def wake_at(self, now: float) -> float | None:
-        """When time alone makes a call possible; None when only the end of another call does."""
-        if now < self.blocked_until:
-            return self.blocked_until
-        if self.top(now) and self.tokens < 1.0:
-            return now + max(0.001, (1.0 - self.tokens) / max(self.rate, self.top(now) * RATE_FLOOR))
-        return None
-
-    def describe(self, now: float) -> str:
-        """Why a call would wait, in words; empty when none would."""
-        if now < self.blocked_until:
-            return f"throttled, again in {max(1.0, self.blocked_until - now):.0f} s"
-        if min(self.concurrency, int(self.window)) <= self.in_flight:
+    def describe(self, calls: CallClass, now: float) -> str:
+        """Why a call of this class would wait, in words; empty when none would."""
+        words = self.buckets[calls].describe(now)
+        if not words and self.in_flight >= self.concurrency:
             return f"{self.in_flight} calls in flight"
-        if self.top(now) and self.tokens < 1.0:
-            return f"rate {self.rate:.3g}/s"
-        return ""
+        return words
 
 
 class Limits:
@@ -117,28 +79,60 @@ class Limits:
         self._short: set[str] = set()  # lanes of which somebody was told that nothing is free
 
     def add(self, name: str, lane: Lane) -> None:
-        """Set a lane's limits; the first setting stays, since its bucket is shared."""
+        """Set a lane's limits; the first setting stays, since its buckets are shared."""
         self.lanes.setdefault(name, lane)
 
-    def permits(self, names: Iterable[str], now: float) -> dict[str, int]:
-        """Calls that may begin now, per lane."""
-        permits = {name: self.lanes[name].available(now) for name in names}
+    def permits(self, names: Iterable[str], calls: CallClass, now: float) -> dict[str, int]:
+        """Calls of this class that may begin now, per lane."""
+        permits = {name: self.lanes[name].available(calls, now) for name in names}
         self._short.update(name for name, count in permits.items() if count <= 0)
         return permits
 
-    def release(self, name: str) -> None:
+    def take(self, name: str, calls: CallClass) -> None:
+        """A call begins."""
+        self.lanes[name].buckets[calls].take()
+
+    def release(self, name: str, calls: CallClass) -> None:
         """A call has ended; whoever waits for this lane is told."""
-        self.lanes[name].release()
+        self.lanes[name].buckets[calls].release()
         if name in self._short:
             self._short.discard(name)
             for listener in tuple(self._listeners):
                 listener()
+
+    @asynccontextmanager
+    async def turn(self, name: str, calls: CallClass, clock: Clock) -> AsyncIterator[None]:
+        """Wait for the permit of a call that no step of the machine asks one for, and hold it."""
+        freed = asyncio.Event()
+        leave = self.listen(freed.set)
+        try:
+            while self.permits([name], calls, now := clock.now())[name] < 1:
+                at = self.wake_at([name], calls, now)
+                freed.clear()
+                try:
+                    async with asyncio.timeout(None if at is None else at - now):
+                        await freed.wait()
+                except TimeoutError:
+                    pass
+        finally:
+            leave()
+        self.take(name, calls)
+        try:
+            yield
+        finally:
+            self.release(name, calls)
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Be told when a call has ended in a lane that had nothing free; gives the function that ends it."""
         self._listeners.add(listener)
         return lambda: self._listeners.discard(listener)
 
-    def wake_at(self, names: Iterable[str], now: float) -> float | None:
+    def wake_at(self, names: Iterable[str], calls: CallClass, now: float) -> float | None:
         """The earliest time at which time alone makes a call possible in one of these lanes."""
-        return min((at for name in names if (at := self.lanes[name].wake_at(now)) is not None), default=None)
+        times = (self.lanes[name].buckets[calls].wake_at(now) for name in names)
+        return min((at for at in times if at is not None), default=None)
+
+    def words(self, calls: CallClass, now: float) -> dict[str, str]:
+        """Per lane in which calls of this class would wait, why."""
+        words = {name: lane.describe(calls, now) for name, lane in self.lanes.items()}
+        return {name: why for name, why in words.items() if why}

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from batchwright.engine import commands as cmd
-from batchwright.engine.limits import Limits
+from batchwright.engine.limits import Limits, calls_of
 from batchwright.engine.machine import Machine
 from batchwright.engine.perform import Performer
 from batchwright.journal.base import LEASE_SECONDS, Journal, Lease, Snapshot
@@ -146,7 +146,7 @@ class Driver:
         while (
             not self._draining
             and len(batch) < BATCH_EVENTS
-            and (events := machine.decide(now, self._limits.permits(self._lanes, now)))
+            and (events := machine.decide(now, self._limits.permits(self._lanes, calls_of(self.run), now)))
         ):
             take(events)
         if not batch:
@@ -180,7 +180,8 @@ class Driver:
     async def _idle(self) -> None:
         """Wait for a report, a signal, or the time at which something becomes due."""
         now, summary_at = self._clock.now(), self._summary_at + SUMMARY_SECONDS
-        due = [at for at in (self._machine.wake_at(), self._limits.wake_at(self._lanes, now)) if at is not None]
+        permits_at = self._limits.wake_at(self._lanes, calls_of(self.run), now)
+        due = [at for at in (self._machine.wake_at(), permits_at) if at is not None]
         if self._summary_seq != self.run.seq:
             if now >= summary_at:
                 await self._append(self.run.seq, [])  # what a list of runs shows is not older than this

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from batchwright.engine import commands as cmd
 from batchwright.engine.calls import Hold, answer, destroy, trouble
 from batchwright.engine.launching import Launches
-from batchwright.engine.limits import Limits
+from batchwright.engine.limits import CallClass, Limits
 from batchwright.engine.voice import Voice
 from batchwright.engine.watch import Fail, Send, Watch
 from batchwright.model.clock import Clock
@@ -58,7 +58,7 @@ class Performer:
         self._fail = fail
         self._hold = hold
         self._closing = False
-        self._admitted: set[int] = set()
+        self._admitted: dict[int, CallClass] = {}
         self._strays = asyncio.Semaphore(STRAYS_AT_ONCE)
         self._watches: dict[str, Watch] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -69,19 +69,18 @@ class Performer:
     def admit(self, command: cmd.Command) -> None:
         """Take the permit that the command needs, if any. It comes back once: after the call, or on close."""
         if isinstance(command, cmd.CALLS) and command.step not in self._admitted:
-            self._admitted.add(command.step)
-            self._limits.lanes[self._run.lane(command.step)].take()
+            calls = CallClass.DESTROY if isinstance(command, cmd.Destroy) else CallClass.CREATE
+            self._admitted[command.step] = calls
+            self._limits.take(self._run.lane(command.step), calls)
 
     def _release(self, step: int) -> None:
         if step in self._admitted:
-            self._admitted.discard(step)
-            self._limits.release(self._run.lane(step))
+            self._limits.release(self._run.lane(step), self._admitted.pop(step))
 
     def perform(self, command: cmd.Command) -> None:
         """Begin to carry it out."""
         match command:
             case cmd.Create(look_first=True):
-                self._release(command.step)
                 self._spawn(self._settle(command))
             case cmd.Create():
                 self._spawn(self._create(command))
@@ -143,28 +142,33 @@ class Performer:
         """What a port answers, if it does."""
         return await answer(limit, call, lambda: self._closing)
 
-    def _heed(self, lane: str, outcome: object) -> None:
-        """Let a throttle answer slow the lane."""
+    def _heed(self, lane: str, calls: CallClass, outcome: object) -> None:
+        """Let a throttle answer slow the lane's calls of this class."""
+        bucket = self._limits.lanes[lane].buckets[calls]
         if isinstance(outcome, Rejected) and outcome.fault.kind is FaultClass.THROTTLE:
-            self._limits.lanes[lane].throttled(self._clock.now(), outcome.fault.retry_after)
+            bucket.throttled(self._clock.now(), outcome.fault.retry_after)
         elif not isinstance(outcome, Unknown):
-            self._limits.lanes[lane].answered(self._clock.now())
+            bucket.answered(self._clock.now())
 
     # -- forward ------------------------------------------------------------------------------------------------
 
     async def _create(self, command: cmd.Create) -> None:
         step, record = self._step(command.step), self._run.records[command.step]
-        fault = await self._destroy(step.provider, record.stale) if record.stale else None
+        fault = await self._destroy_stale(step.provider, record.stale) if record.stale else None
         outcome = Rejected(fault) if fault else await self._send_create(step, command.step)
         self._release(command.step)
         self._send(cmd.Answered(command.step, command.attempt, outcome))
+
+    async def _destroy_stale(self, provider: str, ref: str) -> Fault | None:
+        self._limits.lanes[provider].buckets[CallClass.DESTROY].spend()  # its create holds the place
+        return await self._destroy(provider, ref)
 
     async def _send_create(self, step: Step, i: int) -> Created | Rejected | Unknown:
         assert isinstance(step.request, ServerRequest)
         provider, token = self._providers[step.provider], Token(self._run.id, self._run.token(i))
         await self._hold()
         outcome = await self._ask(provider.capabilities.call_timeout, provider.create(step.request, token))
-        self._heed(step.provider, outcome)
+        self._heed(step.provider, CallClass.CREATE, outcome)
         return outcome
 
     async def _settle(self, command: cmd.Settle | cmd.Create) -> None:
@@ -175,18 +179,27 @@ class Performer:
             return
         facts, since = self._facts[step.provider], record.doubt_at
         if facts.guard is Guard.TOKEN:
-            outcome = await self._send_create(step, command.step)
+            outcome = await self._resend(step, command.step)
             if isinstance(outcome, Created):
                 self._send(cmd.Answered(command.step, command.attempt, outcome))
                 return
             since = max(since, self._clock.now())  # this call may be the one that takes effect late
+        self._release(command.step)  # to look takes no permit
         until = since + facts.settle_seconds
         settle = cmd.Settle(command.step, command.attempt)
         self._watch(step.provider).look_for(settle, self._run.token(command.step), until)
 
+    async def _resend(self, step: Step, i: int) -> Created | Rejected | Unknown:
+        if i in self._admitted:
+            outcome = await self._send_create(step, i)
+            self._release(i)
+            return outcome
+        async with self._limits.turn(step.provider, CallClass.CREATE, self._clock):
+            return await self._send_create(step, i)
+
     async def _install(self, command: cmd.Install) -> None:
         outcome = await self._apply(command, lambda runner: runner.install, undo=False)
-        self._heed(self._run.lane(command.step), outcome)
+        self._heed(self._run.lane(command.step), CallClass.CREATE, outcome)
         self._release(command.step)
         self._send(cmd.Answered(command.step, command.attempt, outcome))
 
@@ -268,7 +281,7 @@ class Performer:
             outcome = await self._launches.launch(command, self._hold)
         else:
             outcome = await self._apply(command, lambda runner: runner.remove, undo=True)
-        self._heed(self._run.lane(command.step), outcome)
+        self._heed(self._run.lane(command.step), CallClass.DESTROY, outcome)
         match outcome:
             case Rejected(fault=fault):
                 return fault
@@ -285,7 +298,7 @@ class Performer:
             self._clock,
             lambda: self._closing,
             self._hold,
-            lambda outcome: self._heed(name, outcome),
+            lambda outcome: self._heed(name, CallClass.DESTROY, outcome),
         )
 
     # -- closing sweep ------------------------------------------------------------------------------------------
@@ -322,7 +335,8 @@ class Performer:
 
     async def _destroy_stray(self, command: cmd.DestroyStray) -> None:
         async with self._strays:
-            fault = await self._destroy(command.lane, command.ref)
+            async with self._limits.turn(command.lane, CallClass.DESTROY, self._clock):
+                fault = await self._destroy(command.lane, command.ref)
             if fault is not None:  # the sweep's next round tries again
                 await self._clock.sleep(self._providers[command.lane].capabilities.poll_seconds)
         self._send(cmd.StrayDestroyed(command.lane, command.ref, fault))

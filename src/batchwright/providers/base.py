@@ -23,8 +23,10 @@ class Capabilities(Struct, frozen=True):
     settle_seconds: float  # after so long without a sighting, a create in doubt certainly made nothing
     poll_seconds: float = 1.0  # between two batched looks at servers that are starting
     concurrency: int = 50  # calls in flight per account
-    rate: float = 0.0
+    rate: float = 0.0  # of creates
     burst: int = 1
+    destroy_rate: float | None = None  # of destroys, counted apart; None: as many as creates
+    destroy_burst: int | None = None
     call_timeout: float = 60.0  # seconds before an unanswered call counts as Unknown
     create_seconds: float = 30.0  # what a server usually takes, for estimates only
     cascades: tuple[str, ...] = ()  # what a destroy takes with it

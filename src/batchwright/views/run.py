@@ -230,9 +230,12 @@ def _to_undo(run: Run, shape: Shape, op: int) -> int:
 def _still_to_undo(run: Run, operations: tuple[OperationProgress, ...], around: Circumstances) -> tuple[Waiting, ...]:
     if run.status is not RunState.ROLLING_BACK:
         return ()
-    begun = run.count(S.UNDOING, S.UNDO_RETRYING, S.UNDO_FAILED)
-    left = sum(op.total - op.done for op in operations) - begun
-    return (Waiting(undo_reason(run, around), left),) if left > 0 else ()
+    tally: dict[str, int] = {}
+    for op, row, counts in zip(run.plan.operations, operations, run.counts, strict=True):
+        begun = sum(counts.get(state, 0) for state in (S.UNDOING, S.UNDO_RETRYING, S.UNDO_FAILED))
+        reason = undo_reason(run, op.lane, around)
+        tally[reason] = tally.get(reason, 0) + row.total - row.done - begun
+    return tuple(Waiting(reason, left) for reason, left in tally.items() if left > 0)
 
 
 def _forward_word(run: Run, shape: Shape, ended: list[bool], op: int) -> str:

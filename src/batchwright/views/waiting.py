@@ -24,7 +24,7 @@ class Waiting(Struct, frozen=True):
 
 
 class Circumstances(Struct, frozen=True):
-    """What the journal does not say: whether a process drives the run now, and why a lane's calls wait."""
+    """What the journal does not say: whether a process drives the run now, and per lane why its next call waits."""
 
     driven: bool = True
     lanes: Mapping[str, str] = {}
@@ -79,13 +79,14 @@ def _as_list(tally: dict[str, int]) -> list[Waiting]:
     return [Waiting(reason, steps) for reason, steps in tally.items()]
 
 
-def undo_reason(run: Run, around: Circumstances) -> str:
+def undo_reason(run: Run, lane: str, around: Circumstances) -> str:
     """Why a step that is still to be undone is not being undone."""
     if not around.driven:
         return "nobody drives the run"
     if len(run.in_flight) >= run.plan.parallel_limit:
         return f"waits for a free place: parallel_limit {run.plan.parallel_limit} is used up"
-    return "waits for its turn"
+    held = around.lanes.get(lane)
+    return f"waits for {lane}: {held}" if held else "waits for its turn"
 
 
 def _add(tally: dict[str, int], reason: str, steps: int) -> None:

@@ -134,7 +134,8 @@ class Stage:
             self.providers[name] = provider
             self.runners[name] = SimulatedRunner(self.world, self.clock, simulation)
             known = provider.capabilities
-            self.limits.add(name, Lane(known.concurrency, known.rate, known.burst))
+            rates = known.rate, known.burst, known.destroy_rate, known.destroy_burst
+            self.limits.add(name, Lane(known.concurrency, *rates))
 
     async def driver(self) -> Driver:
         """A new process that takes the run; the first one creates it."""

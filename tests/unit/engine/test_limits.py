@@ -1,139 +1,39 @@
-"""Lanes: concurrency, then a rate bucket that slows down when it is told and recovers by itself."""
+"""Lanes: concurrency for all calls together, then a bucket for each class of them; shared by all runs of a process."""
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from batchwright.engine.limits import PAUSE_FIRST, PAUSE_MAX, RATE_FLOOR, RECOVERY, Lane, Limits
-from batchwright.engine.policy import RETRY_AFTER_MAX
+from batchwright.engine.limits import CallClass, Lane, Limits
+from batchwright.testing.clock import VirtualClock, run_virtual
 
 NOW = 1_000.0
-
-
-def test_concurrency_is_what_is_free() -> None:
-    lane = Lane(3)
-    assert lane.available(NOW) == 3
-    lane.take()
-    lane.take()
-    assert lane.available(NOW) == 1
-    lane.release()
-    assert lane.available(NOW) == 2
-    assert lane.wake_at(NOW) is None, "only the end of a call makes room"
-
-
-def test_a_bucket_holds_its_burst_and_refills_with_time() -> None:
-    lane = Lane(100, rate=2.0, burst=4)
-    assert lane.available(NOW) == 4
-    for _ in range(4):
-        lane.take()
-    assert lane.available(NOW) == 0
-    assert lane.wake_at(NOW) == pytest.approx(NOW + 0.5)
-    assert lane.available(NOW + 0.5) == 1
-    assert lane.available(NOW + 1.0) == 2
-    assert lane.available(NOW + 1_000.0) == 4, "never more than the burst"
-
-
-def test_full_concurrency_wins_over_a_full_bucket() -> None:
-    lane = Lane(1, rate=100.0, burst=50)
-    lane.take()
-    assert lane.available(NOW) == 0
+CREATE, DESTROY = CallClass.CREATE, CallClass.DESTROY
 
 
 def test_more_calls_than_the_limit_after_a_crash_leave_nothing_free() -> None:
     limits = Limits()
     limits.add("x", Lane(2))
     for _ in range(5):
-        limits.lanes["x"].take()
-    assert limits.permits(["x"], NOW)["x"] <= 0
+        limits.take("x", CREATE)
+    assert limits.permits(["x"], CREATE, NOW)["x"] <= 0
     told: list[int] = []
     limits.listen(lambda: told.append(1))
     for _ in range(4):
-        limits.release("x")
-        limits.permits(["x"], NOW)
-    assert limits.permits(["x"], NOW) == {"x": 1}
+        limits.release("x", CREATE)
+        limits.permits(["x"], CREATE, NOW)
+    assert limits.permits(["x"], CREATE, NOW) == {"x": 1}
     assert told, "who waits is told"
-
-
-def test_a_throttle_halves_the_rate_once_per_burst() -> None:
-    lane = Lane(100, rate=8.0, burst=8)
-    lane.available(NOW)
-    for n in range(5):
-        lane.throttled(NOW + n / 100, None)
-    assert lane.rate == pytest.approx(4.0, rel=0.05)
-    assert lane.available(NOW + 0.05) == 0, "what was saved up is gone"
-    lane.throttled(NOW + 10.0, None)
-    assert lane.rate == pytest.approx(2.0, rel=0.05)
-
-
-def test_the_rate_has_a_floor_and_comes_back() -> None:
-    lane = Lane(100, rate=8.0)
-    for n in range(50):
-        lane.throttled(NOW + n, None)
-    assert lane.rate == 8.0 * RATE_FLOOR
-    lane.available(NOW + 100)
-    lane.available(NOW + 101)
-    assert lane.rate == pytest.approx(8.0 * (RATE_FLOOR + RECOVERY))
-    lane.available(NOW + 1_000)
-    assert lane.rate == 8.0
-
-
-def test_retry_after_blocks_the_lane_and_is_bounded() -> None:
-    for lane in (Lane(10, rate=5.0, burst=5), Lane(10)):
-        lane.available(NOW)
-        lane.throttled(NOW, 3.0)
-        assert lane.available(NOW + 2.9) == 0
-        assert lane.wake_at(NOW + 2.9) == NOW + 3.0
-        assert lane.available(NOW + 3.5) > 0
-        lane.throttled(NOW + 4, 1e12)
-        assert lane.blocked_until <= NOW + 4 + RETRY_AFTER_MAX
-
-
-def test_a_lane_of_unknown_rate_pauses_longer_each_time() -> None:
-    lane, now, pauses = Lane(10), NOW, []
-    for _ in range(10):
-        lane.throttled(now, None)
-        pauses.append(lane.blocked_until - now)
-        now = lane.blocked_until
-    assert pauses[:3] == pytest.approx([PAUSE_FIRST, 2 * PAUSE_FIRST, 4 * PAUSE_FIRST])
-    assert pauses[-1] == pytest.approx(PAUSE_MAX)
-    lane.answered(now)
-    lane.throttled(now, None)
-    assert lane.blocked_until - now == pytest.approx(PAUSE_FIRST), "an answer ends the row"
-
-
-def test_one_burst_of_refusals_counts_once_where_no_rate_is_known() -> None:
-    lane = Lane(100)
-    for n in range(50):
-        lane.throttled(NOW + n / 1_000, None)
-    assert lane.blocked_until == pytest.approx(NOW + PAUSE_FIRST)
-
-
-def test_nobody_spins_while_a_bucket_is_nearly_full() -> None:
-    lane = Lane(10, rate=1e9, burst=1)
-    lane.available(NOW)
-    lane.take()
-    wake = lane.wake_at(NOW)
-    assert wake is not None
-    assert wake >= NOW + 0.001
-
-
-def test_why_a_call_waits_is_told() -> None:
-    lane = Lane(1, rate=0.5)
-    assert lane.describe(NOW) == ""
-    lane.take()
-    assert lane.describe(NOW) == "1 calls in flight"
-    lane.release()
-    assert lane.describe(NOW) == "rate 0.5/s"
-    lane.throttled(NOW, 9.0)
-    assert lane.describe(NOW) == "throttled, again in 9 s"
 
 
 def test_the_first_setting_of_a_lane_stays() -> None:
     limits = Limits()
     limits.add("x", Lane(1))
-    limits.lanes["x"].take()
+    limits.take("x", CREATE)
     limits.add("x", Lane(50))
-    assert limits.permits(["x"], NOW) == {"x": 0}
+    assert limits.permits(["x"], CREATE, NOW) == {"x": 0}
 
 
 def test_listeners_are_told_only_when_somebody_went_without_and_can_leave() -> None:
@@ -141,49 +41,37 @@ def test_listeners_are_told_only_when_somebody_went_without_and_can_leave() -> N
     limits.add("x", Lane(2))
     told: list[int] = []
     leave = limits.listen(lambda: told.append(1))
-    limits.lanes["x"].take()
-    assert limits.permits(["x"], NOW) == {"x": 1}
-    limits.release("x")
+    limits.take("x", CREATE)
+    assert limits.permits(["x"], CREATE, NOW) == {"x": 1}
+    limits.release("x", CREATE)
     assert not told
-    limits.lanes["x"].take()
-    limits.lanes["x"].take()
-    assert limits.permits(["x"], NOW) == {"x": 0}
-    limits.release("x")
-    limits.release("x")
+    limits.take("x", CREATE)
+    limits.take("x", CREATE)
+    assert limits.permits(["x"], CREATE, NOW) == {"x": 0}
+    limits.release("x", CREATE)
+    limits.release("x", CREATE)
     assert told == [1], "once is enough"
     leave()
-    limits.lanes["x"].take()
-    limits.lanes["x"].take()
-    limits.permits(["x"], NOW)
-    limits.release("x")
+    limits.take("x", CREATE)
+    limits.take("x", CREATE)
+    limits.permits(["x"], CREATE, NOW)
+    limits.release("x", CREATE)
     assert told == [1]
 
 
 def test_a_window_that_grows_lets_the_next_run_in() -> None:
     limits = Limits()
     limits.add("x", Lane(50))
-    lane = limits.lanes["x"]
-    lane.window = 1.0
+    bucket = limits.lanes["x"].buckets[CREATE]
+    bucket.window = 1.0
     told: list[int] = []
     limits.listen(lambda: told.append(1))
-    lane.take()
-    assert limits.permits(["x"], NOW) == {"x": 0}, "another run asks"
-    lane.answered(NOW)
-    assert lane.window == 2.0
-    limits.release("x")
+    bucket.take()
+    assert limits.permits(["x"], CREATE, NOW) == {"x": 0}, "another run asks"
+    bucket.answered(NOW)
+    assert bucket.window == 2.0
+    limits.release("x", CREATE)
     assert told == [1]
-
-
-def test_where_no_rate_is_known_throttles_narrow_the_window_and_answers_widen_it() -> None:
-    lane, now = Lane(16), NOW
-    for wanted in (8.0, 4.0, 2.0, 1.0, 1.0):
-        lane.throttled(now, None)
-        now = lane.blocked_until
-        assert lane.window == wanted
-    assert lane.available(now) == 1
-    for _ in range(1_000):
-        lane.answered(now)
-    assert (lane.window, lane.available(now)) == (16.0, 16)
 
 
 def test_the_earliest_lane_decides_when_to_wake() -> None:
@@ -191,9 +79,98 @@ def test_the_earliest_lane_decides_when_to_wake() -> None:
     limits.add("a", Lane(1))
     limits.add("b", Lane(1, rate=1.0))
     limits.add("c", Lane(1))
-    assert limits.wake_at(["a", "b", "c"], NOW) is None
-    limits.lanes["c"].throttled(NOW, 7.0)
-    assert limits.wake_at(["a", "b", "c"], NOW) == NOW + 7.0
-    limits.lanes["b"].available(NOW)
-    limits.lanes["b"].take()
-    assert limits.wake_at(["a", "b", "c"], NOW) == NOW + 1.0
+    assert limits.wake_at(["a", "b", "c"], CREATE, NOW) is None
+    limits.lanes["c"].buckets[CREATE].throttled(NOW, 7.0)
+    assert limits.wake_at(["a", "b", "c"], CREATE, NOW) == NOW + 7.0
+    limits.lanes["b"].buckets[CREATE].available(NOW)
+    limits.take("b", CREATE)
+    assert limits.wake_at(["a", "b", "c"], CREATE, NOW) == NOW + 1.0
+
+
+# -- classes of calls -----------------------------------------------------------------------------------------------
+
+
+def test_places_are_shared_and_rates_are_not() -> None:
+    limits = Limits()
+    limits.add("x", Lane(4, 1.0, 2, 5.0, 3))
+    assert limits.permits(["x"], CREATE, NOW) == {"x": 2}
+    assert limits.permits(["x"], DESTROY, NOW) == {"x": 3}
+    for _ in range(3):
+        limits.take("x", DESTROY)
+    assert limits.permits(["x"], DESTROY, NOW) == {"x": 0}
+    assert limits.permits(["x"], CREATE, NOW) == {"x": 1}, "one of four places is left"
+    assert limits.wake_at(["x"], DESTROY, NOW) == pytest.approx(NOW + 0.2)
+    assert limits.wake_at(["x"], CREATE, NOW) is None, "only the end of a call makes room"
+
+
+def test_destroys_have_the_rate_of_the_creates_unless_they_have_their_own() -> None:
+    lane = Lane(10, 3.0, 4)
+    assert [(bucket.base_rate, bucket.burst) for bucket in lane.buckets.values()] == [(3.0, 4), (3.0, 4)]
+    lane = Lane(10, 3.0, 4, 0.0)
+    assert lane.buckets[DESTROY].base_rate == 0.0, "0 is a rate of its own: none is known"
+
+
+@pytest.mark.parametrize("rate", [0.0, 8.0])
+def test_throttled_destroys_do_not_slow_creates(rate: float) -> None:
+    lane = Lane(16, rate, 8)
+    before = lane.available(CREATE, NOW)
+    for n in range(20):
+        lane.buckets[DESTROY].throttled(NOW + n, 60.0)
+    assert lane.available(DESTROY, NOW + 20) == 0
+    assert lane.available(CREATE, NOW + 20) == before
+    assert lane.buckets[CREATE].rate == rate
+
+
+def test_why_a_call_waits_is_told_by_its_class() -> None:
+    limits = Limits()
+    limits.add("aws", Lane(2, 2.0, 1))
+    limits.add("idle", Lane(2))
+    assert limits.words(CREATE, NOW) == {}
+    limits.take("aws", CREATE)
+    assert limits.words(CREATE, NOW) == {"aws": "rate 2/s"}
+    assert limits.words(DESTROY, NOW) == {}
+    limits.lanes["aws"].buckets[DESTROY].throttled(NOW, 9.0)
+    assert limits.words(DESTROY, NOW) == {"aws": "throttled, again in 9 s"}
+    limits = Limits()
+    limits.add("aws", Lane(1))
+    limits.take("aws", DESTROY)
+    assert limits.words(CREATE, NOW) == {"aws": "1 calls in flight"}, "the place that a destroy holds"
+
+
+def test_a_turn_waits_for_the_rate_and_for_a_place_and_gives_it_back() -> None:
+    async def play() -> list[float]:
+        clock, limits = VirtualClock(), Limits()
+        limits.add("x", Lane(1, 2.0, 1))
+        began, took = clock.now(), []
+
+        async def call(seconds: float) -> None:
+            async with limits.turn("x", CREATE, clock):
+                took.append(clock.now() - began)
+                await clock.sleep(seconds)
+
+        await asyncio.gather(call(0.0), call(10.0), call(0.0))
+        assert limits.lanes["x"].in_flight == 0
+        return took
+
+    assert run_virtual(play()) == pytest.approx([0.0, 0.5, 10.5], abs=0.01)
+
+
+def test_who_stops_waiting_for_a_turn_takes_nothing() -> None:
+    async def play() -> None:
+        clock, limits = VirtualClock(), Limits()
+        limits.add("x", Lane(1))
+        limits.take("x", CREATE)
+
+        async def call() -> None:
+            async with limits.turn("x", DESTROY, clock):
+                raise AssertionError("there is no place")
+
+        task = asyncio.ensure_future(call())
+        await clock.sleep(5.0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        limits.release("x", CREATE)
+        assert task.cancelled()
+        assert limits.lanes["x"].in_flight == 0
+
+    run_virtual(play())

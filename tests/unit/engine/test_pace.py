@@ -7,7 +7,7 @@ from bench.limits import beside, two_runs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.engine.limits import Lane
+from batchwright.engine.bucket import Bucket
 from batchwright.engine.pace import BACK, Pace
 
 NOW = 1_000.0
@@ -71,20 +71,20 @@ def test_a_raised_limit_is_found_within_minutes() -> None:
     assert pace.limit(now + 240.0) > 4 * pace.limit(now)
 
 
-def test_a_lane_paces_its_calls_by_what_it_learned_and_says_so() -> None:
-    lane, now = Lane(16), NOW
+def test_a_bucket_paces_its_calls_by_what_it_learned_and_says_so() -> None:
+    bucket, now = Bucket(16), NOW
     for _ in range(100):
-        lane.answered(now)
+        bucket.answered(now)
         now += 0.2
-    lane.throttled(now, None)
-    now = lane.blocked_until
-    lane.available(now)
-    assert lane.available(now + 0.1) == 0
-    assert lane.describe(now + 0.1).startswith("rate 4.")
-    wake = lane.wake_at(now + 0.1)
+    bucket.throttled(now, None)
+    now = bucket.blocked_until
+    bucket.available(now)
+    assert bucket.available(now + 0.1) == 0
+    assert bucket.describe(now + 0.1).startswith("rate 4.")
+    wake = bucket.wake_at(now + 0.1)
     assert wake is not None
-    assert lane.available(wake + 0.001) == 1
-    assert lane.top(now) < 5.0
+    assert bucket.available(wake + 0.001) == 1
+    assert bucket.top(now) < 5.0
 
 
 @pytest.mark.parametrize("stated", [0.0, 5.0, 10.0])

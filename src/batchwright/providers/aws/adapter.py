@@ -50,6 +50,8 @@ class Aws:
             concurrency=settings.concurrency,
             rate=settings.rate,
             burst=settings.burst,
+            destroy_rate=settings.destroy_rate,
+            destroy_burst=settings.destroy_burst,
             call_timeout=3 * (settings.connect_seconds + settings.read_seconds),
             create_seconds=25.0,
             cascades=("disk", "interface", "address"),

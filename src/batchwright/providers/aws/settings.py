@@ -17,7 +17,7 @@ Positive = Annotated[float, Meta(gt=0)]
 
 
 class AwsSettings(Struct, frozen=True, kw_only=True):
-    """Times are seconds. `rate` and `burst` are those of RunInstances in an account that AWS did not raise them for."""
+    """Times are seconds. Rates and bursts are those of RunInstances and of TerminateInstances, as accounts begin."""
 
     state_dir: str = ""
     profile: str = ""
@@ -30,6 +30,8 @@ class AwsSettings(Struct, frozen=True, kw_only=True):
     concurrency: Annotated[int, Meta(ge=1, le=200)] = 16
     rate: Annotated[float, Meta(ge=0)] = 2.0
     burst: Annotated[int, Meta(ge=1)] = 5
+    destroy_rate: Annotated[float, Meta(ge=0)] = 5.0
+    destroy_burst: Annotated[int, Meta(ge=1)] = 100
     connect_seconds: Positive = 5.0
     read_seconds: Positive = 30.0
 

@@ -35,6 +35,7 @@ class Simulated:
         self._profile = profile_of(name)
         self.capabilities = _capabilities(sim, self._profile.destroys)
         self._rate = RateLimit(sim.rate, sim.burst)
+        self._destroy_rate = RateLimit(sim.destroy_rate, sim.burst) if sim.destroy_rate else self._rate
         self._read_seconds = sim.read_seconds * sim.time_scale
         self._limited = bool(sim.quota_servers or sim.capacity)
         calls = {"throttle": sim.throttle, "transient": sim.transient, "lost": sim.lost_answers}
@@ -126,7 +127,7 @@ class Simulated:
 
     def _create(self, request: ServerRequest, token: Token) -> tuple[Created | Rejected | Unknown, float]:
         now = self._heard("create", request.name)
-        if (turned_away := self._turned_away(now)) is not None:
+        if (turned_away := self._turned_away(now, self._rate)) is not None:
             return turned_away, 0.0
         name = request.name
         fate = self._creates.next(self._world, self.name, name, f"{token.run}/{name}", (name,))
@@ -213,7 +214,7 @@ class Simulated:
 
     def _destroy(self, ref: str) -> tuple[Gone | Going | Rejected | Unknown, float]:
         now = self._heard("destroy", ref)
-        if (turned_away := self._turned_away(now)) is not None:
+        if (turned_away := self._turned_away(now, self._destroy_rate)) is not None:
             return turned_away, 0.0
         server = self._own(ref)
         if server is None or server.state(now) is ServerState.GONE:
@@ -258,10 +259,10 @@ class Simulated:
             self._world.calls.append(Call(now, self.name, method, about))
         return now
 
-    def _turned_away(self, now: float) -> Rejected | None:
+    def _turned_away(self, now: float, rate: RateLimit) -> Rejected | None:
         if self.simulation.auth_fails:
             return self._rejected(FaultClass.AUTH)
-        wait = self._rate.wait(now)
+        wait = rate.wait(now)
         return Rejected(fault(FaultClass.THROTTLE, retry_after=wait)) if wait else None
 
     def _rejected(self, kind: FaultClass, message: str = "") -> Rejected:
@@ -285,6 +286,7 @@ def _capabilities(sim: Simulation, destroys: bool) -> Capabilities:
         concurrency=sim.concurrency,
         rate=sim.rate if sim.publish_rate else 0.0,
         burst=sim.burst if sim.publish_rate else 1,
+        destroy_rate=(sim.destroy_rate or None) if sim.publish_rate else None,
         create_seconds=usual,
         destroys=destroys,
     )

@@ -52,7 +52,8 @@ class Simulation(Struct, frozen=True, kw_only=True):
     capacity: Count = 0  # most servers of a zone; 0 for no limit
     rate: Annotated[float, Meta(ge=0)] = 0.0  # creates and destroys per second; 0 for no limit
     burst: Annotated[int, Meta(ge=1)] = 5
-    publish_rate: bool = False  # whether the capabilities tell the rate
+    destroy_rate: Annotated[float, Meta(ge=0)] = 0.0  # destroys per second, counted apart; 0: they count with creates
+    publish_rate: bool = False  # whether the capabilities tell the rates
     auth_fails: bool = False
 
     fail: str = ""

@@ -1,0 +1,106 @@
+"""How many calls of one class an account lets begin: a rate that adapts to throttling (pace.py), or a window. Pure."""
+
+from __future__ import annotations
+
+from batchwright.engine.pace import Pace
+from batchwright.engine.policy import asked_pause
+
+RATE_FLOOR = 1 / 64  # of the base rate: how far throttling may slow a bucket
+RECOVERY = 0.05  # of the base rate, regained per second without a throttle
+PAUSE_FIRST, PAUSE_MAX = 0.5, 30.0  # seconds a bucket without a known rate pauses after a throttle, doubled each time
+
+
+class Bucket:
+    """The calls of one class. `rate` is calls per second, 0 when none is known; all times come from outside."""
+
+    def __init__(self, concurrency: int, rate: float = 0.0, burst: int = 1) -> None:
+        self.concurrency = concurrency
+        self.base_rate = self.rate = rate
+        self.pace = Pace()  # what the account was seen to let through, once it refused something
+        self.burst = max(1, burst)
+        self.tokens = float(self.burst)
+        self.in_flight = 0
+        self.blocked_until = 0.0
+        self.throttled_last = 0.0
+        self.throttles_in_a_row = 0
+        self.window = float(concurrency)  # calls at a time where no rate is known; a throttle halves it
+        self._refilled = 0.0
+
+    def available(self, now: float) -> int:
+        """Calls that may begin now."""
+        if now < self.blocked_until:
+            return 0
+        free = self.concurrency - self.in_flight
+        if not self.base_rate:
+            free = min(free, int(self.window) - self.in_flight)
+        if not self.top(now):
+            return free
+        self._refill(now)
+        return min(free, int(self.tokens))
+
+    def top(self, now: float) -> float:
+        """The rate to come back to: what is stated, or less where less was let through. 0 when neither is known."""
+        learned = self.pace.limit(now)
+        return min(self.base_rate, learned) if self.base_rate and learned else self.base_rate or learned
+
+    def _refill(self, now: float) -> None:
+        elapsed = max(0.0, now - self._refilled) if self._refilled else 0.0
+        self._refilled = now
+        top = self.top(now)
+        self.rate = min(top, self.rate + top * RECOVERY * elapsed)
+        self.tokens = min(float(self.burst), self.tokens + self.rate * elapsed)
+
+    def take(self) -> None:
+        """A call begins."""
+        self.in_flight += 1
+        self.spend()
+
+    def spend(self) -> None:
+        """Count a call that does not wait for its turn; the next ones wait so much longer."""
+        self.tokens -= 1.0
+
+    def release(self) -> None:
+        """A call has ended."""
+        self.in_flight -= 1
+
+    def answered(self, now: float) -> None:
+        """A call was let through; the window grows by one for each window of such calls (AIMD, as in TCP)."""
+        self.pace.accepted(now)
+        self.throttles_in_a_row = 0
+        self.window = min(float(self.concurrency), self.window + 1.0 / self.window)
+
+    def throttled(self, now: float, retry_after: float | None) -> None:
+        """The account said it is too much: slow down to what it lets through, or halve the rate, or pause."""
+        self.pace.refused(now)
+        if self.base_rate:
+            if now - self.throttled_last > 1 / self.base_rate:  # one burst of refusals counts once
+                self.rate = self.pace.limit(now) or max(self.rate / 2, self.base_rate * RATE_FLOOR)
+            pause = asked_pause(retry_after)
+        elif now < self.blocked_until:
+            pause = asked_pause(retry_after)  # of the burst that the bucket pauses for already
+        else:
+            self.rate = self.pace.limit(now)
+            self.window = max(1.0, self.window / 2)
+            pause = asked_pause(retry_after) or min(PAUSE_MAX, PAUSE_FIRST * 2.0**self.throttles_in_a_row)
+            self.throttles_in_a_row = min(self.throttles_in_a_row + 1, 16)
+        self.tokens = 0.0
+        self.throttled_last = now
+        self.blocked_until = max(self.blocked_until, now + pause)
+
+    def wake_at(self, now: float) -> float | None:
+        """When time alone makes a call possible; None when only the end of another call does."""
+        if now < self.blocked_until:
+            return self.blocked_until
+        if self.top(now) and self.tokens < 1.0:
+            return now + max(0.001, (1.0 - self.tokens) / max(self.rate, self.top(now) * RATE_FLOOR))
+        return None
+
+    def describe(self, now: float) -> str:
+        """Why a call would wait, in words; empty when none would."""
+        if now < self.blocked_until:
+            return f"throttled, again in {max(1.0, self.blocked_until - now):.0f} s"
+        if min(self.concurrency, int(self.window)) <= self.in_flight:
+            return f"{self.in_flight} calls in flight"
+        if self.top(now) and self.tokens < 1.0:
+            return f"rate {self.rate:.3g}/s"
+        return ""
