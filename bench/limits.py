@@ -43,12 +43,20 @@ class Counted:
         return outcome
 
 
-async def _drive(run_id: str, plan: Plan, providers: dict[str, Provider], limits: Limits, clock: VirtualClock) -> Run:
-    journal = MemoryJournal()
+async def _drive(
+    run_id: str,
+    plan: Plan,
+    providers: dict[str, Provider],
+    limits: Limits,
+    clock: VirtualClock,
+    journal: MemoryJournal | None = None,
+) -> Run:
+    journal = journal or MemoryJournal()
     created = ev.RunCreated(clock.now(), run_id, plan)
     await journal.create(created, Run(created).summary("memory"))
     lease = await journal.acquire(run_id, "bench:1:1", clock.now())
     run = await Driver(journal, lease, Run(created), providers, {}, limits, clock).drive()
+    await journal.release(lease)
     assert run.status is RunState.COMPLETED, run.reason
     return run
 
@@ -100,6 +108,32 @@ def beside(rate: float, servers: int = 200) -> float:
     return run_virtual(_beside(rate, servers)) / run_virtual(_beside(0.0, servers))
 
 
+async def _beside_rollback(destroy_rate: float, servers: int) -> float:
+    """Seconds that a run takes, beside the rollback of another one in the same account, which allows few destroys."""
+    clock, limits = VirtualClock(), Limits()
+    slow = Simulation.from_settings({"destroy_rate": destroy_rate, "burst": 5, **CALM})
+    providers: dict[str, Provider] = {"bench": Simulated("bench", World(), clock, slow)}
+    limits.add("bench", Lane(16))
+    journal, plan = MemoryJournal(), plan_of(servers, 8)
+    rollback: asyncio.Task[Run] | None = None
+    if destroy_rate:
+        done = await _drive("old", plan, providers, limits, clock, journal)
+        lease = await journal.acquire("old", "bench:2:1", clock.now())
+        driver = Driver(journal, lease, done, providers, {}, limits, clock)
+        rollback = asyncio.create_task(driver.drive(lambda machine, now: machine.rollback(now, "bench")))
+    run = await _drive("new", plan, providers, limits, clock)
+    took = clock.now() - run.created_at
+    if rollback is not None:
+        assert not rollback.done(), "there was nothing beside it"
+        assert (await rollback).status is RunState.ROLLED_BACK
+    return took
+
+
+def beside_rollback(destroy_rate: float, servers: int = 200) -> float:
+    """How much longer creates take beside throttled destroys of the same account: 1.0 for not at all."""
+    return run_virtual(_beside_rollback(destroy_rate, servers)) / run_virtual(_beside_rollback(0.0, servers))
+
+
 def main() -> None:
     """The tables."""
     print("| limit/s | stated/s | refused after 30 s | of the limit used |")
@@ -112,6 +146,11 @@ def main() -> None:
     print("|--|--|")
     for rate in (1.0, 5.0):
         print(f"| {rate:g}/s | {beside(rate) - 1:.1%} |")
+    print()
+    print("| destroys of the same account | creates take longer by |")
+    print("|--|--|")
+    for rate in (1.0, 5.0):
+        print(f"| {rate:g}/s | {beside_rollback(rate) - 1:.1%} |")
 
 
 if __name__ == "__main__":

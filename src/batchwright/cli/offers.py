@@ -37,5 +37,5 @@ def _row(offer: ProviderOffer) -> tuple[str, ...]:
 
 
 def _rates(creates: float, destroys: float | None) -> str:
-    words = [f"{rate:g}/s" if rate else "any" for rate in (creates, destroys) if rate is not None]
-    return " and ".join(words) if words[0] != words[-1] else words[0]
+    words = f"{creates:g}/s" if creates else "any"
+    return words if destroys in (None, creates) else f"{words}, destroys {f'{destroys:g}/s' if destroys else 'any'}"

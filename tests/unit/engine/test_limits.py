@@ -148,7 +148,7 @@ def test_a_turn_waits_for_the_rate_and_for_a_place_and_gives_it_back() -> None:
                 took.append(clock.now() - began)
                 await clock.sleep(seconds)
 
-        await asyncio.gather(call(0.0), call(10.0), call(0.0))
+        await asyncio.gather(call(0.0), call(10.0), call(10.0))
         assert limits.lanes["x"].in_flight == 0
         return took
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from bench.limits import beside, two_runs
+from bench.limits import beside, beside_rollback, two_runs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,3 +96,7 @@ def test_two_runs_use_the_account_and_are_hardly_ever_refused(stated: float) -> 
 
 def test_a_throttled_account_does_not_slow_another() -> None:
     assert beside(5.0) < 1.1
+
+
+def test_throttled_destroys_do_not_slow_the_creates_of_another_run() -> None:
+    assert beside_rollback(1.0, servers=100) < 1.1

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from batchwright.engine import commands as cmd
+from batchwright.engine.limits import CallClass, Lane
 from batchwright.errors import LeaseLost
 from batchwright.model import events as ev
 from batchwright.model.outcome import Applied, Created, FaultClass, Unknown
@@ -139,6 +140,7 @@ def test_looking_first_sends_nothing_and_keeps_no_permit() -> None:
         command = cmd.Create(0, 1, look_first=True)
         bench.performer.admit(command)
         bench.performer.perform(command)
+        await asyncio.sleep(0)
         assert bench.limits.lanes["upcloud"].in_flight == 0
         await bench.clock.sleep(5.0)
         (report,) = bench.said
@@ -146,6 +148,40 @@ def test_looking_first_sends_nothing_and_keeps_no_permit() -> None:
         assert report.found is not None
 
     assert staged(play).provider.script.count("create") == 0
+
+
+@pytest.mark.parametrize("look_first", [False, True])
+def test_what_is_sent_again_to_settle_a_doubt_takes_a_permit_of_the_creates(look_first: bool) -> None:
+    async def play(bench: Bench) -> None:
+        lane = bench.limits.lanes["upcloud"] = Lane(5, 0.5, 1, 100.0, 100)
+        in_doubt(bench)
+        if not look_first:  # its own permit was given back when the call was in doubt
+            bench.limits.take("upcloud", CallClass.CREATE)
+            bench.limits.release("upcloud", CallClass.CREATE)
+        began, sent = bench.clock.now(), []
+
+        async def sending() -> Created:
+            sent.append(bench.clock.now() - began)
+            assert (lane.in_flight, lane.available(CallClass.CREATE, bench.clock.now())) == (1, 0)
+            return Created("r1")
+
+        bench.provider.script.always["create"] = sending
+        command = cmd.Create(0, 1, look_first=True) if look_first else cmd.Settle(0, 1)
+        assert await bench.perform(command) == [cmd.Answered(0, 1, Created("r1"))]
+        assert sent == [pytest.approx(0.0 if look_first else 2.0, abs=0.01)]
+
+    staged(play, guard="token")
+
+
+def test_to_destroy_what_is_replaced_counts_as_a_destroy() -> None:
+    async def play(bench: Bench) -> None:
+        lane = bench.limits.lanes["upcloud"] = Lane(1, 5.0, 5)
+        bench.start()
+        bench.run.record("up/a").stale = bench.plant("s0").ref
+        await bench.perform(cmd.Create(0, 1))
+        assert [bucket.tokens for bucket in lane.buckets.values()] == [4.0, 4.0]
+
+    assert [server.ref for server in staged(play).world.servers()] != ["s0"]
 
 
 # -- installs -----------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 
 from batchwright.engine import commands as cmd
 from batchwright.engine.calls import DESTROY_SECONDS
+from batchwright.engine.limits import CallClass, Lane
 from batchwright.engine.perform import STRAYS_AT_ONCE, SWEEP_TRIES
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
@@ -234,7 +235,8 @@ def test_a_sweep_bears_some_failed_listings_and_then_says_so() -> None:
     staged(play)
 
 
-def test_strays_are_destroyed_a_few_at_a_time_and_only_with_the_runs_label() -> None:
+@pytest.mark.parametrize("concurrency", [3, 50])
+def test_strays_are_destroyed_a_few_at_a_time_and_only_with_the_runs_label(concurrency: int) -> None:
     async def play(bench: Bench) -> None:
         most, now_going = 0, 0
 
@@ -247,12 +249,13 @@ def test_strays_are_destroyed_a_few_at_a_time_and_only_with_the_runs_label() -> 
             return Gone()
 
         bench.provider.script.always["destroy"] = slow
+        bench.limits.lanes["upcloud"] = Lane(concurrency)
         for i in range(40):
             bench.plant(f"x{i}")
             bench.performer.perform(cmd.DestroyStray("upcloud", f"x{i}"))
         while len(bench.said) < 40:
             await bench.clock.sleep(1.0)
-        assert most == STRAYS_AT_ONCE
+        assert most == min(STRAYS_AT_ONCE, concurrency)
         bench.plant("y", run="another")
         (report,) = await bench.perform(cmd.DestroyStray("upcloud", "y"))
         assert isinstance(report, cmd.StrayDestroyed)
@@ -260,3 +263,18 @@ def test_strays_are_destroyed_a_few_at_a_time_and_only_with_the_runs_label() -> 
         assert report.fault.kind is FaultClass.CONFLICT
 
     assert not staged(play).errors
+
+
+def test_strays_keep_to_the_rate_of_destroys() -> None:
+    async def play(bench: Bench) -> None:
+        lane = bench.limits.lanes["upcloud"] = Lane(5, 100.0, 100, 0.5, 1)
+        for i in range(3):
+            bench.plant(f"x{i}")
+            bench.performer.perform(cmd.DestroyStray("upcloud", f"x{i}"))
+        while len(bench.said) < 3:
+            await bench.clock.sleep(0.1)
+        assert lane.in_flight == 0
+        assert lane.buckets[CallClass.CREATE].tokens == 100.0
+        bench.took = bench.clock.now() - bench.run.created_at
+
+    assert staged(play, destroy_seconds=0.0, answer_seconds=0.1).took >= 4.0, "two more after the first, 2 s apart"

@@ -148,6 +148,8 @@ def test_a_rollback_counts_what_is_to_be_undone() -> None:
         ("nothing to undo", 0, 0),
     ]
     assert reasons(view) == {"waits for its turn": 1}
+    slow = Circumstances(lanes={"upcloud": "rate 5/s"})
+    assert reasons(shown(story, 3, slow)) == {"waits for upcloud: rate 5/s": 1}
     story.tell(ev.UndoStarted(T0 + 4, "web/a", 1))
     assert shown(story, 5).operations[0].state == "undoing"
     assert shown(story, 5).running[0].doing == "destroying"
