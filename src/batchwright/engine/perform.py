@@ -291,13 +291,22 @@ class Performer:
 
     async def _destroy(self, name: str, ref: str) -> Fault | None:
         """Destroy until gone, after a fresh look that it is this run's. None when it is certainly gone."""
+        sent = 0
+
+        async def hold() -> None:
+            nonlocal sent
+            if sent:  # the permit is for the first call; the further steps towards its end cannot wait, but count
+                self._limits.lanes[name].buckets[CallClass.DESTROY].spend()
+            sent += 1
+            await self._hold()
+
         return await destroy(
             self._providers[name],
             ref,
             self._run.id,
             self._clock,
             lambda: self._closing,
-            self._hold,
+            hold,
             lambda outcome: self._heed(name, CallClass.DESTROY, outcome),
         )
 

@@ -11,7 +11,7 @@ from batchwright.engine import commands as cmd
 from batchwright.engine.limits import CallClass, Lane
 from batchwright.errors import LeaseLost
 from batchwright.model import events as ev
-from batchwright.model.outcome import Applied, Created, FaultClass, Unknown
+from batchwright.model.outcome import Applied, Created, FaultClass, Gone, Unknown
 from tests.unit.engine.bench import Bench, in_doubt, made, rolling_back, staged
 from tests.unit.engine.hand import fault, refusal
 from tests.unit.engine.scripted import broken, gone_astray, silence
@@ -178,10 +178,12 @@ def test_to_destroy_what_is_replaced_counts_as_a_destroy() -> None:
         lane = bench.limits.lanes["upcloud"] = Lane(1, 5.0, 5)
         bench.start()
         bench.run.record("up/a").stale = bench.plant("s0").ref
+        bench.provider.script.next["destroy"] = [Gone]
         await bench.perform(cmd.Create(0, 1))
         assert [bucket.tokens for bucket in lane.buckets.values()] == [4.0, 4.0]
 
-    assert [server.ref for server in staged(play).world.servers()] != ["s0"]
+    script = staged(play).provider.script
+    assert (script.count("destroy"), script.count("create")) == (1, 1)
 
 
 # -- installs -----------------------------------------------------------------------------------------------------

@@ -278,3 +278,15 @@ def test_strays_keep_to_the_rate_of_destroys() -> None:
         bench.took = bench.clock.now() - bench.run.created_at
 
     assert staged(play, destroy_seconds=0.0, answer_seconds=0.1).took >= 4.0, "two more after the first, 2 s apart"
+
+
+def test_each_further_step_towards_a_servers_end_counts_as_a_destroy() -> None:
+    async def play(bench: Bench) -> None:
+        lane = bench.limits.lanes["upcloud"] = Lane(5, 1.0, 9)
+        made(bench)
+        bench.provider.script.next["destroy"] = [lambda: Going("stopping"), lambda: Going("deleting"), Gone]
+        rolling_back(bench, "up/a")
+        assert (await bench.undo()).fault is None
+        assert (lane.buckets[CallClass.DESTROY].tokens, lane.buckets[CallClass.CREATE].tokens) == (6.0, 9.0)
+
+    staged(play)
