@@ -165,6 +165,8 @@ class ProviderSuite:
         assert capabilities.call_timeout > 0
         assert capabilities.rate >= 0
         assert capabilities.burst >= 1
+        assert capabilities.destroy_rate is None or capabilities.destroy_rate >= 0
+        assert capabilities.destroy_burst is None or capabilities.destroy_burst >= 1
 
     def test_a_good_configuration_has_no_trouble(self) -> None:
         assert self.client().validate(self.config("suite-good")) == []

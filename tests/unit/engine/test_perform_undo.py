@@ -89,7 +89,9 @@ def test_a_refused_destroy_is_for_the_machine_to_judge(kind: FaultClass) -> None
         bench.provider.script.next["destroy"] = [lambda: refusal(kind)]
         rolling_back(bench, "up/a")
         assert (await bench.undo()).fault == fault(kind)
-        assert (bench.limits.lanes["upcloud"].buckets[CallClass.DESTROY].blocked_until > 0) is (kind is FaultClass.THROTTLE)
+        assert (bench.limits.lanes["upcloud"].buckets[CallClass.DESTROY].blocked_until > 0) is (
+            kind is FaultClass.THROTTLE
+        )
 
     staged(play)
 
@@ -170,7 +172,9 @@ def test_a_removal(answer: Any, kind: FaultClass | None) -> None:
         rolling_back(bench, "svc/a/redis")
         report = await bench.undo("svc/a/redis")
         assert (report.fault.kind if report.fault else None) is kind
-        assert (bench.limits.lanes["taskservs"].buckets[CallClass.DESTROY].blocked_until > 0) is (kind is FaultClass.THROTTLE)
+        assert (bench.limits.lanes["taskservs"].buckets[CallClass.DESTROY].blocked_until > 0) is (
+            kind is FaultClass.THROTTLE
+        )
 
     staged(play)
 

@@ -94,7 +94,19 @@ def test_who_keeps_to_the_rate_is_never_refused() -> None:
 def test_the_rate_is_told_only_when_asked_to() -> None:
     assert (cloud(World(), rate=2, burst=3).capabilities.rate, cloud(World()).capabilities.rate) == (0, 0)
     told = cloud(World(), rate=2, burst=3, publish_rate=True).capabilities
-    assert (told.rate, told.burst) == (2, 3)
+    assert (told.rate, told.burst, told.destroy_rate) == (2, 3, None)
+    assert cloud(World(), rate=2, destroy_rate=4, publish_rate=True).capabilities.destroy_rate == 4
+
+
+@pytest.mark.parametrize("destroy_rate", [0, 1])
+def test_destroys_count_with_creates_unless_they_have_a_rate_of_their_own(destroy_rate: float) -> None:
+    async def scenario() -> None:
+        provider = cloud(World(), rate=1, burst=2, destroy_rate=destroy_rate)
+        assert await kinds(provider, [request("a"), request("b"), request("c")]) == ["created", "created", "throttle"]
+        refused = isinstance(await provider.destroy("upcloud-000001"), Rejected)
+        assert refused is (destroy_rate == 0)
+
+    run_virtual(scenario())
 
 
 def test_a_token_is_good_for_one_request_and_one_life() -> None:

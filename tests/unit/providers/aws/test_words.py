@@ -99,5 +99,5 @@ def test_settings_that_cannot_be_are_refused(given: dict[str, str | int], why: s
 def test_the_registry_finds_it_and_nothing_is_contacted() -> None:
     provider = registry.connect("aws", SystemClock(), {"regions": "eu-central-1, us-east-1"})
     assert isinstance(provider, Aws)
-    assert provider.capabilities.rate == 2.0
+    assert (provider.capabilities.rate, provider.capabilities.destroy_rate) == (2.0, 5.0)
     assert provider.validate(config("web", zone="eu-west-1a"))[0].code == "zone-not-allowed"
