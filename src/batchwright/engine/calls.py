@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from batchwright.engine.limits import CallClass, Limits
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Fault, FaultClass, Gone, Rejected, ServerState, Unknown
 from batchwright.providers.base import Provider
@@ -29,6 +31,29 @@ async def answer(limit: float, call: Coroutine[Any, Any, T], leaving: Callable[[
         return Unknown("the call was cancelled")
     except Exception as error:
         return Unknown(f"{type(error).__name__}: {error}")
+
+
+@asynccontextmanager
+async def turn(limits: Limits, lane: str, calls: CallClass, clock: Clock) -> AsyncIterator[None]:
+    """Wait for the permit of a call that no step of the machine asks one for, and hold it."""
+    freed = asyncio.Event()
+    leave = limits.listen(freed.set)
+    try:
+        while limits.permits([lane], calls, now := clock.now())[lane] < 1:
+            at = limits.wake_at([lane], calls, now)
+            freed.clear()
+            try:
+                async with asyncio.timeout(None if at is None else at - now):
+                    await freed.wait()
+            except TimeoutError:
+                pass
+    finally:
+        leave()
+    limits.take(lane, calls)
+    try:
+        yield
+    finally:
+        limits.release(lane, calls)
 
 
 async def destroy(

@@ -6,13 +6,10 @@ permits before it gives a step one of the run's own places, so a throttled lane 
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 
 from batchwright.engine.bucket import Bucket
-from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 
@@ -99,28 +96,6 @@ class Limits:
             self._short.discard(name)
             for listener in tuple(self._listeners):
                 listener()
-
-    @asynccontextmanager
-    async def turn(self, name: str, calls: CallClass, clock: Clock) -> AsyncIterator[None]:
-        """Wait for the permit of a call that no step of the machine asks one for, and hold it."""
-        freed = asyncio.Event()
-        leave = self.listen(freed.set)
-        try:
-            while self.permits([name], calls, now := clock.now())[name] < 1:
-                at = self.wake_at([name], calls, now)
-                freed.clear()
-                try:
-                    async with asyncio.timeout(None if at is None else at - now):
-                        await freed.wait()
-                except TimeoutError:
-                    pass
-        finally:
-            leave()
-        self.take(name, calls)
-        try:
-            yield
-        finally:
-            self.release(name, calls)
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Be told when a call has ended in a lane that had nothing free; gives the function that ends it."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from batchwright.engine import commands as cmd
-from batchwright.engine.calls import Hold, answer, destroy, trouble
+from batchwright.engine.calls import Hold, answer, destroy, trouble, turn
 from batchwright.engine.launching import Launches
 from batchwright.engine.limits import CallClass, Limits
 from batchwright.engine.voice import Voice
@@ -194,7 +194,7 @@ class Performer:
             outcome = await self._send_create(step, i)
             self._release(i)
             return outcome
-        async with self._limits.turn(step.provider, CallClass.CREATE, self._clock):
+        async with turn(self._limits, step.provider, CallClass.CREATE, self._clock):
             return await self._send_create(step, i)
 
     async def _install(self, command: cmd.Install) -> None:
@@ -344,7 +344,7 @@ class Performer:
 
     async def _destroy_stray(self, command: cmd.DestroyStray) -> None:
         async with self._strays:
-            async with self._limits.turn(command.lane, CallClass.DESTROY, self._clock):
+            async with turn(self._limits, command.lane, CallClass.DESTROY, self._clock):
                 fault = await self._destroy(command.lane, command.ref)
             if fault is not None:  # the sweep's next round tries again
                 await self._clock.sleep(self._providers[command.lane].capabilities.poll_seconds)

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from batchwright.engine.calls import turn
 from batchwright.engine.limits import CallClass, Lane, Limits
 from batchwright.testing.clock import VirtualClock, run_virtual
 
@@ -144,7 +145,7 @@ def test_a_turn_waits_for_the_rate_and_for_a_place_and_gives_it_back() -> None:
         began, took = clock.now(), []
 
         async def call(seconds: float) -> None:
-            async with limits.turn("x", CREATE, clock):
+            async with turn(limits, "x", CREATE, clock):
                 took.append(clock.now() - began)
                 await clock.sleep(seconds)
 
@@ -162,7 +163,7 @@ def test_who_stops_waiting_for_a_turn_takes_nothing() -> None:
         limits.take("x", CREATE)
 
         async def call() -> None:
-            async with limits.turn("x", DESTROY, clock):
+            async with turn(limits, "x", DESTROY, clock):
                 raise AssertionError("there is no place")
 
         task = asyncio.ensure_future(call())
