@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Annotated, Any
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -15,7 +16,7 @@ from batchwright.cli.codes import Exit
 from batchwright.cli.options import StateDir, pairs_of, settings_of
 from batchwright.cli.output import note, say
 from batchwright.errors import ProviderUnavailable, UsageError
-from batchwright.testing.emulators.backing import Backing
+from batchwright.testing.emulators.backing import Backing, Front
 from batchwright.views.wording import counted
 
 app = typer.Typer(help="Emulate a cloud's own service on this machine, to rehearse on with the real adapter.")
@@ -36,11 +37,21 @@ BackedBy = Annotated[
 ]
 
 
-def _missing(name: str, error: ImportError) -> ProviderUnavailable:
-    return ProviderUnavailable(
-        f"the emulated {name} needs a package that is not installed: {error.name}",
-        hint=f"Install it with: pip install 'batchwright[{name}]'",
-    )
+@contextmanager
+def _needed(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise ProviderUnavailable(
+            f"the emulated {name} needs a package that is not installed: {error.name}",
+            hint=f"Install it with: pip install 'batchwright[{name}]'",
+        ) from error
+
+
+def _explain(lines: Iterable[str]) -> int:
+    for line in lines:
+        say(line)
+    return Exit.OK
 
 
 @app.command("upcloud")
@@ -54,33 +65,22 @@ def upcloud(
     explain: Explain = False,
 ) -> int:
     """Serve an UpCloud account with API 1.3 until Ctrl-C."""
-    try:
+    with _needed("upcloud"):
         from batchwright.testing.emulators import upcloud as emulated
-    except ImportError as error:
-        raise _missing("upcloud", error) from error
     if explain:
-        for line in emulated.explanation():
-            say(line)
-        return Exit.OK
-    emulation = emulated.emulation_from(pairs_of("--fault", fault), seed, time_scale)
-    emulator = emulated.Emulator(emulation)
-
-    def told(url: str) -> None:
-        say(f"UpCloud is emulated at {url}, seed {seed}, times scaled by {time_scale:g}")
-        say(f"  use it    export UPCLOUD_API_URL={url} UPCLOUD_TOKEN={emulated.TOKEN}")
-        say(f"  look      curl {url}{emulated.SUMMARY}")
-        say("  covers    batchwright emulate upcloud --explain")
-
-    async def work() -> None:
-        async with AsyncExitStack() as stack:
-            if backed_by is not None:
-                provider = await stack.enter_async_context(opened(backed_by, settings_of(state_dir), "upcloud"))
-                backing = Backing(provider, emulated.BackedEstate(emulator.estate), note)
-                await stack.enter_async_context(backing.running())
-            await _until_stopped(emulated.serve(emulator, port), told)
-
-    asyncio.run(work())
-    _tell_left(emulator.estate.summary())
+        return _explain(emulated.explanation())
+    emulator = emulated.Emulator(emulated.emulation_from(pairs_of("--fault", fault), seed, time_scale))
+    _serve(
+        emulated.serve(emulator, port),
+        _backed(backed_by, state_dir, "upcloud", emulated.BackedEstate(emulator.estate)),
+        f"UpCloud is emulated at {{url}}, seed {seed}, times scaled by {time_scale:g}",
+        f"  use it    export UPCLOUD_API_URL={{url}} UPCLOUD_TOKEN={emulated.TOKEN}",
+        f"  look      curl {{url}}{emulated.SUMMARY}",
+        "  covers    batchwright emulate upcloud --explain",
+    )
+    left = emulator.estate.summary()
+    servers, disks, addresses = (len(left[kind]) for kind in ("servers", "disks", "addresses"))
+    say(f"left: {counted(servers, 'server')}, {counted(disks, 'disk')}, addresses: {addresses}")
     return Exit.OK
 
 
@@ -95,31 +95,19 @@ def aws(
     explain: Explain = False,
 ) -> int:
     """Serve an AWS account with EC2 and what goes with it until Ctrl-C."""
-    try:
+    with _needed("aws"):
         from batchwright.testing.emulators import aws as emulated
-    except ImportError as error:
-        raise _missing("aws", error) from error
     if explain:
-        for line in emulated.explanation():
-            say(line)
-        return Exit.OK
+        return _explain(emulated.explanation())
     server = emulated.Server(emulated.behaviour(pairs_of("--fault", fault), seed, time_scale), port)
-
-    def told(url: str) -> None:
-        say(f"AWS is emulated at {url}, seed {seed}, times scaled by {time_scale:g}")
-        say(f"  use it    export AWS_ENDPOINT_URL={url} AWS_ACCESS_KEY_ID=emulated AWS_SECRET_ACCESS_KEY=emulated")
-        say(f"  look      curl {url}{emulated.INVENTORY}")
-        say("  covers    batchwright emulate aws --explain")
-
-    async def work() -> None:
-        async with AsyncExitStack() as stack:
-            if backed_by is not None:
-                provider = await stack.enter_async_context(opened(backed_by, settings_of(state_dir), "aws"))
-                backing = Backing(provider, emulated.BackedCloud(server.cloud), note)
-                await stack.enter_async_context(backing.running())
-            await _until_stopped(emulated.serve(server), told)
-
-    asyncio.run(work())
+    _serve(
+        emulated.serve(server),
+        _backed(backed_by, state_dir, "aws", emulated.BackedCloud(server.cloud)),
+        f"AWS is emulated at {{url}}, seed {seed}, times scaled by {time_scale:g}",
+        "  use it    export AWS_ENDPOINT_URL={url} AWS_ACCESS_KEY_ID=emulated AWS_SECRET_ACCESS_KEY=emulated",
+        f"  look      curl {{url}}{emulated.INVENTORY}",
+        "  covers    batchwright emulate aws --explain",
+    )
     say(f"left: {emulated.left(server)}")
     return Exit.OK
 
@@ -133,41 +121,50 @@ def hetzner(
     explain: Explain = False,
 ) -> int:
     """Serve a project of Hetzner Cloud until Ctrl-C."""
-    try:
+    with _needed("hetzner"):
         from batchwright.testing.emulators import hetzner as emulated
-    except ImportError as error:
-        raise _missing("hetzner", error) from error
     if explain:
-        for line in emulated.explanation():
-            say(line)
-        return Exit.OK
+        return _explain(emulated.explanation())
     emulator = emulated.Emulator(emulated.emulation_from(pairs_of("--fault", fault), seed, time_scale))
-
-    def told(url: str) -> None:
-        say(f"Hetzner is emulated at {url}, seed {seed}, times scaled by {time_scale:g}")
-        say(f"  use it    export HCLOUD_ENDPOINT={url}/v1 HCLOUD_TOKEN={emulated.TOKEN}")
-        say(f"  look      curl {url}{emulated.SUMMARY}")
-        say("  covers    batchwright emulate hetzner --explain")
-
-    asyncio.run(_until_stopped(emulated.serve(emulator, port), told))
+    _serve(
+        emulated.serve(emulator, port),
+        nullcontext(),
+        f"Hetzner is emulated at {{url}}, seed {seed}, times scaled by {time_scale:g}",
+        f"  use it    export HCLOUD_ENDPOINT={{url}}/v1 HCLOUD_TOKEN={emulated.TOKEN}",
+        f"  look      curl {{url}}{emulated.SUMMARY}",
+        "  covers    batchwright emulate hetzner --explain",
+    )
     summary = emulator.estate.summary()
     say(f"left: {counted(len(summary['servers']), 'server')}, {counted(len(summary['ssh_keys']), 'key')}")
     return Exit.OK
 
 
-async def _until_stopped(serving: AbstractAsyncContextManager[str], told: Callable[[str], None]) -> None:
-    """Serve until Ctrl-C or a SIGTERM."""
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    try:
-        async with serving as url:
-            told(url)
-            await stop.wait()
-    except OSError as error:
-        raise UsageError(f"cannot listen: {error.strerror or error}", hint="Use another --port, or 0.") from error
+def _serve(serving: AbstractAsyncContextManager[str], backing: AbstractAsyncContextManager[None], *told: str) -> None:
+    """Serve until Ctrl-C or a SIGTERM; {url} in what is told is where."""
+
+    async def work() -> None:
+        async with backing:
+            stop = asyncio.Event()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            try:
+                async with serving as url:
+                    for line in told:
+                        say(line.format(url=url))
+                    await stop.wait()
+            except OSError as error:
+                raise UsageError(
+                    f"cannot listen: {error.strerror or error}", hint="Use another --port, or 0."
+                ) from error
+
+    asyncio.run(work())
 
 
-def _tell_left(summary: dict[str, Any]) -> None:
-    servers, disks, addresses = (len(summary[kind]) for kind in ("servers", "disks", "addresses"))
-    say(f"left: {counted(servers, 'server')}, {counted(disks, 'disk')}, addresses: {addresses}")
+@asynccontextmanager
+async def _backed(by: str | None, state_dir: Path | None, cloud: str, front: Front) -> AsyncIterator[None]:
+    """Each server of the front is one of the provider `by`, if there is one."""
+    if by is None:
+        yield
+        return
+    async with opened(by, settings_of(state_dir), cloud) as provider, Backing(provider, front, note).running():
+        yield

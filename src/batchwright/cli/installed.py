@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from batchwright.app.checking import check_run
 from batchwright.app.clock import SystemClock
-from batchwright.app.reading import Sight, history
+from batchwright.app.reading import Sight
 from batchwright.cli import remote
 from batchwright.cli.codes import Exit
 from batchwright.cli.health import show_conditions, show_log
-from batchwright.cli.looking import Follow, StepArgument, with_sight
+from batchwright.cli.looking import Follow, StepArgument, tell_history, with_sight
 from batchwright.cli.options import Json, NoColor, RunArgument, StateDir, settings_of
-from batchwright.cli.output import note, print_json
-from batchwright.cli.screen import DRAW_SECONDS
+from batchwright.cli.output import print_json
 from batchwright.cli.service import Url, chosen
+from batchwright.model.events import AnyEvent
+from batchwright.model.run import Run
 from batchwright.views.conditions import Conditions
 from batchwright.views.logs import StepLog
-from batchwright.views.run import next_action
 from batchwright.views.steps import step_named
 
 
@@ -34,26 +35,11 @@ def logs(
     if service := chosen(url, state_dir):
         return remote.logs(service, run, step, follow=follow, json=json)
 
-    async def use(sight: Sight) -> int:
-        clock, own = SystemClock(), sight.run
-        log, last = StepLog(step_named(own, step), own.created_at), 0
-        while True:
-            async for seq, event in history(sight.journal, own.id, last):
-                last = seq
-                show_log(log.take(event), json=json)
-            if not follow or sight.over or not sight.driven:
-                break
-            await clock.sleep(DRAW_SECONDS)
-            await sight.refresh(clock.now())
-        if follow and not sight.over:
-            note(f"run {own.id} is {own.status}: {next_action(own, driven=False)}")
-            return Exit.STOPPED
-        return Exit.OK
+    def teller(own: Run) -> Callable[[int, AnyEvent], None]:
+        log = StepLog(step_named(own, step), own.created_at)
+        return lambda _seq, event: show_log(log.take(event), json=json)
 
-    try:
-        return asyncio.run(with_sight(state_dir, run, use))
-    except KeyboardInterrupt:
-        return Exit.OK
+    return tell_history(state_dir, run, teller, follow=follow)
 
 
 def check(

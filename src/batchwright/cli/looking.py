@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from batchwright.cli.output import about, note, print_json, say
 from batchwright.cli.screen import DRAW_SECONDS, JsonScreen, Screen, screen_for
 from batchwright.cli.service import Url, chosen
 from batchwright.model.events import AnyEvent
+from batchwright.model.run import Run
 from batchwright.views.events import event_line, event_record
 from batchwright.views.explain import explain
 from batchwright.views.listing import listing, state_named
@@ -176,16 +178,27 @@ def events(
     if service := chosen(url, state_dir):
         return remote.events(service, run, follow=follow, json=json)
 
+    def tell(run: Run, seq: int, event: AnyEvent) -> None:
+        if json:
+            print_json(event_record(run.id, seq, event))
+        else:
+            say(f"{seq:>7}  {'+' + duration(event.at - run.created_at):>12}  {event_line(event)}")
+
+    return tell_history(state_dir, run, lambda own: partial(tell, own), follow=follow)
+
+
+def tell_history(
+    state_dir: Path | None, word: str, teller: Callable[[Run], Callable[[int, AnyEvent], None]], *, follow: bool
+) -> int:
+    """Tell each event of a run in order; with `follow` those to come too, until it is over or nobody drives it."""
+
     async def use(sight: Sight) -> int:
         clock, own = SystemClock(), sight.run
-        last = 0
+        tell, last = teller(own), 0
         while True:
             async for seq, event in history(sight.journal, own.id, last):
                 last = seq
-                if json:
-                    print_json(event_record(own.id, seq, event))
-                else:
-                    say(f"{seq:>7}  {'+' + duration(event.at - own.created_at):>12}  {event_line(event)}")
+                tell(seq, event)
             if not follow or sight.over or not sight.driven:
                 break
             await clock.sleep(DRAW_SECONDS)
@@ -196,7 +209,7 @@ def events(
         return Exit.OK
 
     try:
-        return asyncio.run(with_sight(state_dir, run, use))
+        return asyncio.run(with_sight(state_dir, word, use))
     except KeyboardInterrupt:
         return Exit.OK
 

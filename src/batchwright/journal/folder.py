@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from batchwright import durable
 from batchwright.errors import StoreError, StoreFull, StoreReadOnly, StoreUnavailable
 
 OPENING_SECONDS = 30.0  # longest wait for another process that is opening the same store
@@ -19,10 +18,7 @@ _NEARLY_NOTHING = 64 * 1024
 def make_private(folder: Path) -> None:
     """Create the folder and its missing parents with mode 0700. Raises StoreReadOnly, StoreFull, StoreUnavailable."""
     try:
-        missing = [place for place in (folder, *folder.parents) if not place.exists()]
-        for place in reversed(missing):
-            place.mkdir(mode=0o700, exist_ok=True)
-            sync_folder(place.parent)
+        durable.make_private(folder)
     except OSError as error:
         raise explain(error, folder) from error
     if not folder.is_dir():
@@ -31,39 +27,18 @@ def make_private(folder: Path) -> None:
         raise StoreReadOnly(f"{folder} cannot be written")
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Hold the folder while a store is opened; the kernel lets go of it when the process dies."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise explain(error, folder) from error
-    try:
-        deadline = time.monotonic() + OPENING_SECONDS
-        while not _locked(descriptor):
-            if time.monotonic() > deadline:
-                raise StoreUnavailable(f"another process has been opening {folder} for {OPENING_SECONDS:.0f} seconds")
-            time.sleep(0.005)
+    with ExitStack() as held:
+        try:
+            held.enter_context(durable.alone(folder, OPENING_SECONDS))
+        except durable.Held as error:
+            message = f"another process has been opening {folder} for {OPENING_SECONDS:.0f} seconds"
+            raise StoreUnavailable(message) from error
+        except OSError as error:
+            raise explain(error, folder) from error
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def has_no_space(folder: Path) -> bool:

@@ -10,7 +10,6 @@ from importlib.util import find_spec
 from typing import Any
 
 from batchwright.errors import SecretMissing
-from batchwright.model.access import Access
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.plan import CommandRequest
 from batchwright.model.secret import Secret
@@ -21,7 +20,6 @@ from batchwright.programs.here import outcome_of, revealed
 from batchwright.programs.output import Output
 
 CONNECT_SECONDS = 30.0
-KEEPALIVE_SECONDS, KEEPALIVES = 10.0, 3  # a server that leaves so many of them unanswered is lost
 SWEEP_SECONDS = 25.0  # for looking for what an earlier start left, and ending it
 
 Reveal = Callable[[Secret], str]
@@ -64,25 +62,30 @@ class There:
             secrets = await revealed(request.env, self._reveal)
         except SecretMissing as error:
             return Rejected(Fault(FaultClass.INVALID, error.message, error.code, error.hint))
-        name, ssh = launch.on.name, _asyncssh()
+        from batchwright import ssh  # needs a package that only commands with targets need
+
+        name = launch.on.name
         async with AsyncExitStack() as hops:
             try:
-                connection = await _connected(launch.on.access, hops)
+                connection = await ssh.connect_all(launch.on.access, hops, CONNECT_SECONDS)
                 left = await _swept(connection, launch.mark, "end") if launch.again else ""
-            except (OSError, TimeoutError, ssh.Error) as error:
-                return Rejected(Fault(FaultClass.TRANSIENT, f"{name} cannot be reached over SSH: {_why(error)}"))
+            except ssh.FAILURES as error:
+                return Rejected(Fault(FaultClass.TRANSIENT, f"{name} cannot be reached over SSH: {ssh.words(error)}"))
             if left:
                 return Rejected(Fault(FaultClass.BUSY, f"an earlier start cannot be ended on {name}: process {left}"))
             try:
                 return await _run(connection, request, launch, secrets)
-            except (OSError, ssh.Error) as error:
-                return Unknown(f"the connection to {name} was lost: {_why(error)}")
+            except ssh.LOST as error:
+                return Unknown(f"the connection to {name} was lost: {ssh.words(error)}")
 
     async def left_over(self, launch: Launch) -> str:
         if launch.on is None or launch.on.access is None:
             return ""
+        from batchwright import ssh
+
         async with AsyncExitStack() as hops:
-            left = await _swept(await _connected(launch.on.access, hops), launch.mark, "look")
+            connection = await ssh.connect_all(launch.on.access, hops, CONNECT_SECONDS)
+            left = await _swept(connection, launch.mark, "look")
         return f"it still runs on {launch.on.name} as process {left}" if left else ""
 
 
@@ -124,38 +127,8 @@ def script(words: tuple[str, ...], environ: Mapping[str, str], directory: str) -
     return "\n".join([*lines, f"exec {shlex.join(words)} </dev/null 2>&1", ""])
 
 
-async def _connected(access: Access, hops: AsyncExitStack) -> Any:
-    """A connection that trusts the server's known keys and no others; through its jump host if it has one."""
-    ssh = _asyncssh()
-    tunnel = await _connected(access.jump, hops) if access.jump else ()
-    own = {"client_keys": [access.key], "agent_path": None} if access.key else {}
-    connection = await ssh.connect(
-        access.host,
-        access.port,
-        tunnel=tunnel,
-        username=access.user,
-        known_hosts=([ssh.import_public_key(key) for key in access.host_keys], [], []),
-        config=None,
-        connect_timeout=CONNECT_SECONDS,
-        keepalive_interval=KEEPALIVE_SECONDS,
-        keepalive_count_max=KEEPALIVES,
-        **own,
-    )
-    return await hops.enter_async_context(connection)
-
-
 async def _swept(connection: Any, mark: str, verb: str) -> str:
     """The processes that are left of an earlier start, after they were ended if that is the verb."""
     text = f"mark={shlex.quote(f'{MARK}={mark}')}\nverb={verb}\n{SWEEP}"
     done = await connection.run("exec sh", input=text, timeout=SWEEP_SECONDS)
     return " ".join(str(done.stdout).split())
-
-
-def _why(error: Exception) -> str:
-    return str(error) or type(error).__name__
-
-
-def _asyncssh() -> Any:
-    import asyncssh
-
-    return asyncssh

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from msgspec import Struct
 
-from batchwright.providers.durable import alone, make_private, write
+from batchwright.durable import alone, make_private, write
 
 NAME = "id_ed25519"
 

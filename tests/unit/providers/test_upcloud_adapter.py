@@ -208,7 +208,7 @@ def test_a_server_is_reached_with_the_runs_key_and_trusted_by_the_key_it_was_giv
             await asyncio.sleep(0.002)
         way = (await provider.access([ref]))[ref]
         (known,) = way.host_keys
-        assert f"ed25519_public: {known}" in asked["user_data"]
+        assert f'ed25519_public: "{known}"' in asked["user_data"]
         assert "ed25519_private: |" in asked["user_data"]
         private = Path(way.key)
         assert private.stat().st_mode & 0o077 == 0

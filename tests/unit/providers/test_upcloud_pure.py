@@ -161,13 +161,16 @@ def test_server_and_disk_carry_the_labels_in_the_create_call_itself() -> None:
 def test_user_data_hands_the_host_key_over_and_keeps_the_users_part() -> None:
     text = combined("#!/bin/sh\necho ü\n", "-----BEGIN\nsecret\n-----END\n", "ssh-ed25519 AAAA", "==b==")
     assert text == combined("#!/bin/sh\necho ü\n", "-----BEGIN\nsecret\n-----END\n", "ssh-ed25519 AAAA", "==b==")
-    first, second = email.message_from_string(text).get_payload()
-    assert (first.get_content_type(), second.get_content_type()) == ("text/cloud-config", "text/x-shellscript")
-    assert "  ed25519_private: |\n    -----BEGIN\n    secret\n    -----END\n" in first.get_payload()
-    assert second.get_payload(decode=True).decode() == "#!/bin/sh\necho ü\n"
+    theirs, ours = email.message_from_string(text).get_payload()
+    assert (theirs.get_content_type(), ours.get_content_type()) == ("text/x-shellscript", "text/cloud-config")
+    assert "  ed25519_private: |\n    -----BEGIN\n    secret\n    -----END\n" in ours.get_payload()
+    assert theirs.get_payload(decode=True).decode() == "#!/bin/sh\necho ü\n"
     odd = "#!/bin/sh\nFrom here on\n.\n\ttab  \n" + "x" * 2000 + "\n"
-    _, kept = email.message_from_string(combined(odd, "key\n", "ssh-ed25519 AAAA", "==b==")).get_payload()
+    kept, _ = email.message_from_string(combined(odd, "key\n", "ssh-ed25519 AAAA", "==b==")).get_payload()
     assert kept.get_payload(decode=True).decode() == odd
+    address = "https://example.org/setup.sh"
+    fetched, _ = email.message_from_string(combined(address, "key\n", "ssh-ed25519 AAAA", "==b==")).get_payload()
+    assert (fetched.get_content_type(), fetched.get_payload()) == ("text/x-include-url", f"#include\n{address}")
     assert against("https://example.org/setup.sh") == against("#include\nhttps://example.org/x") == ""
 
 

@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from tests.emulated_aws import instance
 
 from batchwright.app.clock import SystemClock
-from batchwright.model.outcome import ServerState
+from batchwright.errors import ProviderUnavailable
+from batchwright.model.outcome import Going, ServerState
 from batchwright.providers.aws.user_data import combined
 from batchwright.providers.simulated import Simulated, Simulation, World
+from batchwright.testing.emulators import backing
 from batchwright.testing.emulators.aws import BackedCloud, Behaviour, Cloud
 from batchwright.testing.emulators.aws.backed import SUDO, first_boot
 from batchwright.testing.emulators.backing import Backing
@@ -49,6 +52,25 @@ def test_an_instance_runs_when_what_is_behind_it_is_ready_and_takes_it_along() -
         assert [s for s in world.servers(time.time()) if s.state(time.time()) is ServerState.READY] == []
 
     asyncio.run(scenario())
+
+
+def test_what_never_goes_does_not_keep_the_emulator_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    behind = Simulated("behind", World(), SystemClock(), Simulation(boot_seconds=0.0, answer_seconds=0.0))
+
+    async def refuse(_ref: str) -> Going:
+        return Going("it never does")
+
+    async def scenario() -> None:
+        cloud = Cloud(Behaviour(boot_seconds=0, shutdown_seconds=0))
+        front = BackedCloud(cloud)
+        made = cloud.regions["eu-central-1"].run(instance("one"), time.time())
+        async with Backing(behind, front, print).running():
+            await until(lambda: made.state(time.time())[1] == "running")
+            monkeypatch.setattr(behind, "destroy", refuse)
+            monkeypatch.setattr(backing, "PATIENCE", 0.0)
+
+    with pytest.raises(ProviderUnavailable, match=r"behind did not let .* go within 0 s"):
+        asyncio.run(scenario())
 
 
 def test_the_first_start_gives_the_host_key_the_user_and_the_script(tmp_path: Path) -> None:

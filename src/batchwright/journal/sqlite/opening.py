@@ -7,6 +7,7 @@ import sqlite3
 from importlib import resources
 from pathlib import Path
 
+from batchwright import durable
 from batchwright.errors import StoreCorrupt, StoreError, StoreFull, StoreNewer, StoreReadOnly, StoreUnavailable
 from batchwright.journal import folder
 
@@ -80,7 +81,7 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    folder.sync_folder(path.parent)
+    durable.sync_folder(path.parent)
 
 
 def explain(error: sqlite3.Error, path: Path) -> StoreError:

@@ -22,10 +22,11 @@ from batchwright.providers.aws.connection import Connection
 from batchwright.providers.aws.faults import code_of, explain, kind_of, outcome, unavailable
 from batchwright.providers.aws.live import AwsLive
 from batchwright.providers.aws.refs import Kind, Ref, parse, spent
-from batchwright.providers.aws.settings import AwsSettings, Scalar, settings_from
+from batchwright.providers.aws.settings import AwsSettings, settings_from
 from batchwright.providers.aws.surroundings import Surroundings
 from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
 from batchwright.providers.live import LiveCheck
+from batchwright.providers.settings import Scalar
 
 Errors = (BotoCoreError, ClientError)
 

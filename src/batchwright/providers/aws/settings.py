@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct
 
 from batchwright.errors import UsageError
+from batchwright.providers.settings import Scalar, settings_of
 
-Scalar = str | int | float | bool
 Positive = Annotated[float, Meta(gt=0)]
 
 
@@ -43,15 +41,9 @@ class AwsSettings(Struct, frozen=True, kw_only=True):
 
 def settings_from(given: Mapping[str, Scalar]) -> AwsSettings:
     """Raises UsageError for what is not known or not of its kind."""
-    known = AwsSettings.__struct_fields__
-    for key in given:
-        if key not in known:
-            near = get_close_matches(key, known, n=1)
-            hint = f"Did you mean {near[0]}?" if near else "docs/providers/aws.md lists the settings."
-            raise UsageError(f"aws: there is no setting {key}", hint=hint)
+    found = settings_of(AwsSettings, "aws", given)
     try:
-        found = msgspec.convert(dict(given), AwsSettings, strict=False)
         ipaddress.ip_network(found.ssh_from)
-    except (msgspec.ValidationError, ValueError) as error:
+    except ValueError as error:
         raise UsageError(f"aws: {error}", hint="docs/providers/aws.md lists the settings.") from error
     return found

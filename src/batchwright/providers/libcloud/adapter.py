@@ -10,6 +10,7 @@ from typing import Any
 from libcloud.compute.base import Node, NodeDriver
 from libcloud.compute.types import NodeState
 
+from batchwright.durable import Held
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.access import Access
 from batchwright.model.clock import Clock
@@ -19,7 +20,6 @@ from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers import keys
 from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
-from batchwright.providers.durable import Held
 from batchwright.providers.libcloud import resolve
 from batchwright.providers.libcloud.driver import Drivers, Make, maker, user_data_argument
 from batchwright.providers.libcloud.faults import outcome, told, unavailable

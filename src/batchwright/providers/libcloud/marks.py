@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from batchwright.durable import alone, make_private, write
 from batchwright.model.ids import Token
 from batchwright.model.plan import ServerRequest
-from batchwright.providers.durable import alone, make_private, write
 from batchwright.providers.libcloud.settings import Adopt
 
 NAME_MAX = 63 - 12 - 26 - 2  # letters of a server's name beside run and token

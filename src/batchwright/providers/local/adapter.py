@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from batchwright.durable import Held
 from batchwright.errors import ProviderUnavailable, UsageError
 from batchwright.model.access import Access
 from batchwright.model.clock import Clock
@@ -16,7 +17,6 @@ from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, O
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
-from batchwright.providers.durable import Held
 from batchwright.providers.local import base, plans
 from batchwright.providers.local.lots import Lot
 from batchwright.providers.local.machine import NONE, Machine, this_machine

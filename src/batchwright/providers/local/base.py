@@ -9,8 +9,8 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from batchwright.durable import Held, alone, make_private
 from batchwright.errors import NotAllowed, ProviderUnavailable
-from batchwright.providers.durable import Held, alone, make_private
 from batchwright.providers.local import addresses, records, sandbox, sources, tree
 from batchwright.providers.local.command import ONE_USER
 from batchwright.providers.local.machine import this_machine

@@ -12,13 +12,13 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from batchwright import durable
 from batchwright.errors import NotAllowed, ProviderUnavailable
 from batchwright.model.access import Access
 from batchwright.model.clock import Clock
 from batchwright.model.ids import Token, base32
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import ServerRequest
-from batchwright.providers import durable
 from batchwright.providers.base import Trouble
 from batchwright.providers.keys import key_in, run_key
 from batchwright.providers.local import addresses, limits, network, records, sandbox

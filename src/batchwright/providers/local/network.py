@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from batchwright.providers.durable import alone, make_private
+from batchwright.durable import alone, make_private
 from batchwright.providers.local import processes, records
 from batchwright.providers.local.command import environment
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from batchwright.providers import durable
+from batchwright import durable
 from batchwright.providers.keys import key_in
 from batchwright.providers.local import cgroups, command, network, processes, records, seed
 from batchwright.providers.local.records import SYSTEM, Intent, Process

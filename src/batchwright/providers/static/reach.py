@@ -9,17 +9,15 @@ from contextlib import AsyncExitStack
 import asyncssh
 from msgspec import Struct
 
-from batchwright.model.access import Access, known_hosts
+from batchwright.model.access import Access
 from batchwright.model.outcome import Fault, FaultClass
+from batchwright.ssh import FAILURES, connect
 
 LOOK_SECONDS = 15.0  # for the whole way, jump hosts included
 _SCRIPT = """
 if [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then echo root=yes; fi
 sed -n 's/^MemTotal: *\\([0-9]*\\) kB/memory_kb=\\1/p' /proc/meminfo
 """
-
-# Offered after those of the known keys: a server that has none of them shows what it has, instead of hanging up.
-_OTHER_KINDS = "+ssh-ed25519,ecdsa-sha2-*,rsa-sha2-*"
 
 
 class Facts(Struct, frozen=True):
@@ -35,28 +33,12 @@ async def look(access: Access) -> Facts | Fault:
         async with asyncio.timeout(LOOK_SECONDS), AsyncExitStack() as stack:
             connection: asyncssh.SSHClientConnection | None = None
             for hop in reversed(access.hops()):
-                connection = await stack.enter_async_context(await _connect(hop, connection))
+                connection = await connect(hop, connection, stack, LOOK_SECONDS)
             assert connection is not None
             said = await connection.run(f"sh -c {shlex.quote(_SCRIPT)}", stdin=asyncssh.DEVNULL)
-    except (OSError, ValueError, asyncssh.Error) as error:
+    except FAILURES as error:
         return _explained(error, hop)
     return _facts(str(said.stdout or ""), access)
-
-
-async def _connect(hop: Access, through: asyncssh.SSHClientConnection | None) -> asyncssh.SSHClientConnection:
-    return await asyncssh.connect(
-        hop.host,
-        hop.port,
-        tunnel=through or (),
-        username=hop.user,
-        client_keys=[hop.key] if hop.key else (),
-        agent_path=None if hop.key else (),
-        known_hosts=asyncssh.import_known_hosts(known_hosts([hop])),
-        server_host_key_algs=_OTHER_KINDS,
-        x509_trusted_certs=None,
-        preferred_auth="publickey",
-        config=None,  # what is trusted and who logs in stands in the workflow alone
-    )
 
 
 def _facts(said: str, access: Access) -> Facts | Fault:

@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from batchwright import durable
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.access import Access
 from batchwright.model.ids import base32
 from batchwright.model.plan import ServerRequest
-from batchwright.providers import durable
 
 LOCK_SECONDS = 10.0  # the folder is held for one small write at a time
 

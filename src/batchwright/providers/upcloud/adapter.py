@@ -23,12 +23,13 @@ from batchwright.providers import keys
 from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
 from batchwright.providers.http import NoAnswer, NotSent
 from batchwright.providers.live import LiveCheck
+from batchwright.providers.settings import Scalar
 from batchwright.providers.upcloud import offers as shop
 from batchwright.providers.upcloud import payload, quotas, rows
 from batchwright.providers.upcloud.client import Client
 from batchwright.providers.upcloud.faults import Answer, certain, fault_of
 from batchwright.providers.upcloud.live import UpCloudLive
-from batchwright.providers.upcloud.settings import API, Scalar, api_url, authorization, settings_from
+from batchwright.providers.upcloud.settings import API, api_url, authorization, settings_from
 from batchwright.providers.upcloud.user_data import combined
 
 FEW = 4  # servers that are looked at one by one rather than by a listing

@@ -15,7 +15,7 @@ from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider, Quote
 from batchwright.providers.http import NoAnswer, NotSent
-from batchwright.providers.live import Finding, Tell
+from batchwright.providers.live import VANISHED, Finding, Inquiry, Tell
 from batchwright.providers.upcloud import rows
 from batchwright.providers.upcloud.client import Client
 from batchwright.providers.upcloud.faults import Answer, fault_of
@@ -35,7 +35,6 @@ EARLY = "how is the delete of a started server refused (assumed: 409 with a STAT
 STOPPING = "how is its delete refused while it stops (assumed: the same)"
 DELETED = "what does a look at a deleted server say (assumed: 404 SERVER_NOT_FOUND)"
 DISK_GONE = "how soon is its disk gone (recorded: 1 s)"
-VANISHED = "is a create carried out whose client has gone, and how late (assumed: perhaps, within the settle time)"
 
 
 class UpCloudLive:
@@ -58,10 +57,7 @@ class UpCloudLive:
 
     def __init__(self, provider: Provider, api: Client, offered: Callable[[], Awaitable[Offers]], clock: Clock) -> None:
         self._provider, self._api, self._offered, self._clock = provider, api, offered, clock
-        self._settle = provider.capabilities.settle_seconds
-        self._poll = provider.capabilities.poll_seconds
-        self._findings: list[Finding] = []
-        self._tell: Tell = print
+        self._inquiry = Inquiry(provider, clock, PATIENCE, passing=(NotSent, NoAnswer))
 
     async def cost(self) -> Quote | None:
         request = await self._request("verify-1")
@@ -80,36 +76,34 @@ class UpCloudLive:
         return answer
 
     async def run(self, run: str, tell: Tell) -> list[Finding]:
-        self._findings, self._tell = [], tell
+        self._inquiry.begin(tell)
         try:
             await self._reads()
             await self._refused(run)
             await self._life(run)
-            await self._vanished(run)
+            await self._inquiry.vanish(await self._request("verify-2"), _token(run, "verify-2"), 0.3)
         finally:
-            await self._clean(run)
-        return self._findings
-
-    def _found(self, question: str, answer: str, as_assumed: bool | None = None) -> None:
-        self._findings.append(Finding(question, answer, as_assumed))
-        self._tell(f"{question}: {answer}")
+            residue = f"what carries the label {rows.RUN}={run} could not all be removed"
+            hint = "Remove it in the UpCloud control panel: it is billed."
+            await self._inquiry.clean(run, ProviderUnavailable(residue, hint=hint))
+        return self._inquiry.findings
 
     async def _reads(self) -> None:
         body = await self._api.read("/storage/public")
         bare = len(rows.entries(body, "storages", "storage"))
         every = len(await self._api.listing("/storage/public", "storages", "storage"))
         limited = bare == 25 if every > 25 else None
-        self._found(PAGES, f"{bare} of {every}", limited)
+        self._inquiry.found(PAGES, f"{bare} of {every}", limited)
         answers = await asyncio.gather(*(self._api.call("GET", "/account") for _ in range(BURST)))
         turned_away = sum(answer.status == 429 for answer in answers)
         waits = sorted({answer.retry_after for answer in answers if answer.retry_after is not None})
-        self._found(THROTTLED, f"{turned_away} of {BURST}, Retry-After {waits or 'not given'}")
+        self._inquiry.found(THROTTLED, f"{turned_away} of {BURST}, Retry-After {waits or 'not given'}")
 
     async def _refused(self, run: str) -> None:
         request = replace(await self._request("verify-0"), plan="0xCPU-0GB")
         said = await self._provider.create(request, _token(run, "verify-0"))
         told = f"{said.fault.code}: {said.fault.message}" if isinstance(said, Rejected) else str(said)
-        self._found(NO_PLAN, told, isinstance(said, Rejected))
+        self._inquiry.found(NO_PLAN, told, isinstance(said, Rejected))
 
     async def _life(self, run: str) -> None:
         token = _token(run, "verify-1")
@@ -119,74 +113,33 @@ class UpCloudLive:
             raise ProviderUnavailable(f"the check could not make its server: {said}", hint="Nothing else was asked.")
         ref = said.ref
         while not await self._provider.find(run, token.value):
-            await self._wait(began, "is not listed by its label")
+            await self._inquiry.wait(began, "is not listed by its label")
         seconds = self._clock.now() - began
-        self._found(LISTED, f"after {seconds:.1f} s", seconds <= self._settle)
+        self._inquiry.found(LISTED, f"after {seconds:.1f} s", seconds <= self._inquiry.settle)
         listed = await self._api.listing("/storage/private", "storages", "storage", [("label", f"{rows.RUN}={run}")])
-        self._found(DISK, "yes" if listed else "no", bool(listed))
+        self._inquiry.found(DISK, "yes" if listed else "no", bool(listed))
         while (await self._provider.describe([ref]))[ref].state is not ServerState.READY:
-            await self._wait(began, "is not started")
-        self._found(STARTED, f"after {self._clock.now() - began:.0f} s")
+            await self._inquiry.wait(began, "is not started")
+        self._inquiry.found(STARTED, f"after {self._clock.now() - began:.0f} s")
         await self._end(ref, [str(disk["uuid"]) for disk in listed])
 
     async def _end(self, ref: str, disks: list[str]) -> None:
         query = [("storages", "1"), ("backups", "delete")]
         answer = await self._api.call("DELETE", f"/server/{ref}", query=query)
-        self._found(EARLY, _said(answer), answer.status == 409 and answer.code.endswith("STATE_ILLEGAL"))
+        self._inquiry.found(EARLY, _said(answer), answer.status == 409 and answer.code.endswith("STATE_ILLEGAL"))
         stop = {"stop_server": {"stop_type": "hard"}}
         if not answer.ok and (await self._api.call("POST", f"/server/{ref}/stop", stop)).ok:
             answer = await self._api.call("DELETE", f"/server/{ref}", query=query)
-            self._found(STOPPING, _said(answer), answer.status == 409 and answer.code.endswith("STATE_ILLEGAL"))
+            self._inquiry.found(STOPPING, _said(answer), answer.status == 409 and answer.code.endswith("STATE_ILLEGAL"))
         began = self._clock.now()
         while not isinstance(await self._provider.destroy(ref), Gone):
-            await self._wait(began, "does not go")
+            await self._inquiry.wait(began, "does not go")
         answer = await self._api.call("GET", f"/server/{ref}")
-        self._found(DELETED, _said(answer), answer.status == 404 and answer.code == "SERVER_NOT_FOUND")
+        self._inquiry.found(DELETED, _said(answer), answer.status == 404 and answer.code == "SERVER_NOT_FOUND")
         began = self._clock.now()
         while [uuid for uuid in disks if (await self._api.look(f"/storage/{uuid}")).ok]:
-            await self._wait(began, "has left its disk")
-        self._found(DISK_GONE, f"within {self._clock.now() - began:.1f} s of the server")
-
-    async def _vanished(self, run: str) -> None:
-        """Send a create and go away before it is answered."""
-        token, request = _token(run, "verify-2"), await self._request("verify-2")
-        sending = asyncio.ensure_future(self._provider.create(request, token))
-        await self._clock.sleep(min(0.3, self._poll))
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
-        began = self._clock.now()
-        while self._clock.now() - began <= self._settle:
-            if await self._provider.find(run, token.value):
-                self._found(VANISHED, f"yes, seen after {self._clock.now() - began:.1f} s", True)
-                return
-            await self._clock.sleep(self._poll)
-        self._found(VANISHED, f"not within {self._settle:.0f} s")
-
-    async def _wait(self, began: float, what: str) -> None:
-        if self._clock.now() - began > PATIENCE:
-            raise ProviderUnavailable(f"after {PATIENCE:.0f} s the check's server still {what}", hint="See below.")
-        await self._clock.sleep(self._poll)
-
-    async def _clean(self, run: str) -> None:
-        """Until nothing of it has been seen for the settle time."""
-        clean_since = began = self._clock.now()
-        while self._clock.now() - clean_since <= self._settle:
-            if self._clock.now() - began > PATIENCE + self._settle:
-                raise ProviderUnavailable(
-                    f"what carries the label {rows.RUN}={run} could not all be removed",
-                    hint="Remove it in the UpCloud control panel: it is billed.",
-                )
-            try:
-                left = await self._provider.find(run)
-                for one in left:
-                    await self._provider.destroy(one.ref)
-            except (ProviderUnavailable, NotSent, NoAnswer) as error:
-                self._tell(f"cleaning up: {error}; trying again")
-                left = None
-            if left != []:
-                clean_since = self._clock.now()
-            await self._clock.sleep(self._poll)
-        self._tell("nothing that it made is left")
+            await self._inquiry.wait(began, "has left its disk")
+        self._inquiry.found(DISK_GONE, f"within {self._clock.now() - began:.1f} s of the server")
 
 
 def _token(run: str, step: str) -> Token:

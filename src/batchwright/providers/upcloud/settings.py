@@ -10,8 +10,6 @@ from msgspec import Struct
 from batchwright.errors import ProviderUnavailable
 from batchwright.providers.settings import Scalar, checked_address, must_be, settings_of
 
-__all__ = ["API", "Scalar", "UpCloudSettings", "api_url", "authorization", "settings_from"]
-
 API = "https://api.upcloud.com/1.3"
 VERSION = "/1.3"
 

@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 import asyncssh
 from msgspec import Struct
 
-from batchwright.model.access import Access, known_hosts
+from batchwright.model.access import Access
 from batchwright.model.outcome import Fault, FaultClass
+from batchwright.ssh import FAILURES, LOST, connect, words
 
 CONNECT_SECONDS = 10.0
-KEEPALIVE_SECONDS, KEEPALIVES_LOST = 10, 3
 KILL_SECONDS = 3  # between the polite and the other signal, for a script that takes too long
 OUTPUT_MAX = 64 * 1024  # characters of what a script prints
 CHUNK = 16 * 1024
@@ -63,7 +63,7 @@ class Connection:
                 ran = await self._run(command if self._root else f"sudo -n {command}", body)
         except TimeoutError:
             return Ran(TOOK_TOO_LONG, "no answer")
-        except (OSError, asyncssh.Error) as error:
+        except LOST as error:
             raise broken(error) from error
         if not self._root and ran.code == 1 and _SUDO_REFUSES.search(ran.output):
             message = f"its user cannot become root by sudo without a password: {ran.tail}"
@@ -87,47 +87,19 @@ class Connection:
 @contextlib.asynccontextmanager
 async def connected(access: Access) -> AsyncIterator[Connection]:
     """A connection, closed afterwards. Raises Unreachable."""
-    hop: Access | None = access
-    while hop is not None and hop.host_keys:
-        hop = hop.jump
-    if hop is not None:
-        message = f"no host key of {hop.host} is known, and none is trusted on first use"
-        raise Unreachable(Fault(FaultClass.AUTH, message, "host-key-unknown"), lasting=True)
+    for hop in access.hops():
+        if not hop.host_keys:
+            message = f"no host key of {hop.host} is known, and none is trusted on first use"
+            raise Unreachable(Fault(FaultClass.AUTH, message, "host-key-unknown"), lasting=True)
     async with contextlib.AsyncExitStack() as stack:
-        inner = await _connect(access, stack)
+        inner: asyncssh.SSHClientConnection | None = None
+        for hop in reversed(access.hops()):
+            try:
+                inner = await connect(hop, inner, stack, CONNECT_SECONDS)
+            except FAILURES as error:
+                raise unconnected(hop, error) from error
+        assert inner is not None
         yield Connection(access, inner)
-
-
-async def _connect(access: Access, stack: contextlib.AsyncExitStack) -> asyncssh.SSHClientConnection:
-    tunnel = await _connect(access.jump, stack) if access.jump is not None else ()
-    try:
-        async with asyncio.timeout(2 * CONNECT_SECONDS):
-            inner = await asyncssh.connect(
-                access.host,
-                access.port,
-                tunnel=tunnel,
-                username=access.user,
-                client_keys=[access.key] if access.key else (),
-                agent_path=None if access.key else (),
-                known_hosts=known_hosts([access]).encode(),
-                config=None,
-                preferred_auth="publickey",
-                connect_timeout=CONNECT_SECONDS,
-                login_timeout=CONNECT_SECONDS,
-                keepalive_interval=KEEPALIVE_SECONDS,
-                keepalive_count_max=KEEPALIVES_LOST,
-            )
-    except (OSError, asyncssh.Error, ValueError) as error:
-        raise unconnected(access, error) from error
-    stack.push_async_callback(_close, inner)
-    return inner
-
-
-async def _close(inner: asyncssh.SSHClientConnection) -> None:
-    inner.close()
-    with contextlib.suppress(TimeoutError, OSError, asyncssh.Error):
-        async with asyncio.timeout(KILL_SECONDS):
-            await inner.wait_closed()
 
 
 def unconnected(access: Access, error: Exception) -> Unreachable:
@@ -141,21 +113,11 @@ def unconnected(access: Access, error: Exception) -> Unreachable:
         case asyncssh.PermissionDenied():
             return Unreachable(Fault(FaultClass.AUTH, f"{where} does not let {access.user} in"), lasting=False)
         case asyncssh.KeyImportError() | FileNotFoundError() | PermissionError():
-            message = f"the key {access.key} cannot be used: {_words(error)}"
+            message = f"the key {access.key} cannot be used: {words(error)}"
             return Unreachable(Fault(FaultClass.AUTH, message), lasting=True)
-    return Unreachable(Fault(FaultClass.TRANSIENT, f"{where}: {_words(error)}"), lasting=False)
+    return Unreachable(Fault(FaultClass.TRANSIENT, f"{where}: {words(error)}"), lasting=False)
 
 
 def broken(error: Exception) -> Unreachable:
     """What it means that a connection broke."""
-    return Unreachable(Fault(FaultClass.TRANSIENT, f"the connection broke: {_words(error)}"), lasting=False)
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer"
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
-    if isinstance(error, OSError) and error.strerror and not isinstance(error, asyncssh.Error):
-        return error.strerror
-    return str(error) or type(error).__name__
+    return Unreachable(Fault(FaultClass.TRANSIENT, f"the connection broke: {words(error)}"), lasting=False)

@@ -22,6 +22,7 @@ from batchwright.providers.base import Provider
 
 ZONE = "here"
 LOOK_SECONDS = 0.3
+PATIENCE = 300.0  # seconds for one server of the other provider to be ready, and to go
 
 
 class Wanted(Struct, frozen=True):
@@ -116,15 +117,18 @@ class Backing:
         if not isinstance(made, Created):
             raise ProviderUnavailable(f"{self._provider.name} did not make what backs it: {made}")
         self._refs[one.id] = made.ref
+        async with _patience(f"what backs it, {made.ref}, was not ready"):
+            self._front.is_up(one.id, await self._address(made.ref))
+        self._up.add(one.id)
+
+    async def _address(self, ref: str) -> str:
         while True:
-            seen = (await self._provider.describe([made.ref]))[made.ref]
+            seen = (await self._provider.describe([ref]))[ref]
             if seen.state is ServerState.READY and seen.address:
-                break
+                return seen.address
             if seen.state in (ServerState.BROKEN, ServerState.GONE):
                 raise ProviderUnavailable(f"what backs it is {seen.state}: {seen.fault and seen.fault.message}")
             await asyncio.sleep(LOOK_SECONDS)
-        self._front.is_up(one.id, seen.address)
-        self._up.add(one.id)
 
     def _config(self, one: Wanted) -> ServerConfig:
         network = "own" if self._provider.capabilities.own_network else None
@@ -136,10 +140,20 @@ class Backing:
         del self._refs[server]
 
     async def _destroy(self, ref: str) -> None:
-        answer = await self._provider.destroy(ref)
-        while not isinstance(answer, Gone):
-            await asyncio.sleep(LOOK_SECONDS)
+        async with _patience(f"{self._provider.name} did not let {ref} go"):
             answer = await self._provider.destroy(ref)
+            while not isinstance(answer, Gone):
+                await asyncio.sleep(LOOK_SECONDS)
+                answer = await self._provider.destroy(ref)
 
     async def _remove_all(self) -> None:
         await asyncio.gather(*(self._destroy(left.ref) for left in await self._provider.find(self._front.run)))
+
+
+@contextlib.asynccontextmanager
+async def _patience(otherwise: str) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            yield
+    except TimeoutError:
+        raise ProviderUnavailable(f"{otherwise} within {PATIENCE:g} s", hint="Look at it, and start again.") from None

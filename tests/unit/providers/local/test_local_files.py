@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from batchwright.providers import durable, keys
+from batchwright import durable
+from batchwright.providers import keys
 from batchwright.providers.local import addresses, processes
 from batchwright.providers.local.addresses import Claim
 

@@ -1,4 +1,4 @@
-"""Files of adapters that must outlive a crash: written whole or not at all, one writer at a time."""
+"""Files and folders that must outlive a crash: written whole or not at all, one writer at a time."""
 
 from __future__ import annotations
 
