@@ -83,7 +83,7 @@ class Lives:
         if not Machine(run).ended:
             run = await self._drive(journal, point)
         while doubts := [i for i in range(len(run.records)) if run.status in ASKING and unsettled(run, i)]:
-            run = await self._drive(journal, point, lambda machine, now, of=doubts: self._answer(machine, now, of))
+            run = await self._drive(journal, point, lambda machine, now, of=doubts: self.answer(machine, now, of))
         if scenario.rollback and run.status is not RunState.ROLLED_BACK:
             begun = run.status is RunState.ROLLING_BACK
             run = await self._drive(
@@ -91,7 +91,7 @@ class Lives:
             )
         return True
 
-    def _answer(self, machine: Machine, now: float, doubts: list[int]) -> list[ev.AnyEvent]:
+    def answer(self, machine: Machine, now: float, doubts: list[int]) -> list[ev.AnyEvent]:
         """What a user who has looked says: what did its work is taken as done, anything else is run again."""
         steps = [machine.run.plan.steps[i].id for i in doubts]
         done = [step for step in steps if self.ledger.ran[step]]

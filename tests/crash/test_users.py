@@ -18,12 +18,20 @@ from batchwright.journal.base import LEASE_SECONDS
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RUN_ENDED, RunState
-from batchwright.model.run import Run
+from batchwright.model.run import Run, unsettled
 from batchwright.model.summary import Signal, SignalKind
 from batchwright.model.workflow import Retry
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation
 from batchwright.testing.clock import run_virtual
-from batchwright.testing.crash import CrashingJournal, CrashingProvider, CrashingRunner, CrashPoint, ProcessDied, When
+from batchwright.testing.crash import (
+    CrashingJournal,
+    CrashingLauncher,
+    CrashingProvider,
+    CrashingRunner,
+    CrashPoint,
+    ProcessDied,
+    When,
+)
 from tests.crash.lives import Lives
 from tests.crash.scenarios import Scenario, Settings, all_scenarios
 
@@ -63,6 +71,7 @@ class Users:
         run = await load_run(lives.journal, "run")
         providers, runners, limits = {}, {}, Limits()
         limits.add("taskservs", Lane(50))
+        limits.add("commands", Lane(50))
         for facts in run.plan.providers:
             simulation = Simulation.from_settings(self.settings, facts.name)
             provider = Simulated(facts.name, lives.world, clock, simulation)
@@ -70,7 +79,8 @@ class Users:
             runners[facts.name] = CrashingRunner(SimulatedRunner(lives.world, clock, simulation), point)
             limits.add(facts.name, Lane(3))
         journal = CrashingJournal(lives.journal, point)
-        driver = Driver(journal, lease, run, providers, runners, limits, clock)
+        launchers = {"": CrashingLauncher(lives.ledger, point)}
+        driver = Driver(journal, lease, run, providers, runners, limits, clock, launchers=launchers)
         crowd = asyncio.create_task(self.crowd(driver) if signals else self.let_go_on(driver))
         try:
             async with asyncio.timeout(TOO_LONG):
@@ -87,7 +97,8 @@ class Users:
         """What a use case asks of the machine."""
         match wish:
             case "reopen" if machine.ended:
-                return machine.reopen(now, "user")
+                doubts = [i for i in range(len(machine.run.records)) if unsettled(machine.run, i)]
+                return self.lives.answer(machine, now, doubts)
             case "rollback" if machine.run.status is not RunState.ROLLING_BACK:
                 if not machine.ended:
                     return machine.request(Signal(SignalKind.FORCE_CANCEL, now, "user"), now)

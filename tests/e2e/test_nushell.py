@@ -79,7 +79,8 @@ def test_what_the_service_refuses_is_told_in_its_words(nu: Nu) -> None:
     assert "no run's id starts with 'not-an-id' [run-not-found]" in nu.refused("batch status not-an-id")
     refused = nu.refused(f"batch submit {EXAMPLE}")
     assert "the pre-flight found 1 problem [plan-refused]" in refused
-    assert "To rehearse without it, add --simulate." in refused
+    assert "UPCLOUD_TOKEN is not set" in refused
+    assert "rehearse with --simulate" in refused
     broken = Path(nu.env["HOME"], "broken.ncl")
     broken.write_text((ROOT / EXAMPLE).read_text().replace("parallel_limit = 5", 'parallel_limit = "5"'))
     assert "workflow.ncl:6:22: expected" in nu.refused(f"batch submit {broken}")

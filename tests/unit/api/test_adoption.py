@@ -10,7 +10,7 @@ from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from tests.serving import RUNS, serving, workflow
 
-SLOW = {"boot_seconds": "0.5", "spread": "0"}
+SLOW = {"boot_seconds": "1.5", "spread": "0"}
 
 
 def test_unfinished_runs_go_on_and_a_paused_one_stays_paused(tmp_path: Path) -> None:
