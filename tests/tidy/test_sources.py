@@ -16,6 +16,7 @@ LATE_IMPORTS = (
     "cli/emulate.py",
     "journal/surreal/",
     "programs/there.py",
+    "providers/keys.py",
     "serve.py",
     "taskservs/runner/__init__.py",
 )  # a missing package becomes a clear error

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_ssh_private_key,
-)
 from msgspec import Struct
 
 from batchwright.durable import alone, make_private, write
+from batchwright.errors import ProviderUnavailable
 
 NAME = "id_ed25519"
 
@@ -27,7 +20,7 @@ class KeyPair(Struct, frozen=True):
 
 
 def run_key(state_dir: Path, run: str) -> KeyPair:
-    """The key of a run, made before it is first used. Raises OSError."""
+    """The key of a run, made before it is first used. Raises OSError, ProviderUnavailable."""
     return key_in(state_dir / "keys" / run)
 
 
@@ -43,12 +36,31 @@ def key_in(folder: Path) -> KeyPair:
         make_private(folder)
         with alone(folder):
             if not path.exists():
-                fresh = Ed25519PrivateKey.generate()
-                write(path, fresh.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+                write(path, _fresh())
     return KeyPair(path, public_of(path.read_bytes()))
 
 
 def public_of(private: bytes) -> str:
-    """The public half of a private key in OpenSSH's format."""
-    public = load_ssh_private_key(private, password=None).public_key()
-    return public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    """The public half of a private key in OpenSSH's format. Raises ProviderUnavailable."""
+    try:
+        from cryptography.hazmat.primitives import serialization as form
+    except ImportError as error:
+        raise _missing(error) from error
+    public = form.load_ssh_private_key(private, password=None).public_key()
+    return public.public_bytes(form.Encoding.OpenSSH, form.PublicFormat.OpenSSH).decode()
+
+
+def _fresh() -> bytes:
+    try:
+        from cryptography.hazmat.primitives import serialization as form
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    except ImportError as error:
+        raise _missing(error) from error
+    key = Ed25519PrivateKey.generate()
+    return key.private_bytes(form.Encoding.PEM, form.PrivateFormat.OpenSSH, form.NoEncryption())
+
+
+def _missing(error: ImportError) -> ProviderUnavailable:
+    return ProviderUnavailable(
+        f"SSH keys need a package that is not installed: {error.name}", hint="Install it with: pip install cryptography"
+    )
