@@ -7,7 +7,7 @@ reach. Prints what it saw as JSON.
 from __future__ import annotations
 
 import asyncio
-import encodings.idna  # noqa: F401 - loaded now, as are the next two: later there is nothing to load from
+import encodings.idna  # noqa: F401 - loaded now, as are the others so marked: later there is nothing to load from
 import json
 import os
 import subprocess
@@ -17,6 +17,9 @@ import zoneinfo  # noqa: F401
 from concurrent.futures import thread  # noqa: F401
 from pathlib import Path
 from typing import Any
+
+from cryptography.hazmat.primitives import serialization  # noqa: F401
+from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: F401
 
 from batchwright.app.clock import SystemClock
 from batchwright.model.access import known_hosts, ssh_command
