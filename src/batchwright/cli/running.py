@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import getpass
 import sys
 from collections.abc import Sequence
@@ -40,7 +41,7 @@ from batchwright.cli.options import (
 from batchwright.cli.output import about, note, print_json, say, show_diagnostics, show_error, unasked
 from batchwright.cli.service import Url, chosen
 from batchwright.engine.preview import PlannedUndo
-from batchwright.errors import NotAllowed, RunUnfinished
+from batchwright.errors import NotAllowed, RunUnfinished, SecretMissing, StoreError
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
@@ -108,13 +109,16 @@ def run(
             if resume and (found := await unfinished(stores, clock, workflow, simulated)):
                 return await go_on_with(settings, stores, found, json=json)
             if not anyway:  # before the plan, which would wait for the servers that the unfinished run is making
-                await refuse_beside(stores, clock, workflow, simulated=simulated)
+                with contextlib.suppress(StoreError, SecretMissing):  # the plan tells it with all else
+                    await refuse_beside(stores, clock, workflow, simulated=simulated)
         planned = await make_plan(settings, clock, source, simulation)
         if planned.plan is None:
             return refuse(planned, json=json)
         with about(FILE=str(file)):
             approve(planned.plan, plan_hash)
         async with Stores(settings) as stores:
+            if not anyway:
+                await refuse_beside(stores, clock, check(source, settings).workflow, simulated=simulation is not None)
             return await start(settings, stores, planned, planned.plan, json=json)
 
     return asyncio.run(work())
