@@ -29,7 +29,7 @@ from batchwright.model.summary import RunSummary, Signal, SignalKind
 MAX_DRIVEN = 1_000  # runs that are driven at once
 AGAIN_SECONDS, AGAIN_MAX = 5.0, 300.0  # until a run that could not be driven is taken up again, doubled each time
 SIGNAL_SECONDS = 1.0  # between two looks at what other processes ask for; what is asked here is heard at once
-EFFECT_SECONDS = 2.0  # how long an action waits for its first event before it answers
+EFFECT_SECONDS = 5.0  # how long an action waits for its first event before it answers
 LIVE = (RunState.PENDING, RunState.RUNNING, RunState.PAUSED)
 BACKWARD = (RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE)
 
