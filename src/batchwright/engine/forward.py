@@ -268,9 +268,8 @@ class Forward:
         run, step, operation = self.run, self.run.plan.steps[i].id, self._operation(i)
         if ask := asks(run, i, fault):
             fault = msgspec.structs.replace(fault, hint=ask)
-        final = (
-            ask or run.plan.steps[i].action is Action.KEEP
-        )  # what was only looked at and waited for in vain stays so
+        # what was only looked at and waited for in vain stays so
+        final = ask or run.plan.steps[i].action is Action.KEEP
         if not counted or (not final and may_retry(fault, operation.retry, record.failures, record.throttles)):
             counted = counted and POLICIES[fault.kind].counted
             delay = backoff(operation.retry, record.failures, self.run.token(i)) if counted else 0.0
