@@ -44,9 +44,11 @@ class Foreground:
         return fresh
 
     def circumstances(self) -> Circumstances:
-        """What only the driving process knows: why the lanes' calls wait."""
-        run = self.run
-        return Circumstances(True, self._limits.words(calls_of(run), self._clock.now()) if run else {})
+        """What only the driving process knows: why the lanes' calls wait, and which provider does not answer."""
+        if self._driver is None:
+            return Circumstances(True)
+        words = self._limits.words(calls_of(self._driver.run), self._clock.now())
+        return Circumstances(True, words, self._driver.unheard())
 
     def cancel(self, by: str) -> bool:
         """Ask the run to end once what is in flight has ended. False when that is not possible: a rollback."""

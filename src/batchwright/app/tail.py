@@ -155,7 +155,8 @@ class Tail:
         driven = self._driven(self.run.id)
         if driven is None:
             return Circumstances(self.is_driven)
-        return Circumstances(True, driven.limits.words(calls_of(self.run), self._clock.now()))
+        unheard = driven.driver.unheard() if driven.driver else {}
+        return Circumstances(True, driven.limits.words(calls_of(self.run), self._clock.now()), unheard)
 
     def view(self, bounds: Bounds | None = None) -> RunView:
         """The run as people see it."""

@@ -14,6 +14,7 @@ from batchwright.views.wording import duration, one_line
 EACH_STEP_MAX = 50  # steps of a run whose steps are told one by one
 LIKE_IT_MAX = 3  # failures of one kind in one go that are told one by one
 SHARE = 0.05  # of the steps, between two lines of progress
+SILENCE_MOST = 60.0  # seconds, then somebody who reads wonders what it waits for
 SECONDS_LEAST, SECONDS_MOST = 1.0, 30.0  # between two lines of progress
 
 _QUIET = (ev.RunCreated, ev.StepCreated, ev.StepOutput, ev.SweepStarted, ev.SweepEnded)
@@ -29,13 +30,8 @@ class Plain:
     def __init__(self, steps: int, write: Callable[[str], None]) -> None:
         self._each = steps <= EACH_STEP_MAX
         self._write = write
-        self._told_at = 0.0
+        self._told_at = self._heard_at = 0.0  # of a line of progress, of any line
         self._told_done = 0
-
-    @property
-    def sums(self) -> bool:
-        """Whether only sums are told, not each step."""
-        return not self._each
 
     def take(self, events: Sequence[ev.AnyEvent], began: float) -> None:
         """Tell what happened, in order; times are told since `began`."""
@@ -62,18 +58,23 @@ class Plain:
         return self._each or not isinstance(event, _OF_STEPS)
 
     def _tell(self, event: ev.AnyEvent, began: float) -> None:
+        self._heard_at = event.at
         self._write(_stamp(event.at - began) + event_line(event))
 
     def progress(self, view: RunView, now: float) -> None:
-        """Tell how far it is, if it is time to."""
-        if self._each or view.done == self._told_done:
+        """Tell how far it is, if it is time to; a silence of SILENCE_MOST is broken even if nothing has moved."""
+        self._heard_at = self._heard_at or now
+        if not self._is_due(view, now) and now - self._heard_at < SILENCE_MOST:
             return
+        self._told_at, self._told_done, self._heard_at = now, view.done, now
+        self._write(_stamp(now - view.created_at) + progress_line(view))
+
+    def _is_due(self, view: RunView, now: float) -> bool:
+        if self._each or view.done == self._told_done:
+            return False
         since = now - self._told_at
         moved = abs(view.done - self._told_done) >= max(1, view.total * SHARE)
-        if since < SECONDS_LEAST or not (moved or since >= SECONDS_MOST):
-            return
-        self._told_at, self._told_done = now, view.done
-        self._write(_stamp(now - view.created_at) + progress_line(view))
+        return since >= SECONDS_LEAST and (moved or since >= SECONDS_MOST)
 
 
 def _trouble(event: ev.AnyEvent) -> tuple[str, str] | None:
@@ -93,6 +94,7 @@ def progress_line(view: RunView) -> str:
     if flying:
         parts.append(f"{flying:,} in flight")
     parts += [fact for fact, _ in troubles(view)]
+    parts += [f"{provider.name} {provider.limit}" for provider in view.providers if provider.limit]
     if view.eta is not None:
         parts.append(f"about {duration(view.eta)} left")
     if view.waiting:

@@ -97,7 +97,7 @@ class PlainScreen(_Drawn):
     def draw(self, run: Run, events: Sequence[AnyEvent], around: Circumstances, now: float) -> None:
         self._plain = self._plain or Plain(len(run.plan.steps), self._write)
         self._plain.take(events, run.created_at)
-        if self._plain.sums and now >= self._next:
+        if now >= self._next:
             self._next = now + 1.0
             self._plain.progress(run_view(run, now, around=around, shape=self.shape(run), bounds=LIVE), now)
 

@@ -79,6 +79,10 @@ class Driver:
         self._signals.append(signal)
         self._wake.set()
 
+    def unheard(self) -> dict[str, str]:
+        """Per provider that does not answer when it is looked at, for how long and why."""
+        return self._performer.unheard(self._clock.now())
+
     def drain(self) -> None:
         """Begin nothing more; `drive` returns as soon as no call is in flight and every report is journaled."""
         self._draining = True

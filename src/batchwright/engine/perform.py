@@ -104,6 +104,11 @@ class Performer:
         """How many calls that may change something are under way; a sweep only looks."""
         return len(self._tasks - self._looks)
 
+    def unheard(self, now: float) -> dict[str, str]:
+        """Per provider whose looks fail, for how long and why."""
+        told = {provider: watch.unheard(now) for provider, watch in self._watches.items()}
+        return {provider: words for provider, words in told.items() if words}
+
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)

@@ -10,6 +10,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState
 from batchwright.providers.base import Provider
 
+UNHEARD_SECONDS = 10.0  # of looks that fail, before it is worth a word
 PATIENCE_SECONDS = 900.0  # for a provider that cannot be asked, before a doubt is reported as unsettled
 
 Send = Callable[[cmd.Report], None]
@@ -28,6 +29,7 @@ class Watch:
         self._awaits: dict[int, cmd.Await] = {}
         self._settles: dict[int, tuple[cmd.Settle, str, float]] = {}
         self._unanswered: dict[str, float] = {}  # kind of look -> since when it fails
+        self._why = ""  # how the last look failed
         self._task: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -76,12 +78,18 @@ class Watch:
         except (Exception, asyncio.CancelledError) as error:
             if self._closing:
                 raise
+            self._why = f"{type(error).__name__}: {error}".rstrip(": ")
             if now - self._unanswered.setdefault(kind, now) < PATIENCE_SECONDS:
                 return None
-            why = f"the provider could not be asked for {PATIENCE_SECONDS:.0f} s: {type(error).__name__}: {error}"
+            why = f"the provider could not be asked for {PATIENCE_SECONDS:.0f} s: {self._why}"
             return Fault(FaultClass.IN_DOUBT, why)
         self._unanswered.pop(kind, None)
         return None
+
+    def unheard(self, now: float) -> str:
+        """For how long no look has been answered, and why; empty when that is not worth a word."""
+        since = min(self._unanswered.values(), default=now)
+        return f"cannot be asked for {now - since:.0f} s: {self._why}" if now - since >= UNHEARD_SECONDS else ""
 
     async def _search(self, now: float) -> None:
         asked = dict(self._settles)

@@ -49,7 +49,7 @@ class OperationProgress(Struct, frozen=True):
 
 
 class ProviderProgress(Struct, frozen=True):
-    """One provider: n of m, its troubles, and why its calls wait now where that is known."""
+    """One provider: n of m, its troubles, and why its calls wait or what keeps it from being asked, where known."""
 
     name: str
     done: int
@@ -298,7 +298,7 @@ def _providers(
             failed=sum(op.counts.get(bad, 0) for op in ops),
             retries=run.provider_retries.get(name, 0),
             throttles=run.provider_throttles.get(name, 0),
-            limit=around.lanes.get(name, ""),
+            limit=around.unheard.get(name) or around.lanes.get(name, ""),
         )
         for name, ops in rows.items()
     )

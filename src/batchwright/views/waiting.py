@@ -24,10 +24,12 @@ class Waiting(Struct, frozen=True):
 
 
 class Circumstances(Struct, frozen=True):
-    """What the journal does not say: whether a process drives the run now, and per lane why its next call waits."""
+    """What the journal does not say: whether a process drives the run now, per lane why its next call waits, and per
+    provider that does not answer, for how long and why."""
 
     driven: bool = True
     lanes: Mapping[str, str] = {}
+    unheard: Mapping[str, str] = {}
 
 
 def ended_operations(run: Run, shape: Shape) -> list[bool]:

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.emulated import Running
+from tests.emulated import Running, RunningHetzner
 
 from batchwright.cli.codes import Exit
 from batchwright.cli.main import run_command
 from batchwright.providers.upcloud.settings import UpCloudSettings
+from batchwright.testing.emulators import hetzner
 from batchwright.testing.emulators.upcloud import Emulation
 
 DOC = (Path(__file__).parents[3] / "docs" / "providers" / "upcloud.md").read_text()
@@ -45,16 +46,28 @@ def test_it_explains_what_it_covers_and_what_nobody_has_verified(capsys: pytest.
     assert "not verified" in told
 
 
+def fast(cloud: str, environ: dict[str, str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings of config.toml reach the adapter."""
+    (folder / "batchwright").mkdir()
+    (folder / "batchwright" / "config.toml").write_text(f"[{cloud}]\nsettle_seconds = 0.4\npoll_seconds = 0.05\n")
+    told = {"XDG_CONFIG_HOME": str(folder), "BATCHWRIGHT_STATE_DIR": str(folder / "state")}
+    for key, value in {**environ, **told}.items():
+        monkeypatch.setenv(key, value)
+
+
 @pytest.fixture
 def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    """A fast account; the settings of config.toml reach the adapter."""
-    (tmp_path / "batchwright").mkdir()
-    (tmp_path / "batchwright" / "config.toml").write_text("[upcloud]\nsettle_seconds = 0.4\npoll_seconds = 0.05\n")
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    monkeypatch.setenv("BATCHWRIGHT_STATE_DIR", str(tmp_path / "state"))
+    """A fast account of UpCloud."""
     with Running(Emulation(time_scale=0.002, stop_seconds=400)) as running:
-        for key, value in running.environ.items():
-            monkeypatch.setenv(key, value)
+        fast("upcloud", running.environ, tmp_path, monkeypatch)
+        yield running.emulator
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """A fast project of Hetzner's."""
+    with RunningHetzner(hetzner.Emulation(time_scale=0.01)) as running:
+        fast("hetzner", running.environ, tmp_path, monkeypatch)
         yield running.emulator
 
 
@@ -77,6 +90,18 @@ def test_verify_live_refuses_to_cost_more_and_leaves_nothing(account, capsys: py
     assert not [one for one in told["findings"] if one.get("as_assumed") is False]
     left = account.estate.summary()
     assert (left["servers"], left["disks"], left["addresses"]) == ([], [], [])
+
+
+def test_verify_asks_hetzner_all_of_it_and_leaves_nothing(project, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+    assert run_command(["providers", "verify", "hetzner"]) == Exit.OK
+    assert "three servers of the cheapest type" in capsys.readouterr().out
+    assert project.estate.happened["POST /servers"] == 0
+    assert run_command(["providers", "verify", "hetzner", "--live", "--max-cost", "0.05", "--json"]) == Exit.OK
+    told = json.loads(capsys.readouterr().out)
+    assert [one["question"] for one in told["findings"]] == told["questions"]
+    assert not [one for one in told["findings"] if one.get("as_assumed") is False]
+    left = project.estate.summary()
+    assert (left["servers"], left["ssh_keys"]) == ([], [])
 
 
 def test_a_provider_without_a_live_check_says_so(capsys: pytest.CaptureFixture[str]) -> None:

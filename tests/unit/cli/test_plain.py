@@ -8,6 +8,7 @@ from batchwright.cli.plain import Plain
 from batchwright.cli.screen import LIVE
 from batchwright.testing.planning import servers
 from batchwright.views.run import run_view
+from batchwright.views.waiting import Circumstances
 
 
 def test_a_small_run_is_told_step_by_step() -> None:
@@ -76,15 +77,27 @@ def test_slow_progress_is_told_too_but_never_twice() -> None:
         plain.progress(run_view(story.run, T0 + second), T0 + second)
     assert written == []  # nothing has moved
     story.succeed("web/s000", at=25)
-    for second in (25, 40, 100):
+    for second in (25, 40, 80):
         plain.progress(run_view(story.run, T0 + second), T0 + second)
     assert len(written) == 1
-    story.succeed("web/s001", at=101)
-    plain.progress(run_view(story.run, T0 + 101), T0 + 101)
+    story.succeed("web/s001", at=81)
+    plain.progress(run_view(story.run, T0 + 81), T0 + 81)
     assert len(written) == 2
 
 
 def test_a_small_run_needs_no_sums() -> None:
     written: list[str] = []
-    Plain(7, written.append).progress(run_view(fleet().begin().start("web/a", at=0).run, T0 + 50), T0 + 50)
+    plain, run = Plain(7, written.append), fleet().begin().start("web/a", at=0).run
+    for second in (0, 50):
+        plain.progress(run_view(run, T0 + second), T0 + second)
     assert written == []
+
+
+def test_a_minute_of_silence_is_broken_with_what_it_waits_for() -> None:
+    written: list[str] = []
+    plain, story = Plain(7, written.append), fleet().begin().start("web/a", at=0)
+    around = Circumstances(unheard={"upcloud": "cannot be asked for 58 s: OSError: no route"})
+    for second in range(0, 200, 5):
+        plain.progress(run_view(story.run, T0 + second, around=around), T0 + second)
+    assert len(written) == 3
+    assert "1 in flight, upcloud cannot be asked for 58 s: OSError: no route" in written[0]

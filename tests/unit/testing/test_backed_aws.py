@@ -39,8 +39,8 @@ def test_an_instance_runs_when_what_is_behind_it_is_ready_and_takes_it_along() -
 
     async def scenario() -> None:
         front = BackedCloud(cloud)
-        made = region.run(instance("one"), time.time())
         async with Backing(behind, front, print).running():
+            made = region.run(instance("one"), time.time())
             assert made.state(time.time())[1] == "pending"
             await until(lambda: made.state(time.time())[1] == "running")
             (server,) = world.servers()
@@ -63,8 +63,8 @@ def test_what_never_goes_does_not_keep_the_emulator_from_ending(monkeypatch: pyt
     async def scenario() -> None:
         cloud = Cloud(Behaviour(boot_seconds=0, shutdown_seconds=0))
         front = BackedCloud(cloud)
-        made = cloud.regions["eu-central-1"].run(instance("one"), time.time())
         async with Backing(behind, front, print).running():
+            made = cloud.regions["eu-central-1"].run(instance("one"), time.time())
             await until(lambda: made.state(time.time())[1] == "running")
             monkeypatch.setattr(behind, "destroy", refuse)
             monkeypatch.setattr(backing, "PATIENCE", 0.0)

@@ -22,8 +22,10 @@ from batchwright.providers.hetzner import offers as shop
 from batchwright.providers.hetzner import payload, rows
 from batchwright.providers.hetzner.client import Client
 from batchwright.providers.hetzner.faults import certain, fault_of
+from batchwright.providers.hetzner.live import HetznerLive
 from batchwright.providers.hetzner.settings import API, api_url, project_of, settings_from, token_of
 from batchwright.providers.http import NoAnswer, NotSent, Reply
+from batchwright.providers.live import LiveCheck
 from batchwright.providers.settings import Scalar
 from batchwright.providers.user_data import combined
 
@@ -83,6 +85,10 @@ class Hetzner:
         if self._client is None:
             raise ProviderUnavailable("the provider hetzner is not open")
         return self._client
+
+    def live_check(self) -> LiveCheck:
+        """What only a real project can say."""
+        return HetznerLive(self, self._api, self._offered, self._clock)
 
     # -- before anything is made --------------------------------------------------------------------------------
 

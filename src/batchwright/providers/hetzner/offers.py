@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from batchwright.errors import ProviderUnavailable
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Quote, Trouble
@@ -79,6 +80,20 @@ def quote(requests: Sequence[ServerRequest], offers: Offers) -> Quote | None:
             return None
         total += price + offers.addresses[request.zone]
     return Quote(round(total, 6), offers.currency) if requests else None
+
+
+def cheapest(offers: Offers) -> tuple[str, str]:
+    """Server type and location of the lowest price. Raises ProviderUnavailable when none is listed."""
+    priced = [
+        (_hourly(price), plan, str(price["location"]))
+        for plan, kind in offers.types.items()
+        for price in kind.get("prices", ())
+        if price.get("location") in offers.locations
+    ]
+    if not priced:
+        raise ProviderUnavailable("Hetzner lists no price of a server type", hint="Nothing was made.")
+    _, plan, location = min(priced)
+    return plan, location
 
 
 def _image(wanted: str, architecture: str, offers: Offers) -> Row | Trouble:

@@ -63,6 +63,12 @@ def observed_key(row: dict[str, Any]) -> Observed:
     return Observed(f"{KEY}{row['id']}", ServerState.READY, name=f"key {row.get('name', '')}", run=run)
 
 
+def address_ids(body: dict[str, Any]) -> list[int]:
+    """The ids of the addresses in the answer to a look at a server: they are things of their own (/primary_ips)."""
+    net = _record(_record(body, "server"), "public_net")
+    return [int(found["id"]) for family in ("ipv4", "ipv6") if (found := _record(net, family)).get("id")]
+
+
 def _address(row: dict[str, Any]) -> str:
     """IPv4, else the first address of its IPv6 network, which is where it listens."""
     net = _record(row, "public_net")

@@ -40,6 +40,10 @@ class Front(Protocol):
 
     run: str
 
+    def begin(self) -> None:
+        """From now on its servers are up only when they are said to be."""
+        ...
+
     def wanted(self) -> Sequence[Wanted]:
         """Its servers, without those that have ended."""
         ...
@@ -64,6 +68,7 @@ class Backing:
         """Keep the two alike while this lasts, and remove all of it at the end. Raises ProviderUnavailable."""
         await self._check()
         await self._remove_all()
+        self._front.begin()
         loop = asyncio.ensure_future(self._loop())
         try:
             yield

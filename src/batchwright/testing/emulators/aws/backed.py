@@ -36,7 +36,10 @@ class BackedCloud:
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        cloud.back()
+
+    def begin(self) -> None:
+        """From now on its instances run only when they are said to."""
+        self._cloud.back()
 
     def wanted(self) -> Sequence[Wanted]:
         """Instances that have not ended."""

@@ -103,6 +103,8 @@ class Emulator:
                 return 200, self._page(request, kind, [row for row in rows if _wanted(request, row)])
             case "GET", [kind, number] if kind in LABELLED:
                 return 200, {kind.removesuffix("s"): self.estate.shown(kind, self.estate.one(kind, number))}
+            case "GET", ["primary_ips", number]:
+                return 200, {"primary_ip": self.estate.address(number)}
             case "POST", ["ssh_keys"]:
                 return 201, {"ssh_key": self.estate.shown("ssh_keys", self._make("ssh_keys", body, late))}
             case "POST", ["servers"]:

@@ -95,7 +95,6 @@ class Estate(Draws):
         if kind == "ssh_keys":
             return {**told, "public_key": asked["public_key"], "fingerprint": f"{thing.id:032x}"}
         place = next(row for row in LOCATIONS if row["name"] == asked["location"])
-        four = f"198.18.{thing.id >> 8 & 255}.{thing.id & 255}"
         return {
             **told,
             "status": self._status(thing),
@@ -103,14 +102,26 @@ class Estate(Draws):
             "image": next(row for row in IMAGES if row["id"] == asked["image"]),
             "location": place,
             "public_net": {
-                "ipv4": {"id": thing.id, "ip": four, "blocked": False},
-                "ipv6": {"id": thing.id, "ip": f"2001:db8:{thing.id:x}::/64", "blocked": False},
+                "ipv4": {"id": 2 * thing.id, "ip": _four(thing), "blocked": False},
+                "ipv6": {"id": 2 * thing.id + 1, "ip": _six(thing), "blocked": False},
                 "floating_ips": [],
             },
             "private_net": [],
             "volumes": [],
             "protection": {"delete": False, "rebuild": False},
         }
+
+    def address(self, number: str) -> dict[str, Any]:
+        """An address as a thing of its own: there as long as its server is (auto_delete). Raises Refused."""
+        for thing in self.all("servers"):
+            for identity, kind, address in (
+                (2 * thing.id, "ipv4", _four(thing)),
+                (2 * thing.id + 1, "ipv6", _six(thing)),
+            ):
+                if number == str(identity):
+                    told = {"id": identity, "type": kind, "ip": address, "assignee_type": "server"}
+                    return {**told, "assignee_id": thing.id, "auto_delete": True}
+        raise Refused(404, "not_found", f"primary_ip with ID '{number}' not found")
 
     def _status(self, thing: Thing) -> str:
         now = self.clock()
@@ -127,3 +138,11 @@ class Estate(Draws):
             for kind, things in kept.items()
         }
         return {**rows, "happened": dict(self.happened)}
+
+
+def _four(server: Thing) -> str:
+    return f"198.18.{server.id >> 8 & 255}.{server.id & 255}"
+
+
+def _six(server: Thing) -> str:
+    return f"2001:db8:{server.id:x}::/64"

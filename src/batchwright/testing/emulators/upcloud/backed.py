@@ -21,7 +21,10 @@ class BackedEstate:
 
     def __init__(self, estate: Estate) -> None:
         self._estate = estate
-        estate.backed = True
+
+    def begin(self) -> None:
+        """From now on its servers are started only when they are said to be."""
+        self._estate.backed = True
 
     def wanted(self) -> Sequence[Wanted]:
         """Every server that exists."""
