@@ -45,13 +45,18 @@ def needs(*ids: str) -> tuple[Dependency, ...]:
 
 
 def servers(
-    op: str, provider: str, *names: str, after: tuple[str, ...] = (), on_failure: OnFailure = OnFailure.CONTINUE
+    op: str,
+    provider: str,
+    *names: str,
+    after: tuple[str, ...] = (),
+    on_failure: OnFailure = OnFailure.CONTINUE,
+    timeout: float = 60.0,
 ) -> tuple[PlannedOperation, list[Step]]:
     """A server batch."""
     steps = [
         Step(f"{op}/{n}", op, provider, Action.CREATE, Undo.DESTROY, ServerRequest(n, *SIZES[provider])) for n in names
     ]
-    return PlannedOperation(op, "server_batch", provider, provider, needs(*after), on_failure, RETRY, 60.0), steps
+    return PlannedOperation(op, "server_batch", provider, provider, needs(*after), on_failure, RETRY, timeout), steps
 
 
 def installs(
@@ -99,12 +104,12 @@ def _mixed(settings: Settings) -> Plan:
     return plan(settings, up, aws, installs("svc", "aws", up[1] + aws[1], "redis", after=("up", "aws")))
 
 
-def _diamond(settings: Settings, on_failure: OnFailure = OnFailure.CONTINUE) -> Plan:
+def _diamond(settings: Settings, on_failure: OnFailure = OnFailure.CONTINUE, timeout: float = 60.0) -> Plan:
     return plan(
         settings,
         servers("base", "upcloud", "a"),
-        servers("left", "aws", "b", after=("base",), on_failure=on_failure),
-        servers("right", "upcloud", "c", "d", after=("base",), on_failure=on_failure),
+        servers("left", "aws", "b", after=("base",), on_failure=on_failure, timeout=timeout),
+        servers("right", "upcloud", "c", "d", after=("base",), on_failure=on_failure, timeout=timeout),
         servers("top", "aws", "e", after=("left", "~right")),
         limit=2,
     )
@@ -137,7 +142,7 @@ def all_scenarios() -> list[Scenario]:
         Scenario("unique-names-hostile", _diamond(names), names, RunState.COMPLETED),
         Scenario("tokens-hostile", _diamond(tokens), tokens, RunState.COMPLETED),
         Scenario("soft-edge-failure", _diamond(failing), failing, RunState.FAILED),
-        Scenario("replaced-servers", _diamond(broken), broken, RunState.COMPLETED),
+        Scenario("replaced-servers", _diamond(broken, timeout=10.0), broken, RunState.COMPLETED),
         Scenario("rollback", _mixed(quiet), quiet, RunState.ROLLED_BACK, rollback=True),
         Scenario("rollback-hostile", _mixed(HARD), HARD, RunState.ROLLED_BACK, rollback=True),
         Scenario("rollback-with-removal", removal, quiet, RunState.ROLLED_BACK, rollback=True),

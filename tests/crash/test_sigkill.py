@@ -95,22 +95,19 @@ class Terminal:
         process.stdout.close()
         process.wait(60)
 
-    def status(self) -> str:
-        return str(self.ask("status", "latest")["status"])
-
     def until(self, wanted: str, first: tuple[str, ...], again: tuple[str, ...], kills: int) -> None:
         """Start, kill, go on, kill, ... `kills` times in all; then let it end."""
-        words = first
+        words, status = first, "not begun"
         for _ in range(LIVES_MAX):
             if self.kills >= kills:
                 self.let(*words)
             else:
                 self.kill_now_and_then(*words)
-            if self.ask("list")["runs"]:
-                words = again
-                if self.status() == wanted:
+            for row in self.ask("list")["runs"]:
+                words, status = again, row["status"]
+                if status == wanted:
                     return
-        raise AssertionError(f"still {self.status()} after {LIVES_MAX} lives")
+        raise AssertionError(f"still {status} after {LIVES_MAX} lives")
 
     def world(self) -> World:
         return World(self.state / "simulated.db")

@@ -24,18 +24,6 @@ CONFIG = "[aws]\nsettle_seconds = 2.5\npoll_seconds = 0.2\nrate = 0\n"
 ZONES = ("eu-central-1", "us-east-1a")
 
 
-class Impatient(Terminal):
-    """Asks once per life, since a process takes its time to start."""
-
-    def ask(self, *words: str) -> dict[str, Any]:
-        self.heard = super().ask(*words)
-        return self.heard
-
-    def status(self) -> str:
-        [row] = self.heard["runs"]
-        return str(row["status"])
-
-
 def workflow(seed: int, servers: int) -> dict[str, Any]:
     """Half of the servers in each region; those with two disks in one of them."""
     retry = {"max_attempts": 15, "initial_delay": 0.1, "max_delay": 0.5}
@@ -66,7 +54,7 @@ def kill_and_look(folder: Path, seed: int, servers: int, kills: int, told: Calla
     """The whole story of one run."""
     (folder / "config" / "batchwright").mkdir(parents=True)
     (folder / "config" / "batchwright" / "config.toml").write_text(CONFIG)
-    terminal = Impatient(folder, seed, "filesystem")
+    terminal = Terminal(folder, seed, "filesystem")
     terminal.file.write_text(json.dumps(workflow(seed, servers)))
     with emulator("aws", seed, FAULTS) as url:
         terminal.environ |= {**credentials(folder), "AWS_ENDPOINT_URL": url}
