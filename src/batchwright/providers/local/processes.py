@@ -10,6 +10,8 @@ from pathlib import Path
 from batchwright.providers.local.records import MARKER
 
 PROC = Path("/proc")
+EXEC_SECONDS = 0.2  # at most, for a process that is just becoming another program
+KERNEL_THREAD = 0x00200000  # PF_KTHREAD of Linux's include/linux/sched.h
 
 
 def started_at(pid: int) -> int | None:
@@ -36,16 +38,36 @@ def is_alive(pid: int, started: int) -> bool:
 
 def belongs_to(pid: int, ref: str) -> bool:
     """Whether a process was started for this server, by its environment: a number used again does not fool this."""
-    try:
-        environ = (PROC / str(pid) / "environ").read_bytes()
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return False
-    return f"{MARKER}={ref}".encode() in environ.split(b"\0")
+    return bool(_which_belong([pid], ref))
 
 
 def started_for(ref: str) -> list[int]:
     """Every process that was started for a server: the sandbox's own, and the first one inside."""
-    return [int(one.name) for one in PROC.iterdir() if one.name.isdecimal() and belongs_to(int(one.name), ref)]
+    return _which_belong([int(one.name) for one in PROC.iterdir() if one.name.isdecimal()], ref)
+
+
+def _which_belong(pids: list[int], ref: str) -> list[int]:
+    """For a moment of its exec a process shows no environment at all (1 % of looks at one that starts): looked again."""
+    found, unclear, until = list[int](), pids, time.monotonic() + EXEC_SECONDS
+    while True:
+        marked = {pid: _is_marked(pid, ref) for pid in unclear}
+        found += [pid for pid, mine in marked.items() if mine]
+        unclear = [pid for pid, mine in marked.items() if mine is None]
+        if not unclear or time.monotonic() > until:
+            return found
+        time.sleep(0.002)
+
+
+def _is_marked(pid: int, ref: str) -> bool | None:
+    """None while it cannot be told: it shows no environment, and is neither dead nor the kernel's."""
+    try:
+        environ = (PROC / str(pid) / "environ").read_bytes()
+        if environ:
+            return f"{MARKER}={ref}".encode() in environ.split(b"\0")
+        words = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False
+    return False if words[0] in "ZX" or int(words[6]) & KERNEL_THREAD else None
 
 
 def beside(pid: int) -> list[int]:
