@@ -12,43 +12,89 @@ from contextlib import AsyncExitStack
 import asyncssh
 
 from batchwright.model.access import Access, known_hosts
+from batchwright.model.outcome import Fault, FaultClass
 
 KEEPALIVE_SECONDS, KEEPALIVES = 10, 3  # a server that leaves so many of them unanswered is lost
 CLOSE_SECONDS = 3
 LOST = (OSError, asyncssh.Error)  # what a connection raises that breaks
-FAILURES = (*LOST, ValueError)  # what one raises that is not made; ValueError for a key that cannot be read
+_FAILURES = (*LOST, ValueError)  # what one raises that is not made; ValueError for a key that cannot be read
 
 # Offered after those of the known keys: a server that has none of them shows what it has, instead of hanging up.
 _OTHER_KINDS = "+ssh-ed25519,ecdsa-sha2-*,rsa-sha2-*"
 
 
-async def connect(
-    hop: Access, through: asyncssh.SSHClientConnection | None, stack: AsyncExitStack, seconds: float
-) -> asyncssh.SSHClientConnection:
-    """To this one hop, through the one before it; the stack closes it. `seconds` for the way, and again for the login.
+class Unreachable(Exception):
+    """No connection. `lasting`: waiting will not help."""
 
-    Raises what is one of FAILURES.
+    def __init__(self, fault: Fault, *, lasting: bool) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+        self.lasting = lasting
+
+
+async def connect(access: Access, stack: AsyncExitStack, seconds: float) -> asyncssh.SSHClientConnection:
+    """To the server, through its jump hosts; the stack closes it. `seconds` for the way of each, and for its login.
+
+    Raises Unreachable.
     """
-    async with asyncio.timeout(2 * seconds):
-        connection = await asyncssh.connect(
-            hop.host,
-            hop.port,
-            tunnel=through or (),
-            username=hop.user,
-            client_keys=[hop.key] if hop.key else (),
-            agent_path=None if hop.key else (),
-            known_hosts=known_hosts([hop]).encode(),
-            server_host_key_algs=_OTHER_KINDS,
-            x509_trusted_certs=None,
-            preferred_auth="publickey",
-            config=None,
-            connect_timeout=seconds,
-            login_timeout=seconds,
-            keepalive_interval=KEEPALIVE_SECONDS,
-            keepalive_count_max=KEEPALIVES,
-        )
-    stack.push_async_callback(_close, connection)
+    for hop in access.hops():
+        if not hop.host_keys:
+            message = f"no host key of {hop} is known, and none is trusted on first use"
+            raise Unreachable(Fault(FaultClass.AUTH, message, "host-key-unknown"), lasting=True)
+    connection: asyncssh.SSHClientConnection | None = None
+    for hop in reversed(access.hops()):
+        try:
+            async with asyncio.timeout(2 * seconds):
+                connection = await _connected(hop, connection, seconds)
+        except _FAILURES as error:
+            raise _unreachable(hop, error) from error
+        stack.push_async_callback(_close, connection)
+    assert connection is not None
     return connection
+
+
+async def _connected(
+    hop: Access, through: asyncssh.SSHClientConnection | None, seconds: float
+) -> asyncssh.SSHClientConnection:
+    return await asyncssh.connect(
+        hop.host,
+        hop.port,
+        tunnel=through or (),
+        username=hop.user,
+        client_keys=[hop.key] if hop.key else (),
+        agent_path=None if hop.key else (),
+        known_hosts=known_hosts([hop]).encode(),
+        server_host_key_algs=_OTHER_KINDS,
+        x509_trusted_certs=None,
+        preferred_auth="publickey",
+        config=None,
+        connect_timeout=seconds,
+        login_timeout=seconds,
+        keepalive_interval=KEEPALIVE_SECONDS,
+        keepalive_count_max=KEEPALIVES,
+    )
+
+
+def _unreachable(hop: Access, error: Exception) -> Unreachable:
+    """What went wrong at this hop, in words."""
+    match error:
+        case asyncssh.HostKeyNotVerifiable():
+            message = f"{hop} shows another host key than the one that is known: either it was installed anew, or "
+            message += "somebody stands between you and it"
+            hint = "Do not log in before you know which. If it was installed anew, get its new key in a way you trust."
+            return Unreachable(Fault(FaultClass.AUTH, message, "host-key-mismatch", hint), lasting=True)
+        case asyncssh.PermissionDenied():
+            key = f"the key {hop.key}" if hop.key else "your usual keys and your agent's"
+            hint = f"Put the public key into the file authorized_keys of {hop.user} there."
+            message = f"{hop} does not let {hop.user} in with {key}"
+            return Unreachable(Fault(FaultClass.AUTH, message, "login-refused", hint), lasting=False)
+        case asyncssh.KeyImportError() | FileNotFoundError() | PermissionError():
+            hint = "If it has a passphrase, add it to your agent with ssh-add and name no key."
+            message = f"the key {hop.key} cannot be used: {words(error)}"
+            return Unreachable(Fault(FaultClass.AUTH, message, "key-unusable", hint), lasting=True)
+    hint = "Look whether it is up and whether SSH listens there."
+    message = f"{hop} cannot be reached: {words(error)}"
+    return Unreachable(Fault(FaultClass.TRANSIENT, message, "unreachable", hint), lasting=False)
 
 
 async def _close(connection: asyncssh.SSHClientConnection) -> None:
@@ -56,12 +102,6 @@ async def _close(connection: asyncssh.SSHClientConnection) -> None:
     with contextlib.suppress(TimeoutError, OSError, asyncssh.Error):
         async with asyncio.timeout(CLOSE_SECONDS):
             await connection.wait_closed()
-
-
-async def connect_all(access: Access, stack: AsyncExitStack, seconds: float) -> asyncssh.SSHClientConnection:
-    """To the server, through its jump hosts; `seconds` as for `connect`, for each of them."""
-    through = await connect_all(access.jump, stack, seconds) if access.jump is not None else None
-    return await connect(access, through, stack, seconds)
 
 
 def words(error: Exception) -> str:

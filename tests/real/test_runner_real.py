@@ -262,6 +262,6 @@ def test_a_system_that_an_entry_does_not_know_is_refused_before_anything_is_done
             other = replace(wrong_key, host_keys=("ssh-ed25519 " + "A" * 68,))
             answer = await it.install(replace(it.targets[0], access=other))
             assert isinstance(answer, Rejected)
-            assert answer.fault.code == "host-key-differs"
+            assert answer.fault.code == "host-key-mismatch"
 
     asyncio.run(main())

@@ -34,6 +34,10 @@ class DrivenRun:
         """The fold its driver works on, as soon as there is one."""
         return self.driver.run if self.driver else None
 
+    def unheard(self) -> dict[str, str]:
+        """Per provider that does not answer when it is looked at, for how long and why."""
+        return self.driver.unheard() if self.driver else {}
+
     def begun(self, driver: Driver) -> None:
         """The driver has the lease and is about to drive."""
         self.driver = driver

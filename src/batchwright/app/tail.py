@@ -55,6 +55,10 @@ class Driven(Protocol):
         """The lanes its calls use."""
         ...
 
+    def unheard(self) -> dict[str, str]:
+        """Per provider that does not answer, for how long and why."""
+        ...
+
 
 class Reader:
     """One who is sent everything after `after`. `next` waits; `b""` says that nothing happened."""
@@ -155,8 +159,8 @@ class Tail:
         driven = self._driven(self.run.id)
         if driven is None:
             return Circumstances(self.is_driven)
-        unheard = driven.driver.unheard() if driven.driver else {}
-        return Circumstances(True, driven.limits.words(calls_of(self.run), self._clock.now()), unheard)
+        words = driven.limits.words(calls_of(self.run), self._clock.now())
+        return Circumstances(True, words, driven.unheard())
 
     def view(self, bounds: Bounds | None = None) -> RunView:
         """The run as people see it."""

@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack
 from importlib.util import find_spec
 from typing import Any
 
+from msgspec.structs import replace
+
 from batchwright.errors import SecretMissing
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.plan import CommandRequest
@@ -67,10 +69,13 @@ class There:
         name = launch.on.name
         async with AsyncExitStack() as hops:
             try:
-                connection = await ssh.connect_all(launch.on.access, hops, CONNECT_SECONDS)
+                connection = await ssh.connect(launch.on.access, hops, CONNECT_SECONDS)
                 left = await _swept(connection, launch.mark, "end") if launch.again else ""
-            except ssh.FAILURES as error:
-                return Rejected(Fault(FaultClass.TRANSIENT, f"{name} cannot be reached over SSH: {ssh.words(error)}"))
+            except ssh.Unreachable as error:
+                wait = FaultClass.TRANSIENT if not error.lasting else error.fault.kind  # its first boot may go on
+                return Rejected(replace(error.fault, kind=wait))
+            except ssh.LOST as error:
+                return Rejected(Fault(FaultClass.TRANSIENT, f"the connection to {name} was lost: {ssh.words(error)}"))
             if left:
                 return Rejected(Fault(FaultClass.BUSY, f"an earlier start cannot be ended on {name}: process {left}"))
             try:
@@ -84,7 +89,7 @@ class There:
         from batchwright import ssh
 
         async with AsyncExitStack() as hops:
-            connection = await ssh.connect_all(launch.on.access, hops, CONNECT_SECONDS)
+            connection = await ssh.connect(launch.on.access, hops, CONNECT_SECONDS)
             left = await _swept(connection, launch.mark, "look")
         return f"it still runs on {launch.on.name} as process {left}" if left else ""
 

@@ -5,6 +5,7 @@ keys that may log in, and whatever the user wants it to do. Pure.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
@@ -18,7 +19,8 @@ _KINDS = (
     ("#cloud-boothook", "cloud-boothook"),
     ("## template: jinja", "jinja2"),
 )
-# the user's lists are added to, and what the user says about host keys stays
+_OWN_KEYS = re.compile(r"^(ssh_keys|ssh_deletekeys|merge_how|merge_type)\s*:", re.MULTILINE)
+# the user's lists are added to
 _MERGE = "list(append)+dict(no_replace,recurse_list)+str()"
 
 
@@ -28,10 +30,18 @@ def kind_of(user_data: str) -> str | None:
     return next((kind for start, kind in _KINDS if first.startswith(start)), None)
 
 
+def contradiction(user_data: str) -> str:
+    """Why this would take the server the host key that it is given here; empty where it would not."""
+    own = _OWN_KEYS.search(user_data) if kind_of(user_data) == "cloud-config" else None
+    return f"its {own.group(1)} would contradict the host key that Batchwright gives the server" if own else ""
+
+
 def against(user_data: str, ssh_keys: Sequence[str], bytes_max: int, cloud: str) -> str:
     """Why this cannot be given to a server of a cloud that takes so many bytes; empty where it can."""
     if user_data.strip() and kind_of(user_data) is None:
         return "it begins with none of: " + ", ".join(start for start, _ in _KINDS)
+    if why := contradiction(user_data):
+        return why
     over = len(combined(user_data, ssh_keys, _KEY, "x" * 100, "x" * 40)) - bytes_max
     return (
         f"with the keys that go with it, it is {over} bytes longer than the {bytes_max} of {cloud}" if over > 0 else ""

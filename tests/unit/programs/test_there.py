@@ -155,15 +155,15 @@ def test_a_server_that_cannot_be_reached_or_is_another_one_starts_nothing(tmp_pa
     async def scenario(host: Host) -> None:
         stranger = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
         good = host.access
-        for access in (
-            Access("127.0.0.1", "tester", 1, good.key, good.host_keys),
-            Access("127.0.0.1", "tester", good.port, good.key, (stranger,)),
-            Access("127.0.0.1", "tester", good.port, good.key),
+        for access, kind, code in (
+            (Access("127.0.0.1", "tester", 1, good.key, good.host_keys), FaultClass.TRANSIENT, "unreachable"),
+            (Access("127.0.0.1", "tester", good.port, good.key, (stranger,)), FaultClass.AUTH, "host-key-mismatch"),
+            (Access("127.0.0.1", "tester", good.port, good.key), FaultClass.AUTH, "host-key-unknown"),
         ):
             host.access = access
             outcome = await host.there.launch(shell("true"), host.launch())
             assert isinstance(outcome, Rejected)
-            assert outcome.fault.kind is FaultClass.TRANSIENT
+            assert (outcome.fault.kind, outcome.fault.code) == (kind, code)
         for on in (None, Server("web-01", "127.0.0.1", "simulated", "here")):
             outcome = await host.there.launch(shell("true"), Launch("run", "do/web-01", "m", on=on))
             assert isinstance(outcome, Rejected)

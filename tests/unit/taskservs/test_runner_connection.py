@@ -137,7 +137,7 @@ def test_only_the_known_host_key_is_trusted(tmp_path: Path) -> None:
             behind = Access(one.host, one.user, one.port, one.key, one.host_keys, jump=unknown)
             troubles = [await refused(access) for access in (swapped, unknown, behind)]
         assert [trouble.fault.code for trouble in troubles] == [
-            "host-key-differs",
+            "host-key-mismatch",
             "host-key-unknown",
             "host-key-unknown",
         ]
@@ -160,7 +160,7 @@ def test_nobody_there_nobody_let_in_and_no_key(tmp_path: Path) -> None:
         assert "does not let eve in" in denied.fault.message
         assert (keyless.fault.kind, keyless.lasting) == (FaultClass.AUTH, True)
         assert (down.fault.kind, down.lasting) == (FaultClass.TRANSIENT, False)
-        assert down.fault.message == f"127.0.0.1:{access.port}: connection refused"
+        assert down.fault.message == f"127.0.0.1 port {access.port} cannot be reached: connection refused"
 
     play(tmp_path, scenario)
 

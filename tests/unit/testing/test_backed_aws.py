@@ -14,8 +14,8 @@ from tests.emulated_aws import instance
 from batchwright.app.clock import SystemClock
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.outcome import Going, ServerState
-from batchwright.providers.aws.user_data import combined
 from batchwright.providers.simulated import Simulated, Simulation, World
+from batchwright.providers.user_data import combined
 from batchwright.testing.emulators import backing
 from batchwright.testing.emulators.aws import BackedCloud, Behaviour, Cloud
 from batchwright.testing.emulators.aws.backed import SUDO, first_boot

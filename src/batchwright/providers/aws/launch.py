@@ -6,15 +6,16 @@ from typing import Any
 
 from batchwright.model.ids import Token
 from batchwright.model.plan import ServerRequest
-from batchwright.providers.aws import rows, user_data
+from batchwright.providers.aws import rows
 from batchwright.providers.aws.plans import is_availability_zone
+from batchwright.providers.user_data import combined
 
 KINDS = ("instance", "network-interface", "volume")
 
 
 def arguments(request: ServerRequest, token: Token, group: str, private: str, public: str) -> dict[str, Any]:
     """The arguments of RunInstances. `private` and `public` are the host key."""
-    told = user_data.combined(request.user_data, request.ssh_keys, private, public, f"batchwright-{token.value}")
+    told = combined(request.user_data, request.ssh_keys, private, public, f"batchwright-{token.value}")
     return {
         **_what(request),
         "ClientToken": token.value,

@@ -8,8 +8,9 @@ import re
 from difflib import get_close_matches
 
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.aws import images, user_data
+from batchwright.providers.aws import images
 from batchwright.providers.base import Trouble
+from batchwright.providers.user_data import against
 
 # The cheapest current x86 type with at least that much; T types have at least two processors.
 SIZES = {
@@ -26,6 +27,7 @@ SIZES = {
 _TYPE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
 _ZONE = re.compile(r"([a-z]{2,3}(?:-[a-z]+){1,2}-\d)([a-z]?)")
 LABELS_MAX = 40  # of the 50 tags that AWS allows
+USER_DATA_MAX = 16384  # bytes of EC2's user data, before base64
 
 
 def instance_type(plan: str) -> str:
@@ -67,6 +69,6 @@ def troubles(config: ServerConfig, regions: tuple[str, ...]) -> list[Trouble]:
         found.append(Trouble("network", "unknown-network", f'"{config.network}" is no subnet of AWS', hint))
     if len(config.labels) > LABELS_MAX:
         found.append(Trouble("labels", "too-many-labels", f"AWS takes {LABELS_MAX} labels at most", ""))
-    if why := user_data.against(config.user_data or "", config.ssh_keys):
-        found.append(Trouble("user_data", "user-data-unusable", f"the user_data cannot be used: {why}", ""))
+    if why := against(config.user_data or "", config.ssh_keys, USER_DATA_MAX, "AWS"):
+        found.append(Trouble("user_data", "bad-user-data", f"the user_data cannot be used: {why}", "Make it a script."))
     return found

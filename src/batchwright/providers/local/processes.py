@@ -47,7 +47,7 @@ def started_for(ref: str) -> list[int]:
 
 
 def _which_belong(pids: list[int], ref: str) -> list[int]:
-    """For a moment of its exec a process shows no environment at all (1 % of looks at one that starts): looked again."""
+    """For a moment of its exec a process shows no environment (1 % of looks at one that starts); it is looked again."""
     found, unclear, until = list[int](), pids, time.monotonic() + EXEC_SECONDS
     while True:
         marked = {pid: _is_marked(pid, ref) for pid in unclear}

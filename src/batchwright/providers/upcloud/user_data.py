@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from batchwright.providers import user_data as shared
 
 _ADDRESS = ("http://", "https://")
 _STARTS = ("#!", "#cloud-config", "#include", *_ADDRESS)
-_OWN_KEYS = re.compile(r"^(ssh_keys|ssh_deletekeys|merge_how|merge_type)\s*:", re.MULTILINE)
 
 
 def against(user_data: str) -> str:
@@ -16,9 +13,7 @@ def against(user_data: str) -> str:
     first = user_data.lstrip()
     if first and not first.startswith(_STARTS):
         return "it is neither a script (#!), nor #cloud-config, nor #include, nor the address of one of these"
-    if first.startswith("#cloud-config") and (own := _OWN_KEYS.search(user_data)):
-        return f"its {own.group(1)} would contradict the host key that Batchwright gives the server"
-    return ""
+    return shared.contradiction(user_data)
 
 
 def combined(user_data: str, private: str, public: str, boundary: str) -> str:

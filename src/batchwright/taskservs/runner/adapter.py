@@ -15,11 +15,11 @@ from batchwright.model.catalogue import Taskserv
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, Checked, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.plan import TaskservRequest
+from batchwright.ssh import Unreachable
 from batchwright.taskservs.base import NO_JOB, Job, Target
 from batchwright.taskservs.catalogue import digest_of, read_entry
 from batchwright.taskservs.runner import scripts
 from batchwright.taskservs.runner.checks import run_checks
-from batchwright.taskservs.runner.connection import Unreachable
 from batchwright.taskservs.runner.gathering import Gathering
 from batchwright.taskservs.runner.job import ChildJob, Done, Verb
 from batchwright.taskservs.runner.process import Child, ChildDied, Hearer

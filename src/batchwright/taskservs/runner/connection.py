@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from batchwright.model.access import Access
 from batchwright.model.outcome import Fault, FaultClass
-from batchwright.ssh import FAILURES, LOST, connect, words
+from batchwright.ssh import LOST, Unreachable, connect, words
 
 CONNECT_SECONDS = 10.0
 KILL_SECONDS = 3  # between the polite and the other signal, for a script that takes too long
@@ -21,15 +21,6 @@ CHUNK = 16 * 1024
 LINES_MAX = 30
 _SUDO_REFUSES = re.compile(r"^sudo(-rs)?: .*(password|authentication|privilege|terminal|sudoers|allowed)", re.M)
 TOOK_TOO_LONG, NO_CODE = 124, 255
-
-
-class Unreachable(Exception):
-    """No connection. `lasting`: waiting will not help."""
-
-    def __init__(self, fault: Fault, *, lasting: bool) -> None:
-        super().__init__(fault.message)
-        self.fault = fault
-        self.lasting = lasting
 
 
 class Ran(Struct, frozen=True):
@@ -87,35 +78,8 @@ class Connection:
 @contextlib.asynccontextmanager
 async def connected(access: Access) -> AsyncIterator[Connection]:
     """A connection, closed afterwards. Raises Unreachable."""
-    for hop in access.hops():
-        if not hop.host_keys:
-            message = f"no host key of {hop.host} is known, and none is trusted on first use"
-            raise Unreachable(Fault(FaultClass.AUTH, message, "host-key-unknown"), lasting=True)
     async with contextlib.AsyncExitStack() as stack:
-        inner: asyncssh.SSHClientConnection | None = None
-        for hop in reversed(access.hops()):
-            try:
-                inner = await connect(hop, inner, stack, CONNECT_SECONDS)
-            except FAILURES as error:
-                raise unconnected(hop, error) from error
-        assert inner is not None
-        yield Connection(access, inner)
-
-
-def unconnected(access: Access, error: Exception) -> Unreachable:
-    """What it means that no connection came about."""
-    where = access.host if access.port == 22 else f"{access.host}:{access.port}"
-    match error:
-        case asyncssh.HostKeyNotVerifiable():
-            message = f"{where} shows a host key that is not the one that is known"
-            hint = "Somebody may be in between, or the server was set up again. Nothing was sent."
-            return Unreachable(Fault(FaultClass.AUTH, message, "host-key-differs", hint), lasting=True)
-        case asyncssh.PermissionDenied():
-            return Unreachable(Fault(FaultClass.AUTH, f"{where} does not let {access.user} in"), lasting=False)
-        case asyncssh.KeyImportError() | FileNotFoundError() | PermissionError():
-            message = f"the key {access.key} cannot be used: {words(error)}"
-            return Unreachable(Fault(FaultClass.AUTH, message), lasting=True)
-    return Unreachable(Fault(FaultClass.TRANSIENT, f"{where}: {words(error)}"), lasting=False)
+        yield Connection(access, await connect(access, stack, CONNECT_SECONDS))
 
 
 def broken(error: Exception) -> Unreachable:

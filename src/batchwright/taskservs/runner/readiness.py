@@ -9,8 +9,9 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from batchwright.model.access import Access
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Fault, FaultClass
+from batchwright.ssh import Unreachable
 from batchwright.taskservs.base import Tell
-from batchwright.taskservs.runner.connection import Connection, Unreachable, connected
+from batchwright.taskservs.runner.connection import Connection, connected
 from batchwright.taskservs.runner.scripts import FIRST_START
 
 POLL_SECONDS = 2.0

@@ -12,10 +12,11 @@ from batchwright.model.catalogue import Moment, Taskserv
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.plan import TaskservRequest
+from batchwright.ssh import Unreachable
 from batchwright.taskservs.base import Job, Target
 from batchwright.taskservs.runner import scripts
 from batchwright.taskservs.runner.checks import first_failing
-from batchwright.taskservs.runner.connection import Connection, Unreachable, connected
+from batchwright.taskservs.runner.connection import Connection, connected
 from batchwright.taskservs.runner.job import Done, Host, Member, Verb
 from batchwright.taskservs.runner.process import Child, ChildDied
 from batchwright.taskservs.runner.readiness import ready

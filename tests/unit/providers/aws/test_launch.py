@@ -5,13 +5,16 @@ from __future__ import annotations
 from email import message_from_string
 from email.message import Message
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchwright.model.ids import Token
 from batchwright.model.plan import ServerRequest
-from batchwright.providers.aws import launch, rows, user_data
+from batchwright.providers import user_data
+from batchwright.providers.aws import launch, rows
+from batchwright.providers.aws.plans import USER_DATA_MAX
 
 KNOWN = {"image_id": "ami-1", "devices": "/dev/xvda=8,/dev/sdb", "vpc": "vpc-1", "login": "admin"}
 REQUEST = ServerRequest("web", "t3.micro", "eu-central-1a", image="debian-12", labels={"team": "red"}, resolved=KNOWN)
@@ -92,4 +95,11 @@ def test_what_is_let_through_fits_into_what_ec2_takes(size: int) -> None:
     script = "#!/bin/sh\n" + "x" * size
     long = "\n".join(["x" * 70] * 7)  # longer than any ed25519 key
     told = user_data.combined(script, (), long, "ssh-ed25519 " + "A" * 68, f"batchwright-{TOKEN.value}")
-    assert (user_data.against(script, ()) == "") <= (len(told) <= user_data.BYTES_MAX)
+    assert (user_data.against(script, (), USER_DATA_MAX, "AWS") == "") <= (len(told) <= USER_DATA_MAX)
+
+
+@pytest.mark.parametrize("own", ["ssh_keys: {}", "ssh_deletekeys: false", "merge_how: replace", "merge_type: replace"])
+def test_a_cloud_config_that_would_take_the_server_its_host_key_is_refused(own: str) -> None:
+    assert "host key" in user_data.against(f"#cloud-config\npackages: [git]\n{own}\n", (), USER_DATA_MAX, "AWS")
+    assert user_data.against("#cloud-config\npackages: [git]\n", (), USER_DATA_MAX, "AWS") == ""
+    assert user_data.against(f"#!/bin/sh\n# {own}\n{own}\n", (), USER_DATA_MAX, "AWS") == ""

@@ -37,8 +37,8 @@ def test_a_zone_is_a_region_or_lies_in_one(zone: str, region: str, exact: bool) 
         ({"zone": "de-fra1"}, "zone", "unknown-zone"),
         ({"image": "debian-7"}, "image", "unknown-image"),
         ({"network": "my-net"}, "network", "unknown-network"),
-        ({"user_data": "echo hello"}, "user_data", "user-data-unusable"),
-        ({"user_data": "#!/bin/sh\n" + "x" * 16000}, "user_data", "user-data-unusable"),
+        ({"user_data": "echo hello"}, "user_data", "bad-user-data"),
+        ({"user_data": "#!/bin/sh\n" + "x" * 16000}, "user_data", "bad-user-data"),
         ({"labels": {f"label-{i}": "x" for i in range(41)}}, "labels", "too-many-labels"),
     ],
 )
