@@ -166,6 +166,27 @@ def test_failed_looks_say_nothing_until_patience_ends(trouble: Any) -> None:
     assert not bench.errors
 
 
+def test_a_provider_that_does_not_answer_is_told_until_it_does() -> None:
+    told: list[str] = []
+
+    async def play(bench: Bench) -> None:
+        bench.provider.script.always["find"] = broken
+        bench.settle(1, "t1", within=0.0)
+        for _ in range(4):
+            told.append(bench.watch.unheard(bench.clock.now()))
+            await bench.clock.sleep(8.0)
+        del bench.provider.script.always["find"]
+        await bench.until(1)
+        told.append(bench.watch.unheard(bench.clock.now()))
+
+    staged(play)
+    assert [words.partition(": ")[0] for words in told] == [
+        *("", "", "cannot be asked for 16 s", "cannot be asked for 24 s"),
+        "",
+    ]
+    assert told[2].partition(": ")[2]
+
+
 def test_one_look_that_works_is_enough_to_be_patient_again() -> None:
     async def play(bench: Bench) -> None:
         bench.plant("s1", token="t1", visible=PATIENCE_SECONDS * 1.5)
