@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 WORKFLOW ?= workflows/example_batch.ncl
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-long check format bench
+.PHONY: help run demo rehearsal test test-long check format bench
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ run: $(VENV)/.run ## make servers on this machine and install services on them; 
 
 demo: $(VENV)/.run ## the example of several clouds, all of them simulated; again after a kill: it goes on
 	@$(BIN)/batchwright run $(WORKFLOW) --simulate --resume
+
+rehearsal: $(VENV)/.run ## two clouds emulated with real servers of this machine behind them: make, install, check, take away
+	@scripts/rehearse.sh $(BIN)
 
 test: $(VENV)/.dev ## every test, in some minutes on two cores
 	$(BIN)/pytest -n 4 --dist worksteal
