@@ -224,6 +224,17 @@ class ProviderUnavailable(BatchwrightError):
     code = "provider-unavailable"
 
 
+class ProviderThrottled(ProviderUnavailable):
+    """A provider does not answer because it was asked too often."""
+
+    code = "provider-throttled"
+    hint = "Try again in a moment, or lower the rate in its settings."
+
+    def __init__(self, message: str, *, retry_after: float | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after  # seconds that it asked to be left alone, where it said
+
+
 class ServicePackageMissing(BatchwrightError):
     """A package that only the service needs is not installed."""
 

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from batchwright.engine.limits import CallClass, Limits
+from batchwright.errors import ProviderThrottled
 from batchwright.model.clock import Clock
-from batchwright.model.outcome import Fault, FaultClass, Gone, Rejected, ServerState, Unknown
+from batchwright.model.outcome import Fault, FaultClass, Gone, Rejected, ServerState, Throttled, Unknown
 from batchwright.providers.base import Provider
 
 DESTROY_SECONDS = 600.0  # until what is being destroyed must be gone
@@ -29,6 +30,8 @@ async def answer(limit: float, call: Coroutine[Any, Any, T], leaving: Callable[[
         if leaving():
             raise
         return Unknown("the call was cancelled")
+    except ProviderThrottled as error:
+        return Throttled(error.message, error.retry_after)
     except Exception as error:
         return Unknown(f"{type(error).__name__}: {error}")
 
@@ -76,7 +79,10 @@ async def destroy(
     while clock.now() < until:
         look = await answer(limit, provider.describe([ref]), leaving)
         if isinstance(look, Unknown):
-            return trouble(look)
+            fault = trouble(look)
+            if fault.kind is FaultClass.THROTTLE:
+                heed(Rejected(fault))
+            return fault
         seen = look[ref]
         if seen.state is ServerState.GONE:
             return None
@@ -100,4 +106,6 @@ async def destroy(
 
 def trouble(unknown: Unknown) -> Fault:
     """An answer that did not come, where asking again is all there is to do."""
+    if isinstance(unknown, Throttled):
+        return Fault(FaultClass.THROTTLE, unknown.reason, retry_after=unknown.retry_after)
     return Fault(FaultClass.TRANSIENT, unknown.reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from batchwright.engine import commands as cmd
-from batchwright.engine.calls import Hold
+from batchwright.engine.calls import Hold, trouble
 from batchwright.engine.voice import Voice
 from batchwright.engine.watch import Send
 from batchwright.model.clock import Clock
@@ -63,7 +63,7 @@ class Launches:
         surrounds = await self._surrounds(i, voice.hear, undo=undo, again=record.doubt or (undo and attempt > 1))
         try:
             if isinstance(surrounds, Unknown):  # nothing was started
-                return Rejected(Fault(FaultClass.TRANSIENT, surrounds.reason))
+                return Rejected(trouble(surrounds))
             limit = surrounds.seconds + GRACE
             await hold()  # after the looks above, which may take long
             outcome = await self._ask(limit, self._launcher(step).launch(step.request, surrounds))

@@ -228,8 +228,10 @@ class Performer:
         leader: Target | Unknown | None = None
         if request.cluster is not None and request.cluster.leader != self._step(i).server:
             leader = await self._ask(limit, self._target(request.cluster.leader))
-        if isinstance(target, Unknown) or isinstance(leader, Unknown):
-            return target if isinstance(target, Unknown) else Unknown("the first server of its cluster is not known")
+        if isinstance(target, Unknown):  # nothing was sent to the server
+            return Rejected(trouble(target))
+        if isinstance(leader, Unknown):
+            return Rejected(trouble(leader))
         job = Job(self._run.token(i), limit, leader, voice.hear)
         await self._hold()  # after the looks above, which may take long
         try:

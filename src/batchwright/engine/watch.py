@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from batchwright.engine import commands as cmd
+from batchwright.engine.policy import asked_pause
+from batchwright.errors import ProviderThrottled
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState
 from batchwright.providers.base import Provider
 
 UNHEARD_SECONDS = 10.0  # of looks that fail, before it is worth a word
+SLOWER_MAX = 4  # times that throttled looks double the time to the next
 PATIENCE_SECONDS = 900.0  # for a provider that cannot be asked, before a doubt is reported as unsettled
 
 Send = Callable[[cmd.Report], None]
@@ -30,6 +33,7 @@ class Watch:
         self._settles: dict[int, tuple[cmd.Settle, str, float]] = {}
         self._unanswered: dict[str, float] = {}  # kind of look -> since when it fails
         self._why = ""  # how the last look failed
+        self._throttles, self._pause = 0, 0.0  # looks throttled in a row, and what the last of them asked for
         self._task: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -68,7 +72,7 @@ class Watch:
             if self._awaits and (fault := await self._patiently("describe", self._visit, now)):
                 self._give_up_waiting(fault, now)
             if self._awaits or self._settles:
-                await self._clock.sleep(poll)
+                await self._clock.sleep(max(poll * 2 ** min(self._throttles, SLOWER_MAX), self._pause))
 
     async def _patiently(self, kind: str, look: Callable[[float], Awaitable[None]], now: float) -> Fault | None:
         """Look. A failed look says nothing; only when it has failed for too long this gives the reason."""
@@ -78,12 +82,15 @@ class Watch:
         except (Exception, asyncio.CancelledError) as error:
             if self._closing:
                 raise
+            if isinstance(error, ProviderThrottled):
+                self._throttles, self._pause = self._throttles + 1, asked_pause(error.retry_after)
             self._why = f"{type(error).__name__}: {error}".rstrip(": ")
             if now - self._unanswered.setdefault(kind, now) < PATIENCE_SECONDS:
                 return None
             why = f"the provider could not be asked for {PATIENCE_SECONDS:.0f} s: {self._why}"
             return Fault(FaultClass.IN_DOUBT, why)
         self._unanswered.pop(kind, None)
+        self._throttles, self._pause = 0, 0.0
         return None
 
     def unheard(self, now: float) -> str:

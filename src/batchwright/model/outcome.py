@@ -97,6 +97,12 @@ class Unknown(Struct, frozen=True):
     reason: str
 
 
+class Throttled(Unknown, frozen=True):
+    """A look that was not answered because there were too many; `retry_after` is seconds, where that was said."""
+
+    retry_after: float | None = None
+
+
 class Gone(Struct, frozen=True):
     """What was to be destroyed is certainly no longer there."""
 

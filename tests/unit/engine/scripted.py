@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from batchwright.errors import ProviderThrottled
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Applied, Created, Going, Gone, Observed, Rejected, Unknown
 from batchwright.model.plan import ServerRequest, TaskservRequest
@@ -18,6 +19,11 @@ Answer = Callable[[], Any]
 def broken() -> Any:
     """An adapter that raises."""
     raise ConnectionResetError("the connection was reset")
+
+
+def too_often() -> Any:
+    """A look that the cloud does not answer because there were too many."""
+    raise ProviderThrottled("slow down", retry_after=7.0)
 
 
 def gone_astray() -> Any:
@@ -91,4 +97,4 @@ class ScriptedRunner(SimulatedRunner):
         return await self.script.call("remove", target, lambda: real(request, target, job))
 
 
-__all__ = ["Script", "ScriptedProvider", "ScriptedRunner", "Target", "broken", "gone_astray", "silence"]
+__all__ = ["Script", "ScriptedProvider", "ScriptedRunner", "Target", "broken", "gone_astray", "silence", "too_often"]

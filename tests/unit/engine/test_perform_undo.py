@@ -15,7 +15,7 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.outcome import Applied, FaultClass, Going, Gone, Observed, ServerState, Unknown
 from tests.unit.engine.bench import Bench, in_doubt, made, rolling_back, staged
 from tests.unit.engine.hand import fault, refusal
-from tests.unit.engine.scripted import broken, gone_astray, silence
+from tests.unit.engine.scripted import broken, gone_astray, silence, too_often
 
 
 def test_a_server_is_destroyed_until_it_is_gone() -> None:
@@ -38,6 +38,19 @@ def test_a_server_that_no_longer_carries_the_runs_label_is_left_alone(run: str) 
         assert report.fault is not None
         assert report.fault.kind is FaultClass.CONFLICT
         assert "label" in report.fault.message
+
+    assert staged(play).provider.script.count("destroy") == 0
+
+
+def test_a_look_that_is_throttled_is_no_failed_attempt_and_slows_the_destroys() -> None:
+    async def play(bench: Bench) -> None:
+        made(bench)
+        rolling_back(bench, "up/a")
+        bench.provider.script.next["describe"] = [too_often]
+        report = await bench.undo()
+        assert report.fault is not None
+        assert (report.fault.kind, report.fault.retry_after) == (FaultClass.THROTTLE, 7.0)
+        assert bench.limits.lanes["upcloud"].available(CallClass.DESTROY, bench.clock.now()) == 0
 
     assert staged(play).provider.script.count("destroy") == 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Coroutine
 from typing import Any
 
@@ -15,7 +16,7 @@ from batchwright.model.plan import ServerRequest
 from batchwright.providers.simulated import Simulation, World
 from batchwright.providers.simulated.rows import Server
 from batchwright.testing.clock import VirtualClock, run_virtual
-from tests.unit.engine.scripted import ScriptedProvider, broken, gone_astray, silence
+from tests.unit.engine.scripted import ScriptedProvider, broken, gone_astray, silence, too_often
 
 
 class Bench:
@@ -185,6 +186,24 @@ def test_a_provider_that_does_not_answer_is_told_until_it_does() -> None:
         "",
     ]
     assert told[2].partition(": ")[2]
+
+
+def test_a_throttled_look_waits_as_long_as_it_was_told_and_ever_longer() -> None:
+    times: list[float] = []
+
+    async def play(bench: Bench) -> None:
+        def often() -> Any:
+            times.append(bench.clock.now() - bench.began)
+            return too_often() if len(times) < 8 else []
+
+        bench.provider.script.always["find"] = often
+        bench.settle(1, "t1", within=200.0)
+        await bench.until(1)
+
+    poll = staged(play).provider.capabilities.poll_seconds
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times[:8])]
+    assert gaps == pytest.approx([max(7.0, poll * 2**n) for n in (1, 2, 3, 4, 4, 4, 4)])
+    assert times[9] - times[8] == pytest.approx(poll)
 
 
 def test_one_look_that_works_is_enough_to_be_patient_again() -> None:

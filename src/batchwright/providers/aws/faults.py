@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore import exceptions as boto
 
-from batchwright.errors import ProviderUnavailable
+from batchwright.errors import ProviderThrottled, ProviderUnavailable
 from batchwright.model.outcome import Fault, FaultClass, Rejected, Unknown
 
 K = FaultClass
@@ -169,4 +169,6 @@ def outcome(error: BaseException, now: float) -> Rejected | Unknown:
 def unavailable(error: BaseException, now: float) -> ProviderUnavailable:
     """What an exception of a call that only reads is raised as."""
     fault = explain(error, now)
+    if fault.kind is FaultClass.THROTTLE:
+        return ProviderThrottled(fault.message, retry_after=fault.retry_after)
     return ProviderUnavailable(fault.message, hint=fault.hint or "Try again in a moment.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from libcloud.common.exceptions import BaseHTTPError, RateLimitReachedError
 from libcloud.common.types import InvalidCredsError
 
-from batchwright.errors import ProviderUnavailable
+from batchwright.errors import ProviderThrottled, ProviderUnavailable
 from batchwright.model.outcome import Fault, FaultClass, Rejected, Unknown
 
 MESSAGE_MAX = 300  # characters of what a driver says that are passed on
@@ -39,6 +39,8 @@ def outcome(error: Exception) -> Rejected | Unknown:
 def unavailable(error: Exception) -> ProviderUnavailable:
     """A look that could not be completed."""
     found = outcome(error)
+    if isinstance(found, Rejected) and found.fault.kind is FaultClass.THROTTLE:
+        return ProviderThrottled(f"libcloud: {told(error)}", retry_after=found.fault.retry_after)
     hint = found.fault.hint if isinstance(found, Rejected) else ""
     return ProviderUnavailable(f"libcloud: {told(error)}", hint=hint or "Try again in a moment.")
 
