@@ -23,7 +23,7 @@ def providers(json: Json = False, _no_color: NoColor = False) -> int:
 def _row(offer: ProviderOffer) -> tuple[str, ...]:
     can = offer.capabilities
     if can is None:
-        return (offer.name, "", "", "", "", f"{offer.trouble} {offer.hint}".strip())
+        return (offer.name, "", "", "", "", ". ".join(filter(None, (offer.trouble, offer.hint))))
     abilities = (("init", can.init), ("privileged", can.privileged), ("own network", can.own_network))
     words = ", ".join(word for word, able in abilities if able)
     return (

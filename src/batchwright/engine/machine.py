@@ -185,7 +185,8 @@ class Machine:
         if run.status not in (R.COMPLETED, R.FAILED, R.CANCELLED, R.ROLLBACK_INCOMPLETE):
             raise NotAllowed(f"run {run.id} is {run.status} and cannot be rolled back now", hint=_HINTS[run.status])
         if not any(made_something(run, i) for i in range(len(run.records))) and not run.doubtful and not run.residue:
-            raise NotAllowed(f"run {run.id} made nothing, so there is nothing to roll back")
+            hint = "What it found there is another run's, which is rolled back instead. Which one: batchwright servers"
+            raise NotAllowed(f"run {run.id} made nothing, so there is nothing to roll back", hint=hint)
         return [ev.RollbackStarted(now, by)]
 
 

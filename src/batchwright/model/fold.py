@@ -141,6 +141,7 @@ def _rollback_started(run: RunRecord, event: ev.RollbackStarted) -> None:
     run.ended_at = 0.0
     run.reason = event.reason
     run.residue = ()
+    run.strays_found = 0
     _forget_sweeps(run)
     for record in run.records:
         record.undo_failures = record.throttles = 0

@@ -20,7 +20,7 @@ from batchwright.model.summary import RunSummary
 
 __all__ = ["Run", "StepRecord", "made_something", "unsettled"]
 
-FOLD = 3  # raised with every change of what is folded; older snapshots are left aside then and the events fold again
+FOLD = 4  # raised with every change of what is folded; older snapshots are left aside then and the events fold again
 
 
 class RunSnapshot(Struct, frozen=True):

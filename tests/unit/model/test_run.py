@@ -68,7 +68,9 @@ def test_a_bit_of_everything_adds_up() -> None:
     run = folded(*busy())
     assert (run.status, run.driver, run.restarts) == (RunState.ROLLBACK_INCOMPLETE, "second", 1)
     assert (run.created_at, run.started_at, run.ended_at, run.updated_at) == (100.0, 102.0, 136.0, 136.0)
-    assert (run.retries, run.throttles, run.strays_found, run.residue) == (3, 1, 1, ("aws/c: left",))
+    assert (run.retries, run.throttles, run.strays_found, run.residue) == (3, 1, 0, ("aws/c: left",))
+    forward = busy()[: next(i for i, event in enumerate(busy()) if isinstance(event, ev.RollbackStarted))]
+    assert folded(*forward).strays_found == 1  # a rollback counts its own
     assert run.provider_retries == {"upcloud": 2, "aws": 1}
     assert run.provider_throttles == {"aws": 1}
     assert run.seq == len(busy()) + 1
