@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Protocol
 
 from msgspec import Struct
 
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.clock import Clock
-from batchwright.model.ids import Token
+from batchwright.model.ids import Token, step_token
+from batchwright.model.outcome import Created, Gone, ServerState
 from batchwright.model.plan import ServerRequest
+from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider, Quote
 
+LISTED = "how soon is a new server listed by its label (assumed: within the settle time)"
 VANISHED = "is a create carried out whose client has gone, and how late (assumed: perhaps, within the settle time)"
 
 Tell = Callable[[str], None]
@@ -27,81 +30,125 @@ class Finding(Struct, frozen=True):
     as_assumed: bool | None = None
 
 
-class LiveCheck(Protocol):
-    """What `batchwright providers verify NAME --live` does. An adapter that has one gives it by `live_check()`."""
+class LiveCheck(ABC):
+    """What `batchwright providers verify NAME --live` does. An adapter that has one gives it by `live_check()`.
+
+    A cloud's own check says what it asks; here answers are noted, things waited for within bounds, and taken away.
+    """
 
     questions: tuple[str, ...]
-    makes: str  # what it makes, in words, for the people who pay for it
+    makes: str  # in words, for the people who pay for it
+    console: str  # where people remove what could not be removed
+    servers: tuple[str, ...] = ("verify-1", "verify-2")  # one after the other
+    patience = 600.0  # seconds for each thing that is waited for
+    passing: tuple[type[Exception], ...] = (ProviderUnavailable,)  # errors of a call that may be none the next time
+
+    def __init__(self, provider: Provider, clock: Clock) -> None:
+        self.findings: list[Finding] = []
+        self.tell: Tell = print
+        self._provider, self._clock = provider, clock
+        self._settle, self._poll = provider.capabilities.settle_seconds, provider.capabilities.poll_seconds
+
+    @abstractmethod
+    async def config(self, name: str) -> ServerConfig:
+        """A cheap server."""
+
+    @abstractmethod
+    async def ask(self, run: str) -> None:
+        """All the questions, in order."""
 
     async def cost(self) -> Quote | None:
         """Of an hour of all that it makes; read-only. None when the provider does not tell."""
-        ...
+        return await self._provider.quote([await self.request(name) for name in self.servers])
 
     async def run(self, run: str, tell: Tell) -> list[Finding]:
         """Ask, under this run's label, and take away whatever carries it, even when something goes wrong on the way."""
-        ...
-
-
-class Inquiry:
-    """What every live check does with an opened provider: note its answers, wait within bounds, and clean up.
-
-    `patience`: seconds for each thing that is waited for. `passing`: errors of a call that may be none the next time.
-    """
-
-    def __init__(
-        self, provider: Provider, clock: Clock, patience: float, passing: tuple[type[Exception], ...] = ()
-    ) -> None:
-        self.findings: list[Finding] = []
-        self.tell: Tell = print
-        self.settle = provider.capabilities.settle_seconds
-        self.poll = provider.capabilities.poll_seconds
-        self._provider, self._clock, self._patience = provider, clock, patience
-        self._passing: tuple[type[Exception], ...] = (ProviderUnavailable, *passing)
-
-    def begin(self, tell: Tell) -> None:
-        """Forget what was found before."""
         self.findings, self.tell = [], tell
+        try:
+            await self.ask(run)
+        finally:
+            await self._clean(run)
+        return self.findings
+
+    async def request(self, name: str) -> ServerRequest:
+        """What a create of the cheap server sends. Raises ProviderUnavailable."""
+        (answer,) = await self._provider.resolve([await self.config(name)])
+        if not isinstance(answer, ServerRequest):
+            raise ProviderUnavailable(answer[0].message, hint=answer[0].hint)
+        return answer
 
     def found(self, question: str, answer: str, as_assumed: bool | None = None) -> None:
         """Note an answer, and tell it."""
         self.findings.append(Finding(question, answer, as_assumed))
         self.tell(f"{question}: {answer}")
 
+    async def made(self, request: ServerRequest, token: Token) -> str:
+        """A new server. Raises ProviderUnavailable."""
+        said = await self._provider.create(request, token)
+        if not isinstance(said, Created):
+            raise ProviderUnavailable(f"the check could not make its server: {said}", hint="Nothing else was asked.")
+        return said.ref
+
+    async def listed(self, token: Token, began: float) -> None:
+        """How soon it can be found again."""
+        while not await self._provider.find(token.run, token.value):
+            await self.wait(began, "is not listed by its label")
+        seconds = self._clock.now() - began
+        self.found(LISTED, f"after {seconds:.1f} s", seconds <= self._settle)
+
+    async def started(self, question: str, ref: str, began: float) -> None:
+        """How soon it is ready."""
+        while (await self._provider.describe([ref]))[ref].state is not ServerState.READY:
+            await self.wait(began, "is not running")
+        self.found(question, f"after {self._clock.now() - began:.0f} s")
+
+    async def gone(self, ref: str) -> None:
+        """Until it is."""
+        began = self._clock.now()
+        while not isinstance(await self._provider.destroy(ref), Gone):
+            await self.wait(began, "does not go")
+
     async def wait(self, began: float, what: str) -> None:
         """One poll interval, if what it made may still be so. Raises ProviderUnavailable."""
-        if self._clock.now() - began > self._patience:
-            message = f"after {self._patience:.0f} s what the check made still {what}"
+        if self._clock.now() - began > self.patience:
+            message = f"after {self.patience:.0f} s what the check made still {what}"
             raise ProviderUnavailable(message, hint="See below.")
-        await self._clock.sleep(self.poll)
+        await self._clock.sleep(self._poll)
 
     async def vanish(self, request: ServerRequest, token: Token, after: float) -> None:
         """Send a create and go away, after so many seconds, before it is answered."""
         sending = asyncio.ensure_future(self._provider.create(request, token))
-        await self._clock.sleep(min(after, self.poll))
+        await self._clock.sleep(min(after, self._poll))
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
         began = self._clock.now()
-        while self._clock.now() - began <= self.settle:
+        while self._clock.now() - began <= self._settle:
             if await self._provider.find(token.run, token.value):
                 self.found(VANISHED, f"yes, seen after {self._clock.now() - began:.1f} s", True)
                 return
-            await self._clock.sleep(self.poll)
-        self.found(VANISHED, f"not within {self.settle:.0f} s")
+            await self._clock.sleep(self._poll)
+        self.found(VANISHED, f"not within {self._settle:.0f} s")
 
-    async def clean(self, run: str, residue: ProviderUnavailable) -> None:
-        """Until nothing of the run has been seen for the settle time. Raises `residue` when it does not all go."""
+    async def _clean(self, run: str) -> None:
+        """Until nothing of the run has been seen for the settle time. Raises ProviderUnavailable when not all goes."""
         clean_since = began = self._clock.now()
-        while self._clock.now() - clean_since <= self.settle:
-            if self._clock.now() - began > self._patience + self.settle:
-                raise residue
+        while self._clock.now() - clean_since <= self._settle:
+            if self._clock.now() - began > self.patience + self._settle:
+                residue = f"what carries the label batchwright-run={run} could not all be removed"
+                raise ProviderUnavailable(residue, hint=f"Remove it in {self.console}: it is billed.")
             try:
                 left = await self._provider.find(run)
                 for one in left:
                     await self._provider.destroy(one.ref)
-            except self._passing as error:
+            except self.passing as error:
                 self.tell(f"cleaning up: {error}; trying again")
                 left = None
             if left != []:
                 clean_since = self._clock.now()
-            await self._clock.sleep(self.poll)
+            await self._clock.sleep(self._poll)
         self.tell("nothing that it made is left")
+
+
+def token_of(run: str, step: str, generation: int = 1) -> Token:
+    """Of a server that the check makes."""
+    return Token(run, step_token(run, step, generation))

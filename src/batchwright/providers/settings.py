@@ -32,6 +32,29 @@ def settings_of(kind: type[S], name: str, given: Mapping[str, Scalar]) -> S:
         raise UsageError(f"{name}: {error}", hint=f"docs/providers/{name}.md lists the settings.") from error
 
 
+class RestSettings(Struct, frozen=True):
+    """Of a cloud with a REST API. Times are seconds."""
+
+    state_dir: str = ""
+    url: str = ""
+    settle_seconds: float = 120.0  # after so long without a sighting a create in doubt made nothing
+    poll_seconds: float = 3.0
+    concurrency: int = 8
+    rate: float = 5.0
+    page: int = 100  # entries per page of a listing
+
+
+R = TypeVar("R", bound=RestSettings)
+
+
+def rest_settings(kind: type[R], name: str, given: Mapping[str, Scalar]) -> R:
+    """The table of a cloud with a REST API. Raises UsageError for what is not known or not of its kind."""
+    found = settings_of(kind, name, given)
+    positive = min(found.poll_seconds, found.concurrency, found.page) > 0
+    must_be(positive and min(found.settle_seconds, found.rate) >= 0, name, given)
+    return found
+
+
 def must_be(fine: bool, name: str, given: Mapping[str, Scalar]) -> None:
     """Raises UsageError unless the numbers of a table are fine."""
     if not fine:

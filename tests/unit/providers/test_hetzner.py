@@ -17,7 +17,7 @@ from batchwright.model.outcome import Created, FaultClass, Rejected, ServerState
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.hetzner import Hetzner
-from batchwright.providers.hetzner.faults import certain, fault_of
+from batchwright.providers.hetzner.faults import REFUSALS
 from batchwright.providers.hetzner.settings import HetznerSettings, project_of
 from batchwright.providers.http import Reply
 from batchwright.testing.emulators.hetzner import Emulation
@@ -217,5 +217,5 @@ def test_settings_are_checked() -> None:
 )
 def test_a_refusal_is_certain_only_in_hetzners_own_words(status: int, body: Any, sure: bool) -> None:
     reply = Reply(status, body)
-    assert certain(reply) is sure
-    assert fault_of(reply).message
+    assert REFUSALS.certain(reply) is sure
+    assert REFUSALS.fault(reply).message

@@ -13,10 +13,12 @@ from batchwright.model.outcome import FaultClass, ServerState
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Quota
+from batchwright.providers.http import Reply
+from batchwright.providers.settings import rest_settings
 from batchwright.providers.upcloud import offers as shop
 from batchwright.providers.upcloud import payload, quotas, rows
-from batchwright.providers.upcloud.faults import Answer, certain, fault_of
-from batchwright.providers.upcloud.settings import api_url, authorization, settings_from
+from batchwright.providers.upcloud.faults import REFUSALS
+from batchwright.providers.upcloud.settings import UpCloudSettings, api_url, authorization
 from batchwright.providers.upcloud.user_data import against, combined
 from batchwright.testing.emulators.upcloud import goods
 
@@ -24,8 +26,8 @@ OFFERS = shop.offers_from(goods.plans(), goods.zones(), list(goods.TEMPLATES.val
 DEBIAN = "01000000-0000-4000-8000-000020070100"
 
 
-def legacy(status: int, code: str) -> Answer:
-    return Answer(status, {"error": {"error_code": code, "error_message": f"about {code}"}})
+def legacy(status: int, code: str) -> Reply:
+    return Reply(status, {"error": {"error_code": code, "error_message": f"about {code}"}})
 
 
 @pytest.mark.parametrize(
@@ -53,31 +55,32 @@ def legacy(status: int, code: str) -> Answer:
     ],
 )
 def test_each_refusal_has_its_class(status: int, code: str, kind: FaultClass) -> None:
-    fault = fault_of(legacy(status, code))
+    fault = REFUSALS.fault(legacy(status, code))
     assert fault.kind is kind
     assert fault.code == (code or f"HTTP_{status}")
 
 
 def test_all_three_shapes_of_an_error_are_read_and_none_of_them_is_needed() -> None:
-    published = Answer(400, {"error": {"code": "ZONE_INVALID", "message": "no such zone"}})
+    published = Reply(400, {"error": {"code": "ZONE_INVALID", "message": "no such zone"}})
     kind = "https://developers.upcloud.com/1.3/errors#ERROR_VALIDATION_ERROR"
     params = [{"name": "size", "reason": "too small"}]
-    newer = Answer(400, {"type": kind, "title": "Validation error.", "invalid_params": params})
-    assert (fault_of(published).code, fault_of(published).message) == ("ZONE_INVALID", "UpCloud: no such zone")
-    assert fault_of(newer).code == "VALIDATION_ERROR"
-    assert fault_of(newer).message == "UpCloud: Validation error.; size: too small"
+    newer = Reply(400, {"type": kind, "title": "Validation error.", "invalid_params": params})
+    assert REFUSALS.fault(published).code == "ZONE_INVALID"
+    assert REFUSALS.fault(published).message == "UpCloud: no such zone"
+    assert REFUSALS.fault(newer).code == "VALIDATION_ERROR"
+    assert REFUSALS.fault(newer).message == "UpCloud: Validation error.; size: too small"
     for body in (None, {}, [], "text", {"error": "text"}, {"error": {}}):
-        assert fault_of(Answer(502, body)).kind is FaultClass.TRANSIENT
+        assert REFUSALS.fault(Reply(502, body)).kind is FaultClass.TRANSIENT
 
 
 def test_a_refusal_is_certain_only_from_upcloud_itself_or_its_gate() -> None:
-    assert certain(legacy(400, "ZONE_INVALID"))
-    assert certain(legacy(409, "SERVER_RESOURCES_UNAVAILABLE"))
-    assert certain(Answer(429, None))
-    assert not certain(Answer(404, None)), "a page of some proxy"
-    assert not certain(Answer(408, None))
-    assert not certain(legacy(503, "SERVICE_UNAVAILABLE"))
-    assert not certain(Answer(502, None))
+    assert REFUSALS.certain(legacy(400, "ZONE_INVALID"))
+    assert REFUSALS.certain(legacy(409, "SERVER_RESOURCES_UNAVAILABLE"))
+    assert REFUSALS.certain(Reply(429, None))
+    assert not REFUSALS.certain(Reply(404, None)), "a page of some proxy"
+    assert not REFUSALS.certain(Reply(408, None))
+    assert not REFUSALS.certain(legacy(503, "SERVICE_UNAVAILABLE"))
+    assert not REFUSALS.certain(Reply(502, None))
 
 
 @pytest.mark.parametrize("image", [None, "debian-12", "Debian GNU/Linux 12 (Bookworm)", DEBIAN])
@@ -203,16 +206,16 @@ def test_rows_are_read_whatever_is_missing_or_is_text() -> None:
 
 def test_settings_and_credentials_are_checked_in_words() -> None:
     with pytest.raises(UsageError, match="no setting settle") as caught:
-        settings_from({"settle": 3})
+        rest_settings(UpCloudSettings, "upcloud", {"settle": 3})
     assert "settle_seconds" in caught.value.hint
     with pytest.raises(UsageError, match="upcloud"):
-        settings_from({"concurrency": "many"})
+        rest_settings(UpCloudSettings, "upcloud", {"concurrency": "many"})
     with pytest.raises(UsageError, match="out of range"):
-        settings_from({"poll_seconds": 0})
-    known = settings_from({"url": "https://proxy.example.org/upcloud/"})
+        rest_settings(UpCloudSettings, "upcloud", {"poll_seconds": 0})
+    known = rest_settings(UpCloudSettings, "upcloud", {"url": "https://proxy.example.org/upcloud/"})
     assert api_url(known, {}) == "https://proxy.example.org/upcloud/1.3"
     assert api_url(known, {"UPCLOUD_API_URL": "http://127.0.0.1:9180/1.3"}) == "http://127.0.0.1:9180/1.3"
-    assert api_url(settings_from({}), {}) == "https://api.upcloud.com/1.3"
+    assert api_url(rest_settings(UpCloudSettings, "upcloud", {}), {}) == "https://api.upcloud.com/1.3"
     for url in ("api.upcloud.com", "ftp://x", "https://me:secret@x", "https://x/?a=b", "http://api.upcloud.com"):
         with pytest.raises(ProviderUnavailable):
             api_url(known, {"UPCLOUD_API_URL": url})

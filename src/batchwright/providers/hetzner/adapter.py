@@ -3,88 +3,57 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.access import Access
 from batchwright.model.clock import Clock
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers import keys
-from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
+from batchwright.providers.base import Quota, Quote, Trouble
 from batchwright.providers.hetzner import offers as shop
 from batchwright.providers.hetzner import payload, rows
 from batchwright.providers.hetzner.client import Client
-from batchwright.providers.hetzner.faults import certain, fault_of
+from batchwright.providers.hetzner.faults import REFUSALS
 from batchwright.providers.hetzner.live import HetznerLive
-from batchwright.providers.hetzner.settings import API, api_url, project_of, settings_from, token_of
+from batchwright.providers.hetzner.settings import API, HetznerSettings, api_url, project_of, token_of
 from batchwright.providers.http import NoAnswer, NotSent, Reply
 from batchwright.providers.live import LiveCheck
+from batchwright.providers.rest import RestProvider, meant
 from batchwright.providers.settings import Scalar
 from batchwright.providers.user_data import combined
 
 FEW = 4  # servers that are looked at one by one rather than by a listing
-USER = "root"  # whom the images let in
 
 
-class Hetzner:
+class Hetzner(RestProvider[Client, shop.Offers]):
     """One project. Nothing is asked before `open`, and the token is read only there."""
 
-    def __init__(self, name: str, clock: Clock, settings: Mapping[str, Scalar], environ: Mapping[str, str]) -> None:
-        self.name = name
-        self._settings = known = settings_from(settings)
-        self._clock, self._environ = clock, environ
-        self._client: Client | None = None
-        self._account = ""
-        self._offers: shop.Offers | None = None
-        self._first = asyncio.Lock()  # whoever comes first reads the offers, or makes a run's key
-        self._with_key: set[str] = set()  # runs whose key is there
-        self._seen: set[str] = set()  # servers that were there; a 404 for another one may be lag
-        self.capabilities = Capabilities(
-            guard=Guard.UNIQUE_NAME,
-            settle_seconds=known.settle_seconds,
-            poll_seconds=known.poll_seconds,
-            concurrency=known.concurrency,
-            rate=known.rate,
-            burst=max(1, int(known.rate)),
-            call_timeout=120.0,  # longer than one request may take, since a create may be three
-            create_seconds=20.0,
-            cascades=("disk", "address"),
-        )
+    refusals = REFUSALS
+    table = HetznerSettings
+    guard = Guard.UNIQUE_NAME
+    create_seconds = 20.0
+    cascades = ("disk", "address")
+    alive = "/locations"
+    beside = rows.KEY
+    _settings: HetznerSettings
 
-    @classmethod
-    def connect(cls, name: str, clock: Clock, settings: Mapping[str, Scalar]) -> Hetzner:
-        """How the registry makes one."""
-        return cls(name, clock, settings, os.environ)
+    def __init__(self, name: str, clock: Clock, settings: Mapping[str, Scalar], environ: Mapping[str, str]) -> None:
+        super().__init__(name, clock, settings, environ)
+        self._with_key: set[str] = set()  # runs whose key is there
 
     def validate(self, config: ServerConfig) -> list[Trouble]:
         return payload.troubles(config)
 
-    async def open(self) -> None:
-        if not self._settings.state_dir:
-            raise ProviderUnavailable("hetzner needs the setting state_dir: the keys of its servers are kept there")
+    def _connected(self) -> Client:
         url, token = api_url(self._settings, self._environ), token_of(self._environ)
         project = project_of(self._settings, token)
         self._account = project if url == API else f"{project}@{urlsplit(url).netloc}"
-        await self.aclose()
-        self._client = Client(url, token, self._settings.page)
-
-    async def aclose(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
-
-    @property
-    def _api(self) -> Client:
-        if self._client is None:
-            raise ProviderUnavailable("the provider hetzner is not open")
-        return self._client
+        return Client(url, f"Bearer {token}", self._settings.page)
 
     def live_check(self) -> LiveCheck:
         """What only a real project can say."""
@@ -95,16 +64,6 @@ class Hetzner:
     async def account(self) -> str:
         """The project's name in the settings, or one that goes with the token: the API tells neither."""
         return self._account
-
-    async def health(self) -> Health:
-        began = self._clock.now()
-        try:
-            reply = await self._api.call("GET", "/locations")
-        except (NotSent, NoAnswer) as error:
-            return Health(False, str(error))
-        if not reply.ok:
-            return Health(False, fault_of(reply).message)
-        return Health(True, "Hetzner", self._clock.now() - began)
 
     async def quota(self) -> Quota:
         return Quota()  # the API does not tell a project's limits
@@ -120,17 +79,14 @@ class Hetzner:
         taken = {str(row["name"]): str(row["id"]) for row in servers if not rows.is_ours(row, None, None)}
         return [self.validate(config) or shop.resolved(config, offered, taken) for config in configs]
 
-    async def _offered(self) -> shop.Offers:
-        async with self._first:
-            if self._offers is None:
-                types, locations, images, pricing = await asyncio.gather(
-                    self._api.listing("server_types"),
-                    self._api.listing("locations"),
-                    self._api.listing("images", [("status", "available")]),
-                    self._api.read("/pricing"),
-                )
-                self._offers = shop.offers_from(types, locations, images, pricing)
-        return self._offers
+    async def _read_offers(self) -> shop.Offers:
+        types, locations, images, pricing = await asyncio.gather(
+            self._api.listing("server_types"),
+            self._api.listing("locations"),
+            self._api.listing("images", [("status", "available")]),
+            self._api.read("/pricing"),
+        )
+        return shop.offers_from(types, locations, images, pricing)
 
     # -- create -------------------------------------------------------------------------------------------------
 
@@ -145,22 +101,17 @@ class Hetzner:
             return Rejected(Fault(FaultClass.PERMANENT, f"the keys of this run cannot be kept: {error}"))
         if (fault := await self._key_missing(token.run, own.public)) is not None:
             return Rejected(fault)
-        try:
-            reply = await self._api.call("POST", "/servers", payload.create_body(request, token, user_data), fresh=True)
-        except NotSent as error:
-            return Rejected(Fault(FaultClass.TRANSIENT, str(error), "NOT_SENT"))
-        except NoAnswer as error:
-            return Unknown(str(error))
+        body = payload.create_body(request, token, user_data)
+        reply = await meant(self._api.call("POST", "/servers", body, fresh=True))
+        if not isinstance(reply, Reply):
+            return reply
         if reply.ok:
-            server = reply.body.get("server") if isinstance(reply.body, dict) else None
-            if not isinstance(server, dict) or not server.get("id"):
-                return Unknown(f"Hetzner answered {reply.status} without saying which server it made")
-            return Created(str(server["id"]))
+            return self._created(reply, "id")
         return await self._refused(reply, request, token)
 
     async def _refused(self, reply: Reply, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
-        fault = fault_of(reply)
-        if not certain(reply):
+        fault = REFUSALS.fault(reply)
+        if not REFUSALS.certain(reply):
             return Unknown(fault.message)
         if fault.kind is FaultClass.CONFLICT:
             return await self._namesake(request.name, token, fault)
@@ -196,20 +147,16 @@ class Hetzner:
                 reply = await self._api.call("POST", "/ssh_keys", body)
             except (NotSent, NoAnswer) as error:  # a second key of that name cannot come to be
                 return Fault(FaultClass.TRANSIENT, f"the run's key: {error}")
-            fault = None if reply.ok else fault_of(reply)
+            fault = None if reply.ok else REFUSALS.fault(reply)
             if fault is not None and fault.kind is not FaultClass.CONFLICT:
                 return fault
             self._with_key.add(run)
             return None
 
     def _user_data(self, request: ServerRequest, token: Token) -> str:
-        host = keys.key_in(keys.host_folder(self._state, token.run, token.value))
+        host = self._host_key(token.run, token.value)
         boundary = f"batchwright-{token.value}"
         return combined(request.user_data, request.ssh_keys, host.path.read_text(), host.public, boundary)
-
-    @property
-    def _state(self) -> Path:
-        return Path(self._settings.state_dir)
 
     # -- look ---------------------------------------------------------------------------------------------------
 
@@ -254,20 +201,6 @@ class Hetzner:
             return Observed(ref, ServerState.GONE if gone else ServerState.NOT_VISIBLE)
         return rows.observed_key(row) if ref.startswith(rows.KEY) else rows.observed_server(row)
 
-    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
-        """With the run's key; a server whose own key is not known cannot be trusted and is left out."""
-        seen = await self.describe([ref for ref in refs if not ref.startswith(rows.KEY)])
-        return await asyncio.to_thread(
-            lambda: {ref: way for ref, one in seen.items() if one.address and (way := self._way(one)) is not None}
-        )
-
-    def _way(self, server: Observed) -> Access | None:
-        folder = keys.host_folder(self._state, server.run, server.token)
-        if not server.token or not folder.exists():
-            return None
-        host, own = keys.key_in(folder), keys.run_key(self._state, server.run)
-        return Access(server.address, USER, key=str(own.path), host_keys=(host.public,))
-
     # -- destroy ------------------------------------------------------------------------------------------------
 
     async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
@@ -280,17 +213,14 @@ class Hetzner:
             return Going("it is being deleted")
         is_key = ref.startswith(rows.KEY)
         path = f"/ssh_keys/{row['id']}" if is_key else f"/servers/{row['id']}"
-        try:
-            reply = await self._api.call("DELETE", path)
-        except NotSent as error:
-            return Rejected(Fault(FaultClass.TRANSIENT, str(error), "NOT_SENT"))
-        except NoAnswer as error:
-            return Unknown(str(error))
+        reply = await meant(self._api.call("DELETE", path))
+        if not isinstance(reply, Reply):
+            return reply
         if reply.ok:
             self._with_key.discard(rows.labels_of(row)[rows.RUN])
             return Gone() if is_key else Going("it is being deleted")
-        fault = fault_of(reply)
-        if not certain(reply):
+        fault = REFUSALS.fault(reply)
+        if not REFUSALS.certain(reply):
             return Unknown(fault.message)
         if fault.kind is FaultClass.NOT_FOUND:
             return Gone()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from batchwright.model.outcome import Fault, FaultClass
-from batchwright.providers.http import Reply
+from typing import Any
 
-MESSAGE_MAX = 300  # characters of what Hetzner says that are passed on
+from batchwright.model.outcome import FaultClass
+from batchwright.providers.rest import Refusals
 
 _CODES = {
     "unauthorized": FaultClass.AUTH,
@@ -35,22 +35,16 @@ _HINTS = {
 }
 
 
-def error_of(reply: Reply) -> tuple[str, str]:
-    """Code and message of a refusal; empty where it has none."""
-    error = reply.body.get("error") if isinstance(reply.body, dict) else None
+def error_of(body: Any) -> tuple[str, str]:
+    """Code and message of an error body; empty where it has none."""
+    error = body.get("error") if isinstance(body, dict) else None
     return (str(error.get("code") or ""), str(error.get("message") or "")) if isinstance(error, dict) else ("", "")
 
 
-def fault_of(reply: Reply) -> Fault:
-    """A refusal in words; what Hetzner says is passed on, shortened."""
-    code, message = error_of(reply)
-    other = FaultClass.TRANSIENT if reply.status >= 500 else FaultClass.PERMANENT
-    kind = _CODES.get(code) or _STATUS.get(reply.status, other)
-    said = " ".join(message.split())[:MESSAGE_MAX] or f"HTTP {reply.status} without an explanation"
-    text = f"Hetzner refused the token or its right: {said}" if kind is FaultClass.AUTH else f"Hetzner: {said}"
-    return Fault(kind, text, code or f"HTTP_{reply.status}", _HINTS.get(kind, ""), reply.retry_after)
+def class_of(status: int, code: str) -> FaultClass:
+    """The engine's class of a refusal."""
+    other = FaultClass.TRANSIENT if status >= 500 else FaultClass.PERMANENT
+    return _CODES.get(code) or _STATUS.get(status, other)
 
 
-def certain(reply: Reply) -> bool:
-    """Whether a refusal certainly made nothing: it has a code of Hetzner's own, or its gate turned the call away."""
-    return 400 <= reply.status < 500 and (bool(error_of(reply)[0]) or reply.status in (401, 403, 413, 429))
+REFUSALS = Refusals("Hetzner", error_of, class_of, _HINTS, absent="not_found")

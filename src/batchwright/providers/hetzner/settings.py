@@ -5,33 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from msgspec import Struct
-
 from batchwright.errors import ProviderUnavailable
-from batchwright.providers.settings import Scalar, checked_address, must_be, settings_of
+from batchwright.providers.settings import RestSettings, checked_address
 
 API = "https://api.hetzner.cloud/v1"
 
 
-class HetznerSettings(Struct, frozen=True):
-    """Times are seconds. `settle_seconds`: after so long without a sighting a create in doubt made nothing."""
+class HetznerSettings(RestSettings, frozen=True):
+    """`project` is what the project is called here; the API does not tell whose token it was given."""
 
-    state_dir: str = ""
-    url: str = ""
-    project: str = ""  # what the project is called here; the API does not tell whose token it was given
+    project: str = ""
     settle_seconds: float = 30.0  # names are unique, so too short a time costs a failed step and never a second server
-    poll_seconds: float = 3.0
-    concurrency: int = 8
     rate: float = 5.0  # 3600 calls an hour may be used up at once, then one comes back each second
-    page: int = 50  # entries per page of a listing, 50 at most
-
-
-def settings_from(given: Mapping[str, Scalar]) -> HetznerSettings:
-    """Raises UsageError for what is not known or not of its kind."""
-    found = settings_of(HetznerSettings, "hetzner", given)
-    positive = min(found.poll_seconds, found.concurrency, found.page) > 0
-    must_be(positive and min(found.settle_seconds, found.rate) >= 0, "hetzner", given)
-    return found
+    page: int = 50  # the most that Hetzner gives
 
 
 def api_url(settings: HetznerSettings, environ: Mapping[str, str]) -> str:

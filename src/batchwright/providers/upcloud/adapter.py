@@ -3,91 +3,60 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.access import Access
 from batchwright.model.clock import Clock
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers import keys
-from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
-from batchwright.providers.http import NoAnswer, NotSent
+from batchwright.providers.base import Quota, Quote, Trouble
+from batchwright.providers.http import Reply
 from batchwright.providers.live import LiveCheck
+from batchwright.providers.rest import RestProvider, meant
 from batchwright.providers.settings import Scalar
 from batchwright.providers.upcloud import offers as shop
 from batchwright.providers.upcloud import payload, quotas, rows
 from batchwright.providers.upcloud.client import Client
-from batchwright.providers.upcloud.faults import Answer, certain, fault_of
+from batchwright.providers.upcloud.faults import REFUSALS
 from batchwright.providers.upcloud.live import UpCloudLive
-from batchwright.providers.upcloud.settings import API, api_url, authorization, settings_from
+from batchwright.providers.upcloud.settings import API, UpCloudSettings, api_url, authorization
 from batchwright.providers.upcloud.user_data import combined
 
 FEW = 4  # servers that are looked at one by one rather than by a listing
 READS_AT_ONCE = 8
 
 
-class UpCloud:
+class UpCloud(RestProvider[Client, shop.Offers]):
     """One account. Nothing is asked before `open`, and credentials are read only there."""
 
+    refusals = REFUSALS
+    table = UpCloudSettings
+    guard = Guard.LABEL_ONLY
+    create_seconds = 40.0  # recorded: 23 to 133, median 34
+    cascades = ("disk", "backup", "address")
+    alive = "/account"
+    beside = rows.DISK
+    user = payload.USER
+
     def __init__(self, name: str, clock: Clock, settings: Mapping[str, Scalar], environ: Mapping[str, str]) -> None:
-        self.name = name
-        self._settings = known = settings_from(settings)
-        self._clock, self._environ = clock, environ
-        self._client: Client | None = None
-        self._account = ""
-        self._offers: shop.Offers | None = None
-        self._first = asyncio.Lock()  # whoever comes first reads the offers
+        super().__init__(name, clock, settings, environ)
         self._reads = asyncio.Semaphore(READS_AT_ONCE)
         self._addresses: dict[str, str] = {}  # of servers, once they have one
         self._parting: dict[str, tuple[Observed, list[str]]] = {}  # deleted servers whose disks are still to go
-        self._seen: set[str] = set()  # servers that were there; a 404 for another one may be lag
-        self.capabilities = Capabilities(
-            guard=Guard.LABEL_ONLY,
-            settle_seconds=known.settle_seconds,
-            poll_seconds=known.poll_seconds,
-            concurrency=known.concurrency,
-            rate=known.rate,
-            burst=max(1, int(known.rate)),
-            call_timeout=120.0,  # longer than one request may take, since a listing is several
-            create_seconds=40.0,  # recorded: 23 to 133, median 34
-            cascades=("disk", "backup", "address"),
-        )
-
-    @classmethod
-    def connect(cls, name: str, clock: Clock, settings: Mapping[str, Scalar]) -> UpCloud:
-        """How the registry makes one."""
-        return cls(name, clock, settings, os.environ)
 
     def validate(self, config: ServerConfig) -> list[Trouble]:
         return payload.troubles(config)
 
-    async def open(self) -> None:
-        if not self._settings.state_dir:
-            raise ProviderUnavailable("upcloud needs the setting state_dir: the keys of its servers are kept there")
-        url, secret = api_url(self._settings, self._environ), authorization(self._environ)
-        await self.aclose()
-        self._client = Client(url, secret, self._settings.page)
-
-    async def aclose(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
-
-    @property
-    def _api(self) -> Client:
-        if self._client is None:
-            raise ProviderUnavailable("the provider upcloud is not open")
-        return self._client
+    def _connected(self) -> Client:
+        return Client(api_url(self._settings, self._environ), authorization(self._environ), self._settings.page)
 
     def live_check(self) -> LiveCheck:
         """What only a real account can say."""
@@ -105,19 +74,9 @@ class UpCloud:
             self._account = name if self._api.url == API else f"{name}@{urlsplit(self._api.url).netloc}"
         return self._account
 
-    async def health(self) -> Health:
-        began = self._clock.now()
-        try:
-            answer = await self._api.call("GET", "/account")
-        except (NotSent, NoAnswer) as error:
-            return Health(False, str(error))
-        if not answer.ok:
-            return Health(False, fault_of(answer).message)
-        return Health(True, "UpCloud", self._clock.now() - began)
-
     async def quota(self) -> Quota:
         account, usage = await asyncio.gather(self._api.read("/account"), self._api.look("/account/resource-usage"))
-        return quotas.quota_from(account, usage.body if usage.ok else {})
+        return quotas.quota_from(account, usage or {})
 
     async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Trouble]:
         return quotas.shortages(requests, await self.quota()) if requests else []
@@ -129,17 +88,14 @@ class UpCloud:
         offered = await self._offered()
         return [self.validate(config) or shop.resolved(config, offered) for config in configs]
 
-    async def _offered(self) -> shop.Offers:
-        async with self._first:
-            if self._offers is None:
-                plans, zones, prices, templates = await asyncio.gather(
-                    self._api.read("/plan"),
-                    self._api.read("/zone"),
-                    self._api.read("/price"),
-                    self._api.listing("/storage/template", "storages", "storage"),
-                )
-                self._offers = shop.offers_from(plans, zones, templates, prices)
-        return self._offers
+    async def _read_offers(self) -> shop.Offers:
+        plans, zones, prices, templates = await asyncio.gather(
+            self._api.read("/plan"),
+            self._api.read("/zone"),
+            self._api.read("/price"),
+            self._api.listing("/storage/template", "storages", "storage"),
+        )
+        return shop.offers_from(plans, zones, templates, prices)
 
     # -- create -------------------------------------------------------------------------------------------------
 
@@ -148,20 +104,14 @@ class UpCloud:
             body = await asyncio.to_thread(self._body, request, token)
         except OSError as error:  # no key, nothing sent
             return Rejected(Fault(FaultClass.PERMANENT, f"the keys of this run cannot be kept: {error}"))
-        try:
-            answer = await self._api.call("POST", "/server", body, fresh=True)
-        except NotSent as error:
-            return Rejected(Fault(FaultClass.TRANSIENT, str(error), "NOT_SENT"))
-        except NoAnswer as error:
-            return Unknown(str(error))
-        if answer.ok:
-            server = answer.body.get("server") if isinstance(answer.body, dict) else None
-            if not isinstance(server, dict) or not server.get("uuid"):
-                return Unknown(f"UpCloud answered {answer.status} without saying which server it made")
-            return Created(str(server["uuid"]))  # the rest of it holds a password
-        if not certain(answer):
-            return Unknown(fault_of(answer).message)
-        fault = fault_of(answer)
+        reply = await meant(self._api.call("POST", "/server", body, fresh=True))
+        if not isinstance(reply, Reply):
+            return reply
+        if reply.ok:
+            return self._created(reply, "uuid")
+        fault = REFUSALS.fault(reply)
+        if not REFUSALS.certain(reply):
+            return Unknown(fault.message)
         return Rejected(replace(fault, kind=FaultClass.INVALID) if fault.kind is FaultClass.NOT_FOUND else fault)
 
     def _body(self, request: ServerRequest, token: Token) -> dict[str, object]:
@@ -170,16 +120,6 @@ class UpCloud:
             pair = self._host_key(token.run, token.value)
             user_data = combined(user_data, pair.path.read_text(), pair.public, f"=={token.value}==")
         return payload.create_body(request, token, run_key.public, user_data)
-
-    @property
-    def _state(self) -> Path:
-        return Path(self._settings.state_dir)
-
-    def _host_key(self, run: str, token: str) -> keys.KeyPair:
-        return keys.key_in(self._host_folder(run, token))
-
-    def _host_folder(self, run: str, token: str) -> Path:
-        return keys.host_folder(self._state, run, token)
 
     # -- look ---------------------------------------------------------------------------------------------------
 
@@ -207,10 +147,10 @@ class UpCloud:
     async def _get(self, kind: str, uuid: str) -> dict[str, Any] | None:
         """A full record, None where it is not there. Raises ProviderUnavailable."""
         async with self._reads:
-            answer = await self._api.look(f"/{kind}/{uuid}")
-        if not answer.ok:
+            body = await self._api.look(f"/{kind}/{uuid}")
+        if body is None:
             return None
-        row = answer.body.get(kind)
+        row = body.get(kind)
         if not isinstance(row, dict) or "uuid" not in row:
             raise ProviderUnavailable(f"UpCloud's answer to /{kind}/{uuid} is not a {kind}", hint="Please report it.")
         if kind == "server":
@@ -261,30 +201,12 @@ class UpCloud:
             return Observed(ref, ServerState.GONE if ref in self._seen else ServerState.NOT_VISIBLE)
         return rows.observed_server(row, self._addresses.get(ref, ""))
 
-    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
-        """With the run's key; a server whose own key is not known cannot be trusted and is left out."""
-        seen = await self._servers([ref for ref in refs if not ref.startswith(rows.DISK)])
-        return await asyncio.to_thread(
-            lambda: {ref: way for ref, one in seen.items() if one.address and (way := self._way(one)) is not None}
-        )
-
-    def _way(self, server: Observed) -> Access | None:
-        if not self._host_folder(server.run, server.token).exists():
-            return None
-        host, own = self._host_key(server.run, server.token), keys.run_key(self._state, server.run)
-        return Access(server.address, payload.USER, key=str(own.path), host_keys=(host.public,))
-
     # -- destroy ------------------------------------------------------------------------------------------------
 
     async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
-        try:
-            if ref.startswith(rows.DISK):
-                return await self._destroy_disk(ref.removeprefix(rows.DISK))
-            return await self._destroy_server(ref)
-        except NotSent as error:
-            return Rejected(Fault(FaultClass.TRANSIENT, str(error), "NOT_SENT"))
-        except NoAnswer as error:
-            return Unknown(str(error))
+        if ref.startswith(rows.DISK):
+            return await meant(self._destroy_disk(ref.removeprefix(rows.DISK)))
+        return await meant(self._destroy_server(ref))
 
     async def _destroy_server(self, ref: str) -> Gone | Going | Rejected | Unknown:
         row = await self._get("server", ref)
@@ -336,15 +258,15 @@ class UpCloud:
         return self._step(await self._api.call("DELETE", f"/storage/{uuid}", query=[("backups", "delete")]), Gone())
 
     @staticmethod
-    def _step(answer: Answer, done: Gone | Going) -> Gone | Going | Rejected | Unknown:
+    def _step(reply: Reply, done: Gone | Going) -> Gone | Going | Rejected | Unknown:
         """What one change on the way to the end came to."""
-        if answer.ok:
+        if reply.ok:
             return done
-        fault = fault_of(answer)
-        if fault.kind is FaultClass.NOT_FOUND and answer.code:
+        code, fault = REFUSALS.code(reply), REFUSALS.fault(reply)
+        if fault.kind is FaultClass.NOT_FOUND and code:
             return Gone()
         if fault.kind is FaultClass.BUSY:
             return Going(fault.message)
-        if answer.status >= 500 or (not answer.code and fault.kind is not FaultClass.THROTTLE):
+        if reply.status >= 500 or (not code and fault.kind is not FaultClass.THROTTLE):
             return Unknown(fault.message)
         return Rejected(fault)

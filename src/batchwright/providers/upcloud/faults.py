@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from batchwright.model.outcome import Fault, FaultClass
-from batchwright.providers.http import Reply
-
-MESSAGE_MAX = 300  # characters of what UpCloud says that are passed on
+from batchwright.model.outcome import FaultClass
+from batchwright.providers.rest import Refusals
 
 _EXACT = {
     "SERVER_CREATING_LIMIT_REACHED": FaultClass.THROTTLE,  # too many at the moment, not in all
@@ -53,15 +51,6 @@ _HINTS = {
 }
 
 
-class Answer(Reply, frozen=True):
-    """What came back from UpCloud."""
-
-    @property
-    def code(self) -> str:
-        """UpCloud's own word for the error; empty where none can be read."""
-        return error_of(self.body)[0]
-
-
 def error_of(body: Any) -> tuple[str, str]:
     """Code and message of an error body of any known shape."""
     if not isinstance(body, dict):
@@ -95,16 +84,4 @@ def class_of(status: int, code: str) -> FaultClass:
     return _STATUS.get(status, FaultClass.PERMANENT)
 
 
-def fault_of(answer: Answer) -> Fault:
-    """A refusal in words. What UpCloud says is passed on, shortened; it never holds the credentials."""
-    code, message = error_of(answer.body)
-    kind = class_of(answer.status, code)
-    said = " ".join(message.split())[:MESSAGE_MAX]
-    what = said or f"HTTP {answer.status} without an explanation"
-    text = f"UpCloud refused the credentials or the right: {what}" if kind is FaultClass.AUTH else f"UpCloud: {what}"
-    return Fault(kind, text, code or f"HTTP_{answer.status}", _HINTS.get(kind, ""), answer.retry_after)
-
-
-def certain(answer: Answer) -> bool:
-    """Whether a refusal certainly made nothing: UpCloud itself said no, or its gate turned the call away."""
-    return 400 <= answer.status < 500 and (bool(answer.code) or answer.status in (401, 403, 413, 429))
+REFUSALS = Refusals("UpCloud", error_of, class_of, _HINTS)

@@ -5,36 +5,22 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping
 
-from msgspec import Struct
-
 from batchwright.errors import ProviderUnavailable
-from batchwright.providers.settings import Scalar, checked_address, must_be, settings_of
+from batchwright.providers.settings import RestSettings, checked_address
 
 API = "https://api.upcloud.com/1.3"
 VERSION = "/1.3"
 
 
-class UpCloudSettings(Struct, frozen=True):
-    """Times are seconds. `settle_seconds`: after so long without a sighting a create in doubt made nothing."""
+class UpCloudSettings(RestSettings, frozen=True):
+    """UpCloud publishes no bound of lateness, and no limit of calls: it adapts to throttling from `rate`."""
 
-    state_dir: str = ""
-    url: str = ""
-    settle_seconds: float = 120.0  # UpCloud publishes no bound; a late server was never seen to take longer
-    poll_seconds: float = 3.0
+    settle_seconds: float = 120.0  # a late server was never seen to take longer
     concurrency: int = 4
-    rate: float = 5.0  # UpCloud publishes no limit either; it adapts to throttling from here
-    page: int = 100  # entries per page of a listing, 1000 at most
+    page: int = 100  # 1000 at most
 
 
-def settings_from(given: Mapping[str, Scalar]) -> UpCloudSettings:
-    """Raises UsageError for what is not known or not of its kind."""
-    found = settings_of(UpCloudSettings, "upcloud", given)
-    positive = min(found.poll_seconds, found.concurrency, found.page) > 0
-    must_be(positive and min(found.settle_seconds, found.rate) >= 0, "upcloud", given)
-    return found
-
-
-def api_url(settings: UpCloudSettings, environ: Mapping[str, str]) -> str:
+def api_url(settings: RestSettings, environ: Mapping[str, str]) -> str:
     """UPCLOUD_API_URL, else the setting, else the real one; with the version at its end. Raises ProviderUnavailable."""
     url = (environ.get("UPCLOUD_API_URL") or settings.url or API).rstrip("/")
     hint = "UPCLOUD_API_URL, or url under [upcloud] in config.toml, is an address like https://api.upcloud.com/1.3"

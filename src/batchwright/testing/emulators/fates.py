@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 from msgspec import Struct
@@ -14,11 +17,19 @@ _PAGE = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gate
 _CHANGES = ("throttle", "errors", "html502", "lost_answers")
 
 
-class Draws:
-    """The counters that make every draw repeatable, and what came of them."""
+class Refused(Exception):
+    """A call that the cloud says no to."""
 
-    def __init__(self, emulation: CallFaults) -> None:
-        self.seed = emulation.seed
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"{status} {code}: {message}")
+        self.status, self.code, self.message = status, code, message
+
+
+class Draws(ABC):
+    """What an account holds has counters that make every draw repeatable, and tell what came of them."""
+
+    def __init__(self, emulation: CallFaults, clock: Callable[[], float]) -> None:
+        self.seed, self.clock = emulation.seed, clock
         self.happened: Counter[str] = Counter()  # faults, and calls by kind
         self._drawn: Counter[str] = Counter()
 
@@ -26,6 +37,10 @@ class Draws:
         """A seed for one more event of this kind; it does not depend on the order of others."""
         self._drawn[f"{kind}/{about}"] += 1
         return f"{self.seed}/{kind}/{about}/{self._drawn[f'{kind}/{about}']}"
+
+    @abstractmethod
+    def summary(self) -> dict[str, Any]:
+        """What will be left once all that is under way has happened: for tests and for people."""
 
 
 class Fate(Struct, frozen=True):
@@ -37,13 +52,13 @@ class Fate(Struct, frozen=True):
     late: float = 0.0
 
 
-def fate_of(draws: Draws, e: CallFaults, method: str, path: str, about: str, *, create: bool) -> Fate:
-    """The fate of one call. A create may also take effect late; a look only fails."""
+def fate_of(draws: Draws, e: CallFaults, method: str, path: str, made: str | None) -> Fate:
+    """The fate of one call. A create (of what is `made`) may also take effect late; a look only fails."""
     if method == "GET":
         seed = draws.draw("read", path)
         return Fate(seed, "read_errors" if fraction(f"{seed}/read_errors") < e.read_errors else "", acts=False)
-    seed = draws.draw("create" if create else "change", about if create else f"{method} {path}")
-    for kind in (*_CHANGES, "late_commits") if create else _CHANGES:
+    seed = draws.draw("change", f"{method} {path}") if made is None else draws.draw("create", made)
+    for kind in _CHANGES if made is None else (*_CHANGES, "late_commits"):
         if fraction(f"{seed}/{kind}") < getattr(e, kind):
             draws.happened[kind] += 1
             return _fated(e, seed, kind)

@@ -32,6 +32,16 @@ class CallFaults(Struct, frozen=True):
         return seconds * self.time_scale
 
 
+class ServiceFaults(CallFaults, frozen=True):
+    """Of an account behind one front of HTTP."""
+
+    rate: float = 0.0  # calls a second, 0 for any number
+    burst: int = 10
+    retry_after: int = 1  # whole seconds, not scaled: it is what a client reads
+    read_only: bool = False  # the token may look but not change
+    expired: bool = False  # the token is no longer good
+
+
 E = TypeVar("E", bound=CallFaults)
 
 

@@ -45,7 +45,7 @@ def test_every_question_is_answered_as_assumed_and_nothing_is_left(tmp_path: Pat
 
 def test_what_goes_wrong_half_way_is_told_and_cleaned_up(tmp_path: Path) -> None:
     async def scenario(here: Visit) -> None:
-        with pytest.raises(ProviderUnavailable, match="could not make its instance"):
+        with pytest.raises(ProviderUnavailable, match="could not make its server"):
             await here.aws.live_check().run(here.run, lambda _: None)
 
     with serving(Behaviour(**{**QUICK, "vcpus": 0})) as server:  # type: ignore[arg-type]

@@ -1,99 +1,55 @@
-"""The emulated Hetzner as an HTTP service: who may ask, what goes wrong, which path does what."""
+"""The emulated Hetzner as an HTTP service: what it says, and which path does what."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
-from batchwright.model.ids import fraction
-from batchwright.testing.emulators.fates import Fate, dropped, fate_of, page
+from batchwright.testing.emulators.fates import Fate, Refused
 from batchwright.testing.emulators.hetzner import goods
-from batchwright.testing.emulators.hetzner.estate import Estate, Refused, Thing
+from batchwright.testing.emulators.hetzner.estate import Estate, Thing
 from batchwright.testing.emulators.hetzner.settings import Emulation
+from batchwright.testing.emulators.service import Result, Service
 
 TOKEN = "emulated"  # noqa: S105 - the one the emulator takes, and no secret
-PREFIX, SUMMARY = "/v1", "/_emulator"
 PAGE_MAX = 50
 LABELLED = ("servers", "ssh_keys")
 _SOLD = {"server_types": goods.TYPES, "locations": goods.LOCATIONS, "images": goods.IMAGES}
 
 
-class Emulator:
+class Emulator(Service[Estate]):
     """One project behind one port."""
 
+    prefix = "/v1"
+    accepted = (f"Bearer {TOKEN}",)
+    unauthorized = Refused(401, "unauthorized", "unable to authenticate")
+    read_only = Refused(403, "token_readonly", "token is readonly")
+    throttled = Refused(429, "rate_limit_exceeded", "limit of 3600 requests per hour reached")
+    failed = Refused(500, "server_error", "internal error")
+    unavailable = Refused(503, "unavailable", "unavailable")
+    emulation: Emulation
+
     def __init__(self, emulation: Emulation | None = None, clock: Callable[[], float] = time.time) -> None:
-        self.emulation = emulation or Emulation()
-        self.estate = Estate(self.emulation, clock)
-        self._left, self._refilled = float(self.emulation.burst), clock()
+        emulation = emulation or Emulation()
+        super().__init__(emulation, Estate(emulation, clock))
 
-    def app(self) -> web.Application:
-        """For an aiohttp server."""
-        app = web.Application()
-        app.router.add_get(SUMMARY, self._summary)
-        app.router.add_route("*", PREFIX + "/{path:.*}", self._call)
-        return app
+    def _made(self, _path: str, body: Any) -> str | None:
+        return str(body.get("name", ""))
 
-    async def _summary(self, _request: web.Request) -> web.Response:
-        return web.json_response(self.estate.summary())
-
-    async def _call(self, request: web.Request) -> web.Response:
-        e, path = self.emulation, request.path.removeprefix(PREFIX)
-        self.estate.happened[f"{request.method} /{path.split('/')[1]}"] += 1
-        if request.headers.get("Authorization", "") != f"Bearer {TOKEN}" or e.expired:
-            return error(401, "unauthorized", "unable to authenticate")
-        if not self._admitted():
-            return self._throttled()
-        if request.method != "GET" and e.read_only:
-            return error(403, "token_readonly", "token is readonly")
-        body = await request.json() if request.body_exists and request.can_read_body else {}
-        create = request.method == "POST"
-        fate = fate_of(self.estate, e, request.method, path, str(body.get("name", "")), create=create)
-        answer: web.Response | None = None
-        if not fate.kind or fate.acts:
-            answer = self._carried_out(request, path, body, fate.late)
-        await asyncio.sleep(0)
-        return answer if answer is not None and not fate.kind else self._told(request, fate)
-
-    def _admitted(self) -> bool:
-        """The token bucket of the whole project."""
-        e, now = self.emulation, self.estate.clock()
-        self._left = min(float(e.burst), self._left + (now - self._refilled) * e.rate) - 1
-        self._refilled = now
-        if e.rate and self._left < 0:
-            self._left += 1
-            self.estate.happened["rate"] += 1
-            return False
-        return True
+    def _refused(self, refusal: Refused) -> web.Response:
+        told = {"code": refusal.code, "message": refusal.message, "details": None}
+        return web.json_response({"error": told}, status=refusal.status)
 
     def _throttled(self) -> web.Response:
-        answer = error(429, "rate_limit_exceeded", "limit of 3600 requests per hour reached")
-        answer.headers["Retry-After"] = str(self.emulation.retry_after)
+        answer = super()._throttled()
         answer.headers["RateLimit-Remaining"] = "0"
         return answer
 
-    def _told(self, request: web.Request, fate: Fate) -> web.Response:
-        which = fraction(f"{fate.seed}/which")
-        if fate.kind == "throttle":
-            return self._throttled()
-        if fate.kind in ("lost_answers", "late_commits") or (fate.kind == "read_errors" and which < 0.3):
-            return dropped(request)
-        if fate.kind == "html502" or (fate.kind == "read_errors" and which < 0.6):
-            return page()
-        return error(500, "server_error", "internal error") if which < 0.8 else error(503, "unavailable", "unavailable")
-
-    def _carried_out(self, request: web.Request, path: str, body: dict[str, Any], late: float) -> web.Response:
-        try:
-            status, answer = self._route(request, path.strip("/").split("/"), body, late)
-        except Refused as refusal:
-            return error(refusal.status, refusal.code, refusal.message)
-        return web.Response(status=status) if answer is None else web.json_response(answer, status=status)
-
-    def _route(self, request: web.Request, path: list[str], body: dict[str, Any], late: float) -> tuple[int, Any]:
-        match request.method, path:
+    def _route(self, request: web.Request, path: str, body: Any, fate: Fate) -> Result:
+        match request.method, path.strip("/").split("/"):
             case "GET", ["pricing"]:
                 return 200, goods.PRICING
             case "GET", [kind] if kind in _SOLD:
@@ -106,10 +62,10 @@ class Emulator:
             case "GET", ["primary_ips", number]:
                 return 200, {"primary_ip": self.estate.address(number)}
             case "POST", ["ssh_keys"]:
-                return 201, {"ssh_key": self.estate.shown("ssh_keys", self._make("ssh_keys", body, late))}
+                return 201, {"ssh_key": self.estate.shown("ssh_keys", self._make("ssh_keys", body, fate.late))}
             case "POST", ["servers"]:
                 self._check(body)
-                server = self.estate.shown("servers", self._make("servers", body, late))
+                server = self.estate.shown("servers", self._make("servers", body, fate.late))
                 return 201, {"server": server, "action": _action("create_server"), "next_actions": []} | {
                     "root_password": None
                 }
@@ -119,7 +75,7 @@ class Emulator:
                     raise Refused(423, "locked", "server is locked")
                 self.estate.delete(kind, thing)
                 return (200, {"action": _action("delete_server")}) if kind == "servers" else (204, None)
-        raise Refused(404, "not_found", f"{request.method} /{'/'.join(path)} is not emulated")
+        raise Refused(404, "not_found", f"{request.method} {path} is not emulated")
 
     def _make(self, kind: str, body: dict[str, Any], late: float) -> Thing:
         if not isinstance(body.get("name"), str) or not body["name"]:
@@ -154,11 +110,6 @@ class Emulator:
         told = {"page": number, "per_page": size, "previous_page": number - 1 if number > 1 else None}
         told |= {"next_page": number + 1 if number < last else None, "last_page": last, "total_entries": len(rows)}
         return {kind: rows[(number - 1) * size : number * size], "meta": {"pagination": told}}
-
-
-def error(status: int, code: str, message: str) -> web.Response:
-    """Hetzner's one shape."""
-    return web.json_response({"error": {"code": code, "message": message, "details": None}}, status=status)
 
 
 def _action(command: str) -> dict[str, Any]:

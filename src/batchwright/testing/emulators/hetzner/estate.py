@@ -10,17 +10,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from batchwright.testing.emulators.fates import Draws
+from batchwright.testing.emulators.fates import Draws, Refused
 from batchwright.testing.emulators.hetzner.goods import IMAGES, LOCATIONS, TYPES
 from batchwright.testing.emulators.hetzner.settings import Emulation
-
-
-class Refused(Exception):
-    """A call that Hetzner says no to."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message = status, code, message
 
 
 class Thing(Struct):
@@ -44,8 +36,8 @@ class Estate(Draws):
     """Servers and keys. A name is taken once, and whoever commits first has it."""
 
     def __init__(self, emulation: Emulation, clock: Callable[[], float]) -> None:
-        super().__init__(emulation)
-        self.emulation, self.clock = emulation, clock
+        super().__init__(emulation, clock)
+        self.emulation = emulation
         self._things: dict[str, dict[int, Thing]] = {"servers": {}, "ssh_keys": {}}
         self._serial = 1000
 
@@ -131,7 +123,6 @@ class Estate(Draws):
         return "initializing" if now < half else "starting" if now < thing.ready_at else "running"
 
     def summary(self) -> dict[str, Any]:
-        """What will be left once all that is under way has happened: for tests and for people."""
         kept = {k: [t for t in things.values() if t.gone_at == math.inf] for k, things in self._things.items()}
         rows = {
             kind: [{"id": t.id, "name": t.name, "labels": t.asked.get("labels", {})} for t in things]

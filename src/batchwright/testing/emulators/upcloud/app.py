@@ -1,8 +1,7 @@
-"""The emulated UpCloud as an HTTP service: who may ask, what goes wrong, which path does what."""
+"""The emulated UpCloud as an HTTP service: what it says, and which path does what."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import re
 import time
@@ -11,81 +10,60 @@ from typing import Any
 
 from aiohttp import web
 
-from batchwright.testing.emulators.fates import fate_of
+from batchwright.testing.emulators.fates import Fate, Refused
+from batchwright.testing.emulators.service import Result, Service
 from batchwright.testing.emulators.upcloud import bodies, goods
-from batchwright.testing.emulators.upcloud.checks import Refused, check_create, check_labels, inner
+from batchwright.testing.emulators.upcloud.checks import check_create, check_labels, inner
 from batchwright.testing.emulators.upcloud.estate import Disk, Estate, Server
 from batchwright.testing.emulators.upcloud.settings import Emulation
-from batchwright.testing.emulators.upcloud.trouble import error, throttled, told
 
 TOKEN = "ucat_emulated"  # noqa: S105 - the one the emulator takes, and no secret
 USER = "emulated"
-PREFIX, SUMMARY = "/1.3", "/_emulator"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _BASIC = "Basic " + base64.b64encode(f"{USER}:{USER}".encode()).decode()
 
-Result = tuple[int, Any]
 
+class Emulator(Service[Estate]):
+    """One account behind one port. How its 429 really looks was never recorded."""
 
-class Emulator:
-    """One account behind one port."""
+    prefix = "/1.3"
+    accepted = (f"Bearer {TOKEN}", _BASIC)
+    unauthorized = Refused(401, "AUTHENTICATION_FAILED", "Authentication failed using the given username and password.")
+    read_only = Refused(403, "ACTION_FORBIDDEN", "The token may not do this.")
+    throttled = Refused(429, "TOO_MANY_REQUESTS", "Too many requests.")
+    unavailable = Refused(503, "SERVICE_UNAVAILABLE", "The service is not available.")
+    emulation: Emulation
 
     def __init__(self, emulation: Emulation | None = None, clock: Callable[[], float] = time.time) -> None:
-        self.emulation = emulation or Emulation()
-        self.estate = Estate(self.emulation, clock)
-        self._tokens, self._refilled = float(self.emulation.burst), clock()
+        emulation = emulation or Emulation()
+        super().__init__(emulation, Estate(emulation, clock))
 
-    def app(self) -> web.Application:
-        """For an aiohttp server."""
-        app = web.Application(client_max_size=4 * 1024 * 1024)
-        app.router.add_get(SUMMARY, self._summary)
-        app.router.add_route("*", PREFIX + "/{path:.*}", self._call)
-        return app
+    def _shape(self, path: str) -> str:
+        known = {"private", "normal", "public", "template", "backup", "cdrom", "resource-usage", "stop", "start"}
+        first, *rest = path.strip("/").split("/")
+        return "/".join(["", first, *(part if part in known else "*" for part in rest)])
 
-    async def _summary(self, _request: web.Request) -> web.Response:
-        return web.json_response(self.estate.summary())
+    def _made(self, path: str, body: Any) -> str | None:
+        if path != "/server":
+            return None
+        return str(body.get("server", {}).get("hostname", "")) if isinstance(body, dict) else ""
 
-    async def _call(self, request: web.Request) -> web.Response:
-        e, path = self.emulation, request.path.removeprefix(PREFIX)
-        self.estate.happened[f"{request.method} {_shape(path)}"] += 1
-        if request.headers.get("Authorization", "") not in (f"Bearer {TOKEN}", _BASIC) or e.expired:
-            return error(401, "AUTHENTICATION_FAILED", "Authentication failed using the given username and password.")
-        if not self._admitted():
-            self.estate.happened["rate"] += 1
-            return throttled(e)
-        if request.method != "GET" and e.read_only:
-            return error(403, "ACTION_FORBIDDEN", "The token may not do this.")
-        body = await request.json() if request.body_exists and request.can_read_body else {}
-        about = str(body.get("server", {}).get("hostname", "")) if isinstance(body, dict) else ""
-        create = request.method == "POST" and path == "/server"
-        fate = fate_of(self.estate, self.estate.emulation, request.method, path, about, create=create)
-        answer: web.Response | None = None
-        if not fate.kind or fate.acts:
-            answer = self._carried_out(request, path, body, fate.seed, fate.late)
-        if e.answer_seconds:
-            await asyncio.sleep(self.estate.spread(e.answer_seconds, 0.3, 4.0, f"{fate.seed}/answer"))
-        return answer if answer is not None and not fate.kind else told(request, fate, e)
+    def _seconds(self, seed: str) -> float:
+        seconds = self.emulation.answer_seconds
+        return self.estate.spread(seconds, 0.3, 4.0, f"{seed}/answer") if seconds else 0.0
 
-    def _admitted(self) -> bool:
-        """The token bucket of the whole account."""
-        e, now = self.emulation, self.estate.clock()
-        if not e.rate:
-            return True
-        self._tokens = min(float(e.burst), self._tokens + (now - self._refilled) * e.rate)
-        self._refilled = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
+    def _refused(self, refusal: Refused) -> web.Response:
+        """In the older shape."""
+        told = {"error_code": refusal.code, "error_message": refusal.message}
+        return web.json_response({"error": told}, status=refusal.status)
 
-    def _carried_out(self, request: web.Request, path: str, body: Any, seed: str, late: float) -> web.Response:
-        try:
-            status, answer = self._route(request, path, body, seed, late)
-        except Refused as refusal:
-            return error(refusal.status, refusal.code, refusal.message)
-        return web.Response(status=status) if answer is None else web.json_response(answer, status=status)
+    def _failed(self) -> web.Response:
+        """In the newer shape, RFC 7807."""
+        kind = "https://developers.upcloud.com/1.3/errors#ERROR_INTERNAL_ERROR"
+        body = {"type": kind, "title": "Internal error.", "correlation_id": "emulated", "status": 500}
+        return web.json_response(body, status=500, content_type="application/problem+json")
 
-    def _route(self, request: web.Request, path: str, body: Any, seed: str, late: float) -> Result:
+    def _route(self, request: web.Request, path: str, body: Any, fate: Fate) -> Result:
         match request.method, path.strip("/").split("/"):
             case "GET", ["account"]:
                 limits = self.estate.limits()
@@ -99,7 +77,7 @@ class Emulator:
             case "GET", ["price"]:
                 return 200, goods.prices()
             case method, ["server", *rest]:
-                return self._server_route(request, method, rest, body, seed, late)
+                return self._server_route(request, method, rest, body, fate)
             case method, ["storage", *rest]:
                 return self._storage_route(request, method, rest)
             case method, ["ip_address", *rest]:
@@ -108,9 +86,7 @@ class Emulator:
 
     # -- servers ------------------------------------------------------------------------------------------------
 
-    def _server_route(
-        self, request: web.Request, method: str, rest: list[str], body: Any, seed: str, late: float
-    ) -> Result:
+    def _server_route(self, request: web.Request, method: str, rest: list[str], body: Any, fate: Fate) -> Result:
         now = self.estate.clock()
         match method, rest:
             case "GET", []:
@@ -120,7 +96,7 @@ class Emulator:
             case "POST", []:
                 asked = inner(body, "server")
                 check_create(asked, self.estate)
-                return 202, {"server": bodies.created_server(self.estate.create(asked, seed, late), now)}
+                return 202, {"server": bodies.created_server(self.estate.create(asked, fate.seed, fate.late), now)}
             case "GET", [uuid]:
                 return 200, {"server": bodies.full_server(self._server(uuid), now)}
             case "PUT", [uuid]:
@@ -128,9 +104,9 @@ class Emulator:
             case "DELETE", [uuid]:
                 return self._deleted(self._server(uuid), request)
             case "POST", [uuid, "stop"]:
-                return self._stopped(self._server(uuid), inner(body, "stop_server"), seed)
+                return self._stopped(self._server(uuid), inner(body, "stop_server"), fate.seed)
             case "POST", [uuid, "start"]:
-                return self._started(self._server(uuid), seed)
+                return self._started(self._server(uuid), fate.seed)
         raise Refused(404, "NOT_FOUND", f"{method} on a server is not emulated like this.")
 
     def _server(self, uuid: str) -> Server:
@@ -241,10 +217,3 @@ def _labelled(request: web.Request, labels: list[dict[str, str]], *, fold: bool)
         if key not in have or (equals and have[key] != value):
             return False
     return True
-
-
-def _shape(path: str) -> str:
-    """The path with ids left out, to count by."""
-    known = {"private", "normal", "public", "template", "backup", "cdrom", "resource-usage", "stop", "start"}
-    first, *rest = path.strip("/").split("/")
-    return "/".join(["", first, *(part if part in known else "*" for part in rest)])

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from batchwright.testing.emulators.fates import Refused
 from batchwright.testing.emulators.upcloud.estate import Estate
 from batchwright.testing.emulators.upcloud.goods import PLANS, TEMPLATES, ZONES
 
@@ -22,14 +23,6 @@ _LIMITS = (
     ("public_ipv4", "SERVER_IP_LIMIT_REACHED"),
     ("storage_total", "MAXIOPS_STORAGE_LIMIT_REACHED"),
 )
-
-
-class Refused(Exception):
-    """UpCloud says no, in the older of its two shapes."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(f"{status} {code}: {message}")
-        self.status, self.code, self.message = status, code, message
 
 
 def inner(body: Any, key: str) -> dict[str, Any]:

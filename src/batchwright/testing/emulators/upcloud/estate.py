@@ -88,8 +88,8 @@ class Estate(Draws):
     """Servers, disks and addresses, with the counters that make every draw repeatable."""
 
     def __init__(self, emulation: Emulation, clock: Callable[[], float]) -> None:
-        super().__init__(emulation)
-        self.emulation, self.clock = emulation, clock
+        super().__init__(emulation, clock)
+        self.emulation = emulation
         self.backed = False  # whether somebody else says when a server is ready, and where
         self.all_servers: dict[str, Server] = {}
         self.all_disks: dict[str, Disk] = {}
@@ -233,7 +233,6 @@ class Estate(Draws):
         disk.gone_at = self.clock()
 
     def summary(self) -> dict[str, Any]:
-        """What will be left once all that is under way has happened: for tests and for people."""
         disks = [disk for disk in self.all_disks.values() if disk.gone_at == math.inf]
         return {
             "servers": [

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from batchwright.testing.emulators.faults import CallFaults, emulation_of
+from batchwright.testing.emulators.faults import ServiceFaults, emulation_of
 
 
-class Emulation(CallFaults, frozen=True):
+class Emulation(ServiceFaults, frozen=True):
     """The defaults are a healthy account; each field is a `--fault KEY=VALUE`."""
 
     # What goes wrong with a server
@@ -21,9 +21,6 @@ class Emulation(CallFaults, frozen=True):
     boot_seconds: float = 34.0  # the median; recorded were 23 to 133
     stop_seconds: float = 12.0  # the median; recorded were 6 to 35
     # Limits
-    rate: float = 0.0  # requests a second, 0 for any number
-    burst: int = 10
-    retry_after: int = 1  # whole seconds, not scaled: it is what a client reads
     creating_limit: int = 0  # servers that may be in the making at a time, 0 for any number
     capacity: int = 0  # servers per zone, 0 for any number
     cores: int = 4000
@@ -31,9 +28,6 @@ class Emulation(CallFaults, frozen=True):
     public_ipv4: int = 2000
     storage_total: int = 400_000  # GB
     default_limit: int = 25  # entries of a page that asks for no number
-    # Who may do what
-    read_only: bool = False  # the token may look but not change
-    expired: bool = False  # the token is no longer good
 
 
 def emulation_from(faults: Mapping[str, str], seed: int = 0, time_scale: float = 1.0) -> Emulation:

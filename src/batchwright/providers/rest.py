@@ -1,0 +1,246 @@
+"""What clouds with a REST API have in common: how they say no, how they are asked, and the life of their adapters."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from msgspec import Struct
+
+from batchwright.errors import ProviderUnavailable
+from batchwright.model.access import Access
+from batchwright.model.clock import Clock
+from batchwright.model.outcome import Created, Fault, FaultClass, Observed, Rejected, Unknown
+from batchwright.model.plan import Guard
+from batchwright.providers import keys
+from batchwright.providers.base import Capabilities, Health, Provider
+from batchwright.providers.http import Http, NoAnswer, NotSent, Query, Reply
+from batchwright.providers.live import LiveCheck
+from batchwright.providers.settings import RestSettings, Scalar, rest_settings
+
+MESSAGE_MAX = 300  # characters of what a cloud says that are passed on
+PAGES_MAX = 1000  # of one listing
+BURST = 20
+THROTTLED = f"are {BURST} reads at once throttled"
+
+T = TypeVar("T")
+
+
+class Refusals(Struct, frozen=True):
+    """How a cloud says no. `error_of` gives code and message of a body, both empty where it has none."""
+
+    cloud: str  # its name in words
+    error_of: Callable[[Any], tuple[str, str]]
+    class_of: Callable[[int, str], FaultClass]  # by status and code
+    hints: Mapping[FaultClass, str]
+    absent: str = ""  # the code of a 404 that means that there is no such thing; empty: any
+
+    def code(self, reply: Reply) -> str:
+        """The cloud's own word for the error; empty where none can be read."""
+        return self.error_of(reply.body)[0]
+
+    def fault(self, reply: Reply) -> Fault:
+        """A refusal in words. What the cloud says is passed on, shortened; it never holds the credentials."""
+        code, message = self.error_of(reply.body)
+        kind = self.class_of(reply.status, code)
+        said = " ".join(message.split())[:MESSAGE_MAX] or f"HTTP {reply.status} without an explanation"
+        who = f"{self.cloud} refused the credentials or the right" if kind is FaultClass.AUTH else self.cloud
+        return Fault(
+            kind, f"{who}: {said}", code or f"HTTP_{reply.status}", self.hints.get(kind, ""), reply.retry_after
+        )
+
+    def certain(self, reply: Reply) -> bool:
+        """Whether a refusal certainly made nothing: the cloud itself said no, or its gate turned the call away."""
+        return 400 <= reply.status < 500 and (bool(self.code(reply)) or reply.status in (401, 403, 413, 429))
+
+    def nothing(self, reply: Reply) -> bool:
+        """Whether it says that there is no such thing."""
+        code = self.code(reply)
+        return reply.status == 404 and bool(code) and self.absent in ("", code)
+
+
+class Rest(Http):
+    """One connection pool to an API that answers in JSON. `url` has no slash at its end."""
+
+    refusals: ClassVar[Refusals]
+
+    def __init__(self, url: str, authorization: str, page: int) -> None:
+        super().__init__(url, authorization)
+        self.page = page  # entries per page of a listing
+
+    async def look(self, path: str, query: Query = ()) -> dict[str, Any] | None:
+        """A GET of what may not be there (None). Raises ProviderUnavailable."""
+        cloud = self.refusals.cloud
+        try:
+            reply = await self.call("GET", path, query=query)
+        except (NotSent, NoAnswer) as error:
+            raise ProviderUnavailable(f"{cloud} cannot be asked: {error}", hint="Try again in a moment.") from error
+        if self.refusals.nothing(reply):
+            return None
+        if not reply.ok:
+            fault = self.refusals.fault(reply)
+            raise ProviderUnavailable(f"{fault.message} ({path})", hint=fault.hint or "Try again in a moment.")
+        if not isinstance(reply.body, dict):
+            raise ProviderUnavailable(f"{cloud}'s answer to {path} is not JSON", hint="Is there a proxy in between?")
+        return reply.body
+
+    async def read(self, path: str, query: Query = ()) -> dict[str, Any]:
+        """A GET of what must be there. Raises ProviderUnavailable."""
+        body = await self.look(path, query)
+        if body is None:
+            message = f"{self.refusals.cloud} has nothing at {path}"
+            raise ProviderUnavailable(message, hint="Is the address of the API right?")
+        return body
+
+
+async def meant(change: Awaitable[T]) -> T | Rejected | Unknown:
+    """What came of a change, also where it was never sent or nobody knows."""
+    try:
+        return await change
+    except NotSent as error:
+        return Rejected(Fault(FaultClass.TRANSIENT, str(error), "NOT_SENT"))
+    except NoAnswer as error:
+        return Unknown(str(error))
+
+
+C = TypeVar("C", bound=Rest)
+F = TypeVar("F")  # what a cloud offers
+
+
+class RestProvider(ABC, Generic[C, F]):
+    """One account. Nothing is asked before `open`, and credentials are read only there."""
+
+    refusals: ClassVar[Refusals]
+    table: ClassVar[type[RestSettings]]  # of config.toml
+    guard: ClassVar[Guard]
+    create_seconds: ClassVar[float]  # what a server usually takes, for estimates only
+    cascades: ClassVar[tuple[str, ...]]  # what a destroy takes with it
+    alive: ClassVar[str]  # the path of one cheap read
+    beside: ClassVar[str]  # how the reference of what is no server begins
+    user = "root"  # whom the images let in
+
+    def __init__(self, name: str, clock: Clock, settings: Mapping[str, Scalar], environ: Mapping[str, str]) -> None:
+        self.name = name
+        self._settings = known = rest_settings(self.table, name, settings)
+        self._clock, self._environ = clock, environ
+        self._client: C | None = None
+        self._account = ""
+        self._offers: F | None = None
+        self._first = asyncio.Lock()  # whoever comes first reads the offers
+        self._seen: set[str] = set()  # servers that were there; a 404 for another one may be lag
+        self.capabilities = Capabilities(
+            guard=self.guard,
+            settle_seconds=known.settle_seconds,
+            poll_seconds=known.poll_seconds,
+            concurrency=known.concurrency,
+            rate=known.rate,
+            burst=max(1, int(known.rate)),
+            call_timeout=120.0,  # longer than one request may take, since a create or a listing may be several
+            create_seconds=self.create_seconds,
+            cascades=self.cascades,
+        )
+
+    @classmethod
+    def connect(cls, name: str, clock: Clock, settings: Mapping[str, Scalar]) -> Self:
+        """How the registry makes one."""
+        return cls(name, clock, settings, os.environ)
+
+    async def open(self) -> None:
+        if not self._settings.state_dir:
+            raise ProviderUnavailable(
+                f"{self.name} needs the setting state_dir: the keys of its servers are kept there"
+            )
+        client = self._connected()
+        await self.aclose()
+        self._client = client
+
+    @abstractmethod
+    def _connected(self) -> C:
+        """A client with the credentials of the environment. Raises ProviderUnavailable."""
+
+    async def aclose(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+    @property
+    def _api(self) -> C:
+        if self._client is None:
+            raise ProviderUnavailable(f"the provider {self.name} is not open")
+        return self._client
+
+    async def health(self) -> Health:
+        began = self._clock.now()
+        try:
+            reply = await self._api.call("GET", self.alive)
+        except (NotSent, NoAnswer) as error:
+            return Health(False, str(error))
+        if not reply.ok:
+            return Health(False, self.refusals.fault(reply).message)
+        return Health(True, self.refusals.cloud, self._clock.now() - began)
+
+    async def _offered(self) -> F:
+        async with self._first:
+            if self._offers is None:
+                self._offers = await self._read_offers()
+        return self._offers
+
+    @abstractmethod
+    async def _read_offers(self) -> F:
+        """All that is sold. Raises ProviderUnavailable."""
+
+    def _created(self, reply: Reply, key: str) -> Created | Unknown:
+        """What a create that was carried out made; the rest of the answer may hold a password."""
+        server = reply.body.get("server") if isinstance(reply.body, dict) else None
+        if not isinstance(server, dict) or not server.get(key):
+            return Unknown(f"{self.refusals.cloud} answered {reply.status} without saying which server it made")
+        return Created(str(server[key]))
+
+    @property
+    def _state(self) -> Path:
+        return Path(self._settings.state_dir)
+
+    def _host_key(self, run: str, token: str) -> keys.KeyPair:
+        return keys.key_in(keys.host_folder(self._state, run, token))
+
+    @abstractmethod
+    async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
+        """As the port says."""
+
+    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
+        """With the run's key; a server whose own key is not known cannot be trusted and is left out."""
+        seen = await self.describe([ref for ref in refs if not ref.startswith(self.beside)])
+        return await asyncio.to_thread(
+            lambda: {ref: way for ref, one in seen.items() if one.address and (way := self._way(one)) is not None}
+        )
+
+    def _way(self, server: Observed) -> Access | None:
+        if not server.token or not keys.host_folder(self._state, server.run, server.token).exists():
+            return None
+        host, own = self._host_key(server.run, server.token), keys.run_key(self._state, server.run)
+        return Access(server.address, self.user, key=str(own.path), host_keys=(host.public,))
+
+
+class RestCheck(LiveCheck, Generic[C, F]):
+    """The live check of an opened provider with a REST API."""
+
+    passing = (ProviderUnavailable, NotSent, NoAnswer)
+
+    def __init__(self, provider: Provider, api: C, offered: Callable[[], Awaitable[F]], clock: Clock) -> None:
+        super().__init__(provider, clock)
+        self._api, self._offered = api, offered
+
+    async def burst(self, path: str) -> None:
+        """Many reads at once."""
+        answers = await asyncio.gather(*(self._api.call("GET", path) for _ in range(BURST)))
+        turned_away = sum(answer.status == 429 for answer in answers)
+        waits = sorted({answer.retry_after for answer in answers if answer.retry_after is not None})
+        self.found(THROTTLED, f"{turned_away} of {BURST}, Retry-After {waits or 'not given'}")
+
+    def said(self, reply: Reply) -> str:
+        """A reply in short."""
+        return f"HTTP {reply.status}" + ("" if reply.ok else f" {self._api.refusals.code(reply)}")
