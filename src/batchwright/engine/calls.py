@@ -70,7 +70,7 @@ async def destroy(
 ) -> Fault | None:
     """Destroy until gone, after a fresh look that it is this run's. None when it is certainly gone.
 
-    `hold` is awaited before each call that changes something, `heed` is told what it answered.
+    `hold` is awaited before each call that changes something; `heed` is told what it answered, and what a look did not.
     """
     poll, limit = provider.capabilities.poll_seconds, provider.capabilities.call_timeout
     began = clock.now()
@@ -79,10 +79,8 @@ async def destroy(
     while clock.now() < until:
         look = await answer(limit, provider.describe([ref]), leaving)
         if isinstance(look, Unknown):
-            fault = trouble(look)
-            if fault.kind is FaultClass.THROTTLE:
-                heed(Rejected(fault))
-            return fault
+            heed(look)
+            return trouble(look)
         seen = look[ref]
         if seen.state is ServerState.GONE:
             return None

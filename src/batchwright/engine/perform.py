@@ -15,7 +15,7 @@ from batchwright.engine.watch import Fail, Send, Watch
 from batchwright.model.clock import Clock
 from batchwright.model.ids import Token
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.outcome import Applied, Created, Fault, FaultClass, Rejected, ServerState, Unknown
+from batchwright.model.outcome import Applied, Created, Fault, FaultClass, Rejected, ServerState, Throttled, Unknown
 from batchwright.model.plan import CommandRequest, Guard, ServerRequest, Step, TaskservRequest
 from batchwright.model.run import Run, StepRecord
 from batchwright.programs.base import Launcher
@@ -150,7 +150,9 @@ class Performer:
     def _heed(self, lane: str, calls: CallClass, outcome: object) -> None:
         """Let a throttle answer slow the lane's calls of this class."""
         bucket = self._limits.lanes[lane].buckets[calls]
-        if isinstance(outcome, Rejected) and outcome.fault.kind is FaultClass.THROTTLE:
+        if isinstance(outcome, Throttled):
+            bucket.throttled(self._clock.now(), outcome.retry_after)
+        elif isinstance(outcome, Rejected) and outcome.fault.kind is FaultClass.THROTTLE:
             bucket.throttled(self._clock.now(), outcome.fault.retry_after)
         elif not isinstance(outcome, Unknown):
             bucket.answered(self._clock.now())

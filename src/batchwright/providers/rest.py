@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from msgspec import Struct
 
-from batchwright.errors import ProviderUnavailable
+from batchwright.errors import ProviderThrottled, ProviderUnavailable
 from batchwright.model.access import Access
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Created, Fault, FaultClass, Observed, Rejected, Unknown
@@ -24,6 +24,7 @@ from batchwright.providers.settings import RestSettings, Scalar, rest_settings
 
 MESSAGE_MAX = 300  # characters of what a cloud says that are passed on
 PAGES_MAX = 1000  # of one listing
+PASSES_MAX = 3  # over a listing that changes while it is read; all that any of them showed is taken then
 BURST = 20
 THROTTLED = f"are {BURST} reads at once throttled"
 
@@ -83,6 +84,8 @@ class Rest(Http):
             return None
         if not reply.ok:
             fault = self.refusals.fault(reply)
+            if fault.kind is FaultClass.THROTTLE:
+                raise ProviderThrottled(fault.message, retry_after=fault.retry_after)
             raise ProviderUnavailable(f"{fault.message} ({path})", hint=fault.hint or "Try again in a moment.")
         if not isinstance(reply.body, dict):
             raise ProviderUnavailable(f"{cloud}'s answer to {path} is not JSON", hint="Is there a proxy in between?")

@@ -104,6 +104,25 @@ def test_verify_asks_hetzner_all_of_it_and_leaves_nothing(project, capsys: pytes
     assert (left["servers"], left["ssh_keys"]) == ([], [])
 
 
+def test_a_project_that_allows_few_looks_is_asked_less_and_no_step_pays_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configs = [{"name": f"web-{i}", "plan": "cx23", "zone": "fsn1"} for i in range(4)]
+    batch = {"id": "web", "type": "server_batch", "provider": "hetzner", "server_configs": configs}
+    file = tmp_path / "few.json"
+    file.write_text(json.dumps({"batch_workflow": {"name": "few", "version": "1", "operations": [batch]}}))
+    # four looks every 0.05 s would be 80 a second
+    with RunningHetzner(hetzner.Emulation(time_scale=0.02, rate=20, burst=14, retry_after=0)) as running:
+        fast("hetzner", running.environ, tmp_path, monkeypatch)
+        assert run_command(["run", str(file), "--json"]) == Exit.OK
+        assert run_command(["rollback", "latest", "--yes", "--json"]) == Exit.OK
+        told = json.loads(capsys.readouterr().out.splitlines()[-1])
+        happened, left = running.emulator.estate.happened, running.emulator.estate.summary()
+    assert (told["status"], left["servers"], left["ssh_keys"]) == ("RolledBack", [], [])
+    assert happened["rate"] > 0
+    assert happened["rate"] < happened["GET /servers"] / 2
+
+
 def test_a_provider_without_a_live_check_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["providers", "verify", "local"]) == Exit.COULD_NOT
     assert "has no live check" in capsys.readouterr().err

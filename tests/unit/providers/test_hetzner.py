@@ -219,3 +219,29 @@ def test_a_refusal_is_certain_only_in_hetzners_own_words(status: int, body: Any,
     reply = Reply(status, body)
     assert REFUSALS.certain(reply) is sure
     assert REFUSALS.fault(reply).message
+
+
+def test_what_goes_while_pages_are_read_hides_no_other_server(tmp_path: Path) -> None:
+    estates: list[Any] = []
+
+    async def scenario(provider: Hetzner) -> tuple[set[str], set[str]]:
+        refs = []
+        for number in range(8):
+            answer = await provider.create(await request(provider, f"web-{number}"), Token(RUN, f"token-{number}"))
+            assert isinstance(answer, Created)
+            refs.append(answer.ref)
+        ask, pages = provider._api.call, list[str]()
+
+        async def call(method: str, path: str, *rest: Any, **more: Any) -> Any:
+            reply = await ask(method, path, *rest, **more)
+            pages.extend([path] if path == "/servers" else [])
+            if len(pages) == 1:
+                estates[0].one("servers", refs[0]).gone_at = 0.0
+                pages.append("gone")
+            return reply
+
+        provider._api.call = call  # type: ignore[method-assign]
+        return {seen.ref for seen in await provider.find(RUN)}, set(refs[1:])
+
+    found, alive = visit(tmp_path, scenario, before=estates.append, page=3)
+    assert found >= alive

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from msgspec.structs import replace
 
 from batchwright.app.clock import SystemClock
-from batchwright.errors import ProviderUnavailable
+from batchwright.errors import ProviderThrottled, ProviderUnavailable
 from batchwright.model.ids import Token, run_id
 from batchwright.model.outcome import Created, FaultClass, Going, Gone, Rejected, ServerState, Unknown
 from batchwright.model.plan import ServerRequest
@@ -387,3 +387,36 @@ def test_a_certificate_that_is_not_trusted_sends_nothing_and_says_why(
             assert words in said.fault.message
 
     asyncio.run(main())
+
+
+def test_what_goes_while_pages_are_read_hides_no_other_server(tmp_path: Path) -> None:
+    async def scenario(provider: UpCloud, emulator: Emulator) -> None:
+        provider._api.page = 3
+        refs = []
+        for number in range(8):
+            token = Token(RUN, f"token-{number}")
+            answer = await provider.create(await request(provider, f"web-{number}"), token)
+            assert isinstance(answer, Created)
+            refs.append(answer.ref)
+        ask, pages = provider._api.call, list[str]()
+
+        async def call(method: str, path: str, *rest: Any, **more: Any) -> Any:
+            reply = await ask(method, path, *rest, **more)
+            pages.extend([path] if path == "/server" else [])
+            if len(pages) == 1:
+                emulator.estate.all_servers.pop(refs[0], None)
+            return reply
+
+        provider._api.call = call  # type: ignore[method-assign]
+        assert {seen.ref for seen in await provider.find(RUN) if seen.name} >= set(refs[1:])
+
+    play(tmp_path, FAST, scenario)
+
+
+def test_a_look_that_is_throttled_says_so_and_for_how_long(tmp_path: Path) -> None:
+    async def scenario(provider: UpCloud, _emulator: Emulator) -> None:
+        with pytest.raises(ProviderThrottled) as raised:
+            await provider.find(RUN)
+        assert raised.value.retry_after == 9
+
+    play(tmp_path, Emulation(time_scale=0.0005, rate=0.001, burst=1, retry_after=9), scenario)

@@ -10,7 +10,8 @@ from pathlib import Path
 from batchwright.providers.local.records import MARKER
 
 PROC = Path("/proc")
-EXEC_SECONDS = 0.2  # at most, for a process that is just becoming another program
+EXEC_SECONDS = 2.0  # at most, for a process that is just becoming another program, on a machine that has much to do
+EXECS_SECONDS = 0.2  # the same for all processes of the machine, where some may never show an environment
 KERNEL_THREAD = 0x00200000  # PF_KTHREAD of Linux's include/linux/sched.h
 
 
@@ -38,17 +39,17 @@ def is_alive(pid: int, started: int) -> bool:
 
 def belongs_to(pid: int, ref: str) -> bool:
     """Whether a process was started for this server, by its environment: a number used again does not fool this."""
-    return bool(_which_belong([pid], ref))
+    return bool(_which_belong([pid], ref, EXEC_SECONDS))
 
 
 def started_for(ref: str) -> list[int]:
     """Every process that was started for a server: the sandbox's own, and the first one inside."""
-    return _which_belong([int(one.name) for one in PROC.iterdir() if one.name.isdecimal()], ref)
+    return _which_belong([int(one.name) for one in PROC.iterdir() if one.name.isdecimal()], ref, EXECS_SECONDS)
 
 
-def _which_belong(pids: list[int], ref: str) -> list[int]:
+def _which_belong(pids: list[int], ref: str, seconds: float) -> list[int]:
     """For a moment of its exec a process shows no environment (1 % of looks at one that starts); it is looked again."""
-    found, unclear, until = list[int](), pids, time.monotonic() + EXEC_SECONDS
+    found, unclear, until = list[int](), pids, time.monotonic() + seconds
     while True:
         marked = {pid: _is_marked(pid, ref) for pid in unclear}
         found += [pid for pid, mine in marked.items() if mine]
