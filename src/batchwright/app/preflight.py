@@ -80,8 +80,8 @@ async def _observe(
     known = provider.capabilities
     facts = ProviderFacts(name, await provider.account(), known.guard, known.settle_seconds)
     if not health.ok:
-        hint = "Check the credentials and the account."
-        trouble = Diagnostic("provider-unhealthy", f"{name}: {health.message}", where=name, hint=hint)
+        hint = "Check the credentials, the account, and the way to it."
+        trouble = Diagnostic("provider-unhealthy", health.message, where=name, hint=hint)
         return ProviderObserved(facts), [trouble]
     troubles: list[Diagnostic] = []
     requests: dict[str, ServerRequest] = {}

@@ -107,7 +107,7 @@ class Provider(Protocol):
         ...
 
     async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Trouble]:
-        """What would not fit into the account's limits if all of these were made; read-only."""
+        """What stands against making all of these: the account's limits, a right that is missing. Changes nothing."""
         ...
 
     async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:

@@ -17,7 +17,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.outcome import Created, Fault, FaultClass, Observed, Rejected, Unknown
 from batchwright.model.plan import Guard
 from batchwright.providers import keys
-from batchwright.providers.base import Capabilities, Health, Provider
+from batchwright.providers.base import Capabilities, Health, Provider, Trouble
 from batchwright.providers.http import Http, NoAnswer, NotSent, Query, Reply
 from batchwright.providers.live import LiveCheck
 from batchwright.providers.settings import RestSettings, Scalar, rest_settings
@@ -185,6 +185,21 @@ class RestProvider(ABC, Generic[C, F]):
         if not reply.ok:
             return Health(False, self.refusals.fault(reply).message)
         return Health(True, self.refusals.cloud, self._clock.now() - began)
+
+    async def _rights(self, path: str, incomplete: object) -> list[Trouble]:
+        """What is said against the right to create, by a request so incomplete that it can make nothing.
+
+        Raises ProviderUnavailable.
+        """
+        try:
+            reply = await self._api.call("POST", path, incomplete)
+        except (NotSent, NoAnswer) as error:
+            message = f"{self.refusals.cloud} cannot be asked: {error}"
+            raise ProviderUnavailable(message, hint="Try again in a moment.") from error
+        fault = self.refusals.fault(reply)
+        if reply.ok or fault.kind is not FaultClass.AUTH:
+            return []
+        return [Trouble("", "not-allowed", fault.message, fault.hint)]
 
     async def _offered(self) -> F:
         async with self._first:

@@ -131,3 +131,18 @@ def test_a_provider_without_a_live_check_says_so(capsys: pytest.CaptureFixture[s
 def test_the_list_of_providers_is_still_there_without_a_word_after_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["providers", "--json"]) == Exit.OK
     assert "upcloud" in [offer["name"] for offer in json.loads(capsys.readouterr().out)["providers"]]
+
+
+def test_a_hetzner_token_without_the_right_to_write_is_told_before_anything_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch = {"id": "web", "type": "server_batch", "provider": "hetzner"}
+    batch |= {"server_configs": [{"name": "web", "plan": "cx23", "zone": "fsn1"}]}
+    file = tmp_path / "one.json"
+    file.write_text(json.dumps({"batch_workflow": {"name": "one", "version": "1", "operations": [batch]}}))
+    with RunningHetzner(hetzner.Emulation(read_only=True)) as running:
+        fast("hetzner", running.environ, tmp_path, monkeypatch)
+        assert run_command(["run", str(file)]) == Exit.NO
+        assert "token is readonly" in capsys.readouterr().err
+        assert run_command(["list", "--json"]) == Exit.OK
+    assert json.loads(capsys.readouterr().out) == {"runs": [], "more": 0}

@@ -68,8 +68,8 @@ class Hetzner(RestProvider[Client, shop.Offers]):
     async def quota(self) -> Quota:
         return Quota()  # the API does not tell a project's limits
 
-    async def quota_after(self, _requests: Sequence[ServerRequest]) -> list[Trouble]:
-        return []
+    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Trouble]:
+        return await self._rights("/servers", {}) if requests else []  # the API does not tell a project's limits
 
     async def quote(self, requests: Sequence[ServerRequest]) -> Quote | None:
         return shop.quote(requests, await self._offered())

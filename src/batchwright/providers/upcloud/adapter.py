@@ -79,7 +79,9 @@ class UpCloud(RestProvider[Client, shop.Offers]):
         return quotas.quota_from(account, usage or {})
 
     async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Trouble]:
-        return quotas.shortages(requests, await self.quota()) if requests else []
+        if not requests:
+            return []
+        return quotas.shortages(requests, await self.quota()) or await self._rights("/server", {"server": {}})
 
     async def quote(self, requests: Sequence[ServerRequest]) -> Quote | None:
         return shop.quote(requests, await self._offered())
