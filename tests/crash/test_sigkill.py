@@ -3,25 +3,17 @@ back. Lost answers, late commits and list lag are on; at the end the simulated c
 
 from __future__ import annotations
 
-import json
-import os
-import random
-import re
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from batchwright.providers.simulated import World
+from batchwright.testing import crash_suite
 from tests.conformance.surreal_bridge import PASSWORD, USER, Bridge
 
 SERVERS = 64  # per run
 KILLS = 13  # per run
-LIVES_MAX = 120
-EVENT = re.compile(r" +\d")  # a line that begins with a time: something happened
 SIM = (
     *("lost_answers=0.08", "late_commits=0.08", "list_lag=0.3", "late_min=0.1", "late_max=0.6", "transient=0.05"),
     *("answer_seconds=0.1", "boot_seconds=0.6", "destroy_seconds=0.4", "install_seconds=0.3", "read_seconds=0.01"),
@@ -48,68 +40,17 @@ def workflow(name: str, backend: str) -> dict[str, object]:
     return {"batch_workflow": {"name": name, "version": "1", **limits, "operations": operations}}
 
 
-class Terminal:
-    """Types commands, and kills them."""
+class Terminal(crash_suite.Terminal):
+    """Types commands over simulated clouds, whose world stands beside the store."""
 
     def __init__(self, folder: Path, seed: int, store: str, server: str = "") -> None:
-        self.state = folder / "state"
-        self.file = folder / "workflow.json"
-        self.file.write_text(json.dumps(workflow(f"kill{seed}", store.removesuffix("-server"))))
-        self.store = store
-        prefix = "BATCHWRIGHT_SURREALDB_"
-        self.environ = {**os.environ, "HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config")}
-        self.environ |= {f"{prefix}URL": server, f"{prefix}USER": USER, f"{prefix}PASSWORD": PASSWORD}
-        self.seed = seed
-        self.chance = random.Random(seed)
-        self.kills = 0
-
-    def command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "batchwright", *words, "--state-dir", str(self.state)]
-
-    def let(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """A command that nobody kills."""
-        command, environ = self.command(*words), self.environ
-        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300, check=False)
-
-    def ask(self, *words: str) -> dict[str, Any]:
-        """The answer of a command that only looks."""
-        done = self.let(*words, "--json")
-        assert done.stdout, done.stderr
-        answer = json.loads(done.stdout)
-        assert isinstance(answer, dict)
-        return answer
-
-    def kill_now_and_then(self, *words: str) -> None:
-        """Start it, wait for a sign of life, and kill it a moment later, unless it ends by itself."""
-        command, both = self.command(*words), {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        process = subprocess.Popen(command, env=self.environ, text=True, **both)
-        assert process.stdout is not None
-        for line in process.stdout:
-            if EVENT.match(line):
-                break
-        try:
-            process.wait(self.chance.uniform(0.0, 0.5))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            self.kills += 1
-        process.stdout.close()
-        process.wait(60)
-
-    def until(self, wanted: str, first: tuple[str, ...], again: tuple[str, ...], kills: int) -> None:
-        """Start, kill, go on, kill, ... `kills` times in all; then let it end."""
-        words, status = first, "not begun"
-        for _ in range(LIVES_MAX):
-            if self.kills >= kills:
-                self.let(*words)
-            else:
-                self.kill_now_and_then(*words)
-            for row in self.ask("list")["runs"]:
-                words, status = again, row["status"]
-                if status == wanted:
-                    return
-        raise AssertionError(f"still {status} after {LIVES_MAX} lives")
+        environ = {"URL": server, "USER": USER, "PASSWORD": PASSWORD}
+        told = {f"BATCHWRIGHT_SURREALDB_{key}": value for key, value in environ.items()}
+        super().__init__(folder, seed, workflow(f"kill{seed}", store.removesuffix("-server")), told)
+        self.seed, self.store = seed, store
 
     def world(self) -> World:
+        """What there is."""
         return World(self.state / "simulated.db")
 
 

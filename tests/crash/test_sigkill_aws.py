@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.crash.clouds import Story, look
+from batchwright.testing.crash_suite import look
+from tests.crash.clouds import Story
 from tests.emulated_aws import credentials
 
 IMAGES = {"eu-central-1": "debian-12", "us-east-1a": "ubuntu-24.04"}  # by zone; the servers of one have two disks
@@ -63,9 +64,9 @@ class TestAws(Story):
         return {"creates": left["calls"]["RunInstances"], **refused}
 
     def test_a_run_killed_at_random_leaves_nothing_over(self) -> None:
-        self.killed(1, servers=40, forward=6, back=4, least=10)
+        self.story(1, servers=40, forward=6, back=4, least=10)
 
     @pytest.mark.long
     @pytest.mark.parametrize("seed", range(100, 105))
     def test_sixty_kills_over_six_hundred_servers(self, seed: int) -> None:
-        self.killed(seed, servers=120, forward=8, back=5, least=13)
+        self.story(seed, servers=120, forward=8, back=5, least=13)

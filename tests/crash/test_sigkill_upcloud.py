@@ -43,9 +43,9 @@ rate = 0
         assert Counter(one["server"] for one in made["addresses"]) == Counter(dict.fromkeys(alive, ADDRESSES))
 
     def test_a_run_killed_at_random_leaves_no_duplicate_and_no_orphan(self) -> None:
-        self.killed(0, servers=40, forward=6, back=3, least=9)
+        self.story(0, servers=40, forward=6, back=3, least=9)
 
     @pytest.mark.long
     @pytest.mark.parametrize("seed", range(1, 7))
     def test_600_servers_and_at_least_60_kills(self, seed: int) -> None:
-        self.killed(seed, servers=100, forward=8, back=3, least=10)  # of each of six runs
+        self.story(seed, servers=100, forward=8, back=3, least=10)  # of each of six runs

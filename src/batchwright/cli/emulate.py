@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
@@ -15,8 +14,9 @@ from batchwright.app.backing import opened
 from batchwright.cli.codes import Exit
 from batchwright.cli.options import StateDir, pairs_of, settings_of
 from batchwright.cli.output import note, say
-from batchwright.errors import ProviderUnavailable, UsageError
+from batchwright.errors import ProviderUnavailable
 from batchwright.testing.emulators.backing import Backing, Front
+from batchwright.testing.emulators.running import until_stopped
 from batchwright.views.wording import counted
 
 app = typer.Typer(help="Emulate a cloud's own service on this machine, to rehearse on with the real adapter.")
@@ -142,20 +142,13 @@ def hetzner(
 def _serve(serving: AbstractAsyncContextManager[str], backing: AbstractAsyncContextManager[None], *told: str) -> None:
     """Serve until Ctrl-C or a SIGTERM; {url} in what is told is where."""
 
+    def tell(url: str) -> None:
+        for line in told:
+            say(line.format(url=url))
+
     async def work() -> None:
         async with backing:
-            stop = asyncio.Event()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(number, stop.set)
-            try:
-                async with serving as url:
-                    for line in told:
-                        say(line.format(url=url))
-                    await stop.wait()
-            except OSError as error:
-                raise UsageError(
-                    f"cannot listen: {error.strerror or error}", hint="Use another --port, or 0."
-                ) from error
+            await until_stopped(serving, tell)
 
     asyncio.run(work())
 

@@ -1,0 +1,179 @@
+"""What a provider over an emulated cloud must survive, as a story that an adapter's author inherits.
+
+The installed command is killed by SIGKILL at random, over the emulator in a process of its own which no kill reaches.
+At the end of the run, and of its rollback, the cloud holds exactly what it should:
+
+    class TestMyCloud(CrashSuite):
+        def test_killed(self, tmp_path) -> None:
+            print(self.killed(tmp_path, seed=0, servers=40, forward=6, back=3, least=9))
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+RETRY = {"max_attempts": 15, "initial_delay": 0.1, "max_delay": 0.5}
+LIVES_MAX = 120
+LIFE = 0.5  # seconds after its first event for which a process may live
+PATIENCE = 300  # seconds for a command that nobody kills
+EVENT = re.compile(r" +\d")  # a line that begins with a time: something happened
+URL = re.compile(r"https?://[^\s,]+")
+
+
+class Terminal:
+    """Types commands of one state folder, and kills them. `environ` is theirs beside what is here."""
+
+    def __init__(self, folder: Path, seed: int, workflow: object, environ: Mapping[str, str] = {}) -> None:
+        self.state = folder / "state"
+        self.file = folder / "workflow.json"
+        self.file.write_text(json.dumps(workflow))
+        own = {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config")}
+        self.environ = {**os.environ, **own, **environ}
+        self.chance = random.Random(seed)
+        self.kills = 0
+
+    def command(self, *words: str) -> list[str]:
+        """The argument list."""
+        return [sys.executable, "-m", "batchwright", *words, "--state-dir", str(self.state)]
+
+    def let(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command that nobody kills."""
+        return subprocess.run(  # noqa: S603 - our own command
+            self.command(*words), env=self.environ, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+
+    def ask(self, *words: str) -> dict[str, Any]:
+        """The answer of a command that only looks."""
+        done = self.let(*words, "--json")
+        assert done.stdout, done.stderr
+        answer = json.loads(done.stdout)
+        assert isinstance(answer, dict)
+        return answer
+
+    def kill_now_and_then(self, *words: str) -> None:
+        """Start it, wait for a sign of life, and kill it a moment later, unless it ends by itself."""
+        process = subprocess.Popen(  # noqa: S603
+            self.command(*words), env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            if EVENT.match(line):
+                break
+        try:
+            process.wait(self.chance.uniform(0.0, LIFE))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            self.kills += 1
+        process.stdout.close()
+        process.wait(60)
+
+    def until(self, wanted: str, first: Sequence[str], again: Sequence[str], kills: int) -> None:
+        """Start, kill, go on, kill, until there were so many kills in all; then let it end."""
+        words, status = first, "not begun"
+        for _ in range(LIVES_MAX):
+            if self.kills >= kills:
+                self.let(*words)
+            else:
+                self.kill_now_and_then(*words)
+            for row in self.ask("list")["runs"]:
+                words, status = again, row["status"]
+                if status == wanted:
+                    return
+        raise AssertionError(f"still {status} after {LIVES_MAX} lives")
+
+
+@contextmanager
+def emulator(command: Sequence[str]) -> Iterator[str]:
+    """Serves while the `with` lasts, and ends by SIGTERM; gives the address, which stands in its first line."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        assert process.stdout is not None
+        try:
+            first = process.stdout.readline()
+            found = URL.search(first)
+            assert found, f"the emulator said no address: {first!r}"
+            yield found[0]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+
+
+def look(url: str) -> dict[str, Any]:
+    """What the cloud holds, as its own page for people and tests tells."""
+    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - an address of the loopback interface
+        found = json.load(answer)
+    assert isinstance(found, dict)
+    return found
+
+
+class CrashSuite(ABC):
+    """One run. A cloud's own says what goes wrong there, how it is reached, and what it must hold."""
+
+    cloud: str
+    prefix: str  # of the names of runs
+    faults: tuple[str, ...]
+    scale = 1.0
+    config: str
+    plan: str
+    zone: str
+    kinds: tuple[str, ...]  # of what it holds
+
+    @abstractmethod
+    def environ(self, url: str, folder: Path) -> dict[str, str]:
+        """Of a client that asks this cloud and no other."""
+
+    @abstractmethod
+    def check(self, made: dict[str, Any], names: Counter[str]) -> None:
+        """Each of these servers is there once with all that belongs to it, and nothing else is."""
+
+    def emulated(self, seed: int) -> list[str]:
+        """The command that serves the cloud."""
+        faults = [word for fault in self.faults for word in ("--fault", fault)]
+        words = ("--port", "0", "--seed", str(seed), "--time-scale", str(self.scale))
+        return [sys.executable, "-m", "batchwright", "emulate", self.cloud, *words, *faults]
+
+    def batches(self, name: str, servers: int) -> dict[str, list[dict[str, str]]]:
+        """The operations of the workflow, with their servers."""
+        return {"web": [{"name": f"{name}-{i:03d}", "plan": self.plan, "zone": self.zone} for i in range(servers)]}
+
+    def held(self, url: str) -> dict[str, Any]:
+        """What there will be once all that is under way has happened."""
+        return look(f"{url}/_emulator")
+
+    def happened(self, left: dict[str, Any]) -> dict[str, int]:
+        """What went wrong on the way, counted."""
+        return {key: n for key, n in left["happened"].items() if "/" not in key}
+
+    def killed(self, folder: Path, seed: int, servers: int, forward: int, back: int, least: int) -> str:
+        """The whole of it, with at least so many kills; gives it in a line."""
+        batches = self.batches(f"{self.prefix}{seed}", servers)
+        common = {"type": "server_batch", "provider": self.cloud, "retry": RETRY}
+        operations = [{"id": key, "server_configs": configs, **common} for key, configs in batches.items()]
+        asked = {"name": f"{self.prefix}{seed}", "version": "1", "parallel_limit": 16, "operations": operations}
+        (folder / "config" / "batchwright").mkdir(parents=True)
+        (folder / "config" / "batchwright" / "config.toml").write_text(self.config)
+        with emulator(self.emulated(seed)) as url:
+            terminal = Terminal(folder, seed, {"batch_workflow": asked}, self.environ(url, folder))
+            terminal.until("Completed", ("run", str(terminal.file)), ("resume", "latest"), forward)
+            on_the_way = terminal.kills
+            self.check(self.held(url), Counter(one["name"] for configs in batches.values() for one in configs))
+            undo = ("rollback", "latest", "--yes")
+            terminal.until("RolledBack", undo, undo, forward + back)
+            left = self.held(url)
+            assert {kind: left[kind] for kind in self.kinds} == {kind: [] for kind in self.kinds}
+            assert terminal.ask("store", "check")["ok"]
+        assert terminal.kills >= least, f"only {terminal.kills} kills"
+        times = f"killed {on_the_way} times on the way, {terminal.kills - on_the_way} back"
+        return f"{self.cloud}, seed {seed}: {servers} servers, {times}; {self.happened(left)}"
