@@ -25,7 +25,7 @@ class CallFaults(Struct, frozen=True):
     late_commits: float = 0.0  # a create: the connection is dropped, and the server appears later
     late_min: float = 1.0
     late_max: float = 30.0
-    read_errors: float = 0.0  # of looks: 503, a gateway's page, or no answer
+    read_errors: float = 0.0  # of looks: 5xx, 429, a gateway's page, or no answer
 
     def scaled(self, seconds: float) -> float:
         """Seconds of this machine's clock."""

@@ -111,8 +111,10 @@ class Service(ABC, Generic[D]):
                 return page()
             case "read_errors" if which < 0.3:
                 return dropped(request)
-            case "read_errors" if which < 0.6:
+            case "read_errors" if which < 0.5:
                 return page()
+            case "read_errors" if which < 0.7:
+                return self._throttled()
         return self._failed() if which < 0.8 else self._refused(self.unavailable)
 
     def _throttled(self) -> web.Response:
