@@ -14,6 +14,7 @@ from batchwright.model.outcome import Fault, FaultClass, Gone, Rejected, ServerS
 from batchwright.providers.base import Provider
 
 DESTROY_SECONDS = 600.0  # until what is being destroyed must be gone
+LOOK_AGAIN_SECONDS = 5.0  # after a look that was turned away without a word about how long
 
 T = TypeVar("T")
 Hold = Callable[[], Awaitable[None]]
@@ -95,6 +96,8 @@ async def destroy(
             heed(outcome)
             if isinstance(outcome, Gone):
                 return None
+            if isinstance(outcome, Throttled):
+                return trouble(outcome)
             fault = outcome.fault if isinstance(outcome, Rejected) else None
             if fault is not None and fault.kind is not FaultClass.BUSY:
                 return fault
@@ -105,5 +108,5 @@ async def destroy(
 def trouble(unknown: Unknown) -> Fault:
     """An answer that did not come, where asking again is all there is to do."""
     if isinstance(unknown, Throttled):
-        return Fault(FaultClass.THROTTLE, unknown.reason, retry_after=unknown.retry_after)
+        return Fault(FaultClass.THROTTLE, unknown.reason, retry_after=unknown.retry_after or LOOK_AGAIN_SECONDS)
     return Fault(FaultClass.TRANSIENT, unknown.reason)

@@ -10,6 +10,7 @@ from batchwright.engine import commands as cmd
 from batchwright.engine.calls import Hold, answer, destroy, trouble, turn
 from batchwright.engine.launching import Launches
 from batchwright.engine.limits import CallClass, Limits
+from batchwright.engine.policy import asked_pause
 from batchwright.engine.voice import Voice
 from batchwright.engine.watch import Fail, Send, Watch
 from batchwright.model.clock import Clock
@@ -163,6 +164,8 @@ class Performer:
         step, record = self._step(command.step), self._run.records[command.step]
         fault = await self._destroy_stale(step.provider, record.stale) if record.stale else None
         outcome = Rejected(fault) if fault else await self._send_create(step, command.step)
+        if fault is not None and fault.kind is FaultClass.THROTTLE:  # it is a create that waits for its turn now
+            self._heed(step.provider, CallClass.CREATE, outcome)
         self._release(command.step)
         self._send(cmd.Answered(command.step, command.attempt, outcome))
 
@@ -206,7 +209,6 @@ class Performer:
 
     async def _install(self, command: cmd.Install) -> None:
         outcome = await self._apply(command, lambda runner: runner.install, undo=False)
-        self._heed(self._run.lane(command.step), CallClass.CREATE, outcome)
         self._release(command.step)
         self._send(cmd.Answered(command.step, command.attempt, outcome))
 
@@ -220,16 +222,19 @@ class Performer:
     async def _apply(
         self, command: cmd.Install | cmd.Destroy, verb: Callable[[Runner], Apply], *, undo: bool
     ) -> Applied | Rejected | Unknown:
-        """Install or remove a task service, and pass on what that says."""
-        i, attempt = command.step, command.attempt
+        """Install or remove a task service, and pass on what that says.
+
+        A cloud that does not say where its server is slows its own calls, and not those of the task services.
+        """
+        i, attempt, calls = command.step, command.attempt, CallClass.DESTROY if undo else CallClass.CREATE
         request = self._step(i).request
         assert isinstance(request, TaskservRequest)
         limit = self._run.plan.operations[self._run.step_operation[i]].timeout
         voice = Voice(self._clock, lambda lines: self._send(cmd.Said(i, attempt, lines, undo)))
-        target = await self._ask(limit, self._target(self._step(i).server))
+        target = await self._reached(self._step(i).server, limit, calls)
         leader: Target | Unknown | None = None
         if request.cluster is not None and request.cluster.leader != self._step(i).server:
-            leader = await self._ask(limit, self._target(request.cluster.leader))
+            leader = await self._reached(request.cluster.leader, limit, calls)
         if isinstance(target, Unknown):  # nothing was sent to the server
             return Rejected(trouble(target))
         if isinstance(leader, Unknown):
@@ -237,9 +242,18 @@ class Performer:
         job = Job(self._run.token(i), limit, leader, voice.hear)
         await self._hold()  # after the looks above, which may take long
         try:
-            return await self._ask(limit + GRACE, verb(self._runners[target.provider])(request, target, job))
+            outcome = await self._ask(limit + GRACE, verb(self._runners[target.provider])(request, target, job))
         finally:
             voice.close()
+        self._heed(self._run.lane(i), calls, outcome)
+        return outcome
+
+    async def _reached(self, step: str, limit: float, calls: CallClass) -> Target | Unknown:
+        """The server that a step made, as far as its provider says."""
+        target = await self._ask(limit, self._target(step))
+        if isinstance(target, Unknown):
+            self._heed(self._step(self._run.index[step]).provider, calls, target)
+        return target
 
     async def _target(self, step: str) -> Target:
         """The server that a step made, and how it is reached."""
@@ -265,6 +279,7 @@ class Performer:
         if record.doubt:
             found = await self._find_doubtful(step, record, i)
             if isinstance(found, Unknown):
+                self._heed(step.provider, CallClass.DESTROY, found)
                 return trouble(found)
             refs += [ref for ref in found if ref not in refs]
         for ref in refs:
@@ -290,7 +305,6 @@ class Performer:
             outcome = await self._launches.launch(command, self._hold)
         else:
             outcome = await self._apply(command, lambda runner: runner.remove, undo=True)
-        self._heed(self._run.lane(command.step), CallClass.DESTROY, outcome)
         match outcome:
             case Rejected(fault=fault):
                 return fault
@@ -328,6 +342,7 @@ class Performer:
         while True:
             began = self._clock.now()
             listing = await self._ask(provider.capabilities.call_timeout, provider.find(run.id))
+            asked = asked_pause(listing.retry_after) if isinstance(listing, Throttled) else 0.0
             if isinstance(listing, Unknown):
                 failures += 1
                 if failures >= SWEEP_TRIES:
@@ -343,7 +358,7 @@ class Performer:
                 if strays or command.lane not in run.doubtful or began >= until:
                     self._send(cmd.Swept(command.lane, command.round, strays))
                     return
-            await self._clock.sleep(provider.capabilities.poll_seconds * 2 ** min(failures, 5))
+            await self._clock.sleep(max(asked, provider.capabilities.poll_seconds * 2 ** min(failures, 5)))
 
     def _kept(self) -> set[str]:
         """What the journal knows and wants to exist; in and after a rollback only what could not be removed."""

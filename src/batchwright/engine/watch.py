@@ -15,9 +15,31 @@ from batchwright.providers.base import Provider
 UNHEARD_SECONDS = 10.0  # of looks that fail, before it is worth a word
 SLOWER_MAX = 4  # times that throttled looks double the time to the next
 PATIENCE_SECONDS = 900.0  # for a provider that cannot be asked, before a doubt is reported as unsettled
+PATIENCE_LOOKS = 8  # and so many at least, where it asks for long pauses
 
 Send = Callable[[cmd.Report], None]
 Fail = Callable[[BaseException], None]
+
+
+class _Silence:
+    """A kind of look that fails: since when and why, and when to look again if it was throttled."""
+
+    def __init__(self, since: float) -> None:
+        self.since = self.not_before = since
+        self.looks = self.throttles = 0
+        self.why = ""
+
+    def failed(self, error: BaseException, now: float, poll: float) -> None:
+        self.looks += 1
+        self.why = f"{type(error).__name__}: {error}".rstrip(": ")
+        self.not_before = now
+        if isinstance(error, ProviderThrottled):
+            self.throttles = min(self.throttles + 1, SLOWER_MAX)
+            self.not_before += max(poll * 2**self.throttles, asked_pause(error.retry_after))
+
+    def ends_patience(self, now: float) -> bool:
+        """Whether it has gone on for too long."""
+        return now - self.since >= PATIENCE_SECONDS and self.looks >= PATIENCE_LOOKS
 
 
 class Watch:
@@ -31,9 +53,7 @@ class Watch:
         self._fail = fail
         self._awaits: dict[int, cmd.Await] = {}
         self._settles: dict[int, tuple[cmd.Settle, str, float]] = {}
-        self._unanswered: dict[str, float] = {}  # kind of look -> since when it fails
-        self._why = ""  # how the last look failed
-        self._throttles, self._pause = 0, 0.0  # looks throttled in a row, and what the last of them asked for
+        self._silent: dict[str, _Silence] = {}  # by kind of look
         self._task: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -72,31 +92,34 @@ class Watch:
             if self._awaits and (fault := await self._patiently("describe", self._visit, now)):
                 self._give_up_waiting(fault, now)
             if self._awaits or self._settles:
-                await self._clock.sleep(max(poll * 2 ** min(self._throttles, SLOWER_MAX), self._pause))
+                await self._clock.sleep(poll)
 
     async def _patiently(self, kind: str, look: Callable[[float], Awaitable[None]], now: float) -> Fault | None:
-        """Look. A failed look says nothing; only when it has failed for too long this gives the reason."""
+        """Look, unless it is too early. A failed look says nothing; only after too many this gives the reason."""
+        silence = self._silent.get(kind) or _Silence(now)
+        if now < silence.not_before:
+            return None
         try:
             async with asyncio.timeout(self._provider.capabilities.call_timeout):
                 await look(now)
         except (Exception, asyncio.CancelledError) as error:
             if self._closing:
                 raise
-            if isinstance(error, ProviderThrottled):
-                self._throttles, self._pause = self._throttles + 1, asked_pause(error.retry_after)
-            self._why = f"{type(error).__name__}: {error}".rstrip(": ")
-            if now - self._unanswered.setdefault(kind, now) < PATIENCE_SECONDS:
+            self._silent[kind] = silence
+            silence.failed(error, self._clock.now(), self._provider.capabilities.poll_seconds)
+            if not silence.ends_patience(now):
                 return None
-            why = f"the provider could not be asked for {PATIENCE_SECONDS:.0f} s: {self._why}"
+            why = f"the provider could not be asked for {now - silence.since:.0f} s: {silence.why}"
             return Fault(FaultClass.IN_DOUBT, why)
-        self._unanswered.pop(kind, None)
-        self._throttles, self._pause = 0, 0.0
+        self._silent.pop(kind, None)
         return None
 
     def unheard(self, now: float) -> str:
-        """For how long no look has been answered, and why; empty when that is not worth a word."""
-        since = min(self._unanswered.values(), default=now)
-        return f"cannot be asked for {now - since:.0f} s: {self._why}" if now - since >= UNHEARD_SECONDS else ""
+        """For how long a kind of look has not been answered, and why; empty when that is not worth a word."""
+        longest = min(self._silent.values(), key=lambda silence: silence.since, default=None)
+        if longest is None or now - longest.since < UNHEARD_SECONDS:
+            return ""
+        return f"cannot be asked for {now - longest.since:.0f} s: {longest.why}"
 
     async def _search(self, now: float) -> None:
         asked = dict(self._settles)
@@ -136,7 +159,7 @@ class Watch:
         for step, (command, _, _) in self._settles.items():
             self._send(cmd.Settled(step, command.attempt, fault=fault))
         self._settles.clear()
-        del self._unanswered["find"]  # whoever asks next is as patient again
+        del self._silent["find"]  # whoever asks next is as patient again
 
     def _give_up_waiting(self, fault: Fault, now: float) -> None:
         """Only for those whose time is up; the others may still hear of their server."""
@@ -144,4 +167,4 @@ class Watch:
             del self._awaits[waiting.step]
             self._send(cmd.Looked(waiting.step, waiting.attempt, waiting.ref, fault=fault))
         if not self._awaits:
-            del self._unanswered["describe"]
+            del self._silent["describe"]

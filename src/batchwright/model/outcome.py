@@ -98,7 +98,10 @@ class Unknown(Struct, frozen=True):
 
 
 class Throttled(Unknown, frozen=True):
-    """A look that was not answered because there were too many; `retry_after` is seconds, where that was said."""
+    """A look, or one inside another call, was not answered because there were too many of them.
+
+    `retry_after` is seconds, where that was said.
+    """
 
     retry_after: float | None = None
 
