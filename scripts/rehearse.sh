@@ -17,9 +17,13 @@ end() {
 trap end EXIT
 trap 'exit 130' INT TERM
 
+export XDG_CONFIG_HOME="$folder/config" # no settings of real accounts
+unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_ENDPOINT_URL_EC2 AWS_ENDPOINT_URL_STS AWS_ENDPOINT_URL_SSM AWS_SESSION_TOKEN
+
 "$bin/batchwright" local base build
 for cloud in upcloud aws; do
-    "$bin/batchwright" emulate "$cloud" --backed-by local --port 0 --time-scale 0.1 --state-dir "$folder/$cloud" \
+    # in a session of its own: Ctrl-C is for what runs over it, which it has to outlive
+    setsid "$bin/batchwright" emulate "$cloud" --backed-by local --port 0 --time-scale 0.1 --state-dir "$folder/$cloud" \
         >"$folder/$cloud.told" 2>&1 </dev/null &
     clouds="$clouds $!"
     tries=0

@@ -88,7 +88,7 @@ def _unreachable(hop: Access, error: Exception) -> Unreachable:
             hint = f"Put the public key into the file authorized_keys of {hop.user} there."
             message = f"{hop} does not let {hop.user} in with {key}"
             return Unreachable(Fault(FaultClass.AUTH, message, "login-refused", hint), lasting=False)
-        case asyncssh.KeyImportError() | FileNotFoundError() | PermissionError():
+        case asyncssh.KeyImportError() | FileNotFoundError() | PermissionError() if hop.key:
             hint = "If it has a passphrase, add it to your agent with ssh-add and name no key."
             message = f"the key {hop.key} cannot be used: {words(error)}"
             return Unreachable(Fault(FaultClass.AUTH, message, "key-unusable", hint), lasting=True)

@@ -19,12 +19,11 @@ from batchwright.model.plan import Guard
 from batchwright.providers import keys
 from batchwright.providers.base import Capabilities, Health, Provider, Trouble
 from batchwright.providers.http import Http, NoAnswer, NotSent, Query, Reply
-from batchwright.providers.live import LiveCheck
+from batchwright.providers.live import Finding, LiveCheck, Tell
 from batchwright.providers.settings import RestSettings, Scalar, rest_settings
 
 MESSAGE_MAX = 300  # characters of what a cloud says that are passed on
 PAGES_MAX = 1000  # of one listing
-PASSES_MAX = 3  # over a listing that changes while it is read; all that any of them showed is taken then
 BURST = 20
 THROTTLED = f"are {BURST} reads at once throttled"
 
@@ -79,7 +78,7 @@ class Rest(Http):
         try:
             reply = await self.call("GET", path, query=query)
         except (NotSent, NoAnswer) as error:
-            raise ProviderUnavailable(f"{cloud} cannot be asked: {error}", hint="Try again in a moment.") from error
+            raise _unasked(cloud, error) from error
         if self.refusals.nothing(reply):
             return None
         if not reply.ok:
@@ -98,6 +97,10 @@ class Rest(Http):
             message = f"{self.refusals.cloud} has nothing at {path}"
             raise ProviderUnavailable(message, hint="Is the address of the API right?")
         return body
+
+
+def _unasked(cloud: str, error: Exception) -> ProviderUnavailable:
+    return ProviderUnavailable(f"{cloud} cannot be asked: {error}", hint="Try again in a moment.")
 
 
 async def meant(change: Awaitable[T]) -> T | Rejected | Unknown:
@@ -194,8 +197,7 @@ class RestProvider(ABC, Generic[C, F]):
         try:
             reply = await self._api.call("POST", path, incomplete)
         except (NotSent, NoAnswer) as error:
-            message = f"{self.refusals.cloud} cannot be asked: {error}"
-            raise ProviderUnavailable(message, hint="Try again in a moment.") from error
+            raise _unasked(self.refusals.cloud, error) from error
         fault = self.refusals.fault(reply)
         if reply.ok or fault.kind is not FaultClass.AUTH:
             return []
@@ -251,6 +253,12 @@ class RestCheck(LiveCheck, Generic[C, F]):
     def __init__(self, provider: Provider, api: C, offered: Callable[[], Awaitable[F]], clock: Clock) -> None:
         super().__init__(provider, clock)
         self._api, self._offered = api, offered
+
+    async def run(self, run: str, tell: Tell) -> list[Finding]:
+        try:
+            return await super().run(run, tell)
+        except (NotSent, NoAnswer) as error:
+            raise _unasked(self._api.refusals.cloud, error) from error
 
     async def burst(self, path: str) -> None:
         """Many reads at once."""

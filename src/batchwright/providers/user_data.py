@@ -19,7 +19,9 @@ _KINDS = (
     ("#cloud-boothook", "cloud-boothook"),
     ("## template: jinja", "jinja2"),
 )
-_OWN_KEYS = re.compile(r"^(ssh_keys|ssh_deletekeys|merge_how|merge_type)\s*:", re.MULTILINE)
+_OWN_KEYS = re.compile(
+    r"""^\s*\{?\s*["']?(ssh_keys|ssh_deletekeys(?!["']?\s*:\s*true\b)|merge_how|merge_type)["']?\s*:""", re.MULTILINE
+)
 # the user's lists are added to
 _MERGE = "list(append)+dict(no_replace,recurse_list)+str()"
 
@@ -32,7 +34,8 @@ def kind_of(user_data: str) -> str | None:
 
 def contradiction(user_data: str) -> str:
     """Why this would take the server the host key that it is given here; empty where it would not."""
-    own = _OWN_KEYS.search(user_data) if kind_of(user_data) == "cloud-config" else None
+    told = kind_of(user_data) in ("cloud-config", "jinja2")
+    own = _OWN_KEYS.search(user_data) if told else None
     return f"its {own.group(1)} would contradict the host key that Batchwright gives the server" if own else ""
 
 

@@ -17,6 +17,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -69,9 +70,10 @@ class Terminal:
             self.command(*words), env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         assert process.stdout is not None
-        for line in process.stdout:
-            if EVENT.match(line):
-                break
+        with _bounded(process):
+            for line in process.stdout:
+                if EVENT.match(line):
+                    break
         try:
             process.wait(self.chance.uniform(0.0, LIFE))
         except subprocess.TimeoutExpired:
@@ -82,17 +84,28 @@ class Terminal:
 
     def until(self, wanted: str, first: Sequence[str], again: Sequence[str], kills: int) -> None:
         """Start, kill, go on, kill, until there were so many kills in all; then let it end."""
-        words, status = first, "not begun"
+        words, status, said = first, "not begun", ""
         for _ in range(LIVES_MAX):
             if self.kills >= kills:
-                self.let(*words)
+                said = self.let(*words).stderr
             else:
                 self.kill_now_and_then(*words)
             for row in self.ask("list")["runs"]:
                 words, status = again, row["status"]
                 if status == wanted:
                     return
-        raise AssertionError(f"still {status} after {LIVES_MAX} lives")
+        raise AssertionError(f"still {status} after {LIVES_MAX} lives: {said}")
+
+
+@contextmanager
+def _bounded(process: subprocess.Popen[str]) -> Iterator[None]:
+    """What is read from a process that says nothing ends when it is killed."""
+    patience = threading.Timer(PATIENCE, process.kill)
+    patience.start()
+    try:
+        yield
+    finally:
+        patience.cancel()
 
 
 @contextmanager
@@ -101,13 +114,15 @@ def emulator(command: Sequence[str]) -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         assert process.stdout is not None
         try:
-            first = process.stdout.readline()
+            with _bounded(process):
+                first = process.stdout.readline()
             found = URL.search(first)
             assert found, f"the emulator said no address: {first!r}"
             yield found[0]
         finally:
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=60)
+            with _bounded(process):
+                process.communicate()
 
 
 def look(url: str) -> dict[str, Any]:

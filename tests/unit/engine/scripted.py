@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from batchwright.errors import ProviderThrottled
+from batchwright.model.access import Access
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Applied, Created, Going, Gone, Observed, Rejected, Unknown
 from batchwright.model.plan import ServerRequest, TaskservRequest
@@ -76,6 +77,9 @@ class ScriptedProvider(Simulated):
 
     async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
         return await self.script.call("describe", tuple(refs), lambda: super(ScriptedProvider, self).describe(refs))
+
+    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
+        return await self.script.call("access", tuple(refs), lambda: super(ScriptedProvider, self).access(refs))
 
     async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
         return await self.script.call("destroy", ref, lambda: super(ScriptedProvider, self).destroy(ref))

@@ -11,10 +11,10 @@ from batchwright.engine import commands as cmd
 from batchwright.engine.limits import CallClass, Lane
 from batchwright.errors import LeaseLost
 from batchwright.model import events as ev
-from batchwright.model.outcome import Applied, Created, FaultClass, Gone, Unknown
+from batchwright.model.outcome import Applied, Created, FaultClass, Gone, Rejected, Unknown
 from tests.unit.engine.bench import Bench, in_doubt, made, rolling_back, staged
 from tests.unit.engine.hand import fault, refusal
-from tests.unit.engine.scripted import broken, gone_astray, silence
+from tests.unit.engine.scripted import broken, gone_astray, silence, too_often
 
 # -- creates ------------------------------------------------------------------------------------------------------
 
@@ -256,7 +256,7 @@ def test_nothing_that_changes_anything_is_sent_by_a_driver_that_lost_its_run(wha
 
     bench = staged(play, guard="token")
     changed = {name for name, _ in bench.provider.script.asked} | {name for name, _ in bench.runner.script.asked}
-    assert changed <= {"find", "describe"}
+    assert changed <= {"find", "describe", "access"}
 
 
 def test_commands_that_were_never_begun_and_calls_cut_off_give_their_permits_back() -> None:
@@ -281,3 +281,21 @@ def test_a_server_is_waited_for() -> None:
         assert await bench.perform(cmd.Await(0, 1, "s1", 1e12)) == [cmd.Looked(0, 1, "s1", "addr")]
 
     assert staged(play).provider.script.count("describe") == 1
+
+
+def test_a_cloud_that_does_not_say_where_a_server_is_slows_itself_and_no_install() -> None:
+    async def play(bench: Bench) -> None:
+        bench.start()
+        bench.happen(ev.StepSucceeded(bench.clock.now(), "up/a", "s1", "addr"))
+        bench.plant("s1")
+        bench.start("svc/a/redis")
+        bench.provider.script.always["access"] = too_often
+        (report,) = await bench.perform(cmd.Install(bench.run.step("svc/a/redis"), 1))
+        assert isinstance(report, cmd.Answered)
+        assert isinstance(report.outcome, Rejected)
+        assert (report.outcome.fault.kind, report.outcome.fault.retry_after) == (FaultClass.THROTTLE, 7.0)
+        now = bench.clock.now()
+        assert bench.limits.lanes["taskservs"].available(CallClass.CREATE, now) == 5
+        assert bench.limits.lanes["upcloud"].available(CallClass.CREATE, now) == 0
+
+    assert staged(play).runner.script.count("install") == 0

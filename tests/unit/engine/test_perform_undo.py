@@ -55,6 +55,31 @@ def test_a_look_that_is_throttled_is_no_failed_attempt_and_slows_the_destroys() 
     assert staged(play).provider.script.count("destroy") == 0
 
 
+def test_a_throttled_look_inside_a_destroy_ends_it_for_now() -> None:
+    async def play(bench: Bench) -> None:
+        made(bench)
+        rolling_back(bench, "up/a")
+        bench.provider.script.always["destroy"] = too_often
+        report = await bench.undo()
+        assert report.fault is not None
+        assert (report.fault.kind, report.fault.retry_after) == (FaultClass.THROTTLE, 7.0)
+
+    assert staged(play).provider.script.count("destroy") == 1
+
+
+def test_a_throttled_look_for_what_is_in_doubt_slows_the_destroys() -> None:
+    async def play(bench: Bench) -> None:
+        in_doubt(bench)
+        rolling_back(bench, "up/a")
+        bench.provider.script.always["find"] = too_often
+        report = await bench.undo()
+        assert report.fault is not None
+        assert report.fault.kind is FaultClass.THROTTLE
+        assert bench.limits.lanes["upcloud"].available(CallClass.DESTROY, bench.clock.now()) == 0
+
+    staged(play)
+
+
 def test_one_that_is_gone_already_is_not_destroyed_again() -> None:
     async def play(bench: Bench) -> None:
         server = made(bench)

@@ -7,7 +7,7 @@ from typing import Any
 from batchwright.errors import ProviderUnavailable
 from batchwright.providers.hetzner.faults import REFUSALS
 from batchwright.providers.http import Query
-from batchwright.providers.rest import PAGES_MAX, PASSES_MAX, Rest
+from batchwright.providers.rest import PAGES_MAX, Rest
 
 
 class Client(Rest):
@@ -18,31 +18,29 @@ class Client(Rest):
     async def listing(self, kind: str, query: Query = ()) -> list[dict[str, Any]]:
         """All entries of a kind, each once. Raises ProviderUnavailable when any page of it failed.
 
-        An entry that goes meanwhile moves another one to a page that was read already; then the sum is wrong, and all
-        is read again.
+        Ids grow, so new entries come at the end; one that goes moves those behind it up, to pages before. Read from the
+        last page to the first, no entry can slip past.
         """
-        found: dict[int, dict[str, Any]] = {}
-        for _ in range(PASSES_MAX):
-            rows, totals = await self._pages(kind, query)
-            found |= rows
-            if totals <= {None, len(rows)}:
-                break
+        found, last, more = await self._page(kind, query, 1)
+        if not more:
+            return list(found.values())
+        while last is None and more <= PAGES_MAX:
+            number, (_, last, more) = more, await self._page(kind, query, more)
+            last = last or (None if more else number)
+        if last is None or last > PAGES_MAX:
+            raise ProviderUnavailable(
+                f"Hetzner's listing of {kind} has over {PAGES_MAX} pages", hint="Please report it."
+            )
+        for number in range(last, 0, -1):
+            found |= (await self._page(kind, query, number))[0]
         return list(found.values())
 
-    async def _pages(self, kind: str, query: Query) -> tuple[dict[int, dict[str, Any]], set[int | None]]:
-        """The entries, and how many there were by each of the pages; None where that was not said."""
-        found, totals = dict[int, dict[str, Any]](), set[int | None]()
-        number: Any = 1
-        for _ in range(PAGES_MAX):
-            window = [("page", str(number)), ("per_page", str(self.page)), ("sort", "id:asc")]
-            body = await self.read(f"/{kind}", [*query, *window])
-            rows, meta = body.get(kind), body.get("meta")
-            if not isinstance(rows, list) or not isinstance(meta, dict):
-                raise ProviderUnavailable(f"Hetzner's listing of {kind} has no rows", hint="Please report it.")
-            found |= {int(row["id"]): row for row in rows}
-            pagination = meta.get("pagination", {})
-            totals.add(pagination.get("total_entries"))
-            number = pagination.get("next_page")
-            if not number:
-                return found, totals
-        raise ProviderUnavailable(f"Hetzner's listing of {kind} has over {PAGES_MAX} pages", hint="Please report it.")
+    async def _page(self, kind: str, query: Query, number: int) -> tuple[dict[int, dict[str, Any]], int | None, int]:
+        """Its entries by id, the number of the last page where that is said, and that of the next one, else 0."""
+        window = [("page", str(number)), ("per_page", str(self.page)), ("sort", "id:asc")]
+        body = await self.read(f"/{kind}", [*query, *window])
+        rows, meta = body.get(kind), body.get("meta")
+        if not isinstance(rows, list) or not isinstance(meta, dict):
+            raise ProviderUnavailable(f"Hetzner's listing of {kind} has no rows", hint="Please report it.")
+        pagination = meta.get("pagination", {})
+        return {int(row["id"]): row for row in rows}, pagination.get("last_page"), pagination.get("next_page") or 0

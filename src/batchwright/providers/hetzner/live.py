@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from batchwright.model.outcome import Created, Rejected
+from batchwright.model.outcome import Created, FaultClass, Rejected
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.hetzner import payload, rows
 from batchwright.providers.hetzner.client import Client
@@ -26,7 +26,6 @@ class HetznerLive(RestCheck[Client, Offers]):
     """The check of one opened provider."""
 
     questions = (
-        THROTTLED,
         NO_TYPE,
         NO_KEY,
         LISTED,
@@ -36,6 +35,7 @@ class HetznerLive(RestCheck[Client, Offers]):
         FREED,
         ADDRESSES,
         VANISHED,
+        THROTTLED,
     )
     makes = "three servers of the cheapest type, one after the other, for some minutes, and one SSH key"
     servers = ("verify-1", "verify-1", "verify-2")
@@ -46,16 +46,16 @@ class HetznerLive(RestCheck[Client, Offers]):
         return ServerConfig(name, plan, zone)
 
     async def ask(self, run: str) -> None:
-        await self.burst("/locations")
         await self._refused(run)
         await self._life(run)
         await self.vanish(await self.request("verify-2"), token_of(run, "verify-2"), 0.3)
+        await self.burst("/locations")  # last, since it may disturb what comes after
 
     async def _refused(self, run: str) -> None:
         request, token = await self.request("verify-0"), token_of(run, "verify-0")
         said = await self._provider.create(replace(request, plan="cx999"), token)  # which leaves the run's key there
         told = f"{said.fault.code}: {said.fault.message}" if isinstance(said, Rejected) else str(said)
-        self.found(NO_TYPE, told, isinstance(said, Rejected))
+        self.found(NO_TYPE, told, isinstance(said, Rejected) and said.fault.kind is FaultClass.INVALID)
         keyless = payload.create_body(request, token, "") | {"ssh_keys": [f"{rows.key_name(run)}-none"]}
         reply = await self._api.call("POST", "/servers", keyless)
         self.found(NO_KEY, self.said(reply), REFUSALS.code(reply) == "not_found")

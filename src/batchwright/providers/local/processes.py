@@ -11,7 +11,6 @@ from batchwright.providers.local.records import MARKER
 
 PROC = Path("/proc")
 EXEC_SECONDS = 2.0  # at most, for a process that is just becoming another program, on a machine that has much to do
-EXECS_SECONDS = 0.2  # the same for all processes of the machine, where some may never show an environment
 KERNEL_THREAD = 0x00200000  # PF_KTHREAD of Linux's include/linux/sched.h
 
 
@@ -39,24 +38,30 @@ def is_alive(pid: int, started: int) -> bool:
 
 def belongs_to(pid: int, ref: str) -> bool:
     """Whether a process was started for this server, by its environment: a number used again does not fool this."""
-    return bool(_which_belong([pid], ref, EXEC_SECONDS))
+    return bool(_which_belong([pid], ref))
 
 
 def started_for(ref: str) -> list[int]:
     """Every process that was started for a server: the sandbox's own, and the first one inside."""
-    return _which_belong([int(one.name) for one in PROC.iterdir() if one.name.isdecimal()], ref, EXECS_SECONDS)
+    return _which_belong([int(one.name) for one in PROC.iterdir() if one.name.isdecimal()], ref)
 
 
-def _which_belong(pids: list[int], ref: str, seconds: float) -> list[int]:
+def _which_belong(pids: list[int], ref: str) -> list[int]:
     """For a moment of its exec a process shows no environment (1 % of looks at one that starts); it is looked again."""
-    found, unclear, until = list[int](), pids, time.monotonic() + seconds
+    found, unclear, until = list[int](), pids, time.monotonic() + EXEC_SECONDS
     while True:
         marked = {pid: _is_marked(pid, ref) for pid in unclear}
         found += [pid for pid, mine in marked.items() if mine]
-        unclear = [pid for pid, mine in marked.items() if mine is None]
-        if not unclear or time.monotonic() > until:
+        unclear = [pid for pid, mine in marked.items() if mine is None and (pid, started_at(pid)) not in _bare]
+        if not unclear:
+            return found
+        if time.monotonic() > until:
+            _bare.update((pid, started_at(pid)) for pid in unclear)
             return found
         time.sleep(0.002)
+
+
+_bare: set[tuple[int, int | None]] = set()  # processes without any environment, waited for once
 
 
 def _is_marked(pid: int, ref: str) -> bool | None:

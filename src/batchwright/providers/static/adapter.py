@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.access import Access
@@ -115,8 +116,9 @@ class Static:
         wanted = Record(_ref(token), token.run, token.value, request, access)
         if (recorded := self._records.get(wanted.ref)) is None:
             found = await self._look(access)
-            if isinstance(found, Fault):
-                return Rejected(found)
+            if isinstance(found, Fault):  # of this server, which is no reason to leave the others alone
+                kind = FaultClass.INVALID if found.kind is FaultClass.AUTH else found.kind
+                return Rejected(replace(found, kind=kind))
             with self._records.alone():
                 if (rival := _rival(wanted, self._records.all())) is not None:
                     message = f'run {rival.run} has taken {access} as "{rival.request.name}"'

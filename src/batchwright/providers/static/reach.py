@@ -30,7 +30,7 @@ async def look(access: Access) -> Facts | Fault:
     """Log in, through its jump hosts, with the known host keys only; one that nobody vouches for is refused."""
     try:
         async with asyncio.timeout(LOOK_SECONDS), AsyncExitStack() as stack:
-            connection = await connect(access, stack, LOOK_SECONDS)
+            connection = await connect(access, stack, LOOK_SECONDS / 3)
             said = await connection.run(f"sh -c {shlex.quote(_SCRIPT)}", stdin=asyncssh.DEVNULL)
     except Unreachable as error:
         return error.fault

@@ -269,6 +269,4 @@ class UpCloud(RestProvider[Client, shop.Offers]):
             return Gone()
         if fault.kind is FaultClass.BUSY:
             return Going(fault.message)
-        if reply.status >= 500 or (not code and fault.kind is not FaultClass.THROTTLE):
-            return Unknown(fault.message)
-        return Rejected(fault)
+        return Rejected(fault) if REFUSALS.certain(reply) else Unknown(fault.message)

@@ -9,7 +9,7 @@ from typing import Any
 
 from batchwright.errors import ProviderUnavailable
 from batchwright.providers.http import Query
-from batchwright.providers.rest import PAGES_MAX, PASSES_MAX, Rest
+from batchwright.providers.rest import PAGES_MAX, Rest
 from batchwright.providers.upcloud.faults import REFUSALS
 
 
@@ -22,31 +22,25 @@ class Client(Rest):
         """All entries of a listing, each once. Raises ProviderUnavailable when any page of it failed.
 
         The published default is 25 entries and it is not known whether it is applied, so pages are asked for until one
-        brings nothing new, whatever their length. Each begins with the last entry of the one before: where it does
-        not, an entry has gone meanwhile and moved another one out of sight, and all is read again.
+        brings nothing new, whatever their length. An entry that goes meanwhile moves the others up, past the window: so
+        each page must show an entry of the one before, else it is asked again from further up.
         """
-        found: dict[str, dict[str, Any]] = {}
-        for _ in range(PASSES_MAX):
-            if await self._pages(found, path, outer, inner, query):
-                break
-        return list(found.values())
-
-    async def _pages(self, found: dict[str, dict[str, Any]], path: str, outer: str, inner: str, query: Query) -> bool:
-        """Add the entries; whether each page began where the one before ended."""
-        seen, last, offset = set[str](), "", 0
+        limit = max(2, self.page)  # one to be known again, and a new one
+        found, before, offset, back = dict[str, dict[str, Any]](), set[str](), 0, False
         for _ in range(PAGES_MAX):
-            window = [("limit", str(max(2, self.page))), ("offset", str(offset))]
-            body = await self.read(path, [*query, *window])
-            wrapped = body.get(outer)
-            rows = wrapped.get(inner) if isinstance(wrapped, dict) else None
-            if not isinstance(rows, list):
-                raise ProviderUnavailable(f"UpCloud's listing {path} has no {outer}.{inner}", hint="Please report it.")
-            shown = {str(row["uuid"]): row for row in rows if isinstance(row, dict) and "uuid" in row}
+            shown = await self._page(path, outer, inner, [*query, ("limit", str(limit)), ("offset", str(offset))])
             found |= shown
-            if last and last not in shown:
-                return False
-            if not shown.keys() - seen:
-                return True
-            seen |= shown.keys()
-            last, offset = list(shown)[-1], offset + len(rows) - 1
+            if offset and before.isdisjoint(shown):
+                offset, back = max(0, offset - limit), True
+                continue
+            if shown.keys() <= before and not back:
+                return list(found.values())
+            before, offset, back = set(shown), offset + max(0, len(shown) - 1), False
         raise ProviderUnavailable(f"UpCloud's listing {path} has over {PAGES_MAX} pages", hint="Please report it.")
+
+    async def _page(self, path: str, outer: str, inner: str, query: Query) -> dict[str, dict[str, Any]]:
+        wrapped = (await self.read(path, query)).get(outer)
+        rows = wrapped.get(inner) if isinstance(wrapped, dict) else None
+        if not isinstance(rows, list):
+            raise ProviderUnavailable(f"UpCloud's listing {path} has no {outer}.{inner}", hint="Please report it.")
+        return {str(row["uuid"]): row for row in rows if isinstance(row, dict) and "uuid" in row}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.outcome import Rejected
+from batchwright.model.outcome import FaultClass, Rejected
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.http import Reply
 from batchwright.providers.live import LISTED, VANISHED, token_of
@@ -32,7 +32,6 @@ class UpCloudLive(RestCheck[Client, Offers]):
 
     questions = (
         PAGES,
-        THROTTLED,
         NO_PLAN,
         LISTED,
         DISK,
@@ -42,6 +41,7 @@ class UpCloudLive(RestCheck[Client, Offers]):
         DELETED,
         DISK_GONE,
         VANISHED,
+        THROTTLED,
     )
     makes = f"two servers of the cheapest plan in {ZONE}, one after the other, for some minutes"
     console = "the UpCloud control panel"
@@ -59,16 +59,16 @@ class UpCloudLive(RestCheck[Client, Offers]):
         bare = len(rows.entries(body, "storages", "storage"))
         every = len(await self._api.listing("/storage/public", "storages", "storage"))
         self.found(PAGES, f"{bare} of {every}", bare == 25 if every > 25 else None)
-        await self.burst("/account")
         await self._refused(run)
         await self._life(run)
         await self.vanish(await self.request("verify-2"), token_of(run, "verify-2"), 0.3)
+        await self.burst("/account")  # last, since it may disturb what comes after
 
     async def _refused(self, run: str) -> None:
         request = replace(await self.request("verify-0"), plan="0xCPU-0GB")
         said = await self._provider.create(request, token_of(run, "verify-0"))
         told = f"{said.fault.code}: {said.fault.message}" if isinstance(said, Rejected) else str(said)
-        self.found(NO_PLAN, told, isinstance(said, Rejected))
+        self.found(NO_PLAN, told, isinstance(said, Rejected) and said.fault.kind is FaultClass.INVALID)
 
     async def _life(self, run: str) -> None:
         token = token_of(run, "verify-1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from batchwright.errors import UsageError
 
@@ -15,9 +15,10 @@ async def until_stopped(serving: AbstractAsyncContextManager[str], told: Callabl
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    try:
-        async with serving as url:
-            told(url)
-            await stop.wait()
-    except OSError as error:
-        raise UsageError(f"cannot listen: {error.strerror or error}", hint="Use another --port, or 0.") from error
+    async with AsyncExitStack() as stack:
+        try:
+            url = await stack.enter_async_context(serving)
+        except OSError as error:
+            raise UsageError(f"cannot listen: {error.strerror or error}", hint="Use another --port, or 0.") from error
+        told(url)
+        await stop.wait()

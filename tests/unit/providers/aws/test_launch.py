@@ -98,8 +98,15 @@ def test_what_is_let_through_fits_into_what_ec2_takes(size: int) -> None:
     assert (user_data.against(script, (), USER_DATA_MAX, "AWS") == "") <= (len(told) <= USER_DATA_MAX)
 
 
-@pytest.mark.parametrize("own", ["ssh_keys: {}", "ssh_deletekeys: false", "merge_how: replace", "merge_type: replace"])
+@pytest.mark.parametrize(
+    "own",
+    [
+        *("ssh_keys: {}", "ssh_deletekeys: false", "merge_how: replace", "merge_type: replace", '"ssh_keys": {}'),
+        *("{'ssh_keys': {}}", "  ssh_keys: {}"),
+    ],
+)
 def test_a_cloud_config_that_would_take_the_server_its_host_key_is_refused(own: str) -> None:
     assert "host key" in user_data.against(f"#cloud-config\npackages: [git]\n{own}\n", (), USER_DATA_MAX, "AWS")
-    assert user_data.against("#cloud-config\npackages: [git]\n", (), USER_DATA_MAX, "AWS") == ""
+    assert "host key" in user_data.against(f"## template: jinja\n#cloud-config\n{own}\n", (), USER_DATA_MAX, "AWS")
+    assert user_data.against("#cloud-config\nssh_deletekeys: true\n", (), USER_DATA_MAX, "AWS") == ""
     assert user_data.against(f"#!/bin/sh\n# {own}\n{own}\n", (), USER_DATA_MAX, "AWS") == ""

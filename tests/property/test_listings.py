@@ -1,0 +1,93 @@
+"""Listings that change while they are read: what was there all the time is shown, whatever came and went meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchwright.providers.hetzner.client import Client as Hetzner
+from batchwright.providers.http import Query
+from batchwright.providers.upcloud.client import Client as UpCloud
+
+
+class Changing:
+    """Numbers in the order in which they came; before each page some go and some come."""
+
+    def __init__(self, seed: int, count: int, going: float, coming: float) -> None:
+        self.chance, self.rows, self.next = random.Random(seed), list(range(1, count + 1)), count + 1
+        self.going, self.coming = going, coming
+        self.constant, self.asked = set(self.rows), 0
+
+    def page(self, offset: int, limit: int) -> list[int]:
+        """What a page shows, after what happened since the last one."""
+        self.asked += 1
+        while self.asked > 1 and self.rows and self.chance.random() < self.going:
+            gone = self.rows.pop(self.chance.randrange(len(self.rows)))
+            self.constant.discard(gone)
+        while self.asked > 1 and self.chance.random() < self.coming:
+            self.rows.append(self.next)
+            self.next += 1
+        return self.rows[offset : offset + limit]
+
+
+def told(query: Query) -> dict[str, int]:
+    return {key: int(value) for key, value in query if value.isdecimal()}
+
+
+class FakeUpCloud(UpCloud):
+    def __init__(self, cloud: Changing, page: int) -> None:
+        self.cloud, self.page = cloud, page
+
+    async def read(self, _path: str, query: Query = ()) -> dict[str, Any]:
+        window = told(query)
+        return {"outer": {"inner": [{"uuid": n} for n in self.cloud.page(window["offset"], window["limit"])]}}
+
+
+class FakeHetzner(Hetzner):
+    def __init__(self, cloud: Changing, page: int, *, says_last: bool = True) -> None:
+        self.cloud, self.page, self.says_last = cloud, page, says_last
+
+    async def read(self, path: str, query: Query = ()) -> dict[str, Any]:
+        window = told(query)
+        number, size = window["page"], window["per_page"]
+        shown = self.cloud.page((number - 1) * size, size)
+        more = number * size < len(self.cloud.rows)
+        pagination: dict[str, Any] = {"next_page": number + 1 if more else None}
+        if self.says_last:
+            pagination["last_page"] = max(1, -(-len(self.cloud.rows) // size))
+        return {path.strip("/"): [{"id": n} for n in shown], "meta": {"pagination": pagination}}
+
+
+changes = st.tuples(
+    st.integers(0, 10**6), st.integers(0, 60), st.sampled_from([0.0, 0.2, 0.6, 0.8]), st.sampled_from([0.0, 0.3])
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(changes, st.integers(1, 12))
+def test_upcloud_shows_all_that_stays(change: tuple[int, int, float, float], page: int) -> None:
+    cloud = Changing(*change)
+    rows = asyncio.run(FakeUpCloud(cloud, page).listing("/server", "outer", "inner"))
+    assert {int(row["uuid"]) for row in rows} >= cloud.constant
+
+
+@settings(max_examples=400, deadline=None)
+@given(changes, st.integers(1, 12), st.booleans())
+def test_hetzner_shows_all_that_stays(change: tuple[int, int, float, float], page: int, says_last: bool) -> None:
+    cloud = Changing(*change)
+    rows = asyncio.run(FakeHetzner(cloud, page, says_last=says_last).listing("servers"))
+    assert {row["id"] for row in rows} >= cloud.constant
+
+
+@pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 1000])
+def test_what_does_not_change_is_read_once_and_a_page(count: int) -> None:
+    up, hetzner = Changing(0, count, 0.0, 0.0), Changing(0, count, 0.0, 0.0)
+    assert len(asyncio.run(FakeUpCloud(up, 50).listing("/server", "outer", "inner"))) == count
+    assert up.asked <= count / 49 + 2
+    assert len(asyncio.run(FakeHetzner(hetzner, 50).listing("servers"))) == count
+    assert hetzner.asked <= -(-count // 50) + 1
