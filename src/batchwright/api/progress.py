@@ -93,12 +93,12 @@ class _Streaming:
     async def _until_end(self, reader: Reader, send: Send) -> bytes | None:
         """Write until the end; gives the last words, None for who does not take any."""
         try:
+            await _say(send, b"")  # at once: who is connected knows it, however soon it breaks again
             while True:
                 chunk = await reader.next()
                 if chunk is None:
                     return b": too slow; come back with Last-Event-ID\n\n"
-                async with asyncio.timeout(STUCK_SECONDS):
-                    await send({"type": "http.response.body", "body": chunk or b": \n\n", "more_body": True})
+                await _say(send, chunk)
                 if reader.at_end:
                     return b": the service stops; come back\n\n" if self._tail.closed else self._end()
         except TimeoutError:
@@ -110,6 +110,11 @@ class _Streaming:
 
     def _end(self) -> bytes:
         return frame("end", _encode(self._tail.view()))
+
+
+async def _say(send: Send, chunk: bytes) -> None:
+    async with asyncio.timeout(STUCK_SECONDS):
+        await send({"type": "http.response.body", "body": chunk or b": \n\n", "more_body": True})
 
 
 async def _gone(receive: Receive) -> None:

@@ -118,7 +118,10 @@ def watch(
 
 
 def _follow(service: Service, view: RunView, screen: Screen, after: int | None) -> RunView:
+    begun = False
     for heard in service.follow(view.run, after):
+        if not (begun := begun or heard.kind != ""):
+            continue  # a word that the stream is there; what it has to tell comes now
         fresh: list[AnyEvent] = []
         match heard.kind:
             case "event":
