@@ -12,16 +12,16 @@ from batchwright.providers.simulated import World
 from batchwright.testing import crash_suite
 from tests.conformance.surreal_bridge import PASSWORD, USER, Bridge
 
-SERVERS = 64  # per run
-KILLS = 13  # per run
+SERVERS = 76  # per run
+KILLS = 15  # per run
 SIM = (
     *("lost_answers=0.08", "late_commits=0.08", "list_lag=0.3", "late_min=0.1", "late_max=0.6", "transient=0.05"),
     *("answer_seconds=0.1", "boot_seconds=0.6", "destroy_seconds=0.4", "install_seconds=0.3", "read_seconds=0.01"),
 )
 
 
-STORES = [("filesystem", seed) for seed in range(3)] + [("surrealdb", 0), ("surrealdb-server", 0)]
-MORE = [("filesystem", 3), ("filesystem", 4), ("surrealdb", 1)]
+STORES = [("filesystem", seed) for seed in range(3)] + [("surrealdb-server", 0)]
+MORE = [("filesystem", 3), ("filesystem", 4), ("surrealdb", 0), ("surrealdb", 1)]
 
 
 def workflow(name: str, backend: str) -> dict[str, object]:

@@ -5,7 +5,7 @@ use service.nu [as-typed-here base call direct headers problem run-path unreacha
 const ENDED_WELL = [Completed RolledBack]
 const ENDED_BADLY = [Failed Cancelled RollbackIncomplete]
 const STREAM = 10min      # for one live stream; it is taken up again where it ended
-const TRIES = 30          # connections in a row that may fail before a monitor gives up
+const TRIES = 120         # connections in a row that may fail before a monitor gives up
 const EACH_STEP_MAX = 50  # steps of a run whose steps are told one by one
 
 export def listed [row: record] {

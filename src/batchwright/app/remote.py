@@ -38,7 +38,7 @@ RUN_WORD = re.compile("[a-z2-7]{1,12}|latest")
 ANSWER_SECONDS = 60.0  # for one answer; a workflow is planned within it
 CHECK_SECONDS = 600.0  # for an answer that all servers of a run are asked for
 SILENCE_SECONDS = 15.0  # of a stream, which says something every two, until the connection counts as lost
-TRIES = 30  # connections in a row that may fail before a stream is given up
+TRIES = 120  # connections in a row that may fail before a stream is given up
 PAUSE_SECONDS = 1.0  # between two of them
 PAGE = 500  # runs or events asked for at a time
 ANSWER_MAX = 256 * 1024 * 1024  # bytes of one answer
@@ -191,7 +191,10 @@ class Service:
         return cast(RunView, decoded(self._ask("POST", _path(word, verb), query), RunView))
 
     def follow(self, run: str, after: int | None = None) -> Iterator[Heard]:
-        """What happens to a run, live, to its end; a stream that breaks is taken up again where it broke."""
+        """What happens to a run, live, to its end; a stream that breaks is taken up again where it broke.
+
+        "lost" is heard once when that does not work at once.
+        """
         last = "" if after is None else str(after)
         failures = 0
         while True:
@@ -210,6 +213,8 @@ class Service:
             failures += 1
             if failures > TRIES:
                 raise ServiceUnavailable(f"the connection to {self.url} was lost: {why}")
+            if failures == 2:
+                yield Heard("lost", why.encode())
             if failures > 1:
                 time.sleep(PAUSE_SECONDS)
 

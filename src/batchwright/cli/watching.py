@@ -124,6 +124,9 @@ def _follow(service: Service, view: RunView, screen: Screen, after: int | None) 
             continue  # a word that the stream is there; what it has to tell comes now
         fresh: list[AnyEvent] = []
         match heard.kind:
+            case "lost":
+                note(f"the connection to {service.url} is lost ({heard.data.decode()}); trying again")
+                continue
             case "event":
                 fresh.append(heard_event(heard)[1])
             case "snapshot" | "progress" | "end":
