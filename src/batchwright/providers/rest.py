@@ -198,10 +198,11 @@ class RestProvider(ABC, Generic[C, F]):
             reply = await self._api.call("POST", path, incomplete)
         except (NotSent, NoAnswer) as error:
             raise _unasked(self.refusals.cloud, error) from error
+        if reply.ok:
+            message = f"{self.refusals.cloud} took a create that lacks what it must have"
+            raise ProviderUnavailable(message, hint="Look whether it made a server, and please report it.")
         fault = self.refusals.fault(reply)
-        if reply.ok or fault.kind is not FaultClass.AUTH:
-            return []
-        return [Trouble("", "not-allowed", fault.message, fault.hint)]
+        return [Trouble("", "not-allowed", fault.message, fault.hint)] if fault.kind is FaultClass.AUTH else []
 
     async def _offered(self) -> F:
         async with self._first:

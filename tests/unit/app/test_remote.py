@@ -151,6 +151,15 @@ def test_a_stream_that_never_comes_back_is_given_up(fake: FakeService) -> None:
     assert len(fake.asked) == remote.TRIES + 1
 
 
+def test_a_stream_that_is_lost_is_told_once_and_not_for_a_single_break(fake: FakeService) -> None:
+    fake.on("GET", f"{RUNS}/{RUN}/progress", BROKEN)
+    stream = Service(fake.url).follow(RUN)
+    assert next(stream).kind == "lost"
+    assert len(fake.asked) == 2
+    with pytest.raises(ServiceUnavailable, match="was lost"):
+        next(stream)
+
+
 def test_a_stream_that_is_refused_says_why(fake: FakeService) -> None:
     fake.on("GET", f"{RUNS}/{RUN}/progress", problem(404, "run-not-found", "gone"))
     with pytest.raises(RunNotFound, match="gone"):

@@ -77,3 +77,15 @@ def test_a_look_that_is_throttled_says_so_and_for_how_long(tmp_path: Path) -> No
         assert raised.value.retry_after == 9
 
     play(tmp_path, Emulation(time_scale=0.0005, rate=0.001, burst=1, retry_after=9), scenario)
+
+
+def test_a_create_that_could_make_nothing_and_is_taken_is_told_loudly(tmp_path: Path) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"server": {"uuid": "00-1"}}, status=202)
+
+    async def main() -> None:
+        async with odd(answer) as url, opened(url, tmp_path) as provider:
+            with pytest.raises(ProviderUnavailable, match="lacks what it must have"):
+                await provider._rights("/server", {"server": {}})
+
+    asyncio.run(main())
