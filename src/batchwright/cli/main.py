@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.main import get_command
 
-from batchwright import __version__
+from batchwright import __version__, headroom
 from batchwright.cli import (
     catalogue,
     collecting,
@@ -148,5 +148,6 @@ def main() -> NoReturn:
     """The `batchwright` command."""
     if "_BATCHWRIGHT_COMPLETE" in os.environ:
         app(prog_name=NAME)  # answers the shell and leaves
+    headroom.raise_descriptors()
     code = run_command(sys.argv[1:])
     sys.exit(int(code))

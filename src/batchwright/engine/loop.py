@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
+from batchwright import headroom
 from batchwright.engine import commands as cmd
 from batchwright.engine.limits import Limits, calls_of
 from batchwright.engine.machine import Machine
@@ -22,6 +23,7 @@ SNAPSHOT_EVENTS = 50_000
 SUMMARY_SECONDS = 0.5
 SIGNAL_SECONDS = 0.25
 DRAIN_SECONDS = 0.05  # between two looks whether the last call in flight has ended
+LEASE_MARGIN = 2.0  # seconds before its end at which a lease is too old to begin something under it
 BATCH_EVENTS = 4_000  # decided in one go, about; the rest follows in the next batch
 
 Listener = Callable[[Run, Sequence[ev.AnyEvent]], None]
@@ -203,8 +205,12 @@ class Driver:
                 pass
 
     async def _hold(self) -> None:
-        """Just before something is changed: a process that was frozen may have lost the run. Raises LeaseLost."""
-        if self._clock.now() >= self._lease.expires:
+        """Just before something is changed: wait until this machine can do it, and until the run is surely ours.
+
+        A process that was frozen, or waited long, may have lost the run. Raises LeaseLost.
+        """
+        await headroom.room(self._clock)  # without any, the call itself says that nothing was begun
+        if self._clock.now() >= self._lease.expires - LEASE_MARGIN:
             self._lease = await self._journal.renew(self._lease, self._clock.now())
 
     async def _keep_lease(self) -> None:

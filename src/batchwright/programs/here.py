@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import resource
 import signal
+import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from batchwright import headroom
 from batchwright.errors import SecretMissing
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
@@ -26,6 +29,7 @@ from batchwright.programs.traces import FIRMLY, Trace
 
 LAST_WORDS_SECONDS = 1.0  # for what a program left in the pipe; a process it leaves running may hold that open for ever
 
+SHORT_OF = f"this machine has had no free file descriptors for {headroom.WAIT_SECONDS:g} s"
 PIPE_BYTES = 1024 * 1024  # of output that a program whose driver died can still write before it has to wait
 
 Reveal = Callable[[Secret], str]
@@ -71,7 +75,9 @@ class Here:
         self, request: CommandRequest, launch: Launch, environ: dict[str, str], trace: Trace, output: Output
     ) -> Applied | Rejected | Unknown:
         words = request.undo if launch.undo else request.run
-        lock = trace.begin()
+        if not await headroom.room(self._clock):
+            return Rejected(Fault(FaultClass.TRANSIENT, f"{words[0]} was not started: {SHORT_OF}"))
+        lock = trace.begin()  # from here to the start nothing else of this process gets its turn
         reading, writing = _pipe()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -84,17 +90,19 @@ class Here:
                 start_new_session=True,
                 pass_fds=(lock, reading),  # with a reader of its own it outlives ours: no SIGPIPE half-way
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError, MemoryError) as error:
             os.close(reading)
-            trace.forget()
-            why = error.strerror if isinstance(error, OSError) else str(error)
-            return Rejected(Fault(FaultClass.NOT_FOUND, f"{words[0]} cannot be started: {why}"))
+            os.close(lock)
+            lock = -1
+            return await self._not_started(words[0], error, trace)
         except BaseException:
             os.close(reading)
             raise
         finally:
             os.close(writing)
-            os.close(lock)
+            if lock >= 0:
+                os.close(lock)
+        _as_the_user_set_it(process.pid)
         listening = asyncio.create_task(_listen(reading, output))
         try:
             async with asyncio.timeout(launch.seconds):
@@ -112,6 +120,29 @@ class Here:
             output.close()
         trace.forget()
         return outcome_of(request.name, code, output)
+
+    async def _not_started(self, word: str, error: Exception, trace: Trace) -> Rejected | Unknown:
+        """What a start that failed means. It may fail when the program has begun already and cannot be waited for."""
+        why = (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
+        kind = FaultClass.TRANSIENT if headroom.is_shortage(error) else FaultClass.NOT_FOUND
+        try:
+            begun = bool(trace.survivors()) or trace.held()
+        except OSError as blind:
+            return Unknown(f"{word} cannot be started: {why}; whether it was cannot be seen: {blind.strerror}")
+        if not begun:
+            trace.forget()
+            return Rejected(Fault(kind, f"{word} cannot be started: {why}"))
+        if await trace.end(self._clock):
+            trace.forget()
+        return Unknown(f"{word} was started and could not be watched ({why}), so it was ended")
+
+
+def _as_the_user_set_it(pid: int) -> None:
+    """Give a program the limit of descriptors that ours had when it began: some close all that there may be."""
+    soft = headroom.given()
+    if soft is not None and sys.platform == "linux":
+        with suppress(OSError, ValueError):
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, soft)
 
 
 def outcome_of(name: str, code: int, output: Output) -> Applied | Rejected | Unknown:

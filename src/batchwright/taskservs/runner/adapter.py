@@ -22,7 +22,7 @@ from batchwright.taskservs.runner import scripts
 from batchwright.taskservs.runner.checks import run_checks
 from batchwright.taskservs.runner.gathering import Gathering
 from batchwright.taskservs.runner.job import ChildJob, Done, Verb
-from batchwright.taskservs.runner.process import Child, ChildDied, Hearer
+from batchwright.taskservs.runner.process import Child, ChildDied, Hearer, NotBegun
 from batchwright.taskservs.runner.readiness import ready
 from batchwright.taskservs.runner.redaction import Redactor
 from batchwright.taskservs.runner.variables import Reveal
@@ -132,7 +132,7 @@ class PyinfraRunner:
                 done = await self._deploy(Verb.PREVIEW, known, visit)
         except Unreachable as error:
             raise _asked_in_vain(target, error) from error
-        except (ChildDied, TimeoutError) as error:
+        except (ChildDied, NotBegun, TimeoutError) as error:
             why = Redactor(filled.secrets)(str(error) or "no answer in time")
             raise ServerUnreachable(f"{target.name} cannot tell what would change: {why}") from error
         if not done.ok:

@@ -26,6 +26,10 @@ class ChildDied(Exception):
     """The child ended before it had said how it went on a server: what it did there is not known."""
 
 
+class NotBegun(Exception):
+    """There is no child: nothing was done on any server."""
+
+
 class Hearer(Struct, frozen=True, eq=False):
     """Who wants to know about one server: `tell` hears its lines, `done` how it ended."""
 
@@ -46,15 +50,18 @@ class Child:
     async def run(self, job: ChildJob) -> None:
         """From its start to its end. Who has had no answer by then is given ChildDied."""
         environ = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        process = self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", MODULE),  # nothing of the folder that we happen to be in
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=environ,
-            limit=WORD_BYTES,
-            start_new_session=True,  # an interrupt at the terminal is ours to handle
-        )
+        try:
+            process = self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", MODULE),  # nothing of the folder that we happen to be in
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=environ,
+                limit=WORD_BYTES,
+                start_new_session=True,  # an interrupt at the terminal is ours to handle
+            )
+        except (OSError, RuntimeError, MemoryError) as error:  # one that was begun nevertheless has no job
+            raise NotBegun(f"the runner's process cannot be started: {error}") from error
         errors = asyncio.create_task(self._keep_errors(process))
         try:
             with contextlib.suppress(ConnectionError):  # it died at once: seen below

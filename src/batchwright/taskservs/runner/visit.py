@@ -18,7 +18,7 @@ from batchwright.taskservs.runner import scripts
 from batchwright.taskservs.runner.checks import first_failing
 from batchwright.taskservs.runner.connection import Connection, connected
 from batchwright.taskservs.runner.job import Done, Host, Member, Verb
-from batchwright.taskservs.runner.process import Child, ChildDied
+from batchwright.taskservs.runner.process import Child, ChildDied, NotBegun
 from batchwright.taskservs.runner.readiness import ready
 from batchwright.taskservs.runner.redaction import Redactor
 from batchwright.taskservs.runner.variables import Filled, Reveal, environment, fill
@@ -142,6 +142,8 @@ class Visit:
                 return failed(self.request.name, done, self._redact)
             async with ready(self.access, self._clock, self.tell, seconds) as connection:
                 return await self._conclude(connection, verb, filled, done)
+        except NotBegun as error:
+            return Rejected(Fault(FaultClass.TRANSIENT, str(error)))
         except ChildDied as error:
             return Unknown(self._redact(str(error)))
         except Unreachable as error:
