@@ -14,11 +14,12 @@ $(VENV)/.run: pyproject.toml constraints.txt scripts/setup.sh scripts/local.sh
 	@scripts/local.sh
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt scripts/setup.sh scripts/nu.sh scripts/terraform.sh scripts/local.sh
+$(VENV)/.dev: pyproject.toml constraints.txt scripts/setup.sh scripts/nu.sh scripts/terraform.sh scripts/local.sh scripts/tools.sh
 	@scripts/setup.sh $(VENV) surrealdb,service,local,static,taskservs,upcloud,aws,hetzner,libcloud,dev
 	@scripts/nu.sh $(VENV)
 	@scripts/terraform.sh $(VENV)
 	@scripts/local.sh
+	@scripts/tools.sh
 	@touch $@ $(VENV)/.run
 
 run: $(VENV)/.run ## make servers on this machine and install services on them; again after a kill: it goes on

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
+
+from tests.needs import tool
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 120.0  # seconds until a hanging nu counts as a failure
@@ -19,14 +18,7 @@ PATIENCE = 120.0  # seconds until a hanging nu counts as a failure
 
 def nu_binary() -> str:
     """Where it is; the test is skipped, or fails in CI, when it is nowhere."""
-    beside = Path(sys.prefix, "bin", "nu")
-    found = str(beside) if beside.exists() else shutil.which("nu")
-    if found is None:
-        reason = "there is no Nushell; scripts/nu.sh installs it"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
+    return tool("nu", "scripts/nu.sh")
 
 
 class Nu:

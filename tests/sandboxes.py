@@ -6,34 +6,25 @@ import os
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NoReturn
-
-import pytest
 
 from batchwright.errors import BatchwrightError
 from batchwright.providers.local import addresses, base, cgroups, network, processes
 from batchwright.providers.local.machine import NONE, this_machine
 from batchwright.providers.local.records import SYSTEM
+from tests.needs import missing
 
 
 def need_sandboxes() -> Path:
     """The base tree, built if this machine has none yet, which takes a minute; servers here are root's."""
     machine = this_machine()
     if machine.mode == NONE:
-        without(f"{machine.why}. {machine.hint}")
+        missing(f"{machine.why}. {machine.hint}")
     if machine.mode != SYSTEM:
-        without("the tests of real servers need root")
+        missing("the tests of real servers need root")
     try:
         return base.build(os.environ, print)
     except BatchwrightError as error:
-        without(f"{error.message}. {error.hint}")
-
-
-def without(reason: str) -> NoReturn:
-    """Skip the test, in CI fail it."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+        missing(f"{error.message}. {error.hint}")
 
 
 def leftovers(state_dir: Path, refs: Iterable[str]) -> list[str]:

@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import random
-import shutil
 import socket
 import ssl
 import subprocess
@@ -31,6 +30,7 @@ from batchwright.model.summary import Signal, SignalKind
 from batchwright.testing import journal_suite
 from batchwright.testing.journal_suite import NOW, begun, created, opened, steps, summary_of
 from tests.conformance.surreal_bridge import AFTER, BEFORE, CONFLICT, HANG, PASSWORD, SWALLOW, USER, Bridge
+from tests.needs import tool
 
 
 @pytest.fixture
@@ -287,10 +287,9 @@ async def empty(server: Server) -> None:
 
 
 def test_tls_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
+    openssl = tool("openssl", "scripts/tools.sh")
     key, certificate = tmp_path / "key", tmp_path / "certificate"
-    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-days", "2"]
+    request = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-days", "2"]
     names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
     subprocess.run([*request, *names], check=True, capture_output=True)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -7,13 +7,13 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.needs import tool
 from tests.served import COMMAND, PATIENCE, Command, service_process
 
 ROOT = Path(__file__).parents[2]
@@ -253,14 +253,7 @@ def test_a_service_is_told_what_to_do_about_a_command_in_doubt(desk: Desk) -> No
 
 def terraform() -> Path:
     """Where it is; the test is skipped, or fails in CI, when it is nowhere."""
-    beside = Path(sys.prefix, "bin", "terraform")
-    found = str(beside) if beside.exists() else shutil.which("terraform")
-    if found is None:
-        reason = "there is no Terraform; scripts/terraform.sh installs it"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return Path(found).parent
+    return Path(tool("terraform", "scripts/terraform.sh")).parent
 
 
 def test_the_terraform_example_is_applied_and_destroyed_by_the_real_one(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from tests.sandboxes import without
+from tests.needs import missing
 
 CALLED = "/var/lib/stubs"  # on the server: `calls` has one line per call, and a copy of each configuration file
 
@@ -81,9 +81,9 @@ KUBELET_UNIT = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=mu
 
 def need_tools() -> None:
     """Skip where there is nothing to build and sign packages with; fail where there should be."""
-    missing = [name for name in ("dpkg-deb", "gpg", "gpgconf") if shutil.which(name) is None]
-    if missing:
-        without(f"not installed: {', '.join(missing)}")
+    absent = [name for name in ("dpkg-deb", "gpg", "gpgconf") if shutil.which(name) is None]
+    if absent:
+        missing(f"not installed: {', '.join(absent)}")
 
 
 def make_repository(place: Path) -> None:

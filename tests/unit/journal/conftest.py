@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.needs import missing
 
 
 @pytest.fixture
@@ -17,11 +18,11 @@ def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         place = tmp_path / f"disk{len(places)}"
         place.mkdir()
         if os.geteuid() != 0:
-            pytest.skip("only root may mount a disk")
+            missing("only root may mount a disk")
         command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         if run.returncode:
-            pytest.skip(f"a disk cannot be mounted here: {run.stderr.strip()}")
+            missing(f"a disk cannot be mounted here: {run.stderr.strip()}")
         places.append(place)
         return place
 

@@ -4,13 +4,13 @@ import asyncio
 import itertools
 import random
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.needs import missing, tool
 
 from batchwright.journal.base import Journal
 from batchwright.journal.lease import own_holder
@@ -59,15 +59,14 @@ def test_what_was_acknowledged_survives_kill_9(backend: str, tmp_path: Path) -> 
         assert found >= acknowledged > 1
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_every_acknowledged_append_was_synced(backend: str, tmp_path: Path) -> None:
     trace, appends = tmp_path / "trace", 50
     work = [sys.executable, str(SCRIPT), "append", backend, str(tmp_path / "store"), str(appends)]
-    strace = ["strace", "-f", "-o", str(trace), "-e", "trace=fsync,fdatasync,write"]
+    strace = [tool("strace", "scripts/tools.sh"), "-f", "-o", str(trace), "-e", "trace=fsync,fdatasync,write"]
     run = subprocess.run([*strace, *work], capture_output=True, text=True, check=False)
     if "ptrace" in run.stderr:
-        pytest.skip("processes may not be traced here")
+        missing("processes may not be traced here")
     assert run.returncode == 0, run.stderr
     synced = [
         "sync" if re.search(r"sync\(\d+\) += 0|f(data)?sync resumed.* = 0", line) else "told"

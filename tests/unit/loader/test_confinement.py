@@ -12,6 +12,7 @@ import pytest
 from batchwright.loader import LOCAL, UNTRUSTED, Limits, load, load_source
 from batchwright.loader.evaluator import Died, Evaluator, NickelError
 from batchwright.model.diagnostic import Diagnostic
+from tests.needs import missing
 
 SMALL = msgspec.structs.replace(LOCAL, memory_mib=256, cpu_seconds=2, wall_seconds=20.0)
 SECRET = "TOP-SECRET-CONTENT"
@@ -187,7 +188,7 @@ def test_the_kernel_confines_the_child_even_where_nothing_was_scanned(tmp_path: 
     (inside / "open.txt").write_text("open")
     with Evaluator(UNTRUSTED, [inside]) as evaluator:
         if not evaluator.landlock:
-            pytest.skip("this kernel has no Landlock")
+            missing("this kernel has no Landlock")
         assert evaluator.run(f'import "{inside}/open.txt" as \'Text') == b'"open"'
         for target in (
             "/etc/passwd",

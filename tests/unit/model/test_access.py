@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from batchwright.model.access import Access, known_hosts, ssh_command
+from tests.needs import tool
 
 KEY, OTHER = "ssh-ed25519 AAAAkey", "ecdsa-sha2-nistp256 AAAAother"
 GATE = Access("gate.example", "hop", 2222, "/keys/gate", (OTHER,))
@@ -51,8 +49,8 @@ def test_the_words_of_a_command_arrive_as_they_are() -> None:
     ]
 
 
-@pytest.mark.skipif(shutil.which("ssh") is None, reason="no OpenSSH client here")
 def test_openssh_understands_it(tmp_path: Path) -> None:
+    tool("ssh", "scripts/local.sh")
     key = tmp_path / "my key"
     key.touch(mode=0o600)
     inner = Access("inner", "hop2", 2201, "/keys/100% mine", (KEY,), GATE)

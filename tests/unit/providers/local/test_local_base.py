@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.sandboxes import without
+from tests.needs import missing
 
 from batchwright.errors import NotAllowed, ProviderUnavailable
 from batchwright.model.plan import ServerRequest
@@ -32,7 +32,7 @@ touch "$fresh/etc/ssh/ssh_host_rsa_key" "$fresh/var/cache/apt/pkgcache.bin"
 def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """A machine whose mmdebstrap only says that it was called."""
     if this_machine().mode == NONE:
-        without(this_machine().why)
+        missing(this_machine().why)
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "mmdebstrap").write_text(BUILDER)

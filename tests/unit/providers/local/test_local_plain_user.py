@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.sandboxes import need_sandboxes, without
+from tests.needs import missing
+from tests.sandboxes import need_sandboxes
 
 from batchwright.providers.local import base, tree
 from batchwright.providers.local.seccomp import MACHINES, one_user_filter
@@ -72,7 +73,7 @@ def as_plain_user(home: Path, *words: str) -> Any:
     command = [sys.executable, "-m", "tests.plain_user", str(home), str(UID), *words]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=1500, check=False)
     if "may not make a sandbox here" in done.stderr or "user namespaces" in done.stderr:
-        without(done.stderr.splitlines()[-1])
+        missing(done.stderr.splitlines()[-1])
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.needs import missing
 from tests.sandboxes import leftovers, need_sandboxes
 
 from batchwright.app.clock import SystemClock
@@ -191,7 +192,7 @@ def test_the_second_version_of_control_groups_alone_will_do(
     """As on most machines of today; here in a view that shows nothing of the first."""
     second = [one for one in cgroups.here() if one.version == 2]
     if not second:
-        pytest.skip("this machine has no control groups of the second version")
+        missing("this machine has no control groups of the second version")
     monkeypatch.setattr(cgroups, "here", lambda: second)
     monkeypatch.setattr(command, "_control_groups", lambda groups: ["--bind", str(groups[0][0]), "/sys/fs/cgroup"])
 
