@@ -15,6 +15,7 @@ import uvicorn
 from batchwright.api.app import make_app
 from batchwright.api.progress import EventFrames
 from batchwright.app.clock import SystemClock
+from batchwright.app.config import ServiceConfig
 from batchwright.app.health import Monitor
 from batchwright.app.orchestrator import Orchestrator
 from batchwright.app.settings import Settings
@@ -82,10 +83,13 @@ class Serving:
 
 
 @contextlib.asynccontextmanager
-async def serving(folder: Path, **options: Any) -> AsyncIterator[Serving]:
+async def serving(
+    folder: Path, *, service: ServiceConfig | None = None, commands: bool = False, **options: Any
+) -> AsyncIterator[Serving]:
     """A service over the state folder; leaving it stops it at once, as SIGTERM with no grace does."""
-    settings, clock = Settings(folder), SystemClock()
-    async with Orchestrator(settings, clock, EventFrames()) as orchestrator, Monitor(orchestrator) as monitor:
+    settings, clock = Settings(folder, service=service or ServiceConfig()), SystemClock()
+    made = Orchestrator(settings, clock, EventFrames(), commands=commands)
+    async with made as orchestrator, Monitor(orchestrator) as monitor:
         app = make_app(orchestrator, monitor, **options)
         config = uvicorn.Config(app, port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=2)
         server = uvicorn.Server(config)

@@ -309,6 +309,13 @@ class Forbidden(BatchwrightError):
     code = "forbidden"
 
 
+class SecretRefused(Forbidden):
+    """The workflow of a client names a secret that the operator of the service has not listed."""
+
+    code = "secret-refused"
+    hint = "Nothing was looked up and nothing was started."
+
+
 class TokensUnreadable(BatchwrightError):
     """The file of the tokens is damaged, or others may read it."""
 

@@ -237,11 +237,17 @@ def _log_line(began: float, seq: int, event: AnyEvent) -> str:
     return f"{seq:>7}  {'+' + duration(event.at - began):>12}  {event_line(event)}\n"
 
 
-@get(ONE + "/checks", responses=problems(404, 409, 503), opt={"role": Role.OPERATOR}, tags=["Runs"])
-async def checks(orchestrator: NamedDependency[Orchestrator], run: RunId) -> Conditions:
+@post(
+    ONE + "/checks", status_code=200, responses=problems(404, 409, 503), opt={"role": Role.OPERATOR}, tags=["Actions"]
+)
+async def checks(
+    request: Request[Any, Any, Any], orchestrator: NamedDependency[Orchestrator], run: RunId
+) -> Conditions:
     """Run the checks of all task services that the run has installed, on their servers, now."""
     tail = await orchestrator.tails.find(run)
-    return await check_run(orchestrator.settings, orchestrator.clock, tail.run, orchestrator.world, orchestrator.runner)
+    request.scope["state"]["run"] = tail.run.id
+    around = orchestrator.world, orchestrator.runner, orchestrator.allowed
+    return await check_run(orchestrator.settings, orchestrator.clock, tail.run, *around)
 
 
 @get(ONE + "/explain", responses=problems(404, 409), tags=["Runs"])

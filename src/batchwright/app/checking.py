@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from batchwright.app.allowed import Allowed
 from batchwright.app.compose import SharedRunner, SharedWorld, Surroundings
 from batchwright.app.settings import Settings
 from batchwright.engine.limits import Limits
@@ -26,8 +27,14 @@ async def check_run(
     run: Run,
     world: SharedWorld | None = None,
     runner: SharedRunner | None = None,
+    allowed: Allowed | None = None,
 ) -> Conditions:
-    """Run the checks of every task service that the run has installed. Raises ProviderUnavailable, NotAllowed."""
+    """Run the checks of every task service that the run has installed, which looks their secrets up again.
+
+    Raises ProviderUnavailable, NotAllowed; Forbidden where a client's run wants more than is `allowed`.
+    """
+    if allowed is not None:
+        allowed.check_run(run)
     wanted = [
         step
         for step, record in zip(run.plan.steps, run.records, strict=True)

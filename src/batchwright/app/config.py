@@ -28,10 +28,31 @@ class SurrealConfig(Struct, frozen=True, forbid_unknown_fields=True):
     auth_level: Literal["root", "namespace", "database"] = "root"
 
 
+class ServiceSecrets(Struct, frozen=True, forbid_unknown_fields=True):
+    """The secrets that workflows of clients may name: variables of the service's environment, and files."""
+
+    env: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not all(self.env):
+            raise ValueError("a variable's name is empty")
+        for name in self.files:
+            if not name.startswith(("/", "~/")) or ".." in Path(name).parts:
+                raise ValueError(f"{name!r} is no whole path: it begins with / or ~/ and has no ..")
+
+
+class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What `batchwright serve` allows its clients."""
+
+    secrets: ServiceSecrets = ServiceSecrets()
+
+
 class ConfigFile(Struct, frozen=True, forbid_unknown_fields=True):
     """What the file may hold besides a table for each provider."""
 
     url: str = ""
+    service: ServiceConfig = ServiceConfig()
     catalogues: tuple[str, ...] = ()
     surrealdb: SurrealConfig | None = None
 
@@ -43,6 +64,7 @@ class Config(Struct, frozen=True):
     """
 
     url: str = ""
+    service: ServiceConfig = ServiceConfig()
     catalogues: tuple[str, ...] = ()
     surrealdb: SurrealConfig | None = None
     providers: dict[str, dict[str, str | int | float | bool]] = {}
@@ -74,7 +96,7 @@ def config_from(environ: Mapping[str, str]) -> Config:
     try:
         file = msgspec.convert(found, ConfigFile)
         providers = msgspec.convert(tables, dict[str, dict[str, str | int | float | bool]])
-        return Config(file.url, file.catalogues, file.surrealdb, providers)
+        return Config(file.url, file.service, file.catalogues, file.surrealdb, providers)
     except msgspec.ValidationError as error:
         about = f"{place} or a variable {_PREFIX}*" if over else str(place)
         raise ConfigInvalid(f"{about} has a mistake: {_told(error)}", hint=_hint(found)) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
+from batchwright.app.allowed import Allowed
 from batchwright.app.compose import SharedRunner, SharedWorld, Surroundings
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
@@ -29,7 +30,10 @@ Wishes = Callable[[Machine, float], Sequence[ev.AnyEvent]]
 
 
 class Drives:
-    """Drives runs of one state folder. `begun` is told of the driver, so that signals can reach it in process."""
+    """Drives runs of one state folder. `begun` is told of the driver, so that signals can reach it in process.
+
+    With `allowed`, as a service has it, a client's run that wants more is not driven.
+    """
 
     def __init__(
         self,
@@ -42,7 +46,9 @@ class Drives:
         world: SharedWorld | None = None,
         signal_seconds: float = SIGNAL_SECONDS,
         runner: SharedRunner | None = None,
+        allowed: Allowed | None = None,
     ) -> None:
+        self._allowed = allowed
         self._settings = settings
         self._stores = stores
         self._clock = clock
@@ -53,10 +59,10 @@ class Drives:
         self._signal_seconds = signal_seconds
         self._runner = runner
 
-    async def create(self, plan: Plan, by: str, key: str = "", digest: str = "") -> str:
-        """Record a run of this plan, durably; nothing is started yet. Gives its id."""
+    async def create(self, plan: Plan, by: str, key: str = "", digest: str = "", *, client: bool = False) -> str:
+        """Record a run of this plan, durably; nothing is started yet. Gives its id. `client`: see RunCreated."""
         journal = await self._stores.get(self._stores.name_of(plan.storage_backend))
-        created = ev.RunCreated(self._clock.now(), run_id(os.urandom(8)), plan, by, key, digest)
+        created = ev.RunCreated(self._clock.now(), run_id(os.urandom(8)), plan, by, key, digest, client)
         await journal.create(created, Run(created).summary(journal.name))
         return created.run
 
@@ -120,11 +126,16 @@ class Drives:
         return True
 
     async def drive(self, journal: Journal, run_id: str, wishes: Wishes | None = None) -> Run:
-        """Take the lease and drive to the end. Raises RunHeld, NotAllowed, ProviderUnavailable, StoreError."""
+        """Take the lease and drive to the end.
+
+        Raises RunHeld, NotAllowed, Forbidden, ProviderUnavailable, StoreError.
+        """
         seen = len(await journal.signals(run_id))  # before the lease: who signals from here on means this driver
         lease = await journal.acquire(run_id, own_holder(), self._clock.now())
         try:
             run = await load_run(journal, run_id)
+            if self._allowed is not None:
+                self._allowed.check_run(run)
             if wishes is not None:  # refuse before a provider is opened or a driver recorded
                 wishes(Machine(run), self._clock.now())
             async with Surroundings(

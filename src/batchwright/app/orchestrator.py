@@ -9,6 +9,7 @@ from functools import partial
 from types import TracebackType
 from weakref import WeakValueDictionary
 
+from batchwright.app.allowed import Allowed
 from batchwright.app.compose import Scalar, SharedRunner, SharedWorld
 from batchwright.app.driven import DrivenRun
 from batchwright.app.driving import Drives
@@ -60,7 +61,8 @@ class Orchestrator:
         self.driven: dict[str, DrivenRun] = {}
         self.troubles: dict[str, str] = {}  # run -> why it could not be driven last time
         self.tails = Tails(self.stores, clock, frames, self.driven)
-        self.desk = Desk(settings, clock, self.stores, self.world, simulation, commands=commands)
+        self.allowed = Allowed(commands, settings.service.secrets)
+        self.desk = Desk(settings, clock, self.stores, self.world, simulation, allowed=self.allowed)
         self.stopping = False
         self.observers: list[Callable[[DrivenRun], None]] = []
         self._limits = Limits()
@@ -128,7 +130,7 @@ class Orchestrator:
             plan = await self.desk.plan(submission)
             self._refuse_more()
             run_id = await Drives(self.settings, self.stores, self.clock).create(
-                plan, by, submission.key, submission.digest()
+                plan, by, submission.key, submission.digest(), client=True
             )
         tail = await self.tails.find(run_id)
         async with self._lock(run_id):
@@ -165,6 +167,7 @@ class Orchestrator:
             self.world,
             SIGNAL_SECONDS,
             self.runner,
+            self.allowed,
         )
         driven.task = asyncio.create_task(self._carry(driven, verb, drives))
         driven.task.add_done_callback(lambda task: task.cancelled() or task.exception())  # told by _carry already

@@ -176,7 +176,7 @@ class Service:
 
     def checks(self, word: str) -> Conditions:
         """The checks of a run's task services, run again now."""
-        return self._get(_path(word, "checks"), Conditions, seconds=CHECK_SECONDS)
+        return cast(Conditions, decoded(self._ask("POST", _path(word, "checks"), seconds=CHECK_SECONDS), Conditions))
 
     def undo(self, word: str) -> tuple[PlannedUndo, ...]:
         """What a rollback would do, in order."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from batchwright.app.config import SurrealConfig, config_from
+from batchwright.app.config import ServiceConfig, SurrealConfig, config_from
 
 
 class Settings(Struct, frozen=True):
@@ -19,6 +19,7 @@ class Settings(Struct, frozen=True):
     surrealdb: SurrealConfig | None = None  # the server; without one the store is in the state folder
     catalogues: tuple[Path, ...] = ()  # folders with task services of the user's own
     providers: dict[str, dict[str, str | int | float | bool]] = {}  # what config.toml says to them, by name
+    service: ServiceConfig = ServiceConfig()  # what a service here allows its clients
 
     @property
     def journal_file(self) -> Path:
@@ -64,4 +65,4 @@ def settings_from(
         base = Path(xdg) if xdg and Path(xdg).is_absolute() else Path(environ.get("HOME", "/")) / ".local" / "state"
         state_dir = Path(named) if named else base / "batchwright"
     own = tuple(dict.fromkeys(folder.expanduser().absolute() for folder in folders))
-    return Settings(state_dir.expanduser().absolute(), config.surrealdb, own, config.providers)
+    return Settings(state_dir.expanduser().absolute(), config.surrealdb, own, config.providers, config.service)

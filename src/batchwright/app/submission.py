@@ -12,16 +12,18 @@ from weakref import WeakValueDictionary
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
+from batchwright.app.allowed import CODE, NOTHING, Allowed
 from batchwright.app.compose import SharedWorld
 from batchwright.app.planning import Planned, approve, plan_loaded
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.errors import (
     BatchwrightError,
-    Forbidden,
     IdempotencyMismatch,
     PlanRefused,
+    SecretRefused,
     TooManyRequests,
     WorkflowInvalid,
 )
@@ -29,9 +31,8 @@ from batchwright.loader import Loaded, load_source
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan
-from batchwright.model.workflow import Command
 from batchwright.taskservs.catalogue import load_catalogue
-from batchwright.views.wording import counted, some
+from batchwright.views.wording import counted
 
 EVALUATIONS = 2  # child processes at a time
 WAITING = 64  # submissions that may wait for one
@@ -40,13 +41,17 @@ Scalar = str | int | float | bool
 
 
 class Submission(Struct, frozen=True):
-    """A workflow's text; the end of `name` says its format. `simulation` is None for the real world."""
+    """A workflow's text; the end of `name` says its format. `simulation` is None for the real world.
+
+    `commands`: who submits it may use what `serve --allow-commands` allows.
+    """
 
     text: str
     name: str
     simulation: dict[str, Scalar] | None = None
     plan_hash: str = ""
     key: str = ""
+    commands: bool = True
 
     def digest(self) -> str:
         """What tells two submissions apart, whatever their key; empty without a key."""
@@ -59,7 +64,8 @@ class Submission(Struct, frozen=True):
 class Desk:
     """Takes submissions in. With `simulation` none of them is for the real world, whatever it asks for.
 
-    Without `commands` it takes none that would run programs: whoever may submit those may do all that the service may.
+    `allowed` is checked before anything that a workflow names is looked up: whoever may submit may not do all that the
+    service's user may.
     """
 
     def __init__(
@@ -70,9 +76,9 @@ class Desk:
         world: SharedWorld,
         simulation: dict[str, Scalar] | None = None,
         *,
-        commands: bool = False,
+        allowed: Allowed = NOTHING,
     ) -> None:
-        self._commands = commands
+        self._allowed = allowed
         self._simulation = simulation
         self._settings = settings
         self._clock = clock
@@ -86,20 +92,33 @@ class Desk:
         """Let the threads end."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    def _allowed_to(self, submission: Submission) -> Allowed:
+        return self._allowed if submission.commands else replace(self._allowed, commands=False)
+
     async def load(self, submission: Submission) -> Loaded:
-        """Evaluate and check it in a confined child process. Raises TooManyRequests, EvaluatorUnavailable."""
+        """Evaluate and check it in a confined child process.
+
+        Raises SecretRefused with the place of each secret that is not allowed, TooManyRequests, EvaluatorUnavailable.
+        """
         if self._waiting >= WAITING:
             raise TooManyRequests(f"{WAITING} workflows are waiting to be evaluated already")
         self._waiting += 1
         try:
             work = partial(self._evaluate, submission)
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            loaded = await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
             self._waiting -= 1
+        if refused := [one for one in loaded.diagnostics if one.code == CODE]:
+            message = f"the workflow names {counted(len(refused), 'secret')} that this service does not let clients use"
+            raise SecretRefused(message, diagnostics=loaded.diagnostics)
+        return loaded
 
     def _evaluate(self, submission: Submission) -> Loaded:
-        catalogue = load_catalogue(self._settings.catalogues)
-        return load_source(submission.text, submission.name, catalogue=catalogue)
+        allowed, catalogue = self._allowed_to(submission), load_catalogue(self._settings.catalogues)
+        loaded = load_source(submission.text, submission.name, catalogue=catalogue, judge=allowed.refused)
+        if loaded.workflow is None:
+            return loaded
+        return replace(loaded, workflow=allowed.bound(loaded.workflow))
 
     async def check(self, submission: Submission) -> Loaded:
         """The workflow. Raises WorkflowInvalid with every diagnostic."""
@@ -112,8 +131,8 @@ class Desk:
         """The plan with its warnings and prices. Raises WorkflowInvalid, PlanRefused, PlanChanged, Forbidden."""
         loaded = await self.load(submission)
         simulation = self._simulation if submission.simulation is None else submission.simulation
-        if simulation is None and not self._commands:
-            refuse_commands(loaded)
+        if simulation is None and loaded.workflow is not None:
+            self._allowed_to(submission).check_commands(loaded.workflow)
         planned = await plan_loaded(self._settings, self._clock, self._stores, loaded, simulation, self._world)
         if planned.plan is None:
             raise refusal(planned.diagnostics)
@@ -147,17 +166,6 @@ class Desk:
                     raise IdempotencyMismatch(f"the key {submission.key!r} belongs to run {row.run}")
                 return row.run
         return None
-
-
-def refuse_commands(loaded: Loaded) -> None:
-    """Raise Forbidden if the workflow would run programs."""
-    operations = loaded.workflow.operations if loaded.workflow is not None else ()
-    if named := [op.id for op in operations if isinstance(op, Command)]:
-        raise Forbidden(
-            f"this service runs no commands, and the workflow has {counted(len(named), 'command')}: {some(named)}",
-            hint="Run it without a service: batchwright run FILE. Or let whoever trusts all that may submit start the "
-            "service with: batchwright serve --allow-commands",
-        )
 
 
 def refusal(diagnostics: Sequence[Diagnostic]) -> BatchwrightError:

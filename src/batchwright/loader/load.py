@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from batchwright.loader import inputs as given
 from batchwright.loader.evaluator import Died, Evaluator, NickelError
+from batchwright.loader.harvest import Finding
 from batchwright.loader.limits import LOCAL, UNTRUSTED, Limits
 from batchwright.loader.session import Session, told_death
 from batchwright.loader.sources import Sources, schema_folder
@@ -22,6 +23,9 @@ from batchwright.model.workflow import ServerConfig, Workflow
 
 # On the line of a name that nobody defines these only follow from it.
 FOLLOWING = frozenset({"type-error", "evaluation-error", "contract-broken", "no-such-field"})
+
+
+Judge = Callable[[Workflow], Sequence[Finding]]  # what is wrong with a workflow beyond what a file may say
 
 
 class Loaded(Struct, frozen=True):
@@ -36,6 +40,7 @@ class Known(Struct, frozen=True):
 
     providers: tuple[str, ...] = ()
     catalogue: Mapping[str, Taskserv] | None = None
+    judge: Judge | None = None
 
 
 def load(
@@ -66,15 +71,19 @@ def load_source(
     limits: Limits = UNTRUSTED,
     providers: Iterable[str] = (),
     catalogue: Mapping[str, Taskserv] | None = None,
+    judge: Judge | None = None,
 ) -> Loaded:
-    """Load a text that is no file here. The end of `name` says the format: .ncl, .json, .yaml. Raises as `load`."""
+    """Load a text that is no file here. The end of `name` says the format: .ncl, .json, .yaml. Raises as `load`.
+
+    What `judge` finds in a workflow that is valid is told with its place, as a mistake is.
+    """
     suffix = Path(name).suffix
     with tempfile.TemporaryDirectory(prefix="batchwright-") as folder:
         path = Path(folder, "workflow").with_suffix(suffix)
         path.write_text(text, encoding="utf-8", newline="")
         sources = Sources(limits, schema_folder())
         sources.add(path, shown=name)
-        return _load(sources, inputs, Known(tuple(providers), catalogue))
+        return _load(sources, inputs, Known(tuple(providers), catalogue, judge))
 
 
 def _load(sources: Sources, inputs: Mapping[str, str], known: Known) -> Loaded:
@@ -83,16 +92,24 @@ def _load(sources: Sources, inputs: Mapping[str, str], known: Known) -> Loaded:
     tree, found = _evaluate(sources, inputs, known)
     if _undefined(found, sources):
         found = _behind_undefined_names(found, sources, inputs, known)
-    return Loaded(None if tree is None else msgspec.convert(_with_options(tree), Workflow), tuple(found))
+    return Loaded(None if tree is None else _workflow(tree), tuple(found))
 
 
-def _with_options(tree: dict[str, Any]) -> dict[str, Any]:
+def _workflow(tree: dict[str, Any]) -> Workflow:
+    operations = [
+        {**one, "server_configs": [_with_options(server) for server in one["server_configs"]]}
+        if "server_configs" in one
+        else one
+        for one in tree["operations"]
+    ]
+    return msgspec.convert({**tree, "operations": operations}, Workflow)
+
+
+def _with_options(server: dict[str, Any]) -> dict[str, Any]:
     """Gather what a provider's own contract lets its servers say; that they may say it has been checked."""
-    for operation in tree["operations"]:
-        for server in operation.get("server_configs", ()):
-            own = server.keys() - set(ServerConfig.__struct_fields__)
-            server["options"] = {name: server.pop(name) for name in sorted(own)}
-    return tree
+    own = sorted(server.keys() - set(ServerConfig.__struct_fields__))
+    usual = {name: value for name, value in server.items() if name not in own}
+    return {**usual, "options": {name: server[name] for name in own}}
 
 
 def _evaluate(
@@ -108,7 +125,8 @@ def _evaluate(
         except Died as death:
             return None, (told_death(death, sources),)
         session = Session(sources, evaluator, values, known.providers, known.catalogue)
-        return session.tree(), session.diagnostics
+        judge = known.judge
+        return session.tree(None if judge is None else lambda tree: judge(_workflow(tree))), session.diagnostics
 
 
 def _undefined(found: Sequence[Diagnostic], sources: Sources) -> tuple[str, Diagnostic] | None:

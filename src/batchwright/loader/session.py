@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -51,8 +51,8 @@ class Session:
         self._raw = expressions.merged([source.content for source in sources.main], inputs)
         self._deadline = 0.0
 
-    def tree(self) -> dict[str, Any] | None:
-        """The workflow as plain values, None when there is a mistake."""
+    def tree(self, judge: Callable[[dict[str, Any]], Sequence[Finding]] | None = None) -> dict[str, Any] | None:
+        """The workflow as plain values, None when there is a mistake. `judge` looks at one that is right so far."""
         try:
             report = self._report()
         except Died as death:
@@ -60,10 +60,15 @@ class Session:
             return None
         if report is not None:
             self._judge(report)
-        if report is None or report.tree is None or any(found.severity is Severity.ERROR for found in self.diagnostics):
+        if report is None or report.tree is None or self._has_errors():
             return None
         tree: dict[str, Any] = report.tree["batch_workflow"]
-        return tree
+        if judge is not None:
+            self._tell_all(report, judge(tree))
+        return None if self._has_errors() else tree
+
+    def _has_errors(self) -> bool:
+        return any(found.severity is Severity.ERROR for found in self.diagnostics)
 
     # ---- what the contracts say ------------------------------------------------------------------------------------
 
@@ -175,6 +180,10 @@ class Session:
         findings += graph.cycles(operations)
         if self._catalogue is not None:
             findings += services.mistaken(operations, self._catalogue)
+        self._tell_all(report, findings)
+
+    def _tell_all(self, report: Report, findings: Sequence[Finding]) -> None:
+        """Each with its place, as many as the limits allow."""
         self._deadline = time.monotonic() + self._limits.search_seconds
         pending = _once(findings)
         while pending and len(self.diagnostics) < self._limits.diagnostics and not self._is_over():

@@ -18,7 +18,8 @@ class Event(Struct, frozen=True, tag_field="type", omit_defaults=True, gc=False)
 class RunCreated(Event, frozen=True, tag="run_created"):
     """A plan was accepted; from here on it is the only thing that is applied.
 
-    `key` is the Idempotency-Key it was submitted under, `digest` tells what was submitted with it.
+    `key` is the Idempotency-Key it was submitted under, `digest` tells what was submitted with it. `client`: a client
+    of a service handed it in, so it has the rights of one; None in journals from before this was noted.
     """
 
     run: str
@@ -26,6 +27,7 @@ class RunCreated(Event, frozen=True, tag="run_created"):
     by: str = ""
     key: str = ""
     digest: str = ""
+    client: bool | None = None
 
 
 class DriverStarted(Event, frozen=True, tag="driver_started"):

@@ -28,7 +28,7 @@ def test_logs_of_a_step_and_checks_of_a_run(tmp_path: Path) -> None:
             return [
                 await service.get(f"{place}/logs", params={"step": "flow-0001/redis"}),
                 await service.get(f"{place}/logs", params={"step": "nothing"}),
-                await service.get(f"{place}/checks"),
+                await service.post(f"{place}/checks"),
             ]
 
     log, unknown, checks = asyncio.run(main())
