@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from batchwright.model.lifecycle import RUN_ENDED, RunState
+from batchwright.printable import shortened
 from batchwright.views.run import OperationProgress, ProviderProgress, RunView
 from batchwright.views.steps import ROLLBACK
 from batchwright.views.wording import counted, duration, one_line, some
@@ -40,7 +41,7 @@ def frame(view: RunView, width: int, height: int = 20) -> list[Text]:
     lines += operation_lines(view.operations, OPERATIONS_MAX, 12 if width >= 100 else 8)
     lines += _provider_lines(view.providers, width)
     lines += _running_lines(view, width)
-    failed = labelled("failed", [cut(text, width - INDENT) for text in failed_texts(view, FAILED_MAX)], "red")
+    failed = labelled("failed", [shortened(text, width - INDENT) for text in failed_texts(view, FAILED_MAX)], "red")
     troubles = trouble_lines(view)
     room = height - len(lines) - len(failed) - len(troubles)
     lines += [*waiting_lines(view, width, max(2, min(WAITING_MAX, room))), *failed, *troubles]

@@ -3,37 +3,56 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 from batchwright.model.clock import Clock
+from batchwright.printable import shortened
 
 GATHER_SECONDS = 0.25
 LINE_MAX = 2_000  # characters
 LINES_MAX = 200  # in one report
-CALL_MAX = 256 * 1024  # characters of one call; the end of it is in the fault, should it fail
+HEAD_MAX = TAIL_MAX = 128 * 1024  # characters of one call: its beginning, and its end
 
-LEFT_OUT = "... (it goes on; further output is left out)"
+GOES_ON = "... (there is more; its end is shown when it has ended) ..."
 
 
 class Voice:
-    """Hears the lines of one call and hands them to `send`, some at a time. `close` hands on the rest."""
+    """Hears the lines of one call and hands them to `send`, some at a time.
+
+    Of a call that says much, the beginning is handed on at once and the end by `close`.
+    """
 
     def __init__(self, clock: Clock, send: Callable[[tuple[str, ...]], None]) -> None:
         self._clock = clock
         self._send = send
         self._lines: list[str] = []
-        self._left = CALL_MAX
+        self._room = HEAD_MAX
+        self._tail: deque[str] = deque()
+        self._kept = 0  # characters of the tail
+        self._dropped = [0, 0]  # lines and characters
         self._waiting: asyncio.Task[None] | None = None
 
     def hear(self, line: str) -> None:
         """One line; blank ones are not worth an event."""
-        line = line.rstrip()[:LINE_MAX]
-        if not line or self._left <= 0:
+        line = shortened(line.rstrip(), LINE_MAX)
+        if not line:
             return
-        self._left -= len(line)
-        self._lines.append(line if self._left > 0 else LEFT_OUT)
+        if self._room <= 0:
+            self._keep(line)
+            return
+        self._room -= len(line)
+        self._lines += [line] if self._room > 0 else [line, GOES_ON]
         if self._waiting is None:
             self._waiting = asyncio.get_running_loop().create_task(self._later())
+
+    def _keep(self, line: str) -> None:
+        self._tail.append(line)
+        self._kept += len(line)
+        while self._kept > TAIL_MAX:
+            dropped = len(self._tail.popleft())
+            self._kept -= dropped
+            self._dropped = [self._dropped[0] + 1, self._dropped[1] + dropped]
 
     async def _later(self) -> None:
         await self._clock.sleep(GATHER_SECONDS)
@@ -50,4 +69,9 @@ class Voice:
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
+        if self._dropped[0]:
+            lines, characters = self._dropped
+            self._lines.append(f"... ({lines:,} lines with {characters:,} characters are left out) ...")
+        self._lines += self._tail
+        self._tail.clear()
         self._hand_on()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from batchwright.printable import printable, shortened
+
 
 def duration(seconds: float) -> str:
     """`0.4 s`, `12 s`, `3 min 04 s`, `2 h 05 min`, `3 d 04 h`."""
@@ -38,6 +40,5 @@ def some(names: Sequence[str], most: int = 3) -> str:
 
 
 def one_line(text: str, most: int = 300) -> str:
-    """A message of a provider on one bounded line."""
-    flat = " ".join(text.split())
-    return flat if len(flat) <= most else flat[: most - 3] + "..."
+    """A message on one bounded line: its beginning and its end, where the cause of a failure stands."""
+    return shortened(" ".join(printable(text).split()), most)

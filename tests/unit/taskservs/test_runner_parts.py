@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from shlex import quote
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +11,7 @@ from batchwright.model.catalogue import Platform, Taskserv
 from batchwright.model.outcome import Checked, FaultClass
 from batchwright.model.plan import TaskservRequest
 from batchwright.model.secret import Secret
+from batchwright.redaction import Redactor
 from batchwright.taskservs.base import Target
 from batchwright.taskservs.runner.job import (
     ChildJob,
@@ -27,42 +25,11 @@ from batchwright.taskservs.runner.job import (
     word_decoder,
     written,
 )
-from batchwright.taskservs.runner.redaction import STARS, Redactor
 from batchwright.taskservs.runner.variables import environment, fill
 from batchwright.taskservs.runner.verdicts import failed, tell_changes, unhealthy, unsupported
 
 TARGET = Target("local", "ref", "web-1", "127.77.0.5")
 NOTHING = Redactor(())
-
-
-# -- redaction ------------------------------------------------------------------------------------------------------
-
-
-@given(st.text(min_size=1, max_size=40), st.text(max_size=40), st.text(max_size=40))
-def test_a_secret_is_never_told(secret: str, before: str, after: str) -> None:
-    told = Redactor([secret])(f"{before}{secret}{after}")
-    assert secret not in told or secret in STARS or secret in f"{before}{STARS}{after}"
-
-
-@given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=8, max_size=30))
-def test_not_in_the_ways_in_which_programs_write_it(secret: str) -> None:
-    redact = Redactor([secret])
-    for text in (json.dumps(secret), json.dumps({"a": secret}, ensure_ascii=False), quote(secret), repr(secret)):
-        assert secret not in redact(text)
-        assert STARS in redact(text)
-
-
-def test_a_secret_of_several_lines_is_replaced_in_each() -> None:
-    redact = Redactor(["-----BEGIN KEY-----\nc2VjcmV0\nb\n-----END KEY-----"])
-    assert [redact(line) for line in ("  c2VjcmV0", "key: -----BEGIN KEY-----", "b")] == ["  ***", "key: ***", "b"]
-
-
-def test_the_longer_of_two_secrets_goes_first() -> None:
-    assert Redactor(["abcd", "abcdefgh"])("x abcdefgh y abcd") == "x *** y ***"
-
-
-def test_no_secret_changes_nothing() -> None:
-    assert Redactor(["", ""])("as it is") == "as it is"
 
 
 # -- variables ------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from batchwright.model.catalogue import Taskserv
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, Checked, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.plan import TaskservRequest
+from batchwright.redaction import Redactor
 from batchwright.ssh import Unreachable
 from batchwright.taskservs.base import NO_JOB, Job, Target
 from batchwright.taskservs.catalogue import digest_of, read_entry
@@ -24,7 +25,6 @@ from batchwright.taskservs.runner.gathering import Gathering
 from batchwright.taskservs.runner.job import ChildJob, Done, Verb
 from batchwright.taskservs.runner.process import Child, ChildDied, Hearer, NotBegun
 from batchwright.taskservs.runner.readiness import ready
-from batchwright.taskservs.runner.redaction import Redactor
 from batchwright.taskservs.runner.variables import Reveal
 from batchwright.taskservs.runner.verdicts import failed
 from batchwright.taskservs.runner.visit import Visit

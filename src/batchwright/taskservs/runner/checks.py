@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from batchwright.model.catalogue import Check
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Checked
+from batchwright.redaction import Redactor
 from batchwright.taskservs.base import Tell
 from batchwright.taskservs.runner.connection import TOOK_TOO_LONG, Connection
-from batchwright.taskservs.runner.redaction import Redactor
 from batchwright.taskservs.runner.scripts import with_environment
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.outcome import Checked, Fault, FaultClass, Rejected
+from batchwright.redaction import Redactor
 from batchwright.taskservs.base import Tell
 from batchwright.taskservs.runner.job import Done
-from batchwright.taskservs.runner.redaction import Redactor
 
 TAIL_LINES = 12
 WIDTH_MAX = 500

@@ -12,6 +12,7 @@ from batchwright.model.catalogue import Moment, Taskserv
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.plan import TaskservRequest
+from batchwright.redaction import Redactor
 from batchwright.ssh import Unreachable
 from batchwright.taskservs.base import Job, Target
 from batchwright.taskservs.runner import scripts
@@ -20,7 +21,6 @@ from batchwright.taskservs.runner.connection import Connection, connected
 from batchwright.taskservs.runner.job import Done, Host, Member, Verb
 from batchwright.taskservs.runner.process import Child, ChildDied, NotBegun
 from batchwright.taskservs.runner.readiness import ready
-from batchwright.taskservs.runner.redaction import Redactor
 from batchwright.taskservs.runner.variables import Filled, Reveal, environment, fill
 from batchwright.taskservs.runner.verdicts import failed, tell_changes, unhealthy, unsupported
 
