@@ -38,6 +38,16 @@ class EvaluatorUnavailable(BatchwrightError):
     hint = "Install the package again: pip install --force-reinstall batchwright"
 
 
+class EvaluatorUnconfined(EvaluatorUnavailable):
+    """The kernel cannot confine the evaluation of a client's workflow, so it is not evaluated."""
+
+    code = "evaluator-unconfined"
+    hint = (
+        "Run the service on Linux 5.13 or newer with Landlock and seccomp, for example in a container of Docker or "
+        "Podman, as a user of its own. Your own files need no service: batchwright run FILE."
+    )
+
+
 class StoreError(BatchwrightError):
     """The store cannot do what was asked."""
 

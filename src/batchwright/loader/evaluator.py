@@ -11,12 +11,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from batchwright.errors import EvaluatorUnavailable
+import msgspec
+from msgspec import Struct
+
+from batchwright.errors import EvaluatorUnavailable, EvaluatorUnconfined
 from batchwright.loader import worker
 from batchwright.loader.limits import MIB, Limits
 
@@ -36,6 +40,25 @@ class Died(Exception):
         self.message = message
 
 
+class Confinement(Struct, frozen=True):
+    """What holds the child: the kernel's version of Landlock (0: none), and what is missing, with the reason."""
+
+    landlock: int = 0
+    missing: tuple[str, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """It can read its own files and nothing else, and do nothing but compute."""
+        return self.landlock > 0 and not self.missing
+
+
+@cache
+def confinement() -> Confinement:
+    """How evaluations are confined on this machine. Raises EvaluatorUnavailable."""
+    with Evaluator(Limits(), ()) as evaluator:
+        return evaluator.confinement
+
+
 def find_nickel() -> str:
     """Path of py-nickel's extension module, without importing it here. Raises EvaluatorUnavailable."""
     spec = importlib.util.find_spec("nickel")
@@ -51,7 +74,7 @@ class Evaluator:
     """One child process, started on entry and ended on exit; evaluates one expression after the other."""
 
     def __init__(self, limits: Limits, readable: Iterable[Path]) -> None:
-        self.landlock = 0  # the kernel's version of it, 0 where there is none
+        self.confinement = Confinement()
         self._limits = limits
         self._readable = [str(path) for path in readable]
         self._deadline = time.monotonic() + limits.wall_seconds + GRACE_SECONDS
@@ -80,10 +103,14 @@ class Evaluator:
             raise EvaluatorUnavailable(f"the Nickel evaluator cannot be started: {error}") from error
         try:
             self._send(json.dumps(settings).encode() + b"\n")
-            self.landlock = int(self._line())
-        except (Died, ValueError) as error:
+            self.confinement = msgspec.json.decode(self._line(), type=Confinement)
+        except (Died, msgspec.DecodeError) as error:
             self._end()
             raise EvaluatorUnavailable("the Nickel evaluator ended while it was starting") from error
+        if limits.must_confine and not self.confinement.is_whole:
+            self._end()
+            reason = "; ".join(self.confinement.missing)
+            raise EvaluatorUnconfined(f"this machine cannot confine the evaluation of others' workflows: {reason}")
         return self
 
     def __exit__(

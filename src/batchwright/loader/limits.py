@@ -23,10 +23,17 @@ class Limits(Struct, frozen=True):
     import_roots: tuple[Path, ...] = ()  # besides the folders of the file and of its overlays
     diagnostics: int = 50
     undefined_names: int = 10  # each hides the rest of the file and costs an evaluation
+    must_confine: bool = False  # refuse where the kernel cannot confine the evaluation
     search_seconds: float = 10.0  # for what cannot be evaluated, and again for places, once something is wrong
 
 
 LOCAL = Limits()
 UNTRUSTED = Limits(
-    memory_mib=1024, cpu_seconds=20, wall_seconds=40.0, file_bytes=4 * MIB, output_bytes=128 * MIB, imports=0
+    memory_mib=1024,
+    cpu_seconds=20,
+    wall_seconds=40.0,
+    file_bytes=4 * MIB,
+    output_bytes=128 * MIB,
+    imports=0,
+    must_confine=True,
 )

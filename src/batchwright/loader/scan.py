@@ -1,4 +1,8 @@
-"""Reads Nickel source just closely enough to find its imports and the bracket or quote that is never closed."""
+"""Reads Nickel source just closely enough to find its imports and the bracket or quote that is never closed.
+
+The tokens are those of Nickel's own lexer, with its longest match and its modes: code, "text", and m%"text"% whose
+interpolations count the percent signs. What that lexer refuses is a token `unsure`: behind it nothing is certain.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,8 @@ class Place(Struct, frozen=True, order=True):
 
 
 class Token(Struct, frozen=True):
-    """`kind` is import, text, word, open, close, or unclosed for what the text ends in the middle of."""
+    """`kind` is import, text, template, word, tag, number, open, close, other; unclosed for what the text ends in the
+    middle of; unsure for what Nickel does not read."""
 
     kind: str
     text: str
@@ -36,15 +41,22 @@ class _Text(Struct):
 
 _CODE = re.compile(
     r"""(?P<comment>\#[^\n]*)
-      | (?P<multi>[A-Za-z_][\w'-]*?%+")
-      | (?P<quote>")
-      | (?P<word>[A-Za-z_][\w'-]*)
+      | (?P<multi>(?:m|[A-Za-z][A-Za-z0-9_'-]*-s)%+")
+      | (?P<quote>'?")
+      | (?P<word>_*[A-Za-z][A-Za-z0-9_'-]*)
+      | (?P<multitag>'m%+")
+      | (?P<tag>'_*[A-Za-z][A-Za-z0-9_'-]*)
+      | (?P<number>0x[A-Fa-f0-9]+|0o[0-7]+|0b[01]+|[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)
       | (?P<open>[\[({])
       | (?P<close>[\])}])
-      | (?P<other>[^\s\w])""",
-    re.VERBOSE,
+      | (?P<blank>(?:\r\n|[\ \t\n])+)
+      | (?P<other>[-+*/%@&|!?.,:;=<>$_])
+      | (?P<unsure>.)""",
+    re.VERBOSE | re.DOTALL,
 )
 _IN_QUOTES = re.compile(r'\\.|%\{|"', re.DOTALL)
+_IN_MULTI = re.compile(r'(?P<quote>"?)(?P<marks>%+)(?P<brace>\{?)')
+_PAIRS = {"}": "{", "]": "[", ")": "("}
 
 
 def tokens(source: str) -> Iterator[Token]:
@@ -53,46 +65,85 @@ def tokens(source: str) -> Iterator[Token]:
     at = 0
     while at < len(source):
         if stack and isinstance(top := stack[-1], _Text):
-            at = yield from _in_text(source, at, top, stack)
+            at = yield from (_in_multi if top.marks else _in_quotes)(source, at, top, stack)
             continue
-        match = _CODE.search(source, at)
-        if match is None:
-            break
+        match = _CODE.match(source, at)
+        assert match is not None
         kind, text, at = str(match.lastgroup), match.group(), match.end()
-        if kind == "multi":
+        if kind in ("multi", "quote"):
             stack.append(_Text(match.start(), text, marks=text.count("%"), start=at))
-        elif kind == "quote":
-            stack.append(_Text(match.start(), text, start=at))
         elif kind == "open":
-            token = Token(kind, text, match.start())
-            stack.append(token)
+            stack.append(token := Token(kind, text, match.start()))
             yield token
         elif kind == "close":
-            if stack:
-                stack.pop()  # back into the string, too, when this closes an interpolation
-            yield Token(kind, text, match.start())
-        elif kind == "word":
-            yield Token("import" if text == "import" else kind, text, match.start())
-        elif kind == "other":
-            yield Token(kind, text, match.start())
+            yield from _close(Token(kind, text, match.start()), stack)
+        elif kind == "multitag":
+            yield Token("unsure", text, match.start())
+        elif kind not in ("comment", "blank"):
+            yield Token("import" if kind == "word" and text == "import" else kind, text, match.start())
     for left in stack:
         yield Token("unclosed", left.opening if isinstance(left, _Text) else left.text, left.offset)
 
 
-def _in_text(source: str, at: int, top: _Text, stack: list[_Text | Token]) -> Generator[Token, None, int]:
-    """Go on inside a string; the generator's value is the offset behind what was read."""
-    pattern = re.compile(f'"{"%" * top.marks}(?!%)|{"%" * top.marks}{{') if top.marks else _IN_QUOTES
-    match = pattern.search(source, at)
+def _close(token: Token, stack: list[_Text | Token]) -> Iterator[Token]:
+    """Close the innermost bracket, which may lead back into a string."""
+    opening = _PAIRS[token.text]
+    if stack and isinstance(top := stack[-1], Token) and top.text == opening:
+        stack.pop()
+    else:
+        yield Token("unsure", token.text, token.offset)
+        yield from _force(opening, stack)
+    yield token
+
+
+def _force(opening: str, stack: list[_Text | Token]) -> Iterator[Token]:
+    """Leave brackets of other kinds unclosed, as Nickel does: it counts braces alone, up to the string around them."""
+    inner: list[Token] = []
+    for depth in range(len(stack) - 1, -1, -1):
+        if not isinstance(top := stack[depth], Token):
+            break
+        if opening == top.text == "{":
+            del stack[depth:]
+            yield from inner
+            break
+        inner.append(Token("unclosed", top.text, top.offset))
+
+
+def _in_quotes(source: str, at: int, top: _Text, stack: list[_Text | Token]) -> Generator[Token, None, int]:
+    """Go on inside a "text"; the generator's value is the offset behind what was read."""
+    match = _IN_QUOTES.search(source, at)
     if match is None:
         return len(source)
-    text = match.group()
-    if text.endswith("{"):
+    if match.group() == "%{":
         top.plain = False
         stack.append(Token("open", "{", match.end() - 1))
-    elif text.startswith('"'):
-        stack.pop()
-        yield Token("text" if top.plain else "template", source[top.start : match.start()], top.offset)
+    elif match.group() == '"':
+        yield from _end_text(source, match.start(), top, stack)
+    elif match.group() == "\\\n":
+        yield Token("unsure", "\\", match.start())
     return match.end()
+
+
+def _in_multi(source: str, at: int, top: _Text, stack: list[_Text | Token]) -> Generator[Token, None, int]:
+    """The same inside m%"text"%. `"%{` is a quote and an interpolation, no end; more marks than needed are both."""
+    match = _IN_MULTI.search(source, at)
+    if match is None:
+        return len(source)
+    marks = len(match["marks"])
+    if match["brace"]:
+        if marks >= top.marks:
+            top.plain = False
+            stack.append(Token("open", "{", match.end() - 1))
+    elif match["quote"] and marks >= top.marks:
+        if marks > top.marks:
+            yield Token("unsure", match.group(), match.start())
+        yield from _end_text(source, match.start(), top, stack)
+    return match.end()
+
+
+def _end_text(source: str, end: int, top: _Text, stack: list[_Text | Token]) -> Iterator[Token]:
+    stack.pop()
+    yield Token("text" if top.plain else "template", source[top.start : end], top.offset)
 
 
 class Import(Struct, frozen=True):
@@ -111,17 +162,31 @@ def imports(source: str) -> list[Import]:
     if "import" not in source:
         return []
     found = []
-    stream = [token for token in tokens(source) if token.kind != "close"]
+    stream = [token for token in tokens(source) if token.kind not in ("close", "unsure")]
     places = Places(source)
     for number, token in enumerate(stream):
         if token.kind != "import":
             continue
-        target, tag, quote, form = (stream[number + 1 : number + 5] + [token] * 4)[:4]
+        target, word, tag = (stream[number + 1 : number + 4] + [token] * 3)[:3]
         plain = target.kind == "text" and "\\" not in target.text
-        is_tagged = tag.text == "as" and quote.text == "'"
+        form = tag.text[1:] if word.text == "as" and tag.kind == "tag" else ""
         place = places.of(target.offset if plain else token.offset)
-        found.append(Import(target.text if plain else None, form.text if is_tagged else "", place))
+        found.append(Import(target.text if plain else None, form, place))
     return found
+
+
+def possible_imports(source: str) -> list[Place]:
+    """Where the word import stands outside of texts and comments, and anywhere behind what Nickel would not read."""
+    if "import" not in source:
+        return []
+    places, certain, found = Places(source), len(source), set()
+    for token in tokens(source):
+        if token.kind == "unsure" or (token.kind == "unclosed" and '"' in token.text):
+            certain = min(certain, token.offset)
+        elif token.kind == "import":
+            found.add(token.offset)
+    found |= {match.start() for match in re.compile("import").finditer(source, certain)}
+    return [places.of(offset) for offset in sorted(found)]
 
 
 def unclosed(source: str) -> tuple[str, Place] | None:

@@ -136,6 +136,10 @@ class Sources:
 
     def _follow(self, source: Source, chain: tuple[str, ...]) -> None:
         """Check the imports of a Nickel text, and theirs; `chain` holds the files that led here, itself last."""
+        if not self.limits.imports:
+            for place in scan.possible_imports(source.text)[: self.limits.diagnostics]:
+                self._refuse(source, "import-refused", "a file from this source may not import", place)
+            return
         for found in scan.imports(source.text):
             target = self._target(source, found)
             if target is None or (target in self._by_path and target not in chain):
@@ -153,9 +157,6 @@ class Sources:
 
     def _target(self, source: Source, found: scan.Import) -> str | None:
         """The real path of what is imported; None when it is refused or one of the contracts."""
-        if not self.limits.imports:
-            self._refuse(source, "import-refused", "a file from this source may not import", found.place)
-            return None
         if found.target is None:
             message = 'only a plain text can be imported: import "FILE"'
             self._refuse(source, "import-refused", message, found.place)

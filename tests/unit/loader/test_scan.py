@@ -29,7 +29,13 @@ from batchwright.loader.scan import Import, Place, Places, imports, path_at, tok
         ('"import \\"a\\""', []),
         ('# import "a"', []),
         ("import' = 1, important = 2, x.import-y", []),
-        ("'import", [Import(None, "", Place(1, 2))]),
+        ("'import", []),
+        ('x%"" in import "a"', [Import("a", "", Place(1, 16))]),
+        ('_x-s%" % import "a" "', []),
+        ('m%""%{"a"}"% ++ import "a"', [Import("a", "", Place(1, 24))]),
+        ('m%""%%{"a"}"% ++ import "a"', [Import("a", "", Place(1, 25))]),
+        ('0xFm%"import"% ++ import \'a', [Import(None, "", Place(1, 19))]),
+        ('%string/trim%" " ++ import "a"', [Import("a", "", Place(1, 28))]),
     ],
 )
 def test_imports(source: str, found: list[Import]) -> None:
@@ -39,7 +45,7 @@ def test_imports(source: str, found: list[Import]) -> None:
 @pytest.mark.parametrize(
     ("source", "left"),
     [
-        ("{ a = [1, 2 }", ("{", Place(1, 1))),
+        ("{ a = [1, 2 }", ("[", Place(1, 7))),
         ('{ a = "x,\n b = "y" }', ('"', Place(1, 7))),
         ('{ a = m%"x', ('m%"', Place(1, 7))),
         ("{ a = 1 }", None),
