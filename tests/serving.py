@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import aiohttp
 import uvicorn
 
 from batchwright.api.app import make_app
+from batchwright.api.connections import MOST, Connections
 from batchwright.api.progress import EventFrames
+from batchwright.api.server import Server
 from batchwright.app.clock import SystemClock
 from batchwright.app.config import ServiceConfig
 from batchwright.app.health import Monitor
@@ -84,20 +87,24 @@ class Serving:
 
 @contextlib.asynccontextmanager
 async def serving(
-    folder: Path, *, service: ServiceConfig | None = None, commands: bool = False, **options: Any
+    folder: Path,
+    connections: Connections | None = None,
+    *,
+    service: ServiceConfig | None = None,
+    commands: bool = False,
+    **options: Any,
 ) -> AsyncIterator[Serving]:
     """A service over the state folder; leaving it stops it at once, as SIGTERM with no grace does."""
     settings, clock = Settings(folder, service=service or ServiceConfig()), SystemClock()
     made = Orchestrator(settings, clock, EventFrames(), commands=commands)
     async with made as orchestrator, Monitor(orchestrator) as monitor:
         app = make_app(orchestrator, monitor, **options)
-        config = uvicorn.Config(app, port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=2)
-        server = uvicorn.Server(config)
-        server.capture_signals = contextlib.nullcontext  # type: ignore[assignment, method-assign]
-        task = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
+        config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=2)
+        sock = socket.create_server(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+        server = Server(config, connections or Connections(MOST))
+        task = asyncio.create_task(server.serve([sock]))
+        await server.answers.wait()
         try:
             async with aiohttp.ClientSession() as session:
                 yield Serving(f"http://127.0.0.1:{port}", session, orchestrator, monitor)

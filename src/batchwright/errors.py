@@ -279,6 +279,20 @@ class TooManyRequests(BatchwrightError):
     hint = "Try again in a moment."
 
 
+class ServiceBusy(BatchwrightError):
+    """The service has no room for this request beside those that it answers now."""
+
+    code = "service-busy"
+    hint = "Try again in a moment."
+
+
+class HeadTooLarge(BatchwrightError):
+    """A request's address and headers are larger than they may be."""
+
+    code = "head-too-large"
+    hint = "Send fewer or shorter headers and parameters."
+
+
 class IdempotencyMismatch(BatchwrightError):
     """Something else was submitted under this Idempotency-Key before."""
 

@@ -14,7 +14,7 @@ from litestar.handlers.base import BaseRouteHandler
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from msgspec import Struct
 
-from batchwright.api.problems import MEDIA_TYPE, body_of, headers_of, problem_of
+from batchwright.api.problems import refuse
 from batchwright.app.audit import Audit, Deed
 from batchwright.app.tokens import PREFIX, Role, Tokens
 from batchwright.engine.bucket import Bucket
@@ -136,7 +136,7 @@ class Gate:
         try:
             caller = self._access.caller(scope["method"], headers, client[0] if client else "")
         except BatchwrightError as error:
-            await _refuse(error, scope, send)
+            await refuse(error, scope, send)
             return
         state["caller"] = caller
         if caller is None or scope["method"] in SAFE:
@@ -163,12 +163,3 @@ class Gate:
             )
         except (OSError, BatchwrightError) as error:  # what was done is done: the journal holds it too
             log.error("the audit trail cannot be written: %s; lost: %s by %s: %s", error, what, caller.name, status)
-
-
-async def _refuse(error: BatchwrightError, scope: Scope, send: Send) -> None:
-    problem = problem_of(error)
-    headers = {"content-type": MEDIA_TYPE, **headers_of(problem)}
-    body = b"" if scope.get("method") == "HEAD" else body_of(problem)
-    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": problem.status, "headers": raw})
-    await send({"type": "http.response.body", "body": body, "more_body": False})

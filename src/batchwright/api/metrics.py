@@ -19,6 +19,7 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.summary import RunSummary
 from batchwright.views.stats import stats_view
 
+METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"})  # a client may call its own anything
 APPEND_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 
@@ -121,7 +122,8 @@ class Measured:
             if message["type"] == "http.response.start":
                 path = scope.get("path_template") or "other"
                 took = time.perf_counter() - began
-                self._metrics.answered(scope["method"], path, message["status"], took)
+                method = scope["method"] if scope["method"] in METHODS else "other"
+                self._metrics.answered(method, path, message["status"], took)
             await send(message)
 
         await self._app(scope, receive, sending)

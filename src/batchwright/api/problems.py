@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
+from litestar.types import Scope, Send
 from msgspec import Struct
 
 from batchwright import errors
@@ -41,6 +42,8 @@ STATUS: tuple[tuple[type[BatchwrightError], int], ...] = (
     (errors.Forbidden, 403),
     (errors.TooManyRequests, 429),
     (errors.ServiceStopping, 503),
+    (errors.ServiceBusy, 503),
+    (errors.HeadTooLarge, 431),
     (errors.StoreError, 503),
     (errors.ProviderUnavailable, 503),
     (errors.EvaluatorUnavailable, 503),
@@ -135,6 +138,16 @@ def bug(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     return _respond(
         request, _problem(500, "bug", detail, "The service's log says where it happened; please report it.")
     )
+
+
+async def refuse(error: BatchwrightError, scope: Scope, send: Send) -> None:
+    """Answer with an error before the application has been asked."""
+    problem = problem_of(error)
+    headers = {"content-type": MEDIA_TYPE, **headers_of(problem)}
+    body = b"" if scope.get("method") == "HEAD" else body_of(problem)
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": problem.status, "headers": raw})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 Handler = Callable[[Request[Any, Any, Any], Any], Response[Any]]

@@ -18,6 +18,7 @@ from batchwright.views.events import event_line, event_record
 from batchwright.views.run import RunView
 
 EVENT_STREAM = "text/event-stream"
+PIECE = 32 * 1024  # bytes written at a time
 STUCK_SECONDS = 30.0  # for one write, before a reader that takes nothing is dropped
 
 log = logging.getLogger("batchwright.api")
@@ -113,8 +114,11 @@ class _Streaming:
 
 
 async def _say(send: Send, chunk: bytes) -> None:
-    async with asyncio.timeout(STUCK_SECONDS):
-        await send({"type": "http.response.body", "body": chunk or b": \n\n", "more_body": True})
+    """In pieces: what one reader does not take is copied for it, and there are many readers."""
+    for at in range(0, len(chunk) or 1, PIECE):
+        async with asyncio.timeout(STUCK_SECONDS):
+            piece = chunk[at : at + PIECE] or b": \n\n"
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
 async def _gone(receive: Receive) -> None:

@@ -15,6 +15,7 @@ from msgspec.structs import asdict
 
 from batchwright.api import schema
 from batchwright.api.access import Caller
+from batchwright.api.bounds import Bounds
 from batchwright.api.progress import EVENT_STREAM, EventStream, record
 from batchwright.api.schema import Lists, Streams, problems
 from batchwright.app.checking import check_run
@@ -182,6 +183,7 @@ async def status(orchestrator: NamedDependency[Orchestrator], run: RunId) -> Res
 async def progress(
     request: Request[Any, Any, Any],
     orchestrator: NamedDependency[Orchestrator],
+    bounds: NamedDependency[Bounds],
     run: RunId,
     last: Annotated[
         int | None,
@@ -196,6 +198,7 @@ async def progress(
         return seen(tail)
     if last is not None and last > tail.seq:
         raise UsageError(f"run {tail.run.id} has no event {last} yet", hint="Connect without Last-Event-ID.")
+    bounds.refuse_reader(orchestrator.tails.readers)
     return EventStream(tail, last)  # type: ignore[return-value]
 
 

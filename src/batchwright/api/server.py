@@ -8,6 +8,7 @@ import logging
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from msgspec import Struct
 
 from batchwright.api.access import is_loopback
 from batchwright.api.app import SUBMIT_RATE, make_app
+from batchwright.api.bounds import READERS, Bounds
+from batchwright.api.connections import SWEEP_SECONDS, Acceptor, Connections, Guarded, most_connections
 from batchwright.api.progress import EventFrames
 from batchwright.app.clock import SystemClock
 from batchwright.app.health import Monitor
@@ -23,9 +26,9 @@ from batchwright.app.orchestrator import Orchestrator
 from batchwright.app.settings import Settings
 from batchwright.app.tokens import Tokens
 from batchwright.errors import AddressRefused
+from batchwright.headroom import raise_descriptors
 
 CLOSING_SECONDS = 3  # for answers that are being written when everything else has ended
-BACKLOG = 2048
 
 log = logging.getLogger("batchwright.service")
 
@@ -46,7 +49,7 @@ class ServeOptions(Struct, frozen=True):
     commands: bool = False
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Leaves the signals to us: stopping begins with the runs, not with the connections."""
 
     @contextlib.contextmanager
@@ -54,14 +57,30 @@ class _Server(uvicorn.Server):
         """Capture none."""
         yield
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
         super().__init__(config)
         self.answers = asyncio.Event()
+        self._bounds = connections
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, and tell."""
-        await super().startup(sockets)
+        of_uvicorn = {"config": self.config, "server_state": self.server_state, "app_state": {}}
+
+        def make(address: str) -> Guarded:
+            return Guarded(self._bounds, address, **of_uvicorn)
+
+        self.servers = [Acceptor(sock, self._bounds, make, self.config.ssl) for sock in sockets or ()]  # type: ignore[misc]
+        self.started = True
         self.answers.set()
+
+    async def on_tick(self, counter: int) -> bool:
+        """What uvicorn does ten times a second; once a second all connections are looked at."""
+        if counter % int(SWEEP_SECONDS * 10) == 0:
+            now = time.monotonic()
+            for one in list(self.server_state.connections):
+                if isinstance(one, Guarded):
+                    one.sweep(now)
+        return await super().on_tick(counter)
 
 
 def listening(settings: Settings, options: ServeOptions) -> socket.socket:
@@ -101,22 +120,24 @@ async def serve(settings: Settings, options: ServeOptions, told: Callable[[str],
     """
     sock = listening(settings, options)
     clock = SystemClock()
+    connections = Connections(most_connections(raise_descriptors()))
     made = Orchestrator(settings, clock, EventFrames(), options.simulation, commands=options.commands)
     async with made as orchestrator, Monitor(orchestrator) as monitor:
-        app = make_app(orchestrator, monitor, submit_rate=options.submit_rate)
-        server = _Server(
+        bounds = Bounds(readers=min(READERS, connections.most // 2))
+        app = make_app(orchestrator, monitor, submit_rate=options.submit_rate, bounds=bounds)
+        server = Server(
             uvicorn.Config(
                 app,
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 lifespan="off",
-                backlog=BACKLOG,
                 proxy_headers=False,
                 timeout_graceful_shutdown=CLOSING_SECONDS,
                 ssl_certfile=options.tls_cert,
                 ssl_keyfile=options.tls_key,
-            )
+            ),
+            connections,
         )
         if not is_loopback(options.host) and options.tls_cert is None:
             log.warning("requests and tokens travel in the clear: put TLS in front, or use --tls-cert and --tls-key")

@@ -24,6 +24,8 @@ from batchwright.views.shape import shape_of
 from batchwright.views.waiting import Circumstances
 
 PAGE = 1_000  # events read in one go
+PAST = 200  # for one reader, who may be one of many that take nothing
+CHUNK_BYTES = 256 * 1024  # that one reader is given at a time, and one event
 RING_EVENTS = 20_000  # that are kept for readers; who falls further behind is dropped
 RING_BYTES = 8 * 1024 * 1024
 POLL_SECONDS = 0.25  # between two looks at a run that another process drives
@@ -67,6 +69,7 @@ class Reader:
         self._tail = tail
         self._after = after
         self._live = False
+        self._more = False  # there are events that it has not been given, for they were too many
         self._viewed = tail.seq
         self._woken = asyncio.Event()
 
@@ -83,16 +86,17 @@ class Reader:
         if not self._live and self._after < tail.ring_start:
             page, self._after = await tail.past(self._after)
             return page
-        if self._live and not tail.closed:
+        if self._live and not self._more and not tail.closed:
             await self._woken.wait()
             self._woken.clear()
         self._live = True
         if tail.trouble is not None:
             raise tail.trouble
-        chunk = tail.since(self._after)
-        if chunk is None:
+        found = tail.since(self._after)
+        if found is None:
             return None
-        self._after = tail.seq
+        chunk, self._after = found
+        self._more = self._after < tail.seq
         if tail.light_seq > self._viewed:
             self._viewed = tail.light_seq
             chunk += tail.light
@@ -127,7 +131,7 @@ class Tail:
         self._readers: dict[Reader, None] = {}
         self._ring: list[bytes] = []
         self._ring_bytes = 0
-        self._joined: tuple[int, int, bytes] = (0, 0, b"")
+        self._joined: tuple[int, int, tuple[bytes, int]] = (0, 0, (b"", 0))
         self._snapshot: tuple[int, float, bytes] = (0, 0.0, b"")
         self._pump: asyncio.Task[None] | None = None
         self._light_at = 0.0
@@ -252,16 +256,30 @@ class Tail:
 
     async def past(self, after: int) -> tuple[bytes, int]:
         """Events after this one from the journal, and the number of the last of them."""
-        page = await self.journal.read(self.run.id, after, min(PAGE, self.run.seq - after))
-        return b"".join(self._frames.event(self.run.id, seq, event) for seq, event in page), page[-1][0]
+        page = await self.journal.read(self.run.id, after, min(PAST, self.run.seq - after))
+        frames: list[bytes] = []
+        size = 0
+        for seq, event in page:
+            frames.append(self._frames.event(self.run.id, seq, event))
+            size += len(frames[-1])
+            if size >= CHUNK_BYTES:
+                return b"".join(frames), seq
+        return b"".join(frames), page[-1][0]
 
-    def since(self, after: int) -> bytes | None:
-        """The events after this one; None when the ring no longer holds them all. Readers in step share one answer."""
-        start = after - self.ring_start
+    def since(self, after: int) -> tuple[bytes, int] | None:
+        """The next events after this one, and the number of the last of them; CHUNK_BYTES of them or little more.
+
+        None when the ring no longer holds them. Readers in step share one answer.
+        """
+        start = end = after - self.ring_start
         if start < 0:
             return None
         if self._joined[:2] != (after, self.run.seq):
-            self._joined = (after, self.run.seq, b"".join(self._ring[start:]))
+            size = 0
+            while end < len(self._ring) and size < CHUNK_BYTES:
+                size += len(self._ring[end])
+                end += 1
+            self._joined = (after, self.run.seq, (b"".join(self._ring[start:end]), after + end - start))
         return self._joined[2]
 
     def close(self) -> None:

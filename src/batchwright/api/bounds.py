@@ -1,0 +1,107 @@
+"""How much of the service requests may take at a time: bytes of bodies, readers, heads, and work that takes long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Receive, Scope, Send
+
+from batchwright.api.problems import refuse
+from batchwright.errors import HeadTooLarge, ServiceBusy
+
+BODY_BYTES = 32 * 1024 * 1024  # of all bodies together that are being read or evaluated
+READERS = 2_048  # of live progress at once
+HEADERS, HEAD_BYTES = 100, 32 * 1024  # of one request, its address included
+LOOKS = 2  # answers that are worked out in threads at a time
+LOOKS_WAITING = 64
+
+T = TypeVar("T")
+
+
+class Bounds:
+    """What all requests share. `readers` is how many there may be."""
+
+    def __init__(self, readers: int = READERS, body_bytes: int = BODY_BYTES) -> None:
+        self.readers = readers
+        self.body_bytes = body_bytes
+        self.in_flight = 0  # bytes of bodies
+        self._threads = ThreadPoolExecutor(LOOKS, thread_name_prefix="batchwright-look")
+        self._looks = asyncio.Semaphore(LOOKS)
+        self._waiting = 0
+
+    def refuse_reader(self, there: int) -> None:
+        """Raise ServiceBusy when there are as many readers as there may be."""
+        if there >= self.readers:
+            raise ServiceBusy(f"{self.readers} readers follow runs already")
+
+    def take(self, size: int) -> None:
+        """So many bytes of a body have come. Raises ServiceBusy."""
+        if self.in_flight + size > self.body_bytes:
+            raise ServiceBusy(f"workflows of {self.body_bytes >> 20} MiB in all are being taken in already")
+        self.in_flight += size
+
+    @asynccontextmanager
+    async def look(self) -> AsyncIterator[None]:
+        """A turn for an answer that reads a whole history: few at a time. Raises ServiceBusy."""
+        if self._waiting >= LOOKS_WAITING:
+            raise ServiceBusy(f"{LOOKS_WAITING} looks at whole histories wait already")
+        self._waiting += 1
+        try:
+            await self._looks.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._looks.release()
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Do something that takes long beside the event loop; never in the threads that runs use."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+class Bounded:
+    """Refuses heads that are too large, and counts the bytes of bodies until their requests are answered."""
+
+    def __init__(self, app: ASGIApp, bounds: Bounds) -> None:
+        self._app = app
+        self._bounds = bounds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        if words := too_large(scope):
+            await refuse(HeadTooLarge(words), scope, send)
+            return
+        taken = 0
+
+        async def receiving() -> HTTPReceiveMessage:
+            nonlocal taken
+            message: HTTPReceiveMessage = await receive()  # type: ignore[assignment]
+            if message["type"] == "http.request":
+                size = len(message.get("body", b""))
+                self._bounds.take(size)
+                taken += size
+            return message
+
+        try:
+            await self._app(scope, receiving, send)
+        finally:
+            self._bounds.in_flight -= taken
+
+
+def too_large(scope: HTTPScope) -> str:
+    """What of a request's head is more than is taken; empty when nothing is."""
+    headers = list(scope["headers"])
+    if len(headers) > HEADERS:
+        return f"more than {HEADERS} headers"
+    size = len(scope["raw_path"]) + len(scope["query_string"])
+    size += sum(len(name) + len(value) for name, value in headers)
+    return f"the request has a head of more than {HEAD_BYTES >> 10} KiB" if size > HEAD_BYTES else ""
