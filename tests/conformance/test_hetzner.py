@@ -33,6 +33,16 @@ class HetznerRig(ProviderSuite):
             left = self.running.emulator.estate.summary()
             assert (left["servers"], left["ssh_keys"]) == ([], [])
 
+    def attach(self, ref: str) -> set[str]:
+        estate = self.running.emulator.estate
+        server = estate.one("servers", ref)
+        volume, address = estate.attach_volume(server), estate.assign_address(server)
+        return {str(volume.id), address.ip}
+
+    def foreign(self) -> set[str]:
+        estate = self.running.emulator.estate
+        return {str(number) for number in estate.volumes} | {one.ip for one in estate.primary_ips.values()}
+
     def client(self) -> Provider:
         settings = {"state_dir": str(self.state), "settle_seconds": self.settle, "poll_seconds": 0.05}
         return Hetzner("hetzner", SystemClock(), {**settings, "page": self.page}, self.running.environ)

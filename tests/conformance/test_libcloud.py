@@ -7,7 +7,7 @@ import itertools
 from typing import Any
 
 import pytest
-from libcloud.compute.base import Node
+from libcloud.compute.base import Node, StorageVolume
 from libcloud.compute.drivers.dummy import DummyNodeDriver
 
 from batchwright.app.clock import SystemClock
@@ -26,6 +26,30 @@ class NamingDriver(DummyNodeDriver):
         self._ids = itertools.count(100)
         self.told: list[str] = []
         self.loses = False
+        self.volumes: list[StorageVolume] = []
+
+    def list_volumes(self) -> list[StorageVolume]:
+        """Each node starts from one of its own."""
+        roots = [
+            StorageVolume(f"root-{node.id}", "root", 10, self, extra={"instance_id": node.id, "device": "/dev/sda"})
+            for node in self.list_nodes()
+        ]
+        return [*self.volumes, *roots]
+
+    def attach(self, node: str) -> str:
+        """Somebody's volume, in the way of EC2."""
+        extra = {"attachments": [{"server_id": node, "device": "/dev/sdf"}]}
+        self.volumes.append(StorageVolume(f"vol-{next(self._ids)}", "data", 10, self, extra=extra))
+        return str(self.volumes[-1].id)
+
+    def detach_volume(self, volume: StorageVolume) -> bool:
+        volume.extra = {"attachments": []}
+        return True
+
+    def destroy_node(self, node: Node) -> bool:
+        """It takes with it whatever is attached."""
+        self.volumes = [one for one in self.volumes if str(node.id) not in str(one.extra)]
+        return bool(super().destroy_node(node))
 
     def create_node(self, name: str, size: Any, image: Any, location: Any, ex_user_data: str) -> Node:
         assert (size.name, image.name, location.name) == ("Small", "Ubuntu 9.10", "London Loft")
@@ -90,6 +114,14 @@ class TestByName(LibcloudRig):
     """Run and token are part of the name."""
 
     adopt, zone = "name", "London Loft"
+
+    def attach(self, ref: str) -> set[str]:
+        assert isinstance(self.cloud, NamingDriver)
+        return {self.cloud.attach(ref)}
+
+    def foreign(self) -> set[str]:
+        assert isinstance(self.cloud, NamingDriver)
+        return {str(volume.id) for volume in self.cloud.volumes}
 
     def driver(self) -> DummyNodeDriver:
         return NamingDriver()

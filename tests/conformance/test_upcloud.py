@@ -32,7 +32,23 @@ class UpCloudRig(ProviderSuite):
         with Running(self.emulation) as self.running:
             yield
             left = self.running.emulator.estate.summary()
-            assert (left["servers"], left["disks"], left["addresses"]) == ([], [], [])
+            foreign = set(self.foreign())
+            disks = [one for one in left["disks"] if one["uuid"] not in foreign]
+            addresses = [one for one in left["addresses"] if one["address"] not in foreign]
+            assert (left["servers"], disks, addresses) == ([], [], [])
+
+    def attach(self, ref: str) -> set[str]:
+        estate = self.running.emulator.estate
+        server = estate.all_servers[ref]
+        disk, backup = estate.new_disk("data", "de-fra1"), estate.backup(server.disks[0], "before the change")
+        estate.attach(server, disk)
+        self.hung = {disk.uuid, backup.uuid, estate.new_address(server, floating=True).address}
+        return self.hung
+
+    def foreign(self) -> set[str]:
+        estate = self.running.emulator.estate
+        there = {one.uuid for one in estate.disks()} | {one.address for one in estate.addresses()}
+        return there & getattr(self, "hung", set())
 
     def client(self) -> Provider:
         settings = {"state_dir": str(self.state), "settle_seconds": self.settle, "poll_seconds": 0.05}

@@ -21,9 +21,10 @@ from batchwright.api.schema import Lists, Streams, problems
 from batchwright.app.checking import check_run
 from batchwright.app.health import Monitor, ServiceHealth
 from batchwright.app.orchestrator import NO_ANSWERS, Answers, Orchestrator
-from batchwright.app.reading import history, undo_preview
+from batchwright.app.reading import history
 from batchwright.app.tail import Tail
 from batchwright.app.tokens import Role
+from batchwright.app.undoing import planned_undo
 from batchwright.engine.preview import PlannedUndo
 from batchwright.errors import UsageError
 from batchwright.model.events import AnyEvent
@@ -280,7 +281,7 @@ async def run_servers(orchestrator: NamedDependency[Orchestrator], run: RunId) -
 async def preview(orchestrator: NamedDependency[Orchestrator], run: RunId) -> RollbackPreview:
     """What a rollback would do; nothing is done."""
     tail = await orchestrator.tails.find(run)
-    return RollbackPreview(tail.run.id, tuple(undo_preview(tail.run, orchestrator.clock.now())))
+    return RollbackPreview(tail.run.id, tuple(await planned_undo(orchestrator.settings, orchestrator.clock, tail.run)))
 
 
 # -- actions --------------------------------------------------------------------------------------------------------

@@ -14,9 +14,10 @@ import typer
 from batchwright.app.clock import SystemClock
 from batchwright.app.foreground import Foreground
 from batchwright.app.planning import Planned, approve, check, make_plan
-from batchwright.app.reading import Sight, look, undo_preview, unfinished
+from batchwright.app.reading import Sight, look, unfinished
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
+from batchwright.app.undoing import planned_undo
 from batchwright.cli import remote
 from batchwright.cli.codes import Exit
 from batchwright.cli.driving import Attended
@@ -287,10 +288,11 @@ def rollback(
             sight = await look(stores, run, SystemClock())
             with about(RUN=sight.run.id):
                 if only_plan:
-                    return preview(sight.run, json=json)
+                    undos = await planned_undo(settings, SystemClock(), sight.run)
+                    return preview(sight.run, undos, json=json)
                 if not yes and not sys.stdin.isatty():
                     raise unasked()
-                if not yes and not agreed(sight.run):
+                if not yes and not agreed(sight.run, await planned_undo(settings, SystemClock(), sight.run)):
                     note("nothing was changed")
                     return Exit.STOPPED
                 note(f"run {sight.run.id}: rolling back {sight.run.plan.workflow} {sight.run.plan.version}")
@@ -300,9 +302,8 @@ def rollback(
     return asyncio.run(work())
 
 
-def preview(run: Run, *, json: bool) -> int:
+def preview(run: Run, undos: Sequence[PlannedUndo], *, json: bool) -> int:
     """Show what a rollback would do."""
-    undos = undo_preview(run, SystemClock().now())
     if json:
         print_json({"run": run.id, "undo": undos})
     else:
@@ -310,9 +311,8 @@ def preview(run: Run, *, json: bool) -> int:
     return Exit.OK
 
 
-def agreed(run: Run) -> bool:
+def agreed(run: Run, undos: Sequence[PlannedUndo]) -> bool:
     """Ask before something is destroyed."""
-    undos = undo_preview(run, SystemClock().now())
     show_preview(run.id, undos, to_stderr=True)
     return typer.confirm(f"Undo {_what(undos)}?", err=True)
 

@@ -16,7 +16,17 @@ from batchwright.engine.watch import Fail, Send, Watch
 from batchwright.model.clock import Clock
 from batchwright.model.ids import Token
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.outcome import Applied, Created, Fault, FaultClass, Rejected, ServerState, Throttled, Unknown
+from batchwright.model.outcome import (
+    Applied,
+    Created,
+    Fault,
+    FaultClass,
+    Observed,
+    Rejected,
+    ServerState,
+    Throttled,
+    Unknown,
+)
 from batchwright.model.plan import CommandRequest, Guard, ServerRequest, Step, TaskservRequest
 from batchwright.model.run import Run, StepRecord
 from batchwright.programs.base import Launcher
@@ -351,20 +361,31 @@ class Performer:
                     return
             else:
                 failures = 0
-                kept = self._kept()
-                strays = tuple(
-                    (o.ref, o.name) for o in listing if o.ref not in kept and o.state is not ServerState.GONE
-                )
+                strays = self._orphans(command.lane, listing)
                 if strays or command.lane not in run.doubtful or began >= until:
                     self._send(cmd.Swept(command.lane, command.round, strays))
                     return
             await self._clock.sleep(max(asked, provider.capabilities.poll_seconds * 2 ** min(failures, 5)))
 
-    def _kept(self) -> set[str]:
-        """What the journal knows and wants to exist; in and after a rollback only what could not be removed."""
-        if self._run.status in ROLLBACKS:
-            return {r.ref for r in self._run.records if r.ref and r.state is StepState.UNDO_FAILED}
-        return {r.ref for r in self._run.records if r.ref}
+    def _orphans(self, lane: str, listing: list[Observed]) -> tuple[tuple[str, str], ...]:
+        """What the journal does not want to exist; in and after a rollback it wants only what could not be removed.
+
+        What servers need (a group, a key, a disk) may be listed before them: the journal says whether they are kept.
+        """
+        run, back = self._run, self._run.status in ROLLBACKS
+        kept = {
+            i: record.ref
+            for i, record in enumerate(run.records)
+            if record.ref and run.lane(i) == lane and (not back or record.state is StepState.UNDO_FAILED)
+        }
+        refs, keys = set(kept.values()), [*kept.values(), *map(run.token, kept)]
+        return tuple(
+            (o.ref, o.name)
+            for o in listing
+            if o.state is not ServerState.GONE
+            and o.ref not in refs
+            and (o.needed_by is None or not any(key.startswith(o.needed_by) for key in keys))
+        )
 
     async def _destroy_stray(self, command: cmd.DestroyStray) -> None:
         async with self._strays:

@@ -17,7 +17,8 @@ _WHAT = {Undo.DESTROY: "destroy", Undo.RELEASE: "let go of"}
 class PlannedUndo(Struct, frozen=True):
     """One line of the preview.
 
-    `what` is destroy, let go of, remove, run (a command's undo), goes with its server, or stays.
+    `what` is destroy, let go of, remove, run (a command's undo), goes with its server, or stays; and of what is
+    attached to a server and not the run's: keep, or cannot destroy (see app/undoing.py).
     """
 
     step: str

@@ -48,7 +48,11 @@ class ServerState(StrEnum):
 
 
 class Observed(Struct, frozen=True, omit_defaults=True):
-    """A server as the provider shows it; `run` and `token` are the labels it carries, empty when it has none."""
+    """A server as the provider shows it; `run` and `token` are the labels it carries, empty when it has none.
+
+    `needed_by` is set for what is no server: how the references of the servers that need it begin, or their token. As
+    long as the journal keeps such a server, it is no orphan. Empty: any server of its run needs it.
+    """
 
     ref: str
     state: ServerState
@@ -60,6 +64,7 @@ class Observed(Struct, frozen=True, omit_defaults=True):
     zone: str = ""
     image: str = ""
     fault: Fault | None = None
+    needed_by: str | None = None
 
 
 class Created(Struct, frozen=True):

@@ -1,15 +1,20 @@
-"""The provider port. Adapters send single requests and say what the answers mean; the engine owns retries and order."""
+"""The provider port. Adapters send single requests and say what the answers mean; the engine owns retries and order.
+
+The rule of a destroy, the same everywhere: it removes only what carries the label of the server's run. Whatever else is
+attached to the server (a disk, a volume, an address, an interface, a backup) outlives it: it is detached first, or the
+deletion is sent so that it stays. Where neither can be had, the destroy is refused and names it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from batchwright.model.access import Access
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Created, Going, Gone, Observed, Rejected, Unknown
+from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, Unknown
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 
@@ -66,6 +71,37 @@ class Trouble(Struct, frozen=True):
     code: str
     message: str
     hint: str = ""
+
+
+class Attached(Struct, frozen=True):
+    """Something on a server that does not carry the label of the server's run, and so outlives it.
+
+    `what` is for people: "disk 01...". `blocks` is why the server cannot be destroyed with it; empty where it can.
+    """
+
+    server: str
+    what: str
+    blocks: str = ""
+
+
+def refuse_attached(attached: Sequence[Attached]) -> Rejected | None:
+    """The refusal of a destroy that would take something foreign with it."""
+    blocking = [one for one in attached if one.blocks]
+    if not blocking:
+        return None
+    told = "; ".join(f"{one.what} ({one.blocks})" for one in blocking)
+    hint = "Take it off the server, or decide about it, then roll back again."
+    return Rejected(Fault(FaultClass.PERMANENT, f"left alone, since it would take with it what is not ours: {told}",
+                          "FOREIGN_ATTACHED", hint))  # fmt: skip
+
+
+@runtime_checkable
+class ShowsAttached(Protocol):
+    """What a provider also has whose servers can have something attached that is not ours."""
+
+    async def attached(self, refs: Sequence[str]) -> list[Attached]:
+        """All of it on these servers: a preview, a destroy looks again. Raises ProviderUnavailable."""
+        ...
 
 
 class Provider(Protocol):
@@ -130,5 +166,5 @@ class Provider(Protocol):
         ...
 
     async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
-        """One idempotent step towards its end; the engine calls again until Gone."""
+        """One idempotent step towards its end; the engine calls again until Gone. Never takes what is not ours."""
         ...

@@ -11,105 +11,25 @@ destroyed again. What an adapter cannot show (a lost answer, say) is skipped, vi
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 from unittest import SkipTest
 
 from batchwright.model.clock import Clock
-from batchwright.model.ids import Token, run_id, step_token
-from batchwright.model.outcome import Created, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
+from batchwright.model.outcome import Created, FaultClass, Going, Gone, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider
+from batchwright.testing.attached_tests import AttachedTests, Scenario
+from batchwright.testing.bench import Bench
+
+__all__ = ["Bench", "ProviderSuite"]
 
 NOT_THERE = (ServerState.GONE, ServerState.NOT_VISIBLE)
 
 
-class Bench:
-    """One test's view of the provider: an open client, a run of its own, and patience with a bound."""
-
-    def __init__(
-        self, provider: Provider, clock: Clock, patience: float, config: Callable[[str], ServerConfig]
-    ) -> None:
-        self.provider, self.clock, self._patience, self._config = provider, clock, patience, config
-        self.run = run_id(os.urandom(10))
-
-    def token(self, step: str, generation: int = 1) -> Token:
-        """A token of this test's run."""
-        return Token(self.run, step_token(self.run, step, generation))
-
-    async def request(self, name: str) -> ServerRequest:
-        """A good request, resolved."""
-        (answer,) = await self.provider.resolve([self._config(name)])
-        assert isinstance(answer, ServerRequest), f"the suite's own configuration was refused: {answer}"
-        return answer
-
-    async def until(self, what: str, look: Callable[[], Awaitable[bool]]) -> None:
-        """Look until it is so; AssertionError when patience runs out."""
-        start = self.clock.now()
-        while not await look():
-            assert self.clock.now() - start < self._patience, f"still not so after {self._patience:g} s: {what}"
-            await self.clock.sleep(self.provider.capabilities.poll_seconds)
-
-    async def settle(self) -> None:
-        """Wait until nothing that was sent can still come to light."""
-        await self.clock.sleep(self.provider.capabilities.settle_seconds)
-
-    async def created(self, name: str) -> str:
-        """Make a server and see it in the listing; gives its reference."""
-        answer = await self.provider.create(await self.request(name), self.token(name))
-        assert isinstance(answer, Created), f"create answered {answer}"
-        ref, token = answer.ref, self.token(name)
-        wanted = [(ref, name, token.run, token.value)]
-
-        async def listed() -> bool:
-            found = await self.provider.find(token.run, token.value)
-            return [(o.ref, o.name, o.run, o.token) for o in found] == wanted
-
-        await self.until(f"{ref} alone is listed under its token, with its labels", listed)
-        return ref
-
-    async def ready(self, ref: str) -> Observed:
-        """Wait until the server is ready."""
-        seen: list[Observed] = []
-
-        async def look() -> bool:
-            seen[:] = [(await self.provider.describe([ref]))[ref]]
-            assert seen[0].state is not ServerState.BROKEN, f"{ref} is broken: {seen[0].fault}"
-            return seen[0].state is ServerState.READY
-
-        await self.until(f"{ref} is ready", look)
-        return seen[0]
-
-    async def gone(self, ref: str) -> None:
-        """Destroy a server as the engine does: again and again until Gone."""
-
-        async def step() -> bool:
-            answer = await self.provider.destroy(ref)
-            assert isinstance(answer, Gone | Going | Unknown), f"destroy answered {answer}"
-            return isinstance(answer, Gone)
-
-        await self.until(f"{ref} is gone", step)
-
-    async def clean(self) -> None:
-        """Destroy all that carries this test's run; what is only listed once the rest is gone, too."""
-        await self.settle()
-
-        async def empty() -> bool:
-            listed = await self.provider.find(self.run)
-            for left in listed:
-                await self.gone(left.ref)
-            return not listed
-
-        await self.until("nothing of the run is listed", empty)
-
-
-Scenario = Callable[[Bench], Coroutine[Any, Any, None]]
-
-
-class ProviderSuite:
+class ProviderSuite(AttachedTests):
     """Inherit, say how a client is made, and let pytest collect it."""
 
     patience = 300.0  # seconds of the clock that a server may take to become ready or to go

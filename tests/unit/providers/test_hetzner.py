@@ -245,3 +245,47 @@ def test_what_goes_while_pages_are_read_hides_no_other_server(tmp_path: Path) ->
 
     found, alive = visit(tmp_path, scenario, before=estates.append, page=3)
     assert found >= alive
+
+
+def test_a_server_with_backups_is_left_until_somebody_decides_about_them(tmp_path: Path) -> None:
+    """E1: Hetzner deletes backups with their server, and nothing can detach them."""
+    estates: list[Any] = []
+
+    async def scenario(provider: Hetzner) -> None:
+        made = await provider.create(await request(provider), token("web"))
+        assert isinstance(made, Created)
+        (estate,) = estates
+        backup = estate.back_up(estate.one("servers", made.ref))
+        answer = await provider.destroy(made.ref)
+        assert isinstance(answer, Rejected)
+        assert answer.fault.kind is FaultClass.PERMANENT
+        assert f"backup {backup.id}" in answer.fault.message
+        (shown,) = await provider.attached([made.ref])
+        assert shown.blocks
+        assert estate.one("servers", made.ref), "it is still there"
+        backup.snapshot = True
+        assert not isinstance(await provider.destroy(made.ref), Rejected)
+
+    visit(tmp_path, scenario, before=estates.append)
+
+
+def test_an_address_is_told_from_the_servers_own_also_when_the_create_was_never_answered(tmp_path: Path) -> None:
+    """E1: the label that says which addresses are its own is set after the create."""
+    estates: list[Any] = []
+
+    async def scenario(provider: Hetzner) -> None:
+        made = await provider.create(await request(provider), token("web"))
+        assert isinstance(made, Created)
+        (estate,) = estates
+        server = estate.one("servers", made.ref)
+        server.asked["labels"].pop("batchwright-addresses")
+        assert await provider.attached([made.ref]) == []
+        other = estate.assign_address(server)
+        other.created += 60
+        (shown,) = await provider.attached([made.ref])
+        assert other.ip in shown.what
+        await provider.destroy(made.ref)
+        assert list(estate.primary_ips) == [other.id]
+        assert estate.summary()["primary_ips"] == [{"id": other.id, "name": other.name, "server": 0}]
+
+    visit(tmp_path, scenario, before=estates.append)

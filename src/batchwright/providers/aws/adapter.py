@@ -19,24 +19,17 @@ from batchwright.model.workflow import ServerConfig
 from batchwright.providers import keys
 from batchwright.providers.aws import launch, listing, plans, preflight, prices, resolve, rows
 from batchwright.providers.aws.connection import Connection
-from batchwright.providers.aws.faults import code_of, explain, kind_of, outcome, unavailable
+from batchwright.providers.aws.faults import code_of, explain, outcome, unavailable
 from batchwright.providers.aws.live import AwsLive
-from batchwright.providers.aws.refs import Kind, Ref, parse, spent
+from batchwright.providers.aws.refs import Kind, parse, spent
+from batchwright.providers.aws.removal import Removal
 from batchwright.providers.aws.settings import AwsSettings, settings_from
 from batchwright.providers.aws.surroundings import Surroundings
-from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
+from batchwright.providers.base import Attached, Capabilities, Health, Quota, Quote, Trouble
 from batchwright.providers.live import LiveCheck
 from batchwright.providers.settings import Scalar
 
 Errors = (BotoCoreError, ClientError)
-
-_ENDING = ("shutting-down", "terminated")
-_DELETES = {
-    Kind.VOLUME: ("delete_volume", "VolumeId"),
-    Kind.INTERFACE: ("delete_network_interface", "NetworkInterfaceId"),
-    Kind.GROUP: ("delete_security_group", "GroupId"),
-    Kind.KEY: ("delete_key_pair", "KeyPairId"),
-}
 
 
 class Aws:
@@ -60,6 +53,8 @@ class Aws:
         self._settings, self._clock = settings, clock
         self._connection = Connection(settings)
         self._surroundings = Surroundings(self._connection, settings.ssh_from)
+        settle = settings.settle_seconds
+        self._removal = Removal(self._connection, clock, settle, self._surroundings.forget)
         self._account = ""
         self._regions: tuple[str, ...] = ()
 
@@ -198,8 +193,10 @@ class Aws:
             same = (seen.name, seen.run, seen.token, seen.plan, seen.zone)
             if same == (request.name, token.run, token.value, request.plan, request.zone):
                 return Created(seen.ref)
+            if not seen.run and rows.tags_may_be_late(row, self._clock.now(), self._settings.settle_seconds):
+                break
             return outcome(error, self._clock.now())
-        return Unknown("the token was used for a server that is not visible yet")
+        return Unknown("the token was used for a server that is not visible yet, or not with its tags")
 
     # -- looking ------------------------------------------------------------------------------------------------
 
@@ -211,7 +208,8 @@ class Aws:
 
     async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
         try:
-            return await listing.describe(self._connection, refs)
+            now, settle = self._clock.now(), self._settings.settle_seconds
+            return await listing.describe(self._connection, refs, now, settle)
         except Errors as error:
             raise unavailable(error, self._clock.now()) from error
 
@@ -258,31 +256,12 @@ class Aws:
         if place.kind is None or not place.region:
             return Rejected(Fault(FaultClass.INVALID, f"{ref} is no reference to anything at AWS"))
         try:
-            return await (self._terminate(place) if place.kind is Kind.INSTANCE else self._delete(place, place.kind))
+            return await self._removal.destroy(place, place.kind)
         except Errors as error:
             return outcome(error, self._clock.now())
 
-    async def _terminate(self, place: Ref) -> Gone | Going:
+    async def attached(self, refs: Sequence[str]) -> list[Attached]:
         try:
-            answer = await self._connection.change(place.region, "terminate_instances", InstanceIds=[place.id])
-        except ClientError as error:
-            if kind_of(code_of(error)) is not FaultClass.NOT_FOUND:
-                raise
-            return Going("AWS does not know it, or not yet")  # which is no proof that it is gone
-        change = answer["TerminatingInstances"][0]
-        state = change["CurrentState"]["Name"]
-        if state != "terminated" and change["PreviousState"]["Name"] in _ENDING:
-            # a repeated call may be answered with what it asks for, whatever the instance has come to
-            seen = (await listing.describe(self._connection, [str(place)]))[str(place)]
-            state = "terminated" if seen.state is ServerState.GONE else state
-        return Gone() if state == "terminated" else Going(f"AWS: {state}")
-
-    async def _delete(self, place: Ref, kind: Kind) -> Gone:
-        operation, argument = _DELETES[kind]
-        try:
-            await self._connection.change(place.region, operation, **{argument: place.id})
-        except ClientError as error:
-            if kind_of(code_of(error)) is not FaultClass.NOT_FOUND:
-                raise
-        self._surroundings.forget()
-        return Gone()
+            return await self._removal.attached(refs)
+        except Errors as error:
+            raise unavailable(error, self._clock.now()) from error

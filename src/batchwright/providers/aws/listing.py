@@ -87,8 +87,9 @@ def _is_loose(row: rows.Row, tokens: set[str | None]) -> bool:
     return free and rows.tags_of(row).get(rows.TOKEN) not in tokens
 
 
-async def describe(connection: Connection, refs: Iterable[str]) -> dict[str, Observed]:
-    """A fresh look at these: one call per kind and region for 200 of them. A filter leaves out what is not there."""
+async def describe(connection: Connection, refs: Iterable[str], now: float, settle: float) -> dict[str, Observed]:
+    """A fresh look at these: one call per kind and region for 200 of them. A filter leaves out what is not there, and a
+    new instance that shows no tags yet counts as not visible: its tags say whose it is."""
     asked = {text: parse(text) for text in refs}
     groups: dict[tuple[str, Kind], list[Ref]] = {}
     seen = {text: Observed(text, ServerState.NOT_VISIBLE) for text in asked}
@@ -98,7 +99,7 @@ async def describe(connection: Connection, refs: Iterable[str]) -> dict[str, Obs
         elif ref.kind is not None and ref.region:
             groups.setdefault((ref.region, ref.kind), []).append(ref)
     looks = [
-        _look(connection, region, kind, some)
+        _look(connection, region, kind, some, now, settle)
         for (region, kind), group in groups.items()
         for some in (group[i : i + FILTER_MAX] for i in range(0, len(group), FILTER_MAX))
     ]
@@ -113,11 +114,13 @@ def _spent(ref: Ref) -> Observed:
     return Observed(str(ref), ServerState.BROKEN, run=token.run, token=token.value, fault=fault)
 
 
-async def _look(connection: Connection, region: str, kind: Kind, refs: Sequence[Ref]) -> list[Observed]:
+async def _look(
+    connection: Connection, region: str, kind: Kind, refs: Sequence[Ref], now: float, settle: float
+) -> list[Observed]:
     _, _, key, name = _OPERATIONS[kind]
     found = await rows_of(connection, region, kind, [only(name, *(ref.id for ref in refs))])
     if kind is Kind.INSTANCE:
-        return [rows.server(region, row) for row in found]
+        return [rows.server(region, row) for row in found if not rows.tags_may_be_late(row, now, settle)]
     return [rows.other(region, key, row) for row in found]
 
 

@@ -11,7 +11,7 @@ from batchwright.model.ids import Token
 from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState
 from batchwright.model.plan import ServerRequest
 from batchwright.providers.aws.faults import kind_of
-from batchwright.providers.aws.refs import Ref
+from batchwright.providers.aws.refs import Kind, Ref
 
 RUN, TOKEN, ZONE, IMAGE, LOGIN, HOST_KEY = (
     f"batchwright-{word}" for word in ("run", "token", "zone", "image", "login", "host-key")
@@ -65,6 +65,12 @@ def tags_of(row: Row) -> Tags:
     return {tag["Key"]: tag["Value"] for tag in (*row.get("Tags", ()), *row.get("TagSet", ()))}
 
 
+def tags_may_be_late(row: Row, now: float, settle: float) -> bool:
+    """Whether an instance without our tags is so new that they may just not be seen yet."""
+    launched = row.get("LaunchTime")
+    return RUN not in tags_of(row) and launched is not None and now - launched.timestamp() < settle / 2
+
+
 def instances(reservations: Iterable[Row]) -> list[Row]:
     """The instances in an answer of DescribeInstances."""
     return [instance for reservation in reservations for instance in reservation.get("Instances", ())]
@@ -110,9 +116,13 @@ _PARTS = {"VolumeId": "disk", "NetworkInterfaceId": "interface"}
 
 
 def other(region: str, key: str, row: Row) -> Observed:
-    """A disk, network interface, key pair or security group; `key` names its id. No name of theirs is a server's."""
+    """A disk, network interface, key pair or security group; `key` names its id. No name of theirs is a server's.
+
+    A disk or interface is needed by the server of its token, a key pair or group by any server of its run there.
+    """
     tags = tags_of(row)
     name, run, token = tags.get("Name") or row[key], tags.get(RUN, ""), tags.get(TOKEN, "")
     if key in _PARTS:
         name = f"{_PARTS[key]} of {name}"
-    return Observed(str(Ref(region, row[key])), ServerState.READY, name, run, token)
+    needed_by = token if key in _PARTS else str(Ref(region, f"{Kind.INSTANCE}-"))
+    return Observed(str(Ref(region, row[key])), ServerState.READY, name, run, token, needed_by=needed_by)

@@ -14,7 +14,7 @@ from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, O
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers import keys
-from batchwright.providers.base import Quota, Quote, Trouble
+from batchwright.providers.base import Attached, Quota, Quote, Trouble, refuse_attached
 from batchwright.providers.hetzner import offers as shop
 from batchwright.providers.hetzner import payload, rows
 from batchwright.providers.hetzner.client import Client
@@ -106,8 +106,19 @@ class Hetzner(RestProvider[Client, shop.Offers]):
         if not isinstance(reply, Reply):
             return reply
         if reply.ok:
-            return self._created(reply, "id")
+            made = self._created(reply, "id")
+            if isinstance(made, Created):
+                await self._note_addresses(made.ref, reply.body, body["labels"])
+            return made
         return await self._refused(reply, request, token)
+
+    async def _note_addresses(self, ref: str, answer: Any, labels: Any) -> None:
+        """Which addresses were made with the server, for the day it is destroyed: they have no labels of their own.
+
+        Whatever comes of it is well: `own_address` has another way to tell.
+        """
+        if numbers := "-".join(map(str, rows.address_ids(answer))):
+            await meant(self._api.call("PUT", f"/servers/{ref}", {"labels": {**labels, rows.ADDRESSES: numbers}}))
 
     async def _refused(self, reply: Reply, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
         fault = REFUSALS.fault(reply)
@@ -212,6 +223,8 @@ class Hetzner(RestProvider[Client, shop.Offers]):
         if row.get("status") == "deleting":
             return Going("it is being deleted")
         is_key = ref.startswith(rows.KEY)
+        if not is_key and (first := await meant(self._part(ref, row))) is not None:
+            return first
         path = f"/ssh_keys/{row['id']}" if is_key else f"/servers/{row['id']}"
         reply = await meant(self._api.call("DELETE", path))
         if not isinstance(reply, Reply):
@@ -219,9 +232,57 @@ class Hetzner(RestProvider[Client, shop.Offers]):
         if reply.ok:
             self._with_key.discard(rows.labels_of(row)[rows.RUN])
             return Gone() if is_key else Going("it is being deleted")
-        fault = REFUSALS.fault(reply)
-        if not REFUSALS.certain(reply):
-            return Unknown(fault.message)
-        if fault.kind is FaultClass.NOT_FOUND:
-            return Gone()
-        return Going(fault.message) if fault.kind is FaultClass.BUSY else Rejected(fault)
+        return _refusal(reply)
+
+    async def _part(self, ref: str, row: dict[str, Any]) -> Gone | Going | Rejected | Unknown | None:
+        """Take off what is not ours: None when nothing is left that would go with the server."""
+        attached = await self._on(row)
+        if (refused := refuse_attached([one for one, _, _ in attached])) is not None:
+            return refused
+        for one, method, path in attached:
+            if not path:
+                continue
+            reply = await self._api.call(method, path, {"auto_delete": False} if method == "PUT" else {})
+            if not reply.ok:
+                said = _refusal(reply)
+                if isinstance(said, Rejected) and said.fault.kind is not FaultClass.THROTTLE:
+                    return refuse_attached([Attached(ref, one.what, f"it cannot be taken off: {said.fault.message}")])
+                return Going(f"{one.what} is gone already") if isinstance(said, Gone) else said
+        return Going("its volumes are being detached") if rows.numbers_of(row, "volumes") else None
+
+    async def _on(self, row: dict[str, Any]) -> list[tuple[Attached, str, str]]:
+        """What is on a server and not ours, each with the call that takes it off; no path: it stays by itself."""
+        ref = str(row["id"])
+        found = [
+            (Attached(ref, f"volume {one}"), "POST", f"/volumes/{one}/actions/detach")
+            for one in rows.numbers_of(row, "volumes")
+        ]
+        floating = rows.numbers_of(row, "public_net", "floating_ips")
+        found += [(Attached(ref, f"floating IP {number}"), "", "") for number in floating]
+        for number in rows.address_ids({"server": row}):
+            if str(number) in rows.labels_of(row).get(rows.ADDRESSES, "").split("-"):
+                continue
+            address = (await self._api.look(f"/primary_ips/{number}") or {}).get("primary_ip")
+            if isinstance(address, dict) and not rows.own_address(row, address):
+                path = f"/primary_ips/{number}" if address.get("auto_delete") else ""
+                found.append((Attached(ref, f"primary IP {address.get('ip', number)}"), "PUT", path))
+        if row.get("backup_window"):
+            why = "Hetzner deletes it with the server: make it a snapshot, or disable the server's backups"
+            backups = await self._api.listing("images", [("type", "backup")])
+            mine = [one for one in backups if str(one.get("bound_to")) == ref]
+            found += [(Attached(ref, f"backup {one['id']}", why), "", "") for one in mine]
+        return found
+
+    async def attached(self, refs: Sequence[str]) -> list[Attached]:
+        records = [row for ref in refs if not ref.startswith(rows.KEY) and (row := await self._get(ref)) is not None]
+        return [one for row in records for one, _, _ in await self._on(row)]
+
+
+def _refusal(reply: Reply) -> Gone | Going | Rejected | Unknown:
+    """What a refused change on the way to the end means."""
+    fault = REFUSALS.fault(reply)
+    if not REFUSALS.certain(reply):
+        return Unknown(fault.message)
+    if fault.kind is FaultClass.NOT_FOUND:
+        return Gone()
+    return Going(fault.message) if fault.kind is FaultClass.BUSY else Rejected(fault)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from batchwright.model.outcome import Observed, ServerState
 
-RUN, TOKEN, IMAGE = (f"batchwright-{word}" for word in ("run", "token", "image"))
+RUN, TOKEN, IMAGE, ADDRESSES = (f"batchwright-{word}" for word in ("run", "token", "image", "addresses"))
+SAME_AGE = 5.0  # seconds between a server and what is made with it
 KEY = "key:"  # how the reference of an SSH key begins; a server's is its bare number
 
 _STATES = {
@@ -59,14 +61,42 @@ def observed_server(row: dict[str, Any]) -> Observed:
 
 def observed_key(row: dict[str, Any]) -> Observed:
     """An SSH key that no server of its run needs any more. It shows no token: it is not a server's alone."""
-    run = labels_of(row).get(RUN, "")
-    return Observed(f"{KEY}{row['id']}", ServerState.READY, name=f"key {row.get('name', '')}", run=run)
+    run, name = labels_of(row).get(RUN, ""), f"key {row.get('name', '')}"
+    return Observed(f"{KEY}{row['id']}", ServerState.READY, name=name, run=run, needed_by="")
 
 
 def address_ids(body: dict[str, Any]) -> list[int]:
     """The ids of the addresses in the answer to a look at a server: they are things of their own (/primary_ips)."""
     net = _record(_record(body, "server"), "public_net")
     return [int(found["id"]) for family in ("ipv4", "ipv6") if (found := _record(net, family)).get("id")]
+
+
+def numbers_of(row: dict[str, Any], *path: str) -> list[int]:
+    """The ids at the end of a path of a server's record: `volumes`, or `public_net`, `floating_ips`."""
+    *folders, last = path
+    for step in folders:
+        row = _record(row, step)
+    found = row.get(last)
+    return [one for one in found if isinstance(one, int)] if isinstance(found, list) else []
+
+
+def own_address(server: dict[str, Any], address: dict[str, Any]) -> bool:
+    """Whether a primary IP, which has no label, was made with the server it is assigned to.
+
+    The server's label says which were, once its create was answered; else one was, if nobody has labelled it and it is
+    as old as the server.
+    """
+    if told := labels_of(server).get(ADDRESSES):
+        return str(address.get("id")) in told.split("-")
+    apart = _seconds(address.get("created")) - _seconds(server.get("created"))
+    return not labels_of(address) and -SAME_AGE <= apart <= SAME_AGE
+
+
+def _seconds(text: Any) -> float:
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def _address(row: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from libcloud.compute.base import Node, NodeDriver
+from libcloud.compute.base import Node, NodeDriver, StorageVolume
 from libcloud.compute.types import NodeState
 
 from batchwright.durable import Held
@@ -19,8 +19,8 @@ from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, O
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers import keys
-from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
-from batchwright.providers.libcloud import resolve
+from batchwright.providers.base import Attached, Capabilities, Health, Quota, Quote, Trouble, refuse_attached
+from batchwright.providers.libcloud import resolve, volumes
 from batchwright.providers.libcloud.driver import Drivers, Make, maker, user_data_argument
 from batchwright.providers.libcloud.faults import outcome, told, unavailable
 from batchwright.providers.libcloud.marks import Mark, Marks, mark_of
@@ -228,6 +228,8 @@ class Libcloud:
         if not found or _STATES.get(found[0].state) is ServerState.GONE:
             await self._api.run(lambda _: self._marks.forget(ref))
             return Gone()
+        if (first := await self._api.run(lambda driver: _part(driver, found[0]))) is not None:
+            return first
         try:
             done = await self._api.run(lambda driver: driver.destroy_node(found[0]))
         except Exception as error:
@@ -235,6 +237,33 @@ class Libcloud:
                 return outcome(error)
             return Going("it is no longer listed")  # somebody else was faster, or the answer was lost
         return Going("it is being deleted") if done else Unknown("the driver says that it did not destroy it")
+
+    async def attached(self, refs: Sequence[str]) -> list[Attached]:
+        nodes = [node for node, _ in await self._nodes() if str(node.id) in refs]
+        try:
+            found = await self._api.run(lambda driver: [(n, v) for n in nodes for v in volumes.attached(driver, n)])
+        except Exception as error:
+            raise unavailable(error) from error
+        return [Attached(str(node.id), _words(volume)) for node, volume in found]
+
+
+def _words(volume: StorageVolume) -> str:
+    return f'volume {volume.id} "{volume.name}"'
+
+
+def _part(driver: NodeDriver, node: Node) -> Going | Rejected | Unknown | None:
+    """Detach what others attached: what a driver's destroy takes with it is known of none. None: nothing is on it."""
+    try:
+        found = volumes.attached(driver, node)
+    except Exception as error:
+        return Unknown(told(error))
+    for volume in found:
+        try:
+            driver.detach_volume(volume)
+        except Exception as error:
+            why = f"it cannot be detached: {told(error)}"
+            return refuse_attached([Attached(str(node.id), _words(volume), why)])
+    return Going("its volumes are being detached") if found else None
 
 
 def _observed(node: Node, mark: Mark) -> Observed:

@@ -17,7 +17,7 @@ from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, O
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers import keys
-from batchwright.providers.base import Quota, Quote, Trouble
+from batchwright.providers.base import Attached, Quota, Quote, Trouble, refuse_attached
 from batchwright.providers.http import Reply
 from batchwright.providers.live import LiveCheck
 from batchwright.providers.rest import RestProvider, meant
@@ -41,7 +41,7 @@ class UpCloud(RestProvider[Client, shop.Offers]):
     table = UpCloudSettings
     guard = Guard.LABEL_ONLY
     create_seconds = 40.0  # recorded: 23 to 133, median 34
-    cascades = ("disk", "backup", "address")
+    cascades = ("disk", "address")
     alive = "/account"
     beside = rows.DISK
     user = payload.USER
@@ -135,7 +135,8 @@ class UpCloud(RestProvider[Client, shop.Offers]):
         servers = [row for row in listed if rows.is_ours(row, run, token)]
         await self._learn(servers)
         found = [rows.observed_server(row, self._addresses.get(str(row["uuid"]), "")) for row in servers]
-        left = await self._leftovers(servers, [row for row in disks if rows.is_ours(row, run, token)])
+        own = [row for row in disks if rows.is_ours(row, run, token) and row.get("type", "normal") == "normal"]
+        left = await self._leftovers(servers, own)
         return found + left
 
     async def _leftovers(self, servers: list[dict[str, Any]], disks: list[dict[str, Any]]) -> list[Observed]:
@@ -218,20 +219,53 @@ class UpCloud(RestProvider[Client, shop.Offers]):
             return Rejected(
                 Fault(FaultClass.CONFLICT, f"{ref} does not carry Batchwright's label, so it is left alone")
             )
+        if (refused := refuse_attached(_added(row))) is not None:
+            return refused
         match row.get("state"):
             case "started":
                 body = {"stop_server": {"stop_type": "hard"}}
                 return self._step(await self._api.call("POST", f"/server/{ref}/stop", body), Going("it is stopping"))
             case "maintenance" | "pending_delete" as state:
                 return Going(f"it is in the state {state}")
-        for address in rows.kept_addresses(row):  # while the server still shows whose they are
+        return await self._delete_server(ref, row)
+
+    async def _delete_server(self, ref: str, row: dict[str, Any]) -> Gone | Going | Rejected | Unknown:
+        """The server alone. UpCloud can delete all that is attached with it (`storages=1`), also what is not ours, or
+        what is attached in the last moment; so its own disks go one by one after it. A crash between leaves disks that
+        carry the run's label, which `find` tells.
+        """
+        own, _ = await self._on(row)
+        addresses = rows.addresses_of(row)
+        for address in addresses.floating:
+            body = {"ip_address": {"mac": None}}
+            done = self._step(await self._api.call("PATCH", f"/ip_address/{address}", body), Gone())
+            if not isinstance(done, Gone):
+                return done
+        for address in addresses.kept:  # while the server still shows whose they are
             done = self._step(await self._api.call("DELETE", f"/ip_address/{address}"), Gone())
             if not isinstance(done, Gone):
                 return done
-        query = [("storages", "1"), ("backups", "delete")]  # without these, disk and backups stay and are billed
-        self._parting[ref] = rows.observed_server(row, ""), rows.disks_of(row)
-        done = self._step(await self._api.call("DELETE", f"/server/{ref}", query=query), Gone())
-        return Going("its disks are going") if isinstance(done, Gone) and await self._rest_of(ref) else done
+        self._parting[ref] = rows.observed_server(row, ""), own
+        done = self._step(await self._api.call("DELETE", f"/server/{ref}"), Gone())
+        return Going("its disks are next") if isinstance(done, Gone) and own else done
+
+    async def _on(self, row: dict[str, Any]) -> tuple[list[str], list[Attached]]:
+        """Of a server's full record: the disks that were made with it, and all that is on it and is not ours."""
+        ref, own, foreign = str(row["uuid"]), list[str](), list[Attached]()
+        uuids = rows.disks_of(row)
+        for uuid, disk in zip(uuids, await asyncio.gather(*(self._get("storage", one) for one in uuids)), strict=True):
+            if disk is not None and rows.made_with(disk, row):
+                own.append(uuid)
+                foreign += [Attached(ref, f"backup {one} of its disk") for one in rows.backups_of(disk)]
+            elif disk is not None:
+                foreign.append(Attached(ref, f'disk {uuid} "{disk.get("title", "")}"'))
+        foreign += [Attached(ref, f"floating address {one}") for one in rows.addresses_of(row).floating]
+        return own, foreign + _added(row)
+
+    async def attached(self, refs: Sequence[str]) -> list[Attached]:
+        found = await asyncio.gather(*(self._get("server", ref) for ref in refs if not ref.startswith(rows.DISK)))
+        parts = await asyncio.gather(*(self._on(row) for row in found if row is not None))
+        return [one for _, foreign in parts for one in foreign]
 
     async def _rest_of(self, ref: str) -> list[str]:
         """Disks that are still there of a server that was deleted; forgotten with the last of them."""
@@ -242,7 +276,7 @@ class UpCloud(RestProvider[Client, shop.Offers]):
         return left
 
     async def _destroy_rest(self, ref: str) -> Gone | Going | Rejected | Unknown:
-        """UpCloud takes the disks away with the server, a moment later; what it leaves is taken away here."""
+        """The disks that were made with the server, now that it is gone."""
         for uuid in await self._rest_of(ref):
             done = await self._destroy_disk(uuid)
             if not isinstance(done, Gone):
@@ -257,7 +291,7 @@ class UpCloud(RestProvider[Client, shop.Offers]):
             return Rejected(Fault(FaultClass.CONFLICT, f"the disk {uuid} does not carry Batchwright's label"))
         if attached := rows.servers_of(row):
             return Rejected(Fault(FaultClass.BUSY, f"the disk {uuid} hangs on the server {attached[0]}"))
-        return self._step(await self._api.call("DELETE", f"/storage/{uuid}", query=[("backups", "delete")]), Gone())
+        return self._step(await self._api.call("DELETE", f"/storage/{uuid}", query=[("backups", "keep")]), Gone())
 
     @staticmethod
     def _step(reply: Reply, done: Gone | Going) -> Gone | Going | Rejected | Unknown:
@@ -270,3 +304,9 @@ class UpCloud(RestProvider[Client, shop.Offers]):
         if fault.kind is FaultClass.BUSY:
             return Going(fault.message)
         return Rejected(fault) if REFUSALS.certain(reply) else Unknown(fault.message)
+
+
+def _added(row: dict[str, Any]) -> list[Attached]:
+    """Addresses that somebody gave a server, and that cannot be kept without it."""
+    why = "UpCloud releases it with the server"
+    return [Attached(str(row["uuid"]), f"added address {one}", why) for one in rows.addresses_of(row).added]

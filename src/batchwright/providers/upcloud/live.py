@@ -24,7 +24,7 @@ STARTED = "how soon is it started and has an address (recorded: 23 to 133 s)"
 EARLY = "how is the delete of a started server refused (assumed: 409 with a STATE_ILLEGAL code)"
 STOPPING = "how is its delete refused while it stops (assumed: the same)"
 DELETED = "what does a look at a deleted server say (assumed: 404 SERVER_NOT_FOUND)"
-DISK_GONE = "how soon is its disk gone (recorded: 1 s)"
+DISK_GONE = "how soon is its disk gone, once it is deleted after its server"
 
 
 class UpCloudLive(RestCheck[Client, Offers]):
@@ -80,12 +80,11 @@ class UpCloudLive(RestCheck[Client, Offers]):
         await self._end(ref, [str(disk["uuid"]) for disk in listed])
 
     async def _end(self, ref: str, disks: list[str]) -> None:
-        query = [("storages", "1"), ("backups", "delete")]
-        reply = await self._api.call("DELETE", f"/server/{ref}", query=query)
+        reply = await self._api.call("DELETE", f"/server/{ref}")
         self.found(EARLY, self.said(reply), _illegal(reply))
         stop = {"stop_server": {"stop_type": "hard"}}
         if not reply.ok and (await self._api.call("POST", f"/server/{ref}/stop", stop)).ok:
-            reply = await self._api.call("DELETE", f"/server/{ref}", query=query)
+            reply = await self._api.call("DELETE", f"/server/{ref}")
             self.found(STOPPING, self.said(reply), _illegal(reply))
         await self.gone(ref)
         reply = await self._api.call("GET", f"/server/{ref}")

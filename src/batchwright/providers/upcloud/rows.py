@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState
 
@@ -58,11 +58,34 @@ def best_address(addresses: list[dict[str, Any]]) -> str:
     return next((kinds[kind] for kind in order if kinds.get(kind)), "")
 
 
-def kept_addresses(row: dict[str, Any]) -> list[str]:
-    """Addresses of a server that its deletion would leave behind, still billed."""
-    interfaces = entries(row, "networking", "interfaces", "interface")
-    addresses = [address for interface in interfaces for address in entries(interface, "ip_addresses", "ip_address")]
-    return [str(a["address"]) for a in addresses if a.get("release_policy") == "keep" and a.get("address")]
+class Addresses(NamedTuple):
+    """Of a server: its own that its deletion would leave behind, still billed; floating ones; and others that would go.
+
+    An address has no label. A create asks for one address of a kind, so the first of a kind is the server's own.
+    """
+
+    kept: list[str]
+    floating: list[str]
+    added: list[str]
+
+
+def addresses_of(row: dict[str, Any]) -> Addresses:
+    """From the full record of a server."""
+    found, kinds = Addresses([], [], []), set[tuple[str, str]]()
+    for interface in entries(row, "networking", "interfaces", "interface"):
+        for address in entries(interface, "ip_addresses", "ip_address"):
+            text, kind = str(address.get("address") or ""), (str(interface.get("type")), str(address.get("family")))
+            if not text or kind[0] == "private":  # an address of a private network is not the account's
+                continue
+            kept = address.get("release_policy") == "keep"
+            if address.get("floating") == "yes":
+                found.floating.append(text)
+            elif kind not in kinds:
+                kinds.add(kind)
+                found.kept.extend([text] if kept else [])
+            elif not kept:
+                found.added.append(text)
+    return found
 
 
 def observed_server(row: dict[str, Any], address: str) -> Observed:
@@ -95,10 +118,23 @@ def observed_disk(row: dict[str, Any]) -> Observed:
     return Observed(f"{DISK}{row['uuid']}", ServerState.READY, name=name, run=labels.get(RUN, ""))
 
 
+def made_with(disk: dict[str, Any], server: dict[str, Any]) -> bool:
+    """Whether a disk carries the labels of the server's own create call."""
+    labels = labels_of(server)
+    return is_ours(disk, labels.get(RUN, ""), labels.get(TOKEN, ""))
+
+
 def servers_of(row: dict[str, Any]) -> list[str]:
     """Servers that a disk hangs on, from its full record."""
     inner = row.get("servers")
     found = inner.get("server") if isinstance(inner, dict) else None
+    return [str(one) for one in found] if isinstance(found, list) else []
+
+
+def backups_of(disk: dict[str, Any]) -> list[str]:
+    """Backups of a disk, from its full record: storages of their own, which nobody here makes."""
+    inner = disk.get("backups")
+    found = inner.get("backup") if isinstance(inner, dict) else None
     return [str(one) for one in found] if isinstance(found, list) else []
 
 

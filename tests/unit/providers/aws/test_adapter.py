@@ -135,15 +135,69 @@ def test_key_and_group_stay_as_long_as_a_server_and_are_listed_after_the_last(se
     visit(client(server, tmp_path), scenario)
 
 
-def test_a_group_in_use_is_busy(server: Server, tmp_path: Path) -> None:
+def test_a_group_in_use_by_the_runs_server_is_to_be_listed_again(server: Server, tmp_path: Path) -> None:
+    """E2."""
+
     async def scenario(here: Visit) -> None:
         await made(here, "web")
         (group,) = [one for one in server.cloud.regions["eu-central-1"].groups if one.startswith("sg-")][1:]
         answer = await here.aws.destroy(f"eu-central-1/{group}")
         assert isinstance(answer, Rejected)
-        assert answer.fault.kind is FaultClass.BUSY
+        assert (answer.fault.kind, answer.fault.code) == (FaultClass.TRANSIENT, "DependencyViolation")
 
     visit(client(server, tmp_path), scenario)
+
+
+def test_a_group_that_others_use_is_left_and_they_are_named(server: Server, tmp_path: Path) -> None:
+    """E1, E2."""
+
+    async def scenario(here: Visit) -> None:
+        ref = await made(here, "web")
+        region = server.cloud.regions["eu-central-1"]
+        (group,) = [one for one in region.groups.values() if one.name != "default"]
+        region.instances[ref.rpartition("/")[2]].tags.clear()
+        region.instances[ref.rpartition("/")[2]].made_at -= 3600
+        answer = await here.aws.destroy(f"eu-central-1/{group.id}")
+        assert isinstance(answer, Rejected)
+        assert answer.fault.kind is FaultClass.PERMANENT
+        assert ref.rpartition("/")[2] in answer.fault.message
+
+    visit(client(server, tmp_path), scenario)
+
+
+def test_a_volume_that_cannot_be_spared_keeps_its_instance(tmp_path: Path) -> None:
+    """E1: the credentials may not change the flag, so nothing is terminated and the volume is named."""
+
+    async def scenario(here: Visit) -> None:
+        ref = await made(here, "web")
+        region, instance = account.cloud.regions["eu-central-1"], ref.rpartition("/")[2]
+        volume = region.new_volume("eu-central-1a", {}, 0.0)
+        region.attach_volume(volume, instance, "/dev/sdf")
+        volume.ends_with_instance = True
+        for _ in range(2):
+            answer = await here.aws.destroy(ref)
+            assert isinstance(answer, Rejected)
+            assert answer.fault.kind is FaultClass.PERMANENT
+            assert volume.id in answer.fault.message
+        assert region.instances[instance].ending_at is None
+
+    with serving(Behaviour(**QUICK, denied="ModifyInstanceAttribute")) as account:  # type: ignore[arg-type]
+        visit(client(account, tmp_path), scenario)
+
+
+def test_a_new_server_without_tags_is_not_visible_and_never_called_another_runs(tmp_path: Path) -> None:
+    """E2: tags are seen later than ids; and one that stays without them is not ours."""
+
+    async def scenario(here: Visit) -> None:
+        ref = await made(here, "web")
+        seen = (await here.aws.describe([ref]))[ref]
+        assert (seen.state, seen.run) == (ServerState.NOT_VISIBLE, "")
+        account.cloud.regions["eu-central-1"].instances[ref.rpartition("/")[2]].made_at -= 3600
+        seen = (await here.aws.describe([ref]))[ref]
+        assert (seen.state is ServerState.NOT_VISIBLE, seen.run) == (False, "")
+
+    with serving(Behaviour(**QUICK, lag_tags=3600)) as account:  # type: ignore[arg-type]
+        visit(client(account, tmp_path, settle_seconds=60.0), scenario)
 
 
 def test_a_group_that_somebody_removed_is_made_again(server: Server, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from batchwright.testing.emulators.aws import shown
 from batchwright.testing.emulators.aws.protocol import Refusal
 from batchwright.testing.emulators.aws.region import Region
-from batchwright.testing.emulators.aws.rows import ARM, IMAGES, PARAMETERS, PRICES, VCPUS
+from batchwright.testing.emulators.aws.rows import ARM, IMAGES, PARAMETERS, PRICES, VCPUS, Interface
 from batchwright.testing.emulators.aws.settings import Behaviour
 
 ACCOUNT = "123456789012"
@@ -31,8 +32,9 @@ class Call:
         return list(self.arguments.get("Filters", ()))
 
     def seen(self, rows: Mapping[str, Any]) -> list[Any]:
-        """Rows that describes show by now."""
-        return [row for row in rows.values() if row.visible_at <= self.now]
+        """Rows that describes show by now, with the tags that they show by now."""
+        shown_rows = [row for row in rows.values() if row.visible_at <= self.now]
+        return [row if row.tagged_at <= self.now else dataclasses.replace(row, tags={}) for row in shown_rows]
 
     def page(self, rows: list[Any]) -> tuple[list[Any], Result]:
         """One page of the rows, and where the next one begins."""
@@ -101,9 +103,67 @@ def describe_network_interfaces(call: Call) -> Result:
 
 
 def delete_network_interface(call: Call) -> Result:
-    if call.arguments["NetworkInterfaceId"] not in call.region.interfaces:
+    if _interface(call).instance:
+        raise Refusal("InvalidParameterValue", "Network interface is currently in use.")
+    del call.region.interfaces[call.arguments["NetworkInterfaceId"]]
+    return {}
+
+
+def _interface(call: Call) -> Interface:
+    wanted = call.arguments["NetworkInterfaceId"]
+    if wanted not in call.region.interfaces:
         raise Refusal("InvalidNetworkInterfaceID.NotFound", "The networkInterface ID does not exist")
-    raise Refusal("InvalidParameterValue", "Network interface is currently in use.")
+    return call.region.interfaces[wanted]
+
+
+# -- what others attach ---------------------------------------------------------------------------------------------
+
+
+def create_volume(call: Call) -> Result:
+    tags = [one.get("Tags", ()) for one in call.arguments.get("TagSpecifications", ())]
+    named = {tag["Key"]: tag["Value"] for some in tags for tag in some}
+    return shown.volume_shown(call.region.new_volume(call.arguments["AvailabilityZone"], named, call.now))
+
+
+def attach_volume(call: Call) -> Result:
+    asked = call.arguments
+    call.region.attach_volume(call.region.volume(asked["VolumeId"]), asked["InstanceId"], asked["Device"])
+    return {**asked, "State": "attached", "DeleteOnTermination": False}
+
+
+def detach_volume(call: Call) -> Result:
+    volume = call.region.volume(call.arguments["VolumeId"])
+    was, volume.instance = volume.instance, ""
+    return {"VolumeId": volume.id, "InstanceId": was, "State": "detaching"}
+
+
+def create_network_interface(call: Call) -> Result:
+    face = call.region.new_interface(call.arguments["SubnetId"], list(call.arguments.get("Groups", ())), call.now)
+    return {"NetworkInterface": shown.interface_shown(face)}
+
+
+def attach_network_interface(call: Call) -> Result:
+    face = _interface(call)
+    call.region.attach_interface(face, call.arguments["InstanceId"], int(call.arguments["DeviceIndex"]))
+    return {"AttachmentId": face.attachment}
+
+
+def modify_network_interface_attribute(call: Call) -> Result:
+    face, asked = _interface(call), call.arguments.get("Attachment", {})
+    if asked.get("AttachmentId") != face.attachment:
+        raise Refusal("InvalidAttachmentID.NotFound", f"The attachment '{asked.get('AttachmentId')}' does not exist")
+    face.ends_with_instance = bool(asked.get("DeleteOnTermination", face.ends_with_instance))
+    return {}
+
+
+def modify_instance_attribute(call: Call) -> Result:
+    instance = call.arguments["InstanceId"]
+    attached = {one.device: one for one in call.region.volumes.values() if one.instance == instance}
+    for mapping in call.arguments.get("BlockDeviceMappings", ()):
+        if mapping["DeviceName"] not in attached:
+            raise Refusal("InvalidInstanceAttributeValue", f"no device {mapping['DeviceName']} is attached")
+        attached[mapping["DeviceName"]].ends_with_instance = bool(mapping["Ebs"]["DeleteOnTermination"])
+    return {}
 
 
 def create_security_group(call: Call) -> Result:
@@ -270,6 +330,13 @@ CHANGES: dict[str, Callable[[Call], Result]] = {
     "TerminateInstances": terminate_instances,
     "DeleteVolume": delete_volume,
     "DeleteNetworkInterface": delete_network_interface,
+    "CreateVolume": create_volume,
+    "AttachVolume": attach_volume,
+    "DetachVolume": detach_volume,
+    "CreateNetworkInterface": create_network_interface,
+    "AttachNetworkInterface": attach_network_interface,
+    "ModifyNetworkInterfaceAttribute": modify_network_interface_attribute,
+    "ModifyInstanceAttribute": modify_instance_attribute,
     "CreateSecurityGroup": create_security_group,
     "AuthorizeSecurityGroupIngress": authorize_security_group_ingress,
     "DeleteSecurityGroup": delete_security_group,

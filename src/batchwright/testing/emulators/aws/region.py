@@ -52,6 +52,12 @@ class Region:
         self._serial += 1
         return f"{kind}-{_hex(self.name, str(self._serial), 17)}"
 
+    def _lag(self, kind: str, now: float) -> tuple[float, float]:
+        """From when on a new thing is listed, and its tags are seen."""
+        here = self._behaviour
+        seen = now + max(here.list_lag, getattr(here, f"lag_{kind}"))
+        return seen, now + max(here.list_lag, here.lag_tags)
+
     def advance(self, now: float) -> None:
         """Let happen what was due: instances that break, those that are gone with what ends with them."""
         for one in list(self.instances.values()):
@@ -69,7 +75,9 @@ class Region:
             if volume.ends_with_instance:
                 del self.volumes[volume.id]
         for interface in [n for n in self.interfaces.values() if n.instance == one.id]:
-            del self.interfaces[interface.id]
+            interface.instance = ""
+            if interface.ends_with_instance:
+                del self.interfaces[interface.id]
 
     # -- instances ----------------------------------------------------------------------------------------------
 
@@ -149,6 +157,7 @@ class Region:
     def _made(self, arguments: Arguments, digest: str, token: str, zone: str, subnet: str, now: float) -> Instance:
         name, here = self._id("i"), self._behaviour
         number = self._serial * 32 + self._place  # so that no two regions give one address
+        visible, tagged = self._lag("instances", now)
         boot = here.boot_seconds * (0.75 + 0.5 * fraction(f"{here.seed}/{token or name}/boot"))
         made = Instance(
             id=name,
@@ -162,7 +171,8 @@ class Region:
             private=f"172.31.{number >> 8 & 255}.{number & 255}",
             public=f"198.{18 + (number >> 16 & 1)}.{number >> 8 & 255}.{number & 255}",
             made_at=now,
-            visible_at=now + here.list_lag,
+            visible_at=visible,
+            tagged_at=tagged,
             ready_at=math.inf if self.backed else now + boot,
             breaks=fraction(f"{here.seed}/{token or name}/broken") < here.broken,
         )
@@ -172,13 +182,14 @@ class Region:
     def _attach(self, made: Instance, image: Image, now: float) -> None:
         """Its disks and its interface. A disk ends with its instance only where the request says so."""
         asked = {one["DeviceName"]: one.get("Ebs", {}) for one in made.arguments.get("BlockDeviceMappings", ())}
-        seen = now + self._behaviour.list_lag
+        seen = self._lag("volumes", now)
         for device in image.devices:
             ends = bool(asked.get(device, {}).get("DeleteOnTermination", False))
-            volume = Volume(self._id("vol"), made.zone, device, made.id, ends, _tags(made.arguments, "volume"), seen)
+            volume = Volume(self._id("vol"), made.zone, device, made.id, ends, _tags(made.arguments, "volume"), *seen)
             self.volumes[volume.id] = volume
         tags, groups = _tags(made.arguments, "network-interface"), made.groups or [self.default_group.id]
-        face = Interface(self._id("eni"), made.zone, made.subnet, made.vpc, made.id, groups, tags, seen)
+        seen = self._lag("interfaces", now)
+        face = Interface(self._id("eni"), made.zone, made.subnet, made.vpc, made.id, groups, tags, *seen)
         self.interfaces[face.id] = face
 
     def terminate(self, names: list[str], now: float) -> list[Instance]:
@@ -194,6 +205,43 @@ class Region:
                 one.reason = ("Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown")
         return [self.instances[name] for name in names]
 
+    # -- what others attach -------------------------------------------------------------------------------------
+
+    def volume(self, wanted: str) -> Volume:
+        """A volume by id. Raises Refusal."""
+        if wanted not in self.volumes:
+            raise Refusal("InvalidVolume.NotFound", f"The volume '{wanted}' does not exist.")
+        return self.volumes[wanted]
+
+    def new_volume(self, zone: str, tags: Tags, now: float) -> Volume:
+        """A volume that is attached to nothing."""
+        made = Volume(self._id("vol"), zone, "", "", False, tags, now)
+        self.volumes[made.id] = made
+        return made
+
+    def attach_volume(self, volume: Volume, instance: str, device: str) -> None:
+        """AttachVolume: it outlives the instance, unless somebody sets it otherwise."""
+        if instance not in self.instances:
+            raise Refusal("InvalidInstanceID.NotFound", f"The instance ID '{instance}' does not exist")
+        if volume.instance:
+            raise Refusal("VolumeInUse", f"{volume.id} is already attached to an instance")
+        volume.instance, volume.device, volume.ends_with_instance = instance, device, False
+
+    def new_interface(self, subnet: str, groups: list[str], now: float) -> Interface:
+        """A network interface that is attached to nothing."""
+        if subnet not in self.subnets:
+            raise Refusal("InvalidSubnetID.NotFound", f"The subnet ID '{subnet}' does not exist")
+        held = groups or [self.default_group.id]
+        made = Interface(self._id("eni"), self.subnets[subnet], subnet, self.vpc, "", held, {}, now)
+        self.interfaces[made.id] = made
+        return made
+
+    def attach_interface(self, face: Interface, instance: str, number: int) -> None:
+        """AttachNetworkInterface: it outlives the instance, unless somebody sets it otherwise."""
+        if instance not in self.instances:
+            raise Refusal("InvalidInstanceID.NotFound", f"The instance ID '{instance}' does not exist")
+        face.instance, face.number, face.ends_with_instance = instance, number, False
+
     # -- what surrounds them ------------------------------------------------------------------------------------
 
     def create_group(self, arguments: Arguments, now: float) -> Group:
@@ -204,8 +252,9 @@ class Region:
         if any(one.name == name for one in self.groups.values()):
             text = f"The security group '{name}' already exists for VPC '{vpc}'"
             raise Refusal("InvalidGroup.Duplicate", text)
-        seen = now + self._behaviour.list_lag
-        made = Group(self._id("sg"), name, arguments["Description"], vpc, _tags(arguments, "security-group"), seen)
+        seen, tagged = self._lag("groups", now)
+        tags = _tags(arguments, "security-group")
+        made = Group(self._id("sg"), name, arguments["Description"], vpc, tags, seen, tagged_at=tagged)
         self.groups[made.id] = made
         return made
 
@@ -240,8 +289,7 @@ class Region:
         public = arguments["PublicKeyMaterial"].decode()
         if not public.startswith(("ssh-ed25519 ", "ssh-rsa ")):
             raise Refusal("InvalidKey.Format", "Key is not in valid OpenSSH public key format")
-        seen = now + self._behaviour.list_lag
-        self.keys[name] = Key(self._id("key"), name, public, _tags(arguments, "key-pair"), seen)
+        self.keys[name] = Key(self._id("key"), name, public, _tags(arguments, "key-pair"), *self._lag("keys", now))
         return self.keys[name]
 
     def delete_key(self, arguments: Arguments) -> None:

@@ -39,6 +39,7 @@ class Instance:
     ending_at: float | None = None
     gone_at: float | None = None
     reason: tuple[str, str] = ("", "")
+    tagged_at: float = 0.0  # from when on its tags are seen
 
     @property
     def groups(self) -> list[str]:
@@ -69,11 +70,12 @@ class Volume:
     ends_with_instance: bool
     tags: Tags
     visible_at: float
+    tagged_at: float = 0.0
 
 
 @dataclass
 class Interface:
-    """A network interface."""
+    """A network interface; `instance` is empty once it is detached."""
 
     id: str
     zone: str
@@ -83,6 +85,14 @@ class Interface:
     groups: list[str]
     tags: Tags
     visible_at: float
+    tagged_at: float = 0.0
+    ends_with_instance: bool = True
+    number: int = 0  # of the device
+
+    @property
+    def attachment(self) -> str:
+        """The id of its attachment."""
+        return f"eni-attach-{self.id.removeprefix('eni-')}"
 
 
 @dataclass
@@ -96,6 +106,7 @@ class Group:
     tags: Tags
     visible_at: float
     rules: list[dict[str, Any]] = field(default_factory=list)
+    tagged_at: float = 0.0
 
 
 @dataclass
@@ -107,6 +118,7 @@ class Key:
     public: str
     tags: Tags
     visible_at: float
+    tagged_at: float = 0.0
 
 
 @dataclass

@@ -26,6 +26,12 @@ class Behaviour(Struct, frozen=True, kw_only=True):
     shutdown_seconds: Seconds = 1.0  # from the terminate until "terminated"
     forget_seconds: Seconds = 3600.0  # for so long a terminated instance is still listed
     list_lag: Seconds = 0.0  # until what was made shows up in a describe
+    lag_tags: Seconds = 0.0  # the same for each kind of look by itself: tags, on what is listed already
+    lag_instances: Seconds = 0.0
+    lag_volumes: Seconds = 0.0
+    lag_interfaces: Seconds = 0.0
+    lag_groups: Seconds = 0.0
+    lag_keys: Seconds = 0.0
     page_size: Annotated[int, Meta(ge=5)] = 1000  # most rows of one page, whatever is asked for
 
     lost_answers: Chance = 0.0  # the call is carried out, the connection breaks before its answer
@@ -57,6 +63,7 @@ _DURATIONS = (
     "shutdown_seconds",
     "forget_seconds",
     "list_lag",
+    *("lag_tags", "lag_instances", "lag_volumes", "lag_interfaces", "lag_groups", "lag_keys"),
     "late_min",
     "late_max",
 )

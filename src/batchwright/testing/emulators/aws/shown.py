@@ -77,6 +77,15 @@ def instance_shown(one: Instance, region: Region, now: float) -> Shown:
     shown["SecurityGroups"] = [{"GroupId": group.id, "GroupName": group.name} for group in groups]
     if state == "running":
         shown["PublicIpAddress"] = one.public
+    disks = [volume for volume in region.volumes.values() if volume.instance == one.id]
+    shown["BlockDeviceMappings"] = [
+        {"DeviceName": v.device, "Ebs": {"VolumeId": v.id, "DeleteOnTermination": v.ends_with_instance}} for v in disks
+    ]
+    faces = [face for face in region.interfaces.values() if face.instance == one.id]
+    shown["NetworkInterfaces"] = [
+        {"NetworkInterfaceId": face.id, "Attachment": {k: v for k, v in _attachment(face).items() if k != "InstanceId"}}
+        for face in faces
+    ]
     return shown
 
 
@@ -109,9 +118,14 @@ def interface_filters(one: Interface) -> Seen:
     return {
         "network-interface-id": [one.id],
         "group-id": one.groups,
-        "attachment.instance-id": [one.instance],
+        "attachment.instance-id": [one.instance] if one.instance else [],
         **_tag_filters(one.tags),
     }
+
+
+def _attachment(one: Interface) -> Shown:
+    return {"AttachmentId": one.attachment, "DeviceIndex": one.number, "Status": "attached",
+            "InstanceId": one.instance, "DeleteOnTermination": one.ends_with_instance}  # fmt: skip
 
 
 def interface_shown(one: Interface) -> Shown:
@@ -121,9 +135,9 @@ def interface_shown(one: Interface) -> Shown:
         "AvailabilityZone": one.zone,
         "SubnetId": one.subnet,
         "VpcId": one.vpc,
-        "Status": "in-use",
+        "Status": "in-use" if one.instance else "available",
         "Groups": [{"GroupId": group} for group in one.groups],
-        "Attachment": {"InstanceId": one.instance, "Status": "attached", "DeleteOnTermination": True},
+        **({"Attachment": _attachment(one)} if one.instance else {}),
         "TagSet": _tag_set(one.tags),
     }
 

@@ -52,15 +52,15 @@ class Emulator(Service[Estate]):
         match request.method, path.strip("/").split("/"):
             case "GET", ["pricing"]:
                 return 200, goods.PRICING
-            case "GET", [kind] if kind in _SOLD:
+            case "GET", [kind] if kind in _SOLD and request.query.get("type") != "backup":
                 return 200, self._page(request, kind, list(_SOLD[kind]))
             case "GET", [kind] if kind in LABELLED:
                 rows = [self.estate.shown(kind, thing) for thing in self.estate.listed(kind)]
                 return 200, self._page(request, kind, [row for row in rows if _wanted(request, row)])
             case "GET", [kind, number] if kind in LABELLED:
                 return 200, {kind.removesuffix("s"): self.estate.shown(kind, self.estate.one(kind, number))}
-            case "GET", ["primary_ips", number]:
-                return 200, {"primary_ip": self.estate.address(number)}
+            case method, ["primary_ips" | "volumes" | "images" as kind, *rest]:
+                return self._attached_route(request, method, kind, rest, body)
             case "POST", ["ssh_keys"]:
                 return 201, {"ssh_key": self.estate.shown("ssh_keys", self._make("ssh_keys", body, fate.late))}
             case "POST", ["servers"]:
@@ -69,6 +69,10 @@ class Emulator(Service[Estate]):
                 return 201, {"server": server, "action": _action("create_server"), "next_actions": []} | {
                     "root_password": None
                 }
+            case "PUT", ["servers", number]:
+                thing = self.estate.one("servers", number)
+                thing.asked = thing.asked | {"labels": body.get("labels", thing.asked.get("labels", {}))}
+                return 200, {"server": self.estate.shown("servers", thing)}
             case "DELETE", [kind, number] if kind in LABELLED:
                 thing = self.estate.one(kind, number)
                 if thing.deleted_at <= self.estate.clock():
@@ -76,6 +80,36 @@ class Emulator(Service[Estate]):
                 self.estate.delete(kind, thing)
                 return (200, {"action": _action("delete_server")}) if kind == "servers" else (204, None)
         raise Refused(404, "not_found", f"{request.method} {path} is not emulated")
+
+    def _attached_route(self, request: web.Request, method: str, kind: str, rest: list[str], body: Any) -> Result:
+        """What others may attach to a server. An assigned primary IP and a backup are made in one call here."""
+        match method, kind, rest:
+            case "GET", "images", []:
+                rows: list[dict[str, Any]] = [
+                    {"id": b.id, "type": "backup", "bound_to": b.server, "name": None, "labels": {}}
+                    for b in self.estate.backups.values()
+                    if not b.snapshot
+                ]
+                return 200, self._page(request, "images", rows)
+            case "POST", "images" | "primary_ips" | "volumes", []:
+                server = self.estate.one("servers", str(body.get("server") or body.get("assignee_id")))
+                acts: dict[str, Callable[[Thing], Any]] = {
+                    "images": self.estate.back_up,
+                    "primary_ips": self.estate.assign_address,
+                }
+                return 201, {kind.removesuffix("s"): {"id": acts.get(kind, self.estate.attach_volume)(server).id}}
+            case "POST", "volumes", [number, "actions", "detach"]:
+                self.estate.detach_volume(number)
+                return 201, {"action": _action("detach_volume")}
+            case "GET", "volumes", [number] if number.isdecimal() and int(number) in self.estate.volumes:
+                volume = self.estate.volumes[int(number)]
+                told = {"id": volume.id, "name": volume.name, "labels": volume.labels, "server": volume.server or None}
+                return 200, {"volume": told}
+            case "GET", "primary_ips", [number]:
+                return 200, {"primary_ip": self.estate.address(number)}
+            case "PUT", "primary_ips", [number]:
+                return 200, {"primary_ip": self.estate.keep_address(number, bool(body.get("auto_delete", True)))}
+        raise Refused(404, "not_found", f"{method} on {kind} is not emulated like this")
 
     def _make(self, kind: str, body: dict[str, Any], late: float) -> Thing:
         if not isinstance(body.get("name"), str) or not body["name"]:

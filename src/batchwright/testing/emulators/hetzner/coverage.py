@@ -9,7 +9,9 @@ COVERED = (
     "GET /servers/{id}, /ssh_keys/{id}: 200, 404 not_found",
     "POST /servers, /ssh_keys: 201, 409 uniqueness_error while the name is taken",
     "DELETE /servers/{id}: 200, then the status deleting, then 404; DELETE /ssh_keys/{id}: 204",
-    "GET /primary_ips/{id}: there as long as its server is",
+    "GET, PUT /primary_ips/{id}: one with auto_delete goes with its server; PUT /servers/{id}: its labels",
+    "what others attach: POST /volumes {server}, /primary_ips {assignee_id}, /images {server} (backup)",
+    "POST /volumes/{id}/actions/detach, GET /images?type=backup",
     "GET /server_types, /locations, /images, /pricing: a few rows; the prices are made up",
 )
 
@@ -18,4 +20,4 @@ def explanation() -> Iterator[str]:
     """Lines for people."""
     yield "Emulated after Hetzner's reference; no part was compared with a real answer:"
     yield from (f"  {line}" for line in COVERED)
-    yield "Not emulated: actions, networks, volumes, addresses apart from a server, firewalls, snapshots."
+    yield "Not emulated: other actions, networks, addresses apart from a server, firewalls, snapshots."

@@ -79,9 +79,9 @@ class Emulator(Service[Estate]):
             case method, ["server", *rest]:
                 return self._server_route(request, method, rest, body, fate)
             case method, ["storage", *rest]:
-                return self._storage_route(request, method, rest)
+                return self._storage_route(request, method, rest, body)
             case method, ["ip_address", *rest]:
-                return self._address_route(request, method, rest)
+                return self._address_route(request, method, rest, body)
         raise Refused(404, "NOT_FOUND", f"{request.method} {path} is not emulated.")
 
     # -- servers ------------------------------------------------------------------------------------------------
@@ -107,6 +107,8 @@ class Emulator(Service[Estate]):
                 return self._stopped(self._server(uuid), inner(body, "stop_server"), fate.seed)
             case "POST", [uuid, "start"]:
                 return self._started(self._server(uuid), fate.seed)
+            case "POST", [uuid, "storage", "attach" | "detach" as verb]:
+                return self._hung(self._server(uuid), verb, inner(body, "storage_device"))
         raise Refused(404, "NOT_FOUND", f"{method} on a server is not emulated like this.")
 
     def _server(self, uuid: str) -> Server:
@@ -147,26 +149,59 @@ class Emulator(Service[Estate]):
         if state not in states or (state == "started" and server.stop_at <= self.estate.clock()):
             raise Refused(409, "SERVER_STATE_ILLEGAL", f"The server {server.uuid} is in the state {state}.")
 
+    def _hung(self, server: Server, verb: str, asked: dict[str, Any]) -> Result:
+        if verb == "attach":
+            disk = self._disk(str(asked.get("storage")))
+            if disk.server:
+                raise Refused(409, "STORAGE_IN_USE", f"The storage {disk.uuid} is attached to a server.")
+            self.estate.attach(server, disk)
+        else:
+            number = str(asked.get("address", "")).removeprefix("virtio:")
+            if not number.isdecimal() or int(number) >= len(server.disks):
+                raise Refused(404, "STORAGE_DEVICE_NOT_FOUND", "There is no such storage device.")
+            self.estate.detach(server, server.disks[int(number)])
+        return 200, {"server": bodies.full_server(server, self.estate.clock())}
+
     # -- disks and addresses ------------------------------------------------------------------------------------
 
-    def _storage_route(self, request: web.Request, method: str, rest: list[str]) -> Result:
+    def _storage_route(self, request: web.Request, method: str, rest: list[str], body: Any) -> Result:
         match method, rest:
+            case "POST", []:
+                asked = inner(body, "storage")
+                labels = list(asked.get("labels", []))
+                made = self.estate.new_disk(str(asked["title"]), str(asked["zone"]), int(asked["size"]), labels)
+                return 201, {"storage": bodies.full_disk(made)}
+            case "POST", [uuid, "backup"]:
+                title = str(inner(body, "storage").get("title", ""))
+                return 201, {"storage": bodies.full_disk(self.estate.backup(self._disk(uuid), title))}
+            case "PUT", [uuid]:
+                return self._relabelled(self._disk(uuid), inner(body, "storage"))
             case "GET", [] | ["private" | "normal" | "public" | "template" | "backup" | "cdrom"]:
                 return 200, {"storages": {"storage": self._page(request, self._storages(request, rest))}}
             case "GET", [uuid]:
-                return 200, {"storage": bodies.full_disk(self._disk(uuid))}
+                disk = self._disk(uuid)
+                backups = [one.uuid for one in self.estate.disks() if one.type == "backup" and one.origin == uuid]
+                return 200, {"storage": bodies.full_disk(disk, backups)}
             case "DELETE", [uuid]:
                 disk = self._disk(uuid)
                 if disk.server:
                     raise Refused(409, "STORAGE_IN_USE", f"The storage {uuid} is attached to a server.")
-                self.estate.delete_disk(disk)
+                self.estate.delete_disk(disk, with_backups=request.query.get("backups") == "delete")
                 return 204, None
         raise Refused(404, "NOT_FOUND", f"{method} on a storage is not emulated like this.")
+
+    def _relabelled(self, disk: Disk, asked: dict[str, Any]) -> Result:
+        if "labels" in asked:
+            check_labels(asked["labels"])
+            disk.labels = list(asked["labels"])
+        disk.title = asked.get("title", disk.title)
+        return 202, {"storage": bodies.full_disk(disk)}
 
     def _storages(self, request: web.Request, which: list[str]) -> list[dict[str, Any]]:
         now, templates = self.estate.clock(), list(goods.TEMPLATES.values())
         disks = [bodies.short_disk(d) for d in self.estate.disks() if now >= d.visible_at]
-        rows = {"private": disks, "normal": disks, "public": templates, "template": templates}
+        normal, backup = ([row for row in disks if row["type"] == kind] for kind in ("normal", "backup"))
+        rows = {"private": disks, "normal": normal, "backup": backup, "public": templates, "template": templates}
         chosen = rows.get(which[0], []) if which else disks
         return [row for row in chosen if _labelled(request, row["labels"], fold=True)]
 
@@ -178,7 +213,11 @@ class Emulator(Service[Estate]):
             raise Refused(404, "STORAGE_NOT_FOUND", f"The storage {uuid} does not exist.")
         return disk
 
-    def _address_route(self, request: web.Request, method: str, rest: list[str]) -> Result:
+    def _address_route(self, request: web.Request, method: str, rest: list[str], body: Any) -> Result:
+        if method == "POST" and not rest:
+            asked = inner(body, "ip_address")
+            made = self.estate.new_address(self._server(str(asked["server"])), floating=asked.get("floating") == "yes")
+            return 201, {"ip_address": bodies.address(made)}
         known = {row.address: row for row in self.estate.addresses()}
         if method == "GET" and not rest:
             rows = [bodies.address(row) for row in known.values()]
@@ -188,6 +227,10 @@ class Emulator(Service[Estate]):
             raise Refused(404, "IP_ADDRESS_NOT_FOUND", "The address does not exist.")
         if method == "GET":
             return 200, {"ip_address": bodies.address(row)}
+        if method == "PATCH" and row.floating and inner(body, "ip_address").get("mac", "") is None:
+            self.estate.all_servers[row.server].addresses.remove(row)
+            row.server = row.mac = ""
+            return 202, {"ip_address": bodies.address(row)}
         if method != "DELETE":
             raise Refused(404, "NOT_FOUND", f"{method} on an address is not emulated.")
         server = self.estate.server(row.server) if row.server else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -67,7 +68,13 @@ def created_server(server: Server, now: float) -> dict[str, Any]:
 
 def _face(index: int, address: Address) -> dict[str, Any]:
     policy = {"release_policy": "keep"} if address.keep else {}
-    shown = {"address": address.address, "dhcp_provided": "yes", "family": address.family, "floating": "no", **policy}
+    shown = {
+        "address": address.address,
+        "dhcp_provided": "yes",
+        "family": address.family,
+        "floating": "yes" if address.floating else "no",
+        **policy,
+    }
     network = f"03000000-0000-4000-8{index:03d}-000000000000"
     return {
         "bootable": "no",
@@ -105,18 +112,18 @@ def short_disk(disk: Disk) -> dict[str, Any]:
         "state": "online",
         "tier": disk.tier,
         "title": disk.title,
-        "type": "normal",
+        "type": disk.type,
         "uuid": disk.uuid,
         "zone": disk.zone,
     }
 
 
-def full_disk(disk: Disk) -> dict[str, Any]:
+def full_disk(disk: Disk, backups: Sequence[str] = ()) -> dict[str, Any]:
     """As in the answer to a look at one."""
     return {
         **short_disk(disk),
         "backup_rule": {},
-        "backups": {"backup": []},
+        "backups": {"backup": list(backups)},
         "encrypted": disk.encrypted,
         "origin": disk.origin,
         "servers": {"server": [disk.server] if disk.server else []},

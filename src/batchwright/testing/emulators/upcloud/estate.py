@@ -33,10 +33,11 @@ class Address(Struct):
     server: str
     zone: str
     keep: bool = False
+    floating: bool = False
 
 
 class Disk(Struct):
-    """A disk; `server` is empty when it has outlived it."""
+    """A disk or a backup of one; `server` is empty when it has outlived it, or was never attached."""
 
     uuid: str
     title: str
@@ -50,6 +51,7 @@ class Disk(Struct):
     committed_at: float
     visible_at: float
     gone_at: float = math.inf
+    type: str = "normal"
 
 
 class Server(Struct):
@@ -223,14 +225,53 @@ class Estate(Draws):
             if with_disks and not server.left_disk:
                 disk.gone_at = self.clock() + self.emulation.scaled(1.0)
         for address in server.addresses:
-            if address.keep:
+            if address.keep or address.floating:
                 address.server = ""
             else:
                 self.all_addresses.pop(address.address, None)
 
-    def delete_disk(self, disk: Disk) -> None:
+    def delete_disk(self, disk: Disk, *, with_backups: bool) -> None:
         """Gone at once; the real one schedules it."""
         disk.gone_at = self.clock()
+        for backup in [one for one in self.disks() if with_backups and one.type == "backup"]:
+            if backup.origin == disk.uuid:
+                backup.gone_at = self.clock()
+
+    # -- what others do to it -----------------------------------------------------------------------------------
+
+    def new_disk(self, title: str, zone: str, size: int = 10, labels: Labels | None = None) -> Disk:
+        """A disk that hangs on nothing."""
+        now = self.clock()
+        disk = Disk(self._uuid("01"), title, size, "maxiops", zone, labels or [], "", "no", "", now, now)
+        self.all_disks[disk.uuid] = disk
+        return disk
+
+    def attach(self, server: Server, disk: Disk) -> None:
+        """Hang a disk on a server."""
+        disk.server = server.uuid
+        server.disks.append(disk)
+
+    def detach(self, server: Server, disk: Disk) -> None:
+        """Take a disk off its server."""
+        server.disks.remove(disk)
+        disk.server = ""
+
+    def backup(self, disk: Disk, title: str) -> Disk:
+        """A backup, which is a storage of its own and carries no labels."""
+        made = self.new_disk(title, disk.zone, disk.size)
+        made.type, made.origin = "backup", disk.uuid
+        return made
+
+    def new_address(self, server: Server, *, floating: bool) -> Address:
+        """One more public IPv4 address of a server; a floating one belongs to the account."""
+        self._serial += 1
+        n = self._serial
+        mac = server.addresses[0].mac if floating and server.addresses else f"ee:1b:db:{n >> 16 & 255:02x}:99:00"
+        text = f"203.0.{113 + (n >> 8 & 3)}.{n & 255}"
+        address = Address(text, "IPv4", "public", mac, server.uuid, server.asked["zone"], floating, floating)
+        server.addresses.append(address)
+        self.all_addresses[text] = address
+        return address
 
     def summary(self) -> dict[str, Any]:
         disks = [disk for disk in self.all_disks.values() if disk.gone_at == math.inf]

@@ -1,0 +1,85 @@
+"""What others attached to a server of UpCloud outlives it, whatever the moment."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from batchwright.model.ids import Token
+from batchwright.model.outcome import Created, FaultClass, Rejected, ServerState
+from batchwright.providers.upcloud import UpCloud
+from batchwright.testing.emulators.upcloud import Emulator
+from tests.unit.providers.test_upcloud_adapter import FAST, RUN, gone, made, play, request
+
+
+def test_a_disk_attached_in_the_last_moment_outlives_the_server(tmp_path: Path) -> None:
+    """E1: between the last look and the delete."""
+
+    async def scenario(provider: UpCloud, emulator: Emulator) -> None:
+        ref, estate = await made(provider), emulator.estate
+        disk, call = estate.new_disk("data", "de-fra1"), provider._api.call
+
+        async def late(method: str, path: str, *more: Any, **asked: Any) -> Any:
+            if (method, path) == ("DELETE", f"/server/{ref}"):
+                estate.attach(estate.all_servers[ref], disk)
+            return await call(method, path, *more, **asked)
+
+        provider._api.call = late  # type: ignore[method-assign]
+        await gone(provider, ref)
+        assert [one.uuid for one in estate.disks()] == [disk.uuid]
+
+    play(tmp_path, FAST, scenario)
+
+
+def test_a_disk_of_another_server_of_the_run_outlives_the_one_it_is_attached_to(tmp_path: Path) -> None:
+    """E1."""
+
+    async def scenario(provider: UpCloud, emulator: Emulator) -> None:
+        one, estate = await made(provider), emulator.estate
+        other = await provider.create(await request(provider, "other"), Token(RUN, "other"))
+        assert isinstance(other, Created)
+        (disk,) = estate.all_servers[other.ref].disks
+        estate.detach(estate.all_servers[other.ref], disk)
+        estate.attach(estate.all_servers[one], disk)
+        await gone(provider, one)
+        assert [left.uuid for left in estate.disks()] == [disk.uuid]
+        await gone(provider, other.ref)
+        assert [left.ref for left in await provider.find(RUN)] == [f"disk:{disk.uuid}"], "the sweep has it"
+
+    play(tmp_path, FAST, scenario)
+
+
+def test_an_added_address_that_would_go_with_the_server_keeps_it_and_is_named(tmp_path: Path) -> None:
+    """E1: it cannot be kept without its server, so the server is not even stopped."""
+
+    async def scenario(provider: UpCloud, emulator: Emulator) -> None:
+        ref, estate = await made(provider), emulator.estate
+        address = estate.new_address(estate.all_servers[ref], floating=False).address
+        while (await provider.describe([ref]))[ref].state is not ServerState.READY:
+            await asyncio.sleep(0.002)
+        answer = await provider.destroy(ref)
+        assert isinstance(answer, Rejected)
+        assert answer.fault.kind is FaultClass.PERMANENT
+        assert address in answer.fault.message
+        assert estate.all_servers[ref].state(estate.clock()) == "started"
+        (shown,) = await provider.attached([ref])
+        assert address in shown.what
+        assert shown.blocks
+
+    play(tmp_path, FAST, scenario)
+
+
+def test_a_backup_of_our_disk_is_no_orphan_even_with_our_labels(tmp_path: Path) -> None:
+    """E1: somebody made it, and whether UpCloud copies the labels is not known."""
+
+    async def scenario(provider: UpCloud, emulator: Emulator) -> None:
+        ref, estate = await made(provider), emulator.estate
+        (disk,) = estate.all_servers[ref].disks
+        backup = estate.backup(disk, "before the change")
+        backup.labels = list(disk.labels)
+        await gone(provider, ref)
+        assert [left.uuid for left in estate.disks()] == [backup.uuid]
+        assert await provider.find(RUN) == []
+
+    play(tmp_path, FAST, scenario)
