@@ -6,11 +6,12 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from tests.unit.providers.test_upcloud_adapter import FAST, RUN, gone, made, play, request
+
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, FaultClass, Rejected, ServerState
 from batchwright.providers.upcloud import UpCloud
 from batchwright.testing.emulators.upcloud import Emulator
-from tests.unit.providers.test_upcloud_adapter import FAST, RUN, gone, made, play, request
 
 
 def test_a_disk_attached_in_the_last_moment_outlives_the_server(tmp_path: Path) -> None:
