@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import asyncssh
@@ -16,6 +17,9 @@ from batchwright.model.outcome import Fault, FaultClass
 
 KEEPALIVE_SECONDS, KEEPALIVES = 10, 3  # a server that leaves so many of them unanswered is lost
 CLOSE_SECONDS = 3
+CHUNK = 64 * 1024
+SILENCE_SECONDS = 1.0  # after a program's end: something else holds its output open, and may do so for ever
+REST_SECONDS = 30.0  # for what was still under way, if somebody else goes on writing
 LOST = (OSError, asyncssh.Error)  # what a connection raises that breaks
 _FAILURES = (*LOST, ValueError)  # what one raises that is not made; ValueError for a key that cannot be read
 
@@ -95,6 +99,30 @@ def _unreachable(hop: Access, error: Exception) -> Unreachable:
     hint = "Look whether it is up and whether SSH listens there."
     message = f"{hop} cannot be reached: {words(error)}"
     return Unreachable(Fault(FaultClass.TRANSIENT, message, "unreachable", hint), lasting=False)
+
+
+async def hear(process: asyncssh.SSHClientProcess[bytes], tell: Callable[[bytes], None]) -> bool:
+    """Hear what a program says. The program's end counts: False when something else holds its output open after it."""
+    loop, ended = asyncio.get_running_loop(), 0.0
+    reading = asyncio.ensure_future(process.stdout.read(CHUNK))
+    try:
+        while True:
+            done, _ = await asyncio.wait([reading], timeout=SILENCE_SECONDS)
+            if not done and ended:
+                return False
+            if done:
+                if not (data := reading.result()):
+                    break
+                tell(data)
+                reading = asyncio.ensure_future(process.stdout.read(CHUNK))
+            if process.exit_status is not None:
+                ended = ended or loop.time()
+                if loop.time() - ended > REST_SECONDS:
+                    return False
+    finally:
+        reading.cancel()
+    await process.wait_closed()
+    return True
 
 
 async def _close(connection: asyncssh.SSHClientConnection) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from types import TracebackType
 
-from batchwright.app.secret import reveal
 from batchwright.app.settings import Settings
 from batchwright.engine.limits import Lane, Limits
 from batchwright.errors import NotAllowed, ProviderUnavailable, TaskservPackageMissing
@@ -24,6 +23,7 @@ from batchwright.programs.there import There
 from batchwright.providers import registry
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedLauncher, SimulatedRunner, Simulation, World
+from batchwright.secret import reveal
 from batchwright.taskservs.base import Runner
 from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.taskservs.runner import pyinfra_runner

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.app.compose import SharedWorld, SimulationSettings, Surroundings
-from batchwright.app.preflight import observe, observe_commands
+from batchwright.app.preflight import observe, observe_commands, observe_secrets
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
@@ -93,6 +93,8 @@ async def plan_loaded(
         await around.open(_server_providers(loaded.workflow))
         observations = await observe(loaded.workflow, around.providers, around.runners)
         observations = await observe_commands(loaded.workflow, observations, around)
+        if simulation is None:
+            observations = observe_secrets(loaded.workflow, observations, os.environ)
         built = _build(settings, loaded, observations, around, simulation)
         if built.plan is None:
             return Planned(None, built.diagnostics)

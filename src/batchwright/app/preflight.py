@@ -16,9 +16,11 @@ from batchwright.model.outcome import Observed, ServerState
 from batchwright.model.plan import CommandRequest, ProviderFacts, ServerRequest
 from batchwright.model.workflow import Command, ServerBatch, ServerConfig, TaskservBatch, Workflow
 from batchwright.plan.observed import Observations, ProviderObserved
+from batchwright.programs.finding import secret_flaws
 from batchwright.providers.base import ACCESS, Provider
 from batchwright.taskservs.base import Runner, Target
 
+SIMULATED = "simulated"  # its servers are given nothing
 STARTING = "the server is still starting, so it cannot be told what is installed on it"
 
 
@@ -55,6 +57,21 @@ async def observe_commands(workflow: Workflow, observations: Observations, aroun
         else:
             troubles += [Diagnostic(flaw.code, flaw.message, where=command.id, hint=flaw.hint) for flaw in answer]
     return replace(observations, commands=found, troubles=tuple(troubles))
+
+
+def observe_secrets(workflow: Workflow, observations: Observations, environ: Mapping[str, str]) -> Observations:
+    """The same with the secrets of task services that are not there: better known before their servers are made.
+
+    Those of commands are found with the rest that commands need.
+    """
+    troubles = [
+        Diagnostic(flaw.code, flaw.message, where=f"{op.id}/{use.name}", hint=flaw.hint)
+        for op in workflow.operations
+        if isinstance(op, TaskservBatch) and op.provider != SIMULATED
+        for use in op.taskservs
+        for flaw in secret_flaws(use.variables, environ, f' of "{use.name}"')
+    ]
+    return replace(observations, troubles=(*observations.troubles, *troubles))
 
 
 async def _ask(

@@ -7,7 +7,6 @@ import functools
 import os
 
 from batchwright.app.config import SurrealConfig
-from batchwright.app.secret import reveal
 from batchwright.app.settings import Settings
 from batchwright.errors import RunAmbiguous, RunMoved, RunNotFound, StoreError, StoreUnavailable
 from batchwright.journal.base import Journal
@@ -15,6 +14,7 @@ from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import Server, SurrealJournal, SurrealServerJournal
 from batchwright.model.ids import RUN_ID_LENGTH
 from batchwright.model.summary import RunSummary
+from batchwright.secret import reveal
 
 BACKENDS = ("filesystem", "surrealdb")
 STORES = (*BACKENDS, "surrealdb-server")

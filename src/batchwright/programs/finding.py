@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import difflib
 import os
+import shlex
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
+from batchwright.errors import SecretMissing
 from batchwright.model.plan import CommandRequest
 from batchwright.model.secret import Secret
 from batchwright.model.workflow import Command
 from batchwright.programs.base import Flaw
+from batchwright.programs.scripts import unrunnable
+from batchwright.programs.sizes import unfit
+from batchwright.secret import peek
 
 COMPARED = 20_000  # names that a misspelt one is compared with
 
@@ -21,10 +26,10 @@ def find_here(command: Command, environ: Mapping[str, str]) -> CommandRequest | 
 
     A relative folder is one of the folder where Batchwright was started.
     """
-    flaws = secret_flaws(command.env, environ)
-    folder = Path(os.path.abspath(command.directory or "."))  # noqa: PTH100 - links stay as they are named
-    if not folder.is_dir():
-        return [*flaws, Flaw("directory-missing", f'there is no folder "{folder}"', _like(folder))]
+    flaws = [*secret_flaws(command.env, environ), *size_flaws(command, environ)]
+    folder = _folder(command.directory or ".")
+    if isinstance(folder, Flaw):
+        return [*flaws, folder]
     own = command.env.get("PATH")
     path = own if isinstance(own, str) else environ.get("PATH", os.defpath)
     words = [_found(words, folder, path) for words in (command.run, command.undo)]
@@ -38,8 +43,8 @@ def find_here(command: Command, environ: Mapping[str, str]) -> CommandRequest | 
 
 
 def find_there(command: Command, environ: Mapping[str, str]) -> CommandRequest | list[Flaw]:
-    """A command of servers, which may not exist yet: only the secrets can be looked for."""
-    flaws = secret_flaws(command.env, environ)
+    """A command of servers, which may not exist yet: what does not depend on them is looked at."""
+    flaws = [*secret_flaws(command.env, environ), *size_flaws(command, {})]
     name, folder = program_name(command.run[0]), command.directory or ""
     return flaws or CommandRequest(name, command.run, command.undo, command.env, folder, command.idempotent)
 
@@ -49,23 +54,54 @@ def program_name(word: str) -> str:
     return PurePosixPath(word).name or word
 
 
-def secret_flaws(env: Mapping[str, str | Secret], environ: Mapping[str, str]) -> list[Flaw]:
+def secret_flaws(values: Mapping[str, object], environ: Mapping[str, str], whose: str = "") -> list[Flaw]:
     """Secrets that are not where they are said to be. A program that prints one is only looked for."""
     found = []
-    for name, secret in env.items():
-        if isinstance(secret, Secret) and (why := _lack(secret, environ)):
-            found.append(Flaw("secret-missing", f'the secret for "{name}" is {secret}, {why}'))
+    for name, secret in values.items():
+        if isinstance(secret, Secret) and (why := secret_lack(secret, environ)):
+            found.append(Flaw("secret-missing", f'the secret for "{name}"{whose} is not there: {why}'))
     return found
 
 
-def _lack(secret: Secret, environ: Mapping[str, str]) -> str:
-    if secret.env:
-        return "" if environ.get(secret.env) else "which is not set"
-    if secret.file:
-        readable = os.access(Path(secret.file).expanduser(), os.R_OK)
-        return "" if readable else "which cannot be read"
-    there = shutil.which(secret.command[0], path=environ.get("PATH"))
-    return "" if there else "and there is no such program"
+def secret_lack(secret: Secret, environ: Mapping[str, str]) -> str:
+    """Why a secret cannot be had, "" if nothing speaks against it."""
+    if secret.command:
+        found = _found(secret.command, Path(), environ.get("PATH", os.defpath))
+        return found.message if isinstance(found, Flaw) else ""
+    try:
+        peek(secret, environ)
+    except SecretMissing as error:
+        return error.message
+    return ""
+
+
+def size_flaws(command: Command, environ: Mapping[str, str]) -> list[Flaw]:
+    """What no program can be given: too long, or with characters that there is no way to hand over."""
+    env = {**environ, **{name: _known(value, environ) for name, value in command.env.items()}}
+    found = [unfit(words, env) for words in (command.run, command.undo) if words]
+    return [Flaw(*one) for one in dict.fromkeys(one for one in found if one is not None)]
+
+
+def _known(value: str | Secret, environ: Mapping[str, str]) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return peek(value, environ)
+    except SecretMissing:
+        return ""
+
+
+def _folder(name: str) -> Path | Flaw:
+    try:
+        folder = Path(os.path.abspath(name))  # noqa: PTH100 - links stay as they are named
+    except FileNotFoundError:
+        hint = "Go to a folder that is there, or give the command a `directory` that begins with a slash."
+        return Flaw("directory-missing", "the folder that this was started in is gone", hint)
+    if not folder.is_dir():
+        return Flaw("directory-missing", f'there is no folder "{folder}"', _like(folder))
+    if not os.access(folder, os.X_OK):
+        return Flaw("directory-missing", f'nobody but its owner may enter "{folder}"', "Allow it, or be another user.")
+    return folder
 
 
 def _found(words: tuple[str, ...], folder: Path, path: str) -> tuple[str, ...] | Flaw:
@@ -75,38 +111,59 @@ def _found(words: tuple[str, ...], folder: Path, path: str) -> tuple[str, ...] |
     if "/" in word:
         place = folder / word
         if not place.is_file():
-            return Flaw("program-missing", f'there is no program "{place}"', _like(place))
+            what = f'"{place}" is a folder' if place.is_dir() else f'there is no program "{place}"'
+            return Flaw("program-missing", what, _words_hint(words) or _like(place))
         if not os.access(place, os.X_OK):
             return Flaw("program-not-executable", f'"{place}" may not be executed', f"Allow it: chmod +x {place}")
-        return (str(place), *words[1:])
-    place_found = shutil.which(word, path=path) if word else None
-    if place_found is None:
-        return Flaw("program-missing", f'there is no program "{word}"', _meant(word, path))
-    return (place_found, *words[1:])
+    else:
+        found = shutil.which(word, path=path) if word and "\0" not in word else None
+        if found is None:
+            return Flaw("program-missing", f'there is no program "{word}"', _meant(words, path))
+        place = Path(found)
+    return unrunnable(place, path) or (str(place), *words[1:])
 
 
 def _like(place: Path) -> str:
     """What stands where this was looked for, under a name like it."""
     try:
-        near = _near(place.name, (one.name for one in place.parent.iterdir()))
+        near = _near(place.name, (one.name for one in place.parent.iterdir() if one.name != place.name))
     except OSError:
         return f"There is no folder {place.parent} either."
     return f'Did you mean "{place.parent / near}"?' if near else ""
 
 
-def _meant(word: str, path: str) -> str:
-    names: set[str] = set()
+def _meant(words: tuple[str, ...], path: str) -> str:
+    names = set[str]()
+    if hint := _words_hint(words):
+        return hint
     for folder in path.split(os.pathsep):
         try:
             names.update(os.listdir(folder) if folder else ())  # noqa: PTH208 - only the names
         except OSError:
             continue
-    near = _near(word, names)
-    if near:
-        return f'Did you mean "{near}"?'
-    if " " in word:
-        return 'A program and its arguments are words of their own: ["sh", "-c", "..."]'
-    return "Install it, or write where it is."
+    near = _near(words[0], names)
+    return f'Did you mean "{near}"?' if near else "Install it, or write where it is."
+
+
+def _words_hint(words: tuple[str, ...]) -> str:
+    split = " " in words[0].strip()
+    return f"A program and its arguments are words of their own: {_split(words)}" if split else ""
+
+
+def _split(words: tuple[str, ...]) -> str:
+    """The list that was probably meant; what only a shell understands is left to one."""
+    line = words[0] if len(words) == 1 else shlex.join(words)
+    try:
+        parts = shlex.split(words[0], comments=False) + list(words[1:])
+    except ValueError:
+        parts = []
+    if not parts or any(mark in words[0] for mark in "|&;<>$`*?~(){}"):
+        parts = ["sh", "-c", line]
+    return "[" + ", ".join(f'"{_quoted(one)}"' for one in parts) + "]"
+
+
+def _quoted(word: str) -> str:
+    return word.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _near(name: str, names: Iterable[str]) -> str:

@@ -7,9 +7,10 @@ import fcntl
 import os
 import resource
 import signal
+import stat
 import sys
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,14 +26,16 @@ from batchwright.model.workflow import Command
 from batchwright.programs.base import MARK, RESERVED, RUN, SERVERS, STEP, Flaw, Launch, Server
 from batchwright.programs.finding import find_here
 from batchwright.programs.output import Output
+from batchwright.programs.sizes import unfit
 from batchwright.programs.traces import FIRMLY, Trace
+from batchwright.secret import Reveal
+from batchwright.secret import revealed as secret_of
 
-LAST_WORDS_SECONDS = 1.0  # for what a program left in the pipe; a process it leaves running may hold that open for ever
+LAST_WORDS_SECONDS = 1.0  # of silence after a program's end; a process it leaves running may hold its output open
+REST_SECONDS = 30.0  # for what was still in the pipe, if somebody else goes on writing into it
 
 SHORT_OF = f"this machine has had no free file descriptors for {headroom.WAIT_SECONDS:g} s"
 PIPE_BYTES = 1024 * 1024  # of output that a program whose driver died can still write before it has to wait
-
-Reveal = Callable[[Secret], str]
 
 
 class Here:
@@ -48,20 +51,22 @@ class Here:
         return find_here(command, self._environ)
 
     async def launch(self, request: CommandRequest, launch: Launch) -> Applied | Rejected | Unknown:
+        words = request.undo if launch.undo else request.run
         try:
             secrets = await revealed(request.env, self._reveal)
-        except SecretMissing as error:
-            return Rejected(Fault(FaultClass.INVALID, error.message, error.code, error.hint))
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        trace = Trace(self._folder, launch.mark)
-        if trace.left and not await trace.end(self._clock):
-            return Rejected(Fault(FaultClass.BUSY, f"an earlier start cannot be ended: {_who(trace)}"))
-        told = self._folder / f"{launch.mark}.json"
-        _write_private(told, msgspec.json.encode([_row(server) for server in launch.servers]))
-        environ = {name: value for name, value in self._environ.items() if not name.startswith(RESERVED)}
-        environ |= {name: value for name, value in request.env.items() if isinstance(value, str)} | secrets
-        environ |= {RUN: launch.run, STEP: launch.step, MARK: launch.mark, SERVERS: str(told)}
-        output = Output(launch.tell, secrets.values())
+            output = Output(launch.tell, secrets.values())
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            trace, told = Trace(self._folder, launch.mark), self._folder / f"{launch.mark}.json"
+            if trace.left and not await trace.end(self._clock):
+                return Rejected(Fault(FaultClass.BUSY, f"an earlier start cannot be ended: {_who(trace)}"))
+            environ = {name: value for name, value in self._environ.items() if not name.startswith(RESERVED)}
+            environ |= {name: value for name, value in request.env.items() if isinstance(value, str)} | secrets
+            environ |= {RUN: launch.run, STEP: launch.step, MARK: launch.mark, SERVERS: str(told)}
+            if refusal := refused(request, words, environ):
+                return refusal
+            _write_private(told, msgspec.json.encode([_row(server) for server in launch.servers]))
+        except Exception as error:
+            return not_started(request.name, error)
         try:
             return await self._run(request, launch, environ, trace, output)
         finally:
@@ -77,8 +82,16 @@ class Here:
         words = request.undo if launch.undo else request.run
         if not await headroom.room(self._clock):
             return Rejected(Fault(FaultClass.TRANSIENT, f"{words[0]} was not started: {SHORT_OF}"))
-        lock = trace.begin()  # from here to the start nothing else of this process gets its turn
-        reading, writing = _pipe()
+        try:  # from here to the start nothing else of this process gets its turn
+            lock = trace.begin()
+        except OSError as error:
+            return not_started(request.name, error)
+        try:
+            reading, writing = _pipe()
+        except OSError as error:
+            os.close(lock)
+            trace.forget()
+            return not_started(request.name, error)
         try:
             process = await asyncio.create_subprocess_exec(
                 *words,
@@ -94,7 +107,7 @@ class Here:
             os.close(reading)
             os.close(lock)
             lock = -1
-            return await self._not_started(words[0], error, trace)
+            return await self._not_started(request.name, error, trace)
         except BaseException:
             os.close(reading)
             raise
@@ -109,32 +122,33 @@ class Here:
                 code = await process.wait()
         except TimeoutError:
             await _end(process, trace, self._clock)
-            return Unknown(f"{request.name} did not end within {launch.seconds:g} s and was ended{_said(output)}")
+            return Unknown(f"{request.name} did not end within {launch.seconds:g} s and was ended{said(output)}")
         except BaseException:
             await _end(process, trace, self._clock)
             raise
         finally:
-            await asyncio.wait([listening], timeout=LAST_WORDS_SECONDS)
+            await _rest(listening, output)
+            holders = [] if listening.done() else _writers(reading)
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
             output.close()
+        if holders:
+            launch.tell(held_open(request.name, ", ".join(holders)))
         trace.forget()
         return outcome_of(request.name, code, output)
 
     async def _not_started(self, word: str, error: Exception, trace: Trace) -> Rejected | Unknown:
         """What a start that failed means. It may fail when the program has begun already and cannot be waited for."""
-        why = (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
-        kind = FaultClass.TRANSIENT if headroom.is_shortage(error) else FaultClass.NOT_FOUND
         try:
             begun = bool(trace.survivors()) or trace.held()
         except OSError as blind:
-            return Unknown(f"{word} cannot be started: {why}; whether it was cannot be seen: {blind.strerror}")
+            return Unknown(f"{word} cannot be started: {_why(error)}; whether it was cannot be seen: {blind.strerror}")
         if not begun:
             trace.forget()
-            return Rejected(Fault(kind, f"{word} cannot be started: {why}"))
+            return not_started(word, error)
         if await trace.end(self._clock):
             trace.forget()
-        return Unknown(f"{word} was started and could not be watched ({why}), so it was ended")
+        return Unknown(f"{word} was started and could not be watched ({_why(error)}), so it was ended")
 
 
 def _as_the_user_set_it(pid: int) -> None:
@@ -145,19 +159,61 @@ def _as_the_user_set_it(pid: int) -> None:
             resource.prlimit(pid, resource.RLIMIT_NOFILE, soft)
 
 
+def refused(request: CommandRequest, words: Sequence[str], environ: Mapping[str, str]) -> Rejected | None:
+    """What the system would refuse, in better words than its own."""
+    if (flaw := unfit(words, environ)) is None:
+        return None
+    code, message, hint = flaw
+    return Rejected(Fault(FaultClass.NOT_FOUND, f"{request.name} cannot be started: {message}", code, hint))
+
+
+def not_started(name: str, error: Exception) -> Rejected:
+    """Whatever fails before a program is started is certain. What this machine is short of, it may have later."""
+    if isinstance(error, SecretMissing):
+        return Rejected(Fault(FaultClass.INVALID, error.message, error.code, error.hint))
+    kind = FaultClass.TRANSIENT if headroom.is_shortage(error) else FaultClass.NOT_FOUND
+    return Rejected(Fault(kind, f"{name} cannot be started: {_why(error)}"))
+
+
+def _why(error: Exception) -> str:
+    """What went wrong, without the text that could not be encoded: it may be a secret."""
+    if isinstance(error, UnicodeError):
+        return "it is given characters that this locale's encoding lacks"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
+
+
+def held_open(name: str, holders: str) -> str:
+    """A hint for who wonders where the rest of an output is."""
+    return f"{name} has ended; {holders} still holds its output open: redirect the output of what is to go on running"
+
+
+def _writers(reading: int) -> list[str]:
+    """The processes that can still write to a pipe, as `process 12 (sleep)`."""
+    pipe, found = f"pipe:[{os.fstat(reading).st_ino}]", []
+    for place in Path("/proc").iterdir():
+        if not place.name.isdigit() or int(place.name) == os.getpid():
+            continue
+        with suppress(OSError):  # it has ended, or is somebody else's
+            if any(os.readlink(one) == pipe and one.lstat().st_mode & stat.S_IWUSR for one in (place / "fd").iterdir()):  # noqa: PTH115
+                found.append(f"process {place.name} ({(place / 'comm').read_text().strip()})")
+    return found
+
+
 def outcome_of(name: str, code: int, output: Output) -> Applied | Rejected | Unknown:
     """What the code that a program ended with means; a signal is a negative code."""
     if code == 0:
         return Applied()
     if code < 0:
-        return Unknown(f"{name} was ended by {_signal_name(-code)}{_said(output)}")
-    return Rejected(Fault(FaultClass.EXIT, f"{name} ended with exit code {code}{_said(output)}", code=str(code)))
+        return Unknown(f"{name} was ended by {_signal_name(-code)}{said(output)}")
+    return Rejected(Fault(FaultClass.EXIT, f"{name} ended with exit code {code}{said(output)}", code=str(code)))
 
 
 async def revealed(env: Mapping[str, str | Secret], reveal: Reveal) -> dict[str, str]:
     """The secrets among these variables. A program that prints one may take its time. Raises SecretMissing."""
     named = {name: value for name, value in env.items() if isinstance(value, Secret)}
-    return {name: await asyncio.to_thread(reveal, secret) for name, secret in named.items()}
+    return {name: await secret_of(secret, reveal) for name, secret in named.items()}
 
 
 async def _end(process: Process, trace: Trace, clock: Clock) -> None:
@@ -192,7 +248,17 @@ async def _listen(reading: int, output: Output) -> None:
             transport.close()
 
 
-def _said(output: Output) -> str:
+async def _rest(listening: asyncio.Task[None], output: Output) -> None:
+    """Hear what a program that has ended left in the pipe, to its end or until nothing more comes."""
+    loop = asyncio.get_running_loop()
+    until, heard = loop.time() + REST_SECONDS, -1
+    while not listening.done() and heard != output.heard and loop.time() < until:
+        heard = output.heard
+        await asyncio.wait([listening], timeout=LAST_WORDS_SECONDS)
+
+
+def said(output: Output) -> str:
+    """The end of an output, for a message."""
     last = output.last()
     return f":\n{last}" if last else ""
 

@@ -18,13 +18,14 @@ class Output:
 
     def __init__(self, tell: Tell, secrets: Iterable[str] = ()) -> None:
         self._tell = tell
-        self.redact = Redactor(secrets)
-        self._stream = self.redact.stream()
+        self.heard = 0  # bytes
+        self._stream = Redactor(secrets).stream()
         self._held = b""
         self._last: deque[str] = deque(maxlen=LAST_LINES)
 
     def hear(self, data: bytes) -> None:
         """Some more of it."""
+        self.heard += len(data)
         *lines, self._held = (self._held + self._stream.feed(data)).split(b"\n")
         for line in lines:
             self._say(line)

@@ -8,10 +8,10 @@ import pytest
 
 from batchwright.app import secret
 from batchwright.app.config import SurrealConfig, config_from
-from batchwright.app.secret import reveal
 from batchwright.app.settings import settings_from
 from batchwright.errors import ConfigInvalid, SecretMissing
 from batchwright.model.secret import Secret
+from batchwright.secret import reveal
 
 FILE = """
 url = "http://127.0.0.1:9090"

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import msgspec
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app.preflight import observe
+from batchwright.app.preflight import observe, observe_secrets
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.access import Access
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Observed
 from batchwright.model.plan import ServerRequest, Undo
-from batchwright.model.workflow import ServerConfig
+from batchwright.model.secret import Secret
+from batchwright.model.workflow import ServerConfig, TaskservBatch, TaskservUse
 from batchwright.plan import Observations
 from batchwright.providers.base import ACCESS, Provider, Trouble
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
@@ -170,3 +172,21 @@ def test_quota_counts_only_what_has_to_be_made() -> None:
     (trouble,) = seen.troubles
     assert "1 servers" in trouble.message
     assert asked(upcloud=simulated("upcloud", Simulation(quota_servers=2))).troubles == ()
+
+
+def test_a_missing_secret_of_a_task_service_is_found_before_its_servers_are_made(tmp_path: Path) -> None:
+    """B9: with its variable, its source and its place."""
+    (tmp_path / "there").write_text("s3cret\n")
+    use = TaskservUse("db", {"a": Secret(file=str(tmp_path)), "b": Secret(env="NONE"), "c": Secret(env="SET"), "d": 1})
+    last = TaskservUse("web", {"key": Secret(command=("no-such-tool",)), "ok": Secret(file=str(tmp_path / "there"))})
+    batches = [TaskservBatch(place, place, (use, last)) for place in ("local", "simulated")]
+    seen = observe_secrets(workflow(*batches), Observations(), {"SET": "x", "PATH": "/none"})
+    assert [(one.code, one.where) for one in seen.troubles] == [
+        *[("secret-missing", "local/db")] * 2,
+        ("secret-missing", "local/web"),
+    ]
+    assert [one.message for one in seen.troubles] == [
+        f'the secret for "a" of "db" is not there: the file {tmp_path} is a folder; it has to be a regular file',
+        'the secret for "b" of "db" is not there: the variable NONE is not set',
+        'the secret for "key" of "web" is not there: there is no program "no-such-tool"',
+    ]

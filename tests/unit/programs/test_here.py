@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import re
@@ -14,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from batchwright.app.clock import SystemClock
-from batchwright.app.secret import reveal
 from batchwright.model.access import Access
 from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
 from batchwright.model.plan import CommandRequest
@@ -22,6 +22,7 @@ from batchwright.model.secret import Secret
 from batchwright.programs.base import Launch, Server
 from batchwright.programs.here import Here
 from batchwright.programs.traces import Trace
+from batchwright.secret import reveal
 
 PATIENCE = 60.0  # seconds for something that is bound to happen
 
@@ -171,9 +172,12 @@ def test_what_it_leaves_running_on_purpose_is_left_alone(bench: Bench, tmp_path:
     os.kill(pid, signal.SIGKILL)  # it was still there
 
 
-def test_one_that_holds_the_output_open_holds_nobody_up(bench: Bench, tmp_path: Path) -> None:
+def test_one_that_holds_the_output_open_holds_nobody_up_and_is_named(bench: Bench, tmp_path: Path) -> None:
+    """B5"""
     assert run(bench, shell(f"sleep 1000 & echo $! >{tmp_path}/pid; echo done"), seconds=PATIENCE) == Applied()
-    assert bench.said == ["done"]
+    assert bench.said[0] == "done"
+    pid = (tmp_path / "pid").read_text().strip()
+    assert f"process {pid} (sleep) still holds its output open" in bench.said[1]
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
@@ -253,3 +257,100 @@ def _name(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return ""
+
+
+def test_bytes_of_secrets_arrive_unchanged(bench: Bench, tmp_path: Path) -> None:
+    """B2"""
+    body = b"pa\rss\r\n'\"\\ $x \xc3\xa9\t\r"
+    (tmp_path / "s").write_bytes(body + b"\n")
+    secret = Secret(file=str(tmp_path / "s"))
+    assert run(bench, shell(f'printf %s "$S" >{tmp_path}/out', env={"S": secret})) == Applied()
+    assert (tmp_path / "out").read_bytes() == body
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (shell("true", env={"S": Secret(file="/dev/zero")}), "secret-missing"),
+        (shell("true", env={"S": Secret(command=("false",))}), "secret-missing"),
+        (shell("true", env={"S": "a\0b"}), "command-invalid"),
+        (shell("true", env={"S": "x" * 140_000}), "command-too-long"),
+        (CommandRequest("sh", ("/bin/sh", "-c", "true", *["x" * 100_000] * 40)), "command-too-long"),
+        (CommandRequest("sh", ("/bin/sh", "-c", "true"), directory="/none"), ""),
+    ],
+)
+def test_what_fails_before_it_is_started_is_certain(bench: Bench, request_: CommandRequest, code: str) -> None:
+    """B4"""
+    outcome = run(bench, request_)
+    assert isinstance(outcome, Rejected)
+    assert outcome.fault.code == code
+    assert bench.said == []
+    assert not bench.folder.exists() or list(bench.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("body", [b"echo hi\n", b"#!/none/sh\n", b"#!/bin/sh\r\n"])
+def test_what_the_system_does_not_start_is_certain(bench: Bench, tmp_path: Path, body: bytes) -> None:
+    """B4"""
+    script = tmp_path / "do"
+    script.write_bytes(body)
+    script.chmod(0o755)
+    outcome = run(bench, CommandRequest("do", (str(script),)))
+    assert isinstance(outcome, Rejected)
+    assert outcome.fault.message.startswith("do cannot be started: ")
+
+
+def test_a_folder_of_ours_that_cannot_be_written_is_certain(bench: Bench) -> None:
+    """B4"""
+    bench.folder.parent.mkdir(exist_ok=True)
+    bench.folder.write_text("a file where a folder should be")
+    assert isinstance(run(bench, shell("true")), Rejected)
+
+
+def test_short_of_descriptors_for_the_secret_is_tried_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B4"""
+
+    def none_left(_secret: Secret) -> str:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    here = Here(bench.folder, SystemClock(), bench.environ, none_left)
+    outcome = asyncio.run(here.launch(shell("true", env={"S": Secret(env="S")}), bench.launch()))
+    assert isinstance(outcome, Rejected)
+    assert outcome.fault.kind is FaultClass.TRANSIENT
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_the_programs_own_end_decides(bench: Bench, tmp_path: Path, code: int) -> None:
+    """B5: whatever goes on writing."""
+    script = f"(while :; do echo noise; sleep 0.05; done) & echo $! >{tmp_path}/pid; echo own; exit {code}"
+    task = run(bench, shell(script), seconds=PATIENCE * 2)
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    assert task == Applied() if code == 0 else isinstance(task, Rejected)
+    assert bench.said[0] in ("own", "noise")
+    assert "still holds its output open" in bench.said[-1]
+
+
+def test_what_it_said_last_is_heard_to_its_end_after_its_own(bench: Bench) -> None:
+    """B6"""
+    outcome = run(bench, shell("yes 'a long line of output' | head -n 40000; echo 'FATAL: the real cause'; exit 1"))
+    assert isinstance(outcome, Rejected)
+    assert outcome.fault.message.endswith("FATAL: the real cause")
+    assert len(bench.said) == 40_001
+
+
+def test_a_secret_is_told_in_no_form(bench: Bench) -> None:
+    """B1: JSON, Python, a shell, a URL and base64 write it differently, and controls hide it."""
+    secret = "p'a\"s s/\x1b[31mword"
+    bench.environ["SECRET_OF_OURS"] = secret
+    script = (
+        "import os, sys, json, base64, shlex, urllib.parse as u; s = os.environ['S']\n"
+        "for t in (s, json.dumps(s), repr(s), shlex.quote(s), u.quote(s), u.quote_plus(s), "
+        "base64.b64encode(s.encode()).decode()):\n"
+        "  for c in t: sys.stdout.write(c); sys.stdout.flush()\n"
+        "  print()\n"
+        "sys.exit(1)"
+    )
+    request = CommandRequest("python3", (sys.executable, "-c", script), env={"S": Secret(env="SECRET_OF_OURS")})
+    told = str(run(bench, request)) + "\n".join(bench.said)
+    for part in ("word", "cCdh", "s+s", "p'a", "p%27"):
+        assert part not in told
+    assert told.count("***") >= 14

@@ -12,7 +12,6 @@ from typing import Any
 import asyncssh
 import pytest
 
-from batchwright.app.secret import reveal
 from batchwright.model.access import Access
 from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
 from batchwright.model.plan import CommandRequest
@@ -20,6 +19,7 @@ from batchwright.model.secret import Secret
 from batchwright.programs.base import MARK, Flaw, Launch, Server
 from batchwright.programs.there import There
 from batchwright.programs.traces import Trace
+from batchwright.secret import reveal
 from batchwright.testing.planning import command
 
 PATIENCE = 60.0

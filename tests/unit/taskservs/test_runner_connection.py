@@ -12,7 +12,7 @@ import pytest
 
 from batchwright.model.access import Access
 from batchwright.model.outcome import FaultClass
-from batchwright.taskservs.runner.connection import TOOK_TOO_LONG, Connection, Unreachable, connected
+from batchwright.taskservs.runner.connection import OUTPUT_MAX, TOOK_TOO_LONG, Connection, Unreachable, connected
 
 # sudo as it is met: it warns of what does not matter, and may refuse
 SUDO = """#!/bin/sh
@@ -82,8 +82,10 @@ def test_a_script_has_an_end_and_an_output_and_reads_nothing_of_itself(tmp_path:
 
 def test_what_it_prints_is_bounded_and_need_not_be_text(tmp_path: Path) -> None:
     async def use(connection: Connection) -> None:
-        ran = await connection.script("head -c 300000 /dev/zero | tr '\\0' x; printf '\\377end'", 30)
-        assert len(ran.output) == 64 * 1024
+        ran = await connection.script("echo begin; head -c 3000000 /dev/zero | tr '\\0' x; printf '\\377end'", 30)
+        assert ran.output.startswith("begin\nx")
+        assert len(ran.output) < 2 * OUTPUT_MAX
+        assert f"({ran.left_out:,} bytes are left out)" in ran.output
         assert ran.output.endswith("x\N{REPLACEMENT CHARACTER}end")
 
     play(tmp_path, lambda rig: with_connection(rig, use))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,7 +39,7 @@ NOTHING = Redactor(())
 
 def test_places_are_filled_in_and_secrets_revealed() -> None:
     given_values = {"bind": "${server.address}:1", "node": "${server.name}", "port": 6379, "key": Secret(env="KEY")}
-    filled = fill(given_values, TARGET, lambda secret: f"of {secret}${{server.name}}")
+    filled = asyncio.run(fill(given_values, TARGET, lambda secret: f"of {secret}${{server.name}}"))
     assert filled.values == {
         "bind": "127.77.0.5:1",
         "node": "web-1",

@@ -9,8 +9,8 @@ from pathlib import Path
 from batchwright.errors import TaskservPackageMissing
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.clock import Clock
+from batchwright.secret import Reveal
 from batchwright.taskservs.base import Runner
-from batchwright.taskservs.runner.variables import Reveal
 
 PACKAGES = ("asyncssh", "pyinfra")
 

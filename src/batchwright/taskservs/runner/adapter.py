@@ -16,6 +16,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, Checked, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.plan import TaskservRequest
 from batchwright.redaction import Redactor
+from batchwright.secret import Reveal
 from batchwright.ssh import Unreachable
 from batchwright.taskservs.base import NO_JOB, Job, Target
 from batchwright.taskservs.catalogue import digest_of, read_entry
@@ -25,7 +26,6 @@ from batchwright.taskservs.runner.gathering import Gathering
 from batchwright.taskservs.runner.job import ChildJob, Done, Verb
 from batchwright.taskservs.runner.process import Child, ChildDied, Hearer, NotBegun
 from batchwright.taskservs.runner.readiness import ready
-from batchwright.taskservs.runner.variables import Reveal
 from batchwright.taskservs.runner.verdicts import failed
 from batchwright.taskservs.runner.visit import Visit
 
@@ -137,7 +137,7 @@ class PyinfraRunner:
             raise ServerUnreachable(f"{target.name} cannot tell what would change: {why}") from error
         if not done.ok:
             raise ServerUnreachable(failed(request.name, done, Redactor(filled.secrets)).fault.message)
-        return done.changes
+        return tuple(map(Redactor(filled.secrets), done.changes))
 
     async def check(self, request: TaskservRequest, target: Target, job: Job = NO_JOB) -> tuple[Checked, ...]:
         """Run its checks now, once. Raises ServerUnreachable, SecretMissing."""

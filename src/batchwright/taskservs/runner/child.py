@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import gevent
 from gevent.fileobject import FileObject
@@ -24,6 +24,8 @@ from gevent.pool import Group
 from pyinfra.api import Config, Inventory, State
 from pyinfra.api.host import Host as PyinfraHost
 from pyinfra.api.operation import OperationMeta
+from pyinfra.connectors import ssh
+from pyinfra.connectors.util import read_output_buffers
 from pyinfra.context import ctx_config, ctx_host, ctx_state
 
 from batchwright.model.access import known_hosts
@@ -44,6 +46,7 @@ from batchwright.taskservs.runner.listening import Listening, would
 from batchwright.taskservs.runner.tunnels import tunnel
 
 CONNECT_SECONDS = 15
+REST_SECONDS = 5  # for the rest of an output after a command's end; what the command left running may hold it open
 KEEPALIVE_SECONDS = 15
 TAIL_LINES = 30
 LOST = 3  # exit code: whoever started this process is gone
@@ -71,6 +74,7 @@ class Child:
     def run(self) -> None:
         """All servers at once; returns when the last has ended."""
         self._listening.begin()
+        ssh.read_output_buffers = _read_to_the_end_of_the_command
         if self._job.verb is Verb.PREVIEW:
             OperationMeta.did_change = would
         group = Group()
@@ -119,6 +123,22 @@ class Child:
         changes = heard.would_change(self._state, host) if preview else heard.changed(self._state, host)
         operations, tail = len(self._state.ops[host]), tuple(heard.tail)[-TAIL_LINES:] if fault else ()
         self._say(Done(mine.id, not fault, operations, changes, failed, fault, tail, bug))
+
+
+def _read_to_the_end_of_the_command(*buffers: Any, **rest: Any) -> Any:
+    """Takes the place of pyinfra's reading, which waits for as long as anything holds a command's output open."""
+
+    def close() -> None:
+        channel = buffers[0].channel
+        channel.status_event.wait()
+        gevent.sleep(REST_SECONDS)
+        channel.close()
+
+    closing = gevent.spawn(close)
+    try:
+        return read_output_buffers(*buffers, **rest)
+    finally:
+        closing.kill()
 
 
 def _data(host: Host, known: Path) -> dict[str, object]:

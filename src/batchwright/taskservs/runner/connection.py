@@ -12,22 +12,23 @@ from msgspec import Struct
 
 from batchwright.model.access import Access
 from batchwright.model.outcome import Fault, FaultClass
-from batchwright.ssh import LOST, Unreachable, connect, words
+from batchwright.ssh import LOST, SILENCE_SECONDS, Unreachable, connect, hear, words
 
 CONNECT_SECONDS = 10.0
 KILL_SECONDS = 3  # between the polite and the other signal, for a script that takes too long
-OUTPUT_MAX = 64 * 1024  # characters of what a script prints
-CHUNK = 16 * 1024
+OUTPUT_MAX = 1024 * 1024  # bytes of what a script prints: of more, the middle goes
+AROUND_MAX = 16 * 1024  # bytes of what is said around it, as by sudo
 LINES_MAX = 30
 _SUDO_REFUSES = re.compile(r"^sudo(-rs)?: .*(password|authentication|privilege|terminal|sudoers|allowed)", re.M)
 TOOK_TOO_LONG, NO_CODE = 124, 255
 
 
 class Ran(Struct, frozen=True):
-    """How a script ended. `code` is 124 when it took too long."""
+    """How a script ended. `code` is 124 when it took too long; `left_out` are bytes from the middle of its output."""
 
     code: int
     output: str
+    left_out: int = 0
 
     @property
     def tail(self) -> str:
@@ -62,17 +63,48 @@ class Connection:
         return ran
 
     async def _run(self, command: str, body: str) -> Ran:
-        async with self._inner.create_process(command, errors="replace") as process:
+        async with self._inner.create_process(command, encoding=None) as process:
             with contextlib.suppress(OSError):  # it may have ended without reading: what it says tells why
-                process.stdin.write(body)
+                process.stdin.write(body.encode())
                 process.stdin.write_eof()
-            output = ""
-            while chunk := await process.stdout.read(CHUNK):
-                output = (output + chunk)[-OUTPUT_MAX:]
-            around = await process.stderr.read(CHUNK)  # not the script's, whose own goes where its output goes
-            await process.wait_closed()
+            output = _Ends()
+            await hear(process, output.add)  # what the script leaves running may go on: the script's end counts
+            around = b""  # not the script's, whose own goes where its output goes
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SILENCE_SECONDS):
+                    around = await process.stderr.read(AROUND_MAX)
+            process.close()
         code = NO_CODE if process.exit_status is None else process.exit_status
-        return Ran(code, output or around if code else output)
+        text = output.text() or (around.decode(errors="replace") if code else "")
+        return Ran(code, text, output.left_out)
+
+
+class _Ends:
+    """The beginning and the end of an output; what is left out between them is said in its place."""
+
+    def __init__(self) -> None:
+        self._head = self._tail = b""
+        self.left_out = 0
+
+    def add(self, data: bytes) -> None:
+        """Some more of it."""
+        room = OUTPUT_MAX // 2 - len(self._head)
+        self._head += data[:room]
+        self._tail += data[room:]
+        if len(self._tail) > OUTPUT_MAX:
+            self._cut()
+
+    def _cut(self) -> None:
+        """Whole lines, where there are any: half of one may be half of a secret."""
+        at = len(self._tail) - OUTPUT_MAX // 2
+        at = self._tail.find(b"\n", at) + 1 or at
+        self.left_out += at
+        self._tail = self._tail[at:]
+
+    def text(self) -> str:
+        """All that was kept."""
+        gap = f"\n... ({self.left_out:,} bytes are left out) ...\n".encode() if self.left_out else b""
+        return (self._head + gap + self._tail).decode(errors="replace")
 
 
 @contextlib.asynccontextmanager

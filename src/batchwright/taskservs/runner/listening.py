@@ -14,8 +14,10 @@ from pyinfra.api.operation import OperationMeta
 from pyinfra.api.output import set_echo
 from pyinfra.api.state import BaseStateCallback, State
 
+from batchwright.printable import shortened
+
 TAIL_LINES = 30
-LINE_MAX = 64 * 1024  # characters; what is shown is cut later, when secrets have been taken out of it
+LINE_MAX = 128 * 1024  # characters; what is shown is cut later, when secrets have been taken out of it
 _PREFIXED = re.compile(r"^\[(?P<host>[^\]]+)\] (?:nested )?(?P<text>.*)$", re.DOTALL)
 _NOISE = re.compile(r"^\s*$|^\(Reading database \.\.\. (\d+%)?$|^Error: executed \d+ commands")  # it says nothing
 
@@ -87,10 +89,10 @@ class Listening(BaseStateCallback, logging.Handler):  # type: ignore[misc]
         match = _PREFIXED.match(message)
         if match is None or match["host"] not in self._heard:
             return
-        for text in match["text"].splitlines():
+        for text in match["text"].split("\n"):  # at nothing else: a secret may have other ends of lines in it
             if _NOISE.match(text):
                 continue
-            text = text[:LINE_MAX]
+            text = shortened(text, LINE_MAX)
             self._heard[match["host"]].tail.append(text)
             self._say(match["host"], text)
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from msgspec import Struct
 
 from batchwright.model.plan import TaskservRequest
 from batchwright.model.secret import Secret
+from batchwright.secret import Reveal, revealed
 from batchwright.taskservs.base import Target
 from batchwright.taskservs.runner.job import Member, Revealed
-
-Reveal = Callable[[Secret], str]
 
 
 class Filled(Struct, frozen=True):
@@ -21,14 +20,14 @@ class Filled(Struct, frozen=True):
     secrets: tuple[str, ...]
 
 
-def fill(variables: Mapping[str, Revealed | Secret], target: Target, reveal: Reveal) -> Filled:
+async def fill(variables: Mapping[str, Revealed | Secret], target: Target, reveal: Reveal) -> Filled:
     """Reveal and fill in `${server.address}` and `${server.name}`. Raises SecretMissing."""
     values: dict[str, Revealed] = {}
     secrets = []
     for name, value in variables.items():
         if isinstance(value, Secret):
-            values[name] = revealed = reveal(value)
-            secrets.append(revealed)
+            values[name] = found = await revealed(value, reveal)
+            secrets.append(found)
         elif isinstance(value, str):
             places = value.replace("${server.address}", target.address)
             values[name] = places.replace("${server.name}", target.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.outcome import Checked, Fault, FaultClass, Rejected
+from batchwright.printable import printable, shortened
 from batchwright.redaction import Redactor
 from batchwright.taskservs.base import Tell
 from batchwright.taskservs.runner.job import Done
@@ -30,8 +31,8 @@ def unhealthy(name: str, check: Checked) -> Rejected:
 
 
 def _short(text: str) -> str:
-    """Each line of it no longer than a person reads."""
-    return "\n".join(line[:WIDTH_MAX] for line in text.splitlines())
+    """Fit for a terminal, each line of it no longer than a person reads."""
+    return "\n".join(shortened(line, WIDTH_MAX) for line in printable(text).split("\n"))
 
 
 def unsupported(entry: Taskserv, os: str, release: str) -> Rejected | None:

@@ -12,7 +12,9 @@ from batchwright.model.catalogue import Moment, Taskserv
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.plan import TaskservRequest
+from batchwright.printable import printable
 from batchwright.redaction import Redactor
+from batchwright.secret import Reveal
 from batchwright.ssh import Unreachable
 from batchwright.taskservs.base import Job, Target
 from batchwright.taskservs.runner import scripts
@@ -21,7 +23,7 @@ from batchwright.taskservs.runner.connection import Connection, connected
 from batchwright.taskservs.runner.job import Done, Host, Member, Verb
 from batchwright.taskservs.runner.process import Child, ChildDied, NotBegun
 from batchwright.taskservs.runner.readiness import ready
-from batchwright.taskservs.runner.variables import Filled, Reveal, environment, fill
+from batchwright.taskservs.runner.variables import Filled, environment, fill
 from batchwright.taskservs.runner.verdicts import failed, tell_changes, unhealthy, unsupported
 
 PREPARE_SECONDS = 300.0  # packages that were left half-way may take their time
@@ -56,15 +58,15 @@ class Visit:
         self.access = target.access
 
     def tell(self, line: str) -> None:
-        """Hand on a line, without secrets."""
-        self._said = self._redact(line)
+        """Hand on a line, without secrets, then without what moves a cursor."""
+        self._said = printable(self._redact(line))
         self.job.tell(self._said)
 
     # -- what it consists of ------------------------------------------------------------------------------------
 
     async def filled(self) -> Filled:
         """The variables' values. Raises SecretMissing."""
-        filled = await asyncio.to_thread(fill, self.request.variables, self.target, self._reveal)
+        filled = await fill(self.request.variables, self.target, self._reveal)
         self._redact = Redactor(filled.secrets)
         return filled
 
@@ -205,6 +207,9 @@ class Visit:
                 if ran.code != 0:
                     message = f"{leader.name} does not tell {name} (ended with {ran.code}): {self._redact(ran.tail)}"
                     return Rejected(Fault(FaultClass.TRANSIENT, message, "output-failed"))
+                if ran.left_out:
+                    message = f"{leader.name} tells {ran.left_out:,} bytes too much as {name}"
+                    return Rejected(Fault(FaultClass.PERMANENT, message, "output-failed"))
                 outputs[name] = ran.output.strip()
         return outputs
 
