@@ -33,6 +33,25 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def sync_file(path: Path) -> None:
+    """Make what a file holds durable. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make everything in a folder durable, with the names. Raises OSError."""
+    for place in sorted(folder.rglob("*"), reverse=True):
+        if place.is_dir():
+            sync_folder(place)
+        else:
+            sync_file(place)
+    sync_folder(folder)
+
+
 def write(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Replace the file as a whole; durable when this returns. One writer at a time (see `alone`). Raises OSError."""
     fresh = path.with_name(f"{path.name}.new")

@@ -87,6 +87,16 @@ class StoreCorrupt(StoreError):
     hint = "Do not delete it: it is the only record of what was made. Restore a backup, or name another state folder."
 
 
+class StoreBehind(StoreCorrupt):
+    """The store has less than what was acknowledged, or nobody can say."""
+
+    code = "store-behind"
+    hint = (
+        "Nothing is driven. Restore a backup of the whole state folder; or look for what the missing events may have "
+        "made, and go on without them with: batchwright store check --accept-loss"
+    )
+
+
 class StoreNewer(StoreError):
     """The store was written by a newer Batchwright."""
 

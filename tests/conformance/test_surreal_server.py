@@ -23,7 +23,7 @@ from batchwright.errors import (
     StoreUnsupported,
 )
 from batchwright.journal.base import Journal, Lease
-from batchwright.journal.surreal import Server, SurrealServerJournal, store
+from batchwright.journal.surreal import Server, SurrealServerJournal, proof
 from batchwright.journal.surreal import server as server_module
 from batchwright.model.events import StepStarted
 from batchwright.model.summary import Signal, SignalKind
@@ -243,7 +243,9 @@ def test_a_server_that_breaks_before_each_answer_is_told(bridge: Bridge) -> None
 def test_a_server_that_hangs_is_told(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "ANSWER_SECONDS", 0.05)
     monkeypatch.setattr(server_module, "RECONNECT_SECONDS", 0.0)
-    bridge.cutter = lambda method, text: HANG if "SELECT VALUE summary FROM run" in text else None
+    bridge.cutter = lambda method, text: (
+        HANG if "SELECT VALUE [record::id(id), last, head, seal, summary] FROM run" in text else None
+    )
 
     async def attempt() -> None:
         async with opened(lambda: SurrealServerJournal(at(bridge))) as journal:
@@ -276,9 +278,9 @@ def test_a_server_that_loses_changes_is_refused_before_anything_is_recorded(brid
 
 def test_a_newer_store_is_told(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(store, "FORMAT", 2)
+        patch.setattr(proof, "FORMAT", 3)
         asyncio.run(empty(at(bridge)))
-    refused(at(bridge), StoreNewer, "format 2; this Batchwright knows formats up to 1")
+    refused(at(bridge), StoreNewer, "format 3; this Batchwright knows formats up to 2")
 
 
 async def empty(server: Server) -> None:

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from batchwright.journal.mark import Loss
+from batchwright.journal.pages import Page
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.summary import RunSummary, Signal
 
@@ -29,25 +31,42 @@ class Snapshot(Struct, frozen=True):
     body: bytes
 
 
+class Head(Struct, frozen=True):
+    """A place in the chain of a run: the digest of all events up to `seq`, in hexadecimal; empty where none is."""
+
+    seq: int
+    digest: str
+
+
 class Journal(Protocol):
     """One store. Sequence numbers of a run start at 1 and have no gaps.
 
-    Every method may raise a StoreError: StoreFull and StoreReadOnly when nothing could be written, StoreCorrupt and
-    StoreNewer on open. No method leaves half of its work behind.
+    Every method may raise a StoreError: StoreFull and StoreReadOnly when nothing could be written, StoreNewer on open,
+    StoreCorrupt when what is read is not what was written, and StoreBehind, which is one, when acknowledged events are
+    missing. No method leaves half of its work behind.
+
+    The events of a run are chained (journal.chain): each page that an append wrote carries the digest of itself and,
+    by the digest before it, of all before. What was written before there was a chain has none.
     """
 
     name: str  # "memory", "filesystem", "surrealdb", "surrealdb-server"; what a run's summary says it lives in
 
-    async def open(self) -> None:
-        """Make it ready; creates an empty store. Raises StoreUnavailable, StoreCorrupt, StoreNewer, StoreHeld."""
+    async def open(self, *, behind: bool = False) -> None:
+        """Make it ready; creates an empty store. Raises StoreUnavailable, StoreCorrupt, StoreNewer, StoreHeld.
+
+        A store that has less than was acknowledged raises StoreBehind; with `behind` it is opened to be looked at.
+        """
         ...
 
     async def aclose(self) -> None:
         """End cleanly what was begun; may be called twice."""
         ...
 
-    async def create(self, event: RunCreated, summary: RunSummary) -> None:
-        """Begin a run with its first event (sequence 1). Raises SequenceConflict if the run exists."""
+    async def create(self, event: RunCreated, summary: RunSummary, page: Page | None = None) -> None:
+        """Begin a run with its first event (sequence 1). Raises SequenceConflict if the run exists.
+
+        `page` is how another store holds the event; it is kept as it is, and so is its place in the chain.
+        """
         ...
 
     async def append(
@@ -60,8 +79,35 @@ class Journal(Protocol):
         """
         ...
 
+    async def copy(self, lease: Lease, pages: Sequence[Page]) -> int:
+        """Append pages of another store as they are, so that the chain stays what it was. As `append`.
+
+        Raises StoreCorrupt if they do not continue the chain.
+        """
+        ...
+
+    async def pages(self, run: str, after: int = 0, limit: int = 10_000) -> list[Page]:
+        """The pages after the one that ends with event `after`, or after none, with `limit` events or a page more."""
+        ...
+
     async def read(self, run: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, AnyEvent]]:
         """Up to `limit` events after sequence `after`, in order. Raises RunNotFound, EventUnreadable."""
+        ...
+
+    async def head(self, run: str) -> Head:
+        """The last event and the digest of all. Raises RunNotFound."""
+        ...
+
+    async def runs(self) -> list[str]:
+        """The ids of all runs that are there, whatever state they are in."""
+        ...
+
+    async def losses(self) -> list[Loss]:
+        """All runs compared with the mark of what was acknowledged. Raises StoreBehind without a readable mark."""
+        ...
+
+    async def accept_loss(self) -> None:
+        """From now on what is there counts as all that was acknowledged."""
         ...
 
     async def summaries(self) -> list[RunSummary]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from batchwright.journal import refusals
-from batchwright.journal.base import LEASE_SECONDS, Lease, Snapshot
+from batchwright.journal import chain, refusals
+from batchwright.journal.base import LEASE_SECONDS, Head, Lease, Snapshot
 from batchwright.journal.lease import drives, refuse_while_held
+from batchwright.journal.mark import Loss
+from batchwright.journal.pages import Page, paginate
+from batchwright.model import codec
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.summary import RunSummary, Signal
 
@@ -18,6 +22,7 @@ class _Record:
 
     summary: RunSummary
     events: list[AnyEvent]
+    ends: list[int]  # the last event of each append
     fence: int = 0
     holder: str | None = None
     expires: float = 0.0
@@ -33,17 +38,18 @@ class MemoryJournal:
     def __init__(self) -> None:
         self._runs: dict[str, _Record] = {}
 
-    async def open(self) -> None:
+    async def open(self, *, behind: bool = False) -> None:
         """Nothing to make ready."""
 
     async def aclose(self) -> None:
         """Nothing to end."""
 
-    async def create(self, event: RunCreated, summary: RunSummary) -> None:
+    async def create(self, event: RunCreated, summary: RunSummary, page: Page | None = None) -> None:
         """Begin a run with its first event."""
         if event.run in self._runs:
             raise refusals.exists(event.run)
-        self._runs[event.run] = _Record(summary, [event])
+        first: list[AnyEvent] = [event] if page is None else codec.decode_page(page.body, page.version)
+        self._runs[event.run] = _Record(summary, first, [1])
 
     async def append(
         self, lease: Lease, after: int, events: Sequence[AnyEvent], summary: RunSummary | None = None
@@ -53,9 +59,50 @@ class MemoryJournal:
         if len(record.events) != after:
             raise refusals.moved_on(lease.run, len(record.events), after)
         record.events.extend(events)
+        if events:
+            record.ends.append(len(record.events))
         if summary is not None:
             record.summary = summary
         return len(record.events)
+
+    async def copy(self, lease: Lease, pages: Sequence[Page]) -> int:
+        """Append pages of another store."""
+        before = (await self.head(lease.run)).digest
+        digest = bytes.fromhex(before) if before else None
+        last = len(self._record(lease.run).events)
+        for page in pages:
+            chain.verify(lease.run, digest, page)
+            digest = page.chain
+            last = await self.append(lease, page.first - 1, codec.decode_page(page.body, page.version))
+        return last
+
+    async def pages(self, run: str, after: int = 0, limit: int = 10_000) -> list[Page]:
+        """Made when they are asked for, because nobody needs them while a run is driven."""
+        record = self._record(run)
+        pages: list[Page] = []
+        for start, end in itertools.pairwise([0, *record.ends]):
+            pages += paginate(start, record.events[start:end])
+        chosen: list[Page] = []
+        for page in chain.chained(None, run, pages):
+            if page.first > after and (not chosen or page.first <= after + limit):
+                chosen.append(page)
+        return chosen
+
+    async def head(self, run: str) -> Head:
+        """The last event and the digest of all."""
+        last = (await self.pages(run, 0, len(self._record(run).events)))[-1]
+        return Head(last.last, (last.chain or b"").hex())
+
+    async def runs(self) -> list[str]:
+        """All that are there."""
+        return list(self._runs)
+
+    async def losses(self) -> list[Loss]:
+        """Memory does not lose a part of itself."""
+        return []
+
+    async def accept_loss(self) -> None:
+        """Nothing is ever lost."""
 
     async def read(self, run: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, AnyEvent]]:
         """Up to `limit` events after sequence `after`, in order."""

@@ -13,12 +13,13 @@ PAGE_EVENTS = 1_000  # a longer append is cut, so that reading a little never de
 
 
 class Page(NamedTuple):
-    """The events `first` to `last` of a run, encoded by this version of the codec."""
+    """The events `first` to `last` of a run, encoded by this version of the codec, and their digest (journal.chain)."""
 
     first: int
     last: int
     version: int
     body: bytes
+    chain: bytes | None = None
 
 
 def paginate(after: int, events: Sequence[AnyEvent]) -> list[Page]:
@@ -35,7 +36,7 @@ def unpack(run: str, pages: Iterable[Page], after: int, limit: int) -> list[tupl
     """Up to `limit` events after sequence `after`. Raises EventUnreadable, StoreCorrupt if one is not there."""
     numbered: list[tuple[int, AnyEvent]] = []
     expected = after + 1
-    for first, last, version, body in pages:
+    for first, last, version, body, _ in pages:
         events = codec.decode_page(body, version)
         if first > expected or (numbered and first != expected) or len(events) != last - first + 1:
             raise StoreCorrupt(f"events of run {run} are missing near number {expected}")

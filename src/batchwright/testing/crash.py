@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import NoReturn, ParamSpec, TypeVar
 
-from batchwright.journal.base import LEASE_SECONDS, Journal, Lease, Snapshot
+from batchwright.journal.base import LEASE_SECONDS, Head, Journal, Lease, Snapshot
+from batchwright.journal.mark import Loss
+from batchwright.journal.pages import Page
 from batchwright.model.access import Access
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.ids import Token
@@ -92,14 +95,14 @@ class CrashingJournal:
     def __init__(self, inner: Journal, point: CrashPoint) -> None:
         self.name, self._inner, self._point = inner.name, inner, point
 
-    async def open(self) -> None:
-        await self._point.guard("journal.open", self._inner.open)
+    async def open(self, *, behind: bool = False) -> None:
+        await self._point.guard("journal.open", partial(self._inner.open, behind=behind))
 
     async def aclose(self) -> None:
         await self._point.guard("journal.aclose", self._inner.aclose)
 
-    async def create(self, event: RunCreated, summary: RunSummary) -> None:
-        await self._point.guard("journal.create", self._inner.create, event, summary)
+    async def create(self, event: RunCreated, summary: RunSummary, page: Page | None = None) -> None:
+        await self._point.guard("journal.create", self._inner.create, event, summary, page)
 
     async def append(
         self, lease: Lease, after: int, events: Sequence[AnyEvent], summary: RunSummary | None = None
@@ -109,6 +112,24 @@ class CrashingJournal:
 
     async def read(self, run: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, AnyEvent]]:
         return await self._point.guard("journal.read", self._inner.read, run, after, limit)
+
+    async def copy(self, lease: Lease, pages: Sequence[Page]) -> int:
+        return await self._point.guard("journal.copy", self._inner.copy, lease, pages)
+
+    async def pages(self, run: str, after: int = 0, limit: int = 10_000) -> list[Page]:
+        return await self._point.guard("journal.pages", self._inner.pages, run, after, limit)
+
+    async def head(self, run: str) -> Head:
+        return await self._point.guard("journal.head", self._inner.head, run)
+
+    async def runs(self) -> list[str]:
+        return await self._point.guard("journal.runs", self._inner.runs)
+
+    async def losses(self) -> list[Loss]:
+        return await self._point.guard("journal.losses", self._inner.losses)
+
+    async def accept_loss(self) -> None:
+        await self._point.guard("journal.accept_loss", self._inner.accept_loss)
 
     async def summaries(self) -> list[RunSummary]:
         return await self._point.guard("journal.summaries", self._inner.summaries)

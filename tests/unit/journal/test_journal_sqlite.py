@@ -61,9 +61,9 @@ def test_the_store_is_private(tmp_path: Path) -> None:
 def test_a_newer_store_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     asyncio.run(use(path))
-    changed(path, "PRAGMA user_version = 2")
+    changed(path, "PRAGMA user_version = 3")
     before = path.read_bytes()
-    told = opening_raises(path, StoreNewer, r"format 2; this Batchwright knows formats up to 1")
+    told = opening_raises(path, StoreNewer, r"format 3; this Batchwright knows formats up to 2")
     assert "newer Batchwright" in told.hint
     assert path.read_bytes() == before
 
@@ -304,4 +304,4 @@ def test_closing_lets_go_of_every_file(tmp_path: Path) -> None:
     asyncio.run(use(tmp_path / "journal.db"))
     held = [link.resolve() for link in Path("/proc/self/fd").iterdir()]
     assert not [path for path in held if tmp_path in path.parents]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["journal.db"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["journal.db", "journal.mark"]

@@ -19,7 +19,8 @@ from batchwright.errors import (
     StoreReadOnly,
     StoreUnavailable,
 )
-from batchwright.journal.surreal import SurrealJournal, engine, store
+from batchwright.journal.mark import Entry, Mark
+from batchwright.journal.surreal import SurrealJournal, engine, proof
 from batchwright.journal.surreal.answers import Refused
 from batchwright.journal.surreal.engine import Engine
 from batchwright.model.events import AnyEvent, StepStarted
@@ -72,9 +73,9 @@ def test_the_store_is_private_and_synced(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_newer_store_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(store, "FORMAT", 2)
+        patch.setattr(proof, "FORMAT", 3)
         asyncio.run(filled(tmp_path))
-    opening_raises(tmp_path, StoreNewer, r"format 2; this Batchwright knows formats up to 1")
+    opening_raises(tmp_path, StoreNewer, r"format 3; this Batchwright knows formats up to 2")
 
 
 def test_a_folder_that_cannot_be_written_is_told(mounted: Callable[[str], Path]) -> None:
@@ -124,6 +125,7 @@ def test_a_commit_that_was_cut_short_is_there_whole_or_not_at_all(tmp_path: Path
         cut = tmp_path / f"cut{length}"
         shutil.copytree(tmp_path / "store", cut)
         os.truncate(log(cut), length)
+        shutil.copy(tmp_path / "before" / "journal.mark", cut)  # nobody was told of the last commit
         last, summary = asyncio.run(found(cut))
         assert (last, summary) in ((10, 2), (13, 3))
         asyncio.run(go_on(cut, last))
@@ -248,6 +250,7 @@ def test_what_the_engine_says_of_mending_is_kept_in_a_file(tmp_path: Path, capfd
     asyncio.run(filled(tmp_path))
     assert not (tmp_path / "engine.log").exists()
     os.truncate(log(tmp_path), log(tmp_path).stat().st_size - 7)
+    Mark(tmp_path / "journal.mark").make([Entry("aaaa", 58, None)])  # nobody was told of the last commit
     asyncio.run(found(tmp_path))
     print("ours")
     assert capfd.readouterr() == ("ours\n", "")

@@ -11,11 +11,15 @@ from typing import TypeVar
 
 import msgspec
 
+from batchwright.errors import RunNotFound
 from batchwright.journal import refusals
-from batchwright.journal.base import LEASE_SECONDS, Lease, Snapshot
-from batchwright.journal.pages import paginate
+from batchwright.journal.base import LEASE_SECONDS, Head, Lease, Snapshot
+from batchwright.journal.chain import chained
+from batchwright.journal.mark import Loss, Mark
+from batchwright.journal.mark import behind as mark_behind
+from batchwright.journal.pages import Page, paginate
 from batchwright.journal.sqlite import operations
-from batchwright.journal.sqlite.opening import explain, open_store
+from batchwright.journal.sqlite.opening import connect, explain, open_store
 from batchwright.journal.sqlite.writer import Writer
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.summary import RunSummary, Signal
@@ -30,16 +34,28 @@ class SqliteJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._mark = Mark(path.with_suffix(".mark"))
         self._writer: Writer | None = None
         self._reader: _Reader | None = None
 
-    async def open(self) -> None:
+    async def open(self, *, behind: bool = False) -> None:
         """Make it ready; creates an empty store."""
         if self._writer is not None:
             return
-        to_write, to_read = await asyncio.to_thread(open_store, self._path)
-        self._writer = Writer(to_write, self._path)
-        self._reader = _Reader(to_read, self._path)
+        to_read = await asyncio.to_thread(open_store, self._path, self._mark, behind)
+        writer = Writer(lambda: self._connect(behind), self._mark, self._path)
+        try:
+            await writer.start()
+        except BaseException:
+            to_read.close()
+            raise
+        self._writer, self._reader = writer, _Reader(to_read, self._path)
+
+    def _connect(self, behind: bool) -> sqlite3.Connection:
+        try:
+            return connect(self._path, self._mark, behind)
+        except sqlite3.Error as error:
+            raise explain(error, self._path) from error
 
     async def aclose(self) -> None:
         """End cleanly what was begun."""
@@ -49,10 +65,11 @@ class SqliteJournal:
             await reader.aclose()
         if writer is not None:
             await writer.aclose()
+        self._mark.close()
 
-    async def create(self, event: RunCreated, summary: RunSummary) -> None:
+    async def create(self, event: RunCreated, summary: RunSummary, page: Page | None = None) -> None:
         """Begin a run with its first event."""
-        pages = paginate(0, [event])
+        pages = chained(None, event.run, paginate(0, [event])) if page is None else [page]
         body = msgspec.json.encode(summary)
         await self._write(lambda db: operations.create(db, event.run, summary.created_at, pages, body))
 
@@ -62,19 +79,54 @@ class SqliteJournal:
         """Write events after sequence `after`, all or none."""
         pages = paginate(after, events)
         body = None if summary is None else msgspec.json.encode(summary)
-        return await self._write(lambda db: operations.append(db, lease, after, pages, body))
+        done = await self._write(lambda db: operations.append(db, lease, after, pages, body), lease.run)
+        return done if isinstance(done, int) else done.last
+
+    async def copy(self, lease: Lease, pages: Sequence[Page]) -> int:
+        """Append pages of another store as they are."""
+        after = pages[0].first - 1
+        done = await self._write(
+            lambda db: operations.append(db, lease, after, list(pages), None, copied=True), lease.run
+        )
+        return done if isinstance(done, int) else done.last
+
+    async def pages(self, run: str, after: int = 0, limit: int = 10_000) -> list[Page]:
+        """The pages after the one that ends with event `after`."""
+        return await self._read(lambda db: operations.pages(db, run, after, limit), run)
+
+    async def head(self, run: str) -> Head:
+        """The last event and the digest of all."""
+        return await self._read(lambda db: operations.head(db, run), run)
+
+    async def runs(self) -> list[str]:
+        """The ids of all runs that are there."""
+        return [entry.run for entry in await self._read(operations.runs)]
+
+    async def losses(self) -> list[Loss]:
+        """All runs compared with the mark."""
+        marked = await asyncio.to_thread(self._mark.entries)
+        return await self._read(lambda db: operations.losses(db, marked.values()))
+
+    async def accept_loss(self) -> None:
+        """From now on what is there counts as all that was acknowledged."""
+        await self._write(lambda db: self._mark.make(operations.runs(db)))
 
     async def read(self, run: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, AnyEvent]]:
         """Up to `limit` events after sequence `after`, in order."""
-        return await self._read(lambda db: operations.read(db, run, after, limit))
+        return await self._read(lambda db: operations.read(db, run, after, limit), run)
 
     async def summaries(self) -> list[RunSummary]:
         """One per run, newest first."""
-        return await self._read(operations.summaries)
+        return await self._read(lambda db: operations.summaries(db, self._mark.entries()))
 
     async def summary(self, run: str) -> RunSummary:
         """Of one run by its full id."""
-        return await self._read(lambda db: operations.summary(db, run))
+
+        def work(db: sqlite3.Connection) -> RunSummary:
+            self._compare(db, run)
+            return operations.summary(db, run)
+
+        return await self._read(work, run)
 
     async def save_snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
         """Keep the newest snapshot of the run only."""
@@ -86,7 +138,12 @@ class SqliteJournal:
 
     async def acquire(self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS) -> Lease:
         """Become the run's driver with a fence higher than any before."""
-        return await self._write(lambda db: operations.acquire(db, run, holder, now, ttl))
+
+        def work(db: sqlite3.Connection) -> Lease:
+            self._compare(db, run)
+            return operations.acquire(db, run, holder, now, ttl)
+
+        return await self._write(work, run)
 
     async def renew(self, lease: Lease, now: float, ttl: float = LEASE_SECONDS) -> Lease:
         """The same lease with a later expiry."""
@@ -103,21 +160,40 @@ class SqliteJournal:
     async def signal(self, run: str, signal: Signal) -> None:
         """Leave a request for the driver, durable on return."""
         body = msgspec.json.encode(signal)
-        await self._write(lambda db: operations.add_signal(db, run, body))
+        await self._write(lambda db: operations.add_signal(db, run, body), run)
 
     async def signals(self, run: str, after: int = 0) -> list[tuple[int, Signal]]:
         """Requests after number `after`, in order."""
         return await self._read(lambda db: operations.signals(db, run, after))
 
-    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _write(self, work: Callable[[sqlite3.Connection], T], run: str = "") -> T:
         if self._writer is None:
             raise refusals.closed(self._path)
-        return await self._writer.do(work)
+        try:
+            return await self._writer.do(work)
+        except RunNotFound:
+            self._refuse_gone(run)
+            raise
 
-    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _read(self, work: Callable[[sqlite3.Connection], T], run: str = "") -> T:
         if self._reader is None:
             raise refusals.closed(self._path)
-        return await self._reader.do(work)
+        try:
+            return await self._reader.do(work)
+        except RunNotFound:
+            self._refuse_gone(run)
+            raise
+
+    def _compare(self, db: sqlite3.Connection, run: str) -> None:
+        """Raise StoreBehind if the run has less than was acknowledged."""
+        entry = self._mark.get(run)
+        if entry is not None and (lost := operations.losses(db, [entry])):
+            raise mark_behind(self._path, lost)
+
+    def _refuse_gone(self, run: str) -> None:
+        entry = self._mark.get(run)
+        if entry is not None:
+            raise mark_behind(self._path, [Loss(run, 0, entry.last)])
 
 
 class _Reader:

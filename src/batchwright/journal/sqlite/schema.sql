@@ -8,6 +8,8 @@ CREATE TABLE run (
   holder TEXT,                     -- who may append; NULL when nobody drives the run
   expires REAL NOT NULL,
   created_at REAL NOT NULL,
+  head BLOB,                       -- chain of the last page; NULL before there was a chain, as in all of these
+  seal BLOB,                       -- digest of run, last, head and summary
   summary BLOB NOT NULL            -- RunSummary, JSON
 ) STRICT, WITHOUT ROWID;
 
@@ -17,6 +19,7 @@ CREATE TABLE page (
   last INTEGER NOT NULL,
   first INTEGER NOT NULL,
   version INTEGER NOT NULL,
+  chain BLOB,                      -- digest of this page and of the chain of the one before
   body BLOB NOT NULL,
   PRIMARY KEY (run, last)
 ) STRICT, WITHOUT ROWID;
@@ -24,16 +27,18 @@ CREATE TABLE page (
 CREATE TABLE snapshot (
   run TEXT PRIMARY KEY NOT NULL,
   seq INTEGER NOT NULL,
+  digest BLOB,
   body BLOB NOT NULL
 ) STRICT;
 
 CREATE TABLE signal (
   run TEXT NOT NULL,
   number INTEGER NOT NULL,
+  digest BLOB,
   body BLOB NOT NULL,
   PRIMARY KEY (run, number)
 ) STRICT, WITHOUT ROWID;
 
 PRAGMA application_id = 1114920818;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 COMMIT;

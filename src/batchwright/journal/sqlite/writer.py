@@ -12,9 +12,11 @@ from threading import Thread
 from typing import Any, NamedTuple, TypeVar
 
 from batchwright.errors import StoreError, StoreFull
+from batchwright.journal.mark import Entry, Mark
 from batchwright.journal.sqlite.opening import explain
 
 MAX_GROUP = 1_000
+_UNSURE = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 T = TypeVar("T")
 
@@ -27,14 +29,25 @@ class _Job(NamedTuple):
 
 
 class Writer:
-    """Runs jobs in order of arrival, in groups; a refused job does not disturb the others of its group."""
+    """Runs jobs in order of arrival, in groups; a refused job does not disturb the others of its group.
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection = connection
+    What a group has appended is marked before anybody hears of it. After an error of the disk nothing that the process
+    believes of the file can be trusted (a second fsync may succeed over what the first one lost): the connection is
+    closed, and the next group opens the file again and compares it with the mark.
+    """
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection], mark: Mark, path: Path) -> None:
+        self._connect = connect
+        self._connection: sqlite3.Connection | None = None
+        self._mark = mark
         self._path = path
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="batchwright-journal", daemon=True)
+
+    async def start(self) -> None:
+        """Open the file. Raises StoreError."""
+        self._connection = await asyncio.to_thread(self._connect)
         self._thread.start()
 
     async def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -58,7 +71,7 @@ class Writer:
                     # what is too large for the disk must not take with it what would have fitted
                     outcomes = [outcome for job in group for outcome in self._attempt([job])]
                 self._report(group, outcomes)
-        self._connection.close()
+        self._disconnect()
 
     def _next_group(self) -> tuple[list[_Job], bool]:
         group: list[_Job] = []
@@ -76,22 +89,37 @@ class Writer:
     def _attempt(self, group: list[_Job]) -> list[Any]:
         """One transaction; gives each job's result or the exception it is to see."""
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            outcomes = [_outcome(job, self._connection) for job in group]
-            self._connection.execute("COMMIT")
+            connection = self._connection = self._connection or self._connect()
+            connection.execute("BEGIN IMMEDIATE")
+            outcomes = [_outcome(job, connection) for job in group]
+            entries = [outcome for outcome in outcomes if isinstance(outcome, Entry)]
+            self._mark.reserve(len(entries))
+            connection.execute("COMMIT")
         except Exception as error:
             self._roll_back()
             if isinstance(error, sqlite3.Error):
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNSURE:
+                    self._disconnect()
                 return [explain(error, self._path) for _ in group]
             return [error] * len(group)
+        try:
+            self._mark.put(entries)
+        except StoreError as error:
+            self._disconnect()
+            return [error if isinstance(outcome, Entry) else outcome for outcome in outcomes]
         return outcomes
 
     def _roll_back(self) -> None:
         # SQLite has rolled back by itself after some errors, and a broken disk may refuse this too: the journal file
         # holds no commit, so nothing of the group is ever read
-        if self._connection.in_transaction:
+        if self._connection is not None and self._connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     def _report(self, group: list[_Job], outcomes: list[Any]) -> None:
         # a loop that has been closed has nobody left who waits

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
 from batchwright.journal.statements import load
 
 SURREALQL = load(__package__, ".surql")
+
+Query = Callable[..., Coroutine[Any, Any, list[Any]]]  # a query by its name; the result of its last statement
+Examine = Callable[[Query], Awaitable[None]]  # sees that what was opened is sound, or raises a StoreError
 
 _NOT_RUN = "The query was not executed due to a failed transaction"
 
@@ -37,8 +40,15 @@ class Database(Protocol):
         """Where it is, for messages."""
         ...
 
-    async def open(self) -> None:
-        """Make it ready. Raises StoreError."""
+    async def open(self, examine: Examine | None = None, *, look_only: bool = False) -> None:
+        """Make it ready; it is, when `examine` has raised nothing. Raises StoreError.
+
+        With `look_only` nothing that mended it stays, unless `keep_repair` is called.
+        """
+        ...
+
+    def keep_repair(self) -> None:
+        """What was done to make it readable stays."""
         ...
 
     async def aclose(self) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from batchwright import durable
 from batchwright.errors import (
+    StoreBehind,
     StoreCorrupt,
     StoreError,
     StoreFull,
@@ -17,8 +21,9 @@ from batchwright.errors import (
     StoreUnavailable,
 )
 from batchwright.journal import folder
+from batchwright.journal.mark import Mark
 from batchwright.journal.surreal import segments
-from batchwright.journal.surreal.answers import SURREALQL, Failed, result_of
+from batchwright.journal.surreal.answers import SURREALQL, Examine, Failed, result_of
 from batchwright.journal.surreal.quiet import said_in
 from batchwright.journal.surreal.wire import HolderGone
 
@@ -35,16 +40,25 @@ _READ_ONLY = ("read-only", "permission denied", "os error 30", "os error 13")
 class Engine:
     """One open database. After an error of the disk it is closed, and the next query opens and so repairs it."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, mark: Mark | None = None) -> None:
         self.place = place
+        self._mark = mark  # of what was acknowledged, by which one that never held a run is known
         self._database: Any = None
         self._opening = asyncio.Lock()
         self._closed = True
+        self._broken = False
+        self._look_only = False
+        self._examine: Examine | None = None
 
-    async def open(self) -> None:
+    async def open(self, examine: Examine | None = None, *, look_only: bool = False) -> None:
         """Open or create the database. Raises StorePackageMissing, StoreCorrupt, StoreFull, StoreReadOnly."""
-        self._closed = False
+        self._closed, self._examine, self._look_only = False, examine, look_only
         await self._ready()
+
+    def keep_repair(self) -> None:
+        """What the engine cut off its log to make it readable stays away."""
+        self._look_only = False
+        segments.forget(self.place)
 
     async def _ready(self) -> Any:
         async with self._opening:
@@ -61,23 +75,36 @@ class Engine:
             await self._drop()
 
     async def _drop(self) -> None:
-        database, self._database = self._database, None
+        database, self._database, self._broken = self._database, None, False
         if database is not None:
             await database.close()  # the files are closed when the last reference goes
+            del database
+            if self._look_only:
+                segments.put_back(self.place)
 
     async def query(self, name: str, **values: Any) -> list[Any]:
         """The result of the query's last statement. Raises Refused or a StoreError."""
         database = await self._ready()
         try:
+            return await self._ask(database, name, **values)
+        finally:
+            if self._broken and self._database is database:
+                await self._drop()
+
+    async def _ask(self, database: Any, name: str, **values: Any) -> list[Any]:
+        try:
             reply = await database.query_raw(SURREALQL[name], values)
         except _NOT_THE_ENGINE_S:
             raise
         except BaseException as error:  # a panic of the engine is no Exception
+            self._broken = True
             raise self._explained(str(error)) from error
         try:
             return result_of(reply)
         except Failed as failed:
-            await self._give_up_if_broken(str(failed))
+            # after one failed write the engine answers nothing any more, not even reads, until it is opened again; then
+            # it is seen whether it has what was acknowledged
+            self._broken = self._broken or "datastore" in str(failed)
             raise self._explained(str(failed)) from None
 
     async def prove(self) -> None:
@@ -98,34 +125,84 @@ class Engine:
                 hint="pip install 'batchwright[surrealdb]'",
             ) from error
         os.environ[SYNC_VARIABLE] = SYNC_VALUE
+        if not self.place.exists():
+            await self._make(AsyncSurreal)
         segments.keep(self.place)
         database: Any = None
         try:
-            database = await asyncio.to_thread(self._construct, AsyncSurreal)
+            database = await self._connected(AsyncSurreal, self.place)
+            if not self._look_only:
+                segments.judge(self.place)
+            await self._seen(database)
+            if not self._look_only:
+                segments.forget(self.place)
+        except StoreError as error:
+            if database is None:
+                segments.forget_untouched(self.place)
+            else:
+                await database.close()
+                del database
+                segments.put_back(self.place)
+            if isinstance(error, StoreBehind) or not isinstance(error, StoreCorrupt) or not self._set_aside():
+                raise
+            return await self._connect()
+        return database
+
+    async def _make(self, make: Callable[[str], Any]) -> None:
+        """Make the database under another name and give it its own when it is whole: a kill leaves no half of one."""
+        fresh = self.place.with_name(f"{self.place.name}.new")
+        try:
+            shutil.rmtree(fresh, ignore_errors=True)  # what a killed process left
+            database = await self._connected(make, fresh)
+            try:
+                await self._seen(database)
+            finally:
+                await database.close()
+                del database
+            durable.sync_tree(fresh)
+            fresh.rename(self.place)
+            durable.sync_folder(self.place.parent)
+        except OSError as error:
+            raise folder.explain(error, self.place) from error
+
+    async def _seen(self, database: Any) -> None:
+        if self._examine is not None:
+            await self._examine(partial(self._ask, database))
+
+    def _set_aside(self) -> bool:
+        """Take away a database that cannot be opened and never held a run; a killed process of old left it."""
+        unused = self.place.with_name(f"{self.place.name}.unused")
+        try:
+            if self._mark is not None and self._mark.exists() and self._mark.entries():
+                return False
+            if not segments.was_never_used(self.place):
+                return False
+            shutil.rmtree(unused, ignore_errors=True)
+            self.place.rename(unused)
+            segments.forget(self.place)
+        except OSError as error:
+            raise folder.explain(error, self.place) from error
+        return True
+
+    async def _connected(self, make: Callable[[str], Any], place: Path) -> Any:
+        """Raises StoreError."""
+        database: Any = None
+        try:
+            database = await asyncio.to_thread(self._construct, make, place)
             await database.connect()
             await database.use("batchwright", "journal")
-            segments.judge(self.place)
-        except StoreCorrupt:
-            await database.close()
-            del database
-            segments.put_back(self.place)
-            raise
         except _NOT_THE_ENGINE_S:
             raise
-        except BaseException as error:
-            segments.forget_untouched(self.place)
+        except BaseException as error:  # a panic of the engine is no Exception
+            if database is not None:
+                await database.close()
             raise self._explained(str(error), opening=True) from error
         return database
 
-    def _construct(self, make: Callable[[str], Any]) -> Any:
+    def _construct(self, make: Callable[[str], Any], place: Path) -> Any:
         """The constructor reads the whole log, mends it, and says so."""
         with said_in(self.place.parent / "engine.log"):
-            return make(f"surrealkv://{self.place}")
-
-    async def _give_up_if_broken(self, text: str) -> None:
-        # after one failed write the engine answers nothing any more, not even reads, until it is opened again
-        if "datastore" in text:
-            await self._drop()
+            return make(f"surrealkv://{place}")
 
     def _explained(self, text: str, *, opening: bool = False) -> StoreError:
         lower = text.lower()

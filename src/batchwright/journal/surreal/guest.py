@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from batchwright.errors import StoreHeld, StoreUnavailable
-from batchwright.journal.base import Snapshot
+from batchwright.journal.base import Head, Snapshot
 from batchwright.journal.lease import process_of
+from batchwright.journal.mark import Loss
 from batchwright.journal.pages import Page
 from batchwright.journal.surreal import wire
 from batchwright.journal.surreal.lock import Tenant
@@ -49,6 +50,21 @@ class Guest:
     async def pages(self, run: str, after: int, limit: int) -> list[Page]:
         """Pages that hold up to `limit` events after `after`, or fewer."""
         answer: list[Page] = await self._ask(wire.Pages(run, after, limit), list[Page])
+        return answer
+
+    async def head(self, run: str) -> Head:
+        """Where a run ends, and the digest of it."""
+        answer: Head = await self._ask(wire.HeadOf(run), Head)
+        return answer
+
+    async def runs(self) -> list[str]:
+        """The ids of all runs."""
+        answer: list[str] = await self._ask(wire.Runs(), list[str])
+        return answer
+
+    async def losses(self) -> list[Loss]:
+        """All runs compared with the mark."""
+        answer: list[Loss] = await self._ask(wire.Losses(), list[Loss])
         return answer
 
     async def summaries(self) -> list[RunSummary]:

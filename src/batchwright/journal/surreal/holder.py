@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from batchwright.errors import StoreError, StoreUnavailable
+from batchwright.journal.mark import Mark
 from batchwright.journal.surreal import wire
 from batchwright.journal.surreal.engine import Engine
 from batchwright.journal.surreal.lock import Lock
@@ -28,17 +29,18 @@ class Holder:
     """The open engine, the lock on its folder, and the socket for others; all three or none."""
 
     def __init__(self, place: Path, lock: Lock, hand_over: Callable[[], bool]) -> None:
-        self.store = Store(Engine(place / "database"))
+        mark = Mark(place / "journal.mark")
+        self.store = Store(Engine(place / "database", mark), mark)
         self._lock = lock
         self._hand_over = hand_over
         self._server: asyncio.Server | None = None
         self._guests: set[asyncio.Task[None]] = set()
         self._socket: Path | None = None
 
-    async def open(self) -> None:
+    async def open(self, *, behind: bool = False) -> None:
         """Open the engine and listen. Raises StoreError, and has let go of everything then."""
         try:
-            await self.store.open()
+            await self.store.open(behind=behind)
             self._socket = private_folder() / "store"
             self._server = await asyncio.start_unix_server(self._welcome, self._socket)
             self._lock.tell(str(self._socket), wire.WIRE)
@@ -90,6 +92,12 @@ class Holder:
         match request:
             case wire.Pages(run, after, limit):
                 return store.pages(run, after, limit)
+            case wire.HeadOf(run):
+                return store.head(run)
+            case wire.Runs():
+                return store.runs()
+            case wire.Losses():
+                return store.losses()
             case wire.Summaries():
                 return store.summaries()
             case wire.Summary(run):

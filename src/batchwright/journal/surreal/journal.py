@@ -34,15 +34,16 @@ class SurrealJournal(StorePort):
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._is_open = False
+        self._behind = False
         self._role: Holder | Guest | None = None
         self._changing = asyncio.Lock()
         self._leaving: asyncio.Task[None] | None = None
         self._driven: dict[str, int] = {}  # the runs this process drives, with the fence of each lease
         self._writes = 0  # writes under way
 
-    async def open(self) -> None:
+    async def open(self, *, behind: bool = False) -> None:
         """Make it ready; creates an empty store, or visits the process that holds it."""
-        self._is_open = True
+        self._is_open, self._behind = True, behind
         try:
             await self._find_role()
         except BaseException:
@@ -103,7 +104,7 @@ class SurrealJournal(StorePort):
             ours = lock.take(self._folder)
             if ours is not None:
                 holder = Holder(self._folder, ours, self._hand_over)
-                await holder.open()
+                await holder.open(behind=self._behind)
                 return holder
             tenant = lock.tenant(self._folder)
             if tenant is not None and tenant.socket:

@@ -10,7 +10,9 @@ from typing import TypeVar
 import msgspec
 
 from batchwright.errors import LeaseLost
-from batchwright.journal.base import LEASE_SECONDS, Lease, Snapshot
+from batchwright.journal.base import LEASE_SECONDS, Head, Lease, Snapshot
+from batchwright.journal.chain import chained
+from batchwright.journal.mark import Loss
 from batchwright.journal.pages import Page, paginate, unpack
 from batchwright.journal.surreal.guest import Guest
 from batchwright.journal.surreal.store import Store
@@ -39,9 +41,10 @@ class StorePort(ABC):
     def _given_up(self, lease: Lease) -> None:
         """This process drives the run no more."""
 
-    async def create(self, event: RunCreated, summary: RunSummary) -> None:
+    async def create(self, event: RunCreated, summary: RunSummary, page: Page | None = None) -> None:
         """Begin a run with its first event."""
-        pages, body = paginate(0, [event]), msgspec.json.encode(summary)
+        pages = chained(None, event.run, paginate(0, [event])) if page is None else [page]
+        body = msgspec.json.encode(summary)
         await self._write(lambda store: store.create(event.run, pages, body))
 
     async def append(
@@ -51,6 +54,40 @@ class StorePort(ABC):
         pages = paginate(after, events)
         body = None if summary is None else msgspec.json.encode(summary)
         return await self._under(lease, lambda store: store.append(lease, after, pages, body))
+
+    async def copy(self, lease: Lease, pages: Sequence[Page]) -> int:
+        """Append pages of another store as they are."""
+        after = pages[0].first - 1
+        return await self._under(lease, lambda store: store.append(lease, after, pages, None, copied=True))
+
+    async def pages(self, run: str, after: int = 0, limit: int = 10_000) -> list[Page]:
+        """The pages after the one that ends with event `after`."""
+        found: list[Page] = []
+        until = after + limit
+        while after < until:
+            part = await self._read(partial(_pages, run=run, after=after, limit=until - after))
+            part = [page for page in part if page.first <= until]
+            if not part:
+                break
+            found += part
+            after = part[-1].last
+        return found
+
+    async def head(self, run: str) -> Head:
+        """The last event and the digest of all."""
+        return await self._read(lambda role: role.head(run))
+
+    async def runs(self) -> list[str]:
+        """The ids of all runs that are there."""
+        return await self._read(lambda role: role.runs())
+
+    async def losses(self) -> list[Loss]:
+        """All runs compared with the mark."""
+        return await self._read(lambda role: role.losses())
+
+    async def accept_loss(self) -> None:
+        """From now on what is there counts as all that was acknowledged."""
+        await self._write(lambda store: store.accept_loss())
 
     async def read(self, run: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, AnyEvent]]:
         """Up to `limit` events after sequence `after`, in order."""

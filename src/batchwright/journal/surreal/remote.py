@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeVar
 
 from batchwright.journal import refusals
 from batchwright.journal.base import Lease
+from batchwright.journal.folder import alone, make_private
+from batchwright.journal.mark import Mark
 from batchwright.journal.surreal.guest import Guest
 from batchwright.journal.surreal.port import StorePort
 from batchwright.journal.surreal.server import Server, ServerDatabase
@@ -21,16 +26,29 @@ class SurrealServerJournal(StorePort):
 
     name = "surrealdb-server"
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, marks: Path | None = None) -> None:
+        """`marks` is a folder of this machine, where it is kept what was acknowledged to it; none: nothing is."""
         self._server = server
+        self._marks = marks
         self._store: Store | None = None
 
-    async def open(self) -> None:
+    async def open(self, *, behind: bool = False) -> None:
         """Connect; begins the store if the database is empty."""
         if self._store is None:
-            store = Store(ServerDatabase(self._server))
-            await store.open()
+            store = Store(ServerDatabase(self._server), await asyncio.to_thread(self._mark))
+            await store.open(behind=behind)
             self._store = store
+
+    def _mark(self) -> Mark | None:
+        """One for each database. A machine knows what it was told; what others wrote is ahead of its mark."""
+        if self._marks is None:
+            return None
+        make_private(self._marks)
+        mark = Mark(self._marks / f"{self.name}-{hashlib.sha256(str(self._server).encode()).hexdigest()[:12]}.mark")
+        with alone(self._marks):
+            if not mark.exists():
+                mark.make()
+        return mark
 
     async def aclose(self) -> None:
         """Finish what was begun and leave."""

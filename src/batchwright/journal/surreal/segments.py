@@ -46,7 +46,6 @@ def judge(database: Path) -> None:
         length = current.stat().st_size if current.exists() else 0
         if _begins_like(original, current, length) and len(_marks_after(original, length)) > 1:
             raise StoreCorrupt(f"{current} is damaged at byte {length}, and intact entries follow")
-    forget(database)
 
 
 def put_back(database: Path) -> None:
@@ -68,7 +67,14 @@ def forget(database: Path) -> None:
     """Remove the second names."""
     for original in _kept(database).glob("*"):
         original.unlink()
-    _kept(database).rmdir()
+    if _kept(database).exists():
+        _kept(database).rmdir()
+
+
+def was_never_used(database: Path) -> bool:
+    """Whether a database that cannot be opened was only just being made: its log holds no commit yet."""
+    files = [file for file in database.rglob("*") if file.is_file() and file.parent.name != "manifest"]
+    return all(file.stat().st_size <= _HEADER and not _MARK.search(file.read_bytes()) for file in files)
 
 
 def _kept(database: Path) -> Path:

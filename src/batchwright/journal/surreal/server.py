@@ -25,7 +25,7 @@ from batchwright.errors import (
     StoreUnreachable,
     StoreUnsupported,
 )
-from batchwright.journal.surreal.answers import SURREALQL, AnswerLost, Failed, result_of
+from batchwright.journal.surreal.answers import SURREALQL, AnswerLost, Examine, Failed, result_of
 from batchwright.journal.surreal.wire import HolderGone
 
 CONNECT_SECONDS = 10.0
@@ -100,11 +100,20 @@ class ServerDatabase:
         """Which server."""
         return self._server
 
-    async def open(self) -> None:
+    async def open(self, examine: Examine | None = None, *, look_only: bool = False) -> None:  # noqa: ARG002 - a server mends its data by itself
         """Connect and sign in, in one attempt. Raises StoreUnreachable, StoreDenied, StoreUnsupported."""
         self._server.check()
         self._closed = False
         self._connection = await self._connect()
+        try:
+            if examine is not None:
+                await examine(self.query)
+        except BaseException:
+            await self.aclose()
+            raise
+
+    def keep_repair(self) -> None:
+        """Nothing: a server mends its data by itself."""
 
     async def aclose(self) -> None:
         """Leave; every answer that came is durable as the server promises it."""

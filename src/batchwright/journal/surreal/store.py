@@ -13,19 +13,20 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from batchwright.errors import RunHeld, StoreCorrupt, StoreError, StoreFull, StoreNewer, StoreUnavailable
-from batchwright.journal import refusals
+from batchwright.errors import StoreCorrupt, StoreFull, StoreUnavailable
+from batchwright.journal import chain, refusals
 from batchwright.journal.base import Lease, Snapshot
-from batchwright.journal.lease import drives, refuse_while_held
-from batchwright.journal.pages import PAGE_EVENTS, Page
-from batchwright.journal.surreal import segments
-from batchwright.journal.surreal.answers import AnswerLost, Database, Refused
+from batchwright.journal.lease import refuse_while_held
+from batchwright.journal.mark import Entry, Mark
+from batchwright.journal.pages import Page
+from batchwright.journal.surreal import proof, segments
+from batchwright.journal.surreal.answers import AnswerLost, Database, Query, Refused
+from batchwright.journal.surreal.proof import Record
+from batchwright.journal.surreal.reads import Reads
 from batchwright.journal.surreal.wire import HolderGone
-from batchwright.model.summary import RunSummary, Signal
+from batchwright.model.summary import Signal
 
-FORMAT = 1
 MAX_GROUP = 1_000
-PAGES_AT_ONCE = 512
 GROUP_BYTES = 4 * 1024 * 1024  # a group ends beyond this, so that a server takes it in one message
 TRIES = 5  # of a write whose answer is lost each time
 
@@ -33,10 +34,19 @@ T = TypeVar("T")
 
 
 class _Append(NamedTuple):
-    """An append that waits; `values` is what append.surql takes."""
+    """An append that waits. Pages that are copied have their place in the chain already."""
 
-    values: dict[str, Any]
+    lease: Lease
+    after: int
+    pages: Sequence[Page]
+    summary: bytes | None
+    copied: bool
     done: asyncio.Future[int]
+
+    @property
+    def last(self) -> int:
+        """The last event when it has been made."""
+        return self.pages[-1].last if self.pages else self.after
 
 
 class _Other(NamedTuple):
@@ -46,24 +56,25 @@ class _Other(NamedTuple):
     done: asyncio.Future[Any]
 
 
-class Store:
+class Store(Reads):
     """The runs in one open database."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, mark: Mark | None = None) -> None:
+        super().__init__(database, mark)
         self._waiting: asyncio.Queue[_Append | _Other | None] = asyncio.Queue()
         self._writer: asyncio.Task[None] | None = None
         self._marks = 0
         self._session = secrets.token_hex(8)
+        self._known: dict[str, Record] = {}  # of the runs that are driven from here, as our last append left them
 
-    async def open(self) -> None:
-        """Open the database and see that the store is one we know. Raises StoreNewer, StoreCorrupt."""
-        await self._database.open()
-        try:
-            await self._identify()
-        except BaseException:
-            await self._database.aclose()
-            raise
+    async def open(self, *, behind: bool = False) -> None:
+        """Open the database and see that the store is one we know. Raises StoreNewer, StoreCorrupt, StoreBehind."""
+
+        async def examine(query: Query) -> None:
+            self._known.clear()
+            await proof.examine(self._database, query, self._acknowledged, self._mark(), behind)
+
+        await self._database.open(examine, look_only=behind)
         self._writer = asyncio.create_task(self._write())
 
     async def aclose(self) -> None:
@@ -73,49 +84,50 @@ class Store:
             self._waiting.put_nowait(None)
             await asyncio.wait([writer])
         await self._database.aclose()
-
-    async def _identify(self) -> None:
-        found = await self._database.query("identify")
-        if not found:
-            await self._database.prove()
-            await self._database.query("begin_store", version=FORMAT, mark=self._mark())
-        elif not isinstance(found[0], int):
-            raise StoreCorrupt(f"{self._database.place} is a SurrealDB database, but not a Batchwright store")
-        elif found[0] > FORMAT:
-            raise StoreNewer(
-                f"{self._database.place} has format {found[0]}; this Batchwright knows formats up to {FORMAT}"
-            )
+        if self._acknowledged is not None:
+            self._acknowledged.close()
 
     # --- writes ---
 
     async def create(self, run: str, pages: Sequence[Page], summary: bytes) -> None:
-        """A run with its first event."""
+        """A run with its first event, in a page that is chained already."""
+        last, head = pages[-1].last, pages[-1].chain
+        seal = chain.seal(run, last, head, summary)
 
         async def work() -> None:
             self._database.need_space(sum(len(page.body) for page in pages))
-            await self._once("create_run", [run], run=run, pages=[list(page) for page in pages], summary=summary)
+            await self._reserve(1)
+            rows = [list(page) for page in pages]
+            await self._once("create_run", [run], run=run, pages=rows, summary=summary, head=head, seal=seal)
+            await self._acknowledge([Entry(run, last, head)])
 
         await self._do(work, run)
 
-    async def append(self, lease: Lease, after: int, pages: Sequence[Page], summary: bytes | None) -> int:
+    async def append(
+        self, lease: Lease, after: int, pages: Sequence[Page], summary: bytes | None, *, copied: bool = False
+    ) -> int:
         """Events after sequence `after`; gives the last sequence."""
-        values = {
-            "run": lease.run,
-            "fence": lease.fence,
-            "holder": lease.holder,
-            "after": after,
-            "last": pages[-1].last if pages else after,
-            "pages": [list(page) for page in pages],
-            "summary": summary,
-        }
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._put(_Append(values, done))
+        self._put(_Append(lease, after, pages, summary, copied, done))
         return await done
+
+    async def accept_loss(self) -> None:
+        """From now on what is there counts as all that was acknowledged."""
+
+        async def work() -> None:
+            runs = [Entry(*row) for row in await self._database.query("runs")]
+            if self._acknowledged is not None:
+                await asyncio.to_thread(self._acknowledged.make, runs)
+            self._database.keep_repair()
+
+        await self._do(work, "")
 
     async def acquire(self, run: str, holder: str, now: float, ttl: float) -> Lease:
         """The run for this holder, with the next fence."""
 
         async def work() -> Lease:
+            self._known.pop(run, None)
+            await self._record(run)
             found = await self._state(run)
             if found is None:
                 raise refusals.missing(run)
@@ -138,6 +150,7 @@ class Store:
 
     async def release(self, lease: Lease) -> None:
         """Nobody drives the run, unless somebody else does already."""
+        self._known.pop(lease.run, None)
         await self._do(lambda: self._database.query("release_lease", mark=self._mark(), **_of(lease)), lease.run)
 
     async def save_snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
@@ -145,7 +158,9 @@ class Store:
 
         async def work() -> None:
             self._database.need_space(len(snapshot.body))
-            await self._database.query("save_snapshot", seq=snapshot.seq, body=snapshot.body, **_of(lease))
+            digest = chain.digest_of("snapshot", lease.run, snapshot.seq, snapshot.body)
+            values = {"seq": snapshot.seq, "body": snapshot.body, "digest": digest}
+            await self._database.query("save_snapshot", **values, **_of(lease))
 
         await self._do(work, lease.run)
 
@@ -154,62 +169,21 @@ class Store:
 
         async def work() -> None:
             self._database.need_space(0)
-            await self._database.query("add_signal", run=run, body=msgspec.json.encode(signal), mark=self._mark())
+            body = msgspec.json.encode(signal)
+            digest = chain.digest_of("signal", run, 0, body)  # its number is given by the database
+            await self._database.query("add_signal", run=run, body=body, digest=digest, mark=self._mark())
 
         await self._do(work, run)
 
-    # --- reads ---
-
-    async def pages(self, run: str, after: int, limit: int) -> list[Page]:
-        """Pages that hold up to `limit` events after `after`, or fewer; none only when there are no more events."""
-        until = after + limit + PAGE_EVENTS  # a page is known by its last event
-        try:
-            rows = await self._database.query("read_pages", run=run, after=after, until=until, pages=PAGES_AT_ONCE)
-        except Refused as refused:
-            raise _told(refused, run, 0) from None
-        return [Page(*row) for row in rows]
-
-    async def summaries(self) -> list[RunSummary]:
-        """One per run, newest first."""
-        found = [self._summary(body) for body in await self._database.query("summaries")]
-        return sorted(found, key=lambda summary: (-summary.created_at, summary.run))
-
-    async def summary(self, run: str) -> RunSummary:
-        """Of one run."""
-        found = await self._database.query("summary", run=run)
-        if not found:
-            raise refusals.missing(run)
-        return self._summary(found[0])
-
-    async def snapshot(self, run: str) -> Snapshot | None:
-        """The newest, if there is one."""
-        found = await self._database.query("snapshot", run=run)
-        return Snapshot(*found[0]) if found else None
-
-    async def holder(self, run: str, now: float) -> str | None:
-        """Who drives the run right now."""
-        found = await self._state(run)
-        return found["holder"] if found is not None and drives(found["holder"], found["expires"], now) else None
-
-    async def signals(self, run: str, after: int) -> list[tuple[int, Signal]]:
-        """Requests after number `after`."""
-        rows = await self._database.query("signals", run=run, after=after)
-        return [(number, self._decoded(body, Signal)) for number, body in rows]
-
-    async def _state(self, run: str) -> dict[str, Any] | None:
-        found = await self._database.query("state_of_run", run=run)
-        return found[0] if found else None
-
-    def _summary(self, body: bytes) -> RunSummary:
-        return self._decoded(body, RunSummary)
-
-    def _decoded(self, body: bytes, kind: type[T]) -> T:
-        try:
-            return msgspec.json.decode(body, type=kind)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise StoreCorrupt(f"what {self._database.place} keeps about a run is damaged: {error}") from error
-
     # --- the one writer ---
+
+    async def _reserve(self, count: int) -> None:
+        if self._acknowledged is not None:
+            await asyncio.to_thread(self._acknowledged.reserve, count)
+
+    async def _acknowledge(self, entries: Sequence[Entry]) -> None:
+        if self._acknowledged is not None:
+            await asyncio.to_thread(self._acknowledged.put, entries)
 
     async def _do(self, work: Callable[[], Awaitable[T]], run: str) -> T:
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -217,7 +191,7 @@ class Store:
         try:
             return await done
         except Refused as refused:
-            raise _told(refused, run, 0) from None
+            raise await self._told(refused, run, 0) from None
 
     def _put(self, job: _Append | _Other) -> None:
         if self._writer is None or self._writer.done():
@@ -258,7 +232,7 @@ class Store:
                 await self._append_once(group)
             except Refused as refused:
                 append = group.pop(refused.number)
-                _fail(append.done, _told(refused, append.values["run"], append.values["after"]))
+                _fail(append.done, await self._told(refused, append.lease.run, append.after))
                 continue
             except StoreFull as error:
                 if len(group) == 1:
@@ -272,13 +246,46 @@ class Store:
                     _fail(append.done, error)
             else:
                 for append in group:
-                    _succeed(append.done, append.values["last"])
+                    _succeed(append.done, append.last)
             return
 
     async def _append_once(self, group: list[_Append]) -> None:
         self._database.need_space(sum(map(_size, group)))
-        numbered = [{"number": number, **append.values} for number, append in enumerate(group)]
-        await self._once("append", [append.values["run"] for append in group], appends=numbered)
+        await self._reserve(len(group))
+        known, self._known = self._known, {}  # what an attempt leaves when it fails is looked up
+        numbered: list[dict[str, Any]] = []
+        for append in list(group):
+            try:
+                numbered.append(await self._chained(len(numbered), append, known))
+            except StoreCorrupt as error:  # of this run only
+                group.remove(append)
+                _fail(append.done, error)
+        if not group:
+            return
+        await self._once("append", [append.lease.run for append in group], appends=numbered)
+        await self._acknowledge([Entry(*known[append.lease.run][:3]) for append in group if append.pages])
+        self._known = known
+
+    async def _chained(self, number: int, append: _Append, known: dict[str, Record]) -> dict[str, Any]:
+        """What append.surql takes; `known` gets the record as it will be. The database refuses what may not be made."""
+        run = append.lease.run
+        found = known.get(run)
+        if found is None or found.last != append.after:
+            found = await proof.record(self._database.query, run)
+        head, pages = found.head if found else None, append.pages
+        if append.copied:
+            before = head
+            for page in pages:
+                chain.verify(run, before, page)
+                before = page.chain
+        else:
+            pages = chain.chained(head, run, pages)
+        head = pages[-1].chain if pages else head
+        summary = append.summary if append.summary is not None else found.summary if found else b""
+        seal = chain.seal(run, append.last, head, summary)
+        known[run] = Record(run, append.last, head, seal, summary)
+        values = {"number": number, "after": append.after, "last": append.last, "pages": [list(page) for page in pages]}
+        return values | {"summary": append.summary, "head": head, "seal": seal} | _of(append.lease)
 
     async def _once(self, name: str, runs: Sequence[str], **values: Any) -> None:
         """A write that must not be made twice. `runs` are those that it marks, all or none."""
@@ -309,20 +316,6 @@ class Store:
         return segments.mark(self._session, self._marks)
 
 
-def _told(refused: Refused, run: str, after: int) -> StoreError:
-    if refused.word == "missing":
-        return refusals.missing(run)
-    if refused.word == "exists":
-        return refusals.exists(run)
-    if refused.word == "taken":
-        return RunHeld(f"run {run} was taken by another process at this moment")
-    if refused.word == "lost":
-        return refusals.lost(run)
-    if refused.word == "moved_on":
-        return refusals.moved_on(run, int(refused.detail), after)
-    return StoreUnavailable(f"the store refused: {refused}")
-
-
 def _succeed(done: asyncio.Future[Any], result: Any) -> None:
     if not done.done():
         done.set_result(result)
@@ -334,7 +327,7 @@ def _fail(done: asyncio.Future[Any], error: Exception) -> None:
 
 
 def _size(append: _Append) -> int:
-    return sum(len(page[3]) for page in append.values["pages"])
+    return sum(len(page.body) for page in append.pages)
 
 
 def _of(lease: Lease) -> dict[str, Any]:

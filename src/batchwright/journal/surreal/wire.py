@@ -12,7 +12,7 @@ from batchwright import errors
 from batchwright.errors import StoreError, StoreUnavailable
 from batchwright.model.summary import Signal
 
-WIRE = 1  # raised when a message changes its meaning; holder and guest must agree
+WIRE = 2  # raised when a message changes its meaning; holder and guest must agree
 FRAME = 1024 * 1024
 MAX_REQUEST = 64 * 1024
 MAX_REPLY = 512 * 1024 * 1024  # the plan of a very large run is one event
@@ -46,6 +46,20 @@ class Summary(Struct, frozen=True, tag="summary"):
     run: str
 
 
+class HeadOf(Struct, frozen=True, tag="head"):
+    """Where a run ends, and the digest of it."""
+
+    run: str
+
+
+class Runs(Struct, frozen=True, tag="runs"):
+    """The ids of all runs."""
+
+
+class Losses(Struct, frozen=True, tag="losses"):
+    """All runs compared with the mark."""
+
+
 class SnapshotOf(Struct, frozen=True, tag="snapshot"):
     """The newest snapshot of a run."""
 
@@ -77,7 +91,7 @@ class HandOver(Struct, frozen=True, tag="hand_over"):
     """The guest wants to write: may it have the folder? True if the holder drives no run and lets go of it."""
 
 
-Request = Pages | Summaries | Summary | SnapshotOf | HolderOf | PutSignal | Signals | HandOver
+Request = Pages | HeadOf | Runs | Losses | Summaries | Summary | SnapshotOf | HolderOf | PutSignal | Signals | HandOver
 
 
 class Refusal(Struct, frozen=True):

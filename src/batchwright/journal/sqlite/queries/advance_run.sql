@@ -1,3 +1,3 @@
 UPDATE run
-SET last = :last, summary = coalesce(:summary, summary)
+SET last = :last, head = :head, summary = coalesce(:summary, summary), seal = :seal
 WHERE run = :run AND last = :after AND fence = :fence AND holder = :holder

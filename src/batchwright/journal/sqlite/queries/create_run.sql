@@ -1,3 +1,3 @@
-INSERT INTO run (run, last, fence, holder, expires, created_at, summary)
-VALUES (:run, 1, 0, NULL, 0.0, :created_at, :summary)
+INSERT INTO run (run, last, fence, holder, expires, created_at, summary, head, seal)
+VALUES (:run, :last, 0, NULL, 0.0, :created_at, :summary, :head, :seal)
 ON CONFLICT (run) DO NOTHING

@@ -1,1 +1,1 @@
-INSERT INTO page (run, first, last, version, body) VALUES (?, ?, ?, ?, ?)
+INSERT INTO page (run, first, last, version, body, chain) VALUES (?, ?, ?, ?, ?, ?)

@@ -1,1 +1,1 @@
-SELECT first, last, version, body FROM page WHERE run = :run AND last > :after ORDER BY last
+SELECT first, last, version, body, chain FROM page WHERE run = :run AND last > :after ORDER BY last

@@ -1,2 +1,3 @@
-INSERT INTO snapshot (run, seq, body) VALUES (:run, :seq, :body)
-ON CONFLICT (run) DO UPDATE SET seq = excluded.seq, body = excluded.body WHERE excluded.seq >= snapshot.seq
+INSERT INTO snapshot (run, seq, body, digest) VALUES (:run, :seq, :body, :digest)
+ON CONFLICT (run) DO UPDATE SET seq = excluded.seq, body = excluded.body, digest = excluded.digest
+WHERE excluded.seq >= snapshot.seq

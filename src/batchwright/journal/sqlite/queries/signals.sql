@@ -1,1 +1,1 @@
-SELECT number, body FROM signal WHERE run = :run AND number > :after ORDER BY number
+SELECT number, body, digest FROM signal WHERE run = :run AND number > :after ORDER BY number

@@ -1,1 +1,1 @@
-SELECT seq, body FROM snapshot WHERE run = :run
+SELECT seq, body, digest FROM snapshot WHERE run = :run

@@ -1,1 +1,1 @@
-SELECT last, fence, holder, expires FROM run WHERE run = :run
+SELECT last, fence, holder, expires, head FROM run WHERE run = :run

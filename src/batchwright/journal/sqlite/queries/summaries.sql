@@ -1,1 +1,1 @@
-SELECT run, summary FROM run ORDER BY created_at DESC, run
+SELECT run, last, head, seal, summary FROM run ORDER BY created_at DESC, run

@@ -1,1 +1,1 @@
-SELECT run, summary FROM run WHERE run = :run
+SELECT run, last, head, seal, summary FROM run WHERE run = :run

@@ -1,0 +1,1 @@
+SELECT chain FROM page WHERE run = :run AND last = :last

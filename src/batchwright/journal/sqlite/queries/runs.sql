@@ -1,0 +1,1 @@
+SELECT run, last, head FROM run ORDER BY created_at, run
