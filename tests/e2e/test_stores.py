@@ -182,7 +182,7 @@ def test_a_service_drives_many_runs_on_a_server_whose_connection_breaks(
 
     async def attempt(bridge: Bridge) -> None:
         server = SurrealConfig(bridge.url, USER, Secret(env="SURREAL_PW"))
-        monkeypatch.setattr(services, "Settings", lambda folder: Settings(folder, server))
+        monkeypatch.setattr(services, "Settings", lambda folder, **_: Settings(folder, server))
         async with services.serving(tmp_path) as service:
             begun = await asyncio.gather(*(service.submit(workflow(f"w{i}", "surrealdb", 20)) for i in range(6)))
             bridge.cutter = lambda method, _: (BEFORE, AFTER)[bridge.cuts % 2] if next(numbers) % 25 == 0 else None

@@ -138,14 +138,15 @@ class Monitor:
 
     async def _look_at_stores(self) -> None:
         seen = []
-        for journal in await self._orchestrator.stores.existing():
+        stores = self._orchestrator.stores
+        for name in stores.existing_names():
             began = time.monotonic()
             try:
-                await journal.summaries()
+                await (await stores.get(name)).summaries()
             except BatchwrightError as error:
-                seen.append(StoreHealth(journal.name, False, time.monotonic() - began, error.message))
+                seen.append(StoreHealth(name, False, time.monotonic() - began, error.message))
             else:
-                seen.append(StoreHealth(journal.name, True, time.monotonic() - began))
+                seen.append(StoreHealth(name, True, time.monotonic() - began))
         self._stores = tuple(seen)
 
     def _still(self) -> tuple[StillRun, ...]:

@@ -20,7 +20,15 @@ from batchwright.app.tail import Frames, Tail
 from batchwright.app.tails import Tails
 from batchwright.engine.limits import Limits
 from batchwright.engine.machine import Machine
-from batchwright.errors import BatchwrightError, NotAllowed, RunChanged, RunHeld, ServiceStopping, TooManyRequests
+from batchwright.errors import (
+    BatchwrightError,
+    NotAllowed,
+    RunChanged,
+    RunHeld,
+    ServiceStopping,
+    StoreError,
+    TooManyRequests,
+)
 from batchwright.journal.base import Journal
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import RUN_ENDED, RunState
@@ -72,8 +80,15 @@ class Orchestrator:
         self._caring: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Orchestrator:
-        await self.stores.get("filesystem")
-        for row in await self.stores.summaries():
+        try:
+            await self.stores.get("filesystem")
+        except StoreError:
+            if set(self.stores.existing_names()) <= {"filesystem"}:
+                raise  # with another store to work with it is told below and by `health`
+        rows = await self.stores.summaries(partial=True)
+        for name, error in self.stores.troubles.items():
+            log.error("the store %s is left out, and its runs are not driven: %s", name, error.message)
+        for row in rows:
             if row.status not in RUN_ENDED or row.rollback_due:
                 self.undriven[row.run] = 0.0
         await self._adopt()
@@ -271,7 +286,7 @@ class Orchestrator:
 
     async def summaries(self) -> list[RunSummary]:
         """Of all runs, newest first; of those that are driven here as they are at this moment."""
-        rows = await self.stores.summaries()
+        rows = await self.stores.summaries(partial=True)  # `health` tells of a store that is left out
         now = {run_id: one.run for run_id, one in self.driven.items()}
         return [run.summary(row.store) if (run := now.get(row.run)) else row for row in rows]
 

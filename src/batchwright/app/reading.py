@@ -80,10 +80,15 @@ async def all_runs(stores: Stores, clock: Clock, *, partial: bool = False) -> tu
 
 
 async def unfinished(stores: Stores, clock: Clock, workflow: Workflow | None, simulated: bool) -> str | None:
-    """The newest run of this workflow, if it has not ended and nobody drives it. Raises RunHeld if somebody does."""
+    """The newest run of this workflow, if it has not ended and nobody drives it. Raises RunHeld if somebody does.
+
+    Raises StoreError if the store where its runs live cannot be read; another one that cannot is in `troubles`.
+    """
     if workflow is None:
         return None
-    summaries, driven = await all_runs(stores, clock)
+    summaries, driven = await all_runs(stores, clock, partial=True)
+    if (trouble := stores.troubles.get(stores.name_of(workflow.storage_backend))) is not None:
+        raise trouble
     wanted = (workflow.name, workflow.version, simulated)
     newest = next((row for row in summaries if (row.workflow, row.version, row.simulated) == wanted), None)
     if newest is None or newest.status in RUN_ENDED:

@@ -1,4 +1,4 @@
-"""Use cases about the stores themselves: move runs from one to another, and see whether what they hold is sound."""
+"""Move runs from one store to another."""
 
 from __future__ import annotations
 
@@ -16,17 +16,14 @@ from batchwright.errors import (
     RunHeld,
     RunNotFound,
     SequenceConflict,
-    StepNotFound,
     StoreCorrupt,
     StoreTooLarge,
     UsageError,
 )
 from batchwright.journal.base import LEASE_SECONDS, Journal, Lease
 from batchwright.journal.lease import is_moved, moved_to
-from batchwright.journal.replay import load_run
 from batchwright.model.clock import Clock
 from batchwright.model.events import RunCreated
-from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.model.run import Run
 from batchwright.model.summary import RunSummary
 
@@ -44,16 +41,6 @@ class Moved(Struct, frozen=True):
     workflow: str
     events: int = 0
     left: str = ""
-
-
-class Sound(Struct, frozen=True):
-    """What was found about one run of a store."""
-
-    store: str
-    run: str
-    workflow: str
-    events: int
-    problems: tuple[str, ...] = ()
 
 
 async def migrate(
@@ -137,18 +124,21 @@ class _Move:
             [(_, created)] = await self._source.read(self._run, 0, 1)
             if not isinstance(created, RunCreated):
                 raise EventUnreadable(f"the journal of run {self._run} does not begin with run_created") from None
-            await self._target.create(created, replace(self._row, store=COPY + self._source.name))
+            [page] = await self._source.pages(self._run, 0, 1)
+            await self._target.create(created, replace(self._row, store=COPY + self._source.name), page)
 
     async def _copy(self) -> None:
-        """What the target does not have yet."""
+        """What the target does not have yet, page by page, so that the chain stays what it was."""
         (_, lease), at = self._leases[1], 0
-        while events := await self._source.read(self._run, at, PIECE):
-            there = await self._target.read(self._run, at, PIECE)
-            if there != events[: len(there)]:
+        while there := await self._target.read(self._run, at, PIECE):
+            if there != (await self._source.read(self._run, at, PIECE))[: len(there)]:
                 raise StoreCorrupt(f"what the store {self._target.name} has of run {self._run} is something else")
-            if missing := [event for _, event in events[len(there) :]]:
-                await self._target.append(lease, at + len(there), missing)
-            at = events[-1][0]
+            at = there[-1][0]
+            await self._keep()
+        while pages := await self._source.pages(self._run, at, PIECE):
+            if pages[0].first != at + 1:
+                raise StoreCorrupt(f"what the store {self._target.name} has of run {self._run} ends within an append")
+            at = await self._target.copy(lease, pages)
             await self._keep()
         snapshot = await self._source.snapshot(self._run)
         if snapshot is not None:
@@ -183,39 +173,3 @@ class _Move:
         if await self._target.summary(self._run) != summary:
             raise StoreCorrupt(f"the summary of run {self._run} is not what was written")
         await self._target.release(there)
-
-
-async def check(stores: Stores, clock: Clock) -> AsyncIterator[Sound]:
-    """Every run of every store: all events are there and fold, and summary and snapshot are what they fold to."""
-    for journal in await stores.existing():
-        for row in await journal.summaries():
-            if row.store == journal.name:
-                yield await _look(journal, row, clock)
-
-
-async def _look(journal: Journal, row: RunSummary, clock: Clock) -> Sound:
-    driven = await journal.holder(row.run, clock.now()) is not None
-    problems: list[str] = []
-    run: Run | None = None
-    fits = 0  # the last event after which the summary was true
-    try:
-        while events := await journal.read(row.run, run.seq if run else 0, PIECE):
-            for seq, event in events:
-                if run is None:
-                    run = Run.replay([event])
-                else:
-                    run.apply(event)
-                if run.updated_at == row.updated_at and run.summary(journal.name) == row:
-                    fits = seq
-        if run is not None and not driven:
-            loaded = await load_run(journal, row.run)
-            if loaded.summary(journal.name) != run.summary(journal.name):
-                problems.append("the snapshot is not what the events fold to")
-    except (EventUnreadable, IllegalTransition, StepNotFound, StoreCorrupt) as error:
-        problems.append(error.message)
-    seq = run.seq if run else 0
-    if not problems and not fits:
-        problems.append("the summary is not what the events fold to, at none of them")
-    elif not problems and fits < seq and row.status in RUN_ENDED and not driven:
-        problems.append(f"the summary is that of event {fits} of {seq}")
-    return Sound(journal.name, row.run, row.workflow, seq, tuple(problems))

@@ -10,8 +10,8 @@ from batchwright.app.config import SurrealConfig
 from batchwright.app.settings import Settings
 from batchwright.errors import RunAmbiguous, RunMoved, RunNotFound, StoreError, StoreUnavailable
 from batchwright.journal.base import Journal
-from batchwright.journal.sqlite import SqliteJournal
-from batchwright.journal.surreal import Server, SurrealJournal, SurrealServerJournal
+from batchwright.journal.sqlite import SqliteJournal, sqlite_mark
+from batchwright.journal.surreal import Server, SurrealJournal, SurrealServerJournal, surreal_mark
 from batchwright.model.ids import RUN_ID_LENGTH
 from batchwright.model.summary import RunSummary
 from batchwright.secret import reveal
@@ -46,12 +46,15 @@ class Stores:
         server = backend == "surrealdb" and self._settings.surrealdb is not None
         return "surrealdb-server" if server else backend
 
-    async def get(self, name: str) -> Journal:
-        """The store of this name, opened. Raises StoreError, SecretMissing."""
+    async def get(self, name: str, *, behind: bool = False) -> Journal:
+        """The store of this name, opened; with `behind` to be looked at even if it has lost something.
+
+        Raises StoreError, SecretMissing.
+        """
         async with self._opening:
             if name not in self._open:
                 journal = self._make(name)
-                await journal.open()
+                await journal.open(behind=behind)
                 self._open[name] = journal
             return self._open[name]
 
@@ -62,7 +65,7 @@ class Stores:
             case "surrealdb":
                 return SurrealJournal(self._settings.surreal_folder)
             case "surrealdb-server" if self._settings.surrealdb is not None:
-                return SurrealServerJournal(_server(self._settings.surrealdb))
+                return SurrealServerJournal(_server(self._settings.surrealdb), self._settings.state_dir)
             case "surrealdb-server":
                 raise StoreUnavailable(
                     "no SurrealDB server is configured",
@@ -76,7 +79,7 @@ class Stores:
         if folder.exists() and not folder.is_dir():
             raise StoreUnavailable(f"{folder} is no folder", hint="Name another state folder with --state-dir.")
         there = {
-            "filesystem": self._settings.journal_file.exists(),
+            "filesystem": self._settings.journal_file.exists() or sqlite_mark(self._settings.journal_file).exists(),
             "surrealdb": self._settings.surreal_folder.exists(),
             "surrealdb-server": self._settings.surrealdb is not None,
         }
@@ -103,13 +106,46 @@ class Stores:
         return found
 
     async def summaries(self, *, partial: bool = False) -> list[RunSummary]:
-        """Of all runs, newest first; with `partial` of the readable stores only."""
-        journals = await self.readable() if partial else await self.existing()
-        rows = [row for journal in journals for row in await journal.summaries() if _lives(row, journal)]
+        """Of all runs, newest first; with `partial` of the readable stores only, and the others are in `troubles`."""
+        rows: list[RunSummary] = []
+        for journal in await self.readable():
+            try:
+                rows += [row for row in await journal.summaries() if _lives(row, journal)]
+            except StoreError as error:
+                self.troubles[journal.name] = error
+        if not partial or (self.troubles and len(self.troubles) == len(self.existing_names())):
+            self.refuse_partial()
         return sorted(rows, key=lambda row: (-row.created_at, row.run))
 
+    def refuse_partial(self, word: str = "") -> None:
+        """Raise the StoreError of a store that could not be read and may hold a run whose id starts with `word`.
+
+        Where the mark beside a store says which runs it holds, only those count.
+        """
+        for name, error in self.troubles.items():
+            if self._may_hold(name, word):
+                raise error
+
+    def _may_hold(self, name: str, word: str) -> bool:
+        marks = {
+            "filesystem": sqlite_mark(self._settings.journal_file),
+            "surrealdb": surreal_mark(self._settings.surreal_folder),
+        }
+        mark = marks.get(name)
+        if mark is None or not mark.exists():
+            return True
+        try:
+            return any(run.startswith(word) for run in mark.entries())
+        except StoreError:
+            return True
+        finally:
+            mark.close()
+
     async def find(self, word: str) -> tuple[Journal, str]:
-        """The run whose id starts with `word`, or the `latest`. Raises RunNotFound, RunAmbiguous, RunMoved."""
+        """The run whose id starts with `word`, or the `latest`. Raises RunNotFound, RunAmbiguous, RunMoved.
+
+        Raises the StoreError of a store that could not be read if the run may be in it.
+        """
         word = word.lower()
         if len(word) == RUN_ID_LENGTH:
             for journal in await self.readable():
@@ -119,7 +155,8 @@ class Stores:
                     continue
                 if _lives(row, journal):
                     return journal, row.run
-        rows = await self.summaries()
+        rows = await self.summaries(partial=True)
+        self.refuse_partial("" if word == "latest" else word)
         if word == "latest":
             matches = rows[:1]
         else:
@@ -136,7 +173,9 @@ class Stores:
 
     async def _tell_moved(self, word: str) -> None:
         """Raise RunMoved for a run that lives in a store that is not here, or that was left on its way there."""
-        for journal in await self.existing():
+        for journal in await self.readable():
+            if journal.name in self.troubles:
+                continue
             for row in await journal.summaries():
                 if word and row.run.startswith(word) and row.store in STORES:
                     if row.store in self.existing_names():

@@ -76,6 +76,6 @@ def _newest(ctx: typer.Context) -> list[RunSummary]:
 
     async def look() -> list[RunSummary]:
         async with Stores(settings_from(os.environ, folder)) as stores:
-            return await stores.summaries()
+            return await stores.summaries(partial=True)
 
     return asyncio.run(look())[:OFFERED]

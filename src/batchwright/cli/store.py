@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from batchwright.app.clock import SystemClock
-from batchwright.app.store import Moved, Sound, check, migrate
+from batchwright.app.proof import Sound, StoreSeen, chain_of, check
+from batchwright.app.settings import Settings
+from batchwright.app.store import Moved, migrate
 from batchwright.app.stores import STORES, Stores
 from batchwright.cli.codes import Exit
 from batchwright.cli.options import Json, NoColor, StateDir, settings_of
@@ -66,30 +68,91 @@ def _tell_moved(one: Moved) -> None:
 
 
 @app.command("check")
-def check_stores(state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False) -> int:
-    """Read every run of every store: all events are there and fold, and the summary is what they fold to."""
+def check_stores(
+    chain: Annotated[
+        str, typer.Option("--chain", metavar="RUN", help="Only this run: print DIGEST@SEQ, to be kept elsewhere.")
+    ] = "",
+    expect: Annotated[
+        str, typer.Option("--expect", metavar="DIGEST[@SEQ]", help="With --chain: what was printed earlier is on it.")
+    ] = "",
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="Go on without acknowledged events that are missing.")
+    ] = False,
+    state_dir: StateDir = None,
+    json: Json = False,
+    _no_color: NoColor = False,
+) -> int:
+    """Read every run of every store: nothing acknowledged is missing, the chain holds, and all events fold."""
+    if expect and not chain:
+        raise UsageError("--expect needs --chain", hint="batchwright store check --chain RUN --expect DIGEST@SEQ")
+    if chain and accept_loss:
+        raise UsageError("--chain and --accept-loss do not go together")
+    settings = settings_of(state_dir)
+    return asyncio.run(_chain(settings, chain, expect, json) if chain else _check(settings, json, accept_loss))
 
-    async def work() -> list[Sound]:
-        found = []
-        async with Stores(settings_of(state_dir)) as stores:
-            async for one in check(stores, SystemClock()):
-                found.append(one)
-                if not json:
-                    _tell_found(one)
-        return found
 
-    found = asyncio.run(work())
-    bad = sum(bool(one.problems) for one in found)
+async def _check(settings: Settings, json: bool, accept_loss: bool) -> int:
+    runs: list[Sound] = []
+    seen: list[StoreSeen] = []
+    async with Stores(settings) as stores:
+        async for one in check(stores, SystemClock(), accept_loss=accept_loss):
+            if isinstance(one, Sound):
+                runs.append(one)
+            else:
+                seen.append(one)
+            if not json:
+                _tell_found(one) if isinstance(one, Sound) else _tell_store(one)
+    bad = sum(bool(one.problems) for one in runs)
+    broken = sum(bool(one.problems) for one in seen)
     if json:
-        print_json({"ok": not bad, "runs": found})
+        print_json({"ok": not bad and not broken, "runs": runs, "stores": seen})
     else:
-        events = sum(one.events for one in found)
-        note(f"{counted(len(found), 'run')}, {counted(events, 'event')}, {counted(bad, 'run')} with a problem")
-    return Exit.NO if bad else Exit.OK
+        events = sum(one.events for one in runs)
+        note(
+            f"{counted(len(runs), 'run')}, {counted(events, 'event')}, {counted(bad, 'run')} with a problem"
+            + (f", {counted(broken, 'store')} with a problem" if broken else "")
+        )
+    return Exit.NO if bad or broken else Exit.OK
 
 
 def _tell_found(one: Sound) -> None:
     for problem in one.problems:
         note(f"{one.run}  {one.workflow} in {one.store}: {problem}", "red")
     if not one.problems:
-        say(f"{one.run}  {one.workflow} in {one.store}: {counted(one.events, 'event')}, sound")
+        say(f"{one.run}  {one.workflow} in {one.store}: {counted(one.events, 'event')}, sound; {_chain_in_words(one)}")
+
+
+def _chain_in_words(one: Sound) -> str:
+    if not one.chained_from:
+        return "written before there was a chain"
+    since = f" from event {one.chained_from} on" if one.chained_from > 1 else ""
+    return f"chained{since}, head {one.head[:16]}@{one.events}"
+
+
+def _tell_store(one: StoreSeen) -> None:
+    for problem in one.problems:
+        note(f"{one.store}: {problem}", "red")
+    for loss in one.accepted:
+        note(f"{one.store}: accepted: {loss}", "yellow")
+    if not one.problems:
+        say(f"{one.store}: has all that was acknowledged")
+
+
+async def _chain(settings: Settings, word: str, expected: str, json: bool) -> int:
+    async with Stores(settings) as stores:
+        found = await chain_of(stores, word, expected)
+    place = f"{found.head.digest}@{found.head.seq}"
+    if json:
+        print_json(found)
+    elif found.chained_from:
+        say(place)
+    if not found.chained_from:
+        note(f"run {found.run} was written before there was a chain; its next event begins one", "yellow")
+        return Exit.NO
+    if not expected:
+        return Exit.OK
+    if not found.expected:
+        note(f"{expected} is not on the chain of run {found.run}: its journal is not the one that was looked at", "red")
+        return Exit.NO
+    note(f"{expected} is on the chain of run {found.run}, {counted(found.after, 'event')} before its end")
+    return Exit.OK

@@ -1,5 +1,5 @@
 """The store of `storage_backend = "filesystem"`: one SQLite file, one writer thread, one fsync for all who wait."""
 
-from batchwright.journal.sqlite.journal import SqliteJournal
+from batchwright.journal.sqlite.journal import SqliteJournal, sqlite_mark
 
-__all__ = ["SqliteJournal"]
+__all__ = ["SqliteJournal", "sqlite_mark"]

@@ -34,7 +34,7 @@ class SqliteJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._mark = Mark(path.with_suffix(".mark"))
+        self._mark = sqlite_mark(path)
         self._writer: Writer | None = None
         self._reader: _Reader | None = None
 
@@ -194,6 +194,11 @@ class SqliteJournal:
         entry = self._mark.get(run)
         if entry is not None:
             raise mark_behind(self._path, [Loss(run, 0, entry.last)])
+
+
+def sqlite_mark(path: Path) -> Mark:
+    """Of what was acknowledged by the store in this file."""
+    return Mark(path.with_suffix(".mark"))
 
 
 class _Reader:

@@ -29,7 +29,7 @@ class Holder:
     """The open engine, the lock on its folder, and the socket for others; all three or none."""
 
     def __init__(self, place: Path, lock: Lock, hand_over: Callable[[], bool]) -> None:
-        mark = Mark(place / "journal.mark")
+        mark = surreal_mark(place)
         self.store = Store(Engine(place / "database", mark), mark)
         self._lock = lock
         self._hand_over = hand_over
@@ -115,6 +115,11 @@ class Holder:
 
     async def _consider(self) -> bool:
         return self._hand_over()
+
+
+def surreal_mark(place: Path) -> Mark:
+    """Of what was acknowledged by the store in this folder."""
+    return Mark(place / "journal.mark")
 
 
 def private_folder() -> Path:

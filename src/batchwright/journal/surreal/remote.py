@@ -35,6 +35,7 @@ class SurrealServerJournal(StorePort):
     async def open(self, *, behind: bool = False) -> None:
         """Connect; begins the store if the database is empty."""
         if self._store is None:
+            self._server.check()
             store = Store(ServerDatabase(self._server), await asyncio.to_thread(self._mark))
             await store.open(behind=behind)
             self._store = store
