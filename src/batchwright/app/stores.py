@@ -105,10 +105,18 @@ class Stores:
             raise next(iter(self.troubles.values()))
         return found
 
+    async def _reachable(self) -> list[Journal]:
+        try:
+            journals = await self.existing()
+        except StoreError:
+            return await self.readable()
+        self.troubles.clear()
+        return journals
+
     async def summaries(self, *, partial: bool = False) -> list[RunSummary]:
         """Of all runs, newest first; with `partial` of the readable stores only, and the others are in `troubles`."""
         rows: list[RunSummary] = []
-        for journal in await self.readable():
+        for journal in await self._reachable():
             try:
                 rows += [row for row in await journal.summaries() if _lives(row, journal)]
             except StoreError as error:
@@ -148,7 +156,7 @@ class Stores:
         """
         word = word.lower()
         if len(word) == RUN_ID_LENGTH:
-            for journal in await self.readable():
+            for journal in await self._reachable():
                 try:
                     row = await journal.summary(word)
                 except RunNotFound:
@@ -173,10 +181,12 @@ class Stores:
 
     async def _tell_moved(self, word: str) -> None:
         """Raise RunMoved for a run that lives in a store that is not here, or that was left on its way there."""
-        for journal in await self.readable():
-            if journal.name in self.troubles:
-                continue
-            for row in await journal.summaries():
+        for journal in await self._reachable():
+            try:
+                rows = await journal.summaries()
+            except StoreError:
+                continue  # one that cannot be read does not hold it: `refuse_partial` has been asked
+            for row in rows:
                 if word and row.run.startswith(word) and row.store in STORES:
                     if row.store in self.existing_names():
                         again = f"batchwright store migrate --from {journal.name} --to {row.store} {row.run}"
