@@ -148,7 +148,7 @@ async def submission_of(
         raise BodyUnreadable("the body is not UTF-8 text") from error
     simulation = {name: scalar(value) for name, value in pairs(sim)} if simulate or sim else None
     if kind == "application/json":
-        return Submission(definition(text), "workflow.json", simulation, plan_hash, key)
+        return Submission(definition(text), "workflow.json", simulation, plan_hash, key, original=text)
     return Submission(text, "workflow" + TEXT_TYPES[kind], simulation, plan_hash, key)
 
 

@@ -43,7 +43,8 @@ Scalar = str | int | float | bool
 class Submission(Struct, frozen=True):
     """A workflow's text; the end of `name` says its format. `simulation` is None for the real world.
 
-    `commands`: who submits it may use what `serve --allow-commands` allows.
+    `commands`: who submits it may use what `serve --allow-commands` allows. `original` is what was sent, where the text
+    was made from it.
     """
 
     text: str
@@ -52,6 +53,7 @@ class Submission(Struct, frozen=True):
     plan_hash: str = ""
     key: str = ""
     commands: bool = True
+    original: str = ""
 
     def digest(self) -> str:
         """What tells two submissions apart, whatever their key; empty without a key."""
@@ -115,7 +117,8 @@ class Desk:
 
     def _evaluate(self, submission: Submission) -> Loaded:
         allowed, catalogue = self._allowed_to(submission), load_catalogue(self._settings.catalogues)
-        loaded = load_source(submission.text, submission.name, catalogue=catalogue, judge=allowed.refused)
+        judge, original = allowed.refused, submission.original
+        loaded = load_source(submission.text, submission.name, catalogue=catalogue, judge=judge, original=original)
         if loaded.workflow is None:
             return loaded
         return replace(loaded, workflow=allowed.bound(loaded.workflow))

@@ -18,10 +18,11 @@ from types import TracebackType
 from typing import IO
 
 import msgspec
+import yaml
 from msgspec import Struct
 
 from batchwright.errors import EvaluatorUnavailable, EvaluatorUnconfined
-from batchwright.loader import worker
+from batchwright.loader import repeats, worker
 from batchwright.loader.limits import MIB, Limits
 
 GRACE_SECONDS = 2.0  # the child's own alarm comes first
@@ -73,7 +74,9 @@ def find_nickel() -> str:
 class Evaluator:
     """One child process, started on entry and ended on exit; evaluates one expression after the other."""
 
-    def __init__(self, limits: Limits, readable: Iterable[Path]) -> None:
+    def __init__(self, limits: Limits, readable: Iterable[Path], *, repeats: bool = False) -> None:
+        """`repeats`: texts are to be looked through, too."""
+        self._repeats = repeats
         self.confinement = Confinement()
         self._limits = limits
         self._readable = [str(path) for path in readable]
@@ -84,6 +87,8 @@ class Evaluator:
         limits = self._limits
         settings = {
             "nickel": find_nickel(),
+            "repeats": repeats.__file__ if self._repeats else "",
+            "yaml": str(Path(yaml.__file__).parent.parent),
             "readable": self._readable,
             "memory": limits.memory_mib * MIB,
             "stack": limits.stack_mib * MIB,
@@ -120,16 +125,23 @@ class Evaluator:
 
     def run(self, expression: str) -> bytes:
         """The JSON that `expression` evaluates to. Raises NickelError, Died."""
-        body = expression.encode()
-        self._send(b"%d\n" % len(body) + body)
-        kind, length = self._line().split()
+        return self._ask("", expression)
+
+    def repeats(self, text: str, form: str) -> list[repeats.Found]:
+        """What repeats.py finds in a text, `form` being json or yaml. Raises Died."""
+        return msgspec.json.decode(self._ask(form, text), type=list[repeats.Found])
+
+    def _ask(self, kind: str, text: str) -> bytes:
+        body = text.encode()
+        self._send(b"%d %s\n" % (len(body), kind.encode()) + body)
+        status, length = self._line().split()
         if int(length) > self._limits.output_bytes:
             self._end()
             raise Died("too-large", f"the result has more than {self._limits.output_bytes // MIB} MiB")
-        text = self._read(int(length))
-        if kind == b"ok":
-            return text
-        raise NickelError(text.decode())
+        answer = self._read(int(length))
+        if status == b"ok":
+            return answer
+        raise NickelError(answer.decode())
 
     def _pipe(self, name: str) -> IO[bytes]:
         assert self._child is not None, "the evaluator is used outside its `with`"

@@ -21,6 +21,7 @@ class Explanation(Struct, frozen=True):
     hint: str = ""
     place: Place | None = None
     final: bool = False
+    notes: tuple[str, ...] = ()
 
 
 class Case(Struct, frozen=True):
@@ -146,7 +147,22 @@ def _field(case: Case) -> Explanation:
     return Explanation("no-such-field", f"there is no field `{case.match['name']}` here")
 
 
+def _conflict(case: Case) -> Explanation:
+    path = scan.path_at(case.source.text, case.place)
+    while path:
+        places = scan.definitions(case.source.text, path)
+        if len(places) > 1:
+            first, *_, last = places
+            note = f"The first stands at {case.source.shown}:{first.line}:{first.column}."
+            message = f"the key `{path[-1]}` is given twice"
+            return Explanation("duplicate-key", message, "Keep one of them.", last, notes=(note,))
+        path = path[:-1] if isinstance(path[-1], int) else ()
+    return _CONFLICT
+
+
 def _contract(case: Case) -> Explanation:
+    if any("a merge operation on two arrays" in note for note in case.message.notes):
+        return _conflict(case)
     title, body, notes = case.message.title, case.message.body, " ".join(case.message.notes)
     expected = labelled(case.message, "expected type")
     if "std.fail_with" in notes:
@@ -188,7 +204,7 @@ _EXPLAINERS: tuple[tuple[re.Pattern[str], Explainer | Explanation], ...] = tuple
         ("dynamic type error", _type),
         ("incompatible types|.*type.*mismatch", _static_type),
         ("not a function", _CALL),
-        ("non mergeable terms", _CONFLICT),
+        ("non mergeable terms", _conflict),
         ("missing definition for `(?P<name>.+)`", _definition),
         ("missing field `(?P<name>.+)`", _field),
         ("infinite recursion", _RECURSION),

@@ -14,6 +14,7 @@ from msgspec import Struct
 from batchwright.loader import inputs as given
 from batchwright.loader.evaluator import Died, Evaluator, NickelError
 from batchwright.loader.harvest import Finding
+from batchwright.loader.keys import twice
 from batchwright.loader.limits import LOCAL, UNTRUSTED, Limits
 from batchwright.loader.session import Session, told_death
 from batchwright.loader.sources import Sources, schema_folder
@@ -72,9 +73,11 @@ def load_source(
     providers: Iterable[str] = (),
     catalogue: Mapping[str, Taskserv] | None = None,
     judge: Judge | None = None,
+    original: str = "",
 ) -> Loaded:
     """Load a text that is no file here. The end of `name` says the format: .ncl, .json, .yaml. Raises as `load`.
 
+    `original` is what the text was made from, where that was decoded: a key given twice is found in it.
     What `judge` finds in a workflow that is valid is told with its place, as a mistake is.
     """
     suffix = Path(name).suffix
@@ -83,6 +86,7 @@ def load_source(
         path.write_text(text, encoding="utf-8", newline="")
         sources = Sources(limits, schema_folder())
         sources.add(path, shown=name)
+        sources.original = original
         return _load(sources, inputs, Known(tuple(providers), catalogue, judge))
 
 
@@ -115,8 +119,12 @@ def _with_options(server: dict[str, Any]) -> dict[str, Any]:
 def _evaluate(
     sources: Sources, inputs: Mapping[str, str], known: Known
 ) -> tuple[dict[str, Any] | None, Sequence[Diagnostic]]:
-    with Evaluator(sources.limits, sources.roots) as evaluator:
+    has_data = bool(inputs) or any(source.form in ("json", "yaml") for source in sources.nickel())
+    with Evaluator(sources.limits, sources.roots, repeats=has_data) as evaluator:
         try:
+            refused, doubtful = twice(evaluator, sources, inputs)
+            if refused:
+                return None, refused
             values = given.values(evaluator, sources, inputs)
         except given.Refused as refused:
             return None, refused.diagnostics
@@ -126,7 +134,10 @@ def _evaluate(
             return None, (told_death(death, sources),)
         session = Session(sources, evaluator, values, known.providers, known.catalogue)
         judge = known.judge
-        return session.tree(None if judge is None else lambda tree: judge(_workflow(tree))), session.diagnostics
+        tree = session.tree(None if judge is None else lambda tree: judge(_workflow(tree)))
+        if tree is not None and doubtful:
+            return None, doubtful
+        return tree, session.diagnostics
 
 
 def _undefined(found: Sequence[Diagnostic], sources: Sources) -> tuple[str, Diagnostic] | None:

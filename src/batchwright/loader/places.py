@@ -34,8 +34,19 @@ def explained(error: NickelError, sources: Sources) -> tuple[Diagnostic, bool]:
         line=place.line,
         column=place.column,
         hint=explanation.hint,
+        notes=explanation.notes or _other_places(message, sources, source),
     )
     return diagnostic, explanation.final
+
+
+def _other_places(message: messages.Message, sources: Sources, source: Source) -> tuple[str, ...]:
+    """Where else a conflict between two files stands."""
+    if "mergeable" not in message.title:
+        return ()
+    others = [(found, frame.place) for frame in message.frames if (found := sources.shown(frame.file))]
+    return tuple(
+        f"The other stands at {one.shown}:{at.line - one.above}:{at.column}." for one, at in others if one != source
+    )
 
 
 def at_name(source: Source, place: Place, name: str) -> Place:

@@ -212,6 +212,7 @@ class _Level(Struct):
     number: int = 0
     names: list[str] = []
     is_named: bool = False
+    offset: int = 0  # of the name
 
 
 def path_at(source: str, place: Place) -> tuple[str | int, ...]:
@@ -221,19 +222,40 @@ def path_at(source: str, place: Place) -> tuple[str | int, ...]:
     for token in tokens(source):
         if token.offset > end:
             break
-        level = levels[-1] if levels else None
-        if token.kind == "open":
-            levels.append(_Level(token.text == "["))
-        elif token.kind == "close" and levels:
-            levels.pop()
-        elif level is None:
-            continue
-        elif token.text == ",":
-            level.number, level.names, level.is_named = level.number + 1, [], False
-        elif not level.is_array and token.kind in ("word", "text", "import") and not level.is_named:
-            level.names.append(token.text)
-        elif token.text in ("=", "|", ":"):
-            level.is_named = True
+        _step(levels, token)
+    return _path(levels)
+
+
+def definitions(source: str, path: tuple[str | int, ...]) -> list[Place]:
+    """Where the field names stand that define this path; only a guess where the text computes something."""
+    levels: list[_Level] = []
+    places, found = Places(source), []
+    for token in tokens(source):
+        was_named = bool(levels) and levels[-1].is_named
+        _step(levels, token)
+        if levels and levels[-1].is_named and not was_named and _path(levels) == path:
+            found.append(places.of(levels[-1].offset))
+    return found
+
+
+def _step(levels: list[_Level], token: Token) -> None:
+    level = levels[-1] if levels else None
+    if token.kind == "open":
+        levels.append(_Level(token.text == "["))
+    elif token.kind == "close" and levels:
+        levels.pop()
+    elif level is None:
+        return
+    elif token.text == "," and token.kind == "other":
+        level.number, level.names, level.is_named = level.number + 1, [], False
+    elif not level.is_array and token.kind in ("word", "text", "import") and not level.is_named:
+        level.offset = level.offset if level.names else token.offset
+        level.names.append(token.text)
+    elif token.text in ("=", "|", ":") and token.kind == "other":
+        level.is_named = True
+
+
+def _path(levels: list[_Level]) -> tuple[str | int, ...]:
     steps: list[str | int] = []
     for level in levels:
         steps += [level.number] if level.is_array else level.names if level.is_named else []

@@ -20,19 +20,23 @@ from batchwright.model.diagnostic import Diagnostic
 YAML = (".yaml", ".yml")
 NICKEL, DATA = (".ncl",), (".json", *YAML)
 ALIAS = re.compile(r"(?:^|[\s\[{,:-])\*\w")
-NOT_NICKEL = {"json", "yaml", "yml", "toml", "txt", "text"}
+FORMS = {".json": "json", **dict.fromkeys(YAML, "yaml"), ".toml": "toml", ".txt": "text"}
 START = scan.Place(1, 1)
 FORMATS = "Name it *.ncl, *.json or *.yaml."
 NO_BOM = "Save it as UTF-8 without a byte order mark."
 
 
 class Source(Struct, frozen=True):
-    """One file. `shown` is its name in messages; `above` counts the lines that were put before the user's text."""
+    """One file. `shown` is its name in messages; `above` counts the lines that were put before the user's text.
+
+    `form` is what it is read as, in Nickel's words in lower case: nickel, json, yaml, text.
+    """
 
     path: str
     shown: str
     text: str
     above: int = 0
+    form: str = "nickel"
 
     @property
     def content(self) -> str:
@@ -55,6 +59,7 @@ class Sources:
         self.mark = f"$problems-{secrets.token_hex(8)}"  # of the contracts' report; no file can know it
         self.problems: list[Diagnostic] = []
         self.main: list[Source] = []  # the file, then its overlays
+        self.original = ""  # what the file was made from, where keys given twice would be lost in it
         self.roots: list[Path] = [schema_folder]
         self._by_path: dict[str, Source] = {}
         self._imports = 0
@@ -70,11 +75,11 @@ class Sources:
             self.roots += [Path(path).parent, Path(os.path.realpath(path)).parent, *self.limits.import_roots]
         else:
             self.roots.append(Path(os.path.realpath(path)))
-        source = self._decode(path, shown, content)
+        suffix = Path(path).suffix.lower()
+        source = self._decode(path, shown, content, _form(suffix))
         if source is None:
             return
         self.main.append(source)
-        suffix = Path(path).suffix.lower()
         if suffix in NICKEL:
             self._follow(source, (os.path.realpath(path),))
         elif suffix not in DATA:
@@ -115,7 +120,7 @@ class Sources:
             Diagnostic(code, message, file=source.shown, line=place.line, column=place.column, hint=hint)
         )
 
-    def _decode(self, path: str, shown: str, content: bytes | None) -> Source | None:
+    def _decode(self, path: str, shown: str, content: bytes | None, form: str) -> Source | None:
         source = Source(path, shown, "")
         if content is None:
             limit = self.limits.file_bytes / MIB
@@ -130,7 +135,7 @@ class Sources:
         if text.startswith("\ufeff"):
             self._refuse(source, "byte-order-mark", "the file starts with a byte order mark", hint=NO_BOM)
             return None
-        source = Source(path, shown, text)
+        source = Source(path, shown, text, form=form)
         self._by_path[path] = self._by_path[os.path.realpath(path)] = source
         return source
 
@@ -182,10 +187,15 @@ class Sources:
             return
         path = os.path.normpath(Path(source.path).parent / written)
         shown = os.path.normpath(Path(source.shown).parent / written)
-        imported = self._decode(path, shown, content)
-        form = found.form.lower() or Path(written).suffix.lower().lstrip(".")
-        if imported is not None and form not in NOT_NICKEL:
+        form = found.form.lower() or _form(Path(written).suffix.lower())
+        imported = self._decode(path, shown, content, form)
+        if imported is not None and form == "nickel":
             self._follow(imported, (*chain, target))
+
+
+def _form(suffix: str) -> str:
+    """What Nickel takes a file for; whatever it does not know is Nickel."""
+    return FORMS.get(suffix, "nickel")
 
 
 def _read(path: str, limit: int) -> bytes | None:

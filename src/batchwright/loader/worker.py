@@ -1,8 +1,9 @@
 """The child process: evaluates Nickel expressions under limits it cannot lift again. Run alone, with no packages.
 
 It reads one line of JSON with its settings and answers with one that says what confines it. Then, until its input
-ends, it reads `LENGTH\n` and an expression, and answers `ok LENGTH\n` or `error LENGTH\n` and a body. What exceeds a
-limit kills it: the signal is the answer.
+ends, it reads `LENGTH\n` and an expression, or `LENGTH json\n`, `LENGTH yaml\n` and a text to be looked through by
+repeats.py, and answers `ok LENGTH\n` or `error LENGTH\n` and a body. What exceeds a limit kills it: the signal is the
+answer.
 """
 
 import ctypes
@@ -185,14 +186,15 @@ def limit(settings: dict[str, Any]) -> None:
     signal.setitimer(signal.ITIMER_REAL, settings["wall"])
 
 
-def evaluator(path: str) -> ModuleType:
-    """The module inside py-nickel, without its package."""
-    loader = ExtensionFileLoader("nickel", path)
-    spec = importlib.util.spec_from_file_location("nickel", path, loader=loader)
+def module(name: str, path: str) -> ModuleType:
+    """A module by its file, without its package."""
+    loader = ExtensionFileLoader(name, path) if not path.endswith(".py") else None
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    return module
+    assert spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
 
 
 def main() -> None:
@@ -201,19 +203,23 @@ def main() -> None:
     for standard in (0, 1, 2):
         os.dup2(nowhere, standard)
     settings = json.loads(requests.readline())
-    nickel = evaluator(settings["nickel"])
+    nickel, repeats = module("nickel", settings["nickel"]), None
+    if settings["repeats"]:
+        sys.path.append(settings["yaml"])
+        repeats = module("repeats", settings["repeats"])
     limit(settings)
     answers.write(json.dumps(confine(settings["readable"])).encode() + b"\n")
     answers.flush()
     while header := requests.readline():
-        expression = requests.read(int(header)).decode()
+        length, *kind = header.decode().split()
+        body = requests.read(int(length)).decode()
         try:
-            kind, text = b"ok", nickel.run(expression)
+            status, text = b"ok", json.dumps(repeats.found_in(body, *kind)) if repeats and kind else nickel.run(body)
         except nickel.NickelException as error:
-            kind, text = b"error", str(error.args[0])
-        body = text.encode()
-        answers.write(b"%s %d\n" % (kind, len(body)))
-        answers.write(body)
+            status, text = b"error", str(error.args[0])
+        answer = text.encode()
+        answers.write(b"%s %d\n" % (status, len(answer)))
+        answers.write(answer)
         answers.flush()
 
 

@@ -54,6 +54,7 @@ def test_the_corpus_is_complete_and_large_enough() -> None:
 LOADER_ONLY = {
     *("hidden-field", "byte-order-mark", "not-utf-8", "unknown-format", "import-refused", "import-cycle"),
     *("taskserv-unknown", "variable-unknown", "variable-invalid"),
+    *("duplicate-key", "second-document", "unsupported-merge"),
 }
 
 
