@@ -243,6 +243,10 @@ class ProviderUnavailable(BatchwrightError):
 
     code = "provider-unavailable"
 
+    def __init__(self, message: str, *, hint: str | None = None, passing: bool | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.passing = passing  # whether asking again may help; None where the adapter does not say
+
 
 class ProviderThrottled(ProviderUnavailable):
     """A provider does not answer because it was asked too often."""
@@ -251,7 +255,7 @@ class ProviderThrottled(ProviderUnavailable):
     hint = "Try again in a moment, or lower the rate in its settings."
 
     def __init__(self, message: str, *, retry_after: float | None = None, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, hint=hint, passing=True)
         self.retry_after = retry_after  # seconds that it asked to be left alone, where it said
 
 

@@ -74,7 +74,7 @@ def _leader(run: Run, request: TaskservRequest, server: str) -> Target | None:
 async def _ways(around: Surroundings, servers: dict[str, tuple[str, str]]) -> dict[str, Access]:
     """How these servers are reached, by ref, asked in one call per provider."""
     found: dict[str, Access] = {}
-    for name, provider in around.providers.items():
+    for name, provider in around.readers.items():
         refs = [ref for place, ref in servers.values() if place == name]
         if refs:
             found |= await provider.access(refs)
@@ -120,7 +120,7 @@ async def preview_plan(settings: Settings, clock: Clock, plan: Plan) -> tuple[Ch
 
 async def _addresses(around: Surroundings, servers: Sequence[tuple[str, str]]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for name, provider in around.providers.items():
+    for name, provider in around.readers.items():
         refs = [ref for place, ref in servers if place == name]
         if refs:
             found |= {ref: seen.address for ref, seen in (await provider.describe(refs)).items()}

@@ -12,6 +12,7 @@ from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.engine import commands as cmd
 from batchwright.engine.limits import Limits
+from batchwright.engine.looks import OUTAGE_SECONDS
 from batchwright.engine.perform import Performer
 from batchwright.engine.sweeping import ROUNDS_MAX, Sweeping
 from batchwright.errors import NotAllowed, ProviderUnavailable
@@ -58,7 +59,7 @@ async def collect(settings: Settings, stores: Stores, clock: Clock, word: str, *
                 hint=f"Let it end first: batchwright resume {run_id}",
             )
         limits = Limits()
-        async with Surroundings(settings, clock, limits, run.plan.simulation) as around:
+        async with Surroundings(settings, clock, limits, run.plan.simulation, patience=OUTAGE_SECONDS) as around:
             await around.open_for(run.plan)
             broom = _Broom(run, around.providers, limits, clock, journal, lease)
             return await broom.sweep(remove=remove)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from functools import partial
 from types import TracebackType
 
+from batchwright.app.patient import PatientProvider
 from batchwright.app.settings import Settings
 from batchwright.engine.limits import Lane, Limits
+from batchwright.engine.looks import SOON_SECONDS, Looks, Tell
 from batchwright.errors import NotAllowed, ProviderUnavailable, TaskservPackageMissing
 from batchwright.journal.folder import make_private
 from batchwright.model.clock import Clock
@@ -31,8 +34,14 @@ from batchwright.taskservs.runner import pyinfra_runner
 TASKSERV_CONCURRENCY = 50  # installs at a time, whatever the number of runs
 COMMAND_CONCURRENCY = 20  # programs at a time, likewise
 
+log = logging.getLogger("batchwright.providers")
+
 Scalar = str | int | float | bool
 SimulationSettings = Mapping[str, Scalar]
+
+
+def _tell(provider: str, why: str, patience: float) -> None:
+    log.warning("%s cannot be asked: %s. Trying again, for up to %.0f s", provider, why, patience)
 
 
 class SharedWorld:
@@ -76,6 +85,7 @@ class Surroundings:
 
     `launchers` run the programs of commands: on this machine (""), and on the servers of each provider.
     With `simulation` every provider is simulated, whatever its name, over the durable world of the state folder.
+    A provider that does not answer is asked again for `patience` seconds; `tell` is told of it.
     """
 
     def __init__(
@@ -86,8 +96,12 @@ class Surroundings:
         simulation: SimulationSettings | None = None,
         world: SharedWorld | None = None,
         runner: SharedRunner | None = None,
+        *,
+        patience: float = SOON_SECONDS,
+        tell: Tell | None = None,
     ) -> None:
         self.providers: dict[str, Provider] = {}
+        self.looks = Looks(clock, tell=tell or _tell)
         self.runners: dict[str, Runner] = {}
         self.launchers: dict[str, Launcher] = {}
         self.troubles: dict[str, ProviderUnavailable] = {}
@@ -95,6 +109,7 @@ class Surroundings:
         self._settings = settings
         self._clock = clock
         self._simulation = simulation
+        self._patience = patience
         self._world = world or SharedWorld(settings)
         self._own_world = world is None
         self._runner = runner or SharedRunner(settings, clock)
@@ -114,6 +129,14 @@ class Surroundings:
             if outcome is not None:
                 raise outcome
 
+    def _patient(self, provider: Provider) -> Provider:
+        return PatientProvider(provider, self.looks, self._patience)
+
+    @property
+    def readers(self) -> dict[str, Provider]:
+        """The opened providers for who only looks at them: a look that fails is made again."""
+        return {name: self._patient(provider) for name, provider in self.providers.items()}
+
     @property
     def install_seconds(self) -> float | None:
         """What an install usually takes where it is simulated, for estimates; None where the catalogue knows better."""
@@ -129,7 +152,7 @@ class Surroundings:
                 continue
             try:
                 provider = self._connect(name)
-                await provider.open()
+                await self._patient(provider).open()
             except ProviderUnavailable as error:
                 self.troubles[name] = error
                 continue
@@ -182,7 +205,7 @@ class Surroundings:
         for facts in plan.providers:
             if facts.name in self.troubles:
                 raise self.troubles[facts.name]
-            account = await self.providers[facts.name].account()
+            account = await self._patient(self.providers[facts.name]).account()
             if account != facts.account:
                 raise NotAllowed(
                     f"this run was made in the account {facts.account} of {facts.name}, but the credentials are for "

@@ -26,6 +26,7 @@ class DrivenRun:
         self._clock = clock
         self._heard = heard
         self._draining = False
+        self._waits: dict[str, str] = {}
         self._signals: list[Signal] = []
         self._moves: set[asyncio.Event] = set()
 
@@ -36,11 +37,17 @@ class DrivenRun:
 
     def unheard(self) -> dict[str, str]:
         """Per provider that does not answer when it is looked at, for how long and why."""
-        return self.driver.unheard() if self.driver else {}
+        return self.driver.unheard() if self.driver else self._waits
+
+    def waits(self, provider: str, why: str, _patience: float) -> None:
+        """A provider cannot be asked yet, so the driver has not begun."""
+        self._waits[provider] = f"cannot be asked: {why}"
+        self._tell()
 
     def begun(self, driver: Driver) -> None:
         """The driver has the lease and is about to drive."""
         self.driver = driver
+        self._waits.clear()
         signals, self._signals = self._signals, []
         for signal in signals:
             driver.signal(signal)

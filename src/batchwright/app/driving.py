@@ -11,6 +11,7 @@ from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.engine.doubts import go_on
 from batchwright.engine.limits import Limits
+from batchwright.engine.looks import OUTAGE_SECONDS, Tell
 from batchwright.engine.loop import SIGNAL_SECONDS, Driver, Listener
 from batchwright.engine.machine import Machine
 from batchwright.errors import NotAllowed
@@ -47,6 +48,7 @@ class Drives:
         signal_seconds: float = SIGNAL_SECONDS,
         runner: SharedRunner | None = None,
         allowed: Allowed | None = None,
+        tell: Tell | None = None,
     ) -> None:
         self._allowed = allowed
         self._settings = settings
@@ -58,6 +60,7 @@ class Drives:
         self._world = world
         self._signal_seconds = signal_seconds
         self._runner = runner
+        self._tell = tell
 
     async def create(self, plan: Plan, by: str, key: str = "", digest: str = "", *, client: bool = False) -> str:
         """Record a run of this plan, durably; nothing is started yet. Gives its id. `client`: see RunCreated."""
@@ -139,7 +142,9 @@ class Drives:
             if wishes is not None:  # refuse before a provider is opened or a driver recorded
                 wishes(Machine(run), self._clock.now())
             async with Surroundings(
-                self._settings, self._clock, self._limits, run.plan.simulation, self._world, self._runner
+                *(self._settings, self._clock, self._limits, run.plan.simulation, self._world, self._runner),
+                patience=OUTAGE_SECONDS,
+                tell=self._tell,
             ) as around:
                 await around.open_for(run.plan)
                 driver = Driver(

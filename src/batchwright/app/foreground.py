@@ -47,7 +47,7 @@ class Foreground:
         """What only the driving process knows: why the lanes' calls wait, and which provider does not answer."""
         if self._driver is None:
             return Circumstances(True)
-        words = self._limits.words(calls_of(self._driver.run), self._clock.now())
+        words = self._limits.words(calls_of(self._driver.run), self._clock.monotonic())
         return Circumstances(True, words, self._driver.unheard())
 
     def cancel(self, by: str) -> bool:

@@ -183,6 +183,7 @@ class Orchestrator:
             SIGNAL_SECONDS,
             self.runner,
             self.allowed,
+            driven.waits,
         )
         driven.task = asyncio.create_task(self._carry(driven, verb, drives))
         driven.task.add_done_callback(lambda task: task.cancelled() or task.exception())  # told by _carry already

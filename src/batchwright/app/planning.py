@@ -91,7 +91,7 @@ async def plan_loaded(
     refuse_unknown_providers(loaded.workflow, simulation or {})
     async with Surroundings(settings, clock, Limits(), simulation, world) as around:
         await around.open(_server_providers(loaded.workflow))
-        observations = await observe(loaded.workflow, around.providers, around.runners)
+        observations = await observe(loaded.workflow, around.readers, around.runners)
         observations = await observe_commands(loaded.workflow, observations, around)
         if simulation is None:
             observations = observe_secrets(loaded.workflow, observations, os.environ)
@@ -150,7 +150,7 @@ async def _store_trouble(stores: Stores, backend: str) -> list[Diagnostic]:
 
 async def _quotes(plan: Plan, around: Surroundings) -> dict[str, Quote]:
     quotes = {}
-    for name, provider in around.providers.items():
+    for name, provider in around.readers.items():
         requests = [s.request for s in plan.steps if s.action == "create" and s.provider == name]
         quote = await provider.quote(requests) if requests else None  # type: ignore[arg-type]
         if quote is not None:

@@ -14,8 +14,9 @@ from batchwright.app.compose import SimulationSettings, Surroundings
 from batchwright.app.reading import all_runs
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
-from batchwright.engine.calls import destroy
+from batchwright.engine.destroying import destroy
 from batchwright.engine.limits import Limits
+from batchwright.engine.looks import SOON_SECONDS
 from batchwright.errors import BatchwrightError, NotAllowed, ServerNotFound, UsageError
 from batchwright.journal.folder import make_private
 from batchwright.model.access import Access, known_hosts, ssh_command
@@ -98,7 +99,7 @@ class Servers:
         for name, error in self._around.troubles.items():
             self.troubles.append(ProviderTrouble(name, error.code, error.message, error.hint))
         runs = {row.run: row for row in summaries}
-        providers = self._around.providers
+        providers = self._around.readers
         listed = await asyncio.gather(
             *(self._ask(name, provider, runs, driven) for name, provider in providers.items())
         )
@@ -115,7 +116,7 @@ class Servers:
         self, name: str, provider: Provider, runs: dict[str, RunSummary], driven: set[str]
     ) -> list[StandingServer]:
         try:
-            async with asyncio.timeout(provider.capabilities.call_timeout):
+            async with asyncio.timeout(provider.capabilities.call_timeout + SOON_SECONDS):
                 refs = [observed.ref for observed in await provider.find()]
                 seen = (await provider.describe(refs)).values() if refs else ()
                 access = await provider.access(refs) if refs else {}
@@ -197,7 +198,9 @@ class Servers:
             """Nobody else's leave is needed."""
 
         provider = self._around.providers[server.provider]
-        return await destroy(provider, server.ref, server.run, self._clock, lambda: True, hold, lambda _: None)
+        return await destroy(
+            provider, server.ref, server.run, self._clock, self._around.looks, lambda: True, hold, lambda _: None
+        )
 
 
 def _write(path: Path, text: str) -> None:

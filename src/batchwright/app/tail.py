@@ -163,7 +163,7 @@ class Tail:
         driven = self._driven(self.run.id)
         if driven is None:
             return Circumstances(self.is_driven)
-        words = driven.limits.words(calls_of(self.run), self._clock.now())
+        words = driven.limits.words(calls_of(self.run), self._clock.monotonic())
         return Circumstances(True, words, driven.unheard())
 
     def view(self, bounds: Bounds | None = None) -> RunView:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from batchwright.engine.pace import Pace
 from batchwright.engine.policy import asked_pause
 
@@ -21,7 +23,7 @@ class Bucket:
         self.tokens = float(self.burst)
         self.in_flight = 0
         self.blocked_until = 0.0
-        self.throttled_last = 0.0
+        self.throttled_last = -math.inf
         self.throttles_in_a_row = 0
         self.window = float(concurrency)  # calls at a time where no rate is known; a throttle halves it
         self._refilled = 0.0

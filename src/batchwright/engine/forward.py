@@ -88,7 +88,9 @@ class Forward:
 
     def _await(self, i: int, record: StepRecord) -> cmd.Await:
         ref = record.ref or self.run.plan.steps[i].ref
-        return cmd.Await(i, record.attempt, ref, record.attempt_at + self._operation(i).timeout)
+        # what passed before this driver began was told by a clock that nobody can vouch for
+        since = max(record.attempt_at, self.run.driven_at)
+        return cmd.Await(i, record.attempt, ref, since + self._operation(i).timeout)
 
     def _release(self) -> None:
         free = self.order.free

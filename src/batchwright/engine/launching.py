@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from batchwright.engine import commands as cmd
-from batchwright.engine.calls import Hold, trouble
+from batchwright.engine.calls import trouble
+from batchwright.engine.destroying import Hold
+from batchwright.engine.looks import Looks
 from batchwright.engine.voice import Voice
 from batchwright.engine.watch import Send
 from batchwright.model.clock import Clock
@@ -37,6 +40,7 @@ class Launches:
         clock: Clock,
         send: Send,
         ask: Ask,
+        looks: Looks,
     ) -> None:
         self._run = run
         self._providers = providers
@@ -44,6 +48,7 @@ class Launches:
         self._clock = clock
         self._send = send
         self._ask = ask
+        self._looks = looks
         self._flying: set[tuple[int, int, bool]] = set()
 
     def begin(self, command: cmd.Execute | cmd.Destroy) -> bool:
@@ -89,10 +94,9 @@ class Launches:
 
     async def _surrounds(self, i: int, tell: Tell, *, undo: bool, again: bool) -> Launch | Unknown:
         run, step = self._run, self._run.plan.steps[i]
-        known = await self._ask(REACH_SECONDS, self._servers(i))
+        known = await self._servers(i)
         if isinstance(known, Unknown):
             return known
-        assert isinstance(known, dict)
         return Launch(
             run=run.id,
             step=step.id,
@@ -105,7 +109,7 @@ class Launches:
             tell=tell,
         )
 
-    async def _servers(self, i: int) -> dict[str, Server]:
+    async def _servers(self, i: int) -> dict[str, Server] | Unknown:
         """The servers of all operations that the step's operation depends on, by step, with how they are reached.
 
         Of a program that runs on a server only that one: it is told of no other.
@@ -118,12 +122,15 @@ class Launches:
             if meant and there and isinstance(step.request, ServerRequest):
                 wanted.setdefault(step.provider, []).append((step, record.ref, record.address))
         found: dict[str, Server] = {}
-        for provider, rows in wanted.items():
-            access = await self._providers[provider].access([ref for _, ref, _ in rows])
+        for name, rows in wanted.items():
+            provider, refs = self._providers[name], [ref for _, ref, _ in rows]
+            access = await self._looks.look(provider, partial(provider.access, refs), limit=REACH_SECONDS)
+            if isinstance(access, Unknown):
+                return access
             for step, ref, address in rows:
                 assert isinstance(step.request, ServerRequest)
                 request = step.request
-                found[step.id] = Server(request.name, address, provider, request.zone, access.get(ref))
+                found[step.id] = Server(request.name, address, name, request.zone, access.get(ref))
         return {step.id: found[step.id] for step in run.plan.steps if step.id in found}
 
     def _before(self, i: int) -> set[str]:

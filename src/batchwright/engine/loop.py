@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from batchwright import headroom
 from batchwright.engine import commands as cmd
+from batchwright.engine.clocks import RunClock
 from batchwright.engine.limits import Limits, calls_of
 from batchwright.engine.machine import Machine
 from batchwright.engine.perform import Performer
@@ -51,7 +52,7 @@ class Driver:
         self._journal = journal
         self._lease = lease
         self._limits = limits
-        self._clock = clock
+        self._clock = clock = RunClock(clock, run.updated_at)
         self._listener = listener
         self._signal_seconds = signal_seconds
         self._machine = Machine(run)
@@ -83,7 +84,7 @@ class Driver:
 
     def unheard(self) -> dict[str, str]:
         """Per provider that does not answer when it is looked at, for how long and why."""
-        return self._performer.unheard(self._clock.now())
+        return self._performer.looks.unheard()
 
     def drain(self) -> None:
         """Begin nothing more; `drive` returns as soon as no call is in flight and every report is journaled."""
@@ -130,7 +131,7 @@ class Driver:
 
     async def _cycle(self, begin: Sequence[ev.AnyEvent]) -> bool:
         """Take what came in, decide, make it durable, act. False when there was nothing to do."""
-        machine, now = self._machine, self._clock.now()
+        machine, now, passed = self._machine, self._clock.now(), self._clock.monotonic()
         batch: list[ev.AnyEvent] = []
         commands: list[cmd.Command] = []
         reports, self._reports = self._reports, []
@@ -152,7 +153,7 @@ class Driver:
         while (
             not self._draining
             and len(batch) < BATCH_EVENTS
-            and (events := machine.decide(now, self._limits.permits(self._lanes, calls_of(self.run), now)))
+            and (events := machine.decide(now, self._limits.permits(self._lanes, calls_of(self.run), passed)))
         ):
             take(events)
         if not batch:
@@ -165,14 +166,14 @@ class Driver:
         return True
 
     async def _append(self, after: int, batch: Sequence[ev.AnyEvent]) -> None:
-        now = self._clock.now()
+        now = self._clock.monotonic()
         summary = None
         changed = self.run.status is not self._summary_status
         if changed or now - self._summary_at >= SUMMARY_SECONDS or self._machine.ended:
             summary = self.run.summary(self._journal.name)
             self._summary_at, self._summary_status, self._summary_seq = now, self.run.status, self.run.seq
         await self._journal.append(self._lease, after, batch, summary)
-        self.append_seconds = self._clock.now() - now
+        self.append_seconds = self._clock.monotonic() - now
         if self._listener is not None:
             self._listener(self.run, batch)
         if self.run.seq - self._snapshot_seq >= SNAPSHOT_EVENTS:
@@ -185,15 +186,18 @@ class Driver:
 
     async def _idle(self) -> None:
         """Wait for a report, a signal, or the time at which something becomes due."""
-        now, summary_at = self._clock.now(), self._summary_at + SUMMARY_SECONDS
+        now, summary_at = self._clock.monotonic(), self._summary_at + SUMMARY_SECONDS
         permits_at = self._limits.wake_at(self._lanes, calls_of(self.run), now)
-        due = [at for at in (self._machine.wake_at(), permits_at) if at is not None]
+        retry_at = self._machine.wake_at()  # by the run's own clock
+        pauses = [] if permits_at is None else [permits_at - now]
+        if retry_at is not None:
+            pauses.append(retry_at - self._clock.now())
         if self._summary_seq != self.run.seq:
             if now >= summary_at:
                 await self._append(self.run.seq, [])  # what a list of runs shows is not older than this
                 return
-            due.append(summary_at)
-        pause = max(0.0, min(due) - now) if due else None
+            pauses.append(summary_at - now)
+        pause = max(0.0, min(pauses)) if pauses else None
         if self._draining:
             pause = DRAIN_SECONDS
         if not self._reports and not self._signals:

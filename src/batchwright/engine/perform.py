@@ -7,10 +7,11 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from batchwright.engine import commands as cmd
-from batchwright.engine.calls import Hold, answer, destroy, trouble, turn
+from batchwright.engine.calls import answer, trouble, turn
+from batchwright.engine.destroying import Hold, destroy
 from batchwright.engine.launching import Launches
 from batchwright.engine.limits import CallClass, Limits
-from batchwright.engine.policy import asked_pause
+from batchwright.engine.looks import Looks
 from batchwright.engine.voice import Voice
 from batchwright.engine.watch import Fail, Send, Watch
 from batchwright.model.clock import Clock
@@ -33,7 +34,6 @@ from batchwright.programs.base import Launcher
 from batchwright.providers.base import Provider
 from batchwright.taskservs.base import Job, Runner, Target
 
-SWEEP_TRIES = 8  # listings that may fail in a row before a sweep gives up
 STRAYS_AT_ONCE = 8  # destroyed at the same time
 GRACE = 15.0  # seconds beyond its limit for a runner to end by itself what it began on a server
 ROLLBACKS = (RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE)
@@ -74,7 +74,8 @@ class Performer:
         self._watches: dict[str, Watch] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._looks: set[asyncio.Task[None]] = set()
-        self._launches = Launches(run, providers, launchers, clock, send, self._ask)
+        self.looks = Looks(clock, lambda: self._closing)
+        self._launches = Launches(run, providers, launchers, clock, send, self._ask, self.looks)
         self._facts = {facts.name: facts for facts in run.plan.providers}
 
     def admit(self, command: cmd.Command) -> None:
@@ -115,11 +116,6 @@ class Performer:
         """How many calls that may change something are under way; a sweep only looks."""
         return len(self._tasks - self._looks)
 
-    def unheard(self, now: float) -> dict[str, str]:
-        """Per provider whose looks fail, for how long and why."""
-        told = {provider: watch.unheard(now) for provider, watch in self._watches.items()}
-        return {provider: words for provider, words in told.items() if words}
-
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
@@ -150,7 +146,7 @@ class Performer:
     def _watch(self, provider: str) -> Watch:
         if provider not in self._watches:
             self._watches[provider] = Watch(
-                self._providers[provider], self._run.id, self._clock, self._send, self._fail
+                self._providers[provider], self._run.id, self._clock, self.looks, self._send, self._fail
             )
         return self._watches[provider]
 
@@ -162,11 +158,11 @@ class Performer:
         """Let a throttle answer slow the lane's calls of this class."""
         bucket = self._limits.lanes[lane].buckets[calls]
         if isinstance(outcome, Throttled):
-            bucket.throttled(self._clock.now(), outcome.retry_after)
+            bucket.throttled(self._clock.monotonic(), outcome.retry_after)
         elif isinstance(outcome, Rejected) and outcome.fault.kind is FaultClass.THROTTLE:
-            bucket.throttled(self._clock.now(), outcome.fault.retry_after)
+            bucket.throttled(self._clock.monotonic(), outcome.fault.retry_after)
         elif not isinstance(outcome, Unknown):
-            bucket.answered(self._clock.now())
+            bucket.answered(self._clock.monotonic())
 
     # -- forward ------------------------------------------------------------------------------------------------
 
@@ -197,7 +193,7 @@ class Performer:
         if isinstance(command, cmd.Settle) and isinstance(step.request, CommandRequest):
             await self._launches.settle(command)
             return
-        facts, since = self._facts[step.provider], record.doubt_at
+        facts, since = self._facts[step.provider], self._since(record.doubt_at)
         if facts.guard is Guard.TOKEN:
             outcome = await self._resend(step, command.step)
             if isinstance(outcome, Created):
@@ -208,6 +204,10 @@ class Performer:
         until = since + facts.settle_seconds
         settle = cmd.Settle(command.step, command.attempt)
         self._watch(step.provider).look_for(settle, self._run.token(command.step), until)
+
+    def _since(self, doubt_at: float) -> float:
+        """When a settle time begins: of what another process left in doubt, this one has seen nothing pass."""
+        return max(doubt_at, self._run.driven_at)
 
     async def _resend(self, step: Step, i: int) -> Created | Rejected | Unknown:
         if i in self._admitted:
@@ -241,10 +241,10 @@ class Performer:
         assert isinstance(request, TaskservRequest)
         limit = self._run.plan.operations[self._run.step_operation[i]].timeout
         voice = Voice(self._clock, lambda lines: self._send(cmd.Said(i, attempt, lines, undo)))
-        target = await self._reached(self._step(i).server, limit, calls)
+        target = await self._reached(self._step(i).server, calls)
         leader: Target | Unknown | None = None
         if request.cluster is not None and request.cluster.leader != self._step(i).server:
-            leader = await self._reached(request.cluster.leader, limit, calls)
+            leader = await self._reached(request.cluster.leader, calls)
         if isinstance(target, Unknown):  # nothing was sent to the server
             return Rejected(trouble(target))
         if isinstance(leader, Unknown):
@@ -258,17 +258,15 @@ class Performer:
         self._heed(self._run.lane(i), calls, outcome)
         return outcome
 
-    async def _reached(self, step: str, limit: float, calls: CallClass) -> Target | Unknown:
-        """The server that a step made, as far as its provider says."""
-        target = await self._ask(limit, self._target(step))
-        if isinstance(target, Unknown):
-            self._heed(self._step(self._run.index[step]).provider, calls, target)
-        return target
-
-    async def _target(self, step: str) -> Target:
-        """The server that a step made, and how it is reached."""
+    async def _reached(self, step: str, calls: CallClass) -> Target | Unknown:
+        """The server that a step made, and how it is reached, as far as its provider says."""
         server, record = self._step(self._run.index[step]), self._run.record(step)
-        access = await self._providers[server.provider].access([record.ref])
+        provider = self._providers[server.provider]
+        access = await self.looks.look(
+            provider, lambda: provider.access([record.ref]), heed=lambda look: self._heed(server.provider, calls, look)
+        )
+        if isinstance(access, Unknown):
+            return access
         return Target(server.provider, record.ref, server.request.name, record.address, access.get(record.ref))
 
     # -- backward -----------------------------------------------------------------------------------------------
@@ -289,7 +287,6 @@ class Performer:
         if record.doubt:
             found = await self._find_doubtful(step, record, i)
             if isinstance(found, Unknown):
-                self._heed(step.provider, CallClass.DESTROY, found)
                 return trouble(found)
             refs += [ref for ref in found if ref not in refs]
         for ref in refs:
@@ -300,15 +297,27 @@ class Performer:
 
     async def _find_doubtful(self, step: Step, record: StepRecord, i: int) -> list[str] | Unknown:
         """What a call in doubt made, looked for until the settle time has passed."""
-        provider, until = self._providers[step.provider], record.doubt_at + self._facts[step.provider].settle_seconds
+        provider = self._providers[step.provider]
+        until = self._since(record.doubt_at) + self._facts[step.provider].settle_seconds
         while True:
             began = self._clock.now()
-            found = await self._ask(provider.capabilities.call_timeout, provider.find(self._run.id, self._run.token(i)))
+            found = await self._find(provider, CallClass.DESTROY, self._run.token(i))
             if isinstance(found, Unknown):
                 return found
             if found or began >= until:
                 return [observed.ref for observed in found]
             await self._clock.sleep(provider.capabilities.poll_seconds)
+
+    async def _find(
+        self, provider: Provider, calls: CallClass | None, token: str | None = None
+    ) -> list[Observed] | Unknown:
+        """What carries the run's label. The answer shows what was there when the look that gave it began, or later."""
+
+        def heed(look: Unknown) -> None:
+            if calls is not None:
+                self._heed(provider.name, calls, look)
+
+        return await self.looks.look(provider, lambda: provider.find(self._run.id, token), heed=heed)
 
     async def _remove(self, command: cmd.Destroy) -> Fault | None:
         if isinstance(self._step(command.step).request, CommandRequest):
@@ -338,6 +347,7 @@ class Performer:
             ref,
             self._run.id,
             self._clock,
+            self.looks,
             lambda: self._closing,
             hold,
             lambda outcome: self._heed(name, CallClass.DESTROY, outcome),
@@ -347,25 +357,19 @@ class Performer:
 
     async def _sweep(self, command: cmd.Sweep) -> None:
         provider, run = self._providers[command.lane], self._run
-        until = run.doubtful.get(command.lane, 0.0) + self._facts[command.lane].settle_seconds
-        failures = 0
+        until = self._since(run.doubtful.get(command.lane, 0.0)) + self._facts[command.lane].settle_seconds
         while True:
             began = self._clock.now()
-            listing = await self._ask(provider.capabilities.call_timeout, provider.find(run.id))
-            asked = asked_pause(listing.retry_after) if isinstance(listing, Throttled) else 0.0
+            listing = await self._find(provider, None)
             if isinstance(listing, Unknown):
-                failures += 1
-                if failures >= SWEEP_TRIES:
-                    fault = Fault(FaultClass.TRANSIENT, f"cannot list: {listing.reason}")
-                    self._send(cmd.Swept(command.lane, command.round, fault=fault))
-                    return
-            else:
-                failures = 0
-                strays = self._orphans(command.lane, listing)
-                if strays or command.lane not in run.doubtful or began >= until:
-                    self._send(cmd.Swept(command.lane, command.round, strays))
-                    return
-            await self._clock.sleep(max(asked, provider.capabilities.poll_seconds * 2 ** min(failures, 5)))
+                fault = Fault(FaultClass.TRANSIENT, f"cannot list: {listing.reason}")
+                self._send(cmd.Swept(command.lane, command.round, fault=fault))
+                return
+            strays = self._orphans(command.lane, listing)
+            if strays or command.lane not in run.doubtful or began >= until:
+                self._send(cmd.Swept(command.lane, command.round, strays))
+                return
+            await self._clock.sleep(provider.capabilities.poll_seconds)
 
     def _orphans(self, lane: str, listing: list[Observed]) -> tuple[tuple[str, str], ...]:
         """What the journal does not want to exist; in and after a rollback it wants only what could not be removed.

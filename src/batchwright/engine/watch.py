@@ -3,57 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from msgspec.structs import replace
 
 from batchwright.engine import commands as cmd
-from batchwright.engine.policy import asked_pause
-from batchwright.errors import ProviderThrottled
+from batchwright.engine.calls import answer
+from batchwright.engine.looks import Looks, Outage
 from batchwright.model.clock import Clock
-from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState
+from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState, Unknown
 from batchwright.providers.base import Provider
-
-UNHEARD_SECONDS = 10.0  # of looks that fail, before it is worth a word
-SLOWER_MAX = 4  # times that throttled looks double the time to the next
-PATIENCE_SECONDS = 900.0  # for a provider that cannot be asked, before a doubt is reported as unsettled
-PATIENCE_LOOKS = 8  # and so many at least, where it asks for long pauses
 
 Send = Callable[[cmd.Report], None]
 Fail = Callable[[BaseException], None]
 
 
-class _Silence:
-    """A kind of look that fails: since when and why, and when to look again if it was throttled."""
-
-    def __init__(self, since: float) -> None:
-        self.since = self.not_before = since
-        self.looks = self.throttles = 0
-        self.why = ""
-
-    def failed(self, error: BaseException, now: float, poll: float) -> None:
-        self.looks += 1
-        self.why = f"{type(error).__name__}: {error}".rstrip(": ")
-        self.not_before = now
-        if isinstance(error, ProviderThrottled):
-            self.throttles = min(self.throttles + 1, SLOWER_MAX)
-            self.not_before += max(poll * 2**self.throttles, asked_pause(error.retry_after))
-
-    def ends_patience(self, now: float) -> bool:
-        """Whether it has gone on for too long."""
-        return now - self.since >= PATIENCE_SECONDS and self.looks >= PATIENCE_LOOKS
-
-
 class Watch:
     """One provider, one run: servers waited for until ready, and calls in doubt looked for by their token."""
 
-    def __init__(self, provider: Provider, run: str, clock: Clock, send: Send, fail: Fail) -> None:
+    def __init__(self, provider: Provider, run: str, clock: Clock, looks: Looks, send: Send, fail: Fail) -> None:
         self._provider = provider
         self._run = run
         self._clock = clock
+        self._looks = looks
         self._send = send
         self._fail = fail
         self._awaits: dict[int, cmd.Await] = {}
         self._settles: dict[int, tuple[cmd.Settle, str, float]] = {}
-        self._silent: dict[str, _Silence] = {}  # by kind of look
+        self._outages: dict[str, Outage] = {}  # by kind of look
         self._task: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -94,32 +72,30 @@ class Watch:
             if self._awaits or self._settles:
                 await self._clock.sleep(poll)
 
-    async def _patiently(self, kind: str, look: Callable[[float], Awaitable[None]], now: float) -> Fault | None:
+    async def _patiently(
+        self, kind: str, look: Callable[[float], Coroutine[Any, Any, None]], now: float
+    ) -> Fault | None:
         """Look, unless it is too early. A failed look says nothing; only after too many this gives the reason."""
-        silence = self._silent.get(kind) or _Silence(now)
-        if now < silence.not_before:
+        outage, began = self._outages.get(kind), self._clock.monotonic()
+        if outage is not None and began < outage.again_at:
             return None
-        try:
-            async with asyncio.timeout(self._provider.capabilities.call_timeout):
-                await look(now)
-        except (Exception, asyncio.CancelledError) as error:
-            if self._closing:
-                raise
-            self._silent[kind] = silence
-            silence.failed(error, self._clock.now(), self._provider.capabilities.poll_seconds)
-            if not silence.ends_patience(now):
-                return None
-            why = f"the provider could not be asked for {now - silence.since:.0f} s: {silence.why}"
-            return Fault(FaultClass.IN_DOUBT, why)
-        self._silent.pop(kind, None)
-        return None
+        known = self._provider.capabilities
+        seen = await answer(known.call_timeout, look(now), lambda: self._closing)
+        if not isinstance(seen, Unknown):
+            self._heard(kind)
+            return None
+        if outage is None:
+            outage = self._outages[kind] = self._looks.begin(self._provider.name)
+            outage.since = began
+        outage.failed(seen, ended := self._clock.monotonic(), known.poll_seconds)
+        if not outage.over(ended):
+            return None
+        why = f"the provider could not be asked for {ended - outage.since:.0f} s: {seen.reason}"
+        return Fault(FaultClass.IN_DOUBT, why)
 
-    def unheard(self, now: float) -> str:
-        """For how long a kind of look has not been answered, and why; empty when that is not worth a word."""
-        longest = min(self._silent.values(), key=lambda silence: silence.since, default=None)
-        if longest is None or now - longest.since < UNHEARD_SECONDS:
-            return ""
-        return f"cannot be asked for {now - longest.since:.0f} s: {longest.why}"
+    def _heard(self, kind: str) -> None:
+        """This kind of look was answered, or nobody waits for it; whoever asks next is as patient again."""
+        self._looks.end(self._outages.pop(kind, None))
 
     async def _search(self, now: float) -> None:
         asked = dict(self._settles)
@@ -136,6 +112,10 @@ class Watch:
     async def _visit(self, now: float) -> None:
         waiting = dict(self._awaits)
         seen = await self._provider.describe([command.ref for command in waiting.values()])
+        if (outage := self._outages.get("describe")) is not None:  # an outage is no time in which they could start
+            lost = self._clock.monotonic() - outage.since
+            waiting = {step: replace(command, deadline=command.deadline + lost) for step, command in waiting.items()}
+            self._awaits.update(waiting)
         for step, command in waiting.items():
             self._look(step, command, seen[command.ref], now)
 
@@ -159,7 +139,7 @@ class Watch:
         for step, (command, _, _) in self._settles.items():
             self._send(cmd.Settled(step, command.attempt, fault=fault))
         self._settles.clear()
-        del self._silent["find"]  # whoever asks next is as patient again
+        self._heard("find")
 
     def _give_up_waiting(self, fault: Fault, now: float) -> None:
         """Only for those whose time is up; the others may still hear of their server."""
@@ -167,4 +147,4 @@ class Watch:
             del self._awaits[waiting.step]
             self._send(cmd.Looked(waiting.step, waiting.attempt, waiting.ref, fault=fault))
         if not self._awaits:
-            del self._silent["describe"]
+            self._heard("describe")

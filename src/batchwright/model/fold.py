@@ -46,6 +46,7 @@ def _run_created(_run: RunRecord, _event: ev.RunCreated) -> None:
 
 def _driver_started(run: RunRecord, event: ev.DriverStarted) -> None:
     run.driver = event.driver
+    run.driven_at = event.at
     run.restarts += run.status in (RunState.RUNNING, RunState.PAUSED, RunState.ROLLING_BACK)
     _lose_sight(run, event.at)
 

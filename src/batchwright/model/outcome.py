@@ -26,6 +26,9 @@ class FaultClass(StrEnum):
     IN_DOUBT = "in_doubt"  # the call's outcome is unknown
 
 
+PASSING = (FaultClass.TRANSIENT, FaultClass.THROTTLE, FaultClass.BUSY, FaultClass.CAPACITY, FaultClass.TIMEOUT)
+
+
 class Fault(Struct, frozen=True, omit_defaults=True):
     """Why something did not work. `code` is the provider's own word where it has one; never holds a secret."""
 
@@ -109,6 +112,10 @@ class Throttled(Unknown, frozen=True):
     """
 
     retry_after: float | None = None
+
+
+class Refused(Unknown, frozen=True):
+    """A look was turned away for a reason that asking again does not change: credentials, a right, a setting."""
 
 
 class Gone(Struct, frozen=True):

@@ -55,6 +55,7 @@ class RunRecord:
         self.started_at = self.ended_at = 0.0
         self.reason = ""
         self.driver = ""
+        self.driven_at = created.at  # when that driver began
         self.restarts = 0  # drivers that took over from one that died
         self.cancelling = ""  # "graceful" or "force" once asked for
         self.stopping = ""  # the step whose failure stopped the run

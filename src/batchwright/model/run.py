@@ -20,7 +20,7 @@ from batchwright.model.summary import RunSummary
 
 __all__ = ["Run", "StepRecord", "made_something", "unsettled"]
 
-FOLD = 4  # raised with every change of what is folded; older snapshots are left aside then and the events fold again
+FOLD = 5  # raised with every change of what is folded; older snapshots are left aside then and the events fold again
 
 
 class RunSnapshot(Struct, frozen=True):
@@ -39,7 +39,18 @@ class _SnapshotFold(Struct, frozen=True):
 
 
 _HEADER = (
-    *("status", "created_at", "started_at", "ended_at", "updated_at", "reason", "driver", "restarts", "residue"),
+    *(
+        "status",
+        "created_at",
+        "started_at",
+        "ended_at",
+        "updated_at",
+        "reason",
+        "driver",
+        "driven_at",
+        "restarts",
+        "residue",
+    ),
     *(
         "cancelling",
         "stopping",

@@ -44,11 +44,12 @@ class Capabilities(Struct, frozen=True):
 
 
 class Health(Struct, frozen=True):
-    """Whether the place answers and lets us in."""
+    """Whether the place answers and lets us in; `passing`: it may in a moment."""
 
     ok: bool
     message: str
     latency_seconds: float = 0.0
+    passing: bool = False
 
 
 class Quota(Struct, frozen=True):

@@ -14,7 +14,7 @@ from msgspec import Struct
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
 from batchwright.model.access import Access
 from batchwright.model.clock import Clock
-from batchwright.model.outcome import Created, Fault, FaultClass, Observed, Rejected, Unknown
+from batchwright.model.outcome import PASSING, Created, Fault, FaultClass, Observed, Rejected, Unknown
 from batchwright.model.plan import Guard
 from batchwright.providers import keys
 from batchwright.providers.base import Capabilities, Health, Provider, Trouble
@@ -85,7 +85,8 @@ class Rest(Http):
             fault = self.refusals.fault(reply)
             if fault.kind is FaultClass.THROTTLE:
                 raise ProviderThrottled(fault.message, retry_after=fault.retry_after)
-            raise ProviderUnavailable(f"{fault.message} ({path})", hint=fault.hint or "Try again in a moment.")
+            hint, passing = fault.hint or "Try again in a moment.", fault.kind in PASSING
+            raise ProviderUnavailable(f"{fault.message} ({path})", hint=hint, passing=passing)
         if not isinstance(reply.body, dict):
             raise ProviderUnavailable(f"{cloud}'s answer to {path} is not JSON", hint="Is there a proxy in between?")
         return reply.body
@@ -100,7 +101,7 @@ class Rest(Http):
 
 
 def _unasked(cloud: str, error: Exception) -> ProviderUnavailable:
-    return ProviderUnavailable(f"{cloud} cannot be asked: {error}", hint="Try again in a moment.")
+    return ProviderUnavailable(f"{cloud} cannot be asked: {error}", hint="Try again in a moment.", passing=True)
 
 
 async def meant(change: Awaitable[T]) -> T | Rejected | Unknown:
@@ -158,7 +159,7 @@ class RestProvider(ABC, Generic[C, F]):
     async def open(self) -> None:
         if not self._settings.state_dir:
             raise ProviderUnavailable(
-                f"{self.name} needs the setting state_dir: the keys of its servers are kept there"
+                f"{self.name} needs the setting state_dir: the keys of its servers are kept there", passing=False
             )
         client = self._connected()
         await self.aclose()
@@ -184,9 +185,10 @@ class RestProvider(ABC, Generic[C, F]):
         try:
             reply = await self._api.call("GET", self.alive)
         except (NotSent, NoAnswer) as error:
-            return Health(False, str(error))
+            return Health(False, str(error), passing=True)
         if not reply.ok:
-            return Health(False, self.refusals.fault(reply).message)
+            fault = self.refusals.fault(reply)
+            return Health(False, fault.message, passing=fault.kind in PASSING)
         return Health(True, self.refusals.cloud, self._clock.now() - began)
 
     async def _rights(self, path: str, incomplete: object) -> list[Trouble]:

@@ -38,13 +38,16 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """A Clock on the time of the running VirtualLoop."""
+    """A Clock on the time of the running VirtualLoop. `epoch` is what the wall clock showed when that began."""
 
     def __init__(self, epoch: float = EPOCH) -> None:
         self.epoch = epoch
 
     def now(self) -> float:
         return self.epoch + asyncio.get_running_loop().time()
+
+    def monotonic(self) -> float:
+        return EPOCH + asyncio.get_running_loop().time()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -31,7 +31,7 @@ from batchwright.model.run import Run
 from batchwright.model.summary import Signal, SignalKind
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
 from batchwright.providers.base import Provider
-from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
+from batchwright.providers.simulated import Simulated, SimulatedLauncher, SimulatedRunner, Simulation, World
 from batchwright.providers.simulated.rows import Call, Server
 from batchwright.taskservs.base import Runner
 from batchwright.testing.clock import VirtualClock
@@ -122,6 +122,7 @@ class Stage:
         self.providers: dict[str, Provider] = {}
         self.runners: dict[str, Runner] = {}
         self.limits.add("taskservs", Lane(50))
+        self.limits.add("commands", Lane(50))
         self.behave()
         self.drivers = 0
 
@@ -145,7 +146,11 @@ class Stage:
         self.drivers += 1
         lease = await self.journal.acquire("run", f"elsewhere:{self.drivers}:1", self.clock.now())
         run = await load_run(self.journal, "run")
-        return Driver(self.journal, lease, run, self.providers, self.runners, self.limits, self.clock)
+        simulation = Simulation.from_settings(self.settings)
+        launchers = {"": SimulatedLauncher(self.world, self.clock, simulation)}
+        return Driver(
+            *(self.journal, lease, run, self.providers, self.runners, self.limits, self.clock), launchers=launchers
+        )
 
     async def drive(
         self,

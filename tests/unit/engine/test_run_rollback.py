@@ -91,7 +91,7 @@ def test_kept_servers_and_what_was_on_them_stay() -> None:
 
 def test_residue_is_named_and_a_second_rollback_completes() -> None:
     async def play() -> None:
-        stage = Stage(servers("up", "a", "b"), settings={"fail_destroy": "a=transient:5"})
+        stage = Stage(servers("up", "a", "b"), settings={"fail_destroy": "a=permanent:1"})
         await stage.drive()
         run = await stage.drive(undo)
         assert run.status is RunState.ROLLBACK_INCOMPLETE

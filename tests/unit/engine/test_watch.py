@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from batchwright.engine import commands as cmd
-from batchwright.engine.watch import PATIENCE_SECONDS, Watch
+from batchwright.engine.looks import OUTAGE_SECONDS, Looks
+from batchwright.engine.watch import Watch
 from batchwright.errors import ProviderThrottled
 from batchwright.model.outcome import FaultClass, Observed, ServerState
 from batchwright.model.plan import ServerRequest
@@ -30,7 +31,8 @@ class Bench:
         self.said: list[tuple[float, cmd.Report]] = []
         self.errors: list[BaseException] = []
         self.began = self.clock.now()
-        self.watch = Watch(self.provider, "run", self.clock, self.hear, self.errors.append)
+        self.looks = Looks(self.clock)
+        self.watch = Watch(self.provider, "run", self.clock, self.looks, self.hear, self.errors.append)
 
     def hear(self, report: cmd.Report) -> None:
         self.said.append((self.clock.now() - self.began, report))
@@ -161,7 +163,7 @@ def test_failed_looks_say_nothing_until_patience_ends(trouble: Any) -> None:
 
     bench = staged(play)
     ((at, report),) = bench.said
-    assert PATIENCE_SECONDS <= at < PATIENCE_SECONDS + 130.0
+    assert OUTAGE_SECONDS <= at < OUTAGE_SECONDS + 130.0
     assert isinstance(report, cmd.Settled)
     assert report.fault is not None
     assert report.fault.kind is FaultClass.IN_DOUBT
@@ -175,11 +177,11 @@ def test_a_provider_that_does_not_answer_is_told_until_it_does() -> None:
         bench.provider.script.always["find"] = broken
         bench.settle(1, "t1", within=0.0)
         for _ in range(4):
-            told.append(bench.watch.unheard(bench.clock.now()))
+            told.append(bench.looks.unheard().get("upcloud", ""))
             await bench.clock.sleep(8.0)
         del bench.provider.script.always["find"]
         await bench.until(1)
-        told.append(bench.watch.unheard(bench.clock.now()))
+        told.append(bench.looks.unheard().get("upcloud", ""))
 
     staged(play)
     assert [words.partition(": ")[0] for words in told] == [
@@ -223,7 +225,7 @@ def test_a_throttled_kind_of_look_waits_while_the_other_goes_on() -> None:
 
 def test_one_that_asks_for_long_pauses_is_asked_often_enough_all_the_same() -> None:
     def in_a_quarter_of_an_hour() -> Any:
-        raise ProviderThrottled("slow down", retry_after=PATIENCE_SECONDS)
+        raise ProviderThrottled("slow down", retry_after=OUTAGE_SECONDS)
 
     async def play(bench: Bench) -> None:
         bench.provider.script.next["find"] = [in_a_quarter_of_an_hour] * 3
@@ -233,13 +235,29 @@ def test_one_that_asks_for_long_pauses_is_asked_often_enough_all_the_same() -> N
     ((at, report),) = staged(play).said
     assert isinstance(report, cmd.Settled)
     assert report.fault is None
-    assert at >= 3 * PATIENCE_SECONDS
+    assert at >= 3 * OUTAGE_SECONDS
+
+
+def test_a_server_that_starts_during_an_outage_has_its_time_all_the_same() -> None:
+    """E3: the time in which nobody could look is no time in which it was late."""
+
+    async def play(bench: Bench) -> None:
+        bench.plant("s1", ready=700.0)
+        bench.provider.script.always["describe"] = broken
+        bench.wait(1, "s1", timeout=200.0)
+        await bench.clock.sleep(600.0)
+        del bench.provider.script.always["describe"]
+        await bench.until(1)
+
+    ((_, report),) = staged(play).said
+    assert isinstance(report, cmd.Looked)
+    assert report.fault is None
 
 
 def test_one_look_that_works_is_enough_to_be_patient_again() -> None:
     async def play(bench: Bench) -> None:
-        bench.plant("s1", token="t1", visible=PATIENCE_SECONDS * 1.5)
-        fails_now_and_then = [broken] * 600 + [list] + [broken] * 600
+        bench.plant("s1", token="t1", visible=OUTAGE_SECONDS * 1.5)
+        fails_now_and_then = [broken] * 25 + [list] + [broken] * 25
         bench.provider.script.next["find"] = list(fails_now_and_then)
         bench.settle(1, "t1", within=1e6)
         await bench.until(1)
@@ -286,7 +304,7 @@ def test_a_look_that_keeps_failing_tells_only_those_whose_time_is_up() -> None:
         bench.plant("s1")
         bench.plant("s2")
         bench.wait(1, "s1", timeout=10.0)
-        bench.wait(2, "s2", timeout=PATIENCE_SECONDS * 3)
+        bench.wait(2, "s2", timeout=OUTAGE_SECONDS * 3)
         await bench.until(1)
         await bench.clock.sleep(100.0)
         assert len(bench.said) == 1
@@ -294,7 +312,7 @@ def test_a_look_that_keeps_failing_tells_only_those_whose_time_is_up() -> None:
         await bench.until(2)
 
     (at, late), (_, fine) = staged(play).said
-    assert at >= PATIENCE_SECONDS
+    assert at >= OUTAGE_SECONDS
     assert isinstance(late, cmd.Looked)
     assert isinstance(fine, cmd.Looked)
     assert late.fault is not None

@@ -13,7 +13,18 @@ from batchwright.errors import ProviderUnavailable
 from batchwright.model.access import Access
 from batchwright.model.clock import Clock
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
+from batchwright.model.outcome import (
+    PASSING,
+    Created,
+    Fault,
+    FaultClass,
+    Going,
+    Gone,
+    Observed,
+    Rejected,
+    ServerState,
+    Unknown,
+)
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers import keys
@@ -96,7 +107,8 @@ class Aws:
         try:
             answer = await self._connection.read(self._connection.home, "get_caller_identity", service="sts")
         except Errors as error:
-            return Health(False, explain(error, self._clock.now()).message)
+            fault = explain(error, self._clock.now())
+            return Health(False, fault.message, passing=fault.kind in PASSING)
         return Health(True, answer["Arn"], self._clock.now() - began)
 
     async def quota(self) -> Quota:

@@ -12,7 +12,7 @@ from typing import Any
 from botocore import exceptions as boto
 
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
-from batchwright.model.outcome import Fault, FaultClass, Rejected, Unknown
+from batchwright.model.outcome import PASSING, Fault, FaultClass, Rejected, Unknown
 
 K = FaultClass
 
@@ -171,4 +171,6 @@ def unavailable(error: BaseException, now: float) -> ProviderUnavailable:
     fault = explain(error, now)
     if fault.kind is FaultClass.THROTTLE:
         return ProviderThrottled(fault.message, retry_after=fault.retry_after)
-    return ProviderUnavailable(fault.message, hint=fault.hint or "Try again in a moment.")
+    return ProviderUnavailable(
+        fault.message, hint=fault.hint or "Try again in a moment.", passing=fault.kind in PASSING
+    )

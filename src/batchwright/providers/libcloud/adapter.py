@@ -120,7 +120,7 @@ class Libcloud:
         try:
             await self._api.run(lambda driver: driver.list_nodes())
         except Exception as error:  # drivers raise anything
-            return Health(False, told(error))
+            return Health(False, told(error), passing=bool(unavailable(error).passing))
         return Health(True, self._settings.driver, self._clock.now() - began)
 
     async def quota(self) -> Quota:

@@ -6,7 +6,7 @@ from libcloud.common.exceptions import BaseHTTPError, RateLimitReachedError
 from libcloud.common.types import InvalidCredsError
 
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
-from batchwright.model.outcome import Fault, FaultClass, Rejected, Unknown
+from batchwright.model.outcome import PASSING, Fault, FaultClass, Rejected, Unknown
 
 MESSAGE_MAX = 300  # characters of what a driver says that are passed on
 
@@ -42,7 +42,8 @@ def unavailable(error: Exception) -> ProviderUnavailable:
     if isinstance(found, Rejected) and found.fault.kind is FaultClass.THROTTLE:
         return ProviderThrottled(f"libcloud: {told(error)}", retry_after=found.fault.retry_after)
     hint = found.fault.hint if isinstance(found, Rejected) else ""
-    return ProviderUnavailable(f"libcloud: {told(error)}", hint=hint or "Try again in a moment.")
+    passing = not isinstance(found, Rejected) or found.fault.kind in PASSING
+    return ProviderUnavailable(f"libcloud: {told(error)}", hint=hint or "Try again in a moment.", passing=passing)
 
 
 def told(error: Exception) -> str:

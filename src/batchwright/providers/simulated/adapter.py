@@ -240,7 +240,7 @@ class Simulated:
         self._heard(method, about)
         if self.simulation.auth_fails:
             raise ProviderUnavailable(
-                f"{self._account}: {fault(FaultClass.AUTH).message}", hint="It was asked to fail."
+                f"{self._account}: {fault(FaultClass.AUTH).message}", hint="It was asked to fail.", passing=False
             )
         lost = False
         if not self._reads.uneventful:
@@ -250,7 +250,7 @@ class Simulated:
         if self._read_seconds > 0:
             await self._clock.sleep(self._read_seconds)
         if lost:
-            raise ProviderUnavailable(f"{self._account}: {method} was not answered", hint="Try again.")
+            raise ProviderUnavailable(f"{self._account}: {method} was not answered", hint="Try again.", passing=True)
         self._world.refresh()
 
     def _heard(self, method: str, about: str) -> float:

@@ -1,0 +1,45 @@
+"""Clocks over clocks: one that the machine's wall clock cannot move, and one that continues a run's own time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from batchwright.model.clock import Clock
+
+
+class SteadyClock:
+    """The wall time at its making, and from then on only what the monotonic clock says has passed."""
+
+    def __init__(self, wall: Callable[[], float], monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._epoch = wall() - monotonic()
+
+    def now(self) -> float:
+        return self._epoch + self._monotonic()
+
+    def monotonic(self) -> float:
+        return self._monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class RunClock:
+    """The time of a run's events, which never goes back: it goes on from the last one where that is ahead.
+
+    A clock that was set back between two drivers would otherwise put due times hours away.
+    """
+
+    def __init__(self, clock: Clock, last: float) -> None:
+        self._clock = clock
+        self._ahead = max(0.0, last - clock.now())
+
+    def now(self) -> float:
+        return self._clock.now() + self._ahead
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
