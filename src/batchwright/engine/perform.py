@@ -18,16 +18,8 @@ from batchwright.model.clock import Clock
 from batchwright.model.ids import Token
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.outcome import (
-    Applied,
-    Created,
-    Fault,
-    FaultClass,
-    Observed,
-    Rejected,
-    ServerState,
-    Throttled,
-    Unknown,
-)
+    Applied, Created, Fault, FaultClass, Observed, Rejected, ServerState, Throttled, Unknown,
+)  # fmt: skip
 from batchwright.model.plan import CommandRequest, Guard, ServerRequest, Step, TaskservRequest
 from batchwright.model.run import Run, StepRecord
 from batchwright.programs.base import Launcher
