@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from batchwright.engine import commands as cmd
 from batchwright.engine.calls import answer, trouble, turn
 from batchwright.engine.destroying import Hold, destroy
 from batchwright.engine.launching import Launches
-from batchwright.engine.limits import CallClass, Limits
+from batchwright.engine.limits import CallClass, Limits, calls_of
 from batchwright.engine.looks import Looks
 from batchwright.engine.voice import Voice
 from batchwright.engine.watch import Fail, Send, Watch
@@ -18,7 +19,15 @@ from batchwright.model.clock import Clock
 from batchwright.model.ids import Token
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.outcome import (
-    Applied, Created, Fault, FaultClass, Observed, Rejected, ServerState, Throttled, Unknown,
+    Applied,
+    Created,
+    Fault,
+    FaultClass,
+    Observed,
+    Rejected,
+    ServerState,
+    Throttled,
+    Unknown,
 )  # fmt: skip
 from batchwright.model.plan import CommandRequest, Guard, ServerRequest, Step, TaskservRequest
 from batchwright.model.run import Run, StepRecord
@@ -293,23 +302,17 @@ class Performer:
         until = self._since(record.doubt_at) + self._facts[step.provider].settle_seconds
         while True:
             began = self._clock.now()
-            found = await self._find(provider, CallClass.DESTROY, self._run.token(i))
+            found = await self._find(provider, self._run.token(i))
             if isinstance(found, Unknown):
                 return found
             if found or began >= until:
                 return [observed.ref for observed in found]
             await self._clock.sleep(provider.capabilities.poll_seconds)
 
-    async def _find(
-        self, provider: Provider, calls: CallClass | None, token: str | None = None
-    ) -> list[Observed] | Unknown:
+    async def _find(self, provider: Provider, token: str | None = None) -> list[Observed] | Unknown:
         """What carries the run's label. The answer shows what was there when the look that gave it began, or later."""
-
-        def heed(look: Unknown) -> None:
-            if calls is not None:
-                self._heed(provider.name, calls, look)
-
-        return await self.looks.look(provider, lambda: provider.find(self._run.id, token), heed=heed)
+        find, calls = partial(provider.find, self._run.id, token), calls_of(self._run)
+        return await self.looks.look(provider, find, heed=lambda look: self._heed(provider.name, calls, look))
 
     async def _remove(self, command: cmd.Destroy) -> Fault | None:
         if isinstance(self._step(command.step).request, CommandRequest):
@@ -352,7 +355,7 @@ class Performer:
         until = self._since(run.doubtful.get(command.lane, 0.0)) + self._facts[command.lane].settle_seconds
         while True:
             began = self._clock.now()
-            listing = await self._find(provider, None)
+            listing = await self._find(provider)
             if isinstance(listing, Unknown):
                 fault = Fault(FaultClass.TRANSIENT, f"cannot list: {listing.reason}")
                 self._send(cmd.Swept(command.lane, command.round, fault=fault))
