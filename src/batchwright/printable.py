@@ -33,6 +33,11 @@ def printable(text: str) -> str:
     return _UNFIT.sub(REPLACEMENT, _SEQUENCE.sub("", text.replace("\r\n", "\n")))
 
 
+def flat(text: str) -> str:
+    """The same on one line, for a text that may not begin another one."""
+    return printable(text).replace("\n", " ")
+
+
 def escaped_json(text: str) -> str:
     """The same JSON with everything that is not fit for a terminal as an escape; it decodes to the same values.
 

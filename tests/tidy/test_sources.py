@@ -176,3 +176,47 @@ def test_a_missing_part_is_skipped_in_one_place() -> None:
     words = re.compile(r"pytest\.(skip|importorskip|mark\.skip)|\bskipif\(")
     found = [path.name for path in sources("tests") if words.search(path.read_text()) and path != Path(__file__)]
     assert found == ["needs.py"]
+
+
+STREAM_USES = {"isatty", "fileno", "flush", "reconfigure"}  # what tells or ends something, and writes nothing
+PRINTERS = {"print", "echo", "secho", "confirm", "prompt", "print_exc", "Console", "pprint", "input"}
+
+
+def prints_around(path: Path) -> list[str]:
+    """What reaches a terminal other than through cli/output.py, where every text is made fit for it."""
+    found = []
+    module = tree(path)
+    parents = {id(child): node for node in ast.walk(module) for child in ast.iter_child_nodes(node)}
+    ours = {alias.name for node in ast.walk(module) if isinstance(node, ast.ImportFrom)
+            and node.module == "batchwright.cli.output" for alias in node.names}  # fmt: skip
+    for node in ast.walk(module):
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("sys.stdout", "sys.stderr"):
+            used = parents[id(node)]
+            if not (isinstance(used, ast.Attribute) and used.attr in STREAM_USES) and not _is_loop(used):
+                found.append(ast.unparse(used))
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            owner = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
+            paper = owner in ("console", "self._live.console", "out()", "err()") and name == "print"
+            if name in PRINTERS and name not in ours and not paper:
+                found.append(ast.unparse(node.func))
+    return found
+
+
+def _is_loop(node: ast.AST) -> bool:
+    """`for stream in (sys.stdout, sys.stderr)`, to set how they encode."""
+    return isinstance(node, ast.Tuple)
+
+
+DOORS = [path for path in sources("src/batchwright/cli") if path.name != "output.py"]
+
+
+@pytest.mark.parametrize("path", [*DOORS, ROOT / "src/batchwright/serve.py"], ids=lambda path: path.name)
+def test_nothing_is_shown_but_through_the_one_place_that_makes_it_fit_for_a_terminal(path: Path) -> None:
+    """B7"""
+    assert prints_around(path) == []
+
+
+def test_what_prints_around_it_is_found(tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("import sys\nprint(1)\nsys.stdout.write('x')\ntyper.echo('x')\nf(sys.stderr)\n")
+    assert sorted(prints_around(tmp_path / "bad.py")) == ["f(sys.stderr)", "print", "sys.stdout.write", "typer.echo"]

@@ -14,7 +14,7 @@ from batchwright.app.stores import Stores
 from batchwright.cli import completion
 from batchwright.cli.codes import Exit
 from batchwright.cli.options import Json, NoColor, StateDir, settings_of
-from batchwright.cli.output import note, print_json, say
+from batchwright.cli.output import confirm, note, print_json, say
 from batchwright.views.wording import counted
 
 RunOption = Annotated[
@@ -39,7 +39,7 @@ def gc(
     told = asyncio.run(work(remove=yes))
     if not json:
         _tell_found(told)
-    if told.strays and not yes and not json and sys.stdin.isatty() and typer.confirm("Remove all of these?", err=True):
+    if told.strays and not yes and not json and sys.stdin.isatty() and confirm("Remove all of these?"):
         told = asyncio.run(work(remove=True))
     if json:
         print_json(told)

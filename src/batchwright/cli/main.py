@@ -37,6 +37,7 @@ from batchwright.errors import BatchwrightError, PlanChanged, UsageError
 _CommandProblem = typer.BadParameter.__mro__[2]
 
 NAME = "batchwright"
+GONE = "Go to one that is there (cd), or write whole paths, those that begin with a slash."
 
 app = typer.Typer(
     name=NAME,
@@ -119,9 +120,19 @@ def run_command(args: Sequence[str]) -> int:
     except Exception as error:
         if isinstance(error, _CommandProblem):
             show_error(_usage(error), json=json)
+        elif isinstance(error, FileNotFoundError) and error.filename is None and _lost():
+            show_error(UsageError("the folder you are in is gone", hint=GONE), json=json)
         else:
             _show_bug(error, json=json)
         return Exit.COULD_NOT
+
+
+def _lost() -> bool:
+    """Whether the working folder was removed, so that no relative path means anything."""
+    try:
+        return not os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return True
 
 
 def _usage(problem: Any) -> UsageError:
@@ -134,7 +145,7 @@ def _usage(problem: Any) -> UsageError:
 def _show_bug(error: Exception, *, json: bool) -> None:
     """One line; the trace only for who asks for it."""
     if os.environ.get("BATCHWRIGHT_DEBUG") == "1":
-        traceback.print_exc()
+        note(traceback.format_exc())
     message = f"{type(error).__name__}: {error}"
     hint = "This is a bug in Batchwright. BATCHWRIGHT_DEBUG=1 shows where it happened; please report it with that."
     if json:

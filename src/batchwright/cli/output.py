@@ -1,4 +1,7 @@
-"""What goes to stdout and stderr: results and JSON to the one, messages and errors to the other."""
+"""What goes to stdout and stderr: results and JSON to the one, messages and errors to the other.
+
+Everything that a person is shown passes through here, and is made fit for a terminal here: see tests/tidy.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,25 @@ from contextlib import contextmanager
 from typing import Any
 
 import msgspec
-from rich.console import Console
+import typer
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 from batchwright.errors import BatchwrightError, UsageError
 from batchwright.model.diagnostic import Diagnostic, Severity
+from batchwright.printable import REPLACEMENT, escaped_json, flat, printable
+
+_ALONE = re.compile("[\ud800-\udfff]")
 
 
 class Paper(Console):
-    """A Rich console that leaves a broken pipe to the caller."""
+    """A Rich console that shows text as it is, made fit for a terminal, and leaves a broken pipe to the caller."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The pieces that are written: styles and moves of the cursor are Rich's own, texts are made fit."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else printable(text), style, control)
 
     def on_broken_pipe(self) -> None:
         raise  # it is called while the BrokenPipeError is handled
@@ -26,12 +39,30 @@ class Paper(Console):
 
 def out() -> Console:
     """For results."""
-    return Paper(highlight=False, soft_wrap=True)
+    return Paper(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def err() -> Console:
     """For messages and errors."""
-    return Paper(stderr=True, highlight=False, soft_wrap=True)
+    return Paper(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+class Lines:
+    """Plain lines on stdout or stderr, each written at once; no text begins a line of its own."""
+
+    def __init__(self, *, stderr: bool) -> None:
+        self._stream = sys.stderr if stderr else sys.stdout
+
+    def write(self, line: str) -> None:
+        """One line."""
+        self._stream.write(flat(line) + "\n")
+        self._stream.flush()
+
+
+def drawable(*, stderr: bool) -> bool:
+    """Whether there is a terminal to draw on."""
+    stream = sys.stderr if stderr else sys.stdout
+    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def reader_left() -> None:
@@ -51,10 +82,37 @@ def note(line: str, style: str = "") -> None:
     err().print(Text(line, style=style))
 
 
+def confirm(question: str) -> bool:
+    """A question on stderr, to be answered on the terminal."""
+    return typer.confirm(printable(question), err=True)
+
+
 def print_json(value: Any) -> None:
-    """One JSON document, or one line of JSON lines."""
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    """One JSON document, or one line of JSON lines, in UTF-8 whatever the locale is."""
+    text = escaped_json(encoded(value).decode()) + "\n"
     sys.stdout.flush()
+    binary = getattr(sys.stdout, "buffer", None)
+    if binary is None:
+        sys.stdout.write(text)
+    else:
+        binary.write(text.encode())
+    sys.stdout.flush()
+
+
+def encoded(value: Any) -> bytes:
+    """JSON. Names of files may have bytes that are no text, for which JSON has no form: they are replaced."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_mended(msgspec.to_builtins(value)))
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, str):
+        return _ALONE.sub(REPLACEMENT, value)
+    if isinstance(value, dict):
+        return {_mended(key): _mended(one) for key, one in value.items()}
+    return [_mended(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def show_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
@@ -62,7 +120,7 @@ def show_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
     console = err()
     for one in diagnostics:
         style = "red" if one.severity is Severity.ERROR else "yellow"
-        console.print(Text(str(one), style=style))
+        console.print(Text(flat(str(one)), style=style))
         for line in (*one.notes, *([f"hint: {one.hint}"] if one.hint else ())):
             console.print(Text(f"    {line}"))
 

@@ -6,8 +6,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-import typer
-
 from batchwright.app.remote import Service, heard_event
 from batchwright.cli.codes import Exit
 from batchwright.cli.health import show_log
@@ -19,7 +17,7 @@ from batchwright.cli.human import (
     show_stats,
     show_steps,
 )
-from batchwright.cli.output import about, note, print_json, say, unasked
+from batchwright.cli.output import about, confirm, note, print_json, say, unasked
 from batchwright.cli.watching import JsonLines, watch
 from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RUN_ENDED, RunState
@@ -152,7 +150,7 @@ def rollback(service: Service, word: str, *, only_plan: bool, yes: bool, json: b
             raise unasked()
         if not yes:
             show_preview(run, service.undo(run), to_stderr=True)
-            if not typer.confirm("Undo this?", err=True):
+            if not confirm("Undo this?"):
                 note("nothing was changed")
                 return Exit.STOPPED
         view = service.act(run, "rollback")

@@ -39,7 +39,7 @@ from batchwright.cli.options import (
     simulation_of,
     source_of,
 )
-from batchwright.cli.output import about, note, print_json, say, show_diagnostics, show_error, unasked
+from batchwright.cli.output import about, confirm, note, print_json, say, show_diagnostics, show_error, unasked
 from batchwright.cli.service import Url, chosen
 from batchwright.engine.preview import PlannedUndo
 from batchwright.errors import NotAllowed, RunUnfinished, SecretMissing, StoreError
@@ -314,7 +314,7 @@ def preview(run: Run, undos: Sequence[PlannedUndo], *, json: bool) -> int:
 def agreed(run: Run, undos: Sequence[PlannedUndo]) -> bool:
     """Ask before something is destroyed."""
     show_preview(run.id, undos, to_stderr=True)
-    return typer.confirm(f"Undo {_what(undos)}?", err=True)
+    return confirm(f"Undo {_what(undos)}?")
 
 
 def _what(undos: Sequence[PlannedUndo]) -> str:

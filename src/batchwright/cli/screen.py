@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Sequence
 from typing import Protocol
@@ -13,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from batchwright.cli.frame import frame
-from batchwright.cli.output import err, note, out, print_json
+from batchwright.cli.output import Lines, drawable, err, note, out, print_json
 from batchwright.cli.plain import Plain
 from batchwright.model.events import AnyEvent
 from batchwright.model.run import Run
@@ -86,13 +84,9 @@ class PlainScreen(_Drawn):
     """Lines, for pipes and logs."""
 
     def __init__(self, *, stderr: bool) -> None:
-        self._stream = sys.stderr if stderr else sys.stdout
+        self._write = Lines(stderr=stderr).write
         self._plain: Plain | None = None
         self._next = 0.0
-
-    def _write(self, line: str) -> None:
-        self._stream.write(line + "\n")
-        self._stream.flush()
 
     def draw(self, run: Run, events: Sequence[AnyEvent], around: Circumstances, now: float) -> None:
         self._plain = self._plain or Plain(len(run.plan.steps), self._write)
@@ -143,6 +137,4 @@ class DarkScreen:
 
 def screen_for(*, stderr: bool) -> Screen:
     """A picture where there is a terminal to draw on, lines elsewhere."""
-    stream = sys.stderr if stderr else sys.stdout
-    drawable = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    return LiveScreen(stderr=stderr) if drawable else PlainScreen(stderr=stderr)
+    return LiveScreen(stderr=stderr) if drawable(stderr=stderr) else PlainScreen(stderr=stderr)

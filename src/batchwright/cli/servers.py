@@ -16,7 +16,7 @@ from batchwright.cli.codes import Exit
 from batchwright.cli.human import text_width
 from batchwright.cli.looking import note_troubles
 from batchwright.cli.options import Json, NoColor, Sim, Simulate, StateDir, settings_of, simulation_of
-from batchwright.cli.output import note, print_json, say
+from batchwright.cli.output import confirm, note, print_json, say
 from batchwright.cli.running import Yes
 from batchwright.cli.table import table
 from batchwright.errors import UsageError
@@ -156,4 +156,4 @@ def _agreed(server: StandingServer) -> bool:
     note(f"{server.name} ({server.ref}): {what}, {server.state}")
     note(f"  of run {server.run} ({server.owner})")
     verb = "Let go of" if server.stays else "Destroy"
-    return typer.confirm(f"{verb} {server.name}?", err=True)
+    return confirm(f"{verb} {server.name}?")

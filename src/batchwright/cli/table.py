@@ -8,6 +8,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from batchwright.cli.frame import clip
+from batchwright.printable import flat
 
 GAP = "  "
 LEAST = 8  # characters left of a column that has to give way
@@ -38,7 +39,8 @@ def table(
 
 
 def _text(cell: Cell) -> Text:
-    return cell if isinstance(cell, Text) else Text(cell)
+    """On one line and fit for a terminal, before its width is measured."""
+    return Text(flat(cell.plain), cell.style) if isinstance(cell, Text) else Text(flat(cell))
 
 
 def _line(row: Sequence[Text], widths: Sequence[int], numbers: frozenset[int]) -> Text:

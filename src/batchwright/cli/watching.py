@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Sequence
 from typing import Protocol
@@ -15,7 +13,7 @@ from batchwright.app.remote import Service, decoded, heard_event
 from batchwright.cli.codes import Exit, exit_of
 from batchwright.cli.frame import frame
 from batchwright.cli.human import show_run
-from batchwright.cli.output import err, note, out, print_json
+from batchwright.cli.output import Lines, drawable, err, note, out, print_json
 from batchwright.cli.plain import Plain
 from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RUN_ENDED
@@ -58,17 +56,13 @@ class _Plain:
     """Lines, for pipes and logs."""
 
     def __init__(self, *, stderr: bool) -> None:
-        self._stream = sys.stderr if stderr else sys.stdout
+        self._write = Lines(stderr=stderr).write
         self._plain: Plain | None = None
 
     def draw(self, view: RunView, events: Sequence[AnyEvent], now: float) -> None:
         self._plain = self._plain or Plain(sum(view.counts.values()), self._write)
         self._plain.take(events, view.created_at)
         self._plain.progress(view, now)
-
-    def _write(self, line: str) -> None:
-        self._stream.write(line + "\n")
-        self._stream.flush()
 
     def close(self) -> None:
         return
@@ -92,9 +86,7 @@ class JsonLines:
 
 def screen_for(*, stderr: bool) -> Screen:
     """A picture where there is a terminal to draw on, lines elsewhere."""
-    stream = sys.stderr if stderr else sys.stdout
-    drawable = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    return _Live(stderr=stderr) if drawable else _Plain(stderr=stderr)
+    return _Live(stderr=stderr) if drawable(stderr=stderr) else _Plain(stderr=stderr)
 
 
 def watch(
