@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 from batchwright.model.clock import Clock
-from batchwright.printable import shortened
+from batchwright.printable import printable, shortened
 
 GATHER_SECONDS = 0.25
 LINE_MAX = 2_000  # characters
@@ -35,7 +35,7 @@ class Voice:
 
     def hear(self, line: str) -> None:
         """One line; blank ones are not worth an event."""
-        line = shortened(line.rstrip(), LINE_MAX)
+        line = shortened(printable(line).rstrip(), LINE_MAX)
         if not line:
             return
         if self._room <= 0:

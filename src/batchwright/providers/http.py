@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from base64 import b64decode
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +12,8 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import msgspec
 from msgspec import Struct
+
+from batchwright.redaction import Redactor
 
 TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=10, sock_read=50)
 ANSWER_MAX = 32 * 1024 * 1024  # bytes of one answer
@@ -44,6 +47,7 @@ class Http:
     def __init__(self, url: str, authorization: str) -> None:
         self.url = url
         self._proxy = _proxy_for(url)
+        self._redact = Redactor(_credentials(authorization))
         headers = {"Authorization": authorization, "Accept": "application/json", "User-Agent": "batchwright"}
         self._pooled = self._session(headers, aiohttp.TCPConnector(limit=16))
         # A pooled connection that the other side has just closed would leave the outcome of a create unknown.
@@ -75,11 +79,23 @@ class Http:
         try:
             async with sent as response:
                 raw = await _whole(response)
+                if response.status >= 400:  # some proxies show what they were sent
+                    raw = self._redact.of_bytes(raw)
                 return Reply(response.status, _decoded(raw), _retry_after(response.headers.get("Retry-After", "")))
         except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.ConnectionTimeoutError) as error:
             raise NotSent(_why(error, self.url)) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise NoAnswer(f"{urlsplit(self.url).netloc}: {type(error).__name__}: {error}".rstrip(": ")) from error
+
+
+def _credentials(authorization: str) -> list[str]:
+    """What of an Authorization header must not be told: the token, or name and password with the password alone."""
+    words = authorization.split(maxsplit=1)[-1]
+    try:
+        plain = b64decode(words, validate=True).decode()
+    except ValueError:
+        return [words]
+    return [words, plain, plain.partition(":")[2]]
 
 
 async def _whole(response: aiohttp.ClientResponse) -> bytes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,13 +13,14 @@ from typing import Any
 
 import asyncssh
 import pytest
+from asyncssh.packet import UInt32
 
 from batchwright.model.access import Access
 from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
 from batchwright.model.plan import CommandRequest
 from batchwright.model.secret import Secret
 from batchwright.programs.base import MARK, Flaw, Launch, Server
-from batchwright.programs.there import There
+from batchwright.programs.there import There, script
 from batchwright.programs.traces import Trace
 from batchwright.secret import reveal
 from batchwright.testing.planning import command
@@ -82,10 +85,19 @@ class Host:
         assert local.stdout is not None
         local.stdin.write(script)
         local.stdin.close()
+        ended = asyncio.create_task(self._end(process, local))
         while data := await local.stdout.read(1000):
             process.stdout.write(data)
-        code = await local.wait()
-        process.exit_with_signal("KILL") if code == -9 else process.exit(code)
+        code = await ended
+        process.exit_with_signal("KILL") if code == -9 else process.close()
+
+    async def _end(self, process: Any, local: asyncio.subprocess.Process) -> int:
+        """Tell the exit code at once, as OpenSSH does; the channel stays open for as long as anything may write."""
+        while local.returncode is None:
+            await asyncio.sleep(0.01)
+        if local.returncode >= 0:
+            process.channel._send_request(b"exit-status", UInt32(local.returncode))
+        return local.returncode
 
     def launch(self, **rest: Any) -> Launch:
         on = Server("web-01", "127.0.0.1", "local", "here", self.access)
@@ -242,3 +254,72 @@ def test_what_it_needs_is_looked_for_before_its_server_is_there(monkeypatch: pyt
 
 def test_the_mark_is_that_of_programs_on_this_machine() -> None:
     assert MARK == "BATCHWRIGHT_MARK"
+
+
+def test_bytes_of_secrets_arrive_unchanged_there(tmp_path: Path) -> None:
+    """B2"""
+    body = b"pa\rss\r\n'\"\\ $x `id` \xc3\xa9\t!\r"
+    (tmp_path / "s").write_bytes(body + b"\n")
+    request = shell('printf %s "$S" >out', env={"S": Secret(file=str(tmp_path / "s"))})
+
+    async def scenario(host: Host) -> None:
+        assert await host.there.launch(request, host.launch()) == Applied()
+        assert (tmp_path / "out").read_bytes() == body
+
+    play(tmp_path, scenario)
+
+
+def test_what_fails_before_the_shell_has_its_script_is_certain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B4"""
+
+    async def scenario(host: Host) -> None:
+        for request in (
+            shell("touch begun", env={"S": Secret(file="/dev/zero")}),
+            shell("touch begun", env={"S": "x" * 140_000}),
+            CommandRequest("sh", ("sh", "-c", "touch begun", "a\0b")),
+        ):
+            outcome = await host.there.launch(request, host.launch())
+            assert isinstance(outcome, Rejected)
+            assert outcome.fault.code in ("secret-missing", "command-too-long", "command-invalid")
+        for error, kind in (
+            (asyncssh.ChannelOpenError(1, "no more sessions"), FaultClass.TRANSIENT),
+            (TimeoutError(), FaultClass.TRANSIENT),
+            (ValueError("no such thing"), FaultClass.NOT_FOUND),
+        ):
+
+            async def refuse(_connection: object, error: Exception = error) -> None:
+                raise error
+
+            monkeypatch.setattr("batchwright.programs.there._shell", refuse)
+            outcome = await host.there.launch(shell("touch begun"), host.launch())
+            assert isinstance(outcome, Rejected)
+            assert outcome.fault.kind is kind
+        assert host.commands == []
+        assert not (tmp_path / "begun").exists()
+
+    play(tmp_path, scenario)
+
+
+def test_half_a_script_does_nothing(tmp_path: Path) -> None:
+    """B4: a connection that breaks while the script is sent runs no part of it."""
+    text = script(("touch", str(tmp_path / "a"), str(tmp_path / "b")), {"X": "1"}, "")
+    for cut in range(len(text) - 2):
+        subprocess.run(["sh"], input=text[:cut].encode(), stderr=subprocess.DEVNULL, check=False)
+    assert list(tmp_path.iterdir()) == []
+    subprocess.run(["sh"], input=text.encode(), check=True)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_the_programs_own_end_decides_there_too(tmp_path: Path) -> None:
+    """B5: as OpenSSH does, the server tells how the program ended while something else holds its output open."""
+
+    async def scenario(host: Host) -> None:
+        for code in (0, 3):
+            request = shell(f"sleep 1000 & echo $! >pid{code}; echo own; exit {code}")
+            outcome = await host.there.launch(request, host.launch())
+            pid = int((tmp_path / f"pid{code}").read_text())
+            os.kill(pid, signal.SIGKILL)
+            assert outcome == Applied() if code == 0 else isinstance(outcome, Rejected)
+            assert f"process {pid} (sleep) still holds its output open" in host.said[-1]
+
+    play(tmp_path, scenario)
