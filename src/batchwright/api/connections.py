@@ -82,6 +82,7 @@ class Connections:
         self.handshakes: dict[str, int] = {}  # of TLS, by address
         self._waiting: dict[Waiting, None] = {}  # in the order in which they began to wait
         self._by_address: dict[str, dict[Waiting, None]] = {}
+        self._resting: dict[Waiting, None] = {}
 
     @property
     def waiting(self) -> int:
@@ -97,10 +98,11 @@ class Connections:
                 return False
             self._drop(next(iter(of_address)), "too many of this address wait with half a request")
         elif self.open >= self.most:
-            if not self._waiting:
+            one = next(iter(self._waiting or self._resting), None)
+            if one is None:
                 self.refused += 1
                 return False
-            self._drop(next(iter(self._waiting)), "too many connections are open")
+            self._drop(one, "too many connections are open")
         self.open += 1
         return True
 
@@ -112,11 +114,18 @@ class Connections:
     def wait(self, one: Waiting) -> None:
         """It has no request, or only a part of one, from now on."""
         if one not in self._waiting:
+            self._resting.pop(one, None)
             self._waiting[one] = None
             self._by_address.setdefault(one.address, {})[one] = None
 
+    def rest(self, one: Waiting) -> None:
+        """It has had its answer and has begun nothing new: it makes room only when nobody waits with half a request."""
+        self.leave(one)
+        self._resting[one] = None
+
     def leave(self, one: Waiting) -> None:
         """It has a whole request now, or is gone."""
+        self._resting.pop(one, None)
         if self._waiting.pop(one, self) is None:
             rest = self._by_address[one.address]
             del rest[one]
@@ -171,8 +180,11 @@ class Guarded(H11Protocol):
             self._connections.wait(self)
             return
         self._in_body = False
-        if theirs is h11.IDLE and self.conn.our_state is h11.IDLE:  # a part of a head, or nothing
-            self._connections.wait(self)
+        if theirs is h11.IDLE and self.conn.our_state is h11.IDLE:
+            if self._until is None:
+                self._connections.rest(self)
+            else:
+                self._connections.wait(self)
             return
         self._until = None
         self._connections.leave(self)

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from batchwright import errors
 from batchwright.errors import BatchwrightError
-from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.diagnostic import Diagnostic, bounded
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -78,7 +78,7 @@ def status_of(error: BatchwrightError) -> int:
 
 def problem_of(error: BatchwrightError) -> Problem:
     """The problem that tells of an error."""
-    found = tuple(one for one in error.diagnostics if isinstance(one, Diagnostic))
+    found = bounded([one for one in error.diagnostics if isinstance(one, Diagnostic)])
     return _problem(status_of(error), error.code, error.message, error.hint, found)
 
 

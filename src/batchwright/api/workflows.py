@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import msgspec
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, QueryParameter
@@ -18,7 +17,7 @@ from batchwright.app.orchestrator import Orchestrator
 from batchwright.app.submission import Submission
 from batchwright.app.tokens import Role
 from batchwright.errors import BodyUnreadable, MediaTypeUnknown, UsageError
-from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.diagnostic import Diagnostic, bounded
 from batchwright.model.workflow import Workflow
 from batchwright.providers.base import Quote
 from batchwright.views.plan import PlanView, plan_view
@@ -36,6 +35,9 @@ Key = Annotated[
     str | None,
     HeaderParameter(name="Idempotency-Key", description="The same key and body: the same run.", pattern=KEY_PATTERN),
 ]
+
+
+NUMBER_MAX = 2**53  # of a setting
 
 
 class Checked(Struct, frozen=True):
@@ -98,7 +100,7 @@ async def validate(
     _place(request, access)
     loaded = await orchestrator.desk.check(await submission_of(request))
     assert loaded.workflow is not None
-    return Checked(True, loaded.workflow, loaded.diagnostics)
+    return Checked(True, loaded.workflow, bounded(loaded.diagnostics))
 
 
 @post(
@@ -121,7 +123,7 @@ async def plan(
     _place(request, access)
     planned = await orchestrator.desk.look(await submission_of(request, simulate, sim, plan_hash))
     assert planned.plan is not None
-    return PlanAnswer(True, plan_view(planned.plan), planned.diagnostics, planned.quotes)
+    return PlanAnswer(True, plan_view(planned.plan), bounded(planned.diagnostics), planned.quotes)
 
 
 def _place(request: Request[Any, Any, Any], access: Access) -> Caller:
@@ -148,29 +150,8 @@ async def submission_of(
         raise BodyUnreadable("the body is not UTF-8 text") from error
     simulation = {name: scalar(value) for name, value in pairs(sim)} if simulate or sim else None
     if kind == "application/json":
-        return Submission(definition(text), "workflow.json", simulation, plan_hash, key, original=text)
+        return Submission(text, "workflow.json", simulation, plan_hash, key)
     return Submission(text, "workflow" + TEXT_TYPES[kind], simulation, plan_hash, key)
-
-
-def definition(text: str) -> str:
-    """The text of a JSON definition as a file would have it. An evaluated workflow may leave out the outer record and
-    say null for what is not set. Raises BodyUnreadable."""
-    try:
-        found = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise BodyUnreadable(f"the body is not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise BodyUnreadable("the body is no JSON object", hint='Send {"batch_workflow": {...}}.')
-    bare = _without_nulls(found)
-    if "batch_workflow" in found and bare == found:
-        return text  # as it is, so that places in it are told right
-    return msgspec.json.encode(bare if "batch_workflow" in found else {"batch_workflow": bare}).decode()
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
-    return [_without_nulls(one) for one in value] if isinstance(value, list) else value
 
 
 def pairs(settings: Sequence[str] | None) -> list[tuple[str, str]]:
@@ -187,12 +168,14 @@ def pairs(settings: Sequence[str] | None) -> list[tuple[str, str]]:
 
 
 def scalar(text: str) -> str | int | float | bool:
-    """A value as bool, int, float or str, whatever it looks like."""
+    """A value as bool, int, float or str, whatever it looks like; what no JSON could hold stays a text."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     for kind in (int, float):
         try:
-            return kind(text)
+            value = kind(text)
         except ValueError:
             continue
+        if abs(value) <= NUMBER_MAX:  # not so for NaN
+            return value
     return text

@@ -101,7 +101,7 @@ class Orchestrator:
         await self.stop(0.0)
         await self.stores.__aexit__()
         self.world.close()
-        self.desk.close()
+        await self.desk.aclose()
 
     # -- taking up what was left ----------------------------------------------------------------------------------
 

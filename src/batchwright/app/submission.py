@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import partial
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -16,6 +14,8 @@ from msgspec.structs import replace
 
 from batchwright.app.allowed import CODE, NOTHING, Allowed
 from batchwright.app.compose import SharedWorld
+from batchwright.app.evaluating import Job
+from batchwright.app.evaluations import Evaluations
 from batchwright.app.planning import Planned, approve, plan_loaded
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
@@ -24,18 +24,13 @@ from batchwright.errors import (
     IdempotencyMismatch,
     PlanRefused,
     SecretRefused,
-    TooManyRequests,
     WorkflowInvalid,
 )
-from batchwright.loader import Loaded, load_source
+from batchwright.loader import Loaded
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan
-from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.views.wording import counted
-
-EVALUATIONS = 2  # child processes at a time
-WAITING = 64  # submissions that may wait for one
 
 Scalar = str | int | float | bool
 
@@ -43,8 +38,7 @@ Scalar = str | int | float | bool
 class Submission(Struct, frozen=True):
     """A workflow's text; the end of `name` says its format. `simulation` is None for the real world.
 
-    `commands`: who submits it may use what `serve --allow-commands` allows. `original` is what was sent, where the text
-    was made from it.
+    `commands`: who submits it may use what `serve --allow-commands` allows.
     """
 
     text: str
@@ -53,7 +47,6 @@ class Submission(Struct, frozen=True):
     plan_hash: str = ""
     key: str = ""
     commands: bool = True
-    original: str = ""
 
     def digest(self) -> str:
         """What tells two submissions apart, whatever their key; empty without a key."""
@@ -86,42 +79,30 @@ class Desk:
         self._clock = clock
         self._stores = stores
         self._world = world
-        self._threads = ThreadPoolExecutor(EVALUATIONS, thread_name_prefix="batchwright-evaluate")
-        self._waiting = 0
+        self._evaluations = Evaluations()
         self._keys: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    def close(self) -> None:
-        """Let the threads end."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+    async def aclose(self) -> None:
+        """End the processes that evaluate."""
+        await self._evaluations.aclose()
 
     def _allowed_to(self, submission: Submission) -> Allowed:
         return self._allowed if submission.commands else replace(self._allowed, commands=False)
 
-    async def load(self, submission: Submission) -> Loaded:
-        """Evaluate and check it in a confined child process.
+    async def load(self, submission: Submission, *, urgent: bool = False) -> Loaded:
+        """Evaluate and check it in another process. What is urgent need not wait for those who only look.
 
-        Raises SecretRefused with the place of each secret that is not allowed, TooManyRequests, EvaluatorUnavailable.
+        Raises SecretRefused with the place of each secret that is not allowed, BodyUnreadable, TooManyRequests,
+        ServiceBusy, EvaluatorUnavailable.
         """
-        if self._waiting >= WAITING:
-            raise TooManyRequests(f"{WAITING} workflows are waiting to be evaluated already")
-        self._waiting += 1
-        try:
-            work = partial(self._evaluate, submission)
-            loaded = await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        finally:
-            self._waiting -= 1
+        catalogues = tuple(str(folder) for folder in self._settings.catalogues)
+        is_json = submission.name.endswith(".json")
+        job = Job(submission.text, submission.name, is_json, catalogues, self._allowed_to(submission))
+        loaded = await self._evaluations.load(job, urgent=urgent)
         if refused := [one for one in loaded.diagnostics if one.code == CODE]:
             message = f"the workflow names {counted(len(refused), 'secret')} that this service does not let clients use"
             raise SecretRefused(message, diagnostics=loaded.diagnostics)
         return loaded
-
-    def _evaluate(self, submission: Submission) -> Loaded:
-        allowed, catalogue = self._allowed_to(submission), load_catalogue(self._settings.catalogues)
-        judge, original = allowed.refused, submission.original
-        loaded = load_source(submission.text, submission.name, catalogue=catalogue, judge=judge, original=original)
-        if loaded.workflow is None:
-            return loaded
-        return replace(loaded, workflow=allowed.bound(loaded.workflow))
 
     async def check(self, submission: Submission) -> Loaded:
         """The workflow. Raises WorkflowInvalid with every diagnostic."""
@@ -130,9 +111,9 @@ class Desk:
             raise refusal(loaded.diagnostics)
         return loaded
 
-    async def look(self, submission: Submission) -> Planned:
+    async def look(self, submission: Submission, *, urgent: bool = False) -> Planned:
         """The plan with its warnings and prices. Raises WorkflowInvalid, PlanRefused, PlanChanged, Forbidden."""
-        loaded = await self.load(submission)
+        loaded = await self.load(submission, urgent=urgent)
         simulation = self._simulation if submission.simulation is None else submission.simulation
         if simulation is None and loaded.workflow is not None:
             self._allowed_to(submission).check_commands(loaded.workflow)
@@ -144,7 +125,7 @@ class Desk:
 
     async def plan(self, submission: Submission) -> Plan:
         """The plan alone. Raises as `look`."""
-        planned = await self.look(submission)
+        planned = await self.look(submission, urgent=True)
         assert planned.plan is not None
         return planned.plan
 

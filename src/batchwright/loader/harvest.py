@@ -45,7 +45,8 @@ class Finding(Struct, frozen=True):
 class Report:
     """The report of one evaluation. `tree` is the plain workflow file, `findings` what is wrong with it."""
 
-    def __init__(self, body: bytes, mark: str) -> None:
+    def __init__(self, body: bytes, mark: str, depth: int = 100) -> None:
+        self._depth = depth
         self.findings: list[Finding] = []
         self._mark = mark
         self._found: list[tuple[Path_, Problem]] = []
@@ -72,6 +73,12 @@ class Report:
         return operation.get("id") or "" if isinstance(operation, dict) else ""
 
     def _walk(self, value: Any, path: Path_) -> Any:
+        if len(path) > self._depth:
+            self._found.append((path, Problem("too-deep", f"this is more than {self._depth} levels deep")))
+            return None
+        if isinstance(value, str) and "\0" in value:
+            hint = "No program, file or cloud takes a text with one in it: leave it out."
+            self._found.append((path, Problem("nul-in-text", "this text holds a NUL character", hint=hint)))
         if isinstance(value, list):
             return [self._walk(element, (*path, number)) for number, element in enumerate(value)]
         if not isinstance(value, dict):

@@ -16,10 +16,10 @@ from batchwright.loader.evaluator import Died, Evaluator, NickelError
 from batchwright.loader.harvest import Finding
 from batchwright.loader.keys import twice
 from batchwright.loader.limits import LOCAL, UNTRUSTED, Limits
-from batchwright.loader.session import Session, told_death
+from batchwright.loader.session import TOO_DEEP, Session, told_death
 from batchwright.loader.sources import Sources, schema_folder
 from batchwright.model.catalogue import Taskserv
-from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.diagnostic import Diagnostic, bounded
 from batchwright.model.workflow import ServerConfig, Workflow
 
 # On the line of a name that nobody defines these only follow from it.
@@ -92,11 +92,14 @@ def load_source(
 
 def _load(sources: Sources, inputs: Mapping[str, str], known: Known) -> Loaded:
     if sources.problems:
-        return Loaded(None, tuple(sources.problems))
-    tree, found = _evaluate(sources, inputs, known)
-    if _undefined(found, sources):
-        found = _behind_undefined_names(found, sources, inputs, known)
-    return Loaded(None if tree is None else _workflow(tree), tuple(found))
+        return Loaded(None, bounded(sources.told))
+    try:
+        tree, found = _evaluate(sources, inputs, known)
+        if _undefined(found, sources):
+            found = _behind_undefined_names(found, sources, inputs, known)
+    except RecursionError:  # what Nickel can still hold may be too deep for us
+        return Loaded(None, (told_death(TOO_DEEP, sources),))
+    return Loaded(None if tree is None else _workflow(tree), bounded(found, sources.limits.diagnostics))
 
 
 def _workflow(tree: dict[str, Any]) -> Workflow:

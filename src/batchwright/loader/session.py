@@ -29,6 +29,9 @@ DEATH_HINTS = {
 }
 
 
+TOO_DEEP = Died("too-deep", "it is nested too deeply, or refers to itself without end")
+
+
 class Session:
     """The evaluations of one load. `diagnostics` is complete when `tree` has returned."""
 
@@ -81,8 +84,11 @@ class Session:
             return self._report_around(error)
 
     def _checked(self, raw: str) -> Report:
-        mark = self._sources.mark
-        return Report(self._evaluator.run(expressions.checked(raw, self._schema, self._providers, mark)), mark)
+        mark, limits = self._sources.mark, self._limits
+        body = self._evaluator.run(expressions.checked(raw, self._schema, self._providers, mark))
+        if body.count(b",") > limits.nodes:
+            raise Died("too-large", f"the workflow has more than {limits.nodes} values")
+        return Report(body, mark, limits.depth)
 
     def _without(self, masked: Sequence[Path_]) -> str:
         return expressions.without(self._raw, masked, self._sources.mark)

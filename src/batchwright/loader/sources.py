@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from batchwright.errors import FileUnreadable
 from batchwright.loader import expressions, scan
 from batchwright.loader.limits import MIB, Limits
+from batchwright.loader.nesting import too_deep
 from batchwright.model.diagnostic import Diagnostic
 
 YAML = (".yaml", ".yml")
@@ -63,6 +64,7 @@ class Sources:
         self.roots: list[Path] = [schema_folder]
         self._by_path: dict[str, Source] = {}
         self._imports = 0
+        self._more = 0  # problems beyond those that are kept
 
     def add(self, file: Path, shown: str | None = None) -> None:
         """Read the file or an overlay. Raises FileUnreadable."""
@@ -115,7 +117,18 @@ class Sources:
         order = list(dict.fromkeys(source.shown for source in self._by_path.values()))
         return order.index(shown) if shown in order else len(order)
 
+    @property
+    def told(self) -> tuple[Diagnostic, ...]:
+        """The problems, and how many there are beyond those."""
+        if not self._more:
+            return tuple(self.problems)
+        message = f"and {self._more} more; correct these first"
+        return (*self.problems, Diagnostic("more-mistakes", message, file=self.problems[0].file, line=1, column=1))
+
     def _refuse(self, source: Source, code: str, message: str, place: scan.Place = START, hint: str = "") -> None:
+        if len(self.problems) >= self.limits.diagnostics:
+            self._more += 1
+            return
         self.problems.append(
             Diagnostic(code, message, file=source.shown, line=place.line, column=place.column, hint=hint)
         )
@@ -135,6 +148,10 @@ class Sources:
         if text.startswith("\ufeff"):
             self._refuse(source, "byte-order-mark", "the file starts with a byte order mark", hint=NO_BOM)
             return None
+        if form == "json" and (place := too_deep(text, self.limits.depth)) is not None:
+            message = f"this is inside more than {self.limits.depth} brackets"
+            self._refuse(source, "too-deep", message, place, "A workflow is some ten levels deep.")
+            return None
         source = Source(path, shown, text, form=form)
         self._by_path[path] = self._by_path[os.path.realpath(path)] = source
         return source
@@ -142,7 +159,7 @@ class Sources:
     def _follow(self, source: Source, chain: tuple[str, ...]) -> None:
         """Check the imports of a Nickel text, and theirs; `chain` holds the files that led here, itself last."""
         if not self.limits.imports:
-            for place in scan.possible_imports(source.text)[: self.limits.diagnostics]:
+            for place in scan.possible_imports(source.text):
                 self._refuse(source, "import-refused", "a file from this source may not import", place)
             return
         for found in scan.imports(source.text):
@@ -162,7 +179,7 @@ class Sources:
 
     def _target(self, source: Source, found: scan.Import) -> str | None:
         """The real path of what is imported; None when it is refused or one of the contracts."""
-        if found.target is None:
+        if found.target is None or "\0" in found.target:
             message = 'only a plain text can be imported: import "FILE"'
             self._refuse(source, "import-refused", message, found.place)
             return None

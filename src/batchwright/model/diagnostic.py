@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
+
+MOST = 50  # that are told at a time
+TEXT_MAX = 2_000  # characters of a message or a hint
 
 
 class Severity(StrEnum):
@@ -34,3 +39,30 @@ class Diagnostic(Struct, frozen=True):
         place = f"{self.file}:{self.line}:{self.column}: " if self.file else (f"{self.where}: " if self.where else "")
         label = "" if self.severity is Severity.ERROR else "warning: "
         return f"{place}{label}{self.message} [{self.code}]"
+
+
+def bounded(found: Sequence[Diagnostic], most: int = MOST) -> tuple[Diagnostic, ...]:
+    """The first of them, errors before warnings where there are too many, and how many more there are.
+
+    A name or text of the user's that is told whole may be as large as the file: it is shortened.
+    """
+    if len(found) <= most + 1:  # the last one may be such a count already
+        return tuple(_short(one) for one in found)
+    first = sorted(found, key=lambda one: one.severity is not Severity.ERROR)
+    rest = first[most:]
+    message = f"and {len(rest)} more; correct these first"
+    return (
+        *(_short(one) for one in first[:most]),
+        Diagnostic("more-mistakes", message, rest[0].severity, file=first[0].file),
+    )
+
+
+def _short(one: Diagnostic) -> Diagnostic:
+    if max(len(one.message), len(one.hint), len(one.where), *map(len, one.notes), 0) <= TEXT_MAX:
+        return one
+    notes = tuple(_cut(note) for note in one.notes)
+    return replace(one, message=_cut(one.message), hint=_cut(one.hint), where=_cut(one.where), notes=notes)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= TEXT_MAX else f"{text[:TEXT_MAX]}... ({len(text)} characters)"

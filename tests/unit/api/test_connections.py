@@ -70,6 +70,20 @@ def test_who_has_half_a_request_makes_room_and_who_has_a_whole_one_does_not() ->
     assert (room.refused, room.dropped) == (1, 1)
 
 
+def test_who_has_had_an_answer_stays_as_long_as_others_wait_with_half_a_request() -> None:
+    """A3."""
+    room = Connections(8)
+    there = [One(str(i), room) for i in range(8)]
+    assert all(room.admit(one.address) for one in there)
+    room.rest(there[0])
+    room.wait(there[1])
+    assert room.admit("x")
+    assert room.admit("y")
+    assert [one.dropped for one in there[:3]] == [True, True, False]
+    assert there[1].dropped
+    assert room.open == 8
+
+
 def test_half_of_the_descriptors_are_left_for_the_runs() -> None:
     """A3."""
     assert [most_connections(n) for n in (256, 1_024, 20_000, 1_048_576)] == [128, 512, 4_096, 4_096]

@@ -75,7 +75,7 @@ def test_a_submitted_run_is_driven_to_its_end(tmp_path: Path) -> None:
         (NICKEL, b"nobody_defines_this", 422, "workflow-invalid"),
         (NICKEL, b"\xff\xfe", 400, "body-unreadable"),
         ({"Content-Type": "application/json"}, b"[1]", 400, "body-unreadable"),
-        ({"Content-Type": "application/json"}, b"[" * 100_000, 400, "body-unreadable"),
+        ({"Content-Type": "application/json"}, b"[" * 100_000, 422, "workflow-invalid"),
         ({"Content-Type": "text/plain"}, b"{}", 415, "media-type-unknown"),
         ({"Content-Type": "application/json"}, b" " * 5_000_000, 413, "body-too-large"),
     ],
