@@ -81,3 +81,10 @@ class TestAwsHard(AwsRig):
     behaviour: ClassVar = {"list_lag": 1.0, "page_size": 5}
     settle = 1.5
     zone = "us-east-1"
+
+
+class TestAwsTagsLate(AwsRig):
+    """E2: tags are seen later than ids, and disks before the instances they belong to."""
+
+    behaviour: ClassVar = {"lag_tags": 0.8, "lag_instances": 0.3}
+    settle = 2.0

@@ -83,3 +83,10 @@ class TestSmallPagesAndLag(HetznerRig):
     emulation = Emulation(time_scale=SCALE, list_lag=30)
     settle = 0.6
     page = 3
+
+
+class TestServersListedAfterTheirKey(HetznerRig):
+    """E2."""
+
+    emulation = Emulation(time_scale=SCALE, lag_servers=30)
+    settle = 0.6

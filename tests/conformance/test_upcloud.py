@@ -86,3 +86,17 @@ class TestWhatStays(UpCloudRig):
     """Every public address has the policy keep, and disks outlive their servers: destroyed all the same."""
 
     emulation = Emulation(time_scale=SCALE, keep_addresses=1.0)
+
+
+class TestServersListedAfterTheirDisks(UpCloudRig):
+    """E2."""
+
+    emulation = Emulation(time_scale=SCALE, lag_servers=50)
+    settle = 0.6
+
+
+class TestDisksListedAfterTheirServers(UpCloudRig):
+    """E2."""
+
+    emulation = Emulation(time_scale=SCALE, lag_disks=50)
+    settle = 0.6

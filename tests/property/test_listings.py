@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchwright.errors import ProviderUnavailable
 from batchwright.providers.hetzner.client import Client as Hetzner
 from batchwright.providers.http import Query
 from batchwright.providers.upcloud.client import Client as UpCloud
@@ -18,7 +19,8 @@ from batchwright.providers.upcloud.client import Client as UpCloud
 class Changing:
     """Numbers in the order in which they came; before each page some go and some come."""
 
-    def __init__(self, seed: int, count: int, going: float, coming: float) -> None:
+    def __init__(self, seed: int, count: int, going: float, coming: float, *, unsteady: bool = False) -> None:
+        self.unsteady = unsteady
         self.chance, self.rows, self.next = random.Random(seed), list(range(1, count + 1)), count + 1
         self.going, self.coming = going, coming
         self.constant, self.asked = set(self.rows), 0
@@ -26,6 +28,8 @@ class Changing:
     def page(self, offset: int, limit: int) -> list[int]:
         """What a page shows, after what happened since the last one."""
         self.asked += 1
+        if self.unsteady:
+            self.chance.shuffle(self.rows)
         while self.asked > 1 and self.rows and self.chance.random() < self.going:
             gone = self.rows.pop(self.chance.randrange(len(self.rows)))
             self.constant.discard(gone)
@@ -40,17 +44,18 @@ def told(query: Query) -> dict[str, int]:
 
 
 class FakeUpCloud(UpCloud):
-    def __init__(self, cloud: Changing, page: int) -> None:
-        self.cloud, self.page = cloud, page
+    def __init__(self, cloud: Changing, page: int, most: int = 1000) -> None:
+        self.cloud, self.page, self.most = cloud, page, most
 
     async def read(self, _path: str, query: Query = ()) -> dict[str, Any]:
         window = told(query)
-        return {"outer": {"inner": [{"uuid": n} for n in self.cloud.page(window["offset"], window["limit"])]}}
+        limit = min(window["limit"], self.most)
+        return {"outer": {"inner": [{"uuid": n} for n in self.cloud.page(window["offset"], limit)]}}
 
 
 class FakeHetzner(Hetzner):
-    def __init__(self, cloud: Changing, page: int, *, says_last: bool = True) -> None:
-        self.cloud, self.page, self.says_last = cloud, page, says_last
+    def __init__(self, cloud: Changing, page: int, *, says_last: bool = True, says_total: bool = False) -> None:
+        self.cloud, self.page, self.says_last, self.says_total = cloud, page, says_last, says_total
 
     async def read(self, path: str, query: Query = ()) -> dict[str, Any]:
         window = told(query)
@@ -60,6 +65,8 @@ class FakeHetzner(Hetzner):
         pagination: dict[str, Any] = {"next_page": number + 1 if more else None}
         if self.says_last:
             pagination["last_page"] = max(1, -(-len(self.cloud.rows) // size))
+        if self.says_total:
+            pagination["total_entries"] = len(self.cloud.rows)
         return {path.strip("/"): [{"id": n} for n in shown], "meta": {"pagination": pagination}}
 
 
@@ -82,6 +89,36 @@ def test_hetzner_shows_all_that_stays(change: tuple[int, int, float, float], pag
     cloud = Changing(*change)
     rows = asyncio.run(FakeHetzner(cloud, page, says_last=says_last).listing("servers"))
     assert {row["id"] for row in rows} >= cloud.constant
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 60), st.integers(1, 12), st.integers(2, 70))
+def test_upcloud_in_no_order_is_complete_or_refused(seed: int, count: int, page: int, most: int) -> None:
+    """E6: 140 of 150 is no listing."""
+    cloud = Changing(seed, count, 0.0, 0.0, unsteady=True)
+    try:
+        rows = asyncio.run(FakeUpCloud(cloud, page, most).listing("/server", "outer", "inner"))
+    except ProviderUnavailable:
+        assert count > most, "one page shows all"
+        return
+    assert {int(row["uuid"]) for row in rows} == cloud.constant
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 60), st.integers(1, 12), st.booleans(), st.booleans())
+def test_hetzner_in_no_order_is_complete_or_refused(
+    seed: int, count: int, page: int, says_last: bool, says_total: bool
+) -> None:
+    """E6: by the count that Hetzner tells, else by two readings that are the same."""
+    cloud = Changing(seed, count, 0.0, 0.0, unsteady=True)
+    try:
+        fake = FakeHetzner(cloud, page, says_last=says_last, says_total=says_total)
+        rows = asyncio.run(fake.listing("servers"))
+    except ProviderUnavailable:
+        assert count > page
+        return
+    if says_total:
+        assert {row["id"] for row in rows} == cloud.constant
 
 
 @pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 1000])

@@ -24,6 +24,7 @@ from batchwright.providers.settings import RestSettings, Scalar, rest_settings
 
 MESSAGE_MAX = 300  # characters of what a cloud says that are passed on
 PAGES_MAX = 1000  # of one listing
+READINGS_MAX = 5  # of a listing that was not surely complete
 BURST = 20
 THROTTLED = f"are {BURST} reads at once throttled"
 
@@ -63,6 +64,15 @@ class Refusals(Struct, frozen=True):
         return reply.status == 404 and bool(code) and self.absent in ("", code)
 
 
+class LookRefused(ProviderUnavailable):
+    """A look that the cloud said no to: of what kind, since some looks are not needed and others have another way."""
+
+    def __init__(self, fault: Fault, path: str) -> None:
+        hint, passing = fault.hint or "Try again in a moment.", fault.kind in PASSING
+        super().__init__(f"{fault.message} ({path})", hint=hint, passing=passing)
+        self.fault = fault
+
+
 class Rest(Http):
     """One connection pool to an API that answers in JSON. `url` has no slash at its end."""
 
@@ -85,8 +95,7 @@ class Rest(Http):
             fault = self.refusals.fault(reply)
             if fault.kind is FaultClass.THROTTLE:
                 raise ProviderThrottled(fault.message, retry_after=fault.retry_after)
-            hint, passing = fault.hint or "Try again in a moment.", fault.kind in PASSING
-            raise ProviderUnavailable(f"{fault.message} ({path})", hint=hint, passing=passing)
+            raise LookRefused(fault, path)
         if not isinstance(reply.body, dict):
             raise ProviderUnavailable(f"{cloud}'s answer to {path} is not JSON", hint="Is there a proxy in between?")
         return reply.body

@@ -7,6 +7,7 @@ that is cancelled goes on unheard: its outcome is unknown.
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,15 +17,38 @@ from typing import Any, TypeVar
 import boto3
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import BotoCoreError, NoCredentialsError
 
 from batchwright.providers.aws.settings import AwsSettings
 
 FALLBACK_REGION = "us-east-1"  # where questions go that are about no region
 READ_TRIES = 3
+READINGS_MAX = 5  # of a listing whose order changed
 
 T = TypeVar("T")
 Answer = dict[str, Any]
+
+
+class Incomplete(BotoCoreError):  # type: ignore[misc]
+    """A listing of which not all can have been seen."""
+
+    fmt = "{told}"
+
+    def __init__(self, told: str) -> None:
+        super().__init__(told=told)
+
+
+def _repeats(rows: list[Any]) -> bool:
+    """Whether a row stands there twice: then the order changed between two pages, and another row was not shown."""
+    keys = [_identity(row) for row in rows]
+    return len(set(keys)) < len(keys)
+
+
+def _identity(row: Any) -> str:
+    if "Instances" in row:
+        return " ".join(one["InstanceId"] for one in row["Instances"])
+    key = next((key for key in ("VolumeId", "NetworkInterfaceId", "GroupId", "SubnetId") if key in row), "")
+    return str(row[key]) if key else json.dumps(row, sort_keys=True, default=str)
 
 
 class Connection:
@@ -84,8 +108,12 @@ class Connection:
         client = self._client("ec2", region, once=False)
         if not client.can_paginate(operation):
             return list(getattr(client, operation)(**arguments)[key])
-        pages = client.get_paginator(operation).paginate(**arguments)
-        return [row for page in pages for row in page.get(key, ())]
+        for _ in range(READINGS_MAX):
+            pages = [page.get(key, ()) for page in client.get_paginator(operation).paginate(**arguments)]
+            found = [row for page in pages for row in page]
+            if len(pages) < 2 or not _repeats(found):
+                return found
+        raise Incomplete(f"the listing {operation} in {region} changes its order: it was never complete")
 
     def _client(self, service: str, region: str, once: bool) -> Any:
         """Clients may be shared between threads, but not made by two at a time."""

@@ -2,45 +2,103 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
+from msgspec import Struct
+
 from batchwright.errors import ProviderUnavailable
+from batchwright.model.outcome import FaultClass
 from batchwright.providers.hetzner.faults import REFUSALS
 from batchwright.providers.http import Query
-from batchwright.providers.rest import PAGES_MAX, Rest
+from batchwright.providers.rest import PAGES_MAX, READINGS_MAX, LookRefused, Rest
+
+Rows = dict[int, dict[str, Any]]
+
+SORTED = ("servers", "ssh_keys", "images")  # the kinds of which the reference says that they can be sorted
+
+
+class Page(Struct):
+    """One page. `last` and `total` are None where that is not told, `more` is the number of the next one, else 0."""
+
+    rows: Rows
+    last: int | None
+    more: int
+    total: int | None
 
 
 class Client(Rest):
     """One connection pool; every path is under the version of the API."""
 
     refusals = REFUSALS
+    unsorted: frozenset[str] = frozenset()  # kinds that were refused when they were to be sorted
 
     async def listing(self, kind: str, query: Query = ()) -> list[dict[str, Any]]:
-        """All entries of a kind, each once. Raises ProviderUnavailable when any page of it failed.
+        """All entries of a kind, each once. Raises ProviderUnavailable when any page of it failed, or when no reading
+        was surely complete: it has as many entries as the service tells, or the same as the reading before it.
+        """
+        before: set[int] | None = None
+        found: Rows = {}
+        for _ in range(READINGS_MAX):
+            found, complete = await self._reading(kind, query)
+            if complete or (complete is None and before == found.keys()):
+                return list(found.values())
+            before = set(found)
+        raise ProviderUnavailable(
+            f"Hetzner's listing of {kind} was never complete: {len(found)} entries, and not as many as it tells",
+            hint="Nothing was decided by it. Try again in a moment.",
+            passing=True,
+        )
+
+    async def _reading(self, kind: str, query: Query) -> tuple[Rows, bool | None]:
+        """One reading, and whether it is complete; None: nobody tells.
 
         Ids grow, so new entries come at the end; one that goes moves those behind it up, to pages before. Read from the
-        last page to the first, no entry can slip past.
+        last page to the first, no entry can slip past, if they are in the order of their ids.
         """
-        found, last, more = await self._page(kind, query, 1)
-        if not more:
-            return list(found.values())
-        while last is None and more <= PAGES_MAX:
-            number, (_, last, more) = more, await self._page(kind, query, more)
-            last = last or (None if more else number)
-        if last is None or last > PAGES_MAX:
+        first = page = await self._page(kind, query, 1)
+        if not first.more:
+            return first.rows, first.total is None or first.total <= len(first.rows)
+        number = 1
+        while page.last is None and page.more and number <= PAGES_MAX:
+            number, page = page.more, await self._page(kind, query, page.more)
+        last = page.last or number
+        if last > PAGES_MAX or number > PAGES_MAX:
             raise ProviderUnavailable(
                 f"Hetzner's listing of {kind} has over {PAGES_MAX} pages", hint="Please report it."
             )
-        for number in range(last, 0, -1):
-            found |= (await self._page(kind, query, number))[0]
-        return list(found.values())
+        pages = [await self._page(kind, query, number) for number in range(last, 0, -1)]
+        found: Rows = {}
+        for page in pages:
+            found |= page.rows
+        total = pages[-1].total
+        if total is not None and len(found) < total:
+            return found, False
+        if all(_ascending(page.rows) for page in pages):
+            return found, True
+        if total is None:
+            return found, None
+        return found, len(found) == total and all(page.total == total for page in pages)
 
-    async def _page(self, kind: str, query: Query, number: int) -> tuple[dict[int, dict[str, Any]], int | None, int]:
-        """Its entries by id, the number of the last page where that is said, and that of the next one, else 0."""
-        window = [("page", str(number)), ("per_page", str(self.page)), ("sort", "id:asc")]
-        body = await self.read(f"/{kind}", [*query, *window])
+    async def _page(self, kind: str, query: Query, number: int) -> Page:
+        window = [("page", str(number)), ("per_page", str(self.page))]
+        order = [("sort", "id:asc")] if kind in SORTED and kind not in self.unsorted else []
+        try:
+            body = await self.read(f"/{kind}", [*query, *window, *order])
+        except LookRefused as refused:
+            if not order or refused.fault.kind is not FaultClass.INVALID:
+                raise
+            self.unsorted |= {kind}
+            body = await self.read(f"/{kind}", [*query, *window])
         rows, meta = body.get(kind), body.get("meta")
         if not isinstance(rows, list) or not isinstance(meta, dict):
             raise ProviderUnavailable(f"Hetzner's listing of {kind} has no rows", hint="Please report it.")
-        pagination = meta.get("pagination", {})
-        return {int(row["id"]): row for row in rows}, pagination.get("last_page"), pagination.get("next_page") or 0
+        told = meta.get("pagination") or {}
+        return Page(
+            {int(row["id"]): row for row in rows}, told.get("last_page"), told.get("next_page") or 0,
+            told.get("total_entries"),
+        )  # fmt: skip
+
+
+def _ascending(rows: Rows) -> bool:
+    return all(one < other for one, other in pairwise(rows))

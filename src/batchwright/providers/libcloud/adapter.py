@@ -180,11 +180,12 @@ class Libcloud:
     async def _nodes(self) -> list[tuple[Node, Mark]]:
         """Batchwright's own, of a whole listing. Raises ProviderUnavailable."""
         try:
-            listed = await self._api.run(
-                lambda driver: [(node, mark) for node in driver.list_nodes() if (mark := self._marks.read(node))]
-            )
+            every = await self._api.run(lambda driver: driver.list_nodes())
+            listed = await self._api.run(lambda _: [(node, mark) for node in every if (mark := self._marks.read(node))])
         except Exception as error:
             raise unavailable(error) from error
+        if len({node.id for node in every}) < len(every):  # pages in a changing order show one twice, another never
+            raise ProviderUnavailable("libcloud: the listing of servers shows one twice", hint="Try again in a moment.")
         self._seen.update(str(node.id) for node, _ in listed)
         return listed
 

@@ -104,7 +104,8 @@ class Estate(Draws):
                 raise Refused(409, "uniqueness_error", "the other late one has the name")
             del mine[other.id]  # it comes too late, and finds its name taken
         self._serial += 1
-        thing = Thing(self._serial, name, asked, at, at + e.scaled(e.list_lag), at + e.scaled(e.boot_seconds))
+        lag = max(e.list_lag, e.lag_servers if kind == "servers" else e.lag_ssh_keys)
+        thing = Thing(self._serial, name, asked, at, at + e.scaled(lag), at + e.scaled(e.boot_seconds))
         mine[thing.id] = thing
         return thing
 

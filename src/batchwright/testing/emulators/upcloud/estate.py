@@ -156,7 +156,8 @@ class Estate(Draws):
         """A server with its disks and addresses, `late` scaled seconds from now."""
         e, at = self.emulation, self.clock() + late
         self._serial += 1
-        uuid, visible = self._uuid("00"), at + e.scaled(e.list_lag)
+        uuid, visible = self._uuid("00"), at + e.scaled(max(e.list_lag, e.lag_servers))
+        listed = at + e.scaled(max(e.list_lag, e.lag_disks))
         addresses = self._new_addresses(asked, uuid, fraction(f"{seed}/keep") < e.keep_addresses)
         boot = math.inf if self.backed else self.spread(e.boot_seconds, 23 / 34, 133 / 34, f"{seed}/boot")
         server = Server(
@@ -169,7 +170,7 @@ class Estate(Draws):
             ready_at=at + (e.scaled(STUCK_SECONDS) if fraction(f"{seed}/stuck") < e.stuck else boot),
             broken=fraction(f"{seed}/broken") < e.broken,
             left_disk=fraction(f"{seed}/left") < e.left_disks,
-            disks=[self._disk(device, uuid, asked["zone"], at, visible) for device in _devices(asked)],
+            disks=[self._disk(device, uuid, asked["zone"], at, listed) for device in _devices(asked)],
             addresses=[] if self.backed else list(addresses),
         )
         self.all_servers[uuid] = server

@@ -17,6 +17,8 @@ class Emulation(ServiceFaults, frozen=True):
     left_disks: float = 0.0  # its disk outlives its deletion, whatever was asked for
     # Times
     list_lag: float = 0.0  # before a new thing is listed
+    lag_servers: float = 0.0  # the same for one kind alone
+    lag_disks: float = 0.0
     answer_seconds: float = 0.0
     boot_seconds: float = 34.0  # the median; recorded were 23 to 133
     stop_seconds: float = 12.0  # the median; recorded were 6 to 35
