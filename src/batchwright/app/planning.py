@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -15,10 +16,10 @@ from batchwright.app.preflight import observe, observe_commands, observe_secrets
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
-from batchwright.errors import PlanChanged, SecretMissing, StoreError, UsageError
+from batchwright.errors import BatchwrightError, PlanChanged, SecretMissing, StoreError, UsageError
 from batchwright.loader import Loaded, load
 from batchwright.model.clock import Clock
-from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan
 from batchwright.model.workflow import Command, ServerBatch, Workflow
 from batchwright.plan.build import Built, build
@@ -101,7 +102,8 @@ async def plan_loaded(
         store = await _store_trouble(stores, built.plan.storage_backend)
         if store:
             return Planned(None, (*built.diagnostics, *store))
-        return Planned(built.plan, built.diagnostics, await _quotes(built.plan, around))
+        quotes, unknown = await _quotes(built.plan, around)
+        return Planned(built.plan, (*built.diagnostics, *unknown), quotes)
 
 
 def refuse_unknown_providers(workflow: Workflow, simulation: SimulationSettings) -> None:
@@ -148,14 +150,25 @@ async def _store_trouble(stores: Stores, backend: str) -> list[Diagnostic]:
     return []
 
 
-async def _quotes(plan: Plan, around: Surroundings) -> dict[str, Quote]:
-    quotes = {}
-    for name, provider in around.readers.items():
+async def _quotes(plan: Plan, around: Surroundings) -> tuple[dict[str, Quote], list[Diagnostic]]:
+    """Prices, and of whom they are not known: nobody needs one to make a server."""
+    quotes, unknown = {}, []
+    for name, provider in around.providers.items():
         requests = [s.request for s in plan.steps if s.action == "create" and s.provider == name]
-        quote = await provider.quote(requests) if requests else None  # type: ignore[arg-type]
+        try:
+            async with asyncio.timeout(provider.capabilities.call_timeout):
+                quote = await provider.quote(requests) if requests else None  # type: ignore[arg-type]
+        except Exception as error:
+            why = error.message if isinstance(error, BatchwrightError) else f"{type(error).__name__}: {error}"
+            hint = "The run does not need it."
+            unknown.append(
+                Diagnostic("price-unknown", f"the price is not known: {why}", where=name, hint=hint,
+                           severity=Severity.WARNING)
+            )  # fmt: skip
+            continue
         if quote is not None:
             quotes[name] = quote
-    return quotes
+    return quotes, unknown
 
 
 def approve(plan: Plan, plan_hash: str | None) -> None:

@@ -111,7 +111,9 @@ async def _observe(
     for observed in await provider.find():
         managed[observed.name] = (*managed.get(observed.name, ()), observed)
     missing = [request for request in requests.values() if request.name not in managed]
-    troubles += [Diagnostic(t.code, t.message, where=name, hint=t.hint) for t in await provider.quota_after(missing)]
+    for t in await provider.quota_after(missing):
+        severity = Severity.WARNING if t.warning else Severity.ERROR
+        troubles.append(Diagnostic(t.code, t.message, where=name, hint=t.hint, severity=severity))
     kept = [managed[one][0] for one in requests if one in managed]
     if missing and not known.adopts:
         troubles.append(_duplicates(name))

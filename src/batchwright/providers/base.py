@@ -66,12 +66,16 @@ class Quote(Struct, frozen=True):
 
 
 class Trouble(Struct, frozen=True):
-    """Why a server cannot be made as it stands; `field` is the field of the server's configuration."""
+    """Why a server cannot be made as it stands; `field` is the field of the server's configuration.
+
+    A `warning` stands against nothing: something is not known that nobody needs for safety.
+    """
 
     field: str
     code: str
     message: str
     hint: str = ""
+    warning: bool = False
 
 
 class Attached(Struct, frozen=True):
@@ -136,7 +140,7 @@ class Provider(Protocol):
         ...
 
     async def quote(self, requests: Sequence[ServerRequest]) -> Quote | None:
-        """Price of all of them together, None when the provider does not tell."""
+        """Price of all of them together, None when the provider does not tell. Whatever it raises is a warning."""
         ...
 
     async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
@@ -144,7 +148,10 @@ class Provider(Protocol):
         ...
 
     async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Trouble]:
-        """What stands against making all of these: the account's limits, a right that is missing. Changes nothing."""
+        """What stands against making all of these: the account's limits, a right that is missing. Changes nothing.
+
+        What cannot be asked and is not needed (limits, say) is a warning.
+        """
         ...
 
     async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:

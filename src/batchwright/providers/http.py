@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ssl
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -16,6 +17,7 @@ from msgspec import Struct
 from batchwright.redaction import Redactor
 
 TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=10, sock_read=50)
+PAUSE_MAX = 3600.0  # seconds that a date may tell us to wait
 ANSWER_MAX = 32 * 1024 * 1024  # bytes of one answer
 
 Query = Sequence[tuple[str, str]]
@@ -81,7 +83,7 @@ class Http:
                 raw = await _whole(response)
                 if response.status >= 400:  # some proxies show what they were sent
                     raw = self._redact.of_bytes(raw)
-                return Reply(response.status, _decoded(raw), _retry_after(response.headers.get("Retry-After", "")))
+                return Reply(response.status, _decoded(raw), _retry_after(response.headers))
         except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.ConnectionTimeoutError) as error:
             raise NotSent(_why(error, self.url)) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -115,9 +117,26 @@ def _decoded(raw: bytes) -> Any:
         return None
 
 
-def _retry_after(text: str) -> float | None:
-    """Seconds; the form with a date is not worth a second clock."""
-    return float(text) if text.isascii() and text.isdecimal() else None
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds: of Retry-After, as a number or a date, else of RateLimit-Reset, which is a time. Their clock is that of
+    the answer's own Date; ours may be another one."""
+    text, reset = headers.get("Retry-After", ""), headers.get("RateLimit-Reset", "")
+    if _whole_number(text):
+        return float(text)
+    now = _seconds(headers.get("Date", ""))
+    until = float(reset) if not text and _whole_number(reset) else _seconds(text)
+    return min(max(0.0, until - now), PAUSE_MAX) if until and now else None
+
+
+def _whole_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 16
+
+
+def _seconds(date: str) -> float:
+    try:
+        return parsedate_to_datetime(date).timestamp() if date else 0.0
+    except (ValueError, TypeError):
+        return 0.0
 
 
 def _proxy_for(url: str) -> str | None:

@@ -24,6 +24,7 @@ from batchwright.providers.settings import RestSettings, Scalar, rest_settings
 
 MESSAGE_MAX = 300  # characters of what a cloud says that are passed on
 PAGES_MAX = 1000  # of one listing
+SPARE_SECONDS = 10.0  # for a look that nobody needs
 READINGS_MAX = 5  # of a listing that was not surely complete
 BURST = 20
 THROTTLED = f"are {BURST} reads at once throttled"
@@ -37,7 +38,7 @@ class Refusals(Struct, frozen=True):
     cloud: str  # its name in words
     error_of: Callable[[Any], tuple[str, str]]
     class_of: Callable[[int, str], FaultClass]  # by status and code
-    hints: Mapping[FaultClass, str]
+    hints: Mapping[str, str]  # by code, else by class
     absent: str = ""  # the code of a 404 that means that there is no such thing; empty: any
 
     def code(self, reply: Reply) -> str:
@@ -51,7 +52,11 @@ class Refusals(Struct, frozen=True):
         said = " ".join(message.split())[:MESSAGE_MAX] or f"HTTP {reply.status} without an explanation"
         who = f"{self.cloud} refused the credentials or the right" if kind is FaultClass.AUTH else self.cloud
         return Fault(
-            kind, f"{who}: {said}", code or f"HTTP_{reply.status}", self.hints.get(kind, ""), reply.retry_after
+            kind,
+            f"{who}: {said}",
+            code or f"HTTP_{reply.status}",
+            self.hints.get(code) or self.hints.get(kind, ""),
+            reply.retry_after,
         )
 
     def certain(self, reply: Reply) -> bool:
@@ -146,6 +151,7 @@ class RestProvider(ABC, Generic[C, F]):
         self._client: C | None = None
         self._account = ""
         self._offers: F | None = None
+        self._unpriced = ""  # why prices are not known
         self._first = asyncio.Lock()  # whoever comes first reads the offers
         self._seen: set[str] = set()  # servers that were there; a 404 for another one may be lag
         self.capabilities = Capabilities(
@@ -214,6 +220,16 @@ class RestProvider(ABC, Generic[C, F]):
             raise ProviderUnavailable(message, hint="Look whether it made a server, and please report it.")
         fault = self.refusals.fault(reply)
         return [Trouble("", "not-allowed", fault.message, fault.hint)] if fault.kind is FaultClass.AUTH else []
+
+    async def _spare(self, look: Awaitable[dict[str, Any] | None]) -> tuple[dict[str, Any], str]:
+        """A look that nobody needs for safety: what it shows, else why that is not known."""
+        try:
+            async with asyncio.timeout(SPARE_SECONDS):
+                return await look or {}, ""
+        except TimeoutError:
+            return {}, f"{self.refusals.cloud} did not answer within {SPARE_SECONDS:g} s"
+        except ProviderUnavailable as error:
+            return {}, error.message
 
     async def _offered(self) -> F:
         async with self._first:

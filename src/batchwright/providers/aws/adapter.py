@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.access import Access
 from batchwright.model.clock import Clock
@@ -30,7 +28,7 @@ from batchwright.model.workflow import ServerConfig
 from batchwright.providers import keys
 from batchwright.providers.aws import launch, listing, plans, preflight, prices, resolve, rows
 from batchwright.providers.aws.connection import Connection
-from batchwright.providers.aws.faults import code_of, explain, outcome, unavailable
+from batchwright.providers.aws.faults import ERRORS, code_of, explain, outcome, unavailable
 from batchwright.providers.aws.live import AwsLive
 from batchwright.providers.aws.refs import Kind, parse, spent
 from batchwright.providers.aws.removal import Removal
@@ -40,7 +38,7 @@ from batchwright.providers.base import Attached, Capabilities, Health, Quota, Qu
 from batchwright.providers.live import LiveCheck
 from batchwright.providers.settings import Scalar
 
-Errors = (BotoCoreError, ClientError)
+Errors = ERRORS
 
 
 class Aws:
@@ -128,6 +126,8 @@ class Aws:
             return await prices.quote(self._connection, requests)
         except Errors as error:
             raise unavailable(error, self._clock.now()) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ProviderUnavailable(f"AWS's price list cannot be read: {error}", hint="Try again later.") from error
 
     async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
         answers: list[ServerRequest | list[Trouble]] = [self.validate(config) for config in configs]

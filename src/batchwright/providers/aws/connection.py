@@ -23,6 +23,8 @@ from batchwright.providers.aws.settings import AwsSettings
 
 FALLBACK_REGION = "us-east-1"  # where questions go that are about no region
 READ_TRIES = 3
+NOT_NEEDED = ("pricing", "service-quotas")  # services that nobody waits for
+SPARE_SECONDS = 5.0
 READINGS_MAX = 5  # of a listing whose order changed
 
 T = TypeVar("T")
@@ -121,10 +123,11 @@ class Connection:
             wanted = (service, region, once)
             if wanted not in self._clients:
                 here = self._settings
+                spare = service in NOT_NEEDED
                 config = Config(
-                    retries={"mode": "standard", "total_max_attempts": 1 if once else READ_TRIES},
-                    connect_timeout=here.connect_seconds,
-                    read_timeout=here.read_seconds,
+                    retries={"mode": "standard", "total_max_attempts": 1 if once or spare else READ_TRIES},
+                    connect_timeout=min(here.connect_seconds, SPARE_SECONDS) if spare else here.connect_seconds,
+                    read_timeout=min(here.read_seconds, SPARE_SECONDS) if spare else here.read_seconds,
                     max_pool_connections=here.concurrency,
                     user_agent_extra="batchwright",
                 )

@@ -10,11 +10,13 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from botocore import exceptions as boto
+from botocore.parsers import ResponseParserError
 
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
 from batchwright.model.outcome import PASSING, Fault, FaultClass, Rejected, Unknown
 
 K = FaultClass
+ERRORS = (boto.BotoCoreError, boto.ClientError, ResponseParserError)  # whatever a call of boto3 may raise
 
 _CODES: dict[FaultClass, tuple[str, ...]] = {
     K.THROTTLE: ("RequestLimitExceeded", "Throttling", "ThrottlingException", "ThrottledException", "SlowDown",
@@ -80,7 +82,10 @@ def _answered(error: Any, now: float) -> Fault:
     code = code_of(error)
     meta = error.response.get("ResponseMetadata", {})
     kind = kind_of(code) or (K.TRANSIENT if meta.get("HTTPStatusCode", 0) >= 500 else K.PERMANENT)
-    message = f"AWS: {error.response.get('Error', {}).get('Message', '') or code}"
+    told = str(error.response.get("Error", {}).get("Message", ""))
+    if "<" in told[:200] and "html" in told[:500].lower():  # a gateway's page, taken for AWS's words
+        told = f"HTTP {meta.get('HTTPStatusCode', '?')} without an answer of AWS; is there a proxy in between?"
+    message = f"AWS: {told or code}"
     skew = _skew(meta.get("HTTPHeaders", {}).get("date", ""), now)
     if code in _SKEW_CODES and abs(skew) > _SKEW_SECONDS:
         message = f"this machine's clock is {abs(skew):.0f} s {'behind' if skew > 0 else 'ahead of'} AWS's"
@@ -134,6 +139,10 @@ def _unanswered(error: BaseException) -> tuple[FaultClass, str, str]:
             return K.TRANSIENT, _unreachable(error), network
         case boto.ReadTimeoutError():
             return K.TRANSIENT, "AWS did not answer in time", network
+        case ResponseParserError():
+            return K.TRANSIENT, "what answers is not AWS: no answer of its kind", (
+                "A gateway or a proxy is in between; check AWS_ENDPOINT_URL and HTTPS_PROXY."
+            )  # fmt: skip
         case boto.ParamValidationError():
             return K.INVALID, f"botocore: {' '.join(str(error).split())}", ""
         case boto.NoRegionError() | boto.InvalidRegionError():

@@ -68,7 +68,7 @@ def troubles(config: ServerConfig, regions: tuple[str, ...]) -> list[Trouble]:
         hint = "The id of a subnet: subnet-..."
         found.append(Trouble("network", "unknown-network", f'"{config.network}" is no subnet of AWS', hint))
     if len(config.labels) > LABELS_MAX:
-        found.append(Trouble("labels", "too-many-labels", f"AWS takes {LABELS_MAX} labels at most", ""))
+        found.append(Trouble("labels", "too-many-labels", f"AWS takes {LABELS_MAX} labels at most", "Leave some out."))
     if why := against(config.user_data or "", config.ssh_keys, USER_DATA_MAX, "AWS"):
         found.append(Trouble("user_data", "bad-user-data", f"the user_data cannot be used: {why}", "Make it a script."))
     return found

@@ -12,7 +12,7 @@ from batchwright.model.outcome import FaultClass
 from batchwright.model.plan import ServerRequest
 from batchwright.providers.aws import launch, quotas
 from batchwright.providers.aws.connection import Connection
-from batchwright.providers.aws.faults import code_of, explain, kind_of
+from batchwright.providers.aws.faults import ERRORS, code_of, explain, kind_of
 from batchwright.providers.aws.plans import region_of
 from batchwright.providers.base import Trouble
 
@@ -22,8 +22,18 @@ _KEY = {"KeyName": "batchwright-rehearsal", "PublicKeyMaterial": b"ssh-ed25519 A
 
 async def usage(connection: Connection, regions: Sequence[str]) -> dict[str, tuple[float, float]]:
     """Used and limit by region, where AWS tells."""
-    found = await asyncio.gather(*(quotas.processors(connection, region) for region in regions))
-    return {f"vCPUs {region}": known for region, known in zip(regions, found, strict=True) if known is not None}
+    found = await asyncio.gather(*(_limit(connection, region) for region in regions))
+    return {f"vCPUs {region}": known for region, (known, _) in zip(regions, found, strict=True) if known is not None}
+
+
+async def _limit(connection: Connection, region: str) -> tuple[tuple[float, float] | None, str]:
+    """Used and limit where they are told, else why they are not: nobody needs that right for making servers."""
+    try:
+        return await quotas.processors(connection, region), ""
+    except ERRORS as error:
+        return None, explain(error, 0.0).message
+    except ValueError as error:
+        return None, str(error)
 
 
 async def troubles(connection: Connection, requests: Sequence[ServerRequest]) -> list[Trouble]:
@@ -44,7 +54,10 @@ async def _in_region(connection: Connection, region: str, requests: Sequence[Ser
     )
     answers = await asyncio.gather(*(_rehearse(connection, region, name, asked) for name, asked in tries))
     found = [trouble for trouble in answers if trouble is not None]
-    known = await quotas.processors(connection, region)
+    known, unknown = await _limit(connection, region)
+    if unknown:
+        message = f"the limit of vCPUs in {region} is not known: {unknown}"
+        found.append(Trouble("", "limit-unknown", message, "The run does not need it.", warning=True))
     more = sum(int(one.resolved.get("vcpus", "0")) for one in requests if quotas.is_standard(one.plan))
     if known is not None and known[0] + more > known[1]:
         used, limit = known

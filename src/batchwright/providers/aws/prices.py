@@ -11,12 +11,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from batchwright.model.outcome import FaultClass
 from batchwright.model.plan import ServerRequest
 from batchwright.providers.aws.connection import Connection
-from batchwright.providers.aws.faults import code_of, kind_of
 from batchwright.providers.aws.plans import region_of
 from batchwright.providers.base import Quote
 
@@ -33,14 +29,9 @@ _SAME = {
 
 
 async def quote(connection: Connection, requests: Sequence[ServerRequest]) -> Quote | None:
-    """Of all of them; None when one price is not known, or may not be asked. Raises botocore's exceptions."""
+    """Of all of them; None when one price is not listed. Raises botocore's exceptions, ValueError for no price list."""
     wanted = sorted({(request.plan, region_of(request.zone)) for request in requests})
-    try:
-        found = await asyncio.gather(*(_price(connection, kind, region) for kind, region in wanted))
-    except ClientError as error:
-        if kind_of(code_of(error)) is FaultClass.AUTH:
-            return None  # a right that nobody needs to have for making servers
-        raise
+    found = await asyncio.gather(*(_price(connection, kind, region) for kind, region in wanted))
     prices = dict(zip(wanted, found, strict=True))
     each = [prices[request.plan, region_of(request.zone)] for request in requests]
     known = [price for price in each if price is not None]
@@ -53,6 +44,8 @@ async def _price(connection: Connection, kind: str, region: str) -> float | None
     answer = await connection.read(
         ENDPOINT_REGION, "get_products", service="pricing", ServiceCode="AmazonEC2", Filters=filters
     )
+    if not isinstance(answer.get("PriceList"), list):
+        raise ValueError("what answers is not AWS's price list")
     prices = {price for text in answer["PriceList"] for price in _hourly(json.loads(text))}
     return prices.pop() if len(prices) == 1 else None  # more than one: it is not clear which
 

@@ -23,16 +23,17 @@ def is_standard(instance_type: str) -> bool:
 
 
 async def processors(connection: Connection, region: str) -> tuple[float, float] | None:
-    """Used and limit; None where the credentials may not ask. Raises botocore's exceptions."""
+    """Used and limit; None where there is none. Raises botocore's exceptions, ValueError for no answer of AWS."""
     try:
         answer = await connection.read(
             region, "get_service_quota", service="service-quotas", ServiceCode="ec2", QuotaCode=CODE
         )
     except ClientError as error:
-        kind = kind_of(code_of(error))
-        if kind in (FaultClass.AUTH, FaultClass.NOT_FOUND) or code_of(error).startswith("NoSuchResource"):
-            return None  # a right that nobody needs to have for making servers
+        if kind_of(code_of(error)) is FaultClass.NOT_FOUND or code_of(error).startswith("NoSuchResource"):
+            return None
         raise
+    if not isinstance(answer.get("Quota"), dict):
+        raise ValueError("what answers is not AWS's Service Quotas")
     running = [only("instance-state-name", "pending", "running")]
     types = [row["InstanceType"] for row in await rows_of(connection, region, Kind.INSTANCE, running)]
     sizes = await _sizes(connection, region, {one for one in types if is_standard(one)})

@@ -6,15 +6,18 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from botocore.exceptions import ClientError
 from msgspec import Struct
 
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.aws import images, plans
 from batchwright.providers.aws.connection import Connection
+from batchwright.providers.aws.faults import code_of
 from batchwright.providers.aws.listing import FILTER_MAX, only
 from batchwright.providers.base import Trouble
 
+_SUBNETS = "Name a subnet of that zone: `aws ec2 describe-subnets` lists them."
 PARAMETERS_MAX = 10  # names of one GetParameters
 
 
@@ -67,8 +70,22 @@ async def _add_images(connection: Connection, region: str, configs: Sequence[Ser
         answer = await connection.read(region, "get_parameters", service="ssm", Names=names[i : i + PARAMETERS_MAX])
         offers.parameters.update({row["Name"]: row["Value"] for row in answer["Parameters"]})
     ids = {image for image, _ in wanted if image.startswith("ami-")} | set(offers.parameters.values())
-    found = await _chunks(connection, region, "describe_images", "Images", "image-id", sorted(ids))
-    offers.images.update({row["ImageId"]: row for row in found})
+    offers.images.update({row["ImageId"]: row for row in await _images(connection, region, sorted(ids))})
+
+
+async def _images(connection: Connection, region: str, ids: list[str]) -> list[Any]:
+    """By their ids: a filter would hide those that their owner has deprecated. A missing one spoils the call."""
+    if not ids:
+        return []
+    try:
+        return await connection.listing(region, "describe_images", "Images", ImageIds=ids)
+    except ClientError as error:
+        if not code_of(error).startswith("InvalidAMIID"):
+            raise
+    if len(ids) == 1:
+        return []
+    parts = await asyncio.gather(*(_images(connection, region, [one]) for one in ids))
+    return [row for part in parts for row in part]
 
 
 async def _chunks(
@@ -91,7 +108,8 @@ def _architecture(offers: Offers, config: ServerConfig) -> str:
 def _request(offers: Offers, config: ServerConfig) -> ServerRequest | Trouble:
     kind, region = plans.instance_type(config.plan), plans.region_of(config.zone)
     if kind not in offers.types:
-        return Trouble("plan", "unknown-plan", f"AWS has no instance type {kind} in {region}", "")
+        hint = "Use another plan or zone: `aws ec2 describe-instance-types` lists what a region has."
+        return Trouble("plan", "unknown-plan", f"AWS has no instance type {kind} in {region}", hint)
     place = _place(offers, config, kind)
     if isinstance(place, Trouble):
         return place
@@ -121,16 +139,16 @@ def _place(offers: Offers, config: ServerConfig, kind: str) -> dict[str, str] | 
     zone, exact = config.zone, plans.is_availability_zone(config.zone)
     if exact and (kind, zone) not in offers.placed:
         places = sorted(place for one, place in offers.placed if one == kind)
-        return Trouble(
-            "zone", "not-offered", f"AWS does not offer {kind} in {zone}", f"It does in: {', '.join(places)}"
-        )
+        hint = f"It does in: {', '.join(places)}" if places else "Use another plan or region."
+        return Trouble("zone", "not-offered", f"AWS does not offer {kind} in {zone}", hint)
     if config.network:
         subnet = offers.subnets.get(config.network)
         if subnet is None:
-            return Trouble("network", "unknown-network", f"there is no subnet {config.network} in {zone}", "")
+            return Trouble("network", "unknown-network", f"there is no subnet {config.network} in {zone}", _SUBNETS)
         if exact and subnet["AvailabilityZone"] != zone:
             where = subnet["AvailabilityZone"]
-            return Trouble("network", "wrong-zone", f"the subnet {config.network} is in {where}, not in {zone}", "")
+            message = f"the subnet {config.network} is in {where}, not in {zone}"
+            return Trouble("network", "wrong-zone", message, _SUBNETS)
         return {"vpc": subnet["VpcId"], "subnet": config.network}
     if not offers.default_vpc:
         hint = 'Name a subnet: network = "subnet-...".'
@@ -138,6 +156,12 @@ def _place(offers: Offers, config: ServerConfig, kind: str) -> dict[str, str] | 
     if exact and zone not in offers.default_zones:
         hint = 'Use another zone, or name a subnet: network = "subnet-...".'
         return Trouble("zone", "no-default-network", f"the default VPC has no subnet in {zone}", hint)
+    if not exact and not offers.default_zones:
+        hint = 'Make default subnets (aws ec2 create-default-subnet), or name a subnet: network = "subnet-...".'
+        return Trouble("network", "no-default-network", f"the default VPC in {zone} has no subnets", hint)
+    if not exact and not any((kind, place) in offers.placed for place in offers.default_zones):
+        hint = 'Use another plan, or name a subnet of another zone: network = "subnet-...".'
+        return Trouble("zone", "not-offered", f"AWS does not offer {kind} where the default VPC has subnets", hint)
     return {"vpc": offers.default_vpc}
 
 

@@ -72,7 +72,10 @@ class Hetzner(RestProvider[Client, shop.Offers]):
         return await self._rights("/servers", {}) if requests else []  # the API does not tell a project's limits
 
     async def quote(self, requests: Sequence[ServerRequest]) -> Quote | None:
-        return shop.quote(requests, await self._offered())
+        offered = await self._offered()
+        if self._unpriced:
+            raise ProviderUnavailable(self._unpriced, hint="Try again later.")
+        return shop.quote(requests, offered)
 
     async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
         offered, servers = await self._offered(), await self._api.listing("servers")
@@ -80,11 +83,11 @@ class Hetzner(RestProvider[Client, shop.Offers]):
         return [self.validate(config) or shop.resolved(config, offered, taken) for config in configs]
 
     async def _read_offers(self) -> shop.Offers:
-        types, locations, images, pricing = await asyncio.gather(
+        types, locations, images, (pricing, self._unpriced) = await asyncio.gather(
             self._api.listing("server_types"),
             self._api.listing("locations"),
             self._api.listing("images", [("status", "available")]),
-            self._api.read("/pricing"),
+            self._spare(self._api.look("/pricing")),
         )
         return shop.offers_from(types, locations, images, pricing)
 

@@ -44,6 +44,8 @@ def error_of(body: Any) -> tuple[str, str]:
 def class_of(status: int, code: str) -> FaultClass:
     """The engine's class of a refusal."""
     other = FaultClass.TRANSIENT if status >= 500 else FaultClass.PERMANENT
+    if status == 403 and code and code not in _CODES:  # of its own kind, and not about the credentials
+        return other
     return _CODES.get(code) or _STATUS.get(status, other)
 
 

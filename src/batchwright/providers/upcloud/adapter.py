@@ -18,9 +18,9 @@ from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers import keys
 from batchwright.providers.base import Attached, Quota, Quote, Trouble, refuse_attached
-from batchwright.providers.http import Reply
+from batchwright.providers.http import Query, Reply
 from batchwright.providers.live import LiveCheck
-from batchwright.providers.rest import RestProvider, meant
+from batchwright.providers.rest import LookRefused, RestProvider, meant
 from batchwright.providers.settings import Scalar
 from batchwright.providers.upcloud import offers as shop
 from batchwright.providers.upcloud import payload, quotas, rows
@@ -50,6 +50,9 @@ class UpCloud(RestProvider[Client, shop.Offers]):
         super().__init__(name, clock, settings, environ)
         self._reads = asyncio.Semaphore(READS_AT_ONCE)
         self._addresses: dict[str, str] = {}  # of servers, once they have one
+        self._taken = payload.Taken()
+        self._unfiltered: set[str] = set()  # listings that cannot be narrowed by a label
+        self._addresses_listed = True  # until the token turns out to have no right to it
         self._parting: dict[str, tuple[Observed, list[str]]] = {}  # deleted servers whose disks are still to go
 
     def validate(self, config: ServerConfig) -> list[Trouble]:
@@ -75,26 +78,51 @@ class UpCloud(RestProvider[Client, shop.Offers]):
         return self._account
 
     async def quota(self) -> Quota:
-        account, usage = await asyncio.gather(self._api.read("/account"), self._api.look("/account/resource-usage"))
-        return quotas.quota_from(account, usage or {})
+        return (await self._limits())[0]
+
+    async def _limits(self) -> tuple[Quota, str]:
+        """What is told of limits, and why not all is. The use of them is a right of its own."""
+        usage, unknown = await self._spare(self._api.look("/account/resource-usage"))
+        return quotas.quota_from(await self._api.read("/account"), usage), unknown
 
     async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Trouble]:
         if not requests:
             return []
-        return quotas.shortages(requests, await self.quota()) or await self._rights("/server", {"server": {}})
+        quota, unknown = await self._limits()
+        found = quotas.shortages(requests, quota) or await self._rights("/server", {"server": {}})
+        if unknown:
+            message = f"how much of the account's limits is used is not known: {unknown}"
+            found.append(Trouble("", "limit-unknown", message, "The run does not need it.", warning=True))
+        return found + await self._lookable()
+
+    async def _lookable(self) -> list[Trouble]:
+        """Whether the account's addresses may be listed: many servers at once are looked at by that."""
+        try:
+            await self._api.read("/ip_address", [("limit", "1")])
+        except LookRefused as refused:
+            if refused.fault.kind is not FaultClass.AUTH:
+                return []
+            self._addresses_listed = False
+            hint = "Give the token the right to list IP addresses, if looks are to take fewer calls."
+            message = "the token may not list IP addresses: servers are looked at one by one"
+            return [Trouble("", "right-missing", message, hint, warning=True)]
+        return []
 
     async def quote(self, requests: Sequence[ServerRequest]) -> Quote | None:
-        return shop.quote(requests, await self._offered())
+        offered = await self._offered()
+        if self._unpriced:
+            raise ProviderUnavailable(self._unpriced, hint="Try again later.")
+        return shop.quote(requests, offered)
 
     async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
         offered = await self._offered()
         return [self.validate(config) or shop.resolved(config, offered) for config in configs]
 
     async def _read_offers(self) -> shop.Offers:
-        plans, zones, prices, templates = await asyncio.gather(
+        plans, zones, (prices, self._unpriced), templates = await asyncio.gather(
             self._api.read("/plan"),
             self._api.read("/zone"),
-            self._api.read("/price"),
+            self._spare(self._api.look("/price")),
             self._api.listing("/storage/template", "storages", "storage"),
         )
         return shop.offers_from(plans, zones, templates, prices)
@@ -110,18 +138,32 @@ class UpCloud(RestProvider[Client, shop.Offers]):
         if not isinstance(reply, Reply):
             return reply
         if reply.ok:
-            return self._created(reply, "uuid")
+            made = self._created(reply, "uuid")
+            if isinstance(made, Created) and not self._taken.disk_labels:
+                await self._label_disks(reply.body["server"], payload.labels(request, token))
+            return made
         fault = REFUSALS.fault(reply)
         if not REFUSALS.certain(reply):
             return Unknown(fault.message)
+        taken = self._taken.without(fault.code, fault.message) if fault.kind is FaultClass.INVALID else self._taken
+        if taken != self._taken:  # nothing was made: the next attempt goes the other way
+            self._taken = taken
+            return Rejected(replace(fault, kind=FaultClass.TRANSIENT, hint="It is asked for in another way."))
         return Rejected(replace(fault, kind=FaultClass.INVALID) if fault.kind is FaultClass.NOT_FOUND else fault)
+
+    async def _label_disks(self, server: dict[str, Any], labels: list[dict[str, str]]) -> None:
+        """Label what has only the mark in its title. Whatever comes of it is well: it is done again before the server
+        is deleted, and until then the disk is found with its server."""
+        for uuid in rows.disks_of(server):
+            await meant(self._api.call("PUT", f"/storage/{uuid}", {"storage": {"labels": labels}}))
 
     def _body(self, request: ServerRequest, token: Token) -> dict[str, object]:
         run_key, user_data = keys.run_key(self._state, token.run), request.user_data
         if request.resolved.get("host_key") == "given":
             pair = self._host_key(token.run, token.value)
-            user_data = combined(user_data, pair.path.read_text(), pair.public, f"=={token.value}==")
-        return payload.create_body(request, token, run_key.public, user_data)
+            let_in = () if self._taken.login_user else (run_key.public, *request.ssh_keys)
+            user_data = combined(user_data, pair.path.read_text(), pair.public, f"=={token.value}==", let_in)
+        return payload.create_body(request, token, run_key.public, user_data, self._taken)
 
     # -- look ---------------------------------------------------------------------------------------------------
 
@@ -129,8 +171,8 @@ class UpCloud(RestProvider[Client, shop.Offers]):
         wanted = [("label", rows.RUN if run is None else f"{rows.RUN}={run}")]
         wanted += [] if token is None else [("label", f"{rows.TOKEN}={token}")]
         listed, disks = await asyncio.gather(
-            self._api.listing("/server", "servers", "server", wanted),
-            self._api.listing("/storage/private", "storages", "storage", wanted),
+            self._listed("/server", "servers", "server", wanted),
+            self._listed("/storage/private", "storages", "storage", wanted),
         )
         servers = [row for row in listed if rows.is_ours(row, run, token)]
         await self._learn(servers)
@@ -138,6 +180,17 @@ class UpCloud(RestProvider[Client, shop.Offers]):
         own = [row for row in disks if rows.is_ours(row, run, token) and row.get("type", "normal") == "normal"]
         left = await self._leftovers(servers, own)
         return found + left
+
+    async def _listed(self, path: str, outer: str, inner: str, wanted: Query) -> list[dict[str, Any]]:
+        """A listing narrowed by labels, or whole where it cannot be narrowed: the rows say what is ours."""
+        if path not in self._unfiltered:
+            try:
+                return await self._api.listing(path, outer, inner, wanted)
+            except LookRefused as refused:
+                if refused.fault.kind not in (FaultClass.INVALID, FaultClass.NOT_FOUND):
+                    raise
+                self._unfiltered.add(path)
+        return await self._api.listing(path, outer, inner)
 
     async def _leftovers(self, servers: list[dict[str, Any]], disks: list[dict[str, Any]]) -> list[Observed]:
         """Disks whose server is gone. A listing does not say what a disk hangs on, so those that may be are asked."""
@@ -175,7 +228,7 @@ class UpCloud(RestProvider[Client, shop.Offers]):
         """A few one by one, many by a listing; and one by one again those that it does not show (yet)."""
         wanted, known = set(refs), dict[str, dict[str, Any]]()
         if len(refs) > FEW:
-            listed = await self._api.listing("/server", "servers", "server", [("label", rows.RUN)])
+            listed = await self._listed("/server", "servers", "server", [("label", rows.RUN)])
             known = {str(row["uuid"]): row for row in listed if str(row["uuid"]) in wanted}
             await self._learn(listed)
         missing = [ref for ref in refs if ref not in known]
@@ -191,8 +244,13 @@ class UpCloud(RestProvider[Client, shop.Offers]):
         """
         self._seen.update(str(row["uuid"]) for row in listed)
         started = [str(row["uuid"]) for row in listed if row.get("state") == "started"]
-        if len([uuid for uuid in started if uuid not in self._addresses]) > FEW:
-            shown = rows.entries(await self._api.read("/ip_address"), "ip_addresses", "ip_address")
+        if self._addresses_listed and len([uuid for uuid in started if uuid not in self._addresses]) > FEW:
+            try:
+                shown = rows.entries(await self._api.read("/ip_address"), "ip_addresses", "ip_address")
+            except LookRefused as refused:
+                if refused.fault.kind not in (FaultClass.AUTH, FaultClass.INVALID):
+                    raise
+                self._addresses_listed, shown = False, []  # a right that the token lacks
             self._addresses |= {uuid: address for uuid, address in rows.shown_addresses(shown).items() if address}
         await asyncio.gather(*(self._get("server", uuid) for uuid in started if uuid not in self._addresses))
 
@@ -223,7 +281,7 @@ class UpCloud(RestProvider[Client, shop.Offers]):
             return refused
         match row.get("state"):
             case "started":
-                body = {"stop_server": {"stop_type": "hard"}}
+                body = {"stop_server": {"stop_type": "hard", "timeout": "60"}}
                 return self._step(await self._api.call("POST", f"/server/{ref}/stop", body), Going("it is stopping"))
             case "maintenance" | "pending_delete" as state:
                 return Going(f"it is in the state {state}")
@@ -245,17 +303,22 @@ class UpCloud(RestProvider[Client, shop.Offers]):
             done = self._step(await self._api.call("DELETE", f"/ip_address/{address}"), Gone())
             if not isinstance(done, Gone):
                 return done
-        self._parting[ref] = rows.observed_server(row, ""), own
+        for disk in [one for one in own if not rows.is_labelled(one)]:  # or a crash after the delete would hide it
+            marks = [{"key": key, "value": value} for key, value in rows.labels_of(row).items()]
+            reply = await self._api.call("PUT", f"/storage/{disk['uuid']}", {"storage": {"labels": marks}})
+            if not reply.ok:
+                return self._step(reply, Going("its disk is not labelled yet"))
+        self._parting[ref] = rows.observed_server(row, ""), [str(disk["uuid"]) for disk in own]
         done = self._step(await self._api.call("DELETE", f"/server/{ref}"), Gone())
         return Going("its disks are next") if isinstance(done, Gone) and own else done
 
-    async def _on(self, row: dict[str, Any]) -> tuple[list[str], list[Attached]]:
+    async def _on(self, row: dict[str, Any]) -> tuple[list[dict[str, Any]], list[Attached]]:
         """Of a server's full record: the disks that were made with it, and all that is on it and is not ours."""
-        ref, own, foreign = str(row["uuid"]), list[str](), list[Attached]()
+        ref, own, foreign = str(row["uuid"]), list[dict[str, Any]](), list[Attached]()
         uuids = rows.disks_of(row)
         for uuid, disk in zip(uuids, await asyncio.gather(*(self._get("storage", one) for one in uuids)), strict=True):
             if disk is not None and rows.made_with(disk, row):
-                own.append(uuid)
+                own.append(disk)
                 foreign += [Attached(ref, f"backup {one} of its disk") for one in rows.backups_of(disk)]
             elif disk is not None:
                 foreign.append(Attached(ref, f'disk {uuid} "{disk.get("title", "")}"'))

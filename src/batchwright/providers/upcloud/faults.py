@@ -17,6 +17,7 @@ _EXACT = {
     "RATE_LIMIT_EXCEEDED": FaultClass.THROTTLE,
     "INSUFFICIENT_CREDITS": FaultClass.BILLING,
     "AUTHENTICATION_FAILED": FaultClass.AUTH,
+    "TRIAL_PLAN": FaultClass.INVALID,
     "STORAGE_IN_USE": FaultClass.BUSY,
     "INTERNAL_ERROR": FaultClass.TRANSIENT,
     "SERVICE_UNAVAILABLE": FaultClass.TRANSIENT,
@@ -29,6 +30,8 @@ _ENDINGS = (  # the first that fits
     ("_NOT_FOUND", FaultClass.NOT_FOUND),
     ("_INVALID", FaultClass.INVALID),
     ("_MISSING", FaultClass.INVALID),
+    ("UNKNOWN_ATTRIBUTE", FaultClass.INVALID),
+    ("VALIDATION_ERROR", FaultClass.INVALID),
     ("_ILLEGAL", FaultClass.INVALID),
     ("_UNSUPPORTED", FaultClass.INVALID),
 )
@@ -43,6 +46,8 @@ _STATUS = {
     429: FaultClass.THROTTLE,
 }
 _HINTS = {
+    "TRIAL_PLAN": "An account on trial may not use this plan: choose another one, or end the trial in the UpCloud "
+    "control panel.",
     FaultClass.AUTH: "The token may have expired or been revoked, be limited to other addresses, or lack a permission: "
     "look at it in the UpCloud control panel.",
     FaultClass.BILLING: "Add credit to the account, or end its trial, in the UpCloud control panel.",
@@ -81,6 +86,8 @@ def class_of(status: int, code: str) -> FaultClass:
             return kind
     if status >= 500:
         return FaultClass.TRANSIENT
+    if status == 403 and code:  # of its own kind, and not about the credentials: those have codes that are known
+        return FaultClass.PERMANENT
     return _STATUS.get(status, FaultClass.PERMANENT)
 
 

@@ -82,7 +82,7 @@ class UpCloudLive(RestCheck[Client, Offers]):
     async def _end(self, ref: str, disks: list[str]) -> None:
         reply = await self._api.call("DELETE", f"/server/{ref}")
         self.found(EARLY, self.said(reply), _illegal(reply))
-        stop = {"stop_server": {"stop_type": "hard"}}
+        stop = {"stop_server": {"stop_type": "hard", "timeout": "60"}}
         if not reply.ok and (await self._api.call("POST", f"/server/{ref}/stop", stop)).ok:
             reply = await self._api.call("DELETE", f"/server/{ref}")
             self.found(STOPPING, self.said(reply), _illegal(reply))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from batchwright.model.ids import Token
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Trouble
-from batchwright.providers.upcloud.rows import IMAGE, NAME, RUN, TOKEN
+from batchwright.providers.upcloud.rows import IMAGE, NAME, RUN, TOKEN, title_mark
 from batchwright.providers.upcloud.user_data import against
 
 KEYS_MAX = 31  # of the 32 that UpCloud takes, one is the run's own
@@ -54,16 +57,37 @@ def labels(request: ServerRequest, token: Token) -> list[dict[str, str]]:
     return [{"key": key, "value": value} for key, value in {**request.labels, **own}.items()]
 
 
-def create_body(request: ServerRequest, token: Token, run_key: str, user_data: str) -> dict[str, object]:
+class Taken(Struct, frozen=True):
+    """Which parts of a create call UpCloud takes: no recorded call has them. What is refused goes another way."""
+
+    disk_labels: bool = True  # else the disk has a mark in its title, and is labelled after the create
+    login_user: bool = True  # else cloud-init lets the keys in
+
+    def without(self, code: str, message: str) -> Taken:
+        """After a refusal; the same where it is about neither."""
+        said = f"{code} {message}".lower()
+        if self.login_user and ("login_user" in said or "ssh_key" in said or "username" in said):
+            return replace(self, login_user=False)
+        if self.disk_labels and ("label" in said or code == "UNKNOWN_ATTRIBUTE"):
+            return replace(self, disk_labels=False)
+        return self
+
+
+ALL_TAKEN = Taken()
+
+
+def create_body(
+    request: ServerRequest, token: Token, run_key: str, user_data: str, taken: Taken = ALL_TAKEN
+) -> dict[str, object]:
     """Everything in one call. The firewall is left as the API leaves it: off."""
     marks, facts = labels(request, token), request.resolved
     disk = {
         "action": "clone",
         "storage": facts["template"],
-        "title": f"{request.name} disk 1",
+        "title": f"{request.name} disk 1" + ("" if taken.disk_labels else f" {title_mark(token.run, token.value)}"),
         "size": int(facts["disk_gb"]),
         "tier": facts["tier"],
-        "labels": marks,
+        **({"labels": marks} if taken.disk_labels else {}),
     }
     families = (("public", "IPv4"), ("utility", "IPv4"), ("public", "IPv6"))
     faces: list[dict[str, object]] = [
@@ -80,14 +104,12 @@ def create_body(request: ServerRequest, token: Token, run_key: str, user_data: s
         "metadata": "yes",  # cloud-init templates refuse to be without
         "password_delivery": "none",
         "labels": {"label": marks},
-        "login_user": {
-            "username": USER,
-            "create_password": "no",
-            "ssh_keys": {"ssh_key": [run_key, *request.ssh_keys]},
-        },
         "networking": {"interfaces": {"interface": faces}},
         "storage_devices": {"storage_device": [disk]},
     }
+    if taken.login_user:
+        keys = {"ssh_key": [run_key, *request.ssh_keys]}
+        server["login_user"] = {"username": USER, "create_password": "no", "ssh_keys": keys}
     if user_data:
         server["user_data"] = user_data
     return {"server": server}

@@ -40,6 +40,16 @@ def labels_of(row: dict[str, Any]) -> dict[str, str]:
     return {str(pair.get("key", "")).lower(): str(pair.get("value", "")) for pair in pairs}
 
 
+def title_mark(run: str, token: str) -> str:
+    """What stands in the title of a disk that could not be labelled in its create call."""
+    return f"[batchwright {run} {token}]"
+
+
+def is_labelled(disk: dict[str, Any]) -> bool:
+    """Whether it has our label itself, and no mark for one."""
+    return any(str(pair.get("key", "")).lower() == RUN for pair in entries(disk, "labels"))
+
+
 def is_ours(row: dict[str, Any], run: str | None, token: str | None) -> bool:
     """Whether it carries the labels; a filter of the API is never trusted alone."""
     labels = labels_of(row)
@@ -119,9 +129,11 @@ def observed_disk(row: dict[str, Any]) -> Observed:
 
 
 def made_with(disk: dict[str, Any], server: dict[str, Any]) -> bool:
-    """Whether a disk carries the labels of the server's own create call."""
+    """Whether a disk carries the labels of the server's own create call, or, without labels, the mark in its title."""
     labels = labels_of(server)
-    return is_ours(disk, labels.get(RUN, ""), labels.get(TOKEN, ""))
+    run, token = labels.get(RUN, ""), labels.get(TOKEN, "")
+    marked = not is_labelled(disk) and str(disk.get("title", "")).endswith(title_mark(run, token))
+    return bool(run) and (is_ours(disk, run, token) or marked)
 
 
 def servers_of(row: dict[str, Any]) -> list[str]:

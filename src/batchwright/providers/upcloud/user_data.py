@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from batchwright.providers import user_data as shared
 
 _ADDRESS = ("http://", "https://")
@@ -16,8 +18,8 @@ def against(user_data: str) -> str:
     return shared.contradiction(user_data)
 
 
-def combined(user_data: str, private: str, public: str, boundary: str) -> str:
-    """The user's own part, then ours; the same text for the same input."""
+def combined(user_data: str, private: str, public: str, boundary: str, let_in: Sequence[str] = ()) -> str:
+    """The user's own part, then ours; the same text for the same input. `let_in` are keys that cloud-init lets in."""
     if user_data.lstrip().startswith(_ADDRESS):
         user_data = f"#include\n{user_data}"  # alone UpCloud would fetch it, beside another part cloud-init has to
-    return shared.combined(user_data, (), private, public, boundary)
+    return shared.combined(user_data, let_in, private, public, boundary)

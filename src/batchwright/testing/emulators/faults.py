@@ -37,9 +37,12 @@ class ServiceFaults(CallFaults, frozen=True):
 
     rate: float = 0.0  # calls a second, 0 for any number
     burst: int = 10
-    retry_after: int = 1  # whole seconds, not scaled: it is what a client reads
+    retry_after: int = 1  # whole seconds, not scaled: it is what a client reads; 0: it is not told
     read_only: bool = False  # the token may look but not change
     expired: bool = False  # the token is no longer good
+    denied: str = ""  # calls that the token has no right to, by comma: "GET /ip_address,GET /price"
+    failing: str = ""  # the same, for calls that are always answered 503
+    unordered: bool = False  # a listing has another order each time that it is asked for
 
 
 E = TypeVar("E", bound=CallFaults)

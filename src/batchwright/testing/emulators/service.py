@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -56,6 +57,12 @@ class Service(ABC, Generic[D]):
         """What calls are counted by: the path without ids."""
         return "/" + path.split("/")[1]
 
+    def _in_order(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """As a listing shows them this time."""
+        if self.emulation.unordered:
+            random.Random(self.estate.draw("order", "")).shuffle(rows)
+        return rows
+
     def _seconds(self, _seed: str) -> float:
         """Until a call is answered."""
         return 0.0
@@ -71,8 +78,11 @@ class Service(ABC, Generic[D]):
         if not self._admitted():
             self.estate.happened["rate"] += 1
             return self._throttled()
-        if request.method != "GET" and e.read_only:
+        call = f"{request.method} {self._shape(path)}"
+        if call in e.denied.split(",") or (request.method != "GET" and e.read_only):
             return self._refused(self.read_only)
+        if call in e.failing.split(","):
+            return page()
         body = await request.json() if request.body_exists and request.can_read_body else {}
         name = self._made(path, body) if request.method == "POST" else None
         fate = fate_of(self.estate, e, request.method, path, name)
@@ -119,7 +129,8 @@ class Service(ABC, Generic[D]):
 
     def _throttled(self) -> web.Response:
         answer = self._refused(self.throttled)
-        answer.headers["Retry-After"] = str(self.emulation.retry_after)
+        if self.emulation.retry_after:
+            answer.headers["Retry-After"] = str(self.emulation.retry_after)
         return answer
 
     def _failed(self) -> web.Response:

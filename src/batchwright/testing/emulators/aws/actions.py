@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -41,6 +42,8 @@ class Call:
         size = min(int(self.arguments.get("MaxResults") or 10**6), self.behaviour.page_size)
         begin = int(base64.b64decode(self.arguments.get("NextToken") or "").decode() or 0)
         end = begin + size
+        if self.behaviour.unordered:
+            random.shuffle(rows := list(rows))
         more = {"NextToken": base64.b64encode(str(end).encode()).decode()} if end < len(rows) else {}
         return rows[begin:end], more
 
@@ -244,7 +247,8 @@ def describe_subnets(call: Call) -> Result:
 def describe_images(call: Call) -> Result:
     if wanted := call.arguments.get("ImageIds"):
         return {"Images": [shown.image_shown(call.region.image(one)) for one in wanted]}
-    some, more = call.page(shown.filtered(IMAGES, call.filters, lambda one: {"image-id": [one.id]}))
+    seen = [one for one in IMAGES if not one.deprecated]
+    some, more = call.page(shown.filtered(seen, call.filters, lambda one: {"image-id": [one.id]}))
     return {"Images": [shown.image_shown(one) for one in some], **more}
 
 

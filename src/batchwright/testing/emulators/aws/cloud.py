@@ -24,6 +24,10 @@ _AUTH = {
 }
 
 
+class Page(Exception):
+    """A gateway answers in AWS's place."""
+
+
 class Lost(Exception):
     """The connection breaks before an answer."""
 
@@ -75,6 +79,8 @@ class Cloud:
             raise Refusal("InvalidAction", f"{request.action} is not emulated")
         if request.region not in self.regions:
             raise Refusal("AuthFailure", "AWS was not able to validate the provided access credentials", 401)
+        if request.action in self.behaviour.failing.split(","):
+            raise Page
         if request.action in self.behaviour.denied.split(","):
             raise Refusal("UnauthorizedOperation", "You are not authorized to perform this operation.", 403)
         if request.arguments.get("DryRun"):

@@ -129,6 +129,7 @@ class Image:
     name: str
     architecture: str
     devices: tuple[str, ...]
+    deprecated: bool = False  # seen only by who names its id
 
 
 IMAGES = [
@@ -138,6 +139,7 @@ IMAGES = [
     Image("ami-000000000000002204", "ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-amd64-server", "x86_64", ("/dev/sda1",)),
     Image("ami-000000000000002404", "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server", "x86_64",
           ("/dev/sda1", "/dev/sdb")),
+    Image("ami-0000000000000001d0", "debian-12-amd64-20240102-1614", "x86_64", ("/dev/xvda",), deprecated=True),
     Image("ami-00000000000000a123", "al2023-ami-2023.9-kernel-6.1-x86_64", "x86_64", ("/dev/xvda",)),
 ]  # fmt: skip
 

@@ -15,7 +15,7 @@ import msgspec
 from batchwright.errors import UsageError
 from batchwright.testing.emulators.aws import protocol
 from batchwright.testing.emulators.aws.actions import CHANGES
-from batchwright.testing.emulators.aws.cloud import Cloud, Lost
+from batchwright.testing.emulators.aws.cloud import Cloud, Lost, Page
 from batchwright.testing.emulators.aws.settings import Behaviour
 
 BODY_MAX = 1_000_000
@@ -54,6 +54,8 @@ class Handler(BaseHTTPRequestHandler):
         except ValueError as error:
             refusal = protocol.Refusal("InvalidParameterValue", str(error))
             status, (content, kind) = 400, protocol.refusal(service, refusal)
+        except Page:
+            status, content, kind = 503, b"<html><body><h1>503 Service Unavailable</h1></body></html>", "text/html"
         except Lost:
             self.close_connection = True
             return

@@ -47,6 +47,8 @@ class Behaviour(Struct, frozen=True, kw_only=True):
     capacity: Count = 0  # most instances of a zone; 0: no limit
     vcpus: Count = 1000  # the quota of on-demand standard instances, per region
     denied: str = ""  # actions that the credentials have no right to, by comma
+    failing: str = ""  # actions that are always answered 503 with a gateway's page, by comma
+    unordered: bool = False  # each page of a describe is in an order of its own
     auth: str = ""  # "expired" or "wrong": what is said of every credential
     clock_skew: float = 0.0  # seconds that this cloud's clock is ahead of the machine's
 

@@ -139,7 +139,9 @@ class Emulator(Service[Estate]):
             number, size = int(request.query.get("page", 1)), int(request.query.get("per_page", 25))
         except ValueError:
             raise Refused(400, "invalid_input", "page and per_page are whole numbers") from None
-        size = min(max(1, size), PAGE_MAX)
+        if "sort" in request.query and (self.emulation.unsorted or kind not in ("servers", "ssh_keys", "images")):
+            raise Refused(400, "invalid_input", "invalid input in field 'sort'")
+        size, rows = min(max(1, size), PAGE_MAX), self._in_order(rows)
         last = max(1, -(-len(rows) // size))
         told = {"page": number, "per_page": size, "previous_page": number - 1 if number > 1 else None}
         told |= {"next_page": number + 1 if number < last else None, "last_page": last, "total_entries": len(rows)}

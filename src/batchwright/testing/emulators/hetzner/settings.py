@@ -13,6 +13,7 @@ class Emulation(ServiceFaults, frozen=True):
     list_lag: float = 0.0  # before a new thing is listed
     lag_servers: float = 0.0  # the same for one kind alone
     lag_ssh_keys: float = 0.0
+    unsorted: bool = False  # `sort` is refused
     boot_seconds: float = 12.0  # from create to running
     delete_seconds: float = 3.0  # from delete to gone; until then the name is taken
     capacity: int = 0  # servers per location, 0 for any number

@@ -198,6 +198,8 @@ class Emulator(Service[Estate]):
         return 202, {"storage": bodies.full_disk(disk)}
 
     def _storages(self, request: web.Request, which: list[str]) -> list[dict[str, Any]]:
+        if self.emulation.no_label_filter and "label" in request.query:
+            raise Refused(400, "UNKNOWN_ATTRIBUTE", "The attribute label is unknown.")
         now, templates = self.estate.clock(), list(goods.TEMPLATES.values())
         disks = [bodies.short_disk(d) for d in self.estate.disks() if now >= d.visible_at]
         normal, backup = ([row for row in disks if row["type"] == kind] for kind in ("normal", "backup"))
@@ -248,7 +250,7 @@ class Emulator(Service[Estate]):
             raise Refused(400, "LIMIT_INVALID", "limit and offset are whole numbers.") from None
         if not 1 <= limit <= 1000 or offset < 0:
             raise Refused(400, "LIMIT_INVALID", "limit is from 1 to 1000, offset not below 0.")
-        return rows[offset : offset + limit]
+        return self._in_order(rows)[offset : offset + limit]
 
 
 def _labelled(request: web.Request, labels: list[dict[str, str]], *, fold: bool) -> bool:

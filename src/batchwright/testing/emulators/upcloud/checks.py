@@ -36,7 +36,7 @@ def inner(body: Any, key: str) -> dict[str, Any]:
 
 def check_create(server: dict[str, Any], estate: Estate) -> None:
     """Raises Refused."""
-    _only(server, _SERVER)
+    _only(server, _SERVER - ({"login_user"} if estate.emulation.no_login_user else set()))
     for field in ("title", "hostname", "zone", "storage_devices"):
         if not server.get(field):
             raise Refused(400, f"{field.upper()}_MISSING", f"The required attribute {field} is missing.")
@@ -57,7 +57,7 @@ def check_create(server: dict[str, Any], estate: Estate) -> None:
     if not 1 <= len(devices) <= 16:
         raise Refused(400, "STORAGE_DEVICES_INVALID", "From 1 to 16 storage devices are needed.")
     for device in devices:
-        _check_device(device, server)
+        _check_device(device, server, estate)
     _check_room(server, plan, sum(int(device.get("size", 10)) for device in devices), estate)
 
 
@@ -92,8 +92,8 @@ def _check_login(server: dict[str, Any]) -> None:
         raise Refused(400, "SSH_KEYS_INVALID", "From 1 to 32 keys are needed.")
 
 
-def _check_device(device: dict[str, Any], server: dict[str, Any]) -> None:
-    _only(device, _DEVICE)
+def _check_device(device: dict[str, Any], server: dict[str, Any], estate: Estate) -> None:
+    _only(device, _DEVICE - ({"labels"} if estate.emulation.no_disk_labels else set()))
     if device.get("action") != "clone":
         raise Refused(400, "ACTION_INVALID", "The emulator only clones.")
     template = TEMPLATES.get(str(device.get("storage")))

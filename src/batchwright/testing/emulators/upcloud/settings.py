@@ -15,6 +15,10 @@ class Emulation(ServiceFaults, frozen=True):
     broken: float = 0.0  # comes up in the state error
     keep_addresses: float = 0.0  # its public address has the release policy keep
     left_disks: float = 0.0  # its disk outlives its deletion, whatever was asked for
+    # What it does not take: no recorded answer says that it does
+    no_disk_labels: bool = False  # labels of a disk in a create call
+    no_login_user: bool = False
+    no_label_filter: bool = False  # `label` in a listing of storages
     # Times
     list_lag: float = 0.0  # before a new thing is listed
     lag_servers: float = 0.0  # the same for one kind alone
