@@ -38,7 +38,7 @@ class Refusals(Struct, frozen=True):
     cloud: str  # its name in words
     error_of: Callable[[Any], tuple[str, str]]
     class_of: Callable[[int, str], FaultClass]  # by status and code
-    hints: Mapping[str, str]  # by code, else by class
+    hints: Mapping[Any, str]  # by code, else by class
     absent: str = ""  # the code of a 404 that means that there is no such thing; empty: any
 
     def code(self, reply: Reply) -> str:
