@@ -347,6 +347,20 @@ class Forbidden(BatchwrightError):
     code = "forbidden"
 
 
+class PeerUnknown(Forbidden):
+    """Without a token only the user who runs the service, and root, are let in, and this is not known to be one."""
+
+    code = "peer-unknown"
+    hint = "Use a token: batchwright token create --role ROLE, then send Authorization: Bearer TOKEN."
+
+
+class AuditUnwritable(BatchwrightError):
+    """What was asked for cannot be written into the audit trail, so it was not done."""
+
+    code = "audit-unwritable"
+    hint = "Nothing was done. See why in the service's log; free some space, or mend the state folder."
+
+
 class SecretRefused(Forbidden):
     """The workflow of a client names a secret that the operator of the service has not listed."""
 

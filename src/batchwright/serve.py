@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from batchwright.app.rights import Rights
 from batchwright.cli import main as command_line
 from batchwright.cli.codes import Exit
 from batchwright.cli.options import Sim, Simulate, StateDir, settings_of, simulation_of
@@ -32,7 +33,8 @@ AllowCommands = Annotated[
     bool,
     typer.Option(
         "--allow-commands",
-        help="Take workflows that run programs: whoever may submit can then do all that this user can.",
+        help="Take workflows that run programs, with a token or over the service's own socket: whoever may submit can "
+        "then do all that this user can.",
     ),
 ]
 
@@ -61,8 +63,9 @@ def serve(
     options = server.ServeOptions(host, port, grace, submit_rate, tls_cert, tls_key, simulation, allow_commands)
     server.log_to_stderr()
 
-    def told(url: str) -> None:
+    def told(url: str, rights: Rights) -> None:
         say(f"batchwright serves {url} from {settings.state_dir}")
+        say(rights.line())
         say(f"documentation: {url}/docs   stop it with Ctrl-C; what runs then goes on when it is started again")
 
     left = asyncio.run(server.serve(settings, options, told))

@@ -223,7 +223,7 @@ def test_simulated_commands_start_nothing_and_can_fail(desk: Desk) -> None:
 
 
 def test_a_service_runs_commands_only_when_it_was_told_to(desk: Desk) -> None:
-    desk.write(desk.operation("do"))
+    desk.write(desk.operation("do", env={"LOG": str(desk.log)}))
     with service_process(desk.home, "--state-dir", str(desk.home / "state")) as (url, _):
         refused = desk.command("submit", "flow.json", "--url", url, code=2)
         assert "[forbidden]" in refused.stderr
@@ -235,14 +235,17 @@ def test_a_service_runs_commands_only_when_it_was_told_to(desk: Desk) -> None:
 def test_a_service_is_told_what_to_do_about_a_command_in_doubt(desk: Desk) -> None:
     desk.write(desk.operation("one", env={"LOG": str(desk.log), "GO": str(desk.go)}),
                desk.operation("two", env={"LOG": str(desk.log), "GO": str(desk.go)}))  # fmt: skip
+    at = ("--state-dir", str(desk.home / "state"))  # by the service's own socket, so no token is needed
     with service_process(desk.home, "--allow-commands") as (url, process):
-        desk.command("submit", "flow.json", "--url", url)
+        refused = desk.command("submit", "flow.json", "--url", url, code=2)
+        assert "[forbidden]" in refused.stderr
+        assert "own socket" in refused.stderr
+        desk.command("submit", "flow.json", *at)
         until(lambda: len(desk.lines("begun")) == 2)
         process.send_signal(signal.SIGKILL)
         process.wait(PATIENCE)
     desk.go.touch()
-    with service_process(desk.home, "--allow-commands") as (url, _):
-        at = ("--url", url)
+    with service_process(desk.home, "--allow-commands"):
         until(lambda: desk.command.json("status", "latest", *at)["status"] == "Failed")
         refused = desk.command("resume", "latest", *at, code=2)
         assert "[not-allowed]" in refused.stderr

@@ -1,83 +1,124 @@
-"""Who may do what: tokens and roles, or, without any token, only this machine and no web page of elsewhere."""
+"""Who may do what: tokens and roles, or, without any token, only the user who runs the service, on this machine."""
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
 from litestar.connection import ASGIConnection
-from litestar.enums import ScopeType
 from litestar.handlers.base import BaseRouteHandler
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from msgspec import Struct
 
-from batchwright.api.problems import refuse
-from batchwright.app.audit import Audit, Deed
+from batchwright.api.connected import End
+from batchwright.app.peers import Peers, is_loopback
 from batchwright.app.tokens import PREFIX, Role, Tokens
 from batchwright.engine.bucket import Bucket
-from batchwright.errors import BatchwrightError, Forbidden, TooManyRequests, Unauthorized
+from batchwright.errors import Forbidden, TokensUnreadable, TooManyRequests, Unauthorized
 from batchwright.model.clock import Clock
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 CALLERS = 1_000  # whose rates are remembered
+REFUSED = "refused"  # in a request's state: why its sender is nobody
+STRANGERS_RATE, STRANGERS_BURST = 20.0, 1_000  # of what those who may not do anything ask to be done
+
+Headers = Iterable[tuple[bytes, bytes]]
 
 log = logging.getLogger("batchwright.api")
 
 
 class Caller(Struct, frozen=True):
-    """Who asks."""
+    """Who asks. `commands`: may use what `serve --allow-commands` allows. `token` is the id of the one it came with."""
 
     name: str
     role: Role
     address: str = ""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether this name or address can only be this machine."""
-    bare = host.strip("[]")
-    if bare == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(bare).is_loopback
-    except ValueError:
-        return False
-
-
-def _host(value: str) -> str:
-    return (urlsplit(f"//{value}").hostname or "") if value else ""
+    commands: bool = False
+    token: str = ""
 
 
 class Access:
-    """Decides who a request is from. With one token in the file every request needs one, from that moment on."""
+    """Decides who a request is from.
 
-    def __init__(self, tokens: Tokens, clock: Clock, rate: float, burst: int) -> None:
+    `closed`: every request needs a token. Once it is so, because the service listens elsewhere too or because there was
+    a token, it stays so for good: a file that vanishes opens nothing.
+    """
+
+    def __init__(
+        self, tokens: Tokens, clock: Clock, rate: float, burst: int, *, closed: bool = False, peers: Peers | None = None
+    ) -> None:
         self._tokens = tokens
         self._clock = clock
         self._rate, self._burst = rate, burst
         self._rates: OrderedDict[str, Bucket] = OrderedDict()
+        self._strangers = Bucket(2**31, STRANGERS_RATE, STRANGERS_BURST)
+        self._peers = peers or Peers()
+        self._closed = closed
+        self._told = ""
 
-    def caller(self, method: str, headers: dict[str, str], address: str) -> Caller | None:
-        """Who asks; None for somebody without a token. Raises Unauthorized, Forbidden, TokensUnreadable."""
-        if not self._tokens.all():
+    @property
+    def closed(self) -> bool:
+        """Whether every request over TCP needs a token, from now on."""
+        if not self._closed:
+            try:
+                self._closed = bool(self._tokens.all())
+            except TokensUnreadable as error:
+                self._closed = True
+                self._tell(error)
+        return self._closed
+
+    def _tell(self, error: TokensUnreadable) -> None:
+        """Once, and only here: the path in it is nothing for who has no token."""
+        if error.message != self._told:
+            log.error("tokens cannot be checked, so none is accepted: %s", error.message)
+        self._told = error.message
+
+    async def caller(self, method: str, headers: Headers, end: End) -> Caller | None:
+        """Who asks; None for somebody without a token.
+
+        Raises Unauthorized, PeerUnknown, Forbidden, TokensUnreadable.
+        """
+        if end.unix is None and not self.closed:
             self._refuse_foreign(method, headers)
-            return Caller("local", Role.ADMIN, address)
-        given = headers.get("authorization", "")
-        scheme, _, secret = given.partition(" ")
-        if not given:
+            await end.check(self._peers)
+            return Caller("local", Role.ADMIN, end.address)
+        given = _one(headers, b"authorization")
+        if given is not None:
+            return self._holder(given, end.address)
+        if end.unix is None:
             return None
-        if scheme.lower() != "bearer" or not secret.startswith(PREFIX):
-            raise Unauthorized("the Authorization header holds no Batchwright token")
-        token = self._tokens.of(secret.strip(), self._clock.now())
-        return Caller(token.name, token.role, address)
+        await end.check(self._peers)
+        return Caller("local", Role.ADMIN, end.address, commands=True)
 
-    def _refuse_foreign(self, method: str, headers: dict[str, str]) -> None:
-        """Without tokens the address is all that protects: a web page must not be able to borrow it."""
+    def _holder(self, given: str, address: str) -> Caller:
+        scheme, _, secret = given.partition(" ")
+        if scheme.lower() != "bearer" or not secret.strip().startswith(PREFIX):
+            raise Unauthorized("the Authorization header holds no Batchwright token")
         try:
-            host = _host(headers.get("host", ""))
-            origin = headers.get("origin")
+            token = self._tokens.of(secret.strip(), self._clock.now())
+        except TokensUnreadable as error:
+            self._tell(error)
+            raise TokensUnreadable("tokens cannot be checked now, so none is accepted") from error
+        self._told = ""
+        return Caller(token.name, token.role, address, commands=True, token=token.id)
+
+    def still(self, caller: Caller) -> bool:
+        """Whether who was let in would be let in now."""
+        if not caller.token:
+            return caller.commands or not self.closed  # over the service's own socket; or without any token
+        try:
+            return self._tokens.holds(caller.token, self._clock.now())
+        except TokensUnreadable as error:
+            self._tell(error)
+            return False
+
+    def _refuse_foreign(self, method: str, headers: Headers) -> None:
+        """A web page must not be able to borrow the user's own address."""
+        named, origin = _one(headers, b"host") or "", _one(headers, b"origin")
+        try:
+            host = (urlsplit(f"//{named}").hostname or "") if named else ""
             origin_host = (urlsplit(origin).netloc if origin else "").lower()
         except ValueError as error:
             raise Forbidden(f"the Host or Origin header is no address: {error}") from error
@@ -86,9 +127,10 @@ class Access:
             raise Forbidden(
                 f"without tokens only requests to this machine's own name are answered, not {host!r}", hint=hint
             )
-        if origin is not None and origin_host != headers.get("host", "").lower():
+        if origin is not None and origin_host != named.lower():
             raise Forbidden(f"a page of {origin} may not use this service")
-        if method not in SAFE and headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        followed = method == "GET" and _one(headers, b"sec-fetch-mode") == "navigate"  # a link to one of our pages
+        if not followed and (_one(headers, b"sec-fetch-site") or "none") not in ("none", "same-origin"):
             raise Forbidden("a page of another site may not use this service")
 
     def take_place(self, name: str) -> None:
@@ -103,6 +145,21 @@ class Access:
         bucket.take()
         bucket.release()
 
+    def take_stranger(self) -> None:
+        """One more change that a stranger asks for: each costs a line of the audit trail. Raises TooManyRequests."""
+        if self._strangers.available(self._clock.now()) < 1:
+            raise TooManyRequests("too much is asked without a token")
+        self._strangers.take()
+        self._strangers.release()
+
+
+def _one(headers: Headers, name: bytes) -> str | None:
+    """A header that means something only where it is given once. Raises Forbidden."""
+    found = [value for key, value in headers if key.lower() == name]
+    if len(found) > 1:
+        raise Forbidden(f"the header {name.decode()} is given {len(found)} times", hint="Give it once.")
+    return found[0].decode("latin-1").strip() if found else None
+
 
 def needs(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Guard: the caller's role is enough for the handler's `role`. Raises Unauthorized, Forbidden."""
@@ -111,55 +168,6 @@ def needs(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHand
         return
     caller: Caller | None = connection.scope["state"].get("caller")
     if caller is None:
-        raise Unauthorized("this needs a token")
+        raise connection.scope["state"].get(REFUSED) or Unauthorized("this needs a token")
     if not caller.role.allows(role):
         raise Forbidden(f"the token {caller.name} is a {caller.role}'s; this needs {role}")
-
-
-class Gate:
-    """The outermost layer: knows the caller before anything else happens, and keeps the audit trail."""
-
-    def __init__(self, app: ASGIApp, access: Access, audit: Audit, clock: Clock) -> None:
-        self._app = app
-        self._access = access
-        self._audit = audit
-        self._clock = clock
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-        if scope["type"] != ScopeType.HTTP:
-            await self._app(scope, receive, send)
-            return
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        client = scope.get("client")
-        state = scope.setdefault("state", {})
-        try:
-            caller = self._access.caller(scope["method"], headers, client[0] if client else "")
-        except BatchwrightError as error:
-            await refuse(error, scope, send)
-            return
-        state["caller"] = caller
-        if caller is None or scope["method"] in SAFE:
-            await self._app(scope, receive, send)
-            return
-
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self._record(scope, caller, message["status"])
-            await send(message)
-
-        await self._app(scope, receive, sending)
-
-    def _record(self, scope: HTTPScope, caller: Caller, status: int) -> None:
-        handler = scope.get("route_handler")
-        if handler is not None and handler.opt.get("changes") is False:
-            return
-        state = scope["state"]
-        what = f"{scope['method']} {scope['path']}"
-        run, code = state.get("run", ""), state.get("code", "")
-        try:
-            self._audit.write(
-                Deed(self._clock.now(), caller.name, caller.role, what, run, status, code, caller.address)
-            )
-        except (OSError, BatchwrightError) as error:  # what was done is done: the journal holds it too
-            log.error("the audit trail cannot be written: %s; lost: %s by %s: %s", error, what, caller.name, status)

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
+
+import msgspec
 from litestar import Litestar
 from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from batchwright.api import pages, problems, runs, workflows
-from batchwright.api.access import Access, Gate, needs
+from batchwright.api.access import Access, needs
 from batchwright.api.bounds import Bounded, Bounds
+from batchwright.api.gate import Gate
 from batchwright.api.metrics import Measured, Metrics
-from batchwright.api.schema import openapi
+from batchwright.api.schema import as_any_of, openapi
 from batchwright.app.audit import Audit
 from batchwright.app.health import Monitor
 from batchwright.app.orchestrator import Orchestrator
+from batchwright.app.rights import rights
 from batchwright.app.tokens import Tokens
 from batchwright.loader.limits import UNTRUSTED
 
 SUBMIT_RATE, SUBMIT_BURST = 20.0, 100  # workflows per second and at once, per caller
+HANDLERS: Sequence[HTTPRouteHandler] = (
+    *(workflows.submit, workflows.validate, workflows.plan),
+    *runs.HANDLERS,
+    *pages.HANDLERS,
+)
+NAMES = ("orchestrator", "monitor", "metrics", "bounds", "access", "document")  # of what handlers are given
+LOOKS = [path for handler in HANDLERS if handler.opt.get("changes") is False for path in handler.paths]
+
+
+@cache
+def described() -> bytes:
+    """The OpenAPI document: made by an application of its own, which answers nothing."""
+    nothing = {name: Provide(lambda: None, sync_to_thread=False) for name in NAMES}
+    schema = Litestar(HANDLERS, dependencies=nothing, openapi_config=openapi()).openapi_schema
+    return msgspec.json.encode(as_any_of(schema.to_schema()))
 
 
 def make_app(
@@ -27,27 +49,31 @@ def make_app(
     submit_rate: float = SUBMIT_RATE,
     submit_burst: int = SUBMIT_BURST,
     bounds: Bounds | None = None,
+    closed: bool = False,
 ) -> ASGIApp:
-    """The application over one orchestrator, which is opened and closed elsewhere."""
+    """The application over one orchestrator, which is opened and closed elsewhere. `closed`: see Access."""
     clock = orchestrator.clock
-    access = Access(Tokens(orchestrator.settings), clock, submit_rate, submit_burst)
+    tokens = Tokens(orchestrator.settings)
+    access = Access(tokens, clock, submit_rate, submit_burst, closed=closed)
+    monitor.rights = lambda: rights(orchestrator.allowed, tokens, clock.now(), closed=access.closed)
     metrics = Metrics()
     bounds = bounds or Bounds()
     orchestrator.observers.append(metrics.appended)
+    dependencies = {
+        "orchestrator": Provide(lambda: orchestrator, sync_to_thread=False),
+        "monitor": Provide(lambda: monitor, sync_to_thread=False),
+        "metrics": Provide(lambda: metrics, sync_to_thread=False),
+        "bounds": Provide(lambda: bounds, sync_to_thread=False),
+        "access": Provide(lambda: access, sync_to_thread=False),
+    }
     inner = Litestar(
-        [workflows.submit, workflows.validate, workflows.plan, *runs.HANDLERS, *pages.HANDLERS],
-        dependencies={
-            "orchestrator": Provide(lambda: orchestrator, sync_to_thread=False),
-            "monitor": Provide(lambda: monitor, sync_to_thread=False),
-            "metrics": Provide(lambda: metrics, sync_to_thread=False),
-            "bounds": Provide(lambda: bounds, sync_to_thread=False),
-            "access": Provide(lambda: access, sync_to_thread=False),
-        },
+        HANDLERS,
+        dependencies={**dependencies, "document": Provide(lambda: described, sync_to_thread=False)},
         guards=[needs],
         exception_handlers=problems.HANDLERS,
-        openapi_config=openapi(),
+        openapi_config=None,  # with one, the framework adds pages that load scripts from elsewhere
         request_max_body_size=UNTRUSTED.file_bytes,
         logging_config=None,
     )
-    gate = Gate(inner, access, Audit(orchestrator.settings), clock)
-    return Measured(Bounded(gate, bounds), metrics)
+    gate = Gate(Bounded(inner, bounds), access, Audit(orchestrator.settings), clock, LOOKS)
+    return Measured(gate, metrics)

@@ -16,8 +16,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from batchwright.api.connected import Identified
+from batchwright.api.headers import SAFE
 from batchwright.headroom import is_shortage
 
 MOST = 4_096  # connections at once, with descriptors to spare
@@ -37,7 +38,7 @@ FULL_SECONDS = 1.0  # until it is tried again to accept, when the machine is sho
 
 REFUSAL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n"
-    b"Connection: close\r\nContent-Length: %d\r\n\r\n%s"
+    b"%bConnection: close\r\nContent-Length: %d\r\n\r\n%b"
 )
 REFUSED = (
     b'{"type":"urn:batchwright:service-busy","title":"Service Unavailable","status":503,'
@@ -133,7 +134,7 @@ class Connections:
                 del self._by_address[one.address]
 
 
-class Guarded(H11Protocol):
+class Guarded(Identified):
     """A connection that is ended when it takes too long. `sweep` looks at it about once a second."""
 
     def __init__(self, connections: Connections, address: str, **of_uvicorn: Any) -> None:
@@ -331,6 +332,6 @@ def _refuse(sock: socket.socket, *, secret: bool) -> None:
         if not secret:
             try:
                 sock.setblocking(False)
-                sock.send(REFUSAL % (len(REFUSED), REFUSED))
+                sock.send(REFUSAL % (b"".join(b"%b: %b\r\n" % one for one in SAFE), len(REFUSED), REFUSED))
             except OSError as error:
                 log.debug("a refusal is not taken: %s", error)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Annotated, Any
 
-import msgspec
-from litestar import Request, Response, get
+from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 from msgspec import Struct
 
+from batchwright.api.headers import page_policy
 from batchwright.api.metrics import Metrics
-from batchwright.api.schema import as_any_of, problems
+from batchwright.api.schema import problems
 from batchwright.app.health import Monitor, ServiceHealth
 from batchwright.app.offers import ProviderOffer, provider_offers, taskserv_offers
 from batchwright.app.orchestrator import Orchestrator
@@ -21,7 +21,6 @@ from batchwright.model.catalogue import Taskserv
 from batchwright.model.lifecycle import RunState
 from batchwright.views.steps import ServerLine, servers
 
-PAGE_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'"
 SERVERS_MAX = 1_000  # listed per run
 
 
@@ -111,17 +110,16 @@ async def all_servers(
 
 
 @get("/openapi.json", opt={"role": None}, include_in_schema=False)
-async def document(request: Request[Any, Any, Any]) -> Response[bytes]:
+async def openapi(document: NamedDependency[Callable[[], bytes]]) -> Response[bytes]:
     """The OpenAPI 3.1 document."""
-    body = msgspec.json.encode(as_any_of(request.app.openapi_schema.to_schema()))
-    return Response(body, media_type="application/vnd.oai.openapi+json")
+    return Response(document(), media_type="application/vnd.oai.openapi+json")
 
 
 @get("/docs", opt={"role": None}, include_in_schema=False)
 async def page() -> Response[bytes]:
     """A page that shows the document; it loads nothing from anywhere else."""
     body = files("batchwright.api").joinpath("docs.html").read_bytes()
-    return Response(body, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": PAGE_POLICY})
+    return Response(body, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": page_policy(body)})
 
 
-HANDLERS: Sequence[Any] = (health, live, ready, metrics, providers, taskservs, all_servers, document, page)
+HANDLERS: Sequence[Any] = (health, live, ready, metrics, providers, taskservs, all_servers, openapi, page)

@@ -19,6 +19,9 @@ from batchwright.model.diagnostic import Diagnostic, bounded
 
 MEDIA_TYPE = "application/problem+json"
 
+CLIENT_GONE = 499  # as nginx has it: nobody is there to be answered
+GONE = "gone"  # in a request's state, once its client has left
+
 log = logging.getLogger("batchwright.api")
 
 # the first class that fits counts
@@ -44,6 +47,8 @@ STATUS: tuple[tuple[type[BatchwrightError], int], ...] = (
     (errors.ServiceStopping, 503),
     (errors.ServiceBusy, 503),
     (errors.HeadTooLarge, 431),
+    (errors.AuditUnwritable, 503),
+    (errors.TokensUnreadable, 503),
     (errors.StoreError, 503),
     (errors.ProviderUnavailable, 503),
     (errors.EvaluatorUnavailable, 503),
@@ -120,7 +125,10 @@ def ours(request: Request[Any, Any, Any], error: BatchwrightError) -> Response[b
 
 
 def framework(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """A request that never reached us: no such path, a parameter that cannot be."""
+    """A request that never reached us: no such path, a parameter that cannot be, a client that left too early."""
+    if request.scope["state"].get(GONE):
+        request.scope["state"]["code"] = "client-gone"
+        return Response(b"", status_code=CLIENT_GONE)
     code = CODES.get(error.status_code, "usage" if error.status_code < 500 else "bug")
     return _respond(request, _problem(error.status_code, code, _words(error)), dict(error.headers or {}))
 

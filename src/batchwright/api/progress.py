@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from litestar import Response
 from litestar.types import Receive, Scope, Send
+from msgspec.structs import replace
 
 from batchwright.api.problems import body_of, problem_of
 from batchwright.app.tail import Reader, Tail
-from batchwright.errors import BatchwrightError
-from batchwright.model.events import AnyEvent
+from batchwright.errors import BatchwrightError, Unauthorized
+from batchwright.model.events import AnyEvent, RunCreated
+from batchwright.model.plan import ServerRequest, Step
 from batchwright.views.events import event_line, event_record
 from batchwright.views.run import RunView
 
@@ -26,8 +30,21 @@ _encode = msgspec.json.Encoder().encode
 
 
 def record(run: str, seq: int, event: AnyEvent) -> dict[str, Any]:
-    """An event as the journal holds it, with its number and in words."""
+    """An event as the journal holds it, with its number and in words, but without `user_data`.
+
+    That may hold what a server is given to know: it is nothing for who may only look.
+    """
+    if isinstance(event, RunCreated):
+        event = replace(event, plan=replace(event.plan, steps=tuple(map(_without_user_data, event.plan.steps))))
     return {**event_record(run, seq, event), "line": event_line(event)}
+
+
+def _without_user_data(step: Step) -> Step:
+    if not isinstance(step.request, ServerRequest) or not step.request.user_data:
+        return step
+    data = step.request.user_data.encode()
+    told = f"({len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()[:16]})"
+    return replace(step, request=replace(step.request, user_data=told))
 
 
 def frame(name: str, data: bytes, number: int | None = None) -> bytes:
@@ -49,24 +66,26 @@ class EventFrames:
 
 
 class EventStream(Response[None]):
-    """The response that goes on until the run is over, the reader goes, or falls too far behind."""
+    """The response that goes on until the run is over, the reader goes, falls too far behind, or may no longer look."""
 
-    def __init__(self, tail: Tail, after: int | None) -> None:
+    def __init__(self, tail: Tail, after: int | None, allowed: Callable[[], bool]) -> None:
         super().__init__(None, media_type=EVENT_STREAM)
         self._tail = tail
         self._after = after
+        self._allowed = allowed
 
     def to_asgi_response(self, *_: Any, **__: Any) -> _Streaming:  # type: ignore[override]
         """What the server calls."""
-        return _Streaming(self._tail, self._after)
+        return _Streaming(self._tail, self._after, self._allowed)
 
 
 class _Streaming:
     """One reader's connection."""
 
-    def __init__(self, tail: Tail, after: int | None) -> None:
+    def __init__(self, tail: Tail, after: int | None, allowed: Callable[[], bool]) -> None:
         self._tail = tail
         self._after = after
+        self._allowed = allowed
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         headers = [
@@ -97,6 +116,8 @@ class _Streaming:
             await _say(send, b"")  # at once: who is connected knows it, however soon it breaks again
             while True:
                 chunk = await reader.next()
+                if not self._allowed():
+                    return frame("problem", body_of(problem_of(Unauthorized("this is no longer let in"))))
                 if chunk is None:
                     return b": too slow; come back with Last-Event-ID\n\n"
                 await _say(send, chunk)

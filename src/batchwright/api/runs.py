@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from batchwright.api import schema
-from batchwright.api.access import Caller
+from batchwright.api.access import Access, Caller
 from batchwright.api.bounds import Bounds
 from batchwright.api.progress import EVENT_STREAM, EventStream, record
 from batchwright.api.schema import Lists, Streams, problems
@@ -185,6 +185,7 @@ async def progress(
     request: Request[Any, Any, Any],
     orchestrator: NamedDependency[Orchestrator],
     bounds: NamedDependency[Bounds],
+    access: NamedDependency[Access],
     run: RunId,
     last: Annotated[
         int | None,
@@ -200,7 +201,8 @@ async def progress(
     if last is not None and last > tail.seq:
         raise UsageError(f"run {tail.run.id} has no event {last} yet", hint="Connect without Last-Event-ID.")
     bounds.refuse_reader(orchestrator.tails.readers)
-    return EventStream(tail, last)  # type: ignore[return-value]
+    caller: Caller = request.scope["state"]["caller"]
+    return EventStream(tail, last, lambda: access.still(caller))  # type: ignore[return-value]
 
 
 @get(ONE + "/events", responses=problems(404, 409), tags=["Runs"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -15,18 +16,21 @@ from pathlib import Path
 import uvicorn
 from msgspec import Struct
 
-from batchwright.api.access import is_loopback
 from batchwright.api.app import SUBMIT_RATE, make_app
 from batchwright.api.bounds import READERS, Bounds
 from batchwright.api.connections import SWEEP_SECONDS, Acceptor, Connections, Guarded, most_connections
 from batchwright.api.progress import EventFrames
+from batchwright.app import local_socket
 from batchwright.app.clock import SystemClock
 from batchwright.app.health import Monitor
 from batchwright.app.orchestrator import Orchestrator
+from batchwright.app.peers import is_loopback
+from batchwright.app.rights import Rights
 from batchwright.app.settings import Settings
 from batchwright.app.tokens import Tokens
 from batchwright.errors import AddressRefused
 from batchwright.headroom import raise_descriptors
+from batchwright.journal.folder import make_private
 from batchwright.printable import flat, printable
 
 CLOSING_SECONDS = 3  # for answers that are being written when everything else has ended
@@ -70,7 +74,10 @@ class Server(uvicorn.Server):
         def make(address: str) -> Guarded:
             return Guarded(self._bounds, address, **of_uvicorn)
 
-        self.servers = [Acceptor(sock, self._bounds, make, self.config.ssl) for sock in sockets or ()]  # type: ignore[misc]
+        def accepted(sock: socket.socket) -> Acceptor:
+            return Acceptor(sock, self._bounds, make, None if is_unix(sock) else self.config.ssl)
+
+        self.servers = [accepted(sock) for sock in sockets or ()]  # type: ignore[misc]
         self.started = True
         self.answers.set()
 
@@ -84,16 +91,23 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
+def is_unix(sock: socket.socket) -> bool:
+    """Whether only processes of this machine can be at its other end, by a file."""
+    return sock.family == getattr(socket, "AF_UNIX", None)
+
+
 def listening(settings: Settings, options: ServeOptions) -> socket.socket:
-    """The socket, bound. Raises AddressRefused, TokensUnreadable."""
-    if not is_loopback(options.host) and not Tokens(settings).all():
-        raise AddressRefused(
-            f"without tokens the service listens on this machine only, not on {options.host}",
-            hint="Make one first: batchwright token create --role operator. TLS belongs in front of the service, "
-            "or give it --tls-cert and --tls-key.",
-        )
+    """The socket, bound. Raises AddressRefused, TokensUnreadable, StoreError."""
+    _refuse_open_folder(settings)
+    has_tokens = bool(Tokens(settings).all())
     try:
         family, kind, number, _, address = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)[0]
+        if not is_loopback(str(address[0])) and not has_tokens:
+            raise AddressRefused(
+                f"without tokens the service listens on this machine only, not on {options.host}",
+                hint="Make one first: batchwright token create --role operator. TLS belongs in front of the service, "
+                "or give it --tls-cert and --tls-key.",
+            )
         sock = socket.socket(family, kind, number)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -108,24 +122,50 @@ def listening(settings: Settings, options: ServeOptions) -> socket.socket:
     return sock
 
 
+def _refuse_open_folder(settings: Settings) -> None:
+    """Who can write the state folder can put plans, tokens and programs into it. Raises AddressRefused, StoreError."""
+    make_private(settings.state_dir)
+    found = settings.state_dir.stat()
+    if found.st_uid not in (os.geteuid(), 0) or found.st_mode & 0o022:
+        raise AddressRefused(
+            f"others can write {settings.state_dir}, and could make the service do what they want",
+            hint=f"chmod 700 {settings.state_dir}, or name a folder of this user's with --state-dir.",
+        )
+
+
 def url_of(sock: socket.socket, options: ServeOptions) -> str:
     """Where the service can be found."""
     host = f"[{options.host}]" if ":" in options.host else options.host
     return f"{'https' if options.tls_cert else 'http'}://{host}:{sock.getsockname()[1]}"
 
 
-async def serve(settings: Settings, options: ServeOptions, told: Callable[[str], None]) -> int:
+async def serve(settings: Settings, options: ServeOptions, told: Callable[[str, Rights], None]) -> int:
     """Serve until SIGTERM or SIGINT; a second one ends it at once. Gives how many runs are left to be resumed.
 
-    `told` is given the address as soon as it answers.
+    `told` is given the address and who may do what, as soon as it answers.
     """
-    sock = listening(settings, options)
+    with listening(settings, options) as sock, local_socket.listening(settings.state_dir) as own:
+        if own is None:
+            log.warning("another service of %s listens on its own socket; this one does not", settings.state_dir)
+            if options.commands and not Tokens(settings).all():
+                raise AddressRefused(
+                    "--allow-commands needs a token, for the folder's own socket is another service's",
+                    hint="Stop that one, or make a token: batchwright token create --role operator",
+                )
+        return await _serve(settings, options, told, [sock, *([own] if own is not None else [])])
+
+
+async def _serve(
+    settings: Settings, options: ServeOptions, told: Callable[[str, Rights], None], sockets: list[socket.socket]
+) -> int:
+    sock = sockets[0]
+    closed = not is_loopback(sock.getsockname()[0])
     clock = SystemClock()
     connections = Connections(most_connections(raise_descriptors()))
     made = Orchestrator(settings, clock, EventFrames(), options.simulation, commands=options.commands)
     async with made as orchestrator, Monitor(orchestrator) as monitor:
         bounds = Bounds(readers=min(READERS, connections.most // 2))
-        app = make_app(orchestrator, monitor, submit_rate=options.submit_rate, bounds=bounds)
+        app = make_app(orchestrator, monitor, submit_rate=options.submit_rate, bounds=bounds, closed=closed)
         server = Server(
             uvicorn.Config(
                 app,
@@ -140,11 +180,11 @@ async def serve(settings: Settings, options: ServeOptions, told: Callable[[str],
             ),
             connections,
         )
-        if not is_loopback(options.host) and options.tls_cert is None:
+        if closed and options.tls_cert is None:
             log.warning("requests and tokens travel in the clear: put TLS in front, or use --tls-cert and --tls-key")
-        serving = asyncio.create_task(server.serve(sockets=[sock]))
+        serving = asyncio.create_task(server.serve(sockets=sockets))
         await _first(serving, server.answers)
-        told(url_of(sock, options))
+        told(url_of(sock, options), monitor.rights())
         with _signals() as stop:
             await _first(serving, stop)
             stop.clear()

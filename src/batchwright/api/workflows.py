@@ -76,7 +76,7 @@ async def submit(
 ) -> Response[RunView]:
     """Check, plan, record and begin a run."""
     caller = _place(request, access)
-    submission = await submission_of(request, simulate, sim, plan_hash, key or "")
+    submission = await submission_of(request, caller, simulate, sim, plan_hash, key or "")
     tail, new = await orchestrator.submit(submission, caller.name)
     run_id = request.scope["state"]["run"] = tail.run.id
     headers = {"Location": f"/v1/workflows/batch/{run_id}", "ETag": etag(tail)}
@@ -97,8 +97,8 @@ async def validate(
     request: Request[Any, Any, Any], orchestrator: NamedDependency[Orchestrator], access: NamedDependency[Access]
 ) -> Checked:
     """Check a workflow; nothing is contacted. Every mistake is told with its place."""
-    _place(request, access)
-    loaded = await orchestrator.desk.check(await submission_of(request))
+    caller = _place(request, access)
+    loaded = await orchestrator.desk.check(await submission_of(request, caller))
     assert loaded.workflow is not None
     return Checked(True, loaded.workflow, bounded(loaded.diagnostics))
 
@@ -120,8 +120,8 @@ async def plan(
     plan_hash: PlanHash = "",
 ) -> PlanAnswer:
     """What a run would do and what undoing it would do; nothing is changed."""
-    _place(request, access)
-    planned = await orchestrator.desk.look(await submission_of(request, simulate, sim, plan_hash))
+    caller = _place(request, access)
+    planned = await orchestrator.desk.look(await submission_of(request, caller, simulate, sim, plan_hash))
     assert planned.plan is not None
     return PlanAnswer(True, plan_view(planned.plan), bounded(planned.diagnostics), planned.quotes)
 
@@ -135,6 +135,7 @@ def _place(request: Request[Any, Any, Any], access: Access) -> Caller:
 
 async def submission_of(
     request: Request[Any, Any, Any],
+    caller: Caller,
     simulate: bool = False,
     sim: Sequence[str] | None = None,
     plan_hash: str = "",
@@ -149,9 +150,8 @@ async def submission_of(
     except UnicodeDecodeError as error:
         raise BodyUnreadable("the body is not UTF-8 text") from error
     simulation = {name: scalar(value) for name, value in pairs(sim)} if simulate or sim else None
-    if kind == "application/json":
-        return Submission(text, "workflow.json", simulation, plan_hash, key)
-    return Submission(text, "workflow" + TEXT_TYPES[kind], simulation, plan_hash, key)
+    name = "workflow" + (".json" if kind == "application/json" else TEXT_TYPES[kind])
+    return Submission(text, name, simulation, plan_hash, key, commands=caller.commands)
 
 
 def pairs(settings: Sequence[str] | None) -> list[tuple[str, str]]:

@@ -36,12 +36,21 @@ COMMANDS_HINT = (
     "batchwright serve --allow-commands"
 )
 
+COMMANDS_WAY = (
+    "This service runs commands only for whoever comes with a token, or over its own socket: batchwright submit FILE "
+    "on this machine, without --url. A token: batchwright token create --role operator"
+)
+
 
 class Allowed(Struct, frozen=True):
-    """`commands`: a client's workflow may run programs. `secrets` are those that it may name."""
+    """`commands`: a client's workflow may run programs. `secrets` are those that it may name.
+
+    `way` is how a client comes to run programs.
+    """
 
     commands: bool = False
     secrets: ServiceSecrets = ServiceSecrets()
+    way: str = COMMANDS_HINT
 
     def instead(self, secret: Secret) -> Secret | None:
         """What is used for a reference, None where it is refused.
@@ -61,10 +70,22 @@ class Allowed(Struct, frozen=True):
     def refused(self, workflow: Workflow) -> list[Finding]:
         """A finding for each reference that is not allowed."""
         return [
-            Finding((*WHOLE, *(step for step in place if step != "options")), CODE, *_words(workflow, place, secret))
+            Finding(
+                (*WHOLE, *(step for step in place if step != "options")), CODE, *self._words(workflow, place, secret)
+            )
             for place, secret in _references(workflow)
             if self.instead(secret) is None
         ]
+
+    def _words(self, workflow: Workflow, place: Place, secret: Secret) -> tuple[str, str]:
+        """The message and the hint for a reference at `place` of the workflow."""
+        operation = workflow.operations[int(place[1])] if len(place) > 1 and place[0] == "operations" else None
+        about = f'operation "{operation.id}": ' if operation is not None else ""
+        field = _field(workflow, place) if operation is None else _field(operation, place[2:])
+        if secret.command:
+            hint = PROGRAM_HINT if self.way == COMMANDS_HINT else self.way
+            return f"{about}{field} is {secret}, and this service runs no programs for this client", hint
+        return f"{about}{field} is {secret}, which this service does not let its clients use", LIST_HINT
 
     def bound(self, workflow: Workflow) -> Workflow:
         """The workflow with the operator's names for what it refers to. Raises SecretRefused."""
@@ -82,8 +103,9 @@ class Allowed(Struct, frozen=True):
         named = [op.id for op in workflow.operations if isinstance(op, Command)]
         if named and not self.commands:
             raise Forbidden(
-                f"this service runs no commands, and the workflow has {counted(len(named), 'command')}: {some(named)}",
-                hint=COMMANDS_HINT,
+                f"no commands are run for this client, and the workflow has {counted(len(named), 'command')}: "
+                f"{some(named)}",
+                hint=self.way,
             )
 
     def check_run(self, run: Run) -> None:
@@ -132,16 +154,6 @@ def _references(value: Any) -> Iterator[tuple[Place, Secret]]:
 
     mapped(value, note)
     return iter(found)
-
-
-def _words(workflow: Workflow, place: Place, secret: Secret) -> tuple[str, str]:
-    """The message and the hint for a reference at `place` of the workflow."""
-    operation = workflow.operations[int(place[1])] if len(place) > 1 and place[0] == "operations" else None
-    about = f'operation "{operation.id}": ' if operation is not None else ""
-    field = _field(operation if operation is not None else workflow, place[2:] if operation is not None else place)
-    if secret.command:
-        return f"{about}{field} is {secret}, and this service runs no programs for its clients", PROGRAM_HINT
-    return f"{about}{field} is {secret}, which this service does not let its clients use", LIST_HINT
 
 
 def _field(value: Any, place: Place) -> str:

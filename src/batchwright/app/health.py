@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 
 from msgspec import Struct
 
 from batchwright import __version__
 from batchwright.app.driven import DrivenRun
 from batchwright.app.orchestrator import Orchestrator
+from batchwright.app.rights import Rights
 from batchwright.errors import BatchwrightError
 from batchwright.model.run import Run
 from batchwright.providers.base import Provider
@@ -56,7 +58,7 @@ class StillRun(Struct, frozen=True):
 
 class ServiceHealth(Struct, frozen=True):
     """The whole service. `status` is `ok`, `degraded` (it works, something needs a look) or `stopping`; `state` tells
-    one state folder from another.
+    one state folder from another; `access` who may do what.
     """
 
     status: str
@@ -70,12 +72,14 @@ class ServiceHealth(Struct, frozen=True):
     stores: tuple[StoreHealth, ...]
     providers: tuple[ProviderHealth, ...]
     still: tuple[StillRun, ...]
+    access: Rights = Rights()
 
 
 class Monitor:
-    """Looks after the health of one orchestrator in the background."""
+    """Looks after the health of one orchestrator in the background. `rights` tells who may do what there."""
 
     def __init__(self, orchestrator: Orchestrator) -> None:
+        self.rights: Callable[[], Rights] = Rights
         self._orchestrator = orchestrator
         self._began = orchestrator.clock.now()
         self._lags: deque[float] = deque([0.0], maxlen=LAGS_KEPT)
@@ -177,6 +181,7 @@ class Monitor:
             stores=self._stores,
             providers=providers,
             still=flagged,
+            access=self.rights(),
         )
 
     @property

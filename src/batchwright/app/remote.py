@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from pathlib import Path
 from socket import gaierror
 from typing import Any, TypeVar, cast
 from urllib.parse import urlencode, urlsplit
@@ -21,6 +22,7 @@ import msgspec
 from msgspec import Struct
 
 from batchwright import errors
+from batchwright.app import local_socket
 from batchwright.engine.preview import PlannedUndo
 from batchwright.errors import BatchwrightError, RunNotFound, ServiceUnavailable, UsageError
 from batchwright.model.diagnostic import Diagnostic
@@ -95,10 +97,28 @@ class _Problem(Struct, frozen=True):
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
-class Service:
-    """One service. Every method raises ServiceUnavailable, and what the service refuses with as the error it names."""
+class _OverSocket(HTTPConnection):
+    """A connection to a service's own socket."""
 
-    def __init__(self, url: str, token: str = "", *, seconds: float = ANSWER_SECONDS) -> None:
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
+        self._path, self._seconds = path, seconds
+
+    def connect(self) -> None:
+        """Connect. Raises OSError."""
+        self.sock = local_socket.connect(self._path, self._seconds)
+
+
+class Service:
+    """One service. Every method raises ServiceUnavailable, and what the service refuses with as the error it names.
+
+    With `socket` it is asked over that, its own one in its state folder; `url` only names it then.
+    """
+
+    def __init__(
+        self, url: str, token: str = "", *, seconds: float = ANSWER_SECONDS, socket: Path | None = None
+    ) -> None:
+        self._socket = socket
         parts = urlsplit(url.rstrip("/"))
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
             raise UsageError(f"{url} is not the address of a service", hint="Write it as http://HOST:PORT.")
@@ -275,8 +295,11 @@ class Service:
         self, method: str, path: str, query: Query, headers: Mapping[str, str], body: bytes, seconds: float
     ) -> Iterator[HTTPResponse]:
         host, port = self._place
-        make = HTTPSConnection if self._secure else HTTPConnection
-        connection = make(host, port, timeout=seconds)
+        connection: HTTPConnection
+        if self._socket is not None:
+            connection = _OverSocket(self._socket, seconds)
+        else:
+            connection = (HTTPSConnection if self._secure else HTTPConnection)(host, port, timeout=seconds)
         try:
             target = self._base + path + (f"?{urlencode(query)}" if query else "")
             connection.request(method, target, body or None, {**self._headers, **headers})

@@ -1,16 +1,22 @@
-"""Which service a command talks to, if any: one that is named, or one that serves this very state folder."""
+"""Which service a command talks to, if any: one that is named, or one that serves this very state folder.
+
+The latter is asked over its own socket in that folder, which needs no token.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
+from batchwright.app import local_socket
 from batchwright.app.config import config_from
 from batchwright.app.remote import ANSWER_SECONDS, Service
 from batchwright.app.settings import Settings, settings_from
 from batchwright.errors import BatchwrightError, UsageError
 
 DEFAULT_URL = "http://127.0.0.1:9090"
+OWN_URL = "http://localhost"  # of a service that is asked over its own socket
+SOCKET_SECONDS = 5.0  # that a service which is there may take to say what it serves
 PROBE_SECONDS = 0.5  # that a command waits for an answer from an address nobody named
 
 
@@ -40,6 +46,14 @@ def _of_this_folder(settings: Settings, seconds: float) -> Service | None:
     own = settings.identity()
     if not own:
         return None
+    socket = local_socket.path_of(settings.state_dir)
+    if socket.is_socket():
+        try:
+            served = Service(OWN_URL, seconds=SOCKET_SECONDS, socket=socket).health().state
+        except BatchwrightError:  # left by one that was killed
+            served = ""
+        if served == own:
+            return Service(OWN_URL, seconds=seconds, socket=socket)
     try:
         served = Service(DEFAULT_URL, seconds=PROBE_SECONDS).health().state
     except BatchwrightError:  # nothing there, or something else: nobody named it, so that is no error

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchwright.app.allowed import CODE, NOTHING, Allowed
+from batchwright.app.allowed import CODE, COMMANDS_WAY, NOTHING, Allowed
 from batchwright.app.compose import SharedWorld
 from batchwright.app.evaluating import Job
 from batchwright.app.evaluations import Evaluations
@@ -87,7 +87,9 @@ class Desk:
         await self._evaluations.aclose()
 
     def _allowed_to(self, submission: Submission) -> Allowed:
-        return self._allowed if submission.commands else replace(self._allowed, commands=False)
+        if submission.commands or not self._allowed.commands:
+            return self._allowed
+        return replace(self._allowed, commands=False, way=COMMANDS_WAY)
 
     async def load(self, submission: Submission, *, urgent: bool = False) -> Loaded:
         """Evaluate and check it in another process. What is urgent need not wait for those who only look.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 import secrets
 from enum import StrEnum
@@ -56,31 +57,46 @@ class Tokens:
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.state_dir
         self._path = settings.state_dir / "tokens.json"
-        self._stamp: tuple[int, int, int] | None = None
+        self._stamp: tuple[int, ...] | None = None
         self._known: tuple[AccessToken, ...] = ()
 
     def all(self) -> tuple[AccessToken, ...]:
-        """Every token that was ever made here, the revoked ones too. Raises TokensUnreadable."""
+        """Every token that was ever made here, the revoked ones too; none where there is no file.
+
+        Raises TokensUnreadable where something is there, or was there, that cannot be read and trusted.
+        """
         try:
             state = self._path.stat()
         except FileNotFoundError:
+            if self._path.is_symlink():
+                raise TokensUnreadable(f"{self._path} is a link to nothing") from None
             self._stamp, self._known = None, ()
             return ()
-        stamp = (state.st_ino, state.st_mtime_ns, state.st_size)
+        except OSError as error:
+            raise self._unreadable(error) from error
+        stamp = (state.st_ino, state.st_mtime_ns, state.st_size, state.st_mode, state.st_uid)
         if stamp != self._stamp:
+            self._stamp = None
             if state.st_mode & 0o077:
                 raise TokensUnreadable(f"{self._path} can be read by others", hint=f"chmod 600 {self._path}")
+            if state.st_uid not in (os.geteuid(), 0):
+                raise TokensUnreadable(f"{self._path} belongs to the user {state.st_uid}", hint="Make new tokens.")
             self._known, self._stamp = self._read(), stamp
         return self._known
+
+    def valid(self, now: float) -> int:
+        """How many let somebody in. Raises TokensUnreadable."""
+        return sum(not token.trouble(now) for token in self.all())
 
     def _read(self) -> tuple[AccessToken, ...]:
         try:
             return msgspec.json.decode(self._path.read_bytes(), type=tuple[AccessToken, ...])
         except (OSError, msgspec.MsgspecError) as error:
-            raise TokensUnreadable(
-                f"{self._path} cannot be read: {error}",
-                hint="Remove it, then make new tokens: batchwright token create",
-            ) from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> TokensUnreadable:
+        hint = "Remove it, then make new tokens: batchwright token create"
+        return TokensUnreadable(f"{self._path} cannot be read: {error}", hint=hint)
 
     def create(self, name: str, role: Role, now: float, lifetime: float | None) -> tuple[AccessToken, str]:
         """A new token and its secret, which is shown once and kept nowhere. Raises UsageError, StoreError."""
@@ -120,11 +136,15 @@ class Tokens:
         """The valid token with this secret. Raises Unauthorized, TokensUnreadable."""
         digest = _hash(secret)
         for token in self.all():
-            if token.hash == digest:
+            if hmac.compare_digest(token.hash, digest):
                 if trouble := token.trouble(now):
                     raise Unauthorized(f"the token {token.name} {trouble}")
                 return token
         raise Unauthorized("this token is not known here")
+
+    def holds(self, token: str, now: float) -> bool:
+        """Whether the token with this id still lets somebody in. Raises TokensUnreadable."""
+        return any(one.id == token and not one.trouble(now) for one in self.all())
 
 
 def _hash(secret: str) -> str:

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from batchwright.api.server import ServeOptions, listening
+from batchwright.app.peers import is_loopback
 from batchwright.app.settings import Settings
 from batchwright.app.tokens import Role, Tokens
 from batchwright.errors import AddressRefused, TokensUnreadable, Unauthorized, UsageError
+from tests.needs import missing
 from tests.serving import RUNS, serving, workflow
 
 NOW = 1_000.0
@@ -102,24 +104,134 @@ def test_tokens_are_kept_as_hashes_in_a_private_file_and_expire(tmp_path: Path) 
         tokens.revoke("other", NOW)
 
 
-@pytest.mark.parametrize("harm", ["mode", "content"])
-def test_a_token_file_that_cannot_be_trusted_opens_nothing(harm: str, tmp_path: Path) -> None:
-    tokens = Tokens(Settings(tmp_path))
-    tokens.create("ci", Role.VIEWER, NOW, None)
-    file = tmp_path / "tokens.json"
-    if harm == "mode":
-        file.chmod(0o644)
-        os.utime(file, (1, 1))
-    else:
-        file.write_text("[]]")
-    with pytest.raises(TokensUnreadable):
-        tokens.all()
+async def _raw(url: str, *lines: str) -> int:
+    """The status of a request that is written by hand."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    writer.write("".join(f"{line}\r\n" for line in (*lines, "Connection: close", "")).encode())
+    answer = await reader.read()
+    writer.close()
+    return int(answer.split()[1])
+
+
+HARMS: dict[str, Any] = {
+    "gone": lambda file: file.unlink(),
+    "none": lambda file: file.write_text("[]"),
+    "broken": lambda file: file.write_text("[]]"),
+    "dangling": lambda file: (file.unlink(), file.symlink_to("nowhere")),
+    "loop": lambda file: (file.unlink(), file.symlink_to(file.name)),
+    "readable": lambda file: file.chmod(0o644),
+    "foreign": lambda file: os.chown(file, 4242, 4242),
+    "moved": lambda file: file.parent.rename(file.parent.with_name("away")),
+    "folder": lambda file: (file.unlink(), file.mkdir()),
+}
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_service_that_had_tokens_stays_closed_whatever_becomes_of_the_file(harm: str, tmp_path: Path) -> None:
+    """A2: no token is accepted any more, nobody becomes an administrator, and no path is told to strangers."""
+    if harm == "foreign" and os.geteuid() != 0:
+        missing("only root can give a file to somebody else")
+    state = tmp_path / "state"
+    secret = Tokens(Settings(state)).create("ci", Role.ADMIN, NOW, None)[1]
+
+    async def main() -> list[Any]:
+        async with serving(state) as service:
+            own = {"Authorization": f"Bearer {secret}"}
+            before = await service.get("/health/ready", headers=own)
+            HARMS[harm](state / "tokens.json")
+            seen = [await service.get(RUNS), await service.get(RUNS, headers={"Host": "localhost"})]
+            seen += [await service.get(RUNS, headers=own), await service.get("/health/live")]
+            if harm == "moved":
+                state.with_name("away").rename(state)
+            return [before, *seen]
+
+    before, plain, local, token, live = asyncio.run(main())
+    assert (before.status, plain.status, local.status, live.status) == (200, 401, 401, 200)
+    assert token.status in (401, 503)
+    assert all(str(tmp_path) not in one.body.decode() for one in (plain, local, token))
+
+
+@pytest.mark.parametrize("harm", ["none", "broken", "dangling", "readable"])
+def test_a_file_of_tokens_that_cannot_be_trusted_opens_nothing(harm: str, tmp_path: Path) -> None:
+    """A2: also where it is like that from the beginning; only an empty one says that there are no tokens."""
+    Tokens(Settings(tmp_path)).create("ci", Role.VIEWER, NOW, None)
+    HARMS[harm](tmp_path / "tokens.json")
+    if harm != "none":
+        with pytest.raises(TokensUnreadable):
+            listening(Settings(tmp_path), ServeOptions(port=0))
 
     async def main() -> int:
         async with serving(tmp_path) as service:
             return (await service.get(RUNS)).status
 
-    assert asyncio.run(main()) == 500
+    assert asyncio.run(main()) == (200 if harm == "none" else 401)
+
+
+def test_a_service_that_listens_elsewhere_too_is_closed_from_the_beginning(tmp_path: Path) -> None:
+    """A2: for such a one `Host: localhost` and the peer's own address prove nothing."""
+
+    async def main() -> list[int]:
+        async with serving(tmp_path, closed=True) as service:
+            return [(await service.get(RUNS)).status, (await service.get(RUNS, headers={"Host": "localhost"})).status]
+
+    assert asyncio.run(main()) == [401, 401]
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
+def test_a_state_folder_that_others_can_write_is_not_served(mode: int, tmp_path: Path) -> None:
+    """A2: who can write it can put tokens and plans into it."""
+    tmp_path.chmod(mode)
+    with pytest.raises(AddressRefused, match="others can write"):
+        listening(Settings(tmp_path), ServeOptions(port=0))
+
+
+@pytest.mark.parametrize("host", ["127.1", "localhost", "::1", "127.0.0.2"])
+def test_what_is_this_machine_is_known_by_the_address_that_is_listened_on(host: str, tmp_path: Path) -> None:
+    """A2: names and short forms of addresses are looked up first."""
+    with listening(Settings(tmp_path), ServeOptions(host, 0)) as sock:
+        assert is_loopback(sock.getsockname()[0])
+
+
+def test_headers_that_are_given_twice_decide_nothing(tmp_path: Path) -> None:
+    """A2, A5: no second Host or Authorization is looked for, and none of a proxy is believed."""
+    secret = Tokens(Settings(tmp_path / "closed")).create("ci", Role.ADMIN, NOW, None)[1]
+
+    async def main() -> list[int]:
+        async with serving(tmp_path / "closed") as service:
+            first = f"GET {RUNS} HTTP/1.1", "Host: localhost"
+            right, wrong = f"Authorization: Bearer {secret}", "Authorization: Bearer bw_wrong"
+            seen = [await _raw(service.url, *first, *more) for more in ((right,), (wrong, right), (right, wrong))]
+            seen.append(await _raw(service.url, *first, f"Authorization: Bearer {secret.swapcase()}"))
+            seen.append(await _raw(service.url, *first, f"Authorization: bEaReR {secret}"))
+            seen.append(await _raw(service.url, *first, "X-Forwarded-For: 127.0.0.1", "Forwarded: for=127.0.0.1"))
+        async with serving(tmp_path / "open") as service:
+            seen.append(await _raw(service.url, f"GET {RUNS} HTTP/1.1", "Host: localhost", "Host: evil.example"))
+            seen.append(await _raw(service.url, "GET //v1/workflows/batch HTTP/1.1", "Host: evil.example"))
+            seen.append(await _raw(service.url, f"GET http://evil.example{RUNS} HTTP/1.1", "Host: evil.example"))
+        return seen
+
+    assert asyncio.run(main()) == [200, 403, 403, 401, 200, 401, 400, 403, 403]
+
+
+def test_a_stream_ends_when_its_token_is_revoked(tmp_path: Path) -> None:
+    """A2: whoever is let in is let in until the token goes."""
+    tokens = Tokens(Settings(tmp_path))
+    made, secret = tokens.create("ci", Role.OPERATOR, NOW, None)
+    own = {"Authorization": f"Bearer {secret}"}
+
+    async def main() -> bytes:
+        async with serving(tmp_path) as service:
+            sim = [("simulate", "true"), ("sim", "answer_seconds=3600")]
+            told = await service.post(f"{RUNS}/submit", params=sim, json=workflow(), headers=own)
+            path = f"{service.url}{RUNS}/{told.json['run']}/progress"
+            async with service.session.get(path, headers={**own, "Accept": "text/event-stream"}) as stream:
+                await stream.content.readany()
+                tokens.revoke(made.id, NOW)
+                return await stream.content.read()
+
+    last = asyncio.run(main()).decode()
+    assert "event: problem" in last
+    assert "unauthorized" in last
 
 
 def test_elsewhere_is_listened_on_only_with_a_token(tmp_path: Path) -> None:

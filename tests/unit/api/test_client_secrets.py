@@ -13,6 +13,7 @@ import pytest
 from batchwright.app.config import ServiceConfig, ServiceSecrets
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
+from batchwright.app.tokens import Role, Tokens
 from batchwright.model.events import RunCreated
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan, TaskservRequest
@@ -49,11 +50,16 @@ def with_key(path: str, jump: str = "") -> dict[str, Any]:
     return definition
 
 
-def asked(folder: Path, definition: dict[str, Any], *doors: str, **options: Any) -> tuple[list[Answer], list[Any]]:
+def asked(
+    folder: Path, definition: dict[str, Any], *doors: str, token: bool = False, **options: Any
+) -> tuple[list[Answer], list[Any]]:
     """The answers of these doors, and the runs there are afterwards."""
 
     async def main() -> tuple[list[Answer], list[Any]]:
+        secret = Tokens(Settings(folder / "state")).create("ada", Role.OPERATOR, 0.0, None)[1] if token else ""
+        headers = {"Authorization": f"Bearer {secret}"} if token else {}
         async with serving(folder / "state", **options) as service:
+            service.session.headers.update(headers)
             answers = [await service.post(f"{RUNS}/{door}", json=definition) for door in doors]
             return answers, (await service.get(RUNS)).json["items"]
 
@@ -161,10 +167,15 @@ def test_ways_around_the_list(path: str, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_programs_are_allowed_where_commands_are(tmp_path: Path) -> None:
-    """A1: with --allow-commands a client may name them; a file only from the list all the same."""
-    answers, _ = asked(tmp_path, with_password({"command": ["true"]}), "validate", commands=True)
+    """A1, A5: with --allow-commands and a token a client may name them; a file only from the list all the same."""
+    program = with_password({"command": ["true"]})
+    answers, _ = asked(tmp_path / "1", program, "validate", commands=True, token=True)
     assert [one.status for one in answers] == [200]
-    answers, _ = asked(tmp_path, with_password({"file": "/etc/hostname"}), "validate", commands=True)
+    answers, _ = asked(tmp_path / "2", program, "validate", commands=True)
+    assert [(one.status, "comes with a token" in one.json["diagnostics"][0]["hint"]) for one in answers] == [
+        (403, True)
+    ]
+    answers, _ = asked(tmp_path / "3", with_password({"file": "/etc/hostname"}), "validate", commands=True, token=True)
     assert [one.status for one in answers] == [403]
 
 
@@ -176,7 +187,9 @@ def test_a_recorded_run_is_checked_again_unless_it_is_the_operators(
     password = Secret(command=("touch", str(tmp_path / "ran")))
 
     async def main() -> tuple[str, Any]:
+        secret = Tokens(Settings(tmp_path / "state")).create("ada", Role.OPERATOR, 0.0, None)[1]
         async with serving(tmp_path / "state", commands=True) as service:
+            service.session.headers["Authorization"] = f"Bearer {secret}"
             told = await service.submit(with_password({"command": list(password.command)}), answer_seconds=3600)
             created = (await service.events(told.json["run"]))[0]
         run = await _recorded(tmp_path / "other", created, client)

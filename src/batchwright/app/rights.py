@@ -1,0 +1,56 @@
+"""Who may do what at a service, in a few words: said when it starts, and shown by `health`."""
+
+from __future__ import annotations
+
+import os
+import pwd
+
+from msgspec import Struct
+
+from batchwright.app.allowed import Allowed
+from batchwright.app.tokens import Tokens
+from batchwright.errors import TokensUnreadable
+from batchwright.views.wording import counted
+
+REFUSED = "refused"
+
+
+class Rights(Struct, frozen=True):
+    """`tokens` let somebody in now, -1 where the file cannot be read; `without_token`: who is let in without one."""
+
+    tokens: int = 0
+    without_token: str = "nobody"  # noqa: S105 - who that is
+    commands: str = REFUSED
+    secrets: str = REFUSED
+
+    def line(self) -> str:
+        """In one line."""
+        tokens = "cannot be read" if self.tokens < 0 else str(self.tokens or "none")
+        return (
+            f"tokens: {tokens}; without a token: {self.without_token}; commands: {self.commands}; "
+            f"secrets from clients: {self.secrets}"
+        )
+
+
+def rights(allowed: Allowed, tokens: Tokens, now: float, *, closed: bool) -> Rights:
+    """As they are now."""
+    try:
+        valid = tokens.valid(now)
+    except TokensUnreadable:
+        valid = -1
+    owner = "root" if os.geteuid() == 0 else f"{_name()} and root"
+    without = "only over its own socket" if closed else f"{owner} on this machine"
+    commands = REFUSED
+    if allowed.commands:
+        commands = "over its own socket, or with a token" if valid > 0 else "over its own socket"
+    env, files = len(allowed.secrets.env), len(allowed.secrets.files)
+    listed = [*([counted(env, "variable")] if env else ()), *([counted(files, "file")] if files else ())]
+    listed += ["any program"] if allowed.commands else []
+    return Rights(valid, without, commands, " and ".join(listed) or REFUSED)
+
+
+def _name() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"user {os.geteuid()}"
