@@ -359,6 +359,6 @@ def _reason(error: Exception) -> str:
 
 
 def _known() -> dict[str, type[BatchwrightError]]:
-    """The classes of errors.py by their code, the more general first."""
+    """The classes of errors/ by their code, the more general first."""
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BatchwrightError)]
     return {kind.code: kind for kind in reversed(kinds)}

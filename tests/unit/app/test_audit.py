@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
@@ -21,14 +23,12 @@ DEED = Deed(1.0, "ada", "operator", "POST /x")
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "audit.jsonl").read_bytes().decode().splitlines()]
+    return [json.loads(line) for line in (folder / "audit.jsonl").read_bytes().splitlines()]
 
 
 @given(st.text(max_size=60), st.integers(100, 599), st.text(max_size=60))
 def test_what_came_of_it_is_written_into_its_own_line(run: str, status: int, code: str) -> None:
     """A8: whatever comes of it, the line keeps its length."""
-    import tempfile
-
     with tempfile.TemporaryDirectory() as name:
         trail = Audit(Settings(Path(name)))
         line = trail.begin(DEED)
@@ -95,8 +95,6 @@ def test_many_writers_do_not_mix_their_lines(tmp_path: Path) -> None:
 @given(st.text(), st.lists(st.sampled_from(["force", "sim", "token", "x"])))
 def test_the_query_is_bounded_and_has_no_values_of_unknown_parameters(value: str, names: list[str]) -> None:
     """A8: what somebody puts into a wrong parameter may be a secret."""
-    from urllib.parse import urlencode
-
     query = urlencode([(name, "canary" + value) for name in names])
     found = told(query, ("force", "sim"))
     assert len(found) <= WORDS

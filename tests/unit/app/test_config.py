@@ -1,17 +1,15 @@
-"""The configuration file, the environment over it, and secrets by reference."""
+"""The configuration file, and the environment over it."""
 
 import os
-import sys
+import re
 from pathlib import Path
 
 import pytest
 
-from batchwright.app import secret
-from batchwright.app.config import SurrealConfig, config_from
+from batchwright.app.config import ServiceSecrets, SurrealConfig, config_from
 from batchwright.app.settings import settings_from
-from batchwright.errors import ConfigInvalid, SecretMissing
+from batchwright.errors import ConfigInvalid
 from batchwright.model.secret import Secret
-from batchwright.secret import reveal
 
 FILE = """
 url = "http://127.0.0.1:9090"
@@ -91,37 +89,28 @@ def test_a_mistake_is_told_with_its_place(text: str, told: str, hint: str, tmp_p
     assert "geheim" not in caught.value.message + caught.value.hint
 
 
-def test_a_secret_is_read_where_it_is(tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text("two words\n")
-    printing = (sys.executable, "-c", "print('from a command')")
-    assert reveal(Secret(env="A"), {"A": "from the environment"}) == "from the environment"
-    assert reveal(Secret(file=str(tmp_path / "secret")), {}) == "two words"
-    assert reveal(Secret(command=printing), os.environ) == "from a command"
-
-
 @pytest.mark.parametrize(
-    ("named", "told"),
+    ("text", "told"),
     [
-        (Secret(env="A"), "the variable A is empty or missing"),
-        (Secret(file="/no/such/file"), "the file /no/such/file cannot be read: No such file"),
-        (Secret(file=os.devnull), "the file /dev/null is empty or missing"),
-        (Secret(command=("/no/such/command",)), "the output of /no/such/command cannot be had: No such file"),
-        (Secret(command=(sys.executable, "-c", "print('geheim'); exit(3)")), "which prints a secret, ended with 3"),
-        (Secret(command=(sys.executable, "-c", "import threading; threading.Event().wait()")), "took over 0.2 s"),
+        ('secrets = { files = ["passwords"] }', "'passwords' is no whole path"),
+        ('secrets = { files = ["/run/../etc/shadow"] }', "no whole path"),
+        ('secrets = { env = [""] }', "a variable's name is empty"),
+        ('secrets = { commands = [["x"]] }', "commands"),
+        ("secret = {}", "secret"),
     ],
 )
-def test_a_secret_that_is_not_there_is_told(named: Secret, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(secret, "COMMAND_SECONDS", 0.2 if "0.2" in told else 20.0)
-    with pytest.raises(SecretMissing, match=told) as caught:
-        reveal(named, {})
-    assert "geheim" not in caught.value.message
+def test_a_mistake_in_what_clients_may_use_is_told(text: str, told: str, tmp_path: Path) -> None:
+    """A1: the list is the operator's word; one that cannot be meant keeps the service from starting."""
+    with pytest.raises(ConfigInvalid, match=re.escape(told)):
+        settings_from(home(tmp_path, f"[service]\n{text}\n"))
 
 
-def test_a_file_that_is_not_text_is_told_without_what_is_in_it(tmp_path: Path) -> None:
-    (tmp_path / "secret").write_bytes(b"geheim\xff")
-    with pytest.raises(SecretMissing, match="it is not text") as caught:
-        reveal(Secret(file=str(tmp_path / "secret")), {})
-    assert caught.value.__context__ is None or "geheim" not in caught.value.message
+def test_what_clients_may_use_stands_in_the_file(tmp_path: Path) -> None:
+    """A1: nothing, unless it is listed."""
+    listed = ServiceSecrets(("A",), ("/run/a", "~/b"))
+    text = '[service]\nsecrets = { env = ["A"], files = ["/run/a", "~/b"] }\n'
+    assert settings_from(home(tmp_path, text)).service.secrets == listed
+    assert settings_from({"HOME": str(tmp_path)}).service.secrets == ServiceSecrets()
 
 
 def test_every_installed_provider_may_have_a_table_and_nobody_else(tmp_path: Path) -> None:

@@ -3,19 +3,58 @@
 A class's docstring is its default hint-free summary for the reference in docs/errors.md; scripts match on `code`.
 """
 
-
-class BatchwrightError(Exception):
-    """Something Batchwright can explain went wrong."""
-
-    code = "error"
-    hint = ""
-
-    def __init__(self, message: str, *, hint: str | None = None, diagnostics: tuple[object, ...] = ()) -> None:
-        super().__init__(message)
-        self.message = message
-        self.diagnostics = diagnostics  # the findings behind it, where there are some
-        if hint is not None:
-            self.hint = hint
+from batchwright.errors.base import BatchwrightError as BatchwrightError
+from batchwright.errors.service import (
+    AddressRefused as AddressRefused,
+)
+from batchwright.errors.service import (
+    AuditUnwritable as AuditUnwritable,
+)
+from batchwright.errors.service import (
+    BodyUnreadable as BodyUnreadable,
+)
+from batchwright.errors.service import (
+    Forbidden as Forbidden,
+)
+from batchwright.errors.service import (
+    HeadTooLarge as HeadTooLarge,
+)
+from batchwright.errors.service import (
+    IdempotencyMismatch as IdempotencyMismatch,
+)
+from batchwright.errors.service import (
+    MediaTypeUnknown as MediaTypeUnknown,
+)
+from batchwright.errors.service import (
+    PeerUnknown as PeerUnknown,
+)
+from batchwright.errors.service import (
+    RunChanged as RunChanged,
+)
+from batchwright.errors.service import (
+    SecretRefused as SecretRefused,
+)
+from batchwright.errors.service import (
+    ServiceBusy as ServiceBusy,
+)
+from batchwright.errors.service import (
+    ServicePackageMissing as ServicePackageMissing,
+)
+from batchwright.errors.service import (
+    ServiceStopping as ServiceStopping,
+)
+from batchwright.errors.service import (
+    ServiceUnavailable as ServiceUnavailable,
+)
+from batchwright.errors.service import (
+    TokensUnreadable as TokensUnreadable,
+)
+from batchwright.errors.service import (
+    TooManyRequests as TooManyRequests,
+)
+from batchwright.errors.service import (
+    Unauthorized as Unauthorized,
+)
 
 
 class UsageError(BatchwrightError):
@@ -257,121 +296,6 @@ class ProviderThrottled(ProviderUnavailable):
     def __init__(self, message: str, *, retry_after: float | None = None, hint: str | None = None) -> None:
         super().__init__(message, hint=hint, passing=True)
         self.retry_after = retry_after  # seconds that it asked to be left alone, where it said
-
-
-class ServicePackageMissing(BatchwrightError):
-    """A package that only the service needs is not installed."""
-
-    code = "service-package-missing"
-    hint = "Install them with: pip install 'batchwright[service]'"
-
-
-class AddressRefused(BatchwrightError):
-    """The service does not listen on this address."""
-
-    code = "address-refused"
-
-
-class ServiceUnavailable(BatchwrightError):
-    """The service cannot be reached, none is named, or what answers is none."""
-
-    code = "service-unavailable"
-    hint = "Start one with: batchwright serve. Or name another with --url or BATCHWRIGHT_URL."
-
-
-class ServiceStopping(BatchwrightError):
-    """The service is stopping and takes no more work."""
-
-    code = "service-stopping"
-    hint = "Try again when it has been started again."
-
-
-class TooManyRequests(BatchwrightError):
-    """More is asked of the service than it takes on at a time."""
-
-    code = "too-many-requests"
-    hint = "Try again in a moment."
-
-
-class ServiceBusy(BatchwrightError):
-    """The service has no room for this request beside those that it answers now."""
-
-    code = "service-busy"
-    hint = "Try again in a moment."
-
-
-class HeadTooLarge(BatchwrightError):
-    """A request's address and headers are larger than they may be."""
-
-    code = "head-too-large"
-    hint = "Send fewer or shorter headers and parameters."
-
-
-class IdempotencyMismatch(BatchwrightError):
-    """Something else was submitted under this Idempotency-Key before."""
-
-    code = "idempotency-mismatch"
-    hint = "Use a new key for a new submission. Nothing was started."
-
-
-class RunChanged(BatchwrightError):
-    """The run has moved on since the state that If-Match names."""
-
-    code = "run-changed"
-    hint = "Look at the run again, then decide again."
-
-
-class BodyUnreadable(BatchwrightError):
-    """The body of a request cannot be read as what it says it is."""
-
-    code = "body-unreadable"
-
-
-class MediaTypeUnknown(BatchwrightError):
-    """The body of a request is of a type that this call does not take."""
-
-    code = "media-type-unknown"
-    hint = "Send application/json, text/x-nickel or application/yaml, and say which in Content-Type."
-
-
-class Unauthorized(BatchwrightError):
-    """The request carries no token, or one that is not valid."""
-
-    code = "unauthorized"
-    hint = "Send Authorization: Bearer TOKEN. Make one with: batchwright token create --role ROLE"
-
-
-class Forbidden(BatchwrightError):
-    """The token's role, or where the request comes from, does not allow this."""
-
-    code = "forbidden"
-
-
-class PeerUnknown(Forbidden):
-    """Without a token only the user who runs the service, and root, are let in, and this is not known to be one."""
-
-    code = "peer-unknown"
-    hint = "Use a token: batchwright token create --role ROLE, then send Authorization: Bearer TOKEN."
-
-
-class AuditUnwritable(BatchwrightError):
-    """What was asked for cannot be written into the audit trail, so it was not done."""
-
-    code = "audit-unwritable"
-    hint = "Nothing was done. See why in the service's log; free some space, or mend the state folder."
-
-
-class SecretRefused(Forbidden):
-    """The workflow of a client names a secret that the operator of the service has not listed."""
-
-    code = "secret-refused"
-    hint = "Nothing was looked up and nothing was started."
-
-
-class TokensUnreadable(BatchwrightError):
-    """The file of the tokens is damaged, or others may read it."""
-
-    code = "tokens-unreadable"
 
 
 class ConfigInvalid(BatchwrightError):
