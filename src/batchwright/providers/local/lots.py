@@ -22,12 +22,13 @@ from batchwright.model.plan import ServerRequest
 from batchwright.providers.base import Trouble
 from batchwright.providers.keys import key_in, run_key
 from batchwright.providers.local import addresses, limits, network, records, sandbox
+from batchwright.providers.local.boot import SCRIPT_UNIT, SSH_UNIT
 from batchwright.providers.local.machine import Machine
 from batchwright.providers.local.records import Intent
-from batchwright.providers.local.seed import SCRIPT_UNIT
 
 PORTS = {records.SYSTEM: 22, records.USER: 2222}  # a plain user may not listen below 1024
 BANNER_SECONDS = 2.0
+FAILED = "failed"  # a unit's state, in the words of systemd
 _START = "Start it, with its data, with: batchwright local start"
 
 
@@ -223,13 +224,13 @@ class Lot:
             return ServerState.STOPPING, None
         if pid is None:
             return self._why_not_running(folder)
-        told = sandbox.told(folder)
-        if told is None:
+        states = sandbox.states(folder)
+        if states is None:
             return ServerState.STARTING, None
-        if any(line.startswith(SCRIPT_UNIT) for line in told):
-            said = "; ".join(line for line in told[1:] if line and not line.startswith(SCRIPT_UNIT))
+        if states.get(SCRIPT_UNIT) == FAILED:
+            said = "; ".join(sandbox.said(folder)) or "it printed nothing"
             return ServerState.BROKEN, Fault(FaultClass.PERMANENT, f"its user_data failed: {said}", "USER_DATA")
-        if any(line.startswith("ssh.service") for line in told):
+        if states.get(SSH_UNIT) == FAILED:
             return ServerState.BROKEN, Fault(FaultClass.TRANSIENT, "its sshd did not start", "SSHD")
         return ServerState.READY, None
 

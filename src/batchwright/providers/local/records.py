@@ -4,7 +4,7 @@ server.json    the intent: all that is needed to make it, or make it again; ther
 process.json   the first process inside, written once it runs
 upper, work    what is different from the base tree
 planted        a mark: the files it is given before its first start are there
-told           what the server says from inside: that its boot has ended
+told           what the server says from inside: states when its boot has ended, what its script printed
 console.log    what its service manager and the sandbox said
 identity       its host key; copied inside
 stopped, destroying   marks: somebody wanted it so
@@ -23,7 +23,7 @@ from batchwright.model.plan import ServerRequest
 
 INTENT, PROCESS, CONSOLE, IDENTITY = "server.json", "process.json", "console.log", "identity"
 PLANTED, STOPPED, DESTROYING = "planted", "stopped", "destroying"
-UPPER, WORK, TOLD, READY, FILTER = "upper", "work", "told", "ready", "filter.bpf"
+UPPER, WORK, TOLD, READY, SAID, FILTER = "upper", "work", "told", "ready", "said", "filter.bpf"
 SYSTEM, USER = "system", "user"  # modes: made by root, with a service manager; made by a plain user, without
 MARKER = "BATCHWRIGHT_SERVER"  # in the environment of every first process of a server
 PREFIX = "local-"

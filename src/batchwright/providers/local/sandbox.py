@@ -20,7 +20,7 @@ import msgspec
 
 from batchwright import durable
 from batchwright.providers.keys import key_in
-from batchwright.providers.local import cgroups, command, network, processes, records, seed
+from batchwright.providers.local import boot, cgroups, command, network, processes, records, seed
 from batchwright.providers.local.records import SYSTEM, Intent, Process
 from batchwright.providers.local.seccomp import one_user_filter
 
@@ -55,7 +55,8 @@ def prepare(folder: Path, intent: Intent, keys: tuple[str, ...]) -> None:
     seed.plant(upper, files if first else {name: files[name] for name in seed.EVERY_START if name in files})
     (folder / records.PLANTED).touch()
     (folder / records.CONSOLE).write_bytes(b"")
-    (folder / records.TOLD / records.READY).unlink(missing_ok=True)
+    for name in (records.READY, records.SAID):
+        (folder / records.TOLD / name).unlink(missing_ok=True)
 
 
 def _resolv_conf() -> str:
@@ -203,24 +204,33 @@ def _make_removable(top: Path) -> None:
 
 def tail(folder: Path) -> list[str]:
     """The last lines of what the server's service manager and the sandbox said."""
-    return last_lines(_read_end(folder / records.CONSOLE))
+    return last_lines(_read(folder / records.CONSOLE, TAIL_BYTES, end=True))
 
 
-def told(folder: Path) -> list[str] | None:
-    """What the server said when its boot had ended: its state, then what failed; None while it has not."""
-    content = _read_end(folder / records.TOLD / records.READY)
-    return content.split("\n") if content else None
+def states(folder: Path) -> dict[str, str] | None:
+    """The states of the units that matter, when the server's boot had ended; None while it has not."""
+    content = _read(folder / records.TOLD / records.READY, boot.STATES_BYTES)
+    return boot.states(content) if content else None
 
 
-def _read_end(path: Path) -> str:
-    """The end of a file that a server can write: no link is followed, and not all is read."""
+def said(folder: Path) -> list[str]:
+    """The last lines that its user_data printed."""
+    return boot.last_said(_read(folder / records.TOLD / records.SAID, TAIL_BYTES, end=True))
+
+
+def _read(path: Path, most: int, *, end: bool = False) -> str:
+    """The beginning or the end of a file that a server can write: no link is followed, and not all is read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return ""
-    with os.fdopen(descriptor, "rb") as file:
-        file.seek(max(0, os.fstat(descriptor).st_size - TAIL_BYTES))
-        return file.read(TAIL_BYTES).decode(errors="replace")
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            return ""
+        return os.pread(descriptor, most, max(0, found.st_size - most) if end else 0).decode(errors="replace")
+    finally:
+        os.close(descriptor)
 
 
 def last_lines(text: str) -> list[str]:

@@ -8,21 +8,26 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from batchwright.providers.local.records import SYSTEM, Intent
+from batchwright.providers.local.boot import READY_UNIT, SCRIPT_UNIT, SSH_UNIT
+from batchwright.providers.local.records import READY, SAID, SYSTEM, Intent
 
-READY_UNIT, SCRIPT_UNIT = "batchwright-ready.service", "batchwright-user-data.service"
 SCRIPT = "/var/lib/batchwright/user-data"
 INSIDE = "/run/batchwright"  # the folder `told`, as the server sees it
 
+# `ready` holds nothing but what the service manager says of units, `said` nothing but what the script printed. It comes
+# last, by renaming: as long as it is not there, nothing is known.
+_SAY = f"tail -c 8192 {SCRIPT}.log > {INSIDE}/{SAID} 2>/dev/null"
 _READY = f"""\
 [Unit]
 Description=Says that the boot has ended
 After=multi-user.target
+StartLimitIntervalSec=0
 [Service]
 Type=exec
-ExecStart=/bin/sh -c 'systemctl is-system-running --wait > {INSIDE}/new; \
-systemctl list-units --failed --plain --no-legend >> {INSIDE}/new; \
-tail -n 5 {SCRIPT}.log >> {INSIDE}/new 2>/dev/null; mv {INSIDE}/new {INSIDE}/ready'
+Restart=on-failure
+RestartSec=1
+ExecStart=/bin/sh -c 'systemctl is-system-running --wait > /dev/null; {_SAY}; \
+systemctl show -p Id -p ActiveState {SCRIPT_UNIT} {SSH_UNIT} > {INSIDE}/new && mv {INSIDE}/new {INSIDE}/{READY}'
 [Install]
 WantedBy=multi-user.target
 """
@@ -63,16 +68,12 @@ for service in /etc/rc2.d/S*; do
     case "$service" in {_SKIPPED}) continue ;; esac
     [ -x "$service" ] && "$service" start </dev/null >/dev/null 2>&1
 done
-state=running
+state=inactive
 if [ -x {SCRIPT} ] && [ ! -e {SCRIPT}.done ]; then
-    if {SCRIPT} </dev/null >>{SCRIPT}.log 2>&1; then touch {SCRIPT}.done; else state=degraded; fi
+    if {SCRIPT} </dev/null >>{SCRIPT}.log 2>&1; then touch {SCRIPT}.done; else state=failed; fi
 fi
-(
-    echo "$state"
-    [ "$state" = running ] || echo "{SCRIPT_UNIT} failed"
-    tail -n 5 {SCRIPT}.log 2>/dev/null
-) >{INSIDE}/new
-mv {INSIDE}/new {INSIDE}/ready
+{_SAY}
+printf 'Id=%s\\nActiveState=%s\\n' {SCRIPT_UNIT} "$state" > {INSIDE}/new && mv {INSIDE}/new {INSIDE}/{READY}
 exec dropbear -F -E -s -m -r /etc/dropbear/host_key -p {{address}}:{{port}}
 """
 
@@ -123,7 +124,8 @@ def _user_seeds(intent: Intent) -> dict[str, Seed]:
 PRIVATE = ("root", "root/.ssh")  # folders that are for their owner only
 SSHD_CONFIG = "etc/ssh/sshd_config.d/10-batchwright.conf"
 # What may have changed since the last start
-EVERY_START = ("etc/resolv.conf", SSHD_CONFIG, FIRST_PROGRAM.lstrip("/"))
+READY_FILE = f"etc/systemd/system/{READY_UNIT}"
+EVERY_START = ("etc/resolv.conf", SSHD_CONFIG, READY_FILE, FIRST_PROGRAM.lstrip("/"))
 
 
 def plant(upper: Path, files: Mapping[str, Seed]) -> None:

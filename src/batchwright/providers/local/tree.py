@@ -9,7 +9,7 @@ from msgspec import Struct
 
 PACKAGES = (
     *("ca-certificates", "curl", "dbus", "dropbear-bin", "gnupg", "iproute2", "iptables", "kmod", "netbase"),
-    *("openssh-server", "procps", "systemd-sysv"),
+    *("openssh-server", "procps", "python3", "python3-apt", "systemd-sysv"),  # Python is what Ansible needs
 )
 # What a sandbox has no use for, or would do to the machine under it
 MASKED = (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from batchwright.model.ids import Token
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.local import addresses, cgroups, command, limits, plans, records, seed, tree
+from batchwright.providers.local import addresses, boot, cgroups, command, limits, plans, records, seed, tree
 from batchwright.providers.local.machine import CAP_SYS_ADMIN, NONE, Signs, judge
 from batchwright.providers.local.sandbox import last_lines
 
@@ -144,7 +144,7 @@ def test_a_server_with_a_service_manager_listens_where_it_should() -> None:
     assert "ListenAddress 127.77.1.2\n" in files[seed.SSHD_CONFIG].content
     assert files["root/.ssh/authorized_keys"] == seed.Seed("ssh-ed25519 AAAA\n", 0o600)
     assert files["etc/ssh/ssh_host_ed25519_key"].mode == 0o600
-    assert not any(seed.SCRIPT_UNIT in name for name in files)
+    assert not any(boot.SCRIPT_UNIT in name for name in files)
     own = seed.seeds(intent(network="own"), (), "", "")
     assert "ListenAddress 0.0.0.0\n" in own[seed.SSHD_CONFIG].content
 
@@ -153,7 +153,7 @@ def test_a_server_with_a_service_manager_listens_where_it_should() -> None:
 def test_user_data_is_a_program_that_runs_once(mode: str) -> None:
     files = seed.seeds(intent(mode, user_data="#!/bin/sh\necho hello\n"), (), "", "")
     assert files[seed.SCRIPT.lstrip("/")] == seed.Seed("#!/bin/sh\necho hello\n", 0o700)
-    starts = [one.content for name, one in files.items() if name.endswith((seed.SCRIPT_UNIT, "/first"))]
+    starts = [one.content for name, one in files.items() if name.endswith((boot.SCRIPT_UNIT, "/first"))]
     assert any(f"{seed.SCRIPT}.done" in content for content in starts)
 
 
@@ -163,8 +163,8 @@ def test_what_is_planted_covers_the_tree_and_keeps_its_modes(tmp_path: Path) -> 
     assert (tmp_path / "root/.ssh").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "etc").stat().st_mode & 0o777 == 0o755
     assert (tmp_path / "etc/ssh/ssh_host_ed25519_key").stat().st_mode & 0o777 == 0o600
-    wants = tmp_path / "etc/systemd/system/multi-user.target.wants" / seed.READY_UNIT
-    assert str(wants.readlink()) == f"/etc/systemd/system/{seed.READY_UNIT}"
+    wants = tmp_path / "etc/systemd/system/multi-user.target.wants" / boot.READY_UNIT
+    assert str(wants.readlink()) == f"/etc/systemd/system/{boot.READY_UNIT}"
 
 
 def test_the_line_of_a_system_server_keeps_the_machine_out_of_reach() -> None:

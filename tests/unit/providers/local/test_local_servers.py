@@ -170,6 +170,28 @@ def test_user_data_runs_once_before_it_is_ready_and_its_failure_is_told(tell: Ca
     tell(story)
 
 
+def test_what_user_data_prints_does_not_decide_whether_it_failed(tell: Callable[[Story], None]) -> None:
+    """E12: states and logs are different channels."""
+    long = "head -c 16000 /dev/zero | tr '\\0' x"
+
+    async def story(site: Site) -> None:
+        loud, good = await asyncio.gather(
+            site.made(name="loud", user_data=f"#!/bin/sh\n{long}\nexit 7\n"),
+            site.made(
+                name="good",
+                user_data="#!/bin/sh\necho 'ssh.service is not a native service'\n"
+                "echo 'batchwright-user-data.service: all went well'\n",
+            ),
+        )
+        assert loud.state is ServerState.BROKEN
+        assert loud.fault is not None
+        assert loud.fault.code == "USER_DATA"
+        assert len(loud.fault.message) < 500
+        assert (good.state, good.fault) == (ServerState.READY, None)
+
+    tell(story)
+
+
 def test_servers_with_networks_of_their_own_may_use_the_same_port(tell: Callable[[Story], None]) -> None:
     async def story(site: Site) -> None:
         one, two = await asyncio.gather(site.made(name="one", network="own"), site.made(name="two", network="own"))
