@@ -69,14 +69,18 @@ def asked(name: str, cluster: Cluster | None = None, **given: Value) -> Taskserv
 
 
 def on_servers(
-    folder: Path, names: tuple[str, ...], scenario: Callable[..., Awaitable[None]], secret: str = ""
+    folder: Path,
+    names: tuple[str, ...],
+    scenario: Callable[..., Awaitable[None]],
+    secret: str = "",
+    network: str = "shared",
 ) -> None:
     """Play a scenario on fresh servers; every secret is `secret`."""
     need_sandboxes()
 
     async def play() -> None:
         runner = pyinfra_runner(CATALOGUE, CATALOGUE.folders, lambda _reference: secret, SystemClock())
-        async with servers(folder, *names) as targets:
+        async with servers(folder, *names, network=network) as targets:
             await scenario(*(Server(target, runner, []) for target in targets))
 
     asyncio.run(play())

@@ -55,8 +55,9 @@ KUBECTL = (
     + """
 [ "$1" = --kubeconfig ] && [ -e "$2" ] || { echo "no $2" >&2; exit 1; }
 case "$*" in
-*"get node"*jsonpath*) if [ -e /var/lib/stubs/kubeadm-init.json ] && [ ! -e /var/lib/stubs/release ]; then echo False
-    else echo True; fi ;;
+*"get node"*jsonpath*) if [ -e /var/lib/stubs/kubeadm-init.json ] && [ ! -e /var/lib/stubs/release ]; then
+    echo "Ready=False the network is not ready"
+    else echo "Ready=True fine"; fi ;;
 *"get node"*) echo "node/it" ;;
 *"config view"*) echo https://10.9.9.9:6443 ;;
 esac

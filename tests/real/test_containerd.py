@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.real.life import Server, asked, live, on_servers
 
 # A root file system of one program: no image registry is asked.
@@ -18,7 +20,10 @@ ctr run --detach --rootfs /tmp/treefs stays /bin/busybox sleep 3600
 """
 
 
-def test_containerd_runs_a_container_and_leaves_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", ["shared", "own"])
+def test_containerd_runs_a_container_and_leaves_none(tmp_path: Path, network: str) -> None:
+    """E11: on the loopback, and on a network of its own."""
+
     async def scenario(server: Server) -> None:
         async def use() -> None:
             await server.sh("systemctl is-enabled containerd")
@@ -29,4 +34,4 @@ def test_containerd_runs_a_container_and_leaves_none(tmp_path: Path) -> None:
         await live(server, asked("containerd"), use)
         assert await server.sh("ls -A /var/lib/containerd; pgrep busybox || true") == ""
 
-    on_servers(tmp_path, ("box",), scenario)
+    on_servers(tmp_path, ("box",), scenario, network=network)

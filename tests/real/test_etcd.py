@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from batchwright.model.plan import Cluster
 from tests.real.life import Server, asked, live, on_servers
 
 CTL = "ETCDCTL_API=3 etcdctl --endpoints http://$(hostname -i):2379"
 
 
-def test_members_join_one_cluster_come_back_and_leave(tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", ["shared", "own"])
+def test_members_join_one_cluster_come_back_and_leave(tmp_path: Path, network: str) -> None:
+    """E11: on the loopback, and on a network of its own."""
+
     async def scenario(first: Server, second: Server, third: Server) -> None:
         parts = [asked("etcd", Cluster("first", number, 3)) for number in range(3)]
 
@@ -33,4 +38,4 @@ def test_members_join_one_cluster_come_back_and_leave(tmp_path: Path) -> None:
 
         await live(first, parts[0], join_and_leave)
 
-    on_servers(tmp_path, ("one", "two", "three"), scenario)
+    on_servers(tmp_path, ("one", "two", "three"), scenario, network=network)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.real.life import Server, asked, live, on_servers
 
 
-def test_nginx_answers_where_it_was_told_to(tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", ["shared", "own"])
+def test_nginx_answers_where_it_was_told_to(tmp_path: Path, network: str) -> None:
+    """E11: on the loopback, and on a network of its own."""
+
     async def scenario(server: Server) -> None:
         request = asked("nginx", port=8080, worker_connections=64)
 
@@ -22,7 +27,7 @@ def test_nginx_answers_where_it_was_told_to(tmp_path: Path) -> None:
 
         await live(server, request, use)
 
-    on_servers(tmp_path, ("web",), scenario)
+    on_servers(tmp_path, ("web",), scenario, network=network)
 
 
 def test_a_change_of_settings_is_taken_up_even_after_a_lost_restart(tmp_path: Path) -> None:

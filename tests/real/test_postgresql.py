@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from batchwright.model.secret import Secret
 from tests.real.life import Server, asked, live, on_servers
 
 PASSWORD = "planted-secret-4711"
 
 
-def test_postgresql_lets_the_owner_in_and_keeps_the_password_to_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", ["shared", "own"])
+def test_postgresql_lets_the_owner_in_and_keeps_the_password_to_itself(tmp_path: Path, network: str) -> None:
+    """E11: on the loopback, and on a network of its own."""
+
     async def scenario(server: Server) -> None:
         request = asked("postgresql", port=5433, database="app", owner="shop", password=Secret(env="PW"))
 
@@ -26,4 +31,4 @@ def test_postgresql_lets_the_owner_in_and_keeps_the_password_to_itself(tmp_path:
         await live(server, request, use)
         assert not any(PASSWORD in line for line in server.said)
 
-    on_servers(tmp_path, ("db",), scenario, PASSWORD)
+    on_servers(tmp_path, ("db",), scenario, PASSWORD, network=network)

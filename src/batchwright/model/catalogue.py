@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -33,8 +34,10 @@ class VariableType(StrEnum):
 class Variable(Struct, frozen=True, forbid_unknown_fields=True):
     """A setting of a task service. Without a `default` a workflow must give it, unless it is `optional`.
 
-    `values` are those of an enum. A text may hold `${server.address}` and `${server.name}`: those of the server that
-    the task service goes on, filled in when it is installed.
+    `values` are those of an enum, `least` and `most` the bounds of a number. `pattern` is what the whole of a string or
+    secret must match, `means` says it in words; a string without one is a line of printable characters. A text may hold
+    `${server.address}` and `${server.name}`: those of the server that the task service goes on, filled in when it is
+    installed.
     """
 
     type: VariableType
@@ -42,6 +45,10 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
     default: Value | None = None
     optional: bool = False
     values: tuple[str, ...] = ()
+    pattern: str = ""
+    means: str = ""
+    least: int | None = None
+    most: int | None = None
 
     def wanted(self, value: Value | Secret) -> str | None:
         """None if the value is right, else what would be."""
@@ -56,14 +63,29 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
         seconds = seconds_of(value) if self.type is VariableType.DURATION and not isinstance(value, Secret) else None
         return value if seconds is None else seconds
 
+    def revealed(self, secret: str) -> str | None:
+        """None if what a secret turned out to be is right, else what would be; it never holds the secret."""
+        return None if not self.pattern or re.fullmatch(self.pattern, secret) else self.means
+
     def described(self) -> str:
         """The kind of value in words."""
+        words = _WORDS[self.type]
         if self.type is VariableType.ENUM:
-            return "one of " + ", ".join(f'"{one}"' for one in self.values)
-        return _WORDS[self.type]
+            words = "one of " + ", ".join(f'"{one}"' for one in self.values)
+        if self.means:
+            words = f"{words}: {self.means}" if self.type is VariableType.SECRET else self.means
+        bounds = (("from", self.least), ("to", self.most))
+        return words + "".join(f" {word} {bound}" for word, bound in bounds if bound is not None)
+
+    def _is_within(self, value: float) -> bool:
+        return (
+            math.isfinite(value)
+            and (self.least is None or value >= self.least)
+            and (self.most is None or value <= self.most)
+        )
 
     def _accepts(self, value: Value | Secret) -> bool:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
+        number = isinstance(value, int | float) and not isinstance(value, bool) and self._is_within(value)
         match self.type:
             case VariableType.BOOLEAN:
                 return isinstance(value, bool)
@@ -86,11 +108,13 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
             case VariableType.SECRET:
                 return isinstance(value, Secret)
             case VariableType.STRING:
-                return isinstance(value, str)
+                if self.pattern:
+                    return isinstance(value, str) and re.fullmatch(self.pattern, value) is not None
+                return isinstance(value, str) and value.isprintable()
 
 
 _WORDS = {
-    VariableType.STRING: "a string",
+    VariableType.STRING: "a string of one line of printable characters",
     VariableType.INTEGER: "a whole number",
     VariableType.NUMBER: "a number",
     VariableType.BOOLEAN: "true or false",
@@ -103,7 +127,9 @@ _WORDS = {
 }
 
 
-_URL = re.compile(r"(https?://[^\s/]+|file:/)\S*")
+# The characters of RFC 3986: none of them ends a line, a word or what is between double quotes.
+_URL = re.compile(r"(https?://[A-Za-z0-9._~!$&'()*+,;=:@%\[\]-]+|file:/)[A-Za-z0-9._~!$&'()*+,;=:@%/?#\[\]-]*")
+_ZONE = re.compile(r"[0-9A-Za-z_.-]{1,15}")  # of an IPv6 address: the name of a network interface
 _DURATION = re.compile(r"(?P<number>[0-9]{1,9}(?:\.[0-9]{1,3})?)(?P<unit>[smh])")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -118,10 +144,10 @@ def seconds_of(value: Value) -> float | None:
 
 def _is_address(value: str) -> bool:
     try:
-        ipaddress.ip_address(value)
+        zone = getattr(ipaddress.ip_address(value), "scope_id", None)
     except ValueError:
         return False
-    return True
+    return zone is None or _ZONE.fullmatch(zone) is not None
 
 
 def _is_cidr(value: str) -> bool:
@@ -129,7 +155,7 @@ def _is_cidr(value: str) -> bool:
         ipaddress.ip_network(value)
     except ValueError:
         return False
-    return "/" in value
+    return "/" in value and "%" not in value
 
 
 class Needs(Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,14 +12,15 @@ from typing import Any
 
 from pyinfra import host
 from pyinfra.facts.server import Command
+from pyinfra.facts.systemd import SystemdStatus
 from pyinfra.operations import files, server, systemd
+
+from batchwright.taskservs.locks import WITH_PACKAGES
+from batchwright.taskservs.quoting import shell_word
 
 LOCK = "/run/batchwright-packages.lock"  # two installs at a time would take away each other's policy-rc.d
 POLICY = "/usr/sbin/policy-rc.d"
-APT = (
-    "apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=120"
-    " -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
-)
+APT = "apt-get -q -y --no-install-recommends -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
 
 # Prints what was written after the service was started: its restart was lost, with whoever should have done it.
 _NEWER = """
@@ -28,36 +29,43 @@ since=$(systemctl show -p ActiveEnterTimestamp --value UNIT 2>/dev/null)
 true
 """
 
+# Two of ours at a time, and somebody else's. Neither is known to the other.
+_BEGIN = f"""
+set -e
+umask 022
+{WITH_PACKAGES}
+exec 9>{LOCK}
+flock -n 9 || {{ echo "waiting for another install of Batchwright's"; flock -w 900 9; }}
+"""
+
 # Start is denied and nothing else: a policy that also denies stop lets a purged service run on.
 _INSTALL = f"""
-set -e
-export DEBIAN_FRONTEND=noninteractive
-exec 9>{LOCK}
-flock -w 900 9
+{_BEGIN}
 if [ ! -e {POLICY} ] || grep -q batchwright {POLICY}; then
     printf '#!/bin/sh\\n# batchwright\\ncase "$2" in *start*) exit 101;; esac\\nexit 0\\n' > {POLICY}
     chmod 755 {POLICY}
     trap 'rm -f {POLICY}' EXIT
     trap 'exit 143' HUP INT TERM
 fi
-dpkg --configure -a
-{APT} install NAMES || {{ apt-get -q update && {APT} install NAMES; }}
+with_packages dpkg --configure -a
+with_packages {APT} install NAMES || {{ with_packages apt-get -q update && with_packages {APT} install NAMES; }}
 """
 
 # What the purge leaves without a reason goes too; what had none before is not ours. A recommendation is no reason.
 _REASONS = "-o APT::AutoRemove::RecommendsImportant=false -o APT::AutoRemove::SuggestsImportant=false"
 _PURGE = f"""
-set -e
-export DEBIAN_FRONTEND=noninteractive
-exec 9>{LOCK}
-flock -w 900 9
-dpkg --configure -a
+{_BEGIN}
+with_packages dpkg --configure -a
 look() {{ apt-get -s --autoremove {_REASONS} "$@"; }}
 names() {{ sed -n 's/^\\(Remv\\|Purg\\) \\([^ ]*\\).*/\\2/p' | sort -u; }}
 before=$(look autoremove | names)
 gone=$(look purge NAMES | names | grep -vxF -e "$before")
-{APT} purge $gone
+with_packages {APT} purge $gone
 """
+
+
+class Refused(Exception):
+    """What is asked for cannot be done, whoever tries it again; its words are for people."""
 
 
 def install_packages(*names: str) -> bool:
@@ -78,6 +86,14 @@ def purge_packages(*names: str) -> bool:
     return True
 
 
+def hold_packages(*names: str, hold: bool = True) -> None:
+    """Keep packages at their version, or not any more."""
+    verb = "hold" if hold else "unhold"
+    server.shell(
+        name=f"{verb.title()} {_listed(names)}", commands=[f"{_BEGIN}with_packages apt-mark {verb} {' '.join(names)}"]
+    )
+
+
 def is_installed(package: str) -> bool:
     """Whether anything of it is there, its configuration included."""
     return package in _states([package])
@@ -92,18 +108,48 @@ class Written:
         self.changed = put.did_change
 
 
-def run_service(unit: str, *written: Written, test: str = "") -> None:
-    """Enabled and running, and started again if its files were changed since; `test` is a command that tries them."""
+# Does $1 to the unit $2. If that fails it prints what the service said: in the journal, and in the files after it.
+_ACT = """
+act() {
+    verb=$1 unit=$2
+    shift 2
+    begun=$(date +%s)
+    sizes=
+    for log; do sizes="$sizes $(stat -c %s "$log" 2>/dev/null || echo 0)"; done
+    systemctl daemon-reload && systemctl "$verb" "$unit" && return 0
+    systemctl --no-pager -q is-failed "$unit" >/dev/null && echo "$unit has failed"
+    journalctl --sync 2>/dev/null
+    journalctl -q --no-pager -o cat -n 15 --since "@$begun" -u "$unit" 2>/dev/null
+    for size in $sizes; do
+        tail -c "+$((size + 1))" "$1" 2>/dev/null | tail -n 10
+        shift
+    done
+    return 1
+}
+"""
+
+
+def run_service(unit: str, *written: Written, test: str = "", logs: Sequence[str] = ()) -> None:
+    """Enabled and running, and started again if its files were changed since; `test` is a command that tries them.
+
+    If it does not start, what it said is in its output: in the journal, or in the files `logs`.
+    """
     paths = " ".join(each.path for each in written)
     late = written and host.get_fact(Command, _NEWER.replace("UNIT", unit).replace("FILES", paths))
 
     def changed() -> bool:
         return bool(late) or any(each.changed() for each in written)
 
+    def act(verb: str) -> str:
+        return f"{_ACT}act {verb} {shell_word(unit)} {' '.join(map(shell_word, logs))}"
+
     if test:
         server.shell(name=f"Try the configuration of {unit}", commands=[test], _if=changed)
-    systemd.service(name=f"Restart {unit}", service=unit, restarted=True, enabled=True, daemon_reload=True, _if=changed)
-    systemd.service(name=f"Start {unit}", service=unit, running=True, enabled=True)
+    systemd.service(name=f"Enable {unit}", service=unit, running=None, enabled=True)
+    server.shell(name=f"Restart {unit}", commands=[act("restart")], _if=changed)
+    name = unit if unit.endswith(".service") else f"{unit}.service"
+    if not host.get_fact(SystemdStatus, services=[name]).get(name):
+        server.shell(name=f"Start {unit}", commands=[act("start")])
 
 
 def stop_service(unit: str, package: str) -> None:

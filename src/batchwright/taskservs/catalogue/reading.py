@@ -228,12 +228,32 @@ def _variable_mistakes(entry: Taskserv) -> Found:
             yield f"{field}: a deploy is given something else as v.{name}", "Choose another name."
         if (variable.type is VariableType.ENUM) != bool(variable.values):
             yield f"{field}.values: an enum has values and nothing else has", "Correct the type."
+        elif mistake := _bounds_mistake(variable):
+            yield f"{field}.{mistake[0]}", mistake[1]
         elif default is not None and variable.optional:
             yield f"{field}: what has a default is always there", "Leave out `optional`, or the default."
         elif default is not None and variable.type is VariableType.SECRET:
             yield f"{field}.default: a secret is never written here", "Leave the default out."
         elif default is not None:
             yield from _value_mistakes(f"{field}.default", variable, default)
+
+
+def _bounds_mistake(variable: Variable) -> tuple[str, str] | None:
+    """What is wrong with its pattern or its bounds, if anything."""
+    if variable.pattern and variable.type not in (VariableType.STRING, VariableType.SECRET):
+        return "pattern: only a string or a secret has one", "Leave it out."
+    if bool(variable.pattern) != bool(variable.means):
+        return "means: a pattern comes with what it means in words, and only a pattern does", "Write both, or neither."
+    bounds = [bound for bound in (variable.least, variable.most) if bound is not None]
+    if bounds and variable.type not in (VariableType.INTEGER, VariableType.NUMBER):
+        return "least: only a number has bounds", "Leave `least` and `most` out."
+    if bounds != sorted(bounds):
+        return "least: it is more than `most`", "Correct the numbers."
+    try:
+        re.compile(variable.pattern)
+    except re.error as error:
+        return f"pattern: is no regular expression: {error}", "Correct the pattern."
+    return None
 
 
 def _variant_mistakes(entry: Taskserv) -> Found:

@@ -10,7 +10,7 @@ from batchwright.model.outcome import Checked
 from batchwright.redaction import Redactor
 from batchwright.taskservs.base import Tell
 from batchwright.taskservs.runner.connection import TOOK_TOO_LONG, Connection
-from batchwright.taskservs.runner.scripts import with_environment
+from batchwright.taskservs.runner.scripts import CHECKING, with_environment
 
 
 async def run_checks(
@@ -42,8 +42,8 @@ async def first_failing(
 
 
 async def _once(connection: Connection, check: Check, variables: Mapping[str, str], redact: Redactor) -> Checked:
-    ran = await connection.script(with_environment(variables, check.run), check.timeout)
+    ran = await connection.script(with_environment(variables, CHECKING + check.run), check.timeout)
     if ran.code == 0:
         return Checked(check.name, True)
     how = f"took over {check.timeout:g} s" if ran.code == TOOK_TOO_LONG else f"ended with {ran.code}"
-    return Checked(check.name, False, redact(ran.tail) or how)
+    return Checked(check.name, False, redact(ran.tail) or f"{how} and printed nothing")

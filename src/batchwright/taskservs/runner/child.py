@@ -43,12 +43,14 @@ from batchwright.taskservs.runner.job import (
     written,
 )
 from batchwright.taskservs.runner.listening import Listening, would
+from batchwright.taskservs.runner.scripts import ENVIRONMENT, MARK
 from batchwright.taskservs.runner.tunnels import tunnel
 
 CONNECT_SECONDS = 15
 REST_SECONDS = 5  # for the rest of an output after a command's end; what the command left running may hold it open
 KEEPALIVE_SECONDS = 15
 TAIL_LINES = 30
+SHELL = """sh -c 'umask 022; exec sh "$@"' sh"""  # pyinfra adds: -c COMMAND
 LOST = 3  # exit code: whoever started this process is gone
 
 
@@ -156,13 +158,8 @@ def _data(host: Host, known: Path) -> dict[str, object]:
 
 def _config(host: Host) -> Config:
     """What holds for every command on this server: its mark, root's rights, and no questions."""
-    env = {
-        "BATCHWRIGHT_STEP": host.token,
-        "DEBIAN_FRONTEND": "noninteractive",
-        "APT_CONFIG": "/var/lib/batchwright/apt.conf",
-        "LC_ALL": "C.UTF-8",
-    }
-    return Config(SUDO=host.access.user != "root", TEMP_DIR=host.temp or None, ENV=env)
+    env = {**ENVIRONMENT, MARK: host.token, "APT_CONFIG": "/var/lib/batchwright/apt.conf"}
+    return Config(SHELL=SHELL, SUDO=host.access.user != "root", TEMP_DIR=host.temp or None, ENV=env)
 
 
 def _heed(child: Child, lines: BinaryIO) -> None:

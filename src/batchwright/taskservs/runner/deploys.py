@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 from pyinfra.api.exceptions import NestedOperationError, PyinfraError
 
+from batchwright.taskservs.debian import Refused
 from batchwright.taskservs.runner.job import ChildJob, Host, Verb
 
 DEPLOY_FILE = "deploy.py"
@@ -33,6 +34,8 @@ def load_deploy(job: ChildJob) -> Deploy:
             _function(path, job.verb)(v)
         except NestedOperationError:
             raise Failed("an operation did not work") from None
+        except Refused as error:
+            raise Failed(str(error), bug=True) from None
         except Failed:
             raise
         except (PyinfraError, OSError, EOFError) as error:

@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping
 from shlex import quote
 
+from batchwright.taskservs.locks import HELD, LOCK_SECONDS, WITH_PACKAGES
+
 HOME = "/var/lib/batchwright"
 MARKERS = f"{HOME}/taskservs"
 MARK = "BATCHWRIGHT_STEP"  # in the environment of everything that a step runs on a server
-LOCK_SECONDS = 120
 
 # Somebody else's apt is waited for, questions are answered as the installed settings have it, bars are not drawn.
 APT_SETTINGS = f"""DPkg::Lock::Timeout "{LOCK_SECONDS}";
@@ -31,13 +32,41 @@ if [ -d /run/systemd/system ] && [ "$(systemctl is-system-running)" = starting ]
 fi
 """
 
-# Who else installs packages on the server now: `PID NAME`.
-BUSY = """
-for each in /proc/[0-9]*; do
-  read -r name <"$each/comm" 2>/dev/null || continue
-  case "$name" in apt-get|apt|dpkg|aptitude|unattended-upgr) echo "${each#/proc/} $name";; esac
-done
-exit 0
+# `PID NAME FILE` of who holds a lock of the packages now.
+HELD_NOW = f"{HELD}package_lock\n"
+
+# What would leak into installs and checks from the server or its login: language, time zone, where programs are.
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LC_ALL": "C.UTF-8",
+    "LANG": "C.UTF-8",
+    "LANGUAGE": "",
+    "TZ": "UTC",
+    "DEBIAN_FRONTEND": "noninteractive",
+}
+KNOWN = "".join(f"export {name}='{value}'\n" for name, value in ENVIRONMENT.items()) + "umask 022\n"
+
+# What checks may call. Both say what they saw when they fail.
+CHECKING = """
+unit_is_active() { # UNIT [FILE_OF_ITS_LOG]...
+    state=$(systemctl is-active "$1") && return 0
+    echo "$1 is $state"
+    journalctl -q --no-pager -o cat -n 10 -u "$1"
+    shift
+    for log; do tail -n 5 "$log"; done
+    return 1
+}
+shows() { # PATTERN COMMAND [ARGUMENT]...: it ends with 0 and one of its lines matches (grep -E)
+    pattern=$1
+    shift
+    said=$("$@" 2>&1)
+    code=$?
+    [ $code = 0 ] && printf '%s\\n' "$said" | grep -qE -e "$pattern" && return 0
+    printf '%s\\n' "$said" | tail -n 10
+    echo "$1 ended with $code; expected: $pattern"
+    return 1
+}
 """
 
 _PLATFORM = '( . /etc/os-release 2>/dev/null; echo "platform ${ID:-unknown} ${VERSION_ID:-}" )'
@@ -86,8 +115,7 @@ def prepare(token: str, *, private: bool) -> str:
     temp = f"""rm -rf {place}-??????
 temp=$(mktemp -d {place}-XXXXXX) && chown "$SUDO_USER" "$temp" && echo "temp $temp" || exit 1"""
     return f"""{_PLATFORM}
-export {MARK}={quote(token)} DEBIAN_FRONTEND=noninteractive
-umask 022
+export {MARK}={quote(token)}
 mkdir -p {MARKERS} || exit 1
 printf '%s' {quote(APT_SETTINGS)} >{HOME}/apt.conf || exit 1
 grep -qs '^# batchwright$' /usr/sbin/policy-rc.d && rm -f /usr/sbin/policy-rc.d
@@ -95,7 +123,8 @@ grep -qs '^# batchwright$' /usr/sbin/policy-rc.d && rm -f /usr/sbin/policy-rc.d
 command -v dpkg >/dev/null || exit 0
 [ -z "$(dpkg --audit)" ] && [ -z "$(ls /var/lib/dpkg/updates 2>/dev/null)" ] && exit 0
 echo "mending what was installed half-way"
-dpkg --force-confdef --force-confold --configure -a
+{WITH_PACKAGES}
+with_packages dpkg --force-confdef --force-confold --configure -a
 """
 
 

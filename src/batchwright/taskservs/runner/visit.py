@@ -17,6 +17,7 @@ from batchwright.redaction import Redactor
 from batchwright.secret import Reveal
 from batchwright.ssh import Unreachable
 from batchwright.taskservs.base import Job, Target
+from batchwright.taskservs.locks import LOCK_SECONDS
 from batchwright.taskservs.runner import scripts
 from batchwright.taskservs.runner.checks import first_failing
 from batchwright.taskservs.runner.connection import Connection, connected
@@ -26,7 +27,7 @@ from batchwright.taskservs.runner.readiness import ready
 from batchwright.taskservs.runner.variables import Filled, environment, fill
 from batchwright.taskservs.runner.verdicts import failed, tell_changes, unhealthy, unsupported
 
-PREPARE_SECONDS = 300.0  # packages that were left half-way may take their time
+PREPARE_SECONDS = 300.0 + LOCK_SECONDS  # packages that were left half-way may take their time
 SCRIPT_SECONDS = 30.0
 LEAVE_SECONDS = 30.0  # for a first server to be reached by who leaves it
 BUSY_SECONDS = 5.0  # between two looks whether somebody else still installs packages
@@ -157,7 +158,8 @@ class Visit:
         ended = (await connection.script(scripts.end_marked(self.token), SCRIPT_SECONDS)).output.split()
         if ended != ["ended", "0"]:
             self.tell(f"processes that an earlier attempt had left: {' '.join(ended)}")
-        await self._wait_for_others(connection)
+        if locked := await self._wait_for_others(connection):
+            return locked
         private = self.access.user != "root"
         ran = await connection.script(scripts.prepare(self.token, private=private), PREPARE_SECONDS)
         if ran.code != 0:
@@ -168,15 +170,21 @@ class Visit:
         os, release = (*told.get("platform", ()), "", "")[:2]
         return unsupported(self.entry, os, release) or (told["temp"][0] if "temp" in told else "")
 
-    async def _wait_for_others(self, connection: Connection) -> None:
-        """Somebody else's apt, the system's own included, is waited for: it holds locks that apt would not wait for."""
-        until = self._clock.now() + scripts.LOCK_SECONDS
-        while self._clock.now() < until:
-            others = (await connection.script(scripts.BUSY, SCRIPT_SECONDS)).output.splitlines()
-            if not others:
-                return
-            self.tell(f"waiting for {others[0]}: somebody else installs packages there")
+    async def _wait_for_others(self, connection: Connection) -> Rejected | None:
+        """Whoever holds a lock of the packages is waited for, here where it is told at once; each use waits too."""
+        until, told = self._clock.now() + LOCK_SECONDS, ""
+        while holder := (await connection.script(scripts.HELD_NOW, SCRIPT_SECONDS)).tail:
+            pid, name, file = (*holder.split(), "", "", "")[:3]
+            who = f"{name} (process {pid}), which holds {file}" if file else holder
+            if self._clock.now() >= until:
+                message = f"the server's packages have been locked for over {LOCK_SECONDS} s, by {who}"
+                hint = "Look what it does there; it is not ended by Batchwright."
+                return Rejected(Fault(FaultClass.TRANSIENT, message, "packages-locked", hint))
+            if who != told:
+                told = who
+                self.tell(f"waiting for {who}: somebody else works on the packages there")
             await self._clock.sleep(BUSY_SECONDS)
+        return None
 
     async def _outputs_at_leave(self, filled: Filled) -> dict[str, str]:
         """What it is told to leave its cluster; nothing where the first server cannot tell: it must go all the same."""

@@ -15,6 +15,7 @@ from batchwright.taskservs.debian import (
     run_service,
     stop_service,
 )
+from batchwright.taskservs.quoting import toml_string
 
 PACKAGES = ("containerd", "runc", "containernetworking-plugins")
 DATA = "/var/lib/containerd"
@@ -26,7 +27,7 @@ version = 2
 disabled_plugins = []
 
 [plugins."io.containerd.grpc.v1.cri".containerd]
-  snapshotter = "{snapshotter}"
+  snapshotter = {snapshotter}
 
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
@@ -35,7 +36,7 @@ disabled_plugins = []
   SystemdCgroup = {systemd_cgroup}
 
 [plugins."io.containerd.grpc.v1.cri".cni]
-  bin_dir = "{cni_bin_dir}"
+  bin_dir = {cni_bin_dir}
   conf_dir = "/etc/cni/net.d"
 """
 
@@ -54,7 +55,9 @@ def install(v: Any) -> None:
     """Packages, configuration, then the service."""
     install_packages(*PACKAGES)
     config = CONFIG.format(
-        snapshotter=v.snapshotter, systemd_cgroup=str(v.systemd_cgroup).lower(), cni_bin_dir=v.cni_bin_dir
+        snapshotter=toml_string(v.snapshotter),
+        systemd_cgroup=str(v.systemd_cgroup).lower(),
+        cni_bin_dir=toml_string(v.cni_bin_dir),
     )
     run_service("containerd", Written("/etc/containerd/config.toml", config))
 

@@ -20,6 +20,7 @@ from batchwright.taskservs.debian import (
     run_service,
     stop_service,
 )
+from batchwright.taskservs.quoting import systemd_value
 
 DATA = "/var/lib/etcd/default"
 MEMBER = f"{DATA}/member/wal"  # with it etcd is a member, and looks at no initial cluster any more
@@ -67,7 +68,7 @@ def _settings(v: Any) -> str:
     }
     if not _joins(v):
         settings |= {"ETCD_INITIAL_CLUSTER": f"{v.server.name}={peer}", "ETCD_INITIAL_CLUSTER_STATE": "new"}
-    return "# Written by Batchwright.\n" + "".join(f'{key}="{value}"\n' for key, value in settings.items())
+    return "# Written by Batchwright.\n" + "".join(f"{key}={systemd_value(value)}\n" for key, value in settings.items())
 
 
 def _script(name: str, v: Any) -> str:

@@ -16,12 +16,14 @@ from pyinfra.operations import files, server, systemd
 from batchwright.taskservs.debian import (
     Written,
     endpoint,
+    hold_packages,
     install_packages,
     is_installed,
     purge_packages,
     remove_paths,
     stop_service,
 )
+from batchwright.taskservs.quoting import source_word
 
 PACKAGES = ("kubelet", "kubeadm", "kubectl")
 SOCKET = "unix:///run/containerd/containerd.sock"
@@ -51,7 +53,7 @@ def remove(v: Any) -> None:
             Written(ADMIN, admin, "600")
             server.shell(name="Leave the cluster", commands=[_script("leave.sh", NODE=v.server.name, ADMIN=ADMIN)])
         server.shell(name="Reset the node", commands=[f"kubeadm reset --force --cri-socket {SOCKET}"])
-        server.shell(name="Let go of the packages", commands=[f"apt-mark unhold {' '.join(PACKAGES)}"])
+        hold_packages(*PACKAGES, hold=False)
     stop_service("kubelet", "kubelet")
     purge_packages(*PACKAGES, "cri-tools", "kubernetes-cni")
     if host.get_fact(Command, "grep -s '^#batchwright# ' /etc/fstab; true"):
@@ -87,11 +89,14 @@ def _install_packages(v: Any) -> None:
             f" && chmod 644 {KEYRING}.new && mv {KEYRING}.new {KEYRING}"
         )
         server.shell(name="Fetch the repository's key", commands=[fetch])
-    Written("/etc/apt/sources.list.d/batchwright-kubernetes.list", f"deb [signed-by={KEYRING}] {v.repo_url} /\n")
+    Written(
+        "/etc/apt/sources.list.d/batchwright-kubernetes.list",
+        f"deb [signed-by={KEYRING}] {source_word(v.repo_url)} /\n",
+    )
     install_packages(*PACKAGES)
     held = (host.get_fact(Command, "apt-mark showhold") or "").split()
     if not {*PACKAGES} <= {*held}:
-        server.shell(name="Hold the packages", commands=[f"apt-mark hold {' '.join(PACKAGES)}"])
+        hold_packages(*PACKAGES)
     systemd.service(name="Enable kubelet", service="kubelet", running=None, enabled=True)
 
 

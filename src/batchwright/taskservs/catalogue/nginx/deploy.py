@@ -13,6 +13,7 @@ from batchwright.taskservs.debian import (
     run_service,
     stop_service,
 )
+from batchwright.taskservs.quoting import nginx_word
 
 MAIN = """\
 # Written by Batchwright.
@@ -48,8 +49,8 @@ def install(v: Any) -> None:
     """Packages, configuration, then the service."""
     install_packages("nginx")
     main = Written("/etc/nginx/nginx.conf", MAIN.format(connections=v.worker_connections))
-    site = Written("/etc/nginx/conf.d/batchwright.conf", SITE.format(listen=endpoint(v.bind, v.port)))
-    run_service("nginx", main, site, test="nginx -t -q")
+    site = Written("/etc/nginx/conf.d/batchwright.conf", SITE.format(listen=nginx_word(endpoint(v.bind, v.port))))
+    run_service("nginx", main, site, test="nginx -t -q", logs=("/var/log/nginx/error.log",))
 
 
 def remove(_v: Any) -> None:

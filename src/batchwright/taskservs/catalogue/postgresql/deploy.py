@@ -6,6 +6,8 @@ import base64
 import hashlib
 import hmac
 import secrets
+import stringprep
+import unicodedata
 from typing import Any
 
 from pyinfra import host
@@ -13,6 +15,7 @@ from pyinfra.facts.server import Command
 from pyinfra.operations import server
 
 from batchwright.taskservs.debian import (
+    Refused,
     Written,
     install_packages,
     purge_packages,
@@ -20,16 +23,22 @@ from batchwright.taskservs.debian import (
     run_service,
     stop_service,
 )
+from batchwright.taskservs.quoting import hba_word, postgresql_value, shell_word, sql_identifier, sql_literal
 
 MAJOR = "15"
 FOLDER = f"/etc/postgresql/{MAJOR}/main"
 UNIT = f"postgresql@{MAJOR}-main"
 PACKAGES = (f"postgresql-{MAJOR}", f"postgresql-client-{MAJOR}", "postgresql-common", "postgresql-client-common")
 
+DATA = f"/var/lib/postgresql/{MAJOR}/main"
+UNFINISHED = "/var/lib/batchwright/postgresql-unfinished"  # while the cluster is being made
+LOG = f"/var/log/postgresql/postgresql-{MAJOR}-main.log"
+LEAVE_IT = "/etc/postgresql-common/createcluster.d/batchwright.conf"
+
 SETTINGS = """\
 # Written by Batchwright.
 port = {port}
-listen_addresses = '{bind}'
+listen_addresses = {bind}
 max_connections = {max_connections}
 password_encryption = 'scram-sha-256'
 """
@@ -42,42 +51,95 @@ host all all ::1/128 scram-sha-256
 host all all samehost scram-sha-256
 """
 
+# Prints how far the cluster is made, and whether it holds anything: what users make has numbers from 16384 on.
+LOOK = f"""
+if [ ! -e {DATA} ] && [ ! -e {FOLDER} ]; then echo missing
+elif [ -e {UNFINISHED} ] || [ ! -e {DATA}/global/pg_control ] || [ ! -e {FOLDER}/postgresql.conf ]; then echo half
+else echo whole; fi
+[ -z "$(ls {DATA}/pg_tblspc 2>/dev/null)" ] || echo holds
+find {DATA}/base -mindepth 1 -maxdepth 2 2>/dev/null |
+    awk -F/ '{{ n = $NF; sub(/[^0-9].*/, "", n); if (n + 0 >= 16384) {{ print "holds"; exit }} }}'
+"""
+
+MAKE = f"""
+set -e
+umask 022
+mkdir -p {UNFINISHED.rpartition("/")[0]}
+touch {UNFINISHED}
+systemctl stop {UNIT} 2>/dev/null || true
+rm -rf {DATA} {FOLDER}
+pg_createcluster --locale C.UTF-8 --encoding UTF8 --port PORT {MAJOR} main
+rm -f {UNFINISHED}
+"""
+
 ITERATIONS = 4096  # PostgreSQL's own
 
 
 def install(v: Any) -> None:
-    """Packages and configuration, the service, then what is to be in it."""
+    """Packages, the cluster in UTF-8 whatever the server's locale, configuration, the service, then what is in it."""
+    settings, access = _settings(v), _access(v)
+    Written(LEAVE_IT, "# Written by Batchwright: it makes the cluster itself.\ncreate_main_cluster = false\n")
     install_packages(*PACKAGES)
-    settings = SETTINGS.format(port=v.port, bind=v.bind, max_connections=v.max_connections)
-    allow = getattr(v, "allow", None)
-    access = ACCESS + (f"host all all {allow} scram-sha-256\n" if allow else "")
+    state, *holds = (host.get_fact(Command, LOOK) or "missing").split()
+    if state == "half" and holds:
+        raise Refused(f"the cluster in {DATA} is not whole, but holds data. {_HELP}")
+    if state != "whole":
+        _make(v.port)
+    _start(settings, access)
+    encoding = _ask(v.port, "SHOW server_encoding")
+    if encoding not in ("", "UTF8"):
+        if holds or _ask(v.port, "SELECT count(*) FROM pg_roles WHERE oid >= 16384") != "0":
+            raise Refused(f"the cluster in {DATA} has the encoding {encoding} instead of UTF8, and holds data. {_HELP}")
+        _make(v.port)
+        _start(settings, access)
+    if v.database:
+        _ensure(v.port, v.database, v.owner or v.database, getattr(v, "password", None))
+
+
+_HELP = f"Save what you need (pg_dumpall), then remove it with: pg_dropcluster --stop {MAJOR} main"
+
+
+def _make(port: int) -> None:
+    server.shell(name="Make the cluster", commands=[MAKE.replace("PORT", str(port))])
+
+
+def _start(settings: str, access: str) -> None:
     run_service(
         UNIT,
         Written(f"{FOLDER}/conf.d/batchwright.conf", settings, user="postgres", group="postgres"),
         Written(f"{FOLDER}/pg_hba.conf", access, "640", user="postgres", group="postgres"),
+        logs=(LOG,),
     )
-    if v.database:
-        _ensure(v.port, v.database, v.owner or v.database, getattr(v, "password", None))
+
+
+def _settings(v: Any) -> str:
+    return SETTINGS.format(port=v.port, bind=postgresql_value(v.bind), max_connections=v.max_connections)
+
+
+def _access(v: Any) -> str:
+    allow = getattr(v, "allow", None)
+    return ACCESS + (f"host all all {hba_word(allow)} scram-sha-256\n" if allow else "")
 
 
 def remove(_v: Any) -> None:
     """Stop it, then purge it with its data."""
     stop_service(UNIT, f"postgresql-{MAJOR}")
     purge_packages(*PACKAGES)
-    remove_paths("/etc/postgresql", "/var/lib/postgresql", "/var/log/postgresql", "/etc/postgresql-common")
+    remove_paths("/etc/postgresql", "/var/lib/postgresql", "/var/log/postgresql", "/etc/postgresql-common", UNFINISHED)
 
 
 def _ensure(port: int, database: str, owner: str, password: str | None) -> None:
     """The role, its password and the database, each only where it is not so already."""
-    role, name = _literal(owner), _literal(database)
+    role, name = sql_literal(owner), sql_literal(database)
     stored = _ask(port, f"SELECT coalesce(rolpassword, '-') FROM pg_authid WHERE rolname = {role}")  # noqa: S608 - quoted
     if not stored:
-        _tell(port, f"Create the role {owner}", f"CREATE ROLE {_identifier(owner)} LOGIN;")
+        _tell(port, f"Create the role {owner}", f"CREATE ROLE {sql_identifier(owner)} LOGIN;")
     if password is not None and not is_password(password, stored):
         verifier = scram_verifier(password, secrets.token_bytes(16))  # the password itself never leaves this process
-        _tell(port, f"Set the password of {owner}", f"ALTER ROLE {_identifier(owner)} PASSWORD {_literal(verifier)};")
+        statement = f"ALTER ROLE {sql_identifier(owner)} PASSWORD {sql_literal(verifier)};"
+        _tell(port, f"Set the password of {owner}", statement)
     if not _ask(port, f"SELECT 1 FROM pg_database WHERE datname = {name}"):  # noqa: S608 - quoted
-        statement = f"CREATE DATABASE {_identifier(database)} OWNER {_identifier(owner)};"
+        statement = f"CREATE DATABASE {sql_identifier(database)} OWNER {sql_identifier(owner)};"
         _tell(port, f"Create the database {database}", statement)
 
 
@@ -87,30 +149,33 @@ def _psql(port: int) -> str:
 
 def _ask(port: int, query: str) -> str:
     """The answer, empty where there is none, or no server yet."""
-    return (host.get_fact(Command, f"{_psql(port)} -c {_quoted(query)} 2>/dev/null; true") or "").strip()
+    return (host.get_fact(Command, f"{_psql(port)} -c {shell_word(query)} 2>/dev/null; true") or "").strip()
 
 
 def _tell(port: int, what: str, statement: str) -> None:
     server.shell(name=what, commands=[_psql(port)], _stdin=statement)
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"
+def saslprep(password: str) -> str:
+    """A password as PostgreSQL and its clients compare it: RFC 4013, and as it is where that forbids it."""
+    if password.isascii():
+        return password
+    kept = "".join(" " if stringprep.in_table_c12(one) else one for one in password if not stringprep.in_table_b1(one))
+    prepared = unicodedata.normalize("NFKC", kept)
+    right = [stringprep.in_table_d1(one) for one in prepared]
+    mixed = any(right) and (any(map(stringprep.in_table_d2, prepared)) or not (right[0] and right[-1]))
+    return password if not prepared or mixed or any(map(_is_forbidden, prepared)) else prepared
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _identifier(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"'
+def _is_forbidden(one: str) -> bool:
+    tables = (stringprep.in_table_c12, stringprep.in_table_c21_c22, stringprep.in_table_c3, stringprep.in_table_c4)
+    more = (stringprep.in_table_c5, stringprep.in_table_c6, stringprep.in_table_c7, stringprep.in_table_c8)
+    return any(table(one) for table in (*tables, *more, stringprep.in_table_c9, stringprep.in_table_a1))
 
 
 def scram_verifier(password: str, salt: bytes, iterations: int = ITERATIONS) -> str:
-    """What PostgreSQL keeps of a password: RFC 5803. Raises ValueError for what SASLprep would have to change first."""
-    if not (password.isascii() and password.isprintable()):
-        raise ValueError("the password must be of printable ASCII characters")
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
+    """What PostgreSQL keeps of a password: RFC 5803."""
+    salted = hashlib.pbkdf2_hmac("sha256", saslprep(password).encode(), salt, iterations)
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
     server_key = hmac.digest(salted, b"Server Key", "sha256")
     return f"SCRAM-SHA-256${iterations}:{_b64(salt)}${_b64(stored)}:{_b64(server_key)}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 from pyinfra.operations import files
 
 from batchwright.taskservs.debian import (
+    Refused,
     Written,
     install_packages,
     purge_packages,
@@ -14,18 +16,21 @@ from batchwright.taskservs.debian import (
     run_service,
     stop_service,
 )
+from batchwright.taskservs.quoting import redis_word
 
 PACKAGES = ("redis-server", "redis-tools")
 MAIN = "/etc/redis/redis.conf"
 OWN = "/etc/redis/batchwright.conf"
+LOG = "/var/log/redis/redis-server.log"
 
 
 def install(v: Any) -> None:
     """Packages, settings, then the service."""
+    settings = _settings(v)
     install_packages(*PACKAGES)
-    own = Written(OWN, _settings(v), mode="640", user="redis", group="redis")
+    own = Written(OWN, settings, mode="640", user="redis", group="redis")
     files.line(name=f"Have {MAIN} include them", path=MAIN, line=f"include {OWN}")
-    run_service("redis-server", own)
+    run_service("redis-server", own, logs=(LOG,))
 
 
 def remove(_v: Any) -> None:
@@ -36,12 +41,18 @@ def remove(_v: Any) -> None:
 
 
 def _settings(v: Any) -> str:
-    """They come last, so they hold."""
-    lines = (
-        "# Written by Batchwright.",
-        f"bind {v.bind}",
-        f"port {v.port}",
-        f"maxmemory {v.maxmemory}",
-        f"appendonly {'yes' if v.append_only else 'no'}",
-    )
-    return "".join(f"{line}\n" for line in lines)
+    """They come last, so they hold. Redis's own protection would shut out everybody but the server itself."""
+    password = getattr(v, "password", "")
+    listens = ipaddress.ip_address(v.bind)
+    reached = ipaddress.ip_address(v.server.address) if listens.is_unspecified else listens
+    if not password and reached.is_global:
+        raise Refused(f"redis without a password would be open to everybody at {v.bind}: give it a `password`")
+    values = {
+        "bind": v.bind,
+        "port": str(v.port),
+        "maxmemory": v.maxmemory,
+        "appendonly": "yes" if v.append_only else "no",
+        "protected-mode": "no",
+        "requirepass": password,
+    }
+    return "# Written by Batchwright.\n" + "".join(f"{name} {redis_word(value)}\n" for name, value in values.items())

@@ -1,0 +1,64 @@
+"""redis on a real server: reached from others, protected by a password where there is one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from batchwright.model.outcome import Rejected
+from batchwright.model.secret import Secret
+from batchwright.taskservs.base import Job
+from tests.real.life import Server, asked, live, on_servers
+
+PASSWORD = "pl4nted \"quote' \\ back\nsave 1 1 \N{SNOWMAN}"
+
+
+@pytest.mark.parametrize("network", ["shared", "own"])
+def test_redis_is_reached_at_its_address(tmp_path: Path, network: str) -> None:
+    """E11: on an address that is not loopback redis protects itself from everybody else."""
+
+    async def scenario(server: Server, other: Server) -> None:
+        request = asked("redis", maxmemory="64mb")
+
+        async def use() -> None:
+            knock = f"exec 3<>/dev/tcp/{server.target.address}/6379; echo PING >&3; head -n 1 <&3"
+            assert await other.sh(f"bash -c '{knock}'") == "+PONG"
+            ask = f"redis-cli -h {server.target.address} config get maxmemory"
+            assert (await server.sh(ask)).split() == ["maxmemory", "67108864"]
+
+        await live(server, request, use)
+
+    on_servers(tmp_path, ("cache", "other"), scenario, network=network)
+
+
+def test_a_password_may_be_any_text_and_says_nothing_else_to_redis(tmp_path: Path) -> None:
+    """E13: what a value holds is quoted for redis.conf, a newline too."""
+
+    async def scenario(server: Server) -> None:
+        request = asked("redis", password=Secret(env="PW"))
+        assert await server.install(request)
+        assert await server.is_well(request)
+        config = "redis-cli -h $(hostname -i)"
+        assert "NOAUTH" in await server.sh(f"{config} config get save")
+        assert not any("pl4nted" in line for line in server.said)
+
+    on_servers(tmp_path, ("cache",), scenario, PASSWORD)
+
+
+def test_a_service_that_does_not_start_says_why_in_its_own_words(tmp_path: Path) -> None:
+    """E13: its words, instead of where they could be read. E11: and a check says what it saw."""
+
+    async def scenario(server: Server) -> None:
+        await server.install(asked("redis"))
+        await server.sh("echo 'maxmemory lots' >> /etc/redis/redis.conf")
+        answer = await server.runner.install(asked("redis", maxmemory="1mb"), server.target, Job("again"))
+        assert isinstance(answer, Rejected)
+        assert "Restart redis-server" in answer.fault.message
+        assert "maxmemory lots" in answer.fault.message
+        unit, ping = await server.runner.check(asked("redis"), server.target)
+        assert "redis-server is " in unit.output
+        assert "FATAL CONFIG FILE ERROR" in unit.output
+        assert "Connection refused" in ping.output
+
+    on_servers(tmp_path, ("cache",), scenario)
