@@ -75,8 +75,9 @@ class Machines:
     async def _process(self, process: asyncssh.SSHServerProcess[str]) -> None:
         user = shlex.quote(process.get_extra_info("username"))
         command = f"LOGIN={user} PATH={shlex.quote(str(self._bin))}:$PATH; export LOGIN PATH; {process.command}"
+        asked = await process.stdin.read()
         child = await asyncio.to_thread(
-            subprocess.run, ["/bin/sh", "-c", command], stdin=subprocess.DEVNULL, capture_output=True, text=True
+            subprocess.run, ["/bin/sh", "-c", command], input=asked, capture_output=True, text=True
         )
         process.stdout.write(child.stdout)
         process.stderr.write(child.stderr)

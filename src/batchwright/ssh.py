@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import asyncssh
+from msgspec import Struct
 
+from batchwright.login import Framed, Marked
 from batchwright.model.access import Access, known_hosts
 from batchwright.model.outcome import Fault, FaultClass
 
@@ -20,6 +23,7 @@ CLOSE_SECONDS = 3
 CHUNK = 64 * 1024
 SILENCE_SECONDS = 1.0  # after a program's end: something else holds its output open, and may do so for ever
 REST_SECONDS = 30.0  # for what was still under way, if somebody else goes on writing
+RSA = (b"rsa-sha2-512", b"rsa-sha2-256")  # how an RSA key signs; not every server takes both, or says which
 LOST = (OSError, asyncssh.Error)  # what a connection raises that breaks
 _FAILURES = (*LOST, ValueError)  # what one raises that is not made; ValueError for a key that cannot be read
 
@@ -65,7 +69,7 @@ async def _connected(
         hop.port,
         tunnel=through or (),
         username=hop.user,
-        client_keys=[hop.key] if hop.key else (),
+        client_keys=_key_pairs(hop.key) if hop.key else (),
         agent_path=None if hop.key else (),
         known_hosts=known_hosts([hop]).encode(),
         server_host_key_algs=_OTHER_KINDS,
@@ -77,6 +81,58 @@ async def _connected(
         keepalive_interval=KEEPALIVE_SECONDS,
         keepalive_count_max=KEEPALIVES,
     )
+
+
+def _key_pairs(path: str) -> list[asyncssh.SSHKeyPair]:
+    """The key, an RSA key once for each way of signing: a server that refuses one is offered the other."""
+    found: list[asyncssh.SSHKeyPair] = []
+    for pair in asyncssh.load_keypairs([path]):
+        ways = [way for way in RSA if way in pair.sig_algorithms and not pair.has_cert]
+        for way in ways:
+            twin = copy.copy(pair)
+            twin.set_sig_algorithm(way)
+            twin.sig_algorithms = (way,)
+            found.append(twin)
+        found += [] if ways else [pair]
+    return found
+
+
+class Answer(Struct, frozen=True):
+    """How a script on a server ended. Without `begun` it did not run, and `login` is what was said instead of it.
+
+    `code` is None where the connection was lost before anything said it. `left_out` are bytes from the middle of its
+    output.
+    """
+
+    code: int | None
+    output: str
+    begun: bool
+    login: str
+    left_out: int = 0
+
+
+async def ask(connection: asyncssh.SSHClientConnection, text: str, command: str = "sh -s") -> Answer:
+    """Run shell text, which goes through stdin, and read what it prints and nothing else. Raises what LOST names."""
+    framed, around = Framed(), Marked()
+    async with connection.create_process(command, encoding=None) as process:
+        with contextlib.suppress(OSError):  # it may have ended without reading: what it says tells why
+            process.stdin.write(framed.script(text).encode())
+            process.stdin.write_eof()
+        await hear(process, framed.hear, around.hear)
+        process.close()
+    code, output = framed.ended()
+    if code is None and not (framed.begun and process.returncode == 0):  # broken off, so it cannot have ended well
+        code = process.returncode
+    said = "; ".join(filter(None, (framed.login(), around.login())))
+    return Answer(code, output, framed.begun, said, framed.left_out)
+
+
+def interfering(user: str, login: str, how: str) -> Unreachable:
+    """What it means that a login did not get as far as what was asked of it."""
+    said = f", after it said: {login}" if login else " and said nothing"
+    hint = "Its shell's start-up files (.bashrc and the like) must neither end nor wait where there is no terminal."
+    message = f"the login of {user} does not get as far as a command: it {how}{said}"
+    return Unreachable(Fault(FaultClass.AUTH, message, "login-interferes", hint), lasting=False)
 
 
 def _unreachable(hop: Access, error: Exception) -> Unreachable:
@@ -101,8 +157,32 @@ def _unreachable(hop: Access, error: Exception) -> Unreachable:
     return Unreachable(Fault(FaultClass.TRANSIENT, message, "unreachable", hint), lasting=False)
 
 
-async def hear(process: asyncssh.SSHClientProcess[bytes], tell: Callable[[bytes], None]) -> bool:
-    """Hear what a program says. The program's end counts: False when something else holds its output open after it."""
+async def hear(
+    process: asyncssh.SSHClientProcess[bytes], tell: Callable[[bytes], None], around: Callable[[bytes], object] = id
+) -> bool:
+    """Hear what a program says. The program's end counts: False when something else holds its output open after it.
+
+    `around` hears its stderr: not a script's, whose own goes where its output goes, but its login's. Nothing says when
+    that comes, so it is never mixed with the output; and what nobody reads holds up the output.
+    """
+    aside = asyncio.ensure_future(_drain(process, around))
+    try:
+        whole = await _hear(process, tell)
+        await asyncio.wait([aside], timeout=SILENCE_SECONDS)
+    finally:
+        aside.cancel()
+    if whole:
+        await process.wait_closed()
+    return whole
+
+
+async def _drain(process: asyncssh.SSHClientProcess[bytes], around: Callable[[bytes], object]) -> None:
+    with contextlib.suppress(*LOST):  # whoever hears the output meets it too
+        while data := await process.stderr.read(CHUNK):
+            around(data)
+
+
+async def _hear(process: asyncssh.SSHClientProcess[bytes], tell: Callable[[bytes], None]) -> bool:
     loop, ended = asyncio.get_running_loop(), 0.0
     reading = asyncio.ensure_future(process.stdout.read(CHUNK))
     try:
@@ -112,7 +192,7 @@ async def hear(process: asyncssh.SSHClientProcess[bytes], tell: Callable[[bytes]
                 return False
             if done:
                 if not (data := reading.result()):
-                    break
+                    return True
                 tell(data)
                 reading = asyncio.ensure_future(process.stdout.read(CHUNK))
             if process.exit_status is not None:
@@ -121,8 +201,6 @@ async def hear(process: asyncssh.SSHClientProcess[bytes], tell: Callable[[bytes]
                     return False
     finally:
         reading.cancel()
-    await process.wait_closed()
-    return True
 
 
 async def _close(connection: asyncssh.SSHClientConnection) -> None:

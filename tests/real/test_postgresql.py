@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 
+from batchwright.model.outcome import Rejected
 from batchwright.model.secret import Secret
+from batchwright.taskservs.base import Job
 from tests.real.life import Server, asked, live, on_servers
 
 PASSWORD = "planted-secret-4711"
@@ -32,3 +35,60 @@ def test_postgresql_lets_the_owner_in_and_keeps_the_password_to_itself(tmp_path:
         assert not any(PASSWORD in line for line in server.said)
 
     on_servers(tmp_path, ("db",), scenario, PASSWORD, network=network)
+
+
+ENCODING = "cd / && runuser -u postgres -- psql -Atc 'SHOW server_encoding'"
+
+
+def test_postgresql_is_in_utf8_whatever_the_language_of_the_server(tmp_path: Path) -> None:
+    """F8: a cluster that holds nothing is made again, one that was left half-made too, and one with data is refused."""
+
+    async def scenario(server: Server) -> None:
+        request = asked("postgresql")
+        await server.sh("echo LANG=C > /etc/default/locale; echo LC_ALL=C >> /etc/environment")
+        assert await server.install(request)
+        assert await server.sh(ENCODING) == "UTF8"
+        ascii_ = "pg_dropcluster --stop 15 main; pg_createcluster --locale C --encoding SQL_ASCII 15 main --start"
+        await server.sh(ascii_)
+        assert await server.sh(ENCODING) == "SQL_ASCII"
+        assert await server.install(request)
+        assert await server.sh(ENCODING) == "UTF8"
+        await server.sh("systemctl stop postgresql@15-main; rm /var/lib/postgresql/15/main/global/pg_control")
+        assert await server.install(request)
+        assert await server.sh(ENCODING) == "UTF8"
+        assert not await server.install(request)
+        await server.sh(f"{ascii_}; cd / && runuser -u postgres -- createdb precious")
+        answer = await server.runner.install(request, server.target, Job("again"))
+        assert isinstance(answer, Rejected)
+        assert "SQL_ASCII" in answer.fault.message
+        assert "holds data" in answer.fault.message
+        encoding = (await server.runner.check(request, server.target))[-1]
+        assert (encoding.name, encoding.ok) == ("encoding", False)
+        assert "SQL_ASCII" in encoding.output
+        await server.sh("cd / && runuser -u postgres -- psql precious -Atc 'SELECT 1'")
+
+    on_servers(tmp_path, ("db",), scenario)
+
+
+# Of each kind: quotes and backslashes, non-ASCII that is prepared, that is prepared away, and that may not be prepared
+PASSWORDS = [
+    "a\"b'c\\d $(x) `y`",
+    "Gr\u00fc\u00dfe \u2168 \ufb01",
+    "a\u00adb\u00a0c",
+    "x\u0627\u0661",
+    "\u00e9\u0007\u00e9",
+]
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+def test_a_password_may_be_any_text(tmp_path: Path, password: str) -> None:
+    """E13: the verifier is the one that PostgreSQL and its clients would make."""
+
+    async def scenario(server: Server) -> None:
+        request = asked("postgresql", database="app", password=Secret(env="PW"))
+        assert await server.install(request)
+        login = f"export PGPASSWORD={shlex.quote(password)}; psql -h {server.target.address} -U app -d app -Atc"
+        assert await server.sh(f"{login} 'select 1'") == "1"
+        assert not await server.install(request)
+
+    on_servers(tmp_path, ("db",), scenario, password)

@@ -62,3 +62,31 @@ def test_a_service_that_does_not_start_says_why_in_its_own_words(tmp_path: Path)
         assert "Connection refused" in ping.output
 
     on_servers(tmp_path, ("cache",), scenario)
+
+
+NOISE = """
+printf 'Welcome'
+head -c 3000000 /dev/zero | tr '\\0' x
+head -c 3000000 /dev/zero | tr '\\0' y >&2
+printf 'Proceed? '
+read -r answer
+umask 077
+export LC_ALL=C LANG=de_DE.UTF-8 PATH=/nowhere:$PATH
+"""
+
+
+def test_a_login_that_prints_and_asks_is_no_hindrance(tmp_path: Path) -> None:
+    """F10: 6 MB without a newline and a question. F8: its umask and its language are not the install's."""
+
+    async def scenario(server: Server) -> None:
+        await server.sh(f"cat > ~/.bashrc <<'END'\n{NOISE}\nEND")
+        assert await server.install(asked("redis"))
+        assert not await server.install(asked("redis"))
+        assert await server.runner.installed(server.target) == ("redis",)
+        assert await server.remove(asked("redis"))
+        await server.sh("echo 'echo not here; exit 0' > ~/.bashrc")
+        answer = await server.runner.install(asked("redis"), server.target, Job("again", 20.0))
+        assert isinstance(answer, Rejected)
+        assert "not here" in answer.fault.message
+
+    on_servers(tmp_path, ("cache",), scenario)

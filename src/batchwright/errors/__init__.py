@@ -310,6 +310,12 @@ class SecretMissing(BatchwrightError):
     code = "secret-missing"
 
 
+class VariableInvalid(BatchwrightError):
+    """A variable of a task service has a value that it cannot have, seen when the value became known."""
+
+    code = "variable-value"
+
+
 class ServerUnreachable(BatchwrightError):
     """A server cannot be reached over SSH, or cannot be asked what it was to be asked."""
 

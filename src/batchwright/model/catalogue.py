@@ -69,9 +69,9 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
 
     def described(self) -> str:
         """The kind of value in words."""
-        words = _WORDS[self.type]
         if self.type is VariableType.ENUM:
-            words = "one of " + ", ".join(f'"{one}"' for one in self.values)
+            return "one of " + ", ".join(f'"{one}"' for one in self.values)
+        words = _WORDS[self.type]
         if self.means:
             words = f"{words}: {self.means}" if self.type is VariableType.SECRET else self.means
         bounds = (("from", self.least), ("to", self.most))
@@ -114,7 +114,7 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _WORDS = {
-    VariableType.STRING: "a string of one line of printable characters",
+    VariableType.STRING: "a string without line ends and other control characters",
     VariableType.INTEGER: "a whole number",
     VariableType.NUMBER: "a number",
     VariableType.BOOLEAN: "true or false",

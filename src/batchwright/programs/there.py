@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from batchwright.login import BLANKS, Marked
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.plan import CommandRequest
 from batchwright.model.workflow import Command
@@ -118,11 +119,12 @@ async def _run(
     from batchwright import ssh
 
     assert launch.on is not None
+    marked, around = Marked(), Marked()
     try:
         async with asyncio.timeout(launch.seconds):
-            process.stdin.write(text.encode())
+            process.stdin.write(f"{BLANKS}{marked.begin()}\n{text}".encode())
             process.stdin.write_eof()
-            ended = await ssh.hear(process, output.hear)
+            ended = await ssh.hear(process, lambda data: output.hear(marked.hear(data)), around.hear)
     except TimeoutError:
         await _swept(connection, launch.mark, "end")
         output.close()
@@ -137,6 +139,8 @@ async def _run(
     code = process.returncode  # None when the connection was lost, negative for a signal
     if code is None:
         return Unknown(f"the connection to {launch.on.name} was lost{said(output)}")
+    if not marked.begun:
+        return Rejected(ssh.interfering(launch.on.name, marked.login() or around.login(), f"ended with {code}").fault)
     return outcome_of(request.name, code, output)
 
 
@@ -168,5 +172,10 @@ async def _holders(connection: Any, mark: str) -> str:
 async def _swept(connection: Any, mark: str, verb: str) -> str:
     """The processes that are left of an earlier start, after they were ended if that is the verb."""
     text = f"mark={shlex.quote(f'{MARK}={mark}')}\nverb={verb}\n{SWEEP}"
-    done = await connection.run("exec sh", input=text, timeout=SWEEP_SECONDS)
-    return " ".join(str(done.stdout).split())
+    from batchwright import ssh
+
+    async with asyncio.timeout(SWEEP_SECONDS):
+        answer = await ssh.ask(connection, text)
+    if not answer.begun:
+        raise ssh.interfering("its user", answer.login, f"ended with {answer.code}")
+    return " ".join(answer.output.split())

@@ -83,8 +83,8 @@ def test_folders_of_the_user_add_entries(tmp_path: Path) -> None:
         ),
         (
             "variables: {mode: {type: string, summary: x}}\nvariants: {aws: {variables: {mode: 1}}}\n",
-            "variants.aws.variables.mode: 1 is not a string",
-            "Write a string.",
+            "variants.aws.variables.mode: 1 is not a string without line ends and other control characters",
+            "Write a string without line ends and other control characters.",
         ),
         (
             "variables: {pw: {type: secret, summary: x, default: hunter2}}\n",

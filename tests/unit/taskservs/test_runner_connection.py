@@ -10,9 +10,10 @@ from pathlib import Path
 import asyncssh
 import pytest
 
+from batchwright.login import OUTPUT_MAX
 from batchwright.model.access import Access
 from batchwright.model.outcome import FaultClass
-from batchwright.taskservs.runner.connection import OUTPUT_MAX, TOOK_TOO_LONG, Connection, Unreachable, connected
+from batchwright.taskservs.runner.connection import TOOK_TOO_LONG, Connection, Unreachable, connected
 
 # sudo as it is met: it warns of what does not matter, and may refuse
 SUDO = """#!/bin/sh

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 from contextlib import AsyncExitStack
 
-import asyncssh
 from msgspec import Struct
 
 from batchwright.model.access import Access
 from batchwright.model.outcome import Fault, FaultClass
-from batchwright.ssh import LOST, Unreachable, connect, words
+from batchwright.ssh import LOST, Unreachable, ask, connect, interfering, words
 
 LOOK_SECONDS = 15.0  # for the whole way, jump hosts included
 _SCRIPT = """
@@ -31,14 +29,16 @@ async def look(access: Access) -> Facts | Fault:
     try:
         async with asyncio.timeout(LOOK_SECONDS), AsyncExitStack() as stack:
             connection = await connect(access, stack, LOOK_SECONDS / 3)
-            said = await connection.run(f"sh -c {shlex.quote(_SCRIPT)}", stdin=asyncssh.DEVNULL)
+            answer = await ask(connection, _SCRIPT)
     except Unreachable as error:
         return error.fault
     except TimeoutError:
         return Fault(FaultClass.TRANSIENT, f"{access} did not answer within {LOOK_SECONDS:g} s", "unreachable")
     except LOST as error:
         return Fault(FaultClass.TRANSIENT, f"{access} broke the connection: {words(error)}", "unreachable")
-    return _facts(str(said.stdout or ""), access)
+    if not answer.begun:
+        return interfering(access.user, answer.login, f"ended with {answer.code}").fault
+    return _facts(answer.output, access)
 
 
 def _facts(said: str, access: Access) -> Facts | Fault:

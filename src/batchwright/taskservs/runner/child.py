@@ -29,6 +29,7 @@ from pyinfra.connectors.util import read_output_buffers
 from pyinfra.context import ctx_config, ctx_host, ctx_state
 
 from batchwright.model.access import known_hosts
+from batchwright.taskservs.runner.channel import Channel
 from batchwright.taskservs.runner.deploys import Deploy, Failed, load_deploy, values
 from batchwright.taskservs.runner.job import (
     ChildJob,
@@ -44,13 +45,12 @@ from batchwright.taskservs.runner.job import (
 )
 from batchwright.taskservs.runner.listening import Listening, would
 from batchwright.taskservs.runner.scripts import ENVIRONMENT, MARK
-from batchwright.taskservs.runner.tunnels import tunnel
+from batchwright.taskservs.runner.tunnels import RSA_TRIES, tunnel
 
 CONNECT_SECONDS = 15
 REST_SECONDS = 5  # for the rest of an output after a command's end; what the command left running may hold it open
 KEEPALIVE_SECONDS = 15
 TAIL_LINES = 30
-SHELL = """sh -c 'umask 022; exec sh "$@"' sh"""  # pyinfra adds: -c COMMAND
 LOST = 3  # exit code: whoever started this process is gone
 
 
@@ -97,9 +97,11 @@ class Child:
     def _one(self, host: PyinfraHost, deploy: Deploy) -> None:
         mine = self._hosts[host.name]
         ctx_host.set(host)
-        ctx_config.set(_config(mine))
+        config = _config(mine)
+        ctx_config.set(config)
         try:
             self._connect(host, mine)
+            config.SHELL = Channel(host.connector).shell
             deploy(values(self._job, mine))
             self._done(host, mine)
         except Failed as failed:
@@ -109,9 +111,14 @@ class Child:
                 host.connector.client.close()
 
     def _connect(self, host: PyinfraHost, mine: Host) -> None:
-        if mine.access.jump is not None:
-            host.connector.data["ssh_paramiko_connect_kwargs"] = {"sock": tunnel(mine.access, CONNECT_SECONDS)}
-        host.connect(show_errors=False)
+        for disabled in RSA_TRIES:
+            more: dict[str, Any] = {"disabled_algorithms": disabled}
+            if mine.access.jump is not None:
+                more["sock"] = tunnel(mine.access, CONNECT_SECONDS)
+            host.connector.data["ssh_paramiko_connect_kwargs"] = more
+            host.connect(show_errors=False)
+            if host.connected or "uthenticat" not in self._listening.why_unconnected(host.name):
+                break
         if not host.connected:
             raise Failed(self._listening.why_unconnected(host.name))
         host.connector.client.get_transport().set_keepalive(KEEPALIVE_SECONDS)
@@ -159,7 +166,7 @@ def _data(host: Host, known: Path) -> dict[str, object]:
 def _config(host: Host) -> Config:
     """What holds for every command on this server: its mark, root's rights, and no questions."""
     env = {**ENVIRONMENT, MARK: host.token, "APT_CONFIG": "/var/lib/batchwright/apt.conf"}
-    return Config(SHELL=SHELL, SUDO=host.access.user != "root", TEMP_DIR=host.temp or None, ENV=env)
+    return Config(SUDO=host.access.user != "root", TEMP_DIR=host.temp or None, ENV=env)
 
 
 def _heed(child: Child, lines: BinaryIO) -> None:

@@ -7,11 +7,12 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from batchwright.errors import SecretMissing
+from batchwright.errors import SecretMissing, VariableInvalid
 from batchwright.model.catalogue import Moment, Taskserv
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.plan import TaskservRequest
+from batchwright.model.secret import Secret
 from batchwright.printable import printable
 from batchwright.redaction import Redactor
 from batchwright.secret import Reveal
@@ -21,7 +22,7 @@ from batchwright.taskservs.locks import LOCK_SECONDS
 from batchwright.taskservs.runner import scripts
 from batchwright.taskservs.runner.checks import first_failing
 from batchwright.taskservs.runner.connection import Connection, connected
-from batchwright.taskservs.runner.job import Done, Host, Member, Verb
+from batchwright.taskservs.runner.job import Done, Host, Member, Revealed, Verb
 from batchwright.taskservs.runner.process import Child, ChildDied, NotBegun
 from batchwright.taskservs.runner.readiness import ready
 from batchwright.taskservs.runner.variables import Filled, environment, fill
@@ -66,10 +67,22 @@ class Visit:
     # -- what it consists of ------------------------------------------------------------------------------------
 
     async def filled(self) -> Filled:
-        """The variables' values. Raises SecretMissing."""
+        """The variables' values. Raises SecretMissing, VariableInvalid."""
         filled = await fill(self.request.variables, self.target, self._reveal)
         self._redact = Redactor(filled.secrets)
+        for name, value in filled.values.items():
+            self._examine(name, value)
         return filled
+
+    def _examine(self, name: str, value: Revealed) -> None:
+        """A secret is only known now, and so is what stands for `${server.name}`. Raises VariableInvalid."""
+        variable, given = self.entry.variables.get(name), self.request.variables.get(name)
+        if variable is None:
+            return
+        wanted = variable.revealed(str(value)) if isinstance(given, Secret) else variable.wanted(value)
+        if wanted:
+            message = f'the variable "{name}" of "{self.entry.name}" is {wanted}'
+            raise VariableInvalid(message, hint="Correct what its secret is." if isinstance(given, Secret) else "")
 
     def surroundings(self, filled: Filled) -> dict[str, str]:
         """What is in the environment of checks."""
@@ -120,7 +133,7 @@ class Visit:
         except asyncio.CancelledError:
             await self._end()
             raise
-        except SecretMissing as error:
+        except (SecretMissing, VariableInvalid) as error:
             return Rejected(Fault(FaultClass.PERMANENT, error.message, error.code, error.hint))
 
     async def _apply(

@@ -1,0 +1,127 @@
+"""Servers whose logins do what they like, and keys that they take or not: a server of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import asyncssh
+import pytest
+
+from batchwright import ssh
+from batchwright.model.access import Access
+from batchwright.model.outcome import Fault, FaultClass
+from batchwright.programs.there import _swept
+from batchwright.providers.static.reach import Facts, look
+from batchwright.taskservs.runner.connection import Unreachable, connected
+from batchwright.taskservs.runner.tunnels import RSA_TRIES
+
+NOISES = {
+    "no-newline": "printf 'Welcome to it'",
+    "much": "head -c 3000000 /dev/zero | tr '\\0' x; head -c 3000000 /dev/zero | tr '\\0' y >&2",
+    "asks": "printf 'Are you sure? '; read -r answer; read -r again",
+    "pretends": "echo root=no; echo memory_kb=1",
+    "errors": "echo 'sudo: a password is required, it is not allowed' >&2",
+}
+
+
+@contextlib.asynccontextmanager
+async def server(folder: Path, noise: str, key: str = "ssh-ed25519", **settings: object) -> AsyncIterator[Access]:
+    """One whose login first runs `noise`, in the shell that then runs the command."""
+    private, host_key = asyncssh.generate_private_key(key), asyncssh.generate_private_key("ssh-ed25519")
+    private.write_private_key(str(folder / "key"))
+
+    async def process(client: asyncssh.SSHServerProcess[bytes]) -> None:
+        child = await asyncio.create_subprocess_exec(
+            "sh", "-c", f"{noise}\n{client.command}", stdin=-1, stdout=-1, stderr=-1
+        )
+        out, err = await child.communicate(await client.stdin.read())
+        client.stdout.write(out)
+        client.stderr.write(err)
+        client.exit(child.returncode or 0)
+
+    async with asyncssh.listen(
+        "127.0.0.1", 0, server_host_keys=[host_key], process_factory=process, encoding=None,
+        authorized_client_keys=asyncssh.import_authorized_keys(private.export_public_key().decode()), **settings,
+    ) as listener:  # fmt: skip
+        known = " ".join(host_key.export_public_key().decode().split()[:2])
+        yield Access("127.0.0.1", "root", listener.get_port(), str(folder / "key"), (known,))
+
+
+def play(story: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(120):
+            await story()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_what_a_login_prints_is_not_what_was_asked_for(tmp_path: Path, noise: str) -> None:
+    """F10: in scripts, in the facts of a server, in the search for what still runs."""
+
+    async def story() -> None:
+        async with server(tmp_path, NOISES[noise]) as access:
+            async with connected(access) as connection:
+                assert (await connection.script("echo it; exit 3", 60)).output == "it\n"
+                assert await _swept(connection._inner, "a-mark-of-nobody", "look") == ""
+            facts = await look(access)
+            assert isinstance(facts, Facts)
+            assert facts.memory_mb > 1
+
+    play(story)
+
+
+def test_a_login_that_ends_is_told_with_what_it_said(tmp_path: Path) -> None:
+    """F10: `exit 0` was "cannot become root", or an empty answer that looked like success."""
+
+    async def story() -> None:
+        async with server(tmp_path, "echo no shells here today; exit 0") as access:
+            async with connected(access) as connection:
+                with pytest.raises(Unreachable, match="ended with 0, after it said: no shells here today") as raised:
+                    await connection.script("true", 60)
+                assert raised.value.fault.code == "login-interferes"
+                with pytest.raises(Unreachable, match="no shells here"):
+                    await _swept(connection._inner, "a-mark-of-nobody", "look")
+            fault = await look(access)
+            assert isinstance(fault, Fault)
+            assert (fault.kind, fault.code) == (FaultClass.AUTH, "login-interferes")
+
+    play(story)
+
+
+@pytest.mark.parametrize("algorithm", ["rsa-sha2-512", "rsa-sha2-256"])
+@pytest.mark.parametrize("announced", [True, False])
+def test_an_rsa_key_is_offered_with_both_algorithms(
+    tmp_path: Path, algorithm: str, announced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F9: to a server that says what it takes, and to one that does not."""
+    if not announced:  # a server that knows nothing of RFC 8308 never sends its algorithms
+        monkeypatch.setattr(asyncssh.connection.SSHServerConnection, "_send_ext_info", lambda *_: None, raising=False)
+        original = asyncssh.connection.SSHConnection._send_ext_info
+
+        def quiet(self: asyncssh.SSHConnection) -> None:
+            if not self.is_server():
+                original(self)
+
+        monkeypatch.delattr(asyncssh.connection.SSHServerConnection, "_send_ext_info", raising=False)
+        monkeypatch.setattr(asyncssh.connection.SSHConnection, "_send_ext_info", quiet)
+
+    async def story() -> None:
+        async with (
+            server(tmp_path, "", "ssh-rsa", signature_algs=[algorithm]) as access,
+            connected(access) as connection,
+        ):
+            assert (await connection.script("echo in", 60)).output == "in\n"
+
+    play(story)
+
+
+def test_the_key_pairs_of_a_key(tmp_path: Path) -> None:
+    """F9."""
+    for kind, expected in (("ssh-rsa", [*ssh.RSA]), ("ssh-ed25519", [b"ssh-ed25519"])):
+        asyncssh.generate_private_key(kind).write_private_key(str(tmp_path / kind))
+        assert [pair.sig_algorithm for pair in ssh._key_pairs(str(tmp_path / kind))] == expected
+    assert len(RSA_TRIES) == 2
