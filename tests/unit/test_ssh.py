@@ -9,6 +9,9 @@ from pathlib import Path
 
 import asyncssh
 import pytest
+from asyncssh.auth import _ServerPublicKeyAuth
+from asyncssh.connection import SSHConnection
+from asyncssh.packet import SSHPacket
 
 from batchwright import ssh
 from batchwright.model.access import Access
@@ -98,16 +101,24 @@ def test_an_rsa_key_is_offered_with_both_algorithms(
     tmp_path: Path, algorithm: str, announced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F9: to a server that says what it takes, and to one that does not."""
-    if not announced:  # a server that knows nothing of RFC 8308 never sends its algorithms
-        monkeypatch.setattr(asyncssh.connection.SSHServerConnection, "_send_ext_info", lambda *_: None, raising=False)
-        original = asyncssh.connection.SSHConnection._send_ext_info
+    started, announce = _ServerPublicKeyAuth._start, SSHConnection._send_ext_info
 
-        def quiet(self: asyncssh.SSHConnection) -> None:
-            if not self.is_server():
-                original(self)
+    async def strict(self: _ServerPublicKeyAuth, packet: SSHPacket) -> None:
+        at = packet._idx
+        packet.get_boolean()
+        offered = packet.get_string()
+        packet._idx = at
+        if offered == algorithm.encode():
+            await started(self, packet)
+        else:
+            self.send_failure()
 
-        monkeypatch.delattr(asyncssh.connection.SSHServerConnection, "_send_ext_info", raising=False)
-        monkeypatch.setattr(asyncssh.connection.SSHConnection, "_send_ext_info", quiet)
+    def quiet(self: SSHConnection) -> None:  # as servers do that know nothing of RFC 8308
+        if announced or not self.is_server():
+            announce(self)
+
+    monkeypatch.setattr(_ServerPublicKeyAuth, "_start", strict)
+    monkeypatch.setattr(SSHConnection, "_send_ext_info", quiet)
 
     async def story() -> None:
         async with (
