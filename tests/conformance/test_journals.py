@@ -10,8 +10,10 @@ from batchwright.journal.base import Journal
 from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import SurrealJournal
-from batchwright.testing import journal_suite
+from batchwright.testing import journal_chain_suite, journal_suite
 from batchwright.testing.clock import run_virtual
+
+CASES = [*journal_suite.CASES, *journal_chain_suite.CASES]
 
 
 def sqlite(folder: Path) -> Callable[[], Journal]:
@@ -22,17 +24,17 @@ def surreal(folder: Path) -> Callable[[], Journal]:
     return lambda: SurrealJournal(folder / "state" / "surreal")
 
 
-@pytest.mark.parametrize("case", journal_suite.CASES, ids=lambda case: case.__name__)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_memory(case: journal_suite.Case) -> None:
     journal = MemoryJournal()
     run_virtual(case(lambda: journal))
 
 
-@pytest.mark.parametrize("case", journal_suite.CASES, ids=lambda case: case.__name__)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_sqlite(case: journal_suite.Case, tmp_path: Path) -> None:
     asyncio.run(case(sqlite(tmp_path)))
 
 
-@pytest.mark.parametrize("case", journal_suite.CASES, ids=lambda case: case.__name__)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_surreal(case: journal_suite.Case, tmp_path: Path) -> None:
     asyncio.run(case(surreal(tmp_path)))

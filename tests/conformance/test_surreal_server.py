@@ -1,6 +1,7 @@
 """The SurrealDB store over a server: the whole suite over a real WebSocket, with and without connections that break."""
 
 import asyncio
+import hashlib
 import itertools
 import random
 import socket
@@ -14,6 +15,7 @@ import pytest
 from batchwright.errors import (
     LeaseLost,
     RunHeld,
+    StoreBehind,
     StoreDenied,
     StoreError,
     StoreNewer,
@@ -27,7 +29,7 @@ from batchwright.journal.surreal import Server, SurrealServerJournal, proof
 from batchwright.journal.surreal import server as server_module
 from batchwright.model.events import StepStarted
 from batchwright.model.summary import Signal, SignalKind
-from batchwright.testing import journal_suite
+from batchwright.testing import journal_chain_suite, journal_suite
 from batchwright.testing.journal_suite import NOW, begun, created, opened, steps, summary_of
 from tests.conformance.surreal_bridge import AFTER, BEFORE, CONFLICT, HANG, PASSWORD, SWALLOW, USER, Bridge
 from tests.needs import tool
@@ -43,12 +45,15 @@ def at(bridge: Bridge) -> Server:
     return Server(bridge.url, user=USER, password=lambda: PASSWORD)
 
 
-@pytest.mark.parametrize("case", journal_suite.CASES, ids=lambda case: case.__name__)
+CASES = [*journal_suite.CASES, *journal_chain_suite.CASES]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_server(case: journal_suite.Case, bridge: Bridge) -> None:
     asyncio.run(case(lambda: SurrealServerJournal(at(bridge))))
 
 
-@pytest.mark.parametrize("case", journal_suite.CASES, ids=lambda case: case.__name__)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_server_whose_connection_breaks(case: journal_suite.Case, bridge: Bridge) -> None:
     """At every third query, before it arrives or before it is answered, or it meets another: nobody notices."""
     numbers = itertools.count(1)
@@ -335,3 +340,26 @@ def test_an_address_may_be_written_as_for_http() -> None:
         Server(url).address for url in ("http://db:8000/", "https://db/rpc", "ws://db:1/x/rpc", "wss://[::1]:2")
     ]
     assert addresses == ["ws://db:8000", "wss://db", "ws://db:1/x", "wss://[::1]:2"]
+
+
+def test_a_server_that_was_set_back_is_told_by_what_this_machine_was_told(tmp_path: Path) -> None:
+    """D6: a server's data can be an older copy; each machine knows what was acknowledged to it."""
+
+    async def record(bridge: Bridge) -> None:
+        async with opened(lambda: SurrealServerJournal(at(bridge), tmp_path)) as journal:
+            lease = await begun(journal)
+            await journal.append(lease, 1, steps(2, 4))
+
+    async def look(bridge: Bridge) -> None:
+        mark = next(tmp_path.glob("surrealdb-server-*.mark"))
+        journal = SurrealServerJournal(at(bridge), tmp_path)
+        mine = mark.with_name(f"{journal.name}-{hashlib.sha256(str(at(bridge)).encode()).hexdigest()[:12]}.mark")
+        if mine != mark:
+            mark.rename(mine)  # the other bridge has another port
+        with pytest.raises(StoreBehind, match="run aaaa is gone, which had 5 events"):
+            await journal.open()
+
+    with Bridge() as bridge:
+        asyncio.run(record(bridge))
+    with Bridge() as bridge:
+        asyncio.run(look(bridge))

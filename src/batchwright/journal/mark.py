@@ -70,6 +70,7 @@ class Mark:
         self._end = 0  # bytes that were read; records of others may follow
         self._room = 0
         self._records = 0
+        self.unsynced = False
         self._entries: dict[str, Entry] = {}  # the one that was written last is at the end
         self._one_at_a_time = threading.Lock()
 
@@ -108,7 +109,7 @@ class Mark:
             self._make(list(self._entries.values()))
 
     def put(self, entries: Iterable[Entry]) -> None:
-        """Append records, on disk when this returns. Raises StoreError."""
+        """Append records: no kill of this process undoes it, and after `sync` no power cut does. Raises StoreError."""
         packed = b"".join(_packed(entry) for entry in entries)
         if not packed:
             return
@@ -119,10 +120,22 @@ class Mark:
                 except OSError as error:
                     raise folder.explain(error, self.path) from error
                 self._take(packed)
-            try:
-                os.fdatasync(descriptor)
-            except OSError as error:
-                raise folder.explain(error, self.path) from error
+            self.unsynced = True
+
+    def renew(self) -> None:
+        """Write the file anew: after a sync that failed, another may succeed for nothing. Raises StoreError."""
+        with self._one_at_a_time, self._locked(fcntl.LOCK_EX):
+            self._make(list(self._entries.values()))
+
+    def sync(self) -> None:
+        """Make durable what was put. Raises StoreError; then `renew` is needed."""
+        with self._one_at_a_time:
+            if self.unsynced and self._descriptor is not None:
+                try:
+                    os.fdatasync(self._descriptor)
+                except OSError as error:
+                    raise folder.explain(error, self.path) from error
+            self.unsynced = False
 
     def close(self) -> None:
         """Let go of the file."""
@@ -211,7 +224,6 @@ class Mark:
         try:
             while self._room < end:
                 self._room += os.pwrite(self._descriptor, bytes(end - self._room), self._room)
-            os.fsync(self._descriptor)
         except OSError as error:
             raise folder.explain(error, self.path) from error
 

@@ -4,6 +4,8 @@
     def test_my_journal(case, tmp_path):
         asyncio.run(case(lambda: MyJournal(tmp_path)))
 
+The cases about chain and mark are in `journal_chain_suite`.
+
 A case is given a factory. Every call of it within one case gives a journal, not yet opened, on the same store; it may
 be the same object each time. The store is empty at first.
 """

@@ -31,15 +31,19 @@ class _Job(NamedTuple):
 class Writer:
     """Runs jobs in order of arrival, in groups; a refused job does not disturb the others of its group.
 
-    What a group has appended is marked before anybody hears of it. After an error of the disk nothing that the process
-    believes of the file can be trusted (a second fsync may succeed over what the first one lost): the connection is
-    closed, and the next group opens the file again and compares it with the mark.
+    What a group has appended is marked before anybody hears of it; the mark is synced while they go on, before the next
+    group. So a power cut can leave the mark behind the store by one group, never ahead of it.
+
+    After an error of the disk nothing that the process believes of the file can be trusted (a second fsync may succeed
+    over what the first one lost): the connection is closed, and the next group opens the file again and compares it
+    with the mark.
     """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], mark: Mark, path: Path) -> None:
         self._connect = connect
         self._connection: sqlite3.Connection | None = None
         self._mark = mark
+        self._mark_failed = False
         self._path = path
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
@@ -71,6 +75,7 @@ class Writer:
                     # what is too large for the disk must not take with it what would have fitted
                     outcomes = [outcome for job in group for outcome in self._attempt([job])]
                 self._report(group, outcomes)
+                self._sync_mark()
         self._disconnect()
 
     def _next_group(self) -> tuple[list[_Job], bool]:
@@ -89,6 +94,9 @@ class Writer:
     def _attempt(self, group: list[_Job]) -> list[Any]:
         """One transaction; gives each job's result or the exception it is to see."""
         try:
+            if self._mark_failed:
+                self._mark.renew()
+                self._mark_failed = False
             connection = self._connection = self._connection or self._connect()
             connection.execute("BEGIN IMMEDIATE")
             outcomes = [_outcome(job, connection) for job in group]
@@ -108,6 +116,12 @@ class Writer:
             self._disconnect()
             return [error if isinstance(outcome, Entry) else outcome for outcome in outcomes]
         return outcomes
+
+    def _sync_mark(self) -> None:
+        try:
+            self._mark.sync()
+        except StoreError:  # the next group tells, unless it can be written anew by then
+            self._mark_failed = True
 
     def _roll_back(self) -> None:
         # SQLite has rolled back by itself after some errors, and a broken disk may refuse this too: the journal file

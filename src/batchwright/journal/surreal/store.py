@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from batchwright.errors import StoreCorrupt, StoreFull, StoreUnavailable
+from batchwright.errors import StoreCorrupt, StoreError, StoreFull, StoreUnavailable
 from batchwright.journal import chain, refusals
 from batchwright.journal.base import Lease, Snapshot
 from batchwright.journal.lease import refuse_while_held
@@ -65,6 +65,7 @@ class Store(Reads):
         self._writer: asyncio.Task[None] | None = None
         self._marks = 0
         self._session = secrets.token_hex(8)
+        self._mark_failed = False
         self._known: dict[str, Record] = {}  # of the runs that are driven from here, as our last append left them
 
     async def open(self, *, behind: bool = False) -> None:
@@ -96,10 +97,10 @@ class Store(Reads):
 
         async def work() -> None:
             self._database.need_space(sum(len(page.body) for page in pages))
-            await self._reserve(1)
+            self._reserve(1)
             rows = [list(page) for page in pages]
             await self._once("create_run", [run], run=run, pages=rows, summary=summary, head=head, seal=seal)
-            await self._acknowledge([Entry(run, last, head)])
+            self._acknowledge([Entry(run, last, head)])
 
         await self._do(work, run)
 
@@ -177,13 +178,24 @@ class Store(Reads):
 
     # --- the one writer ---
 
-    async def _reserve(self, count: int) -> None:
+    def _reserve(self, count: int) -> None:
         if self._acknowledged is not None:
-            await asyncio.to_thread(self._acknowledged.reserve, count)
+            if self._mark_failed:
+                self._acknowledged.renew()
+                self._mark_failed = False
+            self._acknowledged.reserve(count)
 
-    async def _acknowledge(self, entries: Sequence[Entry]) -> None:
+    def _acknowledge(self, entries: Sequence[Entry]) -> None:
         if self._acknowledged is not None:
-            await asyncio.to_thread(self._acknowledged.put, entries)
+            self._acknowledged.put(entries)
+
+    async def _sync(self) -> None:
+        """The mark, while those who were told go on; so a power cut can leave it behind the store by one group."""
+        if self._acknowledged is not None and self._acknowledged.unsynced:
+            try:
+                await asyncio.to_thread(self._acknowledged.sync)
+            except StoreError:  # the next append tells, unless it can be written anew by then
+                self._mark_failed = True
 
     async def _do(self, work: Callable[[], Awaitable[T]], run: str) -> T:
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -212,10 +224,12 @@ class Store(Reads):
                 job = self._waiting.get_nowait()
             if group:
                 await self._append_all(group)
+                await self._sync()
             if job is None:
                 return
             if isinstance(job, _Other):
                 await self._settle(job)
+                await self._sync()
 
     async def _settle(self, job: _Other) -> None:
         try:
@@ -251,7 +265,7 @@ class Store(Reads):
 
     async def _append_once(self, group: list[_Append]) -> None:
         self._database.need_space(sum(map(_size, group)))
-        await self._reserve(len(group))
+        self._reserve(len(group))
         known, self._known = self._known, {}  # what an attempt leaves when it fails is looked up
         numbered: list[dict[str, Any]] = []
         for append in list(group):
@@ -263,7 +277,7 @@ class Store(Reads):
         if not group:
             return
         await self._once("append", [append.lease.run for append in group], appends=numbered)
-        await self._acknowledge([Entry(*known[append.lease.run][:3]) for append in group if append.pages])
+        self._acknowledge([Entry(*known[append.lease.run][:3]) for append in group if append.pages])
         self._known = known
 
     async def _chained(self, number: int, append: _Append, known: dict[str, Record]) -> dict[str, Any]:
