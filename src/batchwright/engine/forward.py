@@ -274,7 +274,9 @@ class Forward:
         final = ask or run.plan.steps[i].action is Action.KEEP
         if not counted or (not final and may_retry(fault, operation.retry, record.failures, record.throttles)):
             counted = counted and POLICIES[fault.kind].counted
-            delay = backoff(operation.retry, record.failures, self.run.token(i)) if counted else 0.0
+            delay = (
+                backoff(operation.retry, record.failures, self.run.token(i), POLICIES[fault.kind]) if counted else 0.0
+            )
             until = now + max(delay, asked_pause(fault.retry_after))
             return [ev.StepRetrying(now, step, record.attempt, until, fault, counted, replace, doubt)]
         events: list[ev.AnyEvent] = [ev.StepFailed(now, step, record.attempt, fault, doubt)]

@@ -13,11 +13,18 @@ THROTTLES_MAX = 1000  # a step that is throttled more often than this fails inst
 
 
 class Policy(Struct, frozen=True):
-    """`counted`: uses up one of max_attempts. `stops_lane`: nothing more can work with this account."""
+    """`counted`: uses up one of max_attempts. `stops_lane`: nothing more can work with this account.
+
+    `slower`: pauses are longer by this, up to so many times max_delay; `more`: attempts are that many times as many,
+    where more than one is allowed. Room in a zone comes back in minutes, not in seconds.
+    """
 
     retry: bool
     counted: bool = True
     stops_lane: bool = False
+    slower: float = 1.0
+    longest: float = 1.0
+    more: int = 1
 
 
 _RETRY = Policy(retry=True)
@@ -28,7 +35,7 @@ POLICIES: dict[FaultClass, Policy] = {
     FaultClass.TRANSIENT: _RETRY,
     FaultClass.THROTTLE: Policy(retry=True, counted=False),
     FaultClass.BUSY: _RETRY,
-    FaultClass.CAPACITY: _RETRY,
+    FaultClass.CAPACITY: Policy(retry=True, slower=20.0, longest=5.0, more=2),
     FaultClass.QUOTA: _STOP,
     FaultClass.BILLING: _STOP,
     FaultClass.AUTH: _STOP,
@@ -42,12 +49,12 @@ POLICIES: dict[FaultClass, Policy] = {
 }
 
 
-def backoff(retry: Retry, failures: int, seed: str) -> float:
+def backoff(retry: Retry, failures: int, seed: str, policy: Policy = _RETRY) -> float:
     """Seconds to wait after so many failures: doubled each time, capped, then between half and the whole of it.
 
     Equal jitter, as in "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
     """
-    full = min(retry.max_delay, retry.initial_delay * 2.0 ** min(failures, 30))
+    full = min(retry.max_delay * policy.longest, retry.initial_delay * policy.slower * 2.0 ** min(failures, 30))
     return full * (0.5 + 0.5 * fraction(f"{seed}/{failures}"))
 
 
@@ -61,4 +68,5 @@ def may_retry(fault: Fault, retry: Retry, failures: int, throttles: int) -> bool
     policy = POLICIES[fault.kind]
     if not policy.retry:
         return False
-    return failures + 1 < retry.max_attempts if policy.counted else throttles < THROTTLES_MAX
+    most = retry.max_attempts * (policy.more if retry.max_attempts > 1 else 1)
+    return failures + 1 < most if policy.counted else throttles < THROTTLES_MAX

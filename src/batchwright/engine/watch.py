@@ -15,6 +15,8 @@ from batchwright.model.clock import Clock
 from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState, Unknown
 from batchwright.providers.base import Provider
 
+UNSEEN_SECONDS = 60.0  # for which a server that was made may not be seen, at least
+
 Send = Callable[[cmd.Report], None]
 Fail = Callable[[BaseException], None]
 
@@ -30,6 +32,7 @@ class Watch:
         self._send = send
         self._fail = fail
         self._awaits: dict[int, cmd.Await] = {}
+        self._missing: dict[str, float] = {}  # servers that are waited for and not seen: since when
         self._settles: dict[int, tuple[cmd.Settle, str, float]] = {}
         self._outages: dict[str, Outage] = {}  # by kind of look
         self._task: asyncio.Task[None] | None = None
@@ -121,6 +124,7 @@ class Watch:
 
     def _look(self, step: int, command: cmd.Await, seen: Observed, now: float) -> None:
         fault: Fault | None
+        unseen = self._unseen(command.ref, seen, now)
         match seen.state:
             case ServerState.READY:
                 fault = None
@@ -128,12 +132,23 @@ class Watch:
                 fault = seen.fault or Fault(FaultClass.TRANSIENT, "the server came up broken")
             case ServerState.GONE | ServerState.STOPPING:
                 fault = Fault(FaultClass.CONFLICT, f"server {command.ref} is gone; somebody else removed it")
+            case ServerState.NOT_VISIBLE if unseen:
+                told = f"server {command.ref} has not been seen for {unseen:.0f} s: it is gone, or never came up"
+                fault = Fault(FaultClass.TRANSIENT, told)
             case _ if now >= command.deadline:
                 fault = Fault(FaultClass.TIMEOUT, f"server {command.ref} was not ready in time ({seen.state})")
             case _:
                 return
         del self._awaits[step]
         self._send(cmd.Looked(step, command.attempt, command.ref, seen.address, fault))
+
+    def _unseen(self, ref: str, seen: Observed, now: float) -> float:
+        """For how long a server has not been seen at all, once that is no lag any more; else 0."""
+        if seen.state is not ServerState.NOT_VISIBLE:
+            self._missing.pop(ref, None)
+            return 0.0
+        known, since = self._provider.capabilities, self._missing.setdefault(ref, now)
+        return now - since if now - since >= max(known.settle_seconds, UNSEEN_SECONDS) else 0.0
 
     def _give_up_settling(self, fault: Fault) -> None:
         for step, (command, _, _) in self._settles.items():

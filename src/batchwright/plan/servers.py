@@ -63,6 +63,12 @@ def _step(draft: Draft, op: ServerBatch, place: Place, observed: ProviderObserve
     )
 
 
+_AMBIGUOUS = (
+    "If a run that was killed left one of them, take it away with: batchwright gc --run RUN (here: {}). "
+    "Else destroy one with `batchwright servers destroy`, or choose another name."
+)
+
+
 def _can_keep(draft: Draft, place: Place, request: ServerRequest, managed: Sequence[Observed]) -> bool:
     found = managed[0]
     if len(managed) > 1:
@@ -71,7 +77,7 @@ def _can_keep(draft: Draft, place: Place, request: ServerRequest, managed: Seque
             f'{place.provider} has {len(managed)} servers named "{place.name}" that Batchwright manages: '
             f"{enumerated([one.ref for one in managed])}",
             place.step,
-            "Remove all but one of them, or choose another name.",
+            _AMBIGUOUS.format(enumerated(sorted({one.run for one in managed if one.run}))),
         )
     elif found.state not in _KEPT:
         draft.refuse(

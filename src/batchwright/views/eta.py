@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.run import Run
+from batchwright.model.run import Run, StepRecord
 from batchwright.views.shape import Shape
 
 PROBES = 2000  # steps looked at, evenly spread
@@ -32,7 +32,7 @@ def remaining_seconds(run: Run, shape: Shape, now: float) -> float | None:
     in_flight: dict[int, float] = {}  # operation -> what its longest step in flight has left
     work = 0.0
     for i in run.in_flight:
-        left = max(0.0, run.plan.steps[i].seconds * seen.pace - (now - run.records[i].attempt_at))
+        left = _left(run.plan.steps[i].seconds * seen.pace, run.records[i], now)
         op = run.step_operation[i]
         in_flight[op] = max(in_flight.get(op, 0.0), left)
         work += left
@@ -47,6 +47,16 @@ def remaining_seconds(run: Run, shape: Shape, now: float) -> float | None:
         ends.append(max((ends[other] for other in shape.before[op]), default=0.0) + own)
     seconds = max(max(ends), work / run.plan.parallel_limit)
     return seconds if seconds > 0 or not run.count(*_TO_DO) else None
+
+
+def _left(usual: float, record: StepRecord, now: float) -> float:
+    """Of a step in flight. One that is late is taken to need as long again as it is late, from its first attempt on: so
+    long as nothing ends, the estimate grows and never stands still.
+    """
+    late = now - record.attempt_at - usual
+    if late <= 0 and not record.failures:
+        return -late
+    return max(-late, now - record.started_at - usual) if record.started_at else abs(late)
 
 
 def observed(run: Run, now: float) -> Observed:

@@ -28,7 +28,19 @@ def test_the_policy_of_a_class(kind: FaultClass) -> None:
 
 @pytest.mark.parametrize("kind", sorted(set(FaultClass) - STOPS - FAILS - {FaultClass.THROTTLE}))
 def test_attempts_are_used_up(kind: FaultClass) -> None:
-    assert [may_retry(fault(kind), RETRY, failures, 0) for failures in range(4)] == [True, True, False, False]
+    most = 3 * POLICIES[kind].more
+    assert [may_retry(fault(kind), RETRY, failures, 0) for failures in range(8)] == [n < most - 1 for n in range(8)]
+    assert not may_retry(fault(kind), Retry(max_attempts=1), 0, 0), "once is once"
+
+
+def test_a_place_without_room_is_given_minutes() -> None:
+    """E9."""
+    usual, policy = Retry(), POLICIES[FaultClass.CAPACITY]
+    tries = [n for n in range(50) if may_retry(fault(FaultClass.CAPACITY), usual, n, 0)]
+    waits = [backoff(usual, n, "seed", policy) for n in tries]
+    assert sum(waits) >= 240
+    assert min(waits) >= 10
+    assert max(waits) <= 5 * usual.max_delay
 
 
 def test_a_throttle_uses_up_no_attempts_but_is_not_borne_for_ever() -> None:

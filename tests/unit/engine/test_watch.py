@@ -355,6 +355,21 @@ def test_what_nobody_expects_is_told_and_not_swallowed() -> None:
     assert [type(error) for error in staged(play).errors] == [Fatal]
 
 
+def test_a_server_that_vanishes_before_the_first_look_is_told_long_before_its_time_is_up() -> None:
+    """E9."""
+
+    async def play(bench: Bench) -> None:
+        bench.wait(1, "s1", timeout=600.0)
+        await bench.until(1)
+
+    ((at, report),) = staged(play).said
+    assert isinstance(report, cmd.Looked)
+    assert report.fault is not None
+    assert report.fault.kind is FaultClass.TRANSIENT
+    assert "has not been seen" in report.fault.message
+    assert at < 120.0
+
+
 def test_unseen_is_not_gone() -> None:
     async def play(bench: Bench) -> None:
         bench.plant("s1", visible=30.0)

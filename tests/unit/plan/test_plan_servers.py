@@ -86,6 +86,7 @@ def test_the_image_counts_only_when_the_user_names_one_and_the_provider_tells_it
 def test_two_servers_of_the_same_name_are_refused_with_their_references() -> None:
     (problem,) = built_with(FOUND, changed(ref="ref-2")).diagnostics
     assert problem.code == "server-ambiguous"
+    assert "batchwright gc --run" in problem.hint, "E9"
     assert "2 servers" in problem.message
     assert "ref-1 and ref-2" in problem.message
 

@@ -199,6 +199,19 @@ def test_the_estimate_follows_what_was_observed() -> None:
     assert shown(story, 3 * said).eta == pytest.approx(9 * 2 * said - said)
 
 
+def test_an_estimate_that_is_not_kept_grows_and_is_not_told_again_at_each_attempt() -> None:
+    """E9: ten minutes of "about 6.5 s left" three times over."""
+    story = Story(servers("web", "a"), taskservs("on", "kubernetes", after=["web"]), parallel_limit=100)
+    story.begin().start("web/a", at=0)
+    said = story.run.plan.steps[0].seconds
+    told = [shown(story, at).eta or 0.0 for at in (said + 60, said + 300, said + 600)]
+    assert told == sorted(told)
+    assert told[0] >= 60
+    assert told[2] >= 600
+    story.retry("web/a", at=601, until=602).start("web/a", at=602)
+    assert (shown(story, 603).eta or 0.0) >= 600 - said
+
+
 def test_the_estimate_is_never_shorter_than_the_longest_way_left() -> None:
     story = Story(servers("web", "a"), taskservs("on", "kubernetes", after=["web"]), parallel_limit=100)
     story.begin().start("web/a", at=0)
