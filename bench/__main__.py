@@ -114,6 +114,7 @@ SECTIONS = {
     "Journals": lambda: script("journal"),
     "Loader": lambda: script("loader"),
     "Service": lambda: script("service"),
+    "Hostile clients": lambda: script("hostile"),
 }
 
 

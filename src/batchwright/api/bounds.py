@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from litestar.enums import ScopeType
@@ -18,7 +17,6 @@ BODY_BYTES = 32 * 1024 * 1024  # of all bodies together that are being read or e
 READERS = 2_048  # of live progress at once
 HEADERS, HEAD_BYTES = 100, 32 * 1024  # of one request, its address included
 LOOKS = 2  # answers that are worked out in threads at a time
-LOOKS_WAITING = 64
 
 T = TypeVar("T")
 
@@ -31,8 +29,6 @@ class Bounds:
         self.body_bytes = body_bytes
         self.in_flight = 0  # bytes of bodies
         self._threads = ThreadPoolExecutor(LOOKS, thread_name_prefix="batchwright-look")
-        self._looks = asyncio.Semaphore(LOOKS)
-        self._waiting = 0
 
     def refuse_reader(self, there: int) -> None:
         """Raise ServiceBusy when there are as many readers as there may be."""
@@ -44,21 +40,6 @@ class Bounds:
         if self.in_flight + size > self.body_bytes:
             raise ServiceBusy(f"workflows of {self.body_bytes >> 20} MiB in all are being taken in already")
         self.in_flight += size
-
-    @asynccontextmanager
-    async def look(self) -> AsyncIterator[None]:
-        """A turn for an answer that reads a whole history: few at a time. Raises ServiceBusy."""
-        if self._waiting >= LOOKS_WAITING:
-            raise ServiceBusy(f"{LOOKS_WAITING} looks at whole histories wait already")
-        self._waiting += 1
-        try:
-            await self._looks.acquire()
-        finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._looks.release()
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Do something that takes long beside the event loop; never in the threads that runs use."""

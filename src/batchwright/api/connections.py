@@ -272,7 +272,7 @@ class Acceptor:
         """What uvicorn awaits: connections that are being made now end by their time-outs."""
 
     def _accept(self) -> None:
-        for _ in range(AT_ONCE):
+        for _ in range(min(AT_ONCE, max(1, self._connections.share // 8))):  # each is read before it has to make room
             try:
                 sock, peer = self._sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):

@@ -207,18 +207,23 @@ async def progress(
 
 @get(ONE + "/events", responses=problems(404, 409), tags=["Runs"])
 async def events(
-    orchestrator: NamedDependency[Orchestrator], run: RunId, after: After = 0, limit: Limit = 500
+    orchestrator: NamedDependency[Orchestrator],
+    bounds: NamedDependency[Bounds],
+    run: RunId,
+    after: After = 0,
+    limit: Limit = 500,
 ) -> EventPage:
     """What happened, in order, as the journal holds it."""
     tail = await orchestrator.tails.find(run)
     page = await tail.journal.read(tail.run.id, after, limit)
     more = page[-1][0] if page and page[-1][0] < tail.seq else None
-    return EventPage([record(tail.run.id, seq, event) for seq, event in page], more)
+    return EventPage(await bounds.in_thread(lambda: [record(tail.run.id, seq, event) for seq, event in page]), more)
 
 
 @get(ONE + "/logs", media_type="text/plain", responses=problems(404, 409), tags=["Runs"])
 async def logs(
     orchestrator: NamedDependency[Orchestrator],
+    bounds: NamedDependency[Bounds],
     run: RunId,
     after: After = 0,
     limit: Limit = 1_000,
@@ -236,7 +241,8 @@ async def logs(
         past = [event async for seq, event in history(tail.journal, tail.run.id) if seq <= upto]
         return "".join(log_text(line) + "\n" for event in past for line in log.take(event))
     page = await tail.journal.read(tail.run.id, after, limit)
-    return "".join(_log_line(tail.run.created_at, seq, event) for seq, event in page)
+    began = tail.run.created_at
+    return await bounds.in_thread(lambda: "".join(_log_line(began, seq, event) for seq, event in page))
 
 
 def _log_line(began: float, seq: int, event: AnyEvent) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from litestar import Request, Response, post
@@ -11,6 +12,7 @@ from litestar.params import HeaderParameter, QueryParameter
 from msgspec import Meta, Struct
 
 from batchwright.api.access import Access, Caller
+from batchwright.api.bounds import Bounds
 from batchwright.api.runs import etag
 from batchwright.api.schema import KEY_PATTERN, SETTING_PATTERN, TEXT_TYPES, TakesWorkflow, problems
 from batchwright.app.orchestrator import Orchestrator
@@ -115,6 +117,7 @@ async def plan(
     request: Request[Any, Any, Any],
     orchestrator: NamedDependency[Orchestrator],
     access: NamedDependency[Access],
+    bounds: NamedDependency[Bounds],
     simulate: Simulate = False,
     sim: Sim = None,
     plan_hash: PlanHash = "",
@@ -123,7 +126,8 @@ async def plan(
     caller = _place(request, access)
     planned = await orchestrator.desk.look(await submission_of(request, caller, simulate, sim, plan_hash))
     assert planned.plan is not None
-    return PlanAnswer(True, plan_view(planned.plan), bounded(planned.diagnostics), planned.quotes)
+    view = await bounds.in_thread(partial(plan_view, planned.plan))
+    return PlanAnswer(True, view, bounded(planned.diagnostics), planned.quotes)
 
 
 def _place(request: Request[Any, Any, Any], access: Access) -> Caller:

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -27,6 +28,8 @@ from batchwright.plan.observed import Observations
 from batchwright.providers import registry
 from batchwright.providers.base import Quote
 from batchwright.taskservs.catalogue import load_catalogue
+
+MANY = 500  # servers, from which on a plan is made beside the event loop
 
 
 class Source(Struct, frozen=True):
@@ -96,7 +99,9 @@ async def plan_loaded(
         observations = await observe_commands(loaded.workflow, observations, around)
         if simulation is None:
             observations = observe_secrets(loaded.workflow, observations, os.environ)
-        built = _build(settings, loaded, observations, around, simulation)
+        made = partial(_build, settings, loaded, observations, around, simulation)
+        # a large one takes long, and whoever else is served by this process must not wait for it
+        built = await asyncio.to_thread(made) if _servers(loaded.workflow) > MANY else made()
         if built.plan is None:
             return Planned(None, built.diagnostics)
         store = await _store_trouble(stores, built.plan.storage_backend)
@@ -104,6 +109,10 @@ async def plan_loaded(
             return Planned(None, (*built.diagnostics, *store))
         quotes, unknown = await _quotes(built.plan, around)
         return Planned(built.plan, (*built.diagnostics, *unknown), quotes)
+
+
+def _servers(workflow: Workflow) -> int:
+    return sum(len(op.server_configs) for op in workflow.operations if isinstance(op, ServerBatch))
 
 
 def refuse_unknown_providers(workflow: Workflow, simulation: SimulationSettings) -> None:
