@@ -22,6 +22,7 @@ from batchwright.loader import Loaded, load
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan
+from batchwright.model.templates import literal
 from batchwright.model.workflow import Command, ServerBatch, Workflow
 from batchwright.plan.build import Built, build
 from batchwright.plan.observed import Observations
@@ -92,6 +93,8 @@ async def plan_loaded(
     """Ask the providers what must be known about a workflow that was checked, and plan; read-only."""
     if loaded.workflow is None:
         return Planned(None, loaded.diagnostics)
+    loaded = replace(loaded, workflow=literal(loaded.workflow))
+    assert loaded.workflow is not None
     refuse_unknown_providers(loaded.workflow, simulation or {})
     async with Surroundings(settings, clock, Limits(), simulation, world) as around:
         await around.open(_server_providers(loaded.workflow))

@@ -114,6 +114,7 @@ def _workflow(tree: dict[str, Any]) -> Workflow:
 
 def _with_options(server: dict[str, Any]) -> dict[str, Any]:
     """Gather what a provider's own contract lets its servers say; that they may say it has been checked."""
+    server = {**server, "ssh_keys": [key.strip() for key in server.get("ssh_keys", ())]}
     own = sorted(server.keys() - set(ServerConfig.__struct_fields__))
     usual = {name: value for name, value in server.items() if name not in own}
     return {**usual, "options": {name: server[name] for name in own}}

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from batchwright.loader import expressions, graph, messages, scan, services
+from batchwright.loader import expressions, graph, messages, scan, services, texts
 from batchwright.loader.evaluator import Died, Evaluator, NickelError
 from batchwright.loader.expressions import Path_, Step
 from batchwright.loader.harvest import OPERATIONS, WHOLE, Finding, Report
@@ -184,6 +184,7 @@ class Session:
             message = f"{len(operations)} operations; a workflow may have {self._limits.operations}"
             findings.append(Finding(OPERATIONS, "too-many-operations", message))
         findings += graph.cycles(operations)
+        findings += texts.mistaken(operations)
         if self._catalogue is not None:
             findings += services.mistaken(operations, self._catalogue)
         self._tell_all(report, findings)

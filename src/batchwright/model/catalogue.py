@@ -11,6 +11,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from batchwright.model.secret import Secret
+from batchwright.model.templates import filled, references
 
 Value = str | int | float | bool
 
@@ -53,9 +54,10 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
     def wanted(self, value: Value | Secret) -> str | None:
         """None if the value is right, else what would be."""
         if isinstance(value, str):
-            value = value.replace("${server.address}", "192.0.2.1").replace("${server.name}", "server")
-            if "${server." in value:
+            known = {"server.address": "192.0.2.1", "server.name": "server"}
+            if any(one.written[2:-1] not in known for one in references(value, script=True) if one.root == "server"):
                 return "${server.address} or ${server.name} where it is about its server"
+            value = filled(value, known)
         return None if self._accepts(value) else self.described()
 
     def settled(self, value: Value | Secret) -> Value | Secret:

@@ -145,7 +145,7 @@ def test_shorthands_are_written_out(tmp_path: Path) -> None:
         one = {
           type = "server_batch", provider = "aws",
           server_configs = [{
-            name = "web-1", plan = "p", zone = "z", image = "i", user_data = "#!", ssh_keys = ["k"],
+            name = "web-1", plan = "p", zone = "z", image = "i", user_data = "#!", ssh_keys = [],
             labels = { team = "a", "x.y-z" = "" },
           }],
         },

@@ -55,6 +55,7 @@ LOADER_ONLY = {
     *("hidden-field", "byte-order-mark", "not-utf-8", "unknown-format", "import-refused", "import-cycle"),
     *("taskserv-unknown", "variable-unknown", "variable-invalid"),
     *("duplicate-key", "second-document", "unsupported-merge"),
+    *("unknown-reference", "ssh-key-invalid", "ssh-key-private"),
 }
 
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from batchwright.model.plan import TaskservRequest
 from batchwright.model.secret import Secret
+from batchwright.model.templates import filled
 from batchwright.secret import Reveal, revealed
 from batchwright.taskservs.base import Target
 from batchwright.taskservs.runner.job import Member, Revealed
@@ -21,7 +22,7 @@ class Filled(Struct, frozen=True):
 
 
 async def fill(variables: Mapping[str, Revealed | Secret], target: Target, reveal: Reveal) -> Filled:
-    """Reveal and fill in `${server.address}` and `${server.name}`. Raises SecretMissing."""
+    """Reveal and fill in `${server.address}` and `${server.name}`; `$${` is a literal `${`. Raises SecretMissing."""
     values: dict[str, Revealed] = {}
     secrets = []
     for name, value in variables.items():
@@ -29,8 +30,7 @@ async def fill(variables: Mapping[str, Revealed | Secret], target: Target, revea
             values[name] = found = await revealed(value, reveal)
             secrets.append(found)
         elif isinstance(value, str):
-            places = value.replace("${server.address}", target.address)
-            values[name] = places.replace("${server.name}", target.name)
+            values[name] = filled(value, {"server.address": target.address, "server.name": target.name})
         else:
             values[name] = value
     return Filled(values, tuple(secrets))
