@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 REPLACEMENT = "\ufffd"
@@ -63,3 +64,14 @@ def shortened(text: str, most: int) -> str:
     mark = f" ... ({len(text):,} characters) ... "
     head = (most - len(mark)) // 3
     return text[:head] + mark + text[len(text) - (most - len(mark) - head) :]
+
+
+class PrintableFormatter(logging.Formatter):
+    """Log lines for a terminal: what comes from outside moves no cursor and begins no line of its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - of logging
+        record.message = flat(record.message)
+        return super().formatMessage(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))

@@ -215,6 +215,18 @@ def test_log_lines_of_the_service_are_fit(capsys: pytest.CaptureFixture[str]) ->
     assert not any(line.startswith("2026-01-01 INFO") for line in text.splitlines())
 
 
+def test_warnings_of_libraries_are_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    """B7: asyncio and others log what nobody listens for to stderr."""
+    main.run_command(["--version"])
+    text = HOSTILE.replace("\ud800", "")
+    assert logging.lastResort is not None
+    logging.lastResort.emit(logging.LogRecord("asyncio", logging.ERROR, "", 1, text + "\nfake line", (), None))
+    told = shown(capsys)
+    assert "dlrow" in told
+    assert unfit(told) == []
+    assert not any(line.startswith("fake line") for line in told.splitlines())
+
+
 def test_every_kind_of_event_is_tried() -> None:
     assert len(KINDS) > 20
     assert len(SHOWS) > 12

@@ -31,7 +31,7 @@ from batchwright.app.tokens import Tokens
 from batchwright.errors import AddressRefused
 from batchwright.headroom import raise_descriptors
 from batchwright.journal.folder import make_private
-from batchwright.printable import flat, printable
+from batchwright.printable import PrintableFormatter
 
 CLOSING_SECONDS = 3  # for answers that are being written when everything else has ended
 
@@ -216,20 +216,9 @@ async def _first(task: asyncio.Task[object] | asyncio.Task[None] | asyncio.Task[
     asked.cancel()
 
 
-class _Printable(logging.Formatter):
-    """Log lines for a terminal: what comes from outside moves no cursor and begins no line of its own."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - of logging
-        record.message = flat(record.message)
-        return super().formatMessage(record)
-
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
-
-
 def log_to_stderr() -> None:
     """One line per message, for whoever keeps the service's output."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Printable("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger("batchwright").addHandler(handler)
     logging.getLogger("batchwright").setLevel(logging.INFO)

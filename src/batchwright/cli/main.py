@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 import traceback
@@ -32,6 +33,7 @@ from batchwright.cli import (
 from batchwright.cli.codes import Exit
 from batchwright.cli.output import note, print_json, reader_left, say, show_error
 from batchwright.errors import BatchwrightError, PlanChanged, UsageError
+from batchwright.printable import PrintableFormatter
 
 # Typer carries its own Click, or uses the installed one: this is the base class of whichever it is
 _CommandProblem = typer.BadParameter.__mro__[2]
@@ -98,6 +100,8 @@ def command() -> Any:
 def run_command(args: Sequence[str]) -> int:
     """Carry out one command line and give its exit code; nothing is raised."""
     json = "--json" in args
+    if logging.lastResort is not None:  # where warnings of libraries go when nobody keeps a log
+        logging.lastResort.setFormatter(PrintableFormatter())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a bar must not end a run where the locale has no such letter

@@ -1,0 +1,44 @@
+"""B5: pyinfra reads a command's output for as long as anything holds it open; the child process ends that."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+SCRIPT = """
+from batchwright.taskservs.runner import child
+import os, subprocess, threading
+child.REST_SECONDS = 0.2
+
+class Channel:
+    def __init__(self):
+        self.status_event, self.closed = threading.Event(), threading.Event()
+    def close(self):
+        self.closed.set()
+
+class Output:
+    def __init__(self, channel, lines):
+        self.channel, self.lines = channel, lines
+    def __iter__(self):
+        yield from self.lines
+        self.channel.closed.wait()  # something else holds it open, until the channel is closed
+
+channel = Channel()
+channel.status_event.set()  # the command has ended
+read = child._read_to_the_end_of_the_command
+told = read(Output(channel, ["one\\n"]), Output(channel, []), timeout=60, print_output=False, print_prefix="")
+assert told.stdout_lines == ["one"], told
+assert channel.closed.is_set()
+
+other = Channel()
+other.closed.set()  # a usual one: its output ends, and nothing is closed later
+told = read(Output(other, ["two\\n"]), Output(other, []), timeout=60, print_output=False, print_prefix="")
+assert told.stdout == "two"
+print("done")
+"""
+
+
+def test_reading_ends_soon_after_the_command() -> None:
+    """B5"""
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False, timeout=100)
+    assert done.stdout == "done\n", done.stderr
