@@ -23,6 +23,7 @@ from batchwright.cli.codes import Exit
 from batchwright.cli.driving import Attended
 from batchwright.cli.files import plan, refusal
 from batchwright.cli.human import show_brief, show_preview
+from batchwright.cli.looking import note_troubles
 from batchwright.cli.options import (
     Catalogues,
     FileArgument,
@@ -120,6 +121,7 @@ def run(
         async with Stores(settings) as stores:
             if not anyway:
                 await refuse_beside(stores, clock, check(source, settings).workflow, simulated=simulation is not None)
+                note_troubles(stores)
             return await start(settings, stores, planned, planned.plan, json=json)
 
     return asyncio.run(work())

@@ -173,6 +173,12 @@ def test_a_broken_store_keeps_nobody_from_the_others(tmp_path: Path, capsys: pyt
     code, found = answer(capsys, tmp_path, "store", "check")
     assert (code, [one["run"] for one in found["runs"]]) == (1, [RUN])
     assert [bool(one["problems"]) for one in found["stores"]] == [False, True]
+    file = tmp_path / "w.json"
+    server = {"name": "s", "plan": "1xCPU-2GB", "zone": "de-fra1"}
+    operation = {"id": "a", "type": "server_batch", "provider": "upcloud", "server_configs": [server]}
+    file.write_text(json.dumps({"batch_workflow": {"name": "n", "version": "1", "operations": [operation]}}))
+    code, said = command(capsys, tmp_path, "run", str(file), "--sim", "boot_seconds=0.001")
+    assert (code, "the store surrealdb is left out" in said) == (0, True), said
     for word in (OTHER, OTHER[:4], "latest"):
         code, said = command(capsys, tmp_path, "resume", word)
         assert (code, "surrealdb" in said) == (2, True), said

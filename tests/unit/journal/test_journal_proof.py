@@ -20,7 +20,7 @@ from batchwright.journal.base import Head, Journal
 from batchwright.journal.mark import Entry, Loss, Mark
 from batchwright.journal.pages import Page, paginate
 from batchwright.journal.sqlite import SqliteJournal, sqlite_mark
-from batchwright.journal.surreal import SurrealJournal, surreal_mark
+from batchwright.journal.surreal import SurrealJournal, engine, surreal_mark
 from batchwright.testing.journal_suite import NOW, begun, opened, steps, summary_of
 
 BACKENDS: dict[str, tuple[Callable[[Path], Journal], Callable[[Path], Mark]]] = {
@@ -236,6 +236,35 @@ def test_a_store_of_format_1_goes_on_and_its_chain_begins_with_the_next_entry(tm
         path.unlink()
         with pytest.raises(StoreBehind, match="run aaaa is gone"):
             await SqliteJournal(path).open()
+
+    asyncio.run(attempt())
+
+
+def test_an_embedded_database_of_format_1_goes_on_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D6."""
+    texts = {
+        "back": "UPDATE page UNSET chain; UPDATE run UNSET head, seal; UPDATE store:this SET version = 1 RETURN NONE;"
+    }
+
+    async def attempt() -> None:
+        async with opened(lambda: SurrealJournal(tmp_path)) as journal:
+            await filled(journal, "aaaa", 5)
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, "SURREALQL", texts)
+            database = engine.Engine(tmp_path / "database")
+            await database.open()
+            await database.query("back")
+            await database.aclose()
+        (tmp_path / "journal.mark").unlink()
+        async with opened(lambda: SurrealJournal(tmp_path)) as journal:
+            assert await journal.head("aaaa") == Head(6, "")
+            assert await journal.losses() == []
+            lease = await journal.acquire("aaaa", "here", NOW)
+            assert await journal.append(lease, 6, steps(7, 2)) == 8
+            assert [bool(page.chain) for page in await journal.pages("aaaa")] == [False, False, True]
+        (tmp_path / "database").rename(tmp_path / "gone")
+        with pytest.raises(StoreBehind, match="run aaaa is gone, which had 8 events"):
+            await SurrealJournal(tmp_path).open()
 
     asyncio.run(attempt())
 
