@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from batchwright.engine.pace import Pace
+from batchwright.engine.pace import Pace, Refusals
 from batchwright.engine.policy import asked_pause
 
 RATE_FLOOR = 1 / 64  # of the base rate: how far throttling may slow a bucket
@@ -19,10 +19,12 @@ class Bucket:
         self.concurrency = concurrency
         self.base_rate = self.rate = rate
         self.pace = Pace()  # what the account was seen to let through, once it refused something
+        self.refusals = Refusals()
         self.burst = max(1, burst)
         self.tokens = float(self.burst)
         self.in_flight = 0
         self.blocked_until = 0.0
+        self._learned_until = 0.0  # the end of the pause after the last refusal that was learned from
         self.throttled_last = -math.inf
         self.throttles_in_a_row = 0
         self.window = float(concurrency)  # calls at a time where no rate is known; a throttle halves it
@@ -68,26 +70,40 @@ class Bucket:
     def answered(self, now: float) -> None:
         """A call was let through; the window grows by one for each window of such calls (AIMD, as in TCP)."""
         self.pace.accepted(now)
+        self.refusals.accepted(now)
         self.throttles_in_a_row = 0
         self.window = min(float(self.concurrency), self.window + 1.0 / self.window)
 
     def throttled(self, now: float, retry_after: float | None) -> None:
-        """The account said it is too much: slow down to what it lets through, or halve the rate, or pause."""
+        """The account said it is too much: wait as long as it asked for. Where it says so repeatedly, slow down to what
+        it lets through, or halve the rate, or pause ever longer."""
+        pause = asked_pause(retry_after)
+        if self.refusals.refused(now):
+            pause = max(pause, self._learn(now, pause))
+        else:
+            if self.pace.brushed(now):
+                self.rate = min(self.rate, self.top(now))
+            if not self.base_rate:
+                pause = pause or PAUSE_FIRST
+        self.tokens = 0.0
+        self.blocked_until = max(self.blocked_until, now + pause)
+
+    def _learn(self, now: float, asked: float) -> float:
+        """Be slower from now on; gives the pause that comes first. Refusals of one burst count once."""
         self.pace.refused(now)
         if self.base_rate:
-            if now - self.throttled_last > 1 / self.base_rate:  # one burst of refusals counts once
+            if now - self.throttled_last > 1 / self.base_rate:
                 self.rate = self.pace.limit(now) or max(self.rate / 2, self.base_rate * RATE_FLOOR)
-            pause = asked_pause(retry_after)
-        elif now < self.blocked_until:
-            pause = asked_pause(retry_after)  # of the burst that the bucket pauses for already
-        else:
-            self.rate = self.pace.limit(now)
-            self.window = max(1.0, self.window / 2)
-            pause = asked_pause(retry_after) or min(PAUSE_MAX, PAUSE_FIRST * 2.0**self.throttles_in_a_row)
-            self.throttles_in_a_row = min(self.throttles_in_a_row + 1, 16)
-        self.tokens = 0.0
-        self.throttled_last = now
-        self.blocked_until = max(self.blocked_until, now + pause)
+            self.throttled_last = now
+            return asked
+        if now < self._learned_until:
+            return asked
+        self.rate = self.pace.limit(now)
+        self.window = max(1.0, self.window / 2)
+        pause = asked or min(PAUSE_MAX, PAUSE_FIRST * 2.0**self.throttles_in_a_row)
+        self.throttles_in_a_row = min(self.throttles_in_a_row + 1, 16)
+        self._learned_until = now + pause
+        return pause
 
     def wake_at(self, now: float) -> float | None:
         """When time alone makes a call possible; None when only the end of another call does."""

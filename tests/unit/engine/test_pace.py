@@ -76,7 +76,8 @@ def test_a_bucket_paces_its_calls_by_what_it_learned_and_says_so() -> None:
     for _ in range(100):
         bucket.answered(now)
         now += 0.2
-    bucket.throttled(now, None)
+    for _ in range(4):  # one of fifty may be chance
+        bucket.throttled(now, None)
     now = bucket.blocked_until
     bucket.available(now)
     assert bucket.available(now + 0.1) == 0
