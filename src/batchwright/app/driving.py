@@ -51,6 +51,7 @@ class Drives:
         tell: Tell | None = None,
     ) -> None:
         self._allowed = allowed
+        self.accepted = False  # whether what was asked last was taken up; what is raised before is a refusal
         self._settings = settings
         self._stores = stores
         self._clock = clock
@@ -133,6 +134,7 @@ class Drives:
 
         Raises RunHeld, NotAllowed, Forbidden, ProviderUnavailable, StoreError.
         """
+        self.accepted = wishes is None  # somebody else's doing: the run is to be driven
         seen = len(await journal.signals(run_id))  # before the lease: who signals from here on means this driver
         lease = await journal.acquire(run_id, own_holder(), self._clock.now())
         try:
@@ -141,6 +143,7 @@ class Drives:
                 self._allowed.check_run(run)
             if wishes is not None:  # refuse before a provider is opened or a driver recorded
                 wishes(Machine(run), self._clock.now())
+            self.accepted = True
             async with Surroundings(
                 *(self._settings, self._clock, self._limits, run.plan.simulation, self._world, self._runner),
                 patience=OUTAGE_SECONDS,

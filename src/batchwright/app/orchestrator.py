@@ -125,6 +125,7 @@ class Orchestrator:
                 row = await journal.summary(run_id)
                 if run_id in self.driven or (row.status in RUN_ENDED and not row.rollback_due):
                     self.undriven.pop(run_id, None)
+                    self._forget_trouble(run_id)
                 elif await journal.holder(run_id, self.clock.now()) is None:
                     log.info("run %s (%s) goes on", run_id, row.workflow)
                     self._begin(row, partial(_drive, journal, run_id))
@@ -185,23 +186,23 @@ class Orchestrator:
             self.allowed,
             driven.waits,
         )
-        driven.task = asyncio.create_task(self._carry(driven, verb, drives))
+        driven.task = asyncio.create_task(self._carry(driven, row, verb, drives))
         driven.task.add_done_callback(lambda task: task.cancelled() or task.exception())  # told by _carry already
         return driven
 
-    async def _carry(self, driven: DrivenRun, verb: Verb, drives: Drives) -> Run | None:
+    async def _carry(self, driven: DrivenRun, row: RunSummary, verb: Verb, drives: Drives) -> Run | None:
         run_id = driven.run_id
         run: Run | None = None
         try:
             run = await verb(drives)
-            self.troubles.pop(run_id, None)
-            self._delays.pop(run_id, None)
+            self._forget_trouble(run_id)
         except BatchwrightError as error:
-            if driven.driver is not None or not isinstance(error, NotAllowed | RunHeld):
-                self._tell_trouble(run_id, f"{error.message} [{error.code}]")
-            raise
+            held = isinstance(error, RunHeld) and driven.driver is None
+            if not held and (drives.accepted or isinstance(error, StoreError)):
+                self._tell_trouble(driven, row, f"{error.message} [{error.code}]")
+            raise  # what was refused is its caller's business alone
         except Exception as error:
-            self._tell_trouble(run_id, f"{type(error).__name__}: {error} [bug]")
+            self._tell_trouble(driven, row, f"{type(error).__name__}: {error} [bug]")
             log.exception("run %s is no longer driven", run_id)
             raise
         finally:
@@ -212,11 +213,20 @@ class Orchestrator:
             driven.ended()
         return run
 
-    def _tell_trouble(self, run_id: str, words: str) -> None:
+    def _tell_trouble(self, driven: DrivenRun, row: RunSummary, words: str) -> None:
+        """Keep in mind why a run is not driven that should be. One that has ended waits for nobody."""
+        run_id, now = driven.run_id, driven.run or row
         if self.troubles.get(run_id) != words:
             log.warning("run %s is not driven: %s", run_id, words)
+        if now.status in RUN_ENDED and not now.rollback_due:
+            self._forget_trouble(run_id)
+            return
         self.troubles[run_id] = words
         self._delays[run_id] = min(AGAIN_MAX, 2 * self._delays.get(run_id, AGAIN_SECONDS / 2))
+
+    def _forget_trouble(self, run_id: str) -> None:
+        self.troubles.pop(run_id, None)
+        self._delays.pop(run_id, None)
 
     def _heard(self, driven: DrivenRun) -> None:
         self.tails.hint(driven.run_id)

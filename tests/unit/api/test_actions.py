@@ -113,3 +113,39 @@ def test_an_unknown_run_and_an_unknown_path(tmp_path: Path) -> None:
         (404, "no-such-resource"),
         (405, "method-not-allowed"),
     ]
+
+
+def test_what_is_refused_changes_nothing_of_the_services_health(tmp_path: Path) -> None:
+    """D10: whatever is refused, in whatever state, leaves no trouble, no signal and no event."""
+    asked = [
+        *("resume?redo=bogus", "resume?skip=bogus", "resume?redo=op/s-000&skip=op/s-000", "resume?skip=op/s-000"),
+        *("resume", "pause", "cancel", "cancel?force=true", "rollback"),
+    ]
+
+    async def main() -> list[tuple[str, str, int, Any]]:
+        seen: list[tuple[str, str, int, Any]] = []
+        async with serving(tmp_path) as service:
+            done = (await service.submit(workflow("done", 1))).json["run"]
+            gone = (await service.submit(workflow("gone", 1))).json["run"]
+            none = (await service.submit(workflow("none", 1), fail="*=invalid")).json["run"]
+            for run, state in ((done, "Completed"), (gone, "Completed"), (none, "Failed")):
+                await service.until(run, state)
+            await act(service, gone, "rollback")
+            await service.until(gone, "RolledBack")
+            journal = await service.orchestrator.stores.get("filesystem")
+            for run, leave in ((done, ("rollback",)), (gone, ()), (none, ("resume",))):
+                before = len(await service.events(run))
+                for verb in asked:
+                    if verb not in leave:
+                        answer = await act(service, run, verb)
+                        seen.append((run, verb, answer.status, answer.json))
+                assert len(await service.events(run)) == before
+                assert await journal.signals(run) == []
+            await service.orchestrator._adopt()
+            health = (await service.get("/health")).json
+            assert (health["status"], service.orchestrator.troubles) == ("ok", {})
+            assert service.orchestrator.driven == service.orchestrator.undriven == {}
+        return seen
+
+    for run, verb, status, body in asyncio.run(main()):
+        assert 400 <= status < 500, (run, verb, body)
