@@ -24,6 +24,7 @@ class TestAws(Story):
     faults = (
         *("lost_answers=0.08", "late_commits=0.08", "late_min=0.1", "late_max=0.6", "unavailable=0.05", "list_lag=0.3"),
         *("read_errors=0.02", "boot_seconds=0.4", "shutdown_seconds=0.4", "page_size=20", "rate=0"),
+        *("lag_tags=0.9", "lag_volumes=0.6"),
     )
     config = "[aws]\nsettle_seconds = 2.5\npoll_seconds = 0.2\nrate = 0\n"
     plan = "t3.micro"

@@ -203,6 +203,21 @@ def test_what_upcloud_does_not_take_in_a_create_goes_another_way(refused: str, t
     upcloud(tmp_path, scenario, **{refused: True})
 
 
+def test_creates_that_are_refused_at_once_all_go_the_other_way(tmp_path: Path) -> None:
+    """E10: none of them fails because another one has learned it first."""
+
+    async def scenario(provider: Provider, request: ServerRequest) -> None:
+        tokens = [Token(RUN, f"t{number}") for number in range(12)]
+        for _ in range(3):  # as many attempts as a step has
+            said = await asyncio.gather(*(provider.create(request, token) for token in tokens))
+            kinds = {one.fault.kind for one in said if isinstance(one, Rejected)}
+            assert kinds <= {FaultClass.TRANSIENT}
+            tokens = [token for token, one in zip(tokens, said, strict=True) if not isinstance(one, Created)]
+        assert tokens == []
+
+    upcloud(tmp_path, scenario, no_disk_labels=True, no_login_user=True)
+
+
 def test_a_disk_that_could_not_be_labelled_in_time_is_labelled_before_its_server_goes(tmp_path: Path) -> None:
     """E10: a death after the create, and one after the server's delete, leave a disk that is found."""
 

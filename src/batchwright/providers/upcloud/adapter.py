@@ -131,7 +131,8 @@ class UpCloud(RestProvider[Client, shop.Offers]):
 
     async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
         try:
-            body = await asyncio.to_thread(self._body, request, token)
+            sent = self._taken  # another create may be refused meanwhile, and change it
+            body = await asyncio.to_thread(self._body, request, token, sent)
         except OSError as error:  # no key, nothing sent
             return Rejected(Fault(FaultClass.PERMANENT, f"the keys of this run cannot be kept: {error}"))
         reply = await meant(self._api.call("POST", "/server", body, fresh=True))
@@ -139,15 +140,15 @@ class UpCloud(RestProvider[Client, shop.Offers]):
             return reply
         if reply.ok:
             made = self._created(reply, "uuid")
-            if isinstance(made, Created) and not self._taken.disk_labels:
+            if isinstance(made, Created) and not sent.disk_labels:
                 await self._label_disks(reply.body["server"], payload.labels(request, token))
             return made
         fault = REFUSALS.fault(reply)
         if not REFUSALS.certain(reply):
             return Unknown(fault.message)
-        taken = self._taken.without(fault.code, fault.message) if fault.kind is FaultClass.INVALID else self._taken
-        if taken != self._taken:  # nothing was made: the next attempt goes the other way
-            self._taken = taken
+        taken = sent.without(fault.code, fault.message) if fault.kind is FaultClass.INVALID else sent
+        if taken != sent:  # nothing was made: the next attempt goes the other way
+            self._taken = self._taken.both(taken)
             return Rejected(replace(fault, kind=FaultClass.TRANSIENT, hint="It is asked for in another way."))
         return Rejected(replace(fault, kind=FaultClass.INVALID) if fault.kind is FaultClass.NOT_FOUND else fault)
 
@@ -157,13 +158,13 @@ class UpCloud(RestProvider[Client, shop.Offers]):
         for uuid in rows.disks_of(server):
             await meant(self._api.call("PUT", f"/storage/{uuid}", {"storage": {"labels": labels}}))
 
-    def _body(self, request: ServerRequest, token: Token) -> dict[str, object]:
+    def _body(self, request: ServerRequest, token: Token, taken: payload.Taken) -> dict[str, object]:
         run_key, user_data = keys.run_key(self._state, token.run), request.user_data
         if request.resolved.get("host_key") == "given":
             pair = self._host_key(token.run, token.value)
-            let_in = () if self._taken.login_user else (run_key.public, *request.ssh_keys)
+            let_in = () if taken.login_user else (run_key.public, *request.ssh_keys)
             user_data = combined(user_data, pair.path.read_text(), pair.public, f"=={token.value}==", let_in)
-        return payload.create_body(request, token, run_key.public, user_data, self._taken)
+        return payload.create_body(request, token, run_key.public, user_data, taken)
 
     # -- look ---------------------------------------------------------------------------------------------------
 

@@ -63,6 +63,10 @@ class Taken(Struct, frozen=True):
     disk_labels: bool = True  # else the disk has a mark in its title, and is labelled after the create
     login_user: bool = True  # else cloud-init lets the keys in
 
+    def both(self, other: Taken) -> Taken:
+        """What neither is without."""
+        return Taken(self.disk_labels and other.disk_labels, self.login_user and other.login_user)
+
     def without(self, code: str, message: str) -> Taken:
         """After a refusal; the same where it is about neither."""
         said = f"{code} {message}".lower()
