@@ -1,0 +1,42 @@
+"""What a sweep takes for an orphan: never what a server needs that the journal keeps."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from batchwright.engine.perform import Performer
+from batchwright.model.lifecycle import RunState, StepState
+from batchwright.model.outcome import Observed, ServerState
+
+KEPT = {"a": "eu-central-1/i-1", "b": "us-east-1/i-2"}  # step -> reference
+LISTED = [
+    Observed("eu-central-1/sg-1", ServerState.READY, "group", needed_by="eu-central-1/i-"),
+    Observed("eu-west-1/sg-2", ServerState.READY, "group elsewhere", needed_by="eu-west-1/i-"),
+    Observed("eu-central-1/vol-1", ServerState.READY, "disk of a", needed_by="token-a"),
+    Observed("eu-central-1/vol-9", ServerState.READY, "disk of one that was replaced", needed_by="token-z"),
+    Observed("key:1", ServerState.READY, "key", needed_by=""),
+    Observed("eu-central-1/i-1", ServerState.READY, "a"),
+    Observed("eu-central-1/i-9", ServerState.READY, "duplicate of a", token="token-a"),
+]
+ALWAYS = {"group elsewhere", "disk of one that was replaced", "duplicate of a"}
+
+
+def orphans(status: RunState, state: StepState) -> set[str]:
+    records = [SimpleNamespace(ref=ref, state=state) for ref in KEPT.values()]
+    run: Any = SimpleNamespace(status=status, records=records, lane=lambda _: "aws", token=lambda i: f"token-{'ab'[i]}")
+    return {name for _, name in Performer._orphans(SimpleNamespace(_run=run), "aws", LISTED)}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("status", [RunState.RUNNING, RunState.COMPLETED])
+def test_what_kept_servers_need_is_no_orphan_however_late_they_are_listed(status: RunState) -> None:
+    """E2: a group, a key and a disk are listed, and their servers not yet."""
+    assert orphans(status, StepState.SUCCEEDED) == ALWAYS
+
+
+def test_a_rollback_leaves_nothing_but_what_servers_need_that_could_not_be_removed() -> None:
+    """E2."""
+    assert orphans(RunState.ROLLING_BACK, StepState.UNDONE) == {one.name for one in LISTED}
+    assert orphans(RunState.ROLLING_BACK, StepState.UNDO_FAILED) == ALWAYS
