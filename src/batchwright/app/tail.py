@@ -133,6 +133,8 @@ class Tail:
         self._ring_bytes = 0
         self._joined: tuple[int, int, tuple[bytes, int]] = (0, 0, (b"", 0))
         self._snapshot: tuple[int, float, bytes] = (0, 0.0, b"")
+        self._past_lock = asyncio.Lock()
+        self._past: tuple[int, tuple[bytes, int]] = (-1, (b"", 0))
         self._pump: asyncio.Task[None] | None = None
         self._light_at = 0.0
 
@@ -245,6 +247,7 @@ class Tail:
         if not self._readers:
             self._ring.clear()
             self._ring_bytes = 0
+            self._past = (-1, (b"", 0))
             if self._pump is not None:
                 self._pump.cancel()
                 self._pump = None
@@ -255,7 +258,16 @@ class Tail:
         return len(self._readers)
 
     async def past(self, after: int) -> tuple[bytes, int]:
-        """Events after this one from the journal, and the number of the last of them."""
+        """Events after this one from the journal, and the number of the last of them.
+
+        One at a time, and readers in step share what is encoded: thousands may come at once.
+        """
+        async with self._past_lock:
+            if self._past[0] != after:
+                self._past = (after, await self._read_past(after))
+            return self._past[1]
+
+    async def _read_past(self, after: int) -> tuple[bytes, int]:
         page = await self.journal.read(self.run.id, after, min(PAST, self.run.seq - after))
         frames: list[bytes] = []
         size = 0
