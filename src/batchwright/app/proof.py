@@ -43,9 +43,13 @@ class Sound(Struct, frozen=True):
 
 
 class StoreSeen(Struct, frozen=True):
-    """What was found about a store as a whole; `accepted` are losses that count as none from now on."""
+    """What was found about a store as a whole; `accepted` are losses that count as none from now on.
+
+    `complete` says whether it has all that was acknowledged.
+    """
 
     store: str
+    complete: bool = True
     problems: tuple[str, ...] = ()
     accepted: tuple[str, ...] = ()
 
@@ -72,7 +76,7 @@ async def check(stores: Stores, clock: Clock, *, accept_loss: bool = False) -> A
             journal = await stores.get(name, behind=True)
             runs = await journal.runs()
         except BatchwrightError as error:
-            yield StoreSeen(name, (error.message,))
+            yield StoreSeen(name, False, (error.message,))
             continue
         lost = await _losses(journal)
         if lost and accept_loss:
@@ -83,7 +87,9 @@ async def check(stores: Stores, clock: Clock, *, accept_loss: bool = False) -> A
             if sound is not None:
                 yield sound
         problems = tuple(missing.values())
-        yield StoreSeen(name, problems, tuple(problem for _, problem in lost) if accept_loss else ())
+        yield StoreSeen(
+            name, accept_loss or not lost, problems, tuple(problem for _, problem in lost) if accept_loss else ()
+        )
 
 
 async def _losses(journal: Journal) -> list[tuple[str, str]]:

@@ -134,7 +134,7 @@ def _tell_store(one: StoreSeen) -> None:
         note(f"{one.store}: {problem}", "red")
     for loss in one.accepted:
         note(f"{one.store}: accepted: {loss}", "yellow")
-    if not one.problems:
+    if one.complete and not one.accepted:
         say(f"{one.store}: has all that was acknowledged")
 
 
