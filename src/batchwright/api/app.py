@@ -9,6 +9,7 @@ import msgspec
 from litestar import Litestar
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.spec import OpenAPI
 from litestar.types import ASGIApp
 
 from batchwright.api import pages, problems, runs, workflows
@@ -16,6 +17,7 @@ from batchwright.api.access import Access, needs
 from batchwright.api.bounds import Bounded, Bounds
 from batchwright.api.gate import Gate
 from batchwright.api.metrics import Measured, Metrics
+from batchwright.api.parameters import Parameters
 from batchwright.api.schema import as_any_of, openapi
 from batchwright.app.audit import Audit
 from batchwright.app.health import Monitor
@@ -35,11 +37,16 @@ LOOKS = [path for handler in HANDLERS if handler.opt.get("changes") is False for
 
 
 @cache
-def described() -> bytes:
-    """The OpenAPI document: made by an application of its own, which answers nothing."""
+def _openapi() -> OpenAPI:
+    """What every operation takes and gives: told by an application of its own, which answers nothing."""
     nothing = {name: Provide(lambda: None, sync_to_thread=False) for name in NAMES}
-    schema = Litestar(HANDLERS, dependencies=nothing, openapi_config=openapi()).openapi_schema
-    return msgspec.json.encode(as_any_of(schema.to_schema()))
+    return Litestar(HANDLERS, dependencies=nothing, openapi_config=openapi()).openapi_schema
+
+
+@cache
+def described() -> bytes:
+    """The OpenAPI document."""
+    return msgspec.json.encode(as_any_of(_openapi().to_schema()))
 
 
 def make_app(
@@ -69,7 +76,7 @@ def make_app(
     inner = Litestar(
         HANDLERS,
         dependencies={**dependencies, "document": Provide(lambda: described, sync_to_thread=False)},
-        guards=[needs],
+        guards=[needs, Parameters(_openapi())],
         exception_handlers=problems.HANDLERS,
         openapi_config=None,  # with one, the framework adds pages that load scripts from elsewhere
         request_max_body_size=UNTRUSTED.file_bytes,

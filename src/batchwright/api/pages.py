@@ -115,6 +115,12 @@ async def openapi(document: NamedDependency[Callable[[], bytes]]) -> Response[by
     return Response(document(), media_type="application/vnd.oai.openapi+json")
 
 
+@get("/", opt={"role": None}, include_in_schema=False)
+async def front() -> Response[bytes]:
+    """Leads a browser to what there is to see; the address is relative, so that it holds under a sub-path too."""
+    return Response(b"", status_code=307, headers={"Location": "docs"})
+
+
 @get("/docs", opt={"role": None}, include_in_schema=False)
 async def page() -> Response[bytes]:
     """A page that shows the document; it loads nothing from anywhere else."""
@@ -122,4 +128,4 @@ async def page() -> Response[bytes]:
     return Response(body, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": page_policy(body)})
 
 
-HANDLERS: Sequence[Any] = (health, live, ready, metrics, providers, taskservs, all_servers, openapi, page)
+HANDLERS: Sequence[Any] = (health, live, ready, metrics, providers, taskservs, all_servers, openapi, front, page)

@@ -81,7 +81,7 @@ async def submit(
     submission = await submission_of(request, caller, simulate, sim, plan_hash, key or "")
     tail, new = await orchestrator.submit(submission, caller.name)
     run_id = request.scope["state"]["run"] = tail.run.id
-    headers = {"Location": f"/v1/workflows/batch/{run_id}", "ETag": etag(tail)}
+    headers = {"Location": run_id, "ETag": etag(tail)}
     if not new:
         headers["Idempotency-Replayed"] = "true"
     return Response(tail.view(), headers=headers, status_code=202)

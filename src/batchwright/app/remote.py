@@ -21,12 +21,12 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 from msgspec import Struct
 
-from batchwright import errors
 from batchwright.app import local_socket
+from batchwright.app.answers import GATEWAY, problem_in, reason, refusal
 from batchwright.engine.preview import PlannedUndo
-from batchwright.errors import BatchwrightError, RunNotFound, ServiceUnavailable, UsageError
-from batchwright.model.diagnostic import Diagnostic
+from batchwright.errors import NotAllowed, RunHeld, RunNotFound, ServiceUnavailable, UsageError
 from batchwright.model.events import AnyEvent, RunCreated
+from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 from batchwright.model.summary import RunSummary
 from batchwright.views.conditions import Conditions
@@ -42,8 +42,16 @@ CHECK_SECONDS = 600.0  # for an answer that all servers of a run are asked for
 SILENCE_SECONDS = 15.0  # of a stream, which says something every two, until the connection counts as lost
 TRIES = 120  # connections in a row that may fail before a stream is given up
 PAUSE_SECONDS = 1.0  # between two of them
+ANSWER_TRIES = 30  # for one answer, where the one before was lost: whether it was heard is not known then
 PAGE = 500  # runs or events asked for at a time
 ANSWER_MAX = 256 * 1024 * 1024  # bytes of one answer
+
+HEARD = {  # how a run is that heard each wish
+    "pause": frozenset({RunState.PAUSED}),
+    "resume": frozenset({RunState.RUNNING, RunState.ROLLING_BACK}),
+    "cancel": frozenset({RunState.CANCELLED}),
+    "rollback": frozenset({RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE}),
+}
 
 T = TypeVar("T")
 Query = Sequence[tuple[str, str]]
@@ -89,12 +97,8 @@ class _Undo(Struct, frozen=True):
     undo: tuple[PlannedUndo, ...]
 
 
-class _Problem(Struct, frozen=True):
-    code: str
-    title: str = ""
-    detail: str = ""
-    hint: str = ""
-    diagnostics: tuple[Diagnostic, ...] = ()
+class _Lost(Exception):
+    """The answer was lost on the way: whether the request was heard is not known."""
 
 
 class _OverSocket(HTTPConnection):
@@ -112,11 +116,18 @@ class _OverSocket(HTTPConnection):
 class Service:
     """One service. Every method raises ServiceUnavailable, and what the service refuses with as the error it names.
 
-    With `socket` it is asked over that, its own one in its state folder; `url` only names it then.
+    With `socket` it is asked over that, its own one in its state folder; `url` only names it then. `tries` is how often
+    a lost answer is asked for.
     """
 
     def __init__(
-        self, url: str, token: str = "", *, seconds: float = ANSWER_SECONDS, socket: Path | None = None
+        self,
+        url: str,
+        token: str = "",
+        *,
+        seconds: float = ANSWER_SECONDS,
+        socket: Path | None = None,
+        tries: int = ANSWER_TRIES,
     ) -> None:
         self._socket = socket
         parts = urlsplit(url.rstrip("/"))
@@ -131,6 +142,7 @@ class Service:
         self._base = parts.path
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._seconds = seconds
+        self._tries = tries
 
     # -- what can be asked --------------------------------------------------------------------------------------
 
@@ -142,7 +154,7 @@ class Service:
         """Start a run of an evaluated workflow; sent again after a broken connection, it starts no second run."""
         query = [("simulate", "true")] if simulation is not None else []
         query += [("sim", f"{key}={_plain(value)}") for key, value in (simulation or {}).items()]
-        headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4())}
+        headers = {"Content-Type": "application/json"}
         body = msgspec.json.encode({"batch_workflow": workflow})
         return cast(RunView, decoded(self._ask("POST", f"{RUNS}/submit", query, headers, body), RunView))
 
@@ -205,10 +217,20 @@ class Service:
     def act(
         self, word: str, verb: str, *, force: bool = False, redo: Sequence[str] = (), skip: Sequence[str] = ()
     ) -> RunView:
-        """Ask for pause, resume, cancel or rollback."""
+        """Ask for pause, resume, cancel or rollback.
+
+        Asked again after a lost answer, it may be refused because it was heard the first time: the run shows it then.
+        """
         query = [("force", "true")] if force else []
         query += [("redo", step) for step in redo] + [("skip", step) for step in skip]
-        return cast(RunView, decoded(self._ask("POST", _path(word, verb), query), RunView))
+        run = _path(self.run(word).run if word == "latest" else word)  # what it names may change between two tries
+        lost: list[str] = []
+        try:
+            return cast(RunView, decoded(self._ask("POST", f"{run}/{verb}", query, lost=lost), RunView))
+        except (NotAllowed, RunHeld):
+            if lost and (view := self._get(run, RunView)).status in HEARD[verb]:
+                return view
+            raise
 
     def follow(self, run: str, after: int | None = None) -> Iterator[Heard]:
         """What happens to a run, live, to its end; a stream that breaks is taken up again where it broke.
@@ -223,13 +245,13 @@ class Service:
                     failures = 0
                     last = heard.number or last
                     if heard.kind == "problem":
-                        raise self._refusal(503, heard.data)
+                        raise refusal(self.url, 503, heard.data)
                     yield heard
                     if heard.kind == "end":
                         return
                 why = "the stream ended early"
-            except (OSError, HTTPException) as error:
-                why = _reason(error)
+            except (OSError, HTTPException, _Lost) as error:
+                why = reason(error)
             failures += 1
             if failures > TRIES:
                 raise ServiceUnavailable(f"the connection to {self.url} was lost: {why}")
@@ -251,28 +273,57 @@ class Service:
         headers: Mapping[str, str] = {},
         body: bytes = b"",
         seconds: float = 0.0,
+        lost: list[str] | None = None,
     ) -> bytes:
-        """The body of the answer. After a broken connection it is asked once more what may be asked twice."""
-        tries = 2 if method == "GET" or "Idempotency-Key" in headers else 1
+        """The body of the answer. `lost` is given why each earlier answer did not come.
+
+        Whatever is sent may be sent again: a submission has an Idempotency-Key, and an action changes nothing more the
+        second time. A lost answer leaves open whether it was heard, so it is sent again until somebody answers;
+        only a service that was not there at all was surely asked nothing.
+        """
+        lost = [] if lost is None else lost
+        if method != "GET":
+            headers = {"Idempotency-Key": str(uuid.uuid4()), **headers}
         while True:
-            tries -= 1
             try:
                 with self._open(method, path, query, headers, body, seconds or self._seconds) as response:
                     answer = _bounded(response)
-            except (OSError, HTTPException) as error:
-                final = isinstance(error, ConnectionRefusedError | TimeoutError | ssl.SSLError | gaierror)
-                if final or not tries:
-                    raise ServiceUnavailable(f"no service can be reached at {self.url}: {_reason(error)}") from error
+                    self._check_gateway(response, answer)
+            except (OSError, HTTPException, _Lost) as error:
+                why = reason(error)
+                if not lost and isinstance(error, ConnectionRefusedError | ssl.SSLError | gaierror):
+                    raise ServiceUnavailable(f"no service can be reached at {self.url}: {why}") from error
+                self._give_up(method, [*lost, why], error)
+                lost.append(why)
+                time.sleep(PAUSE_SECONDS if len(lost) > 1 else 0.0)
                 continue
             if response.status >= 300:
-                raise self._refusal(response.status, answer)
+                raise refusal(self.url, response.status, answer)
             return answer
+
+    def _give_up(self, method: str, lost: Sequence[str], error: Exception) -> None:
+        """Raise ServiceUnavailable if it was tried often enough; a silent service is asked only once for a look."""
+        if len(lost) < self._tries and not (method == "GET" and isinstance(error, TimeoutError)):
+            return
+        if method == "GET":
+            raise ServiceUnavailable(f"no service can be reached at {self.url}: {lost[-1]}") from error
+        raise ServiceUnavailable(
+            f"{self.url} was asked {len(lost)} times and did not answer; whether it heard is not known: {lost[-1]}",
+            hint="Look first, then try again if it did not: batchwright list",
+        ) from error
+
+    def _check_gateway(self, response: HTTPResponse, answer: bytes) -> None:
+        """Raise _Lost if a proxy says that the service did not answer; the service's own refusals have a code."""
+        if response.status in GATEWAY and problem_in(answer) is None:
+            raise _Lost(f"a proxy on the way answers {response.status} {response.reason}".rstrip())
 
     def _stream(self, path: str, last: str) -> Iterator[Heard]:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
         with self._open("GET", path, (), headers, b"", SILENCE_SECONDS) as response:
             if response.status >= 300:
-                raise self._refusal(response.status, _bounded(response))
+                answer = _bounded(response)
+                self._check_gateway(response, answer)
+                raise refusal(self.url, response.status, answer)
             kind, data, number = "", b"", ""
             while line := response.readline():
                 name, _, value = line.rstrip(b"\r\n").partition(b":")
@@ -307,16 +358,6 @@ class Service:
         finally:
             connection.close()
 
-    def _refusal(self, status: int, answer: bytes) -> BatchwrightError:
-        try:
-            told = msgspec.json.decode(answer, type=_Problem)
-        except msgspec.MsgspecError:
-            return ServiceUnavailable(f"what answers at {self.url} is no Batchwright service: HTTP status {status}")
-        kind = _known().get(told.code, BatchwrightError)
-        error = kind(told.detail or told.title, hint=told.hint, diagnostics=told.diagnostics)
-        error.code = told.code
-        return error
-
 
 def heard_event(heard: Heard) -> tuple[int, AnyEvent]:
     """The journal's event in a message of a stream, with its number. Raises ServiceUnavailable."""
@@ -348,17 +389,3 @@ def _bounded(response: HTTPResponse) -> bytes:
     if len(body) > ANSWER_MAX:
         raise HTTPException(f"the answer has more than {ANSWER_MAX // 2**20} MiB")
     return body
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return "nothing listens there"
-    if isinstance(error, TimeoutError):
-        return "it does not answer"
-    return str(error) or type(error).__name__
-
-
-def _known() -> dict[str, type[BatchwrightError]]:
-    """The classes of errors/ by their code, the more general first."""
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BatchwrightError)]
-    return {kind.code: kind for kind in reversed(kinds)}

@@ -36,10 +36,24 @@ def service_for(
         raise UsageError("--url and --state-dir are both given", hint="A service has a state folder of its own.")
     named = url
     if url is None and state_dir is None:
-        named = environ.get("BATCHWRIGHT_URL") or config_from(environ).url or None
+        named = setting(environ, "BATCHWRIGHT_URL") or config_from(environ).url or None
     if named is not None:
-        return Service(named, environ.get("BATCHWRIGHT_TOKEN", ""), seconds=seconds)
+        return Service(named.strip(), setting(environ, "BATCHWRIGHT_TOKEN"), seconds=seconds)
     return _of_this_folder(settings_from(environ, state_dir), seconds)
+
+
+def setting(environ: Mapping[str, str], name: str) -> str:
+    """An address or a token of the environment, without the blanks and newlines that files and shells put around it.
+
+    Raises UsageError for what no header could carry; it names the variable and never shows what it holds.
+    """
+    value = environ.get(name, "").strip()
+    if any(not "!" <= letter <= "~" for letter in value):
+        raise UsageError(
+            f"{name} holds a blank, a control character or a letter that is not ASCII",
+            hint=f"Set {name} again: it is one word.",
+        )
+    return value
 
 
 def _of_this_folder(settings: Settings, seconds: float) -> Service | None:
@@ -49,13 +63,13 @@ def _of_this_folder(settings: Settings, seconds: float) -> Service | None:
     socket = local_socket.path_of(settings.state_dir)
     if socket.is_socket():
         try:
-            served = Service(OWN_URL, seconds=SOCKET_SECONDS, socket=socket).health().state
+            served = Service(OWN_URL, seconds=SOCKET_SECONDS, socket=socket, tries=1).health().state
         except BatchwrightError:  # left by one that was killed
             served = ""
         if served == own:
             return Service(OWN_URL, seconds=seconds, socket=socket)
     try:
-        served = Service(DEFAULT_URL, seconds=PROBE_SECONDS).health().state
+        served = Service(DEFAULT_URL, seconds=PROBE_SECONDS, tries=1).health().state
     except BatchwrightError:  # nothing there, or something else: nobody named it, so that is no error
         return None
     return Service(DEFAULT_URL, seconds=seconds) if served == own else None

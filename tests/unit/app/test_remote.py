@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from batchwright.app import remote
 from batchwright.app.remote import Service, heard_event
-from batchwright.errors import NotAllowed, PlanRefused, RunNotFound, ServiceUnavailable
+from batchwright.errors import BatchwrightError, NotAllowed, PlanRefused, RunNotFound, ServiceUnavailable
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.lifecycle import RunState
 from batchwright.views.events import event_record
 from batchwright.views.run import RunView, run_view
 from batchwright.views.steps import step_lines
@@ -54,11 +56,72 @@ def test_a_submission_that_broke_is_sent_again_under_the_same_key(fake: FakeServ
     assert first.json() == {"batch_workflow": {"name": "shop"}}
 
 
-def test_an_action_that_broke_is_not(fake: FakeService) -> None:
-    fake.on("POST", f"{RUNS}/{RUN}/cancel", BROKEN)
-    with pytest.raises(ServiceUnavailable, match="no service can be reached"):
-        Service(fake.url).act(RUN, "cancel", force=True)
-    assert [one.query for one in fake.asked] == [[("force", "true")]]
+def gateway(status: int) -> Answer:
+    return Answer(b"<html><h1>Gateway Time-out</h1></html>", status, "text/html")
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_proxy_that_gives_up_says_nothing_about_a_submission(fake: FakeService, status: int) -> None:
+    """F2: it began behind the proxy; sent again under its key it is the same run."""
+    fake.on("POST", f"{RUNS}/submit", gateway(status), BROKEN, gateway(status), Answer(msgspec.json.encode(VIEW), 202))
+    assert Service(fake.url).submit({"name": "shop"}, None) == VIEW
+    assert len({one.headers["idempotency-key"] for one in fake.asked}) == 1
+    assert len(fake.asked) == 4
+
+
+def test_what_is_never_answered_is_told_as_not_known(fake: FakeService) -> None:
+    """F2: neither "no" nor "nobody is there"."""
+    fake.on("POST", f"{RUNS}/submit", gateway(504))
+    with pytest.raises(ServiceUnavailable, match="whether it heard is not known: a proxy on the way answers 504"):
+        Service(fake.url).submit({"name": "shop"}, None)
+    assert len(fake.asked) == remote.ANSWER_TRIES
+
+
+def test_an_action_whose_answer_was_lost_is_asked_again(fake: FakeService) -> None:
+    """F2: if it was heard the first time, the run shows it."""
+    fake.on("POST", f"{RUNS}/{RUN}/cancel", BROKEN, VIEW)
+    assert Service(fake.url).act(RUN, "cancel", force=True) == VIEW
+    assert [one.query for one in fake.asked] == [[("force", "true")]] * 2
+
+    cancelled = replace(VIEW, status=RunState.CANCELLED)
+    refused = problem(409, "not-allowed", "it has ended")
+    fake.on("GET", f"{RUNS}/{RUN}", cancelled)
+    fake.on("POST", f"{RUNS}/{RUN}/cancel", gateway(502), refused)
+    assert Service(fake.url).act(RUN, "cancel") == cancelled
+    fake.on("POST", f"{RUNS}/{RUN}/pause", gateway(502), refused)
+    with pytest.raises(NotAllowed):  # it is not paused: that was not heard
+        Service(fake.url).act(RUN, "pause")
+
+
+def test_latest_is_one_run_however_often_it_is_asked(fake: FakeService) -> None:
+    """F2: what `latest` names may change between two tries."""
+    fake.on("GET", f"{RUNS}/latest", VIEW)
+    fake.on("POST", f"{RUNS}/{RUN}/rollback", gateway(504), VIEW)
+    assert Service(fake.url).act("latest", "rollback") == VIEW
+    assert [one.path for one in fake.asked] == [f"{RUNS}/latest", *[f"{RUNS}/{RUN}/rollback"] * 2]
+
+
+def test_a_stream_is_as_patient_with_a_proxy_as_with_a_refused_connection(fake: FakeService) -> None:
+    """F3: the service behind it restarts."""
+    end = Answer(message("end", VIEW), type=STREAM)
+    fake.on("GET", f"{RUNS}/{RUN}/progress", gateway(502), gateway(502), gateway(503), end)
+    heard = list(Service(fake.url).follow(RUN))
+    assert [one.kind for one in heard] == ["lost", "end"]
+    assert heard[0].data == b"a proxy on the way answers 502 Bad Gateway"
+
+
+def test_a_look_is_patient_too(fake: FakeService) -> None:
+    """F3: pages of events are fetched through the same proxy."""
+    fake.on("GET", f"{RUNS}/{RUN}", gateway(502), BROKEN, VIEW)
+    assert Service(fake.url).run(RUN) == VIEW
+
+
+def test_the_words_of_a_proxy_are_told(fake: FakeService) -> None:
+    """F12: a refusal of somebody else is told in his words, not as "no Batchwright service"."""
+    body = b"<html><style>h1 { color: red }</style><h1>413 Request Entity Too Large</h1>\x1b[31m</html>"
+    fake.on("POST", f"{RUNS}/submit", Answer(body, 413, "text/html"))
+    with pytest.raises(ServiceUnavailable, match=r"answers 413, and not as .* does: 413 Request Entity Too Large"):
+        Service(fake.url).submit({}, None)
 
 
 def test_a_refusal_is_the_error_it_names_with_all_its_findings(fake: FakeService) -> None:
@@ -74,7 +137,7 @@ def test_a_refusal_is_the_error_it_names_with_all_its_findings(fake: FakeService
 
 def test_a_code_of_a_newer_service_is_kept(fake: FakeService) -> None:
     fake.on("GET", f"{RUNS}/{RUN}", problem(418, "teapot", "short and stout"))
-    with pytest.raises(remote.BatchwrightError, match="short and stout") as caught:
+    with pytest.raises(BatchwrightError, match="short and stout") as caught:
         Service(fake.url).run(RUN)
     assert caught.value.code == "teapot"
 
@@ -87,11 +150,11 @@ def test_a_word_that_can_be_no_id_asks_nothing(fake: FakeService) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [Answer(b"<html>", 200, "text/html"), Answer(b"<html>", 502, "text/html"), Answer(b"", 302), {"run": 1}]
+    "answer", [Answer(b"<html>", 200, "text/html"), Answer(b"<html>", 500, "text/html"), Answer(b"", 302), {"run": 1}]
 )
 def test_something_else_that_answers_is_told_apart(fake: FakeService, answer: object) -> None:
     fake.on("GET", f"{RUNS}/{RUN}", answer)
-    with pytest.raises(ServiceUnavailable, match="is no Batchwright service"):
+    with pytest.raises(ServiceUnavailable, match=r"is no Batchwright service|not as a Batchwright service does"):
         Service(fake.url).run(RUN)
 
 

@@ -49,6 +49,26 @@ def test_a_config_file_with_a_mistake_is_told(tmp_path: Path, text: str) -> None
         chosen(tmp_path)
 
 
+@pytest.mark.parametrize("around", ["{}\n", " {}", "\t{}\r\n"])
+def test_blanks_around_an_address_and_a_token_are_dropped(tmp_path: Path, around: str) -> None:
+    """F6: a file that is read into a variable ends with a newline."""
+    with fake_service() as fake:
+        fake.on("GET", "/health", {})
+        environ = {"BATCHWRIGHT_URL": around.format(fake.url), "BATCHWRIGHT_TOKEN": around.format("bw_secret")}
+        service = service_for({"HOME": str(tmp_path), **environ})
+        assert service is not None
+        service.health()
+        assert fake.asked[0].headers["authorization"] == "Bearer bw_secret"
+
+
+@pytest.mark.parametrize("token", ["bw_se\ncret", "bw_se cret", "bw_s\u00e9cret", "bw_\x7fsecret", "bw_se\0cret"])
+def test_a_token_that_no_header_can_carry_is_refused_and_not_shown(tmp_path: Path, token: str) -> None:
+    """F6: by the name of the variable."""
+    with pytest.raises(UsageError, match="BATCHWRIGHT_TOKEN holds a blank") as caught:
+        chosen(tmp_path, BATCHWRIGHT_URL=NAMED, BATCHWRIGHT_TOKEN=token)
+    assert "cret" not in caught.value.message + caught.value.hint
+
+
 @pytest.mark.parametrize("url", ["localhost:9090", "ftp://host", "http://", "http://host:99999", "http://a:b@host"])
 def test_what_is_no_address_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(UsageError, match="is not the address of a service"):

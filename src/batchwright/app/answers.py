@@ -1,0 +1,69 @@
+"""What an answer over HTTP says: a refusal of a Batchwright service, or somebody else's words."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from msgspec import Struct
+
+from batchwright import errors
+from batchwright.errors import BatchwrightError, ServiceUnavailable
+from batchwright.model.diagnostic import Diagnostic
+
+GATEWAY = frozenset({502, 503, 504})  # what a proxy says when the service did not answer it
+WORDS_READ, WORDS_SHOWN = 4_096, 200  # bytes and characters of an answer that is not a service's
+
+
+class Problem(Struct, frozen=True):
+    """A refusal of a Batchwright service."""
+
+    code: str
+    title: str = ""
+    detail: str = ""
+    hint: str = ""
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def problem_in(answer: bytes) -> Problem | None:
+    """The refusal, if that is what it is."""
+    try:
+        return msgspec.json.decode(answer, type=Problem)
+    except msgspec.MsgspecError:
+        return None
+
+
+def refusal(url: str, status: int, answer: bytes) -> BatchwrightError:
+    """The error that an answer stands for: the one it names, or what somebody else says."""
+    told = problem_in(answer)
+    if told is None:
+        return ServiceUnavailable(
+            f"{url} answers {status}, and not as a Batchwright service does{_words(answer)}",
+            hint="It may be another program, or a proxy that refuses; its log knows more.",
+        )
+    kind = _known().get(told.code, BatchwrightError)
+    error = kind(told.detail or told.title, hint=told.hint, diagnostics=told.diagnostics)
+    error.code = told.code
+    return error
+
+
+def reason(error: Exception) -> str:
+    """Why a connection did not do, in a few words."""
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there"
+    if isinstance(error, TimeoutError):
+        return "it does not answer"
+    return str(error) or type(error).__name__
+
+
+def _words(answer: bytes) -> str:
+    """What somebody else's answer says, without its markup, in a line."""
+    text = answer[:WORDS_READ].decode(errors="replace")
+    words = " ".join(re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", text).split())
+    return f": {words[:WORDS_SHOWN]}" if words else ""
+
+
+def _known() -> dict[str, type[BatchwrightError]]:
+    """The classes of errors.py by their code, the more general first."""
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BatchwrightError)]
+    return {kind.code: kind for kind in reversed(kinds)}
