@@ -43,7 +43,10 @@ def with_env(secret: dict[str, Any]) -> dict[str, Any]:
 def with_key(path: str, jump: str = "") -> dict[str, Any]:
     """A server that exists, with a private key that lies on the service's machine."""
     definition = workflow("kept", 1)
-    reached = {"address": "127.0.0.1", "host_key": "ssh-ed25519 AAAA"}
+    reached = {
+        "address": "127.0.0.1",
+        "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f",
+    }
     server = {"name": "a", **reached, **({"jump": {**reached, "key": path}} if jump else {"key": path})}
     batch = {"id": "web", "type": "server_batch", "provider": "static", "server_configs": [server]}
     definition["batch_workflow"]["operations"] = [batch]
