@@ -57,12 +57,16 @@ def make_app(
     submit_burst: int = SUBMIT_BURST,
     bounds: Bounds | None = None,
     closed: bool = False,
+    confined: str = "",
 ) -> ASGIApp:
-    """The application over one orchestrator, which is opened and closed elsewhere. `closed`: see Access."""
+    """The application over one orchestrator, which is opened and closed elsewhere.
+
+    `closed`: see Access; `confined`: see Rights.
+    """
     clock = orchestrator.clock
     tokens = Tokens(orchestrator.settings)
     access = Access(tokens, clock, submit_rate, submit_burst, closed=closed)
-    monitor.rights = lambda: rights(orchestrator.allowed, tokens, clock.now(), closed=access.closed)
+    monitor.rights = lambda: rights(orchestrator.allowed, tokens, clock.now(), closed=access.closed, confined=confined)
     metrics = Metrics()
     bounds = bounds or Bounds()
     orchestrator.observers.append(metrics.appended)

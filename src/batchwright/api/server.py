@@ -25,7 +25,7 @@ from batchwright.app.clock import SystemClock
 from batchwright.app.health import Monitor
 from batchwright.app.orchestrator import Orchestrator
 from batchwright.app.peers import is_loopback
-from batchwright.app.rights import Rights
+from batchwright.app.rights import Rights, confined
 from batchwright.app.settings import Settings
 from batchwright.app.tokens import Tokens
 from batchwright.errors import AddressRefused
@@ -165,7 +165,14 @@ async def _serve(
     made = Orchestrator(settings, clock, EventFrames(), options.simulation, commands=options.commands)
     async with made as orchestrator, Monitor(orchestrator) as monitor:
         bounds = Bounds(readers=min(READERS, connections.most // 2))
-        app = make_app(orchestrator, monitor, submit_rate=options.submit_rate, bounds=bounds, closed=closed)
+        app = make_app(
+            orchestrator,
+            monitor,
+            submit_rate=options.submit_rate,
+            bounds=bounds,
+            closed=closed,
+            confined=await asyncio.to_thread(confined),
+        )
         server = Server(
             uvicorn.Config(
                 app,

@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from batchwright.app.allowed import Allowed
 from batchwright.app.tokens import Tokens
-from batchwright.errors import TokensUnreadable
+from batchwright.errors import EvaluatorUnavailable, TokensUnreadable
+from batchwright.loader import confinement
 from batchwright.views.wording import counted
 
 REFUSED = "refused"
@@ -22,17 +23,27 @@ class Rights(Struct, frozen=True):
     without_token: str = "nobody"  # noqa: S105 - who that is
     commands: str = REFUSED
     secrets: str = REFUSED
+    confined: str = ""  # whether clients' workflows are evaluated in confinement; if not, why, and none is taken
 
     def line(self) -> str:
         """In one line."""
         tokens = "cannot be read" if self.tokens < 0 else str(self.tokens or "none")
         return (
             f"tokens: {tokens}; without a token: {self.without_token}; commands: {self.commands}; "
-            f"secrets from clients: {self.secrets}"
+            f"secrets from clients: {self.secrets}; untrusted evaluation confined: {self.confined or 'not known'}"
         )
 
 
-def rights(allowed: Allowed, tokens: Tokens, now: float, *, closed: bool) -> Rights:
+def confined() -> str:
+    """Whether what clients hand in is evaluated in confinement on this machine; it is tried, which takes a moment."""
+    try:
+        found = confinement()
+    except EvaluatorUnavailable as error:
+        return f"no: {error.message}"
+    return "yes" if found.is_whole else f"no: {'; '.join(found.missing) or 'Landlock is missing'}"
+
+
+def rights(allowed: Allowed, tokens: Tokens, now: float, *, closed: bool, confined: str = "") -> Rights:
     """As they are now."""
     try:
         valid = tokens.valid(now)
@@ -46,7 +57,7 @@ def rights(allowed: Allowed, tokens: Tokens, now: float, *, closed: bool) -> Rig
     env, files = len(allowed.secrets.env), len(allowed.secrets.files)
     listed = [*([counted(env, "variable")] if env else ()), *([counted(files, "file")] if files else ())]
     listed += ["any program"] if allowed.commands else []
-    return Rights(valid, without, commands, " and ".join(listed) or REFUSED)
+    return Rights(valid, without, commands, " and ".join(listed) or REFUSED, confined)
 
 
 def _name() -> str:

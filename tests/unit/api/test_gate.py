@@ -15,6 +15,7 @@ import pytest
 
 from batchwright.api.headers import SAFE, page_policy
 from batchwright.app import audit
+from batchwright.app.rights import Rights
 from batchwright.app.settings import Settings
 from batchwright.app.tokens import Role, Tokens
 from tests.serving import RUNS, Serving, serving, workflow
@@ -190,6 +191,21 @@ def test_what_is_allowed_is_shown(tmp_path: Path) -> None:
     before, after = asyncio.run(main())
     assert (before["tokens"], before["commands"]) == (0, "over its own socket")
     assert (after["tokens"], after["without_token"]) == (1, "only over its own socket")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (Rights(), "tokens: none; without a token: nobody; commands: refused; secrets from clients: refused"),
+        (Rights(2, commands="over its own socket, or with a token"), "tokens: 2"),
+        (Rights(-1), "tokens: cannot be read"),
+        (Rights(confined="no: Landlock is missing"), "untrusted evaluation confined: no: Landlock is missing"),
+    ],
+)
+def test_a_service_says_in_one_line_who_may_do_what(given: Rights, words: str) -> None:
+    """Nothing of it has to be guessed."""
+    assert words in given.line()
+    assert "\n" not in given.line()
 
 
 def test_user_data_is_not_shown_over_http(tmp_path: Path) -> None:
