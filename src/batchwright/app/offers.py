@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 
 from msgspec import Struct
@@ -12,6 +11,7 @@ from batchwright.app.clock import SystemClock
 from batchwright.app.settings import Settings
 from batchwright.errors import BatchwrightError, UsageError
 from batchwright.model.catalogue import Taskserv
+from batchwright.model.nearness import close_matches
 from batchwright.providers import registry
 from batchwright.providers.base import Capabilities
 from batchwright.taskservs.catalogue import ENTRY_FILE, Mistake, all_folders, folders_in, load_catalogue, prove
@@ -48,7 +48,7 @@ def taskserv_offer(settings: Settings, name: str) -> Taskserv:
     """The entry of that name. Raises UsageError, CatalogueInvalid."""
     catalogue = load_catalogue(settings.catalogues)
     if name not in catalogue:
-        near = get_close_matches(name, catalogue, n=1)
+        near = close_matches(name, catalogue, n=1)
         meant = f"Did you mean {near[0]}? " if near else ""
         raise UsageError(f"there is no task service {name!r}", hint=f"{meant}See them with: batchwright taskservs")
     return catalogue[name]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from batchwright.errors import BatchwrightError, PlanChanged, SecretMissing, Sto
 from batchwright.loader import Loaded, load
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
+from batchwright.model.nearness import close_matches
 from batchwright.model.plan import Plan
 from batchwright.model.templates import literal
 from batchwright.model.workflow import Command, ServerBatch, Workflow
@@ -124,7 +124,7 @@ def refuse_unknown_providers(workflow: Workflow, simulation: SimulationSettings)
     for key in simulation:
         owner = key.rpartition(".")[0]
         if owner and owner not in known:
-            near = get_close_matches(owner, known, n=1)
+            near = close_matches(owner, known, n=1)
             hint = f"Did you mean {near[0]}?" if near else f"It uses: {', '.join(known)}."
             raise UsageError(f"simulation: {key}: the workflow does not use the provider {owner}", hint=hint)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchwright.loader import scan
 from batchwright.loader.messages import Message, labelled
@@ -137,8 +138,29 @@ def _static_type(case: Case) -> Explanation:
     return Explanation("type-error", case.message.title, ". ".join(case.message.notes), final=True)
 
 
+def _has_let(case: Case, name: str) -> bool:
+    written = rf"\blet\b(?:[^{{}}\"]*,)?\s*(?:rec\s+)?{re.escape(name)}\s*[=:|]"
+    return re.search(written, case.source.text) is not None
+
+
+def _recursion(case: Case) -> Explanation:
+    line = case.source.line(case.place.line)[case.place.column - 1 :]
+    name = re.match(r"_*[A-Za-z][A-Za-z0-9_'-]*", line)
+    if name and _has_let(case, name.group()):
+        return replace(_RECURSION, hint=_shadowed(name.group()))
+    return _RECURSION
+
+
+def _shadowed(name: str) -> str:
+    return (
+        f"Inside the record `{name}` is the record's own field and hides the `let {name}` around it: rename the `let`."
+    )
+
+
 def _definition(case: Case) -> Explanation:
     name = case.match["name"]
+    if _has_let(case, name):
+        return Explanation("missing-definition", f"`{name}` has no value", _shadowed(name))
     hint = f"Write {name} = VALUE; for an input of the file: --set {name}=VALUE"
     return Explanation("missing-definition", f"`{name}` has no value", hint)
 
@@ -207,7 +229,7 @@ _EXPLAINERS: tuple[tuple[re.Pattern[str], Explainer | Explanation], ...] = tuple
         ("non mergeable terms", _conflict),
         ("missing definition for `(?P<name>.+)`", _definition),
         ("missing field `(?P<name>.+)`", _field),
-        ("infinite recursion", _RECURSION),
+        ("infinite recursion", _recursion),
         ("contract broken by", _contract),
     )
 )

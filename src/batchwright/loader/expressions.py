@@ -46,9 +46,12 @@ def literal(path: Iterable[Step]) -> str:
     return "[" + ", ".join(text(step) if isinstance(step, str) else str(step) for step in path) + "]"
 
 
-def content(file: str, *, has_aliases: bool = False) -> str:
-    """What a file holds. Nickel loses YAML aliases when it merges, unless they are written out first."""
-    read = f"import {text(file)}"
+def content(file: str, form: str, *, has_aliases: bool = False) -> str:
+    """What a file holds; `form` is nickel, json or yaml.
+
+    Nickel loses YAML aliases when it merges, unless they are written out first.
+    """
+    read = f"import {text(file)} as '{form.capitalize()}"
     return f"(std.deserialize 'Json (std.serialize 'Json ({read})))" if has_aliases else f"({read})"
 
 
@@ -106,6 +109,6 @@ def type_of(raw: str, path: Path_) -> str:
     return f"{_WALK}let value = inside {literal(path)} {raw} in std.deep_seq value (std.typeof value)"
 
 
-def imported(file: str) -> str:
-    """true, when the file can be read as Nickel, JSON or YAML; nothing of it is evaluated."""
-    return f"let _file = import {text(file)} in true"
+def imported(file: str, form: str) -> str:
+    """true, when the file can be read as what it is; nothing of it is evaluated."""
+    return f"let _file = {content(file, form)} in true"

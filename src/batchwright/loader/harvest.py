@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 from typing import Any
 
 import msgspec
@@ -10,9 +10,12 @@ from msgspec import Struct
 
 from batchwright.loader.expressions import INPUTS, Path_, Step
 from batchwright.model.diagnostic import Severity
+from batchwright.model.nearness import close_matches
 
 VALUE, FIELDS, KEYS, NAMES = "$value", "$fields", "$keys", "$names"
 SHOWN_NAMES = 12
+_GOT = re.compile(r"(got the number )\S+$")
+_NUMBER = re.compile(r"[-+]?[0-9.](?:[eE][-+]|[0-9A-Za-z_.])*")
 WHOLE: Path_ = ("batch_workflow",)
 OPERATIONS: Path_ = (*WHOLE, "operations")
 
@@ -102,16 +105,27 @@ class Report:
         return Finding(
             (*path, *problem.at),
             problem.code,
-            problem.message,
+            visible(problem.message),
             problem.hint or suggestion(problem.got, known),
             problem.severity,
             problem.code in ("unknown-field", "bad-name"),
         )
 
 
+def as_written(message: str, rest: str) -> str:
+    """A message with a number as the file has it, of which Nickel tells 17 digits; `rest` is the line from there."""
+    found = _NUMBER.match(rest)
+    return _GOT.sub(lambda told: told[1] + found[0], message) if found else message
+
+
+def visible(text: str) -> str:
+    """The text with its control characters as escapes, so that they do not look like blanks or like nothing."""
+    return "".join(one if one.isprintable() else f"\\u{{{ord(one):x}}}" for one in text)
+
+
 def suggestion(got: str, known: list[str]) -> str:
     """What was probably meant, else what there is to choose from."""
-    if close := difflib.get_close_matches(got, known, 1):
+    if close := close_matches(got, known, 1):
         return f'Did you mean "{close[0]}"?'
     if not known:
         return ""
@@ -125,7 +139,7 @@ def _merged(problems: list[Problem]) -> list[Problem]:
         close
         for problem in problems
         if problem.code == "unknown-field" and isinstance(problem.known, list)
-        for close in difflib.get_close_matches(problem.got, problem.known, 1)
+        for close in close_matches(problem.got, problem.known, 1)
     }
     return [problem for problem in problems if not (problem.field and problem.field in meant)]
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from batchwright.loader import expressions, graph, messages, scan, services, texts
 from batchwright.loader.evaluator import Died, Evaluator, NickelError
 from batchwright.loader.expressions import Path_, Step
-from batchwright.loader.harvest import OPERATIONS, WHOLE, Finding, Report
+from batchwright.loader.harvest import OPERATIONS, WHOLE, Finding, Report, as_written
 from batchwright.loader.limits import Limits
 from batchwright.loader.places import at_name, below, explained, place_of
 from batchwright.loader.scan import Place
@@ -138,7 +138,7 @@ class Session:
             if source.shown == first.file or self._is_over():
                 continue
             try:
-                self._evaluator.run(expressions.imported(source.path))
+                self._evaluator.run(expressions.imported(source.path, source.form))
             except NickelError as error:
                 diagnostic, _ = explained(error, self._sources)
                 if diagnostic not in found:
@@ -207,7 +207,7 @@ class Session:
         source, place = self._place(report.written(finding.path), finding.at_name)
         diagnostic = Diagnostic(
             finding.code,
-            finding.message,
+            as_written(finding.message, source.line(place.line)[place.column - 1 :]),
             finding.severity,
             file=source.shown,
             line=place.line,
@@ -226,7 +226,7 @@ class Session:
         A record that was merged from several files is looked for in each. A value that was computed has no place:
         then the field's name, in the record around it, is what there is to show.
         """
-        files = [expressions.content(source.path) for source in self._sources.main]
+        files = [expressions.content(source.path, source.form) for source in self._sources.main]
         whole = [expressions.merged(files, self._inputs), *(files if len(files) > 1 else [])]
         for length in range(len(path), -1, -1):
             for raw in whole:

@@ -42,8 +42,8 @@ class Source(Struct, frozen=True):
     @property
     def content(self) -> str:
         """What it holds, as a Nickel expression."""
-        is_yaml = Path(self.path).suffix.lower() in YAML
-        return expressions.content(self.path, has_aliases=is_yaml and ALIAS.search(self.text) is not None)
+        has_aliases = self.form == "yaml" and ALIAS.search(self.text) is not None
+        return expressions.content(self.path, self.form, has_aliases=has_aliases)
 
     def line(self, number: int) -> str:
         """A line of it, empty when there is no such line."""
@@ -196,6 +196,12 @@ class Sources:
 
     def _read_import(self, source: Source, found: scan.Import, target: str, chain: tuple[str, ...]) -> None:
         written = str(found.target)
+        suffix = Path(written).suffix
+        if not found.form and suffix not in FORMS and (meant := FORMS.get(suffix.lower())):
+            message = f"Nickel reads {written} as Nickel, because {suffix} is not {suffix.lower()}"
+            hint = f'Write: import "{written}" as \'{meant.capitalize()}'
+            self._refuse(source, "unknown-format", message, found.place, hint)
+            return
         try:
             content = _read(target, self.limits.file_bytes)
         except OSError as error:
@@ -204,7 +210,7 @@ class Sources:
             return
         path = os.path.normpath(Path(source.path).parent / written)
         shown = os.path.normpath(Path(source.shown).parent / written)
-        form = found.form.lower() or _form(Path(written).suffix.lower())
+        form = found.form.lower() or _form(suffix)
         imported = self._decode(path, shown, content, form)
         if imported is not None and form == "nickel":
             self._follow(imported, (*chain, target))

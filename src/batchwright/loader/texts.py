@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -44,6 +45,8 @@ def _judged(operation: Path_, path: Path_, text: str) -> Iterator[Finding]:
         code = "ssh-key-private" if private else "ssh-key-invalid"
         yield Finding(where, code, f"expected a public key: {why}", PRIVATE if private else PUBLIC)
         return
+    if path[-1] == "address" and path[0] == "server_configs" and ":" in text and not _is_v6(text):
+        yield Finding(where, "bad-format", f'expected a host name or an address, got the text "{text[:60]}"')
     script = path[-1] == "user_data" or (path[0] in SHELL and len(path) == 2)
     is_variable = path[0] == "taskservs" and "variables" in path
     for reference in templates.references(text, script=script):
@@ -55,6 +58,14 @@ def _judged(operation: Path_, path: Path_, text: str) -> Iterator[Finding]:
     if path[-1] == "user_data":
         for code, message, hint in doubts(text):
             yield Finding(where, code, message, hint, Severity.WARNING)
+
+
+def _is_v6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _hint(reference: templates.Reference) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
+
+from batchwright.model.nearness import close_matches
 
 NAMES_SHOWN_MAX = 3
 KNOWN_SHOWN_MAX = 12
@@ -20,7 +21,7 @@ def enumerated(names: Sequence[str]) -> str:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint with the closest known name, or else with what is known."""
     candidates = sorted(set(known))
-    close = difflib.get_close_matches(name, candidates, n=1)
+    close = close_matches(name, candidates, n=1)
     if close:
         return f'Did you mean "{close[0]}"?'
     more = f" and {len(candidates) - KNOWN_SHOWN_MAX} more" if len(candidates) > KNOWN_SHOWN_MAX else ""

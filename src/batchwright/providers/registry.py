@@ -6,12 +6,12 @@ An entry point names a class (or anything) with `connect(name, clock, settings)`
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol
 
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.clock import Clock
+from batchwright.model.nearness import close_matches
 from batchwright.providers.base import Provider
 
 GROUP = "batchwright.providers"
@@ -77,7 +77,7 @@ def _entries(entries: Iterable[EntryPoint] | None) -> list[EntryPoint]:
 
 
 def _unknown(name: str, installed: list[str]) -> ProviderUnavailable:
-    near = get_close_matches(name, {*installed, *SHIPPED} - {name}, n=1)
+    near = close_matches(name, {*installed, *SHIPPED} - {name}, n=1)
     hint = f"Did you mean {near[0]}? " if near else ""
     return ProviderUnavailable(
         f"there is no provider {name}: installed are {', '.join(installed) or 'none'}",

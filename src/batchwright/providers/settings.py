@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -12,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from batchwright.errors import ProviderUnavailable, UsageError
+from batchwright.model.nearness import close_matches
 
 Scalar = str | int | float | bool
 
@@ -23,7 +23,7 @@ def settings_of(kind: type[S], name: str, given: Mapping[str, Scalar]) -> S:
     known = kind.__struct_fields__
     for key in given:
         if key not in known:
-            near = get_close_matches(key, known, n=1)
+            near = close_matches(key, known, n=1)
             hint = f"Did you mean {near[0]}?" if near else f"docs/providers/{name}.md lists the settings."
             raise UsageError(f"{name}: there is no setting {key}", hint=hint)
     try:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from difflib import get_close_matches
 
 from msgspec import Struct
 
 from batchwright.errors import UsageError
 from batchwright.model.lifecycle import RUN_ENDED, RunState
+from batchwright.model.nearness import close_matches
 from batchwright.model.summary import RunSummary
 
 
@@ -44,7 +44,7 @@ def state_named(word: str) -> RunState:
     plain = {_plain(state.value): state for state in RunState}
     found = plain.get(_plain(word))
     if found is None:
-        near = get_close_matches(_plain(word), plain, n=1)
+        near = close_matches(_plain(word), plain, n=1)
         meant = f"Did you mean {plain[near[0]]}? " if near else ""
         raise UsageError(
             f"there is no status {word!r}", hint=f"{meant}The states are: {', '.join(s.value for s in RunState)}."

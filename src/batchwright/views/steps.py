@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from difflib import get_close_matches
 from itertools import chain, islice
 
 from msgspec import Struct
 
 from batchwright.errors import StepNotFound
 from batchwright.model.lifecycle import RunState, StepState
+from batchwright.model.nearness import close_matches
 from batchwright.model.plan import Action, CommandRequest, ServerRequest, Step, Undo
 from batchwright.model.run import Run, StepRecord
 from batchwright.views.wording import some
@@ -215,7 +215,7 @@ def step_named(run: Run, word: str) -> str:
                 f"{len(found)} steps of run {run.id} are called like {word!r}", hint=f"There are: {some(found, 5)}"
             )
     ends = {end: one for one in ids[:NAMES_COMPARED] for end in _endings(one)}
-    near = get_close_matches(word, ends, n=1)
+    near = close_matches(word, ends, n=1)
     hint = f"Did you mean {ends[near[0]]}? " if near else ""
     raise StepNotFound(
         f"run {run.id} has no step {word!r}", hint=f"{hint}See them with: batchwright status RUN --steps"

@@ -5,8 +5,8 @@ availability zone. Pure.
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 
+from batchwright.model.nearness import close_matches
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.aws import images
 from batchwright.providers.base import Trouble
@@ -51,7 +51,7 @@ def troubles(config: ServerConfig, regions: tuple[str, ...]) -> list[Trouble]:
     """What is wrong with a configuration; `regions` are those that are allowed, none for any."""
     found = []
     if not _TYPE.fullmatch(instance_type(config.plan)):
-        near = get_close_matches(config.plan, SIZES, n=1, cutoff=0.5)
+        near = close_matches(config.plan, SIZES, n=1, cutoff=0.5)
         hint = f'Did you mean "{near[0]}"?' if near else f"An instance type such as t3.medium, or: {', '.join(SIZES)}"
         found.append(Trouble("plan", "unknown-plan", f'"{config.plan}" is no instance type of AWS', hint))
     region = region_of(config.zone)

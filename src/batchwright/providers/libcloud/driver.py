@@ -10,13 +10,13 @@ import inspect
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from libcloud.compute.base import NodeDriver
 from libcloud.compute.providers import DRIVERS, get_driver
 
 from batchwright.errors import UsageError
+from batchwright.model.nearness import close_matches
 from batchwright.providers.settings import Scalar
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ def maker(driver: str, credentials: list[str], options: Mapping[str, Scalar]) ->
     """What makes a driver. Raises UsageError for one that Libcloud does not know."""
     known = sorted(str(getattr(name, "value", name)) for name in DRIVERS)
     if driver not in known:
-        near = get_close_matches(driver, known, n=1)
+        near = close_matches(driver, known, n=1)
         hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}"
         raise UsageError(f"libcloud: there is no driver {driver}", hint=hint)
     return lambda: get_driver(driver)(*credentials, **options)

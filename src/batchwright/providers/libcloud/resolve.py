@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from typing import Any
 
 from libcloud.compute.base import NodeDriver
 from msgspec import Struct
 
+from batchwright.model.nearness import close_matches
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Trouble
@@ -102,6 +102,6 @@ def _image(driver: NodeDriver, wanted: str) -> Any:
 
 def _unknown(field: str, value: str, offered: list[Any]) -> Trouble:
     names = [str(name) for row in offered for name in (row.id, row.name)]
-    near = get_close_matches(value, names, n=1, cutoff=0.5)
+    near = close_matches(value, names, n=1, cutoff=0.5)
     hint = f'Did you mean "{near[0]}"?' if near else "Name it by its id, or by a name that only one has."
     return Trouble(field, f"unknown-{field}", f'the cloud has no {field} "{value}"', hint)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from difflib import get_close_matches
 
 from msgspec import Struct
 
+from batchwright.model.nearness import close_matches
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Trouble
 
@@ -43,7 +43,7 @@ class Profile(Struct, frozen=True):
 
 def _unknown(field: str, value: str, offered: Collection[str]) -> Trouble:
     bare = "".join(value.split())
-    near = [bare] if bare in offered else get_close_matches(value, offered, n=1, cutoff=0.5)
+    near = [bare] if bare in offered else close_matches(value, offered, n=1, cutoff=0.5)
     some = ", ".join(list(offered)[:6]) + (", ..." if len(offered) > 6 else "")
     hint = f'Did you mean "{near[0]}"?' if near else f"There are: {some}"
     return Trouble(field, f"unknown-{field}", f'there is no {field} "{value}" here', hint)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from msgspec import Struct
 
 from batchwright.errors import UsageError
+from batchwright.model.nearness import close_matches
 from batchwright.model.outcome import FaultClass
 
 _REFUSALS = tuple(str(kind) for kind in FaultClass if kind not in (FaultClass.TIMEOUT, FaultClass.IN_DOUBT))
@@ -59,7 +59,7 @@ def _rule(setting: str, text: str, effects: tuple[str, ...]) -> Rule:
             hint="For example: --sim fail=web-02, --sim fail=web-*=capacity:2",
         )
     if effect not in effects:
-        near = get_close_matches(effect, effects, n=1)
+        near = close_matches(effect, effects, n=1)
         hint = f"Did you mean {near[0]}?" if near else f"Effects: {', '.join(effects)}"
         raise UsageError(f"simulation: {setting} = {text}: there is no effect {effect}", hint=hint)
     return Rule(pattern, effect, int(times or 0))

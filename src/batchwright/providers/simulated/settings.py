@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
 from batchwright.errors import UsageError
+from batchwright.model.nearness import close_matches
 from batchwright.model.plan import Guard
 from batchwright.providers.simulated.script import CREATE_EFFECTS, PLAIN_EFFECTS, Script
 
@@ -137,7 +137,7 @@ _TYPES = {field.name: field.type for field in msgspec.structs.fields(Simulation)
 
 def _checked(key: str, name: str, value: Scalar) -> object:
     if name not in _TYPES:
-        near = get_close_matches(name, _TYPES, n=1)
+        near = close_matches(name, _TYPES, n=1)
         hint = f"Did you mean {near[0]}?" if near else "The settings are listed in docs/simulation.md."
         raise UsageError(f"simulation: there is no setting {key}", hint=hint)
     wanted = _TYPES[name]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from msgspec import Struct
 
+from batchwright.model.nearness import close_matches
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Quote, Trouble
@@ -131,7 +131,7 @@ def _find_template(image: str, offers: Offers) -> Template | Trouble:
 
 
 def _unknown(field: str, value: str, offered: Collection[str]) -> Trouble:
-    near = get_close_matches(value, offered, n=1, cutoff=0.5)
+    near = close_matches(value, offered, n=1, cutoff=0.5)
     some = ", ".join(sorted(offered)[:8]) + (", ..." if len(offered) > 8 else "")
     hint = f'Did you mean "{near[0]}"?' if near else f"There are: {some}"
     return Trouble(field, f"unknown-{field}", f'UpCloud has no {field} "{value}"', hint)

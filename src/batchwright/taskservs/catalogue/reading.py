@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
@@ -27,6 +26,7 @@ from batchwright.model.catalogue import (
     Variant,
     seconds_of,
 )
+from batchwright.model.nearness import close_matches
 
 ENTRY_FILE = "taskserv.yaml"
 DEPLOY_FILE = "deploy.py"
@@ -274,5 +274,5 @@ def _value_mistakes(field: str, variable: Variable, value: Value) -> Found:
 
 def closest(name: str, known: Iterable[str]) -> str:
     """A hint with the known name that was probably meant."""
-    close = difflib.get_close_matches(name, sorted(known), n=1)
+    close = close_matches(name, sorted(known), n=1)
     return f'Did you mean "{close[0]}"?' if close else f"Known are: {', '.join(sorted(known)) or 'none'}."

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from batchwright.errors import UsageError
+from batchwright.model.nearness import close_matches
 
 
 class CallFaults(Struct, frozen=True):
@@ -53,7 +53,7 @@ def emulation_of(kind: type[E], cloud: str, page: str, faults: Mapping[str, str]
     known = kind.__struct_fields__[2:]
     for key in faults:
         if key not in known:
-            near = get_close_matches(key, known, n=1)
+            near = close_matches(key, known, n=1)
             raise UsageError(
                 f"the emulated {cloud} has no fault {key}",
                 hint=f"Did you mean {near[0]}?" if near else f"Known are: {', '.join(known)}",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
 from batchwright.errors import UsageError
+from batchwright.model.nearness import close_matches
 
 Seconds = Annotated[float, Meta(ge=0)]
 Chance = Annotated[float, Meta(ge=0, le=1)]
@@ -76,7 +76,7 @@ def behaviour(given: Mapping[str, str], seed: int = 1, time_scale: float = 1.0) 
     """From a table such as {"lost_answers": "0.1"}; durations are multiplied. Raises UsageError."""
     for key in given:
         if key not in _TYPES:
-            near = get_close_matches(key, _TYPES, n=1)
+            near = close_matches(key, _TYPES, n=1)
             hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(_TYPES)}"
             raise UsageError(f"emulator: there is no setting {key}", hint=hint)
     try:
