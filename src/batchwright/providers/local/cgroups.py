@@ -14,6 +14,7 @@ from msgspec import Struct
 from batchwright.providers.local.processes import kill
 
 EMPTY_SECONDS = 10.0  # until killed processes must be gone
+INNER = "server"  # the group within a server's that it sees
 _CPUSET = ("cpuset.cpus", "cpuset.mems")  # a v1 group without these takes no process
 
 
@@ -46,21 +47,30 @@ def here() -> list[Hierarchy]:
 
 
 def group_of(hierarchy: Hierarchy, ref: str) -> Path:
-    """A server's group in a hierarchy."""
+    """A server's group in a hierarchy: what holds for it, and all it has."""
     return hierarchy.path / f"batchwright-{ref}"
 
 
 def make(found: list[Hierarchy], ref: str, memory_mb: int) -> list[Path]:
-    """The server's groups, made where they are missing, with the memory its plan has. Raises OSError."""
+    """The groups that the server sees, made where they are missing. Raises OSError.
+
+    What limits it stands in the group above, which it does not see: its root could change what it sees.
+    """
     groups = []
     for hierarchy in found:
         group = group_of(hierarchy, ref)
         group.mkdir(exist_ok=True)
-        if "cpuset" in hierarchy.controllers:
-            for name in _CPUSET:
-                (group / name).write_text((hierarchy.path / name).read_text())
         _limit_memory(group, memory_mb)
-        groups.append(group)
+        if hierarchy.version == 2:
+            for name in (group / "cgroup.controllers").read_text().split():
+                (group / "cgroup.subtree_control").write_text(f"+{name}")
+        inner = group / INNER
+        inner.mkdir(exist_ok=True)
+        if "cpuset" in hierarchy.controllers:
+            for place in (group, inner):
+                for name in _CPUSET:
+                    (place / name).write_text((place.parent / name).read_text())
+        groups.append(inner)
     return groups
 
 

@@ -50,9 +50,19 @@ def launcher(command: Sequence[str], groups: Sequence[Path] = (), seccomp: Path 
 
 
 def system_command(
-    tools: Tools, base: Path, folder: Path, name: str, groups: Sequence[tuple[Path, Path]], netns: str
+    tools: Tools,
+    base: Path,
+    folder: Path,
+    name: str,
+    groups: Sequence[tuple[Path, Path]],
+    netns: str,
+    *,
+    filtered: bool = False,
 ) -> list[str]:
-    """A server with a service manager, made by root. `groups` are the server's control groups and their hierarchies."""
+    """A server with a service manager, made by root. `groups` are the server's control groups and their hierarchies.
+
+    `filtered`: descriptor 4 is a filter of system calls.
+    """
     before = ["nsenter", f"--net={netns}", "--"] if netns else []
     if tools.setpriv:
         before += [tools.setpriv, "--bounding-set", ",".join(f"-{cap}" for cap in KEPT_BACK)]
@@ -67,6 +77,7 @@ def system_command(
         *("--tmpfs", "/run", "--bind", str(folder / TOLD), INSIDE, "--perms", "1777", "--tmpfs", "/tmp"),  # noqa: S108
         *(word for own, inside in REAL_FOLDERS.items() for word in ("--bind", str(folder / own), inside)),
         *("--unshare-pid", "--unshare-uts", "--unshare-ipc", "--unshare-cgroup", "--as-pid-1", "--hostname", name),
+        *(("--seccomp", "4") if filtered else ()),
         *("--cap-add", "ALL", "--", "/sbin/init", "--log-target=journal-or-kmsg"),
     ]
 

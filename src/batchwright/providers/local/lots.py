@@ -21,7 +21,7 @@ from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, O
 from batchwright.model.plan import ServerRequest
 from batchwright.providers.base import Trouble
 from batchwright.providers.keys import key_in, run_key
-from batchwright.providers.local import addresses, limits, network, records, sandbox
+from batchwright.providers.local import addresses, limits, names, network, records, sandbox
 from batchwright.providers.local.boot import SCRIPT_UNIT, SSH_UNIT
 from batchwright.providers.local.machine import Machine
 from batchwright.providers.local.records import Intent
@@ -65,6 +65,8 @@ class Lot:
                     if records.read_intent(folder) is None:
                         addresses.release(folder)
                         sandbox.remove(folder)
+        for run in sorted({intent.run for intent in self.intents()}):  # a killed create may not have told them
+            self._tell_names(run)
 
     def account(self) -> str:
         """A name that is made with the folder, goes where it goes, and is no other folder's."""
@@ -90,6 +92,26 @@ class Lot:
         if self._machine.mode == records.SYSTEM:
             found += limits.inotify_trouble(*limits.instances(), len(addresses.claimed()), servers)
         return found
+
+    def _tell_names(self, run: str) -> None:
+        """Tell the servers of a run each other's names. What one of them makes of that is nobody else's trouble."""
+        place = self._folder / "names"
+        durable.make_private(place)
+        with durable.alone(place):
+            there = [
+                one
+                for one in self.intents()
+                if one.run == run and not (self._servers / one.ref / records.DESTROYING).exists()
+            ]
+            for one in there:
+                folder = self._servers / one.ref
+                pid = sandbox.running(folder, one.ref)
+                if pid is None:
+                    continue
+                try:
+                    names.write(pid, folder / records.TOLD, names.known_to(one, there))
+                except OSError as error:
+                    sandbox.note(folder, f"the names of its run could not be written to /etc/hosts: {error}")
 
     # -- made ---------------------------------------------------------------------------------------------------
 
@@ -122,6 +144,7 @@ class Lot:
                 return self._given_up(folder, intent, FaultClass.PERMANENT, str(error))
             except OSError as error:
                 return self._given_up(folder, intent, FaultClass.TRANSIENT, str(error))
+        self._tell_names(intent.run)
         return Created(intent.ref, address=intent.address)
 
     def _given_up(self, folder: Path, intent: Intent, kind: FaultClass, why: str) -> Rejected | Unknown:
@@ -176,6 +199,7 @@ class Lot:
             except (sandbox.NotStarted, network.NoNetwork) as error:
                 raise NotAllowed(f"{ref} could not be started: {error}", hint="Its data is kept.") from error
             (folder / records.STOPPED).unlink(missing_ok=True)
+        self._tell_names(intent.run)
 
     def stop(self, ref: str) -> None:
         """End everything that runs on a server and keep its data. Raises NotAllowed, Held, OSError."""
@@ -278,7 +302,11 @@ class Lot:
                 intent = records.read_intent(folder)
                 if intent is not None:
                     (folder / records.DESTROYING).touch()
-                return Gone() if self._clear(folder, intent) else Going("its processes have not ended yet")
+                if not self._clear(folder, intent):
+                    return Going("its processes have not ended yet")
+            if intent is not None:
+                self._tell_names(intent.run)
+            return Gone()
         except durable.Held:
             return Going("another process works on it")
         except FileNotFoundError:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from batchwright.providers.local import cgroups
+from batchwright.providers.local import cgroups, guard
 from batchwright.providers.local.command import Tools
 from batchwright.providers.local.records import SYSTEM, USER
 from batchwright.providers.local.seccomp import MACHINES
@@ -46,7 +46,8 @@ class Machine(Struct, frozen=True):
 class Signs(Struct, frozen=True):
     """What was looked at.
 
-    `memory`: its use can be limited. `refusal`: how a try to make a user namespace ended. `settings`: the kernel's.
+    `memory`: its use can be limited. `unguarded`: why root's servers cannot be held back (guard.py). `refusal`: how a
+    try to make a user namespace ended. `settings`: the kernel's.
     """
 
     linux: bool = True
@@ -58,6 +59,7 @@ class Signs(Struct, frozen=True):
     ip: bool = True
     memory: bool = True
     slirp: bool = False
+    unguarded: str = ""
     refusal: str = ""
     settings: dict[str, str] = {}
 
@@ -83,7 +85,8 @@ def judge(signs: Signs) -> Machine:
         net = "" if signs.slirp else '; without slirp4netns, those with network = "own" reach only this machine'
         net = net if signs.ip else '; without iproute2, none can have network = "own"'
         memory = "" if signs.memory else "; the memory of plans is not enforced"
-        why = f"root: servers have systemd and OpenSSH{net}{memory}"
+        guards = f"; writes to the kernel's settings and devices are not held back ({signs.unguarded})"
+        why = f"root: servers have systemd and OpenSSH{net}{memory}{guards if signs.unguarded else ''}"
         return Machine(SYSTEM, why, tools=tools, own_network=signs.ip)
     if signs.architecture not in MACHINES:
         return Machine(NONE, f"a plain user's servers need one of {', '.join(MACHINES)}", "Run this as root.")
@@ -121,6 +124,7 @@ def look() -> Signs:
         ip=shutil.which("ip") is not None,
         memory=sys.platform == "linux" and cgroups.enforces_memory(cgroups.here()),
         slirp=shutil.which("slirp4netns") is not None,
+        unguarded=_unguarded() if sys.platform == "linux" and uid == 0 else "",
         refusal=_try(bwrap) if bwrap and uid != 0 else "",
         settings={name: _setting(path) for name, path in _SETTINGS.items()},
     )
@@ -142,6 +146,12 @@ def _try(bwrap: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return "" if done.returncode == 0 else done.stderr.strip() or f"bubblewrap ended with {done.returncode}"
+
+
+def _unguarded() -> str:
+    if not any(one.version == 2 for one in cgroups.here()):
+        return "there are no control groups of the second version"
+    return guard.refusal()
 
 
 def _setting(path: str) -> str:

@@ -7,6 +7,7 @@ planted        a mark: the files it is given before its first start are there
 told           what the server says from inside: states when its boot has ended, what its script printed
 console.log    what its service manager and the sandbox said
 identity       its host key; copied inside
+names          (beside the servers) held by who tells servers each other's names
 stopped, destroying   marks: somebody wanted it so
 """
 

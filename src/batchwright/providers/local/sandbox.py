@@ -20,9 +20,9 @@ import msgspec
 
 from batchwright import durable
 from batchwright.providers.keys import key_in
-from batchwright.providers.local import boot, cgroups, command, network, processes, records, seed
+from batchwright.providers.local import boot, cgroups, command, guard, network, processes, records, seed
 from batchwright.providers.local.records import SYSTEM, Intent, Process
-from batchwright.providers.local.seccomp import one_user_filter
+from batchwright.providers.local.seccomp import MACHINES, one_user_filter, system_filter
 
 START_SECONDS = 20.0  # until a sandbox must have said which process it is
 STOP_SECONDS = 10.0  # that a service manager may take to end what runs
@@ -93,13 +93,22 @@ def _system_line(folder: Path, intent: Intent, base: Path, tools: command.Tools)
     """Make what it needs of the machine; gives the line that starts it."""
     found = cgroups.here()
     groups = cgroups.make(found, intent.ref, int(intent.request.resolved["memory_mb"]))
+    if not guard.refusal():
+        for group in [cgroups.group_of(one, intent.ref) for one in found if one.version == 2][:1]:
+            guard.attach(group, own_network=intent.own_network)
+    seccomp: Path | None = folder / records.FILTER
+    if seccomp is not None and platform.machine() in MACHINES:
+        containers_need_bpf = not any("devices" in one.controllers for one in found)
+        seccomp.write_bytes(system_filter(platform.machine(), bpf=containers_need_bpf))
+    else:
+        seccomp = None
     places = [(group, hierarchy.path) for group, hierarchy in zip(groups, found, strict=True)]
     netns = ""
     if intent.own_network:
         network.attach(intent.ref, intent.address)
         netns = network.path_of(intent.ref)
-    line = command.system_command(tools, base, folder, intent.request.name, places, netns)
-    return command.launcher(line, groups)
+    line = command.system_command(tools, base, folder, intent.request.name, places, netns, filtered=seccomp is not None)
+    return command.launcher(line, groups, seccomp)
 
 
 def _user_line(folder: Path, intent: Intent, base: Path, tools: command.Tools) -> list[str]:
@@ -205,6 +214,12 @@ def _make_removable(top: Path) -> None:
 def tail(folder: Path) -> list[str]:
     """The last lines of what the server's service manager and the sandbox said."""
     return last_lines(_read(folder / records.CONSOLE, TAIL_BYTES, end=True))
+
+
+def note(folder: Path, line: str) -> None:
+    """Write a line into the server's log, which belongs to us and not to the server. Raises OSError."""
+    with (folder / records.CONSOLE).open("a") as console:
+        console.write(f"batchwright: {line}\n")
 
 
 def states(folder: Path) -> dict[str, str] | None:
