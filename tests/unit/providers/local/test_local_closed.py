@@ -22,8 +22,8 @@ from batchwright.providers.local.machine import this_machine
 
 __all__ = ["tell"]
 
-# Each prints what it could do; what it cannot do prints nothing. Where one succeeds, the machine is as it was: a setting
-# is given the value that it has, and a call is given addresses that are none.
+# Each prints what it could do; what it cannot do prints nothing. Where one succeeds, the machine is as it was: a
+# setting is given the value that it has, and a call is given addresses that are none.
 AGAIN = 'v=$(cat {0}) && echo "$v" > {0} && echo wrote'
 NEW = "mkdir /p; mount -t proc proc /p && "
 TRIES = {
