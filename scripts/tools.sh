@@ -2,6 +2,7 @@
 # Installs the system packages that only the tests need, where they are missing:
 #   strace    shows that what a store acknowledged was synced to the disk
 #   openssl   makes the certificates with which TLS is tried
+#   mount     mounts the small and the read-only disks on which stores are tried
 #   gnupg     signs the package sources from which stub packages are installed
 # Only as root and with apt; elsewhere it says what would be missing, and those tests are skipped. In CI (CI=true) that
 # is an error.
@@ -10,6 +11,7 @@ set -eu
 missing=
 command -v strace >/dev/null 2>&1 || missing="$missing strace"
 command -v openssl >/dev/null 2>&1 || missing="$missing openssl"
+command -v mount >/dev/null 2>&1 || missing="$missing mount"
 command -v gpg >/dev/null 2>&1 || missing="$missing gnupg"
 [ -n "$missing" ] || exit 0
 
