@@ -220,3 +220,12 @@ def test_nothing_is_shown_but_through_the_one_place_that_makes_it_fit_for_a_term
 def test_what_prints_around_it_is_found(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("import sys\nprint(1)\nsys.stdout.write('x')\ntyper.echo('x')\nf(sys.stderr)\n")
     assert sorted(prints_around(tmp_path / "bad.py")) == ["f(sys.stderr)", "print", "sys.stdout.write", "typer.echo"]
+
+
+def test_the_threat_model_names_tests_that_exist() -> None:
+    text = (ROOT / "SECURITY.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+    assert len(named) > 30
+    assert [f"{file}::{name}" for file, name in named if f"def {name}(" not in (ROOT / file).read_text()] == []
+    notes = {int(number) for number in re.findall(r"^(\d+)\. `", text, re.MULTILINE)}
+    assert {int(number) for number in re.findall(r"\[(\d+)\]", text)} == notes
