@@ -19,11 +19,13 @@ from msgspec.structs import replace
 
 from batchwright import errors
 from batchwright.app.allowed import Allowed
+from batchwright.app.placing import static_findings
 from batchwright.errors import BatchwrightError, BodyUnreadable
-from batchwright.loader import UNTRUSTED, Loaded, load_source
+from batchwright.loader import UNTRUSTED, Finding, Loaded, Path_, Spot, load_source, locate_source
 from batchwright.loader.limits import MIB
 from batchwright.loader.nesting import too_deep
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.workflow import Workflow
 from batchwright.taskservs.catalogue import load_catalogue
 
 MEMORY = 2_048 * MIB
@@ -38,12 +40,14 @@ class Job(Struct, frozen=True):
     is_definition: bool
     catalogues: tuple[str, ...]
     allowed: Allowed
+    places: tuple[Path_, ...] = ()  # nothing but where these paths stand is asked
 
 
 class Answer(Struct, frozen=True):
     """What was loaded, or the error's class, message and hint. `memory` is what the process has used at most."""
 
     loaded: Loaded | None = None
+    spots: tuple[Spot, ...] = ()
     error: str = ""
     message: str = ""
     hint: str | None = None
@@ -66,9 +70,15 @@ def evaluated(job: Job) -> Answer:
     """One job done; whatever is wrong with the text is a diagnostic."""
     try:
         text = definition(job.text) if job.is_definition else job.text
+        if job.places:
+            return Answer(spots=tuple(locate_source(text, job.name, job.places)))
         catalogue = load_catalogue([Path(one) for one in job.catalogues])
+
+        def judge(workflow: Workflow) -> list[Finding]:
+            return [*job.allowed.refused(workflow), *static_findings(workflow, catalogue)]
+
         original = job.text if job.is_definition else ""
-        loaded = load_source(text, job.name, catalogue=catalogue, judge=job.allowed.refused, original=original)
+        loaded = load_source(text, job.name, catalogue=catalogue, judge=judge, original=original)
         if loaded.workflow is not None:
             loaded = replace(loaded, workflow=job.allowed.bound(loaded.workflow))
     except BatchwrightError as error:

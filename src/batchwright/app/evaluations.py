@@ -7,13 +7,14 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Sequence
 
 from msgspec import Struct
 
 from batchwright.app.evaluating import LENGTH, Answer, Job, decode_answer, encode, raised, refused
 from batchwright.errors import EvaluatorUnavailable, ServiceBusy, TooManyRequests
 from batchwright.headroom import is_shortage
-from batchwright.loader import UNTRUSTED, Loaded
+from batchwright.loader import UNTRUSTED, Loaded, Spot
 
 MODULE = "batchwright.app.evaluating"
 PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
@@ -86,17 +87,27 @@ class Evaluations:
 
     async def load(self, job: Job, *, urgent: bool = False) -> Loaded:
         """Evaluate and check a workflow. Raises TooManyRequests, EvaluatorUnavailable, and what the loader raises."""
+        answer = await self._answer(job, urgent=urgent)
+        if answer.loaded is None:
+            raise raised(answer)
+        return answer.loaded
+
+    async def places(self, job: Job, *, urgent: bool = False) -> Sequence[Spot]:
+        """Where the job's paths stand, as many as can be found; none when there is no room to look."""
+        try:
+            return (await self._answer(job, urgent=urgent)).spots
+        except (TooManyRequests, EvaluatorUnavailable, ServiceBusy):
+            return ()  # the findings are told all the same
+
+    async def _answer(self, job: Job, *, urgent: bool) -> Answer:
         if self._waiting >= self._most:
             raise TooManyRequests(f"{self._most} workflows are waiting to be evaluated already")
         self._waiting += 1
         try:
             async with contextlib.nullcontext() if urgent else self._looks, self._places:
-                answer = await self._ask(job)
+                return await self._ask(job)
         finally:
             self._waiting -= 1
-        if answer.loaded is None:
-            raise raised(answer)
-        return answer.loaded
 
     async def _ask(self, job: Job) -> Answer:
         worker = self._idle.pop() if self._idle else await _begun()

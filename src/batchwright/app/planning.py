@@ -12,12 +12,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.app.compose import SharedWorld, SimulationSettings, Surroundings
+from batchwright.app.placing import placed, static_findings
+from batchwright.app.planned import Planned
 from batchwright.app.preflight import observe, observe_commands, observe_secrets
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
 from batchwright.errors import BatchwrightError, PlanChanged, SecretMissing, StoreError, UsageError
-from batchwright.loader import Loaded, load
+from batchwright.loader import Loaded, Path_, Spot, load, locate
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.nearness import close_matches
@@ -41,22 +43,16 @@ class Source(Struct, frozen=True):
     inputs: dict[str, str] = {}
 
 
-class Planned(Struct, frozen=True):
-    """A plan, or the diagnostics that say why there is none; the price where the providers tell one."""
-
-    plan: Plan | None
-    diagnostics: tuple[Diagnostic, ...]
-    quotes: dict[str, Quote] = {}
-
-
 def check(source: Source, settings: Settings) -> Loaded:
     """Look at a workflow file; nothing is contacted."""
+    catalogue = load_catalogue(settings.catalogues)
     loaded = load(
         source.file,
         overlays=source.overlays,
         inputs=source.inputs,
         providers=registry.names(),
-        catalogue=load_catalogue(settings.catalogues),
+        catalogue=catalogue,
+        judge=partial(static_findings, catalogue=catalogue),
     )
     if loaded.workflow is None:
         return loaded
@@ -79,7 +75,15 @@ async def make_plan(
 ) -> Planned:
     """Check the file, ask the providers what they must know, and plan; read-only."""
     async with Stores(settings) as stores:
-        return await plan_loaded(settings, clock, stores, check(source, settings), simulation)
+        loaded = check(source, settings)
+        planned = await plan_loaded(settings, clock, stores, loaded, simulation)
+
+    async def find(paths: Sequence[Path_]) -> Sequence[Spot]:
+        names, overlays, inputs = registry.names(), source.overlays, source.inputs
+        looked = partial(locate, source.file, paths, overlays=overlays, inputs=inputs, providers=names)
+        return await asyncio.to_thread(looked)
+
+    return await placed(planned, loaded.workflow, find)
 
 
 async def plan_loaded(
@@ -92,7 +96,7 @@ async def plan_loaded(
 ) -> Planned:
     """Ask the providers what must be known about a workflow that was checked, and plan; read-only."""
     if loaded.workflow is None:
-        return Planned(None, loaded.diagnostics)
+        return Planned(None, loaded.diagnostics, is_valid=False)
     loaded = replace(loaded, workflow=literal(loaded.workflow))
     assert loaded.workflow is not None
     refuse_unknown_providers(loaded.workflow, simulation or {})

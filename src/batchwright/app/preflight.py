@@ -106,7 +106,7 @@ async def _observe(
         if isinstance(answer, ServerRequest):
             requests[config.name] = answer
         else:
-            troubles += [Diagnostic(t.code, t.message, where=config.name, hint=t.hint) for t in answer]
+            troubles += [Diagnostic(t.code, t.message, where=config.name, hint=t.hint, field=t.field) for t in answer]
     managed: dict[str, tuple[Observed, ...]] = {}
     for observed in await provider.find():
         managed[observed.name] = (*managed.get(observed.name, ()), observed)

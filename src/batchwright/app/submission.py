@@ -16,7 +16,9 @@ from batchwright.app.allowed import CODE, COMMANDS_WAY, NOTHING, Allowed
 from batchwright.app.compose import SharedWorld
 from batchwright.app.evaluating import Job
 from batchwright.app.evaluations import Evaluations
-from batchwright.app.planning import Planned, approve, plan_loaded
+from batchwright.app.placing import placed
+from batchwright.app.planned import Planned
+from batchwright.app.planning import approve, plan_loaded
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.errors import (
@@ -26,7 +28,7 @@ from batchwright.errors import (
     SecretRefused,
     WorkflowInvalid,
 )
-from batchwright.loader import Loaded
+from batchwright.loader import Loaded, Path_, Spot
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan
@@ -91,16 +93,18 @@ class Desk:
             return self._allowed
         return replace(self._allowed, commands=False, way=COMMANDS_WAY)
 
+    def _job(self, submission: Submission, places: Sequence[Path_] = ()) -> Job:
+        catalogues = tuple(str(folder) for folder in self._settings.catalogues)
+        is_json, allowed = submission.name.endswith(".json"), self._allowed_to(submission)
+        return Job(submission.text, submission.name, is_json, catalogues, allowed, tuple(places))
+
     async def load(self, submission: Submission, *, urgent: bool = False) -> Loaded:
         """Evaluate and check it in another process. What is urgent need not wait for those who only look.
 
         Raises SecretRefused with the place of each secret that is not allowed, BodyUnreadable, TooManyRequests,
         ServiceBusy, EvaluatorUnavailable.
         """
-        catalogues = tuple(str(folder) for folder in self._settings.catalogues)
-        is_json = submission.name.endswith(".json")
-        job = Job(submission.text, submission.name, is_json, catalogues, self._allowed_to(submission))
-        loaded = await self._evaluations.load(job, urgent=urgent)
+        loaded = await self._evaluations.load(self._job(submission), urgent=urgent)
         if refused := [one for one in loaded.diagnostics if one.code == CODE]:
             message = f"the workflow names {counted(len(refused), 'secret')} that this service does not let clients use"
             raise SecretRefused(message, diagnostics=loaded.diagnostics)
@@ -110,7 +114,7 @@ class Desk:
         """The workflow. Raises WorkflowInvalid with every diagnostic."""
         loaded = await self.load(submission)
         if loaded.workflow is None:
-            raise refusal(loaded.diagnostics)
+            raise refusal(loaded.diagnostics, is_valid=False)
         return loaded
 
     async def look(self, submission: Submission, *, urgent: bool = False) -> Planned:
@@ -120,8 +124,13 @@ class Desk:
         if simulation is None and loaded.workflow is not None:
             self._allowed_to(submission).check_commands(loaded.workflow)
         planned = await plan_loaded(self._settings, self._clock, self._stores, loaded, simulation, self._world)
+
+        async def find(paths: Sequence[Path_]) -> Sequence[Spot]:
+            return await self._evaluations.places(self._job(submission, paths), urgent=urgent)
+
+        planned = await placed(planned, loaded.workflow, find)
         if planned.plan is None:
-            raise refusal(planned.diagnostics)
+            raise refusal(planned.diagnostics, is_valid=planned.is_valid)
         approve(planned.plan, submission.plan_hash)
         return planned
 
@@ -155,10 +164,10 @@ class Desk:
         return None
 
 
-def refusal(diagnostics: Sequence[Diagnostic]) -> BatchwrightError:
+def refusal(diagnostics: Sequence[Diagnostic], *, is_valid: bool) -> BatchwrightError:
     """The error that says why there is no plan, with all the reasons."""
     errors = [one for one in diagnostics if one.severity is Severity.ERROR]
-    if errors and all(one.file for one in errors):
+    if not is_valid:
         return WorkflowInvalid(
             f"the workflow has {counted(len(errors), 'mistake')}",
             hint="Nothing was changed. Correct it and try again.",

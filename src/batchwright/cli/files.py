@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from batchwright.app.checking import preview_plan
 from batchwright.app.clock import SystemClock
-from batchwright.app.planning import Planned, check, make_plan
+from batchwright.app.planned import Planned
+from batchwright.app.planning import check, make_plan
 from batchwright.cli.codes import Exit
 from batchwright.cli.health import show_changes
 from batchwright.cli.human import show_plan
@@ -147,7 +148,7 @@ def _also(diagnostics: Sequence[Diagnostic]) -> str:
 def refusal(planned: Planned) -> BatchwrightError:
     """The error that says why there is no plan."""
     errors = [one for one in planned.diagnostics if one.severity is Severity.ERROR]
-    if errors and all(one.file for one in errors):
+    if not planned.is_valid:
         return WorkflowInvalid(
             f"the file has {counted(len(errors), 'mistake')}",
             hint="Nothing was changed. Correct the file and try again.",

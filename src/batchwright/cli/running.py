@@ -13,7 +13,8 @@ import typer
 
 from batchwright.app.clock import SystemClock
 from batchwright.app.foreground import Foreground
-from batchwright.app.planning import Planned, approve, check, make_plan
+from batchwright.app.planned import Planned
+from batchwright.app.planning import approve, check, make_plan
 from batchwright.app.reading import Sight, look, unfinished
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from batchwright.app.planning import Planned, check
+from batchwright.app.planned import Planned
+from batchwright.app.planning import check
 from batchwright.app.services import DEFAULT_URL
 from batchwright.cli.codes import Exit
 from batchwright.cli.files import again, refusal
@@ -51,7 +52,7 @@ def submit(
     source, simulation = source_of(file, overlay, inputs), simulation_of(simulate, sim)
     loaded = check(source, settings_of(state_dir, catalogue))
     if loaded.workflow is None:
-        return _refuse(refusal(Planned(None, loaded.diagnostics)), loaded.diagnostics, json=json)
+        return _refuse(refusal(Planned(None, loaded.diagnostics, is_valid=False)), loaded.diagnostics, json=json)
     service = chosen(url, state_dir)
     if service is None:
         words = again(file, simulate=simulate, sim=sim, overlay=overlay, inputs=inputs, catalogue=catalogue)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from msgspec import Struct
 
 from batchwright.loader import inputs as given
 from batchwright.loader.evaluator import Died, Evaluator, NickelError
+from batchwright.loader.expressions import Path_
 from batchwright.loader.harvest import Finding
 from batchwright.loader.keys import twice
 from batchwright.loader.limits import LOCAL, UNTRUSTED, Limits
@@ -36,6 +38,14 @@ class Loaded(Struct, frozen=True):
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
+class Spot(Struct, frozen=True):
+    """A place in a file that is named as it is shown."""
+
+    file: str
+    line: int
+    column: int
+
+
 class Known(Struct, frozen=True):
     """What there is besides the files."""
 
@@ -52,16 +62,65 @@ def load(
     limits: Limits = LOCAL,
     providers: Iterable[str] = (),
     catalogue: Mapping[str, Taskserv] | None = None,
+    judge: Judge | None = None,
 ) -> Loaded:
     """Load a workflow file with overlays merged over it and inputs set.
 
-    `providers` are names besides those of the schema; with a `catalogue` what is asked of it is looked at too. Raises
-    FileUnreadable, EvaluatorUnavailable.
+    `providers` are names besides those of the schema; with a `catalogue` what is asked of it is looked at too. What
+    `judge` finds in a workflow that is valid is told with its place, as a mistake is. Raises FileUnreadable,
+    EvaluatorUnavailable.
     """
+    sources = _of_files((file, *overlays), limits)
+    return _load(sources, inputs, Known(tuple(providers), catalogue, judge))
+
+
+def locate(
+    file: Path,
+    paths: Sequence[Path_],
+    *,
+    overlays: Sequence[Path] = (),
+    inputs: Mapping[str, str] = {},
+    providers: Iterable[str] = (),
+) -> list[Spot]:
+    """Where these paths of a workflow that was loaded stand, as many as can be found in time. Raises as `load`."""
+    return _located(_of_files((file, *overlays), LOCAL), inputs, paths, tuple(providers))
+
+
+def locate_source(text: str, name: str, paths: Sequence[Path_]) -> list[Spot]:
+    """The same in a text that is no file here. Raises as `load`."""
+    with _of_text(text, name, UNTRUSTED) as sources:
+        return _located(sources, {}, paths)
+
+
+def _located(
+    sources: Sources, inputs: Mapping[str, str], paths: Sequence[Path_], providers: Sequence[str] = ()
+) -> list[Spot]:
+    if sources.problems:
+        return []  # it has changed since
+    try:
+        with Evaluator(sources.limits, sources.roots, repeats=bool(inputs)) as evaluator:
+            values = given.values(evaluator, sources, inputs)
+            session = Session(sources, evaluator, values, providers)
+            return [Spot(source.shown, place.line, place.column) for source, place in session.places(paths)]
+    except (Died, NickelError, given.Refused):
+        return []
+
+
+def _of_files(files: Sequence[Path], limits: Limits) -> Sources:
     sources = Sources(limits, schema_folder())
-    for path in (file, *overlays):
+    for path in files:
         sources.add(path)
-    return _load(sources, inputs, Known(tuple(providers), catalogue))
+    return sources
+
+
+@contextmanager
+def _of_text(text: str, name: str, limits: Limits) -> Iterator[Sources]:
+    with tempfile.TemporaryDirectory(prefix="batchwright-") as folder:
+        path = Path(folder, "workflow").with_suffix(Path(name).suffix)
+        path.write_text(text, encoding="utf-8", newline="")
+        sources = Sources(limits, schema_folder())
+        sources.add(path, shown=name)
+        yield sources
 
 
 def load_source(
@@ -78,14 +137,8 @@ def load_source(
     """Load a text that is no file here. The end of `name` says the format: .ncl, .json, .yaml. Raises as `load`.
 
     `original` is what the text was made from, where that was decoded: a key given twice is found in it.
-    What `judge` finds in a workflow that is valid is told with its place, as a mistake is.
     """
-    suffix = Path(name).suffix
-    with tempfile.TemporaryDirectory(prefix="batchwright-") as folder:
-        path = Path(folder, "workflow").with_suffix(suffix)
-        path.write_text(text, encoding="utf-8", newline="")
-        sources = Sources(limits, schema_folder())
-        sources.add(path, shown=name)
+    with _of_text(text, name, limits) as sources:
         sources.original = original
         return _load(sources, inputs, Known(tuple(providers), catalogue, judge))
 

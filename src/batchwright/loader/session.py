@@ -220,6 +220,17 @@ class Session:
         if all(replace(other, where="") != replace(diagnostic, where="") for other in self.diagnostics):
             self.diagnostics.append(diagnostic)
 
+    def places(self, paths: Sequence[Path_]) -> list[tuple[Source, Place]]:
+        """Where these paths of the workflow stand, as many as the limits allow. Raises NickelError, Died."""
+        report = self._checked(self._raw)
+        self._deadline = time.monotonic() + self._limits.search_seconds
+        found = []
+        for path in paths[: self._limits.diagnostics]:
+            if self._is_over():
+                break
+            found.append(self._place(report.written(path), False))
+        return found
+
     def _place(self, path: Path_, name: bool) -> tuple[Source, Place]:
         """Where the value at `path` stands, or with `name` its field's name.
 

@@ -22,7 +22,7 @@ class Severity(StrEnum):
 class Diagnostic(Struct, frozen=True):
     """One finding. `line` and `column` count from 1 in characters; 0 where there is no place in a file.
 
-    `where` names the operation or server a finding of the pre-flight is about.
+    `where` names the operation or server a finding of the pre-flight is about, `field` its field: `plan`, `targets.0`.
     """
 
     code: str
@@ -34,6 +34,7 @@ class Diagnostic(Struct, frozen=True):
     hint: str = ""
     notes: tuple[str, ...] = ()
     where: str = ""
+    field: str = ""
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}: " if self.file else (f"{self.where}: " if self.where else "")

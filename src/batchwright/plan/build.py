@@ -63,6 +63,14 @@ PASSES: tuple[Callable[[Draft], None], ...] = (
 )
 
 
+def told_by_the_file(workflow: Workflow, catalogue: Mapping[str, Taskserv]) -> tuple[Diagnostic, ...]:
+    """What planning will find in a workflow whatever the providers say, errors and warnings; nothing is contacted."""
+    draft = Draft(workflow, catalogue, Observations())
+    for each in PASSES[: PASSES.index(chain_installs)]:
+        each(draft)
+    return tuple(draft.problems)
+
+
 def build(
     workflow: Workflow,
     catalogue: Mapping[str, Taskserv],
@@ -78,7 +86,9 @@ def build(
     draft = Draft(workflow, catalogue, observations)
     for each in PASSES:
         each(draft)
-    diagnostics = (*warnings, *observations.troubles, *draft.problems)
+    told = {(one.code, one.message) for one in warnings}
+    problems = (one for one in draft.problems if (one.code, one.message) not in told)
+    diagnostics = (*warnings, *observations.troubles, *problems)
     if not any(one.severity is Severity.ERROR for one in diagnostics):
         diagnostics += tuple(_unresolved(draft))
     if any(one.severity is Severity.ERROR for one in diagnostics):

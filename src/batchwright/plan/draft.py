@@ -135,9 +135,9 @@ class Draft:
                 alive[i] = before
             yield i, op, before
 
-    def refuse(self, code: str, message: str, where: str, hint: str = "") -> None:
-        """Note an error: no plan will come of this draft."""
-        self.problems.append(Diagnostic(code=code, message=message, where=where, hint=hint))
+    def refuse(self, code: str, message: str, where: str, hint: str = "", field: str = "") -> None:
+        """Note an error: no plan will come of this draft. `field` is the field of `where` that it is about."""
+        self.problems.append(Diagnostic(code=code, message=message, where=where, hint=hint, field=field))
 
     def warn(self, code: str, message: str, where: str, hint: str = "") -> None:
         """Note something the user should know."""

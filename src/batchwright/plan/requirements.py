@@ -28,16 +28,18 @@ def take_listed(draft: Draft) -> None:
     """Fill `listed` and note on every target who installs what; the same service twice on a server is refused."""
     for i, op in draft.taskserv_batches():
         draft.listed[i] = {}
-        for use in op.taskservs:
+        for number, use in enumerate(op.taskservs):
             if use.name not in draft.catalogue:
                 message = f'there is no task service "{use.name}"'
-                draft.refuse("taskserv-unknown", message, op.id, did_you_mean(use.name, draft.catalogue))
+                draft.refuse(
+                    "taskserv-unknown", message, op.id, did_you_mean(use.name, draft.catalogue), f"taskservs.{number}"
+                )
                 continue
             draft.listed[i][use.name] = use
-            _claim(draft, i, use.name)
+            _claim(draft, i, use.name, f"taskservs.{number}")
 
 
-def _claim(draft: Draft, i: int, name: str) -> None:
+def _claim(draft: Draft, i: int, name: str, field: str) -> None:
     clashes: dict[int, list[Place]] = {}
     for place in draft.targets[i]:
         first = place.installed.setdefault(name, i)
@@ -49,6 +51,7 @@ def _claim(draft: Draft, i: int, name: str) -> None:
             f'"{name}" is asked for a second time on {names_of(places)}, first by "{draft.order[first].id}"',
             draft.order[i].id,
             "Ask for it in one operation only.",
+            field,
         )
 
 

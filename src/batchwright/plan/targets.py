@@ -38,24 +38,27 @@ def _all_before(draft: Draft, op: TaskservBatch, batches: int) -> list[Place]:
 
 def _named(draft: Draft, op: TaskservBatch | Command, before: Before, servers: dict[str, Place]) -> list[Place]:
     chosen: dict[int, Place] = {}
-    for target in op.targets or ():
+    for number, target in enumerate(op.targets or ()):
+        field = f"targets.{number}"
         at = draft.index.get(target)
         if at is not None and target in servers:
             message = f'the target "{target}" is the name of an operation and of a server'
-            draft.refuse("target-ambiguous", message, op.id, "Give one of them another name.")
+            draft.refuse("target-ambiguous", message, op.id, "Give one of them another name.", field)
         elif at is not None and not isinstance(draft.order[at], ServerBatch):
             message = f'the target "{target}" is an operation that makes no servers'
-            draft.refuse("target-no-servers", message, op.id, "Name a server, or an operation of type server_batch.")
+            hint = "Name a server, or an operation of type server_batch."
+            draft.refuse("target-no-servers", message, op.id, hint, field)
         else:
             places = [servers[target]] if at is None else draft.places[at]
             if before.has(places[0].operation):
                 chosen.update((place.number, place) for place in places)
             else:
-                _refuse_unreached(draft, op, target, places[0])
+                _refuse_unreached(draft, op, places[0], field)
     return [place for _, place in sorted(chosen.items())]
 
 
-def _refuse_unreached(draft: Draft, op: TaskservBatch | Command, target: str, place: Place) -> None:
+def _refuse_unreached(draft: Draft, op: TaskservBatch | Command, place: Place, field: str) -> None:
+    target = (op.targets or ())[int(field.rpartition(".")[2])]
     maker = draft.order[place.operation].id
     made_by = "" if maker == target else f', which "{maker}" makes'
     draft.refuse(
@@ -63,4 +66,5 @@ def _refuse_unreached(draft: Draft, op: TaskservBatch | Command, target: str, pl
         f'it works on "{target}"{made_by}, and does not depend on that',
         op.id,
         f'Add "{maker}" to its dependencies.',
+        field,
     )

@@ -1,0 +1,102 @@
+"""Where in the file the findings of a plan belong: they name an operation, a server, a provider, or a step."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from batchwright.app.planned import Planned
+from batchwright.loader import Finding, Path_, Spot
+from batchwright.model.catalogue import Taskserv
+from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.workflow import Command, Operation, ServerBatch, TaskservBatch, Workflow
+from batchwright.plan.build import told_by_the_file
+
+Find = Callable[[Sequence[Path_]], Awaitable[Sequence[Spot]]]
+
+WHOLE: Path_ = ("batch_workflow",)
+# The field of a command or of a task service operation that a finding is about, by its code.
+FIELDS = {
+    "program-missing": "run",
+    "program-not-executable": "run",
+    "program-unfit": "run",
+    "directory-missing": "directory",
+    "package-missing": "targets",
+    "needs-unmet": "taskservs",
+    "taskserv-conflict": "taskservs",
+    "taskserv-cycle": "taskservs",
+    "requirement-choice": "taskservs",
+    "requirement-soft": "taskservs",
+    "requirement-unknown": "taskservs",
+    "requirement-unordered": "dependencies",
+    "cluster-without-leader": "targets",
+}
+
+
+def static_findings(workflow: Workflow, catalogue: Mapping[str, Taskserv]) -> list[Finding]:
+    """What planning will find whatever the providers say: better told by `validate`, with its place."""
+    told = ((one, path_of(workflow, one)) for one in told_by_the_file(workflow, catalogue))
+    return [Finding(path or WHOLE, one.code, one.message, one.hint, one.severity) for one, path in told]
+
+
+async def placed(planned: Planned, workflow: Workflow | None, find: Find) -> Planned:
+    """The same with a place for each finding that the workflow tells one for."""
+    if workflow is None:
+        return planned
+    paths = {one: path for one in planned.diagnostics if not one.file and (path := path_of(workflow, one))}
+    if not paths:
+        return planned
+    wanted = list(dict.fromkeys(paths.values()))
+    spots = dict(zip(wanted, await find(wanted), strict=False))
+
+    def at_its_place(one: Diagnostic) -> Diagnostic:
+        spot = spots.get(paths.get(one, ()))
+        return replace(one, file=spot.file, line=spot.line, column=spot.column) if spot else one
+
+    plan = planned.plan
+    if plan is not None:
+        plan = replace(plan, warnings=tuple(map(at_its_place, plan.warnings)))
+    return replace(planned, plan=plan, diagnostics=tuple(map(at_its_place, planned.diagnostics)))
+
+
+def path_of(workflow: Workflow, found: Diagnostic) -> Path_ | None:
+    """The path in the workflow that a finding is about; None where there is none, as for a store."""
+    if found.where == "storage_backend":
+        return (*WHOLE, "storage_backend")
+    name, *inside = found.where.split("/")
+    for number, operation in enumerate(workflow.operations):
+        if operation.id == name:
+            path: Path_ = (*WHOLE, "operations", number)
+            return (*path, *_within(operation, inside, found))
+    for number, operation in enumerate(workflow.operations):
+        for place, server in enumerate(operation.server_configs if isinstance(operation, ServerBatch) else ()):
+            if server.name == name:
+                field = _steps(found.field)
+                return (*WHOLE, "operations", number, "server_configs", place, *field)
+    for number, operation in enumerate(workflow.operations):
+        if operation.provider and operation.provider == name:
+            return (*WHOLE, "operations", number, "provider")
+    return None
+
+
+def _within(operation: Operation, inside: Sequence[str], found: Diagnostic) -> Path_:
+    """The path in an operation: a server or a task service of it, or a field."""
+    if isinstance(operation, ServerBatch) and inside:
+        for place, server in enumerate(operation.server_configs):
+            if server.name == inside[0]:
+                return ("server_configs", place, *_steps(found.field))
+    if isinstance(operation, TaskservBatch) and inside:
+        for place, use in enumerate(operation.taskservs):
+            if use.name == inside[-1]:
+                return ("taskservs", place)
+        return ("taskservs",)
+    if found.field:
+        return _steps(found.field)
+    if found.code == "secret-missing" and isinstance(operation, Command):
+        return ("env",)
+    return (FIELDS[found.code],) if found.code in FIELDS else ()
+
+
+def _steps(field: str) -> Path_:
+    return tuple(int(step) if step.isdigit() else step for step in field.split(".") if step)
