@@ -106,8 +106,8 @@ def test_clients_that_race_for_a_run_are_told_apart(bridge: Bridge) -> None:
         await clients[0].create(created("aaaa"), summary_of("aaaa"))
         fences: list[int] = []
         for round_ in range(15):
-            now = NOW + 100 * round_
-            takes = (client.acquire("aaaa", f"host{n}:1:1", now) for n, client in enumerate(clients))
+            now, seen = NOW + 100 * round_, await clients[0].held("aaaa")
+            takes = (client.acquire("aaaa", f"host{n}:1:1", now, silent=seen) for n, client in enumerate(clients))
             got = await asyncio.gather(*takes, return_exceptions=True)
             leases = {n: lease for n, lease in enumerate(got) if isinstance(lease, Lease)}
             assert len(leases) == 1
@@ -140,7 +140,7 @@ def test_a_driver_that_was_replaced_while_it_appends_is_refused(bridge: Bridge) 
                 await asyncio.sleep(0)
                 while len(await one.read("aaaa", last, 5)) < 5:
                     pass
-                lease = await one.acquire("aaaa", f"at{now}:1:1", now)
+                lease = await one.acquire("aaaa", f"at{now}:1:1", now, silent=await one.held("aaaa"))
                 acknowledged = await writing
                 last = (await one.read("aaaa", acknowledged - 1))[-1][0]
                 assert last == acknowledged

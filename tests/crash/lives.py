@@ -10,7 +10,8 @@ from batchwright.engine.limits import Lane, Limits
 from batchwright.engine.loop import Driver
 from batchwright.engine.machine import Machine
 from batchwright.errors import RunHeld, RunNotFound
-from batchwright.journal.base import LEASE_SECONDS, Journal
+from batchwright.journal.base import Journal
+from batchwright.journal.lease import LEASE_SECONDS
 from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
@@ -98,11 +99,12 @@ class Lives:
         return machine.reopen(now, "user", [step for step in steps if step not in done], done)
 
     async def _drive(self, journal: CrashingJournal, point: CrashPoint, wishes: Wishes | None = None) -> Run:
-        lease = None
+        lease, silent = None, None
         while lease is None:
             try:
-                lease = await journal.acquire("run", f"elsewhere:{self.count}:1", self.clock.now())
+                lease = await journal.acquire("run", f"elsewhere:{self.count}:1", self.clock.now(), silent=silent)
             except RunHeld:
+                silent = await journal.held("run")
                 await self.clock.sleep(LEASE_SECONDS)
         run = await load_run(journal, "run")
         providers, runners, limits = {}, {}, Limits()

@@ -14,13 +14,13 @@ import pytest
 from batchwright.engine.limits import Lane, Limits
 from batchwright.engine.loop import Driver
 from batchwright.errors import LeaseLost, RunHeld
-from batchwright.journal.base import LEASE_SECONDS
+from batchwright.journal.lease import LEASE_SECONDS, Sightings
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation
-from batchwright.testing.clock import VirtualClock, run_virtual
+from batchwright.testing.clock import run_virtual
 from tests.crash.lives import Lives
 from tests.crash.scenarios import Scenario, all_scenarios
 from tests.crash.test_explore import check, reference
@@ -85,14 +85,16 @@ class House:
 
     async def drive(self, holder: str, frost: Frost | None = None) -> Run:
         """One process, as far as the scenario wants it."""
-        lease = None
+        lease, journal, clock = None, self.lives.journal, self.lives.clock
+        sightings = Sightings(clock.monotonic)
         while lease is None:
             try:
-                lease = await self.lives.journal.acquire("run", f"{holder}:1:1", self.lives.clock.now())
+                silent = sightings.silent("run", await journal.held("run"))
+                lease = await journal.acquire("run", f"{holder}:1:1", clock.now(), silent=silent)
             except RunHeld:
-                await self.lives.clock.sleep(LEASE_SECONDS / 2)
+                await clock.sleep(LEASE_SECONDS / 2)
         wrap: Callable[[Any], Any] = (lambda inner: Frozen(inner, frost)) if frost else (lambda inner: inner)
-        clock: VirtualClock = wrap(self.lives.clock)
+        clock = wrap(self.lives.clock)
         run = await load_run(self.lives.journal, "run")
         providers, runners, limits = {}, {}, Limits()
         limits.add("taskservs", Lane(50))

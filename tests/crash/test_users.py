@@ -14,7 +14,7 @@ from batchwright.engine.loop import Driver
 from batchwright.engine.machine import Machine
 from batchwright.engine.preview import preview_rollback
 from batchwright.errors import NotAllowed
-from batchwright.journal.base import LEASE_SECONDS
+from batchwright.journal.lease import LEASE_SECONDS
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RUN_ENDED, RunState
@@ -67,7 +67,7 @@ class Users:
         self.said.append(f"{wish} {point.when}:{point.n}")
         holder = f"elsewhere:{lives.count}:1"
         await clock.sleep(LEASE_SECONDS + 1)
-        lease = await lives.journal.acquire("run", holder, clock.now())
+        lease = await lives.journal.acquire("run", holder, clock.now(), silent=await lives.journal.held("run"))
         run = await load_run(lives.journal, "run")
         providers, runners, limits = {}, {}, Limits()
         limits.add("taskservs", Lane(50))

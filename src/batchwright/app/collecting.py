@@ -10,6 +10,7 @@ from msgspec import Struct
 from batchwright.app.compose import Surroundings
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
+from batchwright.app.takeover import renewed, take
 from batchwright.engine import commands as cmd
 from batchwright.engine.limits import Limits
 from batchwright.engine.looks import OUTAGE_SECONDS
@@ -17,15 +18,12 @@ from batchwright.engine.perform import Performer
 from batchwright.engine.sweeping import ROUNDS_MAX, Sweeping
 from batchwright.errors import NotAllowed, ProviderUnavailable
 from batchwright.journal.base import Journal, Lease
-from batchwright.journal.lease import own_holder
 from batchwright.journal.replay import load_run
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.model.outcome import Fault
 from batchwright.model.run import Run
 from batchwright.providers.base import Provider
-
-HOLD_SECONDS = 300.0  # for which the run is kept from drivers, and again at every change
 
 
 class Stray(Struct, frozen=True):
@@ -50,7 +48,7 @@ class Collected(Struct, frozen=True):
 async def collect(settings: Settings, stores: Stores, clock: Clock, word: str, *, remove: bool) -> Collected:
     """Look at every account the run made something in. Raises NotAllowed, RunHeld, ProviderUnavailable, StoreError."""
     journal, run_id = await stores.find(word)
-    lease = await journal.acquire(run_id, own_holder(), clock.now(), HOLD_SECONDS)
+    lease = await take(journal, run_id, clock)
     try:
         run = await load_run(journal, run_id)
         if run.status not in RUN_ENDED:
@@ -59,7 +57,8 @@ async def collect(settings: Settings, stores: Stores, clock: Clock, word: str, *
                 hint=f"Let it end first: batchwright resume {run_id}",
             )
         limits = Limits()
-        async with Surroundings(settings, clock, limits, run.plan.simulation, patience=OUTAGE_SECONDS) as around:
+        around = Surroundings(settings, clock, limits, run.plan.simulation, patience=OUTAGE_SECONDS)
+        async with around, renewed(journal, lease, clock):
             await around.open_for(run.plan)
             broom = _Broom(run, around.providers, limits, clock, journal, lease)
             return await broom.sweep(remove=remove)
@@ -85,7 +84,7 @@ class _Broom:
         self._performer = Performer(run, providers, {}, limits, clock, put, put, self._hold)
 
     async def _hold(self) -> None:
-        self._lease = await self._journal.renew(self._lease, self._clock.now(), HOLD_SECONDS)
+        self._lease = await self._journal.renew(self._lease, self._clock.now())
 
     async def sweep(self, *, remove: bool) -> Collected:
         """Round after round until nothing is found, or nothing but what cannot be removed."""

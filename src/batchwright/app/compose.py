@@ -12,6 +12,7 @@ from types import TracebackType
 
 from batchwright.app.patient import PatientProvider
 from batchwright.app.settings import Settings
+from batchwright.engine.clocks import RunClock
 from batchwright.engine.limits import Lane, Limits
 from batchwright.engine.looks import SOON_SECONDS, Looks, Tell
 from batchwright.errors import NotAllowed, ProviderUnavailable, TaskservPackageMissing
@@ -192,9 +193,10 @@ class Surroundings:
             return provider
         simulation = Simulation.from_settings(self._simulation or {}, name)
         world = self._world.get()
-        self.runners[name] = SimulatedRunner(world, self._clock, simulation)
+        clock = RunClock(self._clock, world.latest)
+        self.runners[name] = SimulatedRunner(world, clock, simulation)
         self.launchers[name] = self._pretend(simulation)
-        return Simulated(name, world, self._clock, simulation)
+        return Simulated(name, world, clock, simulation)
 
     async def open_for(self, plan: Plan) -> None:
         """Open what an existing plan needs. Raises ProviderUnavailable; NotAllowed for another account."""

@@ -9,6 +9,7 @@ from batchwright.app.allowed import Allowed
 from batchwright.app.compose import SharedRunner, SharedWorld, Surroundings
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
+from batchwright.app.takeover import is_driven, renewed, take
 from batchwright.engine.doubts import go_on
 from batchwright.engine.limits import Limits
 from batchwright.engine.looks import OUTAGE_SECONDS, Tell
@@ -16,7 +17,7 @@ from batchwright.engine.loop import SIGNAL_SECONDS, Driver, Listener
 from batchwright.engine.machine import Machine
 from batchwright.errors import NotAllowed
 from batchwright.journal.base import Journal
-from batchwright.journal.lease import own_holder
+from batchwright.journal.lease import Held
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.clock import Clock
@@ -51,6 +52,7 @@ class Drives:
         tell: Tell | None = None,
     ) -> None:
         self._allowed = allowed
+        self._silent: Held | None = None
         self.accepted = False  # whether what was asked last was taken up; what is raised before is a refusal
         self._settings = settings
         self._stores = stores
@@ -124,19 +126,23 @@ class Drives:
                 f"run {run_id} is {status}; there is nothing to {verb}", hint=f"batchwright status {run_id}"
             )
         now = self._clock.now()
-        if await journal.holder(run_id, now) is None:
+        if await journal.held(run_id) is None:
             return False
-        await journal.signal(run_id, Signal(kind, now, by))
-        return True
+        await journal.signal(run_id, Signal(kind, now, by))  # first, so that a driver hears it while it is looked for
+        found = await is_driven(journal, run_id, self._clock)
+        self._silent = found if isinstance(found, Held) else None
+        return found is True
 
-    async def drive(self, journal: Journal, run_id: str, wishes: Wishes | None = None) -> Run:
-        """Take the lease and drive to the end.
+    async def drive(
+        self, journal: Journal, run_id: str, wishes: Wishes | None = None, silent: Held | None = None
+    ) -> Run:
+        """Take the lease and drive to the end. `silent` is a lease that nobody was seen to renew.
 
         Raises RunHeld, NotAllowed, Forbidden, ProviderUnavailable, StoreError.
         """
         self.accepted = wishes is None  # somebody else's doing: the run is to be driven
         seen = len(await journal.signals(run_id))  # before the lease: who signals from here on means this driver
-        lease = await journal.acquire(run_id, own_holder(), self._clock.now())
+        lease = await take(journal, run_id, self._clock, silent or self._silent)
         try:
             run = await load_run(journal, run_id)
             if self._allowed is not None:
@@ -149,7 +155,8 @@ class Drives:
                 patience=OUTAGE_SECONDS,
                 tell=self._tell,
             ) as around:
-                await around.open_for(run.plan)
+                async with renewed(journal, lease, self._clock):
+                    await around.open_for(run.plan)
                 driver = Driver(
                     journal,
                     lease,

@@ -30,6 +30,7 @@ from batchwright.errors import (
     TooManyRequests,
 )
 from batchwright.journal.base import Journal
+from batchwright.journal.lease import Held, Sightings
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run import Run
@@ -68,7 +69,8 @@ class Orchestrator:
         self.runner = SharedRunner(settings, clock)
         self.driven: dict[str, DrivenRun] = {}
         self.troubles: dict[str, str] = {}  # run -> why it could not be driven last time
-        self.tails = Tails(self.stores, clock, frames, self.driven)
+        self._sightings = Sightings(clock.monotonic)
+        self.tails = Tails(self.stores, clock, frames, self.driven, self._sightings)
         self.allowed = Allowed(commands, settings.service.secrets)
         self.desk = Desk(settings, clock, self.stores, self.world, simulation, allowed=self.allowed)
         self.stopping = False
@@ -118,7 +120,7 @@ class Orchestrator:
         for run_id, due in list(self.undriven.items()):
             if self.stopping or len(self.driven) >= MAX_DRIVEN:
                 return
-            if due > self.clock.now():
+            if due > self.clock.monotonic():
                 continue
             async with self._lock(run_id):
                 journal, _ = await self.stores.find(run_id)
@@ -126,9 +128,9 @@ class Orchestrator:
                 if run_id in self.driven or (row.status in RUN_ENDED and not row.rollback_due):
                     self.undriven.pop(run_id, None)
                     self._forget_trouble(run_id)
-                elif await journal.holder(run_id, self.clock.now()) is None:
+                elif self._sightings.is_free(run_id, lease := await journal.held(run_id)):
                     log.info("run %s (%s) goes on", run_id, row.workflow)
-                    self._begin(row, partial(_drive, journal, run_id))
+                    self._begin(row, partial(_drive, journal, run_id, lease))
 
     # -- submitting -----------------------------------------------------------------------------------------------
 
@@ -150,7 +152,7 @@ class Orchestrator:
             )
         tail = await self.tails.find(run_id)
         async with self._lock(run_id):
-            self._begin(tail.run.summary(tail.journal.name), partial(_drive, tail.journal, run_id))
+            self._begin(tail.run.summary(tail.journal.name), partial(_drive, tail.journal, run_id, None))
         return tail, True
 
     def _refuse_more(self) -> None:
@@ -208,7 +210,7 @@ class Orchestrator:
         finally:
             del self.driven[run_id]
             if run is None or run.status not in RUN_ENDED:
-                self.undriven[run_id] = self.clock.now() + self._delays.get(run_id, 0.0)
+                self.undriven[run_id] = self.clock.monotonic() + self._delays.get(run_id, 0.0)
             self.tails.hint(run_id)
             driven.ended()
         return run
@@ -307,7 +309,7 @@ class Orchestrator:
             return True
         if row.status in RUN_ENDED:
             return False
-        return await (await self.stores.get(row.store)).holder(row.run, self.clock.now()) is not None
+        return not self._sightings.is_free(row.run, await (await self.stores.get(row.store)).held(row.run))
 
     # -- stopping -------------------------------------------------------------------------------------------------
 
@@ -331,8 +333,8 @@ class Orchestrator:
         return len(self.undriven)
 
 
-async def _drive(journal: Journal, run_id: str, drives: Drives) -> Run:
-    return await drives.drive(journal, run_id)
+async def _drive(journal: Journal, run_id: str, silent: Held | None, drives: Drives) -> Run:
+    return await drives.drive(journal, run_id, silent=silent)
 
 
 def _refuse_unless(run: Run, kind: SignalKind) -> None:

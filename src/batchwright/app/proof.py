@@ -17,6 +17,7 @@ from batchwright.errors import (
     UsageError,
 )
 from batchwright.journal.base import Head, Journal
+from batchwright.journal.lease import driver_of
 from batchwright.journal.pages import unpack
 from batchwright.journal.replay import load_run
 from batchwright.model.clock import Clock
@@ -111,7 +112,7 @@ async def _look(journal: Journal, run: str, clock: Clock, missing: str) -> Sound
 
 
 async def _fold(journal: Journal, row: RunSummary, clock: Clock) -> Sound:
-    driven = await journal.holder(row.run, clock.now()) is not None
+    driven = driver_of(await journal.held(row.run), clock.now()) is not None
     problems: list[str] = []
     run: Run | None = None
     fits = 0  # the last event after which the summary was true

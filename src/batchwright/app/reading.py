@@ -9,6 +9,7 @@ from batchwright.engine.machine import Machine
 from batchwright.engine.preview import PlannedUndo, preview_rollback
 from batchwright.errors import RunHeld
 from batchwright.journal.base import Journal
+from batchwright.journal.lease import driver_of
 from batchwright.journal.replay import load_run
 from batchwright.model.clock import Clock
 from batchwright.model.events import AnyEvent
@@ -43,7 +44,7 @@ class Sight:
         """Take what was written since; gives it."""
         if now - self._asked >= HOLDER_SECONDS:  # before the journal, so that what the driver wrote last is not missed
             self._asked = now
-            self.driver = await self.journal.holder(self.run.id, now)
+            self.driver = driver_of(await self.journal.held(self.run.id), now)
         fresh: list[AnyEvent] = []
         async for _, event in history(self.journal, self.run.id, self.run.seq):
             self.run.apply(event)
@@ -54,7 +55,7 @@ class Sight:
 async def look(stores: Stores, word: str, clock: Clock) -> Sight:
     """The run with this id, prefix of an id, or `latest`. Raises RunNotFound, RunAmbiguous, StoreError."""
     journal, run_id = await stores.find(word)
-    driver = await journal.holder(run_id, clock.now())
+    driver = driver_of(await journal.held(run_id), clock.now())
     run = await load_run(journal, run_id)
     return Sight(journal, run, driver, clock.now())
 
@@ -74,7 +75,7 @@ async def all_runs(stores: Stores, clock: Clock, *, partial: bool = False) -> tu
     for row in summaries:
         if row.status not in RUN_ENDED:
             journal = await stores.get(row.store)
-            if await journal.holder(row.run, clock.now()) is not None:
+            if driver_of(await journal.held(row.run), clock.now()) is not None:
                 driven.add(row.run)
     return summaries, driven
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.app.stores import Stores
+from batchwright.app.takeover import take
 from batchwright.errors import (
     EventUnreadable,
     IllegalTransition,
@@ -20,15 +21,14 @@ from batchwright.errors import (
     StoreTooLarge,
     UsageError,
 )
-from batchwright.journal.base import LEASE_SECONDS, Journal, Lease
-from batchwright.journal.lease import is_moved, moved_to
+from batchwright.journal.base import Journal, Lease
+from batchwright.journal.lease import FOR_EVER, LEASE_SECONDS, is_moved, moved_to
 from batchwright.model.clock import Clock
 from batchwright.model.events import RunCreated
 from batchwright.model.run import Run
 from batchwright.model.summary import RunSummary
 
 PIECE = 2_000  # events that are held at a time
-FOR_EVER = 1e11  # seconds for which nobody drives what was moved away
 COPY = "copy of "  # where the summary of a copy that is not complete says it lives: in no store
 
 _LEFT = (RunHeld, LeaseLost, SequenceConflict, EventUnreadable, IllegalTransition, StoreCorrupt, StoreTooLarge)
@@ -106,16 +106,17 @@ class _Move:
         return run.seq
 
     async def _take(self, journal: Journal, other: Journal) -> None:
-        holder, now = moved_to(other.name), self._clock.now()
-        if journal is self._target and is_moved(left := await journal.holder(self._run, now)):
-            holder = str(left)  # it lived here before it went elsewhere: what was left is taken up again
-        lease = await journal.acquire(self._run, holder, now)
+        holder = moved_to(other.name)
+        left = await journal.held(self._run)
+        if journal is self._target and left is not None and is_moved(left.holder):
+            holder = left.holder  # it lived here before it went elsewhere: what was left is taken up again
+        lease = await take(journal, self._run, self._clock, holder=holder)
         self._leases.append((journal, lease))
 
     async def _keep(self) -> None:
-        if self._clock.now() - self._renewed > LEASE_SECONDS / 3:
-            self._renewed = self._clock.now()
-            self._leases = [(journal, await journal.renew(lease, self._renewed)) for journal, lease in self._leases]
+        if self._clock.monotonic() - self._renewed > LEASE_SECONDS / 3:
+            self._renewed = self._clock.monotonic()
+            self._leases = [(journal, await journal.renew(lease, self._clock.now())) for journal, lease in self._leases]
 
     async def _begin_copy(self) -> None:
         try:

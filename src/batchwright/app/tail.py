@@ -15,6 +15,7 @@ from batchwright.app.reading import HOLDER_SECONDS
 from batchwright.engine.limits import Limits, calls_of
 from batchwright.errors import BatchwrightError
 from batchwright.journal.base import Journal
+from batchwright.journal.lease import Sightings
 from batchwright.model.clock import Clock
 from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RUN_ENDED
@@ -112,7 +113,13 @@ class Tail:
     """The fold of what is durable of one run, and a ring of its newest events while somebody reads them."""
 
     def __init__(
-        self, journal: Journal, run: Run, clock: Clock, frames: Frames, driven: Callable[[str], Driven | None]
+        self,
+        journal: Journal,
+        run: Run,
+        clock: Clock,
+        frames: Frames,
+        driven: Callable[[str], Driven | None],
+        sightings: Sightings,
     ) -> None:
         self.journal = journal
         self.run = run
@@ -123,6 +130,7 @@ class Tail:
         self._clock = clock
         self._frames = frames
         self._driven = driven
+        self._sightings = sightings
         self._shape = shape_of(run.plan)
         self._lock = asyncio.Lock()
         self._hinted = True
@@ -210,7 +218,8 @@ class Tail:
         now = self._clock.now()
         if self._hinted or now - self._holder_asked >= HOLDER_SECONDS:
             self._holder_asked = now
-            self.holder = await self.journal.holder(self.run.id, now)
+            lease = await self.journal.held(self.run.id)
+            self.holder = None if lease is None or self._sightings.is_free(self.run.id, lease) else lease.holder
 
     def _take(self, page: Sequence[tuple[int, AnyEvent]]) -> None:
         for seq, event in page:

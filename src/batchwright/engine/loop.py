@@ -11,7 +11,8 @@ from batchwright.engine.clocks import RunClock
 from batchwright.engine.limits import Limits, calls_of
 from batchwright.engine.machine import Machine
 from batchwright.engine.perform import Performer
-from batchwright.journal.base import LEASE_SECONDS, Journal, Lease, Snapshot
+from batchwright.journal.base import Journal, Lease, Snapshot
+from batchwright.journal.lease import LEASE_SECONDS
 from batchwright.model import events as ev
 from batchwright.model.clock import Clock
 from batchwright.model.run import Run
@@ -51,6 +52,7 @@ class Driver:
         self.append_seconds = 0.0  # how long the last append took
         self._journal = journal
         self._lease = lease
+        self._renewed_at = clock.monotonic()
         self._limits = limits
         self._clock = clock = RunClock(clock, run.updated_at)
         self._listener = listener
@@ -214,13 +216,18 @@ class Driver:
         A process that was frozen, or waited long, may have lost the run. Raises LeaseLost.
         """
         await headroom.room(self._clock)  # without any, the call itself says that nothing was begun
-        if self._clock.now() >= self._lease.expires - LEASE_MARGIN:
-            self._lease = await self._journal.renew(self._lease, self._clock.now())
+        if self._clock.monotonic() - self._renewed_at >= LEASE_SECONDS - LEASE_MARGIN:
+            await self._renew()
 
     async def _keep_lease(self) -> None:
         while True:
             await self._clock.sleep(LEASE_SECONDS / 3)
-            self._lease = await self._journal.renew(self._lease, self._clock.now())
+            await self._renew()
+
+    async def _renew(self) -> None:
+        began = self._clock.monotonic()
+        self._lease = await self._journal.renew(self._lease, self._clock.now())
+        self._renewed_at = began  # whoever watches the lease may have seen the one before from then on
 
     async def _read_signals(self, seen: int) -> None:
         while True:

@@ -7,12 +7,11 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from batchwright.journal.lease import LEASE_SECONDS, Held
 from batchwright.journal.mark import Loss
 from batchwright.journal.pages import Page
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.summary import RunSummary, Signal
-
-LEASE_SECONDS = 15.0  # a driver that has not renewed for so long may be replaced; the fence keeps it from harm
 
 
 class Lease(Struct, frozen=True):
@@ -126,24 +125,26 @@ class Journal(Protocol):
         """The newest snapshot, if there is one."""
         ...
 
-    async def acquire(self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS) -> Lease:
-        """Become the run's driver with a fence higher than any before.
+    async def acquire(
+        self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS, *, silent: Held | None = None
+    ) -> Lease:
+        """Become the run's driver with a fence higher than any before; `now + ttl` is only shown.
 
-        Raises RunHeld while another holder's lease has not expired and its process is not known to be dead
-        (`journal.lease.is_dead`), RunNotFound.
+        Raises RunHeld while another holds it who is not known to be dead (`journal.lease.is_dead`), unless its lease is
+        still `silent`, which the caller has watched for LEASE_SECONDS by its own monotonic clock. Raises RunNotFound.
         """
         ...
 
     async def renew(self, lease: Lease, now: float, ttl: float = LEASE_SECONDS) -> Lease:
-        """The same lease with a later expiry. Raises LeaseLost."""
+        """A sign of life: the same lease with another expiry. Raises LeaseLost."""
         ...
 
     async def release(self, lease: Lease) -> None:
         """Give it up at once; nothing happens when it was lost already."""
         ...
 
-    async def holder(self, run: str, now: float) -> str | None:
-        """Who drives the run right now, or None."""
+    async def held(self, run: str) -> Held | None:
+        """The run's lease as it stands, or None when nobody holds it."""
         ...
 
     async def signal(self, run: str, signal: Signal) -> None:

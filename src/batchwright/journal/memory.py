@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from batchwright.journal import chain, refusals
-from batchwright.journal.base import LEASE_SECONDS, Head, Lease, Snapshot
-from batchwright.journal.lease import drives, refuse_while_held
+from batchwright.journal.base import Head, Lease, Snapshot
+from batchwright.journal.lease import LEASE_SECONDS, Held, held, refuse_while_held
 from batchwright.journal.mark import Loss
 from batchwright.journal.pages import Page, paginate
 from batchwright.model import codec
@@ -127,10 +127,12 @@ class MemoryJournal:
         """The newest snapshot, if there is one."""
         return self._runs[run].snapshot if run in self._runs else None
 
-    async def acquire(self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS) -> Lease:
+    async def acquire(
+        self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS, *, silent: Held | None = None
+    ) -> Lease:
         """Become the run's driver with a fence higher than any before."""
         record = self._record(run)
-        refuse_while_held(run, record.holder, record.expires, holder, now)
+        refuse_while_held(run, held(record.holder, record.fence, record.expires), holder, silent)
         record.fence += 1
         record.holder, record.expires = holder, now + ttl
         return Lease(run, holder, record.fence, record.expires)
@@ -147,10 +149,10 @@ class MemoryJournal:
         if record is not None and (record.fence, record.holder) == (lease.fence, lease.holder):
             record.holder = None
 
-    async def holder(self, run: str, now: float) -> str | None:
-        """Who drives the run right now, or None."""
+    async def held(self, run: str) -> Held | None:
+        """The run's lease as it stands."""
         record = self._runs.get(run)
-        return record.holder if record is not None and drives(record.holder, record.expires, now) else None
+        return None if record is None else held(record.holder, record.fence, record.expires)
 
     async def signal(self, run: str, signal: Signal) -> None:
         """Leave a request for the driver."""

@@ -38,16 +38,20 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """A Clock on the time of the running VirtualLoop. `epoch` is what the wall clock showed when that began."""
+    """A Clock on the time of the running VirtualLoop. `epoch` is what the wall clock showed when that began.
+
+    `asleep` are the seconds for which the machine, or its process, was stopped: no timer has noticed them.
+    """
 
     def __init__(self, epoch: float = EPOCH) -> None:
         self.epoch = epoch
+        self.asleep = 0.0
 
     def now(self) -> float:
-        return self.epoch + asyncio.get_running_loop().time()
+        return self.epoch + self.asleep + asyncio.get_running_loop().time()
 
     def monotonic(self) -> float:
-        return EPOCH + asyncio.get_running_loop().time()
+        return EPOCH + self.asleep + asyncio.get_running_loop().time()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -12,7 +12,8 @@ from enum import StrEnum
 from functools import partial
 from typing import NoReturn, ParamSpec, TypeVar
 
-from batchwright.journal.base import LEASE_SECONDS, Head, Journal, Lease, Snapshot
+from batchwright.journal.base import Head, Journal, Lease, Snapshot
+from batchwright.journal.lease import LEASE_SECONDS, Held
 from batchwright.journal.mark import Loss
 from batchwright.journal.pages import Page
 from batchwright.model.access import Access
@@ -143,8 +144,10 @@ class CrashingJournal:
     async def snapshot(self, run: str) -> Snapshot | None:
         return await self._point.guard("journal.snapshot", self._inner.snapshot, run)
 
-    async def acquire(self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS) -> Lease:
-        return await self._point.guard("journal.acquire", self._inner.acquire, run, holder, now, ttl)
+    async def acquire(
+        self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS, *, silent: Held | None = None
+    ) -> Lease:
+        return await self._point.guard("journal.acquire", self._inner.acquire, run, holder, now, ttl, silent=silent)
 
     async def renew(self, lease: Lease, now: float, ttl: float = LEASE_SECONDS) -> Lease:
         return await self._point.guard("journal.renew", self._inner.renew, lease, now, ttl)
@@ -152,8 +155,8 @@ class CrashingJournal:
     async def release(self, lease: Lease) -> None:
         await self._point.guard("journal.release", self._inner.release, lease)
 
-    async def holder(self, run: str, now: float) -> str | None:
-        return await self._point.guard("journal.holder", self._inner.holder, run, now)
+    async def held(self, run: str) -> Held | None:
+        return await self._point.guard("journal.held", self._inner.held, run)
 
     async def signal(self, run: str, signal: Signal) -> None:
         await self._point.guard("journal.signal", self._inner.signal, run, signal)

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from batchwright.errors import LeaseLost, RunHeld, RunNotFound, SequenceConflict
 from batchwright.journal.base import Journal, Lease, Snapshot
-from batchwright.journal.lease import own_holder
+from batchwright.journal.lease import FOR_EVER, Held, driver_of, moved_to, own_holder
 from batchwright.model.events import AnyEvent, RunCreated, RunStarted, StepStarted, StepSucceeded
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
@@ -92,7 +92,7 @@ async def test_a_new_store_holds_nothing(factory: Factory) -> None:
     async with opened(factory) as journal:
         assert await journal.summaries() == []
         assert await journal.snapshot("none") is None
-        assert await journal.holder("none", NOW) is None
+        assert driver_of(await journal.held("none"), NOW) is None
         assert await journal.signals("none") == []
         assert journal.name
 
@@ -223,27 +223,42 @@ async def test_summaries_are_newest_first(factory: Factory) -> None:
 
 
 @case
-async def test_a_lease_keeps_others_away_until_it_expires(factory: Factory) -> None:
+async def test_a_lease_keeps_others_away_while_its_holder_gives_signs_of_life(factory: Factory) -> None:
+    """D5: whatever anybody's clock says."""
     async with opened(factory) as journal:
         first = await begun(journal, holder="elsewhere:1:1")
         assert (first.run, first.holder) == ("aaaa", "elsewhere:1:1")
-        assert await journal.holder("aaaa", NOW + 1) == "elsewhere:1:1"
+        seen = await journal.held("aaaa")
+        assert seen == Held("elsewhere:1:1", first.fence, first.expires)
+        for now in (NOW, first.expires - 0.5, first.expires + 0.5, NOW + 1e9, NOW - 1e9):
+            with refused(RunHeld):
+                await journal.acquire("aaaa", "here", now)
+        renewed = await journal.renew(first, NOW - 5 * 3600)
+        assert renewed.fence == first.fence
+        assert await journal.held("aaaa") not in (None, seen)
         with refused(RunHeld):
-            await journal.acquire("aaaa", "here", first.expires - 0.5)
-        renewed = await journal.renew(first, NOW + 10)
-        assert (renewed.fence, renewed.expires > first.expires) == (first.fence, True)
-        with refused(RunHeld):
-            await journal.acquire("aaaa", "here", first.expires)
-        assert await journal.holder("aaaa", renewed.expires) is None
-        second = await journal.acquire("aaaa", "here", renewed.expires)
+            await journal.acquire("aaaa", "here", NOW + 1e9, silent=seen)
+        second = await journal.acquire("aaaa", "here", NOW - 1e9, silent=await journal.held("aaaa"))
         assert second.fence > first.fence
+        with refused(RunHeld):
+            await journal.acquire("aaaa", "there", NOW, silent=Held(renewed.holder, renewed.fence, renewed.expires))
+
+
+@case
+async def test_what_was_moved_away_is_never_taken(factory: Factory) -> None:
+    """D5: it gives no signs of life, and is no dead driver all the same."""
+    async with opened(factory) as journal:
+        lease = await begun(journal, holder=moved_to("elsewhere"))
+        await journal.renew(lease, NOW, FOR_EVER)
+        with refused(RunHeld):
+            await journal.acquire("aaaa", "here", NOW + 1e12, silent=await journal.held("aaaa"))
 
 
 @case
 async def test_a_stale_driver_is_refused_everywhere(factory: Factory) -> None:
     async with opened(factory) as journal:
         stale = await begun(journal, holder="elsewhere:1:1")
-        fresh = await journal.acquire("aaaa", "here", stale.expires + 1)
+        fresh = await journal.acquire("aaaa", "here", NOW, silent=await journal.held("aaaa"))
         with refused(LeaseLost):
             await journal.append(stale, 1, steps(2, 1))
         with refused(LeaseLost):
@@ -251,7 +266,7 @@ async def test_a_stale_driver_is_refused_everywhere(factory: Factory) -> None:
         with refused(LeaseLost):
             await journal.renew(stale, NOW)
         await journal.release(stale)
-        assert await journal.holder("aaaa", NOW + 20) == "here"
+        assert driver_of(await journal.held("aaaa"), NOW + 5) == "here"
         assert await journal.snapshot("aaaa") is None
         assert await journal.append(fresh, 1, steps(2, 1)) == 2
 
@@ -262,7 +277,7 @@ async def test_a_released_run_is_free_at_once_and_its_fence_still_grows(factory:
         first = await begun(journal, holder="elsewhere:1:1")
         await journal.release(first)
         await journal.release(first)
-        assert await journal.holder("aaaa", NOW) is None
+        assert driver_of(await journal.held("aaaa"), NOW) is None
         with refused(LeaseLost):
             await journal.append(first, 1, steps(2, 1))
     async with opened(factory) as journal:
@@ -274,10 +289,11 @@ async def test_a_released_run_is_free_at_once_and_its_fence_still_grows(factory:
 
 @case
 async def test_a_dead_driver_on_this_machine_is_replaced_at_once(factory: Factory) -> None:
-    dead = own_holder().rpartition(":")[0] + ":0"  # this process's number, but started at another time
+    rest, _, start = own_holder().rpartition(":")
+    dead = f"{rest}:0@{start.partition('@')[2]}"  # this process's number, but started at another time
     async with opened(factory) as journal:
         first = await begun(journal, holder=dead)
-        assert await journal.holder("aaaa", NOW) is None
+        assert driver_of(await journal.held("aaaa"), NOW) is None
         second = await journal.acquire("aaaa", own_holder(), NOW)
         assert second.fence > first.fence
         with refused(RunHeld):
@@ -325,7 +341,7 @@ async def test_a_second_opener_sees_and_signals_what_the_first_drives(factory: F
             assert await second.read("aaaa", 1) == list(enumerate(steps(2, 2_500), 2))
             assert await second.summary("aaaa") == summary_of("aaaa", steps=3)
             assert [summary.run for summary in await second.summaries()] == ["aaaa"]
-            assert await second.holder("aaaa", NOW) == "here"
+            assert driver_of(await second.held("aaaa"), NOW) == "here"
             await first.save_snapshot(lease, Snapshot(2, b"two"))
             assert await second.snapshot("aaaa") == Snapshot(2, b"two")
             await second.signal("aaaa", Signal(SignalKind.CANCEL, NOW, "there"))

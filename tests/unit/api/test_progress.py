@@ -15,6 +15,7 @@ from batchwright.app import tail as tails
 from batchwright.app.clock import SystemClock
 from batchwright.app.tail import Tail
 from batchwright.journal.base import Lease
+from batchwright.journal.lease import Sightings
 from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
@@ -139,7 +140,7 @@ class Told:
         await self.journal.create(created, Run(created).summary("memory"))
         self.lease = await self.journal.acquire(created.run, "elsewhere:1:1", SystemClock().now(), 3600)
         run = await load_run(self.journal, created.run)
-        return Tail(self.journal, run, SystemClock(), EventFrames(), lambda _: None)
+        return Tail(self.journal, run, SystemClock(), EventFrames(), lambda _: None, Sightings(SystemClock().monotonic))
 
     async def tell(self, *events: ev.AnyEvent) -> None:
         assert self.lease is not None

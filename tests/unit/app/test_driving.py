@@ -14,10 +14,12 @@ from batchwright.app.compose import Surroundings
 from batchwright.app.driving import Drives
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
+from batchwright.app.takeover import renewed
 from batchwright.engine.limits import Limits
 from batchwright.engine.loop import Driver
 from batchwright.errors import NotAllowed, ProviderUnavailable, RunHeld, RunNotFound
 from batchwright.journal.base import Journal
+from batchwright.journal.lease import LEASE_SECONDS, driver_of
 from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
@@ -105,7 +107,7 @@ def test_a_run_is_created_driven_and_torn_down(tmp_path: Path) -> None:
         assert (await house.drives.rollback(run_id[:6], "me")).status is RunState.ROLLED_BACK
         assert house.alive() == []
         journal = await house.journal()
-        assert await journal.holder(run_id, house.clock.now()) is None, "the lease was given back"
+        assert driver_of(await journal.held(run_id), house.clock.now()) is None, "the lease was given back"
         assert all(lane.in_flight == 0 for lane in house.limits.lanes.values())
 
     housed(tmp_path, play)
@@ -183,14 +185,22 @@ def test_a_signal_left_while_providers_are_opened_is_not_lost(tmp_path: Path) ->
 
 
 def test_two_do_not_drive_one_run(tmp_path: Path) -> None:
+    """D5: whatever the clock of the second one says; one that has gone silent is replaced after a while."""
+
     async def play(house: House) -> None:
         run_id = await house.create(small())
         journal = await house.journal()
-        await journal.acquire(run_id, "elsewhere:1:1", house.clock.now())
-        for verb in (house.drives.resume, house.drives.rollback):
-            with pytest.raises(RunHeld):
-                await verb(run_id, "me")
+        lease = await journal.acquire(run_id, "elsewhere:1:1", house.clock.now())
+        async with renewed(journal, lease, house.clock):
+            for jump in (0.0, 5 * 3600.0, -10 * 3600.0):
+                house.clock.epoch += jump
+                for verb in (house.drives.resume, house.drives.rollback):
+                    with pytest.raises(RunHeld):
+                        await verb(run_id, "me")
         assert (await house.run(run_id)).status is RunState.PENDING
+        began = house.clock.monotonic()
+        assert (await house.drives.resume(run_id, "me")).status is RunState.COMPLETED
+        assert house.clock.monotonic() - began >= LEASE_SECONDS, "it was watched for as long as a driver may be silent"
 
     housed(tmp_path, play)
 

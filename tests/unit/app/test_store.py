@@ -13,6 +13,7 @@ from batchwright.app.proof import Sound, StoreSeen, check
 from batchwright.app.settings import Settings
 from batchwright.app.store import Moved, migrate
 from batchwright.app.stores import Stores
+from batchwright.app.takeover import renewed
 from batchwright.errors import RunAmbiguous, RunHeld, RunMoved, RunNotFound, UsageError
 from batchwright.journal.base import Journal, Snapshot
 from batchwright.journal.memory import MemoryJournal
@@ -141,8 +142,9 @@ def test_a_run_goes_back_with_what_happened_to_it_there() -> None:
 def test_a_run_that_is_driven_stays_where_it_is() -> None:
     async def attempt() -> None:
         pair = await two("aaaa1111", "bbbb2222")
-        await pair.journals[HERE].acquire("aaaa1111", "elsewhere:1:1", pair.clock.now())
-        free, held = await moved(pair)
+        lease = await pair.journals[HERE].acquire("aaaa1111", "elsewhere:1:1", pair.clock.now())
+        async with renewed(pair.journals[HERE], lease, pair.clock):
+            free, held = await moved(pair)
         assert (free.run, free.left) == ("bbbb2222", "")
         assert (held.run, held.left) == ("aaaa1111", "run aaaa1111 is driven by process 1 on elsewhere")
         assert {row.run: row.store for row in await pair.summaries()} == {"aaaa1111": HERE, "bbbb2222": THERE}

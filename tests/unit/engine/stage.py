@@ -115,6 +115,7 @@ class Stage:
         self.settings = {**QUICK, **(settings or {})}
         self.plan = plan or plan_of(self.settings, *parts, limit=limit)
         self.clock = VirtualClock()
+        self.skies = VirtualClock()  # the clouds' own clock, which nobody here can set
         self.journal: Journal = MemoryJournal()
         self.world = World(None)
         self.calls: list[Call] = self.world.record_calls()
@@ -131,9 +132,9 @@ class Stage:
         self.settings.update(settings)
         for name in [facts.name for facts in self.plan.providers]:
             simulation = Simulation.from_settings(self.settings, name)
-            provider = Simulated(name, self.world, self.clock, simulation)
+            provider = Simulated(name, self.world, self.skies, simulation)
             self.providers[name] = provider
-            self.runners[name] = SimulatedRunner(self.world, self.clock, simulation)
+            self.runners[name] = SimulatedRunner(self.world, self.skies, simulation)
             known = provider.capabilities
             rates = known.rate, known.burst, known.destroy_rate, known.destroy_burst
             self.limits.add(name, Lane(known.concurrency, *rates))
@@ -147,7 +148,7 @@ class Stage:
         lease = await self.journal.acquire("run", f"elsewhere:{self.drivers}:1", self.clock.now())
         run = await load_run(self.journal, "run")
         simulation = Simulation.from_settings(self.settings)
-        launchers = {"": SimulatedLauncher(self.world, self.clock, simulation)}
+        launchers = {"": SimulatedLauncher(self.world, self.skies, simulation)}
         return Driver(
             *(self.journal, lease, run, self.providers, self.runners, self.limits, self.clock), launchers=launchers
         )
@@ -191,11 +192,11 @@ class Stage:
     async def names(self) -> Counter[str]:
         """What is really there, long after, by name."""
         await self.clock.sleep(LONG_AFTER)
-        return Counter(server.name for server in self.world.servers(self.clock.now()))
+        return Counter(server.name for server in self.world.servers(self.skies.now()))
 
     def plant(self, ref: str, name: str, run: str = "run", token: str = "", provider: str = "upcloud") -> Server:
         """A server that is there, ready and seen, without anybody having asked for it."""
-        now = self.clock.now()
+        now = self.skies.now()
         request = ServerRequest(name, *SIZES[provider])
         account = f"simulated-{provider}"
         server = Server(ref, provider, account, run, token, request, "198.18.9.9", now, now, now)

@@ -10,7 +10,8 @@ import pytest
 
 from batchwright.engine.loop import BATCH_EVENTS, Driver
 from batchwright.errors import LeaseLost, StoreFull
-from batchwright.journal.base import LEASE_SECONDS, Lease
+from batchwright.journal.base import Lease
+from batchwright.journal.lease import LEASE_SECONDS, driver_of
 from batchwright.journal.memory import MemoryJournal
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
@@ -93,7 +94,7 @@ def test_a_stale_driver_is_refused_and_stops_calling() -> None:
 
 def frozen(stage: Stage, seconds: float) -> None:
     """The process is stopped for so long: its clock jumps."""
-    stage.clock.epoch += seconds
+    stage.clock.asleep += seconds
 
 
 def test_a_process_that_was_frozen_and_lost_its_run_sends_nothing_more() -> None:
@@ -104,7 +105,8 @@ def test_a_process_that_was_frozen_and_lost_its_run_sends_nothing_more() -> None
         driving = asyncio.ensure_future(driver.drive(undo))
         await stage.clock.sleep(2.0)
         frozen(stage, LEASE_SECONDS + 1)
-        await stage.journal.acquire("run", "another:1:1", stage.clock.now())
+        held = await stage.journal.held("run")
+        await stage.journal.acquire("run", "another:1:1", stage.clock.now(), silent=held)
         sent = len(stage.asked("destroy"))
         with pytest.raises(LeaseLost):
             await driving
@@ -135,7 +137,7 @@ def test_a_lease_is_renewed_for_as_long_as_it_takes() -> None:
         async def look(_: Driver) -> None:
             for _ in range(19):
                 await stage.clock.sleep(LEASE_SECONDS)
-                assert await stage.journal.holder("run", stage.clock.now()) is not None
+                assert driver_of(await stage.journal.held("run"), stage.clock.now()) is not None
 
         assert (await stage.drive(meanwhile=look)).status is RunState.COMPLETED
 

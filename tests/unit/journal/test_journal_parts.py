@@ -1,4 +1,4 @@
-"""The parts all adapters share: pages, leases, the folder."""
+"""The parts all adapters share: pages, the folder."""
 
 import errno
 import os
@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.errors import EventUnreadable, RunHeld, StoreCorrupt, StoreFull, StoreReadOnly, StoreUnavailable
+from batchwright.errors import EventUnreadable, StoreCorrupt, StoreFull, StoreReadOnly, StoreUnavailable
 from batchwright.journal import folder
-from batchwright.journal.lease import drives, is_dead, own_holder, process_of, refuse_while_held
 from batchwright.journal.pages import PAGE_EVENTS, Page, paginate, unpack
 from batchwright.testing.journal_suite import steps
 
@@ -36,27 +35,6 @@ def test_a_missing_page_is_seen() -> None:
 def test_a_page_of_a_newer_version_is_refused() -> None:
     with pytest.raises(EventUnreadable, match="knows up to"):
         unpack("aaaa", [Page(1, 1, 99, b"[]")], 0, 1)
-
-
-def test_this_process_lives_and_one_that_started_at_another_time_does_not() -> None:
-    host_and_pid = own_holder().rpartition(":")[0]
-    assert not is_dead(own_holder())
-    assert is_dead(f"{host_and_pid}:0")
-    assert not is_dead("another-machine:1:0")
-    assert not is_dead("somebody")
-    assert process_of(own_holder()) == f"process {os.getpid()} on {host_and_pid.rpartition(':')[0]}"
-    assert process_of("somebody") == "somebody"
-
-
-def test_a_lease_counts_while_it_has_not_expired_and_its_process_may_live() -> None:
-    dead = own_holder().rpartition(":")[0] + ":0"
-    assert drives("elsewhere:1:1", 10.0, 9.9)
-    assert not drives("elsewhere:1:1", 10.0, 10.0)
-    assert not drives(dead, 10.0, 1.0)
-    assert not drives(None, 10.0, 1.0)
-    refuse_while_held("aaaa", "elsewhere:1:1", 10.0, "elsewhere:1:1", 1.0)
-    with pytest.raises(RunHeld, match="run aaaa is driven by process 1 on elsewhere"):
-        refuse_while_held("aaaa", "elsewhere:1:1", 10.0, "here:1:1", 1.0)
 
 
 def test_every_folder_that_is_made_is_private(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import msgspec
 
 from batchwright.errors import RunNotFound
 from batchwright.journal import refusals
-from batchwright.journal.base import LEASE_SECONDS, Head, Lease, Snapshot
+from batchwright.journal.base import Head, Lease, Snapshot
 from batchwright.journal.chain import chained
+from batchwright.journal.lease import LEASE_SECONDS, Held
 from batchwright.journal.mark import Loss, Mark
 from batchwright.journal.mark import behind as mark_behind
 from batchwright.journal.pages import Page, paginate
@@ -136,12 +137,14 @@ class SqliteJournal:
         """The newest snapshot, if there is one."""
         return await self._read(lambda db: operations.snapshot(db, run))
 
-    async def acquire(self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS) -> Lease:
+    async def acquire(
+        self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS, *, silent: Held | None = None
+    ) -> Lease:
         """Become the run's driver with a fence higher than any before."""
 
         def work(db: sqlite3.Connection) -> Lease:
             self._compare(db, run)
-            return operations.acquire(db, run, holder, now, ttl)
+            return operations.acquire(db, run, holder, now + ttl, silent)
 
         return await self._write(work, run)
 
@@ -153,9 +156,9 @@ class SqliteJournal:
         """Give it up at once."""
         await self._write(lambda db: operations.release(db, lease))
 
-    async def holder(self, run: str, now: float) -> str | None:
-        """Who drives the run right now, or None."""
-        return await self._read(lambda db: operations.holder(db, run, now))
+    async def held(self, run: str) -> Held | None:
+        """The run's lease as it stands."""
+        return await self._read(lambda db: operations.held(db, run))
 
     async def signal(self, run: str, signal: Signal) -> None:
         """Leave a request for the driver, durable on return."""

@@ -10,8 +10,9 @@ import msgspec
 
 from batchwright.errors import StoreCorrupt, StoreError
 from batchwright.journal import chain, refusals
+from batchwright.journal import lease as leases
 from batchwright.journal.base import Head, Lease, Snapshot
-from batchwright.journal.lease import drives, refuse_while_held
+from batchwright.journal.lease import Held
 from batchwright.journal.mark import Entry, Loss, behind
 from batchwright.journal.pages import Page, unpack
 from batchwright.journal.statements import load
@@ -125,16 +126,16 @@ def _why_refused(connection: sqlite3.Connection, lease: Lease, after: int) -> St
     return refusals.moved_on(lease.run, found.last, after)
 
 
-def acquire(connection: sqlite3.Connection, run: str, holder: str, now: float, ttl: float) -> Lease:
+def acquire(connection: sqlite3.Connection, run: str, holder: str, expires: float, silent: Held | None) -> Lease:
     """The run for this holder, with the next fence."""
     record(connection, run)
     found = state(connection, run)
     if found is None:
         raise refusals.missing(run)
-    refuse_while_held(run, found.holder, found.expires, holder, now)
-    values = {"run": run, "holder": holder, "expires": now + ttl}
+    leases.refuse_while_held(run, leases.held(found.holder, found.fence, found.expires), holder, silent)
+    values = {"run": run, "holder": holder, "expires": expires}
     fence = connection.execute(SQL["take_lease"], values).fetchone()[0]
-    return Lease(run, holder, fence, now + ttl)
+    return Lease(run, holder, fence, expires)
 
 
 def renew(connection: sqlite3.Connection, lease: Lease, expires: float) -> Lease:
@@ -269,10 +270,10 @@ def snapshot(connection: sqlite3.Connection, run: str) -> Snapshot | None:
     return Snapshot(seq, body)
 
 
-def holder(connection: sqlite3.Connection, run: str, now: float) -> str | None:
-    """Who drives the run right now."""
+def held(connection: sqlite3.Connection, run: str) -> Held | None:
+    """The run's lease as it stands."""
     found = state(connection, run)
-    return found.holder if found is not None and drives(found.holder, found.expires, now) else None
+    return None if found is None else leases.held(found.holder, found.fence, found.expires)
 
 
 def signals(connection: sqlite3.Connection, run: str, after: int) -> list[tuple[int, Signal]]:

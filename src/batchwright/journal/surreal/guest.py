@@ -9,7 +9,7 @@ import msgspec
 
 from batchwright.errors import StoreHeld, StoreUnavailable
 from batchwright.journal.base import Head, Snapshot
-from batchwright.journal.lease import process_of
+from batchwright.journal.lease import Held, process_of
 from batchwright.journal.mark import Loss
 from batchwright.journal.pages import Page
 from batchwright.journal.surreal import wire
@@ -82,9 +82,9 @@ class Guest:
         answer: Snapshot | None = await self._ask(wire.SnapshotOf(run), Snapshot | None)
         return answer
 
-    async def holder(self, run: str, now: float) -> str | None:
-        """Who drives a run."""
-        answer: str | None = await self._ask(wire.HolderOf(run, now), str | None)
+    async def held(self, run: str) -> Held | None:
+        """The lease of a run."""
+        answer: Held | None = await self._ask(wire.HeldOf(run), Held | None)
         return answer
 
     async def signal(self, run: str, signal: Signal) -> None:

@@ -104,8 +104,8 @@ class Holder:
                 return store.summary(run)
             case wire.SnapshotOf(run):
                 return store.snapshot(run)
-            case wire.HolderOf(run, now):
-                return store.holder(run, now)
+            case wire.HeldOf(run):
+                return store.held(run)
             case wire.PutSignal(run, signal):
                 return store.signal(run, signal)
             case wire.Signals(run, after):

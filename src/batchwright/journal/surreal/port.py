@@ -10,8 +10,9 @@ from typing import TypeVar
 import msgspec
 
 from batchwright.errors import LeaseLost
-from batchwright.journal.base import LEASE_SECONDS, Head, Lease, Snapshot
+from batchwright.journal.base import Head, Lease, Snapshot
 from batchwright.journal.chain import chained
+from batchwright.journal.lease import LEASE_SECONDS, Held
 from batchwright.journal.mark import Loss
 from batchwright.journal.pages import Page, paginate, unpack
 from batchwright.journal.surreal.guest import Guest
@@ -115,9 +116,11 @@ class StorePort(ABC):
         """The newest snapshot, if there is one."""
         return await self._read(lambda role: role.snapshot(run))
 
-    async def acquire(self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS) -> Lease:
+    async def acquire(
+        self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS, *, silent: Held | None = None
+    ) -> Lease:
         """Become the run's driver with a fence higher than any before."""
-        lease = await self._write(lambda store: store.acquire(run, holder, now, ttl))
+        lease = await self._write(lambda store: store.acquire(run, holder, now + ttl, silent))
         self._taken(lease)
         return lease
 
@@ -130,9 +133,9 @@ class StorePort(ABC):
         await self._write(lambda store: store.release(lease))
         self._given_up(lease)
 
-    async def holder(self, run: str, now: float) -> str | None:
-        """Who drives the run right now, or None."""
-        return await self._read(lambda role: role.holder(run, now))
+    async def held(self, run: str) -> Held | None:
+        """The run's lease as it stands."""
+        return await self._read(lambda role: role.held(run))
 
     async def signal(self, run: str, signal: Signal) -> None:
         """Leave a request for the driver, durable on return."""

@@ -10,7 +10,7 @@ import msgspec
 from batchwright.errors import RunHeld, StoreCorrupt, StoreError, StoreUnavailable
 from batchwright.journal import chain, refusals
 from batchwright.journal.base import Head, Snapshot
-from batchwright.journal.lease import drives
+from batchwright.journal.lease import Held, held
 from batchwright.journal.mark import Entry, Loss, Mark, behind
 from batchwright.journal.pages import PAGE_EVENTS, Page
 from batchwright.journal.surreal import proof
@@ -82,10 +82,10 @@ class Reads:
             raise StoreCorrupt(f"the snapshot of run {run} is not what was written")
         return Snapshot(seq, body)
 
-    async def holder(self, run: str, now: float) -> str | None:
-        """Who drives the run right now."""
+    async def held(self, run: str) -> Held | None:
+        """The run's lease as it stands."""
         found = await self._state(run)
-        return found["holder"] if found is not None and drives(found["holder"], found["expires"], now) else None
+        return None if found is None else held(found["holder"], found["fence"], found["expires"])
 
     async def signals(self, run: str, after: int) -> list[tuple[int, Signal]]:
         """Requests after number `after`. Raises StoreCorrupt."""

@@ -16,7 +16,7 @@ import msgspec
 from batchwright.errors import StoreCorrupt, StoreError, StoreFull, StoreUnavailable
 from batchwright.journal import chain, refusals
 from batchwright.journal.base import Lease, Snapshot
-from batchwright.journal.lease import refuse_while_held
+from batchwright.journal.lease import Held, held, refuse_while_held
 from batchwright.journal.mark import Entry, Mark
 from batchwright.journal.pages import Page
 from batchwright.journal.surreal import proof, segments
@@ -123,7 +123,7 @@ class Store(Reads):
 
         await self._do(work, "")
 
-    async def acquire(self, run: str, holder: str, now: float, ttl: float) -> Lease:
+    async def acquire(self, run: str, holder: str, expires: float, silent: Held | None) -> Lease:
         """The run for this holder, with the next fence."""
 
         async def work() -> Lease:
@@ -132,10 +132,10 @@ class Store(Reads):
             found = await self._state(run)
             if found is None:
                 raise refusals.missing(run)
-            refuse_while_held(run, found["holder"], found["expires"], holder, now)
-            seen = {"seen": found["fence"], "from": found["holder"]}
-            await self._once("take_lease", [run], run=run, holder=holder, expires=now + ttl, **seen)
-            return Lease(run, holder, found["fence"] + 1, now + ttl)
+            refuse_while_held(run, held(found["holder"], found["fence"], found["expires"]), holder, silent)
+            seen = {"seen": found["fence"], "from": found["holder"], "at": found["expires"]}
+            await self._once("take_lease", [run], run=run, holder=holder, expires=expires, **seen)
+            return Lease(run, holder, found["fence"] + 1, expires)
 
         return await self._do(work, run)
 

@@ -12,7 +12,7 @@ from batchwright import errors
 from batchwright.errors import StoreError, StoreUnavailable
 from batchwright.model.summary import Signal
 
-WIRE = 2  # raised when a message changes its meaning; holder and guest must agree
+WIRE = 3  # raised when a message changes its meaning; holder and guest must agree
 FRAME = 1024 * 1024
 MAX_REQUEST = 64 * 1024
 MAX_REPLY = 512 * 1024 * 1024  # the plan of a very large run is one event
@@ -66,11 +66,10 @@ class SnapshotOf(Struct, frozen=True, tag="snapshot"):
     run: str
 
 
-class HolderOf(Struct, frozen=True, tag="holder"):
-    """Who drives a run."""
+class HeldOf(Struct, frozen=True, tag="held"):
+    """The lease of a run."""
 
     run: str
-    now: float
 
 
 class PutSignal(Struct, frozen=True, tag="signal"):
@@ -91,7 +90,7 @@ class HandOver(Struct, frozen=True, tag="hand_over"):
     """The guest wants to write: may it have the folder? True if the holder drives no run and lets go of it."""
 
 
-Request = Pages | HeadOf | Runs | Losses | Summaries | Summary | SnapshotOf | HolderOf | PutSignal | Signals | HandOver
+Request = Pages | HeadOf | Runs | Losses | Summaries | Summary | SnapshotOf | HeldOf | PutSignal | Signals | HandOver
 
 
 class Refusal(Struct, frozen=True):

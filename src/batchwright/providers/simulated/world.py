@@ -64,6 +64,14 @@ class World:
         if self._file is not None:
             self._file.catch_up()
 
+    @property
+    def latest(self) -> float:
+        """When something was last asked for, about. The clouds' time does not go back where this machine's does."""
+        return max(
+            (max(server.committed_at, server.destroy_requested_at or 0.0) for server in self._servers.values()),
+            default=0.0,
+        )
+
     # What the clouds do; with a file only inside `turn`.
 
     def add(self, server: Server) -> None:

@@ -1,0 +1,92 @@
+"""Becoming the driver of a run: at once where nobody drives it, else only after watching that nobody holds it up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from batchwright.errors import BatchwrightError, RunHeld
+from batchwright.journal.base import Journal, Lease
+from batchwright.journal.lease import (
+    LEASE_SECONDS,
+    Held,
+    Sightings,
+    is_alive,
+    is_dead,
+    is_gone,
+    own_holder,
+    process_of,
+)
+from batchwright.model.clock import Clock
+
+WATCH_SECONDS = 1.0  # between two looks at a lease whose holder cannot be seen
+WATCH_LOOKS = 30  # at most
+
+log = logging.getLogger("batchwright.leases")
+
+
+async def take(journal: Journal, run: str, clock: Clock, silent: Held | None = None, holder: str = "") -> Lease:
+    """The lease of this process. `silent` is what the caller has watched already. Raises RunHeld, RunNotFound.
+
+    A holder on another machine that gives no sign of life for LEASE_SECONDS is replaced; what is waited for is told.
+    """
+    try:
+        return await journal.acquire(run, holder or own_holder(), clock.now(), silent=silent)
+    except RunHeld:
+        lease = await journal.held(run)
+        if (
+            lease is None
+            or is_alive(lease.holder)
+            or is_gone(lease)
+            or not await _is_silent(journal, run, lease, clock)
+        ):
+            raise
+        return await journal.acquire(run, holder or own_holder(), clock.now(), silent=lease)
+
+
+async def is_driven(journal: Journal, run: str, clock: Clock) -> Held | bool:
+    """Whether a process drives the run. Of one that fell silent while it was watched here, its lease."""
+    lease = await journal.held(run)
+    if lease is None or is_dead(lease.holder):
+        return False
+    if is_alive(lease.holder) or is_gone(lease):
+        return True
+    return lease if await _is_silent(journal, run, lease, clock) else True
+
+
+async def _is_silent(journal: Journal, run: str, lease: Held, clock: Clock) -> bool:
+    """Whether this lease stays as it is for LEASE_SECONDS of this process's own time."""
+    log.warning(
+        "run %s is held by %s, which cannot be seen from here: looking for up to %.0f s whether it still works",
+        *(run, process_of(lease.holder), LEASE_SECONDS),
+    )
+    sightings = Sightings(clock.monotonic)
+    for _ in range(WATCH_LOOKS):
+        if sightings.silent(run, await journal.held(run)) == lease:
+            return True
+        if sightings.last(run) != lease:
+            return False
+        await clock.sleep(WATCH_SECONDS)
+    return False
+
+
+@asynccontextmanager
+async def renewed(journal: Journal, lease: Lease, clock: Clock) -> AsyncIterator[None]:
+    """Give signs of life while something else takes long. A lease that is lost is found by whoever writes next."""
+
+    async def keep() -> None:
+        while True:
+            await clock.sleep(LEASE_SECONDS / 3)
+            try:
+                await journal.renew(lease, clock.now())
+            except BatchwrightError as error:
+                log.warning("the lease of run %s could not be renewed: %s", lease.run, error.message)
+
+    keeping = asyncio.create_task(keep())
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
