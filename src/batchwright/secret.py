@@ -16,6 +16,7 @@ from contextvars import ContextVar, copy_context
 from pathlib import Path
 from typing import IO
 
+from batchwright.credentials import carried
 from batchwright.errors import SecretMissing
 from batchwright.model.secret import Secret
 from batchwright.printable import printable, shortened
@@ -130,7 +131,7 @@ def _printed(secret: Secret, environ: Mapping[str, str]) -> bytes:
     except (OSError, ValueError) as error:
         why = error.strerror or "error" if isinstance(error, OSError) else str(error)
         raise SecretMissing(f"{secret} cannot be had: {word} cannot be started: {why}") from None
-    said = _Said(secret)
+    said = _Said(secret, environ)
     try:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -151,8 +152,8 @@ def _printed(secret: Secret, environ: Mapping[str, str]) -> bytes:
 class _Said:
     """What a command prints: the secret, and beside it the reason if it fails."""
 
-    def __init__(self, secret: Secret) -> None:
-        self._named = secret
+    def __init__(self, secret: Secret, environ: Mapping[str, str]) -> None:
+        self._named, self._environ = secret, environ
         self.secret = self._errors = b""
         self._size = 0  # of what it prints, of which no more is kept than a secret may have
 
@@ -197,7 +198,7 @@ class _Said:
 
     def reason(self) -> str:
         """The end of what it said on stderr, on one line, without what may be of the secret."""
-        hidden = Redactor([self.secret.decode("utf-8", "replace").strip()])
+        hidden = Redactor([self.secret.decode("utf-8", "replace").strip(), *carried(self._environ)])
         text = hidden.of_bytes(self._errors).decode("utf-8", "replace")
         words = " ".join(printable(text).split())
         return f": {shortened(words, REASON_CHARACTERS)}" if words else ""

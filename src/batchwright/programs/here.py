@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from batchwright import headroom
+from batchwright.credentials import carried
 from batchwright.errors import SecretMissing
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
@@ -54,7 +55,7 @@ class Here:
         words = request.undo if launch.undo else request.run
         try:
             secrets = await revealed(request.env, self._reveal)
-            output = Output(launch.tell, secrets.values())
+            output = Output(launch.tell, {*secrets.values(), *carried(self._environ)})
             self._folder.mkdir(mode=0o700, exist_ok=True)
             trace, told = Trace(self._folder, launch.mark), self._folder / f"{launch.mark}.json"
             if trace.left and not await trace.end(self._clock):

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from batchwright.app.clock import SystemClock
+from batchwright.errors import SecretMissing
 from batchwright.model.access import Access
 from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
 from batchwright.model.plan import CommandRequest
@@ -185,6 +186,7 @@ ORPHAN = """
 import asyncio, os, sys
 from pathlib import Path
 from batchwright.app.clock import SystemClock
+from batchwright.errors import SecretMissing
 from batchwright.model.plan import CommandRequest
 from batchwright.programs.base import Launch
 from batchwright.programs.here import Here
@@ -354,3 +356,22 @@ def test_a_secret_is_told_in_no_form(bench: Bench) -> None:
     for part in ("word", "cCdh", "s+s", "p'a", "p%27"):
         assert part not in told
     assert told.count("***") >= 14
+
+
+def test_secrets_that_every_program_inherits_are_not_told(bench: Bench) -> None:
+    """B1: `env`, or a shell with `set -x`, prints the tokens of providers and the password of a proxy too."""
+    bench.environ["UPCLOUD_TOKEN"] = "ucat_topsecret"
+    bench.environ["HTTPS_PROXY"] = "http://me:proxysecret@127.0.0.1:9"
+    run(bench, shell("env; echo again ${UPCLOUD_TOKEN}"))
+    said = "\n".join(bench.said)
+    assert "UPCLOUD_TOKEN=***" in said
+    assert "HTTPS_PROXY=http://me:***@127.0.0.1:9" in said
+    assert "topsecret" not in said
+    assert "proxysecret" not in said
+
+
+def test_the_reason_of_a_secret_command_shows_no_inherited_secret() -> None:
+    """B1: what a password tool says when it fails is told, and it has our whole environment."""
+    environ = {"PATH": os.environ["PATH"], "HCLOUD_TOKEN": "hcloudsecret99"}
+    with pytest.raises(SecretMissing, match=r"refused: \*\*\*"):
+        reveal(Secret(command=("sh", "-c", 'echo "refused: $HCLOUD_TOKEN" >&2; exit 1')), environ)

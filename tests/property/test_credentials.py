@@ -1,0 +1,55 @@
+"""What of an environment is a secret, by its name or its form."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchwright.credentials import carried
+
+
+def test_the_secrets_of_the_environment_are_known_by_name_and_form() -> None:
+    """B1: tokens, passwords and keys, and what stands before the @ of an address."""
+    environ = {
+        "UPCLOUD_TOKEN": "ucat_0123456789",
+        "UPCLOUD_PASSWORD": "swordfish",
+        "HCLOUD_TOKEN": "0123456789abcdef",
+        "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG",
+        "PGPASSWORD": "correct horse",
+        "STRIPE_KEY": "sk_live_123456",
+        "HTTPS_PROXY": "http://me:p%40ssword@proxy:3128",
+        "DATABASE": "postgres://app:hunter22@db/app",
+    }
+    assert carried(environ) == {
+        "ucat_0123456789",
+        "swordfish",
+        "0123456789abcdef",
+        "wJalrXUtnFEMI/K7MDENG",
+        "correct horse",
+        "sk_live_123456",
+        "p%40ssword",
+        "p@ssword",
+        "hunter22",
+    }
+
+
+def test_what_only_names_a_place_stays_readable() -> None:
+    """B1: an output without its paths, user names and switches would tell nothing."""
+    environ = {
+        "PWD": "/home/ada/project",
+        "OLDPWD": "/home/ada",
+        "SSH_AUTH_SOCK": "/run/agent.sock",
+        "UPCLOUD_PASSWORD_FILE": "/run/secrets/upcloud",
+        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+        "UPCLOUD_USERNAME": "operator",
+        "USE_TOKEN": "true",
+        "HTTP_PROXY": "http://proxy.example:3128",
+        "PATH": "/usr/bin",
+    }
+    assert carried(environ) == set()
+
+
+@given(st.text(alphabet="abcXYZ019%-._~!", min_size=6, max_size=60), st.text(alphabet="abcxyz0-", max_size=9))
+def test_a_password_in_an_address_is_found_wherever_it_stands(password: str, user: str) -> None:
+    """B1: as in a proxy's variable, whose name says nothing of a secret."""
+    assert password in carried({"ANYTHING": f"see https://{user}:{password}@host.example/path, and more"})
