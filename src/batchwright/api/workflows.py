@@ -79,7 +79,7 @@ async def submit(
     """Check, plan, record and begin a run."""
     caller = _place(request, access)
     submission = await submission_of(request, caller, simulate, sim, plan_hash, key or "")
-    tail, new = await orchestrator.submit(submission, caller.name)
+    tail, new = await orchestrator.submit(submission)
     run_id = request.scope["state"]["run"] = tail.run.id
     headers = {"Location": run_id, "ETag": etag(tail)}
     if not new:
@@ -155,7 +155,7 @@ async def submission_of(
         raise BodyUnreadable("the body is not UTF-8 text") from error
     simulation = {name: scalar(value) for name, value in pairs(sim)} if simulate or sim else None
     name = "workflow" + (".json" if kind == "application/json" else TEXT_TYPES[kind])
-    return Submission(text, name, simulation, plan_hash, key, commands=caller.commands)
+    return Submission(text, name, simulation, plan_hash, key, commands=caller.commands, by=caller.name)
 
 
 def pairs(settings: Sequence[str] | None) -> list[tuple[str, str]]:

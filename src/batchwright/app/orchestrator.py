@@ -134,13 +134,13 @@ class Orchestrator:
 
     # -- submitting -----------------------------------------------------------------------------------------------
 
-    async def submit(self, submission: Submission, by: str) -> tuple[Tail, bool]:
+    async def submit(self, submission: Submission) -> tuple[Tail, bool]:
         """Plan, record and begin a run; the same one again for the same key. Says whether it is a new one.
 
         Raises WorkflowInvalid and PlanRefused with diagnostics, PlanChanged, IdempotencyMismatch, TooManyRequests,
         ServiceStopping, StoreError.
         """
-        async with self.desk.key(submission.key):
+        async with self.desk.key(submission):
             earlier = await self.desk.earlier(submission)
             if earlier is not None:
                 return await self.tails.find(earlier), False
@@ -148,7 +148,7 @@ class Orchestrator:
             plan = await self.desk.plan(submission)
             self._refuse_more()
             run_id = await Drives(self.settings, self.stores, self.clock).create(
-                plan, by, submission.key, submission.digest(), client=True
+                plan, submission.by, submission.key, submission.digest(), client=True
             )
         tail = await self.tails.find(run_id)
         async with self._lock(run_id):

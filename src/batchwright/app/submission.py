@@ -40,7 +40,7 @@ Scalar = str | int | float | bool
 class Submission(Struct, frozen=True):
     """A workflow's text; the end of `name` says its format. `simulation` is None for the real world.
 
-    `commands`: who submits it may use what `serve --allow-commands` allows.
+    `commands`: who submits it may use what `serve --allow-commands` allows. `by` names who does; a `key` is its own.
     """
 
     text: str
@@ -49,6 +49,7 @@ class Submission(Struct, frozen=True):
     plan_hash: str = ""
     key: str = ""
     commands: bool = True
+    by: str = ""
 
     def digest(self) -> str:
         """What tells two submissions apart, whatever their key; empty without a key."""
@@ -82,7 +83,7 @@ class Desk:
         self._stores = stores
         self._world = world
         self._evaluations = Evaluations()
-        self._keys: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._keys: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def aclose(self) -> None:
         """End the processes that evaluate."""
@@ -143,20 +144,23 @@ class Desk:
     # -- idempotency ----------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def key(self, key: str) -> AsyncIterator[None]:
-        """Two submissions with the same key come one after the other."""
-        if not key:
+    async def key(self, submission: Submission) -> AsyncIterator[None]:
+        """Two submissions of one caller with the same key come one after the other."""
+        if not submission.key:
             yield
             return
-        async with self._keys.setdefault(key, asyncio.Lock()):
+        async with self._keys.setdefault((submission.by, submission.key), asyncio.Lock()):
             yield
 
     async def earlier(self, submission: Submission) -> str | None:
-        """The run that was made under this key, which is as durable as the run. Raises IdempotencyMismatch."""
+        """The run that this caller made under this key, which is as durable as the run. Raises IdempotencyMismatch.
+
+        Nobody meets the runs of others by their keys. Runs from before it was noted who made them are anybody's.
+        """
         if not submission.key:
             return None
         for row in await self._stores.summaries(partial=True):
-            if row.key == submission.key:
+            if row.key == submission.key and row.by in (submission.by, ""):
                 if row.digest != submission.digest():
                     raise IdempotencyMismatch(f"the key {submission.key!r} belongs to run {row.run}")
                 return row.run

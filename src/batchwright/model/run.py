@@ -131,6 +131,7 @@ class Run(RunRecord):
             restarts=self.restarts,
             simulated=self.plan.simulation is not None,
             rollback_due=self.rollback_due,
+            by=self.created.by,
             key=self.created.key,
             digest=self.created.digest,
             providers=self._provider_counts(),

@@ -31,6 +31,7 @@ class RunSummary(Struct, frozen=True):
     restarts: int = 0  # drivers that took over from one that died
     simulated: bool = False
     rollback_due: bool = False  # Failed, and about to roll back by itself
+    by: str = ""  # who had it made; not in rows from before this was noted
     key: str = ""  # the Idempotency-Key of the submit
     digest: str = ""  # of what was submitted with it
     providers: dict[str, dict[str, int]] = {}  # provider -> steps, succeeded, failed, retries, throttles

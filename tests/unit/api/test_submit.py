@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
+from batchwright.app.settings import Settings
+from batchwright.app.tokens import Role, Tokens
 from batchwright.loader import load
 from batchwright.views.definition import definition
-from tests.serving import RUNS, serving, workflow
+from tests.serving import RUNS, Answer, serving, workflow
 
 EXAMPLE = Path(__file__).parents[3] / "workflows" / "example_batch.ncl"
 NICKEL = {"Content-Type": "text/x-nickel"}
@@ -143,3 +145,24 @@ def test_who_submits_too_often_has_to_wait(tmp_path: Path) -> None:
     assert [one.status for one in answers] == [200, 200, 429]
     assert answers[2].json["code"] == "too-many-requests"
     assert answers[2].headers["retry-after"]
+
+
+def test_a_key_belongs_to_its_caller(tmp_path: Path) -> None:
+    """A1, A8: who guesses the key of somebody else gets neither that run nor word of it, and hinders nobody."""
+    tokens = Tokens(Settings(tmp_path))
+    ada, bob = ({"Authorization": f"Bearer {tokens.create(name, Role.OPERATOR, 0.0, None)[1]}"} for name in "ab")
+
+    async def main() -> list[Answer]:
+        async with serving(tmp_path) as service:
+            return [
+                await service.post(
+                    f"{RUNS}/submit?simulate=true", json=body, headers={**who, "Idempotency-Key": "nightly"}
+                )
+                for who, body in ((ada, workflow()), (bob, workflow()), (ada, workflow()), (bob, workflow("other")))
+            ]
+
+    first, other, again, mismatch = asyncio.run(main())
+    assert [first.status, other.status, again.status, mismatch.status] == [202, 202, 202, 422]
+    assert first.json["run"] == again.json["run"] != other.json["run"]
+    assert "idempotency-replayed" not in other.headers
+    assert first.json["run"] not in mismatch.json["detail"]
