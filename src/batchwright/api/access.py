@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from batchwright.api.connected import End
 from batchwright.app.peers import Peers, is_loopback
-from batchwright.app.tokens import PREFIX, Role, Tokens
+from batchwright.app.tokens import LOCAL, PREFIX, Role, Tokens
 from batchwright.engine.bucket import Bucket
 from batchwright.errors import Forbidden, TokensUnreadable, TooManyRequests, Unauthorized
 from batchwright.model.clock import Clock
@@ -83,14 +83,14 @@ class Access:
         if end.unix is None and not self.closed:
             self._refuse_foreign(method, headers)
             await end.check(self._peers)
-            return Caller("local", Role.ADMIN, end.address)
+            return Caller(LOCAL, Role.ADMIN, end.address)
         given = _one(headers, b"authorization")
         if given is not None:
             return self._holder(given, end.address)
         if end.unix is None:
             return None
         await end.check(self._peers)
-        return Caller("local", Role.ADMIN, end.address, commands=True)
+        return Caller(LOCAL, Role.ADMIN, end.address, commands=True)
 
     def _holder(self, given: str, address: str) -> Caller:
         scheme, _, secret = given.partition(" ")

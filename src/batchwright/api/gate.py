@@ -13,10 +13,10 @@ from batchwright.api.connected import KEY, End
 from batchwright.api.headers import secured
 from batchwright.api.problems import CLIENT_GONE, GONE, refuse
 from batchwright.app.audit import Audit, Deed, Line, shown, told
+from batchwright.app.tokens import NOBODY
 from batchwright.errors import AuditUnwritable, BatchwrightError, PeerUnknown, TooManyRequests
 from batchwright.model.clock import Clock
 
-NOBODY = "nobody"
 PARAMETERS = ("simulate", "sim", "plan_hash", "force", "redo", "skip")  # of calls that change something
 
 log = logging.getLogger("batchwright.api")

@@ -13,6 +13,7 @@ from msgspec import Struct
 from batchwright.errors import ConfigInvalid
 from batchwright.model.secret import Secret
 from batchwright.providers import registry
+from batchwright.regular import contents
 
 _PREFIX = "BATCHWRIGHT_SURREALDB_"
 
@@ -107,7 +108,7 @@ def _read(environ: Mapping[str, str]) -> tuple[Path, dict[str, Any]]:
     base = Path(xdg) if xdg and Path(xdg).is_absolute() else Path(environ.get("HOME", "/")) / ".config"
     place = base / "batchwright" / "config.toml"
     try:
-        return place, tomllib.loads(place.read_text(encoding="utf-8"))
+        return place, tomllib.loads(contents(place).decode())
     except (FileNotFoundError, NotADirectoryError):
         return place, {}
     except (OSError, ValueError) as error:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 import secrets
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
@@ -16,8 +18,11 @@ from msgspec.structs import replace
 from batchwright.app.settings import Settings
 from batchwright.errors import TokensUnreadable, Unauthorized, UsageError
 from batchwright.journal.folder import alone, make_private
+from batchwright.regular import contents
 
 PREFIX = "bw_"  # so that scanners for leaked secrets, and people, know it when they see it
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
+LOCAL, NOBODY = "local", "nobody"  # who has no token, in the audit trail
 
 
 class Role(StrEnum):
@@ -49,6 +54,13 @@ class AccessToken(Struct, frozen=True):
         if self.revoked_at:
             return "was revoked"
         return "has expired" if self.expires_at and self.expires_at <= now else ""
+
+
+Record = Callable[[AccessToken], None]  # told of a change before it is made
+
+
+def _nothing(_: AccessToken) -> None:
+    pass
 
 
 class Tokens:
@@ -90,7 +102,7 @@ class Tokens:
 
     def _read(self) -> tuple[AccessToken, ...]:
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=tuple[AccessToken, ...])
+            return msgspec.json.decode(contents(self._path), type=tuple[AccessToken, ...])
         except (OSError, msgspec.MsgspecError) as error:
             raise self._unreadable(error) from error
 
@@ -98,8 +110,18 @@ class Tokens:
         hint = "Remove it, then make new tokens: batchwright token create"
         return TokensUnreadable(f"{self._path} cannot be read: {error}", hint=hint)
 
-    def create(self, name: str, role: Role, now: float, lifetime: float | None) -> tuple[AccessToken, str]:
-        """A new token and its secret, which is shown once and kept nowhere. Raises UsageError, StoreError."""
+    def create(
+        self, name: str, role: Role, now: float, lifetime: float | None, record: Record = _nothing
+    ) -> tuple[AccessToken, str]:
+        """A new token and its secret, which is shown once and kept nowhere; none if `record` raises.
+
+        Raises UsageError, StoreError.
+        """
+        if not NAME.fullmatch(name) or name in (LOCAL, NOBODY):
+            raise UsageError(
+                f"{name!r} is no name for a token",
+                hint=f"Use 1 to 64 letters, digits, . _ @ + and -. {LOCAL} and {NOBODY} stand for who has no token.",
+            )
         secret = PREFIX + secrets.token_urlsafe(32)
         expires = now + lifetime if lifetime is not None else 0.0
         made = AccessToken(secrets.token_hex(4), name, role, _hash(secret), now, expires)
@@ -108,11 +130,12 @@ class Tokens:
             known = self.all()
             if any(token.name == name and not token.trouble(now) for token in known):
                 raise UsageError(f"there is a token named {name!r} already", hint="Choose another name, or revoke it.")
+            record(made)
             self._write((*known, made))
         return made, secret
 
-    def revoke(self, word: str, now: float) -> AccessToken:
-        """End the token with this id or name. Raises UsageError, StoreError."""
+    def revoke(self, word: str, now: float, record: Record = _nothing) -> AccessToken:
+        """End the token with this id or name, unless `record` raises. Raises UsageError, StoreError."""
         make_private(self._folder)
         with alone(self._folder):
             known = self.all()
@@ -120,6 +143,7 @@ class Tokens:
             if len(found) != 1:
                 raise UsageError(f"there is no token {word!r} to revoke", hint="See them with: batchwright token list")
             revoked = replace(found[0], revoked_at=now)
+            record(revoked)
             self._write(tuple(revoked if token is found[0] else token for token in known))
         return revoked
 
@@ -136,7 +160,7 @@ class Tokens:
         """The valid token with this secret. Raises Unauthorized, TokensUnreadable."""
         digest = _hash(secret)
         for token in self.all():
-            if hmac.compare_digest(token.hash, digest):
+            if hmac.compare_digest(token.hash.encode(), digest.encode()):
                 if trouble := token.trouble(now):
                     raise Unauthorized(f"the token {token.name} {trouble}")
                 return token

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from batchwright.cli.codes import Exit
 from batchwright.cli.human import show_table
 from batchwright.cli.options import Json, NoColor, StateDir, settings_of, window
 from batchwright.cli.output import note, print_json, say
+from batchwright.errors import AuditUnwritable
 from batchwright.views.wording import duration
 
 NEVER = "never"
@@ -41,8 +43,9 @@ def create(
     """Make a token and print it, once. A service that runs takes it at once, and from then on wants one from all."""
     clock, settings = SystemClock(), settings_of(state_dir)
     lifetime = None if expires == NEVER else window(expires)
-    made, secret = Tokens(settings).create(name or role.value, role, clock.now(), lifetime)
-    _audit(state_dir, "token create", made)
+    made, secret = Tokens(settings).create(
+        name or role.value, role, clock.now(), lifetime, partial(_audit, state_dir, "token create")
+    )
     if json:
         print_json({**_shown(made), "token": secret})
         return Exit.OK
@@ -71,8 +74,9 @@ def _left(token: AccessToken, now: float) -> str:
 @app.command("revoke")
 def revoke(token: Word, state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False) -> int:
     """End a token; a service that runs refuses it from the next request on."""
-    revoked = Tokens(settings_of(state_dir)).revoke(token, SystemClock().now())
-    _audit(state_dir, "token revoke", revoked)
+    revoked = Tokens(settings_of(state_dir)).revoke(
+        token, SystemClock().now(), partial(_audit, state_dir, "token revoke")
+    )
     print_json(_shown(revoked)) if json else say(f"the token {revoked.name} ({revoked.id}) is revoked")
     return Exit.OK
 
@@ -94,4 +98,8 @@ def _audit(state_dir: Path | None, what: str, token: AccessToken) -> None:
     except (KeyError, OSError):  # a user id without a name
         who = "cli"
     deed = Deed(SystemClock().now(), who, Role.ADMIN, f"{what} {token.name} ({token.id}, {token.role})")
-    Audit(settings_of(state_dir)).write(deed)
+    try:
+        Audit(settings_of(state_dir)).write(deed)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise AuditUnwritable(f"the audit trail cannot be written: {why}") from error

@@ -14,8 +14,8 @@ import pytest
 from batchwright.api.server import ServeOptions, listening
 from batchwright.app.peers import is_loopback
 from batchwright.app.settings import Settings
-from batchwright.app.tokens import Role, Tokens
-from batchwright.errors import AddressRefused, TokensUnreadable, Unauthorized, UsageError
+from batchwright.app.tokens import AccessToken, Role, Tokens
+from batchwright.errors import AddressRefused, AuditUnwritable, TokensUnreadable, Unauthorized, UsageError
 from tests.needs import missing
 from tests.serving import RUNS, serving, workflow
 
@@ -269,3 +269,38 @@ def test_every_change_is_recorded_with_who_and_what_came_of_it(tmp_path: Path) -
     ]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert secret not in file.read_text()
+
+
+@pytest.mark.parametrize("name", ["local", "nobody", "", "a b", "x\u202ey", "a\x1b[31m", "a\nb", "-x", "a" * 65])
+def test_a_token_is_named_by_a_plain_word_that_nobody_else_has(name: str, tmp_path: Path) -> None:
+    """A8: the audit trail has `local` and `nobody` for who has no token, and a name is told as it is."""
+    tokens = Tokens(Settings(tmp_path))
+    with pytest.raises(UsageError, match="no name for a token"):
+        tokens.create(name, Role.VIEWER, NOW, None)
+    assert tokens.all() == ()
+
+
+def test_a_token_that_cannot_be_written_into_the_trail_is_not_made_or_revoked(tmp_path: Path) -> None:
+    """A8: every change is one whole line, or it fails before anything is changed."""
+    tokens = Tokens(Settings(tmp_path))
+
+    def record(_: AccessToken) -> None:
+        raise AuditUnwritable("the disk is full")
+
+    with pytest.raises(AuditUnwritable):
+        tokens.create("ci", Role.VIEWER, NOW, None, record)
+    assert tokens.all() == ()
+    tokens.create("ci", Role.VIEWER, NOW, None)
+    with pytest.raises(AuditUnwritable):
+        tokens.revoke("ci", NOW, record)
+    assert tokens.valid(NOW) == 1
+
+
+def test_a_pipe_in_the_place_of_the_tokens_stalls_nobody(tmp_path: Path) -> None:
+    """A2, B3: it is refused at once, and nobody gets in."""
+    tokens = Tokens(Settings(tmp_path))
+    _, secret = tokens.create("ci", Role.ADMIN, NOW, None)
+    (tmp_path / "tokens.json").unlink()
+    os.mkfifo(tmp_path / "tokens.json", 0o600)
+    with pytest.raises(TokensUnreadable, match="no regular file"):
+        tokens.of(secret, NOW)

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from batchwright.errors import ProviderUnavailable
 from batchwright.providers.settings import Scalar, must_be, settings_of
+from batchwright.regular import contents
 
 Adopt = Literal["", "metadata", "name", "nothing"]
 OPTIONS = ("region", "host", "port", "secure", "api_version")  # handed to the driver, like all that begins with ex_
@@ -72,7 +73,7 @@ def _half(file: str, otherwise: str) -> str:
     if not file:
         return otherwise.strip()
     try:
-        return Path(file).expanduser().read_text(encoding="utf-8").strip()
+        return contents(Path(file).expanduser()).decode().strip()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ProviderUnavailable(f"{file} cannot be read: {reason}", hint="Correct it under [libcloud].") from None

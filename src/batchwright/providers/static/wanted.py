@@ -55,7 +55,7 @@ def _hop(
 
 def _known(access: Access, file: Path) -> list[str]:
     """The host keys that a known_hosts file holds for it, hashed names too, without those it revokes."""
-    if not file.exists():
+    if not file.is_file():  # a pipe would be waited for, a device has no end
         return []
     port = access.port if access.port != 22 else None
     keys, _, revoked, *_ = asyncssh.read_known_hosts(str(file)).match(access.host, "", port)

@@ -1,0 +1,22 @@
+"""Reads files that somebody else may have put there: regular ones only, bounded, without ever waiting."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+MOST = 4 * 1024 * 1024  # bytes of a file of settings
+
+
+def contents(path: Path, most: int = MOST) -> bytes:
+    """What a regular file holds. Raises OSError, also for a pipe, a device, or more than `most` bytes."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+    return content
