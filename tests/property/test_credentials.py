@@ -36,8 +36,8 @@ def test_the_secrets_of_the_environment_are_known_by_name_and_form() -> None:
 def test_what_only_names_a_place_stays_readable() -> None:
     """B1: an output without its paths, user names and switches would tell nothing."""
     environ = {
-        "PWD": "/home/ada/project",
-        "OLDPWD": "/home/ada",
+        "PWD": "/srv/project",
+        "OLDPWD": "/srv/before",
         "SSH_AUTH_SOCK": "/run/agent.sock",
         "UPCLOUD_PASSWORD_FILE": "/run/secrets/upcloud",
         "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
