@@ -99,7 +99,7 @@ async def serving(
     made = Orchestrator(settings, clock, EventFrames(), commands=commands)
     async with made as orchestrator, Monitor(orchestrator) as monitor:
         app = make_app(orchestrator, monitor, **options)
-        config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=2)
+        config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=2)
         sock = socket.create_server(("127.0.0.1", 0))
         port = sock.getsockname()[1]
         server = Server(config, connections or Connections(MOST))

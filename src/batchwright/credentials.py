@@ -1,4 +1,4 @@
-"""The secrets that a process carries in its own environment: every program that it starts can print them."""
+"""The secrets that a process carries in its own environment, and that addresses hold: programs and errors tell them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ _SECRET = re.compile(
 )
 _PLACE = re.compile(r"^(?:OLD)?PWD$|_(?:FILE|PATH|DIR|SOCK|ID|NAME|URL)$", re.IGNORECASE)  # where it is, not what it is
 _IN_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://([^\s/@:]*):([^\s/@]+)@", re.IGNORECASE)
+
+
+def masked(text: str) -> str:
+    """A text that may hold addresses, without what could be a password in them: before an @, or in a query."""
+    text = re.sub(r"(?<=://)[^\s\"'<>]*@", "***@", text) if "://" in text else re.sub(r"\S+@", "***@", text)
+    return re.sub(r"(://[^\s\"'<>?]*\?)[^\s\"'<>]+", r"\1***", text)
 
 
 def carried(environ: Mapping[str, str]) -> set[str]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.credentials import carried
+from batchwright.app.remote import Service
+from batchwright.credentials import carried, masked
+from batchwright.errors import BatchwrightError
+from batchwright.providers.settings import checked_address
 
 
 def test_the_secrets_of_the_environment_are_known_by_name_and_form() -> None:
@@ -53,3 +57,33 @@ def test_what_only_names_a_place_stays_readable() -> None:
 def test_a_password_in_an_address_is_found_wherever_it_stands(password: str, user: str) -> None:
     """B1: as in a proxy's variable, whose name says nothing of a secret."""
     assert password in carried({"ANYTHING": f"see https://{user}:{password}@host.example/path, and more"})
+
+
+PASSWORDS = st.text(alphabet="abcXYZ019/@:?#[]%-._~!", min_size=4, max_size=30)
+
+
+@given(PASSWORDS, st.sampled_from(["http", "https", "wss"]), st.text(alphabet="abc", max_size=4))
+def test_no_address_that_is_refused_shows_its_password(password: str, scheme: str, user: str) -> None:
+    """B1, F6: an address with a password is refused, and clients of a service are told why, not what it was."""
+    address = f"{scheme}://{user}:~~{password}@host.example:8000/path?token=~~{password}"
+    assert "~~" not in masked(f'cannot reach "{address}"')
+    with pytest.raises(BatchwrightError) as provider:
+        checked_address(address, "Some Cloud", "")
+    with pytest.raises(BatchwrightError) as service:
+        Service(address)
+    assert "~~" not in f"{provider.value.message} {provider.value.hint} {service.value.message} {service.value.hint}"
+
+
+def test_an_address_without_a_password_is_told_as_it_is() -> None:
+    """B1: who mistyped it wants to see it."""
+    for address in ("ftp://host:1/path", "db.example.org:8000", "mem://", "http://host:99999", "http://[::1"):
+        assert masked(address) == address
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "http://host:99999", "http://host:x", "http://:pw@127.0.0.1", ""])
+def test_addresses_that_cannot_be_read_are_refused_in_a_sentence(address: str) -> None:
+    """B1, F6: not as a bug that shows them; a password without a user is one too."""
+    with pytest.raises(BatchwrightError, match="is not an address of the Some Cloud API"):
+        checked_address(address, "Some Cloud", "")
+    with pytest.raises(BatchwrightError, match="is not the address of a service"):
+        Service(address)

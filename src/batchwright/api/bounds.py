@@ -8,15 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Message, Receive, Scope, Send
 
 from batchwright.api.problems import refuse
-from batchwright.errors import HeadTooLarge, ServiceBusy
+from batchwright.errors import HeadTooLarge, ServiceBusy, UsageError
 
 BODY_BYTES = 32 * 1024 * 1024  # of all bodies together that are being read or evaluated
 READERS = 2_048  # of live progress at once
 HEADERS, HEAD_BYTES = 100, 32 * 1024  # of one request, its address included
 LOOKS = 2  # answers that are worked out in threads at a time
+
+FRAMINGS = {b"content-length", b"transfer-encoding"}
+ONE_LENGTH = "Send Content-Length or Transfer-Encoding, not both."
 
 T = TypeVar("T")
 
@@ -61,6 +64,10 @@ class Bounded:
         if words := too_large(scope):
             await refuse(HeadTooLarge(words), scope, send)
             return
+        if {name.lower() for name, _ in scope["headers"]} >= FRAMINGS:
+            # A proxy in front may have taken the other one, and see requests elsewhere than we do.
+            await refuse(UsageError("the length of the body is told in two ways", hint=ONE_LENGTH), scope, _last(send))
+            return
         taken = 0
 
         async def receiving() -> HTTPReceiveMessage:
@@ -76,6 +83,17 @@ class Bounded:
             await self._app(scope, receiving, send)
         finally:
             self._bounds.in_flight -= taken
+
+
+def _last(send: Send) -> Send:
+    """For the last answer on a connection."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (b"connection", b"close")]
+        await send(message)
+
+    return sending
 
 
 def too_large(scope: HTTPScope) -> str:

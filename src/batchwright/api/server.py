@@ -180,6 +180,7 @@ async def _serve(
                 access_log=False,
                 server_header=False,
                 lifespan="off",
+                ws="none",
                 proxy_headers=False,
                 timeout_graceful_shutdown=CLOSING_SECONDS,
                 ssl_certfile=options.tls_cert,

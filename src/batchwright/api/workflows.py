@@ -149,6 +149,8 @@ async def submission_of(
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and kind not in TEXT_TYPES:
         raise MediaTypeUnknown(f"a body of type {kind or 'unknown'} is not taken")
+    if (coding := request.headers.get("content-encoding", "identity").strip().lower()) != "identity":
+        raise MediaTypeUnknown(f"a body with the encoding {coding!r} is not taken", hint="Send it as it is.")
     try:
         text = (await request.body()).decode()
     except UnicodeDecodeError as error:

@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from batchwright.app import local_socket
 from batchwright.app.answers import GATEWAY, problem_in, reason, refusal
+from batchwright.credentials import masked
 from batchwright.engine.preview import PlannedUndo
 from batchwright.errors import NotAllowed, RunHeld, RunNotFound, ServiceUnavailable, UsageError
 from batchwright.model.events import AnyEvent, RunCreated
@@ -130,13 +131,14 @@ class Service:
         tries: int = ANSWER_TRIES,
     ) -> None:
         self._socket = socket
-        parts = urlsplit(url.rstrip("/"))
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
-            raise UsageError(f"{url} is not the address of a service", hint="Write it as http://HOST:PORT.")
         try:
-            self._place = (parts.hostname, parts.port)
-        except ValueError as error:
-            raise UsageError(f"{url} is not the address of a service: {error}", hint="Ports go to 65535.") from error
+            parts = urlsplit(url.rstrip("/"))
+            self._place = (parts.hostname or "", parts.port)
+        except ValueError:  # brackets, or a port that is none
+            message = f"{masked(url)} is not the address of a service"
+            raise UsageError(message, hint="Write it as http://HOST:PORT; ports go to 65535.") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or "@" in parts.netloc:
+            raise UsageError(f"{masked(url)} is not the address of a service", hint="Write it as http://HOST:PORT.")
         self.url = url.rstrip("/")
         self._secure = parts.scheme == "https"
         self._base = parts.path

@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 from msgspec import Struct
 
+from batchwright.credentials import masked
 from batchwright.errors import ProviderUnavailable, UsageError
 from batchwright.model.nearness import close_matches
 
@@ -58,14 +59,19 @@ def rest_settings(kind: type[R], name: str, given: Mapping[str, Scalar]) -> R:
 def must_be(fine: bool, name: str, given: Mapping[str, Scalar]) -> None:
     """Raises UsageError unless the numbers of a table are fine."""
     if not fine:
-        raise UsageError(f"{name}: a setting is out of range: {dict(given)}", hint="Give a positive number.")
+        numbers = {key: value for key, value in given.items() if not isinstance(value, str)}
+        raise UsageError(f"{name}: a setting is out of range: {numbers}", hint="Give a positive number.")
 
 
 def checked_address(url: str, cloud: str, hint: str) -> SplitResult:
     """The parts of an API's address that credentials may be sent to. Raises ProviderUnavailable."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
-        raise ProviderUnavailable(f"{url} is not an address of the {cloud} API", hint=hint)
+    try:
+        parts = urlsplit(url)
+        fine = parts.scheme in ("http", "https") and parts.port != 0
+    except ValueError:  # brackets, or a port that is none
+        parts, fine = urlsplit(""), False
+    if not fine or not parts.hostname or parts.query or "@" in parts.netloc:
+        raise ProviderUnavailable(f"{masked(url)} is not an address of the {cloud} API", hint=hint)
     if parts.scheme == "http" and not _loopback(parts.hostname):
         raise ProviderUnavailable(f"{url} would send the credentials unencrypted", hint="Use https.")
     return parts

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from batchwright.credentials import masked
 from batchwright.errors import (
     StoreDenied,
     StoreError,
@@ -70,10 +71,10 @@ class Server(Struct, frozen=True):
         parts = urlsplit(self.url)
         if parts.scheme not in _SCHEMES or not parts.hostname:
             raise StoreUnavailable(
-                f"{self.url!r} is no address of a SurrealDB server",
+                f"{masked(self.url)!r} is no address of a SurrealDB server",
                 hint="Write it like this: wss://db.example.org:8000",
             )
-        if parts.password or parts.username:
+        if "@" in parts.netloc:
             raise StoreUnavailable(
                 "the address of the SurrealDB server holds a user or a password",
                 hint="Name the user in BATCHWRIGHT_SURREALDB_USER and where the password is in "

@@ -12,6 +12,7 @@ from typing import Any
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
+from batchwright.credentials import masked
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
 from batchwright.model.outcome import PASSING, Fault, FaultClass, Rejected, Unknown
 
@@ -75,7 +76,7 @@ def explain(error: BaseException, now: float) -> Fault:
     if isinstance(error, boto.ClientError):
         return _answered(error, now)
     kind, message, hint = _unanswered(error)
-    return Fault(kind, message, hint=hint)
+    return Fault(kind, masked(message), hint=hint)  # botocore tells the whole address
 
 
 def _answered(error: Any, now: float) -> Fault:
