@@ -4,13 +4,19 @@
 #
 # BATCHWRIGHT_URL names the service (default http://127.0.0.1:9090), BATCHWRIGHT_TOKEN the token where it wants one.
 # Needs Nushell 0.107 or later. Rows are flat, so that they pipe: `batch list | where status == Running`.
+#
+# Every command begins with `ignore`: what a pipe or a closure hands it is not its own, and `metadata` would take it for
+# what it is asked about.
 
 use runs.nu [listed seconds told watch]
 use sending.nu [STATES definition files pairs state-named]
-use service.nu [RUNS base call direct headers run-path]
+use service.nu [RUNS act base call direct fit headers run-path]
+
+const UNDO_SHOWN = 12  # of what a rollback would do, before it asks
 
 # The commands about batch workflows.
-export def main []: nothing -> table {
+export def main []: any -> table {
+    ignore
     scope commands | where name =~ '^batch ' | select name description | sort-by name
 }
 
@@ -29,7 +35,8 @@ export def "batch submit" [
     --set: any                 # inputs of the file, written as for --sim
     --overlay: any             # a file to merge over the workflow, or a list of files
     --watch (-w)               # watch the run to its end; fail if it does
-]: nothing -> record {
+]: any -> record {
+    ignore
     let named = (metadata $file).span
     let settings = (pairs $sim "--sim" (metadata $sim).span)
     let inputs = (pairs $set "--set" (metadata $set).span)
@@ -52,7 +59,8 @@ export def "batch submit" [
 @example "go on only if it went well" { batch monitor latest; batch list }
 export def "batch monitor" [
     id: string@run-ids  # a run's id, the beginning of one, or `latest`
-]: nothing -> record {
+]: any -> record {
+    ignore
     let span = (metadata $id).span
     let run = (call get (run-path $id $span) --span $span)
     watch $run.run $span
@@ -67,7 +75,8 @@ export def "batch list" [
     --name (-n): string           # only workflows with this in their name
     --since: duration             # only runs created within this time
     --limit (-l): int = 50        # at most so many
-]: nothing -> table {
+]: any -> table {
+    ignore
     let span = (if $status != null { (metadata $status).span })
     let given = [
         [key value];
@@ -96,35 +105,59 @@ export def "batch list" [
 @example "the addresses of its servers" { batch status latest | get servers | select name address }
 export def "batch status" [
     id: string@run-ids  # a run's id, the beginning of one, or `latest`
-]: nothing -> record {
+]: any -> record {
+    ignore
     let span = (metadata $id).span
     told (call get (run-path $id $span) --span $span)
 }
 
 # Undo in reverse order what a run made, and only that.
+#
+# On a terminal it shows first what it would do, and asks.
 @example "see what would be undone" { batch rollback latest --plan }
 @example "undo it and watch" { batch rollback latest --watch }
 export def "batch rollback" [
     id: string@run-ids  # a run's id, the beginning of one, or `latest`
     --plan (-p)         # show what would be undone, and do nothing
+    --yes (-y)          # do not ask; without a terminal nobody is asked
     --watch (-w)        # watch the rollback to its end; fail if it does
-]: [nothing -> record, nothing -> table] {
+]: [any -> record, any -> table] {
+    ignore
     let span = (metadata $id).span
-    let path = $"(run-path $id $span)/rollback"
+    let path = (run-path $id $span)
     if $plan {
-        let answer = (call get $path --span $span)
-        return ($answer.undo | select step provider what ref note)
+        return ((call get $"($path)/rollback" --span $span).undo | select step provider what ref note)
     }
-    let run = (call post $path --span $span)
-    if $watch { watch $run.run $span } else { told $run }
+    mut run = $id
+    if not $yes and (is-terminal --stdin) {
+        $run = (call get $path --span $span).run  # what is asked about is what is undone
+        confirm $run (call get $"(run-path $run $span)/rollback" --span $span).undo
+    }
+    let undoing = (act $run rollback $span)
+    if $watch { watch $undoing.run $span } else { told $undoing }
+}
+
+# Ask whether this is to be undone. It is an error if not, so that nothing that follows goes on.
+def confirm [run: string, undo: list<any>] {
+    print --stderr $"run ($run): a rollback would do this, in order:"
+    for one in ($undo | first $UNDO_SHOWN) {
+        let note = (if $one.note == "" { "" } else { $"  \(($one.note))" })
+        print --stderr (fit $"  ($one.step)  ($one.provider): ($one.what) ($one.ref)($note)")
+    }
+    let more = ($undo | length) - $UNDO_SHOWN
+    if $more > 0 { print --stderr $"  and ($more) more: batch rollback ($run) --plan" }
+    print --stderr --no-newline "Undo this? [y/N] "
+    let said = (input)
+    if $said !~ '(?i)^\s*y(es)?\s*$' { error make --unspanned {msg: "nothing was changed: the rollback was not confirmed"} }
 }
 
 # Let a run start nothing new; what is in flight ends.
 export def "batch pause" [
     id: string@run-ids  # a run's id, the beginning of one, or `latest`
-]: nothing -> record {
+]: any -> record {
+    ignore
     let span = (metadata $id).span
-    told (call post $"(run-path $id $span)/pause" --span $span)
+    told (act $id pause $span)
 }
 
 # Let a run go on: a paused one, or what is not done of one that failed or was cancelled.
@@ -133,10 +166,11 @@ export def "batch resume" [
     --redo: list<string> = []    # commands to run again, of which nobody knows how far they got
     --skip: list<string> = []    # commands to take as done, of which nobody knows how far they got
     --watch (-w)                 # watch the run to its end; fail if it does
-]: nothing -> record {
+]: any -> record {
+    ignore
     let span = (metadata $id).span
     let query = ($redo | each {|step| {key: redo, value: $step} }) ++ ($skip | each {|step| {key: skip, value: $step} })
-    let run = (call post $"(run-path $id $span)/resume" --query $query --span $span)
+    let run = (act $id resume $span --query $query)
     if $watch { watch $run.run $span } else { told $run }
 }
 
@@ -144,10 +178,11 @@ export def "batch resume" [
 export def "batch cancel" [
     id: string@run-ids  # a run's id, the beginning of one, or `latest`
     --force (-f)        # do not wait for what is in flight
-]: nothing -> record {
+]: any -> record {
+    ignore
     let query = (if $force { [{key: force, value: "true"}] } else { [] })
     let span = (metadata $id).span
-    told (call post $"(run-path $id $span)/cancel" --query $query --span $span)
+    told (act $id cancel $span --query $query)
 }
 
 # All runs in numbers: how they ended, how long they took, retries and throttling per provider.
@@ -155,7 +190,8 @@ export def "batch cancel" [
 @example "per provider" { batch stats | get providers }
 export def "batch stats" [
     --since: duration  # only runs created within this time
-]: nothing -> record {
+]: any -> record {
+    ignore
     let query = (if $since != null { [{key: since, value: $"($since / 1sec | math ceil)s"}] } else { [] })
     let stats = (call get $"($RUNS)/stats" --query $query)
     {runs: $stats.runs}

@@ -1,6 +1,6 @@
 # Runs as people and pipes see them, one by one, in a list, and live.
 
-use service.nu [as-typed-here base call direct headers problem run-path unreachable]
+use service.nu [PAUSE as-typed-here base direct fit headers judged look problem refused run-path unreachable]
 
 const ENDED_WELL = [Completed RolledBack]
 const ENDED_BADLY = [Failed Cancelled RollbackIncomplete]
@@ -80,6 +80,7 @@ export def watch [id: string, span: any, --after: string = ""] {
     mut over = false
     mut final = {}
     mut shown = ""
+    mut trouble: any = null
     while not $over {
         let resume = (if $last == "" { {} } else { {Last-Event-ID: $last} })
         let sent = (headers ({Accept: "text/event-stream"} | merge $resume))
@@ -87,20 +88,22 @@ export def watch [id: string, span: any, --after: string = ""] {
         mut data = ""
         mut number = ""
         try {
-            for line in (with-env (direct) { http get --raw --max-time $STREAM --headers $sent $url } | lines) {
-                $failures = 0
+            for line in (with-env (direct) {
+                http get --raw --redirect-mode error --max-time $STREAM --headers $sent $url
+            } | lines) {
+                if $line =~ '^(event|data|id|):' { $failures = 0 }
                 if $line == "" {
                     if $number != "" { $last = $number }
                     if $kind == "end" {
                         $over = true
                         $final = ($data | from json)
                     } else if $kind == "problem" {
-                        print --stderr (problem 500 ($data | from json)).message
+                        $trouble = (problem 503 $data)
                     } else if $data != "" {
                         let message = ($data | from json)
                         if $kind == "event" {
                             let text = (event-line $message $total)
-                            if $text != "" { print --stderr $text }
+                            if $text != "" { print --stderr (fit $text) }
                         } else if $kind in [snapshot progress] {
                             $total = $message.total
                             let text = (if $kind == "snapshot" or $total > $EACH_STEP_MAX { $"($message.status): (progress $message)" })
@@ -122,14 +125,28 @@ export def watch [id: string, span: any, --after: string = ""] {
                 }
             }
         }
+        if $trouble != null { refused $trouble $span }
         if not $over {
             $failures += 1
-            if $failures == 2 { print --stderr $"the connection to (base) is lost; trying again" }
-            if $failures > $TRIES { unreachable "the connection was lost and could not be made again" }
-            sleep (if $failures == 1 { 100ms } else { 1sec })
+            if $failures > 1 {
+                let why = (lost-because $url $span)
+                if $failures == 2 { print --stderr (fit $"the connection to (base) is lost \(($why)); trying again") }
+                if $failures > $TRIES { unreachable $"the connection was lost: ($why)" }
+                sleep $PAUSE
+            }
         }
     }
     ended $final $span
+}
+
+# Why a stream broke. It is looked at without one, as a stream that is refused does not tell in whose words.
+#
+# It is an error if it is refused: waiting does not help then.
+def lost-because [url: string, span: any] {
+    let told = (judged (with-env (direct) { look $url (headers) }))
+    if $told.problem? != null { refused $told.problem $span }
+    let why = ($told.lost? | default "the stream ended early")
+    if $why =~ '(?i)refused' { "nothing listens there" } else { $why }
 }
 
 # One line for what happened; of a big run only what is not one of its many steps.
@@ -143,8 +160,8 @@ def ended [run: record, span: any] {
     if $well or ($run.status not-in $ENDED_BADLY and $run.status not-in $ENDED_WELL) { return (told $run) }
     let causes = ($run.failed | first 5 | each {|step| $"($step.step): ($step.message)" }) ++ ($run.residue | first 5)
     error make {
-        msg: ([$"run ($run.run) is ($run.status): (progress $run)" ...$causes] | str join "\n")
+        msg: (fit ([$"run ($run.run) is ($run.status): (progress $run)" ...$causes] | str join "\n"))
         label: {text: "this one", span: $span}
-        help: (as-typed-here $run.next)
+        help: (fit (as-typed-here $run.next))
     }
 }

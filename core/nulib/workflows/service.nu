@@ -2,16 +2,48 @@
 
 export const RUNS = "/v1/workflows/batch"
 const DEFAULT_URL = "http://127.0.0.1:9090"
+const ADDRESS = '(?i)^https?://(\[[0-9a-f:.%]+\]|[^/?#@:\[\]]+)(:([0-9]{1,5})?)?(/[^?#]*)?$'
 const PATIENCE = 30sec    # for one answer; a submitted Nickel file is evaluated within it
+const ANSWER_TRIES = 30   # for one answer, where the one before was lost: whether it was heard is not known then
+export const PAUSE = 1sec # between two of them
+const GATEWAY = [502 503 504]  # what a proxy says when the service did not answer it
+const NOT_HEARD = '(?i)refused|dns|resolve|lookup|uncategorized|certificate|tls|ssl'  # failures that leave no doubt
+const WORDS_SHOWN = 200   # characters of an answer that is not the service's
+
+const HEARD = {  # how a run is that heard each wish
+    pause: [Paused]
+    resume: [Running RollingBack]
+    cancel: [Cancelled]
+    rollback: [RollingBack RolledBack RollbackIncomplete]
+}
 
 export def base [] {
-    let named = ($env.BATCHWRIGHT_URL? | default "")
-    if $named == "" { $DEFAULT_URL } else { $named | str trim --right --char "/" }
+    let named = (setting BATCHWRIGHT_URL)
+    if $named == "" { return $DEFAULT_URL }
+    let port = ($named | parse --regex $ADDRESS | get --optional 0.capture2 | default "" | default --empty "0" | into int)
+    if $named !~ $ADDRESS or $port > 65535 {
+        wrong-setting "BATCHWRIGHT_URL is not the address of a service" "Write it as http://HOST:PORT."
+    }
+    $named | str trim --right --char "/"
 }
 
 export def headers [extra: record = {}] {
-    let token = ($env.BATCHWRIGHT_TOKEN? | default "")
+    let token = (setting BATCHWRIGHT_TOKEN)
     $extra | merge (if $token == "" { {} } else { {Authorization: $"Bearer ($token)"} })
+}
+
+# A setting without the blanks and newlines that files and shells put around it; its value is never shown.
+def setting [name: string] {
+    let value = ($env | get --optional $name | default "" | into string | str trim)
+    if $value !~ '^[!-~]*$' {
+        (wrong-setting $"($name) holds a blank, a control character or a letter that is not ASCII"
+            $"Set ($name) again: it is one word.")
+    }
+    $value
+}
+
+def wrong-setting [message: string, help: string] {
+    error make --unspanned {msg: $"($message) [usage]", help: $help}
 }
 
 # A proxy is never asked for a service on this machine. (Nushell before 0.114 looks at its own environment only.)
@@ -35,34 +67,82 @@ export def call [
     --content: record
     --span: any
 ] {
+    let answer = (ask $method $path $query $content)
+    if $answer.problem != null { refused $answer.problem $span }
+    $answer.body
+}
+
+# Ask for pause, resume, cancel or rollback.
+#
+# Asked again after a lost answer, it may be refused because it was heard the first time: the run shows it then.
+export def act [id: string, verb: string, span: any, --query: list<any> = []] {
+    let named = (run-path $id $span)
+    # What `latest` names may change between two tries.
+    let path = (if $id == "latest" { run-path (call get $named --span $span).run $span } else { $named })
+    let answer = (ask post $"($path)/($verb)" $query null)
+    if $answer.problem == null { return $answer.body }
+    if $answer.lost and $answer.problem.code in [not-allowed run-held] {
+        let run = (call get $path --span $span)
+        if $run.status in ($HEARD | get $verb) { return $run }
+    }
+    refused $answer.problem $span
+}
+
+# What is answered, as `body` or `problem`, and whether an answer before that one was lost.
+#
+# All is sent again after a lost answer, under the same key: whether it was heard is not known then. Only a service that
+# was not there at all was surely asked nothing.
+def ask [method: string, path: string, query: list<any>, content: any] {
     let words = ($query | each {|pair| $"($pair.key)=($pair.value | into string | url encode --all)" } | str join "&")
     let url = $"(base)($path)(if $words == '' { '' } else { $'?($words)' })"
-    let answer = with-env (direct) {
-        match $method {
-            "get" => (attempt {
-                http get --raw --full --allow-errors --max-time $PATIENCE --headers (headers) $url
-            })
-            _ => {
-                let body = ($content | default {type: "application/json", text: "{}"})
-                let sent = (headers {Idempotency-Key: (random uuid)})  # so that trying again cannot start a second run
-                let post = {||
-                    attempt {
-                        (http post --raw --full --allow-errors --max-time $PATIENCE --headers $sent
-                            --content-type $body.type $url $body.text)
-                    }
+    let body = ($content | default {type: "application/json", text: "{}"})
+    let sent = (headers (if $method == "get" { {} } else { {Idempotency-Key: (random uuid)} }))
+    mut lost = 0
+    loop {
+        let answer = with-env (direct) {
+            if $method == "get" {
+                look $url $sent
+            } else {
+                attempt {
+                    (http post --raw --full --allow-errors --redirect-mode manual --max-time $PATIENCE --headers $sent
+                        --content-type $body.type $url $body.text)
                 }
-                let first = (do $post)
-                let again = ($content != null and $first.failure? != null and $first.failure !~ '(?i)refused')
-                if $again { do $post } else { $first }
             }
         }
+        let told = (judged $answer)
+        if $told.lost? == null { return {body: $told.body?, problem: $told.problem?, lost: ($lost > 0)} }
+        let silent = ($method == "get" and $told.lost =~ '(?i)timed? ?out')  # a silent one is asked once for a look
+        if $silent or ($lost == 0 and $told.lost =~ $NOT_HEARD) { unreachable $told.lost }
+        $lost += 1
+        if $lost >= $ANSWER_TRIES {
+            if $method == "get" { unreachable $told.lost }
+            error make --unspanned {
+                msg: (fit ($"(base) was asked ($lost) times and did not answer; whether it heard is not known: "
+                    + $"($told.lost) [service-unavailable]"))
+                help: "Look first, then try again if it did not: batch list"
+            }
+        }
+        if $lost > 1 { sleep $PAUSE }
     }
-    if $answer.failure? != null { unreachable $answer.failure }
+}
+
+# One look at an address, whatever the answer.
+export def look [url: string, sent: record] {
+    attempt {
+        http get --raw --full --allow-errors --redirect-mode manual --max-time $PATIENCE --headers $sent $url
+    }
+}
+
+# What an answer is: `body`, `problem`, or why it is `lost`. The service's own refusals have a code, a proxy's have none.
+export def judged [answer: record] {
+    if $answer.failure? != null { return {lost: $answer.failure} }
     let body = (try { $answer.body | from json } catch { null })
-    if $answer.status >= 400 or ($body | describe --detailed | get type) != "record" {
-        refused (problem $answer.status $body) $span
+    let told = ($body | describe --detailed | get type) == "record"
+    if $answer.status < 300 and $told { return {body: $body} }
+    if $answer.status in $GATEWAY and not ($told and $body.code? != null) {
+        return {lost: $"a proxy on the way answers ($answer.status)"}
     }
-    $body
+    {problem: (problem $answer.status $answer.body)}
 }
 
 def attempt [request: closure] {
@@ -75,20 +155,38 @@ def cause [error: record] {
     [$error.msg ...($labels | get text)] | str join ": "
 }
 
-# An answer that says no, in the words of the service.
-export def problem [status: int, body: any] {
+# An answer that says no, in the words of the service, or in those of whoever else it was.
+export def problem [status: int, answer: any] {
+    let body = (try { $answer | from json } catch { null })
     if ($body | describe --detailed | get type) == "record" and $body.code? != null {
         return {code: $body.code, message: ($body.detail? | default $body.title?), hint: $body.hint?,
             diagnostics: $body.diagnostics?}
     }
-    {code: "service-unavailable", message: $"what answers at (base) is no Batchwright service: HTTP status ($status)",
-        hint: "Set BATCHWRIGHT_URL to the address of one."}
+    {code: "service-unavailable",
+        message: $"(base) answers ($status), and not as a Batchwright service does(words $answer)",
+        hint: $"It may be another program, or a proxy that refuses; its log knows more.(proxy)"}
+}
+
+# What somebody else's answer says, without its markup, in a line.
+def words [answer: any] {
+    let text = (try { if ($answer | describe) == "binary" { $answer | decode utf-8 } else { $answer | into string } } catch { "" })
+    let said = ($text | str substring --grapheme-clusters ..4095
+        | str replace --all --regex '(?s)<(script|style).*?</\1>|<[^>]*>' ' '
+        | str replace --all --regex '\s+' ' ' | str trim)
+    if $said == "" { "" } else { $": ($said | str substring --grapheme-clusters ..<$WORDS_SHOWN)" }
+}
+
+# Text from outside as a terminal may show it: no sequence moves the cursor or changes a colour.
+export def fit [text: string] {
+    $text
+    | str replace --all --regex '(?:\x1b\[|\x{9b})[0-?]*[ -/]*[@-~]' ''
+    | str replace --all --regex '[\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}&&[^\n\t]]' (char --unicode fffd)
 }
 
 export def refused [problem: record, span: any] {
     let found = ($problem.diagnostics? | default [] | where severity? != warning | each {|one| diagnostic $one })
-    let message = ([$"($problem.message) [($problem.code)]" ...$found] | str join "\n")
-    let hint = (as-typed-here ($problem.hint? | default ""))
+    let message = (fit ([$"($problem.message) [($problem.code)]" ...$found] | str join "\n"))
+    let hint = (fit (as-typed-here ($problem.hint? | default "")))
     let help = (if $hint == "" { {} } else { {help: $hint} })
     if $span == null {
         error make --unspanned ({msg: $message} | merge $help)
@@ -97,13 +195,20 @@ export def refused [problem: record, span: any] {
 }
 
 export def unreachable [failure: string] {
-    let proxy = ([$env.http_proxy? $env.HTTP_PROXY? $env.all_proxy? $env.ALL_PROXY?] | compact --empty | get 0?)
     let why = (if $failure =~ '(?i)refused' { "nothing listens there" } else { $failure })
-    let asked = (if $proxy == null { "" } else { $" A proxy is set \(($proxy)); start nu without it for a service on this machine." })
     error make --unspanned {
-        msg: $"no service can be reached at (base): ($why) [service-unavailable]"
-        help: $"Start one with: batchwright serve. Or set BATCHWRIGHT_URL to the address of one.($asked)"
+        msg: (fit $"no service can be reached at (base): ($why) [service-unavailable]")
+        help: $"Start one with: batchwright serve. Or set BATCHWRIGHT_URL to the address of one.(proxy)"
     }
+}
+
+# A proxy that Nushell may have asked, without the password that its address may hold.
+def proxy [] {
+    let set = ([$env.http_proxy? $env.HTTP_PROXY? $env.https_proxy? $env.HTTPS_PROXY? $env.all_proxy? $env.ALL_PROXY?]
+        | compact --empty | get 0?)
+    if $set == null { return "" }
+    let shown = ($set | str replace --regex '[^/@]*@' '')
+    $" A proxy is set \(($shown)); start nu without it for a service on this machine."
 }
 
 # Hints name commands of the shell; here they are called otherwise.
@@ -115,5 +220,5 @@ export def diagnostic [one: record] {
     let place = (if ($one.file? | default "") != "" { $"($one.file):($one.line):($one.column): " } else { "" })
     let word = (if $one.severity? == "warning" { "warning: " } else { "" })
     let hint = (if ($one.hint? | default "") != "" { $"\n    hint: ($one.hint)" } else { "" })
-    $"($place)($word)($one.message) [($one.code)]($hint)"
+    fit $"($place)($word)($one.message) [($one.code)]($hint)"
 }

@@ -172,14 +172,9 @@ def test_a_rollback_can_be_looked_at_first(service: FakeService, nu: Nu) -> None
     undo = {"step": "web/a", "provider": "upcloud", "what": "destroy", "ref": "ref-a", "note": ""}
     service.on("GET", f"{RUNS}/latest/rollback", {"run": "abcdefghijkl", "undo": [undo]})
     assert nu.value("batch rollback latest --plan") == [undo]
-    service.on("POST", f"{RUNS}/latest/rollback", Answer(json_of(run_view(halfway().run, T0)), 202))
+    service.on("GET", f"{RUNS}/latest", run_view(halfway().run, T0))
+    service.on("POST", f"{OWN}/rollback", Answer(json_of(run_view(halfway().run, T0)), 202))
     assert nu.value("batch rollback latest")["status"] == "Running"
-
-
-def test_a_request_that_may_not_be_sent_twice_is_not(service: FakeService, nu: Nu) -> None:
-    service.on("POST", f"{RUNS}/latest/cancel", Answer(b"", cut=True, type="text/event-stream"))
-    nu.refused("batch cancel latest --force")
-    assert [one.query for one in service.asked] == [[("force", "true")]]
 
 
 # -- what goes wrong ------------------------------------------------------------------------------------------------
@@ -212,8 +207,8 @@ def test_what_cannot_be_sent_is_refused_here(nu: Nu, line: str, said: str) -> No
 
 
 def test_no_service_and_no_service_of_ours(service: FakeService, nu: Nu, tmp_path: Path) -> None:
-    service.on("GET", RUNS, Answer(b"<html>Bad gateway</html>", 502, "text/html"))
-    assert "is no Batchwright service: HTTP status 502" in nu.refused("batch list")
+    service.on("GET", RUNS, Answer(b"<html>Oh dear</html>", 500, "text/html"))
+    assert "answers 500, and not as a Batchwright service does: Oh dear" in nu.refused("batch list")
     said = Nu(tmp_path, "http://127.0.0.1:1", http_proxy="http://127.0.0.1:2").refused("batch list")
     assert "no service can be reached at http://127.0.0.1:1: nothing listens there [service-unavailable]" in said
     assert "A proxy is set (http://127.0.0.1:2)" in said
