@@ -105,8 +105,8 @@ def on_terminal(nu: Nu, line: str, typed: bytes) -> tuple[int, str]:
         tty.setraw(theirs)  # as nu sets it to read; what is typed before that would be changed
         os.write(ours, typed)
         done = subprocess.run(
-            nu.line(line), env={**nu.env, "TERM": "xterm"}, cwd=ROOT, stdin=theirs, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, timeout=PATIENCE, check=False,
+            nu.line(line), env={**nu.env, "TERM": "xterm"}, cwd=ROOT, stdin=theirs, capture_output=True,
+            timeout=PATIENCE, check=False,
         )  # fmt: skip
     finally:
         os.close(ours)
