@@ -14,9 +14,10 @@ from contextlib import AsyncExitStack
 import asyncssh
 from msgspec import Struct
 
-from batchwright.login import Framed, Marked
+from batchwright.login import KEPT, Framed, Marked, fit
 from batchwright.model.access import Access, known_hosts
 from batchwright.model.outcome import Fault, FaultClass
+from batchwright.refusals import denied, hung_up, login_fault, not_passed_on
 
 KEEPALIVE_SECONDS, KEEPALIVES = 10, 3  # a server that leaves so many of them unanswered is lost
 CLOSE_SECONDS = 3
@@ -31,6 +32,9 @@ _FAILURES = (*LOST, ValueError)  # what one raises that is not made; ValueError 
 _OTHER_KINDS = "+ssh-ed25519,ecdsa-sha2-*,rsa-sha2-*"
 
 
+_METHODS = ("publickey", "keyboard-interactive", "password")  # only the first is used, the others show what is asked
+
+
 class Unreachable(Exception):
     """No connection. `lasting`: waiting will not help."""
 
@@ -38,6 +42,27 @@ class Unreachable(Exception):
         super().__init__(fault.message)
         self.fault = fault
         self.lasting = lasting
+
+
+class _Guest(asyncssh.SSHClient):
+    """Hears what a server says and asks for while we log in, and answers no question."""
+
+    def __init__(self) -> None:
+        self.banner = ""
+        self.asked: list[str] = []
+        self.refused = False  # all keys: what is asked for then is asked instead of a key
+
+    def auth_banner_received(self, msg: str, _lang: str) -> None:
+        self.banner = (self.banner + msg)[-KEPT:]
+
+    def public_key_auth_requested(self) -> None:
+        self.refused = True
+
+    def kbdint_auth_requested(self) -> None:
+        self.asked.append("keyboard-interactive")
+
+    def password_auth_requested(self) -> None:
+        self.asked.append("password")
 
 
 async def connect(access: Access, stack: AsyncExitStack, seconds: float) -> asyncssh.SSHClientConnection:
@@ -50,31 +75,35 @@ async def connect(access: Access, stack: AsyncExitStack, seconds: float) -> asyn
             message = f"no host key of {hop} is known, and none is trusted on first use"
             raise Unreachable(Fault(FaultClass.AUTH, message, "host-key-unknown"), lasting=True)
     connection: asyncssh.SSHClientConnection | None = None
+    before: Access | None = None
     for hop in reversed(access.hops()):
+        guest = _Guest()
         try:
             async with asyncio.timeout(2 * seconds):
-                connection = await _connected(hop, connection, seconds)
+                connection = await _connected(hop, connection, seconds, guest)
         except _FAILURES as error:
-            raise _unreachable(hop, error) from error
+            raise _unreachable(hop, error, guest, before) from error
+        before = hop
         stack.push_async_callback(_close, connection)
     assert connection is not None
     return connection
 
 
 async def _connected(
-    hop: Access, through: asyncssh.SSHClientConnection | None, seconds: float
+    hop: Access, through: asyncssh.SSHClientConnection | None, seconds: float, guest: _Guest
 ) -> asyncssh.SSHClientConnection:
     return await asyncssh.connect(
         hop.host,
         hop.port,
         tunnel=through or (),
+        client_factory=lambda: guest,
         username=hop.user,
         client_keys=_key_pairs(hop.key) if hop.key else (),
         agent_path=None if hop.key else (),
         known_hosts=known_hosts([hop]).encode(),
         server_host_key_algs=_OTHER_KINDS,
         x509_trusted_certs=None,
-        preferred_auth="publickey",
+        preferred_auth=_METHODS,
         config=None,
         connect_timeout=seconds,
         login_timeout=seconds,
@@ -127,16 +156,13 @@ async def ask(connection: asyncssh.SSHClientConnection, text: str, command: str 
     return Answer(code, output, framed.begun, said, framed.left_out)
 
 
-def interfering(user: str, login: str, how: str) -> Unreachable:
+def interfering(user: str, host: str, login: str, how: str) -> Unreachable:
     """What it means that a login did not get as far as what was asked of it."""
-    said = f", after it said: {login}" if login else " and said nothing"
-    hint = "Its shell's start-up files (.bashrc and the like) must neither end nor wait where there is no terminal."
-    message = f"the login of {user} does not get as far as a command: it {how}{said}"
-    return Unreachable(Fault(FaultClass.AUTH, message, "login-interferes", hint), lasting=False)
+    return Unreachable(login_fault(user, host, login, how), lasting=False)
 
 
-def _unreachable(hop: Access, error: Exception) -> Unreachable:
-    """What went wrong at this hop, in words."""
+def _unreachable(hop: Access, error: Exception, guest: _Guest, jump: Access | None) -> Unreachable:
+    """What went wrong at this hop, which was reached through `jump`, in words."""
     match error:
         case asyncssh.HostKeyNotVerifiable():
             message = f"{hop} shows another host key than the one that is known: either it was installed anew, or "
@@ -144,16 +170,20 @@ def _unreachable(hop: Access, error: Exception) -> Unreachable:
             hint = "Do not log in before you know which. If it was installed anew, get its new key in a way you trust."
             return Unreachable(Fault(FaultClass.AUTH, message, "host-key-mismatch", hint), lasting=True)
         case asyncssh.PermissionDenied():
-            key = f"the key {hop.key}" if hop.key else "your usual keys and your agent's"
-            hint = f"Put the public key into the file authorized_keys of {hop.user} there."
-            message = f"{hop} does not let {hop.user} in with {key}"
-            return Unreachable(Fault(FaultClass.AUTH, message, "login-refused", hint), lasting=False)
+            keys = f"the key {hop.key}" if hop.key else "your usual keys and your agent's"
+            asked = [] if guest.refused else list(dict.fromkeys(guest.asked))
+            return Unreachable(denied(hop.user, str(hop), keys, asked, fit(guest.banner)), lasting=False)
         case asyncssh.KeyImportError() | FileNotFoundError() | PermissionError() if hop.key:
             hint = "If it has a passphrase, add it to your agent with ssh-add and name no key."
             message = f"the key {hop.key} cannot be used: {words(error)}"
             return Unreachable(Fault(FaultClass.AUTH, message, "key-unusable", hint), lasting=True)
+        case asyncssh.ChannelOpenError() if jump is not None:
+            prohibited = error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED
+            return Unreachable(not_passed_on(str(jump), str(hop), words(error), prohibited=prohibited), lasting=False)
+        case asyncssh.DisconnectError() if fault := hung_up(hop.user, str(hop), words(error), bool(hop.key)):
+            return Unreachable(fault, lasting=False)
     hint = "Look whether it is up and whether SSH listens there."
-    message = f"{hop} cannot be reached: {words(error)}"
+    message = f"{hop} cannot be reached: {words(error)}" + (f"; it says: {fit(guest.banner)}" if guest.banner else "")
     return Unreachable(Fault(FaultClass.TRANSIENT, message, "unreachable", hint), lasting=False)
 
 
@@ -218,4 +248,4 @@ def words(error: Exception) -> str:
         return "connection refused"
     if isinstance(error, OSError) and error.strerror and not isinstance(error, asyncssh.Error):
         return error.strerror
-    return str(error) or type(error).__name__
+    return fit(str(error)) or type(error).__name__

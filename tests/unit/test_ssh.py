@@ -47,7 +47,7 @@ async def server(folder: Path, noise: str, key: str = "ssh-ed25519", **settings:
 
     async with asyncssh.listen(
         "127.0.0.1", 0, server_host_keys=[host_key], process_factory=process, encoding=None,
-        authorized_client_keys=asyncssh.import_authorized_keys(private.export_public_key().decode()), **settings,
+        **{"authorized_client_keys": asyncssh.import_authorized_keys(private.export_public_key().decode()), **settings},
     ) as listener:  # fmt: skip
         known = " ".join(host_key.export_public_key().decode().split()[:2])
         yield Access("127.0.0.1", "root", listener.get_port(), str(folder / "key"), (known,))

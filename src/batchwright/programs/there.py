@@ -140,7 +140,10 @@ async def _run(
     if code is None:
         return Unknown(f"the connection to {launch.on.name} was lost{said(output)}")
     if not marked.begun:
-        return Rejected(ssh.interfering(launch.on.name, marked.login() or around.login(), f"ended with {code}").fault)
+        user = connection.get_extra_info("username")
+        return Rejected(
+            ssh.interfering(user, launch.on.name, marked.login() or around.login(), f"ended with {code}").fault
+        )
     return outcome_of(request.name, code, output)
 
 
@@ -177,5 +180,6 @@ async def _swept(connection: Any, mark: str, verb: str) -> str:
     async with asyncio.timeout(SWEEP_SECONDS):
         answer = await ssh.ask(connection, text)
     if not answer.begun:
-        raise ssh.interfering("its user", answer.login, f"ended with {answer.code}")
+        user, host = connection.get_extra_info("username"), connection.get_extra_info("host")
+        raise ssh.interfering(user, host, answer.login, f"ended with {answer.code}")
     return " ".join(answer.output.split())

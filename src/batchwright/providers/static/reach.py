@@ -7,13 +7,15 @@ from contextlib import AsyncExitStack
 
 from msgspec import Struct
 
+from batchwright.login import fit
 from batchwright.model.access import Access
 from batchwright.model.outcome import Fault, FaultClass
+from batchwright.refusals import refusal_in
 from batchwright.ssh import LOST, Unreachable, ask, connect, interfering, words
 
 LOOK_SECONDS = 15.0  # for the whole way, jump hosts included
 _SCRIPT = """
-if [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then echo root=yes; fi
+if [ "$(id -u)" = 0 ] || why=$(LC_ALL=C sudo -n true 2>&1); then echo root=yes; else echo "why=$why" | head -n 1; fi
 sed -n 's/^MemTotal: *\\([0-9]*\\) kB/memory_kb=\\1/p' /proc/meminfo
 """
 
@@ -37,17 +39,16 @@ async def look(access: Access) -> Facts | Fault:
     except LOST as error:
         return Fault(FaultClass.TRANSIENT, f"{access} broke the connection: {words(error)}", "unreachable")
     if not answer.begun:
-        return interfering(access.user, answer.login, f"ended with {answer.code}").fault
+        return interfering(access.user, str(access), answer.login, f"ended with {answer.code}").fault
     return _facts(answer.output, access)
 
 
 def _facts(said: str, access: Access) -> Facts | Fault:
     told = dict(line.partition("=")[::2] for line in said.splitlines())
     if told.get("root") != "yes":
-        return Fault(
-            FaultClass.INVALID,
-            f"{access} lets {access.user} in, who cannot become root there without a password",
-            "no-root",
-            "Log in as root, or let sudo take this user's commands without a password.",
-        )
+        why = fit(told.get("why", ""))
+        hint = "Log in as root, or let sudo take this user's commands without a password."
+        code, hint = refusal_in(why, access.user, str(access)) or ("no-root", hint)
+        message = f"{access} lets {access.user} in, who cannot become root there without a password"
+        return Fault(FaultClass.INVALID, message + (f": {why}" if why else ""), code, hint)
     return Facts(int(told.get("memory_kb") or 0) // 1024)

@@ -12,13 +12,14 @@ from msgspec import Struct
 
 from batchwright.model.access import Access
 from batchwright.model.outcome import Fault, FaultClass
+from batchwright.refusals import refusal_in
 from batchwright.ssh import LOST, Unreachable, ask, connect, interfering, words
 from batchwright.taskservs.runner.scripts import KNOWN
 
 CONNECT_SECONDS = 10.0
 KILL_SECONDS = 3  # between the polite and the other signal, for a script that takes too long
 LINES_MAX = 30
-_SUDO_REFUSES = re.compile(r"sudo(-rs)?: .*(password|authentication|privilege|terminal|sudoers|allowed)")
+_SUDO_REFUSES = re.compile(r"sudo(-rs)?: .*(password|authentication|privilege|terminal|tty|sudoers|allowed)")
 TOOK_TOO_LONG, NO_CODE = 124, 255
 
 
@@ -39,7 +40,7 @@ class Connection:
     """A connection to one server."""
 
     def __init__(self, access: Access, inner: asyncssh.SSHClientConnection) -> None:
-        self._user, self._root = access.user, access.user == "root"
+        self._user, self._host, self._root = access.user, str(access), access.user == "root"
         self._inner = inner
 
     async def script(self, text: str, seconds: float) -> Ran:
@@ -59,10 +60,11 @@ class Connection:
         if answer.begun:
             return Ran(NO_CODE if answer.code is None else answer.code, answer.output, answer.left_out)
         if not self._root and answer.code == 1 and _SUDO_REFUSES.search(answer.login):
-            message = f"its user cannot become root by sudo without a password: {answer.login}"
-            raise Unreachable(Fault(FaultClass.AUTH, message, "sudo-refused"), lasting=True)
+            message = f"{self._user} cannot become root on {self._host} by sudo without a password: {answer.login}"
+            code, hint = refusal_in(answer.login, self._user, self._host) or ("sudo-refused", "")
+            raise Unreachable(Fault(FaultClass.AUTH, message, code, hint), lasting=True)
         how = "did not end in time" if answer.code in (None, TOOK_TOO_LONG) else f"ended with {answer.code}"
-        raise interfering(self._user, answer.login, how)
+        raise interfering(self._user, self._host, answer.login, how)
 
 
 @contextlib.asynccontextmanager

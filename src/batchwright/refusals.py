@@ -1,0 +1,99 @@
+"""How SSH servers refuse, in their own words, and what to set about each. Pure.
+
+OpenSSH, PAM and sudo say these texts; a text that is not known is told as it is, with a general hint.
+"""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import Struct
+
+from batchwright.model.outcome import Fault, FaultClass
+
+
+class Refusal(Struct, frozen=True):
+    """One way to refuse: how it is recognised, its code, and what to do; `{user}` and `{host}` are filled in."""
+
+    said: re.Pattern[str]
+    code: str
+    hint: str
+
+
+def _refusal(said: str, code: str, hint: str) -> Refusal:
+    return Refusal(re.compile(said, re.IGNORECASE), code, hint)
+
+
+REFUSALS = (
+    _refusal(r"must have a tty", "no-terminal",
+             "sudo on {host} wants a terminal: put 'Defaults:{user} !requiretty' into its sudoers."),
+    _refusal(r"password.*expired|expired.*password|password change required|change your password|"
+             r"required to change", "password-expired",
+             "Log in to {host} by hand and change the password of {user}, or let it never expire: chage -M -1 {user}."),
+    _refusal(r"account.*(locked|expired|disabled)|user account has expired|(locked|expired) account", "account-locked",
+             "Unlock {user} on {host}: usermod -U {user}; chage -E -1 {user}."),
+    _refusal(r"account is currently not available|/nologin|login.*(disabled|not permitted)", "no-shell",
+             "{user} has no shell on {host}: give it one (usermod -s /bin/sh {user}), or log in as another user."),
+    _refusal(r"system is (booting up|going down|about to|being)|logins? (are|is) currently", "not-now",
+             "Logins to {host} are closed for now, as while it starts or stops; look for /run/nologin there."),
+    _refusal(r"key.*(can|may) only|only.*(allowed|permitted)|forced command|restricted|sftp connections only|"
+             r"please login as", "forced-command",
+             "A forced command answers for {user} on {host}: take command= off the key in authorized_keys, or "
+             "ForceCommand out of sshd_config, or log in as another user."),
+)  # fmt: skip
+
+_TOO_MANY = re.compile("too many authentication failures", re.IGNORECASE)
+
+
+def refusal_in(said: str, user: str, host: str) -> tuple[str, str] | None:
+    """The code and the hint for what a server said; None if that is not known."""
+    for one in REFUSALS:
+        if one.said.search(said):
+            return one.code, one.hint.format(user=user, host=host)
+    return None
+
+
+def login_fault(user: str, host: str, login: str, how: str) -> Fault:
+    """What it means that a login did not get as far as what was asked of it."""
+    said = f", after it said: {login}" if login else " and said nothing"
+    code, hint = refusal_in(login, user, host) or (
+        "login-interferes",
+        "Its shell's start-up files (.bashrc and the like) must neither end nor wait where there is no terminal; "
+        "nor may a forced command answer in its place.",
+    )
+    message = f"the login of {user} on {host} does not get as far as a command: it {how}{said}"
+    return Fault(FaultClass.AUTH, message, code, hint)
+
+
+def denied(user: str, host: str, keys: str, asked: list[str], banner: str) -> Fault:
+    """Why a server lets nobody in: not with these `keys`, or not with a key alone when it has `asked` for more."""
+    said = f"; it says: {banner}" if banner else ""
+    if asked:
+        message = f"{host} lets {user} in with no key alone: it asks for {' or '.join(asked)}, and nobody can answer"
+        hint = "Let this user in with a key alone (AuthenticationMethods publickey in its sshd_config), or use another."
+        return Fault(FaultClass.AUTH, message + said, "login-asks-more", hint)
+    hint = f"Put the public key into the file authorized_keys of {user} there."
+    code, hint = refusal_in(banner, user, host) or ("login-refused", hint)
+    return Fault(FaultClass.AUTH, f"{host} does not let {user} in with {keys}{said}", code, hint)
+
+
+def hung_up(user: str, host: str, reason: str, named_key: bool) -> Fault | None:
+    """A server that ends the connection while somebody logs in; None where that has nothing to do with the login."""
+    if not _TOO_MANY.search(reason):
+        return None
+    hint = (
+        "Raise MaxAuthTries in its sshd_config." if named_key else "Name one `key`: your agent offers all of its keys."
+    )
+    message = f"{host} takes no more keys for {user}: {reason}"
+    return Fault(FaultClass.AUTH, message, "too-many-keys", hint)
+
+
+def not_passed_on(jump: str, host: str, reason: str, *, prohibited: bool) -> Fault:
+    """A jump host that does not connect to the next server."""
+    if prohibited:
+        message = f"the jump host {jump} lets nobody through to {host}: {reason}"
+        hint = f"Set AllowTcpForwarding yes in the sshd_config of {jump}; see PermitOpen and authorized_keys there too."
+        return Fault(FaultClass.AUTH, message, "forwarding-refused", hint)
+    message = f"{host} cannot be reached from the jump host {jump}: {reason}"
+    hint = f"Look whether {host} is up, and whether {jump} may connect to its SSH port."
+    return Fault(FaultClass.TRANSIENT, message, "unreachable", hint)
