@@ -34,11 +34,20 @@ def service_for(
     """
     if url is not None and state_dir is not None:
         raise UsageError("--url and --state-dir are both given", hint="A service has a state folder of its own.")
-    named = url
+    named, source = url, "--url"
     if url is None and state_dir is None:
-        named = setting(environ, "BATCHWRIGHT_URL") or config_from(environ).url or None
+        named, source = setting(environ, "BATCHWRIGHT_URL"), "BATCHWRIGHT_URL"
+        if not named:
+            named, source = config_from(environ).url or None, "url of the config file"
     if named is not None:
-        return Service(named.strip(), setting(environ, "BATCHWRIGHT_TOKEN"), seconds=seconds)
+        token = setting(environ, "BATCHWRIGHT_TOKEN")
+        address = _one_word(named, source)
+        try:
+            return Service(address, token, seconds=seconds)
+        except (UsageError, ValueError) as error:  # its words have the address, which may hold a password
+            raise UsageError(
+                f"{source} is not the address of a service", hint="Write it as http://HOST:PORT."
+            ) from error
     return _of_this_folder(settings_from(environ, state_dir), seconds)
 
 
@@ -47,7 +56,11 @@ def setting(environ: Mapping[str, str], name: str) -> str:
 
     Raises UsageError for what no header could carry; it names the variable and never shows what it holds.
     """
-    value = environ.get(name, "").strip()
+    return _one_word(environ.get(name, ""), name)
+
+
+def _one_word(text: str, name: str) -> str:
+    value = text.strip()
     if any(not "!" <= letter <= "~" for letter in value):
         raise UsageError(
             f"{name} holds a blank, a control character or a letter that is not ASCII",

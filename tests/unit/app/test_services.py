@@ -69,10 +69,17 @@ def test_a_token_that_no_header_can_carry_is_refused_and_not_shown(tmp_path: Pat
     assert "cret" not in caught.value.message + caught.value.hint
 
 
-@pytest.mark.parametrize("url", ["localhost:9090", "ftp://host", "http://", "http://host:99999", "http://a:b@host"])
+@pytest.mark.parametrize(
+    "url", ["localhost:9090", "ftp://host", "http://", "http://host:99999", "http://a:s3cr@host", "http://[::1"]
+)
 def test_what_is_no_address_is_refused(tmp_path: Path, url: str) -> None:
-    with pytest.raises(UsageError, match="is not the address of a service"):
-        chosen(tmp_path, url=url)
+    """F6: by the name of what holds it; its value, which may hold a password, is not shown."""
+    for source, given in (("--url", {"url": url}), ("BATCHWRIGHT_URL", {"BATCHWRIGHT_URL": url})):
+        with pytest.raises(UsageError, match=f"^{source} is not the address of a service$") as caught:
+            chosen(tmp_path, **given)
+        assert "s3cr" not in caught.value.hint
+    with pytest.raises(UsageError, match="--url holds a blank"):
+        chosen(tmp_path, url="http://host/a b")
 
 
 def probed(monkeypatch: pytest.MonkeyPatch, fake: FakeService, folder: Path, answer: object) -> str | None:
