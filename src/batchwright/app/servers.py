@@ -199,7 +199,14 @@ class Servers:
 
         provider = self._around.providers[server.provider]
         return await destroy(
-            provider, server.ref, server.run, self._clock, self._around.looks, lambda: True, hold, lambda _: None
+            provider,
+            server.ref,
+            lambda seen: seen.run == server.run,
+            self._clock,
+            self._around.looks,
+            lambda: True,
+            hold,
+            lambda _: None,
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from batchwright.engine.calls import answer, trouble
 from batchwright.engine.looks import PAUSE_MAX, Looks
 from batchwright.model.clock import Clock
-from batchwright.model.outcome import Fault, FaultClass, Gone, Rejected, ServerState, Throttled, Unknown
+from batchwright.model.outcome import Fault, FaultClass, Gone, Observed, Rejected, ServerState, Throttled, Unknown
 from batchwright.providers.base import Provider
 
 DESTROY_SECONDS = 600.0  # until what is being destroyed must be gone, without the time in which nobody could look
@@ -18,14 +18,14 @@ Hold = Callable[[], Awaitable[None]]
 async def destroy(
     provider: Provider,
     ref: str,
-    run: str,
+    ours: Callable[[Observed], bool],
     clock: Clock,
     looks: Looks,
     leaving: Callable[[], bool],
     hold: Hold,
     heed: Callable[[object], None],
 ) -> Fault | None:
-    """Destroy until gone, after a fresh look that it is this run's. None when it is certainly gone.
+    """Destroy until gone, after a fresh look that it is `ours`. None when it is certainly gone.
 
     `hold` is awaited before each call that changes something; `heed` is told what it answered, and what a look did not.
     """
@@ -53,8 +53,8 @@ async def destroy(
         if seen.state is ServerState.NOT_VISIBLE:
             if clock.monotonic() - began >= known.settle_seconds:
                 return None
-        elif seen.run != run:
-            return Fault(FaultClass.CONFLICT, f"{ref} does not carry this run's label, so it is left alone")
+        elif not ours(seen):
+            return _not_ours(seen)
         else:
             await hold()
             outcome = await answer(known.call_timeout, provider.destroy(ref), leaving)
@@ -71,3 +71,10 @@ async def destroy(
         pause = known.poll_seconds * 2 ** min(max(0, unanswered - 1), 10)
         await clock.sleep(max(known.poll_seconds, min(PAUSE_MAX, pause)))
     return fault or Fault(FaultClass.TIMEOUT, f"{ref} was still there after {limit:.0f} s")
+
+
+def _not_ours(seen: Observed) -> Fault:
+    told = f"its labels say run {seen.run or '-'}, token {seen.token or seen.made_with or '-'}"
+    hint = "If it is yours, remove its labels batchwright-*; if it was this run's, delete it by hand."
+    message = f"{seen.ref} does not carry this run's labels, so it is left alone: {told}"
+    return Fault(FaultClass.CONFLICT, message, "FOREIGN_LABELS", hint)

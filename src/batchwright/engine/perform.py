@@ -327,7 +327,7 @@ class Performer:
         return None
 
     async def _destroy(self, name: str, ref: str) -> Fault | None:
-        """Destroy until gone, after a fresh look that it is this run's. None when it is certainly gone."""
+        """Destroy until gone, after a fresh look that this run made it. None when it is certainly gone."""
         sent = 0
 
         async def hold() -> None:
@@ -340,7 +340,7 @@ class Performer:
         return await destroy(
             self._providers[name],
             ref,
-            self._run.id,
+            self._run.made,
             self._clock,
             self.looks,
             lambda: self._closing,

@@ -104,7 +104,7 @@ class Watch:
         asked = dict(self._settles)
         by_token: dict[str, Observed] = {}
         for observed in sorted(await self._provider.find(self._run), key=lambda o: o.ref, reverse=True):
-            if observed.state not in (ServerState.GONE, ServerState.STOPPING):
+            if observed.needed_by is None and observed.state not in (ServerState.GONE, ServerState.STOPPING):
                 by_token[observed.token] = observed
         for step, (command, token, until) in asked.items():
             found = by_token.get(token)

@@ -54,7 +54,8 @@ class Observed(Struct, frozen=True, omit_defaults=True):
     """A server as the provider shows it; `run` and `token` are the labels it carries, empty when it has none.
 
     `needed_by` is set for what is no server: how the references of the servers that need it begin, or their token. As
-    long as the journal keeps such a server, it is no orphan. Empty: any server of its run needs it.
+    long as the journal keeps such a server, it is no orphan. Empty: any server of its run needs it. `made_with` is the
+    token of the server that a disk was made with, where a search for a token must not show the disk.
     """
 
     ref: str
@@ -68,6 +69,7 @@ class Observed(Struct, frozen=True, omit_defaults=True):
     image: str = ""
     fault: Fault | None = None
     needed_by: str | None = None
+    made_with: str = ""
 
 
 class Created(Struct, frozen=True):

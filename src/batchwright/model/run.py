@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from batchwright.model import events as ev
 from batchwright.model.fold import APPLY
 from batchwright.model.ids import step_token
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.outcome import Fault
+from batchwright.model.outcome import Fault, Observed
 from batchwright.model.plan import Action, CommandRequest, Undo
 from batchwright.model.record import RunRecord, StepRecord
 from batchwright.model.summary import RunSummary
@@ -68,6 +69,8 @@ _HEADER = (
 class Run(RunRecord):
     """The fold of one run's events. Mutable; `apply` is the only way to change it."""
 
+    _tokens: AbstractSet[str] = frozenset()  # that steps have had, as far as somebody asked
+
     @classmethod
     def replay(cls, history: Iterable[ev.AnyEvent]) -> Run:
         """The Run of a whole journal."""
@@ -99,6 +102,19 @@ class Run(RunRecord):
     def token(self, index: int) -> str:
         """The token the step's create call carries now."""
         return step_token(self.id, self.plan.steps[index].id, self.records[index].generation)
+
+    def made(self, seen: Observed) -> bool:
+        """Whether something carries the labels that this run gives: its own, and a token that one of its steps has had.
+
+        Only what all servers of the run share (a group, a key) has no token. Labels can be copied and edited by hand.
+        """
+        token = seen.token or seen.made_with
+        if seen.run != self.id or not token:
+            return seen.run == self.id and seen.needed_by is not None
+        if token not in self._tokens:
+            steps = zip(self.plan.steps, self.records, strict=True)
+            self._tokens = {step_token(self.id, step.id, g) for step, one in steps for g in range(one.generation + 1)}
+        return token in self._tokens
 
     def count(self, *states: StepState) -> int:
         """How many steps are in one of these states."""

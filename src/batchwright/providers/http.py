@@ -24,7 +24,10 @@ Query = Sequence[tuple[str, str]]
 
 
 class Reply(Struct, frozen=True):
-    """What came back. `body` is None where it was not JSON; `retry_after` is seconds, where the cloud said."""
+    """What came back. `body` is None where it was not JSON; `retry_after` is seconds, where the cloud said.
+
+    `ok` is never a page of something in between, whatever its status: only JSON, or no body at all.
+    """
 
     status: int
     body: Any = None
@@ -32,7 +35,7 @@ class Reply(Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
-        return 200 <= self.status < 300
+        return 200 <= self.status < 300 and self.body is not None
 
 
 class NotSent(Exception):

@@ -39,7 +39,7 @@ class Refusals(Struct, frozen=True):
     error_of: Callable[[Any], tuple[str, str]]
     class_of: Callable[[int, str], FaultClass]  # by status and code
     hints: Mapping[Any, str]  # by code, else by class
-    absent: str = ""  # the code of a 404 that means that there is no such thing; empty: any
+    absent: str  # how the code of a 404 ends that means that there is no such thing
 
     def code(self, reply: Reply) -> str:
         """The cloud's own word for the error; empty where none can be read."""
@@ -49,7 +49,8 @@ class Refusals(Struct, frozen=True):
         """A refusal in words. What the cloud says is passed on, shortened; it never holds the credentials."""
         code, message = self.error_of(reply.body)
         kind = self.class_of(reply.status, code)
-        said = " ".join(message.split())[:MESSAGE_MAX] or f"HTTP {reply.status} without an explanation"
+        unsaid = "an explanation" if reply.status >= 400 else f"an answer of {self.cloud}; is there a proxy in between?"
+        said = " ".join(message.split())[:MESSAGE_MAX] or f"HTTP {reply.status} without {unsaid}"
         who = f"{self.cloud} refused the credentials or the right" if kind is FaultClass.AUTH else self.cloud
         return Fault(
             kind,
@@ -66,14 +67,14 @@ class Refusals(Struct, frozen=True):
     def nothing(self, reply: Reply) -> bool:
         """Whether it says that there is no such thing."""
         code = self.code(reply)
-        return reply.status == 404 and bool(code) and self.absent in ("", code)
+        return reply.status == 404 and code.lower().endswith(self.absent)
 
 
 class LookRefused(ProviderUnavailable):
     """A look that the cloud said no to: of what kind, since some looks are not needed and others have another way."""
 
-    def __init__(self, fault: Fault, path: str) -> None:
-        hint, passing = fault.hint or "Try again in a moment.", fault.kind in PASSING
+    def __init__(self, fault: Fault, path: str, passing: bool) -> None:
+        hint = fault.hint or "Try again in a moment."
         super().__init__(f"{fault.message} ({path})", hint=hint, passing=passing)
         self.fault = fault
 
@@ -96,14 +97,17 @@ class Rest(Http):
             raise _unasked(cloud, error) from error
         if self.refusals.nothing(reply):
             return None
+        if 200 <= reply.status < 400 and not isinstance(reply.body, dict):
+            message = f"{cloud}'s answer to {path} is not JSON (HTTP {reply.status})"
+            raise ProviderUnavailable(message, hint="Is there a proxy in between?", passing=True)
         if not reply.ok:
             fault = self.refusals.fault(reply)
             if fault.kind is FaultClass.THROTTLE:
                 raise ProviderThrottled(fault.message, retry_after=fault.retry_after)
-            raise LookRefused(fault, path)
-        if not isinstance(reply.body, dict):
-            raise ProviderUnavailable(f"{cloud}'s answer to {path} is not JSON", hint="Is there a proxy in between?")
-        return reply.body
+            # what the cloud itself did not say comes from something in between, and passes
+            raise LookRefused(fault, path, fault.kind in PASSING or not self.refusals.certain(reply))
+        body: dict[str, Any] = reply.body
+        return body
 
     async def read(self, path: str, query: Query = ()) -> dict[str, Any]:
         """A GET of what must be there. Raises ProviderUnavailable."""
@@ -203,7 +207,8 @@ class RestProvider(ABC, Generic[C, F]):
             return Health(False, str(error), passing=True)
         if not reply.ok:
             fault = self.refusals.fault(reply)
-            return Health(False, fault.message, passing=fault.kind in PASSING)
+            passing = fault.kind in PASSING or not self.refusals.certain(reply)
+            return Health(False, fault.message, passing=passing)
         return Health(True, self.refusals.cloud, self._clock.now() - began)
 
     async def _rights(self, path: str, incomplete: object) -> list[Trouble]:

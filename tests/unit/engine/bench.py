@@ -58,6 +58,7 @@ class Bench:
     def plant(self, ref: str, run: str = "run", token: str = "", visible: float = 0.0) -> Server:
         now, request = self.clock.now(), ServerRequest("a", "1xCPU-2GB", "de-fra1")
         server = Server(ref, "upcloud", "simulated-upcloud", run, token, request, "addr", now, now + visible, now)
+        server.token = token or self.run.token(0)
         self.world.plant(server)
         return server
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from batchwright.engine import commands as cmd
 from batchwright.engine.perform import Performer
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.outcome import Observed, ServerState
+from batchwright.model.outcome import FaultClass, Observed, ServerState
+from tests.unit.engine.bench import Bench, made, staged
 
 KEPT = {"a": "eu-central-1/i-1", "b": "us-east-1/i-2"}  # step -> reference
 LISTED = [
@@ -40,3 +42,20 @@ def test_a_rollback_leaves_nothing_but_what_servers_need_that_could_not_be_remov
     """E2."""
     assert orphans(RunState.ROLLING_BACK, StepState.UNDONE) == {one.name for one in LISTED}
     assert orphans(RunState.ROLLING_BACK, StepState.UNDO_FAILED) == ALWAYS
+
+
+@pytest.mark.parametrize("token", ["", "of-another-step"])
+def test_a_run_label_with_a_token_that_the_run_never_gave_is_somebody_elses(token: str) -> None:
+    """E1: labels can be copied and edited by hand; such a server is named and left alone, in a sweep and in an undo."""
+
+    async def play(bench: Bench) -> None:
+        made(bench)
+        bench.plant("copy").token = token
+        (report,) = await bench.perform(cmd.DestroyStray("upcloud", "copy"))
+        assert isinstance(report, cmd.StrayDestroyed)
+        assert report.fault is not None
+        assert report.fault.kind is FaultClass.CONFLICT
+        assert "copy does not carry" in report.fault.message
+        assert bench.world.server("copy").gone_at is None  # type: ignore[union-attr]
+
+    staged(play)

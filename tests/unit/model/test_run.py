@@ -12,8 +12,9 @@ from batchwright.journal.base import Snapshot
 from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import catch_up, load_run
 from batchwright.model import events as ev
+from batchwright.model.ids import step_token
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.outcome import Fault, FaultClass
+from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState
 from batchwright.model.plan import Action
 from batchwright.model.run import Run, made_something
 from batchwright.testing.clock import run_virtual
@@ -240,3 +241,18 @@ def test_a_journal_begins_with_its_first_event_and_knows_its_steps() -> None:
     with pytest.raises(StepNotFound, match="no step 'up/z'"):
         folded(ev.RunStarted(102.0), started("up/z"))
     assert {step.action for step in PLAN.steps} == set(Action)
+
+
+def test_a_run_made_only_what_carries_its_label_and_a_token_of_a_step_of_its() -> None:
+    """E1: whoever copies or edits labels by hand makes nothing ours."""
+    run = folded(*busy())
+    assert run.record("aws/c").generation == 1
+    index = run.index["aws/c"]
+    ours = [run.token(index), step_token("run", "aws/c", 0), step_token("run", "up/a", 0)]
+    others = ["", "t", step_token("run", "aws/c", 2), step_token("other", "up/a", 0)]
+    for token in (*ours, *others):
+        for seen in (Observed("x", ServerState.READY, run="run", token=token),
+                     Observed("disk:x", ServerState.READY, run="run", made_with=token)):  # fmt: skip
+            assert run.made(seen) is (token in ours)
+            assert not run.made(msgspec.structs.replace(seen, run="other"))
+    assert run.made(Observed("key:1", ServerState.READY, run="run", needed_by=""))

@@ -10,7 +10,7 @@ from tests.unit.providers.test_upcloud_adapter import FAST, RUN, gone, made, pla
 
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, FaultClass, Rejected, ServerState
-from batchwright.providers.upcloud import UpCloud
+from batchwright.providers.upcloud import UpCloud, rows
 from batchwright.testing.emulators.upcloud import Emulator
 
 
@@ -82,5 +82,19 @@ def test_a_backup_of_our_disk_is_no_orphan_even_with_our_labels(tmp_path: Path) 
         await gone(provider, ref)
         assert [left.uuid for left in estate.disks()] == [backup.uuid]
         assert await provider.find(RUN) == []
+
+    play(tmp_path, FAST, scenario)
+
+
+def test_a_disk_shows_the_token_that_it_carries_and_is_no_find_for_a_server(tmp_path: Path) -> None:
+    """E1: a disk with the run's label and another's token, or none, is not what the run made."""
+
+    async def scenario(provider: UpCloud, emulator: Emulator) -> None:
+        disk = emulator.estate.new_disk("somebody's", "de-fra1", labels=[{"key": rows.RUN, "value": RUN}])
+        (seen,) = await provider.find(RUN)
+        assert (seen.run, seen.token, seen.made_with) == (RUN, "", "")
+        disk.labels.append({"key": rows.TOKEN, "value": "another"})
+        (seen,) = await provider.find(RUN)
+        assert (seen.token, seen.made_with) == ("", "another")
 
     play(tmp_path, FAST, scenario)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ import boto3
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 from botocore.exceptions import BotoCoreError, NoCredentialsError
+from botocore.parsers import ResponseParserError
 
 from batchwright.providers.aws.settings import AwsSettings
 
@@ -38,6 +40,15 @@ class Incomplete(BotoCoreError):  # type: ignore[misc]
 
     def __init__(self, told: str) -> None:
         super().__init__(told=told)
+
+
+def _only_aws(*, operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
+    """Refuse a success whose body is no answer to this operation: botocore reads any XML, a portal's page too, as an
+    answer in which nothing stands, and a listing in which nothing stands says that all is gone."""
+    if response_dict["status_code"] < 300:
+        begin = rb"\s*(<\?xml[^>]*>\s*)?<%sResponse[\s>]" % operation_model.name.encode()
+        if not re.match(begin, response_dict["body"]):
+            raise ResponseParserError(f"no answer to {operation_model.name}")
 
 
 def _repeats(rows: list[Any]) -> bool:
@@ -70,6 +81,8 @@ class Connection:
 
     def _begin(self) -> None:
         self._session = boto3.Session(profile_name=self._settings.profile or None)
+        for service in ("ec2", "sts"):
+            self._session.events.register(f"before-parse.{service}", _only_aws)
         if self._settings.role:
             self._take_on(self._settings.role)
         if self._session.get_credentials() is None:

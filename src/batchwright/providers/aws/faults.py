@@ -82,11 +82,12 @@ def explain(error: BaseException, now: float) -> Fault:
 def _answered(error: Any, now: float) -> Fault:
     code = code_of(error)
     meta = error.response.get("ResponseMetadata", {})
-    kind = kind_of(code) or (K.TRANSIENT if meta.get("HTTPStatusCode", 0) >= 500 else K.PERMANENT)
+    status = meta.get("HTTPStatusCode", 0)
+    kind = kind_of(code) or (K.TRANSIENT if status >= 500 else K.PERMANENT)
     told = str(error.response.get("Error", {}).get("Message", ""))
     if "<" in told[:200] and "html" in told[:500].lower():  # a gateway's page, taken for AWS's words
-        told = f"HTTP {meta.get('HTTPStatusCode', '?')} without an answer of AWS; is there a proxy in between?"
-    message = f"AWS: {told or code}"
+        told = f"HTTP {status} without an answer of AWS; is there a proxy in between?"
+    message = f"AWS: {told or code or f'HTTP {status} without an explanation'}"
     skew = _skew(meta.get("HTTPHeaders", {}).get("date", ""), now)
     if code in _SKEW_CODES and abs(skew) > _SKEW_SECONDS:
         message = f"this machine's clock is {abs(skew):.0f} s {'behind' if skew > 0 else 'ahead of'} AWS's"
@@ -158,6 +159,7 @@ def _unreachable(error: BaseException) -> str:
     return f"AWS cannot be reached: {error}"
 
 
+GATES = (401, 403, 413, 429)  # statuses with which a gate turns a call away unsent
 _UNSENT = (
     boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError, boto.TokenRetrievalError,
     boto.ParamValidationError, boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ProxyConnectionError,
@@ -166,11 +168,16 @@ _UNSENT = (
 
 
 def outcome(error: BaseException, now: float) -> Rejected | Unknown:
-    """What an exception of a changing call means: Rejected only when it is certain that nothing is done."""
+    """What an exception of a changing call means: Rejected only when it is certain that nothing is done.
+
+    A refusal without a code of AWS is one of something in between, which may have sent the call on before it gave up.
+    """
     fault = explain(error, now)
     if isinstance(error, boto.ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        certain = kind_of(code_of(error)) is not None or 400 <= status < 500
+        code = code_of(error)
+        told = bool(code) and not code.isdecimal() and code != "Unknown"
+        certain = kind_of(code) is not None or (400 <= status < 500 and (told or status in GATES))
     else:
         certain = isinstance(error, _UNSENT)
     return Rejected(fault) if certain else Unknown(fault.message)

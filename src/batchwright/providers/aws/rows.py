@@ -90,8 +90,9 @@ def _failed(row: Row) -> bool:
 
 
 def server(region: str, row: Row) -> Observed:
-    """An instance."""
+    """An instance. The token of its create call cannot be copied, as tags can ("launch more like this")."""
     tags, state = tags_of(row), state_of(row)
+    token = tags.get(TOKEN, "")
     fault = None
     if state is ServerState.BROKEN:
         reason = row.get("StateReason", {})
@@ -103,7 +104,7 @@ def server(region: str, row: Row) -> Observed:
         state=state,
         name=tags.get("Name", ""),
         run=tags.get(RUN, ""),
-        token=tags.get(TOKEN, ""),
+        token=token if row.get("ClientToken", token) == token else "",
         address=row.get("PublicIpAddress") or row.get("PrivateIpAddress", ""),
         plan=row.get("InstanceType", ""),
         zone=tags.get(ZONE) or row.get("Placement", {}).get("AvailabilityZone", ""),

@@ -162,6 +162,8 @@ class Hetzner(RestProvider[Client, shop.Offers]):
             except (NotSent, NoAnswer) as error:  # a second key of that name cannot come to be
                 return Fault(FaultClass.TRANSIENT, f"the run's key: {error}")
             fault = None if reply.ok else REFUSALS.fault(reply)
+            if fault is not None and not REFUSALS.certain(reply):
+                return Fault(FaultClass.TRANSIENT, f"the run's key: {fault.message}", fault.code)
             if fault is not None and fault.kind is not FaultClass.CONFLICT:
                 return fault
             self._with_key.add(run)

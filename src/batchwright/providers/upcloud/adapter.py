@@ -362,8 +362,8 @@ class UpCloud(RestProvider[Client, shop.Offers]):
         """What one change on the way to the end came to."""
         if reply.ok:
             return done
-        code, fault = REFUSALS.code(reply), REFUSALS.fault(reply)
-        if fault.kind is FaultClass.NOT_FOUND and code:
+        fault = REFUSALS.fault(reply)
+        if REFUSALS.nothing(reply):
             return Gone()
         if fault.kind is FaultClass.BUSY:
             return Going(fault.message)

@@ -66,8 +66,9 @@ def error_of(body: Any) -> tuple[str, str]:
         return str(code or ""), str(message or "")
     kind = body.get("type")
     if isinstance(kind, str) and "title" in body:  # RFC 7807, newer services
+        ours = "#ERROR_" in kind  # any gateway may answer in this shape
         told = [str(body["title"]), *(_param(one) for one in body.get("invalid_params") or ())]
-        return kind.rpartition("#")[2].removeprefix("ERROR_"), "; ".join(told)
+        return kind.rpartition("#ERROR_")[2] if ours else "", "; ".join(told)
     return "", ""
 
 
@@ -91,4 +92,4 @@ def class_of(status: int, code: str) -> FaultClass:
     return _STATUS.get(status, FaultClass.PERMANENT)
 
 
-REFUSALS = Refusals("UpCloud", error_of, class_of, _HINTS)
+REFUSALS = Refusals("UpCloud", error_of, class_of, _HINTS, absent="not_found")

@@ -125,7 +125,8 @@ def observed_disk(row: dict[str, Any]) -> Observed:
     """A disk that has lost its server. It shows no token: a search for a token is a search for a server."""
     labels = labels_of(row)
     name = f"disk of {labels.get(NAME) or row.get('title', '')}"
-    return Observed(f"{DISK}{row['uuid']}", ServerState.READY, name=name, run=labels.get(RUN, ""))
+    ref, run, token = f"{DISK}{row['uuid']}", labels.get(RUN, ""), labels.get(TOKEN, "")
+    return Observed(ref, ServerState.READY, name=name, run=run, made_with=token)
 
 
 def made_with(disk: dict[str, Any], server: dict[str, Any]) -> bool:

@@ -110,3 +110,13 @@ def test_a_cloud_config_that_would_take_the_server_its_host_key_is_refused(own: 
     assert "host key" in user_data.against(f"## template: jinja\n#cloud-config\n{own}\n", (), USER_DATA_MAX, "AWS")
     assert user_data.against("#cloud-config\nssh_deletekeys: true\n", (), USER_DATA_MAX, "AWS") == ""
     assert user_data.against(f"#!/bin/sh\n# {own}\n{own}\n", (), USER_DATA_MAX, "AWS") == ""
+
+
+def test_tags_that_were_copied_to_another_instance_make_it_not_ours() -> None:
+    """E1: "launch more like this" copies tags, and the token of the create call cannot be copied."""
+    tags = [{"Key": rows.RUN, "Value": "r"}, {"Key": rows.TOKEN, "Value": "t"}]
+    row = {"InstanceId": "i-1", "State": {"Name": "running"}, "Tags": tags}
+    assert rows.server("eu-central-1", {**row, "ClientToken": "t"}).token == "t"
+    assert rows.server("eu-central-1", row).token == "t"
+    assert rows.server("eu-central-1", {**row, "ClientToken": "b2c1"}).token == ""
+    assert rows.server("eu-central-1", {**row, "ClientToken": ""}).token == ""
