@@ -146,9 +146,12 @@ class Access:
         bucket.release()
 
     def take_stranger(self) -> None:
-        """One more change that a stranger asks for: each costs a line of the audit trail. Raises TooManyRequests."""
+        """One more change that is asked for by who may change nothing: each costs a line of the audit trail.
+
+        Raises TooManyRequests.
+        """
         if self._strangers.available(self._clock.now()) < 1:
-            raise TooManyRequests("too much is asked without a token")
+            raise TooManyRequests("too much is asked by those who may change nothing")
         self._strangers.take()
         self._strangers.release()
 

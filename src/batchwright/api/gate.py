@@ -13,7 +13,7 @@ from batchwright.api.connected import KEY, End
 from batchwright.api.headers import secured
 from batchwright.api.problems import CLIENT_GONE, GONE, refuse
 from batchwright.app.audit import Audit, Deed, Line, shown, told
-from batchwright.app.tokens import NOBODY
+from batchwright.app.tokens import NOBODY, Role
 from batchwright.errors import AuditUnwritable, BatchwrightError, PeerUnknown, TooManyRequests
 from batchwright.model.clock import Clock
 
@@ -84,7 +84,7 @@ class Gate:
     ) -> None:
         """Write what is asked for, do it, and write what came of it, before it is answered."""
         try:
-            if caller is None:
+            if caller is None or caller.role is Role.VIEWER:
                 self._access.take_stranger()
             line = await self._begin(caller, end, scope)
         except (AuditUnwritable, TooManyRequests) as error:

@@ -166,6 +166,24 @@ def test_strangers_cannot_fill_the_disk_with_lines(tmp_path: Path, monkeypatch: 
     assert len(lines(tmp_path)) == 3
 
 
+def test_viewers_cannot_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A8: a viewer may change nothing, and a full disk would keep everybody else from changing anything."""
+    monkeypatch.setattr("batchwright.api.access.STRANGERS_BURST", 3)
+    monkeypatch.setattr("batchwright.api.access.STRANGERS_RATE", 0.001)
+    tokens = Tokens(Settings(tmp_path))
+    viewer, operator = (
+        {"Authorization": f"Bearer {tokens.create(role, role, 0.0, None)[1]}"} for role in (Role.VIEWER, Role.OPERATOR)
+    )
+
+    async def main() -> list[int]:
+        async with serving(tmp_path) as service:
+            asked = [*[viewer] * 5, *[operator] * 5]
+            return [(await service.post(f"{RUNS}/zzzz/cancel", headers=who)).status for who in asked]
+
+    assert asyncio.run(main()) == [403, 403, 403, 429, 429, *[404] * 5]
+    assert len(lines(tmp_path)) == 8
+
+
 def test_websockets_are_closed(tmp_path: Path) -> None:
     """A2, A7: there are none: the request is answered like any other, headers included."""
 
