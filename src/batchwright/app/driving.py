@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 
@@ -15,7 +16,7 @@ from batchwright.engine.limits import Limits
 from batchwright.engine.looks import OUTAGE_SECONDS, Tell
 from batchwright.engine.loop import SIGNAL_SECONDS, Driver, Listener
 from batchwright.engine.machine import Machine
-from batchwright.errors import NotAllowed
+from batchwright.errors import NotAllowed, StoreFull
 from batchwright.journal.base import Journal
 from batchwright.journal.lease import Held
 from batchwright.journal.replay import load_run
@@ -173,7 +174,8 @@ class Drives:
                     self._begun(driver)
                 return await driver.drive(wishes, seen)
         finally:
-            await journal.release(lease)
+            with contextlib.suppress(StoreFull):  # it ends with this process at the latest
+                await journal.release(lease)
 
 
 def _cancelled(now: float, by: str, when: str) -> Sequence[ev.AnyEvent]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 
 from batchwright import headroom
@@ -11,6 +12,8 @@ from batchwright.engine.clocks import RunClock
 from batchwright.engine.limits import Limits, calls_of
 from batchwright.engine.machine import Machine
 from batchwright.engine.perform import Performer
+from batchwright.engine.room import Room
+from batchwright.errors import StoreFull
 from batchwright.journal.base import Journal, Lease, Snapshot
 from batchwright.journal.lease import LEASE_SECONDS
 from batchwright.model import events as ev
@@ -52,6 +55,8 @@ class Driver:
         self.append_seconds = 0.0  # how long the last append took
         self._journal = journal
         self._lease = lease
+        self._room = Room(run.id, clock)
+        self._has_begun = False
         self._renewed_at = clock.monotonic()
         self._limits = limits
         self._clock = clock = RunClock(clock, run.updated_at)
@@ -86,6 +91,8 @@ class Driver:
 
     def unheard(self) -> dict[str, str]:
         """Per provider that does not answer when it is looked at, for how long and why."""
+        if self._room.full:
+            return {facts.name: self._room.full for facts in self.run.plan.providers}
         return self._performer.looks.unheard()
 
     def drain(self) -> None:
@@ -174,7 +181,11 @@ class Driver:
         if changed or now - self._summary_at >= SUMMARY_SECONDS or self._machine.ended:
             summary = self.run.summary(self._journal.name)
             self._summary_at, self._summary_status, self._summary_seq = now, self.run.status, self.run.seq
-        await self._journal.append(self._lease, after, batch, summary)
+        if self._has_begun:
+            await self._room.write(lambda: self._journal.append(self._lease, after, batch, summary))
+        else:  # nothing is in flight yet that could be lost
+            await self._journal.append(self._lease, after, batch, summary)
+        self._has_begun = True
         self.append_seconds = self._clock.monotonic() - now
         if self._listener is not None:
             self._listener(self.run, batch)
@@ -184,7 +195,9 @@ class Driver:
     async def _save_snapshot(self) -> None:
         if self.run.seq - self._snapshot_seq >= SNAPSHOT_EVENTS // 10:
             self._snapshot_seq = self.run.seq
-            await self._journal.save_snapshot(self._lease, Snapshot(self.run.seq, self.run.snapshot()))
+            snapshot = Snapshot(self.run.seq, self.run.snapshot())
+            with contextlib.suppress(StoreFull):  # losing one costs time, never facts
+                await self._journal.save_snapshot(self._lease, snapshot)
 
     async def _idle(self) -> None:
         """Wait for a report, a signal, or the time at which something becomes due."""
@@ -225,9 +238,12 @@ class Driver:
             await self._renew()
 
     async def _renew(self) -> None:
-        began = self._clock.monotonic()
-        self._lease = await self._journal.renew(self._lease, self._clock.now())
-        self._renewed_at = began  # whoever watches the lease may have seen the one before from then on
+        async def renew() -> None:
+            began = self._clock.monotonic()
+            self._lease = await self._journal.renew(self._lease, self._clock.now())
+            self._renewed_at = began  # whoever watches the lease may have seen the one before from then on
+
+        await self._room.write(renew)
 
     async def _read_signals(self, seen: int) -> None:
         while True:

@@ -20,6 +20,7 @@ from batchwright.credentials import masked
 from batchwright.errors import (
     StoreDenied,
     StoreError,
+    StoreFull,
     StorePackageMissing,
     StoreTooLarge,
     StoreUnavailable,
@@ -278,6 +279,8 @@ class ServerDatabase:
         if any(word in text.lower() for word in _DENIED):
             user = f"the user {self._server.user!r}" if self._server.user else "somebody without a user name"
             return StoreDenied(f"{self.place} does not let {user} in or do this: {text}")
+        if "no space left" in text.lower():
+            return StoreFull(f"the disk of {self.place} is full")
         return StoreUnavailable(f"{self.place} cannot be used: {text}")
 
     def _unreachable(self, text: str, error: BaseException | None = None) -> StoreUnreachable:
