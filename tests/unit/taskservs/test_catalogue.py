@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -164,6 +165,21 @@ def test_all_mistakes_of_an_entry_are_found_in_one_go(tmp_path: Path) -> None:
     error = refusal(tmp_path)
     assert error.message.startswith(f"{file}: variables.a.type: ")
     assert error.message.endswith(f", and 4 more: batchwright taskservs check {tmp_path / 'mine'}")
+
+
+@pytest.mark.parametrize("name", ["taskserv.yaml", "extra.conf"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_only_regular_files_are_read(name: str, kind: str, tmp_path: Path) -> None:
+    """B3: a pipe in a folder of task services was waited for, and a device read until there was no memory."""
+    folder = write(tmp_path, "mine", "scope: node\n").parent
+    (folder / name).unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(folder / name)
+    else:
+        (folder / name).symlink_to("/dev/zero")
+    found = [one.message for one in reading.examine(folder).mistakes]
+    assert len(found) == 1
+    assert f"{name} is not there, or no regular file" in found[0]
 
 
 def test_durations_may_be_texts(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
@@ -63,7 +64,7 @@ def examine(folder: Traversable) -> Examined:
     source = folder / ENTRY_FILE
     reading = _Reading(str(source))
     try:
-        body = source.read_bytes()
+        body = _content(source, ENTRY_BYTES_MAX)
         digest = digest_of(folder)
     except OSError as error:
         reading.wrong(f"cannot be read: {error.strerror or error}", "Check the path and its permissions.")
@@ -85,12 +86,20 @@ def digest_of(folder: Traversable) -> str:
     """Of every file's path and content, what Python makes of them aside. Raises OSError; ValueError if it is large."""
     digest, size = hashlib.sha256(), 0
     for path, file in sorted(_files(folder, "")):
-        content = file.read_bytes()
+        content = _content(file, FOLDER_BYTES_MAX)
         size += len(content)
         if size > FOLDER_BYTES_MAX:
             raise ValueError(f"the folder holds more than {FOLDER_BYTES_MAX // 1024 // 1024} MB")
         digest.update(f"{path}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()[:16]
+
+
+def _content(file: Traversable, most: int) -> bytes:
+    """What a file holds, one byte more than `most` at most; a pipe would be waited for, a device has no end."""
+    if not file.is_file():
+        raise OSError(errno.EINVAL, f"{file.name} is not there, or no regular file")
+    with file.open("rb") as opened:
+        return opened.read(most + 1)
 
 
 def _files(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:
