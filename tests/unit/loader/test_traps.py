@@ -40,3 +40,29 @@ def test_what_cannot_be_seen_is_shown_as_an_escape(tmp_path: Path) -> None:
     whole = {"batch_workflow": {**MINIMAL["batch_workflow"], "name": "a\u0000b\u202ec\u0085"}}
     (found,) = loaded(tmp_path, whole).diagnostics
     assert '"a\\u{0}b\\u{202e}c\\u{85}"' in found.message
+
+
+PRIVATE = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEAsecretsecretsecret\n-----END RSA PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"provider": PRIVATE}, {"id": PRIVATE}, {"type": PRIVATE}, {PRIVATE: 1}, {"server_configs": PRIVATE}),
+        *({"on_failure": PRIVATE}, {"timeout": PRIVATE}, {"dependencies": [PRIVATE]}, {"dependencies": PRIVATE}),
+        *(
+            {"server_configs": [{"name": "a", "plan": "p", "zone": "z", field: value}]}
+            for field, value in (
+                *(("ssh_keys", [PRIVATE]), ("ssh_keys", PRIVATE), ("name", PRIVATE), ("plan", PRIVATE)),
+                *(("labels", {PRIVATE: "x"}), ("labels", PRIVATE), ("labels", {"ab": PRIVATE * 9}), (PRIVATE, 1)),
+            )
+        ),
+    ],
+)
+def test_a_private_key_is_repeated_nowhere(wrong: dict[str, object], tmp_path: Path) -> None:
+    """C4: whatever field it was put into, and whatever is wrong with that."""
+    batch = {**MINIMAL["batch_workflow"]["operations"][0], **wrong}  # type: ignore[index,dict-item]
+    whole = {"batch_workflow": {"name": "x", "version": "1", "operations": [batch]}}
+    told = loaded(tmp_path, whole).diagnostics
+    assert told
+    assert not [one for one in told if "secretsecret" in f"{one.message}{one.hint}{one.notes}"]
