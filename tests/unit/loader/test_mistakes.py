@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from batchwright.loader import LOCAL, load
 from batchwright.loader.evaluator import Evaluator, NickelError
@@ -59,9 +60,12 @@ LOADER_ONLY = {
 }
 
 
+PATIENT = replace(LOCAL, cpu_seconds=600, wall_seconds=3600.0)  # one child for the whole module
+
+
 @pytest.fixture(scope="module")
 def evaluator() -> Iterator[Evaluator]:
-    with Evaluator(LOCAL, [FOLDER, schema_folder()]) as running:
+    with Evaluator(PATIENT, [FOLDER, schema_folder()]) as running:
         yield running
 
 
