@@ -17,7 +17,7 @@ from msgspec import Struct
 from batchwright.login import KEPT, Framed, Marked, fit
 from batchwright.model.access import Access, known_hosts
 from batchwright.model.outcome import Fault, FaultClass
-from batchwright.refusals import denied, hung_up, login_fault, not_passed_on
+from batchwright.refusals import denied, hung_up, login_fault, not_passed_on, refusal_in
 
 KEEPALIVE_SECONDS, KEEPALIVES = 10, 3  # a server that leaves so many of them unanswered is lost
 CLOSE_SECONDS = 3
@@ -182,6 +182,9 @@ def _unreachable(hop: Access, error: Exception, guest: _Guest, jump: Access | No
             return Unreachable(not_passed_on(str(jump), str(hop), words(error), prohibited=prohibited), lasting=False)
         case asyncssh.DisconnectError() if fault := hung_up(hop.user, str(hop), words(error), bool(hop.key)):
             return Unreachable(fault, lasting=False)
+    if found := refusal_in(guest.banner, hop.user, str(hop)):  # of an account: after the key was taken
+        message = f"{hop} lets {hop.user} in no further: {fit(guest.banner)}"
+        return Unreachable(Fault(FaultClass.AUTH, message, *found), lasting=False)
     hint = "Look whether it is up and whether SSH listens there."
     message = f"{hop} cannot be reached: {words(error)}" + (f"; it says: {fit(guest.banner)}" if guest.banner else "")
     return Unreachable(Fault(FaultClass.TRANSIENT, message, "unreachable", hint), lasting=False)

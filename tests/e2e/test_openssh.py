@@ -20,6 +20,7 @@ from batchwright.model.plan import ServerRequest
 from batchwright.providers.static import Static
 from batchwright.providers.static.reach import Facts, look
 from batchwright.providers.static.records import Record, Records
+from batchwright.taskservs.runner.connection import connected
 
 Story = Callable[[Access], Awaitable[None]]
 
@@ -59,6 +60,57 @@ def test_whom_it_lets_in_and_what_it_says_to_others(tmp_path: Path) -> None:
         refused = await look(replace(server, key=str(tmp_path / "stranger")))
         assert isinstance(refused, Fault)
         assert refused.code == "login-refused"
+
+    at_openssh(tmp_path, story)
+
+
+CONFIGURE = """\
+cp -n /etc/ssh/sshd_config /root/config 2>/dev/null
+{ cat <<'END'
+%s
+END
+cat /root/config; } >/etc/ssh/sshd_config
+/usr/sbin/sshd -t || exit 1
+kill -HUP $(pgrep -o -f 'sshd.*-D')
+"""
+REFUSALS = {  # what is set in sshd_config, or done to the user `other`: how it is told
+    "AllowTcpForwarding no": ("forwarding-refused", "the jump host"),
+    "AuthenticationMethods publickey,keyboard-interactive\nKbdInteractiveAuthentication yes": (
+        "login-asks-more", "it asks for keyboard-interactive"),
+    "MaxAuthTries 1": ("too-many-keys", "Too many authentication failures"),
+    "ForceCommand echo only backups here": ("login-interferes", "only backups here"),
+    "usermod -s /usr/sbin/nologin other": ("no-shell", "This account is currently not available"),
+    "usermod -s /bin/sh other; chage -d 0 other": ("password-expired", "Your password has expired"),
+    "chage -d 2020-01-01 -E 0 other": ("account-locked", "Your account has expired"),
+}  # fmt: skip
+
+
+def test_how_it_refuses_is_told_in_its_words(tmp_path: Path) -> None:
+    """F12: OpenSSH's own, and those of PAM behind it."""
+
+    async def story(server: Access) -> None:
+        keys(tmp_path / "stranger")
+        other = (
+            "useradd -m other; mkdir ~other/.ssh; cp ~root/.ssh/authorized_keys ~other/.ssh; chown -R other ~other/.ssh"
+        )
+        async with connected(server) as connection:
+            assert (await connection.script(other, 60)).code == 0
+            for text, (code, said) in REFUSALS.items():
+                user = "other" in text
+                done = await connection.script(f"{text}\n{CONFIGURE % ''}" if user else CONFIGURE % text, 60)
+                assert done.code == 0, done.tail
+                access = replace(server, user="other") if user else server
+                access = replace(access, jump=server) if "Forwarding" in text else access
+                access = replace(access, key=str(tmp_path / "stranger")) if "MaxAuth" in text else access
+                refused = await look(access)
+                for _ in range(300):  # sshd reads its configuration anew in its own time
+                    if isinstance(refused, Fault) and refused.code == code:
+                        break
+                    await asyncio.sleep(0.1)
+                    refused = await look(access)
+                assert isinstance(refused, Fault), text
+                assert (refused.code, said in refused.message) == (code, True), refused
+                assert server.host in refused.message
 
     at_openssh(tmp_path, story)
 
