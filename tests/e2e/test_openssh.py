@@ -65,11 +65,11 @@ def test_whom_it_lets_in_and_what_it_says_to_others(tmp_path: Path) -> None:
 
 
 CONFIGURE = """\
-cp -n /etc/ssh/sshd_config /root/config 2>/dev/null
+cp -n /etc/ssh/sshd_config /etc/ssh/as-installed 2>/dev/null
 { cat <<'END'
 %s
 END
-cat /root/config; } >/etc/ssh/sshd_config
+cat /etc/ssh/as-installed; } >/etc/ssh/sshd_config
 /usr/sbin/sshd -t || exit 1
 kill -HUP $(pgrep -o -f 'sshd.*-D')
 """
