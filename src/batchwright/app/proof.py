@@ -127,7 +127,7 @@ async def _fold(journal: Journal, row: RunSummary, clock: Clock) -> Sound:
                     run = Run.replay([event])
                 else:
                     run.apply(event)
-                if run.updated_at == row.updated_at and run.summary(journal.name) == row:
+                if run.updated_at == row.updated_at and row.is_of(run.summary(journal.name)):
                     fits = seq
         if run is not None and not driven:
             loaded = await load_run(journal, row.run)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchwright.model.lifecycle import RunState
+
+LATER = ("by",)  # fields that rows of older versions do not have
 
 
 class RunSummary(Struct, frozen=True):
@@ -35,6 +38,11 @@ class RunSummary(Struct, frozen=True):
     key: str = ""  # the Idempotency-Key of the submit
     digest: str = ""  # of what was submitted with it
     providers: dict[str, dict[str, int]] = {}  # provider -> steps, succeeded, failed, retries, throttles
+
+    def is_of(self, folded: RunSummary) -> bool:
+        """Whether this row says what the events fold to; one that an older version wrote lacks what came later."""
+        lacking = {name: "" for name in LATER if not getattr(self, name)}
+        return self == replace(folded, **lacking)
 
 
 class SignalKind(StrEnum):

@@ -256,3 +256,13 @@ def test_a_run_made_only_what_carries_its_label_and_a_token_of_a_step_of_its() -
             assert run.made(seen) is (token in ours)
             assert not run.made(msgspec.structs.replace(seen, run="other"))
     assert run.made(Observed("key:1", ServerState.READY, run="run", needed_by=""))
+
+
+def test_a_summary_that_an_older_version_wrote_is_what_the_events_fold_to() -> None:
+    """D6: `store check` called every run damaged that version 0.1.0 left, since its rows do not say who made it."""
+    told = folded(*busy()).summary("memory")
+    assert told.by == "somebody"
+    assert told.is_of(told)
+    assert msgspec.structs.replace(told, by="").is_of(told)
+    assert not msgspec.structs.replace(told, by="another").is_of(told)
+    assert not msgspec.structs.replace(told, by="", retries=told.retries + 1).is_of(told)
