@@ -26,12 +26,12 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def service_process(home: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def service_process(home: Path, *options: str, **more: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Its address and its process; it is stopped at the end, if the test has not done it."""
     with (home / "service.log").open("a") as log:
         process = subprocess.Popen(
             [*COMMAND, "serve", "--port", "0", "--state-dir", str(home / "state"), "--grace", "0", *options],
-            env=environment(home), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True,
+            env=environment(home, **more), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True,
         )  # fmt: skip
         try:
             assert process.stdout is not None

@@ -14,6 +14,8 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
+from batchwright.printable import printable
+
 BLOT = "***"
 SHORTEST = 4  # characters of a line or an encoding of a secret; a shorter one by itself gives nothing away
 PIECE = 64  # a longer secret is looked for in pieces, each replaced wherever it stands
@@ -44,6 +46,12 @@ class Redactor:
         if self._starts is None:
             return text
         return self.of_bytes(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+
+    def shown(self, text: str) -> str:
+        """The text without them, fit for a terminal; also without one that a colour stood in."""
+        plain = self(text)
+        fit = printable(plain)
+        return fit if fit == plain else self(fit)  # only now such a one is in one piece
 
     def of_bytes(self, data: bytes) -> bytes:
         """The bytes without them."""

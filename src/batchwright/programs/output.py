@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from batchwright.printable import printable, shortened
+from batchwright.printable import shortened
 from batchwright.programs.base import Tell
 from batchwright.redaction import Redactor
 
@@ -19,7 +19,8 @@ class Output:
     def __init__(self, tell: Tell, secrets: Iterable[str] = ()) -> None:
         self._tell = tell
         self.heard = 0  # bytes
-        self._stream = Redactor(secrets).stream()
+        self._redact = Redactor(secrets)
+        self._stream = self._redact.stream()
         self._held = b""
         self._last: deque[str] = deque(maxlen=LAST_LINES)
 
@@ -43,7 +44,7 @@ class Output:
         while len(line) > LINE_MAX:
             line = self._piece(line)
         text = line.decode("utf-8", errors="replace").rstrip("\r").rpartition("\r")[2]  # a bar that redraws itself
-        text = printable(text)
+        text = self._redact.shown(text)  # once more: what a colour stood in is in one piece now
         if text.strip():
             self._last.append(text)
             self._tell(text)

@@ -54,3 +54,11 @@ def test_no_secret_gets_through_wherever_the_output_is_cut(filler: bytes, shift:
         at += cut
     lines = heard(*chunks, body[at:], secrets=(secret,))
     assert not any("s3cr3t" in line or "x" * 20 in line for line in lines)
+
+
+def test_a_secret_with_a_colour_in_it_is_blotted_out_too() -> None:
+    """As grep prints what it has found; also in the words of a fault."""
+    output = Output(lambda _line: None, ["hunter2"])
+    output.hear(b"x hun\x1b[01;31mter\x1b[0m2 y\n")
+    output.close()
+    assert output.last() == "x *** y"

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import Any
+
+from batchwright.taskservs.runner.channel import Channel
 
 SCRIPT = """
 from batchwright.taskservs.runner import child
@@ -42,3 +47,38 @@ def test_reading_ends_soon_after_the_command() -> None:
     """B5"""
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False, timeout=100)
     assert done.stdout == "done\n", done.stderr
+
+
+class Stream(io.BytesIO):
+    """One of paramiko's, which decodes what it gives unless it is asked for bytes."""
+
+    channel: Any = None
+
+
+class Sent:
+    """A channel of a command that has said this."""
+
+    def __init__(self, said: bytes) -> None:
+        self._said = said
+
+    def makefile(self, mode: str) -> Any:
+        stream = Stream(self._said)
+        return stream if "b" in mode else io.TextIOWrapper(stream, "utf-8")
+
+    makefile_stderr = makefile
+
+
+def test_output_that_is_no_text_ends_no_reading() -> None:
+    """pyinfra's reader would die of it, and the command wait for ever with its output full."""
+
+    class Client:
+        def exec_command(self, _command: str) -> Any:
+            sent = Sent(f"{channel._nonce}\n".encode() + b"one \xff\ntwo\n")
+            stdout = Stream()
+            stdout.channel = sent
+            return io.StringIO(), stdout, stdout
+
+    connector = SimpleNamespace(client=Client())
+    channel = Channel(connector)
+    _, stdout, stderr = connector.client.exec_command("do")
+    assert [*stdout] == [*stderr] == ["one \N{REPLACEMENT CHARACTER}\n", "two\n"]

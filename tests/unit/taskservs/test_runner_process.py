@@ -36,10 +36,10 @@ class Heard:
         self.told.append(line)
         self.first_line.set()
 
-    async def run(self, name: str) -> None:
+    async def run(self, name: str, folder: Path = Path("/")) -> None:
         hosts = tuple(Host(host, host, "", Access(""), "token", "default", {}) for host in self.done)
         async with asyncio.timeout(60):
-            await self.child.run(ChildJob(name, "1", "/", Verb.INSTALL, hosts))
+            await self.child.run(ChildJob(name, "1", str(folder), Verb.INSTALL, hosts))
 
 
 def play(scenario: Callable[[Heard], Awaitable[None]]) -> None:
@@ -117,5 +117,38 @@ def test_it_is_not_given_what_is_none_of_its_business(monkeypatch: pytest.Monkey
         await heard.run("environment")
         assert "AWS_SECRET_ACCESS_KEY" not in heard.told[-1]
         assert "PATH" in heard.told[-1]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'{"type":"line","host":"nobody","text":""}\n',
+        b'{"type":"line","host":"a","text":"\xff"}\n',
+        b'{"type":"line","host":"a","text":"","more":' + b"[" * 50_000 + b"\n",
+        b"x" * 4_000 + b"\n",
+    ],
+    ids=["of no server", "no UTF-8", "too deep", "too long"],
+)
+def test_one_that_says_what_is_no_message_counts_as_dead(
+    said: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "WORD_BYTES", 1_000 if said.startswith(b"x") else 1_000_000)
+    (tmp_path / "words").write_bytes(b'{"type":"done","host":"a","ok":true}\n' + said)
+
+    async def scenario(heard: Heard) -> None:
+        await heard.run("says", tmp_path / "words")
+        assert heard.done["a"].result() == Done("a", ok=True)
+        assert isinstance(heard.done["b"].exception(), ChildDied)
+
+    play(scenario)
+
+
+def test_its_last_words_are_made_fit_for_all_who_hear_them() -> None:
+    async def scenario(heard: Heard) -> None:
+        heard.child = Child(heard.child._hearers, lambda said: said.replace("last", "***"))
+        await heard.run("dies")
+        assert str(heard.done["b"].exception()).endswith("the *** words")
 
     play(scenario)

@@ -209,3 +209,18 @@ def test_what_the_leader_tells_reaches_the_others_and_nobody_else(monkeypatch: p
     assert applied(deploy=joins, entry=entry, request=request, leader=leader, told=told) == Applied(True)
     assert seen == [{"token": "join-me"}]
     assert told[0] == "kubeadm join with ***"
+
+
+def test_a_server_may_say_half_of_what_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A word without its value is none: that is no bug."""
+    Place(monkeypatch, **{"os-release": Ran(0, "temp\nplatform debian 12\n")})
+    assert applied() == Applied(True)
+
+
+def test_what_a_server_says_when_it_cannot_be_made_ready_is_shown_without_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Place(monkeypatch, **{"os-release": Ran(1, "no room for s3\x1b[1mcret\x1b[2J")})
+    answer = applied()
+    assert isinstance(answer, Rejected)
+    assert answer.fault.message == "the server could not be made ready (ended with 1): no room for ***"

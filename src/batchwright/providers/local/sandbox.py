@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from batchwright import durable
+from batchwright.printable import printable, shortened
 from batchwright.providers.keys import key_in
 from batchwright.providers.local import boot, cgroups, command, guard, network, processes, records, seed
 from batchwright.providers.local.records import SYSTEM, Intent, Process
@@ -213,7 +214,8 @@ def _make_removable(top: Path) -> None:
 
 def tail(folder: Path) -> list[str]:
     """The last lines of what the server's service manager and the sandbox said."""
-    return last_lines(_read(folder / records.CONSOLE, TAIL_BYTES, end=True))
+    lines = last_lines(_read(folder / records.CONSOLE, TAIL_BYTES, end=True))
+    return [shortened(printable(line), boot.LINE_MAX) for line in lines]
 
 
 def note(folder: Path, line: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -97,11 +98,11 @@ class PyinfraRunner:
 
     async def _carry(self, batch: Sequence[tuple[tuple[Kind, Visit], asyncio.Future[Done]]]) -> None:
         """One child process for servers on which the same is to be done."""
-        kind = batch[0][0][0]
-        hosts = tuple(visit.host for (_, visit), _ in batch if visit.host is not None)
+        kind, visits = batch[0][0][0], [visit for (_, visit), _ in batch]
+        hosts = tuple(visit.host for visit in visits if visit.host is not None)
         hearers = {host.id: Hearer(visit.tell, answer) for host, ((_, visit), answer) in zip(hosts, batch, strict=True)}
-        child = Child(hearers)
-        for (_, visit), _ in batch:
+        child = Child(hearers, lambda said: reduce(lambda text, visit: visit.shown(text), visits, said))
+        for visit in visits:
             visit.child = child
         await child.run(ChildJob(kind.name, kind.version, kind.folder, kind.verb, hosts))
 
@@ -133,11 +134,11 @@ class PyinfraRunner:
         except Unreachable as error:
             raise _asked_in_vain(target, error) from error
         except (ChildDied, NotBegun, TimeoutError) as error:
-            why = Redactor(filled.secrets)(str(error) or "no answer in time")
+            why = Redactor(filled.secrets).shown(str(error) or "no answer in time")
             raise ServerUnreachable(f"{target.name} cannot tell what would change: {why}") from error
         if not done.ok:
             raise ServerUnreachable(failed(request.name, done, Redactor(filled.secrets)).fault.message)
-        return tuple(map(Redactor(filled.secrets), done.changes))
+        return tuple(map(Redactor(filled.secrets).shown, done.changes))
 
     async def check(self, request: TaskservRequest, target: Target, job: Job = NO_JOB) -> tuple[Checked, ...]:
         """Run its checks now, once. Raises ServerUnreachable, SecretMissing."""

@@ -33,10 +33,11 @@ class Channel:
         return f"sh -c {shlex.quote(script)} sh"
 
     def _run(self, command: str, **settings: Any) -> tuple[Any, _After, _After]:
-        stdin, stdout, stderr = self._exec(command, **settings)
+        stdin, stdout, _ = self._exec(command, **settings)
         with contextlib.suppress(OSError):  # it has ended already: what it said tells why
             stdin.write(f"{BLANKS}{self._nonce}\n")
-        return stdin, _After(stdout, self._nonce), _After(stderr, self._nonce)
+        channel = stdout.channel  # bytes: text would end at the first that is no UTF-8
+        return stdin, _After(channel.makefile("rb"), self._nonce), _After(channel.makefile_stderr("rb"), self._nonce)
 
     def _put(self, source: str | IO[Any], path: str) -> None:
         """Over a command: sftp breaks where a login prints, and goes on where one ends."""
@@ -62,7 +63,7 @@ class _After:
         self._kept: deque[str] = deque(maxlen=TOLD_LINES)
 
     def __iter__(self) -> Iterator[str]:
-        for line in self._stream:
+        for line in (raw.decode(errors="replace") for raw in self._stream):
             if self._begun:
                 yield line
             elif line.strip() == self._mark:

@@ -46,4 +46,4 @@ async def _once(connection: Connection, check: Check, variables: Mapping[str, st
     if ran.code == 0:
         return Checked(check.name, True)
     how = f"took over {check.timeout:g} s" if ran.code == TOOK_TOO_LONG else f"ended with {ran.code}"
-    return Checked(check.name, False, redact(ran.tail) or f"{how} and printed nothing")
+    return Checked(check.name, False, redact.shown(ran.tail) or f"{how} and printed nothing")

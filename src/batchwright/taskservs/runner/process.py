@@ -8,11 +8,11 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchwright.taskservs.runner.job import ChildJob, Done, Host, Line, Stop, Stopped, word_decoder, written
+from batchwright.printable import printable
+from batchwright.taskservs.runner.job import ChildJob, Done, Host, Line, Stop, Stopped, Word, word_decoder, written
 
 MODULE = "batchwright.taskservs.runner.child"
 PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "SSH_AUTH_SOCK", "TMPDIR", "VIRTUAL_ENV")
@@ -38,10 +38,11 @@ class Hearer(Struct, frozen=True, eq=False):
 
 
 class Child:
-    """A child process and those who listen to it, by server."""
+    """A child process and those who listen to it, by server. `shown` makes its last words fit for all of them."""
 
-    def __init__(self, hearers: Mapping[str, Hearer]) -> None:
+    def __init__(self, hearers: Mapping[str, Hearer], shown: Callable[[str], str] = printable) -> None:
         self._hearers = hearers
+        self._shown = shown
         self._stopped = {host: asyncio.Event() for host in hearers}
         self._process: asyncio.subprocess.Process | None = None
         self._given = False  # whether it has its job
@@ -97,11 +98,7 @@ class Child:
 
     async def _listen(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
-        while line := await process.stdout.readline():
-            try:
-                word = word_decoder.decode(line)
-            except msgspec.DecodeError:
-                return  # cut off: it is dying
+        while (word := await _word(process.stdout)) is not None and word.host in self._hearers:
             match word:
                 case Line(host=host, text=text):
                     self._hearers[host].tell(text)
@@ -119,7 +116,16 @@ class Child:
     def _last_words(self, process: asyncio.subprocess.Process) -> str:
         words = self._errors.decode(errors="replace").strip().splitlines()
         how = f"the runner's process ended with {process.returncode}"
-        return f"{how}: {words[-1]}" if words else how
+        return f"{how}: {self._shown(words[-1])}" if words else how
+
+
+async def _word(stdout: asyncio.StreamReader) -> Word | None:
+    """The next message; None at the end, and for what is none or too long: then nobody knows what it does."""
+    try:
+        line = await stdout.readline()
+        return word_decoder.decode(line) if line else None
+    except (ValueError, RecursionError):
+        return None
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

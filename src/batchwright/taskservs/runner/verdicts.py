@@ -18,7 +18,7 @@ def failed(name: str, done: Done, redact: Redactor) -> Rejected:
     """A deploy that did not work: which operation, and the end of what it said. Doing it again is the repair."""
     where = f"{name}: {done.failed or done.fault}"
     about = f"{where}: {done.fault}" if done.failed and not done.tail else where
-    said = redact("\n".join([about, *done.tail[-TAIL_LINES:]]))
+    said = redact.shown("\n".join([about, *done.tail[-TAIL_LINES:]]))
     kind = FaultClass.PERMANENT if done.bug else FaultClass.TRANSIENT
     return Rejected(Fault(kind, _short(said), "deploy-failed"))
 

@@ -13,7 +13,6 @@ from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.plan import TaskservRequest
 from batchwright.model.secret import Secret
-from batchwright.printable import printable
 from batchwright.redaction import Redactor
 from batchwright.secret import Reveal
 from batchwright.ssh import Unreachable
@@ -60,9 +59,13 @@ class Visit:
         self.access = target.access
 
     def tell(self, line: str) -> None:
-        """Hand on a line, without secrets, then without what moves a cursor."""
-        self._said = printable(self._redact(line))
+        """Hand on a line, as it may be shown."""
+        self._said = self.shown(line)
         self.job.tell(self._said)
+
+    def shown(self, text: str) -> str:
+        """A text without this visit's secrets, then without what moves a cursor."""
+        return self._redact.shown(text)
 
     # -- what it consists of ------------------------------------------------------------------------------------
 
@@ -161,7 +164,7 @@ class Visit:
         except NotBegun as error:
             return Rejected(Fault(FaultClass.TRANSIENT, str(error)))
         except ChildDied as error:
-            return Unknown(self._redact(str(error)))
+            return Unknown(self.shown(str(error)))
         except Unreachable as error:
             return Unknown(error.fault.message)
 
@@ -176,12 +179,12 @@ class Visit:
         private = self.access.user != "root"
         ran = await connection.script(scripts.prepare(self.token, private=private), PREPARE_SECONDS)
         if ran.code != 0:
-            message = f"the server could not be made ready (ended with {ran.code}): {ran.tail}"
+            message = f"the server could not be made ready (ended with {ran.code}): {self.shown(ran.tail)}"
             return Rejected(Fault(FaultClass.TRANSIENT, message, "prepare-failed"))
         words = [line.split() for line in ran.output.splitlines() if line]
         told = {word[0]: word[1:] for word in words if word[0] in ("platform", "temp")}
         os, release = (*told.get("platform", ()), "", "")[:2]
-        return unsupported(self.entry, os, release) or (told["temp"][0] if "temp" in told else "")
+        return unsupported(self.entry, os, release) or next(iter(told.get("temp", ())), "")
 
     async def _wait_for_others(self, connection: Connection) -> Rejected | None:
         """Whoever holds a lock of the packages is waited for, here where it is told at once; each use waits too."""
@@ -226,7 +229,7 @@ class Visit:
                 text = scripts.with_environment(around, scripts.told(output.run))
                 ran = await connection.script(text, SCRIPT_SECONDS)
                 if ran.code != 0:
-                    message = f"{leader.name} does not tell {name} (ended with {ran.code}): {self._redact(ran.tail)}"
+                    message = f"{leader.name} does not tell {name} (ended with {ran.code}): {self.shown(ran.tail)}"
                     return Rejected(Fault(FaultClass.TRANSIENT, message, "output-failed"))
                 if ran.left_out:
                     message = f"{leader.name} tells {ran.left_out:,} bytes too much as {name}"
@@ -249,7 +252,7 @@ class Visit:
             noted = scripts.write_marker(self.entry.name, self.request.version, self.token, at)
         ran = await connection.script(noted, SCRIPT_SECONDS)
         if ran.code != 0:
-            return Rejected(Fault(FaultClass.TRANSIENT, f"it could not be noted on the server: {ran.tail}"))
+            return Rejected(Fault(FaultClass.TRANSIENT, f"it could not be noted on the server: {self.shown(ran.tail)}"))
         tell_changes(done, self.tell)
         return Applied(bool(done.changes) or ran.output.strip() == "gone")
 

@@ -59,3 +59,9 @@ def test_pipes_folders_and_links_are_not_read(tmp_path: Path) -> None:
     (told / records.SAID).mkdir()
     (told / records.READY).symlink_to("/etc/passwd")
     assert (sandbox.states(tmp_path), sandbox.said(tmp_path)) == (None, [])
+
+
+def test_what_its_service_manager_said_is_cut_and_printable(tmp_path: Path) -> None:
+    (tmp_path / records.CONSOLE).write_bytes(b"<3>\x1b[2Jone\n" + b"x" * 900 + b"\n")
+    first, long = sandbox.tail(tmp_path)
+    assert (first, len(long) <= boot.LINE_MAX) == ("one", True)
