@@ -24,7 +24,7 @@ RUNS = "/v1/workflows/batch"
 AT_ONCE = 32
 BY_LIBRARY = 0.15  # the part that a client library sends
 LOOKS = 200  # at something that is bound to happen, PAUSE seconds apart
-PAUSE, ANSWER_SECONDS = 0.1, 4.0
+PAUSE, ANSWER_SECONDS = 0.1, 60.0
 NICKEL = json.dumps(flow("asked")).replace(":", "=")
 SERVER = "127.0.0.1:9"
 SECRETS = """
@@ -44,9 +44,16 @@ class Fuzzed:
     """A service with canaries around it, those who ask it, and what they were told."""
 
     def __init__(
-        self, url: str, pid: int, requests: Requests, headers: dict[str, str], session: aiohttp.ClientSession
+        self,
+        home: Path,
+        url: str,
+        pid: int,
+        requests: Requests,
+        headers: dict[str, str],
+        session: aiohttp.ClientSession,
     ) -> None:
         self.url, self.requests, self.session = url, requests, session
+        self._home = str(home).encode()
         self._place, self._headers, self._fds = urlsplit(url), headers, Path(f"/proc/{pid}/fd")
         self.statuses: Counter[str] = Counter()
         self.faults: list[str] = []
@@ -86,7 +93,8 @@ class Fuzzed:
         found = re.match(rb"HTTP/1\.1 (\d+)", answer)
         code = re.search(rb'"code":"([a-z-]+)"', answer)
         self.statuses[b" ".join(one[1] for one in (found, code) if one).decode()] += 1
-        wrong = WRONG.findall(answer)
+        # a path that the request holds already is no news
+        wrong = WRONG.findall(answer.replace(self._home, b"") if self._home in asked.raw else answer)
         if asked.whole and not answer:
             wrong.append(b"silence")
         if wrong:
@@ -192,7 +200,7 @@ async def fuzz(home: Path, count: int, seed: int, *, with_tokens: bool) -> None:
         async with aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(PATIENCE), connector=aiohttp.TCPConnector(force_close=True)
         ) as session:
-            there = Fuzzed(url, process.pid, requests, headers, session)
+            there = Fuzzed(home, url, process.pid, requests, headers, session)
             await asyncio.gather(*(there.completes(f"asked-first-{number}") for number in range(4)))
             await asyncio.gather(*(there.evaluated() for _ in range(16)))  # so that what does this is there
             before = there.descriptors()

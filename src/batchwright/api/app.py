@@ -40,7 +40,8 @@ LOOKS = [path for handler in HANDLERS if handler.opt.get("changes") is False for
 def _openapi() -> OpenAPI:
     """What every operation takes and gives: told by an application of its own, which answers nothing."""
     nothing = {name: Provide(lambda: None, sync_to_thread=False) for name in NAMES}
-    return Litestar(HANDLERS, dependencies=nothing, openapi_config=openapi()).openapi_schema
+    told = openapi()  # with a logging_config of its own, it would print all that is logged a second time
+    return Litestar(HANDLERS, dependencies=nothing, openapi_config=told, logging_config=None).openapi_schema
 
 
 @cache

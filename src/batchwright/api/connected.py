@@ -49,7 +49,13 @@ class Identified(H11Protocol):
         self.app_state = {**self.app_state, KEY: End(peer, own, unix)}
 
     def send_400_response(self, msg: str) -> None:
-        """What is no HTTP is told so."""
+        """What is no HTTP is told so, unless an answer has begun; a request that became none is left without one."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.close()
+            return
         body = msg.encode("ascii", "replace")
         headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close"), *SAFE]
         length = (b"content-length", str(len(body)).encode())

@@ -228,5 +228,6 @@ def log_to_stderr() -> None:
     """One line per message, for whoever keeps the service's output."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.getLogger("batchwright").addHandler(handler)
-    logging.getLogger("batchwright").setLevel(logging.INFO)
+    for name, level in (("batchwright", logging.INFO), ("uvicorn", logging.ERROR)):  # the latter warns of each stranger
+        logging.getLogger(name).addHandler(handler)
+        logging.getLogger(name).setLevel(level)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -16,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright.api import connections as bounds
+from batchwright.api.app import _openapi
 from batchwright.api.bounds import Bounds
 from batchwright.api.connections import Acceptor, Connections, Guarded, most_connections, origin
-from tests.serving import TRIES, Serving, serving
+from tests.serving import RUNS, TRIES, Serving, serving, workflow
 
 HEAD = b"POST /v1/workflows/batch/validate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
@@ -293,3 +295,43 @@ def _endless() -> dict[str, Any]:
     server = {"name": "web-1", "plan": "small", "zone": "zone-a"}
     batch = {"id": "web", "type": "server_batch", "provider": "simulated", "server_configs": [server]}
     return {"name": "flow", "version": "1", "operations": [batch], "parallel_limit": 1}
+
+
+def test_a_body_that_is_no_http_is_told_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Its head was right, so the application was asked already: what that says is told to nobody."""
+
+    async def main() -> bytes:
+        async with serving(tmp_path) as service:
+            reader, writer = await connect(service, HEAD + b"Transfer-Encoding: chunked\r\n\r\nno size\r\n")
+            answer = await rest(reader)
+            writer.close()
+            return answer
+
+    assert asyncio.run(main()).startswith(b"HTTP/1.1 400 ")
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+def test_after_an_answer_has_begun_there_is_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What comes then and is no HTTP ends the connection."""
+
+    async def main() -> bytes:
+        async with serving(tmp_path) as service:
+            run = (await service.submit(workflow(), boot_seconds=60)).json["run"]
+            head = f"GET {RUNS}/{run}/progress HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n"
+            reader, writer = await connect(service, f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+            begun = await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"no size\r\n")
+            answer = begun + await rest(reader)
+            writer.close()
+            return answer
+
+    assert asyncio.run(main()).count(b"HTTP/1.1") == 1
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+def test_what_describes_the_service_leaves_its_log_alone() -> None:
+    """With a handler of the framework everything is logged twice, once as it came."""
+    before = [*logging.getLogger().handlers]
+    _openapi.cache_clear()
+    _openapi()
+    assert logging.getLogger().handlers == before
