@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from tests.fuzz import Asked, Requests, flow, seed_of
+from tests.fuzz import Asked, Requests, flow, forms, output, secret_of, seed_of
 from tests.served import PATIENCE, Command, service_process
 from yarl import URL
 
@@ -219,6 +219,36 @@ async def fuzz(home: Path, count: int, seed: int, *, with_tokens: bool) -> None:
     assert CANARY not in log.replace(str(home), "")
 
 
+def outputs(home: Path, chance: random.Random, count: int) -> None:
+    """Commands that print anything end as their exit says, and their secret is in no journal, log or terminal."""
+    secret, command = secret_of(chance), Command(home)
+    (home / "secret").write_text(secret + "\n")
+    operations = []
+    for number in range(count):
+        said = home / f"said-{number}"
+        said.write_bytes(output(chance, [secret]))
+        run = ["sh", "-c", f"cat {said}; exit 0"]
+        operations.append(
+            {"id": f"c{number}", "type": "command", "run": run, "env": {"S": {"file": str(home / "secret")}}}
+        )
+    inner = {"name": "says", "version": "1", "operations": operations}
+    (home / "flow.json").write_text(json.dumps({"batch_workflow": inner}))
+    place = ("--state-dir", str(home / "state"))
+    done = [command("run", "flow.json", *place)]
+    done += [
+        command(*words, *place)
+        for words in (("events", "latest"), ("logs", "latest", "c0/run"), ("status", "latest", "--json"))
+    ]
+    told = "".join(one.stdout + one.stderr for one in done)
+    kept = b"".join(path.read_bytes() for path in (home / "state").rglob("*") if path.is_file())
+    assert "\x1b" not in told
+    for form in forms(secret):
+        text = form.decode().strip()
+        assert text not in told
+        assert form.strip() not in kept
+        assert json.dumps(text)[1:-1].encode() not in kept
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A user's folder whose very name no answer may hold."""
@@ -236,3 +266,12 @@ def test_some_random_requests(home: Path, with_tokens: bool) -> None:
 @pytest.mark.parametrize("with_tokens", [True, False])
 def test_ten_thousand_random_requests(home: Path, with_tokens: bool) -> None:
     asyncio.run(fuzz(home, 5_004, seed_of(), with_tokens=with_tokens))
+
+
+def test_some_random_outputs_of_commands(home: Path) -> None:
+    outputs(home, random.Random(10), 8)
+
+
+@pytest.mark.long
+def test_many_random_outputs_of_commands(home: Path) -> None:
+    outputs(home, random.Random(seed_of()), 300)
