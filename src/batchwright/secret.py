@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, copy_context
-from pathlib import Path
 from typing import IO
 
 from batchwright.credentials import carried
-from batchwright.errors import SecretMissing
+from batchwright.errors import SecretMissing, UsageError
+from batchwright.home import expanded
 from batchwright.model.secret import Secret
 from batchwright.printable import printable, shortened
 from batchwright.redaction import Redactor
@@ -91,7 +91,7 @@ def _too_long(secret: Secret, size: int, over: str = "") -> SecretMissing:
 def _read(secret: Secret) -> bytes:
     """A regular file's bytes; nothing else is waited for. Raises SecretMissing."""
     try:
-        path = Path(secret.file).expanduser()
+        path = expanded(secret.file)
         _refuse_others(secret, path.stat().st_mode)
         with os.fdopen(os.open(path, _AT_ONCE), "rb", buffering=0) as file:
             told = os.fstat(file.fileno())
@@ -101,7 +101,7 @@ def _read(secret: Secret) -> bytes:
                 found += some
     except FileNotFoundError:
         raise SecretMissing(f"{secret} is not there") from None
-    except (OSError, RuntimeError, ValueError) as error:  # no home to expand `~` to; a NUL in its name
+    except (OSError, UsageError, ValueError) as error:  # no home to expand `~` to; a NUL in its name
         why = error.strerror or "error" if isinstance(error, OSError) else str(error)
         raise SecretMissing(f"{secret} cannot be read: {why}") from None
     if len(found.removesuffix(b"\n")) > MAX_BYTES:

@@ -13,7 +13,8 @@ from typing import Any
 from msgspec import Struct
 
 from batchwright.app.config import ServiceSecrets
-from batchwright.errors import Forbidden, SecretRefused
+from batchwright.errors import Forbidden, SecretRefused, UsageError
+from batchwright.home import expanded
 from batchwright.loader.harvest import WHOLE, Finding
 from batchwright.model.plan import Action
 from batchwright.model.references import Path as Place
@@ -136,7 +137,10 @@ def _real(name: str) -> str | None:
     """Where a file really lies; None for a name that means a place only to whoever says it."""
     path = Path(name)
     if name.startswith("~/"):
-        path = path.expanduser()
+        try:
+            path = expanded(path)
+        except UsageError:
+            return None
     if not path.is_absolute() or ".." in path.parts:
         return None
     try:

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from batchwright.errors import ConfigInvalid
+from batchwright.errors import ConfigInvalid, UsageError
+from batchwright.home import home
 from batchwright.model.secret import Secret
 from batchwright.providers import registry
 from batchwright.regular import contents
@@ -105,7 +106,10 @@ def config_from(environ: Mapping[str, str]) -> Config:
 
 def _read(environ: Mapping[str, str]) -> tuple[Path, dict[str, Any]]:
     xdg = environ.get("XDG_CONFIG_HOME")
-    base = Path(xdg) if xdg and Path(xdg).is_absolute() else Path(environ.get("HOME", "/")) / ".config"
+    try:
+        base = Path(xdg) if xdg and Path(xdg).is_absolute() else home(environ) / ".config"
+    except UsageError:  # no home, so there is no file in it
+        return Path("config.toml"), {}
     place = base / "batchwright" / "config.toml"
     try:
         return place, tomllib.loads(contents(place).decode())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from batchwright.app import copies
 from batchwright.app.compose import SimulationSettings, Surroundings
 from batchwright.app.reading import all_runs
 from batchwright.app.settings import Settings
@@ -127,9 +128,8 @@ class Servers:
             message = f"{name} could not be asked: {type(error).__name__}: {error}".removesuffix(": ")
             self.troubles.append(ProviderTrouble(name, "provider-unreachable", message, "Try again in a moment."))
             return []
-        self._access.update(access)
-        if access:
-            _write(self._trusted(name), known_hosts(access.values()))
+        if access and _written(self._trusted(name), known_hosts(access.values())):
+            self._access.update(access)
         return [
             self._standing(name, provider, observed, runs.get(observed.run), driven)
             for observed in seen
@@ -210,9 +210,15 @@ class Servers:
         )
 
 
-def _write(path: Path, text: str) -> None:
-    """Replace a file in one go: an ssh that is just starting reads the old one or the new one."""
+def _written(path: Path, text: str) -> bool:
+    """Replace a file in one go: an ssh that is just starting reads the old one or the new one.
+
+    False where the state folder cannot be written and the file says something else: then nobody can be let in.
+    """
+    if copies.is_read_only(path.parents[1]):
+        return path.is_file() and path.read_text() == text
     make_private(path.parent)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(text)
     draft.replace(path)
+    return True

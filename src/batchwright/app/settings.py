@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from batchwright.app.config import ServiceConfig, SurrealConfig, config_from
+from batchwright.home import expanded, home
 
 
 class Settings(Struct, frozen=True):
@@ -54,7 +55,7 @@ def settings_from(
     """`state_dir`, else BATCHWRIGHT_STATE_DIR, else XDG_STATE_HOME/batchwright, else ~/.local/state/batchwright.
 
     `catalogues`, those of BATCHWRIGHT_CATALOGUES and those of the configuration file count together. See the XDG Base
-    Directory Specification. Raises ConfigInvalid.
+    Directory Specification. Raises ConfigInvalid, UsageError.
     """
     config = config_from(environ)
     listed = [path for path in environ.get("BATCHWRIGHT_CATALOGUES", "").split(os.pathsep) if path]
@@ -62,7 +63,11 @@ def settings_from(
     if state_dir is None:
         named = environ.get("BATCHWRIGHT_STATE_DIR")
         xdg = environ.get("XDG_STATE_HOME")
-        base = Path(xdg) if xdg and Path(xdg).is_absolute() else Path(environ.get("HOME", "/")) / ".local" / "state"
-        state_dir = Path(named) if named else base / "batchwright"
-    own = tuple(dict.fromkeys(folder.expanduser().absolute() for folder in folders))
-    return Settings(state_dir.expanduser().absolute(), config.surrealdb, own, config.providers, config.service)
+        if named:
+            state_dir = Path(named)
+        elif xdg and Path(xdg).is_absolute():
+            state_dir = Path(xdg) / "batchwright"
+        else:
+            state_dir = home(environ) / ".local" / "state" / "batchwright"
+    own = tuple(dict.fromkeys(expanded(folder, environ).absolute() for folder in folders))
+    return Settings(expanded(state_dir, environ).absolute(), config.surrealdb, own, config.providers, config.service)

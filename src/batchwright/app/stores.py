@@ -5,7 +5,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import msgspec
+
+from batchwright.app import copies
 from batchwright.app.config import SurrealConfig
 from batchwright.app.settings import Settings
 from batchwright.errors import RunAmbiguous, RunMoved, RunNotFound, StoreError, StoreUnavailable
@@ -32,6 +37,7 @@ class Stores:
         self._open: dict[str, Journal] = {}
         self.troubles: dict[str, StoreError] = {}  # stores that exist and could not be opened
         self._opening = asyncio.Lock()
+        self._copy: TemporaryDirectory[str] | None = None  # what is looked at where the state folder cannot be written
 
     async def __aenter__(self) -> Stores:
         return self
@@ -40,6 +46,14 @@ class Stores:
         for journal in self._open.values():
             await journal.aclose()
         self._open.clear()
+        if self._copy is not None:
+            self._copy.cleanup()
+            self._copy = None
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether the state folder cannot be written, so that a copy of it is looked at."""
+        return self._copy is not None
 
     def name_of(self, backend: str) -> str:
         """The store where new runs of this storage_backend go: the server where one is configured."""
@@ -53,17 +67,21 @@ class Stores:
         """
         async with self._opening:
             if name not in self._open:
-                journal = self._make(name)
+                journal = await asyncio.to_thread(self._make, name)
                 await journal.open(behind=behind)
                 self._open[name] = journal
             return self._open[name]
 
     def _make(self, name: str) -> Journal:
+        settings, here = self._settings, self._settings.state_dir
+        if name in BACKENDS and copies.is_read_only(here):
+            self._copy = self._copy or copies.copied(here)
+            return copies.read_only(
+                _embedded(msgspec.structs.replace(settings, state_dir=Path(self._copy.name)), name), here
+            )
         match name:
-            case "filesystem":
-                return SqliteJournal(self._settings.journal_file)
-            case "surrealdb":
-                return SurrealJournal(self._settings.surreal_folder)
+            case "filesystem" | "surrealdb":
+                return _embedded(settings, name)
             case "surrealdb-server" if self._settings.surrealdb is not None:
                 return SurrealServerJournal(_server(self._settings.surrealdb), self._settings.state_dir)
             case "surrealdb-server":
@@ -194,6 +212,12 @@ class Stores:
                             f"run {row.run} was being moved to the store {row.store}", hint=f"Finish it with: {again}"
                         )
                     raise RunMoved(f"run {row.run} lives in the store {row.store}, which is not here")
+
+
+def _embedded(settings: Settings, name: str) -> Journal:
+    if name == "filesystem":
+        return SqliteJournal(settings.journal_file)
+    return SurrealJournal(settings.surreal_folder)
 
 
 def _lives(row: RunSummary, journal: Journal) -> bool:

@@ -12,6 +12,7 @@ import typer
 from batchwright.app.services import service_for
 from batchwright.app.settings import settings_from
 from batchwright.app.stores import Stores
+from batchwright.home import expanded
 from batchwright.model.lifecycle import RunState
 from batchwright.model.summary import RunSummary
 
@@ -59,7 +60,7 @@ def files(_: typer.Context, incomplete: str) -> Offers:
     """Workflow files, and folders on the way to them."""
     folder, slash, start = incomplete.rpartition("/")
     place = folder + slash
-    for entry in sorted(Path(place or ".").expanduser().iterdir()):
+    for entry in sorted(expanded(place or ".").iterdir()):
         if entry.name.startswith(start) and (start.startswith(".") or not entry.name.startswith(".")):
             if entry.is_dir():
                 yield f"{place}{entry.name}/", ""

@@ -12,7 +12,7 @@ from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.cli.codes import Exit, exit_of
 from batchwright.cli.human import show_end
-from batchwright.cli.output import note, print_json, reader_left
+from batchwright.cli.output import note, print_json
 from batchwright.cli.screen import DRAW_SECONDS, DarkScreen, Screen, screen_for
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
@@ -64,15 +64,12 @@ class Attended:
             await asyncio.sleep(DRAW_SECONDS)
 
     def _draw_once(self) -> None:
-        """A screen that fails, or that nobody looks at any more, never takes the run down with it."""
+        """A screen that fails never takes the run down with it."""
         run = self.foreground.run
         if run is None:
             return
         try:
             self._screen.draw(run, self.foreground.fresh(), self.foreground.circumstances(), self._clock.now())
-        except BrokenPipeError:
-            self._screen = DarkScreen()
-            reader_left()
         except Exception as error:
             self._screen = DarkScreen()
             note(f"error: the display failed, the run goes on: {type(error).__name__}: {error} [bug]", "red")

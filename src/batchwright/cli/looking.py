@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from msgspec import Struct
 
+from batchwright import streams
 from batchwright.app.clock import SystemClock
 from batchwright.app.reading import Sight, all_runs, history, look
 from batchwright.app.stores import Stores
@@ -64,6 +65,7 @@ async def with_sight(state_dir: Path | None, word: str, use: Callable[[Sight], A
     """Open the stores, find the run, use it."""
     async with Stores(settings_of(state_dir)) as stores:
         sight = await look(stores, word, SystemClock())
+        note_troubles(stores)
         with about(RUN=sight.run.id):
             return await use(sight)
 
@@ -72,6 +74,8 @@ def note_troubles(stores: Stores) -> None:
     """Say which stores could not be looked into, so that a short list is not taken for a whole one."""
     for name, error in stores.troubles.items():
         note(f"the store {name} is left out: {error.message}")
+    if stores.is_copy:
+        note("the state folder cannot be written: this is how it was a moment ago", "yellow")
 
 
 def list_runs(
@@ -140,6 +144,8 @@ def monitor(
             await watch(sight, screen)
         finally:
             screen.close()
+        if streams.unread():
+            return Exit.OK
         if not sight.over:
             note(f"run {sight.run.id} is {sight.run.status}: {next_action(sight.run, driven=False)}")
             return Exit.STOPPED
@@ -160,7 +166,7 @@ async def watch(sight: Sight, screen: Screen) -> None:
     fresh: list[AnyEvent] = []
     while True:
         screen.draw(sight.run, fresh, Circumstances(sight.driven), clock.now())
-        if sight.over or not sight.driven:
+        if sight.over or not sight.driven or streams.unread():
             return
         await clock.sleep(DRAW_SECONDS)
         fresh = await sight.refresh(clock.now())
@@ -199,6 +205,8 @@ def tell_history(
             async for seq, event in history(sight.journal, own.id, last):
                 last = seq
                 tell(seq, event)
+                if streams.unread():
+                    return Exit.OK
             if not follow or sight.over or not sight.driven:
                 break
             await clock.sleep(DRAW_SECONDS)

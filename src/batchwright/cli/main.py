@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import sys
@@ -14,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.main import get_command
 
-from batchwright import __version__, headroom
+from batchwright import __version__, headroom, streams
 from batchwright.cli import (
     catalogue,
     collecting,
@@ -31,7 +30,7 @@ from batchwright.cli import (
     verifying,
 )
 from batchwright.cli.codes import Exit
-from batchwright.cli.output import note, print_json, reader_left, say, show_error
+from batchwright.cli.output import note, print_json, say, show_error
 from batchwright.errors import BatchwrightError, PlanChanged, UsageError
 from batchwright.printable import PrintableFormatter
 
@@ -102,9 +101,6 @@ def run_command(args: Sequence[str]) -> int:
     json = "--json" in args
     if logging.lastResort is not None:  # where warnings of libraries go when nobody keeps a log
         logging.lastResort.setFormatter(PrintableFormatter())
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a bar must not end a run where the locale has no such letter
     try:
         with command().make_context(NAME, list(args) or ["--help"]) as context:
             result = command().invoke(context)
@@ -118,9 +114,6 @@ def run_command(args: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         note("interrupted; nothing was in flight")
         return Exit.LEFT
-    except BrokenPipeError:
-        reader_left()
-        return Exit.OK
     except Exception as error:
         if isinstance(error, _CommandProblem):
             show_error(_usage(error), json=json)
@@ -161,8 +154,12 @@ def _show_bug(error: Exception, *, json: bool) -> None:
 
 def main() -> NoReturn:
     """The `batchwright` command."""
+    streams.guard()
     if "_BATCHWRIGHT_COMPLETE" in os.environ:
         app(prog_name=NAME)  # answers the shell and leaves
     headroom.raise_descriptors()
     code = run_command(sys.argv[1:])
+    if lost := streams.failure():
+        note(f"error: not all of the output could be written: {lost.strerror}", "red")
+        code = code or Exit.COULD_NOT
     sys.exit(int(code))

@@ -22,29 +22,38 @@ from batchwright.errors import BatchwrightError, UsageError
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.printable import REPLACEMENT, escaped_json, flat, printable
 
+SIZE_LEAST = 5  # columns or lines
+_SIZES = ("COLUMNS", "LINES")
 _ALONE = re.compile("[\ud800-\udfff]")
 
 
 class Paper(Console):
-    """A Rich console that shows text as it is, made fit for a terminal, and leaves a broken pipe to the caller."""
+    """A Rich console that shows text as it is, made fit for a terminal."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """The pieces that are written: styles and moves of the cursor are Rich's own, texts are made fit."""
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else printable(text), style, control)
 
-    def on_broken_pipe(self) -> None:
-        raise  # it is called while the BrokenPipeError is handled
-
 
 def out() -> Console:
     """For results."""
-    return Paper(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    return _console(stderr=False)
 
 
 def err() -> Console:
     """For messages and errors."""
-    return Paper(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    environ = {name: value for name, value in os.environ.items() if name not in _SIZES or _is_size(value)}
+    return Paper(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False, _environ=environ)
+
+
+def _is_size(value: str) -> bool:
+    """Whether COLUMNS or LINES says something. Else the terminal is asked; where there is none it is 80 by 25."""
+    return value.isascii() and value.isdigit() and int(value[:5]) >= SIZE_LEAST and len(value) < 5
 
 
 class Lines:
@@ -63,13 +72,6 @@ def drawable(*, stderr: bool) -> bool:
     """Whether there is a terminal to draw on."""
     stream = sys.stderr if stderr else sys.stdout
     return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-
-
-def reader_left() -> None:
-    """Whoever read the pipe has seen enough: what is still written goes nowhere."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
 
 
 def say(line: str | Text) -> None:

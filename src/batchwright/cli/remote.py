@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
+from batchwright import streams
 from batchwright.app.remote import Service, heard_event
 from batchwright.cli.codes import Exit
 from batchwright.cli.health import show_log
@@ -54,7 +55,7 @@ def status(service: Service, word: str, *, steps: bool, json: bool) -> int:
 def monitor(service: Service, word: str, *, json: bool) -> int:
     """Watch a run live."""
     with about(RUN=word):
-        return watch(service, service.run(word), json=json, screen=JsonLines() if json else None)
+        return watch(service, service.run(word), json=json, screen=JsonLines() if json else None, only=True)
 
 
 def events(service: Service, word: str, *, follow: bool, json: bool) -> int:
@@ -69,7 +70,7 @@ def events(service: Service, word: str, *, follow: bool, json: bool) -> int:
                     say(f"{seq:>7}  {'+' + duration(event.at - view.created_at):>12}  {event_line(event)}")
         except KeyboardInterrupt:
             return Exit.OK
-        if follow and (view := service.run(view.run)).status not in RUN_ENDED:
+        if follow and not streams.unread() and (view := service.run(view.run)).status not in RUN_ENDED:
             note(f"run {view.run} is {view.status}: {view.next}")
             return Exit.STOPPED
     return Exit.OK
@@ -79,9 +80,13 @@ def _told(service: Service, run: str, *, follow: bool) -> Iterator[tuple[int, An
     last = 0
     for last, event in service.events(run):
         yield last, event
+        if streams.unread():
+            return
     for heard in service.follow(run, last) if follow else ():
         if heard.kind == "event":
             yield heard_event(heard)
+        if streams.unread():
+            return
 
 
 def logs(service: Service, word: str, step: str, *, follow: bool, json: bool) -> int:

@@ -123,7 +123,7 @@ class JsonScreen(_Drawn):
 
 
 class DarkScreen:
-    """Shows nothing: the reader of the pipe has left, or drawing failed."""
+    """Shows nothing: drawing failed."""
 
     def draw(self, run: Run, events: Sequence[AnyEvent], around: Circumstances, now: float) -> None:
         del run, events, around, now

@@ -9,6 +9,7 @@ from typing import Protocol
 from rich.console import Group
 from rich.live import Live
 
+from batchwright import streams
 from batchwright.app.remote import Service, decoded, heard_event
 from batchwright.cli.codes import Exit, exit_of
 from batchwright.cli.frame import frame
@@ -90,18 +91,29 @@ def screen_for(*, stderr: bool) -> Screen:
 
 
 def watch(
-    service: Service, view: RunView, *, json: bool, after: int | None = None, screen: Screen | None = None
+    service: Service,
+    view: RunView,
+    *,
+    json: bool,
+    after: int | None = None,
+    screen: Screen | None = None,
+    only: bool = False,
 ) -> int:
-    """Show the run to its end, from now or from this event, then how it ended. Ctrl-C stops watching, not the run."""
+    """Show the run to its end, from now or from this event, then how it ended. Ctrl-C stops watching, not the run.
+
+    With `only` nothing but the picture is wanted: when nobody reads it any more, it is over.
+    """
     screen = screen or screen_for(stderr=json)
     try:
-        view = _follow(service, view, screen, after)
+        view = _follow(service, view, screen, after, only)
     except KeyboardInterrupt:
         screen.close()
         note(f"stopped watching; run {view.run} goes on")
         return Exit.OK
     finally:
         screen.close()
+    if only and streams.unread():
+        return Exit.OK
     if view.status not in RUN_ENDED:
         note(f"run {view.run} is {view.status}: {view.next}")
         return Exit.STOPPED
@@ -109,7 +121,7 @@ def watch(
     return exit_of(view)
 
 
-def _follow(service: Service, view: RunView, screen: Screen, after: int | None) -> RunView:
+def _follow(service: Service, view: RunView, screen: Screen, after: int | None, only: bool) -> RunView:
     begun = False
     for heard in service.follow(view.run, after):
         if not (begun := begun or heard.kind != ""):
@@ -123,7 +135,7 @@ def _follow(service: Service, view: RunView, screen: Screen, after: int | None) 
                 fresh.append(heard_event(heard)[1])
             case "snapshot" | "progress" | "end":
                 view = decoded(heard.data, RunView)
-        if heard.kind == "end":
+        if heard.kind == "end" or (only and streams.unread()):
             return view
         screen.draw(view, fresh, time.time())
     raise AssertionError("a stream that breaks is taken up again, or raises")

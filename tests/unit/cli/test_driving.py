@@ -51,13 +51,3 @@ def test_a_broken_display_never_takes_the_run_down(
     shown = capfd.readouterr()
     assert shown.err.count("error: the display failed, the run goes on: KeyError: 'surprise' [bug]") == 1
     assert "Completed in" in shown.out
-
-
-def test_a_reader_that_leaves_does_not_take_the_run_down(
-    workflow: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    fail_with(monkeypatch, BrokenPipeError())
-    assert run_command(["run", workflow, "--sim", "time_scale=0"]) == Exit.OK
-    shown = capfd.readouterr()
-    assert "Completed" not in shown.out  # nobody reads it any more
-    assert shown.err == ""

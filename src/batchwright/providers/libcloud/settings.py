@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
 
 from batchwright.errors import ProviderUnavailable
+from batchwright.home import expanded
 from batchwright.providers.settings import Scalar, must_be, settings_of
 from batchwright.regular import contents
 
@@ -73,7 +73,7 @@ def _half(file: str, otherwise: str) -> str:
     if not file:
         return otherwise.strip()
     try:
-        return contents(Path(file).expanduser()).decode().strip()
+        return contents(expanded(file)).decode().strip()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ProviderUnavailable(f"{file} cannot be read: {reason}", hint="Correct it under [libcloud].") from None

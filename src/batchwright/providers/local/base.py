@@ -11,6 +11,7 @@ from pathlib import Path
 
 from batchwright.durable import Held, alone, make_private
 from batchwright.errors import NotAllowed, ProviderUnavailable
+from batchwright.home import home
 from batchwright.providers.local import addresses, records, sandbox, sources, tree
 from batchwright.providers.local.command import ONE_USER
 from batchwright.providers.local.machine import this_machine
@@ -26,8 +27,8 @@ Tell = Callable[[str], None]
 def cache(environ: Mapping[str, str]) -> Path:
     """Where base trees are kept: XDG_CACHE_HOME or ~/.cache."""
     xdg = environ.get("XDG_CACHE_HOME")
-    home = Path(xdg) if xdg and Path(xdg).is_absolute() else Path(environ.get("HOME") or "/") / ".cache"
-    return home / "batchwright" / "base"
+    base = Path(xdg) if xdg and Path(xdg).is_absolute() else home(environ) / ".cache"
+    return base / "batchwright" / "base"
 
 
 def this_release() -> tree.Release:

@@ -7,6 +7,7 @@ from typing import Any
 
 import asyncssh
 
+from batchwright.home import expanded
 from batchwright.model.access import Access
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Trouble
@@ -36,12 +37,12 @@ def access_of(config: ServerConfig) -> Access | list[Trouble]:
 def _hop(
     options: dict[str, Any], trusted: str, prefix: str, troubles: list[Trouble], jump: Access | None = None
 ) -> Access:
-    key = str(Path(options["key"]).expanduser()) if "key" in options else ""
+    key = str(expanded(options["key"])) if "key" in options else ""
     access = Access(options["address"], options.get("user", "root"), options.get("port", 22), key, (), jump)
     if key and not Path(key).is_file():
         troubles.append(Trouble(f"{prefix}key", "key-missing", f"there is no private key {key}", "Correct the path."))
     try:
-        keys = [options["host_key"]] if "host_key" in options else _known(access, Path(trusted).expanduser())
+        keys = [options["host_key"]] if "host_key" in options else _known(access, expanded(trusted))
         known = tuple(dict.fromkeys(_bare(key) for key in keys))
     except (OSError, ValueError):  # their words may quote the file, and a workflow may name any file
         field, place = (f"{prefix}host_key", "`host_key`") if "host_key" in options else ("known_hosts", trusted)

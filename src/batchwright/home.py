@@ -1,0 +1,37 @@
+"""The user's home folder, also where HOME is not set: under cron, systemd, sudo, in a container."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Mapping
+from pathlib import Path
+
+from batchwright.errors import UsageError
+
+
+def home(environ: Mapping[str, str] = os.environ) -> Path:
+    """HOME, else what the password database says. Raises UsageError where neither names a whole path."""
+    found = environ.get("HOME", "")
+    if not Path(found).is_absolute():
+        try:
+            found = pwd.getpwuid(os.getuid()).pw_dir
+        except KeyError:  # a user id without a name
+            found = ""
+    if not Path(found).is_absolute():
+        raise UsageError(
+            f"HOME names no folder, and the password database has none for user id {os.getuid()}",
+            hint="Set HOME, or name the state folder with --state-dir or BATCHWRIGHT_STATE_DIR.",
+        )
+    return Path(found)
+
+
+def expanded(path: Path | str, environ: Mapping[str, str] = os.environ) -> Path:
+    """The path with `~` and `~name` at its beginning replaced. Raises UsageError where there is no such home."""
+    path = Path(path)
+    if path.parts[:1] == ("~",):
+        return home(environ).joinpath(*path.parts[1:])
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise UsageError(f"{path.parts[0]} is no user here", hint="Write the whole path.") from None
