@@ -119,9 +119,9 @@ def test_nothing_is_lost_where_the_width_means_nothing(shell: Shell) -> None:
 @pytest.mark.parametrize("unset", [{}, {"HOME": ""}, {"HOME": "somewhere"}])
 def test_without_home_the_password_database_says_it(unset: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """C9"""
-    monkeypatch.setattr("pwd.getpwuid", lambda _: SimpleNamespace(pw_dir="/home/ada"))
-    assert settings_from(unset).state_dir == Path("/home/ada/.local/state/batchwright")
-    assert settings_from({**unset, "BATCHWRIGHT_STATE_DIR": "~/x"}).state_dir == Path("/home/ada/x")
+    monkeypatch.setattr("pwd.getpwuid", lambda _: SimpleNamespace(pw_dir="/somewhere/ada"))
+    assert settings_from(unset).state_dir == Path("/somewhere/ada/.local/state/batchwright")
+    assert settings_from({**unset, "BATCHWRIGHT_STATE_DIR": "~/x"}).state_dir == Path("/somewhere/ada/x")
     assert home.home({"HOME": "/other"}) == Path("/other")
 
 
