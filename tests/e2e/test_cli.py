@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -286,6 +289,19 @@ def test_sigterm_leaves_at_once(shell: Shell, slow_run: subprocess.Popen[str]) -
     assert shell.json("status", "latest")["driven"] is False
 
 
+def test_going_on_with_a_file_that_was_changed_is_told(shell: Shell) -> None:
+    """C12: the recorded plan is applied, and that is said."""
+    process = shell.start("run", "shop.json", "--sim", "boot_seconds=4")
+    wait_for(process, "run started")
+    process.kill()
+    process.wait(PATIENCE)
+    shell.write(parallel_limit=4)
+    told = shell("run", "shop.json", "--simulate", "--resume")
+    assert "shop.json differs from what run" in told.stderr
+    assert "batchwright cancel" in told.stderr
+    assert [run["status"] for run in shell.json("list")["runs"]] == ["Completed"]
+
+
 # -- pipes and terminals ----------------------------------------------------------------------------------------------
 
 
@@ -337,3 +353,37 @@ def test_a_rollback_asks_on_a_terminal(shell: Shell) -> None:
     assert shell.json("status", "latest")["status"] == "Completed"
     assert on_terminal(shell, "rollback", "latest", typed=b"y\n")[0] == 0
     assert shell.json("status", "latest")["status"] == "RolledBack"
+
+
+def _of_its_own() -> None:
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def test_a_picture_is_not_written_into_by_the_terminal(shell: Shell) -> None:
+    """C12: no `^C` in the picture, and the terminal is afterwards as it was."""
+    leader, follower = pty.openpty()
+    before = termios.tcgetattr(follower)
+    env = {**shell.env, "TERM": "xterm", "LINES": "24"}
+    process = subprocess.Popen(
+        shell.command("run", "shop.json", "--sim", "boot_seconds=5"), env=env, cwd=shell.folder,
+        stdin=follower, stdout=follower, stderr=follower, preexec_fn=_of_its_own,
+    )  # fmt: skip
+    watchdog = threading.Timer(PATIENCE, process.kill)
+    watchdog.start()
+    drawn, asked = b"", False
+    while process.poll() is None or select.select([leader], [], [], 0)[0]:
+        if not select.select([leader], [], [], 0.2)[0]:
+            continue
+        drawn += os.read(leader, 65536)
+        if not asked and b"of 4 steps done" in drawn:
+            asked = True
+            os.write(leader, b"\x03")
+    watchdog.cancel()
+    after = termios.tcgetattr(follower)
+    os.close(leader)
+    os.close(follower)
+    assert process.returncode == 3
+    assert b"cancelling" in drawn
+    assert b"^C" not in drawn
+    assert after == before

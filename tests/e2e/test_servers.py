@@ -104,6 +104,10 @@ def test_the_line_that_is_shown_logs_in_without_a_question(place: Place) -> None
     assert (done.returncode, done.stdout) == (0, "here\nroot\n"), done.stderr
 
     assert place.command("servers", "ssh", "web-01", "echo", "two  blanks").stdout == "two  blanks\n"
+    # C11: as ssh and kubectl exec take it
+    assert place.command("servers", "ssh", "web-01", "--", "echo", "a;  b").stdout == "a;  b\n"
+    assert place.command("servers", "ssh", "web-01", "echo a; echo b").stdout == "a\nb\n"
+    assert place.command("servers", "ssh", "web-01", "--", "echo a; echo b").stdout == "a\nb\n"
     place.command("servers", "ssh", "web-01", "sh", "-c", "exit 7", code=7)
     assert place.command("servers", "ssh", "web-01", "--", "-no-such", code=127)
     assert msgspec.json.decode(place.command("servers", "ssh", "--json", "web-01").stdout)["ssh"][0] == "ssh"

@@ -66,10 +66,12 @@ class Drives:
         self._runner = runner
         self._tell = tell
 
-    async def create(self, plan: Plan, by: str, key: str = "", digest: str = "", *, client: bool = False) -> str:
-        """Record a run of this plan, durably; nothing is started yet. Gives its id. `client`: see RunCreated."""
+    async def create(
+        self, plan: Plan, by: str, key: str = "", digest: str = "", *, client: bool = False, source: str = ""
+    ) -> str:
+        """Record a run of this plan, durably; nothing is started yet. Gives its id. The rest: see RunCreated."""
         journal = await self._stores.get(self._stores.name_of(plan.storage_backend))
-        created = ev.RunCreated(self._clock.now(), run_id(os.urandom(8)), plan, by, key, digest, client)
+        created = ev.RunCreated(self._clock.now(), run_id(os.urandom(8)), plan, by, key, digest, client, source)
         await journal.create(created, Run(created).summary(journal.name))
         return created.run
 

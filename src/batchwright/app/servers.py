@@ -158,7 +158,7 @@ class Servers:
     def _trusted(self, provider: str) -> Path:
         return self._settings.state_dir / "known_hosts" / provider
 
-    def _ssh(self, provider: str, ref: str, command: Sequence[str] = ()) -> list[str]:
+    def _ssh(self, provider: str, ref: str, command: Sequence[str] | str = ()) -> list[str]:
         if ref not in self._access:
             return []
         return ssh_command(self._access[ref], str(self._trusted(provider)), command)
@@ -175,8 +175,12 @@ class Servers:
         return matching[0]
 
     def login(self, server: StandingServer, command: Sequence[str]) -> list[str]:
-        """The argument list that logs in and runs the command. Raises NotAllowed where nobody can."""
-        line = self._ssh(server.provider, server.ref, command)
+        """The argument list that logs in and runs the command. Raises NotAllowed where nobody can.
+
+        One word is a line for the server's shell, as ssh takes it; several arrive as they are, as kubectl exec has it.
+        """
+        words = list(command[1:] if command[:1] == ["--"] else command)
+        line = self._ssh(server.provider, server.ref, words[0] if len(words) == 1 else words)
         if not line:
             raise NotAllowed(f"{server.name} ({server.ref}) cannot be reached over SSH")
         return line

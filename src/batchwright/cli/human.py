@@ -195,12 +195,12 @@ def show_brief(view: PlanView) -> None:
     simulated = ", every provider simulated" if view.simulated else ""
     what = f"{counted(len(view.steps), 'step')} in {counted(len(view.operations), 'operation')}{simulated}"
     say(Text.assemble((f"{view.workflow} {view.version}", "bold"), f": {what}"))
-    block("will", [f"{actions}; {view.parallel_limit:,} at a time, {duration(view.estimate.least)} at least"])
+    block("will", [f"{actions}; {view.parallel_limit:,} at a time, about {duration(view.estimate.least)}"])
     block("plan", [f"{view.hash}, store {view.storage_backend}"])
 
 
 def show_plan(view: PlanView, quotes: Mapping[str, Quote]) -> None:
-    """Operations, steps with their undo, and how long at least."""
+    """Operations, steps with their undo, and about how long."""
     show_brief(view)
     texts = []
     for name, counts in view.providers.items():
@@ -270,7 +270,7 @@ def show_stats(view: Stats) -> None:
     since = f" since {clock_time(view.since)}" if view.since else ""
     say(f"{counted(view.runs, 'run')}{since}" + "".join(f", {n:,} {s}" for s, n in view.by_status.items()))
     if view.success_rate is not None:
-        say(f"  completed {view.success_rate:.1%} of those that ended")
+        say(f"  completed {view.success_rate:.1%} of those that ended and were not taken back")
     if view.p50 is not None and view.p95 is not None:
         say(f"  a completed run took {duration(view.p50)} (median), {duration(view.p95)} (95 %)")
     facts = (("succeeded", view.succeeded), ("failed", view.failed), ("skipped", view.skipped), ("undone", view.undone))

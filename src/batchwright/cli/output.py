@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import termios
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -66,6 +67,27 @@ class Lines:
         """One line."""
         self._stream.write(flat(line) + "\n")
         self._stream.flush()
+
+
+@contextmanager
+def unechoed() -> Iterator[None]:
+    """The terminal does not write `^C` into a picture that is redrawn; as it was again afterwards."""
+    try:
+        before = termios.tcgetattr(0)
+        ours = os.tcgetpgrp(0) == os.getpgrp()  # one in the background would be stopped
+    except (termios.error, OSError):
+        ours = False
+    if not ours:
+        yield
+        return
+    quiet = [*before]
+    quiet[3] &= ~termios.ECHOCTL
+    termios.tcsetattr(0, termios.TCSADRAIN, quiet)
+    try:
+        yield
+    finally:
+        if os.tcgetpgrp(0) == os.getpgrp():
+            termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
 def drawable(*, stderr: bool) -> bool:

@@ -7,6 +7,7 @@ import contextlib
 import getpass
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -51,6 +52,7 @@ from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.model.summary import SignalKind
 from batchwright.model.workflow import Workflow
+from batchwright.views.definition import digest
 from batchwright.views.plan import plan_view
 from batchwright.views.wording import counted, some
 
@@ -107,9 +109,11 @@ def run(
     source, simulation = source_of(file, overlay, inputs), simulation_of(simulate, sim)
 
     async def work() -> int:
+        workflow, simulated = check(source, settings).workflow, simulation is not None
+        own = digest(workflow) if workflow is not None else ""
         async with Stores(settings) as stores:
-            workflow, simulated = check(source, settings).workflow, simulation is not None
             if resume and (found := await unfinished(stores, clock, workflow, simulated)):
+                await note_differences(stores, found, file, own)
                 return await go_on_with(settings, stores, found, json=json)
             if not anyway:  # before the plan, which would wait for the servers that the unfinished run is making
                 with contextlib.suppress(StoreError, SecretMissing):  # the plan tells it with all else
@@ -123,9 +127,20 @@ def run(
             if not anyway:
                 await refuse_beside(stores, clock, check(source, settings).workflow, simulated=simulation is not None)
                 note_troubles(stores)
-            return await start(settings, stores, planned, planned.plan, json=json)
+            return await start(settings, stores, planned, planned.plan, own, json=json)
 
     return asyncio.run(work())
+
+
+async def note_differences(stores: Stores, run_id: str, file: Path, own: str) -> None:
+    """Say that the unfinished run was planned from something else than the file is now."""
+    planned_from = (await look(stores, run_id, SystemClock())).run.created.source
+    if planned_from and planned_from != own:
+        note(
+            f"{file} differs from what run {run_id} was planned from: the recorded plan is applied, not the file",
+            "yellow",
+        )
+        note(f"to apply the file instead: batchwright cancel {run_id}, then run it again")
 
 
 async def refuse_beside(stores: Stores, clock: Clock, workflow: Workflow | None, *, simulated: bool) -> None:
@@ -145,13 +160,13 @@ def refuse(planned: Planned, *, json: bool) -> int:
     return Exit.NO
 
 
-async def start(settings: Settings, stores: Stores, planned: Planned, plan: Plan, *, json: bool) -> int:
+async def start(settings: Settings, stores: Stores, planned: Planned, plan: Plan, source: str, *, json: bool) -> int:
     """Record the run and drive it."""
     attended = Attended(settings, stores, user(), json=json)
     if not json:
         show_diagnostics(planned.diagnostics)
         show_brief(plan_view(plan))
-    run_id = await attended.foreground.drives.create(plan, user())
+    run_id = await attended.foreground.drives.create(plan, user(), source=source)
     (note if json else say)(f"run {run_id}")
     with about(RUN=run_id):
         return code(await attended.drive(run_id, lambda foreground: foreground.drives.resume(run_id, user())))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Protocol
 
 from rich.console import Group
@@ -11,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from batchwright.cli.frame import frame
-from batchwright.cli.output import Lines, drawable, err, note, out, print_json
+from batchwright.cli.output import Lines, drawable, err, note, out, print_json, unechoed
 from batchwright.cli.plain import Plain
 from batchwright.model.events import AnyEvent
 from batchwright.model.run import Run
@@ -56,6 +57,7 @@ class LiveScreen(_Drawn):
     def __init__(self, *, stderr: bool) -> None:
         self._console = err() if stderr else out()
         self._console.soft_wrap = False
+        self._quiet = ExitStack()
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._next = 0.0
 
@@ -65,6 +67,7 @@ class LiveScreen(_Drawn):
         if began < self._next:
             return
         if not self._live.is_started:
+            self._quiet.enter_context(unechoed())
             self._live.start()
         view = run_view(run, now, around=around, shape=self.shape(run), bounds=LIVE)
         size = self._console.size
@@ -78,6 +81,7 @@ class LiveScreen(_Drawn):
     def close(self) -> None:
         if self._live.is_started:
             self._live.stop()
+        self._quiet.close()
 
 
 class PlainScreen(_Drawn):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -21,7 +22,7 @@ from batchwright.cli.running import Yes
 from batchwright.cli.table import table
 from batchwright.errors import UsageError
 
-app = typer.Typer(help="The servers there are, whichever run made them; how to log in; and to end a stray one.")
+app = typer.Typer(help="The servers there are, whichever run made them; how to log in; and to end one by hand.")
 
 ServerArgument = Annotated[str, typer.Argument(metavar="SERVER", help="Its name or its reference.")]
 OfProvider = Annotated[str, typer.Option("--provider", help="Only this provider's.")]
@@ -41,7 +42,7 @@ def servers(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """The servers there are, whichever run made them; how to log in; and to end a stray one."""
+    """The servers there are, whichever run made them; how to log in; and to end one by hand."""
     if context.invoked_subcommand is not None:
         return Exit.OK
     settings, simulation = settings_of(state_dir), simulation_of(simulate, sim)
@@ -101,6 +102,7 @@ def log_in(
         print_json({"ssh": line})
         return Exit.OK
     sys.stdout.flush()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which Python ignores, and programs inherit that
     try:
         os.execvp(line[0], line)  # noqa: S606 - an argument list, no shell
     except FileNotFoundError:

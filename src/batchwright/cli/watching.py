@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Protocol
 
 from rich.console import Group
@@ -14,7 +15,7 @@ from batchwright.app.remote import Service, decoded, heard_event
 from batchwright.cli.codes import Exit, exit_of
 from batchwright.cli.frame import frame
 from batchwright.cli.human import show_run
-from batchwright.cli.output import Lines, drawable, err, note, out, print_json
+from batchwright.cli.output import Lines, drawable, err, note, out, print_json, unechoed
 from batchwright.cli.plain import Plain
 from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RUN_ENDED
@@ -39,11 +40,13 @@ class _Live:
     def __init__(self, *, stderr: bool) -> None:
         self._console = err() if stderr else out()
         self._console.soft_wrap = False
+        self._quiet = ExitStack()
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
 
     def draw(self, view: RunView, events: Sequence[AnyEvent], now: float) -> None:
         del events, now
         if not self._live.is_started:
+            self._quiet.enter_context(unechoed())
             self._live.start()
         size = self._console.size
         self._live.update(Group(*frame(view, size.width, min(20, size.height - 2))), refresh=True)
@@ -51,6 +54,7 @@ class _Live:
     def close(self) -> None:
         if self._live.is_started:
             self._live.stop()
+        self._quiet.close()
 
 
 class _Plain:

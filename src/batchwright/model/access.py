@@ -35,13 +35,13 @@ def known_hosts(accesses: Iterable[Access]) -> str:
     return "".join(sorted(lines))
 
 
-def ssh_command(access: Access, known_hosts_file: str = "", command: Iterable[str] = ()) -> list[str]:
+def ssh_command(access: Access, known_hosts_file: str = "", command: Iterable[str] | str = ()) -> list[str]:
     """The argument list of OpenSSH's client. With `known_hosts_file`, only what stands in it is trusted: no question.
 
     A jump host is reached by a ProxyCommand and not by -J, which would not take its key and its known hosts along.
-    `command` is run by the server's shell; its words arrive there as they are.
+    `command` is run by the server's shell; its words arrive there as they are, and one text is a line of that shell.
     """
-    words = [shlex.quote(word) for word in command]
+    words = [command] if isinstance(command, str) else [shlex.quote(word) for word in command]
     end = ["--"] if words else []  # what follows is not for ssh
     return ["ssh", *_options(access, known_hosts_file), *end, _destination(access), *words]
 

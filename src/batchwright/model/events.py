@@ -19,7 +19,8 @@ class RunCreated(Event, frozen=True, tag="run_created"):
     """A plan was accepted; from here on it is the only thing that is applied.
 
     `key` is the Idempotency-Key it was submitted under, `digest` tells what was submitted with it. `client`: a client
-    of a service handed it in, so it has the rights of one; None in journals from before this was noted.
+    of a service handed it in, so it has the rights of one; None in journals from before this was noted. `source` is a
+    digest of the workflow that was planned, empty where it was not noted.
     """
 
     run: str
@@ -28,6 +29,7 @@ class RunCreated(Event, frozen=True, tag="run_created"):
     key: str = ""
     digest: str = ""
     client: bool | None = None
+    source: str = ""
 
 
 class DriverStarted(Event, frozen=True, tag="driver_started"):

@@ -1,4 +1,4 @@
-"""How long a plan must take at least, from its steps' estimates: the longest way through it, and the work there is."""
+"""About how long a plan takes, from its steps' estimates: the longest way through it, and the work there is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from batchwright.model.plan import Plan, Step
 
 
 class Estimate(Struct, frozen=True):
-    """Seconds. No schedule is faster than `least`: the longer of the critical path and the work over the limit."""
+    """Seconds. If every step took its estimate, no schedule were faster than `least`: the longer of the critical path
+    and the work over the limit. Steps may be quicker than estimated, so it is told as about so long.
+    """
 
     critical_path: tuple[str, ...]
     critical_seconds: float

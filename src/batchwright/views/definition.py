@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import msgspec
@@ -17,6 +18,11 @@ def definition(workflow: Workflow) -> dict[str, Any]:
         if "server_configs" in operation:
             operation["server_configs"] = [_server(config) for config in operation["server_configs"]]
     return given
+
+
+def digest(workflow: Workflow) -> str:
+    """Tells one workflow from another, however its file is written."""
+    return hashlib.sha256(msgspec.json.encode(definition(workflow), order="sorted")).hexdigest()[:16]
 
 
 def _server(config: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""What people see of a plan before it is run: each step and its undo in words, counts, and how long at least."""
+"""What people see of a plan before it is run: each step and its undo in words, counts, and about how long."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -10,6 +11,9 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.plan import Action, CommandRequest, Plan, ServerRequest, Step, Undo
 from batchwright.model.workflow import Dependency, OnFailure
 from batchwright.plan.critical import Estimate, estimate
+from batchwright.views.wording import one_line
+
+COMMAND_MAX = 160  # characters of a command that are shown
 
 
 class StepView(Struct, frozen=True):
@@ -113,7 +117,7 @@ def does(step: Step, server: str) -> str:
     """What the step will do; `server` is the name of the server a task service goes on or a program runs on."""
     request = step.request
     if isinstance(request, CommandRequest):
-        return f"run {shlex.join(request.run)} {_place(request, server)}"
+        return f"run {_words(request.run)} {_place(request, server)}"
     if not isinstance(request, ServerRequest):
         there = ", where it is already" if step.undo is Undo.NOTHING else ""
         return f"install {request.name} {request.version} on {server}{there}"
@@ -132,7 +136,7 @@ def undoes(step: Step, server: str) -> str:
     match step.undo:
         case Undo.RUN:
             assert isinstance(request, CommandRequest)
-            return f"run {shlex.join(request.undo)} {_place(request, server)}"
+            return f"run {_words(request.undo)} {_place(request, server)}"
         case Undo.DESTROY:
             return f"destroy server {name}"
         case Undo.RELEASE:
@@ -145,6 +149,11 @@ def undoes(step: Step, server: str) -> str:
             return "nothing: it has no undo"
         case Undo.NOTHING:
             return f"nothing: {name} was there before"
+
+
+def _words(line: Sequence[str]) -> str:
+    """A command as a shell would take it, on one line, its middle left out where it is long."""
+    return one_line(shlex.join(line).replace("\n", "\\n"), COMMAND_MAX)
 
 
 def _place(request: CommandRequest, server: str) -> str:

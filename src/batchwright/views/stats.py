@@ -23,7 +23,10 @@ class ProviderStats(Struct, frozen=True):
 
 
 class Stats(Struct, frozen=True):
-    """`success_rate` is Completed over ended, `p50` and `p95` are seconds of Completed runs; None without any."""
+    """`success_rate` is Completed over ended; runs without a failure that somebody took back are not counted.
+
+    `p50` and `p95` are seconds of Completed runs; None without any.
+    """
 
     since: float
     runs: int
@@ -46,6 +49,7 @@ def stats_view(summaries: Sequence[RunSummary], since: float = 0.0) -> Stats:
     """Over the runs created at `since` (seconds since the epoch) or later."""
     rows = [row for row in summaries if row.created_at >= since]
     ended = [row for row in rows if row.status in RUN_ENDED]
+    counted = [row for row in ended if not _taken_back(row)]
     completed = [row for row in rows if row.status is RunState.COMPLETED]
     took = sorted(row.ended_at - row.started_at for row in completed)
     by_status = {state.value: count for state in RunState if (count := sum(row.status is state for row in rows))}
@@ -53,7 +57,7 @@ def stats_view(summaries: Sequence[RunSummary], since: float = 0.0) -> Stats:
         since=since,
         runs=len(rows),
         by_status=by_status,
-        success_rate=len(completed) / len(ended) if ended else None,
+        success_rate=len(completed) / len(counted) if counted else None,
         p50=_percentile(took, 0.50),
         p95=_percentile(took, 0.95),
         steps=sum(row.steps for row in rows),
@@ -66,6 +70,11 @@ def stats_view(summaries: Sequence[RunSummary], since: float = 0.0) -> Stats:
         restarts=sum(row.restarts for row in rows),
         providers=_providers(rows),
     )
+
+
+def _taken_back(row: RunSummary) -> bool:
+    """Whether it was rolled back because somebody wanted it, which says nothing of how the run went."""
+    return row.status in (RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE) and not row.failed and not row.skipped
 
 
 def _percentile(ordered: Sequence[float], share: float) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from batchwright.errors import UsageError
@@ -57,6 +58,15 @@ def test_an_unknown_state_lists_the_known() -> None:
     with pytest.raises(UsageError, match="there is no status 'runing'") as found:
         state_named("runing")
     assert found.value.hint.startswith("Did you mean Running? The states are: Pending, Running, ")
+
+
+def test_a_rollback_that_was_wanted_does_not_lower_the_rate() -> None:
+    """C12: one after a failure does."""
+    wanted = msgspec.structs.replace(ROWS[0], status=RunState.ROLLED_BACK, failed=0, skipped=0, undone=4)
+    assert stats_view([*ROWS, wanted]).success_rate == stats_view(ROWS).success_rate
+    failed = msgspec.structs.replace(wanted, failed=1)
+    assert stats_view([*ROWS, failed]).success_rate == pytest.approx(2 / 4)
+    assert stats_view([wanted]).success_rate is None
 
 
 def test_statistics() -> None:

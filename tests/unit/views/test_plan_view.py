@@ -8,7 +8,7 @@ from batchwright.model.catalogue import Taskserv
 from batchwright.model.outcome import Observed, ServerState
 from batchwright.plan import Observations
 from batchwright.testing.planning import empty_world, plan_of, servers, taskservs, workflow
-from batchwright.views.plan import Counts, PlanView, plan_view
+from batchwright.views.plan import COMMAND_MAX, Counts, PlanView, _words, plan_view
 
 CATALOGUE = {
     "redis": Taskserv("redis", "7.0", "", 10.0),
@@ -70,3 +70,11 @@ def test_the_view_survives_json_and_carries_the_hash_and_the_estimate() -> None:
     assert len(view.hash) == 16
     assert view.estimate.critical_path == ("made/web-01", "on/web-01/agent", "on/web-01/redis")
     assert not view.simulated
+
+
+def test_a_command_of_several_lines_stays_on_one() -> None:
+    """C12"""
+    told = _words(["sh", "-c", "echo one\n  echo two\r\n" + "x" * 4_000])
+    assert told.startswith("sh -c 'echo one\\n echo two")
+    assert len(told) <= COMMAND_MAX
+    assert len(told.splitlines()) == 1

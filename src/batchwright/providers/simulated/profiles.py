@@ -92,6 +92,14 @@ PROFILES: dict[str, Profile] = {
     ),
     "aws": Profile(
         plans={
+            "1xCPU-1GB": 0.0104,  # the sizes that mean a type there
+            "1xCPU-2GB": 0.0208,
+            "2xCPU-4GB": 0.0416,
+            "2xCPU-8GB": 0.0832,
+            "4xCPU-8GB": 0.17,
+            "4xCPU-16GB": 0.1664,
+            "8xCPU-16GB": 0.34,
+            "8xCPU-32GB": 0.3328,
             "t3.micro": 0.0104,
             "t3.small": 0.0208,
             "t3.medium": 0.0416,

@@ -1,0 +1,99 @@
+"""C14: what README says to type, in its order. Servers are simulated; `make run` is what scripts/run.sh does."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from batchwright.providers.aws.plans import SIZES
+from batchwright.providers.simulated.profiles import PROFILES
+
+ROOT = Path(__file__).parents[2]
+BATCHWRIGHT = (sys.executable, "-m", "batchwright")
+MAKE_RUN = "run workflows/local_services.ncl --resume"
+SLOW = "--sim boot_seconds=6"
+PATIENCE = 120.0
+
+
+def typed() -> list[str]:
+    """The lines of "Try it" that begin with a prompt, without their remarks."""
+    part = (ROOT / "README.md").read_text().split("## Try it")[1].split("\n## ")[0]
+    return [re.sub(r"\s+# .*", "", line) for line in re.findall(r"^    \$ (.+)$", part, re.MULTILINE)]
+
+
+class Place:
+    def __init__(self, folder: Path) -> None:
+        self.env = {**os.environ, "BATCHWRIGHT_STATE_DIR": str(folder), "NO_COLOR": "1", "COLUMNS": "100"}
+
+    def __call__(self, line: str) -> str:
+        words = line.split()
+        more = ["--sim", "time_scale=0"] if words[0] == "run" else ["--simulate"] if words[0] == "servers" else []
+        more += ["--yes"] if words[0] == "rollback" else []
+        done = subprocess.run(
+            [*BATCHWRIGHT, *words, *more], cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=PATIENCE,
+            stdin=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
+        return done.stdout
+
+    def killed(self) -> None:
+        """A run that is killed while its servers are made."""
+        line = [*BATCHWRIGHT, *MAKE_RUN.split(), *SLOW.split()]
+        process = subprocess.Popen(line, cwd=ROOT, env=self.env, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        try:
+            for told in process.stdout:
+                if "servers/" in told and "started" in told:
+                    break
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait(PATIENCE)
+            process.stdout.close()
+
+
+def test_every_line_works_in_its_order(tmp_path: Path) -> None:
+    place = Place(tmp_path / "state")
+    place(MAKE_RUN)
+    lines = typed()
+    assert len(lines) >= 7
+    until = time.monotonic() + PATIENCE * len(lines)
+    for line in lines:
+        assert time.monotonic() < until
+        if line == "make run":
+            told = place(MAKE_RUN)
+        elif "pkill" in line:
+            assert line.startswith("make run &")
+            place.killed()
+            told = ""
+        else:
+            program, words = line.split(maxsplit=1) if " " in line else (line, "")
+            assert program == ".venv/bin/batchwright", line
+            told = place(words)
+        assert "made nothing" not in told
+
+
+def test_what_make_is_asked_for_is_there() -> None:
+    rules = (ROOT / "Makefile").read_text()
+    asked = re.findall(r"^    (?:\$ )?make ([a-z-]+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert {"run", "demo", "rehearsal", "test"} <= set(asked)
+    assert [name for name in asked if not re.search(rf"^{name}:", rules, re.MULTILINE)] == []
+    assert MAKE_RUN in (ROOT / "scripts" / "run.sh").read_text()
+
+
+@pytest.mark.parametrize("file", sorted(path.name for path in (ROOT / "workflows").glob("*.ncl")))
+def test_every_shipped_workflow_can_be_simulated(tmp_path: Path, file: str) -> None:
+    place = Place(tmp_path / "state")
+    place(f"run workflows/{file}")
+
+
+def test_the_simulated_place_sells_what_the_real_one_takes() -> None:
+    plans = PROFILES["aws"].plans
+    assert set(SIZES) <= set(plans)
+    assert [name for name, means in SIZES.items() if means in plans and plans[means] != plans[name]] == []
