@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from tests.machines import Machine, Machines
 from tests.needs import tool
-from tests.served import COMMAND, PATIENCE, Command
+from tests.served import COMMAND, PATIENCE, Command, service_process
 
 INSTANT = ("--sim", "time_scale=0")
 
@@ -245,3 +245,38 @@ def test_a_provider_that_cannot_be_opened_is_named_and_no_more(simulated: Comman
     assert "static is left out" in simulated("servers").stderr
     told = simulated.json("servers", "--provider", "upclod", code=2)["error"]
     assert told["code"] == "provider-unavailable"
+
+
+def test_a_service_is_asked_where_there_is_one(tmp_path: Path) -> None:
+    """C11: with the words and exit codes of the local store."""
+    with service_process(tmp_path, "--simulate") as (url, _):
+        there = Command(tmp_path, BATCHWRIGHT_URL=url)
+        both = [{"name": name, "plan": "1xCPU-2GB", "zone": "de-fra1"} for name in ("web-01", "web-02")]
+        flow = {"batch_workflow": {"name": "shop", "version": "1", "operations": [
+            {"id": "web", "type": "server_batch", "provider": "upcloud", "server_configs": both}
+        ]}}  # fmt: skip
+        (tmp_path / "shop.json").write_bytes(msgspec.json.encode(flow))
+        there("submit", "shop.json", "--sim", "time_scale=0", "--watch")
+        answer = there.json("servers", "--run", "latest")
+        assert sorted(one["name"] for one in answer["servers"]) == ["web-01", "web-02"]
+        beside = Command(tmp_path, BATCHWRIGHT_STATE_DIR=str(tmp_path / "elsewhere"))
+        assert beside.json("servers", "--simulate")["servers"] == [], "the other folder has none"
+        asked = there.json("servers", "destroy", "web-01", code=2)["error"]
+        assert "no terminal to ask on" in asked["message"]
+        missing = there.json("servers", "destroy", "nope", "--yes", code=2)["error"]
+        assert (missing["code"], missing["message"]) == ("server-not-found", "there is no server 'nope'")
+        assert there.json("servers", "destroy", "web-01", "--yes")["gone"] is True
+        assert [one["name"] for one in there.json("servers")["servers"]] == ["web-02"]
+        unreachable = there.json("servers", "ssh", "web-02", "true", code=2)["error"]
+        assert "cannot be reached over SSH" in unreachable["message"]
+
+
+def test_a_login_through_a_service(place: Place) -> None:
+    """C11: with keys that are here; the program's exit code is the command's."""
+    tool("ssh", "scripts/local.sh")
+    place.write(place.server("web-01", place.machines.start("127.0.0.3")))
+    place.command("run", "shop.json", "--state-dir", str(place.folder / "state"))
+    with service_process(place.folder) as (url, _):
+        there = Command(place.folder, BATCHWRIGHT_URL=url)
+        assert there("servers", "ssh", "web-01", "echo a; echo b").stdout == "a\nb\n"
+        there("servers", "ssh", "web-01", "--", "sh", "-c", "exit 7", code=7)

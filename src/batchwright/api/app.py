@@ -12,7 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.spec import OpenAPI
 from litestar.types import ASGIApp
 
-from batchwright.api import pages, problems, runs, workflows
+from batchwright.api import pages, problems, runs, servers, workflows
 from batchwright.api.access import Access, needs
 from batchwright.api.bounds import Bounded, Bounds
 from batchwright.api.gate import Gate
@@ -31,6 +31,7 @@ HANDLERS: Sequence[HTTPRouteHandler] = (
     *(workflows.submit, workflows.validate, workflows.plan),
     *runs.HANDLERS,
     *pages.HANDLERS,
+    *servers.HANDLERS,
 )
 NAMES = ("orchestrator", "monitor", "metrics", "bounds", "access", "document")  # of what handlers are given
 LOOKS = [path for handler in HANDLERS if handler.opt.get("changes") is False for path in handler.paths]

@@ -27,6 +27,7 @@ log = logging.getLogger("batchwright.api")
 # the first class that fits counts
 STATUS: tuple[tuple[type[BatchwrightError], int], ...] = (
     (errors.RunNotFound, 404),
+    (errors.ServerNotFound, 404),
     (errors.StepNotFound, 404),
     (errors.RunAmbiguous, 409),
     (errors.NotAllowed, 409),

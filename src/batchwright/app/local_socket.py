@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 
 from batchwright.errors import AddressRefused
@@ -97,3 +98,15 @@ def _short(path: Path) -> Iterator[str]:
         yield f"/proc/self/fd/{descriptor}/{path.name}"
     finally:
         os.close(descriptor)
+
+
+class OverSocket(HTTPConnection):
+    """A connection to a service's own socket."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
+        self._path, self._seconds = path, seconds
+
+    def connect(self) -> None:
+        """Connect. Raises OSError."""
+        self.sock = connect(self._path, self._seconds)

@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from batchwright.app import local_socket
 from batchwright.app.answers import GATEWAY, problem_in, reason, refusal
+from batchwright.app.servers import Ended, Found
 from batchwright.credentials import masked
 from batchwright.engine.preview import PlannedUndo
 from batchwright.errors import NotAllowed, RunHeld, RunNotFound, ServiceUnavailable, UsageError
@@ -44,6 +45,7 @@ SILENCE_SECONDS = 15.0  # of a stream, which says something every two, until the
 TRIES = 120  # connections in a row that may fail before a stream is given up
 PAUSE_SECONDS = 1.0  # between two of them
 ANSWER_TRIES = 30  # for one answer, where the one before was lost: whether it was heard is not known then
+SIMULATE = [("simulate", "true")]
 PAGE = 500  # runs or events asked for at a time
 ANSWER_MAX = 256 * 1024 * 1024  # bytes of one answer
 
@@ -100,18 +102,6 @@ class _Undo(Struct, frozen=True):
 
 class _Lost(Exception):
     """The answer was lost on the way: whether the request was heard is not known."""
-
-
-class _OverSocket(HTTPConnection):
-    """A connection to a service's own socket."""
-
-    def __init__(self, path: Path, seconds: float) -> None:
-        super().__init__("localhost", timeout=seconds)
-        self._path, self._seconds = path, seconds
-
-    def connect(self) -> None:
-        """Connect. Raises OSError."""
-        self.sock = local_socket.connect(self._path, self._seconds)
 
 
 class Service:
@@ -210,7 +200,16 @@ class Service:
 
     def checks(self, word: str) -> Conditions:
         """The checks of a run's task services, run again now."""
-        return cast(Conditions, decoded(self._ask("POST", _path(word, "checks"), seconds=CHECK_SECONDS), Conditions))
+        return self._done(_path(word, "checks"), Conditions)
+
+    def servers(self, provider: str, *, simulate: bool) -> Found:
+        """All servers, as the providers show them now."""
+        return self._done("/v1/servers/look", Found, [("provider", provider)] * bool(provider) + SIMULATE * simulate)
+
+    def end_server(self, ref: str, *, anyway: bool, simulate: bool) -> Ended:
+        """End one server until it is gone."""
+        query = [("ref", ref), *[("anyway", "true")] * anyway, *SIMULATE * simulate]
+        return self._done("/v1/servers/destroy", Ended, query)
 
     def undo(self, word: str) -> tuple[PlannedUndo, ...]:
         """What a rollback would do, in order."""
@@ -263,6 +262,9 @@ class Service:
                 time.sleep(PAUSE_SECONDS)
 
     # -- HTTP ---------------------------------------------------------------------------------------------------
+
+    def _done(self, path: str, kind: type[T], query: Query = ()) -> T:
+        return cast(T, decoded(self._ask("POST", path, query, seconds=CHECK_SECONDS), kind))
 
     def _get(self, path: str, kind: type[T], query: Query = (), seconds: float = 0.0) -> T:
         return cast(T, decoded(self._ask("GET", path, query, seconds=seconds), kind))
@@ -350,7 +352,7 @@ class Service:
         host, port = self._place
         connection: HTTPConnection
         if self._socket is not None:
-            connection = _OverSocket(self._socket, seconds)
+            connection = local_socket.OverSocket(self._socket, seconds)
         else:
             connection = (HTTPSConnection if self._secure else HTTPConnection)(host, port, timeout=seconds)
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from batchwright.app import copies
-from batchwright.app.compose import SimulationSettings, Surroundings
+from batchwright.app.compose import SharedWorld, SimulationSettings, Surroundings
 from batchwright.app.reading import all_runs
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
@@ -20,7 +20,7 @@ from batchwright.engine.limits import Limits
 from batchwright.engine.looks import SOON_SECONDS
 from batchwright.errors import BatchwrightError, NotAllowed, ServerNotFound, UsageError
 from batchwright.journal.folder import make_private
-from batchwright.model.access import Access, known_hosts, ssh_command
+from batchwright.model.access import Access, known_hosts, ssh_command, with_command
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.outcome import Fault, Observed, ServerState
@@ -55,6 +55,26 @@ class StandingServer(Struct, frozen=True):
         """Its run in words."""
         return f"{self.workflow}, {self.status}" if self.status is not None else "unknown run"
 
+    def refuse_in_use(self) -> None:
+        """Raise NotAllowed for a server of a run that has not ended."""
+        if self.status is None or (self.status in RUN_ENDED and not self.driven):
+            return
+        raise NotAllowed(
+            f"{self.name} ({self.ref}) belongs to run {self.run}, which is {self.status}"
+            + (" and being driven" if self.driven else ""),
+            hint=f"Take back all of it: batchwright rollback {self.run}. To end this server alone, add --anyway.",
+        )
+
+    def login(self, command: Sequence[str]) -> list[str]:
+        """The argument list that logs in and runs the command. Raises NotAllowed where nobody can.
+
+        One word is a line for the server's shell, as ssh takes it; several arrive as they are, as kubectl exec has it.
+        """
+        if not self.ssh:
+            raise NotAllowed(f"{self.name} ({self.ref}) cannot be reached over SSH")
+        words = list(command[1:] if command[:1] == ["--"] else command)
+        return with_command(shlex.split(self.ssh), words[0] if len(words) == 1 else words)
+
 
 class ProviderTrouble(Struct, frozen=True):
     """A provider that could not be asked, so that a short list is not taken for a whole one."""
@@ -65,11 +85,42 @@ class ProviderTrouble(Struct, frozen=True):
     hint: str = ""
 
 
+class Found(Struct, frozen=True):
+    """All servers that were found, and the providers that could not be asked."""
+
+    servers: tuple[StandingServer, ...]
+    troubles: tuple[ProviderTrouble, ...]
+
+    def named(self, word: str) -> StandingServer:
+        """The server of this name or reference. Raises ServerNotFound, UsageError."""
+        matching = [one for one in self.servers if word in (one.name, one.ref)]
+        if len(matching) > 1:
+            refs = ", ".join(f"{one.ref} ({one.provider}, run {one.run})" for one in matching)
+            raise UsageError(f"{len(matching)} servers are called {word!r}", hint=f"Name one by its reference: {refs}")
+        if not matching:
+            left_out = "".join(f"; {trouble.provider} could not be asked" for trouble in self.troubles)
+            raise ServerNotFound(f"there is no server {word!r}{left_out}")
+        return matching[0]
+
+
+class Ended(Struct, frozen=True):
+    """What became of a server: `fault` says why it is not gone. `stays`: it was only released."""
+
+    gone: bool
+    stays: bool
+    fault: Fault | None = None
+
+
 class Servers:
     """All servers of the providers that are in use here. Use it as a context; `look` comes first."""
 
     def __init__(
-        self, settings: Settings, stores: Stores, clock: Clock, simulation: SimulationSettings | None = None
+        self,
+        settings: Settings,
+        stores: Stores,
+        clock: Clock,
+        simulation: SimulationSettings | None = None,
+        world: SharedWorld | None = None,
     ) -> None:
         self.troubles: list[ProviderTrouble] = []
         self.found: list[StandingServer] = []
@@ -77,7 +128,7 @@ class Servers:
         self._stores = stores
         self._clock = clock
         self._simulated = simulation is not None
-        self._around = Surroundings(settings, clock, Limits(), simulation)
+        self._around = Surroundings(settings, clock, Limits(), simulation, world)
         self._access: dict[str, Access] = {}
 
     async def __aenter__(self) -> Servers:
@@ -158,42 +209,14 @@ class Servers:
     def _trusted(self, provider: str) -> Path:
         return self._settings.state_dir / "known_hosts" / provider
 
-    def _ssh(self, provider: str, ref: str, command: Sequence[str] | str = ()) -> list[str]:
+    def _ssh(self, provider: str, ref: str) -> list[str]:
         if ref not in self._access:
             return []
-        return ssh_command(self._access[ref], str(self._trusted(provider)), command)
+        return ssh_command(self._access[ref], str(self._trusted(provider)))
 
-    def named(self, word: str) -> StandingServer:
-        """The server of this name or reference. Raises ServerNotFound, UsageError."""
-        matching = [one for one in self.found if word in (one.name, one.ref)]
-        if len(matching) > 1:
-            refs = ", ".join(f"{one.ref} ({one.provider}, run {one.run})" for one in matching)
-            raise UsageError(f"{len(matching)} servers are called {word!r}", hint=f"Name one by its reference: {refs}")
-        if not matching:
-            left_out = "".join(f"; {trouble.provider} could not be asked" for trouble in self.troubles)
-            raise ServerNotFound(f"there is no server {word!r}{left_out}")
-        return matching[0]
-
-    def login(self, server: StandingServer, command: Sequence[str]) -> list[str]:
-        """The argument list that logs in and runs the command. Raises NotAllowed where nobody can.
-
-        One word is a line for the server's shell, as ssh takes it; several arrive as they are, as kubectl exec has it.
-        """
-        words = list(command[1:] if command[:1] == ["--"] else command)
-        line = self._ssh(server.provider, server.ref, words[0] if len(words) == 1 else words)
-        if not line:
-            raise NotAllowed(f"{server.name} ({server.ref}) cannot be reached over SSH")
-        return line
-
-    def refuse_in_use(self, server: StandingServer) -> None:
-        """Raise NotAllowed for a server of a run that has not ended."""
-        if server.status is None or (server.status in RUN_ENDED and not server.driven):
-            return
-        raise NotAllowed(
-            f"{server.name} ({server.ref}) belongs to run {server.run}, which is {server.status}"
-            + (" and being driven" if server.driven else ""),
-            hint=f"Take back all of it: batchwright rollback {server.run}. To end this server alone, add --anyway.",
-        )
+    def result(self) -> Found:
+        """What was found."""
+        return Found(tuple(self.found), tuple(self.troubles))
 
     async def end(self, server: StandingServer) -> Fault | None:
         """Destroy it until it is gone, as its run's rollback would; None when it is."""

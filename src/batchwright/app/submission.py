@@ -77,7 +77,7 @@ class Desk:
         allowed: Allowed = NOTHING,
     ) -> None:
         self._allowed = allowed
-        self._simulation = simulation
+        self.simulation = simulation
         self._settings = settings
         self._clock = clock
         self._stores = stores
@@ -121,7 +121,7 @@ class Desk:
     async def look(self, submission: Submission, *, urgent: bool = False) -> Planned:
         """The plan with its warnings and prices. Raises WorkflowInvalid, PlanRefused, PlanChanged, Forbidden."""
         loaded = await self.load(submission, urgent=urgent)
-        simulation = self._simulation if submission.simulation is None else submission.simulation
+        simulation = self.simulation if submission.simulation is None else submission.simulation
         if simulation is None and loaded.workflow is not None:
             self._allowed_to(submission).check_commands(loaded.workflow)
         planned = await plan_loaded(self._settings, self._clock, self._stores, loaded, simulation, self._world)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from batchwright.app.clock import SystemClock
-from batchwright.app.servers import Servers, StandingServer
+from batchwright.app.servers import Found, Servers, StandingServer
 from batchwright.app.stores import Stores
 from batchwright.cli.codes import Exit
 from batchwright.cli.human import text_width
@@ -19,8 +21,10 @@ from batchwright.cli.looking import note_troubles
 from batchwright.cli.options import Json, NoColor, Sim, Simulate, StateDir, settings_of, simulation_of
 from batchwright.cli.output import confirm, note, print_json, say
 from batchwright.cli.running import Yes
+from batchwright.cli.service import Url, chosen
 from batchwright.cli.table import table
-from batchwright.errors import UsageError
+from batchwright.errors import NotAllowed, UsageError
+from batchwright.model.outcome import Fault
 
 app = typer.Typer(help="The servers there are, whichever run made them; how to log in; and to end one by hand.")
 
@@ -39,13 +43,18 @@ def servers(
     simulate: Simulate = False,
     sim: Sim = None,
     state_dir: StateDir = None,
+    url: Url = None,
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
     """The servers there are, whichever run made them; how to log in; and to end one by hand."""
     if context.invoked_subcommand is not None:
         return Exit.OK
-    settings, simulation = settings_of(state_dir), simulation_of(simulate, sim)
+    simulation = simulation_of(simulate, sim)
+    if service := chosen(url, state_dir):
+        start = service.run(run).run if run == "latest" else run
+        return _told(service.servers(provider, simulate=simulation is not None), start, json=json)
+    settings = settings_of(state_dir)
 
     async def work() -> int:
         async with Stores(settings) as stores:
@@ -53,16 +62,20 @@ def servers(
             async with Servers(settings, stores, SystemClock(), simulation) as all_servers:
                 await all_servers.look(provider)
             note_troubles(stores)
-        found = [one for one in all_servers.found if one.run.startswith(start)]
-        if json:
-            print_json({"servers": found, "troubles": all_servers.troubles})
-            return Exit.OK
-        for trouble in all_servers.troubles:
-            note(f"{trouble.provider} is left out: {trouble.message}", "yellow")
-        _show(found)
-        return Exit.OK
+        return _told(all_servers.result(), start, json=json)
 
     return asyncio.run(work())
+
+
+def _told(found: Found, start: str, *, json: bool) -> int:
+    shown = [one for one in found.servers if one.run.startswith(start)]
+    if json:
+        print_json({"servers": shown, "troubles": found.troubles})
+        return Exit.OK
+    for trouble in found.troubles:
+        note(f"{trouble.provider} is left out: {trouble.message}", "yellow")
+    _show(shown)
+    return Exit.OK
 
 
 def _show(found: list[StandingServer]) -> None:
@@ -86,27 +99,42 @@ def log_in(
     server: ServerArgument,
     command: Words = None,
     state_dir: StateDir = None,
+    url: Url = None,
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
     """Log in to a server, or run a command there; its exit code is this one's. With --json: only show how."""
-    settings = settings_of(state_dir)
 
-    async def work() -> list[str]:
+    async def work() -> Found:
+        settings = settings_of(state_dir)
         async with Stores(settings) as stores, Servers(settings, stores, SystemClock()) as all_servers:
             await all_servers.look()
-            return all_servers.login(all_servers.named(server), command or ())
+            return all_servers.result()
 
-    line = asyncio.run(work())
+    service = chosen(url, state_dir)
+    found = service.servers("", simulate=False) if service else asyncio.run(work())
+    line = found.named(server).login(command or ())
     if json:
         print_json({"ssh": line})
         return Exit.OK
+    if service is not None:
+        _check_here(line, service.url)
     sys.stdout.flush()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which Python ignores, and programs inherit that
     try:
         os.execvp(line[0], line)  # noqa: S606 - an argument list, no shell
     except FileNotFoundError:
         raise UsageError("there is no ssh client here", hint="Install OpenSSH's client.") from None
+
+
+def _check_here(line: list[str], url: str) -> None:
+    """Raise NotAllowed where the keys that the line names are on another machine."""
+    named = [match[1] for word in line if (match := re.fullmatch('UserKnownHostsFile="(.*)"', word))]
+    if not all(Path(one).exists() for one in named):
+        raise NotAllowed(
+            f"the keys that log in are on the machine of the service {url}",
+            hint="Log in from there. The line that does it: batchwright servers ssh --json SERVER",
+        )
 
 
 @app.command("destroy")
@@ -117,11 +145,23 @@ def destroy(
     simulate: Simulate = False,
     sim: Sim = None,
     state_dir: StateDir = None,
+    url: Url = None,
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
     """End one server, after a question; what its run's rollback then finds gone is fine with it."""
-    settings, simulation = settings_of(state_dir), simulation_of(simulate, sim)
+    simulation = simulation_of(simulate, sim)
+    if service := chosen(url, state_dir):
+        found = service.servers("", simulate=simulation is not None).named(server)
+        if not anyway:
+            found.refuse_in_use()
+        if not yes and not _agreed(found):
+            note("nothing was changed")
+            return Exit.STOPPED
+        return _end_told(
+            found, service.end_server(found.ref, anyway=anyway, simulate=simulation is not None).fault, json=json
+        )
+    settings = settings_of(state_dir)
 
     async def work() -> int:
         async with (
@@ -129,22 +169,25 @@ def destroy(
             Servers(settings, stores, SystemClock(), simulation) as all_servers,
         ):
             await all_servers.look(partial=False)
-            found = all_servers.named(server)
+            found = all_servers.result().named(server)
             if not anyway:
-                all_servers.refuse_in_use(found)
+                found.refuse_in_use()
             if not yes and not _agreed(found):
                 note("nothing was changed")
                 return Exit.STOPPED
-            fault = await all_servers.end(found)
-        if json:
-            print_json({"server": found, "gone": fault is None, "fault": fault})
-        elif fault is not None:
-            note(f"{found.name} ({found.ref}) is not gone: {fault.message}", "red")
-        else:
-            say(f"{found.name} ({found.ref}) is {'let go' if found.stays else 'gone'}")
-        return Exit.NO if fault is not None else Exit.OK
+            return _end_told(found, await all_servers.end(found), json=json)
 
     return asyncio.run(work())
+
+
+def _end_told(found: StandingServer, fault: Fault | None, *, json: bool) -> int:
+    if json:
+        print_json({"server": found, "gone": fault is None, "fault": fault})
+    elif fault is not None:
+        note(f"{found.name} ({found.ref}) is not gone: {fault.message}", "red")
+    else:
+        say(f"{found.name} ({found.ref}) is {'released' if found.stays else 'gone'}")
+    return Exit.NO if fault is not None else Exit.OK
 
 
 def _agreed(server: StandingServer) -> bool:
@@ -157,5 +200,5 @@ def _agreed(server: StandingServer) -> bool:
     what = " ".join(word for word in (server.provider, server.zone, server.plan, server.address) if word)
     note(f"{server.name} ({server.ref}): {what}, {server.state}")
     note(f"  of run {server.run} ({server.owner})")
-    verb = "Let go of" if server.stays else "Destroy"
+    verb = "Release" if server.stays else "Destroy"
     return confirm(f"{verb} {server.name}?")

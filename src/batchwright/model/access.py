@@ -35,15 +35,23 @@ def known_hosts(accesses: Iterable[Access]) -> str:
     return "".join(sorted(lines))
 
 
-def ssh_command(access: Access, known_hosts_file: str = "", command: Iterable[str] | str = ()) -> list[str]:
+def ssh_command(access: Access, known_hosts_file: str = "", command: Iterable[str] = ()) -> list[str]:
     """The argument list of OpenSSH's client. With `known_hosts_file`, only what stands in it is trusted: no question.
 
     A jump host is reached by a ProxyCommand and not by -J, which would not take its key and its known hosts along.
-    `command` is run by the server's shell; its words arrive there as they are, and one text is a line of that shell.
+    """
+    return with_command(["ssh", *_options(access, known_hosts_file), _destination(access)], command)
+
+
+def with_command(login: list[str], command: Iterable[str] | str) -> list[str]:
+    """The list that logs in, with a command for the server's shell.
+
+    Its words arrive there as they are; one text is a line of that shell.
     """
     words = [command] if isinstance(command, str) else [shlex.quote(word) for word in command]
-    end = ["--"] if words else []  # what follows is not for ssh
-    return ["ssh", *_options(access, known_hosts_file), *end, _destination(access), *words]
+    if not words:
+        return login
+    return [*login[:-1], "--", login[-1], *words]  # what follows is not for ssh
 
 
 def _host_pattern(access: Access) -> str:
