@@ -30,7 +30,7 @@ from batchwright.errors import (
     TooManyRequests,
 )
 from batchwright.journal.base import Journal
-from batchwright.journal.lease import Held, Sightings
+from batchwright.journal.lease import Held, Sightings, process_of
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run import Run
@@ -266,7 +266,7 @@ class Orchestrator:
         force = kind is SignalKind.FORCE_CANCEL
         undriven = driven is None and tail.holder is None
         if any(answers) and not undriven:
-            raise RunHeld(f"run {run.id} is driven by {tail.holder or 'this service'}")
+            raise RunHeld(f"run {run.id} is driven by {_who(tail)}")
         reopens = kind is SignalKind.RESUME and (undriven or run.status in RUN_ENDED)
         if not reopens:
             _refuse_unless(run, kind)
@@ -275,7 +275,7 @@ class Orchestrator:
             await driven.until((), EFFECT_SECONDS)
         elif tail.holder is not None:
             if reopens:
-                raise RunHeld(f"run {run.id} is driven by {tail.holder}")
+                raise RunHeld(f"run {run.id} is driven by {_who(tail)}")
             await tail.journal.signal(run.id, signal)
         elif kind is SignalKind.PAUSE:
             raise NotAllowed(f"nobody drives run {run.id}, so there is nothing to pause")
@@ -287,7 +287,7 @@ class Orchestrator:
     async def _roll_back(self, tail: Tail, driven: DrivenRun | None, by: str) -> None:
         if driven is not None or tail.holder is not None:
             Machine(tail.run).rollback(self.clock.now(), by)  # says what to do instead
-            raise RunHeld(f"run {tail.run.id} is driven by {tail.holder or 'this service'}")
+            raise RunHeld(f"run {tail.run.id} is driven by {_who(tail)}")
         await self._take_up(tail, lambda drives: drives.rollback(tail.run.id, by), BACKWARD)
 
     async def _take_up(self, tail: Tail, verb: Verb, states: tuple[RunState, ...]) -> None:
@@ -335,6 +335,10 @@ class Orchestrator:
 
 async def _drive(journal: Journal, run_id: str, silent: Held | None, drives: Drives) -> Run:
     return await drives.drive(journal, run_id, silent=silent)
+
+
+def _who(tail: Tail) -> str:
+    return process_of(tail.holder) if tail.holder else "this service"
 
 
 def _refuse_unless(run: Run, kind: SignalKind) -> None:

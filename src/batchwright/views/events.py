@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from batchwright.journal.lease import process_of
 from batchwright.model import events as ev
 from batchwright.model.outcome import Fault
 from batchwright.views.wording import counted, duration, one_line, some
@@ -26,7 +27,7 @@ def event_line(event: ev.AnyEvent) -> str:
                 f"{counted(len(plan.operations), 'operation')}"
             )
         case ev.DriverStarted():
-            return f"driven by {event.driver} (fence {event.fence})"
+            return f"driven by {process_of(event.driver)} (fence {event.fence})"
         case ev.SweepStarted() | ev.StrayFound() | ev.StrayGone() | ev.SweepEnded():
             return _sweep_line(event)
         case ev.UndoStarted() | ev.UndoRetrying() | ev.StepUndone() | ev.UndoFailed():
