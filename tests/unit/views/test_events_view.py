@@ -16,7 +16,7 @@ from batchwright.views.events import event_line, event_record
 
 EVENTS: list[tuple[ev.AnyEvent, str]] = [
     (fleet().run.created, "run created by ada: tested 1.0.0, 7 steps in 3 operations"),
-    (ev.DriverStarted(T0, "host:1:2", 3), "driven by host:1:2 (fence 3)"),
+    (ev.DriverStarted(T0, "host:1:2", 3), "driven by process 1 on host (fence 3)"),
     (ev.RunStarted(T0), "run started"),
     (ev.RunPaused(T0, "ada"), "run paused by ada: nothing new is started"),
     (ev.RunResumed(T0, "ada"), "run goes on by ada"),
