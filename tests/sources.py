@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import yaml
@@ -285,7 +286,7 @@ def _changed(dice: random.Random, value: Any) -> Any:
 
 
 def _change(dice: random.Random, owner: Any, key: Any) -> None:
-    new = dice.choice(HOSTILE_TEXTS) if dice.random() < 0.5 else dice.choice(HOSTILE_VALUES)
+    new = dice.choice(HOSTILE_TEXTS) if dice.random() < 0.5 else deepcopy(dice.choice(HOSTILE_VALUES))
     if isinstance(owner, list):
         owner[key] = new
         return
