@@ -100,7 +100,7 @@ def test_a_run_with_every_fault_makes_exactly_what_was_asked_and_its_rollback_le
         ({"expired": True}, "The token may have expired"),
         ({"cores": 3}, "the account may use 3 of cores: 0 are used, 6 more are asked for"),
         ({"public_ipv4": 5}, "public IPv4 addresses"),
-        ({"read_errors": 1.0}, "upcloud"),
+        ({"read_errors": 1.0}, "UpCloud: The service is not available"),
     ],
 )
 def test_what_cannot_work_is_told_before_anything_is_changed(desk: Desk, change: dict[str, Any], words: str) -> None:
@@ -144,7 +144,7 @@ def test_gc_finds_what_came_to_be_long_after_the_run_and_removes_it_only_when_to
     assert len(desk.held()["servers"]) == SERVERS + 1
     code, said = desk.type("gc", "--run", "latest", "--yes")
     assert code == Exit.OK
-    assert "2 strays removed, 0 left" in said
+    assert "2 orphans removed, 0 left" in said
     held = desk.held()
     assert (len(held["servers"]), len(held["disks"])) == (SERVERS, SERVERS)
     assert desk.type("rollback", "latest", "--yes")[0] == Exit.OK

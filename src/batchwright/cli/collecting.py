@@ -61,7 +61,7 @@ def _tell_removed(told: Collected) -> None:
     if not told.strays:
         say("nothing carries its label but what its journal knows")
     elif told.removed:
-        say(f"{counted(told.removed, 'stray')} removed, {len(told.left)} left")
+        say(f"{counted(told.removed, 'orphan')} removed, {len(told.left)} left")
     else:
-        say(f"{counted(len(told.strays), 'stray')}, nothing was changed; take them away with: "
+        say(f"{counted(len(told.strays), 'orphan')}, nothing was changed; take them away with: "
             f"batchwright gc --run {told.run} --yes")  # fmt: skip

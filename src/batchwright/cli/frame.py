@@ -213,7 +213,7 @@ def failed_texts(view: RunView, most: int) -> list[str]:
 
 
 def trouble_lines(view: RunView) -> list[Text]:
-    """What a person should know beside failures: stopped providers, doubts, restarts, strays."""
+    """What a person should know beside failures: stopped providers, doubts, restarts, orphans."""
     lines = [
         Text(f"  nothing more can be made in {lane}: {one_line(message)}", "red")
         for lane, message in view.stopped_providers.items()
@@ -222,7 +222,7 @@ def trouble_lines(view: RunView) -> list[Text]:
     facts = [
         f"{counted(doubts, 'step')} in doubt" if doubts else "",
         counted(view.restarts, "restart") if view.restarts else "",
-        f"{counted(view.strays_found, 'stray')} found and removed" if view.strays_found else "",
+        f"{counted(view.strays_found, 'orphan')} found and removed" if view.strays_found else "",
     ]
     told = ", ".join(fact for fact in facts if fact)
     return [*lines, *([Text(f"  {told}", "yellow")] if told else [])]

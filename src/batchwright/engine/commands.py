@@ -115,12 +115,16 @@ class Undid(Struct, frozen=True):
 
 
 class Swept(Struct, frozen=True):
-    """What a sweep found beside what the journal knows: (ref, name) each; or why it could not look."""
+    """What a sweep found beside what the journal knows: (ref, name) each; or why it could not look.
+
+    `shared` are no orphans: a group or a key that servers of the run had in common, and now need no more.
+    """
 
     lane: str
     round: int
     strays: tuple[tuple[str, str], ...] = ()
     fault: Fault | None = None
+    shared: frozenset[str] = frozenset()
 
 
 class StrayDestroyed(Struct, frozen=True):

@@ -362,7 +362,8 @@ class Performer:
                 return
             strays = self._orphans(command.lane, listing)
             if strays or command.lane not in run.doubtful or began >= until:
-                self._send(cmd.Swept(command.lane, command.round, strays))
+                shared = frozenset(o.ref for o in listing if o.needed_by is not None and o.needed_by != o.token)
+                self._send(cmd.Swept(command.lane, command.round, strays, shared=shared))
                 return
             await self._clock.sleep(provider.capabilities.poll_seconds)
 

@@ -78,9 +78,9 @@ class Sweeping:
                 if report.fault is not None or not report.strays:
                     return [ev.SweepEnded(now, lane, report.fault)]
                 if report.round - self._before.get(lane, 0) >= ROUNDS_MAX:
-                    fault = Fault(FaultClass.PERMANENT, f"strays were still there after {ROUNDS_MAX} sweeps")
+                    fault = Fault(FaultClass.PERMANENT, f"orphans were still there after {ROUNDS_MAX} sweeps")
                     return [ev.SweepEnded(now, lane, fault)]
-                return [ev.StrayFound(now, lane, ref, name) for ref, name in report.strays]
+                return [ev.StrayFound(now, lane, ref, name, ref in report.shared) for ref, name in report.strays]
             case cmd.StrayDestroyed(lane=lane, ref=ref) if ref in self.strays.get(lane, {}):
                 events: list[ev.AnyEvent] = [ev.StrayGone(now, lane, ref, report.fault)]
                 stuck = self._stuck.get(lane)

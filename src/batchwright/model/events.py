@@ -219,11 +219,15 @@ class SweepStarted(Event, frozen=True, tag="sweep_started"):
 
 
 class StrayFound(Event, frozen=True, tag="stray_found"):
-    """Something carries the run's label and is not what the journal knows: it is to be destroyed."""
+    """Something carries the run's label and is not what the journal knows: it is to be destroyed.
+
+    `shared`: it is no orphan, but what servers of the run had in common (a group, a key) and now need no more.
+    """
 
     lane: str
     ref: str
     name: str = ""
+    shared: bool = False
 
 
 class StrayGone(Event, frozen=True, tag="stray_gone"):

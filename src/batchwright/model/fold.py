@@ -284,8 +284,8 @@ def _sweep_started(run: RunRecord, event: ev.SweepStarted) -> None:
     run.sweeps[event.lane] = run.sweeps.get(event.lane, 0) + 1
 
 
-def _stray_found(run: RunRecord, _event: ev.StrayFound) -> None:
-    run.strays_found += 1
+def _stray_found(run: RunRecord, event: ev.StrayFound) -> None:
+    run.strays_found += not event.shared
 
 
 def _stray_gone(run: RunRecord, _event: ev.StrayGone) -> None:

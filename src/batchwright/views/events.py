@@ -125,11 +125,13 @@ def _sweep_line(event: ev.SweepStarted | ev.StrayFound | ev.StrayGone | ev.Sweep
             return f"closing sweep of {event.lane}: looking for what nobody knows of"
         case ev.StrayFound():
             name = f" ({event.name})" if event.name else ""
-            return f"stray found in {event.lane}: {event.ref}{name}, it is destroyed"
+            if event.shared:
+                return f"{event.ref}{name} in {event.lane} belonged to the run, and is removed with its last server"
+            return f"orphan found in {event.lane}: {event.ref}{name}; it is destroyed"
         case ev.StrayGone():
             if event.fault is not None:
-                return f"stray {event.ref} in {event.lane} could not be removed: {_fault(event.fault)}"
-            return f"stray {event.ref} in {event.lane} is gone"
+                return f"{event.ref} in {event.lane} could not be removed: {_fault(event.fault)}"
+            return f"{event.ref} in {event.lane} is gone"
         case ev.SweepEnded():
             if event.fault is not None:
                 return f"closing sweep of {event.lane} could not finish: {_fault(event.fault)}"

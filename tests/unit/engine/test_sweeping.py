@@ -9,6 +9,7 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.outcome import FaultClass, Unknown
 from batchwright.model.summary import SignalKind
 from batchwright.model.workflow import Retry
+from batchwright.views.events import event_line
 from tests.unit.engine.hand import Hand, fault, kinds
 from tests.unit.engine.stage import QUICK, plan_of, servers
 
@@ -43,6 +44,23 @@ def test_strays_are_destroyed_and_looked_for_again() -> None:
     assert kinds(gone(hand, "x2")) == ["StrayGone", "SweepStarted"]
     hand.swept()
     assert (hand.run.status, hand.run.strays_found) == (RunState.COMPLETED, 2)
+
+
+def test_what_servers_had_in_common_is_removed_and_is_no_orphan() -> None:
+    """C12: a run's own group and key were told as strays."""
+    hand = ended()
+    listed = cmd.Swept(
+        "upcloud", hand.run.sweeps["upcloud"], (("sg", "run x"), ("i", "late")), shared=frozenset({"sg"})
+    )
+    told = [event_line(event) for event in hand.say(listed)]
+    assert told == [
+        "sg (run x) in upcloud belonged to the run, and is removed with its last server",
+        "orphan found in upcloud: i (late); it is destroyed",
+    ]
+    gone(hand, "sg")
+    gone(hand, "i")
+    hand.swept()
+    assert (hand.run.status, hand.run.strays_found) == (RunState.COMPLETED, 1)
 
 
 def test_a_stray_that_resists_for_a_moment_is_tried_again_and_forgiven() -> None:
