@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the system packages that only the tests need, where they are missing:
 #   strace    shows that what a store acknowledged was synced to the disk
+#   curl      asks the service as README does
 #   openssl   makes the certificates with which TLS is tried
 #   mount     mounts the small and the read-only disks on which stores are tried
 #   gnupg     signs the package sources from which stub packages are installed
@@ -10,6 +11,7 @@ set -eu
 
 missing=
 command -v strace >/dev/null 2>&1 || missing="$missing strace"
+command -v curl >/dev/null 2>&1 || missing="$missing curl"
 command -v openssl >/dev/null 2>&1 || missing="$missing openssl"
 command -v mount >/dev/null 2>&1 || missing="$missing mount"
 command -v gpg >/dev/null 2>&1 || missing="$missing gnupg"

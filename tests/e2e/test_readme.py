@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,6 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.needs import tool
+from tests.nushell import Nu
+from tests.served import environment, service_process
 
 from batchwright.providers.aws.plans import SIZES
 from batchwright.providers.simulated.profiles import PROFILES
@@ -77,6 +81,63 @@ def test_every_line_works_in_its_order(tmp_path: Path) -> None:
             assert program == ".venv/bin/batchwright", line
             told = place(words)
         assert "made nothing" not in told
+
+
+BROKEN = """{
+  batch_workflow = {
+    name = "shop",
+    version = "1",
+    parallel_limit = "5",
+    operations = [
+      { id = "web", type = "server_batch", provider = "upclod",
+        server_configs = [{ name = "web-01", plan = "1xCPU-2GB", zone = "de-fra1" }] },
+      { id = "cache", type = "taskserv_batch", provider = "aws",
+        dependencies = ["wb"], taskserv = ["redis"] },
+    ],
+  },
+}
+"""
+
+
+def block(begins: str) -> list[str]:
+    """The lines of README's block of code in which this line stands first."""
+    text = (ROOT / "README.md").read_text()
+    (found,) = [part for part in text.split("```")[1::2] if part.split("\n", 1)[1].startswith(begins)]
+    return found.split("\n")[1:-1]
+
+
+def test_what_is_said_of_a_broken_file_is_what_readme_shows(tmp_path: Path) -> None:
+    (tmp_path / "broken.ncl").write_text(BROKEN)
+    command, *shown = block("$ batchwright validate broken.ncl")
+    done = subprocess.run(
+        [*BATCHWRIGHT, *command.split()[2:]], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.splitlines()) == (1, shown)
+
+
+def test_the_lines_for_a_service_work_in_their_order(tmp_path: Path) -> None:
+    """C14: as they stand, but for the port, and for pages that only a person opens."""
+    command, *lines = "\n".join(block("$ .venv/bin/batchwright serve")).replace("\\\n", "").splitlines()
+    assert command == "$ .venv/bin/batchwright serve --simulate &"
+    tool("curl", "scripts/tools.sh")
+    nu = Nu(tmp_path, "")
+    with service_process(tmp_path, "--simulate") as (url, _):
+        environ = {**environment(tmp_path), "BATCHWRIGHT_URL": url}
+        for line in (line[2:].replace("http://localhost:9090", url) for line in lines if line.startswith("$ curl")):
+            done = subprocess.run(
+                line, shell=True, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=PATIENCE, check=False
+            )
+            assert (done.returncode, "multi_cloud_deployment" in done.stdout) == (0, True), (line, done)
+        run = ""
+        for line in block('nu -c "use core'):
+            words = shlex.split(line.replace("<workflow_id>", run))
+            done = subprocess.run(
+                [nu.binary, *words[1:]], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=PATIENCE,
+                stdin=subprocess.DEVNULL, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, (line, done)
+            run = run or re.findall(r"[a-z2-7]{12}", done.stdout)[0]
 
 
 def test_what_make_is_asked_for_is_there() -> None:
