@@ -221,5 +221,6 @@ def _behind_undefined_names(
             names[name] = diagnostic
             _, found = _evaluate(copy, inputs, known)
     lines = {(one.file, one.line) for one in names.values()}
-    others = [one for one in found if one.code not in FOLLOWING or (one.file, one.line) not in lines]
+    # line 0 is where the names were defined: what is wrong with that follows from them too
+    others = [one for one in found if one.line > 0 and (one.code not in FOLLOWING or (one.file, one.line) not in lines)]
     return sorted({*names.values(), *others}, key=lambda one: (sources.rank(one.file), one.line, one.column))

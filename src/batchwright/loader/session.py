@@ -128,7 +128,7 @@ class Session:
     def _broken_at(self, error: NickelError) -> list[tuple[Path_, NickelError]]:
         """What is broken at the path that the source shows at the error's place: right where nothing is computed."""
         found = place_of(messages.parse(error.args[0]), self._sources)
-        path = scan.path_at(found[0].text, found[1]) if found else ()
+        path = scan.path_at(found[0].text, found[1]) if found and found[1].line > 0 else ()
         return list(self._broken(path)) if len(path) > len(WHOLE) else []
 
     def _check_each_file(self, first: Diagnostic) -> None:

@@ -66,3 +66,13 @@ def test_a_private_key_is_repeated_nowhere(wrong: dict[str, object], tmp_path: P
     told = loaded(tmp_path, whole).diagnostics
     assert told
     assert not [one for one in told if "secretsecret" in f"{one.message}{one.hint}{one.notes}"]
+
+
+@pytest.mark.parametrize(
+    "use", ["nul 1", "nul.x", "nul + 1", "nul & 1", "(nul | String)", "{ a = nul nul }", "[nul] @ nul"]
+)
+def test_what_is_done_with_a_name_that_nobody_defines_has_no_place_of_its_own(use: str, tmp_path: Path) -> None:
+    """Point 7: the definition that was put above the file was blamed, at line 0."""
+    told = loaded(tmp_path, f"# a comment\n({use})\n", "flow.ncl").diagnostics
+    assert ("unbound-name", 2) in [(one.code, one.line) for one in told]
+    assert all(one.line > 0 for one in told)
