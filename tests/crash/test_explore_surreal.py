@@ -27,8 +27,8 @@ class StandingStill:
         self._loop, self._inner = loop, SurrealJournal(folder)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        async def call(*args: Any) -> Any:
-            return asyncio.run_coroutine_threadsafe(getattr(self._inner, name)(*args), self._loop).result(60)
+        async def call(*args: Any, **more: Any) -> Any:
+            return asyncio.run_coroutine_threadsafe(getattr(self._inner, name)(*args, **more), self._loop).result(60)
 
         return call
 

@@ -85,6 +85,9 @@ class Stream:
                 seq = int(fields["id"]) if "id" in fields else self.messages[-1][1]
                 self.messages.append((fields["event"], seq, msgspec.json.decode(fields["data"])))
 
+    def is_over(self) -> bool:
+        return bool(self.messages) and self.messages[-1][0] == "end"
+
     def check(self) -> None:
         """A snapshot, then every event once and in order, then the end."""
         kinds = [kind for kind, _, _ in self.messages]
@@ -162,7 +165,7 @@ def installs(state: Path) -> Counter[tuple[str, str]]:
 def lived(home: Path, port: str, chance: random.Random, kills: int, rounds: list[Round], stack: ExitStack) -> int:
     """One life of the service; gives how many kills there were so far."""
     with service_process(home, "--port", port) as (url, process):
-        if not rounds or (kills < KILLS and rounds[-1].over()):
+        if not rounds or (kills < KILLS and rounds[-1].over() and rounds[-1].stream.is_over()):
             rounds.append(Round(home, url, len(rounds), stack))
         now = rounds[-1]
         with in_background(now.stream.connected(url), now.stream.out) as curl:

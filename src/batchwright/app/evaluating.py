@@ -123,6 +123,15 @@ def _read(stream: BinaryIO, size: int) -> bytes:
     return body
 
 
+def _peak() -> int:
+    """The most memory that this program has used, in KiB; getrusage counts what its parent used before, too."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0])
+    except (OSError, IndexError, ValueError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def main() -> None:
     """Work until the input ends."""
     os.nice(10)  # whoever drives runs comes first
@@ -132,7 +141,7 @@ def main() -> None:
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     while True:
         job = decode_job(_read(requests, *LENGTH.unpack(_read(requests, LENGTH.size))))
-        answer = replace(evaluated(job), memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        answer = replace(evaluated(job), memory=_peak())
         del job
         body = encode(answer)
         answers.write(LENGTH.pack(len(body)) + body)

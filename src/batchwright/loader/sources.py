@@ -106,7 +106,12 @@ class Sources:
 
     def shown(self, path: str) -> Source | None:
         """The source that Nickel calls `path`, None for the contracts and for what is no file."""
-        return self._by_path.get(path) or self._by_path.get(os.path.realpath(path))
+        if path in self._by_path:
+            return self._by_path[path]
+        try:
+            return self._by_path.get(os.path.realpath(path))
+        except FileNotFoundError:  # a relative one, and the working folder is gone
+            return None
 
     def nickel(self) -> list[Source]:
         """The files that are evaluated or parsed as Nickel, JSON or YAML."""

@@ -58,8 +58,17 @@ class WorldFile:
 
     def _is_new(self) -> bool:
         """Whether the file is empty; raises ProviderUnavailable when it is not a world."""
-        marks = tuple(self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
-        if marks == (0, 0) and not self._db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+        outside = not self._db.in_transaction
+        if outside:  # what another process writes meanwhile is seen as a whole or not at all
+            self._db.execute("BEGIN")
+        try:
+            tables = self._db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+            names = ("application_id", "user_version")
+            marks = tuple(self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+        finally:
+            if outside:
+                self._db.execute("COMMIT")
+        if marks == (0, 0) and not tables:
             return True
         if marks != (_APPLICATION, _VERSION):
             raise self._unusable("it is not a simulated world of this version")
