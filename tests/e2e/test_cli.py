@@ -294,7 +294,7 @@ def test_going_on_with_a_file_that_was_changed_is_told(shell: Shell) -> None:
     process = shell.start("run", "shop.json", "--sim", "boot_seconds=4")
     wait_for(process, "run started")
     process.kill()
-    process.wait(PATIENCE)
+    process.communicate(timeout=PATIENCE)
     shell.write(parallel_limit=4)
     told = shell("run", "shop.json", "--simulate", "--resume")
     assert "shop.json differs from what run" in told.stderr
