@@ -20,6 +20,7 @@ from batchwright.programs.there import _swept
 from batchwright.providers.static.reach import Facts, look
 from batchwright.taskservs.runner.connection import Unreachable, connected
 from batchwright.taskservs.runner.tunnels import RSA_TRIES
+from tests.children import child
 
 NOISES = {
     "no-newline": "printf 'Welcome to it'",
@@ -37,13 +38,11 @@ async def server(folder: Path, noise: str, key: str = "ssh-ed25519", **settings:
     private.write_private_key(str(folder / "key"))
 
     async def process(client: asyncssh.SSHServerProcess[bytes]) -> None:
-        child = await asyncio.create_subprocess_exec(
-            "sh", "-c", f"{noise}\n{client.command}", stdin=-1, stdout=-1, stderr=-1
-        )
-        out, err = await child.communicate(await client.stdin.read())
+        async with child("sh", "-c", f"{noise}\n{client.command}", stdin=-1, stdout=-1, stderr=-1) as shell:
+            out, err = await shell.communicate(await client.stdin.read())
         client.stdout.write(out)
         client.stderr.write(err)
-        client.exit(child.returncode or 0)
+        client.exit(shell.returncode or 0)
 
     async with asyncssh.listen(
         "127.0.0.1", 0, server_host_keys=[host_key], process_factory=process, encoding=None,

@@ -14,7 +14,10 @@ from batchwright.api.problems import refuse
 from batchwright.errors import HeadTooLarge, ServiceBusy, UsageError
 
 BODY_BYTES = 32 * 1024 * 1024  # of all bodies together that are being read or evaluated
-READERS = 2_048  # of live progress at once
+# A reader is some 110 objects, and a full garbage collection looks at all of them while nothing else gets its turn:
+# with 2,000 readers that alone was half a second on a busy machine.
+READERS = 1_024  # of live progress at once
+UNANSWERED = 512  # requests whose answer has not begun
 HEADERS, HEAD_BYTES = 100, 32 * 1024  # of one request, its address included
 LOOKS = 2  # answers that are worked out in threads at a time
 
@@ -25,10 +28,12 @@ T = TypeVar("T")
 
 
 class Bounds:
-    """What all requests share. `readers` is how many there may be."""
+    """What all requests share. `readers` and `unanswered` are how many of these there may be."""
 
-    def __init__(self, readers: int = READERS, body_bytes: int = BODY_BYTES) -> None:
+    def __init__(self, readers: int = READERS, body_bytes: int = BODY_BYTES, unanswered: int = UNANSWERED) -> None:
         self.readers = readers
+        self.unanswered = unanswered
+        self.waiting = 0  # for the beginning of their answer
         self.body_bytes = body_bytes
         self.in_flight = 0  # bytes of bodies
         self._threads = ThreadPoolExecutor(LOOKS, thread_name_prefix="batchwright-look")
@@ -37,6 +42,20 @@ class Bounds:
         """Raise ServiceBusy when there are as many readers as there may be."""
         if there >= self.readers:
             raise ServiceBusy(f"{self.readers} readers follow runs already")
+
+    def begin(self) -> Callable[[], None]:
+        """One more request; what is given back is to be called when its answer begins, or ends. Raises ServiceBusy."""
+        if self.waiting >= self.unanswered:
+            raise ServiceBusy(f"{self.unanswered} requests wait for their answer already")
+        self.waiting += 1
+        counted = True
+
+        def begun() -> None:
+            nonlocal counted
+            self.waiting -= counted
+            counted = False
+
+        return begun
 
     def take(self, size: int) -> None:
         """So many bytes of a body have come. Raises ServiceBusy."""
@@ -50,7 +69,7 @@ class Bounds:
 
 
 class Bounded:
-    """Refuses heads that are too large, and counts the bytes of bodies until their requests are answered."""
+    """Refuses heads that are too large and one request too many, and counts bytes of bodies until they are answered."""
 
     def __init__(self, app: ASGIApp, bounds: Bounds) -> None:
         self._app = app
@@ -68,7 +87,16 @@ class Bounded:
             # A proxy in front may have taken the other one, and see requests elsewhere than we do.
             await refuse(UsageError("the length of the body is told in two ways", hint=ONE_LENGTH), scope, _last(send))
             return
+        try:  # who asks how the service is must be told even then
+            begun = _nothing if scope["path"].startswith("/health") else self._bounds.begin()
+        except ServiceBusy as error:
+            await refuse(error, scope, _last(send))
+            return
         taken = 0
+
+        async def sending(message: Message) -> None:
+            begun()
+            await send(message)
 
         async def receiving() -> HTTPReceiveMessage:
             nonlocal taken
@@ -80,9 +108,14 @@ class Bounded:
             return message
 
         try:
-            await self._app(scope, receiving, send)
+            await self._app(scope, receiving, sending)
         finally:
+            begun()
             self._bounds.in_flight -= taken
+
+
+def _nothing() -> None:
+    return
 
 
 def _last(send: Send) -> Send:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -192,6 +193,7 @@ async def _serve(
             log.warning("requests and tokens travel in the clear: put TLS in front, or use --tls-cert and --tls-key")
         serving = asyncio.create_task(server.serve(sockets=sockets))
         await _first(serving, server.answers)
+        gc.freeze()  # what the program itself consists of need not be looked at by every full collection
         told(url_of(sock, options), monitor.rights())
         with _signals() as stop:
             await _first(serving, stop)

@@ -225,6 +225,25 @@ def test_readers_of_progress_are_bounded(tmp_path: Path) -> None:
     play(tmp_path, scenario, Connections(16), bounds=Bounds(readers=2))
 
 
+def test_requests_without_an_answer_are_bounded_and_health_is_told_all_the_same(tmp_path: Path) -> None:
+    """A3: one whose body has not come holds the only place, until it is whole."""
+    room = Bounds(unanswered=1)
+
+    async def scenario(service: Serving) -> None:
+        reader, writer = await connect(service, HEAD + b"Content-Length: 2\r\nConnection: close\r\n\r\n")
+        await until(lambda: room.waiting == 1)
+        refused = await service.get("/v1/workflows/batch")
+        assert (refused.status, refused.json["code"]) == (503, "service-busy")
+        assert (await service.get("/health/live")).status == 200
+        writer.write(b"{}")
+        assert b"422" in (await rest(reader)).splitlines()[0]
+        writer.close()
+        assert (await service.get("/v1/workflows/batch")).status == 200
+        assert room.waiting == 0
+
+    play(tmp_path, scenario, Connections(16), bounds=room)
+
+
 def test_who_takes_no_answer_is_dropped(tmp_path: Path, monkeypatch: Any) -> None:
     """A3: its descriptor and what was to be written are free again."""
     monkeypatch.setattr(bounds, "TAKEN_SECONDS", 0.0)

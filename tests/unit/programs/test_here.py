@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from tests.children import child
 
 from batchwright.app.clock import SystemClock
 from batchwright.errors import SecretMissing
@@ -205,11 +206,11 @@ def orphaned(bench: Bench, script: str) -> None:
     async def scenario() -> None:
         mark = bench.launch().mark
         words = (sys.executable, "-c", ORPHAN, str(bench.folder), mark, script)
-        process = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
-        assert process.stdout is not None
-        assert await process.stdout.readline() == b"begun\n"
-        process.kill()
-        await process.wait()
+        async with child(*words, stdout=asyncio.subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert await process.stdout.readline() == b"begun\n"
+            process.kill()
+            await process.wait()
 
     play(scenario)
 

@@ -14,6 +14,7 @@ from typing import Any
 import asyncssh
 import pytest
 from asyncssh.packet import UInt32
+from tests.children import child
 
 from batchwright.model.access import Access
 from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
@@ -78,17 +79,17 @@ class Host:
         self.connections.append(process.channel.get_connection())
         script = await process.stdin.read()
         pipe = asyncio.subprocess.PIPE
-        local = await asyncio.create_subprocess_exec(
+        async with child(
             "/bin/sh", "-c", process.command, stdin=pipe, stdout=pipe, cwd=self.folder, env=WITHOUT
-        )
-        assert local.stdin is not None
-        assert local.stdout is not None
-        local.stdin.write(script)
-        local.stdin.close()
-        ended = asyncio.create_task(self._end(process, local))
-        while data := await local.stdout.read(1000):
-            process.stdout.write(data)
-        code = await ended
+        ) as local:
+            assert local.stdin is not None
+            assert local.stdout is not None
+            local.stdin.write(script)
+            local.stdin.close()
+            ended = asyncio.create_task(self._end(process, local))
+            while data := await local.stdout.read(1000):
+                process.stdout.write(data)
+            code = await ended
         process.exit_with_signal("KILL") if code == -9 else process.close()
 
     async def _end(self, process: Any, local: asyncio.subprocess.Process) -> int:

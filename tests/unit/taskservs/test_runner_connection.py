@@ -9,6 +9,7 @@ from pathlib import Path
 
 import asyncssh
 import pytest
+from tests.children import child
 
 from batchwright.login import OUTPUT_MAX
 from batchwright.model.access import Access
@@ -52,11 +53,11 @@ class Rig:
 
     async def _process(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         command = f"PATH={self.folder}:$PATH; {process.command}"
-        child = await asyncio.create_subprocess_exec("sh", "-c", command, stdin=-1, stdout=-1, stderr=-1)
-        out, err = await child.communicate(await process.stdin.read())
+        async with child("sh", "-c", command, stdin=-1, stdout=-1, stderr=-1) as shell:
+            out, err = await shell.communicate(await process.stdin.read())
         process.stdout.write(out)
         process.stderr.write(err)
-        process.exit(child.returncode or 0)
+        process.exit(shell.returncode or 0)
 
 
 def play(folder: Path, scenario: Callable[[Rig], Awaitable[None]]) -> None:
