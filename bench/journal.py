@@ -21,7 +21,7 @@ from batchwright.journal.base import Journal, Lease
 from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import SurrealJournal
-from batchwright.model import codec
+from batchwright.model import event_codec
 from batchwright.model.events import AnyEvent, StepStarted, StepSucceeded
 from batchwright.testing.journal_suite import NOW, created, summary_of
 
@@ -72,7 +72,7 @@ async def appending(journal: Journal, name: str, appenders: int, size: int, seco
 
 def raw(folder: Path, appenders: int, size: int, seconds: float) -> Rate:
     """The same bytes, one write and one fsync for each group."""
-    body = b"".join(codec.encode_page(batch(0, size)) for _ in range(appenders))
+    body = b"".join(event_codec.encode_page(batch(0, size)) for _ in range(appenders))
     descriptor = os.open(folder / f"raw-{appenders}-{size}", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     begin, cpu, groups = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - begin < seconds:

@@ -18,7 +18,7 @@ from batchwright.model.plan import Guard, Plan, ProviderFacts, ServerRequest
 from batchwright.model.run import Run
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, Simulation, World
-from batchwright.testing.clock import VirtualClock, run_virtual
+from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 from bench.noop import plan_of
 
 WARM_UP = 30.0  # seconds that learning may take

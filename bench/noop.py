@@ -10,14 +10,14 @@ import sys
 import time
 from pathlib import Path
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
 from batchwright.engine.limits import Lane, Limits
 from batchwright.engine.loop import Driver
 from batchwright.journal.base import Journal
 from batchwright.journal.replay import load_run
 from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import SurrealJournal
-from batchwright.model import codec
+from batchwright.model import event_codec
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Action, Guard, Plan, PlannedOperation, ProviderFacts, ServerRequest, Step, Undo
@@ -82,7 +82,7 @@ async def drive(journal: Journal, run: Run, plan: Plan, *, stop_at: float = 0.0)
     done = asyncio.Event()
 
     def listen(run: Run, batch: object) -> None:
-        batches.append(sum(len(codec.encode(event)) for event in batch))  # type: ignore[attr-defined]
+        batches.append(sum(len(event_codec.encode(event)) for event in batch))  # type: ignore[attr-defined]
         if stop_at and run.seq >= stop_at * 2 * len(plan.steps):
             done.set()
 

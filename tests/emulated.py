@@ -7,11 +7,11 @@ import threading
 from types import TracebackType
 from typing import Self
 
+from batchwright.emulators.server import Emulator as Served
+from batchwright.emulators.server import serve
+from batchwright.emulators.upcloud.app import TOKEN
 from batchwright.testing.emulators import hetzner
-from batchwright.testing.emulators.serving import Emulator as Served
-from batchwright.testing.emulators.serving import serve
 from batchwright.testing.emulators.upcloud import Emulation, Emulator
-from batchwright.testing.emulators.upcloud.app import TOKEN
 
 
 class Serving:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
 from batchwright.model.ids import Token, run_id, step_token
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig

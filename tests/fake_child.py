@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from batchwright.taskservs.runner.job import Done, Line, Stopped, job_decoder, stop_decoder, written
+from batchwright.taskservs.runner.child_protocol import Done, Line, Stopped, job_decoder, stop_decoder, written
 
 
 def say(word: Done | Line | Stopped) -> None:

@@ -21,13 +21,13 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization  # noqa: F401
 from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: F401
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
 from batchwright.model.access import known_hosts, ssh_command
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Gone, Observed, ServerState
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.local import base
+from batchwright.providers.local import base_tree
 from batchwright.providers.local.adapter import Local
 from batchwright.providers.local.addresses import claimed
 from batchwright.providers.local.processes import started_for
@@ -98,7 +98,7 @@ def main() -> None:
     os.setuid(uid)
     os.chdir(folder)
     if "build" in sys.argv[3:]:  # a base tree of one's own, as the user gets it
-        print(json.dumps(str(base.build(os.environ, lambda line: print(line, file=sys.stderr)))))
+        print(json.dumps(str(base_tree.build(os.environ, lambda line: print(line, file=sys.stderr)))))
     else:
         print(json.dumps(asyncio.run(story(folder))))
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from batchwright.errors import BatchwrightError
-from batchwright.providers.local import addresses, base, cgroups, network, processes
-from batchwright.providers.local.machine import NONE, this_machine
+from batchwright.providers.local import addresses, base_tree, cgroups, network, processes
+from batchwright.providers.local.host_support import NONE, this_machine
 from batchwright.providers.local.records import SYSTEM
 from tests.needs import missing
 
@@ -22,7 +22,7 @@ def need_sandboxes() -> Path:
     if machine.mode != SYSTEM:
         missing("the tests of real servers need root")
     try:
-        return base.build(os.environ, print)
+        return base_tree.build(os.environ, print)
     except BatchwrightError as error:
         missing(f"{error.message}. {error.hint}")
 

@@ -17,11 +17,11 @@ from batchwright.api.app import make_app
 from batchwright.api.connections import MOST, Connections
 from batchwright.api.progress import EventFrames
 from batchwright.api.server import Server
-from batchwright.app.clock import SystemClock
 from batchwright.app.config import ServiceConfig
-from batchwright.app.health import Monitor
-from batchwright.app.orchestrator import Orchestrator
 from batchwright.app.settings import Settings
+from batchwright.app.system_clock import SystemClock
+from batchwright.service.health import Monitor
+from batchwright.service.run_supervisor import Orchestrator
 
 RUNS = "/v1/workflows/batch"
 FAST = {"answer_seconds": "0.01", "boot_seconds": "0.02", "install_seconds": "0.01", "destroy_seconds": "0.01"}

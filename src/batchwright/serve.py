@@ -8,12 +8,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from batchwright.app.rights import Rights
 from batchwright.cli import main as command_line
-from batchwright.cli.codes import Exit
+from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Sim, Simulate, StateDir, settings_of, simulation_of
 from batchwright.cli.output import say
 from batchwright.errors import ServicePackageMissing, UsageError
+from batchwright.service.permissions import Rights
 from batchwright.views.wording import counted
 
 GRACE = 20.0

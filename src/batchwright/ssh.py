@@ -14,10 +14,10 @@ from contextlib import AsyncExitStack
 import asyncssh
 from msgspec import Struct
 
-from batchwright.login import KEPT, Framed, Marked, fit
+from batchwright.login_output import KEPT, Framed, Marked, fit
 from batchwright.model.access import Access, known_hosts
 from batchwright.model.outcome import Fault, FaultClass
-from batchwright.refusals import denied, hung_up, login_fault, not_passed_on, refusal_in
+from batchwright.ssh_refusals import denied, hung_up, login_fault, not_passed_on, refusal_in
 
 KEEPALIVE_SECONDS, KEEPALIVES = 10, 3  # a server that leaves so many of them unanswered is lost
 CLOSE_SECONDS = 3

@@ -11,7 +11,7 @@ from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import SurrealJournal
 from batchwright.testing import journal_chain_suite, journal_suite
-from batchwright.testing.clock import run_virtual
+from batchwright.testing.virtual_clock import run_virtual
 
 CASES = [*journal_suite.CASES, *journal_chain_suite.CASES]
 

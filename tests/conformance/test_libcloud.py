@@ -10,7 +10,7 @@ import pytest
 from libcloud.compute.base import Node, StorageVolume
 from libcloud.compute.drivers.dummy import DummyNodeDriver
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
 from batchwright.model.clock import Clock
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Rejected, Unknown
 from batchwright.model.plan import ServerRequest

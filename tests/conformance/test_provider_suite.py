@@ -14,8 +14,8 @@ from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Health, Provider, Trouble
 from batchwright.providers.simulated import Simulated, Simulation, World
-from batchwright.testing.clock import VirtualClock, run_virtual
 from batchwright.testing.provider_suite import ProviderSuite
+from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 CREATED = Created | Rejected | Unknown
 DESTROYED = Gone | Going | Rejected | Unknown

@@ -15,9 +15,9 @@ from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
 from batchwright.taskservs.base import Runner, Target
-from batchwright.testing.clock import VirtualClock, run_virtual
 from batchwright.testing.provider_suite import ProviderSuite
 from batchwright.testing.runner_suite import RunnerSuite
+from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 
 class SimulatedRig(ProviderSuite):

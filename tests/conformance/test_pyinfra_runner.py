@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
 from batchwright.model.plan import TaskservRequest
 from batchwright.taskservs.base import Runner, Target
 from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.taskservs.runner import pyinfra_runner
-from batchwright.taskservs.runner.connection import connected
+from batchwright.taskservs.runner.ssh_connection import connected
 from batchwright.testing.runner_suite import RunnerSuite, Scenario
 from tests.real.servers import servers
 from tests.sandboxes import need_sandboxes

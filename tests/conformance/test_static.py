@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
 from batchwright.model.clock import Clock
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Rejected, Unknown

@@ -25,8 +25,8 @@ from batchwright.errors import (
     StoreUnsupported,
 )
 from batchwright.journal.base import Journal, Lease
-from batchwright.journal.surreal import Server, SurrealServerJournal, proof
-from batchwright.journal.surreal import server as server_module
+from batchwright.journal.surreal import Server, SurrealServerJournal, integrity
+from batchwright.journal.surreal.server.connection import connection as server_module
 from batchwright.model.events import StepStarted
 from batchwright.model.summary import Signal, SignalKind
 from batchwright.testing import journal_chain_suite, journal_suite
@@ -283,7 +283,7 @@ def test_a_server_that_loses_changes_is_refused_before_anything_is_recorded(brid
 
 def test_a_newer_store_is_told(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(proof, "FORMAT", 3)
+        patch.setattr(integrity, "FORMAT", 3)
         asyncio.run(empty(at(bridge)))
     refused(at(bridge), StoreNewer, "format 3; this Batchwright knows formats up to 2")
 

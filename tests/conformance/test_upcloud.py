@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
 from batchwright.model.clock import Clock
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider

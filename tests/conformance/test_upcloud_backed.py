@@ -7,7 +7,9 @@ import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
+from batchwright.emulators.backend import Backing
+from batchwright.emulators.upcloud.backed import first_boot
 from batchwright.model.access import known_hosts, ssh_command
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Gone, ServerState
@@ -18,9 +20,7 @@ from batchwright.providers.local.adapter import Local
 from batchwright.providers.simulated import Simulated, Simulation, World
 from batchwright.providers.upcloud import UpCloud
 from batchwright.providers.upcloud.user_data import combined
-from batchwright.testing.emulators.backing import Backing
 from batchwright.testing.emulators.upcloud import TOKEN, BackedEstate, Emulation, Emulator, serve
-from batchwright.testing.emulators.upcloud.backed import first_boot
 from tests.sandboxes import leftovers, need_sandboxes
 
 PATIENCE = 120.0

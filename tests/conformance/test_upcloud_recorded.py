@@ -15,11 +15,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from batchwright.emulators.upcloud.coverage import RECORDED
 from batchwright.model.ids import Token
 from batchwright.model.plan import ServerRequest
 from batchwright.providers.upcloud.payload import create_body
 from batchwright.testing.emulators.upcloud import TOKEN, Emulation, Emulator, serve
-from batchwright.testing.emulators.upcloud.coverage import RECORDED
 
 SHAPES: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("upcloud_recorded.json").read_text())
 FACTS = {"template": "01000000-0000-4000-8000-000020070100", "disk_gb": "50", "tier": "maxiops"}

@@ -20,7 +20,6 @@ from batchwright.model.outcome import ServerState
 from batchwright.model.run import Run, unsettled
 from batchwright.model.summary import Signal, SignalKind
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
-from batchwright.testing.clock import VirtualClock
 from batchwright.testing.crash import (
     CrashingJournal,
     CrashingLauncher,
@@ -29,6 +28,7 @@ from batchwright.testing.crash import (
     CrashPoint,
     ProcessDied,
 )
+from batchwright.testing.virtual_clock import VirtualClock
 from tests.crash.programs import Ledger
 from tests.crash.scenarios import Scenario
 

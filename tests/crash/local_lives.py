@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Gone, ServerState
 from batchwright.model.plan import ServerRequest

@@ -7,8 +7,8 @@ import random
 import pytest
 
 from batchwright.model.plan import CommandRequest
-from batchwright.testing.clock import run_virtual
 from batchwright.testing.crash import CrashPoint, When
+from batchwright.testing.virtual_clock import run_virtual
 from tests.crash.lives import Outcome, live_through
 from tests.crash.scenarios import Scenario, all_scenarios
 

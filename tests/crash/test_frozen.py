@@ -20,7 +20,7 @@ from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation
-from batchwright.testing.clock import run_virtual
+from batchwright.testing.virtual_clock import run_virtual
 from tests.crash.lives import Lives
 from tests.crash.scenarios import Scenario, all_scenarios
 from tests.crash.test_explore import check, reference

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
 from batchwright.providers.local.adapter import Local
 from batchwright.providers.local.records import ref_of
 from tests.crash.local_lives import NAMES, token

@@ -12,7 +12,7 @@ import pytest
 from batchwright.engine.limits import Lane, Limits
 from batchwright.engine.loop import Driver
 from batchwright.engine.machine import Machine
-from batchwright.engine.preview import preview_rollback
+from batchwright.engine.rollback_preview import preview_rollback
 from batchwright.errors import NotAllowed
 from batchwright.journal.lease import LEASE_SECONDS
 from batchwright.journal.replay import load_run
@@ -22,7 +22,6 @@ from batchwright.model.run import Run, unsettled
 from batchwright.model.summary import Signal, SignalKind
 from batchwright.model.workflow import Retry
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation
-from batchwright.testing.clock import run_virtual
 from batchwright.testing.crash import (
     CrashingJournal,
     CrashingLauncher,
@@ -32,6 +31,7 @@ from batchwright.testing.crash import (
     ProcessDied,
     When,
 )
+from batchwright.testing.virtual_clock import run_virtual
 from tests.crash.lives import Lives
 from tests.crash.scenarios import Scenario, Settings, all_scenarios
 

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from tests.served import COMMAND, PATIENCE, Command, environment, service_process
 
-from batchwright.app.services import DEFAULT_URL
+from batchwright.client.discovery import DEFAULT_URL
 
 INSTANT = ("--sim", "time_scale=0")
 BRIEF = ("--sim", "boot_seconds=0.3", "--sim", "install_seconds=0.3", "--sim", "answer_seconds=0")

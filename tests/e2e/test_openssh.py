@@ -18,9 +18,9 @@ from batchwright.model.access import Access
 from batchwright.model.outcome import Fault, ServerState
 from batchwright.model.plan import ServerRequest
 from batchwright.providers.static import Static
-from batchwright.providers.static.reach import Facts, look
 from batchwright.providers.static.records import Record, Records
-from batchwright.taskservs.runner.connection import connected
+from batchwright.providers.static.ssh_probe import Facts, look
+from batchwright.taskservs.runner.ssh_connection import connected
 
 Story = Callable[[Access], Awaitable[None]]
 

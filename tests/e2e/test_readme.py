@@ -17,7 +17,7 @@ from tests.nushell import Nu
 from tests.served import environment, service_process
 
 from batchwright.providers.aws.plans import SIZES
-from batchwright.providers.simulated.profiles import PROFILES
+from batchwright.providers.simulated.catalog import PROFILES
 
 ROOT = Path(__file__).parents[2]
 BATCHWRIGHT = (sys.executable, "-m", "batchwright")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from batchwright import home
-from batchwright.app.copies import copied, is_read_only
+from batchwright.app.read_only_stores import copied, is_read_only
 from batchwright.app.settings import settings_from
 from batchwright.cli.output import out
 from batchwright.errors import UsageError

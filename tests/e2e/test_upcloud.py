@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 from tests.emulated import Running
 
-from batchwright.cli.codes import Exit
+from batchwright.cli.exit_codes import Exit
 from batchwright.cli.main import run_command
 from batchwright.testing.emulators.upcloud import Emulation
 

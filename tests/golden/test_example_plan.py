@@ -12,7 +12,7 @@ from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.workflow import Dependency, ServerBatch, ServerConfig, TaskservBatch, TaskservUse, Workflow
 from batchwright.plan import build
 from batchwright.taskservs.catalogue import load_catalogue
-from batchwright.testing.planning import empty_world
+from batchwright.testing.plans import empty_world
 from batchwright.views.plan import plan_view
 
 GOLDEN = Path(__file__).parent / "example" / "plan.json"

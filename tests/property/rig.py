@@ -8,7 +8,7 @@ from collections import deque
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from batchwright.engine import commands as cmd
+from batchwright.engine import effects as cmd
 from batchwright.engine.machine import Machine
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import STEP_ENDED, STEP_IN_FLIGHT, StepState

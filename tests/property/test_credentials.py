@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.app.remote import Service
+from batchwright.client.http import Service
 from batchwright.credentials import carried, masked
 from batchwright.errors import BatchwrightError
 from batchwright.providers.settings import checked_address

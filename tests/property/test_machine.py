@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batchwright.engine.preview import preview_rollback
-from batchwright.model import codec
+from batchwright.engine.rollback_preview import preview_rollback
+from batchwright.model import event_codec
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
 from batchwright.model.plan import Action, CommandRequest, Step
@@ -81,17 +81,17 @@ def test_the_machine_is_deterministic_and_every_prefix_of_its_journal_folds(case
     first.play()
     second.play()
     assert first.history == second.history
-    journal = [codec.encode(event) for event in first.history]
+    journal = [event_codec.encode(event) for event in first.history]
     run = Run(case_created(first))
     for body in journal[1:]:
-        run.apply(codec.decode(body))
+        run.apply(event_codec.decode(body))
         assert Run.restore(run.created, run.snapshot()).snapshot() == run.snapshot()
     assert run.snapshot() == first.run.snapshot()
 
 
 def case_created(rig: Rig) -> ev.RunCreated:
     """The first event after a journey through bytes."""
-    created = codec.decode(codec.encode(rig.history[0]))
+    created = event_codec.decode(event_codec.encode(rig.history[0]))
     assert isinstance(created, ev.RunCreated)
     return created
 

@@ -25,7 +25,7 @@ from batchwright.model.workflow import (
     Workflow,
 )
 from batchwright.plan import Built, Observations, build, estimate
-from batchwright.testing.planning import empty_world
+from batchwright.testing.plans import empty_world
 
 # how long an example takes depends on the machine and says nothing about the plan
 any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])

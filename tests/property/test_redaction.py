@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.programs.output import Output
+from batchwright.commands.clean_output import Output
 from batchwright.redaction import BLOT, Redactor
 
 

@@ -8,8 +8,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.model.references import mapped
 from batchwright.model.secret import Secret
+from batchwright.model.secret_references import mapped
 
 
 class Deep(msgspec.Struct, frozen=True):

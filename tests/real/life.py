@@ -8,14 +8,14 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
 from batchwright.model.outcome import Applied, Rejected, Unknown
 from batchwright.model.plan import Cluster, TaskservRequest
 from batchwright.model.secret import Secret
 from batchwright.taskservs.base import Job, Runner, Target
 from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.taskservs.runner import pyinfra_runner
-from batchwright.taskservs.runner.connection import connected
+from batchwright.taskservs.runner.ssh_connection import connected
 from tests.real.servers import servers
 from tests.sandboxes import need_sandboxes
 

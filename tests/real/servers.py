@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Gone, ServerState
 from batchwright.model.plan import ServerRequest

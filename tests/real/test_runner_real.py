@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
 from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
 from batchwright.model.plan import TaskservRequest
 from batchwright.model.secret import Secret
 from batchwright.taskservs.base import Job, Target
 from batchwright.taskservs.catalogue import Catalogue, read_entry
 from batchwright.taskservs.runner import adapter, pyinfra_runner
-from batchwright.taskservs.runner.connection import connected
-from batchwright.taskservs.runner.process import Child
+from batchwright.taskservs.runner.child_process import Child
+from batchwright.taskservs.runner.ssh_connection import connected
 from tests.real.servers import servers
 from tests.sandboxes import need_sandboxes
 

@@ -16,8 +16,8 @@ LATE_IMPORTS = (
     "providers/registry.py",
     "cli/emulate.py",
     "journal/surreal/",
-    "programs/there.py",
-    "providers/keys.py",
+    "commands/ssh.py",
+    "providers/ssh_keys.py",
     "serve.py",
     "taskservs/runner/__init__.py",
 )  # a missing package becomes a clear error

@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from batchwright import headroom
+from batchwright.commands.base import Launch
+from batchwright.commands.local import Here
 from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
 from batchwright.model.plan import CommandRequest
-from batchwright.programs.base import Launch
-from batchwright.programs.here import Here
-from batchwright.taskservs.runner.job import ChildJob, Verb
-from batchwright.taskservs.runner.process import Child, NotBegun
-from batchwright.testing.clock import EPOCH
+from batchwright.taskservs.runner.child_process import Child, NotBegun
+from batchwright.taskservs.runner.child_protocol import ChildJob, Verb
+from batchwright.testing.virtual_clock import EPOCH
 from tests.served import COMMAND, PATIENCE, environment
 
 REQUEST = CommandRequest("true", ("/bin/true",))

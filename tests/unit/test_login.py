@@ -8,7 +8,7 @@ import subprocess
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchwright.login import KEPT, TOLD_LINES, TOLD_MAX, Framed, Marked, fit
+from batchwright.login_output import KEPT, TOLD_LINES, TOLD_MAX, Framed, Marked, fit
 
 noises = st.binary(max_size=60)
 

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from batchwright.commands.ssh import _swept
 from batchwright.model.access import Access
 from batchwright.model.outcome import Fault
-from batchwright.programs.there import _swept
-from batchwright.providers.static.reach import look
-from batchwright.refusals import denied, login_fault, refusal_in
+from batchwright.providers.static.ssh_probe import look
 from batchwright.ssh import Unreachable
-from batchwright.taskservs.runner.connection import connected
+from batchwright.ssh_refusals import denied, login_fault, refusal_in
+from batchwright.taskservs.runner.ssh_connection import connected
 from tests.unit.test_ssh import play, server
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from batchwright.app.config import config_from
 from batchwright.errors import ConfigInvalid
-from batchwright.regular import contents
+from batchwright.regular_files import contents
 
 
 def _place(tmp_path: Path) -> Path:

@@ -14,12 +14,12 @@ from asyncssh.connection import SSHConnection
 from asyncssh.packet import SSHPacket
 
 from batchwright import ssh
+from batchwright.commands.ssh import _swept
 from batchwright.model.access import Access
 from batchwright.model.outcome import Fault, FaultClass
-from batchwright.programs.there import _swept
-from batchwright.providers.static.reach import Facts, look
-from batchwright.taskservs.runner.connection import Unreachable, connected
-from batchwright.taskservs.runner.tunnels import RSA_TRIES
+from batchwright.providers.static.ssh_probe import Facts, look
+from batchwright.taskservs.runner.jump_hosts import RSA_TRIES
+from batchwright.taskservs.runner.ssh_connection import Unreachable, connected
 from tests.children import child
 
 NOISES = {

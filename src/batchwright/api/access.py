@@ -13,11 +13,11 @@ from litestar.handlers.base import BaseRouteHandler
 from msgspec import Struct
 
 from batchwright.api.connected import End
-from batchwright.app.peers import Peers, is_loopback
-from batchwright.app.tokens import LOCAL, PREFIX, Role, Tokens
 from batchwright.engine.bucket import Bucket
 from batchwright.errors import Forbidden, TokensUnreadable, TooManyRequests, Unauthorized
 from batchwright.model.clock import Clock
+from batchwright.service.peer_identity import Peers, is_loopback
+from batchwright.service.tokens import LOCAL, PREFIX, Role, Tokens
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 CALLERS = 1_000  # whose rates are remembered

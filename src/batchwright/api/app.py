@@ -19,12 +19,12 @@ from batchwright.api.gate import Gate
 from batchwright.api.metrics import Measured, Metrics
 from batchwright.api.parameters import Parameters
 from batchwright.api.schema import as_any_of, openapi
-from batchwright.app.audit import Audit
-from batchwright.app.health import Monitor
-from batchwright.app.orchestrator import Orchestrator
-from batchwright.app.rights import rights
-from batchwright.app.tokens import Tokens
 from batchwright.loader.limits import UNTRUSTED
+from batchwright.service.audit import Audit
+from batchwright.service.health import Monitor
+from batchwright.service.permissions import rights
+from batchwright.service.run_supervisor import Orchestrator
+from batchwright.service.tokens import Tokens
 
 SUBMIT_RATE, SUBMIT_BURST = 20.0, 100  # workflows per second and at once, per caller
 HANDLERS: Sequence[HTTPRouteHandler] = (

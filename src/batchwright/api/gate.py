@@ -12,10 +12,10 @@ from batchwright.api.access import REFUSED, SAFE, Access, Caller
 from batchwright.api.connected import KEY, End
 from batchwright.api.headers import secured
 from batchwright.api.problems import CLIENT_GONE, GONE, refuse
-from batchwright.app.audit import Audit, Deed, Line, shown, told
-from batchwright.app.tokens import NOBODY, Role
 from batchwright.errors import AuditUnwritable, BatchwrightError, PeerUnknown, TooManyRequests
 from batchwright.model.clock import Clock
+from batchwright.service.audit import Audit, Deed, Line, shown, told
+from batchwright.service.tokens import NOBODY, Role
 
 PARAMETERS = ("simulate", "sim", "plan_hash", "force", "redo", "skip")  # of calls that change something
 

@@ -13,10 +13,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0
 from prometheus_client.registry import Collector
 
-from batchwright.app.driven import DrivenRun
-from batchwright.app.health import ServiceHealth
 from batchwright.model.lifecycle import RunState
 from batchwright.model.summary import RunSummary
+from batchwright.service.active_run import DrivenRun
+from batchwright.service.health import ServiceHealth
 from batchwright.views.stats import stats_view
 
 METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"})  # a client may call its own anything

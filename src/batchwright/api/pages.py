@@ -14,11 +14,11 @@ from msgspec import Struct
 from batchwright.api.headers import page_policy
 from batchwright.api.metrics import Metrics
 from batchwright.api.schema import problems
-from batchwright.app.health import Monitor, ServiceHealth
-from batchwright.app.offers import ProviderOffer, provider_offers, taskserv_offers
-from batchwright.app.orchestrator import Orchestrator
+from batchwright.app.inventory import ProviderOffer, provider_offers, taskserv_offers
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.lifecycle import RunState
+from batchwright.service.health import Monitor, ServiceHealth
+from batchwright.service.run_supervisor import Orchestrator
 from batchwright.views.steps import ServerLine, servers
 
 SERVERS_MAX = 1_000  # listed per run

@@ -14,10 +14,10 @@ from litestar.types import Receive, Scope, Send
 from msgspec.structs import replace
 
 from batchwright.api.problems import body_of, problem_of
-from batchwright.app.tail import Reader, Tail
 from batchwright.errors import BatchwrightError, Unauthorized
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.plan import ServerRequest, Step
+from batchwright.service.run_feed import Reader, Tail
 from batchwright.views.events import event_line, event_record
 from batchwright.views.run import RunView
 

@@ -18,17 +18,17 @@ from batchwright.api.access import Access, Caller
 from batchwright.api.bounds import Bounds
 from batchwright.api.progress import EVENT_STREAM, EventStream, record
 from batchwright.api.schema import Lists, Streams, problems
-from batchwright.app.checking import check_run
-from batchwright.app.health import Monitor, ServiceHealth
-from batchwright.app.orchestrator import NO_ANSWERS, Answers, Orchestrator
-from batchwright.app.reading import history
-from batchwright.app.tail import Tail
-from batchwright.app.tokens import Role
-from batchwright.app.undoing import planned_undo
-from batchwright.engine.preview import PlannedUndo
+from batchwright.app.rollback_impact import planned_undo
+from batchwright.app.run_reader import history
+from batchwright.app.taskserv_health import check_run
+from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.errors import UsageError
 from batchwright.model.events import AnyEvent
 from batchwright.model.summary import RunSummary, SignalKind
+from batchwright.service.health import Monitor, ServiceHealth
+from batchwright.service.run_feed import Tail
+from batchwright.service.run_supervisor import NO_ANSWERS, Answers, Orchestrator
+from batchwright.service.tokens import Role
 from batchwright.views.conditions import Conditions
 from batchwright.views.events import event_line
 from batchwright.views.explain import Explanation, explain

@@ -21,18 +21,18 @@ from batchwright.api.app import SUBMIT_RATE, make_app
 from batchwright.api.bounds import READERS, Bounds
 from batchwright.api.connections import SWEEP_SECONDS, Acceptor, Connections, Guarded, most_connections
 from batchwright.api.progress import EventFrames
-from batchwright.app import local_socket
-from batchwright.app.clock import SystemClock
-from batchwright.app.health import Monitor
-from batchwright.app.orchestrator import Orchestrator
-from batchwright.app.peers import is_loopback
-from batchwright.app.rights import Rights, confined
 from batchwright.app.settings import Settings
-from batchwright.app.tokens import Tokens
+from batchwright.app.system_clock import SystemClock
+from batchwright.client import local_socket
 from batchwright.errors import AddressRefused
 from batchwright.headroom import raise_descriptors
-from batchwright.journal.folder import make_private
+from batchwright.journal.store_folder import make_private
 from batchwright.printable import PrintableFormatter
+from batchwright.service.health import Monitor
+from batchwright.service.peer_identity import is_loopback
+from batchwright.service.permissions import Rights, confined
+from batchwright.service.run_supervisor import Orchestrator
+from batchwright.service.tokens import Tokens
 
 CLOSING_SECONDS = 3  # for answers that are being written when everything else has ended
 

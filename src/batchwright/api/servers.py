@@ -10,12 +10,12 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from batchwright.api.schema import problems
-from batchwright.app.compose import Scalar
-from batchwright.app.orchestrator import Orchestrator
+from batchwright.app.adapters import Scalar
 from batchwright.app.servers import Ended, Found, Servers
-from batchwright.app.tokens import Role
 from batchwright.errors import UsageError
 from batchwright.providers import registry
+from batchwright.service.run_supervisor import Orchestrator
+from batchwright.service.tokens import Role
 
 Provider = Annotated[str, QueryParameter(description="Only this provider's.", max_length=100)]
 Simulate = Annotated[bool, QueryParameter(description="Those of the simulated world.")]

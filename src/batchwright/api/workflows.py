@@ -15,13 +15,13 @@ from batchwright.api.access import Access, Caller
 from batchwright.api.bounds import Bounds
 from batchwright.api.runs import etag
 from batchwright.api.schema import KEY_PATTERN, SETTING_PATTERN, TEXT_TYPES, TakesWorkflow, problems
-from batchwright.app.orchestrator import Orchestrator
-from batchwright.app.submission import Submission
-from batchwright.app.tokens import Role
 from batchwright.errors import BodyUnreadable, MediaTypeUnknown, UsageError
 from batchwright.model.diagnostic import Diagnostic, bounded
 from batchwright.model.workflow import Workflow
 from batchwright.providers.base import Quote
+from batchwright.service.run_supervisor import Orchestrator
+from batchwright.service.submissions import Submission
+from batchwright.service.tokens import Role
 from batchwright.views.plan import PlanView, plan_view
 from batchwright.views.run import RunView
 

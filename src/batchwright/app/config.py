@@ -14,7 +14,7 @@ from batchwright.errors import ConfigInvalid, UsageError
 from batchwright.home import home
 from batchwright.model.secret import Secret
 from batchwright.providers import registry
-from batchwright.regular import contents
+from batchwright.regular_files import contents
 
 _PREFIX = "BATCHWRIGHT_SURREALDB_"
 

@@ -8,15 +8,15 @@ from collections.abc import Mapping
 import msgspec
 from msgspec.structs import replace
 
-from batchwright.app.compose import Surroundings
+from batchwright.app.adapters import Surroundings
+from batchwright.commands.preflight import secret_flaws
 from batchwright.errors import BatchwrightError
 from batchwright.model.access import Access
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.outcome import Observed, ServerState
 from batchwright.model.plan import CommandRequest, ProviderFacts, ServerRequest
 from batchwright.model.workflow import Command, ServerBatch, ServerConfig, TaskservBatch, Workflow
-from batchwright.plan.observed import Observations, ProviderObserved
-from batchwright.programs.finding import secret_flaws
+from batchwright.plan.observations import Observations, ProviderObserved
 from batchwright.providers.base import ACCESS, Provider
 from batchwright.taskservs.base import Runner, Target
 

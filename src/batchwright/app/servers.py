@@ -10,16 +10,16 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from batchwright.app import copies
-from batchwright.app.compose import SharedWorld, SimulationSettings, Surroundings
-from batchwright.app.reading import all_runs
+from batchwright.app import read_only_stores
+from batchwright.app.adapters import SharedWorld, SimulationSettings, Surroundings
+from batchwright.app.run_reader import all_runs
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
-from batchwright.engine.destroying import destroy
 from batchwright.engine.limits import Limits
-from batchwright.engine.looks import SOON_SECONDS
+from batchwright.engine.read_retry import SOON_SECONDS
+from batchwright.engine.server_removal import destroy
 from batchwright.errors import BatchwrightError, NotAllowed, ServerNotFound, UsageError
-from batchwright.journal.folder import make_private
+from batchwright.journal.store_folder import make_private
 from batchwright.model.access import Access, known_hosts, ssh_command, with_command
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import RUN_ENDED, RunState
@@ -242,7 +242,7 @@ def _written(path: Path, text: str) -> bool:
 
     False where the state folder cannot be written and the file says something else: then nobody can be let in.
     """
-    if copies.is_read_only(path.parents[1]):
+    if read_only_stores.is_read_only(path.parents[1]):
         return path.is_file() and path.read_text() == text
     make_private(path.parent)
     draft = path.with_name(f".{path.name}.{os.getpid()}")

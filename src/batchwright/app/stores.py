@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from batchwright.app import copies
+from batchwright.app import read_only_stores
 from batchwright.app.config import SurrealConfig
 from batchwright.app.settings import Settings
 from batchwright.errors import RunAmbiguous, RunMoved, RunNotFound, StoreError, StoreUnavailable
@@ -74,9 +74,9 @@ class Stores:
 
     def _make(self, name: str) -> Journal:
         settings, here = self._settings, self._settings.state_dir
-        if name in BACKENDS and copies.is_read_only(here):
-            self._copy = self._copy or copies.copied(here)
-            return copies.read_only(
+        if name in BACKENDS and read_only_stores.is_read_only(here):
+            self._copy = self._copy or read_only_stores.copied(here)
+            return read_only_stores.read_only(
                 _embedded(msgspec.structs.replace(settings, state_dir=Path(self._copy.name)), name), here
             )
         match name:

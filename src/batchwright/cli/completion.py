@@ -9,9 +9,9 @@ from pathlib import Path
 
 import typer
 
-from batchwright.app.services import service_for
 from batchwright.app.settings import settings_from
 from batchwright.app.stores import Stores
+from batchwright.client.discovery import service_for
 from batchwright.home import expanded
 from batchwright.model.lifecycle import RunState
 from batchwright.model.summary import RunSummary

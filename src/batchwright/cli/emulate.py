@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
-from batchwright.app.backing import opened
-from batchwright.cli.codes import Exit
+from batchwright.app.emulator_backend import opened
+from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import StateDir, pairs_of, settings_of
 from batchwright.cli.output import note, say
+from batchwright.emulators.backend import Backing, Front
+from batchwright.emulators.program import until_stopped
 from batchwright.errors import ProviderUnavailable
-from batchwright.testing.emulators.backing import Backing, Front
-from batchwright.testing.emulators.running import until_stopped
 from batchwright.views.wording import counted
 
 app = typer.Typer(help="Emulate a cloud's own service on this machine, to rehearse on with the real adapter.")
@@ -66,7 +66,7 @@ def upcloud(
 ) -> int:
     """Serve an UpCloud account with API 1.3 until Ctrl-C."""
     with _needed("upcloud"):
-        from batchwright.testing.emulators import upcloud as emulated
+        from batchwright.emulators import upcloud as emulated
     if explain:
         return _explain(emulated.explanation())
     emulator = emulated.Emulator(emulated.emulation_from(pairs_of("--fault", fault), seed, time_scale))
@@ -96,7 +96,7 @@ def aws(
 ) -> int:
     """Serve an AWS account with EC2 and what goes with it until Ctrl-C."""
     with _needed("aws"):
-        from batchwright.testing.emulators import aws as emulated
+        from batchwright.emulators import aws as emulated
     if explain:
         return _explain(emulated.explanation())
     server = emulated.Server(emulated.behaviour(pairs_of("--fault", fault), seed, time_scale), port)
@@ -122,7 +122,7 @@ def hetzner(
 ) -> int:
     """Serve a project of Hetzner Cloud until Ctrl-C."""
     with _needed("hetzner"):
-        from batchwright.testing.emulators import hetzner as emulated
+        from batchwright.emulators import hetzner as emulated
     if explain:
         return _explain(emulated.explanation())
     emulator = emulated.Emulator(emulated.emulation_from(pairs_of("--fault", fault), seed, time_scale))

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from batchwright.app.clock import SystemClock
-from batchwright.app.local import BaseTree, base_tree, build_base, remove_base, start_servers, stop_servers
-from batchwright.cli.codes import Exit
+from batchwright.app.local_servers import BaseTree, base_tree, build_base, remove_base, start_servers, stop_servers
+from batchwright.app.system_clock import SystemClock
+from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, StateDir, settings_of
 from batchwright.cli.output import note, print_json, say
 from batchwright.views.wording import counted, duration

@@ -13,23 +13,23 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.main import get_command
 
-from batchwright import __version__, headroom, streams
+from batchwright import __version__, headroom, standard_streams
 from batchwright.cli import (
-    catalogue,
-    collecting,
     emulate,
-    files,
-    installed,
+    gc,
     local,
-    looking,
-    running,
+    logs,
+    plan,
+    providers,
+    run,
+    runs,
     servers,
     store,
-    submitting,
+    submit,
+    taskservs,
     token,
-    verifying,
 )
-from batchwright.cli.codes import Exit
+from batchwright.cli.exit_codes import Exit
 from batchwright.cli.output import note, print_json, say, show_error
 from batchwright.errors import BatchwrightError, PlanChanged, UsageError
 from batchwright.printable import PrintableFormatter
@@ -49,26 +49,26 @@ app = typer.Typer(
 
 BEFORE, RUNS, LOOKING, OFFERS = "Before anything is changed", "Runs", "Looking", "What there is"
 SERVICE = "The service"
-app.command("validate", rich_help_panel=BEFORE)(files.validate)
-app.command("plan", rich_help_panel=BEFORE)(files.plan)
-app.command("run", rich_help_panel=RUNS)(running.run)
-app.command("submit", rich_help_panel=RUNS)(submitting.submit)
-app.command("resume", rich_help_panel=RUNS)(running.resume_run)
-app.command("pause", rich_help_panel=RUNS)(running.pause)
-app.command("cancel", rich_help_panel=RUNS)(running.cancel)
-app.command("rollback", rich_help_panel=RUNS)(running.rollback)
-app.command("gc", rich_help_panel=RUNS)(collecting.gc)
-app.command("list", rich_help_panel=LOOKING)(looking.list_runs)
-app.command("status", rich_help_panel=LOOKING)(looking.status)
-app.command("monitor", rich_help_panel=LOOKING)(looking.monitor)
-app.command("events", rich_help_panel=LOOKING)(looking.events)
-app.command("logs", rich_help_panel=LOOKING)(installed.logs)
-app.command("check", rich_help_panel=LOOKING)(installed.check)
-app.command("explain", rich_help_panel=LOOKING)(looking.explain_step)
-app.command("stats", rich_help_panel=LOOKING)(looking.stats)
+app.command("validate", rich_help_panel=BEFORE)(plan.validate)
+app.command("plan", rich_help_panel=BEFORE)(plan.plan)
+app.command("run", rich_help_panel=RUNS)(run.run)
+app.command("submit", rich_help_panel=RUNS)(submit.submit)
+app.command("resume", rich_help_panel=RUNS)(run.resume_run)
+app.command("pause", rich_help_panel=RUNS)(run.pause)
+app.command("cancel", rich_help_panel=RUNS)(run.cancel)
+app.command("rollback", rich_help_panel=RUNS)(run.rollback)
+app.command("gc", rich_help_panel=RUNS)(gc.gc)
+app.command("list", rich_help_panel=LOOKING)(runs.list_runs)
+app.command("status", rich_help_panel=LOOKING)(runs.status)
+app.command("monitor", rich_help_panel=LOOKING)(runs.monitor)
+app.command("events", rich_help_panel=LOOKING)(runs.events)
+app.command("logs", rich_help_panel=LOOKING)(logs.logs)
+app.command("check", rich_help_panel=LOOKING)(logs.check)
+app.command("explain", rich_help_panel=LOOKING)(runs.explain_step)
+app.command("stats", rich_help_panel=LOOKING)(runs.stats)
 app.add_typer(servers.app, name="servers", rich_help_panel=OFFERS)
-app.add_typer(verifying.app, name="providers", rich_help_panel=OFFERS)
-app.add_typer(catalogue.app, name="taskservs", rich_help_panel=OFFERS)
+app.add_typer(providers.app, name="providers", rich_help_panel=OFFERS)
+app.add_typer(taskservs.app, name="taskservs", rich_help_panel=OFFERS)
 app.add_typer(store.app, name="store", rich_help_panel=OFFERS)
 app.add_typer(local.app, name="local", rich_help_panel=OFFERS)
 app.add_typer(emulate.app, name="emulate", rich_help_panel=OFFERS)
@@ -154,12 +154,12 @@ def _show_bug(error: Exception, *, json: bool) -> None:
 
 def main() -> NoReturn:
     """The `batchwright` command."""
-    streams.guard()
+    standard_streams.guard()
     if "_BATCHWRIGHT_COMPLETE" in os.environ:
         app(prog_name=NAME)  # answers the shell and leaves
     headroom.raise_descriptors()
     code = run_command(sys.argv[1:])
-    if lost := streams.failure():
+    if lost := standard_streams.failure():
         note(f"error: not all of the output could be written: {lost.strerror}", "red")
         code = code or Exit.COULD_NOT
     sys.exit(int(code))

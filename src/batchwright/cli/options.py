@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from batchwright.app.planning import Source
+from batchwright.app.plans import Source
 from batchwright.app.settings import Settings, settings_from
 from batchwright.cli import completion
 from batchwright.errors import UsageError

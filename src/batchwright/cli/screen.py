@@ -11,9 +11,9 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from batchwright.cli.frame import frame
 from batchwright.cli.output import Lines, drawable, err, note, out, print_json, unechoed
-from batchwright.cli.plain import Plain
+from batchwright.cli.plain_progress import Plain
+from batchwright.cli.run_picture import frame
 from batchwright.model.events import AnyEvent
 from batchwright.model.run import Run
 from batchwright.views.run import Bounds, run_view

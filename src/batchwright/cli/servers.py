@@ -12,17 +12,17 @@ from typing import Annotated
 
 import typer
 
-from batchwright.app.clock import SystemClock
 from batchwright.app.servers import Found, Servers, StandingServer
 from batchwright.app.stores import Stores
-from batchwright.cli.codes import Exit
-from batchwright.cli.human import text_width
-from batchwright.cli.looking import note_troubles
+from batchwright.app.system_clock import SystemClock
+from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, Sim, Simulate, StateDir, settings_of, simulation_of
 from batchwright.cli.output import confirm, note, print_json, say
-from batchwright.cli.running import Yes
-from batchwright.cli.service import Url, chosen
+from batchwright.cli.run import Yes
+from batchwright.cli.runs import note_troubles
 from batchwright.cli.table import table
+from batchwright.cli.target import Url, chosen
+from batchwright.cli.text import text_width
 from batchwright.errors import NotAllowed, UsageError
 from batchwright.model.outcome import Fault
 

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from batchwright.app.clock import SystemClock
-from batchwright.app.proof import Sound, StoreSeen, chain_of, check
 from batchwright.app.settings import Settings
-from batchwright.app.store import Moved, migrate
+from batchwright.app.store_check import Sound, StoreSeen, chain_of, check
+from batchwright.app.store_migration import Moved, migrate
 from batchwright.app.stores import STORES, Stores
-from batchwright.cli.codes import Exit
+from batchwright.app.system_clock import SystemClock
+from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, StateDir, settings_of
 from batchwright.cli.output import note, print_json, say
 from batchwright.errors import UsageError

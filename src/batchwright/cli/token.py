@@ -9,14 +9,14 @@ from typing import Annotated
 
 import typer
 
-from batchwright.app.audit import Audit, Deed
-from batchwright.app.clock import SystemClock
-from batchwright.app.tokens import AccessToken, Role, Tokens
-from batchwright.cli.codes import Exit
-from batchwright.cli.human import show_table
+from batchwright.app.system_clock import SystemClock
+from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, StateDir, settings_of, window
 from batchwright.cli.output import note, print_json, say
+from batchwright.cli.text import show_table
 from batchwright.errors import AuditUnwritable
+from batchwright.service.audit import Audit, Deed
+from batchwright.service.tokens import AccessToken, Role, Tokens
 from batchwright.views.wording import duration
 
 NEVER = "never"

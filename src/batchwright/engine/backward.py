@@ -6,7 +6,7 @@ import heapq
 from collections import deque
 from collections.abc import Mapping
 
-from batchwright.engine import commands as cmd
+from batchwright.engine import effects as cmd
 from batchwright.engine.order import Order
 from batchwright.engine.policy import POLICIES, asked_pause, backoff, may_retry
 from batchwright.model import events as ev

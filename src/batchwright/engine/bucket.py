@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from batchwright.engine.pace import Pace, Refusals
+from batchwright.engine.learned_rate import Pace, Refusals
 from batchwright.engine.policy import asked_pause
 
 RATE_FLOOR = 1 / 64  # of the base rate: how far throttling may slow a bucket

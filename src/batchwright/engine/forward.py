@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from batchwright.engine import commands as cmd
+from batchwright.engine import effects as cmd
 from batchwright.engine.doubts import asks, runs_once
 from batchwright.engine.order import Order
 from batchwright.engine.policy import POLICIES, asked_pause, backoff, may_retry

@@ -7,12 +7,13 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 
 from batchwright import headroom
-from batchwright.engine import commands as cmd
+from batchwright.commands.base import Launcher
+from batchwright.engine import effects as cmd
 from batchwright.engine.clocks import RunClock
+from batchwright.engine.full_disk import Room
 from batchwright.engine.limits import Limits, calls_of
 from batchwright.engine.machine import Machine
-from batchwright.engine.perform import Performer
-from batchwright.engine.room import Room
+from batchwright.engine.performer import Performer
 from batchwright.errors import StoreFull
 from batchwright.journal.base import Journal, Lease, Snapshot
 from batchwright.journal.lease import LEASE_SECONDS
@@ -20,7 +21,6 @@ from batchwright.model import events as ev
 from batchwright.model.clock import Clock
 from batchwright.model.run import Run
 from batchwright.model.summary import Signal
-from batchwright.programs.base import Launcher
 from batchwright.providers.base import Provider
 from batchwright.taskservs.base import Runner
 

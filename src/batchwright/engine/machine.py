@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from batchwright.engine import commands as cmd
+from batchwright.engine import effects as cmd
 from batchwright.engine.backward import Backward
+from batchwright.engine.closing_sweep import Sweeping
 from batchwright.engine.doubts import go_on
 from batchwright.engine.forward import Forward
-from batchwright.engine.sweeping import Sweeping
 from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState

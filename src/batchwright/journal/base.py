@@ -7,9 +7,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from batchwright.journal.event_rows import Page
+from batchwright.journal.high_water_mark import Loss
 from batchwright.journal.lease import LEASE_SECONDS, Held
-from batchwright.journal.mark import Loss
-from batchwright.journal.pages import Page
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.summary import RunSummary, Signal
 

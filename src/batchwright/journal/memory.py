@@ -6,12 +6,12 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from batchwright.journal import chain, refusals
+from batchwright.journal import hash_chain, refusals
 from batchwright.journal.base import Head, Lease, Snapshot
+from batchwright.journal.event_rows import Page, paginate
+from batchwright.journal.high_water_mark import Loss
 from batchwright.journal.lease import LEASE_SECONDS, Held, held, refuse_while_held
-from batchwright.journal.mark import Loss
-from batchwright.journal.pages import Page, paginate
-from batchwright.model import codec
+from batchwright.model import event_codec
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.summary import RunSummary, Signal
 
@@ -48,7 +48,7 @@ class MemoryJournal:
         """Begin a run with its first event."""
         if event.run in self._runs:
             raise refusals.exists(event.run)
-        first: list[AnyEvent] = [event] if page is None else codec.decode_page(page.body, page.version)
+        first: list[AnyEvent] = [event] if page is None else event_codec.decode_page(page.body, page.version)
         self._runs[event.run] = _Record(summary, first, [1])
 
     async def append(
@@ -71,9 +71,9 @@ class MemoryJournal:
         digest = bytes.fromhex(before) if before else None
         last = len(self._record(lease.run).events)
         for page in pages:
-            chain.verify(lease.run, digest, page)
+            hash_chain.verify(lease.run, digest, page)
             digest = page.chain
-            last = await self.append(lease, page.first - 1, codec.decode_page(page.body, page.version))
+            last = await self.append(lease, page.first - 1, event_codec.decode_page(page.body, page.version))
         return last
 
     async def pages(self, run: str, after: int = 0, limit: int = 10_000) -> list[Page]:
@@ -83,7 +83,7 @@ class MemoryJournal:
         for start, end in itertools.pairwise([0, *record.ends]):
             pages += paginate(start, record.events[start:end])
         chosen: list[Page] = []
-        for page in chain.chained(None, run, pages):
+        for page in hash_chain.chained(None, run, pages):
             if page.first > after and (not chosen or page.first <= after + limit):
                 chosen.append(page)
         return chosen

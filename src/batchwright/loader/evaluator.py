@@ -22,7 +22,7 @@ import yaml
 from msgspec import Struct
 
 from batchwright.errors import EvaluatorUnavailable, EvaluatorUnconfined
-from batchwright.loader import repeats, worker
+from batchwright.loader import duplicate_keys, evaluator_process
 from batchwright.loader.limits import MIB, Limits
 
 GRACE_SECONDS = 2.0  # the child's own alarm comes first
@@ -87,7 +87,7 @@ class Evaluator:
         limits = self._limits
         settings = {
             "nickel": find_nickel(),
-            "repeats": repeats.__file__ if self._repeats else "",
+            "repeats": duplicate_keys.__file__ if self._repeats else "",
             "yaml": str(Path(yaml.__file__).parent.parent),
             "readable": self._readable,
             "memory": limits.memory_mib * MIB,
@@ -97,7 +97,7 @@ class Evaluator:
         }
         try:
             self._child = subprocess.Popen(  # noqa: S603 - our own interpreter and our own file
-                [sys.executable, "-I", "-S", worker.__file__],
+                [sys.executable, "-I", "-S", evaluator_process.__file__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -127,9 +127,9 @@ class Evaluator:
         """The JSON that `expression` evaluates to. Raises NickelError, Died."""
         return self._ask("", expression)
 
-    def repeats(self, text: str, form: str) -> list[repeats.Found]:
-        """What repeats.py finds in a text, `form` being json or yaml. Raises Died."""
-        return msgspec.json.decode(self._ask(form, text), type=list[repeats.Found])
+    def repeats(self, text: str, form: str) -> list[duplicate_keys.Found]:
+        """What duplicate_keys.py finds in a text, `form` being json or yaml. Raises Died."""
+        return msgspec.json.decode(self._ask(form, text), type=list[duplicate_keys.Found])
 
     def _ask(self, kind: str, text: str) -> bytes:
         body = text.encode()
@@ -183,7 +183,7 @@ class Evaluator:
         status = self._child.wait()
         if status in (-signal.SIGSEGV, -signal.SIGBUS):
             return Died("too-deep", "it is nested too deeply, or refers to itself without end")
-        if status in (-signal.SIGABRT, worker.OUT_OF_MEMORY):
+        if status in (-signal.SIGABRT, evaluator_process.OUT_OF_MEMORY):
             return Died("too-much-memory", f"evaluating it needs more than {self._limits.memory_mib} MiB of memory")
         if status in (-signal.SIGXCPU, -signal.SIGALRM, -signal.SIGKILL):
             return Died("too-slow", self._too_slow())

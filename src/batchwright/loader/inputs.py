@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from batchwright.loader import expressions
+from batchwright.loader import nickel_expressions
 from batchwright.loader.evaluator import Evaluator, NickelError
-from batchwright.loader.expressions import INPUTS
-from batchwright.loader.harvest import suggestion
-from batchwright.loader.places import explained
+from batchwright.loader.nickel_expressions import INPUTS
+from batchwright.loader.positions import explained
+from batchwright.loader.report import suggestion
 from batchwright.loader.sources import Sources
 from batchwright.model.diagnostic import Diagnostic
 
@@ -29,9 +29,9 @@ def values(evaluator: Evaluator, sources: Sources, inputs: Mapping[str, str]) ->
     """Each input as a Nickel expression. Raises Refused, and NickelError when the files cannot be evaluated."""
     if not inputs:
         return {}
-    raw = expressions.merged([source.content for source in sources.main], {})
-    listed = msgspec.json.decode(evaluator.run(expressions.children(raw, (INPUTS,))))
-    has_inputs = INPUTS in (msgspec.json.decode(evaluator.run(expressions.children(raw, ()))) or ())
+    raw = nickel_expressions.merged([source.content for source in sources.main], {})
+    listed = msgspec.json.decode(evaluator.run(nickel_expressions.children(raw, (INPUTS,))))
+    has_inputs = INPUTS in (msgspec.json.decode(evaluator.run(nickel_expressions.children(raw, ()))) or ())
     names = listed if has_inputs and isinstance(listed, list) else []
     file = sources.main[0].shown
     none = f"This file has no inputs; they are the fields of `{INPUTS}` beside `batch_workflow`."
@@ -63,16 +63,16 @@ def values(evaluator: Evaluator, sources: Sources, inputs: Mapping[str, str]) ->
 def _reading(evaluator: Evaluator, sources: Sources, name: str, value: str) -> str | Diagnostic:
     """The value as the type of the input's default; without a default, as what its contract takes: text or JSON."""
     files = [source.content for source in sources.main]
-    as_text, as_json = expressions.text(value), f"(std.deserialize 'Json {expressions.text(value)})"
+    as_text, as_json = nickel_expressions.text(value), f"(std.deserialize 'Json {nickel_expressions.text(value)})"
     try:
-        wanted = _type(evaluator, expressions.merged(files, {}), name)
+        wanted = _type(evaluator, nickel_expressions.merged(files, {}), name)
     except NickelError:
         wanted = None  # it has no default
     readings = {None: [as_text, as_json], "String": [as_text]}.get(wanted, [as_json])
     refusal = Diagnostic("input-refused", "", file=sources.main[0].shown, line=1, column=1)
     for reading in readings:
         try:
-            got = _type(evaluator, expressions.merged(files, {name: reading}), name)
+            got = _type(evaluator, nickel_expressions.merged(files, {name: reading}), name)
         except NickelError as error:
             found, _ = explained(error, sources)
             is_contract = found.code == "contract-broken"
@@ -86,4 +86,4 @@ def _reading(evaluator: Evaluator, sources: Sources, name: str, value: str) -> s
 
 
 def _type(evaluator: Evaluator, raw: str, name: str) -> str:
-    return msgspec.json.decode(evaluator.run(expressions.type_of(raw, (INPUTS, name))), type=str)
+    return msgspec.json.decode(evaluator.run(nickel_expressions.type_of(raw, (INPUTS, name))), type=str)

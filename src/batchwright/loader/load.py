@@ -13,12 +13,12 @@ import msgspec
 from msgspec import Struct
 
 from batchwright.loader import inputs as given
+from batchwright.loader.data_checks import twice
+from batchwright.loader.evaluation import TOO_DEEP, Session, told_death
 from batchwright.loader.evaluator import Died, Evaluator, NickelError
-from batchwright.loader.expressions import Path_
-from batchwright.loader.harvest import Finding
-from batchwright.loader.keys import twice
 from batchwright.loader.limits import LOCAL, UNTRUSTED, Limits
-from batchwright.loader.session import TOO_DEEP, Session, told_death
+from batchwright.loader.nickel_expressions import Path_
+from batchwright.loader.report import Finding
 from batchwright.loader.sources import Sources, schema_folder
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic, bounded

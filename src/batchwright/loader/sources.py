@@ -13,16 +13,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.errors import FileUnreadable
-from batchwright.loader import expressions, scan
+from batchwright.loader import nickel_expressions, nickel_scanner
+from batchwright.loader.depth import too_deep
 from batchwright.loader.limits import MIB, Limits
-from batchwright.loader.nesting import too_deep
 from batchwright.model.diagnostic import Diagnostic
 
 YAML = (".yaml", ".yml")
 NICKEL, DATA = (".ncl",), (".json", *YAML)
 ALIAS = re.compile(r"(?:^|[\s\[{,:-])\*\w")
 FORMS = {".json": "json", **dict.fromkeys(YAML, "yaml"), ".toml": "toml", ".txt": "text"}
-START = scan.Place(1, 1)
+START = nickel_scanner.Place(1, 1)
 FORMATS = "Name it *.ncl, *.json or *.yaml."
 NO_BOM = "Save it as UTF-8 without a byte order mark."
 
@@ -43,7 +43,7 @@ class Source(Struct, frozen=True):
     def content(self) -> str:
         """What it holds, as a Nickel expression."""
         has_aliases = self.form == "yaml" and ALIAS.search(self.text) is not None
-        return expressions.content(self.path, self.form, has_aliases=has_aliases)
+        return nickel_expressions.content(self.path, self.form, has_aliases=has_aliases)
 
     def line(self, number: int) -> str:
         """A line of it, empty when there is no such line."""
@@ -90,7 +90,7 @@ class Sources:
     def defining(self, names: Sequence[str], folder: Path) -> Sources | None:
         """The same with a copy of the file in `folder` that defines these names; None for data and for what imports."""
         file, *overlays = self.main
-        if Path(file.path).suffix.lower() not in NICKEL or scan.imports(file.text):
+        if Path(file.path).suffix.lower() not in NICKEL or nickel_scanner.imports(file.text):
             return None
         fields = ", ".join(f'{name} = {{ "{self.mark}" = [] }}' for name in names)
         copy = folder / "workflow.ncl"
@@ -130,7 +130,9 @@ class Sources:
         message = f"and {self._more} more; correct these first"
         return (*self.problems, Diagnostic("more-mistakes", message, file=self.problems[0].file, line=1, column=1))
 
-    def _refuse(self, source: Source, code: str, message: str, place: scan.Place = START, hint: str = "") -> None:
+    def _refuse(
+        self, source: Source, code: str, message: str, place: nickel_scanner.Place = START, hint: str = ""
+    ) -> None:
         if len(self.problems) >= self.limits.diagnostics:
             self._more += 1
             return
@@ -148,7 +150,7 @@ class Sources:
             text = content.decode()
         except UnicodeDecodeError as error:
             before = content[: error.start].decode()
-            self._refuse(source, "not-utf-8", "this is not UTF-8 text", scan.Places(before).of(len(before)))
+            self._refuse(source, "not-utf-8", "this is not UTF-8 text", nickel_scanner.Places(before).of(len(before)))
             return None
         if text.startswith("\ufeff"):
             self._refuse(source, "byte-order-mark", "the file starts with a byte order mark", hint=NO_BOM)
@@ -164,10 +166,10 @@ class Sources:
     def _follow(self, source: Source, chain: tuple[str, ...]) -> None:
         """Check the imports of a Nickel text, and theirs; `chain` holds the files that led here, itself last."""
         if not self.limits.imports:
-            for place in scan.possible_imports(source.text):
+            for place in nickel_scanner.possible_imports(source.text):
                 self._refuse(source, "import-refused", "a file from this source may not import", place)
             return
-        for found in scan.imports(source.text):
+        for found in nickel_scanner.imports(source.text):
             target = self._target(source, found)
             if target is None or (target in self._by_path and target not in chain):
                 continue
@@ -182,7 +184,7 @@ class Sources:
                 return
             self._read_import(source, found, target, chain)
 
-    def _target(self, source: Source, found: scan.Import) -> str | None:
+    def _target(self, source: Source, found: nickel_scanner.Import) -> str | None:
         """The real path of what is imported; None when it is refused or one of the contracts."""
         if found.target is None or "\0" in found.target:
             message = 'only a plain text can be imported: import "FILE"'
@@ -199,7 +201,7 @@ class Sources:
             return None
         return target
 
-    def _read_import(self, source: Source, found: scan.Import, target: str, chain: tuple[str, ...]) -> None:
+    def _read_import(self, source: Source, found: nickel_scanner.Import, target: str, chain: tuple[str, ...]) -> None:
         written = str(found.target)
         suffix = Path(written).suffix
         if not found.form and suffix not in FORMS and (meant := FORMS.get(suffix.lower())):

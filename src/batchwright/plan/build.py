@@ -16,7 +16,7 @@ from batchwright.plan.clusters import form_clusters
 from batchwright.plan.commands import plan_commands
 from batchwright.plan.draft import Draft
 from batchwright.plan.installs import chain_installs, check_needs, fill_variables
-from batchwright.plan.observed import Observations
+from batchwright.plan.observations import Observations
 from batchwright.plan.requirements import expand_requirements, refuse_conflicts, take_listed
 from batchwright.plan.servers import plan_servers
 from batchwright.plan.targets import find_targets

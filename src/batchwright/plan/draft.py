@@ -18,7 +18,7 @@ from batchwright.model.workflow import (
     TaskservUse,
     Workflow,
 )
-from batchwright.plan.observed import Observations
+from batchwright.plan.observations import Observations
 from batchwright.plan.wording import enumerated
 
 

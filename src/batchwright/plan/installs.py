@@ -10,7 +10,7 @@ from batchwright.model.secret import Secret
 from batchwright.model.workflow import DependencyKind, TaskservBatch, TaskservUse
 from batchwright.plan.clusters import cluster_needs, cluster_of, leader_stays
 from batchwright.plan.draft import Draft, Install, Place, names_of
-from batchwright.plan.observed import ProviderObserved
+from batchwright.plan.observations import ProviderObserved
 from batchwright.plan.wording import did_you_mean, enumerated
 
 DEFAULT_VARIANT = "default"

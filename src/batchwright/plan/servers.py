@@ -9,7 +9,7 @@ from batchwright.model.outcome import Observed, ServerState
 from batchwright.model.plan import Action, ServerRequest, Step, Undo
 from batchwright.model.workflow import ServerBatch, ServerConfig
 from batchwright.plan.draft import Draft, Place
-from batchwright.plan.observed import ProviderObserved
+from batchwright.plan.observations import ProviderObserved
 from batchwright.plan.wording import enumerated
 
 KEEP_SECONDS = 1.0  # one look; an estimate like all `seconds`

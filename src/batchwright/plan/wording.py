@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from batchwright.model.nearness import close_matches
+from batchwright.model.did_you_mean import close_matches
 
 NAMES_SHOWN_MAX = 3
 KNOWN_SHOWN_MAX = 12

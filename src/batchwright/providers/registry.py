@@ -11,7 +11,7 @@ from typing import Protocol
 
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.clock import Clock
-from batchwright.model.nearness import close_matches
+from batchwright.model.did_you_mean import close_matches
 from batchwright.providers.base import Provider
 
 GROUP = "batchwright.providers"

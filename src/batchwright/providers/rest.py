@@ -16,10 +16,10 @@ from batchwright.model.access import Access
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import PASSING, Created, Fault, FaultClass, Observed, Rejected, Unknown
 from batchwright.model.plan import Guard
-from batchwright.providers import keys
+from batchwright.providers import ssh_keys
+from batchwright.providers.account_check import Finding, LiveCheck, Tell
 from batchwright.providers.base import Capabilities, Health, Provider, Trouble
 from batchwright.providers.http import Http, NoAnswer, NotSent, Query, Reply
-from batchwright.providers.live import Finding, LiveCheck, Tell
 from batchwright.providers.settings import RestSettings, Scalar, rest_settings
 
 MESSAGE_MAX = 300  # characters of what a cloud says that are passed on
@@ -257,8 +257,8 @@ class RestProvider(ABC, Generic[C, F]):
     def _state(self) -> Path:
         return Path(self._settings.state_dir)
 
-    def _host_key(self, run: str, token: str) -> keys.KeyPair:
-        return keys.key_in(keys.host_folder(self._state, run, token))
+    def _host_key(self, run: str, token: str) -> ssh_keys.KeyPair:
+        return ssh_keys.key_in(ssh_keys.host_folder(self._state, run, token))
 
     @abstractmethod
     async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
@@ -272,9 +272,9 @@ class RestProvider(ABC, Generic[C, F]):
         )
 
     def _way(self, server: Observed) -> Access | None:
-        if not server.token or not keys.host_folder(self._state, server.run, server.token).exists():
+        if not server.token or not ssh_keys.host_folder(self._state, server.run, server.token).exists():
             return None
-        host, own = self._host_key(server.run, server.token), keys.run_key(self._state, server.run)
+        host, own = self._host_key(server.run, server.token), ssh_keys.run_key(self._state, server.run)
         return Access(server.address, self.user, key=str(own.path), host_keys=(host.public,))
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from batchwright.credentials import masked
 from batchwright.errors import ProviderUnavailable, UsageError
-from batchwright.model.nearness import close_matches
+from batchwright.model.did_you_mean import close_matches
 
 Scalar = str | int | float | bool
 

@@ -15,7 +15,7 @@ from pyinfra.facts.server import Command
 from pyinfra.facts.systemd import SystemdStatus
 from pyinfra.operations import files, server, systemd
 
-from batchwright.taskservs.locks import WITH_PACKAGES
+from batchwright.taskservs.package_locks import WITH_PACKAGES
 from batchwright.taskservs.quoting import shell_word
 
 LOCK = "/run/batchwright-packages.lock"  # two installs at a time would take away each other's policy-rc.d

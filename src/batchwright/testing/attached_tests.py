@@ -10,7 +10,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.outcome import Gone
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider, ShowsAttached
-from batchwright.testing.bench import Bench
+from batchwright.testing.provider_fixture import Bench
 
 Scenario = Callable[[Bench], Coroutine[Any, Any, None]]
 

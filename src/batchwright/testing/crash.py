@@ -12,10 +12,11 @@ from enum import StrEnum
 from functools import partial
 from typing import NoReturn, ParamSpec, TypeVar
 
+from batchwright.commands.base import Flaw, Launch, Launcher
 from batchwright.journal.base import Head, Journal, Lease, Snapshot
+from batchwright.journal.event_rows import Page
+from batchwright.journal.high_water_mark import Loss
 from batchwright.journal.lease import LEASE_SECONDS, Held
-from batchwright.journal.mark import Loss
-from batchwright.journal.pages import Page
 from batchwright.model.access import Access
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.ids import Token
@@ -23,7 +24,6 @@ from batchwright.model.outcome import Applied, Checked, Created, Going, Gone, Ob
 from batchwright.model.plan import CommandRequest, ServerRequest, TaskservRequest
 from batchwright.model.summary import RunSummary, Signal
 from batchwright.model.workflow import Command, ServerConfig
-from batchwright.programs.base import Flaw, Launch, Launcher
 from batchwright.providers.base import Health, Provider, Quota, Quote, Trouble
 from batchwright.taskservs.base import NO_JOB, Job, Runner, Target
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from batchwright.errors import RunNotFound, StoreCorrupt
-from batchwright.journal import chain
+from batchwright.journal import hash_chain
 from batchwright.journal.memory import MemoryJournal
 from batchwright.testing.journal_suite import NOW, Case, Factory, begun, created, opened, refused, steps, summary_of
 
@@ -38,7 +38,7 @@ async def test_the_chain_covers_every_event_and_is_what_it_was_after_reopening(f
         }
         before = None
         for page in pages:
-            chain.verify("aaaa", before, page)
+            hash_chain.verify("aaaa", before, page)
             before = page.chain
         assert [page.last for page in await journal.pages("aaaa", 4, 1)] == [1_004]
         assert await journal.pages("aaaa", 1_505) == []

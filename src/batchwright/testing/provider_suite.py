@@ -22,7 +22,7 @@ from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider
 from batchwright.testing.attached_tests import AttachedTests, Scenario
-from batchwright.testing.bench import Bench
+from batchwright.testing.provider_fixture import Bench
 
 __all__ = ["Bench", "ProviderSuite"]
 

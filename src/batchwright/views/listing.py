@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from msgspec import Struct
 
 from batchwright.errors import UsageError
+from batchwright.model.did_you_mean import close_matches
 from batchwright.model.lifecycle import RUN_ENDED, RunState
-from batchwright.model.nearness import close_matches
 from batchwright.model.summary import RunSummary
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.plan import Action, CommandRequest, Plan, ServerRequest, Step, Undo
 from batchwright.model.workflow import Dependency, OnFailure
-from batchwright.plan.critical import Estimate, estimate
+from batchwright.plan.critical_path import Estimate, estimate
 from batchwright.views.wording import one_line
 
 COMMAND_MAX = 160  # characters of a command that are shown

@@ -9,8 +9,8 @@ from itertools import chain, islice
 from msgspec import Struct
 
 from batchwright.errors import StepNotFound
+from batchwright.model.did_you_mean import close_matches
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.nearness import close_matches
 from batchwright.model.plan import Action, CommandRequest, ServerRequest, Step, Undo
 from batchwright.model.run import Run, StepRecord
 from batchwright.views.wording import some

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from batchwright.api.server import ServeOptions, listening
-from batchwright.app.peers import is_loopback
 from batchwright.app.settings import Settings
-from batchwright.app.tokens import AccessToken, Role, Tokens
 from batchwright.errors import AddressRefused, AuditUnwritable, TokensUnreadable, Unauthorized, UsageError
+from batchwright.service.peer_identity import is_loopback
+from batchwright.service.tokens import AccessToken, Role, Tokens
 from tests.needs import missing
 from tests.serving import RUNS, serving, workflow
 

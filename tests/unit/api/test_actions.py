@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from batchwright.app.clock import SystemClock
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
+from batchwright.app.system_clock import SystemClock
 from tests.serving import RUNS, Serving, serving, workflow
 
 SLOW = {"boot_seconds": "0.3", "spread": "0"}

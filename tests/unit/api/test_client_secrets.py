@@ -13,12 +13,12 @@ import pytest
 from batchwright.app.config import ServiceConfig, ServiceSecrets
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
-from batchwright.app.tokens import Role, Tokens
 from batchwright.model.events import RunCreated
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan, TaskservRequest
 from batchwright.model.run import Run
 from batchwright.model.secret import Secret
+from batchwright.service.tokens import Role, Tokens
 from tests.serving import FAST, RUNS, Answer, serving, workflow
 
 DOORS = ("validate", "plan", "submit", "plan?simulate=true", "submit?simulate=true")

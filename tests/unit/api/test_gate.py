@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from batchwright.api.headers import SAFE, page_policy
-from batchwright.app import audit
-from batchwright.app.rights import Rights
 from batchwright.app.settings import Settings
-from batchwright.app.tokens import Role, Tokens
+from batchwright.service import audit
+from batchwright.service.permissions import Rights
+from batchwright.service.tokens import Role, Tokens
 from tests.serving import RUNS, Serving, serving, workflow
 
 

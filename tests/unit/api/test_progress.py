@@ -11,15 +11,15 @@ from typing import Any
 import aiohttp
 
 from batchwright.api.progress import EventFrames
-from batchwright.app import tail as tails
-from batchwright.app.clock import SystemClock
-from batchwright.app.tail import Tail
+from batchwright.app.system_clock import SystemClock
 from batchwright.journal.base import Lease
 from batchwright.journal.lease import Sightings
 from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.run import Run
+from batchwright.service import run_feed as tails
+from batchwright.service.run_feed import Tail
 from tests.serving import RUNS, Serving, serving, workflow
 from tests.unit.views.story import fleet
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from batchwright.app import health as looks
+from batchwright.service import health as looks
 from tests.serving import RUNS, serving, workflow
 
 

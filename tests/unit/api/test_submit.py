@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from batchwright.app.settings import Settings
-from batchwright.app.tokens import Role, Tokens
 from batchwright.loader import load
+from batchwright.service.tokens import Role, Tokens
 from batchwright.views.definition import definition
 from tests.serving import RUNS, Answer, serving, workflow
 

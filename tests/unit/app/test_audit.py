@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.app import audit
-from batchwright.app.audit import VALUE, WORDS, Audit, Deed, shown, told
 from batchwright.app.settings import Settings
+from batchwright.service import audit
+from batchwright.service.audit import VALUE, WORDS, Audit, Deed, shown, told
 
 DEED = Deed(1.0, "ada", "operator", "POST /x")
 

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from batchwright.app.checking import check_run, preview_plan
+from batchwright.app.taskserv_health import check_run, preview_plan
 from batchwright.model.run import Run
 from batchwright.providers.simulated import World
-from batchwright.testing.clock import run_virtual
+from batchwright.testing.virtual_clock import run_virtual
 from tests.unit.app.test_driving import House
 from tests.unit.engine.stage import QUICK, installs, keeps, plan_of, servers
 

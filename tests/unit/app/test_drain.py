@@ -12,8 +12,8 @@ from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.run import Run
 from batchwright.providers.simulated import Simulated, Simulation, World
-from batchwright.testing.clock import VirtualClock, run_virtual
-from batchwright.testing.planning import plan_of, servers, workflow
+from batchwright.testing.plans import plan_of, servers, workflow
+from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 COUNT = 12
 

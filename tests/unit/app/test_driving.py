@@ -10,11 +10,11 @@ from typing import TypeVar
 import msgspec
 import pytest
 
-from batchwright.app.compose import Surroundings
-from batchwright.app.driving import Drives
+from batchwright.app.adapters import Surroundings
+from batchwright.app.lease_takeover import renewed
+from batchwright.app.runs import Drives
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
-from batchwright.app.takeover import renewed
 from batchwright.engine.limits import Limits
 from batchwright.engine.loop import Driver
 from batchwright.errors import NotAllowed, ProviderUnavailable, RunHeld, RunNotFound
@@ -28,7 +28,7 @@ from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.model.summary import Signal, SignalKind
 from batchwright.providers.simulated import World
-from batchwright.testing.clock import VirtualClock, run_virtual
+from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 from tests.unit.engine.stage import QUICK, installs, plan_of, servers
 
 T = TypeVar("T")

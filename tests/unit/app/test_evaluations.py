@@ -16,15 +16,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.app.allowed import NOTHING
-from batchwright.app.evaluating import Answer, Job, decode_answer, definition, encode, evaluated
-from batchwright.app.evaluations import Evaluations
+from batchwright.app.allowlist import NOTHING
 from batchwright.errors import BodyUnreadable, EvaluatorUnavailable, ServiceBusy, TooManyRequests
 from batchwright.loader import Loaded, load
-from batchwright.loader.harvest import Report
+from batchwright.loader.depth import too_deep
 from batchwright.loader.limits import UNTRUSTED
-from batchwright.loader.nesting import too_deep
+from batchwright.loader.report import Report
 from batchwright.model.diagnostic import Diagnostic, Severity, bounded
+from batchwright.service.evaluator_pool import Evaluations
+from batchwright.service.evaluator_process import Answer, Job, decode_answer, definition, encode, evaluated
 from tests.serving import workflow
 
 EXAMPLE = Path(__file__).parents[3] / "workflows" / "example_batch.ncl"

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from batchwright.app.clock import SystemClock
-from batchwright.app.planning import Source, make_plan
+from batchwright.app.plans import Source, make_plan
 from batchwright.app.settings import Settings
+from batchwright.app.system_clock import SystemClock
 from batchwright.model.plan import Plan
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.app import local_socket
+from batchwright.client import local_socket
 from batchwright.errors import AddressRefused
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app.clock import SystemClock
-from batchwright.app.driving import Drives
+from batchwright.app.runs import Drives
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
+from batchwright.app.system_clock import SystemClock
 from batchwright.errors import StoreError
 from tests.crash.scenarios import plan, servers
 

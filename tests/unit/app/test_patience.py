@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from batchwright.app.compose import Surroundings
-from batchwright.app.patient import PatientProvider
-from batchwright.engine.looks import OUTAGE_SECONDS, SOON_SECONDS, Looks
+from batchwright.app.adapters import Surroundings
+from batchwright.app.patient_provider import PatientProvider
+from batchwright.engine.read_retry import OUTAGE_SECONDS, SOON_SECONDS, Looks
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
 from batchwright.model.lifecycle import RunState
 from batchwright.model.outcome import Unknown
 from batchwright.providers.base import Health
 from batchwright.providers.simulated import Simulated, Simulation, World
-from batchwright.testing.clock import VirtualClock, run_virtual
+from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 from tests.unit.app.test_driving import House, housed, small
 
 READS: dict[str, Callable[[Any], Any]] = {

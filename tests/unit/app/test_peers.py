@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.app.peers import (
+from batchwright.errors import PeerUnknown
+from batchwright.service.peer_identity import (
     OVERFLOW_UID,
     Holder,
     Peers,
@@ -25,7 +26,6 @@ from batchwright.app.peers import (
     is_sandboxed,
     trouble,
 )
-from batchwright.errors import PeerUnknown
 from tests.needs import missing
 
 TALKS = """
@@ -169,9 +169,9 @@ def test_what_the_system_does_not_tell_is_refused(monkeypatch: pytest.MonkeyPatc
         raise PermissionError(1, "no")
 
     with Talk(os.getuid()) as talk:
-        monkeypatch.setattr("batchwright.app.peers.PROC", Path("/nowhere"))
+        monkeypatch.setattr("batchwright.service.peer_identity.PROC", Path("/nowhere"))
         assert "cannot be told" in talk.refused()
-        monkeypatch.setattr("batchwright.app.peers.socket.socket", none)
+        monkeypatch.setattr("batchwright.service.peer_identity.socket.socket", none)
         with pytest.raises(PeerUnknown, match="does not tell"):
             far_end(talk.peer, talk.own)
 
@@ -185,7 +185,7 @@ def test_many_connections_are_looked_up_together(monkeypatch: pytest.MonkeyPatch
         looks += 1
         return holders_of(inodes)
 
-    monkeypatch.setattr("batchwright.app.peers.holders_of", counted)
+    monkeypatch.setattr("batchwright.service.peer_identity.holders_of", counted)
     with socket.create_server(("127.0.0.1", 0), backlog=300) as listener:
         ours = [socket.create_connection(listener.getsockname()) for _ in range(200)]
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from batchwright.app.clock import SystemClock
-from batchwright.app.placing import path_of
+from batchwright.app.diagnostic_positions import path_of
 from batchwright.app.planned import Planned
-from batchwright.app.planning import Source, check, make_plan
+from batchwright.app.plans import Source, check, make_plan
 from batchwright.app.settings import Settings
+from batchwright.app.system_clock import SystemClock
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.workflow import Command, ServerBatch, ServerConfig, TaskservBatch, TaskservUse, Workflow
 from tests.serving import RUNS, serving

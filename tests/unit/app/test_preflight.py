@@ -24,8 +24,8 @@ from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulati
 from batchwright.providers.simulated.runner import OnServer
 from batchwright.taskservs.base import Target
 from batchwright.taskservs.catalogue import load_catalogue
-from batchwright.testing.clock import VirtualClock, run_virtual
-from batchwright.testing.planning import plan_of, servers, taskservs, workflow
+from batchwright.testing.plans import plan_of, servers, taskservs, workflow
+from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 FLOW = workflow(servers("up", "web-01", "web-02"), servers("am", "db-01", provider="elsewhere"))
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from batchwright.app.clock import SystemClock
 from batchwright.app.settings import Settings
-from batchwright.app.store import migrate
+from batchwright.app.store_migration import migrate
 from batchwright.app.stores import Stores
+from batchwright.app.system_clock import SystemClock
 from batchwright.cli.main import run_command
 from batchwright.errors import StoreBehind, StoreCorrupt
 from batchwright.journal.base import Journal

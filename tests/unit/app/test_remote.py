@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app import remote
-from batchwright.app.remote import Service, heard_event
+from batchwright.client import http
+from batchwright.client.http import Service, heard_event
 from batchwright.errors import BatchwrightError, NotAllowed, PlanRefused, RunNotFound, ServiceUnavailable
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.lifecycle import RunState
@@ -34,7 +34,7 @@ def fake() -> Iterator[FakeService]:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(http, "PAUSE_SECONDS", 0.0)
 
 
 def told(after: int = 0) -> list[dict[str, object]]:
@@ -74,7 +74,7 @@ def test_what_is_never_answered_is_told_as_not_known(fake: FakeService) -> None:
     fake.on("POST", f"{RUNS}/submit", gateway(504))
     with pytest.raises(ServiceUnavailable, match="whether it heard is not known: a proxy on the way answers 504"):
         Service(fake.url).submit({"name": "shop"}, None)
-    assert len(fake.asked) == remote.ANSWER_TRIES
+    assert len(fake.asked) == http.ANSWER_TRIES
 
 
 def test_an_action_whose_answer_was_lost_is_asked_again(fake: FakeService) -> None:
@@ -211,7 +211,7 @@ def test_a_stream_that_never_comes_back_is_given_up(fake: FakeService) -> None:
     fake.on("GET", f"{RUNS}/{RUN}/progress", BROKEN)
     with pytest.raises(ServiceUnavailable, match="was lost"):
         list(Service(fake.url).follow(RUN))
-    assert len(fake.asked) == remote.TRIES + 1
+    assert len(fake.asked) == http.TRIES + 1
 
 
 def test_a_stream_that_is_lost_is_told_once_and_not_for_a_single_break(fake: FakeService) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.app import services
-from batchwright.app.services import service_for
 from batchwright.app.settings import Settings
+from batchwright.client import discovery
+from batchwright.client.discovery import service_for
 from batchwright.errors import ConfigInvalid, UsageError
 from tests.fake_service import Answer, FakeService, fake_service
 
@@ -28,7 +28,7 @@ def configure(home: Path, text: str) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_on_the_default_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "DEFAULT_URL", "http://127.0.0.1:1")
+    monkeypatch.setattr(discovery, "DEFAULT_URL", "http://127.0.0.1:1")
 
 
 def test_the_more_explicit_name_counts(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_what_is_no_address_is_refused(tmp_path: Path, url: str) -> None:
 
 
 def probed(monkeypatch: pytest.MonkeyPatch, fake: FakeService, folder: Path, answer: object) -> str | None:
-    monkeypatch.setattr(services, "DEFAULT_URL", fake.url)
+    monkeypatch.setattr(discovery, "DEFAULT_URL", fake.url)
     fake.on("GET", "/health", answer)
     return chosen(folder, state_dir=folder / "state", BATCHWRIGHT_TOKEN="secret")
 

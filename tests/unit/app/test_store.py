@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app import store as moving
-from batchwright.app.proof import Sound, StoreSeen, check
+from batchwright.app import store_migration as moving
+from batchwright.app.lease_takeover import renewed
 from batchwright.app.settings import Settings
-from batchwright.app.store import Moved, migrate
+from batchwright.app.store_check import Sound, StoreSeen, check
+from batchwright.app.store_migration import Moved, migrate
 from batchwright.app.stores import Stores
-from batchwright.app.takeover import renewed
 from batchwright.errors import RunAmbiguous, RunHeld, RunMoved, RunNotFound, UsageError
 from batchwright.journal.base import Journal, Snapshot
 from batchwright.journal.memory import MemoryJournal
@@ -21,8 +21,8 @@ from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
-from batchwright.testing.clock import VirtualClock, run_virtual
 from batchwright.testing.crash import CrashingJournal, CrashPoint, ProcessDied, When
+from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 from tests.crash.scenarios import plan, servers
 
 HERE, THERE = "filesystem", "surrealdb"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batchwright.cli import main as entry
-from batchwright.cli.codes import Exit
+from batchwright.cli.exit_codes import Exit
 
 METADATA = """\
 name: mine

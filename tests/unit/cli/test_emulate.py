@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.emulated import Running, RunningHetzner
 
-from batchwright.cli.codes import Exit
+from batchwright.cli.exit_codes import Exit
 from batchwright.cli.main import run_command
 from batchwright.providers.upcloud.settings import UpCloudSettings
 from batchwright.testing.emulators import hetzner

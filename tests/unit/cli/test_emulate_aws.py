@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.emulated_aws import QUICK, set_credentials
 
-from batchwright.cli.codes import Exit
+from batchwright.cli.exit_codes import Exit
 from batchwright.cli.main import run_command
 from batchwright.providers.aws.settings import AwsSettings
 from batchwright.testing.emulators.aws import Behaviour, Inventory, Server, behaviour, serving

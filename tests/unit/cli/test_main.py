@@ -9,7 +9,7 @@ import pytest
 from tests.unit.views.story import T0, Story, fleet
 
 from batchwright.cli import main as entry
-from batchwright.cli.codes import Exit, exit_of
+from batchwright.cli.exit_codes import Exit, exit_of
 from batchwright.cli.output import about
 from batchwright.errors import RunHeld, StoreReadOnly
 from batchwright.model import events as ev

@@ -11,7 +11,7 @@ import pytest
 
 from batchwright import errors, serve
 from batchwright.cli import main as entry
-from batchwright.cli.codes import Exit
+from batchwright.cli.exit_codes import Exit
 
 DOCS = Path(__file__).parents[3] / "docs"
 REFERENCE = (DOCS / "commands.md").read_text()

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from batchwright.engine import commands as cmd
+from batchwright.engine import effects as cmd
 from batchwright.engine.limits import Lane, Limits
-from batchwright.engine.perform import Performer
+from batchwright.engine.performer import Performer
 from batchwright.errors import LeaseLost
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
@@ -16,7 +16,7 @@ from batchwright.model.plan import Plan, ServerRequest
 from batchwright.model.run import Run
 from batchwright.providers.simulated import Simulation, World
 from batchwright.providers.simulated.rows import Server
-from batchwright.testing.clock import VirtualClock, run_virtual
+from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 from tests.unit.engine.scripted import ScriptedProvider, ScriptedRunner
 from tests.unit.engine.stage import QUICK, Settings, installs, plan_of, servers
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from batchwright.engine import commands as cmd
+from batchwright.engine import effects as cmd
 from batchwright.engine.machine import Machine
 from batchwright.model import events as ev
 from batchwright.model.outcome import Applied, Created, Fault, FaultClass, Observed, Rejected, Unknown

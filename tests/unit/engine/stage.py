@@ -34,7 +34,7 @@ from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedLauncher, SimulatedRunner, Simulation, World
 from batchwright.providers.simulated.rows import Call, Server
 from batchwright.taskservs.base import Runner
-from batchwright.testing.clock import VirtualClock
+from batchwright.testing.virtual_clock import VirtualClock
 
 T = TypeVar("T")
 Settings = dict[str, str | int | float | bool]

@@ -12,7 +12,7 @@ from batchwright.engine.clocks import RunClock, SteadyClock
 from batchwright.engine.loop import Driver
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
-from batchwright.testing.clock import VirtualClock, run_virtual
+from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 from tests.unit.engine.stage import Stage, installs, servers, undo
 
 HOURS = 5 * 3600.0

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from batchwright.engine.calls import turn
 from batchwright.engine.limits import CallClass, Lane, Limits
-from batchwright.testing.clock import VirtualClock, run_virtual
+from batchwright.engine.port_calls import turn
+from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 NOW = 1_000.0
 CREATE, DESTROY = CallClass.CREATE, CallClass.DESTROY

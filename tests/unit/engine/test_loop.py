@@ -16,7 +16,7 @@ from batchwright.journal.memory import MemoryJournal
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.summary import RunSummary, SignalKind
-from batchwright.testing.clock import run_virtual
+from batchwright.testing.virtual_clock import run_virtual
 from tests.unit.engine.stage import Settings, Stage, installs, reopen, servers, signal, states, undo
 
 

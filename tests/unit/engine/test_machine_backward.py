@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from batchwright.engine import commands as cmd
+from batchwright.engine import effects as cmd
 from batchwright.engine.policy import THROTTLES_MAX
-from batchwright.engine.preview import PlannedUndo, preview_rollback
+from batchwright.engine.rollback_preview import PlannedUndo, preview_rollback
 from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState

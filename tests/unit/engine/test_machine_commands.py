@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from batchwright.engine import commands as cmd
-from batchwright.engine.preview import PlannedUndo, preview_rollback
+from batchwright.engine import effects as cmd
+from batchwright.engine.rollback_preview import PlannedUndo, preview_rollback
 from batchwright.errors import NotAllowed, StepNotFound
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState

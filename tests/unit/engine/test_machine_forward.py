@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from batchwright.engine import commands as cmd
+from batchwright.engine import effects as cmd
 from batchwright.engine.machine import Machine
 from batchwright.engine.policy import RETRY_AFTER_MAX, THROTTLES_MAX
 from batchwright.errors import NotAllowed

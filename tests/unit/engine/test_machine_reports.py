@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchwright.engine import commands as cmd
+from batchwright.engine import effects as cmd
 from batchwright.errors import IllegalTransition
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState

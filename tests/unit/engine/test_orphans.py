@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from batchwright.engine import commands as cmd
-from batchwright.engine.perform import Performer
+from batchwright.engine import effects as cmd
+from batchwright.engine.performer import Performer
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.outcome import FaultClass, Observed, ServerState
 from tests.unit.engine.bench import Bench, made, staged

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchwright.engine.looks import OUTAGE_LOOKS, OUTAGE_SECONDS, PAUSE_MAX, Outage
+from batchwright.engine.read_retry import OUTAGE_LOOKS, OUTAGE_SECONDS, PAUSE_MAX, Outage
 from batchwright.errors import ProviderUnavailable
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.outcome import Throttled, Unknown
 from batchwright.providers.base import Provider
-from batchwright.testing.clock import run_virtual
+from batchwright.testing.virtual_clock import run_virtual
 from tests.unit.engine.stage import Stage, installs, runs, servers, undo
 
 LOOKS = ("find", "describe", "access")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright.engine.bucket import Bucket
-from batchwright.engine.pace import BACK, Pace
+from batchwright.engine.learned_rate import BACK, Pace
 
 NOW = 1_000.0
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batchwright.engine import commands as cmd
+from batchwright.engine import effects as cmd
 from batchwright.engine.limits import CallClass, Lane
 from batchwright.errors import LeaseLost
 from batchwright.model import events as ev

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from batchwright.engine import commands as cmd
-from batchwright.engine.destroying import DESTROY_SECONDS
+from batchwright.engine import effects as cmd
 from batchwright.engine.limits import CallClass, Lane
-from batchwright.engine.looks import OUTAGE_SECONDS, PAUSE_MAX
-from batchwright.engine.perform import STRAYS_AT_ONCE
+from batchwright.engine.performer import STRAYS_AT_ONCE
+from batchwright.engine.read_retry import OUTAGE_SECONDS, PAUSE_MAX
+from batchwright.engine.server_removal import DESTROY_SECONDS
 from batchwright.errors import ProviderUnavailable
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState

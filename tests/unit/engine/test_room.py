@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchwright.engine.full_disk import PAUSE_SECONDS, ROOM_SECONDS
 from batchwright.engine.loop import Driver
-from batchwright.engine.room import PAUSE_SECONDS, ROOM_SECONDS
 from batchwright.errors import StoreFull
 from batchwright.journal.base import Lease, Snapshot
 from batchwright.journal.memory import MemoryJournal
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.summary import RunSummary
-from batchwright.testing.clock import VirtualClock, run_virtual
+from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 from tests.unit.engine.stage import Stage, installs, runs, servers, undo
 
 

@@ -12,7 +12,7 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.outcome import FaultClass
 from batchwright.model.run import Run
 from batchwright.model.workflow import OnFailure, Retry
-from batchwright.testing.clock import run_virtual
+from batchwright.testing.virtual_clock import run_virtual
 from tests.unit.engine.stage import RETRY, Part, Settings, Stage, installs, keeps, reopen, servers, states
 
 

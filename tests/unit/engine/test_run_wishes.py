@@ -10,7 +10,7 @@ from batchwright.journal.base import Lease, Snapshot
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.summary import SignalKind
-from batchwright.testing.clock import run_virtual
+from batchwright.testing.virtual_clock import run_virtual
 from tests.unit.engine.stage import Stage, installs, reopen, servers, signal, states, undo
 
 S = SignalKind

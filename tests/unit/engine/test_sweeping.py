@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from batchwright.engine import commands as cmd
-from batchwright.engine.sweeping import ROUNDS_MAX
+from batchwright.engine import effects as cmd
+from batchwright.engine.closing_sweep import ROUNDS_MAX
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.outcome import FaultClass, Unknown

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 
-from batchwright.engine.voice import GATHER_SECONDS, GOES_ON, HEAD_MAX, LINE_MAX, LINES_MAX, TAIL_MAX, Voice
-from batchwright.testing.clock import VirtualClock, run_virtual
+from batchwright.engine.output import GATHER_SECONDS, GOES_ON, HEAD_MAX, LINE_MAX, LINES_MAX, TAIL_MAX, Voice
+from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 
 def test_lines_are_gathered_and_the_rest_comes_at_the_end() -> None:

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from batchwright.engine import commands as cmd
-from batchwright.engine.looks import OUTAGE_SECONDS, Looks
-from batchwright.engine.watch import Watch
+from batchwright.engine import effects as cmd
+from batchwright.engine.poller import Watch
+from batchwright.engine.read_retry import OUTAGE_SECONDS, Looks
 from batchwright.errors import ProviderThrottled
 from batchwright.model.outcome import FaultClass, Observed, ServerState
 from batchwright.model.plan import ServerRequest
 from batchwright.providers.simulated import Simulation, World
 from batchwright.providers.simulated.rows import Server
-from batchwright.testing.clock import VirtualClock, run_virtual
+from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 from tests.unit.engine.scripted import ScriptedProvider, broken, gone_astray, silence, too_often
 
 

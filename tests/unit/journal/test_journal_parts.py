@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from batchwright.errors import EventUnreadable, StoreCorrupt, StoreFull, StoreReadOnly, StoreUnavailable
-from batchwright.journal import folder
-from batchwright.journal.pages import PAGE_EVENTS, Page, paginate, unpack
+from batchwright.journal import store_folder
+from batchwright.journal.event_rows import PAGE_EVENTS, Page, paginate, unpack
 from batchwright.testing.journal_suite import steps
 
 
@@ -38,17 +38,17 @@ def test_a_page_of_a_newer_version_is_refused() -> None:
 
 
 def test_every_folder_that_is_made_is_private(tmp_path: Path) -> None:
-    folder.make_private(tmp_path / "a" / "b")
+    store_folder.make_private(tmp_path / "a" / "b")
     assert [(tmp_path / part).stat().st_mode & 0o777 for part in ("a", "a/b")] == [0o700, 0o700]
-    folder.make_private(tmp_path / "a" / "b")
+    store_folder.make_private(tmp_path / "a" / "b")
 
 
 def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreUnavailable, match="not a folder"):
-        folder.make_private(tmp_path / "file")
+        store_folder.make_private(tmp_path / "file")
     with pytest.raises(StoreUnavailable):
-        folder.make_private(tmp_path / "file" / "below")
+        store_folder.make_private(tmp_path / "file" / "below")
 
 
 @pytest.mark.parametrize(
@@ -57,16 +57,16 @@ def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path) -> None:
      (errno.EIO, StoreUnavailable)],
 )  # fmt: skip
 def test_what_the_system_says_becomes_what_to_do(number: int, told: type[Exception], tmp_path: Path) -> None:
-    assert type(folder.explain(OSError(number, os.strerror(number)), tmp_path)) is told
+    assert type(store_folder.explain(OSError(number, os.strerror(number)), tmp_path)) is told
 
 
 def test_opening_waits_for_who_opens_and_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder, "OPENING_SECONDS", 0.0)
+    monkeypatch.setattr(store_folder, "OPENING_SECONDS", 0.0)
     with (
-        folder.alone(tmp_path),
+        store_folder.alone(tmp_path),
         pytest.raises(StoreUnavailable, match="another process has been opening"),
-        folder.alone(tmp_path),
+        store_folder.alone(tmp_path),
     ):
         pass
-    with folder.alone(tmp_path):
+    with store_folder.alone(tmp_path):
         pass

@@ -15,12 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright.errors import StoreBehind, StoreCorrupt, StoreError, StoreUnavailable
-from batchwright.journal import chain, mark
+from batchwright.journal import hash_chain, high_water_mark
 from batchwright.journal.base import Head, Journal
-from batchwright.journal.mark import Entry, Loss, Mark
-from batchwright.journal.pages import Page, paginate
+from batchwright.journal.event_rows import Page, paginate
+from batchwright.journal.high_water_mark import Entry, Loss, Mark
 from batchwright.journal.sqlite import SqliteJournal, sqlite_mark
-from batchwright.journal.surreal import SurrealJournal, engine, surreal_mark
+from batchwright.journal.surreal import SurrealJournal, surreal_mark
+from batchwright.journal.surreal.embedded import engine
 from batchwright.testing.journal_suite import NOW, begun, opened, steps, summary_of
 
 BACKENDS: dict[str, tuple[Callable[[Path], Journal], Callable[[Path], Mark]]] = {
@@ -34,7 +35,7 @@ def refuses(run: str, pages: list[Page]) -> bool:
     before = None
     try:
         for page in pages:
-            chain.verify(run, before, page)
+            hash_chain.verify(run, before, page)
             before = page.chain
     except StoreCorrupt:
         return True
@@ -47,7 +48,7 @@ def test_no_page_of_a_chain_can_be_changed_moved_or_left_out(sizes: list[int], d
     pages: list[Page] = []
     for size in sizes:
         at = pages[-1].last if pages else 0
-        pages += chain.chained(pages[-1].chain if pages else None, "aaaa", paginate(at, steps(at + 1, size)))
+        pages += hash_chain.chained(pages[-1].chain if pages else None, "aaaa", paginate(at, steps(at + 1, size)))
     assert not refuses("aaaa", pages)
     assert refuses("bbbb", pages)
     at = data.draw(st.integers(0, len(pages) - 2))
@@ -65,7 +66,7 @@ def test_no_page_of_a_chain_can_be_changed_moved_or_left_out(sizes: list[int], d
 
 def test_pages_of_before_the_chain_are_taken_and_none_follows_it() -> None:
     """D6."""
-    old, new = paginate(0, steps(1, 3)), chain.chained(None, "aaaa", paginate(3, steps(4, 2)))
+    old, new = paginate(0, steps(1, 3)), hash_chain.chained(None, "aaaa", paginate(3, steps(4, 2)))
     assert not refuses("aaaa", [*old, *new])
     assert refuses("aaaa", [*new, *paginate(5, steps(6, 1))])
 
@@ -91,8 +92,8 @@ def test_a_mark_grows_and_is_written_anew_when_most_of_it_is_superseded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """D6: and a second process that has the old file open goes on with the new one."""
-    monkeypatch.setattr(mark, "ROOM", 8)
-    monkeypatch.setattr(mark, "SPARE", 20)
+    monkeypatch.setattr(high_water_mark, "ROOM", 8)
+    monkeypatch.setattr(high_water_mark, "SPARE", 20)
     one, other = Mark(tmp_path / "mark"), Mark(tmp_path / "mark")
     one.make()
     sizes = set()

@@ -14,8 +14,9 @@ import pytest
 from batchwright.errors import RunNotFound, StoreHeld, StoreUnavailable
 from batchwright.journal.base import Lease, Snapshot
 from batchwright.journal.lease import driver_of, own_holder
-from batchwright.journal.surreal import SurrealJournal, guest, holder, lock, wire
-from batchwright.journal.surreal import journal as sharing
+from batchwright.journal.surreal import SurrealJournal
+from batchwright.journal.surreal.embedded import journal as sharing
+from batchwright.journal.surreal.embedded import lock, owner, peer, protocol
 from batchwright.model.summary import Signal, SignalKind
 from batchwright.testing.journal_suite import NOW, begun, created, opened, steps, summary_of
 
@@ -160,7 +161,7 @@ def test_many_guests_at_the_same_time(tmp_path: Path) -> None:
 
 
 def test_a_holder_that_hangs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guest, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(peer, "ANSWER_SECONDS", 0.05)
 
     async def visit() -> None:
         async with opened(lambda: SurrealJournal(tmp_path)) as journal:
@@ -176,7 +177,7 @@ def test_a_holder_that_hangs_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_holder_of_another_version_is_named(tmp_path: Path) -> None:
     ours = lock.take(tmp_path)
     assert ours is not None
-    ours.tell("/nowhere", wire.WIRE + 1)
+    ours.tell("/nowhere", protocol.WIRE + 1)
 
     with pytest.raises(StoreHeld, match=f"process {os.getpid()} on .* is another version"):
         asyncio.run(SurrealJournal(tmp_path).open())
@@ -228,15 +229,15 @@ def test_a_message_of_any_size_passes_in_frames() -> None:
             async def drain(self) -> None:
                 pass
 
-        await wire.send_result(Pipe(), body)  # type: ignore[arg-type]
-        return await wire.receive_reply(reader, type(body))
+        await protocol.send_result(Pipe(), body)  # type: ignore[arg-type]
+        return await protocol.receive_reply(reader, type(body))
 
-    for size in (0, 1, wire.FRAME - 1, wire.FRAME, wire.FRAME + 1, 3 * wire.FRAME):
+    for size in (0, 1, protocol.FRAME - 1, protocol.FRAME, protocol.FRAME + 1, 3 * protocol.FRAME):
         assert asyncio.run(echo(bytes(size))) == bytes(size)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wire, "MAX_REPLY", wire.FRAME)
-        with pytest.raises(wire.TooLarge):
-            asyncio.run(echo(bytes(wire.FRAME)))
+        patch.setattr(protocol, "MAX_REPLY", protocol.FRAME)
+        with pytest.raises(protocol.TooLarge):
+            asyncio.run(echo(bytes(protocol.FRAME)))
 
 
 def test_a_socket_s_path_is_short_whatever_the_temporary_folder(
@@ -246,13 +247,13 @@ def test_a_socket_s_path_is_short_whatever_the_temporary_folder(
     deep.mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
     monkeypatch.setattr("tempfile.tempdir", str(deep))
-    place = holder.private_folder()
+    place = owner.private_folder()
     assert len(str(place)) < 80
     assert place.stat().st_mode & 0o777 == 0o700
     place.rmdir()
     monkeypatch.setattr("tempfile.mkdtemp", refuse)
     with pytest.raises(StoreUnavailable, match="no temporary folder for a socket"):
-        holder.private_folder()
+        owner.private_folder()
 
 
 def refuse(prefix: str, dir: str) -> str:  # noqa: A002 - mkdtemp's own names

@@ -21,7 +21,7 @@ from batchwright.errors import (
     StoreUnavailable,
 )
 from batchwright.journal.base import Journal, Lease, Snapshot
-from batchwright.journal.sqlite import SqliteJournal, opening
+from batchwright.journal.sqlite import SqliteJournal, connect
 from batchwright.model.events import AnyEvent, StepStarted
 from batchwright.model.summary import Signal, SignalKind
 from batchwright.testing.journal_suite import NOW, begun, opened, steps, summary_of
@@ -269,7 +269,7 @@ def test_a_busy_store_is_told_without_the_words_of_the_database(
 ) -> None:
     path = tmp_path / "journal.db"
     asyncio.run(use(path))
-    monkeypatch.setattr(opening, "BUSY_SECONDS", 0.0)
+    monkeypatch.setattr(connect, "BUSY_SECONDS", 0.0)
     hog = sqlite3.connect(path, isolation_level=None)
     hog.execute("BEGIN IMMEDIATE")
 

@@ -19,10 +19,11 @@ from batchwright.errors import (
     StoreReadOnly,
     StoreUnavailable,
 )
-from batchwright.journal.mark import Entry, Mark
-from batchwright.journal.surreal import SurrealJournal, engine, proof
-from batchwright.journal.surreal.answers import Refused
-from batchwright.journal.surreal.engine import Engine
+from batchwright.journal.high_water_mark import Entry, Mark
+from batchwright.journal.surreal import SurrealJournal, integrity
+from batchwright.journal.surreal.embedded import engine
+from batchwright.journal.surreal.embedded.engine import Engine
+from batchwright.journal.surreal.results import Refused
 from batchwright.model.events import AnyEvent, StepStarted
 from batchwright.testing.journal_suite import NOW, begun, opened, steps, summary_of
 
@@ -73,7 +74,7 @@ def test_the_store_is_private_and_synced(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_newer_store_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(proof, "FORMAT", 3)
+        patch.setattr(integrity, "FORMAT", 3)
         asyncio.run(filled(tmp_path))
     opening_raises(tmp_path, StoreNewer, r"format 3; this Batchwright knows formats up to 2")
 

@@ -16,7 +16,17 @@ import msgspec
 import pytest
 
 from batchwright.errors import EvaluatorUnconfined
-from batchwright.loader import LOCAL, UNTRUSTED, Confinement, Limits, confinement, evaluator, load, load_source, worker
+from batchwright.loader import (
+    LOCAL,
+    UNTRUSTED,
+    Confinement,
+    Limits,
+    confinement,
+    evaluator,
+    evaluator_process,
+    load,
+    load_source,
+)
 from batchwright.loader.evaluator import Died, Evaluator, NickelError
 from batchwright.model.diagnostic import Diagnostic
 from tests.needs import missing
@@ -229,7 +239,7 @@ import ctypes, errno, importlib.util
 spec = importlib.util.spec_from_file_location("worker", {worker!r})
 worker = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(worker)
-libc = worker.LIBC
+libc = evaluator_process.LIBC
 
 def refuse(*arguments):
     ctypes.set_errno(errno.{errno})
@@ -240,11 +250,11 @@ class Kernel:
 
     @staticmethod
     def prctl(option, *arguments):
-        missing = {call!r} == "prctl" and option == worker.PR_SET_SECCOMP
+        missing = {call!r} == "prctl" and option == evaluator_process.PR_SET_SECCOMP
         return refuse() if missing else libc.prctl(option, *arguments)
 
-worker.LIBC = Kernel
-worker.main()
+evaluator_process.LIBC = Kernel
+evaluator_process.main()
 """
 
 
@@ -254,7 +264,7 @@ def kernel_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
     def make(call: str, error: str) -> None:
         script = tmp_path / "worker.py"
-        script.write_text(KERNEL_WITHOUT.format(worker=worker.__file__, call=call, errno=error))
+        script.write_text(KERNEL_WITHOUT.format(worker=evaluator_process.__file__, call=call, errno=error))
         monkeypatch.setattr(evaluator.worker, "__file__", str(script))
         evaluator.confinement.cache_clear()
 
@@ -313,7 +323,7 @@ if {user!r} != os.getuid():
     os.setgroups([])
     os.setgid({user!r})
     os.setuid({user!r})
-state = worker.confine([{inside!r}])
+state = evaluator_process.confine([{inside!r}])
 found = {{}}
 
 def attempt(name, act):
@@ -352,7 +362,7 @@ def test_what_is_confined_can_read_its_files_and_nothing_else(user: int, tmp_pat
         (inside / "open.txt").write_text("open")
         for one in (Path(folder), inside, inside / "open.txt"):
             os.chown(one, user, -1)
-        probe = PROBE.format(worker=worker.__file__, inside=str(inside), user=user)
+        probe = PROBE.format(worker=evaluator_process.__file__, inside=str(inside), user=user)
         command = [sys.executable, "-I", "-S", "-c", probe]
         done = subprocess.run(command, capture_output=True, check=True, text=True, timeout=60)
         state, found = json.loads(done.stdout)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batchwright.loader import load
-from batchwright.loader.first_boot import doubts
+from batchwright.loader.user_data_checks import doubts
 from batchwright.model.diagnostic import Severity
 
 START, CRLF, CONFIG, KIND = "user-data-start", "user-data-crlf", "user-data-config", "user-data-kind"

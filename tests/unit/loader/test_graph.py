@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchwright.loader.graph import MOST_CYCLES, cycles
+from batchwright.loader.cycles import MOST_CYCLES, cycles
 
 
 def operations(edges: dict[str, list[str]]) -> list[dict[str, Any]]:

@@ -10,13 +10,15 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchwright.loader import load, load_source, repeats
+from batchwright.loader import duplicate_keys, load, load_source
 
 RIGHT = {"name": "x", "version": "1", "operations": [{"id": "a", "type": "command", "run": ["true"]}]}
 
 
 def twice(text: str, form: str) -> list[tuple[str, int, int]]:
-    return [(one.key, one.offset, one.first) for one in repeats.found_in(text, form) if one.code == "duplicate-key"]
+    return [
+        (one.key, one.offset, one.first) for one in duplicate_keys.found_in(text, form) if one.code == "duplicate-key"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchwright.loader.scan import Import, Place, Places, imports, path_at, tokens, unclosed
+from batchwright.loader.nickel_scanner import Import, Place, Places, imports, path_at, tokens, unclosed
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from batchwright.loader import LOCAL, scan
+from batchwright.loader import LOCAL, nickel_scanner
 from batchwright.loader.evaluator import Died, Evaluator, NickelError
 
 IMPORTS = (
@@ -188,7 +188,7 @@ def compare(judge: Judge, dice: random.Random, number: int) -> Counter[str]:
         text = f"let m = 1, x = 1 in ({source(dice)}\n)"
         told = judge.told(text)
         tried = "could not find import" in told or "tried to import" in told
-        imports, possible = scan.imports(text), scan.possible_imports(text)
+        imports, possible = nickel_scanner.imports(text), nickel_scanner.possible_imports(text)
         assert not tried or (imports and possible), f"the scanner misses an import in {text!r}"
         assert told or not (imports or possible), f"the scanner sees an import that is none in {text!r}"
         seen["tried" if tried else "told" if told else "well"] += 1
@@ -230,4 +230,4 @@ def test_the_scanner_sees_what_nickel_imports_at_length(judge: Judge) -> None:
 )
 def test_what_is_not_certain_counts_as_an_import(text: str, refused: bool) -> None:
     """A4: behind what Nickel would not read the word is refused even in a text."""
-    assert bool(scan.possible_imports(text)) is refused
+    assert bool(nickel_scanner.possible_imports(text)) is refused

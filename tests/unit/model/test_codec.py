@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from batchwright.errors import EventUnreadable
-from batchwright.model import codec
+from batchwright.model import event_codec
 from batchwright.model.events import AnyEvent, RunStarted, StepFailed, StepStarted, StepSucceeded
 from batchwright.model.outcome import Fault, FaultClass
 
@@ -25,18 +25,18 @@ def second_version(monkeypatch: pytest.MonkeyPatch) -> None:
     def renamed(raw: dict[str, Any]) -> dict[str, Any]:
         return {**{key: value for key, value in raw.items() if key != "name"}, "step": raw["name"]}
 
-    monkeypatch.setattr(codec, "VERSION", 2)
-    monkeypatch.setitem(codec.UPCASTERS, ("step_started", 1), renamed)
+    monkeypatch.setattr(event_codec, "VERSION", 2)
+    monkeypatch.setitem(event_codec.UPCASTERS, ("step_started", 1), renamed)
 
 
 def test_one_event_comes_back() -> None:
     for event in EVENTS:
-        assert codec.decode(codec.encode(event)) == event
+        assert event_codec.decode(event_codec.encode(event)) == event
 
 
 def test_a_page_of_events_comes_back_in_order() -> None:
-    assert codec.decode_page(codec.encode_page(EVENTS)) == EVENTS
-    assert codec.decode_page(codec.encode_page([])) == []
+    assert event_codec.decode_page(event_codec.encode_page(EVENTS)) == EVENTS
+    assert event_codec.decode_page(event_codec.encode_page([])) == []
 
 
 OLD = b'{"type":"step_started","at":1.0,"name":"web/a","attempt":1,"token":"t"}'
@@ -45,26 +45,26 @@ RAISED = StepStarted(1.0, "web/a", 1, "t")
 
 @pytest.mark.usefixtures("second_version")
 def test_an_old_event_is_raised_to_the_shape_of_today() -> None:
-    assert codec.decode(OLD, 1) == RAISED
+    assert event_codec.decode(OLD, 1) == RAISED
     started = b'{"type":"run_started","at":1.5}'  # no upcaster: it has not changed
-    assert codec.decode_page(b"[" + OLD + b"," + started + b"]", 1) == [RAISED, RunStarted(1.5)]
+    assert event_codec.decode_page(b"[" + OLD + b"," + started + b"]", 1) == [RAISED, RunStarted(1.5)]
 
 
 @pytest.mark.usefixtures("second_version")
 def test_an_event_of_today_is_not_raised() -> None:
-    assert codec.decode(codec.encode(RAISED), 2) == RAISED
-    assert codec.decode_page(codec.encode_page([RAISED]), 2) == [RAISED]
+    assert event_codec.decode(event_codec.encode(RAISED), 2) == RAISED
+    assert event_codec.decode_page(event_codec.encode_page([RAISED]), 2) == [RAISED]
 
 
 def test_each_version_on_the_way_has_its_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codec, "VERSION", 3)
-    monkeypatch.setitem(codec.UPCASTERS, ("step_succeeded", 1), lambda raw: {**raw, "ref": raw["id"]})
-    monkeypatch.setitem(codec.UPCASTERS, ("step_succeeded", 2), lambda raw: {**raw, "ref": raw["ref"].upper()})
+    monkeypatch.setattr(event_codec, "VERSION", 3)
+    monkeypatch.setitem(event_codec.UPCASTERS, ("step_succeeded", 1), lambda raw: {**raw, "ref": raw["id"]})
+    monkeypatch.setitem(event_codec.UPCASTERS, ("step_succeeded", 2), lambda raw: {**raw, "ref": raw["ref"].upper()})
     old = b'{"type":"step_succeeded","at":1.0,"step":"web/a","id":"srv-1"}'
-    assert codec.decode(old, 1) == StepSucceeded(1.0, "web/a", "SRV-1")
+    assert event_codec.decode(old, 1) == StepSucceeded(1.0, "web/a", "SRV-1")
 
 
-@pytest.mark.parametrize("decode", [codec.decode, codec.decode_page])
+@pytest.mark.parametrize("decode", [event_codec.decode, event_codec.decode_page])
 def test_an_event_of_a_newer_version_is_refused(decode: Any) -> None:
     with pytest.raises(EventUnreadable, match="version 2; this Batchwright knows up to 1") as caught:
         decode(b"not even looked at", 2)
@@ -78,20 +78,20 @@ def test_an_event_of_a_newer_version_is_refused(decode: Any) -> None:
 )  # fmt: skip
 def test_a_damaged_event_is_refused(body: bytes) -> None:
     with pytest.raises(EventUnreadable, match="damaged"):
-        codec.decode(body)
+        event_codec.decode(body)
     with pytest.raises(EventUnreadable, match="damaged"):
-        codec.decode_page(b"[" + body + b",")
+        event_codec.decode_page(b"[" + body + b",")
 
 
 @pytest.mark.usefixtures("second_version")
 def test_a_damaged_old_event_is_refused_whatever_its_upcaster_makes_of_it() -> None:
     for body in (b'{"type":"step_started","at":1.0}', b'{"type":"step_started","name":1}', b"["):
         with pytest.raises(EventUnreadable, match="damaged"):
-            codec.decode(body, 1)
+            event_codec.decode(body, 1)
         with pytest.raises(EventUnreadable, match="damaged"):
-            codec.decode_page(b"[" + body + b"]", 1)
+            event_codec.decode_page(b"[" + body + b"]", 1)
 
 
 def test_a_version_that_never_was_is_refused() -> None:
     with pytest.raises(EventUnreadable, match="version 0"):
-        codec.decode(codec.encode(RunStarted(1.0)), 0)
+        event_codec.decode(event_codec.encode(RunStarted(1.0)), 0)

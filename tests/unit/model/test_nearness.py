@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.loader.harvest import suggestion
-from batchwright.model.nearness import close_matches
+from batchwright.loader.report import suggestion
+from batchwright.model.did_you_mean import close_matches
 from batchwright.model.workflow import ServerConfig
 from batchwright.plan.wording import did_you_mean
 from batchwright.providers.base import Trouble

@@ -17,7 +17,7 @@ from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState
 from batchwright.model.plan import Action
 from batchwright.model.run import Run, made_something
-from batchwright.testing.clock import run_virtual
+from batchwright.testing.virtual_clock import run_virtual
 from tests.unit.engine.stage import QUICK, installs, keeps, plan_of, runs, servers
 
 SLOW = Fault(FaultClass.THROTTLE, "too fast")

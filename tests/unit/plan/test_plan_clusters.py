@@ -15,7 +15,7 @@ from batchwright.model.plan import Cluster, Need, Plan, TaskservRequest, Undo
 from batchwright.model.workflow import DependencyKind, TaskservUse, Workflow
 from batchwright.plan import Observations, build
 from batchwright.taskservs.catalogue import load_catalogue
-from batchwright.testing.planning import empty_world, plan_of, servers, taskservs, workflow
+from batchwright.testing.plans import empty_world, plan_of, servers, taskservs, workflow
 
 CATALOGUE = load_catalogue()
 MADE = servers("made", "a", "b", "c")

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from batchwright.model.plan import Action, CommandRequest, Step, Undo
 from batchwright.model.secret import Secret
 from batchwright.plan import build
-from batchwright.testing.planning import command, empty_world, plan_of, servers, workflow
+from batchwright.testing.plans import command, empty_world, plan_of, servers, workflow
 from batchwright.views.plan import plan_view
 
 UP = servers("up", "web-01", "web-02")

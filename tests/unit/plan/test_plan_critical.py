@@ -7,7 +7,7 @@ import msgspec
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.plan import Plan
 from batchwright.plan import estimate
-from batchwright.testing.planning import plan_of, servers, taskservs, workflow
+from batchwright.testing.plans import plan_of, servers, taskservs, workflow
 
 CATALOGUE = {name: Taskserv(name, "1", "", 10.0) for name in ("a", "b")}
 

@@ -10,7 +10,7 @@ from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState
 from batchwright.model.plan import Action, Undo
 from batchwright.model.workflow import OnFailure, Retry, ServerConfig, Workflow
 from batchwright.plan import Built, Observations, build
-from batchwright.testing.planning import empty_world, plan_of, servers, workflow
+from batchwright.testing.plans import empty_world, plan_of, servers, workflow
 
 FOUND = Observed("ref-1", ServerState.READY, "web-01", plan="1xCPU-2GB", zone="de-fra1", image="debian-12")
 ONE = workflow(servers("made", "web-01"))

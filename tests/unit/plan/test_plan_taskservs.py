@@ -12,7 +12,7 @@ from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Need, Plan, TaskservRequest, Undo
 from batchwright.model.workflow import DependencyKind, TaskservUse, Workflow
 from batchwright.plan import Observations, build
-from batchwright.testing.planning import empty_world, plan_of, servers, taskservs, workflow
+from batchwright.testing.plans import empty_world, plan_of, servers, taskservs, workflow
 
 
 def entry(name: str, **rest: object) -> Taskserv:

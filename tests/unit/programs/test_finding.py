@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from batchwright.commands.base import Flaw
+from batchwright.commands.preflight import find_here, find_there
 from batchwright.model.plan import CommandRequest
 from batchwright.model.secret import Secret
-from batchwright.programs.base import Flaw
-from batchwright.programs.finding import find_here, find_there
-from batchwright.testing.planning import command
+from batchwright.testing.plans import command
 
 
 @pytest.fixture

@@ -15,15 +15,15 @@ from pathlib import Path
 import pytest
 from tests.children import child
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
+from batchwright.commands.base import Launch, Server
+from batchwright.commands.local import Here
+from batchwright.commands.process_marker import Trace
 from batchwright.errors import SecretMissing
 from batchwright.model.access import Access
 from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
 from batchwright.model.plan import CommandRequest
 from batchwright.model.secret import Secret
-from batchwright.programs.base import Launch, Server
-from batchwright.programs.here import Here
-from batchwright.programs.traces import Trace
 from batchwright.secret import reveal
 
 PATIENCE = 60.0  # seconds for something that is bound to happen
@@ -146,7 +146,7 @@ def test_one_that_takes_too_long_is_ended_with_all_that_it_began(bench: Bench) -
 
 
 def test_one_that_does_not_listen_is_ended_all_the_same(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batchwright.programs.traces.GENTLY", 0.2)
+    monkeypatch.setattr("batchwright.commands.process_marker.GENTLY", 0.2)
     outcome = run(bench, shell("trap '' TERM; setsid sh -c \"trap '' TERM; sleep 1000\" & sleep 1000"), seconds=0.5)
     assert isinstance(outcome, Unknown)
     assert bench.trace().survivors() == []
@@ -186,11 +186,11 @@ def test_one_that_holds_the_output_open_holds_nobody_up_and_is_named(bench: Benc
 ORPHAN = """
 import asyncio, os, sys
 from pathlib import Path
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
 from batchwright.errors import SecretMissing
 from batchwright.model.plan import CommandRequest
-from batchwright.programs.base import Launch
-from batchwright.programs.here import Here
+from batchwright.commands.base import Launch
+from batchwright.commands.local import Here
 
 here = Here(Path(sys.argv[1]), SystemClock(), os.environ, str)
 request = CommandRequest("sh", ("/bin/sh", "-c", sys.argv[3]))

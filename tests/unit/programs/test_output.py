@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.programs.output import LINE_MAX, Output
+from batchwright.commands.clean_output import LINE_MAX, Output
 
 
 def heard(*chunks: bytes, secrets: tuple[str, ...] = ()) -> list[str]:

@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 from tests.fuzz import cut, forms, output, secret_of, seed_of, words
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
+from batchwright.commands.base import Launch
+from batchwright.commands.clean_output import LINE_MAX, Output
+from batchwright.commands.local import Here
 from batchwright.model.access import Access
 from batchwright.model.outcome import Applied, Rejected
 from batchwright.model.plan import CommandRequest
 from batchwright.model.secret import Secret
-from batchwright.programs.base import Launch
-from batchwright.programs.here import Here
-from batchwright.programs.output import LINE_MAX, Output
-from batchwright.providers.local import boot, records, sandbox
+from batchwright.providers.local import boot_status, records, sandbox
 from batchwright.secret import reveal
-from batchwright.taskservs.runner import process
-from batchwright.taskservs.runner.job import ChildJob, Done, Host, Verb
-from batchwright.taskservs.runner.process import Child, ChildDied, Hearer
+from batchwright.taskservs.runner import child_process
+from batchwright.taskservs.runner.child_process import Child, ChildDied, Hearer
+from batchwright.taskservs.runner.child_protocol import ChildJob, Done, Host, Verb
 
 SEED = 11
 
@@ -93,12 +93,12 @@ def started(folder: Path, chance: random.Random, count: int) -> None:
     """Through what is read of a server's first start: output changes no state."""
     told = folder / records.TOLD
     told.mkdir()
-    (told / records.READY).write_text(f"Id={boot.SCRIPT_UNIT}\nActiveState=inactive\n")
+    (told / records.READY).write_text(f"Id={boot_status.SCRIPT_UNIT}\nActiveState=inactive\n")
     for _ in range(count):
         data = output(chance, [])
         (told / records.SAID).write_bytes(data)
         (folder / records.CONSOLE).write_bytes(data)
-        assert sandbox.states(folder) == {boot.SCRIPT_UNIT: "inactive"}
+        assert sandbox.states(folder) == {boot_status.SCRIPT_UNIT: "inactive"}
         for lines in (sandbox.said(folder), sandbox.tail(folder)):
             assert len(lines) <= 30
             assert all(fit(line) and len(line) <= 1_000 for line in lines), (data, lines)
@@ -107,7 +107,7 @@ def started(folder: Path, chance: random.Random, count: int) -> None:
 @pytest.fixture
 def says(monkeypatch: pytest.MonkeyPatch) -> None:
     """The child says what is in a file."""
-    monkeypatch.setattr(process, "MODULE", "tests.fake_child")
+    monkeypatch.setattr(child_process, "MODULE", "tests.fake_child")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
 
 

@@ -16,15 +16,15 @@ import pytest
 from asyncssh.packet import UInt32
 from tests.children import child
 
+from batchwright.commands.base import MARK, Flaw, Launch, Server
+from batchwright.commands.process_marker import Trace
+from batchwright.commands.ssh import There, script
 from batchwright.model.access import Access
 from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
 from batchwright.model.plan import CommandRequest
 from batchwright.model.secret import Secret
-from batchwright.programs.base import MARK, Flaw, Launch, Server
-from batchwright.programs.there import There, script
-from batchwright.programs.traces import Trace
 from batchwright.secret import reveal
-from batchwright.testing.planning import command
+from batchwright.testing.plans import command
 
 PATIENCE = 60.0
 ENVIRON = {"SECRET_OF_OURS": "hunter2 and more"}
@@ -247,7 +247,7 @@ def test_what_it_needs_is_looked_for_before_its_server_is_there(monkeypatch: pyt
     missing = asyncio.run(there.resolve(command("do", "x", env={"A": Secret(env="NONE")})))
     assert isinstance(missing, list)
     assert [flaw.code for flaw in missing] == ["secret-missing"]
-    monkeypatch.setattr("batchwright.programs.there.find_spec", lambda _name: None)
+    monkeypatch.setattr("batchwright.commands.ssh.find_spec", lambda _name: None)
     [flaw] = asyncio.run(there.resolve(command("do", "x")))  # type: ignore[misc]
     assert isinstance(flaw, Flaw)
     assert "batchwright[ssh]" in flaw.hint
@@ -291,7 +291,7 @@ def test_what_fails_before_the_shell_has_its_script_is_certain(tmp_path: Path, m
             async def refuse(_connection: object, error: Exception = error) -> None:
                 raise error
 
-            monkeypatch.setattr("batchwright.programs.there._shell", refuse)
+            monkeypatch.setattr("batchwright.commands.ssh._shell", refuse)
             outcome = await host.there.launch(shell("touch begun"), host.launch())
             assert isinstance(outcome, Rejected)
             assert outcome.fault.kind is kind

@@ -12,7 +12,7 @@ import pytest
 from tests.emulated import Running, RunningHetzner
 from tests.emulated_aws import QUICK, Visit, client, config, set_credentials, visit
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.ids import Token, run_id
 from batchwright.model.outcome import Created, FaultClass, Gone, Rejected, ServerState

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pytest
 from tests.emulated import RunningHetzner
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
 from batchwright.errors import ProviderUnavailable, UsageError
 from batchwright.model.ids import Token, run_id, step_token
 from batchwright.model.outcome import Created, FaultClass, Rejected, ServerState, Unknown

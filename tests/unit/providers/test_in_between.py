@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 from tests.emulated_aws import set_credentials
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.outcome import Rejected, Unknown
 from batchwright.providers.aws import Aws

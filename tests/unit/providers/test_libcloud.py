@@ -11,8 +11,8 @@ from libcloud.common.types import InvalidCredsError
 from libcloud.compute.base import Node
 from libcloud.compute.drivers.dummy import DummyNodeDriver
 
-from batchwright.app.clock import SystemClock
 from batchwright.app.preflight import observe
+from batchwright.app.system_clock import SystemClock
 from batchwright.errors import ProviderUnavailable, UsageError
 from batchwright.model.ids import Token, run_id, step_token
 from batchwright.model.outcome import FaultClass, Rejected, Unknown

@@ -7,13 +7,13 @@ from statistics import median
 
 import pytest
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, FaultClass, Going, Gone, Rejected, ServerState, Unknown
 from batchwright.model.plan import ServerRequest
 from batchwright.providers.simulated import Simulated, Simulation, World
-from batchwright.testing.clock import VirtualClock, run_virtual
+from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 CLOCK = VirtualClock()
 

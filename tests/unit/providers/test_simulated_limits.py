@@ -10,7 +10,7 @@ from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Quota, Quote
 from batchwright.providers.simulated import Simulated, Simulation, World
-from batchwright.testing.clock import VirtualClock, run_virtual
+from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 CLOCK = VirtualClock()
 

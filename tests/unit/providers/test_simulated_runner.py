@@ -11,7 +11,7 @@ from batchwright.model.outcome import Applied, Created, FaultClass, Rejected, Un
 from batchwright.model.plan import ServerRequest, TaskservRequest
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
 from batchwright.taskservs.base import Target
-from batchwright.testing.clock import VirtualClock, run_virtual
+from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 CLOCK = VirtualClock()
 REDIS, NEWER, KUBERNETES = (

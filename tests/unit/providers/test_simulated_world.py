@@ -16,7 +16,7 @@ from batchwright.errors import ProviderUnavailable
 from batchwright.model.ids import Token
 from batchwright.model.plan import ServerRequest
 from batchwright.providers.simulated import Server, Simulated, Simulation, World
-from batchwright.testing.clock import EPOCH, VirtualClock, run_virtual
+from batchwright.testing.virtual_clock import EPOCH, VirtualClock, run_virtual
 
 
 def server(ref: str, token: str = "t", run: str = "run1") -> Server:
@@ -173,7 +173,7 @@ def test_addresses_and_references_are_unique() -> None:
 CLIENT = """
 import asyncio, sys
 from pathlib import Path
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
 from batchwright.model.ids import Token
 from batchwright.model.plan import ServerRequest
 from batchwright.providers.simulated import Simulated, Simulation, World

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from tests.machines import Machine, Machines
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.access import Access
 from batchwright.model.ids import Token

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from batchwright.emulators.upcloud import catalog
 from batchwright.errors import ProviderUnavailable, UsageError
 from batchwright.model.ids import Token
 from batchwright.model.outcome import FaultClass, ServerState
@@ -15,14 +16,13 @@ from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Quota
 from batchwright.providers.http import Reply
 from batchwright.providers.settings import rest_settings
-from batchwright.providers.upcloud import offers as shop
+from batchwright.providers.upcloud import catalog as shop
 from batchwright.providers.upcloud import payload, quotas, rows
 from batchwright.providers.upcloud.faults import REFUSALS
 from batchwright.providers.upcloud.settings import UpCloudSettings, api_url, authorization
 from batchwright.providers.upcloud.user_data import against, combined
-from batchwright.testing.emulators.upcloud import goods
 
-OFFERS = shop.offers_from(goods.plans(), goods.zones(), list(goods.TEMPLATES.values()), goods.prices())
+OFFERS = shop.offers_from(catalog.plans(), catalog.zones(), list(catalog.TEMPLATES.values()), catalog.prices())
 DEBIAN = "01000000-0000-4000-8000-000020070100"
 
 
@@ -104,7 +104,7 @@ def test_all_that_is_wrong_is_said_at_once_with_what_may_be_meant() -> None:
 def test_a_private_template_counts_only_in_its_zone_and_two_of_a_title_are_told_apart_by_id() -> None:
     own = [{"uuid": f"0100000{n}-0000-4000-8000-000000000000", "title": "golden", "size": "8", "zone": "fi-hel1"}
            for n in (1, 2)]  # fmt: skip
-    offers = shop.offers_from(goods.plans(), goods.zones(), own, goods.prices())
+    offers = shop.offers_from(catalog.plans(), catalog.zones(), own, catalog.prices())
     (both,) = _troubles(ServerConfig("web", "1xCPU-1GB", "fi-hel1", image="golden"), offers)
     assert both.code == "ambiguous-image"
     (elsewhere,) = _troubles(ServerConfig("web", "1xCPU-1GB", "de-fra1", image=own[0]["uuid"]), offers)

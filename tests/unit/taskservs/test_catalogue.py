@@ -11,8 +11,8 @@ import pytest
 
 from batchwright.errors import CatalogueInvalid
 from batchwright.plan import build
-from batchwright.taskservs.catalogue import GROUP, digest_of, entries, load_catalogue, reading
-from batchwright.testing.planning import empty_world, servers, taskservs, workflow
+from batchwright.taskservs.catalogue import GROUP, digest_of, entries, load_catalogue, metadata
+from batchwright.testing.plans import empty_world, servers, taskservs, workflow
 
 BARE = 'name: {name}\nversion: "1"\nsummary: for a test\nseconds: 5\n'
 
@@ -160,7 +160,7 @@ def test_all_mistakes_of_an_entry_are_found_in_one_go(tmp_path: Path) -> None:
         "scope: node\nvariables: {a: {type: prt, summary: x}, b: {type: port}}\n"
         "check: [{nam: x}]\ntimeouts: {remove: no}\n",
     )
-    found = [one.message.split(":")[0] for one in reading.examine(tmp_path / "mine").mistakes]
+    found = [one.message.split(":")[0] for one in metadata.examine(tmp_path / "mine").mistakes]
     assert found == ["variables.a.type", "variables.b", "check[0]", "timeouts.remove", "scope"]
     error = refusal(tmp_path)
     assert error.message.startswith(f"{file}: variables.a.type: ")
@@ -177,7 +177,7 @@ def test_only_regular_files_are_read(name: str, kind: str, tmp_path: Path) -> No
         os.mkfifo(folder / name)
     else:
         (folder / name).symlink_to("/dev/zero")
-    found = [one.message for one in reading.examine(folder).mistakes]
+    found = [one.message for one in metadata.examine(folder).mistakes]
     assert len(found) == 1
     assert f"{name} is not there, or no regular file" in found[0]
 
@@ -207,7 +207,7 @@ def test_the_digest_is_of_all_files_but_what_python_makes(tmp_path: Path) -> Non
 
 def test_a_folder_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "mine")
-    monkeypatch.setattr(reading, "FOLDER_BYTES_MAX", 10)
+    monkeypatch.setattr(metadata, "FOLDER_BYTES_MAX", 10)
     assert "the folder holds more than" in refusal(tmp_path).message
 
 
@@ -233,7 +233,7 @@ def test_a_folder_without_entries_or_that_is_none_is_refused(tmp_path: Path) -> 
 
 
 def test_a_file_that_is_too_large_or_no_text_is_refused(tmp_path: Path) -> None:
-    write(tmp_path / "a", "mine", "#" * reading.ENTRY_BYTES_MAX)
+    write(tmp_path / "a", "mine", "#" * metadata.ENTRY_BYTES_MAX)
     assert "more than 262144 bytes" in refusal(tmp_path / "a").message
     write(tmp_path / "b", "mine").write_bytes(b"name: \xff\xfe")
     assert "is not YAML" in refusal(tmp_path / "b").message

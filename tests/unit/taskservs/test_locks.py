@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.taskservs.locks import FILES, LOCK_SECONDS, WITH_PACKAGES
+from batchwright.taskservs.package_locks import FILES, LOCK_SECONDS, WITH_PACKAGES
 
 HOLD = """
 import fcntl, sys

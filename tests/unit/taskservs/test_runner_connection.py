@@ -11,10 +11,10 @@ import asyncssh
 import pytest
 from tests.children import child
 
-from batchwright.login import OUTPUT_MAX
+from batchwright.login_output import OUTPUT_MAX
 from batchwright.model.access import Access
 from batchwright.model.outcome import FaultClass
-from batchwright.taskservs.runner.connection import TOOK_TOO_LONG, Connection, Unreachable, connected
+from batchwright.taskservs.runner.ssh_connection import TOOK_TOO_LONG, Connection, Unreachable, connected
 
 # sudo as it is met: it warns of what does not matter, and may refuse
 SUDO = """#!/bin/sh

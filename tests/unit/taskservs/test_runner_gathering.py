@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from batchwright.taskservs.runner.gathering import WINDOW_SECONDS, Gathering
-from batchwright.testing.clock import VirtualClock, run_virtual
+from batchwright.taskservs.runner.batcher import WINDOW_SECONDS, Gathering
+from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 Batch = Sequence[tuple[str, "asyncio.Future[str]"]]
 

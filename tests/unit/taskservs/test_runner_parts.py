@@ -15,7 +15,7 @@ from batchwright.model.plan import TaskservRequest
 from batchwright.model.secret import Secret
 from batchwright.redaction import Redactor
 from batchwright.taskservs.base import Target
-from batchwright.taskservs.runner.job import (
+from batchwright.taskservs.runner.child_protocol import (
     ChildJob,
     Done,
     Host,
@@ -27,8 +27,8 @@ from batchwright.taskservs.runner.job import (
     word_decoder,
     written,
 )
+from batchwright.taskservs.runner.outcomes import failed, tell_changes, unhealthy, unsupported
 from batchwright.taskservs.runner.variables import environment, fill
-from batchwright.taskservs.runner.verdicts import failed, tell_changes, unhealthy, unsupported
 
 TARGET = Target("local", "ref", "web-1", "127.77.0.5")
 NOTHING = Redactor(())

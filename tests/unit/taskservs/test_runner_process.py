@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from batchwright.model.access import Access
-from batchwright.taskservs.runner import process
-from batchwright.taskservs.runner.job import ChildJob, Done, Host, Verb
-from batchwright.taskservs.runner.process import Child, ChildDied, Hearer
+from batchwright.taskservs.runner import child_process
+from batchwright.taskservs.runner.child_process import Child, ChildDied, Hearer
+from batchwright.taskservs.runner.child_protocol import ChildJob, Done, Host, Verb
 
 
 @pytest.fixture(autouse=True)
 def _fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "MODULE", "tests.fake_child")
+    monkeypatch.setattr(child_process, "MODULE", "tests.fake_child")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
-    monkeypatch.setattr(process, "END_SECONDS", 0.5)
-    monkeypatch.setattr(process, "STOP_SECONDS", 0.5)
+    monkeypatch.setattr(child_process, "END_SECONDS", 0.5)
+    monkeypatch.setattr(child_process, "STOP_SECONDS", 0.5)
 
 
 class Heard:
@@ -134,7 +134,7 @@ def test_it_is_not_given_what_is_none_of_its_business(monkeypatch: pytest.Monkey
 def test_one_that_says_what_is_no_message_counts_as_dead(
     said: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "WORD_BYTES", 1_000 if said.startswith(b"x") else 1_000_000)
+    monkeypatch.setattr(child_process, "WORD_BYTES", 1_000 if said.startswith(b"x") else 1_000_000)
     (tmp_path / "words").write_bytes(b'{"type":"done","host":"a","ok":true}\n' + said)
 
     async def scenario(heard: Heard) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from batchwright.model.access import Access
 from batchwright.model.outcome import Fault, FaultClass
-from batchwright.taskservs.runner.connection import Connection, Ran, Unreachable
 from batchwright.taskservs.runner.readiness import DENIED_SECONDS, ready
-from batchwright.testing.clock import VirtualClock, run_virtual
+from batchwright.taskservs.runner.ssh_connection import Connection, Ran, Unreachable
+from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 ACCESS = Access("127.77.0.5")
 

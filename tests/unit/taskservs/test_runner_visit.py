@@ -16,12 +16,12 @@ from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unkn
 from batchwright.model.plan import Cluster, TaskservRequest
 from batchwright.model.secret import Secret
 from batchwright.taskservs.base import Job, Target
-from batchwright.taskservs.runner import visit as module
-from batchwright.taskservs.runner.connection import Ran, Unreachable
-from batchwright.taskservs.runner.job import Done, Verb
-from batchwright.taskservs.runner.process import ChildDied
-from batchwright.taskservs.runner.visit import Visit
-from batchwright.testing.clock import VirtualClock, run_virtual
+from batchwright.taskservs.runner import server_task as module
+from batchwright.taskservs.runner.child_process import ChildDied
+from batchwright.taskservs.runner.child_protocol import Done, Verb
+from batchwright.taskservs.runner.server_task import Visit
+from batchwright.taskservs.runner.ssh_connection import Ran, Unreachable
+from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 ENTRY = Taskserv("redis", "7.0", "x", 1.0, check=(Check("ping", "ping it", retries=2, every=5.0),))
 REQUEST = TaskservRequest("redis", "7.0", "default", {"password": Secret(env="X")})

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from tests.emulated_aws import instance
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
+from batchwright.emulators import backend
+from batchwright.emulators.aws.backed import SUDO, first_boot
+from batchwright.emulators.backend import Backing
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.outcome import Going, ServerState
 from batchwright.providers.simulated import Simulated, Simulation, World
 from batchwright.providers.user_data import combined
-from batchwright.testing.emulators import backing
 from batchwright.testing.emulators.aws import BackedCloud, Behaviour, Cloud
-from batchwright.testing.emulators.aws.backed import SUDO, first_boot
-from batchwright.testing.emulators.backing import Backing
 
 PRIVATE = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
 
@@ -67,7 +67,7 @@ def test_what_never_goes_does_not_keep_the_emulator_from_ending(monkeypatch: pyt
             made = cloud.regions["eu-central-1"].run(instance("one"), time.time())
             await until(lambda: made.state(time.time())[1] == "running")
             monkeypatch.setattr(behind, "destroy", refuse)
-            monkeypatch.setattr(backing, "PATIENCE", 0.0)
+            monkeypatch.setattr(backend, "PATIENCE", 0.0)
 
     with pytest.raises(ProviderUnavailable, match=r"behind did not let .* go within 0 s"):
         asyncio.run(scenario())

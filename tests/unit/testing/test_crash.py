@@ -14,8 +14,8 @@ from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
 from batchwright.taskservs.base import Runner, Target
-from batchwright.testing.clock import VirtualClock, run_virtual
 from batchwright.testing.crash import CrashingProvider, CrashingRunner, CrashPoint, ProcessDied, When
+from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 CLOCK = VirtualClock()
 WEB = ServerRequest("web", "1xCPU-2GB", "de-fra1")

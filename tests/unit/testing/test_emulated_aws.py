@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from tests.emulated_aws import instance
 
+from batchwright.emulators.aws.account import Lost
+from batchwright.emulators.aws.protocol import Refusal, Request, answer, read, refusal
 from batchwright.testing.emulators.aws import Behaviour, Cloud
-from batchwright.testing.emulators.aws.cloud import Lost
-from batchwright.testing.emulators.aws.protocol import Refusal, Request, answer, read, refusal
 
 NOW = 1_800_000_000.0
 HEAD = "AWS4-HMAC-SHA256 Credential=AKIA/20270115/eu-central-1/ec2/aws4_request, SignedHeaders=host, Signature=0"

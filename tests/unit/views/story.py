@@ -9,7 +9,7 @@ from batchwright.model.outcome import Fault, FaultClass
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.model.workflow import Operation
-from batchwright.testing.planning import plan_of, servers, taskservs, workflow
+from batchwright.testing.plans import plan_of, servers, taskservs, workflow
 
 T0 = 1_700_000_000.0
 CATALOGUE = {

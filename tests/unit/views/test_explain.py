@@ -9,7 +9,7 @@ from batchwright.errors import StepNotFound
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.outcome import Fault, FaultClass
-from batchwright.testing.planning import servers
+from batchwright.testing.plans import servers
 from batchwright.views.explain import Explanation, explain
 from batchwright.views.steps import step_named
 from batchwright.views.waiting import Circumstances

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.unit.views.story import DOWN, T0, Story
 
 from batchwright.model import events as ev
-from batchwright.testing.planning import servers, taskservs
+from batchwright.testing.plans import servers, taskservs
 from batchwright.views.logs import LogLine, StepLog, log_text
 
 STEP, OTHER = "cache/web-01/redis", "cache/web-02/redis"

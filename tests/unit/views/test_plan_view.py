@@ -7,7 +7,7 @@ import msgspec
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.outcome import Observed, ServerState
 from batchwright.plan import Observations
-from batchwright.testing.planning import empty_world, plan_of, servers, taskservs, workflow
+from batchwright.testing.plans import empty_world, plan_of, servers, taskservs, workflow
 from batchwright.views.plan import COMMAND_MAX, Counts, PlanView, _words, plan_view
 
 CATALOGUE = {

@@ -10,7 +10,7 @@ from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.outcome import Fault, FaultClass
 from batchwright.model.run import Run
-from batchwright.testing.planning import servers, taskservs
+from batchwright.testing.plans import servers, taskservs
 from batchwright.views.run import Bounds, RunView, run_view
 from batchwright.views.waiting import Circumstances
 

@@ -12,8 +12,8 @@ from threading import Thread
 from typing import Any, NamedTuple, TypeVar
 
 from batchwright.errors import StoreError, StoreFull
-from batchwright.journal.mark import Entry, Mark
-from batchwright.journal.sqlite.opening import explain
+from batchwright.journal.high_water_mark import Entry, Mark
+from batchwright.journal.sqlite.connect import explain
 
 MAX_GROUP = 1_000
 _UNSURE = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -25,17 +25,17 @@ from batchwright.model.outcome import (
 )
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers import keys
-from batchwright.providers.aws import launch, listing, plans, preflight, prices, resolve, rows
-from batchwright.providers.aws.connection import Connection
+from batchwright.providers import ssh_keys
+from batchwright.providers.account_check import LiveCheck
+from batchwright.providers.aws import catalog, lookup, payload, plans, preflight, prices, rows
+from batchwright.providers.aws.account_check import AwsLive
+from batchwright.providers.aws.client import Connection
 from batchwright.providers.aws.faults import ERRORS, code_of, explain, outcome, unavailable
-from batchwright.providers.aws.live import AwsLive
 from batchwright.providers.aws.refs import Kind, parse, spent
 from batchwright.providers.aws.removal import Removal
 from batchwright.providers.aws.settings import AwsSettings, settings_from
-from batchwright.providers.aws.surroundings import Surroundings
+from batchwright.providers.aws.shared_resources import Surroundings
 from batchwright.providers.base import Attached, Capabilities, Health, Quota, Quote, Trouble
-from batchwright.providers.live import LiveCheck
 from batchwright.providers.settings import Scalar
 
 Errors = ERRORS
@@ -140,7 +140,7 @@ class Aws:
             for i in by_region.pop(region):
                 answers[i] = [Trouble("zone", "unknown-zone", f"the account has no region {region} enabled", known)]
         looks = (
-            resolve.resolve(self._connection, region, [configs[i] for i in places])
+            catalog.resolve(self._connection, region, [configs[i] for i in places])
             for region, places in by_region.items()
         )
         try:
@@ -173,7 +173,7 @@ class Aws:
         shared, host, private = await asyncio.to_thread(self._keys, token)
         region, vpc = plans.region_of(request.zone), request.resolved["vpc"]
         group = await self._surroundings.ready(region, vpc, token.run, shared.public)
-        return launch.arguments(request, token, group, private, host.public)
+        return payload.arguments(request, token, group, private, host.public)
 
     async def _refused(
         self, error: BaseException, region: str, request: ServerRequest, token: Token
@@ -195,8 +195,8 @@ class Aws:
         """The token made a server already, with other bytes: of this step, when its tags say so (its host key may be in
         another state folder), else of something else."""
         try:
-            found = await listing.rows_of(
-                self._connection, region, Kind.INSTANCE, [listing.only("client-token", token.value)]
+            found = await lookup.rows_of(
+                self._connection, region, Kind.INSTANCE, [lookup.only("client-token", token.value)]
             )
         except Errors as failed:
             return Unknown(explain(failed, self._clock.now()).message)
@@ -214,20 +214,20 @@ class Aws:
 
     async def find(self, run: str | None = None, token: str | None = None) -> list[Observed]:
         try:
-            return await listing.find(self._connection, self._regions, run, token)
+            return await lookup.find(self._connection, self._regions, run, token)
         except Errors as error:
             raise unavailable(error, self._clock.now()) from error
 
     async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
         try:
             now, settle = self._clock.now(), self._settings.settle_seconds
-            return await listing.describe(self._connection, refs, now, settle)
+            return await lookup.describe(self._connection, refs, now, settle)
         except Errors as error:
             raise unavailable(error, self._clock.now()) from error
 
     async def access(self, refs: Sequence[str]) -> dict[str, Access]:
         try:
-            found = await listing.servers(self._connection, refs)
+            found = await lookup.servers(self._connection, refs)
         except Errors as error:
             raise unavailable(error, self._clock.now()) from error
         up = [(seen, tags) for seen, tags in found if seen.state is ServerState.READY and seen.address]
@@ -252,12 +252,12 @@ class Aws:
         return Path(self._settings.state_dir)
 
     def _host_folder(self, run: str, token: str) -> Path:
-        return keys.host_folder(self._state, run, token)
+        return ssh_keys.host_folder(self._state, run, token)
 
-    def _keys(self, token: Token) -> tuple[keys.KeyPair, keys.KeyPair, str]:
+    def _keys(self, token: Token) -> tuple[ssh_keys.KeyPair, ssh_keys.KeyPair, str]:
         """The run's key, the server's own, and the private half of that; made when they are first needed."""
-        host = keys.key_in(self._host_folder(token.run, token.value))
-        return keys.run_key(self._state, token.run), host, host.path.read_text()
+        host = ssh_keys.key_in(self._host_folder(token.run, token.value))
+        return ssh_keys.run_key(self._state, token.run), host, host.path.read_text()
 
     # -- removing -----------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 
-from batchwright.model.nearness import close_matches
+from batchwright.model.did_you_mean import close_matches
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.aws import images
 from batchwright.providers.base import Trouble

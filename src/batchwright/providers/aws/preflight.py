@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 
 from batchwright.model.outcome import FaultClass
 from batchwright.model.plan import ServerRequest
-from batchwright.providers.aws import launch, quotas
-from batchwright.providers.aws.connection import Connection
+from batchwright.providers.aws import payload, quotas
+from batchwright.providers.aws.client import Connection
 from batchwright.providers.aws.faults import ERRORS, code_of, explain, kind_of
 from batchwright.providers.aws.plans import region_of
 from batchwright.providers.base import Trouble
@@ -48,7 +48,7 @@ async def troubles(connection: Connection, requests: Sequence[ServerRequest]) ->
 async def _in_region(connection: Connection, region: str, requests: Sequence[ServerRequest]) -> list[Trouble]:
     first = requests[0]
     tries: tuple[tuple[str, Mapping[str, Any]], ...] = (
-        ("run_instances", launch.rehearsal(first)),
+        ("run_instances", payload.rehearsal(first)),
         ("create_security_group", {**_GROUP, "VpcId": first.resolved["vpc"]}),
         ("import_key_pair", _KEY),
     )

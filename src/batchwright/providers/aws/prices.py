@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from batchwright.model.plan import ServerRequest
-from batchwright.providers.aws.connection import Connection
+from batchwright.providers.aws.client import Connection
 from batchwright.providers.aws.plans import region_of
 from batchwright.providers.base import Quote
 

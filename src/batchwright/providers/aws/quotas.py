@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from botocore.exceptions import ClientError
 
 from batchwright.model.outcome import FaultClass
-from batchwright.providers.aws.connection import Connection
+from batchwright.providers.aws.client import Connection
 from batchwright.providers.aws.faults import code_of, kind_of
-from batchwright.providers.aws.listing import FILTER_MAX, only, rows_of
+from batchwright.providers.aws.lookup import FILTER_MAX, only, rows_of
 from batchwright.providers.aws.refs import Kind
 
 CODE = "L-1216C47A"  # "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", counted in processors

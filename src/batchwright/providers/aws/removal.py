@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Fault, FaultClass, Going, Gone, Rejected, ServerState
-from batchwright.providers.aws import listing, rows
-from batchwright.providers.aws.connection import Connection
+from batchwright.providers.aws import lookup, rows
+from batchwright.providers.aws.client import Connection
 from batchwright.providers.aws.faults import code_of, kind_of
 from batchwright.providers.aws.refs import Kind, Ref, parse
 from batchwright.providers.base import Attached, refuse_attached
@@ -91,15 +91,15 @@ class Removal:
         return found
 
     async def _row(self, place: Ref) -> rows.Row | None:
-        found = await listing.rows_of(
-            self._connection, place.region, Kind.INSTANCE, [listing.only("instance-id", place.id)]
+        found = await lookup.rows_of(
+            self._connection, place.region, Kind.INSTANCE, [lookup.only("instance-id", place.id)]
         )
         return found[0] if found else None
 
     async def _parts(self, place: Ref, row: rows.Row) -> list[Part]:
-        of = [listing.only("attachment.instance-id", place.id)]
-        volumes = await listing.rows_of(self._connection, place.region, Kind.VOLUME, of)
-        return parts_of(row, volumes, await listing.rows_of(self._connection, place.region, Kind.INTERFACE, of))
+        of = [lookup.only("attachment.instance-id", place.id)]
+        volumes = await lookup.rows_of(self._connection, place.region, Kind.VOLUME, of)
+        return parts_of(row, volumes, await lookup.rows_of(self._connection, place.region, Kind.INTERFACE, of))
 
     # -- an instance --------------------------------------------------------------------------------------------
 
@@ -139,7 +139,7 @@ class Removal:
         state = change["CurrentState"]["Name"]
         if state != "terminated" and change["PreviousState"]["Name"] in _ENDING:
             # a repeated call may be answered with what it asks for, whatever the instance has come to
-            seen = (await listing.describe(self._connection, [str(place)], self._clock.now(), 0.0))[str(place)]
+            seen = (await lookup.describe(self._connection, [str(place)], self._clock.now(), 0.0))[str(place)]
             state = "terminated" if seen.state is ServerState.GONE else state
         return Gone() if state == "terminated" else Going(f"AWS: {state}")
 
@@ -163,9 +163,9 @@ class Removal:
         old, and what others use is left alone."""
         now, region = self._clock.now(), place.region
         since = self._held.setdefault(str(place), now)
-        users = [listing.only("instance.group-id", place.id)]
-        found = await listing.rows_of(self._connection, region, Kind.INSTANCE, users)
-        groups = await listing.rows_of(self._connection, region, Kind.GROUP, [listing.only("group-id", place.id)])
+        users = [lookup.only("instance.group-id", place.id)]
+        found = await lookup.rows_of(self._connection, region, Kind.INSTANCE, users)
+        groups = await lookup.rows_of(self._connection, region, Kind.GROUP, [lookup.only("group-id", place.id)])
         run = rows.tags_of(groups[0]).get(rows.RUN) if groups else None
         alive = [row for row in found if row["State"]["Name"] not in _ENDING]
         foreign = [
@@ -180,7 +180,7 @@ class Removal:
             return Rejected(Fault(FaultClass.TRANSIENT, told, "DependencyViolation"))  # which has it listed again
         if now - since < HELD_SECONDS:
             return Going("it is in use by what is going")
-        faces = await listing.rows_of(self._connection, region, Kind.INTERFACE, [listing.only("group-id", place.id)])
+        faces = await lookup.rows_of(self._connection, region, Kind.INTERFACE, [lookup.only("group-id", place.id)])
         who = ", ".join(row["NetworkInterfaceId"] for row in faces)
         return _left(place, f"network interfaces: {who}" if who else "something else, such as a rule of another group")
 

@@ -13,16 +13,16 @@ from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers import keys
+from batchwright.providers import ssh_keys
+from batchwright.providers.account_check import LiveCheck
 from batchwright.providers.base import Attached, Quota, Quote, Trouble, refuse_attached
-from batchwright.providers.hetzner import offers as shop
+from batchwright.providers.hetzner import catalog as shop
 from batchwright.providers.hetzner import payload, rows
+from batchwright.providers.hetzner.account_check import HetznerLive
 from batchwright.providers.hetzner.client import Client
 from batchwright.providers.hetzner.faults import REFUSALS
-from batchwright.providers.hetzner.live import HetznerLive
 from batchwright.providers.hetzner.settings import API, HetznerSettings, api_url, project_of, token_of
 from batchwright.providers.http import NoAnswer, NotSent, Reply
-from batchwright.providers.live import LiveCheck
 from batchwright.providers.rest import RestProvider, meant
 from batchwright.providers.settings import Scalar
 from batchwright.providers.user_data import combined
@@ -99,7 +99,7 @@ class Hetzner(RestProvider[Client, shop.Offers]):
             return Rejected(Fault(FaultClass.INVALID, wrong[0].message, hint=wrong[0].hint))
         try:
             user_data = await asyncio.to_thread(self._user_data, request, token)
-            own = await asyncio.to_thread(keys.run_key, self._state, token.run)
+            own = await asyncio.to_thread(ssh_keys.run_key, self._state, token.run)
         except OSError as error:  # no key, nothing sent
             return Rejected(Fault(FaultClass.PERMANENT, f"the keys of this run cannot be kept: {error}"))
         if (fault := await self._key_missing(token.run, own.public)) is not None:

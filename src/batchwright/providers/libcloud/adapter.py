@@ -10,7 +10,7 @@ from typing import Any
 from libcloud.compute.base import Node, NodeDriver, StorageVolume
 from libcloud.compute.types import NodeState
 
-from batchwright.durable import Held
+from batchwright.durable_files import Held
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.access import Access
 from batchwright.model.clock import Clock
@@ -18,7 +18,7 @@ from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers import keys
+from batchwright.providers import ssh_keys
 from batchwright.providers.base import Attached, Capabilities, Health, Quota, Quote, Trouble, refuse_attached
 from batchwright.providers.libcloud import resolve, volumes
 from batchwright.providers.libcloud.driver import Drivers, Make, maker, user_data_argument
@@ -165,8 +165,8 @@ class Libcloud:
         argument = user_data_argument(driver)
         if not argument:
             return {}
-        host = keys.key_in(keys.host_folder(self._state, token.run, token.value))
-        own = keys.run_key(self._state, token.run)
+        host = ssh_keys.key_in(ssh_keys.host_folder(self._state, token.run, token.value))
+        own = ssh_keys.run_key(self._state, token.run)
         who = [own.public, *request.ssh_keys]
         boundary = f"batchwright-{token.value}"
         return {argument: combined(request.user_data, who, host.path.read_text(), host.public, boundary)}
@@ -214,10 +214,10 @@ class Libcloud:
         )
 
     def _way(self, server: Observed) -> Access | None:
-        folder = keys.host_folder(self._state, server.run, server.token)
+        folder = ssh_keys.host_folder(self._state, server.run, server.token)
         if not server.token or not folder.exists():
             return None
-        host, own = keys.key_in(folder), keys.run_key(self._state, server.run)
+        host, own = ssh_keys.key_in(folder), ssh_keys.run_key(self._state, server.run)
         return Access(server.address, self._settings.user, key=str(own.path), host_keys=(host.public,))
 
     # -- destroy ------------------------------------------------------------------------------------------------

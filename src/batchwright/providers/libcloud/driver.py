@@ -16,7 +16,7 @@ from libcloud.compute.base import NodeDriver
 from libcloud.compute.providers import DRIVERS, get_driver
 
 from batchwright.errors import UsageError
-from batchwright.model.nearness import close_matches
+from batchwright.model.did_you_mean import close_matches
 from batchwright.providers.settings import Scalar
 
 T = TypeVar("T")

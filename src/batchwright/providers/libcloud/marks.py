@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from batchwright.durable import alone, make_private, write
+from batchwright.durable_files import alone, make_private, write
 from batchwright.model.ids import Token
 from batchwright.model.plan import ServerRequest
 from batchwright.providers.libcloud.settings import Adopt

@@ -9,7 +9,7 @@ from typing import Any
 from libcloud.compute.base import NodeDriver
 from msgspec import Struct
 
-from batchwright.model.nearness import close_matches
+from batchwright.model.did_you_mean import close_matches
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Trouble

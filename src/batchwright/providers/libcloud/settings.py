@@ -11,7 +11,7 @@ from msgspec import Struct
 from batchwright.errors import ProviderUnavailable
 from batchwright.home import expanded
 from batchwright.providers.settings import Scalar, must_be, settings_of
-from batchwright.regular import contents
+from batchwright.regular_files import contents
 
 Adopt = Literal["", "metadata", "name", "nothing"]
 OPTIONS = ("region", "host", "port", "secure", "api_version")  # handed to the driver, like all that begins with ex_

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from batchwright.durable import Held
+from batchwright.durable_files import Held
 from batchwright.errors import ProviderUnavailable, UsageError
 from batchwright.model.access import Access
 from batchwright.model.clock import Clock
@@ -17,9 +17,9 @@ from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, O
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
-from batchwright.providers.local import base, plans
-from batchwright.providers.local.lots import Lot
-from batchwright.providers.local.machine import NONE, Machine, this_machine
+from batchwright.providers.local import base_tree, plans
+from batchwright.providers.local.host_support import NONE, Machine, this_machine
+from batchwright.providers.local.inventory import Lot
 from batchwright.providers.local.records import SYSTEM, Damaged
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class Local:
         machine = this_machine()
         if machine.mode == NONE:
             return cls(name, clock, state_dir, machine, Path("/nonexistent"), "")
-        return cls(name, clock, state_dir, machine, base.place(os.environ), base.this_release().image)
+        return cls(name, clock, state_dir, machine, base_tree.place(os.environ), base_tree.this_release().image)
 
     def validate(self, config: ServerConfig) -> list[Trouble]:
         return plans.troubles(config, self._image, self.capabilities.own_network)
@@ -96,7 +96,7 @@ class Local:
 
     def _no_base(self) -> list[Trouble]:
         message = "local has no base tree for its servers yet"
-        return [Trouble("", "base-tree-missing", message, base.BUILD_HINT)]
+        return [Trouble("", "base-tree-missing", message, base_tree.BUILD_HINT)]
 
     def _request(self, config: ServerConfig) -> ServerRequest:
         size = plans.size_of(config.plan)

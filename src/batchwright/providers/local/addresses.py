@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from batchwright.durable import alone, make_private
+from batchwright.durable_files import alone, make_private
 from batchwright.providers.local.processes import is_alive, started_at
 
 OWN_NETWORK = "198.19"  # addresses behind the lab bridge; the range is for benchmarks and reaches nobody

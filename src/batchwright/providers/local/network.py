@@ -14,9 +14,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from batchwright.durable import alone, make_private
+from batchwright.durable_files import alone, make_private
 from batchwright.providers.local import processes, records
-from batchwright.providers.local.command import environment
+from batchwright.providers.local.sandbox_command import environment
 
 LAB, BRIDGE, UPLINK = "batchwright", "bridge0", "tap0"
 LINK, LINK_INSIDE = "batchwright0", "host0"  # the machine's link to the lab, and its other end

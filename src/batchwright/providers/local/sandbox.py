@@ -18,12 +18,21 @@ from pathlib import Path
 
 import msgspec
 
-from batchwright import durable
+from batchwright import durable_files
 from batchwright.printable import printable, shortened
-from batchwright.providers.keys import key_in
-from batchwright.providers.local import boot, cgroups, command, guard, network, processes, records, seed
+from batchwright.providers.local import (
+    boot_status,
+    cgroups,
+    first_start_files,
+    kernel_guard,
+    network,
+    processes,
+    records,
+    sandbox_command,
+)
 from batchwright.providers.local.records import SYSTEM, Intent, Process
 from batchwright.providers.local.seccomp import MACHINES, one_user_filter, system_filter
+from batchwright.providers.ssh_keys import key_in
 
 START_SECONDS = 20.0  # until a sandbox must have said which process it is
 STOP_SECONDS = 10.0  # that a service manager may take to end what runs
@@ -47,13 +56,15 @@ def prepare(folder: Path, intent: Intent, keys: tuple[str, ...]) -> None:
     """Bring the folder to where the sandbox can be started; may be done again. Raises OSError."""
     upper = folder / records.UPPER
     first = not (folder / records.PLANTED).exists()
-    for name in (records.UPPER, records.WORK, records.TOLD, *command.REAL_FOLDERS):
+    for name in (records.UPPER, records.WORK, records.TOLD, *sandbox_command.REAL_FOLDERS):
         (folder / name).mkdir(exist_ok=True)
         (folder / name).chmod(0o755)
     host_key = key_in(folder / records.IDENTITY).path.read_text()
     names = network.resolv_conf(_resolv_conf()) if intent.own_network else _resolv_conf()
-    files = seed.seeds(intent, keys, host_key, names)
-    seed.plant(upper, files if first else {name: files[name] for name in seed.EVERY_START if name in files})
+    files = first_start_files.seeds(intent, keys, host_key, names)
+    first_start_files.plant(
+        upper, files if first else {name: files[name] for name in first_start_files.EVERY_START if name in files}
+    )
     (folder / records.PLANTED).touch()
     (folder / records.CONSOLE).write_bytes(b"")
     for name in (records.READY, records.SAID):
@@ -67,7 +78,7 @@ def _resolv_conf() -> str:
         return ""
 
 
-def start(folder: Path, intent: Intent, base: Path, tools: command.Tools, holder: int) -> int:
+def start(folder: Path, intent: Intent, base: Path, tools: sandbox_command.Tools, holder: int) -> int:
     """Start a prepared sandbox and write down its first process, unless it runs. Raises NotStarted, OSError.
 
     `holder` is the descriptor that holds the folder: the launcher inherits it, so that a killed caller's launcher ends
@@ -86,17 +97,17 @@ def start(folder: Path, intent: Intent, base: Path, tools: command.Tools, holder
     monitor = processes.parent_of(pid)
     if intent.mode == SYSTEM and monitor is not None and processes.belongs_to(monitor, intent.ref):
         cgroups.set_aside(cgroups.here(), intent.ref, monitor)
-    durable.write(folder / records.PROCESS, records.encode(Process(pid)))
+    durable_files.write(folder / records.PROCESS, records.encode(Process(pid)))
     return pid
 
 
-def _system_line(folder: Path, intent: Intent, base: Path, tools: command.Tools) -> list[str]:
+def _system_line(folder: Path, intent: Intent, base: Path, tools: sandbox_command.Tools) -> list[str]:
     """Make what it needs of the machine; gives the line that starts it."""
     found = cgroups.here()
     groups = cgroups.make(found, intent.ref, int(intent.request.resolved["memory_mb"]))
-    if not guard.refusal():
+    if not kernel_guard.refusal():
         for group in [cgroups.group_of(one, intent.ref) for one in found if one.version == 2][:1]:
-            guard.attach(group, own_network=intent.own_network)
+            kernel_guard.attach(group, own_network=intent.own_network)
     seccomp: Path | None = folder / records.FILTER
     if seccomp is not None and platform.machine() in MACHINES:
         containers_need_bpf = not any("devices" in one.controllers for one in found)
@@ -108,14 +119,18 @@ def _system_line(folder: Path, intent: Intent, base: Path, tools: command.Tools)
     if intent.own_network:
         network.attach(intent.ref, intent.address)
         netns = network.path_of(intent.ref)
-    line = command.system_command(tools, base, folder, intent.request.name, places, netns, filtered=seccomp is not None)
-    return command.launcher(line, groups, seccomp)
+    line = sandbox_command.system_command(
+        tools, base, folder, intent.request.name, places, netns, filtered=seccomp is not None
+    )
+    return sandbox_command.launcher(line, groups, seccomp)
 
 
-def _user_line(folder: Path, intent: Intent, base: Path, tools: command.Tools) -> list[str]:
+def _user_line(folder: Path, intent: Intent, base: Path, tools: sandbox_command.Tools) -> list[str]:
     seccomp = folder / records.FILTER
     seccomp.write_bytes(one_user_filter(platform.machine()))
-    return command.launcher(command.user_command(tools, base, folder, intent.request.name), seccomp=seccomp)
+    return sandbox_command.launcher(
+        sandbox_command.user_command(tools, base, folder, intent.request.name), seccomp=seccomp
+    )
 
 
 def _launch(line: list[str], folder: Path, ref: str, holder: int) -> int:
@@ -128,7 +143,7 @@ def _launch(line: list[str], folder: Path, ref: str, holder: int) -> int:
                 stdout=writer,
                 stderr=console,
                 cwd="/",
-                env=command.environment(ref),
+                env=sandbox_command.environment(ref),
                 start_new_session=True,
             )
         os.close(writer)
@@ -215,7 +230,7 @@ def _make_removable(top: Path) -> None:
 def tail(folder: Path) -> list[str]:
     """The last lines of what the server's service manager and the sandbox said."""
     lines = last_lines(_read(folder / records.CONSOLE, TAIL_BYTES, end=True))
-    return [shortened(printable(line), boot.LINE_MAX) for line in lines]
+    return [shortened(printable(line), boot_status.LINE_MAX) for line in lines]
 
 
 def note(folder: Path, line: str) -> None:
@@ -226,13 +241,13 @@ def note(folder: Path, line: str) -> None:
 
 def states(folder: Path) -> dict[str, str] | None:
     """The states of the units that matter, when the server's boot had ended; None while it has not."""
-    content = _read(folder / records.TOLD / records.READY, boot.STATES_BYTES)
-    return boot.states(content) if content else None
+    content = _read(folder / records.TOLD / records.READY, boot_status.STATES_BYTES)
+    return boot_status.states(content) if content else None
 
 
 def said(folder: Path) -> list[str]:
     """The last lines that its user_data printed."""
-    return boot.last_said(_read(folder / records.TOLD / records.SAID, TAIL_BYTES, end=True))
+    return boot_status.last_said(_read(folder / records.TOLD / records.SAID, TAIL_BYTES, end=True))
 
 
 def _read(path: Path, most: int, *, end: bool = False) -> str:

@@ -13,8 +13,8 @@ from batchwright.model.outcome import Created, FaultClass, Going, Gone, Observed
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
+from batchwright.providers.simulated.catalog import profile_of
 from batchwright.providers.simulated.fates import Fate, Fates, fault, lognormal
-from batchwright.providers.simulated.profiles import profile_of
 from batchwright.providers.simulated.rates import RateLimit
 from batchwright.providers.simulated.rows import Call, Server
 from batchwright.providers.simulated.script import Script

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from msgspec import Struct
 
 from batchwright.errors import UsageError
-from batchwright.model.nearness import close_matches
+from batchwright.model.did_you_mean import close_matches
 from batchwright.model.outcome import FaultClass
 
 _REFUSALS = tuple(str(kind) for kind in FaultClass if kind not in (FaultClass.TIMEOUT, FaultClass.IN_DOUBT))

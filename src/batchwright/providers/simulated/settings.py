@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from batchwright.errors import UsageError
-from batchwright.model.nearness import close_matches
+from batchwright.model.did_you_mean import close_matches
 from batchwright.model.plan import Guard
 from batchwright.providers.simulated.script import CREATE_EFFECTS, PLAIN_EFFECTS, Script
 

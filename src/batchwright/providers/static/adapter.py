@@ -17,9 +17,9 @@ from batchwright.model.outcome import Created, Fault, FaultClass, Gone, Observed
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import ACCESS, Capabilities, Health, Quota, Quote, Trouble
-from batchwright.providers.static.reach import Facts, look
 from batchwright.providers.static.records import Record, Records
-from batchwright.providers.static.wanted import access_of, missing
+from batchwright.providers.static.server_options import access_of, missing
+from batchwright.providers.static.ssh_probe import Facts, look
 
 Place = tuple[str, ...]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from batchwright import durable
+from batchwright import durable_files
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.access import Access
 from batchwright.model.ids import base32
@@ -38,11 +38,11 @@ class Records:
     def open(self) -> None:
         """Make the folder, and give it a name that stays when it is moved. Raises ProviderUnavailable."""
         try:
-            durable.make_private(self.folder)
+            durable_files.make_private(self.folder)
             with self.alone():
                 if not self._account.exists():
-                    durable.write(self._account, f"static-{base32(os.urandom(10))}\n".encode())
-        except (OSError, durable.Held) as error:
+                    durable_files.write(self._account, f"static-{base32(os.urandom(10))}\n".encode())
+        except (OSError, durable_files.Held) as error:
             raise ProviderUnavailable(
                 f"static: {self.folder} cannot be used: {error}",
                 hint="Make the state folder writable, or name another one with --state-dir.",
@@ -53,8 +53,8 @@ class Records:
         return self._account.read_text().strip()
 
     def alone(self) -> AbstractContextManager[int]:
-        """Keep others from recording. Raises durable.Held."""
-        return durable.alone(self.folder, LOCK_SECONDS)
+        """Keep others from recording. Raises durable_files.Held."""
+        return durable_files.alone(self.folder, LOCK_SECONDS)
 
     def all(self) -> list[Record]:
         """Every record, by reference. Raises ProviderUnavailable when one cannot be read."""
@@ -76,12 +76,12 @@ class Records:
 
     def put(self, record: Record) -> None:
         """Write it, durably, while the folder is held."""
-        durable.write(self._path(record.ref), msgspec.json.format(msgspec.json.encode(record)))
+        durable_files.write(self._path(record.ref), msgspec.json.format(msgspec.json.encode(record)))
 
     def remove(self, ref: str) -> None:
         """Forget it, durably; it may be forgotten already."""
         self._path(ref).unlink(missing_ok=True)
-        durable.sync_folder(self.folder)
+        durable_files.sync_folder(self.folder)
 
     def _path(self, ref: str) -> Path:
         return self.folder / f"{Path(ref).name}.json"

@@ -16,17 +16,17 @@ from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers import keys
+from batchwright.providers import ssh_keys
+from batchwright.providers.account_check import LiveCheck
 from batchwright.providers.base import Attached, Quota, Quote, Trouble, refuse_attached
 from batchwright.providers.http import Query, Reply
-from batchwright.providers.live import LiveCheck
 from batchwright.providers.rest import LookRefused, RestProvider, meant
 from batchwright.providers.settings import Scalar
-from batchwright.providers.upcloud import offers as shop
+from batchwright.providers.upcloud import catalog as shop
 from batchwright.providers.upcloud import payload, quotas, rows
+from batchwright.providers.upcloud.account_check import UpCloudLive
 from batchwright.providers.upcloud.client import Client
 from batchwright.providers.upcloud.faults import REFUSALS
-from batchwright.providers.upcloud.live import UpCloudLive
 from batchwright.providers.upcloud.settings import API, UpCloudSettings, api_url, authorization
 from batchwright.providers.upcloud.user_data import combined
 
@@ -159,7 +159,7 @@ class UpCloud(RestProvider[Client, shop.Offers]):
             await meant(self._api.call("PUT", f"/storage/{uuid}", {"storage": {"labels": labels}}))
 
     def _body(self, request: ServerRequest, token: Token, taken: payload.Taken) -> dict[str, object]:
-        run_key, user_data = keys.run_key(self._state, token.run), request.user_data
+        run_key, user_data = ssh_keys.run_key(self._state, token.run), request.user_data
         if request.resolved.get("host_key") == "given":
             pair = self._host_key(token.run, token.value)
             let_in = () if taken.login_user else (run_key.public, *request.ssh_keys)

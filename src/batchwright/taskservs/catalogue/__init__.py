@@ -8,8 +8,8 @@ from batchwright.taskservs.catalogue.entries import (
     load_catalogue,
     read_entry,
 )
-from batchwright.taskservs.catalogue.proving import prove
-from batchwright.taskservs.catalogue.reading import DEPLOY_FILE, ENTRY_FILE, Mistake, digest_of
+from batchwright.taskservs.catalogue.lint import prove
+from batchwright.taskservs.catalogue.metadata import DEPLOY_FILE, ENTRY_FILE, Mistake, digest_of
 
 __all__ = [
     "DEPLOY_FILE",

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from batchwright.errors import CatalogueInvalid
 from batchwright.model.catalogue import Taskserv, by_provided_name
-from batchwright.taskservs.catalogue.reading import ENTRY_FILE, closest, examine
+from batchwright.taskservs.catalogue.metadata import ENTRY_FILE, closest, examine
 
 GROUP = "batchwright.taskservs"  # entry points that name a package whose folder holds entries
 

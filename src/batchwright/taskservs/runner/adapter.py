@@ -22,13 +22,13 @@ from batchwright.ssh import Unreachable
 from batchwright.taskservs.base import NO_JOB, Job, Target
 from batchwright.taskservs.catalogue import digest_of, read_entry
 from batchwright.taskservs.runner import scripts
+from batchwright.taskservs.runner.batcher import Gathering
 from batchwright.taskservs.runner.checks import run_checks
-from batchwright.taskservs.runner.gathering import Gathering
-from batchwright.taskservs.runner.job import ChildJob, Done, Verb
-from batchwright.taskservs.runner.process import Child, ChildDied, Hearer, NotBegun
+from batchwright.taskservs.runner.child_process import Child, ChildDied, Hearer, NotBegun
+from batchwright.taskservs.runner.child_protocol import ChildJob, Done, Verb
+from batchwright.taskservs.runner.outcomes import failed
 from batchwright.taskservs.runner.readiness import ready
-from batchwright.taskservs.runner.verdicts import failed
-from batchwright.taskservs.runner.visit import Visit
+from batchwright.taskservs.runner.server_task import Visit
 
 LOOK_SECONDS = 20.0  # for a server that is only looked at to become ready
 

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from pyinfra.api.util import get_file_io
 
-from batchwright.login import BLANKS, TOLD_LINES, TOLD_MAX, fit, nonce
+from batchwright.login_output import BLANKS, TOLD_LINES, TOLD_MAX, fit, nonce
 
 NOT_REACHED = 255
 

@@ -9,8 +9,8 @@ from batchwright.model.clock import Clock
 from batchwright.model.outcome import Checked
 from batchwright.redaction import Redactor
 from batchwright.taskservs.base import Tell
-from batchwright.taskservs.runner.connection import TOOK_TOO_LONG, Connection
 from batchwright.taskservs.runner.scripts import CHECKING, with_environment
+from batchwright.taskservs.runner.ssh_connection import TOOK_TOO_LONG, Connection
 
 
 async def run_checks(

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from pyinfra.api.exceptions import NestedOperationError, PyinfraError
 
 from batchwright.taskservs.debian import Refused
-from batchwright.taskservs.runner.job import ChildJob, Host, Verb
+from batchwright.taskservs.runner.child_protocol import ChildJob, Host, Verb
 
 DEPLOY_FILE = "deploy.py"
 

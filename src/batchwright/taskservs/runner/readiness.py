@@ -11,8 +11,8 @@ from batchwright.model.clock import Clock
 from batchwright.model.outcome import Fault, FaultClass
 from batchwright.ssh import Unreachable
 from batchwright.taskservs.base import Tell
-from batchwright.taskservs.runner.connection import Connection, connected
 from batchwright.taskservs.runner.scripts import FIRST_START
+from batchwright.taskservs.runner.ssh_connection import Connection, connected
 
 POLL_SECONDS = 2.0
 TELL_SECONDS = 6.0  # between two lines that say the same

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from shlex import quote
 
-from batchwright.taskservs.locks import HELD, LOCK_SECONDS, WITH_PACKAGES
+from batchwright.taskservs.package_locks import HELD, LOCK_SECONDS, WITH_PACKAGES
 
 HOME = "/var/lib/batchwright"
 MARKERS = f"{HOME}/taskservs"

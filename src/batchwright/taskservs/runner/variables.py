@@ -11,7 +11,7 @@ from batchwright.model.secret import Secret
 from batchwright.model.templates import filled
 from batchwright.secret import Reveal, revealed
 from batchwright.taskservs.base import Target
-from batchwright.taskservs.runner.job import Member, Revealed
+from batchwright.taskservs.runner.child_protocol import Member, Revealed
 
 
 class Filled(Struct, frozen=True):

@@ -18,7 +18,7 @@ from tests.emulated_aws import QUICK, Visit, client, config, set_credentials, vi
 from batchwright.model.outcome import Created, FaultClass, Going, Gone, Rejected, ServerState
 from batchwright.model.plan import ServerRequest
 from batchwright.providers.base import Quote, Trouble
-from batchwright.providers.keys import public_of, run_key
+from batchwright.providers.ssh_keys import public_of, run_key
 from batchwright.testing.emulators.aws import Behaviour, Inventory, Server, serving
 
 Account = Callable[..., AbstractContextManager[Server]]

@@ -9,7 +9,7 @@ import pytest
 from batchwright.model.outcome import FaultClass
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.aws import faults, plans, resolve
+from batchwright.providers.aws import catalog, faults, plans
 from batchwright.providers.base import Trouble
 
 TYPE = {"InstanceType": "t3.micro", "MemoryInfo": {"SizeInMiB": 1024}, "VCpuInfo": {"DefaultVCpus": 2}}
@@ -18,10 +18,10 @@ IMAGE = {"ImageId": "ami-1", "Architecture": "x86_64", "RootDeviceName": "/dev/x
 EVERYWHERE = {("t3.micro", f"eu-central-1{letter}") for letter in "ab"}
 
 
-def offers(**more: Any) -> resolve.Offers:
+def offers(**more: Any) -> catalog.Offers:
     known: dict[str, Any] = {"types": {"t3.micro": TYPE}, "placed": EVERYWHERE, "default_vpc": "vpc-1"}
     known |= {"default_zones": {"eu-central-1a"}, "images": {"ami-1": IMAGE}, "subnets": {"subnet-1": SUBNET}}
-    return resolve.Offers(**{**known, **more})
+    return catalog.Offers(**{**known, **more})
 
 
 def asked(zone: str = "eu-central-1", plan: str = "t3.micro", **more: Any) -> ServerConfig:
@@ -46,14 +46,14 @@ def asked(zone: str = "eu-central-1", plan: str = "t3.micro", **more: Any) -> Se
 )
 def test_every_trouble_has_a_hint_that_says_something(config: ServerConfig, seen: dict[str, Any]) -> None:
     """E9: hints with nothing in them, and a default VPC without subnets that only the first create would find."""
-    answer = resolve._request(offers(**seen), config)
+    answer = catalog._request(offers(**seen), config)
     assert isinstance(answer, Trouble), answer
     assert len(answer.hint.rstrip(": ")) > 10
     assert not answer.hint.endswith(": ")
 
 
 def test_what_can_be_made_is_resolved() -> None:
-    assert isinstance(resolve._request(offers(), asked()), ServerRequest)
+    assert isinstance(catalog._request(offers(), asked()), ServerRequest)
 
 
 def test_every_trouble_that_is_told_offline_has_a_hint() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from batchwright.model.ids import Token
 from batchwright.model.plan import ServerRequest
 from batchwright.providers import user_data
-from batchwright.providers.aws import launch, rows
+from batchwright.providers.aws import payload, rows
 from batchwright.providers.aws.plans import USER_DATA_MAX
 
 KNOWN = {"image_id": "ami-1", "devices": "/dev/xvda=8,/dev/sdb", "vpc": "vpc-1", "login": "admin"}
@@ -35,7 +35,7 @@ def content(part: Message) -> str:
 
 
 def test_everything_that_is_made_is_labelled_and_ends_with_the_server() -> None:
-    asked = launch.arguments(REQUEST, TOKEN, "sg-1", PRIVATE, "ssh-ed25519 AAAA")
+    asked = payload.arguments(REQUEST, TOKEN, "sg-1", PRIVATE, "ssh-ed25519 AAAA")
     assert asked["ClientToken"] == TOKEN.value
     assert (asked["MinCount"], asked["MaxCount"]) == (1, 1)
     assert [row["ResourceType"] for row in asked["TagSpecifications"]] == ["instance", "network-interface", "volume"]
@@ -57,10 +57,10 @@ def test_everything_that_is_made_is_labelled_and_ends_with_the_server() -> None:
 
 def test_a_region_leaves_the_zone_to_aws_and_a_subnet_decides_it() -> None:
     region = ServerRequest("web", "t3.micro", "eu-central-1", resolved=KNOWN)
-    assert {"Placement", "SubnetId"} & launch.rehearsal(region).keys() == set()
+    assert {"Placement", "SubnetId"} & payload.rehearsal(region).keys() == set()
     subnet = ServerRequest("web", "t3.micro", "eu-central-1a", resolved={**KNOWN, "subnet": "subnet-1"})
-    assert launch.rehearsal(subnet)["SubnetId"] == "subnet-1"
-    assert "Placement" not in launch.rehearsal(subnet)
+    assert payload.rehearsal(subnet)["SubnetId"] == "subnet-1"
+    assert "Placement" not in payload.rehearsal(subnet)
 
 
 @settings(deadline=None)

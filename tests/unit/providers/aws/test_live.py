@@ -9,9 +9,9 @@ import pytest
 from tests.emulated_aws import QUICK, Visit, client, set_credentials, visit
 
 from batchwright.errors import ProviderUnavailable
-from batchwright.providers.aws.live import LISTED
+from batchwright.providers.account_check import Finding
+from batchwright.providers.aws.account_check import LISTED
 from batchwright.providers.base import Quote
-from batchwright.providers.live import Finding
 from batchwright.testing.emulators.aws import Behaviour, Server, serving
 
 

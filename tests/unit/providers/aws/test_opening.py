@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.emulated_aws import QUICK, Visit, client, set_credentials, visit
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
 from batchwright.errors import ProviderUnavailable
 from batchwright.providers.aws import Aws
 from batchwright.testing.emulators.aws import Behaviour, serving

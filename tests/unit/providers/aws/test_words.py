@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.emulated_aws import config
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
 from batchwright.errors import UsageError
 from batchwright.model.ids import Token
 from batchwright.providers import registry

@@ -11,8 +11,8 @@ from tests.needs import missing
 
 from batchwright.errors import NotAllowed, ProviderUnavailable
 from batchwright.model.plan import ServerRequest
-from batchwright.providers.local import base, records, tree
-from batchwright.providers.local.machine import NONE, this_machine
+from batchwright.providers.local import base_tree, base_tree_contents, records
+from batchwright.providers.local.host_support import NONE, this_machine
 
 BUILDER = """\
 #!/bin/sh
@@ -45,31 +45,33 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 def kept(environ: dict[str, str]) -> list[str]:
-    return sorted(path.name for path in base.cache(environ).iterdir())
+    return sorted(path.name for path in base_tree.cache(environ).iterdir())
 
 
 def test_it_is_built_once_for_all_who_want_it(environ: dict[str, str], tmp_path: Path) -> None:
-    left = base.cache(environ) / f".new-{base.place(environ).name}" / "half"
+    left = base_tree.cache(environ) / f".new-{base_tree.place(environ).name}" / "half"
     left.mkdir(parents=True)  # of a build that was killed
     said: list[str] = []
     with ThreadPoolExecutor(4) as pool:
-        places = set(pool.map(lambda _: base.build(environ, said.append), range(4)))
-    assert places == {base.place(environ)}
+        places = set(pool.map(lambda _: base_tree.build(environ, said.append), range(4)))
+    assert places == {base_tree.place(environ)}
     assert (tmp_path / "count").read_text() == "built\n"
-    assert kept(environ) == [base.place(environ).name]
+    assert kept(environ) == [base_tree.place(environ).name]
     assert said.count("installing essential packages...") == 1
 
 
 def test_what_no_server_may_share_is_not_in_it(environ: dict[str, str]) -> None:
-    place = base.build(environ, print)
+    place = base_tree.build(environ, print)
     assert list((place / "etc/ssh").iterdir()) == []
     assert (place / "etc/machine-id").read_text() == ""
-    assert all(str((place / "etc/systemd/system" / unit).readlink()) == "/dev/null" for unit in tree.MASKED)
+    assert all(
+        str((place / "etc/systemd/system" / unit).readlink()) == "/dev/null" for unit in base_tree_contents.MASKED
+    )
     policy = place / "usr/sbin/policy-rc.d"
     answers = {verb: os.waitstatus_to_exitcode(os.system(f"{policy} redis {verb}")) for verb in ("start", "stop")}
     assert answers == {"start": 101, "stop": 0}
     assert (place / "tmp").stat().st_mode & 0o7777 == 0o1777
-    assert base.size(place) > 0
+    assert base_tree.size(place) > 0
 
 
 def test_a_build_that_fails_says_why_and_leaves_nothing(
@@ -77,21 +79,21 @@ def test_a_build_that_fails_says_why_and_leaves_nothing(
 ) -> None:
     monkeypatch.setenv("COMPLAINT", "the archive does not answer")
     with pytest.raises(ProviderUnavailable, match="E: the archive does not answer"):
-        base.build(environ, print)
+        base_tree.build(environ, print)
     assert kept(environ) == []
 
 
 def test_without_mmdebstrap_it_says_what_to_install(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ProviderUnavailable, match="mmdebstrap") as refused:
-        base.build(environ, print)
+        base_tree.build(environ, print)
     assert "apt-get install mmdebstrap" in refused.value.hint
 
 
 def test_it_stays_while_a_server_lies_over_it(
     environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    place = base.build(environ, print)
+    place = base_tree.build(environ, print)
     folder = tmp_path / "server"
     folder.mkdir()
     request = ServerRequest("web", "1xCPU-1GB", "here", resolved={"base": place.name})
@@ -99,9 +101,9 @@ def test_it_stays_while_a_server_lies_over_it(
     (folder / records.INTENT).write_bytes(records.encode(intent))
     monkeypatch.setattr("batchwright.providers.local.addresses.claimed", lambda: {"127.77.1.2": str(folder)})
     with pytest.raises(NotAllowed, match="1 server lies over"):
-        base.remove(environ)
+        base_tree.remove(environ)
     assert place.is_dir()
     (folder / records.INTENT).unlink()
-    base.remove(environ)
-    base.remove(environ)
+    base_tree.remove(environ)
+    base_tree.remove(environ)
     assert kept(environ) == []

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from batchwright import durable
-from batchwright.providers import keys
+from batchwright import durable_files
+from batchwright.providers import ssh_keys
 from batchwright.providers.local import addresses, processes
 from batchwright.providers.local.addresses import Claim
 
@@ -19,8 +19,8 @@ from batchwright.providers.local.addresses import Claim
 def test_a_file_is_replaced_as_a_whole_and_what_a_killed_writer_left_is_no_hindrance(tmp_path: Path) -> None:
     place = tmp_path / "file"
     (tmp_path / "file.new").write_text("half")
-    durable.write(place, b"one")
-    durable.write(place, b"two", 0o644)
+    durable_files.write(place, b"one")
+    durable_files.write(place, b"two", 0o644)
     assert place.read_bytes() == b"two"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert place.stat().st_mode & 0o777 == 0o644 & ~_umask()
@@ -33,24 +33,24 @@ def _umask() -> int:
 
 
 def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
-    with durable.alone(tmp_path), pytest.raises(durable.Held), durable.alone(tmp_path, 0):
+    with durable_files.alone(tmp_path), pytest.raises(durable_files.Held), durable_files.alone(tmp_path, 0):
         pass
-    with durable.alone(tmp_path, 0):
+    with durable_files.alone(tmp_path, 0):
         pass
 
 
 def test_a_folder_that_was_replaced_meanwhile_is_not_held(tmp_path: Path) -> None:
     place = tmp_path / "server"
-    with pytest.raises(FileNotFoundError), durable.alone(place):
+    with pytest.raises(FileNotFoundError), durable_files.alone(place):
         pass
     place.mkdir()
 
     def wait_for_it() -> None:
-        with durable.alone(place):
+        with durable_files.alone(place):
             pass
 
     with ThreadPoolExecutor() as pool:
-        with durable.alone(place):
+        with durable_files.alone(place):
             waiting = pool.submit(wait_for_it)
             while len(_descriptors_of(place)) < 2:  # it has opened the folder, and waits
                 assert not waiting.done()
@@ -72,23 +72,23 @@ def _descriptors_of(place: Path) -> list[str]:
 
 def test_a_descriptor_that_was_inherited_goes_on_holding(tmp_path: Path) -> None:
     """What a killed process's launcher relies on."""
-    with durable.alone(tmp_path) as holder:
+    with durable_files.alone(tmp_path) as holder:
         heir = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(holder,))
-    with pytest.raises(durable.Held), durable.alone(tmp_path, 0):
+    with pytest.raises(durable_files.Held), durable_files.alone(tmp_path, 0):
         pass
     heir.communicate()
-    with durable.alone(tmp_path, 0):
+    with durable_files.alone(tmp_path, 0):
         pass
 
 
 def test_all_who_want_a_runs_key_get_the_same(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        pairs = set(pool.map(lambda _: keys.run_key(tmp_path / "state", "run"), range(16)))
+        pairs = set(pool.map(lambda _: ssh_keys.run_key(tmp_path / "state", "run"), range(16)))
     (pair,) = pairs
     assert pair.path.stat().st_mode & 0o777 == 0o600
     assert pair.public.startswith("ssh-ed25519 AAAA")
-    assert pair.public == keys.public_of(pair.path.read_bytes())
-    assert keys.run_key(tmp_path / "state", "other").public != pair.public
+    assert pair.public == ssh_keys.public_of(pair.path.read_bytes())
+    assert ssh_keys.run_key(tmp_path / "state", "other").public != pair.public
     assert [path.name for path in pair.path.parent.iterdir()] == ["id_ed25519"]
 
 

@@ -21,7 +21,7 @@ import pytest
 from tests.needs import missing
 from tests.sandboxes import need_sandboxes
 
-from batchwright.providers.local import base, tree
+from batchwright.providers.local import base_tree, base_tree_contents
 from batchwright.providers.local.seccomp import MACHINES, one_user_filter
 
 UID = pwd.getpwnam("nobody").pw_uid
@@ -139,7 +139,7 @@ def test_the_filter_lets_nothing_happen_where_one_id_is_not_enough(machine: str)
 
 
 def test_this_machines_tree_has_a_place(tmp_path: Path) -> None:
-    release = base.this_release()
-    place = base.place({"XDG_CACHE_HOME": str(tmp_path)})
-    assert place == tmp_path / "batchwright" / "base" / tree.tree_name(release, platform.machine())
-    assert base.cache({"HOME": "/h", "XDG_CACHE_HOME": "not/absolute"}) == Path("/h/.cache/batchwright/base")
+    release = base_tree.this_release()
+    place = base_tree.place({"XDG_CACHE_HOME": str(tmp_path)})
+    assert place == tmp_path / "batchwright" / "base" / base_tree_contents.tree_name(release, platform.machine())
+    assert base_tree.cache({"HOME": "/h", "XDG_CACHE_HOME": "not/absolute"}) == Path("/h/.cache/batchwright/base")

@@ -11,8 +11,18 @@ from hypothesis import strategies as st
 from batchwright.model.ids import Token
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.local import addresses, boot, cgroups, command, limits, plans, records, seed, tree
-from batchwright.providers.local.machine import CAP_SYS_ADMIN, NONE, Signs, judge
+from batchwright.providers.local import (
+    addresses,
+    base_tree_contents,
+    boot_status,
+    cgroups,
+    first_start_files,
+    host_capacity,
+    plans,
+    records,
+    sandbox_command,
+)
+from batchwright.providers.local.host_support import CAP_SYS_ADMIN, NONE, Signs, judge
 from batchwright.providers.local.sandbox import last_lines
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -122,55 +132,55 @@ def test_an_intent_cut_short_is_damaged(length: int) -> None:
 
 
 def test_a_tree_has_another_name_for_another_release_or_machine() -> None:
-    bookworm = tree.Release("debian", "12", "bookworm")
-    names = {tree.tree_name(bookworm, "x86_64"), tree.tree_name(bookworm, "aarch64"),
-             tree.tree_name(tree.Release("debian", "13", "trixie"), "x86_64")}  # fmt: skip
+    bookworm = base_tree_contents.Release("debian", "12", "bookworm")
+    names = {base_tree_contents.tree_name(bookworm, "x86_64"), base_tree_contents.tree_name(bookworm, "aarch64"),
+             base_tree_contents.tree_name(base_tree_contents.Release("debian", "13", "trixie"), "x86_64")}  # fmt: skip
     assert len(names) == 3
     assert all(name.startswith(("bookworm-", "trixie-")) for name in names)
 
 
 def test_the_release_is_the_machines() -> None:
     text = 'PRETTY_NAME="Ubuntu 24.04 LTS"\nID=ubuntu\nVERSION_ID="24.04"\nVERSION_CODENAME=noble\n'
-    assert tree.release_of(text) == tree.Release("ubuntu", "24.04", "noble")
-    assert tree.Release("ubuntu", "24.04", "noble").image == "ubuntu-24.04"
-    assert tree.release_of("ID=arch\n") is None
+    assert base_tree_contents.release_of(text) == base_tree_contents.Release("ubuntu", "24.04", "noble")
+    assert base_tree_contents.Release("ubuntu", "24.04", "noble").image == "ubuntu-24.04"
+    assert base_tree_contents.release_of("ID=arch\n") is None
 
 
 # -- what is given to a server, and the line that starts it -----------------------------------------------------
 
 
 def test_a_server_with_a_service_manager_listens_where_it_should() -> None:
-    files = seed.seeds(intent(), ("ssh-ed25519 AAAA",), "PRIVATE", "nameserver 1.2.3.4\n")
-    assert "ListenAddress 127.77.1.2\n" in files[seed.SSHD_CONFIG].content
-    assert files["root/.ssh/authorized_keys"] == seed.Seed("ssh-ed25519 AAAA\n", 0o600)
+    files = first_start_files.seeds(intent(), ("ssh-ed25519 AAAA",), "PRIVATE", "nameserver 1.2.3.4\n")
+    assert "ListenAddress 127.77.1.2\n" in files[first_start_files.SSHD_CONFIG].content
+    assert files["root/.ssh/authorized_keys"] == first_start_files.Seed("ssh-ed25519 AAAA\n", 0o600)
     assert files["etc/ssh/ssh_host_ed25519_key"].mode == 0o600
-    assert not any(boot.SCRIPT_UNIT in name for name in files)
-    own = seed.seeds(intent(network="own"), (), "", "")
-    assert "ListenAddress 0.0.0.0\n" in own[seed.SSHD_CONFIG].content
+    assert not any(boot_status.SCRIPT_UNIT in name for name in files)
+    own = first_start_files.seeds(intent(network="own"), (), "", "")
+    assert "ListenAddress 0.0.0.0\n" in own[first_start_files.SSHD_CONFIG].content
 
 
 @pytest.mark.parametrize("mode", [records.SYSTEM, records.USER])
 def test_user_data_is_a_program_that_runs_once(mode: str) -> None:
-    files = seed.seeds(intent(mode, user_data="#!/bin/sh\necho hello\n"), (), "", "")
-    assert files[seed.SCRIPT.lstrip("/")] == seed.Seed("#!/bin/sh\necho hello\n", 0o700)
-    starts = [one.content for name, one in files.items() if name.endswith((boot.SCRIPT_UNIT, "/first"))]
-    assert any(f"{seed.SCRIPT}.done" in content for content in starts)
+    files = first_start_files.seeds(intent(mode, user_data="#!/bin/sh\necho hello\n"), (), "", "")
+    assert files[first_start_files.SCRIPT.lstrip("/")] == first_start_files.Seed("#!/bin/sh\necho hello\n", 0o700)
+    starts = [one.content for name, one in files.items() if name.endswith((boot_status.SCRIPT_UNIT, "/first"))]
+    assert any(f"{first_start_files.SCRIPT}.done" in content for content in starts)
 
 
 def test_what_is_planted_covers_the_tree_and_keeps_its_modes(tmp_path: Path) -> None:
     for _ in range(2):  # a killed create plants again
-        seed.plant(tmp_path, seed.seeds(intent(), ("key",), "PRIVATE", ""))
+        first_start_files.plant(tmp_path, first_start_files.seeds(intent(), ("key",), "PRIVATE", ""))
     assert (tmp_path / "root/.ssh").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "etc").stat().st_mode & 0o777 == 0o755
     assert (tmp_path / "etc/ssh/ssh_host_ed25519_key").stat().st_mode & 0o777 == 0o600
-    wants = tmp_path / "etc/systemd/system/multi-user.target.wants" / boot.READY_UNIT
-    assert str(wants.readlink()) == f"/etc/systemd/system/{boot.READY_UNIT}"
+    wants = tmp_path / "etc/systemd/system/multi-user.target.wants" / boot_status.READY_UNIT
+    assert str(wants.readlink()) == f"/etc/systemd/system/{boot_status.READY_UNIT}"
 
 
 def test_the_line_of_a_system_server_keeps_the_machine_out_of_reach() -> None:
     groups = [(Path("/sys/fs/cgroup/pids/batchwright-x"), Path("/sys/fs/cgroup/pids"))]
-    tools = command.Tools("/b/bwrap", "/b/setpriv")
-    line = command.system_command(tools, Path("/base"), Path("/s"), "web", groups, "")
+    tools = sandbox_command.Tools("/b/bwrap", "/b/setpriv")
+    line = sandbox_command.system_command(tools, Path("/base"), Path("/s"), "web", groups, "")
     text = " ".join(line)
     assert line[:3] == ["/b/setpriv", "--bounding-set", "-sys_time,-sys_module,-sys_rawio"]
     for part in ("--ro-bind /proc/sys /proc/sys", "--ro-bind /sys /sys --tmpfs /sys/fs/cgroup", "--unshare-pid",
@@ -179,19 +189,19 @@ def test_the_line_of_a_system_server_keeps_the_machine_out_of_reach() -> None:
     assert "/proc/sys/net" not in text
     binds = [line[i + 1] for i, word in enumerate(line) if word == "--bind"]
     assert all(source.startswith(("/s/", "/sys/fs/cgroup/pids/batchwright-x")) for source in binds)
-    own = command.system_command(tools, Path("/base"), Path("/s"), "web", groups, "/run/netns/n")
+    own = sandbox_command.system_command(tools, Path("/base"), Path("/s"), "web", groups, "/run/netns/n")
     assert own[:3] == ["nsenter", "--net=/run/netns/n", "--"]
 
 
 def test_one_v2_group_stands_for_all_of_them() -> None:
     groups = [(Path("/sys/fs/cgroup/batchwright-x"), Path("/sys/fs/cgroup"))]
-    line = command.system_command(command.Tools("bwrap"), Path("/base"), Path("/s"), "web", groups, "")
+    line = sandbox_command.system_command(sandbox_command.Tools("bwrap"), Path("/base"), Path("/s"), "web", groups, "")
     assert "--bind /sys/fs/cgroup/batchwright-x /sys/fs/cgroup" in " ".join(line)
     assert "--tmpfs /sys/fs/cgroup" not in " ".join(line)
 
 
 def test_the_launcher_passes_words_as_they_are() -> None:
-    line = command.launcher(["bwrap", "a b", "$(c)"], [Path("/g")])
+    line = sandbox_command.launcher(["bwrap", "a b", "$(c)"], [Path("/g")])
     assert line[:2] == ["/bin/sh", "-c"]
     assert line[3:] == ["sh", "/dev/null", "1", "/g/cgroup.procs", "bwrap", "a b", "$(c)"]
 
@@ -278,22 +288,22 @@ def test_hierarchies_are_found_with_their_controllers() -> None:
 @given(st.text(max_size=200))
 def test_any_text_of_mounts_is_survived(text: str) -> None:
     cgroups.hierarchies(text)
-    limits.file_system(text, 42)
+    host_capacity.file_system(text, 42)
 
 
 def test_a_file_system_is_told_by_its_device() -> None:
-    assert limits.file_system(MOUNTS, (254 << 8)) == "ext4"
-    assert limits.file_system(MOUNTS, 50) == "overlay"
-    assert limits.file_system(MOUNTS, 99) == ""
+    assert host_capacity.file_system(MOUNTS, (254 << 8)) == "ext4"
+    assert host_capacity.file_system(MOUNTS, 50) == "overlay"
+    assert host_capacity.file_system(MOUNTS, 99) == ""
 
 
 def test_room_is_counted_in_inotify_instances_and_disk() -> None:
-    assert limits.inotify_trouble(128, raisable=False, there=10, more=6) == []
-    assert limits.inotify_trouble(128, raisable=True, there=10, more=60) == []
-    (trouble,) = limits.inotify_trouble(128, raisable=False, there=10, more=7)
+    assert host_capacity.inotify_trouble(128, raisable=False, there=10, more=6) == []
+    assert host_capacity.inotify_trouble(128, raisable=True, there=10, more=60) == []
+    (trouble,) = host_capacity.inotify_trouble(128, raisable=False, there=10, more=7)
     assert "room for 6 more" in trouble.message
-    assert limits.disk_trouble(640, 10, Path("/s")) == []
-    (trouble,) = limits.disk_trouble(639, 10, Path("/s"))
+    assert host_capacity.disk_trouble(640, 10, Path("/s")) == []
+    (trouble,) = host_capacity.disk_trouble(639, 10, Path("/s"))
     assert "640 MB" in trouble.message
 
 

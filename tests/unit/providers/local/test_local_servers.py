@@ -13,13 +13,13 @@ import pytest
 from tests.needs import missing
 from tests.sandboxes import leftovers, need_sandboxes
 
-from batchwright.app.clock import SystemClock
+from batchwright.app.system_clock import SystemClock
 from batchwright.model.access import known_hosts, ssh_command
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Gone, Observed, ServerState
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.local import cgroups, command, processes
+from batchwright.providers.local import cgroups, processes, sandbox_command
 from batchwright.providers.local.adapter import Local
 
 PATIENCE = 120.0
@@ -216,7 +216,9 @@ def test_the_second_version_of_control_groups_alone_will_do(
     if not second:
         missing("this machine has no control groups of the second version")
     monkeypatch.setattr(cgroups, "here", lambda: second)
-    monkeypatch.setattr(command, "_control_groups", lambda groups: ["--bind", str(groups[0][0]), "/sys/fs/cgroup"])
+    monkeypatch.setattr(
+        sandbox_command, "_control_groups", lambda groups: ["--bind", str(groups[0][0]), "/sys/fs/cgroup"]
+    )
 
     async def story(site: Site) -> None:
         seen = await site.made()

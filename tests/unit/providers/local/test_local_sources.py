@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.providers.local.sources import Source, distribution_sources, network_options
+from batchwright.providers.local.apt_sources import Source, distribution_sources, network_options
 
 DEB822 = """\
 # the distribution

@@ -1,0 +1,225 @@
+"""Builds what a use case needs: providers, runners and limits. The only file, with stores.py, that names adapters."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from functools import partial
+from types import TracebackType
+
+from batchwright.app.patient_provider import PatientProvider
+from batchwright.app.settings import Settings
+from batchwright.commands.base import Launcher
+from batchwright.commands.local import Here
+from batchwright.commands.ssh import There
+from batchwright.engine.clocks import RunClock
+from batchwright.engine.limits import Lane, Limits
+from batchwright.engine.read_retry import SOON_SECONDS, Looks, Tell
+from batchwright.errors import NotAllowed, ProviderUnavailable, TaskservPackageMissing
+from batchwright.journal.store_folder import make_private
+from batchwright.model.clock import Clock
+from batchwright.model.plan import Action, Plan
+from batchwright.model.workflow import Command
+from batchwright.plan.build import COMMAND_LANE, TASKSERV_LANE
+from batchwright.providers import registry
+from batchwright.providers.base import Provider
+from batchwright.providers.simulated import Simulated, SimulatedLauncher, SimulatedRunner, Simulation, World
+from batchwright.secret import reveal
+from batchwright.taskservs.base import Runner
+from batchwright.taskservs.catalogue import load_catalogue
+from batchwright.taskservs.runner import pyinfra_runner
+
+TASKSERV_CONCURRENCY = 50  # installs at a time, whatever the number of runs
+COMMAND_CONCURRENCY = 20  # programs at a time, likewise
+
+log = logging.getLogger("batchwright.providers")
+
+Scalar = str | int | float | bool
+SimulationSettings = Mapping[str, Scalar]
+
+
+def _tell(provider: str, why: str, patience: float) -> None:
+    log.warning("%s cannot be asked: %s. Trying again, for up to %.0f s", provider, why, patience)
+
+
+class SharedWorld:
+    """The durable world of the state folder, opened when it is first needed; one serves all runs of a process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._world: World | None = None
+
+    def get(self) -> World:
+        """The world. Raises ProviderUnavailable, StoreError."""
+        if self._world is None:
+            make_private(self._settings.state_dir)
+            self._world = World(self._settings.world_file)
+        return self._world
+
+    def close(self) -> None:
+        """Let go of its file."""
+        if self._world is not None:
+            self._world.close()
+            self._world = None
+
+
+class SharedRunner:
+    """The runner of task services on real servers; one serves all runs of a process, each server once at a time."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings, self._clock = settings, clock
+        self._runner: Runner | None = None
+
+    def get(self) -> Runner:
+        """The runner. Raises TaskservPackageMissing, CatalogueInvalid."""
+        if self._runner is None:
+            found = load_catalogue(self._settings.catalogues)
+            self._runner = pyinfra_runner(found, found.folders, lambda one: reveal(one, os.environ), self._clock)
+        return self._runner
+
+
+class Surroundings:
+    """Opened providers by name, runners for their servers, and the limits of both; closes what it opened.
+
+    `launchers` run the programs of commands: on this machine (""), and on the servers of each provider.
+    With `simulation` every provider is simulated, whatever its name, over the durable world of the state folder.
+    A provider that does not answer is asked again for `patience` seconds; `tell` is told of it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        limits: Limits,
+        simulation: SimulationSettings | None = None,
+        world: SharedWorld | None = None,
+        runner: SharedRunner | None = None,
+        *,
+        patience: float = SOON_SECONDS,
+        tell: Tell | None = None,
+    ) -> None:
+        self.providers: dict[str, Provider] = {}
+        self.looks = Looks(clock, tell=tell or _tell)
+        self.runners: dict[str, Runner] = {}
+        self.launchers: dict[str, Launcher] = {}
+        self.troubles: dict[str, ProviderUnavailable] = {}
+        self.limits = limits
+        self._settings = settings
+        self._clock = clock
+        self._simulation = simulation
+        self._patience = patience
+        self._world = world or SharedWorld(settings)
+        self._own_world = world is None
+        self._runner = runner or SharedRunner(settings, clock)
+
+    async def __aenter__(self) -> Surroundings:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        closed = await asyncio.gather(
+            *(provider.aclose() for provider in self.providers.values()), return_exceptions=True
+        )
+        if self._world is not None and self._own_world:
+            self._world.close()
+        for outcome in closed:
+            if outcome is not None:
+                raise outcome
+
+    def _patient(self, provider: Provider) -> Provider:
+        return PatientProvider(provider, self.looks, self._patience)
+
+    @property
+    def readers(self) -> dict[str, Provider]:
+        """The opened providers for who only looks at them: a look that fails is made again."""
+        return {name: self._patient(provider) for name, provider in self.providers.items()}
+
+    @property
+    def install_seconds(self) -> float | None:
+        """What an install usually takes where it is simulated, for estimates; None where the catalogue knows better."""
+        if self._simulation is None:
+            return None
+        simulation = Simulation.from_settings(self._simulation)
+        return simulation.install_seconds * simulation.time_scale
+
+    async def open(self, names: Iterable[str]) -> None:
+        """Open these providers; one that cannot be is remembered in `troubles`, not raised."""
+        for name in names:
+            if name in self.providers or name in self.troubles:
+                continue
+            try:
+                provider = self._connect(name)
+                await self._patient(provider).open()
+            except ProviderUnavailable as error:
+                self.troubles[name] = error
+                continue
+            self.providers[name] = provider
+            known = provider.capabilities
+            rates = known.rate, known.burst, known.destroy_rate, known.destroy_burst
+            self.limits.add(name, Lane(known.concurrency, *rates))
+        self.limits.add(TASKSERV_LANE, Lane(TASKSERV_CONCURRENCY))
+        self.limits.add(COMMAND_LANE, Lane(COMMAND_CONCURRENCY))
+
+    def open_programs(self) -> None:
+        """Be able to run programs on this machine. Raises ProviderUnavailable, StoreError."""
+        if self._simulation is None:
+            folder = self._settings.state_dir / "programs"
+            self.launchers[""] = Here(folder, self._clock, os.environ, partial(reveal, environ=os.environ))
+        else:
+            self.launchers[""] = self._pretend(Simulation.from_settings(self._simulation))
+
+    def _pretend(self, simulation: Simulation) -> Launcher:
+        return SimulatedLauncher(self._world.get(), self._clock, simulation)
+
+    def launcher_of(self, command: Command) -> Launcher:
+        """Who knows what a command needs; servers need not exist yet."""
+        return self.launchers[""] if command.targets is None or self._simulation is not None else self._over_ssh
+
+    @property
+    def _over_ssh(self) -> Launcher:
+        return There(os.environ, partial(reveal, environ=os.environ))
+
+    def _connect(self, name: str) -> Provider:
+        if self._simulation is None and name != "simulated":
+            told = {**self._settings.providers.get(name, {}), "state_dir": str(self._settings.state_dir)}
+            provider = registry.connect(name, self._clock, told)
+            with contextlib.suppress(TaskservPackageMissing):  # told by open_for, if the plan installs something there
+                self.runners[name] = self._runner.get()
+            self.launchers[name] = self._over_ssh
+            return provider
+        simulation = Simulation.from_settings(self._simulation or {}, name)
+        world = self._world.get()
+        clock = RunClock(self._clock, world.latest)
+        self.runners[name] = SimulatedRunner(world, clock, simulation)
+        self.launchers[name] = self._pretend(simulation)
+        return Simulated(name, world, clock, simulation)
+
+    async def open_for(self, plan: Plan) -> None:
+        """Open what an existing plan needs. Raises ProviderUnavailable; NotAllowed for another account."""
+        await self.open(facts.name for facts in plan.providers)
+        if any(step.action is Action.RUN for step in plan.steps):
+            self.open_programs()
+        self._check_runners(plan)
+        for facts in plan.providers:
+            if facts.name in self.troubles:
+                raise self.troubles[facts.name]
+            account = await self._patient(self.providers[facts.name]).account()
+            if account != facts.account:
+                raise NotAllowed(
+                    f"this run was made in the account {facts.account} of {facts.name}, but the credentials are for "
+                    f"{account}",
+                    hint="Set the credentials of the account the run was made in.",
+                )
+
+    def _check_runners(self, plan: Plan) -> None:
+        """Better known now than when the servers stand. Raises TaskservPackageMissing."""
+        places = {step.id: step.provider for step in plan.steps}
+        for place in dict.fromkeys(places[step.server] for step in plan.steps if step.action is Action.INSTALL):
+            if place not in self.runners and place not in self.troubles:
+                if self._simulation is not None:
+                    raise ProviderUnavailable(f"task services cannot be installed on servers of {place}")
+                self.runners[place] = self._runner.get()

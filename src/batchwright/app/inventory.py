@@ -1,0 +1,68 @@
+"""Use cases about what there is: installed providers and the catalogue of task services."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from batchwright.app.settings import Settings
+from batchwright.app.system_clock import SystemClock
+from batchwright.errors import BatchwrightError, UsageError
+from batchwright.model.catalogue import Taskserv
+from batchwright.model.did_you_mean import close_matches
+from batchwright.providers import registry
+from batchwright.providers.base import Capabilities
+from batchwright.taskservs.catalogue import ENTRY_FILE, Mistake, all_folders, folders_in, load_catalogue, prove
+
+
+class ProviderOffer(Struct, frozen=True):
+    """An installed provider: what it promises, or why it cannot be used."""
+
+    name: str
+    capabilities: Capabilities | None
+    trouble: str = ""
+    hint: str = ""
+
+
+def provider_offers(settings: Mapping[str, registry.Settings]) -> list[ProviderOffer]:
+    """Every installed provider, with what config.toml says to it; none is contacted."""
+    return [_offer(name, settings.get(name, {})) for name in registry.names()]
+
+
+def _offer(name: str, settings: registry.Settings) -> ProviderOffer:
+    try:
+        return ProviderOffer(name, registry.connect(name, SystemClock(), settings).capabilities)
+    except BatchwrightError as error:
+        return ProviderOffer(name, None, error.message, error.hint)
+
+
+def taskserv_offers(settings: Settings) -> list[Taskserv]:
+    """The catalogue in order of name. Raises CatalogueInvalid."""
+    catalogue = load_catalogue(settings.catalogues)
+    return [catalogue[key] for key in sorted(catalogue)]
+
+
+def taskserv_offer(settings: Settings, name: str) -> Taskserv:
+    """The entry of that name. Raises UsageError, CatalogueInvalid."""
+    catalogue = load_catalogue(settings.catalogues)
+    if name not in catalogue:
+        near = close_matches(name, catalogue, n=1)
+        meant = f"Did you mean {near[0]}? " if near else ""
+        raise UsageError(f"there is no task service {name!r}", hint=f"{meant}See them with: batchwright taskservs")
+    return catalogue[name]
+
+
+def prove_entries(settings: Settings, folder: Path | None) -> tuple[list[Path], list[Mistake]]:
+    """What was looked at, and what is wrong with it: one entry, a folder of them, or all of the catalogue.
+
+    Raises CatalogueInvalid where there is none.
+    """
+    if folder is None:
+        folders = [Path(str(each)) for each in all_folders(settings.catalogues)]
+    elif (folder / ENTRY_FILE).is_file():
+        folders = [folder.absolute()]
+    else:
+        folders = [Path(str(each)) for each in folders_in(folder)]
+    return folders, prove(folders)

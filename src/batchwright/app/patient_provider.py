@@ -1,0 +1,107 @@
+"""A provider whose looks are made again when they fail, for use cases in which a person waits for the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+from batchwright.engine.read_retry import SOON_SECONDS, Looks
+from batchwright.errors import ProviderThrottled, ProviderUnavailable
+from batchwright.model.access import Access
+from batchwright.model.ids import Token
+from batchwright.model.outcome import Created, Going, Gone, Observed, Rejected, Throttled, Unknown
+from batchwright.model.plan import ServerRequest
+from batchwright.model.workflow import ServerConfig
+from batchwright.providers.base import Health, Provider, Quota, Quote, Trouble
+
+T = TypeVar("T")
+
+
+class PatientProvider:
+    """The Provider port over another one. What changes something is passed on once, as it is."""
+
+    def __init__(self, inner: Provider, looks: Looks, patience: float = SOON_SECONDS) -> None:
+        self.name, self.capabilities = inner.name, inner.capabilities
+        self._inner, self._looks, self._patience = inner, looks, patience
+
+    def validate(self, config: ServerConfig) -> list[Trouble]:
+        return self._inner.validate(config)
+
+    async def open(self) -> None:
+        """Only what the adapter itself calls passing is tried again: most that goes wrong here is a setting."""
+
+        async def call() -> None:
+            try:
+                await self._inner.open()
+            except ProviderUnavailable as error:
+                error.passing = bool(error.passing)
+                raise
+
+        await self._look(call)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def account(self) -> str:
+        return await self._look(self._inner.account)
+
+    async def health(self) -> Health:
+        """The last answer, when none is good."""
+        told = Health(False, f"{self.name} did not answer")
+
+        async def call() -> Health:
+            nonlocal told
+            told = await self._inner.health()
+            if told.passing and not told.ok:
+                raise ProviderUnavailable(told.message, passing=True)
+            return told
+
+        seen = await self._looks.look(self._inner, call, patience=self._patience)
+        return told if isinstance(seen, Unknown) else seen
+
+    async def quota(self) -> Quota:
+        return await self._look(self._inner.quota)
+
+    async def quote(self, requests: Sequence[ServerRequest]) -> Quote | None:
+        return await self._look(lambda: self._inner.quote(requests))
+
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+        return await self._look(lambda: self._inner.resolve(configs))
+
+    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Trouble]:
+        return await self._look(lambda: self._inner.quota_after(requests))
+
+    async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
+        return await self._inner.create(request, token)
+
+    async def find(self, run: str | None = None, token: str | None = None) -> list[Observed]:
+        return await self._look(lambda: self._inner.find(run, token))
+
+    async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
+        return await self._look(lambda: self._inner.describe(refs))
+
+    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
+        return await self._look(lambda: self._inner.access(refs))
+
+    async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
+        return await self._inner.destroy(ref)
+
+    async def _look(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The answer, or the last error: ProviderUnavailable, or whatever the adapter raised."""
+        failed: list[Exception] = []
+
+        async def attempt() -> T:
+            try:
+                return await call()
+            except Exception as error:
+                failed[:] = [error]
+                raise
+
+        seen = await self._looks.look(self._inner, attempt, patience=self._patience)
+        if not isinstance(seen, Unknown):
+            return seen
+        if failed:
+            raise failed[0]
+        if isinstance(seen, Throttled):
+            raise ProviderThrottled(seen.reason, retry_after=seen.retry_after)
+        raise ProviderUnavailable(f"{self.name}: {seen.reason}", hint="Try again in a moment.", passing=True)

@@ -1,0 +1,193 @@
+"""Use cases before anything is changed: check a file, make its plan."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchwright.app.adapters import SharedWorld, SimulationSettings, Surroundings
+from batchwright.app.diagnostic_positions import placed, static_findings
+from batchwright.app.planned import Planned
+from batchwright.app.preflight import observe, observe_commands, observe_secrets
+from batchwright.app.settings import Settings
+from batchwright.app.stores import Stores
+from batchwright.engine.limits import Limits
+from batchwright.errors import BatchwrightError, PlanChanged, SecretMissing, StoreError, UsageError
+from batchwright.loader import Loaded, Path_, Spot, load, locate
+from batchwright.model.clock import Clock
+from batchwright.model.diagnostic import Diagnostic, Severity
+from batchwright.model.did_you_mean import close_matches
+from batchwright.model.plan import Plan
+from batchwright.model.templates import literal
+from batchwright.model.workflow import Command, ServerBatch, Workflow
+from batchwright.plan.build import Built, build
+from batchwright.plan.observations import Observations
+from batchwright.providers import registry
+from batchwright.providers.base import Quote
+from batchwright.taskservs.catalogue import load_catalogue
+
+MANY = 500  # servers, from which on a plan is made beside the event loop
+
+
+class Source(Struct, frozen=True):
+    """What the user named: a file, overlays merged over it, and values for its inputs."""
+
+    file: Path
+    overlays: tuple[Path, ...] = ()
+    inputs: dict[str, str] = {}
+
+
+def check(source: Source, settings: Settings) -> Loaded:
+    """Look at a workflow file; nothing is contacted."""
+    catalogue = load_catalogue(settings.catalogues)
+    loaded = load(
+        source.file,
+        overlays=source.overlays,
+        inputs=source.inputs,
+        providers=registry.names(),
+        catalogue=catalogue,
+        judge=partial(static_findings, catalogue=catalogue),
+    )
+    if loaded.workflow is None:
+        return loaded
+    return replace(loaded, workflow=anchored(loaded.workflow, source.file.parent))
+
+
+def anchored(workflow: Workflow, folder: Path) -> Workflow:
+    """With the whole names of the folders that its commands name beside the workflow file."""
+    operations = tuple(
+        replace(op, directory=os.path.abspath(folder / op.directory))  # noqa: PTH100 - links stay as they are named
+        if isinstance(op, Command) and op.directory is not None and op.targets is None
+        else op
+        for op in workflow.operations
+    )
+    return replace(workflow, operations=operations)
+
+
+async def make_plan(
+    settings: Settings, clock: Clock, source: Source, simulation: SimulationSettings | None = None
+) -> Planned:
+    """Check the file, ask the providers what they must know, and plan; read-only."""
+    async with Stores(settings) as stores:
+        loaded = check(source, settings)
+        planned = await plan_loaded(settings, clock, stores, loaded, simulation)
+
+    async def find(paths: Sequence[Path_]) -> Sequence[Spot]:
+        names, overlays, inputs = registry.names(), source.overlays, source.inputs
+        looked = partial(locate, source.file, paths, overlays=overlays, inputs=inputs, providers=names)
+        return await asyncio.to_thread(looked)
+
+    return await placed(planned, loaded.workflow, find)
+
+
+async def plan_loaded(
+    settings: Settings,
+    clock: Clock,
+    stores: Stores,
+    loaded: Loaded,
+    simulation: SimulationSettings | None = None,
+    world: SharedWorld | None = None,
+) -> Planned:
+    """Ask the providers what must be known about a workflow that was checked, and plan; read-only."""
+    if loaded.workflow is None:
+        return Planned(None, loaded.diagnostics, is_valid=False)
+    loaded = replace(loaded, workflow=literal(loaded.workflow))
+    assert loaded.workflow is not None
+    refuse_unknown_providers(loaded.workflow, simulation or {})
+    async with Surroundings(settings, clock, Limits(), simulation, world) as around:
+        await around.open(_server_providers(loaded.workflow))
+        observations = await observe(loaded.workflow, around.readers, around.runners)
+        observations = await observe_commands(loaded.workflow, observations, around)
+        if simulation is None:
+            observations = observe_secrets(loaded.workflow, observations, os.environ)
+        made = partial(_build, settings, loaded, observations, around, simulation)
+        # a large one takes long, and whoever else is served by this process must not wait for it
+        built = await asyncio.to_thread(made) if _servers(loaded.workflow) > MANY else made()
+        if built.plan is None:
+            return Planned(None, built.diagnostics)
+        store = await _store_trouble(stores, built.plan.storage_backend)
+        if store:
+            return Planned(None, (*built.diagnostics, *store))
+        quotes, unknown = await _quotes(built.plan, around)
+        return Planned(built.plan, (*built.diagnostics, *unknown), quotes)
+
+
+def _servers(workflow: Workflow) -> int:
+    return sum(len(op.server_configs) for op in workflow.operations if isinstance(op, ServerBatch))
+
+
+def refuse_unknown_providers(workflow: Workflow, simulation: SimulationSettings) -> None:
+    """Raise UsageError for a setting such as `gcp.rate` of a provider that the workflow does not use."""
+    known = sorted({op.provider for op in workflow.operations if op.provider})
+    for key in simulation:
+        owner = key.rpartition(".")[0]
+        if owner and owner not in known:
+            near = close_matches(owner, known, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"It uses: {', '.join(known)}."
+            raise UsageError(f"simulation: {key}: the workflow does not use the provider {owner}", hint=hint)
+
+
+def _server_providers(workflow: Workflow) -> Sequence[str]:
+    return sorted({op.provider for op in workflow.operations if isinstance(op, ServerBatch)})
+
+
+def _build(
+    settings: Settings,
+    loaded: Loaded,
+    observations: Observations,
+    around: Surroundings,
+    simulation: Mapping[str, object] | None,
+) -> Built:
+    assert loaded.workflow is not None
+    missing = tuple(
+        Diagnostic(error.code, error.message, where=name, hint=error.hint) for name, error in around.troubles.items()
+    )
+    return build(
+        loaded.workflow,
+        load_catalogue(settings.catalogues),
+        replace(observations, troubles=(*observations.troubles, *missing), install_seconds=around.install_seconds),
+        warnings=loaded.diagnostics,
+        simulation=dict(simulation) if simulation is not None else None,  # type: ignore[arg-type]
+    )
+
+
+async def _store_trouble(stores: Stores, backend: str) -> list[Diagnostic]:
+    """A store that cannot be opened is a problem of the plan: better known before anything is made."""
+    try:
+        await stores.get(stores.name_of(backend))
+    except (StoreError, SecretMissing) as error:
+        return [Diagnostic(error.code, error.message, where="storage_backend", hint=error.hint)]
+    return []
+
+
+async def _quotes(plan: Plan, around: Surroundings) -> tuple[dict[str, Quote], list[Diagnostic]]:
+    """Prices, and of whom they are not known: nobody needs one to make a server."""
+    quotes, unknown = {}, []
+    for name, provider in around.providers.items():
+        requests = [s.request for s in plan.steps if s.action == "create" and s.provider == name]
+        try:
+            async with asyncio.timeout(provider.capabilities.call_timeout):
+                quote = await provider.quote(requests) if requests else None  # type: ignore[arg-type]
+        except Exception as error:
+            why = error.message if isinstance(error, BatchwrightError) else f"{type(error).__name__}: {error}"
+            hint = "The run does not need it."
+            unknown.append(
+                Diagnostic("price-unknown", f"the price is not known: {why}", where=name, hint=hint,
+                           severity=Severity.WARNING)
+            )  # fmt: skip
+            continue
+        if quote is not None:
+            quotes[name] = quote
+    return quotes, unknown
+
+
+def approve(plan: Plan, plan_hash: str | None) -> None:
+    """Raises PlanChanged unless the plan is the one that was approved."""
+    if plan_hash and plan.hash() != plan_hash:
+        raise PlanChanged(f"the plan is now {plan.hash()}, not {plan_hash}")

@@ -1,0 +1,62 @@
+"""What a rollback would do, with what a fresh look shows on the servers that it would destroy."""
+
+from __future__ import annotations
+
+import asyncio
+
+from batchwright.app.adapters import Surroundings
+from batchwright.app.run_reader import undo_preview
+from batchwright.app.settings import Settings
+from batchwright.engine.limits import Limits
+from batchwright.engine.rollback_preview import PlannedUndo
+from batchwright.errors import BatchwrightError
+from batchwright.model.clock import Clock
+from batchwright.model.run import Run
+from batchwright.providers.base import Attached, ShowsAttached
+
+KEPT = "not this run's: it outlives the server"
+
+
+async def planned_undo(settings: Settings, clock: Clock, run: Run) -> list[PlannedUndo]:
+    """The steps in order, each server followed by what is attached to it and is not the run's.
+
+    A provider that cannot be asked is told as such: the journal alone says what would be undone. Raises NotAllowed.
+    """
+    undos = undo_preview(run, clock.now())
+    refs: dict[str, list[str]] = {}
+    for one in undos if run.plan.simulation is None else ():  # in a simulation nobody attaches anything
+        if one.what == "destroy" and one.ref:
+            refs.setdefault(one.provider, []).append(one.ref)
+    async with Surroundings(settings, clock, Limits(), run.plan.simulation) as around:
+        await around.open(refs)
+        looks = await asyncio.gather(*(_look(around, name, some) for name, some in refs.items()))
+    attached = [(name, one) for name, found, _ in looks for one in found]
+    lines = []
+    for undo in undos:
+        lines.append(undo)
+        if undo.what == "destroy":
+            on = [one for name, one in attached if (name, one.server) == (undo.provider, undo.ref)]
+            lines += [_line(undo, one) for one in on]
+    return lines + [PlannedUndo(name, name, "stays unknown", note=why) for name, _, why in looks if why]
+
+
+def _line(undo: PlannedUndo, one: Attached) -> PlannedUndo:
+    if one.blocks:
+        return PlannedUndo(undo.step, undo.provider, "cannot destroy: attached is", one.what, one.blocks)
+    return PlannedUndo(undo.step, undo.provider, "keep", one.what, KEPT)
+
+
+async def _look(around: Surroundings, name: str, refs: list[str]) -> tuple[str, list[Attached], str]:
+    """What is attached at one provider, or why that is not known."""
+    if name in around.troubles:
+        return name, [], f"what else is attached to its servers: {around.troubles[name].message}"
+    provider = around.providers[name]
+    if not isinstance(provider, ShowsAttached):
+        return name, [], ""
+    try:
+        async with asyncio.timeout(provider.capabilities.call_timeout):
+            return name, await provider.attached(refs), ""
+    except TimeoutError:
+        return name, [], "what else is attached to its servers: no answer in time"
+    except BatchwrightError as error:
+        return name, [], f"what else is attached to its servers: {error.message}"

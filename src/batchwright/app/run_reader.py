@@ -1,0 +1,109 @@
+"""Use cases that change nothing: look at a run, its history, what undoing it would do, and at all runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from batchwright.app.stores import Stores
+from batchwright.engine.machine import Machine
+from batchwright.engine.rollback_preview import PlannedUndo, preview_rollback
+from batchwright.errors import RunHeld
+from batchwright.journal.base import Journal
+from batchwright.journal.lease import driver_of
+from batchwright.journal.replay import load_run
+from batchwright.model.clock import Clock
+from batchwright.model.events import AnyEvent
+from batchwright.model.lifecycle import RUN_ENDED, RunState
+from batchwright.model.run import Run
+from batchwright.model.summary import RunSummary
+from batchwright.model.workflow import Workflow
+
+HOLDER_SECONDS = 1.0  # how often it is looked whether somebody still drives the run
+
+
+class Sight:
+    """A run as its journal shows it, whoever drives it; `refresh` brings it up to date."""
+
+    def __init__(self, journal: Journal, run: Run, driver: str | None, now: float) -> None:
+        self.journal = journal
+        self.run = run
+        self.driver = driver
+        self._asked = now
+
+    @property
+    def driven(self) -> bool:
+        """Whether a process drives the run."""
+        return self.driver is not None
+
+    @property
+    def over(self) -> bool:
+        """Whether the run has ended and no rollback of its own is due."""
+        return self.run.status in RUN_ENDED and not self.run.rollback_due
+
+    async def refresh(self, now: float) -> list[AnyEvent]:
+        """Take what was written since; gives it."""
+        if now - self._asked >= HOLDER_SECONDS:  # before the journal, so that what the driver wrote last is not missed
+            self._asked = now
+            self.driver = driver_of(await self.journal.held(self.run.id), now)
+        fresh: list[AnyEvent] = []
+        async for _, event in history(self.journal, self.run.id, self.run.seq):
+            self.run.apply(event)
+            fresh.append(event)
+        return fresh
+
+
+async def look(stores: Stores, word: str, clock: Clock) -> Sight:
+    """The run with this id, prefix of an id, or `latest`. Raises RunNotFound, RunAmbiguous, StoreError."""
+    journal, run_id = await stores.find(word)
+    driver = driver_of(await journal.held(run_id), clock.now())
+    run = await load_run(journal, run_id)
+    return Sight(journal, run, driver, clock.now())
+
+
+async def history(journal: Journal, run_id: str, after: int = 0) -> AsyncIterator[tuple[int, AnyEvent]]:
+    """The events after sequence `after`, with their numbers, page by page."""
+    while page := await journal.read(run_id, after):
+        for entry in page:
+            yield entry
+        after = page[-1][0]
+
+
+async def all_runs(stores: Stores, clock: Clock, *, partial: bool = False) -> tuple[list[RunSummary], set[str]]:
+    """Every run, newest first, and the ids of those that a process drives now; `partial` as in Stores.summaries."""
+    summaries = await stores.summaries(partial=partial)
+    driven = set()
+    for row in summaries:
+        if row.status not in RUN_ENDED:
+            journal = await stores.get(row.store)
+            if driver_of(await journal.held(row.run), clock.now()) is not None:
+                driven.add(row.run)
+    return summaries, driven
+
+
+async def unfinished(stores: Stores, clock: Clock, workflow: Workflow | None, simulated: bool) -> str | None:
+    """The newest run of this workflow, if it has not ended and nobody drives it. Raises RunHeld if somebody does.
+
+    Raises StoreError if the store where its runs live cannot be read; another one that cannot is in `troubles`.
+    """
+    if workflow is None:
+        return None
+    summaries, driven = await all_runs(stores, clock, partial=True)
+    if (trouble := stores.troubles.get(stores.name_of(workflow.storage_backend))) is not None:
+        raise trouble
+    wanted = (workflow.name, workflow.version, simulated)
+    newest = next((row for row in summaries if (row.workflow, row.version, row.simulated) == wanted), None)
+    if newest is None or newest.status in RUN_ENDED:
+        return None
+    if newest.run in driven:
+        raise RunHeld(
+            f"run {newest.run} of this workflow is driven by another process",
+            hint=f"Watch it with: batchwright monitor {newest.run}",
+        )
+    return newest.run
+
+
+def undo_preview(run: Run, now: float) -> list[PlannedUndo]:
+    """What a rollback would do, in order. Raises NotAllowed when it would be refused."""
+    if run.status not in (RunState.PENDING, RunState.RUNNING, RunState.PAUSED, RunState.ROLLING_BACK):
+        Machine(run).rollback(now, "")
+    return preview_rollback(run)

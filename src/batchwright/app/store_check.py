@@ -1,0 +1,176 @@
+"""Whether what the stores hold is sound: every entry, the chain of each run, and the mark of what was acknowledged."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from msgspec import Struct
+
+from batchwright.app.stores import Stores
+from batchwright.errors import (
+    BatchwrightError,
+    EventUnreadable,
+    IllegalTransition,
+    RunNotFound,
+    StepNotFound,
+    StoreCorrupt,
+    UsageError,
+)
+from batchwright.journal.base import Head, Journal
+from batchwright.journal.event_rows import unpack
+from batchwright.journal.lease import driver_of
+from batchwright.journal.replay import load_run
+from batchwright.model.clock import Clock
+from batchwright.model.lifecycle import RUN_ENDED
+from batchwright.model.run import Run
+from batchwright.model.summary import RunSummary
+
+PIECE = 2_000  # events that are held at a time
+DIGEST_LENGTH = 64
+
+_DAMAGE = (EventUnreadable, IllegalTransition, StepNotFound, StoreCorrupt)
+
+
+class Sound(Struct, frozen=True):
+    """What was found about one run of a store. The events from `chained_from` on are chained; 0: none is."""
+
+    store: str
+    run: str
+    workflow: str
+    events: int
+    problems: tuple[str, ...] = ()
+    head: str = ""  # the digest of the last event
+    chained_from: int = 0
+
+
+class StoreSeen(Struct, frozen=True):
+    """What was found about a store as a whole; `accepted` are losses that count as none from now on.
+
+    `complete` says whether it has all that was acknowledged.
+    """
+
+    store: str
+    complete: bool = True
+    problems: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
+
+
+class Chained(Struct, frozen=True):
+    """A run's chain, every link of it verified. `after` counts the events after an expected place that is on it."""
+
+    store: str
+    run: str
+    head: Head
+    chained_from: int
+    expected: bool = False
+    after: int = 0
+
+
+async def check(stores: Stores, clock: Clock, *, accept_loss: bool = False) -> AsyncIterator[Sound | StoreSeen]:
+    """Every run of every store, and then the store. One that cannot be opened does not keep the others from it.
+
+    All events are there and fold, the chain holds, summary and snapshot are what they fold to, and nothing that was
+    acknowledged is missing. With `accept_loss` what is missing counts as never written from then on.
+    """
+    for name in stores.existing_names():
+        try:
+            journal = await stores.get(name, behind=True)
+            runs = await journal.runs()
+        except BatchwrightError as error:
+            yield StoreSeen(name, False, (error.message,))
+            continue
+        lost = await _losses(journal)
+        if lost and accept_loss:
+            await journal.accept_loss()
+        missing = {} if accept_loss else dict(lost)
+        for run in runs:
+            sound = await _look(journal, run, clock, missing.pop(run, ""))
+            if sound is not None:
+                yield sound
+        problems = tuple(missing.values())
+        yield StoreSeen(
+            name, accept_loss or not lost, problems, tuple(problem for _, problem in lost) if accept_loss else ()
+        )
+
+
+async def _losses(journal: Journal) -> list[tuple[str, str]]:
+    try:
+        return [(loss.run, str(loss)) for loss in await journal.losses()]
+    except StoreCorrupt as error:  # the mark itself
+        return [("", error.message)]
+
+
+async def _look(journal: Journal, run: str, clock: Clock, missing: str) -> Sound | None:
+    """None for a run that lives elsewhere."""
+    try:
+        row = await journal.summary(run)
+    except StoreCorrupt as error:
+        return Sound(journal.name, run, "?", 0, (missing or error.message,))
+    if row.store != journal.name:
+        return None
+    return await _fold(journal, row, clock)
+
+
+async def _fold(journal: Journal, row: RunSummary, clock: Clock) -> Sound:
+    driven = driver_of(await journal.held(row.run), clock.now()) is not None
+    problems: list[str] = []
+    run: Run | None = None
+    fits = 0  # the last event after which the summary was true
+    head, chained_from = "", 0
+    try:
+        while pages := await journal.pages(row.run, run.seq if run else 0, PIECE):
+            for page in pages:
+                chained_from = chained_from or (page.first if page.chain else 0)
+                head = (page.chain or b"").hex()
+            for seq, event in unpack(row.run, pages, pages[0].first - 1, pages[-1].last):
+                if run is None:
+                    run = Run.replay([event])
+                else:
+                    run.apply(event)
+                if run.updated_at == row.updated_at and row.is_of(run.summary(journal.name)):
+                    fits = seq
+        if run is not None and not driven:
+            loaded = await load_run(journal, row.run)
+            if loaded.summary(journal.name) != run.summary(journal.name):
+                problems.append("the snapshot is not what the events fold to")
+        await journal.signals(row.run)
+    except _DAMAGE as error:
+        problems.append(error.message)
+    seq = run.seq if run else 0
+    if not problems and not fits:
+        problems.append("the summary is not what the events fold to, at none of them")
+    elif not problems and fits < seq and row.status in RUN_ENDED and not driven:
+        problems.append(f"the summary is that of event {fits} of {seq}")
+    return Sound(journal.name, row.run, row.workflow, seq, tuple(problems), head, chained_from)
+
+
+async def chain_of(stores: Stores, word: str, expected: str = "") -> Chained:
+    """The head of a run's chain, and whether a head that was taken earlier is still on it.
+
+    `expected` is DIGEST or DIGEST@SEQ. Raises RunNotFound, StoreCorrupt for a chain that does not hold, UsageError.
+    """
+    digest, seq = _parsed(expected)
+    journal, run = await stores.find(word)
+    at = chained_from = after = 0
+    found = False
+    while pages := await journal.pages(run, at, PIECE):
+        for page in pages:
+            at = page.last
+            chained_from = chained_from or (page.first if page.chain else 0)
+            if digest and page.chain == bytes.fromhex(digest) and seq in (0, page.last):
+                found, after = True, page.last
+    head = await journal.head(run)
+    if not at:
+        raise RunNotFound(f"run {run} has no events")
+    return Chained(journal.name, run, head, chained_from, found, head.seq - after if found else 0)
+
+
+def _parsed(expected: str) -> tuple[str, int]:
+    digest, at, seq = expected.strip().lower().partition("@")
+    right = len(digest) == DIGEST_LENGTH and set(digest) <= set("0123456789abcdef")
+    if expected and not (right and (not at or (seq.isascii() and seq.isdigit() and 0 < int(seq) < 2**63))):
+        raise UsageError(
+            f"--expect {expected[:80]!r} is no digest of a chain",
+            hint="Write it as store check --chain printed it: 64 hexadecimal digits, @ and the number of the event.",
+        )
+    return digest, int(seq) if at else 0

@@ -1,0 +1,67 @@
+"""gc: look, at any time later, for what a run made and its journal does not know; and take it away when told to."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated
+
+import typer
+
+from batchwright.app.gc import Collected, collect
+from batchwright.app.stores import Stores
+from batchwright.app.system_clock import SystemClock
+from batchwright.cli import completion
+from batchwright.cli.exit_codes import Exit
+from batchwright.cli.options import Json, NoColor, StateDir, settings_of
+from batchwright.cli.output import confirm, note, print_json, say
+from batchwright.views.wording import counted
+
+RunOption = Annotated[
+    str,
+    typer.Option(
+        "--run", metavar="RUN", help="A run's id, the beginning of one, or `latest`.", autocompletion=completion.runs
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Take away what is found, without asking.")]
+
+
+def gc(
+    run: RunOption, yes: Yes = False, state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False
+) -> int:
+    """Repeat a run's closing sweep: what carries its label and its journal does not know is listed, then removed."""
+    settings, clock = settings_of(state_dir), SystemClock()
+
+    async def work(*, remove: bool) -> Collected:
+        async with Stores(settings) as stores:
+            return await collect(settings, stores, clock, run, remove=remove)
+
+    told = asyncio.run(work(remove=yes))
+    if not json:
+        _tell_found(told)
+    if told.strays and not yes and not json and sys.stdin.isatty() and confirm("Remove all of these?"):
+        told = asyncio.run(work(remove=True))
+    if json:
+        print_json(told)
+    else:
+        _tell_removed(told)
+    return Exit.NO if len(told.strays) > told.removed else Exit.OK
+
+
+def _tell_found(told: Collected) -> None:
+    where = ", ".join(told.looked_at) or "no provider: it made nothing"
+    note(f"run {told.run} ({told.status}): looked at {where}")
+    for stray in told.strays:
+        say(f"  {stray.provider}  {stray.ref}  {stray.name}")
+
+
+def _tell_removed(told: Collected) -> None:
+    for stray, fault in told.left:
+        say(f"  {stray.ref} is left: {fault.message}")
+    if not told.strays:
+        say("nothing carries its label but what its journal knows")
+    elif told.removed:
+        say(f"{counted(told.removed, 'orphan')} removed, {len(told.left)} left")
+    else:
+        say(f"{counted(len(told.strays), 'orphan')}, nothing was changed; take them away with: "
+            f"batchwright gc --run {told.run} --yes")  # fmt: skip

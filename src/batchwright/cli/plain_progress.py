@@ -1,0 +1,107 @@
+"""Progress in a pipe: one line for each thing that matters, and for big runs only sums, so that no log drowns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from batchwright.cli.run_picture import progress_words, troubles
+from batchwright.model import events as ev
+from batchwright.views.events import event_line
+from batchwright.views.run import RunView
+from batchwright.views.wording import duration, one_line
+
+EACH_STEP_MAX = 50  # steps of a run whose steps are told one by one
+LIKE_IT_MAX = 3  # failures of one kind in one go that are told one by one
+SHARE = 0.05  # of the steps, between two lines of progress
+SILENCE_MOST = 60.0  # seconds, then somebody who reads wonders what it waits for
+SECONDS_LEAST, SECONDS_MOST = 1.0, 30.0  # between two lines of progress
+
+_QUIET = (ev.RunCreated, ev.StepCreated, ev.StepOutput, ev.SweepStarted, ev.SweepEnded)
+_OF_STEPS = (
+    *(ev.StepStarted, ev.StepInDoubt, ev.StepSucceeded, ev.StepRetrying, ev.StepFailed, ev.StepSkipped),
+    *(ev.UndoStarted, ev.UndoRetrying, ev.StepUndone, ev.UndoFailed),
+)
+
+
+class Plain:
+    """Turns events into lines; `write` takes each."""
+
+    def __init__(self, steps: int, write: Callable[[str], None]) -> None:
+        self._each = steps <= EACH_STEP_MAX
+        self._write = write
+        self._told_at = self._heard_at = 0.0  # of a line of progress, of any line
+        self._told_done = 0
+
+    def take(self, events: Sequence[ev.AnyEvent], began: float) -> None:
+        """Tell what happened, in order; times are told since `began`."""
+        alike = Counter(kind for event in events if (kind := _trouble(event)))
+        told: Counter[tuple[str, str]] = Counter()
+        for event in events:
+            kind = _trouble(event)
+            if kind is None:
+                if self._matters(event):
+                    self._tell(event, began)
+                continue
+            most = alike[kind] if self._each or alike[kind] <= LIKE_IT_MAX else LIKE_IT_MAX - 1
+            told[kind] += 1
+            if told[kind] <= most:
+                self._tell(event, began)
+            if told[kind] == most < alike[kind]:
+                self._write(f"{_stamp(event.at - began)}and {alike[kind] - most:,} more like it")
+
+    def _matters(self, event: ev.AnyEvent) -> bool:
+        if isinstance(event, ev.DriverStarted):
+            return event.fence > 1  # another process took over
+        if isinstance(event, _QUIET):
+            return isinstance(event, ev.SweepEnded) and event.fault is not None
+        return self._each or not isinstance(event, _OF_STEPS)
+
+    def _tell(self, event: ev.AnyEvent, began: float) -> None:
+        self._heard_at = event.at
+        self._write(_stamp(event.at - began) + event_line(event))
+
+    def progress(self, view: RunView, now: float) -> None:
+        """Tell how far it is, if it is time to; a silence of SILENCE_MOST is broken even if nothing has moved."""
+        self._heard_at = self._heard_at or now
+        if not self._is_due(view, now) and now - self._heard_at < SILENCE_MOST:
+            return
+        self._told_at, self._told_done, self._heard_at = now, view.done, now
+        self._write(_stamp(now - view.created_at) + progress_line(view))
+
+    def _is_due(self, view: RunView, now: float) -> bool:
+        if self._each or view.done == self._told_done:
+            return False
+        since = now - self._told_at
+        moved = abs(view.done - self._told_done) >= max(1, view.total * SHARE)
+        return since >= SECONDS_LEAST and (moved or since >= SECONDS_MOST)
+
+
+def _trouble(event: ev.AnyEvent) -> tuple[str, str] | None:
+    """What kind of failure or skip this is; those of one kind are told together."""
+    match event:
+        case ev.StepFailed(fault=fault) | ev.UndoFailed(fault=fault):
+            return (fault.kind, fault.message)
+        case ev.StepSkipped(reason=reason):
+            return ("skipped", reason)
+    return None
+
+
+def progress_line(view: RunView) -> str:
+    """How far a run is, on one line."""
+    parts = [progress_words(view)]
+    flying = len(view.running) + view.running_more
+    if flying:
+        parts.append(f"{flying:,} in flight")
+    parts += [fact for fact, _ in troubles(view)]
+    parts += [f"{provider.name} {provider.limit}" for provider in view.providers if provider.limit]
+    if view.eta is not None:
+        parts.append(f"about {duration(view.eta)} left")
+    if view.waiting:
+        most = max(view.waiting, key=lambda w: w.steps)
+        parts.append(f"{most.steps:,} waiting ({one_line(most.reason, 60)})")
+    return ", ".join(parts)
+
+
+def _stamp(seconds: float) -> str:
+    return f"{duration(seconds):>11}  "

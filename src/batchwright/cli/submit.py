@@ -1,0 +1,88 @@
+"""The command that hands a workflow to a service: evaluated here, driven there."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from batchwright.app.planned import Planned
+from batchwright.app.plans import check
+from batchwright.cli.exit_codes import Exit
+from batchwright.cli.options import (
+    Catalogues,
+    FileArgument,
+    Inputs,
+    Json,
+    NoColor,
+    Overlays,
+    Sim,
+    Simulate,
+    StateDir,
+    settings_of,
+    simulation_of,
+    source_of,
+)
+from batchwright.cli.output import about, note, print_json, say, show_diagnostics, show_error
+from batchwright.cli.plan import again, refusal
+from batchwright.cli.remote_screen import watch as watch_run
+from batchwright.cli.target import Url, chosen
+from batchwright.client.discovery import DEFAULT_URL
+from batchwright.errors import BatchwrightError, ServiceUnavailable
+from batchwright.model.diagnostic import Diagnostic
+from batchwright.views.definition import definition
+
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Watch the run to its end.")]
+
+
+def submit(
+    file: FileArgument,
+    simulate: Simulate = False,
+    sim: Sim = None,
+    overlay: Overlays = None,
+    inputs: Inputs = None,
+    catalogue: Catalogues = None,
+    watch: Watch = False,
+    url: Url = None,
+    state_dir: StateDir = None,
+    json: Json = False,
+    _no_color: NoColor = False,
+) -> int:
+    """Check a workflow here and let a service run it; overlays, inputs and imports work."""
+    source, simulation = source_of(file, overlay, inputs), simulation_of(simulate, sim)
+    loaded = check(source, settings_of(state_dir, catalogue))
+    if loaded.workflow is None:
+        return _refuse(refusal(Planned(None, loaded.diagnostics, is_valid=False)), loaded.diagnostics, json=json)
+    service = chosen(url, state_dir)
+    if service is None:
+        words = again(file, simulate=simulate, sim=sim, overlay=overlay, inputs=inputs, catalogue=catalogue)
+        raise ServiceUnavailable(
+            f"no service is named, and none at {DEFAULT_URL} serves {settings_of(state_dir).state_dir}",
+            hint=f"Start one with: batchwright serve. Or run it without one: batchwright run {words}",
+        )
+    try:
+        with about(FILE=str(file)):
+            view = service.submit(definition(loaded.workflow), simulation)
+    except BatchwrightError as error:
+        found = tuple(one for one in error.diagnostics if isinstance(one, Diagnostic))
+        if not found:
+            raise
+        return _refuse(error, found, json=json)
+    if not json:
+        show_diagnostics(loaded.diagnostics)
+    if watch:
+        (note if json else say)(f"run {view.run}")
+        return watch_run(service, view, json=json, after=1)
+    if json:
+        print_json(view)
+    else:
+        say(f"run {view.run}")
+        say(f"next: batchwright monitor {view.run}")
+    return Exit.OK
+
+
+def _refuse(error: BatchwrightError, diagnostics: tuple[Diagnostic, ...], *, json: bool) -> int:
+    if not json:
+        show_diagnostics(diagnostics)
+    show_error(error, json=json, diagnostics=diagnostics)
+    return Exit.NO

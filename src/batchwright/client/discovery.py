@@ -1,0 +1,88 @@
+"""Which service a command talks to, if any: one that is named, or one that serves this very state folder.
+
+The latter is asked over its own socket in that folder, which needs no token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from batchwright.app.config import config_from
+from batchwright.app.settings import Settings, settings_from
+from batchwright.client import local_socket
+from batchwright.client.http import ANSWER_SECONDS, Service
+from batchwright.errors import BatchwrightError, UsageError
+
+DEFAULT_URL = "http://127.0.0.1:9090"
+OWN_URL = "http://localhost"  # of a service that is asked over its own socket
+SOCKET_SECONDS = 5.0  # that a service which is there may take to say what it serves
+PROBE_SECONDS = 0.5  # that a command waits for an answer from an address nobody named
+
+
+def service_for(
+    environ: Mapping[str, str],
+    *,
+    url: str | None = None,
+    state_dir: Path | None = None,
+    seconds: float = ANSWER_SECONDS,
+) -> Service | None:
+    """`url`, else BATCHWRIGHT_URL, else `url` of the config file, else the default address; None: the local store.
+
+    A `state_dir` that was given beats what the environment and the config file name. The default address is asked only
+    without a token, and taken only if it serves the same state folder. Raises UsageError, ConfigInvalid.
+    """
+    if url is not None and state_dir is not None:
+        raise UsageError("--url and --state-dir are both given", hint="A service has a state folder of its own.")
+    named, source = url, "--url"
+    if url is None and state_dir is None:
+        named, source = setting(environ, "BATCHWRIGHT_URL"), "BATCHWRIGHT_URL"
+        if not named:
+            named, source = config_from(environ).url or None, "url of the config file"
+    if named is not None:
+        token = setting(environ, "BATCHWRIGHT_TOKEN")
+        address = _one_word(named, source)
+        try:
+            return Service(address, token, seconds=seconds)
+        except (UsageError, ValueError) as error:  # its words have the address, which may hold a password
+            raise UsageError(
+                f"{source} is not the address of a service", hint="Write it as http://HOST:PORT."
+            ) from error
+    return _of_this_folder(settings_from(environ, state_dir), seconds)
+
+
+def setting(environ: Mapping[str, str], name: str) -> str:
+    """An address or a token of the environment, without the blanks and newlines that files and shells put around it.
+
+    Raises UsageError for what no header could carry; it names the variable and never shows what it holds.
+    """
+    return _one_word(environ.get(name, ""), name)
+
+
+def _one_word(text: str, name: str) -> str:
+    value = text.strip()
+    if any(not "!" <= letter <= "~" for letter in value):
+        raise UsageError(
+            f"{name} holds a blank, a control character or a letter that is not ASCII",
+            hint=f"Set {name} again: it is one word.",
+        )
+    return value
+
+
+def _of_this_folder(settings: Settings, seconds: float) -> Service | None:
+    own = settings.identity()
+    if not own:
+        return None
+    socket = local_socket.path_of(settings.state_dir)
+    if socket.is_socket():
+        try:
+            served = Service(OWN_URL, seconds=SOCKET_SECONDS, socket=socket, tries=1).health().state
+        except BatchwrightError:  # left by one that was killed
+            served = ""
+        if served == own:
+            return Service(OWN_URL, seconds=seconds, socket=socket)
+    try:
+        served = Service(DEFAULT_URL, seconds=PROBE_SECONDS, tries=1).health().state
+    except BatchwrightError:  # nothing there, or something else: nobody named it, so that is no error
+        return None
+    return Service(DEFAULT_URL, seconds=seconds) if served == own else None

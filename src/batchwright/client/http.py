@@ -1,0 +1,395 @@
+"""A running service as its clients see it: the same views that are drawn of a local store, decoded from its answers.
+
+It is the standard library's HTTP client, because a command that only looks should not wait for a larger one to load.
+No proxy is used, no redirect is followed: the token goes nowhere but to the address that was named.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from pathlib import Path
+from socket import gaierror
+from typing import Any, TypeVar, cast
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from batchwright.app.servers import Ended, Found
+from batchwright.client import local_socket
+from batchwright.client.http_problems import GATEWAY, problem_in, reason, refusal
+from batchwright.credentials import masked
+from batchwright.engine.rollback_preview import PlannedUndo
+from batchwright.errors import NotAllowed, RunHeld, RunNotFound, ServiceUnavailable, UsageError
+from batchwright.model.events import AnyEvent, RunCreated
+from batchwright.model.lifecycle import RunState
+from batchwright.model.run import Run
+from batchwright.model.summary import RunSummary
+from batchwright.views.conditions import Conditions
+from batchwright.views.explain import Explanation
+from batchwright.views.run import RunView
+from batchwright.views.stats import Stats
+from batchwright.views.steps import StepLine, step_lines
+
+RUNS = "/v1/workflows/batch"
+RUN_WORD = re.compile("[a-z2-7]{1,12}|latest")
+ANSWER_SECONDS = 60.0  # for one answer; a workflow is planned within it
+CHECK_SECONDS = 600.0  # for an answer that all servers of a run are asked for
+SILENCE_SECONDS = 15.0  # of a stream, which says something every two, until the connection counts as lost
+TRIES = 120  # connections in a row that may fail before a stream is given up
+PAUSE_SECONDS = 1.0  # between two of them
+ANSWER_TRIES = 30  # for one answer, where the one before was lost: whether it was heard is not known then
+SIMULATE = [("simulate", "true")]
+PAGE = 500  # runs or events asked for at a time
+ANSWER_MAX = 256 * 1024 * 1024  # bytes of one answer
+
+HEARD = {  # how a run is that heard each wish
+    "pause": frozenset({RunState.PAUSED}),
+    "resume": frozenset({RunState.RUNNING, RunState.ROLLING_BACK}),
+    "cancel": frozenset({RunState.CANCELLED}),
+    "rollback": frozenset({RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE}),
+}
+
+T = TypeVar("T")
+Query = Sequence[tuple[str, str]]
+
+
+class Health(Struct, frozen=True):
+    """What a client needs to know of `/health`. `state` tells which state folder it serves."""
+
+    state: str = ""
+
+
+class Heard(Struct, frozen=True):
+    """One message of a live stream; `kind` is empty for a sign of life."""
+
+    kind: str
+    data: bytes = b""
+    number: str = ""
+
+
+class RunRow(RunSummary, frozen=True):
+    """One run of the list. `driven`: a process drives it now."""
+
+    driven: bool = True
+
+
+class Page(Struct, frozen=True):
+    """One page of runs."""
+
+    items: tuple[RunRow, ...]
+    next_cursor: str | None = None
+
+
+class _Events(Struct, frozen=True):
+    items: list[msgspec.Raw]
+    next_after: int | None = None
+
+
+class _Numbered(Struct, frozen=True):
+    seq: int
+
+
+class _Undo(Struct, frozen=True):
+    undo: tuple[PlannedUndo, ...]
+
+
+class _Lost(Exception):
+    """The answer was lost on the way: whether the request was heard is not known."""
+
+
+class Service:
+    """One service. Every method raises ServiceUnavailable, and what the service refuses with as the error it names.
+
+    With `socket` it is asked over that, its own one in its state folder; `url` only names it then. `tries` is how often
+    a lost answer is asked for.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str = "",
+        *,
+        seconds: float = ANSWER_SECONDS,
+        socket: Path | None = None,
+        tries: int = ANSWER_TRIES,
+    ) -> None:
+        self._socket = socket
+        try:
+            parts = urlsplit(url.rstrip("/"))
+            self._place = (parts.hostname or "", parts.port)
+        except ValueError:  # brackets, or a port that is none
+            message = f"{masked(url)} is not the address of a service"
+            raise UsageError(message, hint="Write it as http://HOST:PORT; ports go to 65535.") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or "@" in parts.netloc:
+            raise UsageError(f"{masked(url)} is not the address of a service", hint="Write it as http://HOST:PORT.")
+        self.url = url.rstrip("/")
+        self._secure = parts.scheme == "https"
+        self._base = parts.path
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._seconds = seconds
+        self._tries = tries
+
+    # -- what can be asked --------------------------------------------------------------------------------------
+
+    def health(self) -> Health:
+        """Whether it is there, and which state folder it serves."""
+        return self._get("/health", Health)
+
+    def submit(self, workflow: Mapping[str, Any], simulation: Mapping[str, Any] | None) -> RunView:
+        """Start a run of an evaluated workflow; sent again after a broken connection, it starts no second run."""
+        query = [("simulate", "true")] if simulation is not None else []
+        query += [("sim", f"{key}={_plain(value)}") for key, value in (simulation or {}).items()]
+        headers = {"Content-Type": "application/json"}
+        body = msgspec.json.encode({"batch_workflow": workflow})
+        return cast(RunView, decoded(self._ask("POST", f"{RUNS}/submit", query, headers, body), RunView))
+
+    def run(self, word: str) -> RunView:
+        """A run by its id, the beginning of one, or `latest`."""
+        return self._get(_path(word), RunView)
+
+    def runs(self, statuses: Sequence[str] = (), name: str = "", most: int | None = None) -> list[RunRow]:
+        """Runs with one of these statuses and `name` in their name, newest first; all unless `most` says otherwise."""
+        query = [("status", status) for status in statuses] + ([("name", name)] if name else [])
+        rows: list[RunRow] = []
+        cursor: str | None = None
+        while most is None or len(rows) < most:
+            size = PAGE if most is None else min(PAGE, most - len(rows))
+            after = [("cursor", cursor)] if cursor else []
+            page = self._get(RUNS, Page, [*query, ("limit", str(size)), *after])
+            rows += page.items
+            cursor = page.next_cursor
+            if not cursor:
+                break
+        return rows
+
+    def stats(self, since: str | None) -> Stats:
+        """All runs in numbers, of the last `since` (24h, 7d)."""
+        return self._get(f"{RUNS}/stats", Stats, [("since", since)] if since else [])
+
+    def explain(self, word: str, step: str) -> Explanation:
+        """Why a step ran, waited, was skipped, retried or undone."""
+        return self._get(_path(word, "explain"), Explanation, [("step", step)])
+
+    def events(self, word: str) -> Iterator[tuple[int, AnyEvent]]:
+        """What has happened to a run, in order, with its numbers."""
+        after: int | None = 0
+        while after is not None:
+            page = self._get(_path(word, "events"), _Events, [("after", str(after)), ("limit", str(PAGE))])
+            for item in page.items:
+                yield decoded(item, _Numbered).seq, decoded(item, AnyEvent)
+            after = page.next_after
+
+    def steps(self, word: str) -> tuple[StepLine, ...]:
+        """Every step, from the same fold that the service has."""
+        run: Run | None = None
+        for _, event in self.events(word):
+            if run is not None:
+                run.apply(event)
+            elif isinstance(event, RunCreated):
+                run = Run(event)
+        if run is None:
+            raise ServiceUnavailable(f"the service at {self.url} told a run without its beginning")
+        return step_lines(run, time.time())
+
+    def checks(self, word: str) -> Conditions:
+        """The checks of a run's task services, run again now."""
+        return self._done(_path(word, "checks"), Conditions)
+
+    def servers(self, provider: str, *, simulate: bool) -> Found:
+        """All servers, as the providers show them now."""
+        return self._done("/v1/servers/look", Found, [("provider", provider)] * bool(provider) + SIMULATE * simulate)
+
+    def end_server(self, ref: str, *, anyway: bool, simulate: bool) -> Ended:
+        """End one server until it is gone."""
+        query = [("ref", ref), *[("anyway", "true")] * anyway, *SIMULATE * simulate]
+        return self._done("/v1/servers/destroy", Ended, query)
+
+    def undo(self, word: str) -> tuple[PlannedUndo, ...]:
+        """What a rollback would do, in order."""
+        return self._get(_path(word, "rollback"), _Undo).undo
+
+    def act(
+        self, word: str, verb: str, *, force: bool = False, redo: Sequence[str] = (), skip: Sequence[str] = ()
+    ) -> RunView:
+        """Ask for pause, resume, cancel or rollback.
+
+        Asked again after a lost answer, it may be refused because it was heard the first time: the run shows it then.
+        """
+        query = [("force", "true")] if force else []
+        query += [("redo", step) for step in redo] + [("skip", step) for step in skip]
+        run = _path(self.run(word).run if word == "latest" else word)  # what it names may change between two tries
+        lost: list[str] = []
+        try:
+            return cast(RunView, decoded(self._ask("POST", f"{run}/{verb}", query, lost=lost), RunView))
+        except (NotAllowed, RunHeld):
+            if lost and (view := self._get(run, RunView)).status in HEARD[verb]:
+                return view
+            raise
+
+    def follow(self, run: str, after: int | None = None) -> Iterator[Heard]:
+        """What happens to a run, live, to its end; a stream that breaks is taken up again where it broke.
+
+        "lost" is heard once when that does not work at once.
+        """
+        last = "" if after is None else str(after)
+        failures = 0
+        while True:
+            try:
+                for heard in self._stream(_path(run, "progress"), last):
+                    failures = 0
+                    last = heard.number or last
+                    if heard.kind == "problem":
+                        raise refusal(self.url, 503, heard.data)
+                    yield heard
+                    if heard.kind == "end":
+                        return
+                why = "the stream ended early"
+            except (OSError, HTTPException, _Lost) as error:
+                why = reason(error)
+            failures += 1
+            if failures > TRIES:
+                raise ServiceUnavailable(f"the connection to {self.url} was lost: {why}")
+            if failures == 2:
+                yield Heard("lost", why.encode())
+            if failures > 1:
+                time.sleep(PAUSE_SECONDS)
+
+    # -- HTTP ---------------------------------------------------------------------------------------------------
+
+    def _done(self, path: str, kind: type[T], query: Query = ()) -> T:
+        return cast(T, decoded(self._ask("POST", path, query, seconds=CHECK_SECONDS), kind))
+
+    def _get(self, path: str, kind: type[T], query: Query = (), seconds: float = 0.0) -> T:
+        return cast(T, decoded(self._ask("GET", path, query, seconds=seconds), kind))
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        query: Query = (),
+        headers: Mapping[str, str] = {},
+        body: bytes = b"",
+        seconds: float = 0.0,
+        lost: list[str] | None = None,
+    ) -> bytes:
+        """The body of the answer. `lost` is given why each earlier answer did not come.
+
+        Whatever is sent may be sent again: a submission has an Idempotency-Key, and an action changes nothing more the
+        second time. A lost answer leaves open whether it was heard, so it is sent again until somebody answers;
+        only a service that was not there at all was surely asked nothing.
+        """
+        lost = [] if lost is None else lost
+        if method != "GET":
+            headers = {"Idempotency-Key": str(uuid.uuid4()), **headers}
+        while True:
+            try:
+                with self._open(method, path, query, headers, body, seconds or self._seconds) as response:
+                    answer = _bounded(response)
+                    self._check_gateway(response, answer)
+            except (OSError, HTTPException, _Lost) as error:
+                why = reason(error)
+                if not lost and isinstance(error, ConnectionRefusedError | ssl.SSLError | gaierror):
+                    raise ServiceUnavailable(f"no service can be reached at {self.url}: {why}") from error
+                self._give_up(method, [*lost, why], error)
+                lost.append(why)
+                time.sleep(PAUSE_SECONDS if len(lost) > 1 else 0.0)
+                continue
+            if response.status >= 300:
+                raise refusal(self.url, response.status, answer)
+            return answer
+
+    def _give_up(self, method: str, lost: Sequence[str], error: Exception) -> None:
+        """Raise ServiceUnavailable if it was tried often enough; a silent service is asked only once for a look."""
+        if len(lost) < self._tries and not (method == "GET" and isinstance(error, TimeoutError)):
+            return
+        if method == "GET":
+            raise ServiceUnavailable(f"no service can be reached at {self.url}: {lost[-1]}") from error
+        raise ServiceUnavailable(
+            f"{self.url} was asked {len(lost)} times and did not answer; whether it heard is not known: {lost[-1]}",
+            hint="Look first, then try again if it did not: batchwright list",
+        ) from error
+
+    def _check_gateway(self, response: HTTPResponse, answer: bytes) -> None:
+        """Raise _Lost if a proxy says that the service did not answer; the service's own refusals have a code."""
+        if response.status in GATEWAY and problem_in(answer) is None:
+            raise _Lost(f"a proxy on the way answers {response.status} {response.reason}".rstrip())
+
+    def _stream(self, path: str, last: str) -> Iterator[Heard]:
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
+        with self._open("GET", path, (), headers, b"", SILENCE_SECONDS) as response:
+            if response.status >= 300:
+                answer = _bounded(response)
+                self._check_gateway(response, answer)
+                raise refusal(self.url, response.status, answer)
+            kind, data, number = "", b"", ""
+            while line := response.readline():
+                name, _, value = line.rstrip(b"\r\n").partition(b":")
+                value = value.removeprefix(b" ")
+                match name:
+                    case b"event":
+                        kind = value.decode()
+                    case b"data":
+                        data += value
+                    case b"id":
+                        number = value.decode()
+                    case b"" if line.startswith(b":"):
+                        yield Heard("")
+                    case b"" if kind or data:
+                        yield Heard(kind or "message", data, number)
+                        kind, data, number = "", b"", ""
+
+    @contextmanager
+    def _open(
+        self, method: str, path: str, query: Query, headers: Mapping[str, str], body: bytes, seconds: float
+    ) -> Iterator[HTTPResponse]:
+        host, port = self._place
+        connection: HTTPConnection
+        if self._socket is not None:
+            connection = local_socket.OverSocket(self._socket, seconds)
+        else:
+            connection = (HTTPSConnection if self._secure else HTTPConnection)(host, port, timeout=seconds)
+        try:
+            target = self._base + path + (f"?{urlencode(query)}" if query else "")
+            connection.request(method, target, body or None, {**self._headers, **headers})
+            yield connection.getresponse()
+        finally:
+            connection.close()
+
+
+def heard_event(heard: Heard) -> tuple[int, AnyEvent]:
+    """The journal's event in a message of a stream, with its number. Raises ServiceUnavailable."""
+    return decoded(heard.data, _Numbered).seq, decoded(heard.data, AnyEvent)
+
+
+def decoded(answer: bytes | msgspec.Raw, kind: Any) -> Any:
+    """What an answer holds. Raises ServiceUnavailable."""
+    try:
+        return msgspec.json.decode(answer, type=kind)
+    except msgspec.MsgspecError as error:
+        raise ServiceUnavailable(
+            f"what answers is no Batchwright service, or another version of it: {error}"
+        ) from error
+
+
+def _plain(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _path(word: str, *rest: str) -> str:
+    if not RUN_WORD.fullmatch(word.lower()):
+        raise RunNotFound(f"no run's id starts with {word!r}")
+    return "/".join((RUNS, word.lower(), *rest))
+
+
+def _bounded(response: HTTPResponse) -> bytes:
+    body = response.read(ANSWER_MAX + 1)
+    if len(body) > ANSWER_MAX:
+        raise HTTPException(f"the answer has more than {ANSWER_MAX // 2**20} MiB")
+    return body

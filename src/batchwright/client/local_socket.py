@@ -1,0 +1,112 @@
+"""The service's own socket in the state folder: only its user reaches it, so it needs no token."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+
+from batchwright.errors import AddressRefused
+from batchwright.journal.store_folder import alone, make_private
+
+FOLDER, NAME = "service", "batchwright.sock"
+BACKLOG = 1_024
+
+
+def path_of(state_dir: Path) -> Path:
+    """Where a service of this state folder listens."""
+    return state_dir / FOLDER / NAME
+
+
+def connect(path: Path, seconds: float) -> socket.socket:
+    """A connection to it. Raises OSError."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(seconds)
+        with _short(path) as name:
+            sock.connect(name)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+@contextlib.contextmanager
+def listening(state_dir: Path) -> Iterator[socket.socket | None]:
+    """The socket, bound with mode 0600 in a folder with 0700; None while another service of this folder has it.
+
+    Raises AddressRefused where it cannot be made private, StoreError.
+    """
+    path = path_of(state_dir)
+    make_private(path.parent)
+    folder = path.parent.lstat()
+    if not stat.S_ISDIR(folder.st_mode) or folder.st_uid != os.geteuid():
+        raise AddressRefused(
+            f"{path.parent} is not this user's folder", hint="Remove it, or name another state folder."
+        )
+    path.parent.chmod(0o700)
+    with alone(path.parent):
+        sock = None if _is_served(path) else _bound(path)
+        made = path.lstat() if sock is not None else None
+    try:
+        yield sock
+    finally:
+        if sock is not None and made is not None:
+            sock.close()
+            with contextlib.suppress(FileNotFoundError), alone(path.parent):
+                now = path.lstat()
+                if (now.st_dev, now.st_ino) == (made.st_dev, made.st_ino):
+                    path.unlink()
+
+
+def _is_served(path: Path) -> bool:
+    try:
+        connect(path, 1.0).close()
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    except OSError:  # its backlog is full, or it is no socket: not ours to remove
+        return True
+    return True
+
+
+def _bound(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)  # of a service that was killed
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with _short(path) as name:
+            sock.bind(name)
+        path.chmod(0o600)
+        sock.listen(BACKLOG)  # at once: who starts now must see that it is taken
+    except OSError as error:
+        sock.close()
+        raise AddressRefused(f"cannot listen on {path}: {error.strerror or error}") from error
+    return sock
+
+
+@contextlib.contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """A name of at most 108 bytes (unix(7)), however deep the state folder lies."""
+    if len(os.fsencode(path)) < 100:
+        yield str(path)
+        return
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{path.name}"
+    finally:
+        os.close(descriptor)
+
+
+class OverSocket(HTTPConnection):
+    """A connection to a service's own socket."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
+        self._path, self._seconds = path, seconds
+
+    def connect(self) -> None:
+        """Connect. Raises OSError."""
+        self.sock = connect(self._path, self._seconds)

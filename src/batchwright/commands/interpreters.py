@@ -1,0 +1,71 @@
+"""Scripts that the system would not start although they may be executed, by their first line."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from pathlib import Path
+
+from batchwright.commands.base import Flaw
+
+CODE = "program-not-runnable"
+FIRST_LINE = 256  # bytes of it that Linux reads
+DEPTH = 4  # interpreters that are scripts themselves, as far as Linux follows them
+OTHER = "Install it, or write another program into the script's first line."
+
+
+def unrunnable(place: Path, path: str, depth: int = DEPTH) -> Flaw | None:
+    """Why a file cannot be started as a program; None when nothing speaks against it. `path` is its PATH."""
+    try:
+        with place.open("rb") as file:
+            begin = file.read(FIRST_LINE)
+    except OSError:
+        return None  # it may be executed and not read
+    if not begin:
+        return Flaw(CODE, f'"{place}" is empty', "Write what it is to do.")
+    if not begin.startswith(b"#!"):
+        if b"\0" in begin or not _is_text(begin):
+            return None
+        hint = f'Let it begin with a line like #!/bin/sh, or run it with ["sh", "{place}"].'
+        return Flaw(CODE, f'"{place}" is a script whose first line does not say what runs it', hint)
+    line = begin[2:].split(b"\n")[0]
+    if line.endswith(b"\r"):
+        hint = f"Its lines end as on Windows. Mend it with: sed -i 's/\\r$//' {shlex.quote(str(place))}"
+        return Flaw(CODE, f'the first line of "{place}" ends with a carriage return', hint)
+    words = os.fsdecode(line).split()
+    if not words:
+        return Flaw(CODE, f'the first line of "{place}" names no program', "Let it be #!/bin/sh, or what it needs.")
+    return _interpreter(place, words, path, depth)
+
+
+def _interpreter(place: Path, words: list[str], path: str, depth: int) -> Flaw | None:
+    """What is wrong with the program that a script names in its first line."""
+    interpreter, wants = Path(words[0]), f'"{place}" wants to be run by '
+    if not interpreter.is_file():
+        return Flaw(CODE, f"{wants}{interpreter}, which is not there", OTHER)
+    if not os.access(interpreter, os.X_OK):
+        return Flaw(CODE, f"{wants}{interpreter}, which may not be executed", OTHER)
+    if interpreter.name == "env" and len(words) > 1:
+        program = _of_env(words[1:])
+        if program and shutil.which(program, path=path) is None:
+            return Flaw(CODE, f'{wants}"{program}", and there is no such program', OTHER)
+    return unrunnable(interpreter, path, depth - 1) if depth else None
+
+
+def _of_env(words: list[str]) -> str:
+    """The program that `env` is to find; without -S the system hands over all that follows as one word."""
+    if not words[0].startswith(("-S", "--split-string", "-")):
+        return " ".join(words)
+    return next((one for one in words if not one.startswith("-") and "=" not in one), "")
+
+
+def _is_text(begin: bytes) -> bool:
+    """Whether it is; a character may be cut off at its end."""
+    for cut in range(4):
+        try:
+            begin[: len(begin) - cut].decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+        return True
+    return False

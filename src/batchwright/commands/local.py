@@ -1,0 +1,301 @@
+"""Programs on this machine. Each has a session of its own, and is found again by whoever drives the run next."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import resource
+import signal
+import stat
+import sys
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from batchwright import headroom
+from batchwright.commands.base import MARK, RESERVED, RUN, SERVERS, STEP, Flaw, Launch, Server
+from batchwright.commands.clean_output import Output
+from batchwright.commands.preflight import find_here
+from batchwright.commands.process_marker import FIRMLY, Trace
+from batchwright.commands.size_limits import unfit
+from batchwright.credentials import carried
+from batchwright.errors import SecretMissing
+from batchwright.model.clock import Clock
+from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
+from batchwright.model.plan import CommandRequest
+from batchwright.model.secret import Secret
+from batchwright.model.workflow import Command
+from batchwright.secret import Reveal
+from batchwright.secret import revealed as secret_of
+
+LAST_WORDS_SECONDS = 1.0  # of silence after a program's end; a process it leaves running may hold its output open
+REST_SECONDS = 30.0  # for what was still in the pipe, if somebody else goes on writing into it
+
+SHORT_OF = f"this machine has had no free file descriptors for {headroom.WAIT_SECONDS:g} s"
+PIPE_BYTES = 1024 * 1024  # of output that a program whose driver died can still write before it has to wait
+
+
+class Here:
+    """`folder` is private and keeps what a program leaves while it runs. `reveal` finds a secret when it is used."""
+
+    def __init__(self, folder: Path, clock: Clock, environ: Mapping[str, str], reveal: Reveal) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._environ = environ
+        self._reveal = reveal
+
+    async def resolve(self, command: Command) -> CommandRequest | list[Flaw]:
+        return find_here(command, self._environ)
+
+    async def launch(self, request: CommandRequest, launch: Launch) -> Applied | Rejected | Unknown:
+        words = request.undo if launch.undo else request.run
+        try:
+            secrets = await revealed(request.env, self._reveal)
+            output = Output(launch.tell, {*secrets.values(), *carried(self._environ)})
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            trace, told = Trace(self._folder, launch.mark), self._folder / f"{launch.mark}.json"
+            if trace.left and not await trace.end(self._clock):
+                return Rejected(Fault(FaultClass.BUSY, f"an earlier start cannot be ended: {_who(trace)}"))
+            environ = {name: value for name, value in self._environ.items() if not name.startswith(RESERVED)}
+            environ |= {name: value for name, value in request.env.items() if isinstance(value, str)} | secrets
+            environ |= {RUN: launch.run, STEP: launch.step, MARK: launch.mark, SERVERS: str(told)}
+            if refusal := refused(request, words, environ):
+                return refusal
+            _write_private(told, msgspec.json.encode([_row(server) for server in launch.servers]))
+        except Exception as error:
+            return not_started(request.name, error)
+        try:
+            return await self._run(request, launch, environ, trace, output)
+        finally:
+            told.unlink(missing_ok=True)
+
+    async def left_over(self, launch: Launch) -> str:
+        trace = Trace(self._folder, launch.mark)
+        return f"it still runs as {_who(trace)}" if trace.left and (trace.survivors() or trace.held()) else ""
+
+    async def _run(
+        self, request: CommandRequest, launch: Launch, environ: dict[str, str], trace: Trace, output: Output
+    ) -> Applied | Rejected | Unknown:
+        words = request.undo if launch.undo else request.run
+        if not await headroom.room(self._clock):
+            return Rejected(Fault(FaultClass.TRANSIENT, f"{words[0]} was not started: {SHORT_OF}"))
+        try:  # from here to the start nothing else of this process gets its turn
+            lock = trace.begin()
+        except OSError as error:
+            return not_started(request.name, error)
+        try:
+            reading, writing = _pipe()
+        except OSError as error:
+            os.close(lock)
+            trace.forget()
+            return not_started(request.name, error)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *words,
+                stdin=DEVNULL,
+                stdout=writing,
+                stderr=writing,
+                cwd=request.directory or None,
+                env=environ,
+                start_new_session=True,
+                pass_fds=(lock, reading),  # with a reader of its own it outlives ours: no SIGPIPE half-way
+            )
+        except (OSError, ValueError, RuntimeError, MemoryError) as error:
+            os.close(reading)
+            os.close(lock)
+            lock = -1
+            return await self._not_started(request.name, error, trace)
+        except BaseException:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+            if lock >= 0:
+                os.close(lock)
+        _as_the_user_set_it(process.pid)
+        listening = asyncio.create_task(_listen(reading, output))
+        try:
+            async with asyncio.timeout(launch.seconds):
+                code = await process.wait()
+        except TimeoutError:
+            await _end(process, trace, self._clock)
+            return Unknown(f"{request.name} did not end within {launch.seconds:g} s and was ended{said(output)}")
+        except BaseException:
+            await _end(process, trace, self._clock)
+            raise
+        finally:
+            await _rest(listening, output)
+            holders = [] if listening.done() else _writers(reading)
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+            output.close()
+        if holders:
+            launch.tell(held_open(request.name, ", ".join(holders)))
+        trace.forget()
+        return outcome_of(request.name, code, output)
+
+    async def _not_started(self, word: str, error: Exception, trace: Trace) -> Rejected | Unknown:
+        """What a start that failed means. It may fail when the program has begun already and cannot be waited for."""
+        try:
+            begun = bool(trace.survivors()) or trace.held()
+        except OSError as blind:
+            return Unknown(f"{word} cannot be started: {_why(error)}; whether it was cannot be seen: {blind.strerror}")
+        if not begun:
+            trace.forget()
+            return not_started(word, error)
+        if await trace.end(self._clock):
+            trace.forget()
+        return Unknown(f"{word} was started and could not be watched ({_why(error)}), so it was ended")
+
+
+def _as_the_user_set_it(pid: int) -> None:
+    """Give a program the limit of descriptors that ours had when it began: some close all that there may be."""
+    soft = headroom.given()
+    if soft is not None and sys.platform == "linux":
+        with suppress(OSError, ValueError):
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, soft)
+
+
+def refused(request: CommandRequest, words: Sequence[str], environ: Mapping[str, str]) -> Rejected | None:
+    """What the system would refuse, in better words than its own."""
+    if (flaw := unfit(words, environ)) is None:
+        return None
+    code, message, hint = flaw
+    return Rejected(Fault(FaultClass.NOT_FOUND, f"{request.name} cannot be started: {message}", code, hint))
+
+
+def not_started(name: str, error: Exception) -> Rejected:
+    """Whatever fails before a program is started is certain. What this machine is short of, it may have later."""
+    if isinstance(error, SecretMissing):
+        return Rejected(Fault(FaultClass.INVALID, error.message, error.code, error.hint))
+    kind = FaultClass.TRANSIENT if headroom.is_shortage(error) else FaultClass.NOT_FOUND
+    return Rejected(Fault(kind, f"{name} cannot be started: {_why(error)}"))
+
+
+def _why(error: Exception) -> str:
+    """What went wrong, without the text that could not be encoded: it may be a secret."""
+    if isinstance(error, UnicodeError):
+        return "it is given characters that this locale's encoding lacks"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
+
+
+def held_open(name: str, holders: str) -> str:
+    """A hint for who wonders where the rest of an output is."""
+    return f"{name} has ended; {holders} still holds its output open: redirect the output of what is to go on running"
+
+
+def _writers(reading: int) -> list[str]:
+    """The processes that can still write to a pipe, as `process 12 (sleep)`."""
+    pipe, found = f"pipe:[{os.fstat(reading).st_ino}]", []
+    for place in Path("/proc").iterdir():
+        if not place.name.isdigit() or int(place.name) == os.getpid():
+            continue
+        with suppress(OSError):  # it has ended, or is somebody else's
+            if any(os.readlink(one) == pipe and one.lstat().st_mode & stat.S_IWUSR for one in (place / "fd").iterdir()):  # noqa: PTH115
+                found.append(f"process {place.name} ({(place / 'comm').read_text().strip()})")
+    return found
+
+
+def outcome_of(name: str, code: int, output: Output) -> Applied | Rejected | Unknown:
+    """What the code that a program ended with means; a signal is a negative code."""
+    if code == 0:
+        return Applied()
+    if code < 0:
+        return Unknown(f"{name} was ended by {_signal_name(-code)}{said(output)}")
+    return Rejected(Fault(FaultClass.EXIT, f"{name} ended with exit code {code}{said(output)}", code=str(code)))
+
+
+async def revealed(env: Mapping[str, str | Secret], reveal: Reveal) -> dict[str, str]:
+    """The secrets among these variables. A program that prints one may take its time. Raises SecretMissing."""
+    named = {name: value for name, value in env.items() if isinstance(value, Secret)}
+    return {name: await secret_of(secret, reveal) for name, secret in named.items()}
+
+
+async def _end(process: Process, trace: Trace, clock: Clock) -> None:
+    """End the program and all that it began, and forget it if that worked."""
+    ended = await trace.end(clock)
+    with suppress(TimeoutError):
+        if not ended and process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        async with asyncio.timeout(FIRMLY):
+            await process.wait()
+    if ended:
+        trace.forget()
+
+
+def _pipe() -> tuple[int, int]:
+    reading, writing = os.pipe()
+    with suppress(OSError):  # a user may have only so much of it
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return reading, writing
+
+
+async def _listen(reading: int, output: Output) -> None:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    with os.fdopen(reading, "rb", buffering=0) as pipe:
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+        try:
+            while data := await reader.read(64 * 1024):
+                output.hear(data)
+        finally:
+            transport.close()
+
+
+async def _rest(listening: asyncio.Task[None], output: Output) -> None:
+    """Hear what a program that has ended left in the pipe, to its end or until nothing more comes."""
+    loop = asyncio.get_running_loop()
+    until, heard = loop.time() + REST_SECONDS, -1
+    while not listening.done() and heard != output.heard and loop.time() < until:
+        heard = output.heard
+        await asyncio.wait([listening], timeout=LAST_WORDS_SECONDS)
+
+
+def said(output: Output) -> str:
+    """The end of an output, for a message."""
+    last = output.last()
+    return f":\n{last}" if last else ""
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _who(trace: Trace) -> str:
+    pids = trace.survivors()
+    return _pids(pids) if pids else "a process that cannot be looked into"
+
+
+def _pids(pids: Iterable[int]) -> str:
+    return "process " + ", ".join(map(str, pids))
+
+
+def _row(server: Server) -> dict[str, object]:
+    """A server in the file that a program is told of, for scripts and inventories."""
+    row: dict[str, object] = {
+        "name": server.name,
+        "address": server.address,
+        "provider": server.provider,
+        "zone": server.zone,
+    }
+    if server.access is not None:
+        access = server.access
+        row |= {"host": access.host, "port": access.port, "user": access.user, "key": access.key}
+        row["host_keys"] = list(access.host_keys)
+    return row
+
+
+def _write_private(path: Path, body: bytes) -> None:
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(body)

@@ -1,0 +1,185 @@
+"""Programs on servers, over SSH. What may be secret goes over the connection's input, never onto a command line."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from importlib.util import find_spec
+from typing import Any
+
+from msgspec.structs import replace
+
+from batchwright.commands.base import MARK, RUN, STEP, Flaw, Launch
+from batchwright.commands.clean_output import Output
+from batchwright.commands.local import held_open, not_started, outcome_of, refused, revealed, said
+from batchwright.commands.preflight import find_there
+from batchwright.login_output import BLANKS, Marked
+from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
+from batchwright.model.plan import CommandRequest
+from batchwright.model.workflow import Command
+from batchwright.printable import printable
+from batchwright.secret import Reveal
+
+CONNECT_SECONDS = 30.0
+SWEEP_SECONDS = 25.0  # for looking for what an earlier start left, and ending it
+
+# Looks for processes whose environment holds the mark; `end` also ends them, gently first. Prints what is there then.
+# A shell, grep and tr are all that it takes; grep -z is in GNU's, BSD's and BusyBox's.
+SWEEP = """\
+found() {
+    grep -lzxF "$mark" /proc/[0-9]*/environ 2>/dev/null | tr -dc '0-9\\n'
+}
+for signal in TERM KILL; do
+    [ "$verb" = end ] || break
+    left=$(found)
+    [ -z "$left" ] || kill -$signal $left
+    tries=0
+    while [ $tries -lt 25 ] && [ -n "$(found)" ]; do sleep 0.2; tries=$((tries + 1)); done
+done
+found
+"""
+
+
+class There:
+    """The launcher for servers that are reached over SSH. `reveal` finds a secret when it is used."""
+
+    def __init__(self, environ: Mapping[str, str], reveal: Reveal) -> None:
+        self._environ = environ
+        self._reveal = reveal
+
+    async def resolve(self, command: Command) -> CommandRequest | list[Flaw]:
+        if find_spec("asyncssh") is None:
+            return [Flaw("package-missing", "a command with targets needs a package that is not installed: asyncssh",
+                         "Install it with: pip install 'batchwright[ssh]'")]  # fmt: skip
+        return find_there(command, self._environ)
+
+    async def launch(self, request: CommandRequest, launch: Launch) -> Applied | Rejected | Unknown:
+        if launch.on is None or launch.on.access is None:
+            name = launch.on.name if launch.on else "its server"
+            return Rejected(Fault(FaultClass.NOT_FOUND, f"{name} cannot be reached over SSH"))
+        from batchwright import ssh  # needs a package that only commands with targets need
+
+        name = launch.on.name
+        async with AsyncExitStack() as hops:
+            try:
+                secrets = await revealed(request.env, self._reveal)
+                output = Output(launch.tell, secrets.values())
+                text = _script(request, launch, secrets)
+                if isinstance(text, Rejected):
+                    return text
+                connection = await ssh.connect(launch.on.access, hops, CONNECT_SECONDS)
+                left = await _swept(connection, launch.mark, "end") if launch.again else ""
+                if left:
+                    return Rejected(
+                        Fault(FaultClass.BUSY, f"an earlier start cannot be ended on {name}: process {left}")
+                    )
+                process = await _shell(connection)
+            except ssh.Unreachable as error:
+                wait = FaultClass.TRANSIENT if not error.lasting else error.fault.kind  # its first boot may go on
+                return Rejected(replace(error.fault, kind=wait))
+            except ssh.LOST as error:
+                return Rejected(Fault(FaultClass.TRANSIENT, f"the connection to {name} was lost: {ssh.words(error)}"))
+            except Exception as error:
+                return not_started(request.name, error)
+            try:
+                return await _run(connection, process, text, request, launch, output)
+            except ssh.LOST as error:
+                return Unknown(f"the connection to {name} was lost: {ssh.words(error)}")
+
+    async def left_over(self, launch: Launch) -> str:
+        if launch.on is None or launch.on.access is None:
+            return ""
+        from batchwright import ssh
+
+        async with AsyncExitStack() as hops:
+            connection = await ssh.connect(launch.on.access, hops, CONNECT_SECONDS)
+            left = await _swept(connection, launch.mark, "look")
+        return f"it still runs on {launch.on.name} as process {left}" if left else ""
+
+
+def _script(request: CommandRequest, launch: Launch, secrets: Mapping[str, str]) -> str | Rejected:
+    """What the server's shell is given, or why no program can be given that."""
+    words = request.undo if launch.undo else request.run
+    plain = {name: value for name, value in request.env.items() if isinstance(value, str)}
+    environ = {**plain, **secrets, RUN: launch.run, STEP: launch.step, MARK: launch.mark}
+    return refused(request, words, environ) or script(words, environ, request.directory)
+
+
+async def _shell(connection: Any) -> Any:
+    """A shell that waits for its script: nothing of ours runs before it has the whole of it."""
+    async with asyncio.timeout(CONNECT_SECONDS):
+        return await connection.create_process("exec sh", encoding=None)
+
+
+async def _run(
+    connection: Any, process: Any, text: str, request: CommandRequest, launch: Launch, output: Output
+) -> Applied | Rejected | Unknown:
+    from batchwright import ssh
+
+    assert launch.on is not None
+    marked, around = Marked(), Marked()
+    try:
+        async with asyncio.timeout(launch.seconds):
+            process.stdin.write(f"{BLANKS}{marked.begin()}\n{text}".encode())
+            process.stdin.write_eof()
+            ended = await ssh.hear(process, lambda data: output.hear(marked.hear(data)), around.hear)
+    except TimeoutError:
+        await _swept(connection, launch.mark, "end")
+        output.close()
+        return Unknown(f"{request.name} did not end within {launch.seconds:g} s and was ended{said(output)}")
+    except asyncio.CancelledError:
+        await _swept(connection, launch.mark, "end")
+        raise
+    output.close()
+    if not ended:
+        launch.tell(held_open(request.name, await _holders(connection, launch.mark)))
+        process.close()
+    code = process.returncode  # None when the connection was lost, negative for a signal
+    if code is None:
+        return Unknown(f"the connection to {launch.on.name} was lost{said(output)}")
+    if not marked.begun:
+        user = connection.get_extra_info("username")
+        return Rejected(
+            ssh.interfering(user, launch.on.name, marked.login() or around.login(), f"ended with {code}").fault
+        )
+    return outcome_of(request.name, code, output)
+
+
+def script(words: tuple[str, ...], environ: Mapping[str, str], directory: str) -> str:
+    """What the server's shell is given on its input: it becomes the program, which has no input itself.
+
+    The braces make the shell read all of it before it does any of it: a part of a command line is never run.
+    """
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in environ.items()]
+    if directory:
+        lines.insert(0, f"cd -- {shlex.quote(directory)} 2>&1 || exit 1")
+    return "\n".join(["{", *lines, f"exec {shlex.join(words)} </dev/null 2>&1", "}", ""])
+
+
+async def _holders(connection: Any, mark: str) -> str:
+    """What a program that has ended left running, with names."""
+    from batchwright import ssh
+
+    try:
+        pids = (await _swept(connection, mark, "look")).split()
+        looks = "".join(f"echo {pid} $(cat /proc/{pid}/comm)\n" for pid in pids[:5])
+        done = await connection.run("exec sh 2>/dev/null", input=looks, timeout=SWEEP_SECONDS)
+    except ssh.LOST:
+        return "a process"
+    rows = [line.split(maxsplit=1) for line in str(done.stdout).splitlines()]
+    return ", ".join(f"process {row[0]} ({printable(row[-1])})" for row in rows if len(row) == 2) or "a process"
+
+
+async def _swept(connection: Any, mark: str, verb: str) -> str:
+    """The processes that are left of an earlier start, after they were ended if that is the verb."""
+    text = f"mark={shlex.quote(f'{MARK}={mark}')}\nverb={verb}\n{SWEEP}"
+    from batchwright import ssh
+
+    async with asyncio.timeout(SWEEP_SECONDS):
+        answer = await ssh.ask(connection, text)
+    if not answer.begun:
+        user, host = connection.get_extra_info("username"), connection.get_extra_info("host")
+        raise ssh.interfering(user, host, answer.login, f"ended with {answer.code}")
+    return " ".join(answer.output.split())

@@ -1,0 +1,92 @@
+"""The emulated account in front of other servers, and what cloud-init would do with a user data, as one script."""
+
+from __future__ import annotations
+
+import base64
+import email
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from batchwright.emulators.aws.account import Cloud
+from batchwright.emulators.aws.rows import VCPUS, Instance
+from batchwright.emulators.backend import Wanted
+
+_HOST = "/etc/ssh/ssh_host_ed25519_key"
+# The images of AWS let their user become root by sudo; the servers behind may have no sudo, so that user is root here
+SUDO = """#!/bin/sh
+while :; do
+    case "$1" in
+    --) shift; break ;;
+    -u | -g | -p | -C) shift 2 ;;
+    -* | *=*) shift ;;
+    *) break ;;
+    esac
+done
+exec "$@"
+"""
+
+
+class BackedCloud:
+    """A cloud whose instances boot when what stands behind them is ready."""
+
+    run = "awsemulated2"  # the label of all that backs an emulated account
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    def begin(self) -> None:
+        """From now on its instances run only when they are said to."""
+        self._cloud.back()
+
+    def wanted(self) -> Sequence[Wanted]:
+        """Instances that have not ended."""
+        return [self._wanted(one, public) for one, public in self._cloud.to_be_backed()]
+
+    def _wanted(self, one: Instance, public_key: str) -> Wanted:
+        cpus, memory = VCPUS[one.arguments["InstanceType"]]
+        told = base64.b64decode(one.arguments.get("UserData", "")).decode()
+        login = one.tags.get("batchwright-login", "ec2-user")
+        script = first_boot(told, login, [public_key] if public_key else [])
+        return Wanted(one.id, one.tags.get("Name") or one.id, cpus, memory, script)
+
+    def is_up(self, server: str, address: str) -> None:
+        """It is running from now on."""
+        self._cloud.boot(server, address)
+
+
+def first_boot(user_data: str, login: str, keys: Sequence[str]) -> str:
+    """The host key, the user that may log in, then the user's own scripts."""
+    config: dict[str, Any] = {}
+    scripts = []
+    for part in email.message_from_string(user_data).walk():
+        raw = part.get_payload(decode=True)
+        text = raw.decode() if isinstance(raw, bytes) else ""
+        if part.get_content_type() == "text/cloud-config":
+            config |= yaml.safe_load(text) or {}
+        elif part.get_content_type() == "text/x-shellscript":
+            scripts.append(text)
+    lines = ["#!/bin/sh", "set -e"]
+    if private := config.get("ssh_keys", {}).get("ed25519_private"):
+        lines += ["umask 077", *_file(_HOST, private), "umask 022", f"ssh-keygen -y -f {_HOST} > {_HOST}.pub"]
+        lines += ["systemctl restart ssh"]
+    lines += _login(login, [*keys, *config.get("ssh_authorized_keys", ())])
+    for number, script in enumerate(scripts):
+        place = f"/var/lib/batchwright-part-{number}"
+        lines += [*_file(place, script), f"chmod 700 {place}", place]
+    return "\n".join([*lines, ""])
+
+
+def _login(name: str, keys: Sequence[str]) -> list[str]:
+    home = f"/opt/{name}" if name != "root" else "/root"
+    lines = [] if name == "root" else [f"useradd -o -u 0 -g 0 -m -d {home} -s /bin/sh {shlex.quote(name)}"]
+    lines += ["command -v sudo >/dev/null || {", *_file("/usr/local/bin/sudo", SUDO), "chmod 755 /usr/local/bin/sudo"]
+    lines += ["}", f"mkdir -p -m 700 {home}/.ssh", *_file(f"{home}/.ssh/authorized_keys", "\n".join([*keys, ""]))]
+    return lines
+
+
+def _file(place: str, text: str) -> list[str]:
+    encoded = base64.b64encode(text.encode()).decode()
+    return [f"echo {encoded} | base64 -d > {place}"]

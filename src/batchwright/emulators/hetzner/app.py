@@ -1,0 +1,163 @@
+"""The emulated Hetzner as an HTTP service: what it says, and which path does what."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from batchwright.emulators.fates import Fate, Refused
+from batchwright.emulators.front import Result, Service
+from batchwright.emulators.hetzner import catalog
+from batchwright.emulators.hetzner.account import Estate, Thing
+from batchwright.emulators.hetzner.settings import Emulation
+
+TOKEN = "emulated"  # noqa: S105 - the one the emulator takes, and no secret
+PAGE_MAX = 50
+LABELLED = ("servers", "ssh_keys")
+_SOLD = {"server_types": catalog.TYPES, "locations": catalog.LOCATIONS, "images": catalog.IMAGES}
+
+
+class Emulator(Service[Estate]):
+    """One project behind one port."""
+
+    prefix = "/v1"
+    accepted = (f"Bearer {TOKEN}",)
+    unauthorized = Refused(401, "unauthorized", "unable to authenticate")
+    read_only = Refused(403, "token_readonly", "token is readonly")
+    throttled = Refused(429, "rate_limit_exceeded", "limit of 3600 requests per hour reached")
+    failed = Refused(500, "server_error", "internal error")
+    unavailable = Refused(503, "unavailable", "unavailable")
+    emulation: Emulation
+
+    def __init__(self, emulation: Emulation | None = None, clock: Callable[[], float] = time.time) -> None:
+        emulation = emulation or Emulation()
+        super().__init__(emulation, Estate(emulation, clock))
+
+    def _made(self, _path: str, body: Any) -> str | None:
+        return str(body.get("name", ""))
+
+    def _refused(self, refusal: Refused) -> web.Response:
+        told = {"code": refusal.code, "message": refusal.message, "details": None}
+        return web.json_response({"error": told}, status=refusal.status)
+
+    def _throttled(self) -> web.Response:
+        answer = super()._throttled()
+        answer.headers["RateLimit-Remaining"] = "0"
+        return answer
+
+    def _route(self, request: web.Request, path: str, body: Any, fate: Fate) -> Result:
+        match request.method, path.strip("/").split("/"):
+            case "GET", ["pricing"]:
+                return 200, catalog.PRICING
+            case "GET", [kind] if kind in _SOLD and request.query.get("type") != "backup":
+                return 200, self._page(request, kind, list(_SOLD[kind]))
+            case "GET", [kind] if kind in LABELLED:
+                rows = [self.estate.shown(kind, thing) for thing in self.estate.listed(kind)]
+                return 200, self._page(request, kind, [row for row in rows if _wanted(request, row)])
+            case "GET", [kind, number] if kind in LABELLED:
+                return 200, {kind.removesuffix("s"): self.estate.shown(kind, self.estate.one(kind, number))}
+            case method, ["primary_ips" | "volumes" | "images" as kind, *rest]:
+                return self._attached_route(request, method, kind, rest, body)
+            case "POST", ["ssh_keys"]:
+                return 201, {"ssh_key": self.estate.shown("ssh_keys", self._make("ssh_keys", body, fate.late))}
+            case "POST", ["servers"]:
+                self._check(body)
+                server = self.estate.shown("servers", self._make("servers", body, fate.late))
+                return 201, {"server": server, "action": _action("create_server"), "next_actions": []} | {
+                    "root_password": None
+                }
+            case "PUT", ["servers", number]:
+                thing = self.estate.one("servers", number)
+                thing.asked = thing.asked | {"labels": body.get("labels", thing.asked.get("labels", {}))}
+                return 200, {"server": self.estate.shown("servers", thing)}
+            case "DELETE", [kind, number] if kind in LABELLED:
+                thing = self.estate.one(kind, number)
+                if thing.deleted_at <= self.estate.clock():
+                    raise Refused(423, "locked", "server is locked")
+                self.estate.delete(kind, thing)
+                return (200, {"action": _action("delete_server")}) if kind == "servers" else (204, None)
+        raise Refused(404, "not_found", f"{request.method} {path} is not emulated")
+
+    def _attached_route(self, request: web.Request, method: str, kind: str, rest: list[str], body: Any) -> Result:
+        """What others may attach to a server. An assigned primary IP and a backup are made in one call here."""
+        match method, kind, rest:
+            case "GET", "images", []:
+                rows: list[dict[str, Any]] = [
+                    {"id": b.id, "type": "backup", "bound_to": b.server, "name": None, "labels": {}}
+                    for b in self.estate.backups.values()
+                    if not b.snapshot
+                ]
+                return 200, self._page(request, "images", rows)
+            case "POST", "images" | "primary_ips" | "volumes", []:
+                server = self.estate.one("servers", str(body.get("server") or body.get("assignee_id")))
+                acts: dict[str, Callable[[Thing], Any]] = {
+                    "images": self.estate.back_up,
+                    "primary_ips": self.estate.assign_address,
+                }
+                return 201, {kind.removesuffix("s"): {"id": acts.get(kind, self.estate.attach_volume)(server).id}}
+            case "POST", "volumes", [number, "actions", "detach"]:
+                self.estate.detach_volume(number)
+                return 201, {"action": _action("detach_volume")}
+            case "GET", "volumes", [number] if number.isdecimal() and int(number) in self.estate.volumes:
+                volume = self.estate.volumes[int(number)]
+                told = {"id": volume.id, "name": volume.name, "labels": volume.labels, "server": volume.server or None}
+                return 200, {"volume": told}
+            case "GET", "primary_ips", [number]:
+                return 200, {"primary_ip": self.estate.address(number)}
+            case "PUT", "primary_ips", [number]:
+                return 200, {"primary_ip": self.estate.keep_address(number, bool(body.get("auto_delete", True)))}
+        raise Refused(404, "not_found", f"{method} on {kind} is not emulated like this")
+
+    def _make(self, kind: str, body: dict[str, Any], late: float) -> Thing:
+        if not isinstance(body.get("name"), str) or not body["name"]:
+            raise Refused(422, "invalid_input", "invalid input in field 'name'")
+        return self.estate.make(kind, body, late)
+
+    def _check(self, body: dict[str, Any]) -> None:
+        """What Hetzner looks at before it makes a server."""
+        e, servers = self.emulation, self.estate.all("servers")
+        for field, known in (("server_type", catalog.TYPES), ("location", catalog.LOCATIONS)):
+            if body.get(field) not in [row["name"] for row in known]:
+                raise Refused(422, "invalid_input", f"invalid input in field '{field}'")
+        if body.get("image") not in [row["id"] for row in catalog.IMAGES]:
+            raise Refused(422, "invalid_input", "invalid input in field 'image'")
+        if len(body.get("user_data", "")) > 32 * 1024:
+            raise Refused(422, "invalid_input", "invalid input in field 'user_data'")
+        there = {key.name for key in self.estate.all("ssh_keys")}
+        if missing := [key for key in body.get("ssh_keys", ()) if key not in there]:
+            raise Refused(404, "not_found", f"SSH key '{missing[0]}' not found")
+        if e.servers and len(servers) >= e.servers:
+            raise Refused(403, "resource_limit_exceeded", "server limit exceeded")
+        if e.capacity and sum(one.asked["location"] == body["location"] for one in servers) >= e.capacity:
+            raise Refused(412, "resource_unavailable", "resources in this location are not available")
+
+    def _page(self, request: web.Request, kind: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        try:
+            number, size = int(request.query.get("page", 1)), int(request.query.get("per_page", 25))
+        except ValueError:
+            raise Refused(400, "invalid_input", "page and per_page are whole numbers") from None
+        if "sort" in request.query and (self.emulation.unsorted or kind not in ("servers", "ssh_keys", "images")):
+            raise Refused(400, "invalid_input", "invalid input in field 'sort'")
+        size, rows = min(max(1, size), PAGE_MAX), self._in_order(rows)
+        last = max(1, -(-len(rows) // size))
+        told = {"page": number, "per_page": size, "previous_page": number - 1 if number > 1 else None}
+        told |= {"next_page": number + 1 if number < last else None, "last_page": last, "total_entries": len(rows)}
+        return {kind: rows[(number - 1) * size : number * size], "meta": {"pagination": told}}
+
+
+def _action(command: str) -> dict[str, Any]:
+    return {"id": 1, "command": command, "status": "running", "progress": 0, "error": None}
+
+
+def _wanted(request: web.Request, row: dict[str, Any]) -> bool:
+    """By name, and by every `key` or `key=value` of the selector."""
+    if request.query.get("name", row["name"]) != row["name"]:
+        return False
+    for part in filter(None, request.query.get("label_selector", "").split(",")):
+        key, equals, value = part.partition("=")
+        if key not in row["labels"] or (equals and row["labels"][key] != value):
+            return False
+    return True

@@ -1,0 +1,264 @@
+"""The emulated UpCloud as an HTTP service: what it says, and which path does what."""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from batchwright.emulators.fates import Fate, Refused
+from batchwright.emulators.front import Result, Service
+from batchwright.emulators.upcloud import catalog, responses
+from batchwright.emulators.upcloud.account import Disk, Estate, Server
+from batchwright.emulators.upcloud.settings import Emulation
+from batchwright.emulators.upcloud.validation import check_create, check_labels, inner
+
+TOKEN = "ucat_emulated"  # noqa: S105 - the one the emulator takes, and no secret
+USER = "emulated"
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_BASIC = "Basic " + base64.b64encode(f"{USER}:{USER}".encode()).decode()
+
+
+class Emulator(Service[Estate]):
+    """One account behind one port. How its 429 really looks was never recorded."""
+
+    prefix = "/1.3"
+    accepted = (f"Bearer {TOKEN}", _BASIC)
+    unauthorized = Refused(401, "AUTHENTICATION_FAILED", "Authentication failed using the given username and password.")
+    read_only = Refused(403, "ACTION_FORBIDDEN", "The token may not do this.")
+    throttled = Refused(429, "TOO_MANY_REQUESTS", "Too many requests.")
+    unavailable = Refused(503, "SERVICE_UNAVAILABLE", "The service is not available.")
+    emulation: Emulation
+
+    def __init__(self, emulation: Emulation | None = None, clock: Callable[[], float] = time.time) -> None:
+        emulation = emulation or Emulation()
+        super().__init__(emulation, Estate(emulation, clock))
+
+    def _shape(self, path: str) -> str:
+        known = {"private", "normal", "public", "template", "backup", "cdrom", "resource-usage", "stop", "start"}
+        first, *rest = path.strip("/").split("/")
+        return "/".join(["", first, *(part if part in known else "*" for part in rest)])
+
+    def _made(self, path: str, body: Any) -> str | None:
+        if path != "/server":
+            return None
+        return str(body.get("server", {}).get("hostname", "")) if isinstance(body, dict) else ""
+
+    def _seconds(self, seed: str) -> float:
+        seconds = self.emulation.answer_seconds
+        return self.estate.spread(seconds, 0.3, 4.0, f"{seed}/answer") if seconds else 0.0
+
+    def _refused(self, refusal: Refused) -> web.Response:
+        """In the older shape."""
+        told = {"error_code": refusal.code, "error_message": refusal.message}
+        return web.json_response({"error": told}, status=refusal.status)
+
+    def _failed(self) -> web.Response:
+        """In the newer shape, RFC 7807."""
+        kind = "https://developers.upcloud.com/1.3/errors#ERROR_INTERNAL_ERROR"
+        body = {"type": kind, "title": "Internal error.", "correlation_id": "emulated", "status": 500}
+        return web.json_response(body, status=500, content_type="application/problem+json")
+
+    def _route(self, request: web.Request, path: str, body: Any, fate: Fate) -> Result:
+        match request.method, path.strip("/").split("/"):
+            case "GET", ["account"]:
+                limits = self.estate.limits()
+                return 200, {"account": {"credits": 10000.0, "username": USER, "resource_limits": limits}}
+            case "GET", ["account", "resource-usage"]:
+                return 200, self.estate.used()
+            case "GET", ["plan"]:
+                return 200, catalog.plans()
+            case "GET", ["zone"]:
+                return 200, catalog.zones()
+            case "GET", ["price"]:
+                return 200, catalog.prices()
+            case method, ["server", *rest]:
+                return self._server_route(request, method, rest, body, fate)
+            case method, ["storage", *rest]:
+                return self._storage_route(request, method, rest, body)
+            case method, ["ip_address", *rest]:
+                return self._address_route(request, method, rest, body)
+        raise Refused(404, "NOT_FOUND", f"{request.method} {path} is not emulated.")
+
+    # -- servers ------------------------------------------------------------------------------------------------
+
+    def _server_route(self, request: web.Request, method: str, rest: list[str], body: Any, fate: Fate) -> Result:
+        now = self.estate.clock()
+        match method, rest:
+            case "GET", []:
+                listed = [s for s in self.estate.servers() if now >= s.visible_at]
+                rows = [responses.short_server(s, now) for s in listed if _labelled(request, s.labels, fold=False)]
+                return 200, {"servers": {"server": self._page(request, rows)}}
+            case "POST", []:
+                asked = inner(body, "server")
+                check_create(asked, self.estate)
+                return 202, {"server": responses.created_server(self.estate.create(asked, fate.seed, fate.late), now)}
+            case "GET", [uuid]:
+                return 200, {"server": responses.full_server(self._server(uuid), now)}
+            case "PUT", [uuid]:
+                return self._modified(self._server(uuid), inner(body, "server"))
+            case "DELETE", [uuid]:
+                return self._deleted(self._server(uuid), request)
+            case "POST", [uuid, "stop"]:
+                return self._stopped(self._server(uuid), inner(body, "stop_server"), fate.seed)
+            case "POST", [uuid, "start"]:
+                return self._started(self._server(uuid), fate.seed)
+            case "POST", [uuid, "storage", "attach" | "detach" as verb]:
+                return self._hung(self._server(uuid), verb, inner(body, "storage_device"))
+        raise Refused(404, "NOT_FOUND", f"{method} on a server is not emulated like this.")
+
+    def _server(self, uuid: str) -> Server:
+        if not _UUID.fullmatch(uuid):
+            raise Refused(400, "SERVER_INVALID", "The attribute server has an invalid value.")
+        server = self.estate.server(uuid)
+        if server is None:
+            raise Refused(404, "SERVER_NOT_FOUND", f"The server {uuid} does not exist.")
+        return server
+
+    def _modified(self, server: Server, asked: dict[str, Any]) -> Result:
+        if "labels" in asked:
+            check_labels(asked["labels"].get("label", []))
+            server.labels = list(asked["labels"].get("label", []))
+        server.title = asked.get("title", server.title)
+        return 202, {"server": responses.full_server(server, self.estate.clock())}
+
+    def _stopped(self, server: Server, asked: dict[str, Any], seed: str) -> Result:
+        if asked.get("stop_type", "soft") not in ("soft", "hard"):
+            raise Refused(400, "STOP_TYPE_INVALID", "The attribute stop_type has an invalid value.")
+        self._must_be(server, "started")
+        body = responses.full_server(server, self.estate.clock())  # still says started, as the recorded answers do
+        self.estate.stop(server, seed)
+        return 200, {"server": body}
+
+    def _started(self, server: Server, seed: str) -> Result:
+        self._must_be(server, "stopped")
+        self.estate.start(server, seed)
+        return 200, {"server": responses.full_server(server, self.estate.clock()) | {"state": "started"}}
+
+    def _deleted(self, server: Server, request: web.Request) -> Result:
+        self._must_be(server, "stopped", "error")
+        self.estate.delete(server, with_disks=request.query.get("storages") in ("1", "true"))
+        return 204, None
+
+    def _must_be(self, server: Server, *states: str) -> None:
+        state = server.state(self.estate.clock())
+        if state not in states or (state == "started" and server.stop_at <= self.estate.clock()):
+            raise Refused(409, "SERVER_STATE_ILLEGAL", f"The server {server.uuid} is in the state {state}.")
+
+    def _hung(self, server: Server, verb: str, asked: dict[str, Any]) -> Result:
+        if verb == "attach":
+            disk = self._disk(str(asked.get("storage")))
+            if disk.server:
+                raise Refused(409, "STORAGE_IN_USE", f"The storage {disk.uuid} is attached to a server.")
+            self.estate.attach(server, disk)
+        else:
+            number = str(asked.get("address", "")).removeprefix("virtio:")
+            if not number.isdecimal() or int(number) >= len(server.disks):
+                raise Refused(404, "STORAGE_DEVICE_NOT_FOUND", "There is no such storage device.")
+            self.estate.detach(server, server.disks[int(number)])
+        return 200, {"server": responses.full_server(server, self.estate.clock())}
+
+    # -- disks and addresses ------------------------------------------------------------------------------------
+
+    def _storage_route(self, request: web.Request, method: str, rest: list[str], body: Any) -> Result:
+        match method, rest:
+            case "POST", []:
+                asked = inner(body, "storage")
+                labels = list(asked.get("labels", []))
+                made = self.estate.new_disk(str(asked["title"]), str(asked["zone"]), int(asked["size"]), labels)
+                return 201, {"storage": responses.full_disk(made)}
+            case "POST", [uuid, "backup"]:
+                title = str(inner(body, "storage").get("title", ""))
+                return 201, {"storage": responses.full_disk(self.estate.backup(self._disk(uuid), title))}
+            case "PUT", [uuid]:
+                return self._relabelled(self._disk(uuid), inner(body, "storage"))
+            case "GET", [] | ["private" | "normal" | "public" | "template" | "backup" | "cdrom"]:
+                return 200, {"storages": {"storage": self._page(request, self._storages(request, rest))}}
+            case "GET", [uuid]:
+                disk = self._disk(uuid)
+                backups = [one.uuid for one in self.estate.disks() if one.type == "backup" and one.origin == uuid]
+                return 200, {"storage": responses.full_disk(disk, backups)}
+            case "DELETE", [uuid]:
+                disk = self._disk(uuid)
+                if disk.server:
+                    raise Refused(409, "STORAGE_IN_USE", f"The storage {uuid} is attached to a server.")
+                self.estate.delete_disk(disk, with_backups=request.query.get("backups") == "delete")
+                return 204, None
+        raise Refused(404, "NOT_FOUND", f"{method} on a storage is not emulated like this.")
+
+    def _relabelled(self, disk: Disk, asked: dict[str, Any]) -> Result:
+        if "labels" in asked:
+            check_labels(asked["labels"])
+            disk.labels = list(asked["labels"])
+        disk.title = asked.get("title", disk.title)
+        return 202, {"storage": responses.full_disk(disk)}
+
+    def _storages(self, request: web.Request, which: list[str]) -> list[dict[str, Any]]:
+        if self.emulation.no_label_filter and "label" in request.query:
+            raise Refused(400, "UNKNOWN_ATTRIBUTE", "The attribute label is unknown.")
+        now, templates = self.estate.clock(), list(catalog.TEMPLATES.values())
+        disks = [responses.short_disk(d) for d in self.estate.disks() if now >= d.visible_at]
+        normal, backup = ([row for row in disks if row["type"] == kind] for kind in ("normal", "backup"))
+        rows = {"private": disks, "normal": normal, "backup": backup, "public": templates, "template": templates}
+        chosen = rows.get(which[0], []) if which else disks
+        return [row for row in chosen if _labelled(request, row["labels"], fold=True)]
+
+    def _disk(self, uuid: str) -> Disk:
+        if not _UUID.fullmatch(uuid):
+            raise Refused(400, "STORAGE_INVALID", "The attribute storage has an invalid value.")
+        disk = self.estate.disk(uuid)
+        if disk is None:
+            raise Refused(404, "STORAGE_NOT_FOUND", f"The storage {uuid} does not exist.")
+        return disk
+
+    def _address_route(self, request: web.Request, method: str, rest: list[str], body: Any) -> Result:
+        if method == "POST" and not rest:
+            asked = inner(body, "ip_address")
+            made = self.estate.new_address(self._server(str(asked["server"])), floating=asked.get("floating") == "yes")
+            return 201, {"ip_address": responses.address(made)}
+        known = {row.address: row for row in self.estate.addresses()}
+        if method == "GET" and not rest:
+            rows = [responses.address(row) for row in known.values()]
+            return 200, {"ip_addresses": {"ip_address": self._page(request, rows)}}
+        row = known.get(rest[0]) if len(rest) == 1 else None
+        if row is None:
+            raise Refused(404, "IP_ADDRESS_NOT_FOUND", "The address does not exist.")
+        if method == "GET":
+            return 200, {"ip_address": responses.address(row)}
+        if method == "PATCH" and row.floating and inner(body, "ip_address").get("mac", "") is None:
+            self.estate.all_servers[row.server].addresses.remove(row)
+            row.server = row.mac = ""
+            return 202, {"ip_address": responses.address(row)}
+        if method != "DELETE":
+            raise Refused(404, "NOT_FOUND", f"{method} on an address is not emulated.")
+        server = self.estate.server(row.server) if row.server else None
+        if server is not None:
+            self._must_be(server, "stopped")
+            server.addresses.remove(row)
+        del self.estate.all_addresses[row.address]
+        return 204, None
+
+    def _page(self, request: web.Request, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        try:
+            limit = int(request.query.get("limit", self.emulation.default_limit))
+            offset = int(request.query.get("offset", 0))
+        except ValueError:
+            raise Refused(400, "LIMIT_INVALID", "limit and offset are whole numbers.") from None
+        if not 1 <= limit <= 1000 or offset < 0:
+            raise Refused(400, "LIMIT_INVALID", "limit is from 1 to 1000, offset not below 0.")
+        return self._in_order(rows)[offset : offset + limit]
+
+
+def _labelled(request: web.Request, labels: list[dict[str, str]], *, fold: bool) -> bool:
+    """Every `label=key` or `label=key=value` of the query must hold; keys of disks in any case."""
+    have = {label["key"].lower() if fold else label["key"]: label["value"] for label in labels}
+    for wanted in request.query.getall("label", []):
+        key, equals, value = wanted.partition("=")
+        key = key.lower() if fold else key
+        if key not in have or (equals and have[key] != value):
+            return False
+    return True

@@ -1,0 +1,92 @@
+"""The closing sweep: at the end of a run and of a rollback, nothing carries the run's label but what the journal knows.
+
+Pure. A lane is swept in rounds until a round finds nothing to destroy.
+"""
+
+from __future__ import annotations
+
+from batchwright.engine import effects as cmd
+from batchwright.engine.policy import POLICIES
+from batchwright.model import events as ev
+from batchwright.model.outcome import Fault, FaultClass
+from batchwright.model.plan import Action
+from batchwright.model.run import Run
+
+ROUNDS_MAX = 20
+
+
+class Sweeping:
+    """Which lanes are still to be swept. A crash starts a lane's sweep again, which does no harm."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._before = dict(run.sweeps)
+        self.looking: set[str] = set()
+        self.strays: dict[str, dict[str, str]] = {}
+        self._stuck: dict[str, Fault] = {}  # lane -> why a stray of it can never be removed
+        self._lanes: list[str] | None = None
+
+    @property
+    def lanes(self) -> list[str]:
+        """Every lane in which the run sent a create call."""
+        if self._lanes is None:
+            sent = {
+                self.run.lane(i): None
+                for i, step in enumerate(self.run.plan.steps)
+                if step.action is Action.CREATE and self.run.records[i].attempt
+            }
+            self._lanes = list(sent)
+        return self._lanes
+
+    @property
+    def finished(self) -> bool:
+        """Every lane has been swept, or given up with a fault."""
+        return all(lane in self.run.swept for lane in self.lanes)
+
+    @property
+    def faults(self) -> dict[str, Fault]:
+        """Lanes of which it is not certain that they hold nothing else."""
+        return self.run.sweep_faults
+
+    def decide(self, now: float) -> list[ev.AnyEvent]:
+        """Begin the next round of each lane that has none under way."""
+        idle = [x for x in self.lanes if x not in self.run.swept and x not in self.looking and not self.strays.get(x)]
+        return [ev.SweepStarted(now, lane) for lane in idle]
+
+    def after(self, event: ev.AnyEvent) -> list[cmd.Command]:
+        """Keep track of an event the fold has taken; gives what is to be done now."""
+        match event:
+            case ev.SweepStarted(lane=lane):
+                self.looking.add(lane)
+                return [cmd.Sweep(lane, self.run.sweeps[lane])]
+            case ev.StrayFound(lane=lane, ref=ref, name=name):
+                self.looking.discard(lane)
+                self.strays.setdefault(lane, {})[ref] = name
+                return [cmd.DestroyStray(lane, ref)]
+            case ev.StrayGone(lane=lane, ref=ref, fault=fault):
+                self.strays.get(lane, {}).pop(ref, None)
+                if fault is not None and not POLICIES[fault.kind].retry:
+                    self._stuck[lane] = fault
+            case ev.SweepEnded(lane=lane):
+                self.looking.discard(lane)
+        return []
+
+    def accept(self, report: cmd.Report, now: float) -> list[ev.AnyEvent]:
+        """The events a report amounts to; a duplicate or outdated one amounts to none."""
+        match report:
+            case cmd.Swept(lane=lane) if lane in self.looking and report.round == self.run.sweeps[lane]:
+                if report.fault is not None or not report.strays:
+                    return [ev.SweepEnded(now, lane, report.fault)]
+                if report.round - self._before.get(lane, 0) >= ROUNDS_MAX:
+                    fault = Fault(FaultClass.PERMANENT, f"orphans were still there after {ROUNDS_MAX} sweeps")
+                    return [ev.SweepEnded(now, lane, fault)]
+                return [ev.StrayFound(now, lane, ref, name, ref in report.shared) for ref, name in report.strays]
+            case cmd.StrayDestroyed(lane=lane, ref=ref) if ref in self.strays.get(lane, {}):
+                events: list[ev.AnyEvent] = [ev.StrayGone(now, lane, ref, report.fault)]
+                stuck = self._stuck.get(lane)
+                if report.fault is not None and not POLICIES[report.fault.kind].retry:
+                    stuck = report.fault
+                if stuck is not None and len(self.strays[lane]) == 1:
+                    events.append(ev.SweepEnded(now, lane, stuck))
+                return events
+        return []

@@ -1,0 +1,164 @@
+"""From a path to connections: makes the store, refuses what is not ours or has lost something, explains errors."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from importlib import resources
+from pathlib import Path
+
+from batchwright import durable_files
+from batchwright.errors import StoreCorrupt, StoreError, StoreFull, StoreNewer, StoreReadOnly, StoreUnavailable
+from batchwright.journal import store_folder
+from batchwright.journal.high_water_mark import Entry, Loss, Mark
+from batchwright.journal.high_water_mark import behind as mark_behind
+from batchwright.journal.sqlite import transactions
+
+SCHEMA_VERSION = 2  # 2: entries are chained, and there is a mark
+APPLICATION_ID = int.from_bytes(b"BtWr", "big")
+BUSY_SECONDS = 30.0  # longest wait for another process's transaction; its transactions take milliseconds
+
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_REFUSED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH)
+
+
+def open_store(path: Path, mark: Mark, behind: bool) -> sqlite3.Connection:
+    """Make the store if there is none, see that it is sound as far as can be seen at once, and connect for reading.
+
+    With `behind` a store that has less than is marked is opened too. Raises StoreError.
+    """
+    store_folder.make_private(path.parent)
+    try:
+        with store_folder.alone(path.parent):
+            _make(path, mark, behind)
+        connection = connect(path, mark, behind)
+        connection.execute("PRAGMA query_only = ON")
+    except sqlite3.Error as error:
+        raise explain(error, path) from error
+    return connection
+
+
+def connect(path: Path, mark: Mark, behind: bool = False) -> sqlite3.Connection:
+    """A connection to a store that is there and has what was acknowledged. Raises StoreError, sqlite3.Error."""
+    marked = [] if behind else mark.recent()  # before the store is looked at, which others may write
+    connection = _connect(path)
+    try:
+        if lost := transactions.losses(connection, marked):
+            raise mark_behind(path, lost)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    where = f"{path.absolute().as_uri()}?mode=rw"  # a file that is not there is made by _create only
+    connection = sqlite3.connect(where, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def _make(path: Path, mark: Mark, behind: bool) -> None:
+    """Make a new store where there is none or none that was ever used; refuse one that is not ours or is newer."""
+    try:
+        empty = not path.exists() or path.stat().st_size == 0
+        if not empty:
+            path.open("rb").close()  # SQLite says less about what is in the way
+    except OSError as error:
+        raise store_folder.explain(error, path) from error
+    if not empty:
+        connection = _connect(path)
+        try:
+            empty = _identify(connection, path, mark)
+        finally:
+            connection.close()
+    if not empty:
+        return
+    marked = mark.entries() if mark.exists() and not behind else {}
+    if marked:
+        raise mark_behind(path, [Loss(entry.run, 0, entry.last) for entry in marked.values()])
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:
+        raise StoreCorrupt(f"{path} is gone or empty, and its log {log.name} is there: the two belong together")
+    if not mark.exists():
+        mark.make()
+    _create(path)
+
+
+def _identify(connection: sqlite3.Connection, path: Path, mark: Mark) -> bool:
+    """Whether it holds nothing at all. Raises StoreCorrupt, StoreNewer."""
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if application == 0 and version == 0 and tables == 0:
+        return True
+    if application != APPLICATION_ID or version < 1:
+        raise StoreCorrupt(f"{path} is an SQLite database, but not a Batchwright store")
+    if version > SCHEMA_VERSION:
+        raise StoreNewer(f"{path} has format {version}; this Batchwright knows formats up to {SCHEMA_VERSION}")
+    if version == 1:
+        _upgrade(connection, mark)
+    return False
+
+
+def _upgrade(connection: sqlite3.Connection, mark: Mark) -> None:
+    """From format 1, whose entries have no chain. The mark first: a store of format 2 always has one."""
+    mark.make(Entry(run, last, None) for run, last in connection.execute("SELECT run, last FROM run"))
+    try:
+        connection.executescript(f"BEGIN IMMEDIATE;\n{_text('upgrade_1.sql')}\nCOMMIT;")
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _create(path: Path) -> None:
+    """Make the store under another name and give it its own when it is whole, so that a kill leaves no half of one."""
+    fresh = path.with_name(f"{path.name}.new")
+    try:
+        for left in path.parent.glob(f"{fresh.name}*"):
+            left.unlink()  # what a killed process left
+        os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        connection = _connect(fresh)
+        try:
+            _fill(connection, path)
+        finally:
+            connection.close()
+        durable_files.sync_file(fresh)
+        fresh.rename(path)
+        durable_files.sync_folder(path.parent)
+    except OSError as error:
+        raise store_folder.explain(error, path) from error
+
+
+def _fill(connection: sqlite3.Connection, path: Path) -> None:
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise StoreUnavailable(
+            f"the file system of {path} cannot share memory between processes, which the store needs",
+            hint="Name a folder on a local disk with --state-dir or BATCHWRIGHT_STATE_DIR.",
+        )
+    connection.executescript(_text("schema.sql"))
+
+
+def _text(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def explain(error: sqlite3.Error, path: Path) -> StoreError:
+    """What an SQLite error means to somebody who uses the store at `path`."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and store_folder.has_no_space(path.parent)):
+        return StoreFull(f"the disk that holds {path} is full")
+    if code in _REFUSED:
+        return StoreReadOnly(f"{path} cannot be written")
+    if code in _DAMAGED:
+        return StoreCorrupt(f"{path} is damaged or is not a Batchwright store: {error}")
+    if code in _BUSY:
+        return StoreUnavailable(
+            f"another process has kept {path} busy for more than {BUSY_SECONDS:.0f} seconds",
+            hint="See which process it is with: fuser -v FILE",
+        )
+    return StoreUnavailable(f"{path} cannot be used: {error} ({getattr(error, 'sqlite_errorname', 'no code')})")

@@ -1,0 +1,152 @@
+"""The Journal port over an embedded SurrealDB: this process holds the folder, or is a guest of the one that does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from batchwright.errors import StoreHeld
+from batchwright.journal import refusals
+from batchwright.journal.base import Lease
+from batchwright.journal.lease import process_of
+from batchwright.journal.store_folder import make_private
+from batchwright.journal.surreal.embedded import lock
+from batchwright.journal.surreal.embedded.owner import Holder
+from batchwright.journal.surreal.embedded.peer import Guest
+from batchwright.journal.surreal.repository import Store
+from batchwright.journal.surreal.repository_journal import StorePort
+from batchwright.journal.surreal.results import HolderGone
+
+TRIES = 200  # looks at who holds the folder, PAUSE seconds apart: while it changes hands nobody answers
+PAUSE = 0.025
+COURTESY = 0.2  # seconds in which one who has handed the folder over does not ask for it back
+
+T = TypeVar("T")
+
+
+class SurrealJournal(StorePort):
+    """One process at a time has the engine. Others read and signal through it, and write when it drives no run."""
+
+    name = "surrealdb"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._is_open = False
+        self._behind = False
+        self._role: Holder | Guest | None = None
+        self._changing = asyncio.Lock()
+        self._leaving: asyncio.Task[None] | None = None
+        self._driven: dict[str, int] = {}  # the runs this process drives, with the fence of each lease
+        self._writes = 0  # writes under way
+
+    async def open(self, *, behind: bool = False) -> None:
+        """Make it ready; creates an empty store, or visits the process that holds it."""
+        self._is_open, self._behind = True, behind
+        try:
+            await self._find_role()
+        except BaseException:
+            self._is_open = False
+            raise
+
+    async def aclose(self) -> None:
+        """End cleanly what was begun."""
+        self._is_open = False
+        if self._leaving is not None:
+            await asyncio.wait([self._leaving])
+        await self._forget(self._role)
+        self._driven.clear()
+
+    # --- who holds the folder ---
+
+    async def _read(self, work: Callable[[Store | Guest], Awaitable[T]]) -> T:
+        """What the holder and its guests can do alike."""
+        for _ in range(TRIES):
+            role = await self._find_role()
+            try:
+                return await work(role.store if isinstance(role, Holder) else role)
+            except HolderGone:
+                await self._forget(role)
+        raise self._held(None)
+
+    async def _write(self, work: Callable[[Store], Awaitable[T]]) -> T:
+        """What only the holder can do; a guest asks for the folder first."""
+        self._writes += 1
+        try:
+            for _ in range(TRIES):
+                role = await self._find_role()
+                try:
+                    if isinstance(role, Holder):
+                        return await work(role.store)
+                    if not await role.ask_for_the_folder():
+                        raise self._held(role.tenant)
+                except HolderGone:
+                    pass
+                await self._forget(role)
+        finally:
+            self._writes -= 1
+        raise self._held(None)
+
+    async def _find_role(self) -> Holder | Guest:
+        async with self._changing:
+            if not self._is_open:
+                raise refusals.closed(self._folder)
+            if self._role is None:
+                self._role = await self._look()
+            return self._role
+
+    async def _look(self) -> Holder | Guest:
+        """Take the folder if nobody has it, else visit who has."""
+        make_private(self._folder)
+        tenant = None
+        for _ in range(TRIES):
+            ours = lock.take(self._folder)
+            if ours is not None:
+                holder = Holder(self._folder, ours, self._hand_over)
+                await holder.open(behind=self._behind)
+                return holder
+            tenant = lock.tenant(self._folder)
+            if tenant is not None and tenant.socket:
+                try:
+                    return await Guest.visit(tenant)
+                except HolderGone:
+                    pass  # it has just left, or was killed: the lock says which
+            await asyncio.sleep(PAUSE)
+        raise self._held(tenant)
+
+    async def _forget(self, role: Holder | Guest | None) -> None:
+        async with self._changing:
+            if role is not None and self._role is role:
+                self._role = None
+                await role.aclose()
+
+    def _hand_over(self) -> bool:
+        """A guest asks for the folder: it may have it when nothing is driven from here."""
+        if self._driven or self._writes or self._leaving is not None:
+            return False
+        self._leaving = asyncio.create_task(self._step_down())
+        return True
+
+    async def _step_down(self) -> None:
+        async with self._changing:
+            role, self._role = self._role, None
+            if role is not None:
+                await role.aclose()
+            if self._is_open:
+                await asyncio.sleep(COURTESY)
+            self._leaving = None
+
+    def _held(self, tenant: lock.Tenant | None) -> StoreHeld:
+        who = process_of(tenant.holder) if tenant is not None else "another process"
+        return StoreHeld(
+            f"{who} holds the store {self._folder}, and only one process can write to it",
+            hint='Wait until that process has ended, or use storage_backend = "filesystem", which takes many.',
+        )
+
+    def _taken(self, lease: Lease) -> None:
+        self._driven[lease.run] = lease.fence
+
+    def _given_up(self, lease: Lease) -> None:
+        if self._driven.get(lease.run) == lease.fence:
+            del self._driven[lease.run]

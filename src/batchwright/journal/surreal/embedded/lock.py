@@ -1,0 +1,82 @@
+"""The engine takes no lock of its own, so this does: a file the kernel locks for one process and frees when it dies.
+
+The file says who holds it and where the holder listens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from batchwright.journal import store_folder
+from batchwright.journal.lease import own_holder
+
+NAME = "lock"
+
+
+class Tenant(Struct, frozen=True):
+    """Who holds the folder; `socket` is empty until it listens."""
+
+    holder: str
+    socket: str = ""
+    wire: int = 0
+
+
+class Lock:
+    """The folder is ours while this is not released."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def tell(self, socket: str, wire: int) -> None:
+        """Write down who we are and where we listen."""
+        body = msgspec.json.encode(Tenant(own_holder(), socket, wire))
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, body, 0)
+
+    def release(self) -> None:
+        """Let the next one in."""
+        os.ftruncate(self._descriptor, 0)
+        os.close(self._descriptor)
+
+
+def take(place: Path) -> Lock | None:
+    """The lock on the folder, or None while another holds it. Raises StoreError."""
+    try:
+        descriptor = os.open(place / NAME, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise store_folder.explain(error, place / NAME) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError as error:
+        os.close(descriptor)
+        raise store_folder.explain(error, place / NAME) from error
+    lock = Lock(descriptor)
+    left = tenant(place)
+    if left is not None and left.socket:
+        _clear(Path(left.socket))
+    lock.tell("", 0)
+    return lock
+
+
+def tenant(place: Path) -> Tenant | None:
+    """Who holds the folder, as far as it has said; None while it has not."""
+    try:
+        return msgspec.json.decode((place / NAME).read_bytes(), type=Tenant)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+
+
+def _clear(socket: Path) -> None:
+    """Remove what a killed holder left in the temporary folder."""
+    with contextlib.suppress(OSError):  # another user's, or somebody has tidied up already
+        socket.unlink()
+        socket.parent.rmdir()

@@ -1,0 +1,136 @@
+"""The process that holds the folder answers the others over a private socket: they may read, and send signals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from batchwright.errors import StoreError, StoreUnavailable
+from batchwright.journal.high_water_mark import Mark
+from batchwright.journal.surreal.embedded import protocol
+from batchwright.journal.surreal.embedded.engine import Engine
+from batchwright.journal.surreal.embedded.lock import Lock
+from batchwright.journal.surreal.repository import Store
+from batchwright.journal.surreal.results import HolderGone
+
+_LONGEST_PATH = 100  # of a socket; the kernel takes 107 bytes
+MAX_GUESTS = 64
+
+
+class Holder:
+    """The open engine, the lock on its folder, and the socket for others; all three or none."""
+
+    def __init__(self, place: Path, lock: Lock, hand_over: Callable[[], bool]) -> None:
+        mark = surreal_mark(place)
+        self.store = Store(Engine(place / "database", mark), mark)
+        self._lock = lock
+        self._hand_over = hand_over
+        self._server: asyncio.Server | None = None
+        self._guests: set[asyncio.Task[None]] = set()
+        self._socket: Path | None = None
+
+    async def open(self, *, behind: bool = False) -> None:
+        """Open the engine and listen. Raises StoreError, and has let go of everything then."""
+        try:
+            await self.store.open(behind=behind)
+            self._socket = private_folder() / "store"
+            self._server = await asyncio.start_unix_server(self._welcome, self._socket)
+            self._lock.tell(str(self._socket), protocol.WIRE)
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        """Send everybody away, finish what was begun, let the next one in."""
+        if self._server is not None:
+            self._server.close()
+            for guest in self._guests:
+                guest.cancel()
+            await asyncio.gather(*self._guests, return_exceptions=True)
+        if self._socket is not None:
+            shutil.rmtree(self._socket.parent, ignore_errors=True)
+        await self.store.aclose()
+        self._lock.release()
+
+    async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._guests.add(task)
+        try:
+            if len(self._guests) > MAX_GUESTS:
+                await protocol.send_refusal(writer, StoreUnavailable(f"{MAX_GUESTS} processes read the store already"))
+            else:
+                await self._serve(reader, writer)
+        except (OSError, EOFError, msgspec.MsgspecError, protocol.TooLarge, HolderGone):
+            pass  # the guest has left or speaks something else, or we are leaving: the connection ends
+        except asyncio.CancelledError:
+            pass  # aclose; a handler that ends as cancelled would be reported as an error by the stream
+        finally:
+            self._guests.discard(task)
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            request = await protocol.receive_request(reader)
+            try:
+                result = await self._answer(request)
+            except StoreError as error:
+                await protocol.send_refusal(writer, error)
+            else:
+                await protocol.send_result(writer, result)
+
+    def _answer(self, request: protocol.Request) -> Awaitable[Any]:
+        store = self.store
+        match request:
+            case protocol.Pages(run, after, limit):
+                return store.pages(run, after, limit)
+            case protocol.HeadOf(run):
+                return store.head(run)
+            case protocol.Runs():
+                return store.runs()
+            case protocol.Losses():
+                return store.losses()
+            case protocol.Summaries():
+                return store.summaries()
+            case protocol.Summary(run):
+                return store.summary(run)
+            case protocol.SnapshotOf(run):
+                return store.snapshot(run)
+            case protocol.HeldOf(run):
+                return store.held(run)
+            case protocol.PutSignal(run, signal):
+                return store.signal(run, signal)
+            case protocol.Signals(run, after):
+                return store.signals(run, after)
+            case protocol.HandOver():
+                return self._consider()
+
+    async def _consider(self) -> bool:
+        return self._hand_over()
+
+
+def surreal_mark(place: Path) -> Mark:
+    """Of what was acknowledged by the store in this folder."""
+    return Mark(place / "journal.mark")
+
+
+def private_folder() -> Path:
+    """A new folder that only this user may enter, with a path short enough for a socket."""
+    refused: list[str] = []
+    for base in (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp"):  # noqa: S108 - mkdtemp is private
+        if base and len(os.fsencode(base)) + len("/batchwright-12345678/store") <= _LONGEST_PATH:
+            with contextlib.suppress(OSError):
+                return Path(tempfile.mkdtemp(prefix="batchwright-", dir=base))
+            refused.append(base)
+    raise StoreUnavailable(
+        f"no temporary folder for a socket could be made in {', '.join(refused) or 'any place'}",
+        hint="Set TMPDIR to a folder with a short path that can be written.",
+    )

@@ -1,0 +1,124 @@
+"""A process that found the folder held: it asks the holder over its socket."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from batchwright.errors import StoreHeld, StoreUnavailable
+from batchwright.journal.base import Head, Snapshot
+from batchwright.journal.event_rows import Page
+from batchwright.journal.high_water_mark import Loss
+from batchwright.journal.lease import Held, process_of
+from batchwright.journal.surreal.embedded import protocol
+from batchwright.journal.surreal.embedded.lock import Tenant
+from batchwright.journal.surreal.results import HolderGone
+from batchwright.model.summary import RunSummary, Signal
+
+ANSWER_SECONDS = 30.0  # a holder that is busy for longer is told of instead of waited for
+
+
+class Guest:
+    """One connection; requests go one after another. Every call raises HolderGone when the holder has left."""
+
+    def __init__(self, tenant: Tenant, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.tenant = tenant
+        self._reader = reader
+        self._writer = writer
+        self._turn = asyncio.Lock()
+
+    @classmethod
+    async def visit(cls, tenant: Tenant) -> Guest:
+        """Connect to the holder. Raises HolderGone, StoreHeld if the two cannot talk."""
+        if tenant.wire != protocol.WIRE:
+            raise StoreHeld(
+                f"{process_of(tenant.holder)} holds the store and is another version of Batchwright",
+                hint="Wait until it has ended.",
+            )
+        try:
+            reader, writer = await asyncio.open_unix_connection(tenant.socket)
+        except OSError as error:
+            raise HolderGone from error
+        return cls(tenant, reader, writer)
+
+    async def aclose(self) -> None:
+        """Leave."""
+        self._writer.close()
+
+    async def pages(self, run: str, after: int, limit: int) -> list[Page]:
+        """Pages that hold up to `limit` events after `after`, or fewer."""
+        answer: list[Page] = await self._ask(protocol.Pages(run, after, limit), list[Page])
+        return answer
+
+    async def head(self, run: str) -> Head:
+        """Where a run ends, and the digest of it."""
+        answer: Head = await self._ask(protocol.HeadOf(run), Head)
+        return answer
+
+    async def runs(self) -> list[str]:
+        """The ids of all runs."""
+        answer: list[str] = await self._ask(protocol.Runs(), list[str])
+        return answer
+
+    async def losses(self) -> list[Loss]:
+        """All runs compared with the mark."""
+        answer: list[Loss] = await self._ask(protocol.Losses(), list[Loss])
+        return answer
+
+    async def summaries(self) -> list[RunSummary]:
+        """Of all runs."""
+        answer: list[RunSummary] = await self._ask(protocol.Summaries(), list[RunSummary])
+        return answer
+
+    async def summary(self, run: str) -> RunSummary:
+        """Of one run."""
+        answer: RunSummary = await self._ask(protocol.Summary(run), RunSummary)
+        return answer
+
+    async def snapshot(self, run: str) -> Snapshot | None:
+        """The newest of a run."""
+        answer: Snapshot | None = await self._ask(protocol.SnapshotOf(run), Snapshot | None)
+        return answer
+
+    async def held(self, run: str) -> Held | None:
+        """The lease of a run."""
+        answer: Held | None = await self._ask(protocol.HeldOf(run), Held | None)
+        return answer
+
+    async def signal(self, run: str, signal: Signal) -> None:
+        """A request for a run's driver."""
+        await self._ask(protocol.PutSignal(run, signal), None)
+
+    async def signals(self, run: str, after: int) -> list[tuple[int, Signal]]:
+        """Requests after a number."""
+        answer: list[tuple[int, Signal]] = await self._ask(protocol.Signals(run, after), list[tuple[int, Signal]])
+        return answer
+
+    async def ask_for_the_folder(self) -> bool:
+        """Whether the holder, which drives no run, lets go of it now."""
+        answer: bool = await self._ask(protocol.HandOver(), bool)
+        return answer
+
+    async def _ask(self, request: protocol.Request, kind: Any) -> Any:
+        async with self._turn:
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await protocol.send_request(self._writer, request)
+                    return await protocol.receive_reply(self._reader, kind)
+            except TimeoutError as error:
+                self._writer.close()  # a late answer must not be taken for the next one's
+                raise StoreHeld(
+                    f"{process_of(self.tenant.holder)} holds the store and has not answered for {ANSWER_SECONDS:.0f} s",
+                    hint="Look at that process; if it hangs, end it and try again.",
+                ) from error
+            except (OSError, EOFError, msgspec.MsgspecError) as error:
+                self._writer.close()
+                raise HolderGone from error
+            except protocol.TooLarge as error:
+                self._writer.close()
+                raise StoreUnavailable(f"{error}, from {process_of(self.tenant.holder)}") from error
+            except asyncio.CancelledError:
+                self._writer.close()
+                raise

@@ -1,0 +1,168 @@
+"""What passes between the process that holds the folder and one that has the same store open, and its framing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from batchwright import errors
+from batchwright.errors import StoreError, StoreUnavailable
+from batchwright.model.summary import Signal
+
+WIRE = 3  # raised when a message changes its meaning; holder and guest must agree
+FRAME = 1024 * 1024
+MAX_REQUEST = 64 * 1024
+MAX_REPLY = 512 * 1024 * 1024  # the plan of a very large run is one event
+
+T = TypeVar("T")
+
+
+class TooLarge(Exception):
+    """A message that breaks the bounds; what follows it on the stream means nothing."""
+
+
+class Pages(Struct, frozen=True, tag="pages"):
+    """Pages of a run that hold up to `limit` events after a sequence number, or fewer."""
+
+    run: str
+    after: int
+    limit: int
+
+
+class Summaries(Struct, frozen=True, tag="summaries"):
+    """Of all runs."""
+
+
+class Summary(Struct, frozen=True, tag="summary"):
+    """Of one run."""
+
+    run: str
+
+
+class HeadOf(Struct, frozen=True, tag="head"):
+    """Where a run ends, and the digest of it."""
+
+    run: str
+
+
+class Runs(Struct, frozen=True, tag="runs"):
+    """The ids of all runs."""
+
+
+class Losses(Struct, frozen=True, tag="losses"):
+    """All runs compared with the mark."""
+
+
+class SnapshotOf(Struct, frozen=True, tag="snapshot"):
+    """The newest snapshot of a run."""
+
+    run: str
+
+
+class HeldOf(Struct, frozen=True, tag="held"):
+    """The lease of a run."""
+
+    run: str
+
+
+class PutSignal(Struct, frozen=True, tag="signal"):
+    """A request for a run's driver."""
+
+    run: str
+    signal: Signal
+
+
+class Signals(Struct, frozen=True, tag="signals"):
+    """Requests after a number."""
+
+    run: str
+    after: int
+
+
+class HandOver(Struct, frozen=True, tag="hand_over"):
+    """The guest wants to write: may it have the folder? True if the holder drives no run and lets go of it."""
+
+
+Request = Pages | HeadOf | Runs | Losses | Summaries | Summary | SnapshotOf | HeldOf | PutSignal | Signals | HandOver
+
+
+class Refusal(Struct, frozen=True):
+    """A StoreError of the holder."""
+
+    code: str
+    message: str
+    hint: str
+
+
+class Reply(Struct, frozen=True):
+    """A result, or why there is none."""
+
+    result: msgspec.Raw = msgspec.Raw(b"\xc0")  # nil
+    refusal: Refusal | None = None
+
+
+_encoder = msgspec.msgpack.Encoder()
+_request: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_reply = msgspec.msgpack.Decoder(Reply)
+
+
+async def send_request(writer: asyncio.StreamWriter, request: Request) -> None:
+    """One message to the holder."""
+    await _send(writer, _encoder.encode(request))
+
+
+async def receive_request(reader: asyncio.StreamReader) -> Request:
+    """One message of a guest."""
+    return _request.decode(await _receive(reader, MAX_REQUEST))
+
+
+async def send_result(writer: asyncio.StreamWriter, result: Any) -> None:
+    """The answer to a request."""
+    await _send(writer, _encoder.encode(Reply(msgspec.Raw(_encoder.encode(result)))))
+
+
+async def send_refusal(writer: asyncio.StreamWriter, error: StoreError) -> None:
+    """The error that is the answer to a request."""
+    await _send(writer, _encoder.encode(Reply(refusal=Refusal(error.code, error.message, error.hint))))
+
+
+async def receive_reply(reader: asyncio.StreamReader, kind: Any) -> Any:
+    """The holder's answer as a `kind`, or its error raised here."""
+    reply = _reply.decode(await _receive(reader, MAX_REPLY))
+    if reply.refusal is not None:
+        told = _BY_CODE.get(reply.refusal.code, StoreUnavailable)
+        raise told(reply.refusal.message, hint=reply.refusal.hint)
+    return msgspec.msgpack.decode(reply.result, type=kind)
+
+
+async def _send(writer: asyncio.StreamWriter, body: bytes) -> None:
+    """Frames of a length and so many bytes; a frame of length 0 ends the message."""
+    for start in range(0, len(body), FRAME):
+        frame = body[start : start + FRAME]
+        writer.write(len(frame).to_bytes(4, "big"))
+        writer.write(frame)
+        await writer.drain()
+    writer.write(bytes(4))
+    await writer.drain()
+
+
+async def _receive(reader: asyncio.StreamReader, limit: int) -> bytes:
+    body = bytearray()
+    while length := int.from_bytes(await reader.readexactly(4), "big"):
+        if length > FRAME or len(body) + length > limit:
+            raise TooLarge(f"a message between two processes is larger than {limit:,} bytes")
+        body += await reader.readexactly(length)
+    return bytes(body)
+
+
+def _store_errors(base: type[StoreError]) -> dict[str, type[StoreError]]:
+    found = {base.code: base}
+    for narrower in base.__subclasses__():
+        found |= _store_errors(narrower)
+    return found
+
+
+_BY_CODE = _store_errors(errors.StoreError)

@@ -1,0 +1,98 @@
+"""Whether what the database holds is what was recorded: looked at when it is opened, and of each page that is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from batchwright.errors import StoreCorrupt, StoreNewer
+from batchwright.journal import hash_chain
+from batchwright.journal.event_rows import Page
+from batchwright.journal.high_water_mark import Entry, Loss, Mark, behind
+from batchwright.journal.surreal.results import Database, Query
+
+FORMAT = 2  # 2: entries are chained, and there is a mark
+PLACES_AT_ONCE = 1_000
+
+
+class Record(NamedTuple):
+    """A run's record, but for who drives it."""
+
+    run: str
+    last: int
+    head: bytes | None
+    seal: bytes | None
+    summary: bytes
+
+    def checked(self) -> Record:
+        """Itself. Raises StoreCorrupt if it is not what was written."""
+        hash_chain.check_seal(*self[:3], self.summary, self.seal)
+        return self
+
+
+async def record(query: Query, run: str) -> Record | None:
+    """Of one run, if it is there. Raises StoreCorrupt."""
+    found = await query("record", run=run)
+    return Record(*found[0]).checked() if found else None
+
+
+async def examine(database: Database, query: Query, mark: Mark | None, commit_mark: str, look_only: bool) -> None:
+    """See that the store is one we know and has what was acknowledged; begin it if it is empty.
+
+    With `look_only` one that is behind is let pass. Raises StoreNewer, StoreCorrupt, StoreBehind.
+    """
+    place = database.place
+    marked = mark.recent() if mark is not None and mark.exists() and not look_only else []
+    found = await query("identify")
+    if not found:
+        if marked:
+            raise behind(place, [Loss(entry.run, 0, entry.last) for entry in marked])
+        if mark is not None and not mark.exists():
+            mark.make()
+        await database.prove()
+        await query("begin_store", version=FORMAT, mark=commit_mark)
+        return
+    if not isinstance(found[0], int):
+        raise StoreCorrupt(f"{place} is a SurrealDB database, but not a Batchwright store")
+    if found[0] > FORMAT:
+        raise StoreNewer(f"{place} has format {found[0]}; this Batchwright knows formats up to {FORMAT}")
+    if found[0] < FORMAT:
+        if mark is not None:
+            mark.make(Entry(run, last, None) for run, last, _ in await query("runs"))
+        await query("upgrade_store", version=FORMAT, mark=commit_mark)
+    elif lost := await losses(query, marked):
+        raise behind(place, lost)
+    elif mark is not None and not look_only:
+        mark.recent()  # raises if it is gone
+
+
+async def losses(query: Query, marked: Iterable[Entry]) -> list[Loss]:
+    """Which of these runs have less than was acknowledged."""
+    lost: list[Loss] = []
+    entries = list(marked)
+    for start in range(0, len(entries), PLACES_AT_ONCE):
+        part = entries[start : start + PLACES_AT_ONCE]
+        found = await query("places", places=[[entry.run, entry.last] for entry in part])
+        for (run, last, digest), (there, head, at_last) in zip(part, found, strict=True):
+            if there is None or there < last:
+                lost.append(Loss(run, there or 0, last))
+            elif digest is not None and (at_last != digest or (there == last and head != digest)):
+                lost.append(Loss(run, there, last))
+    return lost
+
+
+def proven(run: str, after: int, limit: int, answer: list[Any], most: int) -> list[Page]:
+    """The pages in an answer to read_pages, of which there are `most` at most. Raises StoreCorrupt."""
+    last, head, has_before, before, rows = answer
+    pages = [Page(*row) for row in rows]
+    if pages and pages[0].first > 1 and not has_before:
+        raise StoreCorrupt(f"events of run {run} are missing near number {pages[0].first - 1}")
+    at = after
+    for page in pages:
+        hash_chain.verify(run, before, page)
+        before, at = page.chain, page.last
+        if at == last and before != head:
+            raise StoreCorrupt(f"the last event of run {run} is not the one that was recorded")
+    if len(pages) < most and at < min(after + limit, last):
+        raise StoreCorrupt(f"events of run {run} are missing after number {at}: it had {last}")
+    return pages

@@ -1,0 +1,136 @@
+"""What the journal reads from the database. Nothing is given that is not what was recorded."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, TypeVar
+
+import msgspec
+
+from batchwright.errors import RunHeld, StoreCorrupt, StoreError, StoreUnavailable
+from batchwright.journal import hash_chain, refusals
+from batchwright.journal.base import Head, Snapshot
+from batchwright.journal.event_rows import PAGE_EVENTS, Page
+from batchwright.journal.high_water_mark import Entry, Loss, Mark, behind
+from batchwright.journal.lease import Held, held
+from batchwright.journal.surreal import integrity
+from batchwright.journal.surreal.integrity import Record
+from batchwright.journal.surreal.results import Database, Refused
+from batchwright.model.summary import RunSummary, Signal
+
+PAGES_AT_ONCE = 512
+
+T = TypeVar("T")
+
+
+class Reads:
+    """The runs in one open database, compared with the mark of what was acknowledged, if there is one."""
+
+    def __init__(self, database: Database, mark: Mark | None) -> None:
+        self._database = database
+        self._acknowledged = mark
+
+    async def pages(self, run: str, after: int, limit: int) -> list[Page]:
+        """Pages that hold up to `limit` events after `after`, or fewer; none only when there are no more events.
+
+        Raises StoreCorrupt if they are not those that were written.
+        """
+        until = after + limit + PAGE_EVENTS  # a page is known by its last event
+        values = {"run": run, "after": after, "until": until, "pages": PAGES_AT_ONCE}
+        try:
+            answer = await self._database.query("read_pages", **values)
+        except Refused as refused:
+            raise await self._told(refused, run, 0) from None
+        return integrity.proven(run, after, limit, answer, PAGES_AT_ONCE)
+
+    async def head(self, run: str) -> Head:
+        """The last event of a run and the digest of all."""
+        found = await self._record(run)
+        return Head(found.last, (found.head or b"").hex())
+
+    async def runs(self) -> list[str]:
+        """The ids of all runs that are there."""
+        return [run for run, _, _ in await self._database.query("runs")]
+
+    async def losses(self) -> list[Loss]:
+        """All runs compared with the mark."""
+        return await integrity.losses(self._database.query, (await self._marked()).values())
+
+    async def summaries(self) -> list[RunSummary]:
+        """One per run, newest first. Raises StoreBehind if one that is marked is not there or not so far."""
+        marked = await self._marked()
+        rows = [Record(*row) for row in await self._database.query("records")]
+        last = {row.run: row.last for row in rows}
+        lost = [Loss(entry.run, last.get(entry.run, 0), entry.last) for entry in marked.values()
+                if last.get(entry.run, 0) < entry.last]  # fmt: skip
+        if lost:
+            raise behind(self._database.place, lost)
+        found = [self._decoded(row.checked().summary, RunSummary) for row in rows]
+        return sorted(found, key=lambda summary: (-summary.created_at, summary.run))
+
+    async def summary(self, run: str) -> RunSummary:
+        """Of one run."""
+        return self._decoded((await self._record(run)).summary, RunSummary)
+
+    async def snapshot(self, run: str) -> Snapshot | None:
+        """The newest, if there is one. Raises StoreCorrupt."""
+        found = await self._database.query("snapshot", run=run)
+        if not found:
+            return None
+        seq, body, digest = found[0]
+        if digest is not None and digest != hash_chain.digest_of("snapshot", run, seq, body):
+            raise StoreCorrupt(f"the snapshot of run {run} is not what was written")
+        return Snapshot(seq, body)
+
+    async def held(self, run: str) -> Held | None:
+        """The run's lease as it stands."""
+        found = await self._state(run)
+        return None if found is None else held(found["holder"], found["fence"], found["expires"])
+
+    async def signals(self, run: str, after: int) -> list[tuple[int, Signal]]:
+        """Requests after number `after`. Raises StoreCorrupt."""
+        found: list[tuple[int, Signal]] = []
+        for number, body, digest in await self._database.query("signals", run=run, after=after):
+            if number != after + len(found) + 1:
+                raise StoreCorrupt(f"request {after + len(found) + 1} to run {run} is missing")
+            if digest is not None and digest != hash_chain.digest_of("signal", run, 0, body):
+                raise StoreCorrupt(f"request {number} to run {run} is not what was written")
+            found.append((number, self._decoded(body, Signal)))
+        return found
+
+    async def _marked(self) -> dict[str, Entry]:
+        return {} if self._acknowledged is None else await asyncio.to_thread(self._acknowledged.entries)
+
+    async def _record(self, run: str) -> Record:
+        """Of a run that is as far as was acknowledged. Raises RunNotFound, StoreCorrupt, StoreBehind."""
+        entry = None if self._acknowledged is None else self._acknowledged.get(run)
+        if entry is not None and (lost := await integrity.losses(self._database.query, [entry])):
+            raise behind(self._database.place, lost)
+        found = await integrity.record(self._database.query, run)
+        if found is None:
+            raise refusals.missing(run)
+        return found
+
+    async def _state(self, run: str) -> dict[str, Any] | None:
+        found = await self._database.query("state_of_run", run=run)
+        return found[0] if found else None
+
+    def _decoded(self, body: bytes, kind: type[T]) -> T:
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise StoreCorrupt(f"what {self._database.place} keeps about a run is damaged: {error}") from error
+
+    async def _told(self, refused: Refused, run: str, after: int) -> StoreError:
+        if refused.word == "missing":
+            entry = (await self._marked()).get(run)
+            return refusals.missing(run) if entry is None else behind(self._database.place, [Loss(run, 0, entry.last)])
+        if refused.word == "exists":
+            return refusals.exists(run)
+        if refused.word == "taken":
+            return RunHeld(f"run {run} was taken by another process at this moment")
+        if refused.word == "lost":
+            return refusals.lost(run)
+        if refused.word == "moved_on":
+            return refusals.moved_on(run, int(refused.detail), after)
+        return StoreUnavailable(f"the store refused: {refused}")

@@ -1,0 +1,347 @@
+"""What the journal does to the database. One task writes: all appends that wait share one commit and one fsync.
+
+A server's answer can be lost. Each write that must be made once leaves a mark of its own in the run's record, so that
+looking at the record tells whether it was made; nothing is repeated blindly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from batchwright.errors import StoreCorrupt, StoreError, StoreFull, StoreUnavailable
+from batchwright.journal import hash_chain, refusals
+from batchwright.journal.base import Lease, Snapshot
+from batchwright.journal.event_rows import Page
+from batchwright.journal.high_water_mark import Entry, Mark
+from batchwright.journal.lease import Held, held, refuse_while_held
+from batchwright.journal.surreal import integrity
+from batchwright.journal.surreal.integrity import Record
+from batchwright.journal.surreal.reader import Reads
+from batchwright.journal.surreal.results import AnswerLost, Database, HolderGone, Query, Refused, commit_id
+from batchwright.model.summary import Signal
+
+MAX_GROUP = 1_000
+GROUP_BYTES = 4 * 1024 * 1024  # a group ends beyond this, so that a server takes it in one message
+TRIES = 5  # of a write whose answer is lost each time
+
+T = TypeVar("T")
+
+
+class _Append(NamedTuple):
+    """An append that waits. Pages that are copied have their place in the chain already."""
+
+    lease: Lease
+    after: int
+    pages: Sequence[Page]
+    summary: bytes | None
+    copied: bool
+    done: asyncio.Future[int]
+
+    @property
+    def last(self) -> int:
+        """The last event when it has been made."""
+        return self.pages[-1].last if self.pages else self.after
+
+
+class _Other(NamedTuple):
+    """Any other write."""
+
+    work: Callable[[], Awaitable[Any]]
+    done: asyncio.Future[Any]
+
+
+class Store(Reads):
+    """The runs in one open database."""
+
+    def __init__(self, database: Database, mark: Mark | None = None) -> None:
+        super().__init__(database, mark)
+        self._waiting: asyncio.Queue[_Append | _Other | None] = asyncio.Queue()
+        self._writer: asyncio.Task[None] | None = None
+        self._marks = 0
+        self._session = secrets.token_hex(8)
+        self._mark_failed = False
+        self._known: dict[str, Record] = {}  # of the runs that are driven from here, as our last append left them
+
+    async def open(self, *, behind: bool = False) -> None:
+        """Open the database and see that the store is one we know. Raises StoreNewer, StoreCorrupt, StoreBehind."""
+
+        async def examine(query: Query) -> None:
+            self._known.clear()
+            await integrity.examine(self._database, query, self._acknowledged, self._mark(), behind)
+
+        await self._database.open(examine, look_only=behind)
+        self._writer = asyncio.create_task(self._write())
+
+    async def aclose(self) -> None:
+        """Finish what was begun, then let go of the files."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            self._waiting.put_nowait(None)
+            await asyncio.wait([writer])
+        await self._database.aclose()
+        if self._acknowledged is not None:
+            self._acknowledged.close()
+
+    # --- writes ---
+
+    async def create(self, run: str, pages: Sequence[Page], summary: bytes) -> None:
+        """A run with its first event, in a page that is chained already."""
+        last, head = pages[-1].last, pages[-1].chain
+        seal = hash_chain.seal(run, last, head, summary)
+
+        async def work() -> None:
+            self._database.need_space(sum(len(page.body) for page in pages))
+            self._reserve(1)
+            rows = [list(page) for page in pages]
+            await self._once("create_run", [run], run=run, pages=rows, summary=summary, head=head, seal=seal)
+            self._acknowledge([Entry(run, last, head)])
+
+        await self._do(work, run)
+
+    async def append(
+        self, lease: Lease, after: int, pages: Sequence[Page], summary: bytes | None, *, copied: bool = False
+    ) -> int:
+        """Events after sequence `after`; gives the last sequence."""
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._put(_Append(lease, after, pages, summary, copied, done))
+        return await done
+
+    async def accept_loss(self) -> None:
+        """From now on what is there counts as all that was acknowledged."""
+
+        async def work() -> None:
+            runs = [Entry(*row) for row in await self._database.query("runs")]
+            if self._acknowledged is not None:
+                await asyncio.to_thread(self._acknowledged.make, runs)
+            self._database.keep_repair()
+
+        await self._do(work, "")
+
+    async def acquire(self, run: str, holder: str, expires: float, silent: Held | None) -> Lease:
+        """The run for this holder, with the next fence."""
+
+        async def work() -> Lease:
+            self._known.pop(run, None)
+            await self._record(run)
+            found = await self._state(run)
+            if found is None:
+                raise refusals.missing(run)
+            refuse_while_held(run, held(found["holder"], found["fence"], found["expires"]), holder, silent)
+            seen = {"seen": found["fence"], "from": found["holder"], "at": found["expires"]}
+            await self._once("take_lease", [run], run=run, holder=holder, expires=expires, **seen)
+            return Lease(run, holder, found["fence"] + 1, expires)
+
+        return await self._do(work, run)
+
+    async def renew(self, lease: Lease, expires: float) -> Lease:
+        """The same lease until later."""
+
+        async def work() -> Lease:
+            if not await self._database.query("renew_lease", expires=expires, mark=self._mark(), **_of(lease)):
+                raise refusals.lost(lease.run)
+            return Lease(lease.run, lease.holder, lease.fence, expires)
+
+        return await self._do(work, lease.run)
+
+    async def release(self, lease: Lease) -> None:
+        """Nobody drives the run, unless somebody else does already."""
+        self._known.pop(lease.run, None)
+        await self._do(lambda: self._database.query("release_lease", mark=self._mark(), **_of(lease)), lease.run)
+
+    async def save_snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
+        """The snapshot, unless a newer one is there."""
+
+        async def work() -> None:
+            self._database.need_space(len(snapshot.body))
+            digest = hash_chain.digest_of("snapshot", lease.run, snapshot.seq, snapshot.body)
+            values = {"seq": snapshot.seq, "body": snapshot.body, "digest": digest}
+            await self._database.query("save_snapshot", **values, **_of(lease))
+
+        await self._do(work, lease.run)
+
+    async def signal(self, run: str, signal: Signal) -> None:
+        """A request with the next number."""
+
+        async def work() -> None:
+            self._database.need_space(0)
+            body = msgspec.json.encode(signal)
+            digest = hash_chain.digest_of("signal", run, 0, body)  # its number is given by the database
+            await self._database.query("add_signal", run=run, body=body, digest=digest, mark=self._mark())
+
+        await self._do(work, run)
+
+    # --- the one writer ---
+
+    def _reserve(self, count: int) -> None:
+        if self._acknowledged is not None:
+            if self._mark_failed:
+                self._acknowledged.renew()
+                self._mark_failed = False
+            self._acknowledged.reserve(count)
+
+    def _acknowledge(self, entries: Sequence[Entry]) -> None:
+        if self._acknowledged is not None:
+            self._acknowledged.put(entries)
+
+    async def _sync(self) -> None:
+        """The mark, while those who were told go on; so a power cut can leave it behind the store by one group."""
+        if self._acknowledged is not None and self._acknowledged.unsynced:
+            try:
+                await asyncio.to_thread(self._acknowledged.sync)
+            except StoreError:  # the next append tells, unless it can be written anew by then
+                self._mark_failed = True
+
+    async def _do(self, work: Callable[[], Awaitable[T]], run: str) -> T:
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._put(_Other(work, done))
+        try:
+            return await done
+        except Refused as refused:
+            raise await self._told(refused, run, 0) from None
+
+    def _put(self, job: _Append | _Other) -> None:
+        if self._writer is None or self._writer.done():
+            raise HolderGone
+        self._waiting.put_nowait(job)
+
+    async def _write(self) -> None:
+        """Take what waits, again and again; neighbouring appends go together."""
+        while True:
+            job = await self._waiting.get()
+            group: list[_Append] = []
+            size = 0
+            while isinstance(job, _Append):
+                group.append(job)
+                size += _size(job)
+                if self._waiting.empty() or len(group) == MAX_GROUP or size > GROUP_BYTES:
+                    break
+                job = self._waiting.get_nowait()
+            if group:
+                await self._append_all(group)
+                await self._sync()
+            if job is None:
+                return
+            if isinstance(job, _Other):
+                await self._settle(job)
+                await self._sync()
+
+    async def _settle(self, job: _Other) -> None:
+        try:
+            result = await job.work()
+        except Exception as error:
+            _fail(job.done, error)
+        else:
+            _succeed(job.done, result)
+
+    async def _append_all(self, group: list[_Append]) -> None:
+        """One transaction for the group; a refused append leaves it and the others go again, at most once each."""
+        while group:
+            try:
+                await self._append_once(group)
+            except Refused as refused:
+                append = group.pop(refused.number)
+                _fail(append.done, await self._told(refused, append.lease.run, append.after))
+                continue
+            except StoreFull as error:
+                if len(group) == 1:
+                    _fail(group[0].done, error)
+                else:
+                    # what is too large for the disk must not take with it what would have fitted
+                    for append in group:
+                        await self._append_all([append])
+            except Exception as error:
+                for append in group:
+                    _fail(append.done, error)
+            else:
+                for append in group:
+                    _succeed(append.done, append.last)
+            return
+
+    async def _append_once(self, group: list[_Append]) -> None:
+        self._database.need_space(sum(map(_size, group)))
+        self._reserve(len(group))
+        known, self._known = self._known, {}  # what an attempt leaves when it fails is looked up
+        numbered: list[dict[str, Any]] = []
+        for append in list(group):
+            try:
+                numbered.append(await self._chained(len(numbered), append, known))
+            except StoreCorrupt as error:  # of this run only
+                group.remove(append)
+                _fail(append.done, error)
+        if not group:
+            return
+        await self._once("append", [append.lease.run for append in group], appends=numbered)
+        self._acknowledge([Entry(*known[append.lease.run][:3]) for append in group if append.pages])
+        self._known = known
+
+    async def _chained(self, number: int, append: _Append, known: dict[str, Record]) -> dict[str, Any]:
+        """What append.surql takes; `known` gets the record as it will be. The database refuses what may not be made."""
+        run = append.lease.run
+        found = known.get(run)
+        if found is None or found.last != append.after:
+            found = await integrity.record(self._database.query, run)
+        head, pages = found.head if found else None, append.pages
+        if append.copied:
+            before = head
+            for page in pages:
+                hash_chain.verify(run, before, page)
+                before = page.chain
+        else:
+            pages = hash_chain.chained(head, run, pages)
+        head = pages[-1].chain if pages else head
+        summary = append.summary if append.summary is not None else found.summary if found else b""
+        seal = hash_chain.seal(run, append.last, head, summary)
+        known[run] = Record(run, append.last, head, seal, summary)
+        values = {"number": number, "after": append.after, "last": append.last, "pages": [list(page) for page in pages]}
+        return values | {"summary": append.summary, "head": head, "seal": seal} | _of(append.lease)
+
+    async def _once(self, name: str, runs: Sequence[str], **values: Any) -> None:
+        """A write that must not be made twice. `runs` are those that it marks, all or none."""
+        mark, lost = self._mark(), False
+        for _ in range(TRIES):
+            try:
+                await self._database.query(name, mark=mark, **values)
+                return
+            except AnswerLost:
+                lost = True
+            except Refused:
+                if lost and await self._was_made(runs, mark):  # it arrived after we had looked
+                    return
+                raise
+            if await self._was_made(runs, mark):
+                return
+        raise StoreUnavailable(
+            f"{self._database.place} took a request {TRIES} times and the connection broke before each answer",
+            hint="What was recorded is safe. When the connection is good again: batchwright resume RUN",
+        )
+
+    async def _was_made(self, runs: Sequence[str], mark: str) -> bool:
+        return bool(await self._database.query("marked", runs=runs, mark=mark))
+
+    def _mark(self) -> str:
+        """A text of its own for each commit, by which a damaged log is told from one that was cut off in the last."""
+        self._marks += 1
+        return commit_id(self._session, self._marks)
+
+
+def _succeed(done: asyncio.Future[Any], result: Any) -> None:
+    if not done.done():
+        done.set_result(result)
+
+
+def _fail(done: asyncio.Future[Any], error: Exception) -> None:
+    if not done.done():
+        done.set_exception(error)
+
+
+def _size(append: _Append) -> int:
+    return sum(len(page.body) for page in append.pages)
+
+
+def _of(lease: Lease) -> dict[str, Any]:
+    return {"run": lease.run, "fence": lease.fence, "holder": lease.holder}

@@ -1,0 +1,200 @@
+"""The Journal port in terms of a Store, wherever that is: held by this process, by another one, or by a server."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from batchwright.errors import LeaseLost
+from batchwright.journal.base import Head, Lease, Snapshot
+from batchwright.journal.event_rows import Page, paginate, unpack
+from batchwright.journal.hash_chain import chained
+from batchwright.journal.high_water_mark import Loss
+from batchwright.journal.lease import LEASE_SECONDS, Held
+from batchwright.journal.surreal.repository import Store
+from batchwright.model.events import AnyEvent, RunCreated
+from batchwright.model.summary import RunSummary, Signal
+
+T = TypeVar("T")
+
+
+class Readable(Protocol):
+    """What may be asked without a lease, of a Store here or of the process that has it open."""
+
+    async def pages(self, run: str, after: int, limit: int) -> list[Page]:
+        """Pages that hold up to `limit` events after `after`, or fewer."""
+        ...
+
+    async def head(self, run: str) -> Head:
+        """Where a run ends, and the digest of it."""
+        ...
+
+    async def runs(self) -> list[str]:
+        """The ids of all runs."""
+        ...
+
+    async def losses(self) -> list[Loss]:
+        """All runs compared with the mark."""
+        ...
+
+    async def summaries(self) -> list[RunSummary]:
+        """Of all runs."""
+        ...
+
+    async def summary(self, run: str) -> RunSummary:
+        """Of one run."""
+        ...
+
+    async def snapshot(self, run: str) -> Snapshot | None:
+        """The newest of a run."""
+        ...
+
+    async def held(self, run: str) -> Held | None:
+        """The lease of a run."""
+        ...
+
+    async def signal(self, run: str, signal: Signal) -> None:
+        """A request for a run's driver."""
+        ...
+
+    async def signals(self, run: str, after: int) -> list[tuple[int, Signal]]:
+        """Requests after a number."""
+        ...
+
+
+class StorePort(ABC):
+    """What the journals over a folder and over a server have in common."""
+
+    @abstractmethod
+    async def _read(self, work: Callable[[Readable], Awaitable[T]]) -> T:
+        """Do what needs no lease."""
+
+    @abstractmethod
+    async def _write(self, work: Callable[[Store], Awaitable[T]]) -> T:
+        """Do what changes a run."""
+
+    @abstractmethod
+    def _taken(self, lease: Lease) -> None:
+        """This process drives the run from now on."""
+
+    @abstractmethod
+    def _given_up(self, lease: Lease) -> None:
+        """This process drives the run no more."""
+
+    async def create(self, event: RunCreated, summary: RunSummary, page: Page | None = None) -> None:
+        """Begin a run with its first event."""
+        pages = chained(None, event.run, paginate(0, [event])) if page is None else [page]
+        body = msgspec.json.encode(summary)
+        await self._write(lambda store: store.create(event.run, pages, body))
+
+    async def append(
+        self, lease: Lease, after: int, events: Sequence[AnyEvent], summary: RunSummary | None = None
+    ) -> int:
+        """Write events after sequence `after`, all or none."""
+        pages = paginate(after, events)
+        body = None if summary is None else msgspec.json.encode(summary)
+        return await self._under(lease, lambda store: store.append(lease, after, pages, body))
+
+    async def copy(self, lease: Lease, pages: Sequence[Page]) -> int:
+        """Append pages of another store as they are."""
+        after = pages[0].first - 1
+        return await self._under(lease, lambda store: store.append(lease, after, pages, None, copied=True))
+
+    async def pages(self, run: str, after: int = 0, limit: int = 10_000) -> list[Page]:
+        """The pages after the one that ends with event `after`."""
+        found: list[Page] = []
+        until = after + limit
+        while after < until:
+            part = await self._read(partial(_pages, run=run, after=after, limit=until - after))
+            part = [page for page in part if page.first <= until]
+            if not part:
+                break
+            found += part
+            after = part[-1].last
+        return found
+
+    async def head(self, run: str) -> Head:
+        """The last event and the digest of all."""
+        return await self._read(lambda role: role.head(run))
+
+    async def runs(self) -> list[str]:
+        """The ids of all runs that are there."""
+        return await self._read(lambda role: role.runs())
+
+    async def losses(self) -> list[Loss]:
+        """All runs compared with the mark."""
+        return await self._read(lambda role: role.losses())
+
+    async def accept_loss(self) -> None:
+        """From now on what is there counts as all that was acknowledged."""
+        await self._write(lambda store: store.accept_loss())
+
+    async def read(self, run: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, AnyEvent]]:
+        """Up to `limit` events after sequence `after`, in order."""
+        events: list[tuple[int, AnyEvent]] = []
+        while True:
+            at, wanted = after + len(events), limit - len(events)
+            pages = await self._read(partial(_pages, run=run, after=at, limit=wanted))
+            events += unpack(run, pages, at, wanted)
+            if not pages or len(events) >= limit:
+                return events
+
+    async def summaries(self) -> list[RunSummary]:
+        """One per run, newest first."""
+        return await self._read(lambda role: role.summaries())
+
+    async def summary(self, run: str) -> RunSummary:
+        """Of one run by its full id."""
+        return await self._read(lambda role: role.summary(run))
+
+    async def save_snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
+        """Keep the newest snapshot of the run only."""
+        await self._under(lease, lambda store: store.save_snapshot(lease, snapshot))
+
+    async def snapshot(self, run: str) -> Snapshot | None:
+        """The newest snapshot, if there is one."""
+        return await self._read(lambda role: role.snapshot(run))
+
+    async def acquire(
+        self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS, *, silent: Held | None = None
+    ) -> Lease:
+        """Become the run's driver with a fence higher than any before."""
+        lease = await self._write(lambda store: store.acquire(run, holder, now + ttl, silent))
+        self._taken(lease)
+        return lease
+
+    async def renew(self, lease: Lease, now: float, ttl: float = LEASE_SECONDS) -> Lease:
+        """The same lease with a later expiry."""
+        return await self._under(lease, lambda store: store.renew(lease, now + ttl))
+
+    async def release(self, lease: Lease) -> None:
+        """Give it up at once."""
+        await self._write(lambda store: store.release(lease))
+        self._given_up(lease)
+
+    async def held(self, run: str) -> Held | None:
+        """The run's lease as it stands."""
+        return await self._read(lambda role: role.held(run))
+
+    async def signal(self, run: str, signal: Signal) -> None:
+        """Leave a request for the driver, durable on return."""
+        await self._read(lambda role: role.signal(run, signal))
+
+    async def signals(self, run: str, after: int = 0) -> list[tuple[int, Signal]]:
+        """Requests after number `after`, in order."""
+        return await self._read(lambda role: role.signals(run, after))
+
+    async def _under(self, lease: Lease, work: Callable[[Store], Awaitable[T]]) -> T:
+        try:
+            return await self._write(work)
+        except LeaseLost:
+            self._given_up(lease)
+            raise
+
+
+def _pages(role: Readable, run: str, after: int, limit: int) -> Awaitable[list[Page]]:
+    return role.pages(run, after, limit)

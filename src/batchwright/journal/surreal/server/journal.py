@@ -1,0 +1,75 @@
+"""The Journal port over a SurrealDB server, which any number of processes may use at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from batchwright.journal import refusals
+from batchwright.journal.base import Lease
+from batchwright.journal.high_water_mark import Mark
+from batchwright.journal.store_folder import alone, make_private
+from batchwright.journal.surreal.embedded.peer import Guest
+from batchwright.journal.surreal.repository import Store
+from batchwright.journal.surreal.repository_journal import StorePort
+from batchwright.journal.surreal.results import HolderGone
+from batchwright.journal.surreal.server.connection import Server, ServerDatabase
+
+T = TypeVar("T")
+
+
+class SurrealServerJournal(StorePort):
+    """Each run has one driver at a time, by its lease; the server orders those who write at the same moment."""
+
+    name = "surrealdb-server"
+
+    def __init__(self, server: Server, marks: Path | None = None) -> None:
+        """`marks` is a folder of this machine, where it is kept what was acknowledged to it; none: nothing is."""
+        self._server = server
+        self._marks = marks
+        self._store: Store | None = None
+
+    async def open(self, *, behind: bool = False) -> None:
+        """Connect; begins the store if the database is empty."""
+        if self._store is None:
+            self._server.check()
+            store = Store(ServerDatabase(self._server), await asyncio.to_thread(self._mark))
+            await store.open(behind=behind)
+            self._store = store
+
+    def _mark(self) -> Mark | None:
+        """One for each database. A machine knows what it was told; what others wrote is ahead of its mark."""
+        if self._marks is None:
+            return None
+        make_private(self._marks)
+        mark = Mark(self._marks / f"{self.name}-{hashlib.sha256(str(self._server).encode()).hexdigest()[:12]}.mark")
+        with alone(self._marks):
+            if not mark.exists():
+                mark.make()
+        return mark
+
+    async def aclose(self) -> None:
+        """Finish what was begun and leave."""
+        store, self._store = self._store, None
+        if store is not None:
+            await store.aclose()
+
+    async def _read(self, work: Callable[[Store | Guest], Awaitable[T]]) -> T:
+        return await self._write(work)
+
+    async def _write(self, work: Callable[[Store], Awaitable[T]]) -> T:
+        if self._store is None:
+            raise refusals.closed(self._server)
+        try:
+            return await work(self._store)
+        except HolderGone:
+            raise refusals.closed(self._server) from None
+
+    def _taken(self, lease: Lease) -> None:
+        pass  # nobody has to be kept from the server because of it
+
+    def _given_up(self, lease: Lease) -> None:
+        pass

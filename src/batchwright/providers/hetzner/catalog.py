@@ -1,0 +1,120 @@
+"""What Hetzner sells, as it lists it: server types, locations, images, prices. Pure: rows in, resolved requests out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from batchwright.errors import ProviderUnavailable
+from batchwright.model.did_you_mean import close_matches
+from batchwright.model.plan import ServerRequest
+from batchwright.model.workflow import ServerConfig
+from batchwright.providers.base import Quote, Trouble
+
+DEFAULT_IMAGE = "debian-12"
+
+Row = dict[str, Any]
+
+
+class Offers(Struct, frozen=True):
+    """All of it, as it was when it was first asked for. `addresses` is location -> price of an IPv4 address an hour."""
+
+    types: dict[str, Row]
+    locations: tuple[str, ...]
+    images: tuple[Row, ...]
+    addresses: dict[str, float]
+    currency: str
+
+
+def offers_from(types: Sequence[Row], locations: Sequence[Row], images: Sequence[Row], pricing: Row) -> Offers:
+    """From the rows of /server_types, /locations and /images, and the body of /pricing."""
+    told = pricing.get("pricing", {})
+    fours = [row for row in told.get("primary_ips", ()) if row.get("type") == "ipv4"]
+    prices = {str(price["location"]): _hourly(price) for row in fours for price in row.get("prices", ())}
+    known = {str(row["name"]): row for row in types}
+    places = tuple(str(row["name"]) for row in locations)
+    return Offers(known, places, tuple(images), prices, str(told.get("currency", "")))
+
+
+def resolved(config: ServerConfig, offers: Offers, taken: Mapping[str, str]) -> ServerRequest | list[Trouble]:
+    """Names to ids, or all that stands against it. `taken`: names of servers that are not Batchwright's, and ids."""
+    kind = offers.types.get(config.plan)
+    found = []
+    if kind is None:
+        found.append(_unknown("plan", config.plan, offers.types))
+    if config.zone not in offers.locations:
+        found.append(_unknown("zone", config.zone, offers.locations))
+    elif kind is not None and _price(kind, config.zone) is None:
+        elsewhere = ", ".join(str(price["location"]) for price in kind.get("prices", ()))
+        message = f"Hetzner has no {config.plan} in {config.zone}"
+        found.append(Trouble("zone", "plan-elsewhere", message, f"It is in: {elsewhere}"))
+    if config.name in taken:
+        message = f'the project has a server "{config.name}" ({taken[config.name]}) that is not Batchwright\'s'
+        found.append(Trouble("name", "name-taken", message, "Names are unique at Hetzner: use another one."))
+    if kind is None:
+        return found
+    image = _image(config.image or DEFAULT_IMAGE, str(kind.get("architecture", "x86")), offers)
+    if isinstance(image, Trouble) or found:
+        return [*found, image] if isinstance(image, Trouble) else found
+    facts = {"image": str(image["id"])} | ({"network": config.network} if config.network else {})
+    return ServerRequest(
+        config.name,
+        config.plan,
+        config.zone,
+        image=str(image.get("name") or image["id"]),
+        ssh_keys=config.ssh_keys,
+        user_data=config.user_data or "",
+        labels=config.labels,
+        resolved=facts,
+    )
+
+
+def quote(requests: Sequence[ServerRequest], offers: Offers) -> Quote | None:
+    """Net list prices with one IPv4 address each; None where one is not listed."""
+    total = 0.0
+    for request in requests:
+        price = _price(offers.types.get(request.plan, {}), request.zone)
+        if price is None or request.zone not in offers.addresses:
+            return None
+        total += price + offers.addresses[request.zone]
+    return Quote(round(total, 6), offers.currency) if requests else None
+
+
+def cheapest(offers: Offers) -> tuple[str, str]:
+    """Server type and location of the lowest price. Raises ProviderUnavailable when none is listed."""
+    priced = [
+        (_hourly(price), plan, str(price["location"]))
+        for plan, kind in offers.types.items()
+        for price in kind.get("prices", ())
+        if price.get("location") in offers.locations
+    ]
+    if not priced:
+        raise ProviderUnavailable("Hetzner lists no price of a server type", hint="Nothing was made.")
+    _, plan, location = min(priced)
+    return plan, location
+
+
+def _image(wanted: str, architecture: str, offers: Offers) -> Row | Trouble:
+    """By id, or by the name of one that fits the server type."""
+    fitting = [row for row in offers.images if row.get("architecture", "x86") == architecture]
+    for row in fitting:
+        if wanted == str(row["id"]) or (wanted == row.get("name") and row.get("type", "system") != "snapshot"):
+            return row
+    return _unknown("image", wanted, [str(row["name"]) for row in fitting if row.get("name")])
+
+
+def _price(kind: Row, location: str) -> float | None:
+    return next((_hourly(price) for price in kind.get("prices", ()) if price.get("location") == location), None)
+
+
+def _hourly(price: Row) -> float:
+    return float(price["price_hourly"]["net"])
+
+
+def _unknown(field: str, value: str, offered: Collection[str]) -> Trouble:
+    near = close_matches(value, offered, n=1, cutoff=0.5)
+    some = ", ".join(sorted(offered)[:8]) + (", ..." if len(offered) > 8 else "")
+    hint = f'Did you mean "{near[0]}"?' if near else f"There are: {some}"
+    return Trouble(field, f"unknown-{field}", f'Hetzner has no {field} "{value}"', hint)

@@ -1,0 +1,66 @@
+"""SSH key pairs: one per run for those who log in, one per server that shows who it is. Made once, then kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from batchwright.durable_files import alone, make_private, write
+from batchwright.errors import ProviderUnavailable
+
+NAME = "id_ed25519"
+
+
+class KeyPair(Struct, frozen=True):
+    """A private key's file, and the public key as one line of text: "ssh-ed25519 AAAA..."."""
+
+    path: Path
+    public: str
+
+
+def run_key(state_dir: Path, run: str) -> KeyPair:
+    """The key of a run, made before it is first used. Raises OSError, ProviderUnavailable."""
+    return key_in(state_dir / "keys" / run)
+
+
+def host_folder(state_dir: Path, run: str, token: str) -> Path:
+    """Where the key is kept that the server of this token shows who it is with."""
+    return state_dir / "keys" / run / "hosts" / token
+
+
+def key_in(folder: Path) -> KeyPair:
+    """The key pair that is kept in a folder; whoever comes first makes it, durably. Raises OSError."""
+    path = folder / NAME
+    if not path.exists():
+        make_private(folder)
+        with alone(folder):
+            if not path.exists():
+                write(path, _fresh())
+    return KeyPair(path, public_of(path.read_bytes()))
+
+
+def public_of(private: bytes) -> str:
+    """The public half of a private key in OpenSSH's format. Raises ProviderUnavailable."""
+    try:
+        from cryptography.hazmat.primitives import serialization as form
+    except ImportError as error:
+        raise _missing(error) from error
+    public = form.load_ssh_private_key(private, password=None).public_key()
+    return public.public_bytes(form.Encoding.OpenSSH, form.PublicFormat.OpenSSH).decode()
+
+
+def _fresh() -> bytes:
+    try:
+        from cryptography.hazmat.primitives import serialization as form
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    except ImportError as error:
+        raise _missing(error) from error
+    key = Ed25519PrivateKey.generate()
+    return key.private_bytes(form.Encoding.PEM, form.PrivateFormat.OpenSSH, form.NoEncryption())
+
+
+def _missing(error: ImportError) -> ProviderUnavailable:
+    return ProviderUnavailable(
+        f"SSH keys need a package that is not installed: {error.name}", hint="Install it with: pip install cryptography"
+    )

@@ -1,0 +1,153 @@
+"""The process in which workflows of clients are read and checked: `python -m batchwright.service.evaluator_process`.
+
+It reads one job after the other from its input and answers each on its output; both are a length and a message. Reading
+what a client has sent can cost all that a bound allows: here it costs nobody else anything, and can be killed.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import struct
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchwright import errors
+from batchwright.app.allowlist import Allowed
+from batchwright.app.diagnostic_positions import static_findings
+from batchwright.errors import BatchwrightError, BodyUnreadable
+from batchwright.loader import UNTRUSTED, Finding, Loaded, Path_, Spot, load_source, locate_source
+from batchwright.loader.depth import too_deep
+from batchwright.loader.limits import MIB
+from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.workflow import Workflow
+from batchwright.taskservs.catalogue import load_catalogue
+
+MEMORY = 2_048 * MIB
+LENGTH = struct.Struct("=Q")
+
+
+class Job(Struct, frozen=True):
+    """A workflow's text. `is_definition`: a JSON body, which may be the inner record alone."""
+
+    text: str
+    name: str
+    is_definition: bool
+    catalogues: tuple[str, ...]
+    allowed: Allowed
+    places: tuple[Path_, ...] = ()  # nothing but where these paths stand is asked
+
+
+class Answer(Struct, frozen=True):
+    """What was loaded, or the error's class, message and hint. `memory` is what the process has used at most."""
+
+    loaded: Loaded | None = None
+    spots: tuple[Spot, ...] = ()
+    error: str = ""
+    message: str = ""
+    hint: str | None = None
+    memory: int = 0  # KiB
+
+
+encode = msgspec.msgpack.Encoder().encode
+decode_job = msgspec.msgpack.Decoder(Job).decode
+decode_answer = msgspec.msgpack.Decoder(Answer).decode
+
+
+def raised(answer: Answer) -> BatchwrightError:
+    """The error that an answer tells of."""
+    kind = getattr(errors, answer.error, BatchwrightError)
+    error: BatchwrightError = kind(answer.message, hint=answer.hint)
+    return error
+
+
+def evaluated(job: Job) -> Answer:
+    """One job done; whatever is wrong with the text is a diagnostic."""
+    try:
+        text = definition(job.text) if job.is_definition else job.text
+        if job.places:
+            return Answer(spots=tuple(locate_source(text, job.name, job.places)))
+        catalogue = load_catalogue([Path(one) for one in job.catalogues])
+
+        def judge(workflow: Workflow) -> list[Finding]:
+            return [*job.allowed.refused(workflow), *static_findings(workflow, catalogue)]
+
+        original = job.text if job.is_definition else ""
+        loaded = load_source(text, job.name, catalogue=catalogue, judge=judge, original=original)
+        if loaded.workflow is not None:
+            loaded = replace(loaded, workflow=job.allowed.bound(loaded.workflow))
+    except BatchwrightError as error:
+        return Answer(error=type(error).__name__, message=error.message, hint=error.hint)
+    except MemoryError:
+        return Answer(refused(job.name, "too-much-memory", f"reading it takes more than {MEMORY // MIB} MiB of memory"))
+    return Answer(loaded)
+
+
+def refused(name: str, code: str, message: str) -> Loaded:
+    """Nothing but one mistake."""
+    return Loaded(None, (Diagnostic(code, message, file=name, line=1, column=1),))
+
+
+def definition(text: str) -> str:
+    """The text of a JSON definition as a file would have it. An evaluated workflow may leave out the outer record and
+    say null for what is not set. Raises BodyUnreadable."""
+    if too_deep(text, UNTRUSTED.depth) is not None:
+        return text  # the loader says where
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BodyUnreadable(f"the body is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise BodyUnreadable("the body is no JSON object", hint='Send {"batch_workflow": {...}}.')
+    bare = _without_nulls(found)
+    if "batch_workflow" in found and bare == found:
+        return text  # as it is, so that places in it are told right
+    return msgspec.json.encode(bare if "batch_workflow" in found else {"batch_workflow": bare}).decode()
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
+    return [_without_nulls(one) for one in value] if isinstance(value, list) else value
+
+
+def _read(stream: BinaryIO, size: int) -> bytes:
+    body = stream.read(size)
+    if len(body) < size:
+        sys.exit()  # who asked is gone
+    return body
+
+
+def _peak() -> int:
+    """The most memory that this program has used, in KiB; getrusage counts what its parent used before, too."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0])
+    except (OSError, IndexError, ValueError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def main() -> None:
+    """Work until the input ends."""
+    os.nice(10)  # whoever drives runs comes first
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    memory = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (memory, hard))
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    while True:
+        job = decode_job(_read(requests, *LENGTH.unpack(_read(requests, LENGTH.size))))
+        answer = replace(evaluated(job), memory=_peak())
+        del job
+        body = encode(answer)
+        answers.write(LENGTH.pack(len(body)) + body)
+        answers.flush()
+        del answer, body
+
+
+if __name__ == "__main__":
+    main()

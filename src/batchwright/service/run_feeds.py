@@ -1,0 +1,72 @@
+"""The tails of the runs that somebody looks at. A tail that nobody has used for long makes room for others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from weakref import WeakValueDictionary
+
+from batchwright.app.stores import Stores
+from batchwright.journal.lease import Sightings
+from batchwright.journal.replay import load_run
+from batchwright.model.clock import Clock
+from batchwright.service.run_feed import Driven, Frames, Tail
+
+STEPS_KEPT = 200_000  # of all the runs that are kept in memory for the next look
+
+
+class Tails:
+    """Tails by run. `driven` is what this process drives, by run."""
+
+    def __init__(
+        self, stores: Stores, clock: Clock, frames: Frames, driven: Mapping[str, Driven], sightings: Sightings
+    ) -> None:
+        self._stores = stores
+        self._clock = clock
+        self._frames = frames
+        self._driven = driven
+        self._sightings = sightings
+        self._tails: dict[str, Tail] = {}
+        self._loading: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def find(self, word: str) -> Tail:
+        """The run with this id, beginning of one, or `latest`, up to date. Raises RunNotFound, RunAmbiguous."""
+        tail = self._tails.get(word)
+        if tail is None:
+            journal, run_id = await self._stores.find(word)
+            async with self._loading.setdefault(run_id, asyncio.Lock()):
+                tail = self._tails.get(run_id)
+                if tail is None:
+                    run = await load_run(journal, run_id)
+                    tail = Tail(journal, run, self._clock, self._frames, self._driven.get, self._sightings)
+                    self._make_room(len(run.records))
+                    self._tails[run_id] = tail
+        self._tails.pop(tail.run.id, None)
+        self._tails[tail.run.id] = tail  # the last used stand last
+        await tail.refresh()
+        return tail
+
+    def _make_room(self, steps: int) -> None:
+        kept = sum(len(tail.run.records) for tail in self._tails.values())
+        for run_id, tail in list(self._tails.items()):
+            if kept + steps <= STEPS_KEPT:
+                return
+            if not tail.readers:
+                kept -= len(tail.run.records)
+                del self._tails[run_id]
+
+    def hint(self, run_id: str) -> None:
+        """The driver in this process has written something, or has ended."""
+        tail = self._tails.get(run_id)
+        if tail is not None:
+            tail.hint()
+
+    @property
+    def readers(self) -> int:
+        """How many read events now."""
+        return sum(tail.readers for tail in self._tails.values())
+
+    def close(self) -> None:
+        """Let every reader go."""
+        for tail in self._tails.values():
+            tail.close()

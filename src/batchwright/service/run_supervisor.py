@@ -1,0 +1,350 @@
+"""Drives many runs in one process, for doors that other programs use. Everything it knows is in the stores."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from types import TracebackType
+from weakref import WeakValueDictionary
+
+from batchwright.app.adapters import Scalar, SharedRunner, SharedWorld
+from batchwright.app.allowlist import Allowed
+from batchwright.app.runs import Drives
+from batchwright.app.settings import Settings
+from batchwright.app.stores import Stores
+from batchwright.engine.limits import Limits
+from batchwright.engine.machine import Machine
+from batchwright.errors import (
+    BatchwrightError,
+    NotAllowed,
+    RunChanged,
+    RunHeld,
+    ServiceStopping,
+    StoreError,
+    TooManyRequests,
+)
+from batchwright.journal.base import Journal
+from batchwright.journal.lease import Held, Sightings, process_of
+from batchwright.model.clock import Clock
+from batchwright.model.lifecycle import RUN_ENDED, RunState
+from batchwright.model.run import Run
+from batchwright.model.summary import RunSummary, Signal, SignalKind
+from batchwright.service.active_run import DrivenRun
+from batchwright.service.run_feed import Frames, Tail
+from batchwright.service.run_feeds import Tails
+from batchwright.service.submissions import Desk, Submission
+
+MAX_DRIVEN = 1_000  # runs that are driven at once
+AGAIN_SECONDS, AGAIN_MAX = 5.0, 300.0  # until a run that could not be driven is taken up again, doubled each time
+SIGNAL_SECONDS = 1.0  # between two looks at what other processes ask for; what is asked here is heard at once
+EFFECT_SECONDS = 5.0  # how long an action waits for its first event before it answers
+LIVE = (RunState.PENDING, RunState.RUNNING, RunState.PAUSED)
+BACKWARD = (RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE)
+
+Verb = Callable[[Drives], Awaitable[Run | None]]
+Answers = tuple[Sequence[str], Sequence[str]]
+NO_ANSWERS: Answers = ((), ())
+
+log = logging.getLogger("batchwright.orchestrator")
+
+
+class Orchestrator:
+    """Submits, drives, adopts and relays. Each run has at most one driver here, whoever asks for how many at once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        frames: Frames,
+        simulation: dict[str, Scalar] | None = None,
+        *,
+        commands: bool = False,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.stores = Stores(settings)
+        self.world = SharedWorld(settings)
+        self.runner = SharedRunner(settings, clock)
+        self.driven: dict[str, DrivenRun] = {}
+        self.troubles: dict[str, str] = {}  # run -> why it could not be driven last time
+        self._sightings = Sightings(clock.monotonic)
+        self.tails = Tails(self.stores, clock, frames, self.driven, self._sightings)
+        self.allowed = Allowed(commands, settings.service.secrets)
+        self.desk = Desk(settings, clock, self.stores, self.world, simulation, allowed=self.allowed)
+        self.stopping = False
+        self.observers: list[Callable[[DrivenRun], None]] = []
+        self._limits = Limits()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.undriven: dict[str, float] = {}  # unfinished -> when to look whether it can be taken up
+        self._delays: dict[str, float] = {}
+        self._caring: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Orchestrator:
+        try:
+            await self.stores.get("filesystem")
+        except StoreError:
+            if set(self.stores.existing_names()) <= {"filesystem"}:
+                raise  # with another store to work with it is told below and by `health`
+        rows = await self.stores.summaries(partial=True)
+        for name, error in self.stores.troubles.items():
+            log.error("the store %s is left out, and its runs are not driven: %s", name, error.message)
+        for row in rows:
+            if row.status not in RUN_ENDED or row.rollback_due:
+                self.undriven[row.run] = 0.0
+        await self._adopt()
+        self._caring = asyncio.create_task(self._care())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop(0.0)
+        await self.stores.__aexit__()
+        self.world.close()
+        await self.desk.aclose()
+
+    # -- taking up what was left ----------------------------------------------------------------------------------
+
+    async def _care(self) -> None:
+        while True:
+            await self.clock.sleep(AGAIN_SECONDS)
+            try:
+                await self._adopt()
+            except BatchwrightError as error:
+                log.warning("runs that were left cannot be looked at: %s", error.message)
+
+    async def _adopt(self) -> None:
+        """Drive every run that has not ended and that nobody drives; a paused one stays paused."""
+        for run_id, due in list(self.undriven.items()):
+            if self.stopping or len(self.driven) >= MAX_DRIVEN:
+                return
+            if due > self.clock.monotonic():
+                continue
+            async with self._lock(run_id):
+                journal, _ = await self.stores.find(run_id)
+                row = await journal.summary(run_id)
+                if run_id in self.driven or (row.status in RUN_ENDED and not row.rollback_due):
+                    self.undriven.pop(run_id, None)
+                    self._forget_trouble(run_id)
+                elif self._sightings.is_free(run_id, lease := await journal.held(run_id)):
+                    log.info("run %s (%s) goes on", run_id, row.workflow)
+                    self._begin(row, partial(_drive, journal, run_id, lease))
+
+    # -- submitting -----------------------------------------------------------------------------------------------
+
+    async def submit(self, submission: Submission) -> tuple[Tail, bool]:
+        """Plan, record and begin a run; the same one again for the same key. Says whether it is a new one.
+
+        Raises WorkflowInvalid and PlanRefused with diagnostics, PlanChanged, IdempotencyMismatch, TooManyRequests,
+        ServiceStopping, StoreError.
+        """
+        async with self.desk.key(submission):
+            earlier = await self.desk.earlier(submission)
+            if earlier is not None:
+                return await self.tails.find(earlier), False
+            self._refuse_more()
+            plan = await self.desk.plan(submission)
+            self._refuse_more()
+            run_id = await Drives(self.settings, self.stores, self.clock).create(
+                plan, submission.by, submission.key, submission.digest(), client=True
+            )
+        tail = await self.tails.find(run_id)
+        async with self._lock(run_id):
+            self._begin(tail.run.summary(tail.journal.name), partial(_drive, tail.journal, run_id, None))
+        return tail, True
+
+    def _refuse_more(self) -> None:
+        if self.stopping:
+            raise ServiceStopping("the service is stopping and takes no more work")
+        if len(self.driven) >= MAX_DRIVEN:
+            raise TooManyRequests(f"{MAX_DRIVEN} runs are driven already", hint="Try again when some have ended.")
+
+    # -- driving --------------------------------------------------------------------------------------------------
+
+    def _lock(self, run_id: str) -> asyncio.Lock:
+        """Held while it is decided who drives a run."""
+        return self._locks.setdefault(run_id, asyncio.Lock())
+
+    def _begin(self, row: RunSummary, verb: Verb) -> DrivenRun:
+        """Drive a run in the background; under its lock, and only when it is not driven here."""
+        assert row.run not in self.driven
+        # simulated accounts are no accounts: each run has its own limits, and none of the real ones
+        limits = Limits() if row.simulated else self._limits
+        driven = DrivenRun(row.run, limits, self.clock, self._heard)
+        self.driven[row.run] = driven
+        self.undriven.pop(row.run, None)
+        drives = Drives(
+            self.settings,
+            self.stores,
+            self.clock,
+            limits,
+            driven.listen,
+            driven.begun,
+            self.world,
+            SIGNAL_SECONDS,
+            self.runner,
+            self.allowed,
+            driven.waits,
+        )
+        driven.task = asyncio.create_task(self._carry(driven, row, verb, drives))
+        driven.task.add_done_callback(lambda task: task.cancelled() or task.exception())  # told by _carry already
+        return driven
+
+    async def _carry(self, driven: DrivenRun, row: RunSummary, verb: Verb, drives: Drives) -> Run | None:
+        run_id = driven.run_id
+        run: Run | None = None
+        try:
+            run = await verb(drives)
+            self._forget_trouble(run_id)
+        except BatchwrightError as error:
+            held = isinstance(error, RunHeld) and driven.driver is None
+            if not held and (drives.accepted or isinstance(error, StoreError)):
+                self._tell_trouble(driven, row, f"{error.message} [{error.code}]")
+            raise  # what was refused is its caller's business alone
+        except Exception as error:
+            self._tell_trouble(driven, row, f"{type(error).__name__}: {error} [bug]")
+            log.exception("run %s is no longer driven", run_id)
+            raise
+        finally:
+            del self.driven[run_id]
+            if run is None or run.status not in RUN_ENDED:
+                self.undriven[run_id] = self.clock.monotonic() + self._delays.get(run_id, 0.0)
+            self.tails.hint(run_id)
+            driven.ended()
+        return run
+
+    def _tell_trouble(self, driven: DrivenRun, row: RunSummary, words: str) -> None:
+        """Keep in mind why a run is not driven that should be. One that has ended waits for nobody."""
+        run_id, now = driven.run_id, driven.run or row
+        if self.troubles.get(run_id) != words:
+            log.warning("run %s is not driven: %s", run_id, words)
+        if now.status in RUN_ENDED and not now.rollback_due:
+            self._forget_trouble(run_id)
+            return
+        self.troubles[run_id] = words
+        self._delays[run_id] = min(AGAIN_MAX, 2 * self._delays.get(run_id, AGAIN_SECONDS / 2))
+
+    def _forget_trouble(self, run_id: str) -> None:
+        self.troubles.pop(run_id, None)
+        self._delays.pop(run_id, None)
+
+    def _heard(self, driven: DrivenRun) -> None:
+        self.tails.hint(driven.run_id)
+        for observer in self.observers:
+            observer(driven)
+
+    # -- acting on a run ------------------------------------------------------------------------------------------
+
+    async def act(
+        self, word: str, kind: SignalKind | None, by: str, match: Callable[[Tail], bool], answers: Answers = NO_ANSWERS
+    ) -> Tail:
+        """Pause, resume, cancel, or (None) roll back a run, wherever it is driven.
+
+        `answers` are what a resume is to do about commands in doubt: those to run again, those to take as done.
+        Raises NotAllowed, RunHeld, RunChanged when `match` says that it is not the state that was meant.
+        """
+        tail = await self.tails.find(word)
+        async with self._lock(tail.run.id):
+            await tail.refresh()
+            if not match(tail):
+                raise RunChanged(f"run {tail.run.id} is at event {tail.seq} now")
+            driven = self.driven.get(tail.run.id)
+            if driven is not None and tail.run.status in RUN_ENDED and not tail.run.rollback_due:
+                await asyncio.wait([driven.task] if driven.task else [], timeout=EFFECT_SECONDS)
+                driven = self.driven.get(tail.run.id)
+            if kind is None:
+                await self._roll_back(tail, driven, by)
+            else:
+                await self._relay(tail, driven, Signal(kind, self.clock.now(), by), answers)
+        await tail.refresh()
+        return tail
+
+    async def _relay(self, tail: Tail, driven: DrivenRun | None, signal: Signal, answers: Answers) -> None:
+        run, kind = tail.run, signal.kind
+        force = kind is SignalKind.FORCE_CANCEL
+        undriven = driven is None and tail.holder is None
+        if any(answers) and not undriven:
+            raise RunHeld(f"run {run.id} is driven by {_who(tail)}")
+        reopens = kind is SignalKind.RESUME and (undriven or run.status in RUN_ENDED)
+        if not reopens:
+            _refuse_unless(run, kind)
+        if driven is not None:
+            driven.signal(signal)
+            await driven.until((), EFFECT_SECONDS)
+        elif tail.holder is not None:
+            if reopens:
+                raise RunHeld(f"run {run.id} is driven by {_who(tail)}")
+            await tail.journal.signal(run.id, signal)
+        elif kind is SignalKind.PAUSE:
+            raise NotAllowed(f"nobody drives run {run.id}, so there is nothing to pause")
+        elif kind is SignalKind.RESUME:
+            await self._take_up(tail, lambda drives: drives.resume(run.id, signal.by, *answers), ())
+        else:
+            await self._take_up(tail, lambda drives: drives.cancel(run.id, signal.by, force=force), ())
+
+    async def _roll_back(self, tail: Tail, driven: DrivenRun | None, by: str) -> None:
+        if driven is not None or tail.holder is not None:
+            Machine(tail.run).rollback(self.clock.now(), by)  # says what to do instead
+            raise RunHeld(f"run {tail.run.id} is driven by {_who(tail)}")
+        await self._take_up(tail, lambda drives: drives.rollback(tail.run.id, by), BACKWARD)
+
+    async def _take_up(self, tail: Tail, verb: Verb, states: tuple[RunState, ...]) -> None:
+        self._refuse_more()
+        driven = self._begin(tail.run.summary(tail.journal.name), verb)
+        await driven.until(states, EFFECT_SECONDS)
+
+    # -- many runs ------------------------------------------------------------------------------------------------
+
+    async def summaries(self) -> list[RunSummary]:
+        """Of all runs, newest first; of those that are driven here as they are at this moment."""
+        rows = await self.stores.summaries(partial=True)  # `health` tells of a store that is left out
+        now = {run_id: one.run for run_id, one in self.driven.items()}
+        return [run.summary(row.store) if (run := now.get(row.run)) else row for row in rows]
+
+    async def is_driven(self, row: RunSummary) -> bool:
+        """Whether a process drives the run now."""
+        if row.run in self.driven:
+            return True
+        if row.status in RUN_ENDED:
+            return False
+        return not self._sightings.is_free(row.run, await (await self.stores.get(row.store)).held(row.run))
+
+    # -- stopping -------------------------------------------------------------------------------------------------
+
+    async def stop(self, grace: float) -> int:
+        """Take no more work, let calls in flight end for `grace` seconds, then leave the rest. Gives how many runs are
+        left to be resumed."""
+        self.stopping = True
+        if self._caring is not None:
+            self._caring.cancel()
+            await asyncio.gather(self._caring, return_exceptions=True)
+            self._caring = None
+        tasks = [one.task for one in self.driven.values() if one.task is not None]
+        for one in list(self.driven.values()):
+            one.drain()
+        if tasks and grace > 0:
+            await asyncio.wait(tasks, timeout=grace)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.tails.close()
+        return len(self.undriven)
+
+
+async def _drive(journal: Journal, run_id: str, silent: Held | None, drives: Drives) -> Run:
+    return await drives.drive(journal, run_id, silent=silent)
+
+
+def _who(tail: Tail) -> str:
+    return process_of(tail.holder) if tail.holder else "this service"
+
+
+def _refuse_unless(run: Run, kind: SignalKind) -> None:
+    """Raise NotAllowed when the run's state makes the signal pointless."""
+    allowed = {SignalKind.PAUSE: LIVE[:2], SignalKind.RESUME: (RunState.PAUSED,)}.get(kind, LIVE)
+    if run.status not in allowed:
+        verb = kind.value.replace("_", " ")
+        hint = f"batchwright status {run.id}"
+        raise NotAllowed(f"run {run.id} is {run.status}; there is nothing to {verb}", hint=hint)

@@ -1,0 +1,180 @@
+"""What is handed in from outside: evaluated with the tight limits, a bounded number at a time, off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchwright.app.adapters import SharedWorld
+from batchwright.app.allowlist import CODE, COMMANDS_WAY, NOTHING, Allowed
+from batchwright.app.diagnostic_positions import placed
+from batchwright.app.planned import Planned
+from batchwright.app.plans import approve, plan_loaded
+from batchwright.app.settings import Settings
+from batchwright.app.stores import Stores
+from batchwright.errors import (
+    BatchwrightError,
+    IdempotencyMismatch,
+    PlanRefused,
+    SecretRefused,
+    WorkflowInvalid,
+)
+from batchwright.loader import Loaded, Path_, Spot
+from batchwright.model.clock import Clock
+from batchwright.model.diagnostic import Diagnostic, Severity
+from batchwright.model.plan import Plan
+from batchwright.service.evaluator_pool import Evaluations
+from batchwright.service.evaluator_process import Job
+from batchwright.views.wording import counted
+
+Scalar = str | int | float | bool
+
+
+class Submission(Struct, frozen=True):
+    """A workflow's text; the end of `name` says its format. `simulation` is None for the real world.
+
+    `commands`: who submits it may use what `serve --allow-commands` allows. `by` names who does; a `key` is its own.
+    """
+
+    text: str
+    name: str
+    simulation: dict[str, Scalar] | None = None
+    plan_hash: str = ""
+    key: str = ""
+    commands: bool = True
+    by: str = ""
+
+    def digest(self) -> str:
+        """What tells two submissions apart, whatever their key; empty without a key."""
+        if not self.key:
+            return ""
+        bare = (self.text, self.name, self.simulation, self.plan_hash)
+        return hashlib.sha256(msgspec.json.encode(bare, order="deterministic")).hexdigest()
+
+
+class Desk:
+    """Takes submissions in. With `simulation` none of them is for the real world, whatever it asks for.
+
+    `allowed` is checked before anything that a workflow names is looked up: whoever may submit may not do all that the
+    service's user may.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        stores: Stores,
+        world: SharedWorld,
+        simulation: dict[str, Scalar] | None = None,
+        *,
+        allowed: Allowed = NOTHING,
+    ) -> None:
+        self._allowed = allowed
+        self.simulation = simulation
+        self._settings = settings
+        self._clock = clock
+        self._stores = stores
+        self._world = world
+        self._evaluations = Evaluations()
+        self._keys: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+
+    async def aclose(self) -> None:
+        """End the processes that evaluate."""
+        await self._evaluations.aclose()
+
+    def _allowed_to(self, submission: Submission) -> Allowed:
+        if submission.commands or not self._allowed.commands:
+            return self._allowed
+        return replace(self._allowed, commands=False, way=COMMANDS_WAY)
+
+    def _job(self, submission: Submission, places: Sequence[Path_] = ()) -> Job:
+        catalogues = tuple(str(folder) for folder in self._settings.catalogues)
+        is_json, allowed = submission.name.endswith(".json"), self._allowed_to(submission)
+        return Job(submission.text, submission.name, is_json, catalogues, allowed, tuple(places))
+
+    async def load(self, submission: Submission, *, urgent: bool = False) -> Loaded:
+        """Evaluate and check it in another process. What is urgent need not wait for those who only look.
+
+        Raises SecretRefused with the place of each secret that is not allowed, BodyUnreadable, TooManyRequests,
+        ServiceBusy, EvaluatorUnavailable.
+        """
+        loaded = await self._evaluations.load(self._job(submission), urgent=urgent)
+        if refused := [one for one in loaded.diagnostics if one.code == CODE]:
+            message = f"the workflow names {counted(len(refused), 'secret')} that this service does not let clients use"
+            raise SecretRefused(message, diagnostics=loaded.diagnostics)
+        return loaded
+
+    async def check(self, submission: Submission) -> Loaded:
+        """The workflow. Raises WorkflowInvalid with every diagnostic."""
+        loaded = await self.load(submission)
+        if loaded.workflow is None:
+            raise refusal(loaded.diagnostics, is_valid=False)
+        return loaded
+
+    async def look(self, submission: Submission, *, urgent: bool = False) -> Planned:
+        """The plan with its warnings and prices. Raises WorkflowInvalid, PlanRefused, PlanChanged, Forbidden."""
+        loaded = await self.load(submission, urgent=urgent)
+        simulation = self.simulation if submission.simulation is None else submission.simulation
+        if simulation is None and loaded.workflow is not None:
+            self._allowed_to(submission).check_commands(loaded.workflow)
+        planned = await plan_loaded(self._settings, self._clock, self._stores, loaded, simulation, self._world)
+
+        async def find(paths: Sequence[Path_]) -> Sequence[Spot]:
+            return await self._evaluations.places(self._job(submission, paths), urgent=urgent)
+
+        planned = await placed(planned, loaded.workflow, find)
+        if planned.plan is None:
+            raise refusal(planned.diagnostics, is_valid=planned.is_valid)
+        approve(planned.plan, submission.plan_hash)
+        return planned
+
+    async def plan(self, submission: Submission) -> Plan:
+        """The plan alone. Raises as `look`."""
+        planned = await self.look(submission, urgent=True)
+        assert planned.plan is not None
+        return planned.plan
+
+    # -- idempotency ----------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def key(self, submission: Submission) -> AsyncIterator[None]:
+        """Two submissions of one caller with the same key come one after the other."""
+        if not submission.key:
+            yield
+            return
+        async with self._keys.setdefault((submission.by, submission.key), asyncio.Lock()):
+            yield
+
+    async def earlier(self, submission: Submission) -> str | None:
+        """The run that this caller made under this key, which is as durable as the run. Raises IdempotencyMismatch.
+
+        Nobody meets the runs of others by their keys. Runs from before it was noted who made them are anybody's.
+        """
+        if not submission.key:
+            return None
+        for row in await self._stores.summaries(partial=True):
+            if row.key == submission.key and row.by in (submission.by, ""):
+                if row.digest != submission.digest():
+                    raise IdempotencyMismatch(f"the key {submission.key!r} belongs to run {row.run}")
+                return row.run
+        self._stores.refuse_partial()  # it may be in a store that cannot be read
+        return None
+
+
+def refusal(diagnostics: Sequence[Diagnostic], *, is_valid: bool) -> BatchwrightError:
+    """The error that says why there is no plan, with all the reasons."""
+    errors = [one for one in diagnostics if one.severity is Severity.ERROR]
+    if not is_valid:
+        return WorkflowInvalid(
+            f"the workflow has {counted(len(errors), 'mistake')}",
+            hint="Nothing was changed. Correct it and try again.",
+            diagnostics=tuple(diagnostics),
+        )
+    return PlanRefused(f"the pre-flight found {counted(len(errors), 'problem')}", diagnostics=tuple(diagnostics))

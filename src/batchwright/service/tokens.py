@@ -1,0 +1,175 @@
+"""Who may use the service: tokens with a role, kept as hashes in one private file of the state folder."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchwright.app.settings import Settings
+from batchwright.errors import TokensUnreadable, Unauthorized, UsageError
+from batchwright.journal.store_folder import alone, make_private
+from batchwright.regular_files import contents
+
+PREFIX = "bw_"  # so that scanners for leaked secrets, and people, know it when they see it
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
+LOCAL, NOBODY = "local", "nobody"  # who has no token, in the audit trail
+
+
+class Role(StrEnum):
+    """What a token allows; each role allows what the ones before it do."""
+
+    VIEWER = "viewer"  # look
+    OPERATOR = "operator"  # submit, pause, resume, cancel, roll back
+    ADMIN = "admin"  # everything
+
+    def allows(self, needed: Role) -> bool:
+        """Whether this role is enough."""
+        order = list(Role)
+        return order.index(self) >= order.index(needed)
+
+
+class AccessToken(Struct, frozen=True):
+    """One token. Of the secret only the hash is kept: it has 256 random bits, so a plain SHA-256 is enough."""
+
+    id: str
+    name: str
+    role: Role
+    hash: str
+    created_at: float
+    expires_at: float = 0.0  # 0: never
+    revoked_at: float = 0.0
+
+    def trouble(self, now: float) -> str:
+        """Why it is not valid, empty when it is."""
+        if self.revoked_at:
+            return "was revoked"
+        return "has expired" if self.expires_at and self.expires_at <= now else ""
+
+
+Record = Callable[[AccessToken], None]  # told of a change before it is made
+
+
+def _nothing(_: AccessToken) -> None:
+    pass
+
+
+class Tokens:
+    """The tokens of one state folder. The file is read again when it has changed, so a revocation holds at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.state_dir
+        self._path = settings.state_dir / "tokens.json"
+        self._stamp: tuple[int, ...] | None = None
+        self._known: tuple[AccessToken, ...] = ()
+
+    def all(self) -> tuple[AccessToken, ...]:
+        """Every token that was ever made here, the revoked ones too; none where there is no file.
+
+        Raises TokensUnreadable where something is there, or was there, that cannot be read and trusted.
+        """
+        try:
+            state = self._path.stat()
+        except FileNotFoundError:
+            if self._path.is_symlink():
+                raise TokensUnreadable(f"{self._path} is a link to nothing") from None
+            self._stamp, self._known = None, ()
+            return ()
+        except OSError as error:
+            raise self._unreadable(error) from error
+        stamp = (state.st_ino, state.st_mtime_ns, state.st_size, state.st_mode, state.st_uid)
+        if stamp != self._stamp:
+            self._stamp = None
+            if state.st_mode & 0o077:
+                raise TokensUnreadable(f"{self._path} can be read by others", hint=f"chmod 600 {self._path}")
+            if state.st_uid not in (os.geteuid(), 0):
+                raise TokensUnreadable(f"{self._path} belongs to the user {state.st_uid}", hint="Make new tokens.")
+            self._known, self._stamp = self._read(), stamp
+        return self._known
+
+    def valid(self, now: float) -> int:
+        """How many let somebody in. Raises TokensUnreadable."""
+        return sum(not token.trouble(now) for token in self.all())
+
+    def _read(self) -> tuple[AccessToken, ...]:
+        try:
+            return msgspec.json.decode(contents(self._path), type=tuple[AccessToken, ...])
+        except (OSError, msgspec.MsgspecError) as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> TokensUnreadable:
+        hint = "Remove it, then make new tokens: batchwright token create"
+        return TokensUnreadable(f"{self._path} cannot be read: {error}", hint=hint)
+
+    def create(
+        self, name: str, role: Role, now: float, lifetime: float | None, record: Record = _nothing
+    ) -> tuple[AccessToken, str]:
+        """A new token and its secret, which is shown once and kept nowhere; none if `record` raises.
+
+        Raises UsageError, StoreError.
+        """
+        if not NAME.fullmatch(name) or name in (LOCAL, NOBODY):
+            raise UsageError(
+                f"{name!r} is no name for a token",
+                hint=f"Use 1 to 64 letters, digits, . _ @ + and -. {LOCAL} and {NOBODY} stand for who has no token.",
+            )
+        secret = PREFIX + secrets.token_urlsafe(32)
+        expires = now + lifetime if lifetime is not None else 0.0
+        made = AccessToken(secrets.token_hex(4), name, role, _hash(secret), now, expires)
+        make_private(self._folder)
+        with alone(self._folder):
+            known = self.all()
+            if any(token.name == name and not token.trouble(now) for token in known):
+                raise UsageError(f"there is a token named {name!r} already", hint="Choose another name, or revoke it.")
+            record(made)
+            self._write((*known, made))
+        return made, secret
+
+    def revoke(self, word: str, now: float, record: Record = _nothing) -> AccessToken:
+        """End the token with this id or name, unless `record` raises. Raises UsageError, StoreError."""
+        make_private(self._folder)
+        with alone(self._folder):
+            known = self.all()
+            found = [one for one in known if word in (one.id, one.name) and not one.revoked_at]
+            if len(found) != 1:
+                raise UsageError(f"there is no token {word!r} to revoke", hint="See them with: batchwright token list")
+            revoked = replace(found[0], revoked_at=now)
+            record(revoked)
+            self._write(tuple(revoked if token is found[0] else token for token in known))
+        return revoked
+
+    def _write(self, tokens: tuple[AccessToken, ...]) -> None:
+        draft = self._path.with_suffix(".new")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(tokens)))
+            file.flush()
+            os.fsync(file.fileno())
+        Path(draft).replace(self._path)
+
+    def of(self, secret: str, now: float) -> AccessToken:
+        """The valid token with this secret. Raises Unauthorized, TokensUnreadable."""
+        digest = _hash(secret)
+        for token in self.all():
+            if hmac.compare_digest(token.hash.encode(), digest.encode()):
+                if trouble := token.trouble(now):
+                    raise Unauthorized(f"the token {token.name} {trouble}")
+                return token
+        raise Unauthorized("this token is not known here")
+
+    def holds(self, token: str, now: float) -> bool:
+        """Whether the token with this id still lets somebody in. Raises TokensUnreadable."""
+        return any(one.id == token and not one.trouble(now) for one in self.all())
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,129 @@
+"""What can be seen to be wrong with an entry without a server: its metadata, its deploy, its scripts."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from batchwright.model.catalogue import Taskserv
+from batchwright.taskservs.catalogue.metadata import DEPLOY_FILE, ENTRY_FILE, GIVEN, Mistake, closest, examine
+
+VERBS = ("install", "remove")
+OF_SERVER, OF_CLUSTER = ("name", "address"), ("number", "size", "leader")
+LOADING_SECONDS, PARSING_SECONDS = 60.0, 10.0
+
+# Deploys import pyinfra, which changes a process for good: they are loaded in one of their own.
+_LOAD = """
+import importlib.util, sys
+for number, path in enumerate(sys.argv[1:]):
+    spec = importlib.util.spec_from_file_location(f"deploy_{number}", path)
+    try:
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    except BaseException as error:
+        print(number, f"{type(error).__name__}: {error}".replace(chr(10), " "), flush=True)
+"""
+
+
+def prove(folders: Sequence[Path]) -> list[Mistake]:
+    """All that is wrong with the entries in these folders; nothing is installed."""
+    found: list[Mistake] = []
+    loadable: list[Path] = []
+    for folder in folders:
+        examined = examine(folder)
+        found += examined.mistakes
+        deploy = folder / DEPLOY_FILE
+        if examined.entry is not None:
+            found += _script_mistakes(folder, examined.entry)
+            wrong = list(_deploy_mistakes(deploy, examined.entry))
+            found += wrong
+            loadable += [] if wrong else [deploy]
+    return found + _load(loadable)
+
+
+def _deploy_mistakes(deploy: Path, entry: Taskserv) -> Iterator[Mistake]:
+    file = str(deploy)
+    try:
+        tree = ast.parse(deploy.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        yield Mistake(file, "is missing", "Write one with the functions install(v) and remove(v).")
+        return
+    except (OSError, SyntaxError, ValueError) as error:
+        yield Mistake(file, f"is not Python: {error}", "Correct the line it names.")
+        return
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    given: set[str] = set()
+    for verb in VERBS:
+        arguments = functions[verb].args.args if verb in functions else []
+        if len(arguments) != 1:
+            yield Mistake(file, f"has no function {verb}(v)", "docs/taskservs.md shows one.")
+        given.update(argument.arg for argument in arguments)
+    for line, message, hint in sorted(_uses(tree, given, entry)):
+        yield Mistake(file, f"line {line}: {message}", hint)
+
+
+def _uses(tree: ast.Module, given: set[str], entry: Taskserv) -> Iterator[tuple[int, str, str]]:
+    """What the deploy takes of `v` and is not given: line, message, hint."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(value=ast.Name(id=v), attr=name) if v in given:
+                for message, hint in _taken(v, name, entry):
+                    yield node.lineno, message, hint
+            case ast.Attribute(value=ast.Attribute(value=ast.Name(id=v), attr=part), attr=name) if v in given:
+                known = {"server": OF_SERVER, "cluster": OF_CLUSTER, "outputs": tuple(entry.outputs)}.get(part)
+                if known is not None and name not in known:
+                    yield node.lineno, f"{v}.{part} has no {name}", closest(name, known)
+            case ast.Call(func=ast.Name(id="getattr"), args=[ast.Name(id=v), ast.Constant(value=str(name)), *_]):
+                if v in given and name not in {*entry.variables, *GIVEN}:
+                    yield node.lineno, f"there is no variable {name}", closest(name, entry.variables)
+
+
+def _taken(v: str, name: str, entry: Taskserv) -> Iterator[tuple[str, str]]:
+    variable = entry.variables.get(name)
+    if variable is None and name not in GIVEN:
+        yield f"{v}.{name}: there is no such variable", closest(name, [*entry.variables, *GIVEN])
+    elif variable is not None and variable.optional:
+        yield f"{v}.{name} is optional, and may not be there", f'Write getattr({v}, "{name}", None).'
+
+
+def _script_mistakes(folder: Path, entry: Taskserv) -> Iterator[Mistake]:
+    scripts = {f"check.{check.name}.run": check.run for check in entry.check}
+    scripts |= {f"outputs.{name}.run": output.run for name, output in entry.outputs.items()}
+    scripts["present"] = entry.present
+    for field, script in scripts.items():
+        if said := _parse(script):
+            yield Mistake(str(folder / ENTRY_FILE), f"{field}: is not shell: {said}", "Correct the script.")
+    for file in sorted(folder.glob("files/**/*.sh")):
+        if said := _parse(file.read_text(encoding="utf-8", errors="replace")):
+            yield Mistake(str(file), f"is not shell: {said}", "Correct the script.")
+
+
+def _parse(script: str) -> str:
+    """What `sh` says of a script that it cannot parse; nothing is run."""
+    done = subprocess.run(
+        ["/bin/sh", "-n"], input=script, capture_output=True, text=True, check=False, timeout=PARSING_SECONDS
+    )
+    return " ".join(done.stderr.split()) or "it cannot be parsed" if done.returncode else ""
+
+
+def _load(deploys: Sequence[Path]) -> list[Mistake]:
+    if not deploys:
+        return []
+    command = [sys.executable, "-c", _LOAD, *map(str, deploys)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LOADING_SECONDS)  # noqa: S603
+    except subprocess.TimeoutExpired:
+        return [
+            Mistake(str(deploys[0]), f"loading it took over {LOADING_SECONDS:g} s", "A deploy only defines things.")
+        ]
+    found = []
+    for line in done.stdout.splitlines():
+        number, _, said = line.partition(" ")
+        if number.isdigit() and int(number) < len(deploys):
+            hint = "Correct the line it names."
+            if said.startswith("ModuleNotFoundError"):
+                hint = "Install what it imports; pyinfra comes with: pip install 'batchwright[taskservs]'"
+            found.append(Mistake(str(deploys[int(number)]), f"cannot be loaded: {said}", hint))
+    return found

@@ -1,0 +1,287 @@
+"""One folder of the catalogue: its metadata, read strictly, with everything that is wrong with it."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from importlib.resources.abc import Traversable
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchwright.model.catalogue import (
+    Check,
+    Needs,
+    Output,
+    Platform,
+    Scope,
+    Taskserv,
+    Timeouts,
+    Value,
+    Variable,
+    VariableType,
+    Variant,
+    seconds_of,
+)
+from batchwright.model.did_you_mean import close_matches
+
+ENTRY_FILE = "taskserv.yaml"
+DEPLOY_FILE = "deploy.py"
+ENTRY_BYTES_MAX = 256 * 1024
+FOLDER_BYTES_MAX = 16 * 1024 * 1024
+GIVEN = ("name", "version", "variant", "server", "cluster", "outputs")  # what a deploy is given beside the variables
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_VARIABLE = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_PATH = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
+_UNKNOWN_FIELD = re.compile(r"unknown field `(?P<name>[^`]*)`")
+_STRUCTS: tuple[type[Struct], ...] = (Taskserv, Variable, Variant, Needs, Platform, Check, Output, Timeouts)
+
+T = TypeVar("T")
+
+
+class Mistake(Struct, frozen=True):
+    """What is wrong with an entry, in which file, and what would be right."""
+
+    file: str
+    message: str
+    hint: str
+
+
+class Examined(Struct, frozen=True):
+    """An entry, or the mistakes that say why there is none."""
+
+    entry: Taskserv | None
+    mistakes: tuple[Mistake, ...]
+
+
+def examine(folder: Traversable) -> Examined:
+    """Read one folder. All mistakes are found in one go; a file that cannot be read at all has one."""
+    source = folder / ENTRY_FILE
+    reading = _Reading(str(source))
+    try:
+        body = _content(source, ENTRY_BYTES_MAX)
+        digest = digest_of(folder)
+    except OSError as error:
+        reading.wrong(f"cannot be read: {error.strerror or error}", "Check the path and its permissions.")
+        return reading.result(None)
+    except ValueError as error:
+        reading.wrong(str(error), "Keep only what an install needs in the folder.")
+        return reading.result(None)
+    entry = reading.entry(body) if len(body) <= ENTRY_BYTES_MAX else None
+    if len(body) > ENTRY_BYTES_MAX:
+        reading.wrong(f"the file has more than {ENTRY_BYTES_MAX} bytes", "Keep only metadata in it.")
+    if entry is not None:
+        for message, hint in (*_name_mistakes(entry, folder.name), *_mistakes(entry)):
+            reading.wrong(message, hint)
+        entry = replace(entry, digest=digest)
+    return reading.result(entry)
+
+
+def digest_of(folder: Traversable) -> str:
+    """Of every file's path and content, what Python makes of them aside. Raises OSError; ValueError if it is large."""
+    digest, size = hashlib.sha256(), 0
+    for path, file in sorted(_files(folder, "")):
+        content = _content(file, FOLDER_BYTES_MAX)
+        size += len(content)
+        if size > FOLDER_BYTES_MAX:
+            raise ValueError(f"the folder holds more than {FOLDER_BYTES_MAX // 1024 // 1024} MB")
+        digest.update(f"{path}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+def _content(file: Traversable, most: int) -> bytes:
+    """What a file holds, one byte more than `most` at most; a pipe would be waited for, a device has no end."""
+    if not file.is_file():
+        raise OSError(errno.EINVAL, f"{file.name} is not there, or no regular file")
+    with file.open("rb") as opened:
+        return opened.read(most + 1)
+
+
+def _files(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:
+    for child in folder.iterdir():
+        if child.name == "__pycache__" or child.name.endswith(".pyc") or child.name.startswith("."):
+            continue
+        if child.is_dir():
+            yield from _files(child, f"{prefix}{child.name}/")
+        else:
+            yield prefix + child.name, child
+
+
+class _Reading:
+    """Turns the document into an entry piece by piece, so that each mistake is found and named by its field."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._mistakes: list[Mistake] = []
+
+    def wrong(self, message: str, hint: str) -> None:
+        self._mistakes.append(Mistake(self._file, message, hint))
+
+    def result(self, entry: Taskserv | None) -> Examined:
+        return Examined(None if self._mistakes else entry, tuple(self._mistakes))
+
+    def entry(self, body: bytes) -> Taskserv | None:
+        try:
+            document = msgspec.yaml.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self.wrong(f"is not YAML: {' '.join(str(error).split())}", "Correct the line it names.")
+            return None
+        if not isinstance(document, dict):
+            self.wrong("holds no fields", "Begin it with: name: NAME")
+            return None
+        bare = {key: value for key, value in document.items() if key != "digest"}
+        if "digest" in document:
+            self.wrong("digest: it is worked out from the folder", "Leave it out.")
+        parts = {
+            "variables": self._each(bare, "variables", Variable),
+            "variants": self._each(bare, "variants", Variant),
+            "outputs": self._each(bare, "outputs", Output),
+            "check": tuple(self._list(bare, "check", Check)),
+        }
+        self._seconds(bare, "", ("seconds",))
+        self._seconds(bare.get("timeouts"), "timeouts.", ("install", "remove"))
+        whole = self._convert(bare, Taskserv, "")
+        return replace(whole, **parts) if whole is not None else None
+
+    def _each(self, document: dict[str, Any], field: str, kind: type[T]) -> dict[str, T]:
+        raw = document.get(field)
+        if not isinstance(raw, dict):
+            return {}  # told with the rest, if it is there at all
+        document.pop(field)
+        found = {str(name): self._convert(value, kind, f"{field}.{name}") for name, value in raw.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _list(self, document: dict[str, Any], field: str, kind: type[T]) -> list[T]:
+        raw = document.get(field)
+        if not isinstance(raw, list):
+            return []
+        document.pop(field)
+        found = []
+        for at, value in enumerate(raw):
+            name = value.get("name") if isinstance(value, dict) else None
+            where = f"{field}.{name}" if isinstance(name, str) else f"{field}[{at}]"
+            self._seconds(value, f"{where}.", ("every", "timeout"))
+            found.append(self._convert(value, kind, where))
+        return [value for value in found if value is not None]
+
+    def _seconds(self, raw: object, prefix: str, fields: tuple[str, ...]) -> None:
+        """Durations may be texts such as 10m."""
+        for field in fields:
+            value = raw.get(field) if isinstance(raw, dict) else None
+            if isinstance(value, str | int | float) and isinstance(raw, dict):
+                seconds = seconds_of(value)
+                if seconds is None:
+                    self.wrong(f"{prefix}{field}: {value!r} is no duration above 0", 'Write seconds, or "30s", "10m".')
+                raw[field] = seconds or 1.0
+
+    def _convert(self, raw: object, kind: type[T], where: str) -> T | None:
+        try:
+            return msgspec.convert(raw, kind)
+        except msgspec.ValidationError as error:
+            self._shape(str(error), where)
+            return None
+
+    def _shape(self, said: str, where: str) -> None:
+        match = _PATH.match(said)
+        what, path = (match["what"], match["path"] or "") if match else (said, "")
+        inner = path.removeprefix("$").removeprefix(".")
+        field = f"{where}.{inner}" if where and inner else where or inner
+        unknown = _UNKNOWN_FIELD.search(what)
+        known = {name for struct in _STRUCTS for name in struct.__struct_fields__} - {"digest"}
+        hint = closest(unknown["name"], known) if unknown else "Correct the value."
+        if what.startswith(("Expected `str`, got `float`", "Expected `str`, got `int`")):
+            hint = 'Put the value into quotes, as in version: "1.30".'
+        self.wrong(f"{field}: {what}" if field else what, hint)
+
+
+Found = Iterator[tuple[str, str]]  # message, hint
+
+
+def _name_mistakes(entry: Taskserv, folder: str) -> Found:
+    if not _NAME.fullmatch(entry.name):
+        yield f'name: "{entry.name}" is not a name', "Use lower-case letters, digits and hyphens."
+    elif entry.name != folder:
+        yield f'name: "{entry.name}" is not the name of its folder, "{folder}"', "Make them the same."
+
+
+def _mistakes(entry: Taskserv) -> Found:
+    yield from _variable_mistakes(entry)
+    yield from _variant_mistakes(entry)
+    names = [check.name for check in entry.check]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"check.{name}: there are two of this name", "Give one of them another name."
+    for check in entry.check:
+        if not check.run.strip() or check.retries < 0:
+            yield f"check.{check.name}: it needs a script in `run`, and `retries` of at least 0", "Correct the value."
+    for name in entry.outputs:
+        if not _VARIABLE.fullmatch(name):
+            yield f'outputs.{name}: "{name}" is not a name', "Use lower-case letters, digits and underscores."
+    if entry.outputs and entry.scope is not Scope.CLUSTER:
+        yield "outputs: only an entry of scope cluster has any", "Write scope: cluster, or leave them out."
+    for what in ("memory_mb", "cpus"):
+        if getattr(entry.needs, what) < 0:
+            yield f"needs.{what}: it is less than 0", "Correct the number."
+
+
+def _variable_mistakes(entry: Taskserv) -> Found:
+    for name, variable in entry.variables.items():
+        field, default = f"variables.{name}", variable.default
+        if not _VARIABLE.fullmatch(name):
+            yield f'{field}: "{name}" is not a name', "Use lower-case letters, digits and underscores."
+        elif name in GIVEN:
+            yield f"{field}: a deploy is given something else as v.{name}", "Choose another name."
+        if (variable.type is VariableType.ENUM) != bool(variable.values):
+            yield f"{field}.values: an enum has values and nothing else has", "Correct the type."
+        elif mistake := _bounds_mistake(variable):
+            yield f"{field}.{mistake[0]}", mistake[1]
+        elif default is not None and variable.optional:
+            yield f"{field}: what has a default is always there", "Leave out `optional`, or the default."
+        elif default is not None and variable.type is VariableType.SECRET:
+            yield f"{field}.default: a secret is never written here", "Leave the default out."
+        elif default is not None:
+            yield from _value_mistakes(f"{field}.default", variable, default)
+
+
+def _bounds_mistake(variable: Variable) -> tuple[str, str] | None:
+    """What is wrong with its pattern or its bounds, if anything."""
+    if variable.pattern and variable.type not in (VariableType.STRING, VariableType.SECRET):
+        return "pattern: only a string or a secret has one", "Leave it out."
+    if bool(variable.pattern) != bool(variable.means):
+        return "means: a pattern comes with what it means in words, and only a pattern does", "Write both, or neither."
+    bounds = [bound for bound in (variable.least, variable.most) if bound is not None]
+    if bounds and variable.type not in (VariableType.INTEGER, VariableType.NUMBER):
+        return "least: only a number has bounds", "Leave `least` and `most` out."
+    if bounds != sorted(bounds):
+        return "least: it is more than `most`", "Correct the numbers."
+    try:
+        re.compile(variable.pattern)
+    except re.error as error:
+        return f"pattern: is no regular expression: {error}", "Correct the pattern."
+    return None
+
+
+def _variant_mistakes(entry: Taskserv) -> Found:
+    for provider, variant in entry.variants.items():
+        for name, value in variant.variables.items():
+            field = f"variants.{provider}.variables.{name}"
+            if name not in entry.variables:
+                yield f"{field}: the entry has no such variable", closest(name, entry.variables)
+            else:
+                yield from _value_mistakes(field, entry.variables[name], value)
+
+
+def _value_mistakes(field: str, variable: Variable, value: Value) -> Found:
+    wanted = variable.wanted(value)
+    if wanted:
+        yield f"{field}: {value!r} is not {wanted}", f"Write {wanted}."
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """A hint with the known name that was probably meant."""
+    close = close_matches(name, sorted(known), n=1)
+    return f'Did you mean "{close[0]}"?' if close else f"Known are: {', '.join(sorted(known)) or 'none'}."

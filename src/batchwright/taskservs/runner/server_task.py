@@ -1,0 +1,282 @@
+"""One call on one server, from getting ready to its marker; ends what it began there when it is broken off."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from batchwright.errors import SecretMissing, VariableInvalid
+from batchwright.model.catalogue import Moment, Taskserv
+from batchwright.model.clock import Clock
+from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
+from batchwright.model.plan import TaskservRequest
+from batchwright.model.secret import Secret
+from batchwright.redaction import Redactor
+from batchwright.secret import Reveal
+from batchwright.ssh import Unreachable
+from batchwright.taskservs.base import Job, Target
+from batchwright.taskservs.package_locks import LOCK_SECONDS
+from batchwright.taskservs.runner import scripts
+from batchwright.taskservs.runner.checks import first_failing
+from batchwright.taskservs.runner.child_process import Child, ChildDied, NotBegun
+from batchwright.taskservs.runner.child_protocol import Done, Host, Member, Revealed, Verb
+from batchwright.taskservs.runner.outcomes import failed, tell_changes, unhealthy, unsupported
+from batchwright.taskservs.runner.readiness import ready
+from batchwright.taskservs.runner.ssh_connection import Connection, connected
+from batchwright.taskservs.runner.variables import Filled, environment, fill
+
+PREPARE_SECONDS = 300.0 + LOCK_SECONDS  # packages that were left half-way may take their time
+SCRIPT_SECONDS = 30.0
+LEAVE_SECONDS = 30.0  # for a first server to be reached by who leaves it
+BUSY_SECONDS = 5.0  # between two looks whether somebody else still installs packages
+LAST_SECONDS = 1.0  # of the time limit, left to say why a server did not become ready
+END_SECONDS = 12.0  # for ending on the server what was broken off; the engine gives 15
+
+
+class Visit:
+    """`deploy` joins the next batch and gives what came of it; the batch sets `child` when it begins."""
+
+    def __init__(
+        self,
+        entry: Taskserv,
+        request: TaskservRequest,
+        target: Target,
+        job: Job,
+        reveal: Reveal,
+        clock: Clock,
+    ) -> None:
+        self.entry, self.request, self.target, self.job = entry, request, target, job
+        self.child: Child | None = None
+        self.host: Host | None = None
+        self.token = job.token or f"{request.name}@{target.ref}"
+        self._reveal, self._clock = reveal, clock
+        self._redact = Redactor(())
+        self._touched = False
+        self._said = ""
+        assert target.access is not None
+        self.access = target.access
+
+    def tell(self, line: str) -> None:
+        """Hand on a line, as it may be shown."""
+        self._said = self.shown(line)
+        self.job.tell(self._said)
+
+    def shown(self, text: str) -> str:
+        """A text without this visit's secrets, then without what moves a cursor."""
+        return self._redact.shown(text)
+
+    # -- what it consists of ------------------------------------------------------------------------------------
+
+    async def filled(self) -> Filled:
+        """The variables' values. Raises SecretMissing, VariableInvalid."""
+        filled = await fill(self.request.variables, self.target, self._reveal)
+        self._redact = Redactor(filled.secrets)
+        for name, value in filled.values.items():
+            self._examine(name, value)
+        return filled
+
+    def _examine(self, name: str, value: Revealed) -> None:
+        """A secret is only known now, and so is what stands for `${server.name}`. Raises VariableInvalid."""
+        variable, given = self.entry.variables.get(name), self.request.variables.get(name)
+        if variable is None:
+            return
+        wanted = variable.revealed(str(value)) if isinstance(given, Secret) else variable.wanted(value)
+        if wanted:
+            message = f'the variable "{name}" of "{self.entry.name}" is {wanted}'
+            raise VariableInvalid(message, hint="Correct what its secret is." if isinstance(given, Secret) else "")
+
+    def surroundings(self, filled: Filled) -> dict[str, str]:
+        """What is in the environment of checks."""
+        return environment(filled.values, self.request, self.target, self.member)
+
+    @property
+    def member(self) -> Member | None:
+        """The server's place in its cluster."""
+        cluster = self.request.cluster
+        if cluster is None:
+            return None
+        return Member(cluster.number, cluster.size, (self.job.leader or self.target).address)
+
+    def as_host(self, name: str, filled: Filled, outputs: dict[str, str], temp: str) -> Host:
+        """The server as the child process is told of it."""
+        self.host = Host(
+            id=name,
+            name=self.target.name,
+            address=self.target.address,
+            access=self.access,
+            token=self.token,
+            variant=self.request.variant,
+            variables=filled.values,
+            outputs=outputs,
+            cluster=self.member,
+            temp=temp,
+        )
+        return self.host
+
+    # -- install and remove -------------------------------------------------------------------------------------
+
+    async def apply(
+        self, verb: Verb, seconds: float, name: str, deploy: Callable[[Visit], Awaitable[Done]]
+    ) -> Applied | Rejected | Unknown:
+        """Install or remove. What is broken off, by the time limit or from outside, is ended on the server too."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._apply(verb, seconds, name, deploy)
+        except TimeoutError:
+            if not self._touched:
+                return Rejected(Fault(FaultClass.TIMEOUT, f"the server did not become ready within {seconds:g} s"))
+            left = await self._end()
+            if left is not None:
+                return Unknown(f"it took over {seconds:g} s, and may still go on: {left}")
+            last = f"; the last it said was: {self._said}" if self._said else ""
+            message = f"it took over {seconds:g} s and was ended, on the server too{last}"
+            return Rejected(Fault(FaultClass.TIMEOUT, message))
+        except asyncio.CancelledError:
+            await self._end()
+            raise
+        except (SecretMissing, VariableInvalid) as error:
+            return Rejected(Fault(FaultClass.PERMANENT, error.message, error.code, error.hint))
+
+    async def _apply(
+        self, verb: Verb, seconds: float, name: str, deploy: Callable[[Visit], Awaitable[Done]]
+    ) -> Applied | Rejected | Unknown:
+        filled = await self.filled()
+        try:
+            async with ready(self.access, self._clock, self.tell, seconds - LAST_SECONDS) as connection:
+                prepared = await self._prepare(connection)
+            outputs = await (self._outputs(filled) if verb is Verb.INSTALL else self._outputs_at_leave(filled))
+        except Unreachable as error:
+            return Rejected(error.fault)
+        if isinstance(prepared, Rejected) or isinstance(outputs, Rejected):
+            return prepared if isinstance(prepared, Rejected) else outputs  # type: ignore[return-value]
+        private = [text for key, text in outputs.items() if self.entry.outputs[key].secret]
+        self._redact = Redactor((*filled.secrets, *private))
+        self.as_host(name, filled, outputs, prepared)
+        try:
+            done = await deploy(self)
+            if not done.ok:
+                await self._remove_folder()
+                return failed(self.request.name, done, self._redact)
+            async with ready(self.access, self._clock, self.tell, seconds) as connection:
+                return await self._conclude(connection, verb, filled, done)
+        except NotBegun as error:
+            return Rejected(Fault(FaultClass.TRANSIENT, str(error)))
+        except ChildDied as error:
+            return Unknown(self.shown(str(error)))
+        except Unreachable as error:
+            return Unknown(error.fault.message)
+
+    async def _prepare(self, connection: Connection) -> str | Rejected:
+        """End what an earlier attempt left, and mend it. Gives the private folder there, "" for root."""
+        self._touched = True
+        ended = (await connection.script(scripts.end_marked(self.token), SCRIPT_SECONDS)).output.split()
+        if ended != ["ended", "0"]:
+            self.tell(f"processes that an earlier attempt had left: {' '.join(ended)}")
+        if locked := await self._wait_for_others(connection):
+            return locked
+        private = self.access.user != "root"
+        ran = await connection.script(scripts.prepare(self.token, private=private), PREPARE_SECONDS)
+        if ran.code != 0:
+            message = f"the server could not be made ready (ended with {ran.code}): {self.shown(ran.tail)}"
+            return Rejected(Fault(FaultClass.TRANSIENT, message, "prepare-failed"))
+        words = [line.split() for line in ran.output.splitlines() if line]
+        told = {word[0]: word[1:] for word in words if word[0] in ("platform", "temp")}
+        os, release = (*told.get("platform", ()), "", "")[:2]
+        return unsupported(self.entry, os, release) or next(iter(told.get("temp", ())), "")
+
+    async def _wait_for_others(self, connection: Connection) -> Rejected | None:
+        """Whoever holds a lock of the packages is waited for, here where it is told at once; each use waits too."""
+        until, told = self._clock.now() + LOCK_SECONDS, ""
+        while holder := (await connection.script(scripts.HELD_NOW, SCRIPT_SECONDS)).tail:
+            pid, name, file = (*holder.split(), "", "", "")[:3]
+            who = f"{name} (process {pid}), which holds {file}" if file else holder
+            if self._clock.now() >= until:
+                message = f"the server's packages have been locked for over {LOCK_SECONDS} s, by {who}"
+                hint = "Look what it does there; it is not ended by Batchwright."
+                return Rejected(Fault(FaultClass.TRANSIENT, message, "packages-locked", hint))
+            if who != told:
+                told = who
+                self.tell(f"waiting for {who}: somebody else works on the packages there")
+            await self._clock.sleep(BUSY_SECONDS)
+        return None
+
+    async def _outputs_at_leave(self, filled: Filled) -> dict[str, str]:
+        """What it is told to leave its cluster; nothing where the first server cannot tell: it must go all the same."""
+        try:
+            told = await self._outputs(filled, Moment.REMOVE, LEAVE_SECONDS)
+        except Unreachable as error:
+            told = Rejected(error.fault)
+        if isinstance(told, Rejected):
+            self.tell(f"it goes without word from the first server: {told.fault.message}")
+            return {}
+        return told
+
+    async def _outputs(
+        self, filled: Filled, when: Moment = Moment.INSTALL, seconds: float | None = None
+    ) -> dict[str, str] | Rejected:
+        """What the first server of its cluster tells it. Raises Unreachable."""
+        leader, outputs = self.job.leader, {}
+        wanted = {name: output for name, output in self.entry.outputs.items() if output.when is when}
+        if leader is None or not wanted:
+            return {}
+        if leader.access is None:
+            return Rejected(Fault(FaultClass.NOT_FOUND, f"{leader.name} is not there, or cannot be reached over SSH"))
+        around = environment(filled.values, self.request, leader, self.member)
+        async with ready(leader.access, self._clock, self.tell, seconds or self.job.seconds) as connection:
+            for name, output in wanted.items():
+                text = scripts.with_environment(around, scripts.told(output.run))
+                ran = await connection.script(text, SCRIPT_SECONDS)
+                if ran.code != 0:
+                    message = f"{leader.name} does not tell {name} (ended with {ran.code}): {self.shown(ran.tail)}"
+                    return Rejected(Fault(FaultClass.TRANSIENT, message, "output-failed"))
+                if ran.left_out:
+                    message = f"{leader.name} tells {ran.left_out:,} bytes too much as {name}"
+                    return Rejected(Fault(FaultClass.PERMANENT, message, "output-failed"))
+                outputs[name] = ran.output.strip()
+        return outputs
+
+    async def _conclude(self, connection: Connection, verb: Verb, filled: Filled, done: Done) -> Applied | Rejected:
+        """Checks and the marker. Raises Unreachable."""
+        assert self.host is not None
+        if self.host.temp:
+            await connection.script(scripts.remove_folder(self.host.temp), SCRIPT_SECONDS)
+        noted = scripts.remove_marker(self.entry.name)
+        if verb is Verb.INSTALL:
+            around = self.surroundings(filled)
+            check = await first_failing(connection, self.entry.check, around, self._redact, self._clock, self.tell)
+            if check is not None:
+                return unhealthy(self.request.name, check)
+            at = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="seconds")
+            noted = scripts.write_marker(self.entry.name, self.request.version, self.token, at)
+        ran = await connection.script(noted, SCRIPT_SECONDS)
+        if ran.code != 0:
+            return Rejected(Fault(FaultClass.TRANSIENT, f"it could not be noted on the server: {self.shown(ran.tail)}"))
+        tell_changes(done, self.tell)
+        return Applied(bool(done.changes) or ran.output.strip() == "gone")
+
+    async def _remove_folder(self) -> None:
+        """Nothing that was uploaded stays behind; what cannot be removed now, the next attempt removes."""
+        if self.host is not None and self.host.temp:
+            with contextlib.suppress(Unreachable):
+                async with connected(self.access) as connection:
+                    await connection.script(scripts.remove_folder(self.host.temp), SCRIPT_SECONDS)
+
+    async def _end(self) -> str | None:
+        """End on the server what this call runs there; None when it is certain, else why it is not."""
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                if self.child is not None and self.host is not None:
+                    await self.child.stop(self.host.id)
+                if not self._touched:
+                    return None
+                async with connected(self.access) as connection:
+                    ran = await connection.script(scripts.end_marked(self.token, looks=2), END_SECONDS)
+                    if self.host is not None and self.host.temp:
+                        await connection.script(scripts.remove_folder(self.host.temp), END_SECONDS)
+                    return None if ran.code == 0 else ran.tail
+        except TimeoutError:
+            return "no answer from the server"
+        except Unreachable as error:
+            return error.fault.message
