@@ -7,11 +7,11 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from batchwright.emulators.server import Emulator as Served
+from batchwright.emulators.server import EmulatorServer as Served
 from batchwright.emulators.server import serve
 from batchwright.emulators.upcloud.app import TOKEN
 from batchwright.testing.emulators import hetzner
-from batchwright.testing.emulators.upcloud import Emulation, Emulator
+from batchwright.testing.emulators.upcloud import Emulation, EmulatorServer
 
 
 class Serving:
@@ -51,7 +51,7 @@ class Running(Serving):
     """An emulated UpCloud. `environ` is what a client needs."""
 
     def __init__(self, emulation: Emulation | None = None) -> None:
-        self.emulator = Emulator(emulation or Emulation())
+        self.emulator = EmulatorServer(emulation or Emulation())
         super().__init__(self.emulator)
 
     @property

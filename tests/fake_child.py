@@ -6,10 +6,10 @@ import os
 import sys
 from pathlib import Path
 
-from batchwright.taskservs.runner.child_protocol import Done, Line, Stopped, job_decoder, stop_decoder, written
+from batchwright.taskservs.runner.child_protocol import Done, OutputLine, Stopped, job_decoder, stop_decoder, written
 
 
-def say(word: Done | Line | Stopped) -> None:
+def say(word: Done | OutputLine | Stopped) -> None:
     sys.stdout.buffer.write(written(word))
     sys.stdout.buffer.flush()
 
@@ -19,7 +19,7 @@ if job.name == "says":
     os.write(1, Path(job.folder).read_bytes())
     sys.exit()
 first, *rest = (host.id for host in job.hosts)
-say(Line(first, f"{job.verb} {job.name} for {', '.join((first, *rest))}"))
+say(OutputLine(first, f"{job.verb} {job.name} for {', '.join((first, *rest))}"))
 match job.name:
     case "answers":
         for host in (first, *rest):
@@ -35,7 +35,7 @@ match job.name:
         say(Stopped(stop_decoder.decode(sys.stdin.buffer.readline()).host))
         sys.stdin.buffer.read()
     case "environment":
-        say(Line(first, ",".join(sorted(os.environ))))
+        say(OutputLine(first, ",".join(sorted(os.environ))))
         say(Done(first, ok=True))
     case "is-deaf":
         while True:

@@ -16,12 +16,12 @@ import uvicorn
 from batchwright.api.app import make_app
 from batchwright.api.connections import MOST, Connections
 from batchwright.api.progress import EventFrames
-from batchwright.api.server import Server
+from batchwright.api.server import ServiceServer
 from batchwright.app.config import ServiceConfig
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.service.health import Monitor
-from batchwright.service.run_supervisor import Orchestrator
+from batchwright.service.run_supervisor import RunSupervisor
 
 RUNS = "/v1/workflows/batch"
 FAST = {"answer_seconds": "0.01", "boot_seconds": "0.02", "install_seconds": "0.01", "destroy_seconds": "0.01"}
@@ -50,7 +50,7 @@ class Answer:
 class Serving:
     """A running service."""
 
-    def __init__(self, url: str, session: aiohttp.ClientSession, orchestrator: Orchestrator, monitor: Monitor) -> None:
+    def __init__(self, url: str, session: aiohttp.ClientSession, orchestrator: RunSupervisor, monitor: Monitor) -> None:
         self.url = url
         self.session = session
         self.orchestrator = orchestrator
@@ -96,13 +96,13 @@ async def serving(
 ) -> AsyncIterator[Serving]:
     """A service over the state folder; leaving it stops it at once, as SIGTERM with no grace does."""
     settings, clock = Settings(folder, service=service or ServiceConfig()), SystemClock()
-    made = Orchestrator(settings, clock, EventFrames(), commands=commands)
+    made = RunSupervisor(settings, clock, EventFrames(), commands=commands)
     async with made as orchestrator, Monitor(orchestrator) as monitor:
         app = make_app(orchestrator, monitor, **options)
         config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=2)
         sock = socket.create_server(("127.0.0.1", 0))
         port = sock.getsockname()[1]
-        server = Server(config, connections or Connections(MOST))
+        server = ServiceServer(config, connections or Connections(MOST))
         task = asyncio.create_task(server.serve([sock]))
         await server.answers.wait()
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 LOCK_SECONDS = 30.0  # longest wait for another process or thread
 
 
-class Held(Exception):
+class FolderHeld(Exception):
     """Somebody else has held the folder for too long."""
 
 
@@ -77,7 +77,7 @@ def alone(folder: Path, seconds: float = LOCK_SECONDS) -> Iterator[int]:
         deadline = time.monotonic() + seconds
         while not _locked(descriptor):
             if time.monotonic() > deadline:
-                raise Held(f"{folder} has been held by another process for {seconds:g} s")
+                raise FolderHeld(f"{folder} has been held by another process for {seconds:g} s")
             time.sleep(0.01)
         mine, there = os.fstat(descriptor), folder.stat()
         if (mine.st_dev, mine.st_ino) != (there.st_dev, there.st_ino):

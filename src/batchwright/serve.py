@@ -13,7 +13,7 @@ from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Sim, Simulate, StateDir, settings_of, simulation_of
 from batchwright.cli.output import say
 from batchwright.errors import ServicePackageMissing, UsageError
-from batchwright.service.permissions import Rights
+from batchwright.service.permissions import Permissions
 from batchwright.views.wording import counted
 
 GRACE = 20.0
@@ -63,7 +63,7 @@ def serve(
     options = server.ServeOptions(host, port, grace, submit_rate, tls_cert, tls_key, simulation, allow_commands)
     server.log_to_stderr()
 
-    def told(url: str, rights: Rights) -> None:
+    def told(url: str, rights: Permissions) -> None:
         say(f"batchwright serves {url} from {settings.state_dir}")
         say(rights.line())
         say(f"documentation: {url}/docs   stop it with Ctrl-C; what runs then goes on when it is started again")

@@ -126,7 +126,7 @@ def _key_pairs(path: str) -> list[asyncssh.SSHKeyPair]:
     return found
 
 
-class Answer(Struct, frozen=True):
+class CommandOutput(Struct, frozen=True):
     """How a script on a server ended. Without `begun` it did not run, and `login` is what was said instead of it.
 
     `code` is None where the connection was lost before anything said it. `left_out` are bytes from the middle of its
@@ -140,7 +140,7 @@ class Answer(Struct, frozen=True):
     left_out: int = 0
 
 
-async def ask(connection: asyncssh.SSHClientConnection, text: str, command: str = "sh -s") -> Answer:
+async def ask(connection: asyncssh.SSHClientConnection, text: str, command: str = "sh -s") -> CommandOutput:
     """Run shell text, which goes through stdin, and read what it prints and nothing else. Raises what LOST names."""
     framed, around = Framed(), Marked()
     async with connection.create_process(command, encoding=None) as process:
@@ -153,7 +153,7 @@ async def ask(connection: asyncssh.SSHClientConnection, text: str, command: str 
     if code is None and not (framed.begun and process.returncode == 0):  # broken off, so it cannot have ended well
         code = process.returncode
     said = "; ".join(filter(None, (framed.login(), around.login())))
-    return Answer(code, output, framed.begun, said, framed.left_out)
+    return CommandOutput(code, output, framed.begun, said, framed.left_out)
 
 
 def interfering(user: str, host: str, login: str, how: str) -> Unreachable:

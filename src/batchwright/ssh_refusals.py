@@ -12,7 +12,7 @@ from msgspec import Struct
 from batchwright.model.outcome import Fault, FaultClass
 
 
-class Refusal(Struct, frozen=True):
+class SshRefusal(Struct, frozen=True):
     """One way to refuse: how it is recognised, its code, and what to do; `{user}` and `{host}` are filled in."""
 
     said: re.Pattern[str]
@@ -20,8 +20,8 @@ class Refusal(Struct, frozen=True):
     hint: str
 
 
-def _refusal(said: str, code: str, hint: str) -> Refusal:
-    return Refusal(re.compile(said, re.IGNORECASE), code, hint)
+def _refusal(said: str, code: str, hint: str) -> SshRefusal:
+    return SshRefusal(re.compile(said, re.IGNORECASE), code, hint)
 
 
 REFUSALS = (

@@ -12,7 +12,7 @@ from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.base import Health, Provider, Trouble
+from batchwright.providers.base import Provider, ProviderHealthReport, Trouble
 from batchwright.providers.simulated import Simulated, Simulation, World
 from batchwright.testing.provider_suite import ProviderSuite
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
@@ -109,8 +109,8 @@ class PromisesTooShortASettleTime(Simulated):
 
 
 class IsNeverWell(Simulated):
-    async def health(self) -> Health:
-        return Health(False, "no")
+    async def health(self) -> ProviderHealthReport:
+        return ProviderHealthReport(False, "no")
 
 
 class HasAnAccountPerClient(Simulated):

@@ -25,7 +25,7 @@ from batchwright.errors import (
     StoreUnsupported,
 )
 from batchwright.journal.base import Journal, Lease
-from batchwright.journal.surreal import Server, SurrealServerJournal, integrity
+from batchwright.journal.surreal import ServerAddress, SurrealServerJournal, integrity
 from batchwright.journal.surreal.server.connection import connection as server_module
 from batchwright.model.events import StepStarted
 from batchwright.model.summary import Signal, SignalKind
@@ -41,8 +41,8 @@ def bridge() -> Iterator[Bridge]:
         yield bridge
 
 
-def at(bridge: Bridge) -> Server:
-    return Server(bridge.url, user=USER, password=lambda: PASSWORD)
+def at(bridge: Bridge) -> ServerAddress:
+    return ServerAddress(bridge.url, user=USER, password=lambda: PASSWORD)
 
 
 CASES = [*journal_suite.CASES, *journal_chain_suite.CASES]
@@ -195,7 +195,7 @@ def test_a_journal_can_be_closed_while_its_server_is_away(bridge: Bridge) -> Non
     asyncio.run(attempt())
 
 
-def refused(server: Server, error: type[StoreError], match: str) -> str:
+def refused(server: ServerAddress, error: type[StoreError], match: str) -> str:
     async def attempt() -> None:
         async with opened(lambda: SurrealServerJournal(server)) as journal:
             await begun(journal)
@@ -212,7 +212,7 @@ def test_a_server_that_is_not_there_is_told() -> None:
         taken.bind(("127.0.0.1", 0))
         address = f"ws://127.0.0.1:{taken.getsockname()[1]}"
         assert "BATCHWRIGHT_SURREALDB_URL" in refused(
-            Server(address), StoreUnreachable, f"{address} .* cannot be reached"
+            ServerAddress(address), StoreUnreachable, f"{address} .* cannot be reached"
         )
 
 
@@ -261,10 +261,12 @@ def test_a_server_that_hangs_is_told(bridge: Bridge, monkeypatch: pytest.MonkeyP
 
 
 def test_wrong_credentials_are_told_and_no_password_is_shown(bridge: Bridge) -> None:
-    wrong = Server(bridge.url, user=USER, password=lambda: PASSWORD + "x")
+    wrong = ServerAddress(bridge.url, user=USER, password=lambda: PASSWORD + "x")
     assert "auth_level" in refused(wrong, StoreDenied, "does not let the user 'batchwright' in .*authentication")
     assert PASSWORD not in repr(wrong)
-    refused(Server(bridge.url, user=USER, password=lambda: PASSWORD, level="database"), StoreDenied, "authentication")
+    refused(
+        ServerAddress(bridge.url, user=USER, password=lambda: PASSWORD, level="database"), StoreDenied, "authentication"
+    )
 
 
 def test_a_server_of_another_version_is_told() -> None:
@@ -288,7 +290,7 @@ def test_a_newer_store_is_told(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) 
     refused(at(bridge), StoreNewer, "format 3; this Batchwright knows formats up to 2")
 
 
-async def empty(server: Server) -> None:
+async def empty(server: ServerAddress) -> None:
     async with opened(lambda: SurrealServerJournal(server)):
         pass
 
@@ -332,12 +334,12 @@ def test_an_entry_that_no_server_takes_is_told_before_it_is_sent(bridge: Bridge)
     ],
 )
 def test_an_address_that_cannot_be_one_is_told(url: str, match: str) -> None:
-    refused(Server(url), StoreUnavailable, match)
+    refused(ServerAddress(url), StoreUnavailable, match)
 
 
 def test_an_address_may_be_written_as_for_http() -> None:
     addresses = [
-        Server(url).address for url in ("http://db:8000/", "https://db/rpc", "ws://db:1/x/rpc", "wss://[::1]:2")
+        ServerAddress(url).address for url in ("http://db:8000/", "https://db/rpc", "ws://db:1/x/rpc", "wss://[::1]:2")
     ]
     assert addresses == ["ws://db:8000", "wss://db", "ws://db:1/x", "wss://[::1]:2"]
 

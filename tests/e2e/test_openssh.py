@@ -18,7 +18,7 @@ from batchwright.model.access import Access
 from batchwright.model.outcome import Fault, ServerState
 from batchwright.model.plan import ServerRequest
 from batchwright.providers.static import Static
-from batchwright.providers.static.records import Record, Records
+from batchwright.providers.static.records import Records, ServerClaim
 from batchwright.providers.static.ssh_probe import Facts, look
 from batchwright.taskservs.runner.ssh_connection import connected
 
@@ -125,7 +125,7 @@ def test_many_go_through_one_jump_host_without_being_turned_away(tmp_path: Path)
         await provider.open()
         refs = [f"static-{n}" for n in range(40)]
         for ref in refs:
-            records.put(Record(ref, "run", ref, ServerRequest(ref, "", ""), through))
+            records.put(ServerClaim(ref, "run", ref, ServerRequest(ref, "", ""), through))
         seen = await provider.describe(refs)
         assert [one.fault for one in seen.values() if one.state is not ServerState.READY] == []
 

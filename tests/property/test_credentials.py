@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.client.http import Service
+from batchwright.client.http import HttpClient
 from batchwright.credentials import carried, masked
 from batchwright.errors import BatchwrightError
 from batchwright.providers.settings import checked_address
@@ -70,7 +70,7 @@ def test_no_address_that_is_refused_shows_its_password(password: str, scheme: st
     with pytest.raises(BatchwrightError) as provider:
         checked_address(address, "Some Cloud", "")
     with pytest.raises(BatchwrightError) as service:
-        Service(address)
+        HttpClient(address)
     assert "~~" not in f"{provider.value.message} {provider.value.hint} {service.value.message} {service.value.hint}"
 
 
@@ -86,4 +86,4 @@ def test_addresses_that_cannot_be_read_are_refused_in_a_sentence(address: str) -
     with pytest.raises(BatchwrightError, match="is not an address of the Some Cloud API"):
         checked_address(address, "Some Cloud", "")
     with pytest.raises(BatchwrightError, match="is not the address of a service"):
-        Service(address)
+        HttpClient(address)

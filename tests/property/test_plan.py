@@ -24,7 +24,7 @@ from batchwright.model.workflow import (
     TaskservUse,
     Workflow,
 )
-from batchwright.plan import Built, Observations, build, estimate
+from batchwright.plan import Observations, PlanResult, build, estimate
 from batchwright.testing.plans import empty_world
 
 # how long an example takes depends on the machine and says nothing about the plan
@@ -102,7 +102,7 @@ class Case:
     flow: Workflow
     catalogue: dict[str, Taskserv]
     world: Observations
-    built: Built
+    built: PlanResult
 
     @property
     def plan(self) -> Plan:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.commands.clean_output import Output
+from batchwright.commands.clean_output import CleanOutput
 from batchwright.redaction import BLOT, Redactor
 
 
@@ -106,7 +106,7 @@ def check(secret: str, form: str, cuts: list[int]) -> None:
 def test_no_line_of_a_program_has_it(secret: str, form: str, cuts: list[int]) -> None:
     """B1: control characters are taken out after the secrets."""
     lines: list[str] = []
-    output, body, at = Output(lines.append, [secret]), f"x {FORMS[form](secret)} y".encode(), 0
+    output, body, at = CleanOutput(lines.append, [secret]), f"x {FORMS[form](secret)} y".encode(), 0
     for cut in cuts:
         output.hear(body[at : at + cut])
         at += cut

@@ -12,7 +12,7 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.model.outcome import Applied, Rejected, Unknown
 from batchwright.model.plan import Cluster, TaskservRequest
 from batchwright.model.secret import Secret
-from batchwright.taskservs.base import Job, Runner, Target
+from batchwright.taskservs.base import Runner, Target, TaskservJob
 from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.taskservs.runner import pyinfra_runner
 from batchwright.taskservs.runner.ssh_connection import connected
@@ -53,8 +53,10 @@ class Server(Struct, frozen=True):
         assert checks
         return all(check.ok for check in checks)
 
-    def _job(self, leader: Server | None) -> Job:
-        return Job(f"{self.target.name}-job", SECONDS, leader.target if leader is not None else None, self.said.append)
+    def _job(self, leader: Server | None) -> TaskservJob:
+        return TaskservJob(
+            f"{self.target.name}-job", SECONDS, leader.target if leader is not None else None, self.said.append
+        )
 
     def _changed(self, outcome: Applied | Rejected | Unknown) -> bool:
         assert isinstance(outcome, Applied), "\n".join([*self.said, str(outcome)])

@@ -9,7 +9,7 @@ import pytest
 
 from batchwright.model.outcome import Rejected
 from batchwright.model.secret import Secret
-from batchwright.taskservs.base import Job
+from batchwright.taskservs.base import TaskservJob
 from tests.real.life import Server, asked, live, on_servers
 
 PASSWORD = "planted-secret-4711"
@@ -58,7 +58,7 @@ def test_postgresql_is_in_utf8_whatever_the_language_of_the_server(tmp_path: Pat
         assert await server.sh(ENCODING) == "UTF8"
         assert not await server.install(request)
         await server.sh(f"{ascii_}; cd / && runuser -u postgres -- createdb precious")
-        answer = await server.runner.install(request, server.target, Job("again"))
+        answer = await server.runner.install(request, server.target, TaskservJob("again"))
         assert isinstance(answer, Rejected)
         assert "SQL_ASCII" in answer.fault.message
         assert "holds data" in answer.fault.message

@@ -18,10 +18,10 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
 from batchwright.model.plan import TaskservRequest
 from batchwright.model.secret import Secret
-from batchwright.taskservs.base import Job, Target
+from batchwright.taskservs.base import Target, TaskservJob
 from batchwright.taskservs.catalogue import Catalogue, read_entry
 from batchwright.taskservs.runner import adapter, pyinfra_runner
-from batchwright.taskservs.runner.child_process import Child
+from batchwright.taskservs.runner.child_process import ChildProcess
 from batchwright.taskservs.runner.ssh_connection import connected
 from tests.real.servers import servers
 from tests.sandboxes import need_sandboxes
@@ -76,7 +76,7 @@ class Rig:
         request = TaskservRequest(
             "vault", "1", "default", {"password": Secret(env="X"), "nap": 0, "ending": "true", **variables}
         )
-        job = Job(f"token-{target.name}", seconds, None, self._tell)
+        job = TaskservJob(f"token-{target.name}", seconds, None, self._tell)
         return asyncio.get_running_loop().create_task(self.runner.install(request, target, job))  # type: ignore[arg-type]
 
     def _tell(self, line: str) -> None:
@@ -163,9 +163,9 @@ def test_a_killed_child_leaves_its_work_unknown_and_doing_it_again_converges(tmp
 
 
 def test_servers_share_a_process_and_each_has_its_own_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun: list[Child] = []
+    begun: list[ChildProcess] = []
 
-    class Counted(Child):
+    class Counted(ChildProcess):
         def __init__(self, *args: Any) -> None:
             super().__init__(*args)
             begun.append(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import re
 import subprocess
 from collections.abc import Iterator
@@ -21,13 +22,11 @@ LATE_IMPORTS = (
     "serve.py",
     "taskservs/runner/__init__.py",
 )  # a missing package becomes a clear error
-PURE = (
-    *("model", "plan"),
-    *(
-        f"engine/{name}.py"
-        for name in ("machine", "forward", "backward", "sweeping", "order", "policy", "preview", "doubts")
-    ),
-    *(f"engine/{name}.py" for name in ("commands", "limits", "pace")),
+_import_rules = configparser.ConfigParser()
+_import_rules.read(ROOT / ".importlinter")
+PURE = tuple(  # what .importlinter calls pure, as folders and files of the package
+    name.removeprefix("batchwright.").replace(".", "/")
+    for name in _import_rules["importlinter:contract:pure"]["source_modules"].split()
 )
 IMPURE_MODULES = {"time", "random", "os", "uuid", "socket", "secrets", "asyncio", "threading", "subprocess"}
 IMPURE_CALLS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today")}
@@ -136,7 +135,7 @@ def pure_files() -> list[Path]:
     return [
         path
         for name in PURE
-        for path in ([base / name] if name.endswith(".py") else sorted((base / name).rglob("*.py")))
+        for path in ([one] if (one := base / f"{name}.py").exists() else sorted((base / name).rglob("*.py")))
     ]
 
 

@@ -17,10 +17,10 @@ import pytest
 
 from batchwright import headroom
 from batchwright.commands.base import Launch
-from batchwright.commands.local import Here
+from batchwright.commands.local import LocalCommands
 from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
 from batchwright.model.plan import CommandRequest
-from batchwright.taskservs.runner.child_process import Child, NotBegun
+from batchwright.taskservs.runner.child_process import ChildProcess, NotBegun
 from batchwright.taskservs.runner.child_protocol import ChildJob, Verb
 from batchwright.testing.virtual_clock import EPOCH
 from tests.served import COMMAND, PATIENCE, environment
@@ -79,7 +79,7 @@ def test_a_program_waits_for_descriptors_and_is_started_once_there_are_some(tmp_
                 clock = SteppingClock(lambda: give_back(taken))
                 assert not headroom.has_room()
                 room = await headroom.room(clock)
-            here = Here(tmp_path / "programs", clock, dict(os.environ), lambda _one: "")
+            here = LocalCommands(tmp_path / "programs", clock, dict(os.environ), lambda _one: "")
             return (await here.launch(REQUEST, launch()) if room else None), clock.waits
 
     assert asyncio.run(main()) == (Applied(), 1)
@@ -89,7 +89,7 @@ def test_without_any_for_long_it_is_certain_that_nothing_was_started(tmp_path: P
     """A3."""
     monkeypatch.setattr(headroom, "has_room", lambda: False)
     clock = SteppingClock()
-    here = Here(tmp_path / "programs", clock, dict(os.environ), lambda _one: "")
+    here = LocalCommands(tmp_path / "programs", clock, dict(os.environ), lambda _one: "")
     outcome = asyncio.run(here.launch(REQUEST, launch()))
     assert isinstance(outcome, Rejected)
     assert outcome.fault.kind is FaultClass.TRANSIENT
@@ -117,7 +117,7 @@ def test_a_start_that_fails_for_want_of_something_is_tried_again(
         raise error
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
-    here = Here(tmp_path / "programs", SteppingClock(), dict(os.environ), lambda _one: "")
+    here = LocalCommands(tmp_path / "programs", SteppingClock(), dict(os.environ), lambda _one: "")
     outcome = asyncio.run(here.launch(REQUEST, launch()))
     assert isinstance(outcome, Rejected)
     assert outcome.fault.kind is FaultClass.TRANSIENT
@@ -133,7 +133,7 @@ def test_a_program_that_was_begun_but_cannot_be_waited_for_is_ended_and_told(tmp
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", begin)
-    here = Here(tmp_path / "programs", SteppingClock(), dict(os.environ), lambda _one: "")
+    here = LocalCommands(tmp_path / "programs", SteppingClock(), dict(os.environ), lambda _one: "")
     request = CommandRequest("sleep", ("/bin/sleep", str(PATIENCE)))
     try:
         outcome = asyncio.run(here.launch(request, launch()))
@@ -152,7 +152,7 @@ def test_a_runner_without_its_process_has_done_nothing(monkeypatch: Any) -> None
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
     with pytest.raises(NotBegun, match="Too many open files"):
-        asyncio.run(Child({}).run(ChildJob("nginx", "", "", Verb.INSTALL, ())))
+        asyncio.run(ChildProcess({}).run(ChildJob("nginx", "", "", Verb.INSTALL, ())))
 
 
 def test_the_soft_limit_is_raised_and_programs_get_the_one_we_were_given(tmp_path: Path) -> None:

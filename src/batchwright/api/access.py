@@ -39,7 +39,7 @@ class Caller(Struct, frozen=True):
     token: str = ""
 
 
-class Access:
+class AccessControl:
     """Decides who a request is from.
 
     `closed`: every request needs a token. Once it is so, because the service listens elsewhere too or because there was

@@ -13,17 +13,17 @@ from litestar.openapi.spec import OpenAPI
 from litestar.types import ASGIApp
 
 from batchwright.api import pages, problems, runs, servers, workflows
-from batchwright.api.access import Access, needs
-from batchwright.api.bounds import Bounded, Bounds
-from batchwright.api.gate import Gate
-from batchwright.api.metrics import Measured, Metrics
+from batchwright.api.access import AccessControl, needs
+from batchwright.api.bounds import Bounds, BoundsMiddleware
+from batchwright.api.gate import AuthMiddleware
+from batchwright.api.metrics import Metrics, MetricsMiddleware
 from batchwright.api.parameters import Parameters
 from batchwright.api.schema import as_any_of, openapi
 from batchwright.loader.limits import UNTRUSTED
 from batchwright.service.audit import Audit
 from batchwright.service.health import Monitor
 from batchwright.service.permissions import rights
-from batchwright.service.run_supervisor import Orchestrator
+from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.tokens import Tokens
 
 SUBMIT_RATE, SUBMIT_BURST = 20.0, 100  # workflows per second and at once, per caller
@@ -52,7 +52,7 @@ def described() -> bytes:
 
 
 def make_app(
-    orchestrator: Orchestrator,
+    orchestrator: RunSupervisor,
     monitor: Monitor,
     *,
     submit_rate: float = SUBMIT_RATE,
@@ -63,11 +63,11 @@ def make_app(
 ) -> ASGIApp:
     """The application over one orchestrator, which is opened and closed elsewhere.
 
-    `closed`: see Access; `confined`: see Rights.
+    `closed`: see AccessControl; `confined`: see Rights.
     """
     clock = orchestrator.clock
     tokens = Tokens(orchestrator.settings)
-    access = Access(tokens, clock, submit_rate, submit_burst, closed=closed)
+    access = AccessControl(tokens, clock, submit_rate, submit_burst, closed=closed)
     monitor.rights = lambda: rights(orchestrator.allowed, tokens, clock.now(), closed=access.closed, confined=confined)
     metrics = Metrics()
     bounds = bounds or Bounds()
@@ -88,5 +88,5 @@ def make_app(
         request_max_body_size=UNTRUSTED.file_bytes,
         logging_config=None,
     )
-    gate = Gate(Bounded(inner, bounds), access, Audit(orchestrator.settings), clock, LOOKS)
-    return Measured(gate, metrics)
+    gate = AuthMiddleware(BoundsMiddleware(inner, bounds), access, Audit(orchestrator.settings), clock, LOOKS)
+    return MetricsMiddleware(gate, metrics)

@@ -68,7 +68,7 @@ class Bounds:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
-class Bounded:
+class BoundsMiddleware:
     """Refuses heads that are too large and one request too many, and counts bytes of bodies until they are answered."""
 
     def __init__(self, app: ASGIApp, bounds: Bounds) -> None:

@@ -61,7 +61,7 @@ def origin(host: str) -> str:
     return str(address.ipv4_mapped or ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
 
 
-class Waiting(Protocol):
+class WaitingConnection(Protocol):
     """A connection that has no whole request yet."""
 
     address: str
@@ -81,9 +81,9 @@ class Connections:
         self.refused = 0  # could not be let in
         self.dropped = 0  # took too long, or made room for another
         self.handshakes: dict[str, int] = {}  # of TLS, by address
-        self._waiting: dict[Waiting, None] = {}  # in the order in which they began to wait
-        self._by_address: dict[str, dict[Waiting, None]] = {}
-        self._resting: dict[Waiting, None] = {}
+        self._waiting: dict[WaitingConnection, None] = {}  # in the order in which they began to wait
+        self._by_address: dict[str, dict[WaitingConnection, None]] = {}
+        self._resting: dict[WaitingConnection, None] = {}
 
     @property
     def waiting(self) -> int:
@@ -107,24 +107,24 @@ class Connections:
         self.open += 1
         return True
 
-    def _drop(self, one: Waiting, why: str) -> None:
+    def _drop(self, one: WaitingConnection, why: str) -> None:
         self.leave(one)
         self.dropped += 1
         one.drop(why)
 
-    def wait(self, one: Waiting) -> None:
+    def wait(self, one: WaitingConnection) -> None:
         """It has no request, or only a part of one, from now on."""
         if one not in self._waiting:
             self._resting.pop(one, None)
             self._waiting[one] = None
             self._by_address.setdefault(one.address, {})[one] = None
 
-    def rest(self, one: Waiting) -> None:
+    def rest(self, one: WaitingConnection) -> None:
         """It has had its answer and has begun nothing new: it makes room only when nobody waits with half a request."""
         self.leave(one)
         self._resting[one] = None
 
-    def leave(self, one: Waiting) -> None:
+    def leave(self, one: WaitingConnection) -> None:
         """It has a whole request now, or is gone."""
         self._resting.pop(one, None)
         if self._waiting.pop(one, self) is None:

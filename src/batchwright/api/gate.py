@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from batchwright.api.access import REFUSED, SAFE, Access, Caller
+from batchwright.api.access import REFUSED, SAFE, AccessControl, Caller
 from batchwright.api.connected import KEY, End
 from batchwright.api.headers import secured
 from batchwright.api.problems import CLIENT_GONE, GONE, refuse
 from batchwright.errors import AuditUnwritable, BatchwrightError, PeerUnknown, TooManyRequests
 from batchwright.model.clock import Clock
-from batchwright.service.audit import Audit, Deed, Line, shown, told
+from batchwright.service.audit import Audit, AuditEntry, AuditLine, shown, told
 from batchwright.service.tokens import NOBODY, Role
 
 PARAMETERS = ("simulate", "sim", "plan_hash", "force", "redo", "skip")  # of calls that change something
@@ -22,10 +22,12 @@ PARAMETERS = ("simulate", "sim", "plan_hash", "force", "redo", "skip")  # of cal
 log = logging.getLogger("batchwright.api")
 
 
-class Gate:
+class AuthMiddleware:
     """`looks` are the paths whose POST changes nothing."""
 
-    def __init__(self, app: ASGIApp, access: Access, audit: Audit, clock: Clock, looks: Iterable[str] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, access: AccessControl, audit: Audit, clock: Clock, looks: Iterable[str] = ()
+    ) -> None:
         self._app = app
         self._access = access
         self._audit = audit
@@ -108,17 +110,19 @@ class Gate:
                     line, state.get("run", ""), CLIENT_GONE if gone else 500, "client-gone" if gone else "bug"
                 )
 
-    async def _begin(self, caller: Caller | None, end: End, scope: HTTPScope) -> Line:
+    async def _begin(self, caller: Caller | None, end: End, scope: HTTPScope) -> AuditLine:
         what = shown(f"{scope['method']} {scope['path']}")
         who = (caller.name, str(caller.role)) if caller is not None else (NOBODY, "")
         query = told(scope["query_string"].decode("latin-1"), PARAMETERS)
         try:
-            return await self._audit.begin_aside(Deed(self._clock.now(), *who, what, address=end.address, query=query))
+            return await self._audit.begin_aside(
+                AuditEntry(self._clock.now(), *who, what, address=end.address, query=query)
+            )
         except (OSError, BatchwrightError) as error:
             log.error("the audit trail cannot be written, so nothing is done: %s", error)
             raise AuditUnwritable("the audit trail cannot be written") from error
 
-    async def _end(self, line: Line, run: str, status: int, code: str) -> None:
+    async def _end(self, line: AuditLine, run: str, status: int, code: str) -> None:
         try:
             await self._audit.end_aside(line, run, status, code)
         except OSError as error:  # what was done is done; the line stands without its end

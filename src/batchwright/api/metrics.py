@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from batchwright.model.lifecycle import RunState
 from batchwright.model.summary import RunSummary
-from batchwright.service.active_run import DrivenRun
+from batchwright.service.active_run import ActiveRun
 from batchwright.service.health import ServiceHealth
 from batchwright.views.stats import stats_view
 
@@ -77,7 +77,7 @@ class Metrics:
             "batchwright_http_seconds", "Until the answer began, by call", ["method", "path"], registry=own
         )
 
-    def appended(self, driven: DrivenRun) -> None:
+    def appended(self, driven: ActiveRun) -> None:
         """A driver has made events durable."""
         if driven.driver is not None:
             self._append.observe(driven.driver.append_seconds)
@@ -104,7 +104,7 @@ class Metrics:
         return generate_latest(self._registry), CONTENT_TYPE_PLAIN_1_0_0
 
 
-class Measured:
+class MetricsMiddleware:
     """Counts and times every request; an unknown path is one path, so that the labels stay few."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:

@@ -18,7 +18,7 @@ from batchwright.app.inventory import ProviderOffer, provider_offers, taskserv_o
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.lifecycle import RunState
 from batchwright.service.health import Monitor, ServiceHealth
-from batchwright.service.run_supervisor import Orchestrator
+from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.views.steps import ServerLine, servers
 
 SERVERS_MAX = 1_000  # listed per run
@@ -76,7 +76,7 @@ async def ready(monitor: NamedDependency[Monitor]) -> Response[Alive]:
 
 @get("/metrics", media_type="text/plain", responses=problems(), tags=["Service"])
 async def metrics(
-    orchestrator: NamedDependency[Orchestrator], monitor: NamedDependency[Monitor], metrics: NamedDependency[Metrics]
+    orchestrator: NamedDependency[RunSupervisor], monitor: NamedDependency[Monitor], metrics: NamedDependency[Metrics]
 ) -> Response[bytes]:
     """Prometheus metrics."""
     body, media_type = metrics.page(await orchestrator.summaries(), monitor.health())
@@ -84,20 +84,20 @@ async def metrics(
 
 
 @get("/v1/providers", sync_to_thread=True, responses=problems(), tags=["What there is"])
-def providers(orchestrator: NamedDependency[Orchestrator]) -> Providers:
+def providers(orchestrator: NamedDependency[RunSupervisor]) -> Providers:
     """The providers that are installed here, and what each promises; none is contacted."""
     return Providers(provider_offers(orchestrator.settings.providers))
 
 
 @get("/v1/taskservs", sync_to_thread=True, responses=problems(), tags=["What there is"])
-def taskservs(orchestrator: NamedDependency[Orchestrator]) -> Taskservs:
+def taskservs(orchestrator: NamedDependency[RunSupervisor]) -> Taskservs:
     """The task services that can be installed."""
     return Taskservs(taskserv_offers(orchestrator.settings))
 
 
 @get("/v1/servers", responses=problems(), tags=["What there is"])
 async def all_servers(
-    orchestrator: NamedDependency[Orchestrator],
+    orchestrator: NamedDependency[RunSupervisor],
     runs: Annotated[int, QueryParameter(ge=1, le=200, description="Look at so many runs, newest first.")] = 50,
 ) -> AllServers:
     """The servers that runs made or keep, as far as their journals know."""

@@ -24,7 +24,7 @@ NEAR = 0.8  # how alike a header must be to one of ours to count as that one, mi
 SHOWN_MAX = 60  # characters of a name that somebody else chose
 
 
-class Taken(Struct, frozen=True):
+class TakenParameters(Struct, frozen=True):
     """What an operation takes: parameters, those that may be repeated, headers in lower case, and whether a body."""
 
     query: frozenset[str] = frozenset()
@@ -37,7 +37,7 @@ class Parameters:
     """A guard that knows every operation from the document that describes it to everybody."""
 
     def __init__(self, document: OpenAPI) -> None:
-        self._taken: dict[tuple[str, str], Taken] = {}
+        self._taken: dict[tuple[str, str], TakenParameters] = {}
         for path, item in (document.paths or {}).items():
             for method in ("get", "post", "put", "patch", "delete"):
                 if (operation := getattr(item, method)) is not None:
@@ -48,7 +48,7 @@ class Parameters:
         """Raise UsageError for what the operation does not take."""
         assert isinstance(connection, Request)
         method = "GET" if connection.method == "HEAD" else str(connection.method)
-        taken = self._taken.get((method, connection.scope["path_template"]), Taken())
+        taken = self._taken.get((method, connection.scope["path_template"]), TakenParameters())
         query = Counter(name for name, _ in connection.query_params.multi_items())
         for name, count in query.items():
             if name not in taken.query:
@@ -64,11 +64,11 @@ class Parameters:
             raise UsageError("this operation takes no body", hint="Its parameters stand in the address: ?name=value.")
 
 
-def _taken(told: list[Parameter], *, body: bool) -> Taken:
+def _taken(told: list[Parameter], *, body: bool) -> TakenParameters:
     query = [one for one in told if one.param_in == "query"]
     repeated = frozenset(one.name for one in query if _is_list(one.schema))
     headers = frozenset(one.name.lower() for one in told if one.param_in == "header")
-    return Taken(frozenset(one.name for one in query), repeated, headers, body)
+    return TakenParameters(frozenset(one.name for one in query), repeated, headers, body)
 
 
 def _is_list(schema: Any) -> bool:

@@ -65,7 +65,7 @@ CODES = {
 }
 
 
-class Problem(Struct, frozen=True):
+class ProblemDetails(Struct, frozen=True):
     """RFC 9457, with `code`, `hint` and, for a workflow or plan that was refused, everything that is wrong."""
 
     type: str
@@ -82,18 +82,18 @@ def status_of(error: BatchwrightError) -> int:
     return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
 
 
-def problem_of(error: BatchwrightError) -> Problem:
+def problem_of(error: BatchwrightError) -> ProblemDetails:
     """The problem that tells of an error."""
     found = bounded([one for one in error.diagnostics if isinstance(one, Diagnostic)])
     return _problem(status_of(error), error.code, error.message, error.hint, found)
 
 
-def _problem(status: int, code: str, detail: str, hint: str = "", found: tuple[Diagnostic, ...] = ()) -> Problem:
+def _problem(status: int, code: str, detail: str, hint: str = "", found: tuple[Diagnostic, ...] = ()) -> ProblemDetails:
     title = HTTPStatus(status).phrase
-    return Problem(f"urn:batchwright:{code}", title, status, detail, code, hint, found)
+    return ProblemDetails(f"urn:batchwright:{code}", title, status, detail, code, hint, found)
 
 
-def body_of(problem: Problem) -> bytes:
+def body_of(problem: ProblemDetails) -> bytes:
     """As JSON; members that say nothing are left out."""
     plain = msgspec.to_builtins(problem)
     return msgspec.json.encode({key: value for key, value in plain.items() if value or key not in _OPTIONAL})
@@ -102,7 +102,7 @@ def body_of(problem: Problem) -> bytes:
 _OPTIONAL = ("hint", "diagnostics")
 
 
-def headers_of(problem: Problem) -> dict[str, str]:
+def headers_of(problem: ProblemDetails) -> dict[str, str]:
     """What else goes with it."""
     match problem.status:
         case 401:
@@ -112,7 +112,9 @@ def headers_of(problem: Problem) -> dict[str, str]:
     return {}
 
 
-def _respond(request: Request[Any, Any, Any], problem: Problem, more: dict[str, str] | None = None) -> Response[bytes]:
+def _respond(
+    request: Request[Any, Any, Any], problem: ProblemDetails, more: dict[str, str] | None = None
+) -> Response[bytes]:
     request.scope["state"]["code"] = problem.code
     headers = {**headers_of(problem), **(more or {})}
     return Response(body_of(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)

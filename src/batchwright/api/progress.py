@@ -17,7 +17,7 @@ from batchwright.api.problems import body_of, problem_of
 from batchwright.errors import BatchwrightError, Unauthorized
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.plan import ServerRequest, Step
-from batchwright.service.run_feed import Reader, Tail
+from batchwright.service.run_feed import RunFeed, Subscription
 from batchwright.views.events import event_line, event_record
 from batchwright.views.run import RunView
 
@@ -68,7 +68,7 @@ class EventFrames:
 class EventStream(Response[None]):
     """The response that goes on until the run is over, the reader goes, falls too far behind, or may no longer look."""
 
-    def __init__(self, tail: Tail, after: int | None, allowed: Callable[[], bool]) -> None:
+    def __init__(self, tail: RunFeed, after: int | None, allowed: Callable[[], bool]) -> None:
         super().__init__(None, media_type=EVENT_STREAM)
         self._tail = tail
         self._after = after
@@ -82,7 +82,7 @@ class EventStream(Response[None]):
 class _Streaming:
     """One reader's connection."""
 
-    def __init__(self, tail: Tail, after: int | None, allowed: Callable[[], bool]) -> None:
+    def __init__(self, tail: RunFeed, after: int | None, allowed: Callable[[], bool]) -> None:
         self._tail = tail
         self._after = after
         self._allowed = allowed
@@ -105,12 +105,12 @@ class _Streaming:
                 task.cancel()
             await asyncio.gather(writing, going, return_exceptions=True)
 
-    async def _write(self, reader: Reader, send: Send) -> None:
+    async def _write(self, reader: Subscription, send: Send) -> None:
         last = await self._until_end(reader, send)
         if last is not None:
             await send({"type": "http.response.body", "body": last, "more_body": False})
 
-    async def _until_end(self, reader: Reader, send: Send) -> bytes | None:
+    async def _until_end(self, reader: Subscription, send: Send) -> bytes | None:
         """Write until the end; gives the last words, None for who does not take any."""
         try:
             await _say(send, b"")  # at once: who is connected knows it, however soon it breaks again

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from batchwright.api import schema
-from batchwright.api.access import Access, Caller
+from batchwright.api.access import AccessControl, Caller
 from batchwright.api.bounds import Bounds
 from batchwright.api.progress import EVENT_STREAM, EventStream, record
 from batchwright.api.schema import Lists, Streams, problems
@@ -26,8 +26,8 @@ from batchwright.errors import UsageError
 from batchwright.model.events import AnyEvent
 from batchwright.model.summary import RunSummary, SignalKind
 from batchwright.service.health import Monitor, ServiceHealth
-from batchwright.service.run_feed import Tail
-from batchwright.service.run_supervisor import NO_ANSWERS, Answers, Orchestrator
+from batchwright.service.run_feed import RunFeed
+from batchwright.service.run_supervisor import NO_ANSWERS, Answers, RunSupervisor
 from batchwright.service.tokens import Role
 from batchwright.views.conditions import Conditions
 from batchwright.views.events import event_line
@@ -97,12 +97,12 @@ class ServiceStats(Stats, frozen=True):
     service: ServiceHealth
 
 
-def etag(tail: Tail) -> str:
+def etag(tail: RunFeed) -> str:
     """Names the state of a run: everything that is durable of it up to this event."""
     return f'"{tail.run.id}-{tail.seq}"'
 
 
-def seen(tail: Tail, status_code: int = 200) -> Response[RunView]:
+def seen(tail: RunFeed, status_code: int = 200) -> Response[RunView]:
     """The view of a run with its ETag."""
     return Response(tail.view(), headers={"ETag": etag(tail)}, status_code=status_code)
 
@@ -112,7 +112,7 @@ def seen(tail: Tail, status_code: int = 200) -> Response[RunView]:
 
 @get(RUNS, responses=problems(), operation_class=Lists, tags=["Runs"])
 async def list_runs(
-    orchestrator: NamedDependency[Orchestrator],
+    orchestrator: NamedDependency[RunSupervisor],
     status: Annotated[
         list[Annotated[str, Meta(pattern=schema.STATUS_PATTERN)]] | None,
         QueryParameter(description="Only these, in any case; may be repeated."),
@@ -163,7 +163,7 @@ def span(text: str) -> float:
 
 @get(RUNS + "/stats", responses=problems(), tags=["Runs"])
 async def stats(
-    orchestrator: NamedDependency[Orchestrator], monitor: NamedDependency[Monitor], since: Since = None
+    orchestrator: NamedDependency[RunSupervisor], monitor: NamedDependency[Monitor], since: Since = None
 ) -> ServiceStats:
     """All runs in numbers: how they ended, how long they took, retries and throttling per provider."""
     earliest = orchestrator.clock.now() - span(since) if since else 0.0
@@ -175,7 +175,7 @@ async def stats(
 
 
 @get(ONE, responses=problems(404, 409), tags=["Runs"])
-async def status(orchestrator: NamedDependency[Orchestrator], run: RunId) -> Response[RunView]:
+async def status(orchestrator: NamedDependency[RunSupervisor], run: RunId) -> Response[RunView]:
     """How a run is: what is done, what runs, what waits and why, what failed, what to do next."""
     return seen(await orchestrator.tails.find(run))
 
@@ -183,9 +183,9 @@ async def status(orchestrator: NamedDependency[Orchestrator], run: RunId) -> Res
 @get(ONE + "/progress", responses=problems(404, 409), operation_class=Streams, tags=["Runs"])
 async def progress(
     request: Request[Any, Any, Any],
-    orchestrator: NamedDependency[Orchestrator],
+    orchestrator: NamedDependency[RunSupervisor],
     bounds: NamedDependency[Bounds],
-    access: NamedDependency[Access],
+    access: NamedDependency[AccessControl],
     run: RunId,
     last: Annotated[
         int | None,
@@ -207,7 +207,7 @@ async def progress(
 
 @get(ONE + "/events", responses=problems(404, 409), tags=["Runs"])
 async def events(
-    orchestrator: NamedDependency[Orchestrator],
+    orchestrator: NamedDependency[RunSupervisor],
     bounds: NamedDependency[Bounds],
     run: RunId,
     after: After = 0,
@@ -222,7 +222,7 @@ async def events(
 
 @get(ONE + "/logs", media_type="text/plain", responses=problems(404, 409), tags=["Runs"])
 async def logs(
-    orchestrator: NamedDependency[Orchestrator],
+    orchestrator: NamedDependency[RunSupervisor],
     bounds: NamedDependency[Bounds],
     run: RunId,
     after: After = 0,
@@ -253,7 +253,7 @@ def _log_line(began: float, seq: int, event: AnyEvent) -> str:
     ONE + "/checks", status_code=200, responses=problems(404, 409, 503), opt={"role": Role.OPERATOR}, tags=["Actions"]
 )
 async def checks(
-    request: Request[Any, Any, Any], orchestrator: NamedDependency[Orchestrator], run: RunId
+    request: Request[Any, Any, Any], orchestrator: NamedDependency[RunSupervisor], run: RunId
 ) -> Conditions:
     """Run the checks of all task services that the run has installed, on their servers, now."""
     tail = await orchestrator.tails.find(run)
@@ -264,7 +264,7 @@ async def checks(
 
 @get(ONE + "/explain", responses=problems(404, 409), tags=["Runs"])
 async def explain_step(
-    orchestrator: NamedDependency[Orchestrator],
+    orchestrator: NamedDependency[RunSupervisor],
     run: RunId,
     step: Annotated[
         str, QueryParameter(description="A step's id, or a part of it that only one has.", min_length=1, max_length=300)
@@ -279,14 +279,14 @@ async def explain_step(
 
 
 @get(ONE + "/servers", responses=problems(404, 409), tags=["Runs"])
-async def run_servers(orchestrator: NamedDependency[Orchestrator], run: RunId) -> RunServers:
+async def run_servers(orchestrator: NamedDependency[RunSupervisor], run: RunId) -> RunServers:
     """The servers of a run that exist as far as its journal knows."""
     tail = await orchestrator.tails.find(run)
     return RunServers(tail.run.id, servers(tail.run, SERVERS_MAX)[0])
 
 
 @get(ONE + "/rollback", responses=problems(404, 409), tags=["Actions"])
-async def preview(orchestrator: NamedDependency[Orchestrator], run: RunId) -> RollbackPreview:
+async def preview(orchestrator: NamedDependency[RunSupervisor], run: RunId) -> RollbackPreview:
     """What a rollback would do; nothing is done."""
     tail = await orchestrator.tails.find(run)
     return RollbackPreview(tail.run.id, tuple(await planned_undo(orchestrator.settings, orchestrator.clock, tail.run)))
@@ -304,7 +304,7 @@ ACTION: dict[str, Any] = {
 
 async def _act(
     request: Request[Any, Any, Any],
-    orchestrator: Orchestrator,
+    orchestrator: RunSupervisor,
     run: str,
     kind: SignalKind | None,
     match: str | None,
@@ -319,7 +319,7 @@ async def _act(
 
 @post(ONE + "/pause", **ACTION)
 async def pause(
-    request: Request[Any, Any, Any], orchestrator: NamedDependency[Orchestrator], run: RunId, match: Match = None
+    request: Request[Any, Any, Any], orchestrator: NamedDependency[RunSupervisor], run: RunId, match: Match = None
 ) -> Response[RunView]:
     """Start nothing new; what is in flight ends."""
     return await _act(request, orchestrator, run, SignalKind.PAUSE, match)
@@ -328,7 +328,7 @@ async def pause(
 @post(ONE + "/resume", **ACTION)
 async def resume(
     request: Request[Any, Any, Any],
-    orchestrator: NamedDependency[Orchestrator],
+    orchestrator: NamedDependency[RunSupervisor],
     run: RunId,
     match: Match = None,
     redo: Annotated[
@@ -345,7 +345,7 @@ async def resume(
 @post(ONE + "/cancel", **ACTION)
 async def cancel(
     request: Request[Any, Any, Any],
-    orchestrator: NamedDependency[Orchestrator],
+    orchestrator: NamedDependency[RunSupervisor],
     run: RunId,
     match: Match = None,
     force: Annotated[bool, QueryParameter(description="Do not wait for what is in flight.")] = False,
@@ -356,7 +356,7 @@ async def cancel(
 
 @post(ONE + "/rollback", **ACTION)
 async def rollback(
-    request: Request[Any, Any, Any], orchestrator: NamedDependency[Orchestrator], run: RunId, match: Match = None
+    request: Request[Any, Any, Any], orchestrator: NamedDependency[RunSupervisor], run: RunId, match: Match = None
 ) -> Response[RunView]:
     """Undo in reverse order what a run made, and only that."""
     return await _act(request, orchestrator, run, None, match)

@@ -19,7 +19,7 @@ from litestar.openapi.spec import (
 from litestar.openapi.spec.enums import OpenAPIType
 
 from batchwright import __version__
-from batchwright.api.problems import MEDIA_TYPE, Problem
+from batchwright.api.problems import MEDIA_TYPE, ProblemDetails
 from batchwright.model.lifecycle import RunState
 
 TEXT_TYPES = {"text/x-nickel": ".ncl", "application/yaml": ".yaml"}
@@ -56,7 +56,7 @@ _TOLD = {
 def problems(*statuses: int) -> dict[int, ResponseSpec]:
     """The problem responses of a handler."""
     return {
-        status: ResponseSpec(Problem, description=_TOLD[status], media_type=MEDIA_TYPE, generate_examples=False)
+        status: ResponseSpec(ProblemDetails, description=_TOLD[status], media_type=MEDIA_TYPE, generate_examples=False)
         for status in (400, 401, 403, 503, *statuses)
     }
 

@@ -30,8 +30,8 @@ from batchwright.journal.store_folder import make_private
 from batchwright.printable import PrintableFormatter
 from batchwright.service.health import Monitor
 from batchwright.service.peer_identity import is_loopback
-from batchwright.service.permissions import Rights, confined
-from batchwright.service.run_supervisor import Orchestrator
+from batchwright.service.permissions import Permissions, confined
+from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.tokens import Tokens
 
 CLOSING_SECONDS = 3  # for answers that are being written when everything else has ended
@@ -55,7 +55,7 @@ class ServeOptions(Struct, frozen=True):
     commands: bool = False
 
 
-class Server(uvicorn.Server):
+class ServiceServer(uvicorn.Server):
     """Leaves the signals to us: stopping begins with the runs, not with the connections."""
 
     @contextlib.contextmanager
@@ -140,7 +140,7 @@ def url_of(sock: socket.socket, options: ServeOptions) -> str:
     return f"{'https' if options.tls_cert else 'http'}://{host}:{sock.getsockname()[1]}"
 
 
-async def serve(settings: Settings, options: ServeOptions, told: Callable[[str, Rights], None]) -> int:
+async def serve(settings: Settings, options: ServeOptions, told: Callable[[str, Permissions], None]) -> int:
     """Serve until SIGTERM or SIGINT; a second one ends it at once. Gives how many runs are left to be resumed.
 
     `told` is given the address and who may do what, as soon as it answers.
@@ -157,13 +157,13 @@ async def serve(settings: Settings, options: ServeOptions, told: Callable[[str, 
 
 
 async def _serve(
-    settings: Settings, options: ServeOptions, told: Callable[[str, Rights], None], sockets: list[socket.socket]
+    settings: Settings, options: ServeOptions, told: Callable[[str, Permissions], None], sockets: list[socket.socket]
 ) -> int:
     sock = sockets[0]
     closed = not is_loopback(sock.getsockname()[0])
     clock = SystemClock()
     connections = Connections(most_connections(raise_descriptors()))
-    made = Orchestrator(settings, clock, EventFrames(), options.simulation, commands=options.commands)
+    made = RunSupervisor(settings, clock, EventFrames(), options.simulation, commands=options.commands)
     async with made as orchestrator, Monitor(orchestrator) as monitor:
         bounds = Bounds(readers=min(READERS, connections.most // 2))
         app = make_app(
@@ -174,7 +174,7 @@ async def _serve(
             closed=closed,
             confined=await asyncio.to_thread(confined),
         )
-        server = Server(
+        server = ServiceServer(
             uvicorn.Config(
                 app,
                 log_config=None,

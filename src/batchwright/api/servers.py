@@ -11,17 +11,17 @@ from litestar.params import QueryParameter
 
 from batchwright.api.schema import problems
 from batchwright.app.adapters import Scalar
-from batchwright.app.servers import Ended, Found, Servers
+from batchwright.app.servers import Ended, FoundServers, Servers
 from batchwright.errors import UsageError
 from batchwright.providers import registry
-from batchwright.service.run_supervisor import Orchestrator
+from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.tokens import Role
 
 Provider = Annotated[str, QueryParameter(description="Only this provider's.", max_length=100)]
 Simulate = Annotated[bool, QueryParameter(description="Those of the simulated world.")]
 
 
-def _simulation(orchestrator: Orchestrator, simulate: bool) -> dict[str, Scalar] | None:
+def _simulation(orchestrator: RunSupervisor, simulate: bool) -> dict[str, Scalar] | None:
     return orchestrator.desk.simulation if orchestrator.desk.simulation is not None else {} if simulate else None
 
 
@@ -33,8 +33,8 @@ def _simulation(orchestrator: Orchestrator, simulate: bool) -> dict[str, Scalar]
     tags=["What there is"],
 )
 async def look(
-    orchestrator: NamedDependency[Orchestrator], provider: Provider = "", simulate: Simulate = False
-) -> Found:
+    orchestrator: NamedDependency[RunSupervisor], provider: Provider = "", simulate: Simulate = False
+) -> FoundServers:
     """Ask the providers for all servers that carry Batchwright's labels, and how each is reached."""
     if provider and provider not in registry.names():
         raise UsageError(f"there is no provider {provider!r} here", hint=f"There are: {', '.join(registry.names())}.")
@@ -53,7 +53,7 @@ async def look(
     tags=["What there is"],
 )
 async def destroy(
-    orchestrator: NamedDependency[Orchestrator],
+    orchestrator: NamedDependency[RunSupervisor],
     ref: Annotated[str, QueryParameter(description="Its reference.", min_length=1, max_length=300)],
     anyway: Annotated[bool, QueryParameter(description="Although its run has not ended.")] = False,
     simulate: Simulate = False,

@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, QueryParameter
 from msgspec import Meta, Struct
 
-from batchwright.api.access import Access, Caller
+from batchwright.api.access import AccessControl, Caller
 from batchwright.api.bounds import Bounds
 from batchwright.api.runs import etag
 from batchwright.api.schema import KEY_PATTERN, SETTING_PATTERN, TEXT_TYPES, TakesWorkflow, problems
@@ -19,7 +19,7 @@ from batchwright.errors import BodyUnreadable, MediaTypeUnknown, UsageError
 from batchwright.model.diagnostic import Diagnostic, bounded
 from batchwright.model.workflow import Workflow
 from batchwright.providers.base import Quote
-from batchwright.service.run_supervisor import Orchestrator
+from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.submissions import Submission
 from batchwright.service.tokens import Role
 from batchwright.views.plan import PlanView, plan_view
@@ -69,8 +69,8 @@ class PlanAnswer(Struct, frozen=True):
 )
 async def submit(
     request: Request[Any, Any, Any],
-    orchestrator: NamedDependency[Orchestrator],
-    access: NamedDependency[Access],
+    orchestrator: NamedDependency[RunSupervisor],
+    access: NamedDependency[AccessControl],
     simulate: Simulate = False,
     sim: Sim = None,
     plan_hash: PlanHash = "",
@@ -96,7 +96,9 @@ async def submit(
     tags=["Workflows"],
 )
 async def validate(
-    request: Request[Any, Any, Any], orchestrator: NamedDependency[Orchestrator], access: NamedDependency[Access]
+    request: Request[Any, Any, Any],
+    orchestrator: NamedDependency[RunSupervisor],
+    access: NamedDependency[AccessControl],
 ) -> Checked:
     """Check a workflow; nothing is contacted. Every mistake is told with its place."""
     caller = _place(request, access)
@@ -115,8 +117,8 @@ async def validate(
 )
 async def plan(
     request: Request[Any, Any, Any],
-    orchestrator: NamedDependency[Orchestrator],
-    access: NamedDependency[Access],
+    orchestrator: NamedDependency[RunSupervisor],
+    access: NamedDependency[AccessControl],
     bounds: NamedDependency[Bounds],
     simulate: Simulate = False,
     sim: Sim = None,
@@ -130,7 +132,7 @@ async def plan(
     return PlanAnswer(True, view, bounded(planned.diagnostics), planned.quotes)
 
 
-def _place(request: Request[Any, Any, Any], access: Access) -> Caller:
+def _place(request: Request[Any, Any, Any], access: AccessControl) -> Caller:
     """Who asks, if it is not too often."""
     caller: Caller = request.scope["state"]["caller"]
     access.take_place(caller.name)

@@ -13,11 +13,11 @@ from types import TracebackType
 from batchwright.app.patient_provider import PatientProvider
 from batchwright.app.settings import Settings
 from batchwright.commands.base import Launcher
-from batchwright.commands.local import Here
-from batchwright.commands.ssh import There
+from batchwright.commands.local import LocalCommands
+from batchwright.commands.ssh import SshCommands
 from batchwright.engine.clocks import RunClock
 from batchwright.engine.limits import Lane, Limits
-from batchwright.engine.read_retry import SOON_SECONDS, Looks, Tell
+from batchwright.engine.read_retry import SOON_SECONDS, ReadRetry, Tell
 from batchwright.errors import NotAllowed, ProviderUnavailable, TaskservPackageMissing
 from batchwright.journal.store_folder import make_private
 from batchwright.model.clock import Clock
@@ -81,7 +81,7 @@ class SharedRunner:
         return self._runner
 
 
-class Surroundings:
+class Adapters:
     """Opened providers by name, runners for their servers, and the limits of both; closes what it opened.
 
     `launchers` run the programs of commands: on this machine (""), and on the servers of each provider.
@@ -102,7 +102,7 @@ class Surroundings:
         tell: Tell | None = None,
     ) -> None:
         self.providers: dict[str, Provider] = {}
-        self.looks = Looks(clock, tell=tell or _tell)
+        self.looks = ReadRetry(clock, tell=tell or _tell)
         self.runners: dict[str, Runner] = {}
         self.launchers: dict[str, Launcher] = {}
         self.troubles: dict[str, ProviderUnavailable] = {}
@@ -115,7 +115,7 @@ class Surroundings:
         self._own_world = world is None
         self._runner = runner or SharedRunner(settings, clock)
 
-    async def __aenter__(self) -> Surroundings:
+    async def __aenter__(self) -> Adapters:
         return self
 
     async def __aexit__(
@@ -168,7 +168,7 @@ class Surroundings:
         """Be able to run programs on this machine. Raises ProviderUnavailable, StoreError."""
         if self._simulation is None:
             folder = self._settings.state_dir / "programs"
-            self.launchers[""] = Here(folder, self._clock, os.environ, partial(reveal, environ=os.environ))
+            self.launchers[""] = LocalCommands(folder, self._clock, os.environ, partial(reveal, environ=os.environ))
         else:
             self.launchers[""] = self._pretend(Simulation.from_settings(self._simulation))
 
@@ -181,7 +181,7 @@ class Surroundings:
 
     @property
     def _over_ssh(self) -> Launcher:
-        return There(os.environ, partial(reveal, environ=os.environ))
+        return SshCommands(os.environ, partial(reveal, environ=os.environ))
 
     def _connect(self, name: str) -> Provider:
         if self._simulation is None and name != "simulated":

@@ -15,7 +15,7 @@ from msgspec import Struct
 from batchwright.app.config import ServiceSecrets
 from batchwright.errors import Forbidden, SecretRefused, UsageError
 from batchwright.home import expanded
-from batchwright.loader.report import WHOLE, Finding
+from batchwright.loader.report import WHOLE, ReportFinding
 from batchwright.model.plan import Action
 from batchwright.model.run import Run
 from batchwright.model.secret import Secret
@@ -43,7 +43,7 @@ COMMANDS_WAY = (
 )
 
 
-class Allowed(Struct, frozen=True):
+class Allowlist(Struct, frozen=True):
     """`commands`: a client's workflow may run programs. `secrets` are those that it may name.
 
     `way` is how a client comes to run programs.
@@ -68,10 +68,10 @@ class Allowed(Struct, frozen=True):
         found = next(listed, None)
         return Secret(file=found) if found is not None else None
 
-    def refused(self, workflow: Workflow) -> list[Finding]:
+    def refused(self, workflow: Workflow) -> list[ReportFinding]:
         """A finding for each reference that is not allowed."""
         return [
-            Finding(
+            ReportFinding(
                 (*WHOLE, *(step for step in place if step != "options")), CODE, *self._words(workflow, place, secret)
             )
             for place, secret in _references(workflow)
@@ -130,7 +130,7 @@ class Allowed(Struct, frozen=True):
             raise Forbidden(message, hint=f"{COMMANDS_HINT}. {hint}")
 
 
-NOTHING = Allowed()
+NOTHING = Allowlist()
 
 
 def _real(name: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from batchwright.app.runs import Drives
+from batchwright.app.runs import Runs
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits, calls_of
@@ -25,7 +25,7 @@ class Foreground:
         self._limits = Limits()
         self._driver: Driver | None = None
         self._fresh: list[AnyEvent] = []
-        self.drives = Drives(settings, stores, clock, self._limits, self._heard, self._begun)
+        self.drives = Runs(settings, stores, clock, self._limits, self._heard, self._begun)
 
     def _heard(self, _run: Run, events: Sequence[AnyEvent]) -> None:
         self._fresh.extend(events)

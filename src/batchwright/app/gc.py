@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from batchwright.app.adapters import Surroundings
+from batchwright.app.adapters import Adapters
 from batchwright.app.lease_takeover import renewed, take
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.engine import effects as cmd
-from batchwright.engine.closing_sweep import ROUNDS_MAX, Sweeping
+from batchwright.engine.closing_sweep import ROUNDS_MAX, ClosingSweep
 from batchwright.engine.limits import Limits
 from batchwright.engine.performer import Performer
 from batchwright.engine.read_retry import OUTAGE_SECONDS
@@ -26,7 +26,7 @@ from batchwright.model.run import Run
 from batchwright.providers.base import Provider
 
 
-class Stray(Struct, frozen=True):
+class Orphan(Struct, frozen=True):
     """Something that carries the run's label and that its journal does not know, or knows to be gone."""
 
     provider: str
@@ -34,18 +34,18 @@ class Stray(Struct, frozen=True):
     name: str
 
 
-class Collected(Struct, frozen=True):
+class GcResult(Struct, frozen=True):
     """What a sweep found and, when it was asked to, what became of it; `left` are those that could not be removed."""
 
     run: str
     status: str
     looked_at: tuple[str, ...]
-    strays: tuple[Stray, ...]
+    strays: tuple[Orphan, ...]
     removed: int = 0
-    left: tuple[tuple[Stray, Fault], ...] = ()
+    left: tuple[tuple[Orphan, Fault], ...] = ()
 
 
-async def collect(settings: Settings, stores: Stores, clock: Clock, word: str, *, remove: bool) -> Collected:
+async def collect(settings: Settings, stores: Stores, clock: Clock, word: str, *, remove: bool) -> GcResult:
     """Look at every account the run made something in. Raises NotAllowed, RunHeld, ProviderUnavailable, StoreError."""
     journal, run_id = await stores.find(word)
     lease = await take(journal, run_id, clock)
@@ -57,7 +57,7 @@ async def collect(settings: Settings, stores: Stores, clock: Clock, word: str, *
                 hint=f"Let it end first: batchwright resume {run_id}",
             )
         limits = Limits()
-        around = Surroundings(settings, clock, limits, run.plan.simulation, patience=OUTAGE_SECONDS)
+        around = Adapters(settings, clock, limits, run.plan.simulation, patience=OUTAGE_SECONDS)
         async with around, renewed(journal, lease, clock):
             await around.open_for(run.plan)
             broom = _Broom(run, around.providers, limits, clock, journal, lease)
@@ -86,9 +86,13 @@ class _Broom:
     async def _hold(self) -> None:
         self._lease = await self._journal.renew(self._lease, self._clock.now())
 
-    async def sweep(self, *, remove: bool) -> Collected:
+    async def sweep(self, *, remove: bool) -> GcResult:
         """Round after round until nothing is found, or nothing but what cannot be removed."""
-        lanes, first, left = tuple(Sweeping(self._run).lanes), dict[str, Stray](), dict[str, tuple[Stray, Fault]]()
+        lanes, first, left = (
+            tuple(ClosingSweep(self._run).lanes),
+            dict[str, Orphan](),
+            dict[str, tuple[Orphan, Fault]](),
+        )
         try:
             for lane in lanes:
                 for number in range(ROUNDS_MAX):
@@ -100,9 +104,9 @@ class _Broom:
         finally:
             await self._performer.aclose()
         removed = len(first) - len(left) if remove else 0
-        return Collected(self._run.id, self._run.status, lanes, tuple(first.values()), removed, tuple(left.values()))
+        return GcResult(self._run.id, self._run.status, lanes, tuple(first.values()), removed, tuple(left.values()))
 
-    async def _look(self, lane: str, number: int) -> list[Stray]:
+    async def _look(self, lane: str, number: int) -> list[Orphan]:
         self._performer.perform(cmd.Sweep(lane, number))
         report = await self._next()
         assert isinstance(report, cmd.Swept)
@@ -110,15 +114,15 @@ class _Broom:
             raise ProviderUnavailable(
                 f"{lane}: {report.fault.message}", hint="Nothing is known; try again in a moment."
             )
-        return [Stray(lane, ref, name) for ref, name in report.strays]
+        return [Orphan(lane, ref, name) for ref, name in report.strays]
 
-    async def _destroy(self, strays: list[Stray]) -> dict[str, tuple[Stray, Fault]]:
+    async def _destroy(self, strays: list[Orphan]) -> dict[str, tuple[Orphan, Fault]]:
         for stray in strays:
-            self._performer.perform(cmd.DestroyStray(stray.provider, stray.ref))
+            self._performer.perform(cmd.DestroyOrphan(stray.provider, stray.ref))
         of, left = {stray.ref: stray for stray in strays}, {}
         for _ in strays:
             report = await self._next()
-            assert isinstance(report, cmd.StrayDestroyed)
+            assert isinstance(report, cmd.OrphanDestroyed)
             if report.fault is not None:
                 left[report.ref] = of[report.ref], report.fault
         return left

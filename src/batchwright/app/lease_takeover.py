@@ -11,7 +11,7 @@ from batchwright.errors import BatchwrightError, RunHeld
 from batchwright.journal.base import Journal, Lease
 from batchwright.journal.lease import (
     LEASE_SECONDS,
-    Held,
+    HeldLease,
     Sightings,
     is_alive,
     is_dead,
@@ -27,7 +27,7 @@ WATCH_LOOKS = 30  # at most
 log = logging.getLogger("batchwright.leases")
 
 
-async def take(journal: Journal, run: str, clock: Clock, silent: Held | None = None, holder: str = "") -> Lease:
+async def take(journal: Journal, run: str, clock: Clock, silent: HeldLease | None = None, holder: str = "") -> Lease:
     """The lease of this process. `silent` is what the caller has watched already. Raises RunHeld, RunNotFound.
 
     A holder on another machine that gives no sign of life for LEASE_SECONDS is replaced; what is waited for is told.
@@ -46,7 +46,7 @@ async def take(journal: Journal, run: str, clock: Clock, silent: Held | None = N
         return await journal.acquire(run, holder or own_holder(), clock.now(), silent=lease)
 
 
-async def is_driven(journal: Journal, run: str, clock: Clock) -> Held | bool:
+async def is_driven(journal: Journal, run: str, clock: Clock) -> HeldLease | bool:
     """Whether a process drives the run. Of one that fell silent while it was watched here, its lease."""
     lease = await journal.held(run)
     if lease is None or is_dead(lease.holder):
@@ -56,7 +56,7 @@ async def is_driven(journal: Journal, run: str, clock: Clock) -> Held | bool:
     return lease if await _is_silent(journal, run, lease, clock) else True
 
 
-async def _is_silent(journal: Journal, run: str, lease: Held, clock: Clock) -> bool:
+async def _is_silent(journal: Journal, run: str, lease: HeldLease, clock: Clock) -> bool:
     """Whether this lease stays as it is for LEASE_SECONDS of this process's own time."""
     log.warning(
         "run %s is held by %s, which cannot be seen from here: looking for up to %.0f s whether it still works",

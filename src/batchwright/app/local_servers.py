@@ -38,7 +38,7 @@ class BaseTree(Struct, frozen=True):
     used_by: tuple[str, ...] = ()
 
 
-class Built(Struct, frozen=True):
+class BuiltTree(Struct, frozen=True):
     """A base tree, and how long it took to build; 0 when it was there."""
 
     tree: BaseTree
@@ -53,13 +53,13 @@ def base_tree() -> BaseTree:
     return BaseTree(place.name, str(place), tree.this_release().image, built, size, tuple(tree.users(place.name)))
 
 
-def build_base(tell: Callable[[str], None]) -> Built:
+def build_base(tell: Callable[[str], None]) -> BuiltTree:
     """Build it unless it is there. Raises ProviderUnavailable."""
     if tree.place(os.environ).is_dir():
-        return Built(base_tree(), 0.0)
+        return BuiltTree(base_tree(), 0.0)
     began = time.monotonic()
     tree.build(os.environ, tell)
-    return Built(base_tree(), time.monotonic() - began)
+    return BuiltTree(base_tree(), time.monotonic() - began)
 
 
 def remove_base() -> BaseTree:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from batchwright.engine.read_retry import SOON_SECONDS, Looks
+from batchwright.engine.read_retry import SOON_SECONDS, ReadRetry
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
 from batchwright.model.access import Access
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Going, Gone, Observed, Rejected, Throttled, Unknown
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.base import Health, Provider, Quota, Quote, Trouble
+from batchwright.providers.base import Provider, ProviderHealthReport, Quota, Quote, Trouble
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 class PatientProvider:
     """The Provider port over another one. What changes something is passed on once, as it is."""
 
-    def __init__(self, inner: Provider, looks: Looks, patience: float = SOON_SECONDS) -> None:
+    def __init__(self, inner: Provider, looks: ReadRetry, patience: float = SOON_SECONDS) -> None:
         self.name, self.capabilities = inner.name, inner.capabilities
         self._inner, self._looks, self._patience = inner, looks, patience
 
@@ -45,11 +45,11 @@ class PatientProvider:
     async def account(self) -> str:
         return await self._look(self._inner.account)
 
-    async def health(self) -> Health:
+    async def health(self) -> ProviderHealthReport:
         """The last answer, when none is good."""
-        told = Health(False, f"{self.name} did not answer")
+        told = ProviderHealthReport(False, f"{self.name} did not answer")
 
-        async def call() -> Health:
+        async def call() -> ProviderHealthReport:
             nonlocal told
             told = await self._inner.health()
             if told.passing and not told.ok:

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchwright.app.adapters import SharedWorld, SimulationSettings, Surroundings
+from batchwright.app.adapters import Adapters, SharedWorld, SimulationSettings
 from batchwright.app.diagnostic_positions import placed, static_findings
 from batchwright.app.planned import Planned
 from batchwright.app.preflight import observe, observe_commands, observe_secrets
@@ -26,7 +26,7 @@ from batchwright.model.did_you_mean import close_matches
 from batchwright.model.plan import Plan
 from batchwright.model.templates import literal
 from batchwright.model.workflow import Command, ServerBatch, Workflow
-from batchwright.plan.build import Built, build
+from batchwright.plan.build import PlanResult, build
 from batchwright.plan.observations import Observations
 from batchwright.providers import registry
 from batchwright.providers.base import Quote
@@ -100,7 +100,7 @@ async def plan_loaded(
     loaded = replace(loaded, workflow=literal(loaded.workflow))
     assert loaded.workflow is not None
     refuse_unknown_providers(loaded.workflow, simulation or {})
-    async with Surroundings(settings, clock, Limits(), simulation, world) as around:
+    async with Adapters(settings, clock, Limits(), simulation, world) as around:
         await around.open(_server_providers(loaded.workflow))
         observations = await observe(loaded.workflow, around.readers, around.runners)
         observations = await observe_commands(loaded.workflow, observations, around)
@@ -141,9 +141,9 @@ def _build(
     settings: Settings,
     loaded: Loaded,
     observations: Observations,
-    around: Surroundings,
+    around: Adapters,
     simulation: Mapping[str, object] | None,
-) -> Built:
+) -> PlanResult:
     assert loaded.workflow is not None
     missing = tuple(
         Diagnostic(error.code, error.message, where=name, hint=error.hint) for name, error in around.troubles.items()
@@ -166,7 +166,7 @@ async def _store_trouble(stores: Stores, backend: str) -> list[Diagnostic]:
     return []
 
 
-async def _quotes(plan: Plan, around: Surroundings) -> tuple[dict[str, Quote], list[Diagnostic]]:
+async def _quotes(plan: Plan, around: Adapters) -> tuple[dict[str, Quote], list[Diagnostic]]:
     """Prices, and of whom they are not known: nobody needs one to make a server."""
     quotes, unknown = {}, []
     for name, provider in around.providers.items():

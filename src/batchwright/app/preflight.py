@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec.structs import replace
 
-from batchwright.app.adapters import Surroundings
+from batchwright.app.adapters import Adapters
 from batchwright.commands.preflight import secret_flaws
 from batchwright.errors import BatchwrightError
 from batchwright.model.access import Access
@@ -42,7 +42,7 @@ async def observe(workflow: Workflow, providers: Mapping[str, Provider], runners
     )
 
 
-async def observe_commands(workflow: Workflow, observations: Observations, around: Surroundings) -> Observations:
+async def observe_commands(workflow: Workflow, observations: Observations, around: Adapters) -> Observations:
     """The same with what the workflow's commands need; whatever is missing becomes a trouble."""
     commands = [op for op in workflow.operations if isinstance(op, Command)]
     if not commands:

@@ -14,7 +14,7 @@ from batchwright.errors import NotAllowed, ProviderUnavailable
 from batchwright.journal.store_folder import make_private
 from batchwright.model.ids import run_id
 from batchwright.providers import registry
-from batchwright.providers.account_check import Finding, LiveCheck, Tell
+from batchwright.providers.account_check import AccountFinding, LiveCheck, Tell
 from batchwright.providers.base import Quote
 
 
@@ -27,7 +27,7 @@ class Verification(Struct, frozen=True):
     questions: tuple[str, ...]
     cost: Quote | None
     run: str = ""
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[AccountFinding, ...] = ()
 
 
 async def verify(name: str, settings: Settings, max_cost: float | None, tell: Tell) -> Verification:

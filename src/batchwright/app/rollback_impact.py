@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from batchwright.app.adapters import Surroundings
+from batchwright.app.adapters import Adapters
 from batchwright.app.run_reader import undo_preview
 from batchwright.app.settings import Settings
 from batchwright.engine.limits import Limits
@@ -27,7 +27,7 @@ async def planned_undo(settings: Settings, clock: Clock, run: Run) -> list[Plann
     for one in undos if run.plan.simulation is None else ():  # in a simulation nobody attaches anything
         if one.what == "destroy" and one.ref:
             refs.setdefault(one.provider, []).append(one.ref)
-    async with Surroundings(settings, clock, Limits(), run.plan.simulation) as around:
+    async with Adapters(settings, clock, Limits(), run.plan.simulation) as around:
         await around.open(refs)
         looks = await asyncio.gather(*(_look(around, name, some) for name, some in refs.items()))
     attached = [(name, one) for name, found, _ in looks for one in found]
@@ -46,7 +46,7 @@ def _line(undo: PlannedUndo, one: Attached) -> PlannedUndo:
     return PlannedUndo(undo.step, undo.provider, "keep", one.what, KEPT)
 
 
-async def _look(around: Surroundings, name: str, refs: list[str]) -> tuple[str, list[Attached], str]:
+async def _look(around: Adapters, name: str, refs: list[str]) -> tuple[str, list[Attached], str]:
     """What is attached at one provider, or why that is not known."""
     if name in around.troubles:
         return name, [], f"what else is attached to its servers: {around.troubles[name].message}"

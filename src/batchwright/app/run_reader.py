@@ -21,7 +21,7 @@ from batchwright.model.workflow import Workflow
 HOLDER_SECONDS = 1.0  # how often it is looked whether somebody still drives the run
 
 
-class Sight:
+class OpenedRun:
     """A run as its journal shows it, whoever drives it; `refresh` brings it up to date."""
 
     def __init__(self, journal: Journal, run: Run, driver: str | None, now: float) -> None:
@@ -52,12 +52,12 @@ class Sight:
         return fresh
 
 
-async def look(stores: Stores, word: str, clock: Clock) -> Sight:
+async def look(stores: Stores, word: str, clock: Clock) -> OpenedRun:
     """The run with this id, prefix of an id, or `latest`. Raises RunNotFound, RunAmbiguous, StoreError."""
     journal, run_id = await stores.find(word)
     driver = driver_of(await journal.held(run_id), clock.now())
     run = await load_run(journal, run_id)
-    return Sight(journal, run, driver, clock.now())
+    return OpenedRun(journal, run, driver, clock.now())
 
 
 async def history(journal: Journal, run_id: str, after: int = 0) -> AsyncIterator[tuple[int, AnyEvent]]:

@@ -6,8 +6,8 @@ import contextlib
 import os
 from collections.abc import Callable, Sequence
 
-from batchwright.app.adapters import SharedRunner, SharedWorld, Surroundings
-from batchwright.app.allowlist import Allowed
+from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
+from batchwright.app.allowlist import Allowlist
 from batchwright.app.lease_takeover import is_driven, renewed, take
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
@@ -18,7 +18,7 @@ from batchwright.engine.machine import Machine
 from batchwright.engine.read_retry import OUTAGE_SECONDS, Tell
 from batchwright.errors import NotAllowed, StoreFull
 from batchwright.journal.base import Journal
-from batchwright.journal.lease import Held
+from batchwright.journal.lease import HeldLease
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.clock import Clock
@@ -32,8 +32,8 @@ from batchwright.views.steps import step_named
 Wishes = Callable[[Machine, float], Sequence[ev.AnyEvent]]
 
 
-class Drives:
-    """Drives runs of one state folder. `begun` is told of the driver, so that signals can reach it in process.
+class Runs:
+    """Runs runs of one state folder. `begun` is told of the driver, so that signals can reach it in process.
 
     With `allowed`, as a service has it, a client's run that wants more is not driven.
     """
@@ -49,11 +49,11 @@ class Drives:
         world: SharedWorld | None = None,
         signal_seconds: float = SIGNAL_SECONDS,
         runner: SharedRunner | None = None,
-        allowed: Allowed | None = None,
+        allowed: Allowlist | None = None,
         tell: Tell | None = None,
     ) -> None:
         self._allowed = allowed
-        self._silent: Held | None = None
+        self._silent: HeldLease | None = None
         self.accepted = False  # whether what was asked last was taken up; what is raised before is a refusal
         self._settings = settings
         self._stores = stores
@@ -133,11 +133,11 @@ class Drives:
             return False
         await journal.signal(run_id, Signal(kind, now, by))  # first, so that a driver hears it while it is looked for
         found = await is_driven(journal, run_id, self._clock)
-        self._silent = found if isinstance(found, Held) else None
+        self._silent = found if isinstance(found, HeldLease) else None
         return found is True
 
     async def drive(
-        self, journal: Journal, run_id: str, wishes: Wishes | None = None, silent: Held | None = None
+        self, journal: Journal, run_id: str, wishes: Wishes | None = None, silent: HeldLease | None = None
     ) -> Run:
         """Take the lease and drive to the end. `silent` is a lease that nobody was seen to renew.
 
@@ -153,7 +153,7 @@ class Drives:
             if wishes is not None:  # refuse before a provider is opened or a driver recorded
                 wishes(Machine(run), self._clock.now())
             self.accepted = True
-            async with Surroundings(
+            async with Adapters(
                 *(self._settings, self._clock, self._limits, run.plan.simulation, self._world, self._runner),
                 patience=OUTAGE_SECONDS,
                 tell=self._tell,

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from batchwright.app import read_only_stores
-from batchwright.app.adapters import SharedWorld, SimulationSettings, Surroundings
+from batchwright.app.adapters import Adapters, SharedWorld, SimulationSettings
 from batchwright.app.run_reader import all_runs
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
@@ -30,7 +30,7 @@ from batchwright.providers.base import Provider
 HERE = ("local", "static")  # providers of this machine, which keep what they made in a folder of their name
 
 
-class StandingServer(Struct, frozen=True):
+class ListedServer(Struct, frozen=True):
     """A server that carries Batchwright's labels. `workflow` and `status` are those of its run, empty: it is unknown.
 
     `ssh` is the line that logs in without a question, empty where nobody can. `stays`: a destroy only lets go of it.
@@ -85,13 +85,13 @@ class ProviderTrouble(Struct, frozen=True):
     hint: str = ""
 
 
-class Found(Struct, frozen=True):
+class FoundServers(Struct, frozen=True):
     """All servers that were found, and the providers that could not be asked."""
 
-    servers: tuple[StandingServer, ...]
+    servers: tuple[ListedServer, ...]
     troubles: tuple[ProviderTrouble, ...]
 
-    def named(self, word: str) -> StandingServer:
+    def named(self, word: str) -> ListedServer:
         """The server of this name or reference. Raises ServerNotFound, UsageError."""
         matching = [one for one in self.servers if word in (one.name, one.ref)]
         if len(matching) > 1:
@@ -123,12 +123,12 @@ class Servers:
         world: SharedWorld | None = None,
     ) -> None:
         self.troubles: list[ProviderTrouble] = []
-        self.found: list[StandingServer] = []
+        self.found: list[ListedServer] = []
         self._settings = settings
         self._stores = stores
         self._clock = clock
         self._simulated = simulation is not None
-        self._around = Surroundings(settings, clock, Limits(), simulation, world)
+        self._around = Adapters(settings, clock, Limits(), simulation, world)
         self._access: dict[str, Access] = {}
 
     async def __aenter__(self) -> Servers:
@@ -166,7 +166,7 @@ class Servers:
 
     async def _ask(
         self, name: str, provider: Provider, runs: dict[str, RunSummary], driven: set[str]
-    ) -> list[StandingServer]:
+    ) -> list[ListedServer]:
         try:
             async with asyncio.timeout(provider.capabilities.call_timeout + SOON_SECONDS):
                 refs = [observed.ref for observed in await provider.find()]
@@ -189,8 +189,8 @@ class Servers:
 
     def _standing(
         self, name: str, provider: Provider, seen: Observed, run: RunSummary | None, driven: set[str]
-    ) -> StandingServer:
-        return StandingServer(
+    ) -> ListedServer:
+        return ListedServer(
             name=seen.name,
             provider=name,
             ref=seen.ref,
@@ -214,11 +214,11 @@ class Servers:
             return []
         return ssh_command(self._access[ref], str(self._trusted(provider)))
 
-    def result(self) -> Found:
+    def result(self) -> FoundServers:
         """What was found."""
-        return Found(tuple(self.found), tuple(self.troubles))
+        return FoundServers(tuple(self.found), tuple(self.troubles))
 
-    async def end(self, server: StandingServer) -> Fault | None:
+    async def end(self, server: ListedServer) -> Fault | None:
         """Destroy it until it is gone, as its run's rollback would; None when it is."""
 
         async def hold() -> None:

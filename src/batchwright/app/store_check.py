@@ -31,7 +31,7 @@ DIGEST_LENGTH = 64
 _DAMAGE = (EventUnreadable, IllegalTransition, StepNotFound, StoreCorrupt)
 
 
-class Sound(Struct, frozen=True):
+class IntegrityReport(Struct, frozen=True):
     """What was found about one run of a store. The events from `chained_from` on are chained; 0: none is."""
 
     store: str
@@ -66,7 +66,9 @@ class Chained(Struct, frozen=True):
     after: int = 0
 
 
-async def check(stores: Stores, clock: Clock, *, accept_loss: bool = False) -> AsyncIterator[Sound | StoreSeen]:
+async def check(
+    stores: Stores, clock: Clock, *, accept_loss: bool = False
+) -> AsyncIterator[IntegrityReport | StoreSeen]:
     """Every run of every store, and then the store. One that cannot be opened does not keep the others from it.
 
     All events are there and fold, the chain holds, summary and snapshot are what they fold to, and nothing that was
@@ -100,18 +102,18 @@ async def _losses(journal: Journal) -> list[tuple[str, str]]:
         return [("", error.message)]
 
 
-async def _look(journal: Journal, run: str, clock: Clock, missing: str) -> Sound | None:
+async def _look(journal: Journal, run: str, clock: Clock, missing: str) -> IntegrityReport | None:
     """None for a run that lives elsewhere."""
     try:
         row = await journal.summary(run)
     except StoreCorrupt as error:
-        return Sound(journal.name, run, "?", 0, (missing or error.message,))
+        return IntegrityReport(journal.name, run, "?", 0, (missing or error.message,))
     if row.store != journal.name:
         return None
     return await _fold(journal, row, clock)
 
 
-async def _fold(journal: Journal, row: RunSummary, clock: Clock) -> Sound:
+async def _fold(journal: Journal, row: RunSummary, clock: Clock) -> IntegrityReport:
     driven = driver_of(await journal.held(row.run), clock.now()) is not None
     problems: list[str] = []
     run: Run | None = None
@@ -141,7 +143,7 @@ async def _fold(journal: Journal, row: RunSummary, clock: Clock) -> Sound:
         problems.append("the summary is not what the events fold to, at none of them")
     elif not problems and fits < seq and row.status in RUN_ENDED and not driven:
         problems.append(f"the summary is that of event {fits} of {seq}")
-    return Sound(journal.name, row.run, row.workflow, seq, tuple(problems), head, chained_from)
+    return IntegrityReport(journal.name, row.run, row.workflow, seq, tuple(problems), head, chained_from)
 
 
 async def chain_of(stores: Stores, word: str, expected: str = "") -> Chained:

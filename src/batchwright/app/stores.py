@@ -16,7 +16,7 @@ from batchwright.app.settings import Settings
 from batchwright.errors import RunAmbiguous, RunMoved, RunNotFound, StoreError, StoreUnavailable
 from batchwright.journal.base import Journal
 from batchwright.journal.sqlite import SqliteJournal, sqlite_mark
-from batchwright.journal.surreal import Server, SurrealJournal, SurrealServerJournal, surreal_mark
+from batchwright.journal.surreal import ServerAddress, SurrealJournal, SurrealServerJournal, surreal_mark
 from batchwright.model.ids import RUN_ID_LENGTH
 from batchwright.model.summary import RunSummary
 from batchwright.secret import reveal
@@ -224,6 +224,6 @@ def _lives(row: RunSummary, journal: Journal) -> bool:
     return row.store == journal.name
 
 
-def _server(config: SurrealConfig) -> Server:
+def _server(config: SurrealConfig) -> ServerAddress:
     password = None if config.password is None else functools.partial(reveal, config.password, os.environ)
-    return Server(config.url, config.namespace, config.database, config.user, password, config.auth_level)
+    return ServerAddress(config.url, config.namespace, config.database, config.user, password, config.auth_level)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from batchwright.app.adapters import SharedRunner, SharedWorld, Surroundings
-from batchwright.app.allowlist import Allowed
+from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
+from batchwright.app.allowlist import Allowlist
 from batchwright.app.settings import Settings
 from batchwright.engine.limits import Limits
 from batchwright.errors import BatchwrightError
@@ -15,7 +15,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import StepState
 from batchwright.model.plan import Action, Plan, Step, TaskservRequest
 from batchwright.model.run import Run
-from batchwright.taskservs.base import Job, Target
+from batchwright.taskservs.base import Target, TaskservJob
 from batchwright.views.conditions import Change, Condition, Conditions, conditions
 
 AT_ONCE = 25  # servers asked at the same time
@@ -27,7 +27,7 @@ async def check_run(
     run: Run,
     world: SharedWorld | None = None,
     runner: SharedRunner | None = None,
-    allowed: Allowed | None = None,
+    allowed: Allowlist | None = None,
 ) -> Conditions:
     """Run the checks of every task service that the run has installed, which looks their secrets up again.
 
@@ -40,7 +40,7 @@ async def check_run(
         for step, record in zip(run.plan.steps, run.records, strict=True)
         if step.action is Action.INSTALL and record.state is StepState.SUCCEEDED
     ]
-    async with Surroundings(settings, clock, Limits(), run.plan.simulation, world, runner) as around:
+    async with Adapters(settings, clock, Limits(), run.plan.simulation, world, runner) as around:
         await around.open_for(run.plan)
         places = {step.id: step.provider for step in run.plan.steps}
         refs = {step.server: run.record(step.server).ref for step in wanted}
@@ -51,7 +51,7 @@ async def check_run(
             record, server = run.record(step.server), run.plan.steps[run.index[step.server]]
             assert isinstance(step.request, TaskservRequest)
             target = Target(server.provider, record.ref, server.request.name, record.address, ways.get(record.ref))
-            job = Job(leader=_leader(run, step.request, step.server))
+            job = TaskservJob(leader=_leader(run, step.request, step.server))
             about = (step.id, step.request.name, target.name, target.provider, target.address)
             async with gate:
                 try:
@@ -71,7 +71,7 @@ def _leader(run: Run, request: TaskservRequest, server: str) -> Target | None:
     return Target(step.provider, record.ref, step.request.name, record.address)
 
 
-async def _ways(around: Surroundings, servers: dict[str, tuple[str, str]]) -> dict[str, Access]:
+async def _ways(around: Adapters, servers: dict[str, tuple[str, str]]) -> dict[str, Access]:
     """How these servers are reached, by ref, asked in one call per provider."""
     found: dict[str, Access] = {}
     for name, provider in around.readers.items():
@@ -85,7 +85,7 @@ async def preview_plan(settings: Settings, clock: Clock, plan: Plan) -> tuple[Ch
     """What the plan's installs would change on servers that exist; read-only."""
     steps = {step.id: step for step in plan.steps}
     wanted = [step for step in plan.steps if step.action is Action.INSTALL]
-    async with Surroundings(settings, clock, Limits(), plan.simulation) as around:
+    async with Adapters(settings, clock, Limits(), plan.simulation) as around:
         await around.open_for(plan)
         kept = {
             step.server: (steps[step.server].provider, steps[step.server].ref)
@@ -107,7 +107,7 @@ async def preview_plan(settings: Settings, clock: Clock, plan: Plan) -> tuple[Ch
             if step.server not in kept:
                 return Change(*about, new=True)
             leader = step.request.cluster and step.request.cluster.leader
-            job = Job(leader=target_of(steps[leader]) if leader and leader != step.server else None)
+            job = TaskservJob(leader=target_of(steps[leader]) if leader and leader != step.server else None)
             async with gate:
                 try:
                     changes = await around.runners[server.provider].preview(step.request, target_of(server), job)
@@ -118,7 +118,7 @@ async def preview_plan(settings: Settings, clock: Clock, plan: Plan) -> tuple[Ch
         return tuple(await asyncio.gather(*(look(step) for step in wanted)))
 
 
-async def _addresses(around: Surroundings, servers: Sequence[tuple[str, str]]) -> dict[str, str]:
+async def _addresses(around: Adapters, servers: Sequence[tuple[str, str]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, provider in around.readers.items():
         refs = [ref for place, ref in servers if place == name]

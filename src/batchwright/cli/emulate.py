@@ -69,10 +69,10 @@ def upcloud(
         from batchwright.emulators import upcloud as emulated
     if explain:
         return _explain(emulated.explanation())
-    emulator = emulated.Emulator(emulated.emulation_from(pairs_of("--fault", fault), seed, time_scale))
+    emulator = emulated.UpCloudEmulator(emulated.emulation_from(pairs_of("--fault", fault), seed, time_scale))
     _serve(
         emulated.serve(emulator, port),
-        _backed(backed_by, state_dir, "upcloud", emulated.BackedEstate(emulator.estate)),
+        _backed(backed_by, state_dir, "upcloud", emulated.BackedUpCloudAccount(emulator.estate)),
         f"UpCloud is emulated at {{url}}, seed {seed}, times scaled by {time_scale:g}",
         f"  use it    export UPCLOUD_API_URL={{url}} UPCLOUD_TOKEN={emulated.TOKEN}",
         f"  look      curl {{url}}{emulated.SUMMARY}",
@@ -99,10 +99,10 @@ def aws(
         from batchwright.emulators import aws as emulated
     if explain:
         return _explain(emulated.explanation())
-    server = emulated.Server(emulated.behaviour(pairs_of("--fault", fault), seed, time_scale), port)
+    server = emulated.AwsServer(emulated.behaviour(pairs_of("--fault", fault), seed, time_scale), port)
     _serve(
         emulated.serve(server),
-        _backed(backed_by, state_dir, "aws", emulated.BackedCloud(server.cloud)),
+        _backed(backed_by, state_dir, "aws", emulated.BackedAwsAccount(server.cloud)),
         f"AWS is emulated at {{url}}, seed {seed}, times scaled by {time_scale:g}",
         "  use it    export AWS_ENDPOINT_URL={url} AWS_ACCESS_KEY_ID=emulated AWS_SECRET_ACCESS_KEY=emulated",
         f"  look      curl {{url}}{emulated.INVENTORY}",
@@ -125,7 +125,7 @@ def hetzner(
         from batchwright.emulators import hetzner as emulated
     if explain:
         return _explain(emulated.explanation())
-    emulator = emulated.Emulator(emulated.emulation_from(pairs_of("--fault", fault), seed, time_scale))
+    emulator = emulated.HetznerEmulator(emulated.emulation_from(pairs_of("--fault", fault), seed, time_scale))
     _serve(
         emulated.serve(emulator, port),
         nullcontext(),

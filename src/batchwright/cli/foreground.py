@@ -12,7 +12,7 @@ from batchwright.app.stores import Stores
 from batchwright.app.system_clock import SystemClock
 from batchwright.cli.exit_codes import Exit, exit_of
 from batchwright.cli.output import note, print_json
-from batchwright.cli.screen import DRAW_SECONDS, DarkScreen, Screen, screen_for
+from batchwright.cli.screen import DRAW_SECONDS, NullScreen, Screen, screen_for
 from batchwright.cli.text import show_end
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
@@ -22,7 +22,7 @@ from batchwright.views.waiting import Circumstances
 Verb = Callable[[Foreground], Awaitable[Run | None]]
 
 
-class Attended:
+class ForegroundRun:
     """One run, driven here while a person watches."""
 
     def __init__(self, settings: Settings, stores: Stores, by: str, *, json: bool) -> None:
@@ -71,7 +71,7 @@ class Attended:
         try:
             self._screen.draw(run, self.foreground.fresh(), self.foreground.circumstances(), self._clock.now())
         except Exception as error:
-            self._screen = DarkScreen()
+            self._screen = NullScreen()
             note(f"error: the display failed, the run goes on: {type(error).__name__}: {error} [bug]", "red")
 
     # -- how it may end -----------------------------------------------------------------------------------------

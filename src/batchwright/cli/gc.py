@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from batchwright.app.gc import Collected, collect
+from batchwright.app.gc import GcResult, collect
 from batchwright.app.stores import Stores
 from batchwright.app.system_clock import SystemClock
 from batchwright.cli import completion
@@ -32,7 +32,7 @@ def gc(
     """Repeat a run's closing sweep: what carries its label and its journal does not know is listed, then removed."""
     settings, clock = settings_of(state_dir), SystemClock()
 
-    async def work(*, remove: bool) -> Collected:
+    async def work(*, remove: bool) -> GcResult:
         async with Stores(settings) as stores:
             return await collect(settings, stores, clock, run, remove=remove)
 
@@ -48,14 +48,14 @@ def gc(
     return Exit.NO if len(told.strays) > told.removed else Exit.OK
 
 
-def _tell_found(told: Collected) -> None:
+def _tell_found(told: GcResult) -> None:
     where = ", ".join(told.looked_at) or "no provider: it made nothing"
     note(f"run {told.run} ({told.status}): looked at {where}")
     for stray in told.strays:
         say(f"  {stray.provider}  {stray.ref}  {stray.name}")
 
 
-def _tell_removed(told: Collected) -> None:
+def _tell_removed(told: GcResult) -> None:
     for stray, fault in told.left:
         say(f"  {stray.ref} is left: {fault.message}")
     if not told.strays:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from batchwright.app.run_reader import Sight
+from batchwright.app.run_reader import OpenedRun
 from batchwright.app.system_clock import SystemClock
 from batchwright.app.taskserv_health import check_run
 from batchwright.cli import remote_runs
@@ -49,7 +49,7 @@ def check(
     if service := chosen(url, state_dir):
         return told(remote_runs.checks(service, run), json=json)
 
-    async def use(sight: Sight) -> int:
+    async def use(sight: OpenedRun) -> int:
         return told(await check_run(settings_of(state_dir), SystemClock(), sight.run), json=json)
 
     return asyncio.run(with_sight(state_dir, run, use))

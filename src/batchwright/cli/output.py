@@ -28,7 +28,7 @@ _SIZES = ("COLUMNS", "LINES")
 _ALONE = re.compile("[\ud800-\udfff]")
 
 
-class Paper(Console):
+class TerminalConsole(Console):
     """A Rich console that shows text as it is, made fit for a terminal."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
@@ -49,7 +49,7 @@ def err() -> Console:
 
 def _console(*, stderr: bool) -> Console:
     environ = {name: value for name, value in os.environ.items() if name not in _SIZES or _is_size(value)}
-    return Paper(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False, _environ=environ)
+    return TerminalConsole(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False, _environ=environ)
 
 
 def _is_size(value: str) -> bool:

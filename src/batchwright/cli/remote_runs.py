@@ -19,7 +19,7 @@ from batchwright.cli.text import (
     show_stats,
     show_steps,
 )
-from batchwright.client.http import Service, heard_event
+from batchwright.client.http import HttpClient, heard_event
 from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.views.conditions import Conditions
@@ -29,7 +29,7 @@ from batchwright.views.logs import StepLog
 from batchwright.views.wording import duration
 
 
-def list_runs(service: Service, statuses: Sequence[RunState], name: str, limit: int, *, json: bool) -> int:
+def list_runs(service: HttpClient, statuses: Sequence[RunState], name: str, limit: int, *, json: bool) -> int:
     """All runs, newest first."""
     rows = service.runs(statuses, name)
     driven = {row.run for row in rows if row.driven}
@@ -38,7 +38,7 @@ def list_runs(service: Service, statuses: Sequence[RunState], name: str, limit: 
     return Exit.OK
 
 
-def status(service: Service, word: str, *, steps: bool, json: bool) -> int:
+def status(service: HttpClient, word: str, *, steps: bool, json: bool) -> int:
     """How a run is."""
     with about(RUN=word):
         view = service.run(word)
@@ -52,13 +52,13 @@ def status(service: Service, word: str, *, steps: bool, json: bool) -> int:
     return Exit.OK
 
 
-def monitor(service: Service, word: str, *, json: bool) -> int:
+def monitor(service: HttpClient, word: str, *, json: bool) -> int:
     """Watch a run live."""
     with about(RUN=word):
         return watch(service, service.run(word), json=json, screen=JsonLines() if json else None, only=True)
 
 
-def events(service: Service, word: str, *, follow: bool, json: bool) -> int:
+def events(service: HttpClient, word: str, *, follow: bool, json: bool) -> int:
     """What happened in a run, in order."""
     with about(RUN=word):
         view = service.run(word)
@@ -76,7 +76,7 @@ def events(service: Service, word: str, *, follow: bool, json: bool) -> int:
     return Exit.OK
 
 
-def _told(service: Service, run: str, *, follow: bool) -> Iterator[tuple[int, AnyEvent]]:
+def _told(service: HttpClient, run: str, *, follow: bool) -> Iterator[tuple[int, AnyEvent]]:
     last = 0
     for last, event in service.events(run):
         yield last, event
@@ -89,7 +89,7 @@ def _told(service: Service, run: str, *, follow: bool) -> Iterator[tuple[int, An
             return
 
 
-def logs(service: Service, word: str, step: str, *, follow: bool, json: bool) -> int:
+def logs(service: HttpClient, word: str, step: str, *, follow: bool, json: bool) -> int:
     """What a step has said."""
     with about(RUN=word):
         view = service.run(word)
@@ -102,13 +102,13 @@ def logs(service: Service, word: str, step: str, *, follow: bool, json: bool) ->
     return Exit.OK
 
 
-def checks(service: Service, word: str) -> Conditions:
+def checks(service: HttpClient, word: str) -> Conditions:
     """The checks of a run's task services, run again."""
     with about(RUN=word):
         return service.checks(word)
 
 
-def explain_step(service: Service, word: str, step: str, *, json: bool) -> int:
+def explain_step(service: HttpClient, word: str, step: str, *, json: bool) -> int:
     """Why a step ran, waited, was skipped, retried or undone."""
     with about(RUN=word):
         view = service.explain(word, step)
@@ -116,14 +116,14 @@ def explain_step(service: Service, word: str, step: str, *, json: bool) -> int:
     return Exit.OK
 
 
-def stats(service: Service, since: str | None, *, json: bool) -> int:
+def stats(service: HttpClient, since: str | None, *, json: bool) -> int:
     """All runs in numbers."""
     view = service.stats(since)
     print_json(view) if json else show_stats(view)
     return Exit.OK
 
 
-def ask(service: Service, word: str, verb: str, *, json: bool, force: bool = False) -> int:
+def ask(service: HttpClient, word: str, verb: str, *, json: bool, force: bool = False) -> int:
     """Ask for something that is not waited for: pause, cancel."""
     with about(RUN=word):
         view = service.act(word, verb, force=force)
@@ -135,7 +135,7 @@ def ask(service: Service, word: str, verb: str, *, json: bool, force: bool = Fal
     return Exit.OK
 
 
-def resume(service: Service, word: str, *, json: bool, redo: Sequence[str] = (), skip: Sequence[str] = ()) -> int:
+def resume(service: HttpClient, word: str, *, json: bool, redo: Sequence[str] = (), skip: Sequence[str] = ()) -> int:
     """Let a run go on, and watch it."""
     with about(RUN=word):
         view = service.act(word, "resume", redo=redo, skip=skip)
@@ -143,7 +143,7 @@ def resume(service: Service, word: str, *, json: bool, redo: Sequence[str] = (),
         return watch(service, view, json=json)
 
 
-def rollback(service: Service, word: str, *, only_plan: bool, yes: bool, json: bool) -> int:
+def rollback(service: HttpClient, word: str, *, only_plan: bool, yes: bool, json: bool) -> int:
     """Undo what a run made, and watch it."""
     with about(RUN=word):
         run = service.run(word).run

@@ -16,13 +16,13 @@ from batchwright.cli.output import Lines, drawable, err, note, out, print_json, 
 from batchwright.cli.plain_progress import Plain
 from batchwright.cli.run_picture import frame
 from batchwright.cli.text import show_run
-from batchwright.client.http import Service, decoded, heard_event
+from batchwright.client.http import HttpClient, decoded, heard_event
 from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.views.run import RunView
 
 
-class Screen(Protocol):
+class RemoteScreen(Protocol):
     """Something the views of a service are shown on."""
 
     def draw(self, view: RunView, events: Sequence[AnyEvent], now: float) -> None:
@@ -89,18 +89,18 @@ class JsonLines:
         return
 
 
-def screen_for(*, stderr: bool) -> Screen:
+def screen_for(*, stderr: bool) -> RemoteScreen:
     """A picture where there is a terminal to draw on, lines elsewhere."""
     return _Live(stderr=stderr) if drawable(stderr=stderr) else _Plain(stderr=stderr)
 
 
 def watch(
-    service: Service,
+    service: HttpClient,
     view: RunView,
     *,
     json: bool,
     after: int | None = None,
-    screen: Screen | None = None,
+    screen: RemoteScreen | None = None,
     only: bool = False,
 ) -> int:
     """Show the run to its end, from now or from this event, then how it ended. Ctrl-C stops watching, not the run.
@@ -125,7 +125,7 @@ def watch(
     return exit_of(view)
 
 
-def _follow(service: Service, view: RunView, screen: Screen, after: int | None, only: bool) -> RunView:
+def _follow(service: HttpClient, view: RunView, screen: RemoteScreen, after: int | None, only: bool) -> RunView:
     begun = False
     for heard in service.follow(view.run, after):
         if not (begun := begun or heard.kind != ""):

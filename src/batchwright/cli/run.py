@@ -16,13 +16,13 @@ from batchwright.app.foreground import Foreground
 from batchwright.app.planned import Planned
 from batchwright.app.plans import approve, check, make_plan
 from batchwright.app.rollback_impact import planned_undo
-from batchwright.app.run_reader import Sight, look, unfinished
+from batchwright.app.run_reader import OpenedRun, look, unfinished
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.app.system_clock import SystemClock
 from batchwright.cli import remote_runs
 from batchwright.cli.exit_codes import Exit
-from batchwright.cli.foreground import Attended
+from batchwright.cli.foreground import ForegroundRun
 from batchwright.cli.options import (
     Catalogues,
     FileArgument,
@@ -162,7 +162,7 @@ def refuse(planned: Planned, *, json: bool) -> int:
 
 async def start(settings: Settings, stores: Stores, planned: Planned, plan: Plan, source: str, *, json: bool) -> int:
     """Record the run and drive it."""
-    attended = Attended(settings, stores, user(), json=json)
+    attended = ForegroundRun(settings, stores, user(), json=json)
     if not json:
         show_diagnostics(planned.diagnostics)
         show_brief(plan_view(plan))
@@ -176,7 +176,7 @@ async def go_on_with(settings: Settings, stores: Stores, run_id: str, *, json: b
     """Go on with a run whose process died."""
     (note if json else say)(f"run {run_id} of this workflow was not finished: going on with it, as it was planned then")
     with about(RUN=run_id):
-        attended = Attended(settings, stores, user(), json=json)
+        attended = ForegroundRun(settings, stores, user(), json=json)
         return code(await attended.drive(run_id, lambda foreground: foreground.drives.resume(run_id, user())))
 
 
@@ -208,7 +208,7 @@ def resume_run(
         async with Stores(settings) as stores:
             sight = await look(stores, run, SystemClock())
             with about(RUN=sight.run.id):
-                attended = Attended(settings, stores, user(), json=json)
+                attended = ForegroundRun(settings, stores, user(), json=json)
                 answers = (redo or (), skip or ())
                 if sight.driven and sight.run.status is RunState.PAUSED and not any(answers):
                     await attended.foreground.drives.ask(sight.run.id, SignalKind.RESUME, user(), (RunState.PAUSED,))
@@ -221,7 +221,7 @@ def resume_run(
     return asyncio.run(work())
 
 
-def asked(sight: Sight, verb: str, *, json: bool) -> int:
+def asked(sight: OpenedRun, verb: str, *, json: bool) -> int:
     """Say that the process that drives the run has been asked."""
     if json:
         print_json({"run": sight.run.id, "asked": verb, "driver": sight.driver})
@@ -274,7 +274,7 @@ def cancel(
         async with Stores(settings) as stores:
             sight = await look(stores, run, SystemClock())
             with about(RUN=sight.run.id):
-                attended = Attended(settings, stores, user(), json=json)
+                attended = ForegroundRun(settings, stores, user(), json=json)
                 ended = await attended.drive(sight.run.id, lambda f: f.drives.cancel(sight.run.id, user(), force=force))
                 if ended is None:
                     return asked(sight, "cancel", json=json)
@@ -314,7 +314,7 @@ def rollback(
                     note("nothing was changed")
                     return Exit.STOPPED
                 note(f"run {sight.run.id}: rolling back {sight.run.plan.workflow} {sight.run.plan.version}")
-                attended = Attended(settings, stores, user(), json=json)
+                attended = ForegroundRun(settings, stores, user(), json=json)
                 return code(await attended.drive(sight.run.id, lambda f: f.drives.rollback(sight.run.id, user())))
 
     return asyncio.run(work())

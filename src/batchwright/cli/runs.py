@@ -12,7 +12,7 @@ import typer
 from msgspec import Struct
 
 from batchwright import standard_streams
-from batchwright.app.run_reader import Sight, all_runs, history, look
+from batchwright.app.run_reader import OpenedRun, all_runs, history, look
 from batchwright.app.stores import Stores
 from batchwright.app.system_clock import SystemClock
 from batchwright.cli import completion, remote_runs
@@ -61,7 +61,7 @@ class Everything(Struct, frozen=True):
     steps: tuple[StepLine, ...]
 
 
-async def with_sight(state_dir: Path | None, word: str, use: Callable[[Sight], Awaitable[int]]) -> int:
+async def with_sight(state_dir: Path | None, word: str, use: Callable[[OpenedRun], Awaitable[int]]) -> int:
     """Open the stores, find the run, use it."""
     async with Stores(settings_of(state_dir)) as stores:
         sight = await look(stores, word, SystemClock())
@@ -116,7 +116,7 @@ def status(
     if service := chosen(url, state_dir):
         return remote_runs.status(service, run, steps=steps, json=json)
 
-    async def use(sight: Sight) -> int:
+    async def use(sight: OpenedRun) -> int:
         now = SystemClock().now()
         view = run_view(sight.run, now, around=Circumstances(sight.driven), store=sight.journal.name)
         lines = step_lines(sight.run, now) if steps else ()
@@ -138,7 +138,7 @@ def monitor(
     if service := chosen(url, state_dir):
         return remote_runs.monitor(service, run, json=json)
 
-    async def use(sight: Sight) -> int:
+    async def use(sight: OpenedRun) -> int:
         screen: Screen = JsonScreen() if json else screen_for(stderr=False)
         try:
             await watch(sight, screen)
@@ -160,7 +160,7 @@ def monitor(
         return Exit.OK
 
 
-async def watch(sight: Sight, screen: Screen) -> None:
+async def watch(sight: OpenedRun, screen: Screen) -> None:
     """Draw until the run is over or nobody drives it."""
     clock = SystemClock()
     fresh: list[AnyEvent] = []
@@ -198,7 +198,7 @@ def tell_history(
 ) -> int:
     """Tell each event of a run in order; with `follow` those to come too, until it is over or nobody drives it."""
 
-    async def use(sight: Sight) -> int:
+    async def use(sight: OpenedRun) -> int:
         clock, own = SystemClock(), sight.run
         tell, last = teller(own), 0
         while True:
@@ -234,7 +234,7 @@ def explain_step(
     if service := chosen(url, state_dir):
         return remote_runs.explain_step(service, run, step, json=json)
 
-    async def use(sight: Sight) -> int:
+    async def use(sight: OpenedRun) -> int:
         named = step_named(sight.run, step)
         past = [event async for seq, event in history(sight.journal, sight.run.id) if seq <= sight.run.seq]
         view = explain(sight.run, past, named, SystemClock().now(), Circumstances(sight.driven))

@@ -16,13 +16,13 @@ from batchwright.cli.plain_progress import Plain
 from batchwright.cli.run_picture import frame
 from batchwright.model.events import AnyEvent
 from batchwright.model.run import Run
-from batchwright.views.run import Bounds, run_view
+from batchwright.views.run import ViewBounds, run_view
 from batchwright.views.shape import Shape, shape_of
 from batchwright.views.waiting import Circumstances
 
 DRAW_SECONDS = 0.2
 DRAW_SHARE = 0.05  # of the process's time at most is spent on drawing
-LIVE = Bounds(running=20, failed=20, doubts=1, servers=0)
+LIVE = ViewBounds(running=20, failed=20, doubts=1, servers=0)
 
 
 class Screen(Protocol):
@@ -126,7 +126,7 @@ class JsonScreen(_Drawn):
         self._next = 0.0
 
 
-class DarkScreen:
+class NullScreen:
     """Shows nothing: drawing failed."""
 
     def draw(self, run: Run, events: Sequence[AnyEvent], around: Circumstances, now: float) -> None:

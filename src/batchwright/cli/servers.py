@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from batchwright.app.servers import Found, Servers, StandingServer
+from batchwright.app.servers import FoundServers, ListedServer, Servers
 from batchwright.app.stores import Stores
 from batchwright.app.system_clock import SystemClock
 from batchwright.cli.exit_codes import Exit
@@ -67,7 +67,7 @@ def servers(
     return asyncio.run(work())
 
 
-def _told(found: Found, start: str, *, json: bool) -> int:
+def _told(found: FoundServers, start: str, *, json: bool) -> int:
     shown = [one for one in found.servers if one.run.startswith(start)]
     if json:
         print_json({"servers": shown, "troubles": found.troubles})
@@ -78,7 +78,7 @@ def _told(found: Found, start: str, *, json: bool) -> int:
     return Exit.OK
 
 
-def _show(found: list[StandingServer]) -> None:
+def _show(found: list[ListedServer]) -> None:
     if not found:
         say("no servers")
         return
@@ -105,7 +105,7 @@ def log_in(
 ) -> int:
     """Log in to a server, or run a command there; its exit code is this one's. With --json: only show how."""
 
-    async def work() -> Found:
+    async def work() -> FoundServers:
         settings = settings_of(state_dir)
         async with Stores(settings) as stores, Servers(settings, stores, SystemClock()) as all_servers:
             await all_servers.look()
@@ -180,7 +180,7 @@ def destroy(
     return asyncio.run(work())
 
 
-def _end_told(found: StandingServer, fault: Fault | None, *, json: bool) -> int:
+def _end_told(found: ListedServer, fault: Fault | None, *, json: bool) -> int:
     if json:
         print_json({"server": found, "gone": fault is None, "fault": fault})
     elif fault is not None:
@@ -190,7 +190,7 @@ def _end_told(found: StandingServer, fault: Fault | None, *, json: bool) -> int:
     return Exit.NO if fault is not None else Exit.OK
 
 
-def _agreed(server: StandingServer) -> bool:
+def _agreed(server: ListedServer) -> bool:
     """Show what it is, and ask."""
     if not sys.stdin.isatty():
         raise UsageError(

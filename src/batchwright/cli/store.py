@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from batchwright.app.settings import Settings
-from batchwright.app.store_check import Sound, StoreSeen, chain_of, check
+from batchwright.app.store_check import IntegrityReport, StoreSeen, chain_of, check
 from batchwright.app.store_migration import Moved, migrate
 from batchwright.app.stores import STORES, Stores
 from batchwright.app.system_clock import SystemClock
@@ -92,16 +92,16 @@ def check_stores(
 
 
 async def _check(settings: Settings, json: bool, accept_loss: bool) -> int:
-    runs: list[Sound] = []
+    runs: list[IntegrityReport] = []
     seen: list[StoreSeen] = []
     async with Stores(settings) as stores:
         async for one in check(stores, SystemClock(), accept_loss=accept_loss):
-            if isinstance(one, Sound):
+            if isinstance(one, IntegrityReport):
                 runs.append(one)
             else:
                 seen.append(one)
             if not json:
-                _tell_found(one) if isinstance(one, Sound) else _tell_store(one)
+                _tell_found(one) if isinstance(one, IntegrityReport) else _tell_store(one)
     bad = sum(bool(one.problems) for one in runs)
     broken = sum(bool(one.problems) for one in seen)
     if json:
@@ -115,14 +115,14 @@ async def _check(settings: Settings, json: bool, accept_loss: bool) -> int:
     return Exit.NO if bad or broken else Exit.OK
 
 
-def _tell_found(one: Sound) -> None:
+def _tell_found(one: IntegrityReport) -> None:
     for problem in one.problems:
         note(f"{one.run}  {one.workflow} in {one.store}: {problem}", "red")
     if not one.problems:
         say(f"{one.run}  {one.workflow} in {one.store}: {counted(one.events, 'event')}, sound; {_chain_in_words(one)}")
 
 
-def _chain_in_words(one: Sound) -> str:
+def _chain_in_words(one: IntegrityReport) -> str:
     if not one.chained_from:
         return "written before there was a chain"
     since = f" from event {one.chained_from} on" if one.chained_from > 1 else ""

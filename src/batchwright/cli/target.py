@@ -12,7 +12,7 @@ import typer
 from batchwright.cli.options import settings_of
 from batchwright.cli.output import note
 from batchwright.client.discovery import service_for
-from batchwright.client.http import Service
+from batchwright.client.http import HttpClient
 
 Url = Annotated[
     str | None,
@@ -24,7 +24,7 @@ Url = Annotated[
 ]
 
 
-def chosen(url: str | None, state_dir: Path | None) -> Service | None:
+def chosen(url: str | None, state_dir: Path | None) -> HttpClient | None:
     """The service to ask, None for the local store; which of them it is, is shown. Raises UsageError, ConfigInvalid."""
     service = service_for(os.environ, url=url, state_dir=state_dir)
     if service is not None:

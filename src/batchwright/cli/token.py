@@ -15,7 +15,7 @@ from batchwright.cli.options import Json, NoColor, StateDir, settings_of, window
 from batchwright.cli.output import note, print_json, say
 from batchwright.cli.text import show_table
 from batchwright.errors import AuditUnwritable
-from batchwright.service.audit import Audit, Deed
+from batchwright.service.audit import Audit, AuditEntry
 from batchwright.service.tokens import AccessToken, Role, Tokens
 from batchwright.views.wording import duration
 
@@ -97,7 +97,7 @@ def _audit(state_dir: Path | None, what: str, token: AccessToken) -> None:
         who = getpass.getuser()
     except (KeyError, OSError):  # a user id without a name
         who = "cli"
-    deed = Deed(SystemClock().now(), who, Role.ADMIN, f"{what} {token.name} ({token.id}, {token.role})")
+    deed = AuditEntry(SystemClock().now(), who, Role.ADMIN, f"{what} {token.name} ({token.id}, {token.role})")
     try:
         Audit(settings_of(state_dir)).write(deed)
     except OSError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 from batchwright.app.config import config_from
 from batchwright.app.settings import Settings, settings_from
 from batchwright.client import local_socket
-from batchwright.client.http import ANSWER_SECONDS, Service
+from batchwright.client.http import ANSWER_SECONDS, HttpClient
 from batchwright.errors import BatchwrightError, UsageError
 
 DEFAULT_URL = "http://127.0.0.1:9090"
@@ -26,7 +26,7 @@ def service_for(
     url: str | None = None,
     state_dir: Path | None = None,
     seconds: float = ANSWER_SECONDS,
-) -> Service | None:
+) -> HttpClient | None:
     """`url`, else BATCHWRIGHT_URL, else `url` of the config file, else the default address; None: the local store.
 
     A `state_dir` that was given beats what the environment and the config file name. The default address is asked only
@@ -43,7 +43,7 @@ def service_for(
         token = setting(environ, "BATCHWRIGHT_TOKEN")
         address = _one_word(named, source)
         try:
-            return Service(address, token, seconds=seconds)
+            return HttpClient(address, token, seconds=seconds)
         except (UsageError, ValueError) as error:  # its words have the address, which may hold a password
             raise UsageError(
                 f"{source} is not the address of a service", hint="Write it as http://HOST:PORT."
@@ -69,20 +69,20 @@ def _one_word(text: str, name: str) -> str:
     return value
 
 
-def _of_this_folder(settings: Settings, seconds: float) -> Service | None:
+def _of_this_folder(settings: Settings, seconds: float) -> HttpClient | None:
     own = settings.identity()
     if not own:
         return None
     socket = local_socket.path_of(settings.state_dir)
     if socket.is_socket():
         try:
-            served = Service(OWN_URL, seconds=SOCKET_SECONDS, socket=socket, tries=1).health().state
+            served = HttpClient(OWN_URL, seconds=SOCKET_SECONDS, socket=socket, tries=1).health().state
         except BatchwrightError:  # left by one that was killed
             served = ""
         if served == own:
-            return Service(OWN_URL, seconds=seconds, socket=socket)
+            return HttpClient(OWN_URL, seconds=seconds, socket=socket)
     try:
-        served = Service(DEFAULT_URL, seconds=PROBE_SECONDS, tries=1).health().state
+        served = HttpClient(DEFAULT_URL, seconds=PROBE_SECONDS, tries=1).health().state
     except BatchwrightError:  # nothing there, or something else: nobody named it, so that is no error
         return None
-    return Service(DEFAULT_URL, seconds=seconds) if served == own else None
+    return HttpClient(DEFAULT_URL, seconds=seconds) if served == own else None

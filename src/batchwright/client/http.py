@@ -21,7 +21,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 from msgspec import Struct
 
-from batchwright.app.servers import Ended, Found
+from batchwright.app.servers import Ended, FoundServers
 from batchwright.client import local_socket
 from batchwright.client.http_problems import GATEWAY, problem_in, reason, refusal
 from batchwright.credentials import masked
@@ -60,7 +60,7 @@ T = TypeVar("T")
 Query = Sequence[tuple[str, str]]
 
 
-class Health(Struct, frozen=True):
+class ServiceHealthView(Struct, frozen=True):
     """What a client needs to know of `/health`. `state` tells which state folder it serves."""
 
     state: str = ""
@@ -80,7 +80,7 @@ class RunRow(RunSummary, frozen=True):
     driven: bool = True
 
 
-class Page(Struct, frozen=True):
+class EventPage(Struct, frozen=True):
     """One page of runs."""
 
     items: tuple[RunRow, ...]
@@ -104,7 +104,7 @@ class _Lost(Exception):
     """The answer was lost on the way: whether the request was heard is not known."""
 
 
-class Service:
+class HttpClient:
     """One service. Every method raises ServiceUnavailable, and what the service refuses with as the error it names.
 
     With `socket` it is asked over that, its own one in its state folder; `url` only names it then. `tries` is how often
@@ -138,9 +138,9 @@ class Service:
 
     # -- what can be asked --------------------------------------------------------------------------------------
 
-    def health(self) -> Health:
+    def health(self) -> ServiceHealthView:
         """Whether it is there, and which state folder it serves."""
-        return self._get("/health", Health)
+        return self._get("/health", ServiceHealthView)
 
     def submit(self, workflow: Mapping[str, Any], simulation: Mapping[str, Any] | None) -> RunView:
         """Start a run of an evaluated workflow; sent again after a broken connection, it starts no second run."""
@@ -162,7 +162,7 @@ class Service:
         while most is None or len(rows) < most:
             size = PAGE if most is None else min(PAGE, most - len(rows))
             after = [("cursor", cursor)] if cursor else []
-            page = self._get(RUNS, Page, [*query, ("limit", str(size)), *after])
+            page = self._get(RUNS, EventPage, [*query, ("limit", str(size)), *after])
             rows += page.items
             cursor = page.next_cursor
             if not cursor:
@@ -202,9 +202,11 @@ class Service:
         """The checks of a run's task services, run again now."""
         return self._done(_path(word, "checks"), Conditions)
 
-    def servers(self, provider: str, *, simulate: bool) -> Found:
+    def servers(self, provider: str, *, simulate: bool) -> FoundServers:
         """All servers, as the providers show them now."""
-        return self._done("/v1/servers/look", Found, [("provider", provider)] * bool(provider) + SIMULATE * simulate)
+        return self._done(
+            "/v1/servers/look", FoundServers, [("provider", provider)] * bool(provider) + SIMULATE * simulate
+        )
 
     def end_server(self, ref: str, *, anyway: bool, simulate: bool) -> Ended:
         """End one server until it is gone."""

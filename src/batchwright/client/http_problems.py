@@ -15,7 +15,7 @@ GATEWAY = frozenset({502, 503, 504})  # what a proxy says when the service did n
 WORDS_READ, WORDS_SHOWN = 4_096, 200  # bytes and characters of an answer that is not a service's
 
 
-class Problem(Struct, frozen=True):
+class HttpProblem(Struct, frozen=True):
     """A refusal of a Batchwright service."""
 
     code: str
@@ -25,10 +25,10 @@ class Problem(Struct, frozen=True):
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
-def problem_in(answer: bytes) -> Problem | None:
+def problem_in(answer: bytes) -> HttpProblem | None:
     """The refusal, if that is what it is."""
     try:
-        return msgspec.json.decode(answer, type=Problem)
+        return msgspec.json.decode(answer, type=HttpProblem)
     except msgspec.MsgspecError:
         return None
 

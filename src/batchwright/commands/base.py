@@ -18,7 +18,7 @@ RESERVED = "BATCHWRIGHT_"  # what such variables hold is ours: a program is give
 RUN, STEP, MARK, SERVERS = "BATCHWRIGHT_RUN", "BATCHWRIGHT_STEP", "BATCHWRIGHT_MARK", "BATCHWRIGHT_SERVERS"
 
 
-class Server(Struct, frozen=True):
+class CommandServer(Struct, frozen=True):
     """A server that a program runs on or is told of. `access` is None where nothing is reached over SSH."""
 
     name: str
@@ -46,12 +46,12 @@ class Launch(Struct, frozen=True):
     undo: bool = False
     again: bool = False
     seconds: float = 600.0
-    on: Server | None = None
-    servers: tuple[Server, ...] = ()
+    on: CommandServer | None = None
+    servers: tuple[CommandServer, ...] = ()
     tell: Tell = _nobody
 
 
-class Flaw(Struct, frozen=True):
+class CommandFlaw(Struct, frozen=True):
     """Why a command cannot be run as it stands."""
 
     code: str
@@ -62,7 +62,7 @@ class Flaw(Struct, frozen=True):
 class Launcher(Protocol):
     """Runs one program at a time per step; anything raised counts as Unknown."""
 
-    async def resolve(self, command: Command) -> CommandRequest | list[Flaw]:
+    async def resolve(self, command: Command) -> CommandRequest | list[CommandFlaw]:
         """Find what it needs, and freeze it, or say all that is missing; nothing is started."""
         ...
 

@@ -13,7 +13,7 @@ LINE_MAX = 16 * 1024  # bytes; a longer line is told in pieces
 LAST_LINES, LAST_CHARACTERS = 8, 1_500  # of the output, in a fault
 
 
-class Output:
+class CleanOutput:
     """Hears what a program says. Secrets are replaced before anything else is done to it."""
 
     def __init__(self, tell: Tell, secrets: Iterable[str] = ()) -> None:

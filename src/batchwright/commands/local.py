@@ -17,10 +17,10 @@ from pathlib import Path
 import msgspec
 
 from batchwright import headroom
-from batchwright.commands.base import MARK, RESERVED, RUN, SERVERS, STEP, Flaw, Launch, Server
-from batchwright.commands.clean_output import Output
+from batchwright.commands.base import MARK, RESERVED, RUN, SERVERS, STEP, CommandFlaw, CommandServer, Launch
+from batchwright.commands.clean_output import CleanOutput
 from batchwright.commands.preflight import find_here
-from batchwright.commands.process_marker import FIRMLY, Trace
+from batchwright.commands.process_marker import FIRMLY, ProcessMarker
 from batchwright.commands.size_limits import unfit
 from batchwright.credentials import carried
 from batchwright.errors import SecretMissing
@@ -39,7 +39,7 @@ SHORT_OF = f"this machine has had no free file descriptors for {headroom.WAIT_SE
 PIPE_BYTES = 1024 * 1024  # of output that a program whose driver died can still write before it has to wait
 
 
-class Here:
+class LocalCommands:
     """`folder` is private and keeps what a program leaves while it runs. `reveal` finds a secret when it is used."""
 
     def __init__(self, folder: Path, clock: Clock, environ: Mapping[str, str], reveal: Reveal) -> None:
@@ -48,16 +48,16 @@ class Here:
         self._environ = environ
         self._reveal = reveal
 
-    async def resolve(self, command: Command) -> CommandRequest | list[Flaw]:
+    async def resolve(self, command: Command) -> CommandRequest | list[CommandFlaw]:
         return find_here(command, self._environ)
 
     async def launch(self, request: CommandRequest, launch: Launch) -> Applied | Rejected | Unknown:
         words = request.undo if launch.undo else request.run
         try:
             secrets = await revealed(request.env, self._reveal)
-            output = Output(launch.tell, {*secrets.values(), *carried(self._environ)})
+            output = CleanOutput(launch.tell, {*secrets.values(), *carried(self._environ)})
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            trace, told = Trace(self._folder, launch.mark), self._folder / f"{launch.mark}.json"
+            trace, told = ProcessMarker(self._folder, launch.mark), self._folder / f"{launch.mark}.json"
             if trace.left and not await trace.end(self._clock):
                 return Rejected(Fault(FaultClass.BUSY, f"an earlier start cannot be ended: {_who(trace)}"))
             environ = {name: value for name, value in self._environ.items() if not name.startswith(RESERVED)}
@@ -74,11 +74,16 @@ class Here:
             told.unlink(missing_ok=True)
 
     async def left_over(self, launch: Launch) -> str:
-        trace = Trace(self._folder, launch.mark)
+        trace = ProcessMarker(self._folder, launch.mark)
         return f"it still runs as {_who(trace)}" if trace.left and (trace.survivors() or trace.held()) else ""
 
     async def _run(
-        self, request: CommandRequest, launch: Launch, environ: dict[str, str], trace: Trace, output: Output
+        self,
+        request: CommandRequest,
+        launch: Launch,
+        environ: dict[str, str],
+        trace: ProcessMarker,
+        output: CleanOutput,
     ) -> Applied | Rejected | Unknown:
         words = request.undo if launch.undo else request.run
         if not await headroom.room(self._clock):
@@ -138,7 +143,7 @@ class Here:
         trace.forget()
         return outcome_of(request.name, code, output)
 
-    async def _not_started(self, word: str, error: Exception, trace: Trace) -> Rejected | Unknown:
+    async def _not_started(self, word: str, error: Exception, trace: ProcessMarker) -> Rejected | Unknown:
         """What a start that failed means. It may fail when the program has begun already and cannot be waited for."""
         try:
             begun = bool(trace.survivors()) or trace.held()
@@ -202,7 +207,7 @@ def _writers(reading: int) -> list[str]:
     return found
 
 
-def outcome_of(name: str, code: int, output: Output) -> Applied | Rejected | Unknown:
+def outcome_of(name: str, code: int, output: CleanOutput) -> Applied | Rejected | Unknown:
     """What the code that a program ended with means; a signal is a negative code."""
     if code == 0:
         return Applied()
@@ -217,7 +222,7 @@ async def revealed(env: Mapping[str, str | Secret], reveal: Reveal) -> dict[str,
     return {name: await secret_of(secret, reveal) for name, secret in named.items()}
 
 
-async def _end(process: Process, trace: Trace, clock: Clock) -> None:
+async def _end(process: Process, trace: ProcessMarker, clock: Clock) -> None:
     """End the program and all that it began, and forget it if that worked."""
     ended = await trace.end(clock)
     with suppress(TimeoutError):
@@ -237,7 +242,7 @@ def _pipe() -> tuple[int, int]:
     return reading, writing
 
 
-async def _listen(reading: int, output: Output) -> None:
+async def _listen(reading: int, output: CleanOutput) -> None:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     with os.fdopen(reading, "rb", buffering=0) as pipe:
@@ -249,7 +254,7 @@ async def _listen(reading: int, output: Output) -> None:
             transport.close()
 
 
-async def _rest(listening: asyncio.Task[None], output: Output) -> None:
+async def _rest(listening: asyncio.Task[None], output: CleanOutput) -> None:
     """Hear what a program that has ended left in the pipe, to its end or until nothing more comes."""
     loop = asyncio.get_running_loop()
     until, heard = loop.time() + REST_SECONDS, -1
@@ -258,7 +263,7 @@ async def _rest(listening: asyncio.Task[None], output: Output) -> None:
         await asyncio.wait([listening], timeout=LAST_WORDS_SECONDS)
 
 
-def said(output: Output) -> str:
+def said(output: CleanOutput) -> str:
     """The end of an output, for a message."""
     last = output.last()
     return f":\n{last}" if last else ""
@@ -271,7 +276,7 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _who(trace: Trace) -> str:
+def _who(trace: ProcessMarker) -> str:
     pids = trace.survivors()
     return _pids(pids) if pids else "a process that cannot be looked into"
 
@@ -280,7 +285,7 @@ def _pids(pids: Iterable[int]) -> str:
     return "process " + ", ".join(map(str, pids))
 
 
-def _row(server: Server) -> dict[str, object]:
+def _row(server: CommandServer) -> dict[str, object]:
     """A server in the file that a program is told of, for scripts and inventories."""
     row: dict[str, object] = {
         "name": server.name,

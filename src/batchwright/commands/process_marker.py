@@ -19,7 +19,7 @@ GENTLY, FIRMLY = 5.0, 5.0  # seconds that processes get to end after a SIGTERM, 
 LOOK_SECONDS = 0.05
 
 
-class Trace:
+class ProcessMarker:
     """The file of one start. It is there from before the program is started until it is known how it ended."""
 
     def __init__(self, folder: Path, mark: str) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from batchwright.commands.base import MARK, RUN, STEP, Flaw, Launch
-from batchwright.commands.clean_output import Output
+from batchwright.commands.base import MARK, RUN, STEP, CommandFlaw, Launch
+from batchwright.commands.clean_output import CleanOutput
 from batchwright.commands.local import held_open, not_started, outcome_of, refused, revealed, said
 from batchwright.commands.preflight import find_there
 from batchwright.login_output import BLANKS, Marked
@@ -42,17 +42,17 @@ found
 """
 
 
-class There:
+class SshCommands:
     """The launcher for servers that are reached over SSH. `reveal` finds a secret when it is used."""
 
     def __init__(self, environ: Mapping[str, str], reveal: Reveal) -> None:
         self._environ = environ
         self._reveal = reveal
 
-    async def resolve(self, command: Command) -> CommandRequest | list[Flaw]:
+    async def resolve(self, command: Command) -> CommandRequest | list[CommandFlaw]:
         if find_spec("asyncssh") is None:
-            return [Flaw("package-missing", "a command with targets needs a package that is not installed: asyncssh",
-                         "Install it with: pip install 'batchwright[ssh]'")]  # fmt: skip
+            message = "a command with targets needs a package that is not installed: asyncssh"
+            return [CommandFlaw("package-missing", message, "Install it with: pip install 'batchwright[ssh]'")]
         return find_there(command, self._environ)
 
     async def launch(self, request: CommandRequest, launch: Launch) -> Applied | Rejected | Unknown:
@@ -65,7 +65,7 @@ class There:
         async with AsyncExitStack() as hops:
             try:
                 secrets = await revealed(request.env, self._reveal)
-                output = Output(launch.tell, secrets.values())
+                output = CleanOutput(launch.tell, secrets.values())
                 text = _script(request, launch, secrets)
                 if isinstance(text, Rejected):
                     return text
@@ -114,7 +114,7 @@ async def _shell(connection: Any) -> Any:
 
 
 async def _run(
-    connection: Any, process: Any, text: str, request: CommandRequest, launch: Launch, output: Output
+    connection: Any, process: Any, text: str, request: CommandRequest, launch: Launch, output: CleanOutput
 ) -> Applied | Rejected | Unknown:
     from batchwright import ssh
 

@@ -17,7 +17,7 @@ _PAGE = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gate
 _CHANGES = ("throttle", "errors", "html502", "lost_answers")
 
 
-class Refused(Exception):
+class CallRefused(Exception):
     """A call that the cloud says no to."""
 
     def __init__(self, status: int, code: str, message: str) -> None:

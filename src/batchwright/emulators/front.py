@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from aiohttp import web
 
-from batchwright.emulators.fates import Draws, Fate, Refused, dropped, fate_of, page
+from batchwright.emulators.fates import CallRefused, Draws, Fate, dropped, fate_of, page
 from batchwright.emulators.faults import ServiceFaults
 from batchwright.model.ids import fraction
 
@@ -19,16 +19,16 @@ Result = tuple[int, Any]  # status and body, None for none
 D = TypeVar("D", bound=Draws)
 
 
-class Service(ABC, Generic[D]):
+class RestFront(ABC, Generic[D]):
     """One account behind one port. The class's refusals are what the cloud says of each trouble."""
 
     prefix: ClassVar[str]  # the version of the API
     accepted: ClassVar[tuple[str, ...]]  # what may stand in the header Authorization
-    unauthorized: ClassVar[Refused]
-    read_only: ClassVar[Refused]
-    throttled: ClassVar[Refused]
-    failed: ClassVar[Refused]
-    unavailable: ClassVar[Refused]
+    unauthorized: ClassVar[CallRefused]
+    read_only: ClassVar[CallRefused]
+    throttled: ClassVar[CallRefused]
+    failed: ClassVar[CallRefused]
+    unavailable: ClassVar[CallRefused]
 
     def __init__(self, emulation: ServiceFaults, estate: D) -> None:
         self.emulation, self.estate = emulation, estate
@@ -43,14 +43,14 @@ class Service(ABC, Generic[D]):
 
     @abstractmethod
     def _route(self, request: web.Request, path: str, body: Any, fate: Fate) -> Result:
-        """Do it. Raises Refused."""
+        """Do it. Raises CallRefused."""
 
     @abstractmethod
     def _made(self, path: str, body: Any) -> str | None:
         """The name of what a POST makes; None where it makes nothing."""
 
     @abstractmethod
-    def _refused(self, refusal: Refused) -> web.Response:
+    def _refused(self, refusal: CallRefused) -> web.Response:
         """A refusal in the cloud's shape."""
 
     def _shape(self, path: str) -> str:
@@ -105,7 +105,7 @@ class Service(ABC, Generic[D]):
     def _carried_out(self, request: web.Request, path: str, body: Any, fate: Fate) -> web.Response:
         try:
             status, answer = self._route(request, path, body, fate)
-        except Refused as refusal:
+        except CallRefused as refusal:
             return self._refused(refusal)
         return web.Response(status=status) if answer is None else web.json_response(answer, status=status)
 

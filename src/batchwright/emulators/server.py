@@ -9,7 +9,7 @@ from typing import Protocol
 from aiohttp import web
 
 
-class Emulator(Protocol):
+class EmulatorServer(Protocol):
     """What can be served."""
 
     def app(self) -> web.Application:
@@ -18,7 +18,7 @@ class Emulator(Protocol):
 
 
 @asynccontextmanager
-async def serve(emulator: Emulator, port: int = 0) -> AsyncIterator[str]:
+async def serve(emulator: EmulatorServer, port: int = 0) -> AsyncIterator[str]:
     """Serve on the loopback interface; gives the base URL. Port 0 is any free one."""
     runner = web.AppRunner(emulator.app(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()

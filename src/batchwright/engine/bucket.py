@@ -1,10 +1,13 @@
-"""How many calls of one class an account lets begin: a rate that adapts to throttling (pace.py), or a window. Pure."""
+"""How many calls of one class an account lets begin: a rate that adapts to throttling (learned_rate.py), or a window.
+
+Pure.
+"""
 
 from __future__ import annotations
 
 import math
 
-from batchwright.engine.learned_rate import Pace, Refusals
+from batchwright.engine.learned_rate import LearnedRate, Refusals
 from batchwright.engine.policy import asked_pause
 
 RATE_FLOOR = 1 / 64  # of the base rate: how far throttling may slow a bucket
@@ -18,7 +21,7 @@ class Bucket:
     def __init__(self, concurrency: int, rate: float = 0.0, burst: int = 1) -> None:
         self.concurrency = concurrency
         self.base_rate = self.rate = rate
-        self.pace = Pace()  # what the account was seen to let through, once it refused something
+        self.pace = LearnedRate()  # what the account was seen to let through, once it refused something
         self.refusals = Refusals()
         self.burst = max(1, burst)
         self.tokens = float(self.burst)

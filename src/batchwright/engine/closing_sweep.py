@@ -15,7 +15,7 @@ from batchwright.model.run import Run
 ROUNDS_MAX = 20
 
 
-class Sweeping:
+class ClosingSweep:
     """Which lanes are still to be swept. A crash starts a lane's sweep again, which does no harm."""
 
     def __init__(self, run: Run) -> None:
@@ -59,10 +59,10 @@ class Sweeping:
             case ev.SweepStarted(lane=lane):
                 self.looking.add(lane)
                 return [cmd.Sweep(lane, self.run.sweeps[lane])]
-            case ev.StrayFound(lane=lane, ref=ref, name=name):
+            case ev.OrphanFound(lane=lane, ref=ref, name=name):
                 self.looking.discard(lane)
                 self.strays.setdefault(lane, {})[ref] = name
-                return [cmd.DestroyStray(lane, ref)]
+                return [cmd.DestroyOrphan(lane, ref)]
             case ev.StrayGone(lane=lane, ref=ref, fault=fault):
                 self.strays.get(lane, {}).pop(ref, None)
                 if fault is not None and not POLICIES[fault.kind].retry:
@@ -80,8 +80,8 @@ class Sweeping:
                 if report.round - self._before.get(lane, 0) >= ROUNDS_MAX:
                     fault = Fault(FaultClass.PERMANENT, f"orphans were still there after {ROUNDS_MAX} sweeps")
                     return [ev.SweepEnded(now, lane, fault)]
-                return [ev.StrayFound(now, lane, ref, name, ref in report.shared) for ref, name in report.strays]
-            case cmd.StrayDestroyed(lane=lane, ref=ref) if ref in self.strays.get(lane, {}):
+                return [ev.OrphanFound(now, lane, ref, name, ref in report.shared) for ref, name in report.strays]
+            case cmd.OrphanDestroyed(lane=lane, ref=ref) if ref in self.strays.get(lane, {}):
                 events: list[ev.AnyEvent] = [ev.StrayGone(now, lane, ref, report.fault)]
                 stuck = self._stuck.get(lane)
                 if report.fault is not None and not POLICIES[report.fault.kind].retry:

@@ -59,7 +59,7 @@ class Sweep(Struct, frozen=True, gc=False):
     round: int
 
 
-class DestroyStray(Struct, frozen=True, gc=False):
+class DestroyOrphan(Struct, frozen=True, gc=False):
     """Destroy one thing that the sweep found."""
 
     lane: str
@@ -67,7 +67,7 @@ class DestroyStray(Struct, frozen=True, gc=False):
 
 
 CALLS = (Create, Install, Execute, Destroy)  # each needs a permit of its lane
-Command = Create | Settle | Await | Install | Execute | Destroy | Sweep | DestroyStray
+Command = Create | Settle | Await | Install | Execute | Destroy | Sweep | DestroyOrphan
 
 
 class Answered(Struct, frozen=True):
@@ -127,7 +127,7 @@ class Swept(Struct, frozen=True):
     shared: frozenset[str] = frozenset()
 
 
-class StrayDestroyed(Struct, frozen=True):
+class OrphanDestroyed(Struct, frozen=True):
     """A stray is gone, or could not be removed."""
 
     lane: str
@@ -135,4 +135,4 @@ class StrayDestroyed(Struct, frozen=True):
     fault: Fault | None = None
 
 
-Report = Answered | Settled | Looked | Said | Undid | Swept | StrayDestroyed
+Report = Answered | Settled | Looked | Said | Undid | Swept | OrphanDestroyed

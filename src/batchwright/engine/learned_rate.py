@@ -44,7 +44,7 @@ class Refusals:
         return True
 
 
-class Pace:
+class LearnedRate:
     """Calls per second of one account; all times come from outside."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from batchwright import headroom
 from batchwright.commands.base import Launcher
 from batchwright.engine import effects as cmd
 from batchwright.engine.clocks import RunClock
-from batchwright.engine.full_disk import Room
+from batchwright.engine.full_disk import FullDisk
 from batchwright.engine.limits import Limits, calls_of
 from batchwright.engine.machine import Machine
 from batchwright.engine.performer import Performer
@@ -55,7 +55,7 @@ class Driver:
         self.append_seconds = 0.0  # how long the last append took
         self._journal = journal
         self._lease = lease
-        self._room = Room(run.id, clock)
+        self._room = FullDisk(run.id, clock)
         self._has_begun = False
         self._renewed_at = clock.monotonic()
         self._limits = limits

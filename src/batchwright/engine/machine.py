@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from batchwright.engine import effects as cmd
 from batchwright.engine.backward import Backward
-from batchwright.engine.closing_sweep import Sweeping
+from batchwright.engine.closing_sweep import ClosingSweep
 from batchwright.engine.doubts import go_on
 from batchwright.engine.forward import Forward
 from batchwright.errors import NotAllowed
@@ -39,7 +39,7 @@ class Machine:
 
     def _rebuild(self) -> None:
         self.phase = Backward(self.run) if self.run.status is R.ROLLING_BACK else Forward(self.run)
-        self.sweeping = Sweeping(self.run)
+        self.sweeping = ClosingSweep(self.run)
 
     @property
     def ended(self) -> bool:
@@ -59,7 +59,7 @@ class Machine:
             case ev.DriverStarted() | ev.RunReopened() | ev.RollbackStarted():
                 self._rebuild()
                 return self.phase.recover() if self.run.status not in RUN_ENDED else []
-            case ev.SweepStarted() | ev.StrayFound() | ev.StrayGone() | ev.SweepEnded():
+            case ev.SweepStarted() | ev.OrphanFound() | ev.StrayGone() | ev.SweepEnded():
                 return self.sweeping.after(event)
             case ev.StepOutput():
                 return []
@@ -69,7 +69,7 @@ class Machine:
         """The events a report from outside amounts to."""
         if self.run.status in RUN_ENDED:
             return []
-        if isinstance(report, cmd.Swept | cmd.StrayDestroyed):
+        if isinstance(report, cmd.Swept | cmd.OrphanDestroyed):
             return self.sweeping.accept(report, now)
         if isinstance(report, cmd.Said):
             return self._heard(report, now)

@@ -17,7 +17,7 @@ HEAD_MAX = TAIL_MAX = 128 * 1024  # characters of one call: its beginning, and i
 GOES_ON = "... (there is more; its end is shown when it has ended) ..."
 
 
-class Voice:
+class OutputBuffer:
     """Hears the lines of one call and hands them to `send`, some at a time.
 
     Of a call that says much, the beginning is handed on at once and the end by `close`.

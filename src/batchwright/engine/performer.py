@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 from batchwright.commands.base import Launcher
 from batchwright.engine import effects as cmd
 from batchwright.engine.limits import CallClass, Limits, calls_of
-from batchwright.engine.output import Voice
-from batchwright.engine.poller import Fail, Send, Watch
+from batchwright.engine.output import OutputBuffer
+from batchwright.engine.poller import Fail, Poller, Send
 from batchwright.engine.port_calls import answer, trouble, turn
-from batchwright.engine.program_steps import Launches
-from batchwright.engine.read_retry import Looks
+from batchwright.engine.program_steps import ProgramSteps
+from batchwright.engine.read_retry import ReadRetry
 from batchwright.engine.server_removal import Hold, destroy
 from batchwright.model.clock import Clock
 from batchwright.model.ids import Token
@@ -33,14 +33,14 @@ from batchwright.model.outcome import (
 from batchwright.model.plan import CommandRequest, Guard, ServerRequest, Step, TaskservRequest
 from batchwright.model.run import Run, StepRecord
 from batchwright.providers.base import Provider
-from batchwright.taskservs.base import Job, Runner, Target
+from batchwright.taskservs.base import Runner, Target, TaskservJob
 
 STRAYS_AT_ONCE = 8  # destroyed at the same time
 GRACE = 15.0  # seconds beyond its limit for a runner to end by itself what it began on a server
 ROLLBACKS = (RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE)
 
 T = TypeVar("T")
-Apply = Callable[[TaskservRequest, Target, Job], Coroutine[Any, Any, Applied | Rejected | Unknown]]
+Apply = Callable[[TaskservRequest, Target, TaskservJob], Coroutine[Any, Any, Applied | Rejected | Unknown]]
 
 
 class Performer:
@@ -72,11 +72,11 @@ class Performer:
         self._closing = False
         self._admitted: dict[int, CallClass] = {}
         self._strays = asyncio.Semaphore(STRAYS_AT_ONCE)
-        self._watches: dict[str, Watch] = {}
+        self._watches: dict[str, Poller] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._looks: set[asyncio.Task[None]] = set()
-        self.looks = Looks(clock, lambda: self._closing)
-        self._launches = Launches(run, providers, launchers, clock, send, self._ask, self.looks)
+        self.looks = ReadRetry(clock, lambda: self._closing)
+        self._launches = ProgramSteps(run, providers, launchers, clock, send, self._ask, self.looks)
         self._facts = {facts.name: facts for facts in run.plan.providers}
 
     def admit(self, command: cmd.Command) -> None:
@@ -109,7 +109,7 @@ class Performer:
                 self._spawn(self._undo(command))
             case cmd.Sweep():
                 self._looks.add(self._spawn(self._sweep(command)))
-            case cmd.DestroyStray():
+            case cmd.DestroyOrphan():
                 self._spawn(self._destroy_stray(command))
 
     @property
@@ -144,9 +144,9 @@ class Performer:
     def _step(self, i: int) -> Step:
         return self._run.plan.steps[i]
 
-    def _watch(self, provider: str) -> Watch:
+    def _watch(self, provider: str) -> Poller:
         if provider not in self._watches:
-            self._watches[provider] = Watch(
+            self._watches[provider] = Poller(
                 self._providers[provider], self._run.id, self._clock, self.looks, self._send, self._fail
             )
         return self._watches[provider]
@@ -241,7 +241,7 @@ class Performer:
         request = self._step(i).request
         assert isinstance(request, TaskservRequest)
         limit = self._run.plan.operations[self._run.step_operation[i]].timeout
-        voice = Voice(self._clock, lambda lines: self._send(cmd.Said(i, attempt, lines, undo)))
+        voice = OutputBuffer(self._clock, lambda lines: self._send(cmd.Said(i, attempt, lines, undo)))
         target = await self._reached(self._step(i).server, calls)
         leader: Target | Unknown | None = None
         if request.cluster is not None and request.cluster.leader != self._step(i).server:
@@ -250,7 +250,7 @@ class Performer:
             return Rejected(trouble(target))
         if isinstance(leader, Unknown):
             return Rejected(trouble(leader))
-        job = Job(self._run.token(i), limit, leader, voice.hear)
+        job = TaskservJob(self._run.token(i), limit, leader, voice.hear)
         await self._hold()  # after the looks above, which may take long
         try:
             outcome = await self._ask(limit + GRACE, verb(self._runners[target.provider])(request, target, job))
@@ -387,10 +387,10 @@ class Performer:
             and (o.needed_by is None or not any(key.startswith(o.needed_by) for key in keys))
         )
 
-    async def _destroy_stray(self, command: cmd.DestroyStray) -> None:
+    async def _destroy_stray(self, command: cmd.DestroyOrphan) -> None:
         async with self._strays:
             async with turn(self._limits, command.lane, CallClass.DESTROY, self._clock):
                 fault = await self._destroy(command.lane, command.ref)
             if fault is not None:  # the sweep's next round tries again
                 await self._clock.sleep(self._providers[command.lane].capabilities.poll_seconds)
-        self._send(cmd.StrayDestroyed(command.lane, command.ref, fault))
+        self._send(cmd.OrphanDestroyed(command.lane, command.ref, fault))

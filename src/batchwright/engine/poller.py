@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from batchwright.engine import effects as cmd
 from batchwright.engine.port_calls import answer
-from batchwright.engine.read_retry import Looks, Outage
+from batchwright.engine.read_retry import Outage, ReadRetry
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState, Unknown
 from batchwright.providers.base import Provider
@@ -21,10 +21,10 @@ Send = Callable[[cmd.Report], None]
 Fail = Callable[[BaseException], None]
 
 
-class Watch:
+class Poller:
     """One provider, one run: servers waited for until ready, and calls in doubt looked for by their token."""
 
-    def __init__(self, provider: Provider, run: str, clock: Clock, looks: Looks, send: Send, fail: Fail) -> None:
+    def __init__(self, provider: Provider, run: str, clock: Clock, looks: ReadRetry, send: Send, fail: Fail) -> None:
         self._provider = provider
         self._run = run
         self._clock = clock

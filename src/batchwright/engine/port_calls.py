@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from batchwright.engine.limits import CallClass, Limits
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
 from batchwright.model.clock import Clock
-from batchwright.model.outcome import Fault, FaultClass, Refused, Throttled, Unknown
+from batchwright.model.outcome import Fault, FaultClass, ReadRefused, Throttled, Unknown
 
 LOOK_AGAIN_SECONDS = 5.0  # after a look that was turned away without a word about how long
 
@@ -31,7 +31,7 @@ async def answer(limit: float, call: Coroutine[Any, Any, T], leaving: Callable[[
     except ProviderThrottled as error:
         return Throttled(error.message, error.retry_after)
     except ProviderUnavailable as error:
-        return Refused(error.message) if error.passing is False else Unknown(error.message)
+        return ReadRefused(error.message) if error.passing is False else Unknown(error.message)
     except Exception as error:
         return Unknown(f"{type(error).__name__}: {error}".rstrip(": "))
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
-from batchwright.commands.base import Launch, Launcher, Server, Tell
+from batchwright.commands.base import CommandServer, Launch, Launcher, Tell
 from batchwright.engine import effects as cmd
-from batchwright.engine.output import Voice
+from batchwright.engine.output import OutputBuffer
 from batchwright.engine.poller import Send
 from batchwright.engine.port_calls import trouble
-from batchwright.engine.read_retry import Looks
+from batchwright.engine.read_retry import ReadRetry
 from batchwright.engine.server_removal import Hold
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import StepState
@@ -26,7 +26,7 @@ GRACE = 30.0  # seconds beyond its limit for a launcher to end by itself what it
 Ask = Callable[..., Awaitable[object]]
 
 
-class Launches:
+class ProgramSteps:
     """Starts the programs of one run. `ask` makes a call of a port under a limit; what it raises is Unknown.
 
     `launchers` are by the provider of the server a program runs on, "" for this machine.
@@ -40,7 +40,7 @@ class Launches:
         clock: Clock,
         send: Send,
         ask: Ask,
-        looks: Looks,
+        looks: ReadRetry,
     ) -> None:
         self._run = run
         self._providers = providers
@@ -64,7 +64,7 @@ class Launches:
         i, attempt, undo = command.step, command.attempt, isinstance(command, cmd.Destroy)
         step, record = self._run.plan.steps[i], self._run.records[i]
         assert isinstance(step.request, CommandRequest)
-        voice = Voice(self._clock, lambda lines: self._send(cmd.Said(i, attempt, lines, undo)))
+        voice = OutputBuffer(self._clock, lambda lines: self._send(cmd.Said(i, attempt, lines, undo)))
         surrounds = await self._surrounds(i, voice.hear, undo=undo, again=record.doubt or (undo and attempt > 1))
         try:
             if isinstance(surrounds, Unknown):  # nothing was started
@@ -109,7 +109,7 @@ class Launches:
             tell=tell,
         )
 
-    async def _servers(self, i: int) -> dict[str, Server] | Unknown:
+    async def _servers(self, i: int) -> dict[str, CommandServer] | Unknown:
         """The servers of all operations that the step's operation depends on, by step, with how they are reached.
 
         Of a program that runs on a server only that one: it is told of no other.
@@ -121,7 +121,7 @@ class Launches:
             there = record.state is StepState.SUCCEEDED and record.ref
             if meant and there and isinstance(step.request, ServerRequest):
                 wanted.setdefault(step.provider, []).append((step, record.ref, record.address))
-        found: dict[str, Server] = {}
+        found: dict[str, CommandServer] = {}
         for name, rows in wanted.items():
             provider, refs = self._providers[name], [ref for _, ref, _ in rows]
             access = await self._looks.look(provider, partial(provider.access, refs), limit=REACH_SECONDS)
@@ -130,7 +130,7 @@ class Launches:
             for step, ref, address in rows:
                 assert isinstance(step.request, ServerRequest)
                 request = step.request
-                found[step.id] = Server(request.name, address, name, request.zone, access.get(ref))
+                found[step.id] = CommandServer(request.name, address, name, request.zone, access.get(ref))
         return {step.id: found[step.id] for step in run.plan.steps if step.id in found}
 
     def _before(self, i: int) -> set[str]:

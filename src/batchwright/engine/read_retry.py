@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from batchwright.engine.policy import asked_pause
 from batchwright.engine.port_calls import answer
 from batchwright.model.clock import Clock
-from batchwright.model.outcome import Refused, Throttled, Unknown
+from batchwright.model.outcome import ReadRefused, Throttled, Unknown
 from batchwright.providers.base import Provider
 
 OUTAGE_SECONDS = 900.0  # a provider that cannot be asked for so long is no longer waited for
@@ -56,7 +56,7 @@ class Outage:
         return f"cannot be asked for {now - self.since:.0f} s: {self.why}"
 
 
-class Looks:
+class ReadRetry:
     """The looks of one process at what providers hold. `leaving` says whether a cancelled look was meant to end.
 
     `tell` is told once of each that fails.
@@ -84,7 +84,7 @@ class Looks:
     ) -> T | Unknown:
         """The answer of `call`, made again while it fails. `heed` is told of every failure.
 
-        Unknown only when nothing was heard for `patience` seconds; Refused at once when asking again cannot help.
+        Unknown only when nothing was heard for `patience` seconds; ReadRefused at once when asking again cannot help.
         """
         known, outage = provider.capabilities, None
         try:
@@ -93,7 +93,7 @@ class Looks:
                 if not isinstance(seen, Unknown):
                     return seen
                 heed(seen)
-                if isinstance(seen, Refused):
+                if isinstance(seen, ReadRefused):
                     return seen
                 now = self._clock.monotonic()
                 if outage is None:

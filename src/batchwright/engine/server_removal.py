@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from batchwright.engine.port_calls import answer, trouble
-from batchwright.engine.read_retry import PAUSE_MAX, Looks
+from batchwright.engine.read_retry import PAUSE_MAX, ReadRetry
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Fault, FaultClass, Gone, Observed, Rejected, ServerState, Throttled, Unknown
 from batchwright.providers.base import Provider
@@ -20,7 +20,7 @@ async def destroy(
     ref: str,
     ours: Callable[[Observed], bool],
     clock: Clock,
-    looks: Looks,
+    looks: ReadRetry,
     leaving: Callable[[], bool],
     hold: Hold,
     heed: Callable[[object], None],

@@ -7,9 +7,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from batchwright.journal.event_rows import Page
+from batchwright.journal.event_rows import EventRow
 from batchwright.journal.high_water_mark import Loss
-from batchwright.journal.lease import LEASE_SECONDS, Held
+from batchwright.journal.lease import LEASE_SECONDS, HeldLease
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.summary import RunSummary, Signal
 
@@ -61,7 +61,7 @@ class Journal(Protocol):
         """End cleanly what was begun; may be called twice."""
         ...
 
-    async def create(self, event: RunCreated, summary: RunSummary, page: Page | None = None) -> None:
+    async def create(self, event: RunCreated, summary: RunSummary, page: EventRow | None = None) -> None:
         """Begin a run with its first event (sequence 1). Raises SequenceConflict if the run exists.
 
         `page` is how another store holds the event; it is kept as it is, and so is its place in the chain.
@@ -78,14 +78,14 @@ class Journal(Protocol):
         """
         ...
 
-    async def copy(self, lease: Lease, pages: Sequence[Page]) -> int:
+    async def copy(self, lease: Lease, pages: Sequence[EventRow]) -> int:
         """Append pages of another store as they are, so that the chain stays what it was. As `append`.
 
         Raises StoreCorrupt if they do not continue the chain.
         """
         ...
 
-    async def pages(self, run: str, after: int = 0, limit: int = 10_000) -> list[Page]:
+    async def pages(self, run: str, after: int = 0, limit: int = 10_000) -> list[EventRow]:
         """The pages after the one that ends with event `after`, or after none, with `limit` events or a page more."""
         ...
 
@@ -126,7 +126,7 @@ class Journal(Protocol):
         ...
 
     async def acquire(
-        self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS, *, silent: Held | None = None
+        self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS, *, silent: HeldLease | None = None
     ) -> Lease:
         """Become the run's driver with a fence higher than any before; `now + ttl` is only shown.
 
@@ -143,7 +143,7 @@ class Journal(Protocol):
         """Give it up at once; nothing happens when it was lost already."""
         ...
 
-    async def held(self, run: str) -> Held | None:
+    async def held(self, run: str) -> HeldLease | None:
         """The run's lease as it stands, or None when nobody holds it."""
         ...
 

@@ -12,7 +12,7 @@ from batchwright.model.events import AnyEvent
 PAGE_EVENTS = 1_000  # a longer append is cut, so that reading a little never decodes a lot
 
 
-class Page(NamedTuple):
+class EventRow(NamedTuple):
     """The events `first` to `last` of a run, encoded by this version of the codec, and their digest (journal.chain)."""
 
     first: int
@@ -22,17 +22,17 @@ class Page(NamedTuple):
     chain: bytes | None = None
 
 
-def paginate(after: int, events: Sequence[AnyEvent]) -> list[Page]:
+def paginate(after: int, events: Sequence[AnyEvent]) -> list[EventRow]:
     """The pages that hold `events` after sequence `after`."""
     pages = []
     for start in range(0, len(events), PAGE_EVENTS):
         part = list(events[start : start + PAGE_EVENTS])
         first = after + start + 1
-        pages.append(Page(first, first + len(part) - 1, event_codec.VERSION, event_codec.encode_page(part)))
+        pages.append(EventRow(first, first + len(part) - 1, event_codec.VERSION, event_codec.encode_page(part)))
     return pages
 
 
-def unpack(run: str, pages: Iterable[Page], after: int, limit: int) -> list[tuple[int, AnyEvent]]:
+def unpack(run: str, pages: Iterable[EventRow], after: int, limit: int) -> list[tuple[int, AnyEvent]]:
     """Up to `limit` events after sequence `after`. Raises EventUnreadable, StoreCorrupt if one is not there."""
     numbered: list[tuple[int, AnyEvent]] = []
     expected = after + 1

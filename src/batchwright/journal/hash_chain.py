@@ -11,12 +11,12 @@ import struct
 from collections.abc import Sequence
 
 from batchwright.errors import StoreCorrupt
-from batchwright.journal.event_rows import Page
+from batchwright.journal.event_rows import EventRow
 
 _NUMBERS = struct.Struct(">QQQ")
 
 
-def link(before: bytes | None, run: str, page: Page) -> bytes:
+def link(before: bytes | None, run: str, page: EventRow) -> bytes:
     """The digest of a page that follows the one with digest `before`; None when none or no chained one is before it."""
     digest = hashlib.sha256(before or b"")
     digest.update(_framed(run.encode()))
@@ -25,7 +25,7 @@ def link(before: bytes | None, run: str, page: Page) -> bytes:
     return digest.digest()
 
 
-def chained(before: bytes | None, run: str, pages: Sequence[Page]) -> list[Page]:
+def chained(before: bytes | None, run: str, pages: Sequence[EventRow]) -> list[EventRow]:
     """The pages with their digests."""
     done = []
     for page in pages:
@@ -34,7 +34,7 @@ def chained(before: bytes | None, run: str, pages: Sequence[Page]) -> list[Page]
     return done
 
 
-def verify(run: str, before: bytes | None, page: Page) -> None:
+def verify(run: str, before: bytes | None, page: EventRow) -> None:
     """Raise StoreCorrupt unless the page is the one that was written after the one with digest `before`.
 
     Pages that were written before there was a chain have no digest; none of them follows one that has.

@@ -60,7 +60,7 @@ class Loss(NamedTuple):
         return f"event {self.marked} of run {self.run} is not the one that was acknowledged"
 
 
-class Mark:
+class HighWaterMark:
     """The file, for one process. Its methods may be called from any thread."""
 
     def __init__(self, path: Path) -> None:

@@ -22,7 +22,7 @@ FOR_EVER = 1e11  # seconds for which nobody drives what was moved away
 _MOVED = "moved to "
 
 
-class Held(Struct, frozen=True):
+class HeldLease(Struct, frozen=True):
     """A lease as it stands in the store. Two that are equal: its holder has given no sign of life in between."""
 
     holder: str
@@ -30,9 +30,9 @@ class Held(Struct, frozen=True):
     expires: float
 
 
-def held(holder: str | None, fence: int, expires: float) -> Held | None:
+def held(holder: str | None, fence: int, expires: float) -> HeldLease | None:
     """The lease in a run's record, if somebody holds it."""
-    return Held(holder, fence, expires) if holder else None
+    return HeldLease(holder, fence, expires) if holder else None
 
 
 def moved_to(store: str) -> str:
@@ -71,14 +71,14 @@ def is_alive(holder: str) -> bool:
     return bool(place) and place == _place() and _exists(pid) and _start_ticks(pid) == start and not _is_stopped(pid)
 
 
-def driver_of(lease: Held | None, now: float) -> str | None:
+def driver_of(lease: HeldLease | None, now: float) -> str | None:
     """Who drives the run, as far as one look can tell. To be shown; nothing is decided by it."""
     if lease is None or is_dead(lease.holder):
         return None
     return lease.holder if is_alive(lease.holder) or lease.expires > now else None
 
 
-def refuse_while_held(run: str, lease: Held | None, holder: str, silent: Held | None) -> None:
+def refuse_while_held(run: str, lease: HeldLease | None, holder: str, silent: HeldLease | None) -> None:
     """Raise RunHeld unless `holder` may take the run: it has it, nobody has, or who has it is dead or `silent`."""
     if lease is None or lease.holder == holder or is_dead(lease.holder):
         return
@@ -91,7 +91,7 @@ def refuse_while_held(run: str, lease: Held | None, holder: str, silent: Held | 
     raise RunHeld(f"run {run} is driven by {process_of(lease.holder)}")
 
 
-def is_gone(lease: Held) -> bool:
+def is_gone(lease: HeldLease) -> bool:
     """Whether the run was moved away for good, so that its silence says nothing."""
     return is_moved(lease.holder) and lease.expires >= FOR_EVER
 
@@ -107,9 +107,9 @@ class Sightings:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._seen: dict[str, tuple[Held, float]] = {}
+        self._seen: dict[str, tuple[HeldLease, float]] = {}
 
-    def silent(self, run: str, lease: Held | None) -> Held | None:
+    def silent(self, run: str, lease: HeldLease | None) -> HeldLease | None:
         """Take note of a look at a run's lease. Gives it when nobody holds it up any more: take the run with it."""
         if lease is None:
             self._seen.pop(run, None)
@@ -120,12 +120,12 @@ class Sightings:
             return None
         return lease if now - known[1] >= LEASE_SECONDS else None
 
-    def last(self, run: str) -> Held | None:
+    def last(self, run: str) -> HeldLease | None:
         """The lease as it was seen last."""
         known = self._seen.get(run)
         return known[0] if known else None
 
-    def is_free(self, run: str, lease: Held | None) -> bool:
+    def is_free(self, run: str, lease: HeldLease | None) -> bool:
         """The same look: whether the run can be taken."""
         return self.silent(run, lease) is not None or lease is None or is_dead(lease.holder)
 

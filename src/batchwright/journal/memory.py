@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from batchwright.journal import hash_chain, refusals
 from batchwright.journal.base import Head, Lease, Snapshot
-from batchwright.journal.event_rows import Page, paginate
+from batchwright.journal.event_rows import EventRow, paginate
 from batchwright.journal.high_water_mark import Loss
-from batchwright.journal.lease import LEASE_SECONDS, Held, held, refuse_while_held
+from batchwright.journal.lease import LEASE_SECONDS, HeldLease, held, refuse_while_held
 from batchwright.model import event_codec
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.summary import RunSummary, Signal
@@ -44,7 +44,7 @@ class MemoryJournal:
     async def aclose(self) -> None:
         """Nothing to end."""
 
-    async def create(self, event: RunCreated, summary: RunSummary, page: Page | None = None) -> None:
+    async def create(self, event: RunCreated, summary: RunSummary, page: EventRow | None = None) -> None:
         """Begin a run with its first event."""
         if event.run in self._runs:
             raise refusals.exists(event.run)
@@ -65,7 +65,7 @@ class MemoryJournal:
             record.summary = summary
         return len(record.events)
 
-    async def copy(self, lease: Lease, pages: Sequence[Page]) -> int:
+    async def copy(self, lease: Lease, pages: Sequence[EventRow]) -> int:
         """Append pages of another store."""
         before = (await self.head(lease.run)).digest
         digest = bytes.fromhex(before) if before else None
@@ -76,13 +76,13 @@ class MemoryJournal:
             last = await self.append(lease, page.first - 1, event_codec.decode_page(page.body, page.version))
         return last
 
-    async def pages(self, run: str, after: int = 0, limit: int = 10_000) -> list[Page]:
+    async def pages(self, run: str, after: int = 0, limit: int = 10_000) -> list[EventRow]:
         """Made when they are asked for, because nobody needs them while a run is driven."""
         record = self._record(run)
-        pages: list[Page] = []
+        pages: list[EventRow] = []
         for start, end in itertools.pairwise([0, *record.ends]):
             pages += paginate(start, record.events[start:end])
-        chosen: list[Page] = []
+        chosen: list[EventRow] = []
         for page in hash_chain.chained(None, run, pages):
             if page.first > after and (not chosen or page.first <= after + limit):
                 chosen.append(page)
@@ -128,7 +128,7 @@ class MemoryJournal:
         return self._runs[run].snapshot if run in self._runs else None
 
     async def acquire(
-        self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS, *, silent: Held | None = None
+        self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS, *, silent: HeldLease | None = None
     ) -> Lease:
         """Become the run's driver with a fence higher than any before."""
         record = self._record(run)
@@ -149,7 +149,7 @@ class MemoryJournal:
         if record is not None and (record.fence, record.holder) == (lease.fence, lease.holder):
             record.holder = None
 
-    async def held(self, run: str) -> Held | None:
+    async def held(self, run: str) -> HeldLease | None:
         """The run's lease as it stands."""
         record = self._runs.get(run)
         return None if record is None else held(record.holder, record.fence, record.expires)

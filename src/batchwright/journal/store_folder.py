@@ -33,7 +33,7 @@ def alone(folder: Path) -> Iterator[None]:
     with ExitStack() as held:
         try:
             held.enter_context(durable_files.alone(folder, OPENING_SECONDS))
-        except durable_files.Held as error:
+        except durable_files.FolderHeld as error:
             message = f"another process has been opening {folder} for {OPENING_SECONDS:.0f} seconds"
             raise StoreUnavailable(message) from error
         except OSError as error:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from batchwright.loader.duplicate_keys import Found
+from batchwright.loader.duplicate_keys import DuplicateKey
 from batchwright.loader.evaluator import Evaluator
-from batchwright.loader.nickel_scanner import Place, Places
-from batchwright.loader.sources import Source, Sources
+from batchwright.loader.nickel_scanner import Places, Position
+from batchwright.loader.sources import SourceFile, Sources
 from batchwright.model.diagnostic import Diagnostic
 
 KEEP_ONE = "Keep one of them."
@@ -31,12 +31,12 @@ def twice(
         if value.lstrip()[:1] in ("{", "["):
             for found in evaluator.repeats(value, "json"):
                 message = f'input `{name}`: the key "{found.key[:60]}" is given twice'
-                start = Place(1, 1)
+                start = Position(1, 1)
                 refused.append(_at(sources.main[0], start, "duplicate-key", message, KEEP_ONE))
     return refused[: sources.limits.diagnostics], doubtful
 
 
-def _diagnostic(source: Source, found: Found, places: Places) -> Diagnostic:
+def _diagnostic(source: SourceFile, found: DuplicateKey, places: Places) -> Diagnostic:
     place = places.of(found.offset)
     match found.code:
         case "duplicate-key":
@@ -55,7 +55,7 @@ def _diagnostic(source: Source, found: Found, places: Places) -> Diagnostic:
     return _at(source, place, "syntax-error", f"invalid YAML: {found.key}")
 
 
-def _at(source: Source, place: Place, code: str, message: str, hint: str = "", *notes: str) -> Diagnostic:
+def _at(source: SourceFile, place: Position, code: str, message: str, hint: str = "", *notes: str) -> Diagnostic:
     return Diagnostic(
         code, message, file=source.shown, line=place.line, column=place.column, hint=hint, notes=tuple(notes)
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from batchwright.loader.nickel_scanner import Place, Places
+from batchwright.loader.nickel_scanner import Places, Position
 
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
-def too_deep(text: str, depth: int) -> Place | None:
+def too_deep(text: str, depth: int) -> Position | None:
     """The bracket of a JSON text, or of flow style in YAML, that is inside more than `depth` others."""
     if text.count("[") + text.count("{") <= depth:
         return None

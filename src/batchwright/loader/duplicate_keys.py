@@ -16,7 +16,7 @@ MOST, DEEPEST = 51, 1000
 _JSON = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]', re.DOTALL)
 
 
-class Found(NamedTuple):
+class DuplicateKey(NamedTuple):
     """`code` with the key, its offset in the text and that of the first."""
 
     code: str
@@ -25,13 +25,13 @@ class Found(NamedTuple):
     first: int = -1
 
 
-def found_in(text: str, form: str) -> list[Found]:
+def found_in(text: str, form: str) -> list[DuplicateKey]:
     """At most MOST, in order. A `syntax-error` is PyYAML's: Nickel may read the text all the same."""
     finder = in_json(text) if form == "json" else in_yaml(text)
     return [found for found, _ in zip(finder, range(MOST), strict=False)]
 
 
-def in_json(text: str) -> Iterator[Found]:
+def in_json(text: str) -> Iterator[DuplicateKey]:
     """Keys are compared as they are meant, not as they are written."""
     open_: list[dict[str, int] | None] = []  # the keys of an object, None for an array
     key: tuple[str, int] | None = None
@@ -49,7 +49,7 @@ def in_json(text: str) -> Iterator[Found]:
             if key is not None and keys is not None:
                 name, offset = key
                 if name in keys:
-                    yield Found("duplicate-key", name, offset, keys[name])
+                    yield DuplicateKey("duplicate-key", name, offset, keys[name])
                 else:
                     keys[name] = offset
         key = (_meant(mark), match.start()) if mark[0] == '"' else None
@@ -68,7 +68,7 @@ class _Mapping:
         self.is_key = True
 
 
-def in_yaml(text: str) -> Iterator[Found]:
+def in_yaml(text: str) -> Iterator[DuplicateKey]:
     """Keys are compared by their text, quoted or plain, as Nickel does; an alias is what it stands for."""
     open_: list[_Mapping | None] = []  # None for a sequence
     names: dict[str, str] = {}
@@ -82,7 +82,7 @@ def in_yaml(text: str) -> Iterator[Found]:
                 documents += 1
                 names = {}
                 if documents == 2:
-                    yield Found("second-document", "", event.start_mark.index)
+                    yield DuplicateKey("second-document", "", event.start_mark.index)
             elif kind in ("MappingEndEvent", "SequenceEndEvent"):
                 open_.pop()
                 _turn(open_)
@@ -102,15 +102,15 @@ def in_yaml(text: str) -> Iterator[Found]:
         mark: Any = getattr(error, "problem_mark", None)
         offset = mark.index if mark else getattr(error, "position", 0)
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
-        yield Found("syntax-error", str(problem), offset)
+        yield DuplicateKey("syntax-error", str(problem), offset)
 
 
-def _key(mapping: _Mapping, name: str, event: Any) -> Iterator[Found]:
+def _key(mapping: _Mapping, name: str, event: Any) -> Iterator[DuplicateKey]:
     offset = event.start_mark.index
     if name in mapping.keys:
-        yield Found("duplicate-key", name, offset, mapping.keys[name])
+        yield DuplicateKey("duplicate-key", name, offset, mapping.keys[name])
     elif name == "<<" and not getattr(event, "style", None):
-        yield Found("merge", name, offset)
+        yield DuplicateKey("merge", name, offset)
     mapping.keys.setdefault(name, offset)
 
 

@@ -11,12 +11,12 @@ from msgspec.structs import replace
 
 from batchwright.loader import cycles, nickel_expressions, nickel_messages, nickel_scanner, taskserv_checks, text_checks
 from batchwright.loader.evaluator import Died, Evaluator, NickelError
-from batchwright.loader.limits import Limits
+from batchwright.loader.limits import LoaderLimits
 from batchwright.loader.nickel_expressions import Path_, Step
-from batchwright.loader.nickel_scanner import Place
+from batchwright.loader.nickel_scanner import Position
 from batchwright.loader.positions import at_name, below, explained, place_of
-from batchwright.loader.report import OPERATIONS, WHOLE, Finding, Report, as_written
-from batchwright.loader.sources import Source, Sources
+from batchwright.loader.report import OPERATIONS, WHOLE, Report, ReportFinding, as_written
+from batchwright.loader.sources import SourceFile, Sources
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic, Severity
 
@@ -32,7 +32,7 @@ DEATH_HINTS = {
 TOO_DEEP = Died("too-deep", "it is nested too deeply, or refers to itself without end")
 
 
-class Session:
+class Evaluation:
     """The evaluations of one load. `diagnostics` is complete when `tree` has returned."""
 
     def __init__(
@@ -46,7 +46,7 @@ class Session:
         self.diagnostics: list[Diagnostic] = []
         self._sources = sources
         self._evaluator = evaluator
-        self._limits: Limits = sources.limits
+        self._limits: LoaderLimits = sources.limits
         self._schema = sources.schema_folder / "workflows.ncl"
         self._providers = providers
         self._catalogue = catalogue
@@ -54,7 +54,7 @@ class Session:
         self._raw = nickel_expressions.merged([source.content for source in sources.main], inputs)
         self._deadline = 0.0
 
-    def tree(self, judge: Callable[[dict[str, Any]], Sequence[Finding]] | None = None) -> dict[str, Any] | None:
+    def tree(self, judge: Callable[[dict[str, Any]], Sequence[ReportFinding]] | None = None) -> dict[str, Any] | None:
         """The workflow as plain values, None when there is a mistake. `judge` looks at one that is right so far."""
         try:
             report = self._report()
@@ -182,14 +182,14 @@ class Session:
         operations = report.operations
         if len(operations) > self._limits.operations:
             message = f"{len(operations)} operations; a workflow may have {self._limits.operations}"
-            findings.append(Finding(OPERATIONS, "too-many-operations", message))
+            findings.append(ReportFinding(OPERATIONS, "too-many-operations", message))
         findings += cycles.cycles(operations)
         findings += text_checks.mistaken(operations)
         if self._catalogue is not None:
             findings += taskserv_checks.mistaken(operations, self._catalogue)
         self._tell_all(report, findings)
 
-    def _tell_all(self, report: Report, findings: Sequence[Finding]) -> None:
+    def _tell_all(self, report: Report, findings: Sequence[ReportFinding]) -> None:
         """Each with its place, as many as the limits allow."""
         self._deadline = time.monotonic() + self._limits.search_seconds
         pending = _once(findings)
@@ -203,7 +203,7 @@ class Session:
                 Diagnostic("more-mistakes", message, pending[0].severity, file=first, line=1, column=1)
             )
 
-    def _tell(self, report: Report, finding: Finding) -> None:
+    def _tell(self, report: Report, finding: ReportFinding) -> None:
         source, place = self._place(report.written(finding.path), finding.at_name)
         diagnostic = Diagnostic(
             finding.code,
@@ -220,7 +220,7 @@ class Session:
         if all(replace(other, where="") != replace(diagnostic, where="") for other in self.diagnostics):
             self.diagnostics.append(diagnostic)
 
-    def places(self, paths: Sequence[Path_]) -> list[tuple[Source, Place]]:
+    def places(self, paths: Sequence[Path_]) -> list[tuple[SourceFile, Position]]:
         """Where these paths of the workflow stand, as many as the limits allow. Raises NickelError, Died."""
         report = self._checked(self._raw)
         self._deadline = time.monotonic() + self._limits.search_seconds
@@ -231,7 +231,7 @@ class Session:
             found.append(self._place(report.written(path), False))
         return found
 
-    def _place(self, path: Path_, name: bool) -> tuple[Source, Place]:
+    def _place(self, path: Path_, name: bool) -> tuple[SourceFile, Position]:
         """Where the value at `path` stands, or with `name` its field's name.
 
         A record that was merged from several files is looked for in each. A value that was computed has no place:
@@ -246,9 +246,9 @@ class Session:
                     if length < len(path):
                         return source, below(source, place, str(path[length]))
                     return source, at_name(source, place, str(path[-1])) if name else place
-        return self._sources.main[0], Place(1, 1)
+        return self._sources.main[0], Position(1, 1)
 
-    def _found(self, raw: str, path: Path_) -> tuple[Source, Place] | None:
+    def _found(self, raw: str, path: Path_) -> tuple[SourceFile, Position] | None:
         try:
             self._evaluator.run(nickel_expressions.located(raw, path))
         except NickelError as error:
@@ -267,10 +267,10 @@ def told_death(death: Died, sources: Sources) -> Diagnostic:
     return Diagnostic(death.code, death.message, file=sources.main[0].shown, line=1, column=1, hint=hint)
 
 
-def _once(findings: Sequence[Finding]) -> list[Finding]:
+def _once(findings: Sequence[ReportFinding]) -> list[ReportFinding]:
     """Errors as they are, then of equal warnings the first, with a note how often it was met."""
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
-    warnings: dict[tuple[str, str], list[Finding]] = {}
+    warnings: dict[tuple[str, str], list[ReportFinding]] = {}
     for finding in findings:
         if finding.severity is Severity.WARNING:
             warnings.setdefault((finding.code, finding.message), []).append(finding)

@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from batchwright.errors import EvaluatorUnavailable, EvaluatorUnconfined
 from batchwright.loader import duplicate_keys, evaluator_process
-from batchwright.loader.limits import MIB, Limits
+from batchwright.loader.limits import MIB, LoaderLimits
 
 GRACE_SECONDS = 2.0  # the child's own alarm comes first
 
@@ -56,7 +56,7 @@ class Confinement(Struct, frozen=True):
 @cache
 def confinement() -> Confinement:
     """How evaluations are confined on this machine. Raises EvaluatorUnavailable."""
-    with Evaluator(Limits(), ()) as evaluator:
+    with Evaluator(LoaderLimits(), ()) as evaluator:
         return evaluator.confinement
 
 
@@ -74,7 +74,7 @@ def find_nickel() -> str:
 class Evaluator:
     """One child process, started on entry and ended on exit; evaluates one expression after the other."""
 
-    def __init__(self, limits: Limits, readable: Iterable[Path], *, repeats: bool = False) -> None:
+    def __init__(self, limits: LoaderLimits, readable: Iterable[Path], *, repeats: bool = False) -> None:
         """`repeats`: texts are to be looked through, too."""
         self._repeats = repeats
         self.confinement = Confinement()
@@ -127,9 +127,9 @@ class Evaluator:
         """The JSON that `expression` evaluates to. Raises NickelError, Died."""
         return self._ask("", expression)
 
-    def repeats(self, text: str, form: str) -> list[duplicate_keys.Found]:
+    def repeats(self, text: str, form: str) -> list[duplicate_keys.DuplicateKey]:
         """What duplicate_keys.py finds in a text, `form` being json or yaml. Raises Died."""
-        return msgspec.json.decode(self._ask(form, text), type=list[duplicate_keys.Found])
+        return msgspec.json.decode(self._ask(form, text), type=list[duplicate_keys.DuplicateKey])
 
     def _ask(self, kind: str, text: str) -> bytes:
         body = text.encode()

@@ -17,7 +17,7 @@ from batchwright.model.diagnostic import Diagnostic
 TYPES = {"String": "a text", "Number": "a number", "Bool": "true or false", "Array": "an array", "Record": "a record"}
 
 
-class Refused(Exception):
+class InputRefused(Exception):
     """The inputs cannot be used; each reason is a diagnostic."""
 
     def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
@@ -26,7 +26,7 @@ class Refused(Exception):
 
 
 def values(evaluator: Evaluator, sources: Sources, inputs: Mapping[str, str]) -> dict[str, str]:
-    """Each input as a Nickel expression. Raises Refused, and NickelError when the files cannot be evaluated."""
+    """Each input as a Nickel expression. Raises InputRefused, and NickelError when the files cannot be evaluated."""
     if not inputs:
         return {}
     raw = nickel_expressions.merged([source.content for source in sources.main], {})
@@ -56,7 +56,7 @@ def values(evaluator: Evaluator, sources: Sources, inputs: Mapping[str, str]) ->
             else:
                 chosen[name] = reading
     if refused:
-        raise Refused(refused)
+        raise InputRefused(refused)
     return chosen
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 MIB = 1024 * 1024
 
 
-class Limits(Struct, frozen=True):
+class LoaderLimits(Struct, frozen=True):
     """Bounds on one load. What exceeds one ends in a diagnostic, never in harm to this process."""
 
     memory_mib: int = 2048
@@ -29,8 +29,8 @@ class Limits(Struct, frozen=True):
     search_seconds: float = 10.0  # for what cannot be evaluated, and again for places, once something is wrong
 
 
-LOCAL = Limits()
-UNTRUSTED = Limits(
+LOCAL = LoaderLimits()
+UNTRUSTED = LoaderLimits(
     memory_mib=1024,
     cpu_seconds=20,
     wall_seconds=40.0,

@@ -14,11 +14,11 @@ from msgspec import Struct
 
 from batchwright.loader import inputs as given
 from batchwright.loader.data_checks import twice
-from batchwright.loader.evaluation import TOO_DEEP, Session, told_death
+from batchwright.loader.evaluation import TOO_DEEP, Evaluation, told_death
 from batchwright.loader.evaluator import Died, Evaluator, NickelError
-from batchwright.loader.limits import LOCAL, UNTRUSTED, Limits
+from batchwright.loader.limits import LOCAL, UNTRUSTED, LoaderLimits
 from batchwright.loader.nickel_expressions import Path_
-from batchwright.loader.report import Finding
+from batchwright.loader.report import ReportFinding
 from batchwright.loader.sources import Sources, schema_folder
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic, bounded
@@ -28,7 +28,7 @@ from batchwright.model.workflow import ServerConfig, Workflow
 FOLLOWING = frozenset({"type-error", "evaluation-error", "contract-broken", "no-such-field"})
 
 
-Judge = Callable[[Workflow], Sequence[Finding]]  # what is wrong with a workflow beyond what a file may say
+Judge = Callable[[Workflow], Sequence[ReportFinding]]  # what is wrong with a workflow beyond what a file may say
 
 
 class Loaded(Struct, frozen=True):
@@ -59,7 +59,7 @@ def load(
     *,
     overlays: Sequence[Path] = (),
     inputs: Mapping[str, str] = {},
-    limits: Limits = LOCAL,
+    limits: LoaderLimits = LOCAL,
     providers: Iterable[str] = (),
     catalogue: Mapping[str, Taskserv] | None = None,
     judge: Judge | None = None,
@@ -100,13 +100,13 @@ def _located(
     try:
         with Evaluator(sources.limits, sources.roots, repeats=bool(inputs)) as evaluator:
             values = given.values(evaluator, sources, inputs)
-            session = Session(sources, evaluator, values, providers)
+            session = Evaluation(sources, evaluator, values, providers)
             return [Spot(source.shown, place.line, place.column) for source, place in session.places(paths)]
-    except (Died, NickelError, given.Refused):
+    except (Died, NickelError, given.InputRefused):
         return []
 
 
-def _of_files(files: Sequence[Path], limits: Limits) -> Sources:
+def _of_files(files: Sequence[Path], limits: LoaderLimits) -> Sources:
     sources = Sources(limits, schema_folder())
     for path in files:
         sources.add(path)
@@ -114,7 +114,7 @@ def _of_files(files: Sequence[Path], limits: Limits) -> Sources:
 
 
 @contextmanager
-def _of_text(text: str, name: str, limits: Limits) -> Iterator[Sources]:
+def _of_text(text: str, name: str, limits: LoaderLimits) -> Iterator[Sources]:
     with tempfile.TemporaryDirectory(prefix="batchwright-") as folder:
         path = Path(folder, "workflow").with_suffix(Path(name).suffix)
         path.write_text(text, encoding="utf-8", newline="")
@@ -128,7 +128,7 @@ def load_source(
     name: str,
     *,
     inputs: Mapping[str, str] = {},
-    limits: Limits = UNTRUSTED,
+    limits: LoaderLimits = UNTRUSTED,
     providers: Iterable[str] = (),
     catalogue: Mapping[str, Taskserv] | None = None,
     judge: Judge | None = None,
@@ -183,13 +183,13 @@ def _evaluate(
             if refused:
                 return None, refused
             values = given.values(evaluator, sources, inputs)
-        except given.Refused as refused:
+        except given.InputRefused as refused:
             return None, refused.diagnostics
         except NickelError:
             values = {}  # the files themselves are broken: the session tells how
         except Died as death:
             return None, (told_death(death, sources),)
-        session = Session(sources, evaluator, values, known.providers, known.catalogue)
+        session = Evaluation(sources, evaluator, values, known.providers, known.catalogue)
         judge = known.judge
         tree = session.tree(None if judge is None else lambda tree: judge(_workflow(tree)))
         if tree is not None and doubtful:

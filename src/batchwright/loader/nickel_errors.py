@@ -10,17 +10,17 @@ from msgspec.structs import replace
 
 from batchwright.loader import nickel_scanner
 from batchwright.loader.nickel_messages import Message, labelled
-from batchwright.loader.nickel_scanner import Place
-from batchwright.loader.sources import Source
+from batchwright.loader.nickel_scanner import Position
+from batchwright.loader.sources import SourceFile
 
 
-class Explanation(Struct, frozen=True):
+class ErrorExplanation(Struct, frozen=True):
     """What to say instead of Nickel's words. `place` when there is a better one; `final`: nothing can be evaluated."""
 
     code: str
     message: str
     hint: str = ""
-    place: Place | None = None
+    place: Position | None = None
     final: bool = False
     notes: tuple[str, ...] = ()
 
@@ -30,26 +30,28 @@ class Case(Struct, frozen=True):
 
     message: Message
     match: re.Match[str]
-    source: Source
-    place: Place
+    source: SourceFile
+    place: Position
 
 
-Explainer = Callable[[Case], Explanation]
+Explainer = Callable[[Case], ErrorExplanation]
 
 
-def explain(message: Message, source: Source, place: Place) -> Explanation:
+def explain(message: Message, source: SourceFile, place: Position) -> ErrorExplanation:
     """Explain an error whose place in `source` is `place`."""
     for pattern, how in _EXPLAINERS:
         if match := pattern.match(message.title):
-            return how if isinstance(how, Explanation) else how(Case(message, match, source, place))
-    return Explanation("evaluation-error", " ".join([message.title, message.body]).strip(), " ".join(message.notes))
+            return how if isinstance(how, ErrorExplanation) else how(Case(message, match, source, place))
+    return ErrorExplanation(
+        "evaluation-error", " ".join([message.title, message.body]).strip(), " ".join(message.notes)
+    )
 
 
-def _token(case: Case) -> Explanation:
+def _token(case: Case) -> ErrorExplanation:
     line = case.source.line(case.place.line)
     found = re.match(r'[\w-]+|"[^"]*"|[^\w\s]+', line[case.place.column - 1 :])
     text = f"unexpected `{found.group()}`" if found else "unexpected token"
-    return Explanation("syntax-error", text, _token_hint(case, line), final=True)
+    return ErrorExplanation("syntax-error", text, _token_hint(case, line), final=True)
 
 
 def _token_hint(case: Case, line: str) -> str:
@@ -72,22 +74,22 @@ def _token_hint(case: Case, line: str) -> str:
     return ""
 
 
-def _end(case: Case) -> Explanation:
+def _end(case: Case) -> ErrorExplanation:
     if not re.sub(r"#[^\n]*", "", case.source.text).strip():
         hint = "The smallest workflow is shown in docs/workflow-file.md."
-        return Explanation("empty-file", "the file holds nothing", hint, Place(1, 1), True)
+        return ErrorExplanation("empty-file", "the file holds nothing", hint, Position(1, 1), True)
     if left := nickel_scanner.unclosed(case.source.text):
         opening, opened = left
-        return Explanation("syntax-error", f"{opening} is opened here and never closed", "", opened, True)
-    return Explanation("syntax-error", "the file ends too early", final=True)
+        return ErrorExplanation("syntax-error", f"{opening} is opened here and never closed", "", opened, True)
+    return ErrorExplanation("syntax-error", "the file ends too early", final=True)
 
 
-def _other_syntax(case: Case) -> Explanation:
+def _other_syntax(case: Case) -> ErrorExplanation:
     hint = "A backslash is written twice: \\\\" if "escape" in case.message.title else ""
-    return Explanation("syntax-error", case.message.title, hint, final=True)
+    return ErrorExplanation("syntax-error", case.message.title, hint, final=True)
 
 
-def _annotation(case: Case) -> Explanation:
+def _annotation(case: Case) -> ErrorExplanation:
     before = case.source.line(case.place.line)[: case.place.column - 1].rstrip()
     if re.search(r'"[^"]*"\s*:$', before):
         hint = "This looks like JSON: call the file *.json, or write name = value."
@@ -95,29 +97,29 @@ def _annotation(case: Case) -> Explanation:
         hint = "A field is written with =, not with a colon: name = value"
     else:
         hint = "What follows : or | must be a contract."
-    return Explanation("syntax-error", "this cannot be used as a contract", hint, final=True)
+    return ErrorExplanation("syntax-error", "this cannot be used as a contract", hint, final=True)
 
 
-def _unbound(case: Case) -> Explanation:
+def _unbound(case: Case) -> ErrorExplanation:
     name = case.match["name"]
     if name.startswith("_anchor"):
         hint = "Nickel loses the aliases of an imported YAML file when it merges it: write the values out."
-        return Explanation("unsupported-alias", "a YAML alias leads nowhere", hint, final=True)
+        return ErrorExplanation("unsupported-alias", "a YAML alias leads nowhere", hint, final=True)
     if name.lower() in ("yes", "no", "on", "off", "true", "false"):
         hint = "A boolean is written true or false."
     elif name.lower() in ("none", "nil", "undefined"):
         hint = "To leave a field out, remove it."
     else:
         hint = f'A text needs quotes: "{name}"'
-    return Explanation("unbound-name", f"`{name}` is not defined", hint, final=True)
+    return ErrorExplanation("unbound-name", f"`{name}` is not defined", hint, final=True)
 
 
-def _data(case: Case) -> Explanation:
+def _data(case: Case) -> ErrorExplanation:
     reason = re.sub(r" at byte \d+ line \d+ column \d+", "", case.match["reason"])
     hint = ""
     if case.match["form"] == "json" and re.search(r",\s*$", _text_before(case)):
         hint = "JSON allows no comma after the last element."
-    return Explanation("syntax-error", f"invalid {case.match['form'].upper()}: {reason}", hint, final=True)
+    return ErrorExplanation("syntax-error", f"invalid {case.match['form'].upper()}: {reason}", hint, final=True)
 
 
 def _text_before(case: Case) -> str:
@@ -125,17 +127,17 @@ def _text_before(case: Case) -> str:
     return "\n".join([*lines[:-1], lines[-1][: case.place.column - 1]]) if lines else ""
 
 
-def _type(case: Case) -> Explanation:
+def _type(case: Case) -> ErrorExplanation:
     labels = " ".join(frame.labels for frame in case.message.frames)
     expected = re.search(r"has type (\w+), but (\w+) was expected", labels)
     text = f"expected a {expected[2]}, got a {expected[1]}" if expected else case.message.title
     notes = " ".join(case.message.notes)
     hint = "Texts are joined with ++." if "(+)" in notes and expected and expected[1] == "String" else notes
-    return Explanation("type-error", text, hint)
+    return ErrorExplanation("type-error", text, hint)
 
 
-def _static_type(case: Case) -> Explanation:
-    return Explanation("type-error", case.message.title, ". ".join(case.message.notes), final=True)
+def _static_type(case: Case) -> ErrorExplanation:
+    return ErrorExplanation("type-error", case.message.title, ". ".join(case.message.notes), final=True)
 
 
 def _has_let(case: Case, name: str) -> bool:
@@ -143,7 +145,7 @@ def _has_let(case: Case, name: str) -> bool:
     return re.search(written, case.source.text) is not None
 
 
-def _recursion(case: Case) -> Explanation:
+def _recursion(case: Case) -> ErrorExplanation:
     line = case.source.line(case.place.line)[case.place.column - 1 :]
     name = re.match(r"_*[A-Za-z][A-Za-z0-9_'-]*", line)
     if name and _has_let(case, name.group()):
@@ -157,19 +159,19 @@ def _shadowed(name: str) -> str:
     )
 
 
-def _definition(case: Case) -> Explanation:
+def _definition(case: Case) -> ErrorExplanation:
     name = case.match["name"]
     if _has_let(case, name):
-        return Explanation("missing-definition", f"`{name}` has no value", _shadowed(name))
+        return ErrorExplanation("missing-definition", f"`{name}` has no value", _shadowed(name))
     hint = f"Write {name} = VALUE; for an input of the file: --set {name}=VALUE"
-    return Explanation("missing-definition", f"`{name}` has no value", hint)
+    return ErrorExplanation("missing-definition", f"`{name}` has no value", hint)
 
 
-def _field(case: Case) -> Explanation:
-    return Explanation("no-such-field", f"there is no field `{case.match['name']}` here")
+def _field(case: Case) -> ErrorExplanation:
+    return ErrorExplanation("no-such-field", f"there is no field `{case.match['name']}` here")
 
 
-def _conflict(case: Case) -> Explanation:
+def _conflict(case: Case) -> ErrorExplanation:
     path = nickel_scanner.path_at(case.source.text, case.place)
     while path:
         places = nickel_scanner.definitions(case.source.text, path)
@@ -177,43 +179,43 @@ def _conflict(case: Case) -> Explanation:
             first, *_, last = places
             note = f"The first stands at {case.source.shown}:{first.line}:{first.column}."
             message = f"the key `{path[-1]}` is given twice"
-            return Explanation("duplicate-key", message, "Keep one of them.", last, notes=(note,))
+            return ErrorExplanation("duplicate-key", message, "Keep one of them.", last, notes=(note,))
         path = path[:-1] if isinstance(path[-1], int) else ()
     return _CONFLICT
 
 
-def _contract(case: Case) -> Explanation:
+def _contract(case: Case) -> ErrorExplanation:
     if any("a merge operation on two arrays" in note for note in case.message.notes):
         return _conflict(case)
     title, body, notes = case.message.title, case.message.body, " ".join(case.message.notes)
     expected = labelled(case.message, "expected type")
     if "std.fail_with" in notes:
-        return Explanation("contract-broken", body, "The file itself says so, with std.fail_with.")
+        return ErrorExplanation("contract-broken", body, "The file itself says so, with std.fail_with.")
     if body:
-        return Explanation("contract-broken", f"{title}: {body}", notes)
-    return Explanation("contract-broken", f"{title}: expected {expected}" if expected else title, notes)
+        return ErrorExplanation("contract-broken", f"{title}: {body}", notes)
+    return ErrorExplanation("contract-broken", f"{title}: expected {expected}" if expected else title, notes)
 
 
-_IMPORT = Explanation(
+_IMPORT = ErrorExplanation(
     "import-not-found", "this import cannot be read", "The path is relative to this file.", final=True
 )
-_CALL = Explanation(
+_CALL = ErrorExplanation(
     "type-error",
     "this is followed by a value as if it were a function",
     "A comma may be missing behind it, or an operator.",
 )
-_CONFLICT = Explanation(
+_CONFLICT = ErrorExplanation(
     "merge-conflict",
     "this value is given twice, and the two differ",
     "Keep one of them; to overlay a value, mark the lower one `| default` or the higher one `| force`.",
 )
-_RECURSION = Explanation(
+_RECURSION = ErrorExplanation(
     "infinite-recursion",
     "this value is defined by itself",
     "Inside a record a name means the record's own field; use another name or `let`.",
 )
 
-_EXPLAINERS: tuple[tuple[re.Pattern[str], Explainer | Explanation], ...] = tuple(
+_EXPLAINERS: tuple[tuple[re.Pattern[str], Explainer | ErrorExplanation], ...] = tuple(
     (re.compile(pattern), how)
     for pattern, how in (
         (r"(?P<form>json|yaml) parse error: (?P<reason>.*)", _data),

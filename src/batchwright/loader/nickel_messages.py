@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from batchwright.loader.nickel_scanner import Place
+from batchwright.loader.nickel_scanner import Position
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _FRAME = re.compile(r"\s*┌─ (?P<file>.+):(?P<line>\d+):(?P<column>\d+)$")
@@ -19,7 +19,7 @@ class Frame(Struct, frozen=True):
     """A place that a message shows, with what it says about it."""
 
     file: str
-    place: Place
+    place: Position
     labels: str
     snippet: tuple[str, ...] = ()  # the lines behind the bars, marks and labels below the source
 
@@ -39,14 +39,14 @@ def parse(text: str) -> Message:
     title = lines[0].removeprefix("error: ")
     body: list[str] = []
     notes: list[str] = []
-    frames: list[tuple[str, Place, list[str]]] = []
+    frames: list[tuple[str, Position, list[str]]] = []
     snippet: list[str] = []
     for line in lines[1:]:
         if line.startswith(("error: ", "note:")):
             break
         if frame := _FRAME.match(line):
             snippet = []
-            frames.append((frame["file"], Place(int(frame["line"]), int(frame["column"])), snippet))
+            frames.append((frame["file"], Position(int(frame["line"]), int(frame["column"])), snippet))
         elif note := _NOTE.match(line):
             notes.append(note["text"].strip())
         elif "│" in line:

@@ -13,14 +13,14 @@ from collections.abc import Generator, Iterator
 from msgspec import Struct
 
 
-class Place(Struct, frozen=True, order=True):
+class Position(Struct, frozen=True, order=True):
     """A place in a text; both count from 1, columns in characters."""
 
     line: int
     column: int
 
 
-class Token(Struct, frozen=True):
+class NickelToken(Struct, frozen=True):
     """`kind` is import, text, template, word, tag, number, open, close, other; unclosed for what the text ends in the
     middle of; unsure for what Nickel does not read."""
 
@@ -59,9 +59,9 @@ _IN_MULTI = re.compile(r'(?P<quote>"?)(?P<marks>%+)(?P<brace>\{?)')
 _PAIRS = {"}": "{", "]": "[", ")": "("}
 
 
-def tokens(source: str) -> Iterator[Token]:
+def tokens(source: str) -> Iterator[NickelToken]:
     """The tokens of a Nickel text, interpolated expressions included; never fails, whatever the text."""
-    stack: list[_Text | Token] = []  # what is open: strings and brackets, innermost last
+    stack: list[_Text | NickelToken] = []  # what is open: strings and brackets, innermost last
     at = 0
     while at < len(source):
         if stack and isinstance(top := stack[-1], _Text):
@@ -73,58 +73,58 @@ def tokens(source: str) -> Iterator[Token]:
         if kind in ("multi", "quote"):
             stack.append(_Text(match.start(), text, marks=text.count("%"), start=at))
         elif kind == "open":
-            stack.append(token := Token(kind, text, match.start()))
+            stack.append(token := NickelToken(kind, text, match.start()))
             yield token
         elif kind == "close":
-            yield from _close(Token(kind, text, match.start()), stack)
+            yield from _close(NickelToken(kind, text, match.start()), stack)
         elif kind == "multitag":
-            yield Token("unsure", text, match.start())
+            yield NickelToken("unsure", text, match.start())
         elif kind not in ("comment", "blank"):
-            yield Token("import" if kind == "word" and text == "import" else kind, text, match.start())
+            yield NickelToken("import" if kind == "word" and text == "import" else kind, text, match.start())
     for left in stack:
-        yield Token("unclosed", left.opening if isinstance(left, _Text) else left.text, left.offset)
+        yield NickelToken("unclosed", left.opening if isinstance(left, _Text) else left.text, left.offset)
 
 
-def _close(token: Token, stack: list[_Text | Token]) -> Iterator[Token]:
+def _close(token: NickelToken, stack: list[_Text | NickelToken]) -> Iterator[NickelToken]:
     """Close the innermost bracket, which may lead back into a string."""
     opening = _PAIRS[token.text]
-    if stack and isinstance(top := stack[-1], Token) and top.text == opening:
+    if stack and isinstance(top := stack[-1], NickelToken) and top.text == opening:
         stack.pop()
     else:
-        yield Token("unsure", token.text, token.offset)
+        yield NickelToken("unsure", token.text, token.offset)
         yield from _force(opening, stack)
     yield token
 
 
-def _force(opening: str, stack: list[_Text | Token]) -> Iterator[Token]:
+def _force(opening: str, stack: list[_Text | NickelToken]) -> Iterator[NickelToken]:
     """Leave brackets of other kinds unclosed, as Nickel does: it counts braces alone, up to the string around them."""
-    inner: list[Token] = []
+    inner: list[NickelToken] = []
     for depth in range(len(stack) - 1, -1, -1):
-        if not isinstance(top := stack[depth], Token):
+        if not isinstance(top := stack[depth], NickelToken):
             break
         if opening == top.text == "{":
             del stack[depth:]
             yield from inner
             break
-        inner.append(Token("unclosed", top.text, top.offset))
+        inner.append(NickelToken("unclosed", top.text, top.offset))
 
 
-def _in_quotes(source: str, at: int, top: _Text, stack: list[_Text | Token]) -> Generator[Token, None, int]:
+def _in_quotes(source: str, at: int, top: _Text, stack: list[_Text | NickelToken]) -> Generator[NickelToken, None, int]:
     """Go on inside a "text"; the generator's value is the offset behind what was read."""
     match = _IN_QUOTES.search(source, at)
     if match is None:
         return len(source)
     if match.group() == "%{":
         top.plain = False
-        stack.append(Token("open", "{", match.end() - 1))
+        stack.append(NickelToken("open", "{", match.end() - 1))
     elif match.group() == '"':
         yield from _end_text(source, match.start(), top, stack)
     elif match.group() == "\\\n":
-        yield Token("unsure", "\\", match.start())
+        yield NickelToken("unsure", "\\", match.start())
     return match.end()
 
 
-def _in_multi(source: str, at: int, top: _Text, stack: list[_Text | Token]) -> Generator[Token, None, int]:
+def _in_multi(source: str, at: int, top: _Text, stack: list[_Text | NickelToken]) -> Generator[NickelToken, None, int]:
     """The same inside m%"text"%. `"%{` is a quote and an interpolation, no end; more marks than needed are both."""
     match = _IN_MULTI.search(source, at)
     if match is None:
@@ -133,17 +133,17 @@ def _in_multi(source: str, at: int, top: _Text, stack: list[_Text | Token]) -> G
     if match["brace"]:
         if marks >= top.marks:
             top.plain = False
-            stack.append(Token("open", "{", match.end() - 1))
+            stack.append(NickelToken("open", "{", match.end() - 1))
     elif match["quote"] and marks >= top.marks:
         if marks > top.marks:
-            yield Token("unsure", match.group(), match.start())
+            yield NickelToken("unsure", match.group(), match.start())
         yield from _end_text(source, match.start(), top, stack)
     return match.end()
 
 
-def _end_text(source: str, end: int, top: _Text, stack: list[_Text | Token]) -> Iterator[Token]:
+def _end_text(source: str, end: int, top: _Text, stack: list[_Text | NickelToken]) -> Iterator[NickelToken]:
     stack.pop()
-    yield Token("text" if top.plain else "template", source[top.start : end], top.offset)
+    yield NickelToken("text" if top.plain else "template", source[top.start : end], top.offset)
 
 
 class Import(Struct, frozen=True):
@@ -154,7 +154,7 @@ class Import(Struct, frozen=True):
 
     target: str | None
     form: str
-    place: Place
+    place: Position
 
 
 def imports(source: str) -> list[Import]:
@@ -175,7 +175,7 @@ def imports(source: str) -> list[Import]:
     return found
 
 
-def possible_imports(source: str) -> list[Place]:
+def possible_imports(source: str) -> list[Position]:
     """Where the word import stands outside of texts and comments, and anywhere behind what Nickel would not read."""
     if "import" not in source:
         return []
@@ -189,7 +189,7 @@ def possible_imports(source: str) -> list[Place]:
     return [places.of(offset) for offset in sorted(found)]
 
 
-def unclosed(source: str) -> tuple[str, Place] | None:
+def unclosed(source: str) -> tuple[str, Position] | None:
     """The bracket or quote that is never closed: a quote if there is one, else the outermost bracket.
 
     A missing quote turns all later texts inside out, so the first text that goes over a line's end is the guess.
@@ -215,7 +215,7 @@ class _Level(Struct):
     offset: int = 0  # of the name
 
 
-def path_at(source: str, place: Place) -> tuple[str | int, ...]:
+def path_at(source: str, place: Position) -> tuple[str | int, ...]:
     """The path that brackets and field names give to a place; only a guess where the text computes something."""
     end = Places(source).offset(place)
     levels: list[_Level] = []
@@ -226,7 +226,7 @@ def path_at(source: str, place: Place) -> tuple[str | int, ...]:
     return _path(levels)
 
 
-def definitions(source: str, path: tuple[str | int, ...]) -> list[Place]:
+def definitions(source: str, path: tuple[str | int, ...]) -> list[Position]:
     """Where the field names stand that define this path; only a guess where the text computes something."""
     levels: list[_Level] = []
     places, found = Places(source), []
@@ -238,7 +238,7 @@ def definitions(source: str, path: tuple[str | int, ...]) -> list[Place]:
     return found
 
 
-def _step(levels: list[_Level], token: Token) -> None:
+def _step(levels: list[_Level], token: NickelToken) -> None:
     level = levels[-1] if levels else None
     if token.kind == "open":
         levels.append(_Level(token.text == "["))
@@ -268,11 +268,11 @@ class Places:
     def __init__(self, source: str) -> None:
         self._starts = [0, *(match.end() for match in re.finditer("\n", source))]
 
-    def of(self, offset: int) -> Place:
+    def of(self, offset: int) -> Position:
         """The place of a character."""
         line = bisect_right(self._starts, offset)
-        return Place(line, offset - self._starts[line - 1] + 1)
+        return Position(line, offset - self._starts[line - 1] + 1)
 
-    def offset(self, place: Place) -> int:
+    def offset(self, place: Position) -> int:
         """The character at a place."""
         return self._starts[place.line - 1] + place.column - 1

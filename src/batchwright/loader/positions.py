@@ -7,24 +7,24 @@ import re
 from batchwright.loader import nickel_messages
 from batchwright.loader.evaluator import NickelError
 from batchwright.loader.nickel_errors import explain
-from batchwright.loader.nickel_scanner import Place, Places
-from batchwright.loader.sources import Source, Sources
+from batchwright.loader.nickel_scanner import Places, Position
+from batchwright.loader.sources import SourceFile, Sources
 from batchwright.model.diagnostic import Diagnostic
 
 
-def place_of(message: nickel_messages.Message, sources: Sources) -> tuple[Source, Place] | None:
+def place_of(message: nickel_messages.Message, sources: Sources) -> tuple[SourceFile, Position] | None:
     """The place in a user's file that the message is about, None when it names no such file."""
     frame = nickel_messages.first_frame(message, lambda file: sources.shown(file) is not None)
     source = sources.shown(frame.file) if frame else None
     if not frame or not source:
         return None
-    return source, Place(frame.place.line - source.above, frame.place.column)
+    return source, Position(frame.place.line - source.above, frame.place.column)
 
 
 def explained(error: NickelError, sources: Sources) -> tuple[Diagnostic, bool]:
     """An error of Nickel's as a diagnostic, and whether it keeps the files from being evaluated at all."""
     message = nickel_messages.parse(error.args[0])
-    source, place = place_of(message, sources) or (sources.main[0], Place(1, 1))
+    source, place = place_of(message, sources) or (sources.main[0], Position(1, 1))
     explanation = explain(message, source, place)
     place = explanation.place or place
     diagnostic = Diagnostic(
@@ -39,7 +39,7 @@ def explained(error: NickelError, sources: Sources) -> tuple[Diagnostic, bool]:
     return diagnostic, explanation.final
 
 
-def _other_places(message: nickel_messages.Message, sources: Sources, source: Source) -> tuple[str, ...]:
+def _other_places(message: nickel_messages.Message, sources: Sources, source: SourceFile) -> tuple[str, ...]:
     """Where else a conflict between two files stands."""
     if "mergeable" not in message.title:
         return ()
@@ -49,22 +49,22 @@ def _other_places(message: nickel_messages.Message, sources: Sources, source: So
     )
 
 
-def at_name(source: Source, place: Place, name: str) -> Place:
+def at_name(source: SourceFile, place: Position, name: str) -> Position:
     """The place of a field's name on the line of its value, where it stands before it."""
     before = source.line(place.line)[: place.column - 1]
     at = before.rfind(name)
     if at < 0:
         return place
     quoted = at > 0 and before[at - 1] == '"'
-    return Place(place.line, at + 1 - quoted)
+    return Position(place.line, at + 1 - quoted)
 
 
-def below(source: Source, place: Place, name: str) -> Place:
+def below(source: SourceFile, place: Position, name: str) -> Position:
     """The first field of this name behind `place`, which is where its record begins; else `place`."""
     lines = source.text.split("\n")[place.line - 1 :]
     text = "\n".join(lines)
     field = re.compile(rf'"?\b{re.escape(name)}"?\s*[=:|]')
     if match := field.search(text, place.column - 1):
         found = Places(text).of(match.start())
-        return Place(found.line + place.line - 1, found.column)
+        return Position(found.line + place.line - 1, found.column)
     return place

@@ -20,7 +20,7 @@ WHOLE: Path_ = ("batch_workflow",)
 OPERATIONS: Path_ = (*WHOLE, "operations")
 
 
-class Problem(Struct, frozen=True):
+class ReportProblem(Struct, frozen=True):
     """A problem as the contracts report it; `at` is relative to the value it was found at."""
 
     code: str
@@ -33,7 +33,7 @@ class Problem(Struct, frozen=True):
     at: list[Step] = []
 
 
-class Finding(Struct, frozen=True):
+class ReportFinding(Struct, frozen=True):
     """A problem with its path in what the user wrote. `at_name`: the field's name is meant, not its value."""
 
     path: Path_
@@ -50,9 +50,9 @@ class Report:
 
     def __init__(self, body: bytes, mark: str, depth: int = 100) -> None:
         self._depth = depth
-        self.findings: list[Finding] = []
+        self.findings: list[ReportFinding] = []
         self._mark = mark
-        self._found: list[tuple[Path_, Problem]] = []
+        self._found: list[tuple[Path_, ReportProblem]] = []
         self._keys: dict[Path_, list[str]] = {}
         self._names: dict[str, list[str]] = {}
         self.tree = self._walk(msgspec.json.decode(body), ())
@@ -77,17 +77,17 @@ class Report:
 
     def _walk(self, value: Any, path: Path_) -> Any:
         if len(path) > self._depth:
-            self._found.append((path, Problem("too-deep", f"this is more than {self._depth} levels deep")))
+            self._found.append((path, ReportProblem("too-deep", f"this is more than {self._depth} levels deep")))
             return None
         if isinstance(value, str) and "\0" in value:
             hint = "No program, file or cloud takes a text with one in it: leave it out."
-            self._found.append((path, Problem("nul-in-text", "this text holds a NUL character", hint=hint)))
+            self._found.append((path, ReportProblem("nul-in-text", "this text holds a NUL character", hint=hint)))
         if isinstance(value, list):
             return [self._walk(element, (*path, number)) for number, element in enumerate(value)]
         if not isinstance(value, dict):
             return value
         if problems := value.get(self._mark):
-            self._found += [(path, problem) for problem in _merged(msgspec.convert(problems, list[Problem]))]
+            self._found += [(path, problem) for problem in _merged(msgspec.convert(problems, list[ReportProblem]))]
         if KEYS in value:
             self._keys[path] = value[KEYS]
         self._names.update(value.get(NAMES, {}))
@@ -100,9 +100,9 @@ class Report:
                 self._found.append((path, _hidden(name)))
         return {name: self._walk(value[name], (*path, name)) for name in value[FIELDS] if name in value}
 
-    def _finding(self, path: Path_, problem: Problem) -> Finding:
+    def _finding(self, path: Path_, problem: ReportProblem) -> ReportFinding:
         known = self._names.get(problem.known, []) if isinstance(problem.known, str) else problem.known
-        return Finding(
+        return ReportFinding(
             (*path, *problem.at),
             problem.code,
             visible(problem.message),
@@ -133,7 +133,7 @@ def suggestion(got: str, known: list[str]) -> str:
     return f"Known: {', '.join(known[:SHOWN_NAMES])}{more}."
 
 
-def _merged(problems: list[Problem]) -> list[Problem]:
+def _merged(problems: list[ReportProblem]) -> list[ReportProblem]:
     """Without the missing fields that are there under a misspelt name."""
     meant = {
         close
@@ -144,6 +144,6 @@ def _merged(problems: list[Problem]) -> list[Problem]:
     return [problem for problem in problems if not (problem.field and problem.field in meant)]
 
 
-def _hidden(name: str) -> Problem:
+def _hidden(name: str) -> ReportProblem:
     message = f"field `{name}` is hidden from the result"
-    return Problem("hidden-field", message, hint="Remove `| not_exported` from it.", at=[name])
+    return ReportProblem("hidden-field", message, hint="Remove `| not_exported` from it.", at=[name])

@@ -15,19 +15,19 @@ from msgspec.structs import replace
 from batchwright.errors import FileUnreadable
 from batchwright.loader import nickel_expressions, nickel_scanner
 from batchwright.loader.depth import too_deep
-from batchwright.loader.limits import MIB, Limits
+from batchwright.loader.limits import MIB, LoaderLimits
 from batchwright.model.diagnostic import Diagnostic
 
 YAML = (".yaml", ".yml")
 NICKEL, DATA = (".ncl",), (".json", *YAML)
 ALIAS = re.compile(r"(?:^|[\s\[{,:-])\*\w")
 FORMS = {".json": "json", **dict.fromkeys(YAML, "yaml"), ".toml": "toml", ".txt": "text"}
-START = nickel_scanner.Place(1, 1)
+START = nickel_scanner.Position(1, 1)
 FORMATS = "Name it *.ncl, *.json or *.yaml."
 NO_BOM = "Save it as UTF-8 without a byte order mark."
 
 
-class Source(Struct, frozen=True):
+class SourceFile(Struct, frozen=True):
     """One file. `shown` is its name in messages; `above` counts the lines that were put before the user's text.
 
     `form` is what it is read as, in Nickel's words in lower case: nickel, json, yaml, text.
@@ -54,15 +54,15 @@ class Source(Struct, frozen=True):
 class Sources:
     """The file, its overlays, and what they import. `problems` says what of it cannot be used."""
 
-    def __init__(self, limits: Limits, schema_folder: Path) -> None:
+    def __init__(self, limits: LoaderLimits, schema_folder: Path) -> None:
         self.limits = limits
         self.schema_folder = schema_folder
         self.mark = f"$problems-{secrets.token_hex(8)}"  # of the contracts' report; no file can know it
         self.problems: list[Diagnostic] = []
-        self.main: list[Source] = []  # the file, then its overlays
+        self.main: list[SourceFile] = []  # the file, then its overlays
         self.original = ""  # what the file was made from, where keys given twice would be lost in it
         self.roots: list[Path] = [schema_folder]
-        self._by_path: dict[str, Source] = {}
+        self._by_path: dict[str, SourceFile] = {}
         self._imports = 0
         self._more = 0  # problems beyond those that are kept
 
@@ -104,7 +104,7 @@ class Sources:
             other.add(Path(overlay.path), shown=overlay.shown)
         return other
 
-    def shown(self, path: str) -> Source | None:
+    def shown(self, path: str) -> SourceFile | None:
         """The source that Nickel calls `path`, None for the contracts and for what is no file."""
         if path in self._by_path:
             return self._by_path[path]
@@ -113,7 +113,7 @@ class Sources:
         except FileNotFoundError:  # a relative one, and the working folder is gone
             return None
 
-    def nickel(self) -> list[Source]:
+    def nickel(self) -> list[SourceFile]:
         """The files that are evaluated or parsed as Nickel, JSON or YAML."""
         return list({source.path: source for source in self._by_path.values()}.values())
 
@@ -131,7 +131,7 @@ class Sources:
         return (*self.problems, Diagnostic("more-mistakes", message, file=self.problems[0].file, line=1, column=1))
 
     def _refuse(
-        self, source: Source, code: str, message: str, place: nickel_scanner.Place = START, hint: str = ""
+        self, source: SourceFile, code: str, message: str, place: nickel_scanner.Position = START, hint: str = ""
     ) -> None:
         if len(self.problems) >= self.limits.diagnostics:
             self._more += 1
@@ -140,8 +140,8 @@ class Sources:
             Diagnostic(code, message, file=source.shown, line=place.line, column=place.column, hint=hint)
         )
 
-    def _decode(self, path: str, shown: str, content: bytes | None, form: str) -> Source | None:
-        source = Source(path, shown, "")
+    def _decode(self, path: str, shown: str, content: bytes | None, form: str) -> SourceFile | None:
+        source = SourceFile(path, shown, "")
         if content is None:
             limit = self.limits.file_bytes / MIB
             self._refuse(source, "file-too-large", f"the file has more than {limit:g} MiB")
@@ -159,11 +159,11 @@ class Sources:
             message = f"this is inside more than {self.limits.depth} brackets"
             self._refuse(source, "too-deep", message, place, "A workflow is some ten levels deep.")
             return None
-        source = Source(path, shown, text, form=form)
+        source = SourceFile(path, shown, text, form=form)
         self._by_path[path] = self._by_path[os.path.realpath(path)] = source
         return source
 
-    def _follow(self, source: Source, chain: tuple[str, ...]) -> None:
+    def _follow(self, source: SourceFile, chain: tuple[str, ...]) -> None:
         """Check the imports of a Nickel text, and theirs; `chain` holds the files that led here, itself last."""
         if not self.limits.imports:
             for place in nickel_scanner.possible_imports(source.text):
@@ -184,7 +184,7 @@ class Sources:
                 return
             self._read_import(source, found, target, chain)
 
-    def _target(self, source: Source, found: nickel_scanner.Import) -> str | None:
+    def _target(self, source: SourceFile, found: nickel_scanner.Import) -> str | None:
         """The real path of what is imported; None when it is refused or one of the contracts."""
         if found.target is None or "\0" in found.target:
             message = 'only a plain text can be imported: import "FILE"'
@@ -201,7 +201,9 @@ class Sources:
             return None
         return target
 
-    def _read_import(self, source: Source, found: nickel_scanner.Import, target: str, chain: tuple[str, ...]) -> None:
+    def _read_import(
+        self, source: SourceFile, found: nickel_scanner.Import, target: str, chain: tuple[str, ...]
+    ) -> None:
         written = str(found.target)
         suffix = Path(written).suffix
         if not found.form and suffix not in FORMS and (meant := FORMS.get(suffix.lower())):

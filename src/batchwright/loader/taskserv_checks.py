@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 
 from batchwright.loader.nickel_expressions import Path_
-from batchwright.loader.report import OPERATIONS, Finding, suggestion
+from batchwright.loader.report import OPERATIONS, ReportFinding, suggestion
 from batchwright.model.catalogue import Taskserv, Variable
 from batchwright.model.secret import Secret
 
 
-def mistaken(operations: Sequence[Any], catalogue: Mapping[str, Taskserv]) -> Iterator[Finding]:
+def mistaken(operations: Sequence[Any], catalogue: Mapping[str, Taskserv]) -> Iterator[ReportFinding]:
     """A finding for each task service of an operation that cannot be had as it is asked for."""
     for number, operation in enumerate(operations):
         uses = operation.get("taskservs") if isinstance(operation, dict) else None
@@ -22,26 +22,26 @@ def mistaken(operations: Sequence[Any], catalogue: Mapping[str, Taskserv]) -> It
                 yield from _use(use, (*OPERATIONS, number, "taskservs", place), catalogue)
 
 
-def _use(use: Mapping[str, Any], path: Path_, catalogue: Mapping[str, Taskserv]) -> Iterator[Finding]:
+def _use(use: Mapping[str, Any], path: Path_, catalogue: Mapping[str, Taskserv]) -> Iterator[ReportFinding]:
     name, given = use["name"], use.get("variables") or {}
     entry = catalogue.get(name)
     if entry is None:
         message = f'there is no task service "{name}"'
-        yield Finding((*path, "name"), "taskserv-unknown", message, suggestion(name, sorted(catalogue)))
+        yield ReportFinding((*path, "name"), "taskserv-unknown", message, suggestion(name, sorted(catalogue)))
         return
     for key, value in given.items():
         where, variable = (*path, "variables", key), entry.variables.get(key)
         if variable is None:
             message, hint = f'"{name}" has no variable "{key}"', suggestion(key, sorted(entry.variables))
-            yield Finding(where, "variable-unknown", message, hint, at_name=True)
+            yield ReportFinding(where, "variable-unknown", message, hint, at_name=True)
         elif value is not None and (wanted := _wanted(variable, value)):
             message = f'the variable "{key}" of "{name}" is {wanted}'
-            yield Finding(where, "variable-invalid", message, f"Write {wanted}.")
+            yield ReportFinding(where, "variable-invalid", message, f"Write {wanted}.")
     for key, variable in entry.variables.items():
         if variable.default is None and not variable.optional and key not in given:
             message = f'"{name}" needs a value for its variable "{key}": {variable.described()}'
             hint = f'Write {{ name = "{name}", variables = {{ {key} = ... }} }}.'
-            yield Finding(path, "variable-missing", message, hint)
+            yield ReportFinding(path, "variable-missing", message, hint)
 
 
 def _wanted(variable: Variable, value: object) -> str | None:

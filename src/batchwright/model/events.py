@@ -218,7 +218,7 @@ class SweepStarted(Event, frozen=True, tag="sweep_started"):
     lane: str
 
 
-class StrayFound(Event, frozen=True, tag="stray_found"):
+class OrphanFound(Event, frozen=True, tag="stray_found"):
     """Something carries the run's label and is not what the journal knows: it is to be destroyed.
 
     `shared`: it is no orphan, but what servers of the run had in common (a group, a key) and now need no more.
@@ -271,7 +271,7 @@ AnyEvent = (
     | StepUndone
     | UndoFailed
     | SweepStarted
-    | StrayFound
+    | OrphanFound
     | StrayGone
     | SweepEnded
 )

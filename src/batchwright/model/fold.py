@@ -284,7 +284,7 @@ def _sweep_started(run: RunRecord, event: ev.SweepStarted) -> None:
     run.sweeps[event.lane] = run.sweeps.get(event.lane, 0) + 1
 
 
-def _stray_found(run: RunRecord, event: ev.StrayFound) -> None:
+def _stray_found(run: RunRecord, event: ev.OrphanFound) -> None:
     run.strays_found += not event.shared
 
 
@@ -329,7 +329,7 @@ APPLY: dict[type[ev.Event], Callable[[RunRecord, Any], int | None]] = {
     ev.StepUndone: _step_undone,
     ev.UndoFailed: _undo_failed,
     ev.SweepStarted: _sweep_started,
-    ev.StrayFound: _stray_found,
+    ev.OrphanFound: _stray_found,
     ev.StrayGone: _stray_gone,
     ev.SweepEnded: _sweep_ended,
 }

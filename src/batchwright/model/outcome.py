@@ -87,7 +87,7 @@ class Applied(Struct, frozen=True, omit_defaults=True):
     outputs: dict[str, str] = {}
 
 
-class Checked(Struct, frozen=True, omit_defaults=True):
+class CheckResult(Struct, frozen=True, omit_defaults=True):
     """One check of a task service; `output` holds the last lines of what it said."""
 
     name: str
@@ -116,7 +116,7 @@ class Throttled(Unknown, frozen=True):
     retry_after: float | None = None
 
 
-class Refused(Unknown, frozen=True):
+class ReadRefused(Unknown, frozen=True):
     """A look was turned away for a reason that asking again does not change: credentials, a right, a setting."""
 
 

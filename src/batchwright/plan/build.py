@@ -25,7 +25,7 @@ TASKSERV_LANE = "taskservs"
 COMMAND_LANE = "commands"
 
 
-class Built(Struct, frozen=True):
+class PlanResult(Struct, frozen=True):
     """The plan, and all that was found. There is no plan exactly when one of the diagnostics is an error."""
 
     plan: Plan | None
@@ -78,7 +78,7 @@ def build(
     *,
     warnings: tuple[Diagnostic, ...] = (),
     simulation: dict[str, str | int | float | bool] | None = None,
-) -> Built:
+) -> PlanResult:
     """Plan a workflow that has passed its contracts: names are unique, what it refers to exists, nothing is circular.
 
     Every problem of the whole batch is in the diagnostics; `warnings` are the loader's and are passed through.
@@ -92,8 +92,8 @@ def build(
     if not any(one.severity is Severity.ERROR for one in diagnostics):
         diagnostics += tuple(_unresolved(draft))
     if any(one.severity is Severity.ERROR for one in diagnostics):
-        return Built(None, diagnostics)
-    return Built(_plan(draft, diagnostics, simulation), diagnostics)
+        return PlanResult(None, diagnostics)
+    return PlanResult(_plan(draft, diagnostics, simulation), diagnostics)
 
 
 def _unresolved(draft: Draft) -> list[Diagnostic]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from batchwright.model.catalogue import Scope
 from batchwright.model.plan import Cluster, Need
 from batchwright.model.workflow import DependencyKind, TaskservBatch
-from batchwright.plan.draft import Draft, Membership, Place, names_of
+from batchwright.plan.draft import Draft, Membership, PlannedServer, names_of
 
 
 def form_clusters(draft: Draft) -> None:
@@ -22,7 +22,7 @@ def form_clusters(draft: Draft) -> None:
 
 
 def _form(draft: Draft, i: int, op: TaskservBatch, name: str) -> None:
-    groups: dict[tuple[int, ...], list[Place]] = {}
+    groups: dict[tuple[int, ...], list[PlannedServer]] = {}
     for place, install in zip(draft.targets[i], draft.installs[i], strict=True):
         if name in install.hard:
             below = {draft.clusters[one, place.number].leader.number for one in _below(draft, name, place)}
@@ -34,7 +34,7 @@ def _form(draft: Draft, i: int, op: TaskservBatch, name: str) -> None:
             draft.clusters[name, place.number] = Membership(members, number)
 
 
-def _below(draft: Draft, name: str, place: Place) -> Iterator[str]:
+def _below(draft: Draft, name: str, place: PlannedServer) -> Iterator[str]:
     """What an entry requires that joined this server to others."""
     for requirement in draft.catalogue[name].requires:
         for one in draft.provided.get(requirement, ()):
@@ -42,7 +42,7 @@ def _below(draft: Draft, name: str, place: Place) -> Iterator[str]:
                 yield one
 
 
-def _refuse_headless(draft: Draft, op: TaskservBatch, name: str, members: list[Place]) -> None:
+def _refuse_headless(draft: Draft, op: TaskservBatch, name: str, members: list[PlannedServer]) -> None:
     one = next(_below(draft, name, members[0]))
     leader = draft.clusters[one, members[0].number].leader.name
     draft.refuse(
@@ -53,19 +53,19 @@ def _refuse_headless(draft: Draft, op: TaskservBatch, name: str, members: list[P
     )
 
 
-def cluster_of(draft: Draft, name: str, place: Place) -> Cluster | None:
+def cluster_of(draft: Draft, name: str, place: PlannedServer) -> Cluster | None:
     """What a request says of its server's part."""
     part = draft.clusters.get((name, place.number))
     return Cluster(part.leader.step, part.number, len(part.members)) if part else None
 
 
-def leader_stays(draft: Draft, name: str, place: Place) -> bool:
+def leader_stays(draft: Draft, name: str, place: PlannedServer) -> bool:
     """Whether whoever leads it outlives a rollback, so that it has to be told who leaves."""
     part = draft.clusters.get((name, place.number))
     return part is not None and not part.leader.made
 
 
-def cluster_needs(draft: Draft, op: TaskservBatch, name: str, place: Place) -> list[Need]:
+def cluster_needs(draft: Draft, op: TaskservBatch, name: str, place: PlannedServer) -> list[Need]:
     """The leader waits until what it builds on has ended everywhere, the others until the leader has succeeded.
 
     A server that could not be joined does not keep the leader from serving those that could.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from batchwright.model.plan import Action, CommandRequest, Step, Undo
 from batchwright.model.workflow import Command
-from batchwright.plan.draft import Draft, Place
+from batchwright.plan.draft import Draft, PlannedServer
 
 COMMAND_SECONDS = 5.0  # nobody knows; an estimate like all `seconds`
 
@@ -17,7 +17,7 @@ def plan_commands(draft: Draft) -> None:
         draft.steps[i] = [_step(draft, op, request, place) for place in places if request is not None]
 
 
-def _step(draft: Draft, op: Command, request: CommandRequest, place: Place | None) -> Step:
+def _step(draft: Draft, op: Command, request: CommandRequest, place: PlannedServer | None) -> Step:
     seconds = draft.observations.install_seconds
     return Step(
         id=f"{op.id}/{place.name if place else 'run'}",
@@ -31,7 +31,7 @@ def _step(draft: Draft, op: Command, request: CommandRequest, place: Place | Non
     )
 
 
-def _undo(op: Command, place: Place | None) -> Undo:
+def _undo(op: Command, place: PlannedServer | None) -> Undo:
     """A program that was named is run even when its server goes: it was asked for."""
     if op.undo:
         return Undo.RUN

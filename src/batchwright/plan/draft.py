@@ -23,7 +23,7 @@ from batchwright.plan.wording import enumerated
 
 
 @dataclass(slots=True, eq=False)
-class Place:
+class PlannedServer:
     """A server that an operation ensures, the `number`th. `installed`: task service -> index of its operation.
 
     `facts` is what the provider found out about it: `memory_mb`, `cpus`, `network`, `os`, `release`, where it says so.
@@ -45,7 +45,7 @@ class Place:
 
 
 @dataclass(slots=True)
-class Install:
+class PlannedInstall:
     """What one operation installs on servers that are in the same state: `order`, and what each requires among it."""
 
     order: tuple[str, ...]
@@ -56,11 +56,11 @@ class Install:
 class Membership:
     """A server's part in what one operation joins together by one task service; the first of `members` leads."""
 
-    members: list[Place]
+    members: list[PlannedServer]
     number: int
 
     @property
-    def leader(self) -> Place:
+    def leader(self) -> PlannedServer:
         return self.members[0]
 
 
@@ -89,10 +89,10 @@ class Draft:
     provided: dict[str, tuple[str, ...]] = field(default_factory=dict)
     order: list[Operation] = field(default_factory=list)
     index: dict[str, int] = field(default_factory=dict)
-    places: dict[int, list[Place]] = field(default_factory=dict)
-    targets: dict[int, list[Place]] = field(default_factory=dict)
+    places: dict[int, list[PlannedServer]] = field(default_factory=dict)
+    targets: dict[int, list[PlannedServer]] = field(default_factory=dict)
     listed: dict[int, dict[str, TaskservUse]] = field(default_factory=dict)
-    installs: dict[int, list[Install]] = field(default_factory=dict)  # one per target
+    installs: dict[int, list[PlannedInstall]] = field(default_factory=dict)  # one per target
     sequence: dict[int, tuple[str, ...]] = field(default_factory=dict)  # all of an operation's, on any server
     clusters: dict[tuple[str, int], Membership] = field(default_factory=dict)  # by task service and place
     requests: dict[int, dict[str, TaskservRequest]] = field(default_factory=dict)
@@ -144,6 +144,6 @@ class Draft:
         self.problems.append(Diagnostic(code=code, message=message, where=where, hint=hint, severity=Severity.WARNING))
 
 
-def names_of(places: Sequence[Place]) -> str:
+def names_of(places: Sequence[PlannedServer]) -> str:
     """The servers' names in a few words."""
     return enumerated([place.name for place in places])

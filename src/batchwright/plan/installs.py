@@ -9,7 +9,7 @@ from batchwright.model.plan import Action, Need, Step, TaskservRequest, Undo
 from batchwright.model.secret import Secret
 from batchwright.model.workflow import DependencyKind, TaskservBatch, TaskservUse
 from batchwright.plan.clusters import cluster_needs, cluster_of, leader_stays
-from batchwright.plan.draft import Draft, Install, Place, names_of
+from batchwright.plan.draft import Draft, PlannedInstall, PlannedServer, names_of
 from batchwright.plan.observations import ProviderObserved
 from batchwright.plan.wording import did_you_mean, enumerated
 
@@ -19,7 +19,7 @@ DEFAULT_VARIANT = "default"
 def check_needs(draft: Draft) -> None:
     """Refuse what a server could not run, in words, before anything is made."""
     for i, op in draft.taskserv_batches():
-        lacking: dict[tuple[str, str, str], list[Place]] = {}
+        lacking: dict[tuple[str, str, str], list[PlannedServer]] = {}
         for place, install in zip(draft.targets[i], draft.installs[i], strict=True):
             observed = draft.observations.providers.get(place.provider)
             if observed is None:
@@ -31,7 +31,7 @@ def check_needs(draft: Draft) -> None:
             draft.refuse("needs-unmet", f'"{name}" on {names_of(places)} {message}', op.id, hint)
 
 
-def _lacking(entry: Taskserv, observed: ProviderObserved, place: Place) -> list[tuple[str, str]]:
+def _lacking(entry: Taskserv, observed: ProviderObserved, place: PlannedServer) -> list[tuple[str, str]]:
     needs, servers, found = entry.needs, f'the servers of "{place.provider}"', []
     other = "Put these servers on another provider."
     if needs.init and not observed.init:
@@ -112,7 +112,7 @@ def chain_installs(draft: Draft) -> None:
 
 
 def _chain(
-    draft: Draft, op: TaskservBatch, requests: dict[str, TaskservRequest], place: Place, install: Install
+    draft: Draft, op: TaskservBatch, requests: dict[str, TaskservRequest], place: PlannedServer, install: PlannedInstall
 ) -> list[Step]:
     steps: list[Step] = []
     simulated_seconds = draft.observations.install_seconds
@@ -142,7 +142,7 @@ def _chain(
     return steps
 
 
-def _is_there(draft: Draft, place: Place, name: str) -> bool:
+def _is_there(draft: Draft, place: PlannedServer, name: str) -> bool:
     """Installed before this run, which may bring it up to date but will never take it away."""
     observed = draft.observations.providers.get(place.provider)
     return not place.vanishes and observed is not None and name in observed.installed.get(place.name, ())

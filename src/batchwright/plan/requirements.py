@@ -10,7 +10,7 @@ from itertools import combinations
 
 from batchwright.model.catalogue import conflict_between
 from batchwright.model.workflow import TaskservBatch
-from batchwright.plan.draft import Before, Draft, Install, Place, names_of
+from batchwright.plan.draft import Before, Draft, PlannedInstall, PlannedServer, names_of
 from batchwright.plan.wording import did_you_mean, enumerated
 
 
@@ -40,7 +40,7 @@ def take_listed(draft: Draft) -> None:
 
 
 def _claim(draft: Draft, i: int, name: str, field: str) -> None:
-    clashes: dict[int, list[Place]] = {}
+    clashes: dict[int, list[PlannedServer]] = {}
     for place in draft.targets[i]:
         first = place.installed.setdefault(name, i)
         if first != i:
@@ -60,8 +60,8 @@ def expand_requirements(draft: Draft) -> None:
     for i, op, before in draft.walk():
         if not isinstance(op, TaskservBatch):
             continue
-        known: dict[frozenset[tuple[str, int]], tuple[Install, list[Finding]]] = {}
-        shared: dict[Finding, list[Place]] = {}
+        known: dict[frozenset[tuple[str, int]], tuple[PlannedInstall, list[Finding]]] = {}
+        shared: dict[Finding, list[PlannedServer]] = {}
         draft.installs[i] = []
         for place in draft.targets[i]:
             key = frozenset(place.installed.items())
@@ -80,7 +80,7 @@ def expand_requirements(draft: Draft) -> None:
             note(finding.code, f"{finding.message} on {names_of(places)}", op.id, finding.hint)
 
 
-def _order(draft: Draft, i: int, installs: list[Install]) -> list[Finding]:
+def _order(draft: Draft, i: int, installs: list[PlannedInstall]) -> list[Finding]:
     """Fill `sequence` and each install's order, which is the same on every server: clusters wait across servers."""
     every: dict[str, set[str]] = {}
     for install in installs:
@@ -99,7 +99,7 @@ def _order(draft: Draft, i: int, installs: list[Install]) -> list[Finding]:
 
 def _expand(
     draft: Draft, listed: Iterable[str], installed: Mapping[str, int], before: Before, op: str
-) -> tuple[Install, list[Finding]]:
+) -> tuple[PlannedInstall, list[Finding]]:
     present, findings = _bring_along(draft, listed, installed)
     hard: dict[str, tuple[str, ...]] = {}
     for name in sorted(present):
@@ -112,7 +112,7 @@ def _expand(
             else:
                 findings += _look_elsewhere(draft, (name, requirement), installed, before, op)
         hard[name] = tuple(sorted(required))
-    return Install((), hard), findings
+    return PlannedInstall((), hard), findings
 
 
 def _bring_along(draft: Draft, listed: Iterable[str], installed: Mapping[str, int]) -> tuple[set[str], list[Finding]]:
@@ -176,7 +176,7 @@ def _ordered(draft: Draft, hard: Mapping[str, Collection[str]]) -> tuple[str, ..
 def refuse_conflicts(draft: Draft) -> None:
     """Refuse what cannot share a server, whichever operations bring it there."""
     known: dict[frozenset[tuple[str, int]], list[tuple[int, Finding]]] = {}
-    shared: dict[tuple[int, Finding], list[Place]] = {}
+    shared: dict[tuple[int, Finding], list[PlannedServer]] = {}
     for places in draft.places.values():
         for place in places:
             if len(place.installed) < 2:

@@ -8,7 +8,7 @@ from itertools import count
 from batchwright.model.outcome import Observed, ServerState
 from batchwright.model.plan import Action, ServerRequest, Step, Undo
 from batchwright.model.workflow import ServerBatch, ServerConfig
-from batchwright.plan.draft import Draft, Place
+from batchwright.plan.draft import Draft, PlannedServer
 from batchwright.plan.observations import ProviderObserved
 from batchwright.plan.wording import enumerated
 
@@ -25,14 +25,14 @@ def plan_servers(draft: Draft) -> None:
         draft.places[i], draft.steps[i] = [], []
         observed = draft.observations.providers.get(op.provider)
         for config in op.server_configs:
-            place = Place(next(numbers), i, op.provider, config, f"{op.id}/{config.name}")
+            place = PlannedServer(next(numbers), i, op.provider, config, f"{op.id}/{config.name}")
             draft.places[i].append(place)
             step = _step(draft, op, place, observed) if observed else None
             if step:
                 draft.steps[i].append(step)
 
 
-def _step(draft: Draft, op: ServerBatch, place: Place, observed: ProviderObserved) -> Step | None:
+def _step(draft: Draft, op: ServerBatch, place: PlannedServer, observed: ProviderObserved) -> Step | None:
     request = observed.requests.get(place.name)
     if request is None:
         return None  # what stands against it is among the troubles
@@ -69,7 +69,7 @@ _AMBIGUOUS = (
 )
 
 
-def _can_keep(draft: Draft, place: Place, request: ServerRequest, managed: Sequence[Observed]) -> bool:
+def _can_keep(draft: Draft, place: PlannedServer, request: ServerRequest, managed: Sequence[Observed]) -> bool:
     found = managed[0]
     if len(managed) > 1:
         draft.refuse(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from batchwright.model.workflow import Command, ServerBatch, TaskservBatch
-from batchwright.plan.draft import Before, Draft, Place
+from batchwright.plan.draft import Before, Draft, PlannedServer
 
 
 def find_targets(draft: Draft) -> None:
@@ -20,8 +20,8 @@ def find_targets(draft: Draft) -> None:
             draft.targets[i] = _named(draft, op, before, servers)
 
 
-def _all_before(draft: Draft, op: TaskservBatch, batches: int) -> list[Place]:
-    chosen: list[Place] = []
+def _all_before(draft: Draft, op: TaskservBatch, batches: int) -> list[PlannedServer]:
+    chosen: list[PlannedServer] = []
     while batches:
         lowest = batches & -batches
         chosen += draft.places[lowest.bit_length() - 1]
@@ -36,8 +36,10 @@ def _all_before(draft: Draft, op: TaskservBatch, batches: int) -> list[Place]:
     return chosen
 
 
-def _named(draft: Draft, op: TaskservBatch | Command, before: Before, servers: dict[str, Place]) -> list[Place]:
-    chosen: dict[int, Place] = {}
+def _named(
+    draft: Draft, op: TaskservBatch | Command, before: Before, servers: dict[str, PlannedServer]
+) -> list[PlannedServer]:
+    chosen: dict[int, PlannedServer] = {}
     for number, target in enumerate(op.targets or ()):
         field = f"targets.{number}"
         at = draft.index.get(target)
@@ -57,7 +59,7 @@ def _named(draft: Draft, op: TaskservBatch | Command, before: Before, servers: d
     return [place for _, place in sorted(chosen.items())]
 
 
-def _refuse_unreached(draft: Draft, op: TaskservBatch | Command, place: Place, field: str) -> None:
+def _refuse_unreached(draft: Draft, op: TaskservBatch | Command, place: PlannedServer, field: str) -> None:
     target = (op.targets or ())[int(field.rpartition(".")[2])]
     maker = draft.order[place.operation].id
     made_by = "" if maker == target else f', which "{maker}" makes'

@@ -22,7 +22,7 @@ VANISHED = "is a create carried out whose client has gone, and how late (assumed
 Tell = Callable[[str], None]
 
 
-class Finding(Struct, frozen=True):
+class AccountFinding(Struct, frozen=True):
     """An answer. `as_assumed` is whether the adapter's and the emulator's assumption holds; None: there was none."""
 
     question: str
@@ -44,7 +44,7 @@ class LiveCheck(ABC):
     passing: tuple[type[Exception], ...] = (ProviderUnavailable,)  # errors of a call that may be none the next time
 
     def __init__(self, provider: Provider, clock: Clock) -> None:
-        self.findings: list[Finding] = []
+        self.findings: list[AccountFinding] = []
         self.tell: Tell = print
         self._provider, self._clock = provider, clock
         self._settle, self._poll = provider.capabilities.settle_seconds, provider.capabilities.poll_seconds
@@ -61,7 +61,7 @@ class LiveCheck(ABC):
         """Of an hour of all that it makes; read-only. None when the provider does not tell."""
         return await self._provider.quote([await self.request(name) for name in self.servers])
 
-    async def run(self, run: str, tell: Tell) -> list[Finding]:
+    async def run(self, run: str, tell: Tell) -> list[AccountFinding]:
         """Ask, under this run's label, and take away whatever carries it, even when something goes wrong on the way."""
         self.findings, self.tell = [], tell
         try:
@@ -79,7 +79,7 @@ class LiveCheck(ABC):
 
     def found(self, question: str, answer: str, as_assumed: bool | None = None) -> None:
         """Note an answer, and tell it."""
-        self.findings.append(Finding(question, answer, as_assumed))
+        self.findings.append(AccountFinding(question, answer, as_assumed))
         self.tell(f"{question}: {answer}")
 
     async def made(self, request: ServerRequest, token: Token) -> str:

@@ -43,7 +43,7 @@ class Capabilities(Struct, frozen=True):
     note: str = ""  # what people should know about its servers here
 
 
-class Health(Struct, frozen=True):
+class ProviderHealthReport(Struct, frozen=True):
     """Whether the place answers and lets us in; `passing`: it may in a moment."""
 
     ok: bool
@@ -131,7 +131,7 @@ class Provider(Protocol):
         """A stable name of the account; only what lives in the same account is ever destroyed."""
         ...
 
-    async def health(self) -> Health:
+    async def health(self) -> ProviderHealthReport:
         """One cheap read."""
         ...
 

@@ -23,7 +23,7 @@ ANSWER_MAX = 32 * 1024 * 1024  # bytes of one answer
 Query = Sequence[tuple[str, str]]
 
 
-class Reply(Struct, frozen=True):
+class HttpReply(Struct, frozen=True):
     """What came back. `body` is None where it was not JSON; `retry_after` is seconds, where the cloud said.
 
     `ok` is never a page of something in between, whatever its status: only JSON, or no body at all.
@@ -70,7 +70,7 @@ class Http:
 
     async def call(
         self, method: str, path: str, body: object = None, query: Query = (), *, fresh: bool = False
-    ) -> Reply:
+    ) -> HttpReply:
         """Send one request. Raises NotSent, NoAnswer; every answer, refusals too, is returned."""
         session = self._fresh if fresh else self._pooled
         sent = session.request(
@@ -86,7 +86,7 @@ class Http:
                 raw = await _whole(response)
                 if response.status >= 400:  # some proxies show what they were sent
                     raw = self._redact.of_bytes(raw)
-                return Reply(response.status, _decoded(raw), _retry_after(response.headers))
+                return HttpReply(response.status, _decoded(raw), _retry_after(response.headers))
         except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.ConnectionTimeoutError) as error:
             raise NotSent(_why(error, self.url)) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:

@@ -17,9 +17,9 @@ from batchwright.model.clock import Clock
 from batchwright.model.outcome import PASSING, Created, Fault, FaultClass, Observed, Rejected, Unknown
 from batchwright.model.plan import Guard
 from batchwright.providers import ssh_keys
-from batchwright.providers.account_check import Finding, LiveCheck, Tell
-from batchwright.providers.base import Capabilities, Health, Provider, Trouble
-from batchwright.providers.http import Http, NoAnswer, NotSent, Query, Reply
+from batchwright.providers.account_check import AccountFinding, LiveCheck, Tell
+from batchwright.providers.base import Capabilities, Provider, ProviderHealthReport, Trouble
+from batchwright.providers.http import Http, HttpReply, NoAnswer, NotSent, Query
 from batchwright.providers.settings import RestSettings, Scalar, rest_settings
 
 MESSAGE_MAX = 300  # characters of what a cloud says that are passed on
@@ -32,7 +32,7 @@ THROTTLED = f"are {BURST} reads at once throttled"
 T = TypeVar("T")
 
 
-class Refusals(Struct, frozen=True):
+class RefusalRules(Struct, frozen=True):
     """How a cloud says no. `error_of` gives code and message of a body, both empty where it has none."""
 
     cloud: str  # its name in words
@@ -41,11 +41,11 @@ class Refusals(Struct, frozen=True):
     hints: Mapping[Any, str]  # by code, else by class
     absent: str  # how the code of a 404 ends that means that there is no such thing
 
-    def code(self, reply: Reply) -> str:
+    def code(self, reply: HttpReply) -> str:
         """The cloud's own word for the error; empty where none can be read."""
         return self.error_of(reply.body)[0]
 
-    def fault(self, reply: Reply) -> Fault:
+    def fault(self, reply: HttpReply) -> Fault:
         """A refusal in words. What the cloud says is passed on, shortened; it never holds the credentials."""
         code, message = self.error_of(reply.body)
         kind = self.class_of(reply.status, code)
@@ -60,11 +60,11 @@ class Refusals(Struct, frozen=True):
             reply.retry_after,
         )
 
-    def certain(self, reply: Reply) -> bool:
+    def certain(self, reply: HttpReply) -> bool:
         """Whether a refusal certainly made nothing: the cloud itself said no, or its gate turned the call away."""
         return 400 <= reply.status < 500 and (bool(self.code(reply)) or reply.status in (401, 403, 413, 429))
 
-    def nothing(self, reply: Reply) -> bool:
+    def nothing(self, reply: HttpReply) -> bool:
         """Whether it says that there is no such thing."""
         code = self.code(reply)
         return reply.status == 404 and code.lower().endswith(self.absent)
@@ -82,7 +82,7 @@ class LookRefused(ProviderUnavailable):
 class Rest(Http):
     """One connection pool to an API that answers in JSON. `url` has no slash at its end."""
 
-    refusals: ClassVar[Refusals]
+    refusals: ClassVar[RefusalRules]
 
     def __init__(self, url: str, authorization: str, page: int) -> None:
         super().__init__(url, authorization)
@@ -139,7 +139,7 @@ F = TypeVar("F")  # what a cloud offers
 class RestProvider(ABC, Generic[C, F]):
     """One account. Nothing is asked before `open`, and credentials are read only there."""
 
-    refusals: ClassVar[Refusals]
+    refusals: ClassVar[RefusalRules]
     table: ClassVar[type[RestSettings]]  # of config.toml
     guard: ClassVar[Guard]
     create_seconds: ClassVar[float]  # what a server usually takes, for estimates only
@@ -199,17 +199,17 @@ class RestProvider(ABC, Generic[C, F]):
             raise ProviderUnavailable(f"the provider {self.name} is not open")
         return self._client
 
-    async def health(self) -> Health:
+    async def health(self) -> ProviderHealthReport:
         began = self._clock.now()
         try:
             reply = await self._api.call("GET", self.alive)
         except (NotSent, NoAnswer) as error:
-            return Health(False, str(error), passing=True)
+            return ProviderHealthReport(False, str(error), passing=True)
         if not reply.ok:
             fault = self.refusals.fault(reply)
             passing = fault.kind in PASSING or not self.refusals.certain(reply)
-            return Health(False, fault.message, passing=passing)
-        return Health(True, self.refusals.cloud, self._clock.now() - began)
+            return ProviderHealthReport(False, fault.message, passing=passing)
+        return ProviderHealthReport(True, self.refusals.cloud, self._clock.now() - began)
 
     async def _rights(self, path: str, incomplete: object) -> list[Trouble]:
         """What is said against the right to create, by a request so incomplete that it can make nothing.
@@ -246,7 +246,7 @@ class RestProvider(ABC, Generic[C, F]):
     async def _read_offers(self) -> F:
         """All that is sold. Raises ProviderUnavailable."""
 
-    def _created(self, reply: Reply, key: str) -> Created | Unknown:
+    def _created(self, reply: HttpReply, key: str) -> Created | Unknown:
         """What a create that was carried out made; the rest of the answer may hold a password."""
         server = reply.body.get("server") if isinstance(reply.body, dict) else None
         if not isinstance(server, dict) or not server.get(key):
@@ -287,7 +287,7 @@ class RestCheck(LiveCheck, Generic[C, F]):
         super().__init__(provider, clock)
         self._api, self._offered = api, offered
 
-    async def run(self, run: str, tell: Tell) -> list[Finding]:
+    async def run(self, run: str, tell: Tell) -> list[AccountFinding]:
         try:
             return await super().run(run, tell)
         except (NotSent, NoAnswer) as error:
@@ -300,6 +300,6 @@ class RestCheck(LiveCheck, Generic[C, F]):
         waits = sorted({answer.retry_after for answer in answers if answer.retry_after is not None})
         self.found(THROTTLED, f"{turned_away} of {BURST}, Retry-After {waits or 'not given'}")
 
-    def said(self, reply: Reply) -> str:
+    def said(self, reply: HttpReply) -> str:
         """A reply in short."""
         return f"HTTP {reply.status}" + ("" if reply.ok else f" {self._api.refusals.code(reply)}")

@@ -14,10 +14,10 @@ from batchwright.model.run import Run
 from batchwright.model.summary import Signal
 
 
-class DrivenRun:
+class ActiveRun:
     """Keeps the driver, its task, and when the run last moved. `heard` is told after each append."""
 
-    def __init__(self, run_id: str, limits: Limits, clock: Clock, heard: Callable[[DrivenRun], None]) -> None:
+    def __init__(self, run_id: str, limits: Limits, clock: Clock, heard: Callable[[ActiveRun], None]) -> None:
         self.run_id = run_id
         self.limits = limits
         self.driver: Driver | None = None

@@ -32,7 +32,7 @@ VALUE = 120  # characters of one parameter
 TOKEN = re.compile(r"bw_[A-Za-z0-9_-]+")
 
 
-class Deed(Struct, frozen=True):
+class AuditEntry(Struct, frozen=True):
     """One line. `status` is the HTTP status, 0 for the command line; `code` the error's code where it was refused.
 
     `query` are the parameters; of those that no call has, only the names.
@@ -61,10 +61,10 @@ def shown(words: str) -> str:
     return TOKEN.sub("bw_...", words)[:WORDS]
 
 
-class Line:
+class AuditLine:
     """A line that stands, and into which what came of it is still to be written."""
 
-    def __init__(self, descriptor: int, start: int, size: int, deed: Deed) -> None:
+    def __init__(self, descriptor: int, start: int, size: int, deed: AuditEntry) -> None:
         self._descriptor, self._start, self._size = descriptor, start, size
         self.deed = deed
 
@@ -88,21 +88,21 @@ class Audit:
         self._path = settings.state_dir / "audit.jsonl"
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batchwright-audit")
 
-    def write(self, deed: Deed) -> None:
+    def write(self, deed: AuditEntry) -> None:
         """Append one line whose end is known. Raises OSError, StoreError."""
         descriptor, _, _ = self._append(msgspec.json.encode(deed) + b"\n")
         os.close(descriptor)
 
-    def begin(self, deed: Deed) -> Line:
+    def begin(self, deed: AuditEntry) -> AuditLine:
         """Append the line of something that is about to be done. Raises OSError, StoreError."""
         text = msgspec.json.encode(deed)
-        return Line(*self._append(text.ljust(len(text) + ROOM) + b"\n"), deed)
+        return AuditLine(*self._append(text.ljust(len(text) + ROOM) + b"\n"), deed)
 
-    async def begin_aside(self, deed: Deed) -> Line:
+    async def begin_aside(self, deed: AuditEntry) -> AuditLine:
         """The same, in a thread of its own: a disk may be slow."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self.begin, deed)
 
-    async def end_aside(self, line: Line, run: str, status: int, code: str) -> None:
+    async def end_aside(self, line: AuditLine, run: str, status: int, code: str) -> None:
         """`Line.end` in that thread."""
         await asyncio.get_running_loop().run_in_executor(self._thread, line.end, run, status, code)
 

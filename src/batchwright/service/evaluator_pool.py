@@ -14,7 +14,15 @@ from msgspec import Struct
 from batchwright.errors import EvaluatorUnavailable, ServiceBusy, TooManyRequests
 from batchwright.headroom import is_shortage
 from batchwright.loader import UNTRUSTED, Loaded, Spot
-from batchwright.service.evaluator_process import LENGTH, Answer, Job, decode_answer, encode, raised, refused
+from batchwright.service.evaluator_process import (
+    LENGTH,
+    Evaluated,
+    EvaluationJob,
+    decode_answer,
+    encode,
+    raised,
+    refused,
+)
 
 MODULE = "batchwright.service.evaluator_process"
 PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
@@ -37,7 +45,7 @@ class _Worker(Struct, eq=False):
     uses: int = 0
     memory: int = 0
 
-    async def ask(self, job: Job) -> Answer:
+    async def ask(self, job: EvaluationJob) -> Evaluated:
         """Raises _Lost."""
         stdin, stdout = self.process.stdin, self.process.stdout
         assert stdin is not None
@@ -49,7 +57,9 @@ class _Worker(Struct, eq=False):
             await stdin.drain()
             (size,) = LENGTH.unpack(await stdout.readexactly(LENGTH.size))
             if size > ANSWER_BYTES:
-                return Answer(refused(job.name, "too-large", f"the workflow takes more than {ANSWER_BYTES >> 20} MiB"))
+                return Evaluated(
+                    refused(job.name, "too-large", f"the workflow takes more than {ANSWER_BYTES >> 20} MiB")
+                )
             told = await stdout.readexactly(size)
         except (ConnectionError, asyncio.IncompleteReadError) as error:
             raise _Lost from error
@@ -73,7 +83,7 @@ class _Worker(Struct, eq=False):
         await self.process.stdout.read()
 
 
-class Evaluations:
+class EvaluatorPool:
     """A pool. One place is kept for what is urgent, so that who only looks does not keep out who submits."""
 
     def __init__(self, processes: int = PROCESSES, waiting: int = WAITING, seconds: float = SECONDS) -> None:
@@ -85,21 +95,21 @@ class Evaluations:
         self._busy: set[_Worker] = set()
         self._ending: set[asyncio.Task[None]] = set()
 
-    async def load(self, job: Job, *, urgent: bool = False) -> Loaded:
+    async def load(self, job: EvaluationJob, *, urgent: bool = False) -> Loaded:
         """Evaluate and check a workflow. Raises TooManyRequests, EvaluatorUnavailable, and what the loader raises."""
         answer = await self._answer(job, urgent=urgent)
         if answer.loaded is None:
             raise raised(answer)
         return answer.loaded
 
-    async def places(self, job: Job, *, urgent: bool = False) -> Sequence[Spot]:
+    async def places(self, job: EvaluationJob, *, urgent: bool = False) -> Sequence[Spot]:
         """Where the job's paths stand, as many as can be found; none when there is no room to look."""
         try:
             return (await self._answer(job, urgent=urgent)).spots
         except (TooManyRequests, EvaluatorUnavailable, ServiceBusy):
             return ()  # the findings are told all the same
 
-    async def _answer(self, job: Job, *, urgent: bool) -> Answer:
+    async def _answer(self, job: EvaluationJob, *, urgent: bool) -> Evaluated:
         if self._waiting >= self._most:
             raise TooManyRequests(f"{self._most} workflows are waiting to be evaluated already")
         self._waiting += 1
@@ -109,7 +119,7 @@ class Evaluations:
         finally:
             self._waiting -= 1
 
-    async def _ask(self, job: Job) -> Answer:
+    async def _ask(self, job: EvaluationJob) -> Evaluated:
         worker = self._idle.pop() if self._idle else await _begun()
         self._busy.add(worker)
         done = False
@@ -118,9 +128,11 @@ class Evaluations:
                 answer = await worker.ask(job)
             done = worker.is_fresh
         except TimeoutError:
-            return Answer(refused(job.name, "too-slow", f"reading it takes more than {self._seconds:g} seconds"))
+            return Evaluated(refused(job.name, "too-slow", f"reading it takes more than {self._seconds:g} seconds"))
         except _Lost:
-            return Answer(refused(job.name, "evaluator-failed", "the process that reads workflows ended while it read"))
+            return Evaluated(
+                refused(job.name, "evaluator-failed", "the process that reads workflows ended while it read")
+            )
         finally:
             self._busy.discard(worker)
             if done:

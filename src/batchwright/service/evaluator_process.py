@@ -18,10 +18,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright import errors
-from batchwright.app.allowlist import Allowed
+from batchwright.app.allowlist import Allowlist
 from batchwright.app.diagnostic_positions import static_findings
 from batchwright.errors import BatchwrightError, BodyUnreadable
-from batchwright.loader import UNTRUSTED, Finding, Loaded, Path_, Spot, load_source, locate_source
+from batchwright.loader import UNTRUSTED, Loaded, Path_, ReportFinding, Spot, load_source, locate_source
 from batchwright.loader.depth import too_deep
 from batchwright.loader.limits import MIB
 from batchwright.model.diagnostic import Diagnostic
@@ -32,18 +32,18 @@ MEMORY = 2_048 * MIB
 LENGTH = struct.Struct("=Q")
 
 
-class Job(Struct, frozen=True):
+class EvaluationJob(Struct, frozen=True):
     """A workflow's text. `is_definition`: a JSON body, which may be the inner record alone."""
 
     text: str
     name: str
     is_definition: bool
     catalogues: tuple[str, ...]
-    allowed: Allowed
+    allowed: Allowlist
     places: tuple[Path_, ...] = ()  # nothing but where these paths stand is asked
 
 
-class Answer(Struct, frozen=True):
+class Evaluated(Struct, frozen=True):
     """What was loaded, or the error's class, message and hint. `memory` is what the process has used at most."""
 
     loaded: Loaded | None = None
@@ -55,26 +55,26 @@ class Answer(Struct, frozen=True):
 
 
 encode = msgspec.msgpack.Encoder().encode
-decode_job = msgspec.msgpack.Decoder(Job).decode
-decode_answer = msgspec.msgpack.Decoder(Answer).decode
+decode_job = msgspec.msgpack.Decoder(EvaluationJob).decode
+decode_answer = msgspec.msgpack.Decoder(Evaluated).decode
 
 
-def raised(answer: Answer) -> BatchwrightError:
+def raised(answer: Evaluated) -> BatchwrightError:
     """The error that an answer tells of."""
     kind = getattr(errors, answer.error, BatchwrightError)
     error: BatchwrightError = kind(answer.message, hint=answer.hint)
     return error
 
 
-def evaluated(job: Job) -> Answer:
+def evaluated(job: EvaluationJob) -> Evaluated:
     """One job done; whatever is wrong with the text is a diagnostic."""
     try:
         text = definition(job.text) if job.is_definition else job.text
         if job.places:
-            return Answer(spots=tuple(locate_source(text, job.name, job.places)))
+            return Evaluated(spots=tuple(locate_source(text, job.name, job.places)))
         catalogue = load_catalogue([Path(one) for one in job.catalogues])
 
-        def judge(workflow: Workflow) -> list[Finding]:
+        def judge(workflow: Workflow) -> list[ReportFinding]:
             return [*job.allowed.refused(workflow), *static_findings(workflow, catalogue)]
 
         original = job.text if job.is_definition else ""
@@ -82,10 +82,12 @@ def evaluated(job: Job) -> Answer:
         if loaded.workflow is not None:
             loaded = replace(loaded, workflow=job.allowed.bound(loaded.workflow))
     except BatchwrightError as error:
-        return Answer(error=type(error).__name__, message=error.message, hint=error.hint)
+        return Evaluated(error=type(error).__name__, message=error.message, hint=error.hint)
     except MemoryError:
-        return Answer(refused(job.name, "too-much-memory", f"reading it takes more than {MEMORY // MIB} MiB of memory"))
-    return Answer(loaded)
+        return Evaluated(
+            refused(job.name, "too-much-memory", f"reading it takes more than {MEMORY // MIB} MiB of memory")
+        )
+    return Evaluated(loaded)
 
 
 def refused(name: str, code: str, message: str) -> Loaded:

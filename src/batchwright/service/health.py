@@ -13,9 +13,9 @@ from batchwright import __version__
 from batchwright.errors import BatchwrightError
 from batchwright.model.run import Run
 from batchwright.providers.base import Provider
-from batchwright.service.active_run import DrivenRun
-from batchwright.service.permissions import Rights
-from batchwright.service.run_supervisor import Orchestrator
+from batchwright.service.active_run import ActiveRun
+from batchwright.service.permissions import Permissions
+from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.views.steps import step_line
 from batchwright.views.wording import duration, one_line
 
@@ -72,14 +72,14 @@ class ServiceHealth(Struct, frozen=True):
     stores: tuple[StoreHealth, ...]
     providers: tuple[ProviderHealth, ...]
     still: tuple[StillRun, ...]
-    access: Rights = Rights()
+    access: Permissions = Permissions()
 
 
 class Monitor:
     """Looks after the health of one orchestrator in the background. `rights` tells who may do what there."""
 
-    def __init__(self, orchestrator: Orchestrator) -> None:
-        self.rights: Callable[[], Rights] = Rights
+    def __init__(self, orchestrator: RunSupervisor) -> None:
+        self.rights: Callable[[], Permissions] = Permissions
         self._orchestrator = orchestrator
         self._began = orchestrator.clock.now()
         self._lags: deque[float] = deque([0.0], maxlen=LAGS_KEPT)
@@ -190,7 +190,7 @@ class Monitor:
         return not self._orchestrator.stopping and all(one.ok for one in self._stores)
 
 
-def still(driven: DrivenRun, now: float) -> StillRun | None:
+def still(driven: ActiveRun, now: float) -> StillRun | None:
     """Set when something of the run is in flight and nothing has happened for long."""
     run, seconds = driven.run, now - driven.moved_at
     if run is None or seconds < STILL_SECONDS or not run.in_flight:

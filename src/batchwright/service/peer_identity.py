@@ -38,7 +38,7 @@ class Socket(Struct, frozen=True):
     inode: int
 
 
-class Holder(Struct, frozen=True):
+class SocketOwner(Struct, frozen=True):
     """A process that holds a socket. `sandboxed`: it runs in a local server, or some other container."""
 
     pid: int
@@ -62,7 +62,7 @@ def trouble(end: Socket, own_uid: int, *, whole: bool) -> str:
     return ""
 
 
-def held_trouble(holders: Iterable[Holder]) -> str:
+def held_trouble(holders: Iterable[SocketOwner]) -> str:
     """Why those who hold the socket are not to be let in, empty if they are. Pure."""
     found = list(holders)
     if not found:
@@ -105,10 +105,10 @@ def far_end(peer: Address, own: Address) -> Socket:
     return Socket(state if found == (peer[1], own[1]) else 0, uid, inode)
 
 
-def holders_of(inodes: frozenset[int]) -> dict[int, list[Holder]]:
+def holders_of(inodes: frozenset[int]) -> dict[int, list[SocketOwner]]:
     """Every process that holds one of these sockets, of those whose files we may see."""
     links = {f"socket:[{inode}]": inode for inode in inodes}
-    found: dict[int, list[Holder]] = {inode: [] for inode in inodes}
+    found: dict[int, list[SocketOwner]] = {inode: [] for inode in inodes}
     for pid in _pids():
         folder = f"{PROC}/{pid}/fd"
         try:
@@ -124,7 +124,7 @@ def holders_of(inodes: frozenset[int]) -> dict[int, list[Holder]]:
             if link in links:
                 held.add(links[link])
         for inode in held:
-            found[inode].append(Holder(pid, _sandboxed(pid)))
+            found[inode].append(SocketOwner(pid, _sandboxed(pid)))
     return found
 
 
@@ -176,7 +176,7 @@ class Peers:
     def __init__(self) -> None:
         self._own = os.geteuid()
         self._whole = _all_have_numbers()
-        self._wanted: dict[int, asyncio.Future[list[Holder]]] = {}
+        self._wanted: dict[int, asyncio.Future[list[SocketOwner]]] = {}
         self._looking: asyncio.Task[None] | None = None
 
     async def check(self, peer: Address, own: Address) -> None:
@@ -204,7 +204,7 @@ class Peers:
         if pid <= 0 or _sandboxed(pid):
             raise PeerUnknown("it comes from a local server or a container, or from nobody any more")
 
-    async def _holders(self, inode: int) -> list[Holder]:
+    async def _holders(self, inode: int) -> list[SocketOwner]:
         future = self._wanted.get(inode)
         if future is None:
             future = self._wanted[inode] = asyncio.get_running_loop().create_future()

@@ -7,7 +7,7 @@ import pwd
 
 from msgspec import Struct
 
-from batchwright.app.allowlist import Allowed
+from batchwright.app.allowlist import Allowlist
 from batchwright.errors import EvaluatorUnavailable, TokensUnreadable
 from batchwright.loader import confinement
 from batchwright.service.tokens import Tokens
@@ -16,7 +16,7 @@ from batchwright.views.wording import counted
 REFUSED = "refused"
 
 
-class Rights(Struct, frozen=True):
+class Permissions(Struct, frozen=True):
     """`tokens` let somebody in now, -1 where the file cannot be read; `without_token`: who is let in without one."""
 
     tokens: int = 0
@@ -43,7 +43,7 @@ def confined() -> str:
     return "yes" if found.is_whole else f"no: {'; '.join(found.missing) or 'Landlock is missing'}"
 
 
-def rights(allowed: Allowed, tokens: Tokens, now: float, *, closed: bool, confined: str = "") -> Rights:
+def rights(allowed: Allowlist, tokens: Tokens, now: float, *, closed: bool, confined: str = "") -> Permissions:
     """As they are now."""
     try:
         valid = tokens.valid(now)
@@ -57,7 +57,7 @@ def rights(allowed: Allowed, tokens: Tokens, now: float, *, closed: bool, confin
     env, files = len(allowed.secrets.env), len(allowed.secrets.files)
     listed = [*([counted(env, "variable")] if env else ()), *([counted(files, "file")] if files else ())]
     listed += ["any program"] if allowed.commands else []
-    return Rights(valid, without, commands, " and ".join(listed) or REFUSED, confined)
+    return Permissions(valid, without, commands, " and ".join(listed) or REFUSED, confined)
 
 
 def _name() -> str:

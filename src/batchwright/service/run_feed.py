@@ -20,7 +20,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.model.run import Run
-from batchwright.views.run import Bounds, RunView, run_view
+from batchwright.views.run import RunView, ViewBounds, run_view
 from batchwright.views.shape import shape_of
 from batchwright.views.waiting import Circumstances
 
@@ -35,10 +35,10 @@ LIGHT_SECONDS = 1.0  # between two views that are sent with the events
 SHARE = 0.05  # of the loop's time that readers may take, as long as that keeps the heartbeat
 PACE_SECONDS = 0.05  # events that come closer together than this are sent together
 SLICE = 25  # readers woken before others get their turn
-LIGHT = Bounds(running=10, failed=5, doubts=5, servers=0)
+LIGHT = ViewBounds(running=10, failed=5, doubts=5, servers=0)
 
 
-class Frames(Protocol):
+class EventEncoder(Protocol):
     """How a door writes what readers are sent."""
 
     def event(self, run: str, seq: int, event: AnyEvent) -> bytes:
@@ -63,10 +63,10 @@ class Driven(Protocol):
         ...
 
 
-class Reader:
+class Subscription:
     """One who is sent everything after `after`. `next` waits; `b""` says that nothing happened."""
 
-    def __init__(self, tail: Tail, after: int | None) -> None:
+    def __init__(self, tail: RunFeed, after: int | None) -> None:
         self._tail = tail
         self._after = after
         self._live = False
@@ -109,7 +109,7 @@ class Reader:
         return self._tail.closed or (self._tail.over and self._live and self._after == self._tail.seq)
 
 
-class Tail:
+class RunFeed:
     """The fold of what is durable of one run, and a ring of its newest events while somebody reads them."""
 
     def __init__(
@@ -117,7 +117,7 @@ class Tail:
         journal: Journal,
         run: Run,
         clock: Clock,
-        frames: Frames,
+        frames: EventEncoder,
         driven: Callable[[str], Driven | None],
         sightings: Sightings,
     ) -> None:
@@ -136,7 +136,7 @@ class Tail:
         self._hinted = True
         self._hint = asyncio.Event()
         self._holder_asked = 0.0
-        self._readers: dict[Reader, None] = {}
+        self._readers: dict[Subscription, None] = {}
         self._ring: list[bytes] = []
         self._ring_bytes = 0
         self._joined: tuple[int, int, tuple[bytes, int]] = (0, 0, (b"", 0))
@@ -176,7 +176,7 @@ class Tail:
         words = driven.limits.words(calls_of(self.run), self._clock.monotonic())
         return Circumstances(True, words, driven.unheard())
 
-    def view(self, bounds: Bounds | None = None) -> RunView:
+    def view(self, bounds: ViewBounds | None = None) -> RunView:
         """The run as people see it."""
         now, store = self._clock.now(), self.journal.name
         return run_view(self.run, now, around=self.around(), store=store, shape=self._shape, bounds=bounds)
@@ -242,15 +242,15 @@ class Tail:
 
     # -- readers ------------------------------------------------------------------------------------------------
 
-    def attach(self, after: int | None) -> Reader:
+    def attach(self, after: int | None) -> Subscription:
         """Begin to read after this event, or with a snapshot."""
-        reader = Reader(self, after)
+        reader = Subscription(self, after)
         self._readers[reader] = None
         if self._pump is None or self._pump.done():
             self._pump = asyncio.get_running_loop().create_task(self._keep_pumping())
         return reader
 
-    def detach(self, reader: Reader) -> None:
+    def detach(self, reader: Subscription) -> None:
         """It reads no more."""
         self._readers.pop(reader, None)
         if not self._readers:

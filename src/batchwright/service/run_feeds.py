@@ -10,26 +10,26 @@ from batchwright.app.stores import Stores
 from batchwright.journal.lease import Sightings
 from batchwright.journal.replay import load_run
 from batchwright.model.clock import Clock
-from batchwright.service.run_feed import Driven, Frames, Tail
+from batchwright.service.run_feed import Driven, EventEncoder, RunFeed
 
 STEPS_KEPT = 200_000  # of all the runs that are kept in memory for the next look
 
 
-class Tails:
+class RunFeeds:
     """Tails by run. `driven` is what this process drives, by run."""
 
     def __init__(
-        self, stores: Stores, clock: Clock, frames: Frames, driven: Mapping[str, Driven], sightings: Sightings
+        self, stores: Stores, clock: Clock, frames: EventEncoder, driven: Mapping[str, Driven], sightings: Sightings
     ) -> None:
         self._stores = stores
         self._clock = clock
         self._frames = frames
         self._driven = driven
         self._sightings = sightings
-        self._tails: dict[str, Tail] = {}
+        self._tails: dict[str, RunFeed] = {}
         self._loading: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def find(self, word: str) -> Tail:
+    async def find(self, word: str) -> RunFeed:
         """The run with this id, beginning of one, or `latest`, up to date. Raises RunNotFound, RunAmbiguous."""
         tail = self._tails.get(word)
         if tail is None:
@@ -38,7 +38,7 @@ class Tails:
                 tail = self._tails.get(run_id)
                 if tail is None:
                     run = await load_run(journal, run_id)
-                    tail = Tail(journal, run, self._clock, self._frames, self._driven.get, self._sightings)
+                    tail = RunFeed(journal, run, self._clock, self._frames, self._driven.get, self._sightings)
                     self._make_room(len(run.records))
                     self._tails[run_id] = tail
         self._tails.pop(tail.run.id, None)

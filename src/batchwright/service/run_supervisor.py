@@ -1,4 +1,4 @@
-"""Drives many runs in one process, for doors that other programs use. Everything it knows is in the stores."""
+"""Runs many runs in one process, for doors that other programs use. Everything it knows is in the stores."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from types import TracebackType
 from weakref import WeakValueDictionary
 
 from batchwright.app.adapters import Scalar, SharedRunner, SharedWorld
-from batchwright.app.allowlist import Allowed
-from batchwright.app.runs import Drives
+from batchwright.app.allowlist import Allowlist
+from batchwright.app.runs import Runs
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
@@ -26,15 +26,15 @@ from batchwright.errors import (
     TooManyRequests,
 )
 from batchwright.journal.base import Journal
-from batchwright.journal.lease import Held, Sightings, process_of
+from batchwright.journal.lease import HeldLease, Sightings, process_of
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run import Run
 from batchwright.model.summary import RunSummary, Signal, SignalKind
-from batchwright.service.active_run import DrivenRun
-from batchwright.service.run_feed import Frames, Tail
-from batchwright.service.run_feeds import Tails
-from batchwright.service.submissions import Desk, Submission
+from batchwright.service.active_run import ActiveRun
+from batchwright.service.run_feed import EventEncoder, RunFeed
+from batchwright.service.run_feeds import RunFeeds
+from batchwright.service.submissions import Submission, Submissions
 
 MAX_DRIVEN = 1_000  # runs that are driven at once
 AGAIN_SECONDS, AGAIN_MAX = 5.0, 300.0  # until a run that could not be driven is taken up again, doubled each time
@@ -43,21 +43,21 @@ EFFECT_SECONDS = 5.0  # how long an action waits for its first event before it a
 LIVE = (RunState.PENDING, RunState.RUNNING, RunState.PAUSED)
 BACKWARD = (RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE)
 
-Verb = Callable[[Drives], Awaitable[Run | None]]
+Verb = Callable[[Runs], Awaitable[Run | None]]
 Answers = tuple[Sequence[str], Sequence[str]]
 NO_ANSWERS: Answers = ((), ())
 
 log = logging.getLogger("batchwright.orchestrator")
 
 
-class Orchestrator:
+class RunSupervisor:
     """Submits, drives, adopts and relays. Each run has at most one driver here, whoever asks for how many at once."""
 
     def __init__(
         self,
         settings: Settings,
         clock: Clock,
-        frames: Frames,
+        frames: EventEncoder,
         simulation: dict[str, Scalar] | None = None,
         *,
         commands: bool = False,
@@ -67,21 +67,21 @@ class Orchestrator:
         self.stores = Stores(settings)
         self.world = SharedWorld(settings)
         self.runner = SharedRunner(settings, clock)
-        self.driven: dict[str, DrivenRun] = {}
+        self.driven: dict[str, ActiveRun] = {}
         self.troubles: dict[str, str] = {}  # run -> why it could not be driven last time
         self._sightings = Sightings(clock.monotonic)
-        self.tails = Tails(self.stores, clock, frames, self.driven, self._sightings)
-        self.allowed = Allowed(commands, settings.service.secrets)
-        self.desk = Desk(settings, clock, self.stores, self.world, simulation, allowed=self.allowed)
+        self.tails = RunFeeds(self.stores, clock, frames, self.driven, self._sightings)
+        self.allowed = Allowlist(commands, settings.service.secrets)
+        self.desk = Submissions(settings, clock, self.stores, self.world, simulation, allowed=self.allowed)
         self.stopping = False
-        self.observers: list[Callable[[DrivenRun], None]] = []
+        self.observers: list[Callable[[ActiveRun], None]] = []
         self._limits = Limits()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.undriven: dict[str, float] = {}  # unfinished -> when to look whether it can be taken up
         self._delays: dict[str, float] = {}
         self._caring: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Orchestrator:
+    async def __aenter__(self) -> RunSupervisor:
         try:
             await self.stores.get("filesystem")
         except StoreError:
@@ -134,7 +134,7 @@ class Orchestrator:
 
     # -- submitting -----------------------------------------------------------------------------------------------
 
-    async def submit(self, submission: Submission) -> tuple[Tail, bool]:
+    async def submit(self, submission: Submission) -> tuple[RunFeed, bool]:
         """Plan, record and begin a run; the same one again for the same key. Says whether it is a new one.
 
         Raises WorkflowInvalid and PlanRefused with diagnostics, PlanChanged, IdempotencyMismatch, TooManyRequests,
@@ -147,7 +147,7 @@ class Orchestrator:
             self._refuse_more()
             plan = await self.desk.plan(submission)
             self._refuse_more()
-            run_id = await Drives(self.settings, self.stores, self.clock).create(
+            run_id = await Runs(self.settings, self.stores, self.clock).create(
                 plan, submission.by, submission.key, submission.digest(), client=True
             )
         tail = await self.tails.find(run_id)
@@ -167,15 +167,15 @@ class Orchestrator:
         """Held while it is decided who drives a run."""
         return self._locks.setdefault(run_id, asyncio.Lock())
 
-    def _begin(self, row: RunSummary, verb: Verb) -> DrivenRun:
+    def _begin(self, row: RunSummary, verb: Verb) -> ActiveRun:
         """Drive a run in the background; under its lock, and only when it is not driven here."""
         assert row.run not in self.driven
         # simulated accounts are no accounts: each run has its own limits, and none of the real ones
         limits = Limits() if row.simulated else self._limits
-        driven = DrivenRun(row.run, limits, self.clock, self._heard)
+        driven = ActiveRun(row.run, limits, self.clock, self._heard)
         self.driven[row.run] = driven
         self.undriven.pop(row.run, None)
-        drives = Drives(
+        drives = Runs(
             self.settings,
             self.stores,
             self.clock,
@@ -192,7 +192,7 @@ class Orchestrator:
         driven.task.add_done_callback(lambda task: task.cancelled() or task.exception())  # told by _carry already
         return driven
 
-    async def _carry(self, driven: DrivenRun, row: RunSummary, verb: Verb, drives: Drives) -> Run | None:
+    async def _carry(self, driven: ActiveRun, row: RunSummary, verb: Verb, drives: Runs) -> Run | None:
         run_id = driven.run_id
         run: Run | None = None
         try:
@@ -215,7 +215,7 @@ class Orchestrator:
             driven.ended()
         return run
 
-    def _tell_trouble(self, driven: DrivenRun, row: RunSummary, words: str) -> None:
+    def _tell_trouble(self, driven: ActiveRun, row: RunSummary, words: str) -> None:
         """Keep in mind why a run is not driven that should be. One that has ended waits for nobody."""
         run_id, now = driven.run_id, driven.run or row
         if self.troubles.get(run_id) != words:
@@ -230,7 +230,7 @@ class Orchestrator:
         self.troubles.pop(run_id, None)
         self._delays.pop(run_id, None)
 
-    def _heard(self, driven: DrivenRun) -> None:
+    def _heard(self, driven: ActiveRun) -> None:
         self.tails.hint(driven.run_id)
         for observer in self.observers:
             observer(driven)
@@ -238,8 +238,13 @@ class Orchestrator:
     # -- acting on a run ------------------------------------------------------------------------------------------
 
     async def act(
-        self, word: str, kind: SignalKind | None, by: str, match: Callable[[Tail], bool], answers: Answers = NO_ANSWERS
-    ) -> Tail:
+        self,
+        word: str,
+        kind: SignalKind | None,
+        by: str,
+        match: Callable[[RunFeed], bool],
+        answers: Answers = NO_ANSWERS,
+    ) -> RunFeed:
         """Pause, resume, cancel, or (None) roll back a run, wherever it is driven.
 
         `answers` are what a resume is to do about commands in doubt: those to run again, those to take as done.
@@ -261,7 +266,7 @@ class Orchestrator:
         await tail.refresh()
         return tail
 
-    async def _relay(self, tail: Tail, driven: DrivenRun | None, signal: Signal, answers: Answers) -> None:
+    async def _relay(self, tail: RunFeed, driven: ActiveRun | None, signal: Signal, answers: Answers) -> None:
         run, kind = tail.run, signal.kind
         force = kind is SignalKind.FORCE_CANCEL
         undriven = driven is None and tail.holder is None
@@ -284,13 +289,13 @@ class Orchestrator:
         else:
             await self._take_up(tail, lambda drives: drives.cancel(run.id, signal.by, force=force), ())
 
-    async def _roll_back(self, tail: Tail, driven: DrivenRun | None, by: str) -> None:
+    async def _roll_back(self, tail: RunFeed, driven: ActiveRun | None, by: str) -> None:
         if driven is not None or tail.holder is not None:
             Machine(tail.run).rollback(self.clock.now(), by)  # says what to do instead
             raise RunHeld(f"run {tail.run.id} is driven by {_who(tail)}")
         await self._take_up(tail, lambda drives: drives.rollback(tail.run.id, by), BACKWARD)
 
-    async def _take_up(self, tail: Tail, verb: Verb, states: tuple[RunState, ...]) -> None:
+    async def _take_up(self, tail: RunFeed, verb: Verb, states: tuple[RunState, ...]) -> None:
         self._refuse_more()
         driven = self._begin(tail.run.summary(tail.journal.name), verb)
         await driven.until(states, EFFECT_SECONDS)
@@ -333,11 +338,11 @@ class Orchestrator:
         return len(self.undriven)
 
 
-async def _drive(journal: Journal, run_id: str, silent: Held | None, drives: Drives) -> Run:
+async def _drive(journal: Journal, run_id: str, silent: HeldLease | None, drives: Runs) -> Run:
     return await drives.drive(journal, run_id, silent=silent)
 
 
-def _who(tail: Tail) -> str:
+def _who(tail: RunFeed) -> str:
     return process_of(tail.holder) if tail.holder else "this service"
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.app.adapters import SharedWorld
-from batchwright.app.allowlist import CODE, COMMANDS_WAY, NOTHING, Allowed
+from batchwright.app.allowlist import CODE, COMMANDS_WAY, NOTHING, Allowlist
 from batchwright.app.diagnostic_positions import placed
 from batchwright.app.planned import Planned
 from batchwright.app.plans import approve, plan_loaded
@@ -30,8 +30,8 @@ from batchwright.loader import Loaded, Path_, Spot
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan
-from batchwright.service.evaluator_pool import Evaluations
-from batchwright.service.evaluator_process import Job
+from batchwright.service.evaluator_pool import EvaluatorPool
+from batchwright.service.evaluator_process import EvaluationJob
 from batchwright.views.wording import counted
 
 Scalar = str | int | float | bool
@@ -59,7 +59,7 @@ class Submission(Struct, frozen=True):
         return hashlib.sha256(msgspec.json.encode(bare, order="deterministic")).hexdigest()
 
 
-class Desk:
+class Submissions:
     """Takes submissions in. With `simulation` none of them is for the real world, whatever it asks for.
 
     `allowed` is checked before anything that a workflow names is looked up: whoever may submit may not do all that the
@@ -74,7 +74,7 @@ class Desk:
         world: SharedWorld,
         simulation: dict[str, Scalar] | None = None,
         *,
-        allowed: Allowed = NOTHING,
+        allowed: Allowlist = NOTHING,
     ) -> None:
         self._allowed = allowed
         self.simulation = simulation
@@ -82,22 +82,22 @@ class Desk:
         self._clock = clock
         self._stores = stores
         self._world = world
-        self._evaluations = Evaluations()
+        self._evaluations = EvaluatorPool()
         self._keys: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def aclose(self) -> None:
         """End the processes that evaluate."""
         await self._evaluations.aclose()
 
-    def _allowed_to(self, submission: Submission) -> Allowed:
+    def _allowed_to(self, submission: Submission) -> Allowlist:
         if submission.commands or not self._allowed.commands:
             return self._allowed
         return replace(self._allowed, commands=False, way=COMMANDS_WAY)
 
-    def _job(self, submission: Submission, places: Sequence[Path_] = ()) -> Job:
+    def _job(self, submission: Submission, places: Sequence[Path_] = ()) -> EvaluationJob:
         catalogues = tuple(str(folder) for folder in self._settings.catalogues)
         is_json, allowed = submission.name.endswith(".json"), self._allowed_to(submission)
-        return Job(submission.text, submission.name, is_json, catalogues, allowed, tuple(places))
+        return EvaluationJob(submission.text, submission.name, is_json, catalogues, allowed, tuple(places))
 
     async def load(self, submission: Submission, *, urgent: bool = False) -> Loaded:
         """Evaluate and check it in another process. What is urgent need not wait for those who only look.

@@ -64,7 +64,7 @@ with_packages {APT} purge $gone
 """
 
 
-class Refused(Exception):
+class NameRefused(Exception):
     """What is asked for cannot be done, whoever tries it again; its words are for people."""
 
 

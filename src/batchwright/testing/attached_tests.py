@@ -10,9 +10,9 @@ from batchwright.model.clock import Clock
 from batchwright.model.outcome import Gone
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider, ShowsAttached
-from batchwright.testing.provider_fixture import Bench
+from batchwright.testing.provider_fixture import ProviderFixture
 
-Scenario = Callable[[Bench], Coroutine[Any, Any, None]]
+Scenario = Callable[[ProviderFixture], Coroutine[Any, Any, None]]
 
 
 class AttachedTests:
@@ -50,7 +50,7 @@ class AttachedTests:
     def test_a_destroy_leaves_what_is_not_ours_and_a_preview_names_it(self) -> None:
         """E1."""
 
-        async def scenario(bench: Bench) -> None:
+        async def scenario(bench: ProviderFixture) -> None:
             ref, kept = await bench.created("suite-laden"), await bench.created("suite-kept")
             await bench.ready(ref)
             hung = self._hang(ref)
@@ -76,7 +76,7 @@ class AttachedTests:
             finally:
                 await other.aclose()
 
-        async def scenario(bench: Bench) -> None:
+        async def scenario(bench: ProviderFixture) -> None:
             ref = await bench.created("suite-laden")
             await bench.ready(ref)
             hung = self._hang(ref)

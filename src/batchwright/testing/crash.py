@@ -12,20 +12,20 @@ from enum import StrEnum
 from functools import partial
 from typing import NoReturn, ParamSpec, TypeVar
 
-from batchwright.commands.base import Flaw, Launch, Launcher
+from batchwright.commands.base import CommandFlaw, Launch, Launcher
 from batchwright.journal.base import Head, Journal, Lease, Snapshot
-from batchwright.journal.event_rows import Page
+from batchwright.journal.event_rows import EventRow
 from batchwright.journal.high_water_mark import Loss
-from batchwright.journal.lease import LEASE_SECONDS, Held
+from batchwright.journal.lease import LEASE_SECONDS, HeldLease
 from batchwright.model.access import Access
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Applied, Checked, Created, Going, Gone, Observed, Rejected, Unknown
+from batchwright.model.outcome import Applied, CheckResult, Created, Going, Gone, Observed, Rejected, Unknown
 from batchwright.model.plan import CommandRequest, ServerRequest, TaskservRequest
 from batchwright.model.summary import RunSummary, Signal
 from batchwright.model.workflow import Command, ServerConfig
-from batchwright.providers.base import Health, Provider, Quota, Quote, Trouble
-from batchwright.taskservs.base import NO_JOB, Job, Runner, Target
+from batchwright.providers.base import Provider, ProviderHealthReport, Quota, Quote, Trouble
+from batchwright.taskservs.base import NO_JOB, Runner, Target, TaskservJob
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -102,7 +102,7 @@ class CrashingJournal:
     async def aclose(self) -> None:
         await self._point.guard("journal.aclose", self._inner.aclose)
 
-    async def create(self, event: RunCreated, summary: RunSummary, page: Page | None = None) -> None:
+    async def create(self, event: RunCreated, summary: RunSummary, page: EventRow | None = None) -> None:
         await self._point.guard("journal.create", self._inner.create, event, summary, page)
 
     async def append(
@@ -114,10 +114,10 @@ class CrashingJournal:
     async def read(self, run: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, AnyEvent]]:
         return await self._point.guard("journal.read", self._inner.read, run, after, limit)
 
-    async def copy(self, lease: Lease, pages: Sequence[Page]) -> int:
+    async def copy(self, lease: Lease, pages: Sequence[EventRow]) -> int:
         return await self._point.guard("journal.copy", self._inner.copy, lease, pages)
 
-    async def pages(self, run: str, after: int = 0, limit: int = 10_000) -> list[Page]:
+    async def pages(self, run: str, after: int = 0, limit: int = 10_000) -> list[EventRow]:
         return await self._point.guard("journal.pages", self._inner.pages, run, after, limit)
 
     async def head(self, run: str) -> Head:
@@ -145,7 +145,7 @@ class CrashingJournal:
         return await self._point.guard("journal.snapshot", self._inner.snapshot, run)
 
     async def acquire(
-        self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS, *, silent: Held | None = None
+        self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS, *, silent: HeldLease | None = None
     ) -> Lease:
         return await self._point.guard("journal.acquire", self._inner.acquire, run, holder, now, ttl, silent=silent)
 
@@ -155,7 +155,7 @@ class CrashingJournal:
     async def release(self, lease: Lease) -> None:
         await self._point.guard("journal.release", self._inner.release, lease)
 
-    async def held(self, run: str) -> Held | None:
+    async def held(self, run: str) -> HeldLease | None:
         return await self._point.guard("journal.held", self._inner.held, run)
 
     async def signal(self, run: str, signal: Signal) -> None:
@@ -185,7 +185,7 @@ class CrashingProvider:
     async def account(self) -> str:
         return await self._point.guard(f"{self.name}.account", self._inner.account)
 
-    async def health(self) -> Health:
+    async def health(self) -> ProviderHealthReport:
         return await self._point.guard(f"{self.name}.health", self._inner.health)
 
     async def quota(self) -> Quota:
@@ -223,7 +223,7 @@ class CrashingRunner:
         self._inner, self._point = inner, point
 
     async def install(
-        self, request: TaskservRequest, target: Target, job: Job = NO_JOB
+        self, request: TaskservRequest, target: Target, job: TaskservJob = NO_JOB
     ) -> Applied | Rejected | Unknown:
         label = f"install {request.name} on {target.name}"
         return await self._point.guard(label, self._inner.install, request, target, job)
@@ -231,13 +231,17 @@ class CrashingRunner:
     async def installed(self, target: Target) -> tuple[str, ...]:
         return await self._point.guard(f"look what is on {target.name}", self._inner.installed, target)
 
-    async def preview(self, request: TaskservRequest, target: Target, job: Job = NO_JOB) -> tuple[str, ...]:
+    async def preview(self, request: TaskservRequest, target: Target, job: TaskservJob = NO_JOB) -> tuple[str, ...]:
         return await self._point.guard(f"preview on {target.name}", self._inner.preview, request, target, job)
 
-    async def check(self, request: TaskservRequest, target: Target, job: Job = NO_JOB) -> tuple[Checked, ...]:
+    async def check(
+        self, request: TaskservRequest, target: Target, job: TaskservJob = NO_JOB
+    ) -> tuple[CheckResult, ...]:
         return await self._point.guard(f"check on {target.name}", self._inner.check, request, target, job)
 
-    async def remove(self, request: TaskservRequest, target: Target, job: Job = NO_JOB) -> Applied | Rejected | Unknown:
+    async def remove(
+        self, request: TaskservRequest, target: Target, job: TaskservJob = NO_JOB
+    ) -> Applied | Rejected | Unknown:
         label = f"remove {request.name} from {target.name}"
         return await self._point.guard(label, self._inner.remove, request, target, job)
 
@@ -248,7 +252,7 @@ class CrashingLauncher:
     def __init__(self, inner: Launcher, point: CrashPoint) -> None:
         self._inner, self._point = inner, point
 
-    async def resolve(self, command: Command) -> CommandRequest | list[Flaw]:
+    async def resolve(self, command: Command) -> CommandRequest | list[CommandFlaw]:
         return await self._point.guard(f"resolve {command.id}", self._inner.resolve, command)
 
     async def launch(self, request: CommandRequest, launch: Launch) -> Applied | Rejected | Unknown:

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from batchwright.errors import LeaseLost, RunHeld, RunNotFound, SequenceConflict
 from batchwright.journal.base import Journal, Lease, Snapshot
-from batchwright.journal.lease import FOR_EVER, Held, driver_of, moved_to, own_holder
+from batchwright.journal.lease import FOR_EVER, HeldLease, driver_of, moved_to, own_holder
 from batchwright.model.events import AnyEvent, RunCreated, RunStarted, StepStarted, StepSucceeded
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
@@ -229,7 +229,7 @@ async def test_a_lease_keeps_others_away_while_its_holder_gives_signs_of_life(fa
         first = await begun(journal, holder="elsewhere:1:1")
         assert (first.run, first.holder) == ("aaaa", "elsewhere:1:1")
         seen = await journal.held("aaaa")
-        assert seen == Held("elsewhere:1:1", first.fence, first.expires)
+        assert seen == HeldLease("elsewhere:1:1", first.fence, first.expires)
         for now in (NOW, first.expires - 0.5, first.expires + 0.5, NOW + 1e9, NOW - 1e9):
             with refused(RunHeld):
                 await journal.acquire("aaaa", "here", now)
@@ -241,7 +241,9 @@ async def test_a_lease_keeps_others_away_while_its_holder_gives_signs_of_life(fa
         second = await journal.acquire("aaaa", "here", NOW - 1e9, silent=await journal.held("aaaa"))
         assert second.fence > first.fence
         with refused(RunHeld):
-            await journal.acquire("aaaa", "there", NOW, silent=Held(renewed.holder, renewed.fence, renewed.expires))
+            await journal.acquire(
+                "aaaa", "there", NOW, silent=HeldLease(renewed.holder, renewed.fence, renewed.expires)
+            )
 
 
 @case

@@ -13,7 +13,7 @@ from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider
 
 
-class Bench:
+class ProviderFixture:
     """One test's view of the provider: an open client, a run of its own, and patience with a bound."""
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from batchwright.model.outcome import Checked
+from batchwright.model.outcome import CheckResult
 
 
 class Condition(Struct, frozen=True):
@@ -16,7 +16,7 @@ class Condition(Struct, frozen=True):
     provider: str
     address: str
     ok: bool
-    checks: tuple[Checked, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
     trouble: str = ""
 
 

@@ -17,7 +17,7 @@ RECENT, ENOUGH = 40, 8  # of the probes of one operation that ended: so many las
 _TO_DO = (StepState.WAITING, StepState.RETRYING)
 
 
-class Observed(Struct, frozen=True):
+class ObservedPace(Struct, frozen=True):
     """`pace`: how long steps really took over how long they were said to; `speed`: by operation, ends per second."""
 
     pace: float
@@ -59,7 +59,7 @@ def _left(usual: float, record: StepRecord, now: float) -> float:
     return max(-late, now - record.started_at - usual) if record.started_at else abs(late)
 
 
-def observed(run: Run, now: float) -> Observed:
+def observed(run: Run, now: float) -> ObservedPace:
     """What the steps that succeeded tell."""
     took = said = 0.0
     stride = max(1, len(run.records) // PROBES)
@@ -75,4 +75,4 @@ def observed(run: Run, now: float) -> Observed:
         recent = sorted(times)[-RECENT:]
         if len(recent) >= ENOUGH and now > recent[0]:
             speed[op] = len(recent) * stride / (now - recent[0])
-    return Observed(took / said if said > 0 and took > 0 else 1.0, speed)
+    return ObservedPace(took / said if said > 0 and took > 0 else 1.0, speed)

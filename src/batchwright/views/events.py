@@ -28,7 +28,7 @@ def event_line(event: ev.AnyEvent) -> str:
             )
         case ev.DriverStarted():
             return f"driven by {process_of(event.driver)} (fence {event.fence})"
-        case ev.SweepStarted() | ev.StrayFound() | ev.StrayGone() | ev.SweepEnded():
+        case ev.SweepStarted() | ev.OrphanFound() | ev.StrayGone() | ev.SweepEnded():
             return _sweep_line(event)
         case ev.UndoStarted() | ev.UndoRetrying() | ev.StepUndone() | ev.UndoFailed():
             return f"{event.step}: {_undo_line(event)}"
@@ -119,11 +119,11 @@ def _undo_line(event: ev.UndoStarted | ev.UndoRetrying | ev.StepUndone | ev.Undo
             return f"could not be undone after {counted(event.attempt, 'attempt')}: {_fault(event.fault)}"
 
 
-def _sweep_line(event: ev.SweepStarted | ev.StrayFound | ev.StrayGone | ev.SweepEnded) -> str:
+def _sweep_line(event: ev.SweepStarted | ev.OrphanFound | ev.StrayGone | ev.SweepEnded) -> str:
     match event:
         case ev.SweepStarted():
             return f"closing sweep of {event.lane}: looking for what nobody knows of"
-        case ev.StrayFound():
+        case ev.OrphanFound():
             name = f" ({event.name})" if event.name else ""
             if event.shared:
                 return f"{event.ref}{name} in {event.lane} belonged to the run, and is removed with its last server"

@@ -107,7 +107,7 @@ class RunView(Struct, frozen=True):
     rolled_back_by: str = ""
 
 
-class Bounds(Struct, frozen=True):
+class ViewBounds(Struct, frozen=True):
     """How many of each a view lists."""
 
     running: int = 20
@@ -123,12 +123,12 @@ def run_view(
     around: Circumstances | None = None,
     store: str = "",
     shape: Shape | None = None,
-    bounds: Bounds | None = None,
+    bounds: ViewBounds | None = None,
 ) -> RunView:
     """The view of a run at `now`. `shape` is `shape_of(run.plan)`: give it when the same run is drawn often."""
     around = around or Circumstances()
     shape = shape or shape_of(run.plan)
-    bounds = bounds or Bounds()
+    bounds = bounds or ViewBounds()
     ended = ended_operations(run, shape)
     operations = _operations(run, shape, ended)
     flying = list(islice(run.in_flight, bounds.running))

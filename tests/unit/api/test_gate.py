@@ -16,7 +16,7 @@ import pytest
 from batchwright.api.headers import SAFE, page_policy
 from batchwright.app.settings import Settings
 from batchwright.service import audit
-from batchwright.service.permissions import Rights
+from batchwright.service.permissions import Permissions
 from batchwright.service.tokens import Role, Tokens
 from tests.serving import RUNS, Serving, serving, workflow
 
@@ -216,13 +216,13 @@ def test_what_is_allowed_is_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (Rights(), "tokens: none; without a token: nobody; commands: refused; secrets from clients: refused"),
-        (Rights(2, commands="over its own socket, or with a token"), "tokens: 2"),
-        (Rights(-1), "tokens: cannot be read"),
-        (Rights(confined="no: Landlock is missing"), "untrusted evaluation confined: no: Landlock is missing"),
+        (Permissions(), "tokens: none; without a token: nobody; commands: refused; secrets from clients: refused"),
+        (Permissions(2, commands="over its own socket, or with a token"), "tokens: 2"),
+        (Permissions(-1), "tokens: cannot be read"),
+        (Permissions(confined="no: Landlock is missing"), "untrusted evaluation confined: no: Landlock is missing"),
     ],
 )
-def test_a_service_says_in_one_line_who_may_do_what(given: Rights, words: str) -> None:
+def test_a_service_says_in_one_line_who_may_do_what(given: Permissions, words: str) -> None:
     """Nothing of it has to be guessed."""
     assert words in given.line()
     assert "\n" not in given.line()

@@ -19,7 +19,7 @@ from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.run import Run
 from batchwright.service import run_feed as tails
-from batchwright.service.run_feed import Tail
+from batchwright.service.run_feed import RunFeed
 from tests.serving import RUNS, Serving, serving, workflow
 from tests.unit.views.story import fleet
 
@@ -134,13 +134,15 @@ class Told:
         self.journal = MemoryJournal()
         self.lease: Lease | None = None
 
-    async def begin(self) -> Tail:
+    async def begin(self) -> RunFeed:
         created = self.story.history[0]
         assert isinstance(created, ev.RunCreated)
         await self.journal.create(created, Run(created).summary("memory"))
         self.lease = await self.journal.acquire(created.run, "elsewhere:1:1", SystemClock().now(), 3600)
         run = await load_run(self.journal, created.run)
-        return Tail(self.journal, run, SystemClock(), EventFrames(), lambda _: None, Sightings(SystemClock().monotonic))
+        return RunFeed(
+            self.journal, run, SystemClock(), EventFrames(), lambda _: None, Sightings(SystemClock().monotonic)
+        )
 
     async def tell(self, *events: ev.AnyEvent) -> None:
         assert self.lease is not None

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from batchwright.app.settings import Settings
 from batchwright.service import audit
-from batchwright.service.audit import VALUE, WORDS, Audit, Deed, shown, told
+from batchwright.service.audit import VALUE, WORDS, Audit, AuditEntry, shown, told
 
-DEED = Deed(1.0, "ada", "operator", "POST /x")
+DEED = AuditEntry(1.0, "ada", "operator", "POST /x")
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -80,7 +80,7 @@ def test_many_writers_do_not_mix_their_lines(tmp_path: Path) -> None:
     def work(name: str) -> None:
         trail = Audit(Settings(tmp_path))
         for i in range(20):
-            trail.begin(Deed(1.0, name, "x", f"POST /{i}")).end("r", 200, "")
+            trail.begin(AuditEntry(1.0, name, "x", f"POST /{i}")).end("r", 200, "")
 
     threads = [threading.Thread(target=work, args=(str(i),)) for i in range(6)]
     for thread in threads:

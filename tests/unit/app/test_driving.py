@@ -10,9 +10,9 @@ from typing import TypeVar
 import msgspec
 import pytest
 
-from batchwright.app.adapters import Surroundings
+from batchwright.app.adapters import Adapters
 from batchwright.app.lease_takeover import renewed
-from batchwright.app.runs import Drives
+from batchwright.app.runs import Runs
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
@@ -53,7 +53,7 @@ class House:
         self.stores = MemoryStores(self.settings)
         self.limits = Limits()
         self.driver: Driver | None = None
-        self.drives = Drives(self.settings, self.stores, self.clock, self.limits, None, self._begun)
+        self.drives = Runs(self.settings, self.stores, self.clock, self.limits, None, self._begun)
 
     def _begun(self, driver: Driver) -> None:
         self.driver = driver
@@ -169,14 +169,14 @@ def test_a_signal_left_while_providers_are_opened_is_not_lost(tmp_path: Path) ->
     async def play(house: House) -> None:
         run_id = await house.create(small())
         journal = await house.journal()
-        opening = Surroundings.open_for
+        opening = Adapters.open_for
 
-        async def slowly(self: Surroundings, plan: Plan) -> None:
+        async def slowly(self: Adapters, plan: Plan) -> None:
             await journal.signal(run_id, Signal(SignalKind.CANCEL, house.clock.now(), "you"))
             await opening(self, plan)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Surroundings, "open_for", slowly)
+            patch.setattr(Adapters, "open_for", slowly)
             run = await house.drives.resume(run_id, "me")
         assert run.status is RunState.CANCELLED
         assert (await house.drives.resume(run_id, "me")).status is RunState.COMPLETED, "it was heard once"
@@ -258,7 +258,7 @@ def test_a_plan_of_other_semantics_is_refused(tmp_path: Path) -> None:
 
 def test_task_services_without_a_runner_are_refused_before_a_server_is_made(tmp_path: Path) -> None:
     async def play(house: House) -> None:
-        async with Surroundings(house.settings, house.clock, house.limits, QUICK) as around:
+        async with Adapters(house.settings, house.clock, house.limits, QUICK) as around:
             await around.open(["upcloud"])
             around.runners.clear()
             with pytest.raises(ProviderUnavailable, match="cannot be installed on servers of upcloud"):
@@ -277,7 +277,7 @@ def test_a_provider_that_fails_to_close_keeps_no_other_open(tmp_path: Path) -> N
         async def closes() -> None:
             closed.append("aws")
 
-        around = Surroundings(house.settings, house.clock, house.limits, QUICK)
+        around = Adapters(house.settings, house.clock, house.limits, QUICK)
         await around.open(["upcloud", "aws"])
         around.providers["upcloud"].aclose = fails  # type: ignore[method-assign]
         around.providers["aws"].aclose = closes  # type: ignore[method-assign]

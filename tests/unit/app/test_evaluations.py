@@ -23,25 +23,25 @@ from batchwright.loader.depth import too_deep
 from batchwright.loader.limits import UNTRUSTED
 from batchwright.loader.report import Report
 from batchwright.model.diagnostic import Diagnostic, Severity, bounded
-from batchwright.service.evaluator_pool import Evaluations
-from batchwright.service.evaluator_process import Answer, Job, decode_answer, definition, encode, evaluated
+from batchwright.service.evaluator_pool import EvaluatorPool
+from batchwright.service.evaluator_process import Evaluated, EvaluationJob, decode_answer, definition, encode, evaluated
 from tests.serving import workflow
 
 EXAMPLE = Path(__file__).parents[3] / "workflows" / "example_batch.ncl"
 BURNING = "let rec burn = fun n => if n == 0 then 0 else burn (n - 1) in { batch_workflow = burn 1e18 }"
 
 
-def job(text: str, name: str = "workflow.ncl", *, is_definition: bool = False) -> Job:
-    return Job(text, name, is_definition, (), NOTHING)
+def job(text: str, name: str = "workflow.ncl", *, is_definition: bool = False) -> EvaluationJob:
+    return EvaluationJob(text, name, is_definition, (), NOTHING)
 
 
-def body(value: object) -> Job:
+def body(value: object) -> EvaluationJob:
     return job(json.dumps(value), "workflow.json", is_definition=True)
 
 
-def play(scenario: Callable[[Evaluations], Awaitable[None]], **bounds: Any) -> None:
+def play(scenario: Callable[[EvaluatorPool], Awaitable[None]], **bounds: Any) -> None:
     async def main() -> None:
-        pool = Evaluations(**bounds)
+        pool = EvaluatorPool(**bounds)
         try:
             await scenario(pool)
         finally:
@@ -61,9 +61,9 @@ def codes(loaded: Loaded) -> list[str]:
 def test_what_another_process_has_loaded_is_the_same() -> None:
     """A6."""
     loaded = load(EXAMPLE)
-    assert decode_answer(encode(Answer(loaded))).loaded == loaded
+    assert decode_answer(encode(Evaluated(loaded))).loaded == loaded
 
-    async def scenario(pool: Evaluations) -> None:
+    async def scenario(pool: EvaluatorPool) -> None:
         first = await pool.load(job(EXAMPLE.read_text()))
         assert first.workflow == loaded.workflow
         process = pool._idle[0].process
@@ -76,7 +76,7 @@ def test_what_another_process_has_loaded_is_the_same() -> None:
 def test_one_that_takes_too_long_is_ended_with_all_that_it_began_and_the_next_goes_on() -> None:
     """A6: the time is up before the process can have answered."""
 
-    async def scenario(pool: Evaluations) -> None:
+    async def scenario(pool: EvaluatorPool) -> None:
         pool._seconds = 0.0
         assert codes(await pool.load(job(BURNING))) == ["too-slow"]
         assert pool._idle == []
@@ -89,7 +89,7 @@ def test_one_that_takes_too_long_is_ended_with_all_that_it_began_and_the_next_go
 def test_one_that_is_killed_is_told_and_replaced() -> None:
     """A6: as the kernel does when memory is short."""
 
-    async def scenario(pool: Evaluations) -> None:
+    async def scenario(pool: EvaluatorPool) -> None:
         loading = asyncio.create_task(pool.load(job(BURNING)))
         while not pool._busy:
             await asyncio.sleep(0.01)
@@ -103,7 +103,7 @@ def test_one_that_is_killed_is_told_and_replaced() -> None:
 def test_those_who_wait_are_bounded_and_who_submits_does_not_wait_for_who_looks() -> None:
     """A6."""
 
-    async def scenario(pool: Evaluations) -> None:
+    async def scenario(pool: EvaluatorPool) -> None:
         looking = [asyncio.create_task(pool.load(job(BURNING))) for _ in range(3)]
         while not pool._busy:
             await asyncio.sleep(0.01)
@@ -129,7 +129,7 @@ def test_without_a_process_it_says_whether_waiting_helps(monkeypatch: Any) -> No
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
 
-    async def scenario(pool: Evaluations) -> None:
+    async def scenario(pool: EvaluatorPool) -> None:
         with pytest.raises(ServiceBusy):
             await pool.load(job("{}"))
         with pytest.raises(EvaluatorUnavailable):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app.runs import Drives
+from batchwright.app.runs import Runs
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.app.system_clock import SystemClock
@@ -23,9 +23,7 @@ def test_nothing_is_decided_on_a_part_of_the_stores(tmp_path: Path) -> None:
         async with Stores(settings) as stores:
             made = replace(plan({"seed": 1}, servers("up", "upcloud", "a")), storage_backend="filesystem")
             (tmp_path / "surrealdb").write_text("no folder")
-            run = await Drives(settings, stores, SystemClock()).create(
-                replace(made, storage_backend="filesystem"), "me"
-            )
+            run = await Runs(settings, stores, SystemClock()).create(replace(made, storage_backend="filesystem"), "me")
             assert [row.run for row in await stores.summaries(partial=True)] == [run]
             assert list(stores.troubles) == ["surrealdb"]
             assert (await stores.find(run))[1] == run, "a whole id needs no other store"

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from batchwright.app.adapters import Surroundings
+from batchwright.app.adapters import Adapters
 from batchwright.app.patient_provider import PatientProvider
-from batchwright.engine.read_retry import OUTAGE_SECONDS, SOON_SECONDS, Looks
+from batchwright.engine.read_retry import OUTAGE_SECONDS, SOON_SECONDS, ReadRetry
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
 from batchwright.model.lifecycle import RunState
 from batchwright.model.outcome import Unknown
-from batchwright.providers.base import Health
+from batchwright.providers.base import ProviderHealthReport
 from batchwright.providers.simulated import Simulated, Simulation, World
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 from tests.unit.app.test_driving import House, housed, small
@@ -49,7 +49,7 @@ def failing(inner: Any, method: str, error: Exception, times: int) -> list[int]:
 def patient(told: list[str]) -> tuple[Simulated, PatientProvider]:
     clock = VirtualClock()
     inner = Simulated("upcloud", World(None), clock, Simulation.instant())
-    looks = Looks(clock, tell=lambda provider, why, _: told.append(f"{provider}: {why}"))
+    looks = ReadRetry(clock, tell=lambda provider, why, _: told.append(f"{provider}: {why}"))
     return inner, PatientProvider(inner, looks)
 
 
@@ -103,17 +103,20 @@ def test_health_that_may_pass_is_asked_again() -> None:
 
     async def play() -> None:
         inner, provider = patient([])
-        answers = [Health(False, "HTTP 502", passing=True), Health(False, "HTTP 502", passing=True)]
+        answers = [
+            ProviderHealthReport(False, "HTTP 502", passing=True),
+            ProviderHealthReport(False, "HTTP 502", passing=True),
+        ]
         real = inner.health
 
-        async def health() -> Health:
+        async def health() -> ProviderHealthReport:
             return answers.pop() if answers else await real()
 
         inner.health = health  # type: ignore[method-assign]
         assert (await provider.health()).ok
-        answers[:] = [Health(False, "HTTP 401")]
-        assert await provider.health() == Health(False, "HTTP 401")
-        answers[:] = [Health(False, "HTTP 502", passing=True)] * 100
+        answers[:] = [ProviderHealthReport(False, "HTTP 401")]
+        assert await provider.health() == ProviderHealthReport(False, "HTTP 401")
+        answers[:] = [ProviderHealthReport(False, "HTTP 502", passing=True)] * 100
         assert (await provider.health()).message == "HTTP 502"
 
     run_virtual(play())
@@ -140,10 +143,10 @@ def test_an_account_that_cannot_be_asked_ends_no_verb(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
     """E7: `resume` and `rollback` wait for GET /account, for minutes too."""
-    real = Surroundings._connect
+    real = Adapters._connect
     until = [0.0]
 
-    def connect(self: Surroundings, name: str) -> Any:
+    def connect(self: Adapters, name: str) -> Any:
         provider = real(self, name)
         account = provider.account
 
@@ -155,7 +158,7 @@ def test_an_account_that_cannot_be_asked_ends_no_verb(
         provider.account = unsteady  # type: ignore[method-assign]
         return provider
 
-    monkeypatch.setattr(Surroundings, "_connect", connect)
+    monkeypatch.setattr(Adapters, "_connect", connect)
 
     async def play(house: House) -> None:
         run_id = await house.create(small())

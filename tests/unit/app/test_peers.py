@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from batchwright.errors import PeerUnknown
 from batchwright.service.peer_identity import (
     OVERFLOW_UID,
-    Holder,
     Peers,
     Socket,
+    SocketOwner,
     far_end,
     held_trouble,
     holders_of,
@@ -60,7 +60,7 @@ def test_only_the_own_user_and_root_are_let_in_and_only_while_a_process_holds_it
 @given(st.lists(st.booleans(), max_size=5))
 def test_one_holder_in_a_local_server_is_enough_to_be_refused(inside: list[bool]) -> None:
     """A5."""
-    let_in = not held_trouble([Holder(pid, one) for pid, one in enumerate(inside)])
+    let_in = not held_trouble([SocketOwner(pid, one) for pid, one in enumerate(inside)])
     assert let_in == (bool(inside) and not any(inside))
 
 
@@ -180,7 +180,7 @@ def test_many_connections_are_looked_up_together(monkeypatch: pytest.MonkeyPatch
     """A5: the processes are not gone through once for each of them."""
     looks = 0
 
-    def counted(inodes: frozenset[int]) -> dict[int, list[Holder]]:
+    def counted(inodes: frozenset[int]) -> dict[int, list[SocketOwner]]:
         nonlocal looks
         looks += 1
         return holders_of(inodes)

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from batchwright.client import http
-from batchwright.client.http import Service, heard_event
+from batchwright.client.http import HttpClient, heard_event
 from batchwright.errors import BatchwrightError, NotAllowed, PlanRefused, RunNotFound, ServiceUnavailable
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.lifecycle import RunState
@@ -43,13 +43,13 @@ def told(after: int = 0) -> list[dict[str, object]]:
 
 def test_a_view_comes_back_as_it_was(fake: FakeService) -> None:
     fake.on("GET", f"{RUNS}/latest", VIEW)
-    assert Service(f"{fake.url}/", "let-me-in").run("LATEST") == VIEW
+    assert HttpClient(f"{fake.url}/", "let-me-in").run("LATEST") == VIEW
     assert fake.asked[0].headers["authorization"] == "Bearer let-me-in"
 
 
 def test_a_submission_that_broke_is_sent_again_under_the_same_key(fake: FakeService) -> None:
     fake.on("POST", f"{RUNS}/submit", BROKEN, Answer(msgspec.json.encode(VIEW), 202))
-    assert Service(fake.url).submit({"name": "shop"}, {"transient": 0.2, "instant": True}) == VIEW
+    assert HttpClient(fake.url).submit({"name": "shop"}, {"transient": 0.2, "instant": True}) == VIEW
     first, second = fake.asked
     assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
     assert first.query == [("simulate", "true"), ("sim", "transient=0.2"), ("sim", "instant=true")]
@@ -64,7 +64,7 @@ def gateway(status: int) -> Answer:
 def test_a_proxy_that_gives_up_says_nothing_about_a_submission(fake: FakeService, status: int) -> None:
     """F2: it began behind the proxy; sent again under its key it is the same run."""
     fake.on("POST", f"{RUNS}/submit", gateway(status), BROKEN, gateway(status), Answer(msgspec.json.encode(VIEW), 202))
-    assert Service(fake.url).submit({"name": "shop"}, None) == VIEW
+    assert HttpClient(fake.url).submit({"name": "shop"}, None) == VIEW
     assert len({one.headers["idempotency-key"] for one in fake.asked}) == 1
     assert len(fake.asked) == 4
 
@@ -73,31 +73,31 @@ def test_what_is_never_answered_is_told_as_not_known(fake: FakeService) -> None:
     """F2: neither "no" nor "nobody is there"."""
     fake.on("POST", f"{RUNS}/submit", gateway(504))
     with pytest.raises(ServiceUnavailable, match="whether it heard is not known: a proxy on the way answers 504"):
-        Service(fake.url).submit({"name": "shop"}, None)
+        HttpClient(fake.url).submit({"name": "shop"}, None)
     assert len(fake.asked) == http.ANSWER_TRIES
 
 
 def test_an_action_whose_answer_was_lost_is_asked_again(fake: FakeService) -> None:
     """F2: if it was heard the first time, the run shows it."""
     fake.on("POST", f"{RUNS}/{RUN}/cancel", BROKEN, VIEW)
-    assert Service(fake.url).act(RUN, "cancel", force=True) == VIEW
+    assert HttpClient(fake.url).act(RUN, "cancel", force=True) == VIEW
     assert [one.query for one in fake.asked] == [[("force", "true")]] * 2
 
     cancelled = replace(VIEW, status=RunState.CANCELLED)
     refused = problem(409, "not-allowed", "it has ended")
     fake.on("GET", f"{RUNS}/{RUN}", cancelled)
     fake.on("POST", f"{RUNS}/{RUN}/cancel", gateway(502), refused)
-    assert Service(fake.url).act(RUN, "cancel") == cancelled
+    assert HttpClient(fake.url).act(RUN, "cancel") == cancelled
     fake.on("POST", f"{RUNS}/{RUN}/pause", gateway(502), refused)
     with pytest.raises(NotAllowed):  # it is not paused: that was not heard
-        Service(fake.url).act(RUN, "pause")
+        HttpClient(fake.url).act(RUN, "pause")
 
 
 def test_latest_is_one_run_however_often_it_is_asked(fake: FakeService) -> None:
     """F2: what `latest` names may change between two tries."""
     fake.on("GET", f"{RUNS}/latest", VIEW)
     fake.on("POST", f"{RUNS}/{RUN}/rollback", gateway(504), VIEW)
-    assert Service(fake.url).act("latest", "rollback") == VIEW
+    assert HttpClient(fake.url).act("latest", "rollback") == VIEW
     assert [one.path for one in fake.asked] == [f"{RUNS}/latest", *[f"{RUNS}/{RUN}/rollback"] * 2]
 
 
@@ -105,7 +105,7 @@ def test_a_stream_is_as_patient_with_a_proxy_as_with_a_refused_connection(fake: 
     """F3: the service behind it restarts."""
     end = Answer(message("end", VIEW), type=STREAM)
     fake.on("GET", f"{RUNS}/{RUN}/progress", gateway(502), gateway(502), gateway(503), end)
-    heard = list(Service(fake.url).follow(RUN))
+    heard = list(HttpClient(fake.url).follow(RUN))
     assert [one.kind for one in heard] == ["lost", "end"]
     assert heard[0].data == b"a proxy on the way answers 502 Bad Gateway"
 
@@ -113,7 +113,7 @@ def test_a_stream_is_as_patient_with_a_proxy_as_with_a_refused_connection(fake: 
 def test_a_look_is_patient_too(fake: FakeService) -> None:
     """F3: pages of events are fetched through the same proxy."""
     fake.on("GET", f"{RUNS}/{RUN}", gateway(502), BROKEN, VIEW)
-    assert Service(fake.url).run(RUN) == VIEW
+    assert HttpClient(fake.url).run(RUN) == VIEW
 
 
 def test_the_words_of_a_proxy_are_told(fake: FakeService) -> None:
@@ -121,31 +121,31 @@ def test_the_words_of_a_proxy_are_told(fake: FakeService) -> None:
     body = b"<html><style>h1 { color: red }</style><h1>413 Request Entity Too Large</h1>\x1b[31m</html>"
     fake.on("POST", f"{RUNS}/submit", Answer(body, 413, "text/html"))
     with pytest.raises(ServiceUnavailable, match=r"answers 413, and not as .* does: 413 Request Entity Too Large"):
-        Service(fake.url).submit({}, None)
+        HttpClient(fake.url).submit({}, None)
 
 
 def test_a_refusal_is_the_error_it_names_with_all_its_findings(fake: FakeService) -> None:
     finding = Diagnostic("no-plan", "there is no plan p", where="web")
     fake.on("POST", f"{RUNS}/submit", problem(422, "plan-refused", "1 problem", "Correct it.", diagnostics=[finding]))
     with pytest.raises(PlanRefused, match="1 problem") as caught:
-        Service(fake.url).submit({}, None)
+        HttpClient(fake.url).submit({}, None)
     assert (caught.value.diagnostics, caught.value.hint) == ((finding,), "Correct it.")
     fake.on("POST", f"{RUNS}/{RUN}/pause", problem(409, "not-allowed", "it is Completed"))
     with pytest.raises(NotAllowed):
-        Service(fake.url).act(RUN, "pause")
+        HttpClient(fake.url).act(RUN, "pause")
 
 
 def test_a_code_of_a_newer_service_is_kept(fake: FakeService) -> None:
     fake.on("GET", f"{RUNS}/{RUN}", problem(418, "teapot", "short and stout"))
     with pytest.raises(BatchwrightError, match="short and stout") as caught:
-        Service(fake.url).run(RUN)
+        HttpClient(fake.url).run(RUN)
     assert caught.value.code == "teapot"
 
 
 def test_a_word_that_can_be_no_id_asks_nothing(fake: FakeService) -> None:
     for word in ("", "../stats", "a b", "nope9", "a" * 13):
         with pytest.raises(RunNotFound):
-            Service(fake.url).run(word)
+            HttpClient(fake.url).run(word)
     assert fake.asked == []
 
 
@@ -155,18 +155,18 @@ def test_a_word_that_can_be_no_id_asks_nothing(fake: FakeService) -> None:
 def test_something_else_that_answers_is_told_apart(fake: FakeService, answer: object) -> None:
     fake.on("GET", f"{RUNS}/{RUN}", answer)
     with pytest.raises(ServiceUnavailable, match=r"is no Batchwright service|not as a Batchwright service does"):
-        Service(fake.url).run(RUN)
+        HttpClient(fake.url).run(RUN)
 
 
 def test_nobody_there() -> None:
     with pytest.raises(ServiceUnavailable, match=r"http://127\.0\.0\.1:1: nothing listens there"):
-        Service("http://127.0.0.1:1").health()
+        HttpClient("http://127.0.0.1:1").health()
 
 
 def test_pages_are_followed(fake: FakeService) -> None:
     row = {**msgspec.to_builtins(STORY.run.summary("filesystem")), "driven": False}
     fake.on("GET", RUNS, {"items": [row], "next_cursor": "c"}, {"items": [row], "next_cursor": None})
-    assert [one.driven for one in Service(fake.url).runs(["Running", "Paused"], "shop")] == [False, False]
+    assert [one.driven for one in HttpClient(fake.url).runs(["Running", "Paused"], "shop")] == [False, False]
     assert [dict(one.query).get("cursor") for one in fake.asked] == [None, "c"]
     assert fake.asked[0].query[:3] == [("status", "Running"), ("status", "Paused"), ("name", "shop")]
 
@@ -176,7 +176,7 @@ def test_steps_are_folded_from_the_events(fake: FakeService) -> None:
     fake.on(
         "GET", f"{RUNS}/{RUN}/events", {"items": events[:2], "next_after": 2}, {"items": events[2:], "next_after": None}
     )
-    lines = Service(fake.url).steps(RUN)
+    lines = HttpClient(fake.url).steps(RUN)
     assert [(line.step, line.state) for line in lines] == [
         (line.step, line.state) for line in step_lines(STORY.run, T0)
     ]
@@ -192,7 +192,7 @@ def test_a_stream_goes_on_where_it_broke_without_gap_or_repeat(fake: FakeService
     cuts = [[part] for part in parts]
     fake.stream(path, [message("snapshot", VIEW, 1), b": alive\n\n"], *cuts, [message("end", VIEW)],
                 cut_until=len(cuts) + 1)  # fmt: skip
-    heard = list(Service(fake.url).follow(RUN))
+    heard = list(HttpClient(fake.url).follow(RUN))
     assert msgspec.json.decode(heard[0].data, type=RunView) == VIEW
     assert [heard_event(one) for one in heard if one.kind == "event"] == list(enumerate(STORY.history, 1))[1:]
     assert [one.kind for one in heard if one.kind != "event"] == ["snapshot", "", "end"]
@@ -203,20 +203,20 @@ def test_a_stream_goes_on_where_it_broke_without_gap_or_repeat(fake: FakeService
 def test_an_event_that_is_cut_in_half_is_told_once(fake: FakeService) -> None:
     first, second, *_ = stream_parts()
     fake.stream(f"{RUNS}/{RUN}/progress", [first, second[:-9]], [second, message("end", VIEW)], cut_until=1)
-    heard = [one.number for one in Service(fake.url).follow(RUN, 1) if one.kind == "event"]
+    heard = [one.number for one in HttpClient(fake.url).follow(RUN, 1) if one.kind == "event"]
     assert heard == ["2", "3"]
 
 
 def test_a_stream_that_never_comes_back_is_given_up(fake: FakeService) -> None:
     fake.on("GET", f"{RUNS}/{RUN}/progress", BROKEN)
     with pytest.raises(ServiceUnavailable, match="was lost"):
-        list(Service(fake.url).follow(RUN))
+        list(HttpClient(fake.url).follow(RUN))
     assert len(fake.asked) == http.TRIES + 1
 
 
 def test_a_stream_that_is_lost_is_told_once_and_not_for_a_single_break(fake: FakeService) -> None:
     fake.on("GET", f"{RUNS}/{RUN}/progress", BROKEN)
-    stream = Service(fake.url).follow(RUN)
+    stream = HttpClient(fake.url).follow(RUN)
     assert next(stream).kind == "lost"
     assert len(fake.asked) == 2
     with pytest.raises(ServiceUnavailable, match="was lost"):
@@ -226,4 +226,4 @@ def test_a_stream_that_is_lost_is_told_once_and_not_for_a_single_break(fake: Fak
 def test_a_stream_that_is_refused_says_why(fake: FakeService) -> None:
     fake.on("GET", f"{RUNS}/{RUN}/progress", problem(404, "run-not-found", "gone"))
     with pytest.raises(RunNotFound, match="gone"):
-        list(Service(fake.url).follow(RUN))
+        list(HttpClient(fake.url).follow(RUN))

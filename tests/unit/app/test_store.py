@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from batchwright.app import store_migration as moving
 from batchwright.app.lease_takeover import renewed
 from batchwright.app.settings import Settings
-from batchwright.app.store_check import Sound, StoreSeen, check
+from batchwright.app.store_check import IntegrityReport, StoreSeen, check
 from batchwright.app.store_migration import Moved, migrate
 from batchwright.app.stores import Stores
 from batchwright.errors import RunAmbiguous, RunHeld, RunMoved, RunNotFound, UsageError
@@ -89,10 +89,10 @@ async def moved(pair: Pair, origin: str = HERE, destination: str = THERE, *words
     return [one async for one in migrate(pair, pair.clock, origin, destination, words)]
 
 
-async def sound(pair: Pair) -> list[Sound]:
+async def sound(pair: Pair) -> list[IntegrityReport]:
     found = [one async for one in check(pair, pair.clock)]
     assert [one.store for one in found if isinstance(one, StoreSeen) and not one.problems] == [HERE, THERE]
-    return [one for one in found if isinstance(one, Sound)]
+    return [one for one in found if isinstance(one, IntegrityReport)]
 
 
 def run_test(work: Coroutine[Any, Any, None]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from batchwright.cli import foreground
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.main import run_command
-from batchwright.cli.screen import DarkScreen
+from batchwright.cli.screen import NullScreen
 from batchwright.model.events import AnyEvent
 from batchwright.model.run import Run
 from batchwright.views.waiting import Circumstances
@@ -21,7 +21,7 @@ WEB = {"id": "web", "type": "server_batch", "provider": "upcloud", "server_confi
 WORKFLOW = {"batch_workflow": {"name": "shop", "version": "1.0.0", "operations": [WEB]}}
 
 
-class Failing(DarkScreen):
+class Failing(NullScreen):
     """Fails at the first look."""
 
     def __init__(self, error: Exception) -> None:

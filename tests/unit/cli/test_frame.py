@@ -35,7 +35,7 @@ def busy(operations: int, each: int) -> Story:
     for step in ids[20:30]:
         story.retry(step, at=3, until=9)
     story.tell(ev.StepInDoubt(T0 + 3, ids[31], 1, "no answer"))
-    return story.tell(ev.ProviderStopped(T0 + 3, "upcloud", BAD)).tell(ev.StrayFound(T0 + 3, "upcloud", "r"))
+    return story.tell(ev.ProviderStopped(T0 + 3, "upcloud", BAD)).tell(ev.OrphanFound(T0 + 3, "upcloud", "r"))
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

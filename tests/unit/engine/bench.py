@@ -15,7 +15,7 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan, ServerRequest
 from batchwright.model.run import Run
 from batchwright.providers.simulated import Simulation, World
-from batchwright.providers.simulated.rows import Server
+from batchwright.providers.simulated.rows import SimulatedServer
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 from tests.unit.engine.scripted import ScriptedProvider, ScriptedRunner
 from tests.unit.engine.stage import QUICK, Settings, installs, plan_of, servers
@@ -55,9 +55,11 @@ class Bench:
     def start(self, step: str = "up/a", attempt: int = 1) -> None:
         self.happen(ev.StepStarted(self.clock.now(), step, attempt, self.run.token(self.run.step(step))))
 
-    def plant(self, ref: str, run: str = "run", token: str = "", visible: float = 0.0) -> Server:
+    def plant(self, ref: str, run: str = "run", token: str = "", visible: float = 0.0) -> SimulatedServer:
         now, request = self.clock.now(), ServerRequest("a", "1xCPU-2GB", "de-fra1")
-        server = Server(ref, "upcloud", "simulated-upcloud", run, token, request, "addr", now, now + visible, now)
+        server = SimulatedServer(
+            ref, "upcloud", "simulated-upcloud", run, token, request, "addr", now, now + visible, now
+        )
         server.token = token or self.run.token(0)
         self.world.plant(server)
         return server
@@ -99,7 +101,7 @@ def staged(play: Play, **settings: Any) -> Bench:
     return run_virtual(main())
 
 
-def made(bench: Bench, ref: str = "s1", step: str = "up/a") -> Server:
+def made(bench: Bench, ref: str = "s1", step: str = "up/a") -> SimulatedServer:
     """A step that made a server, in a run that is being rolled back."""
     now, token = bench.clock.now(), bench.run.token(bench.run.step(step))
     server = bench.plant(ref, token=token)

@@ -32,7 +32,7 @@ from batchwright.model.summary import Signal, SignalKind
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedLauncher, SimulatedRunner, Simulation, World
-from batchwright.providers.simulated.rows import Call, Server
+from batchwright.providers.simulated.rows import SimulatedCall, SimulatedServer
 from batchwright.taskservs.base import Runner
 from batchwright.testing.virtual_clock import VirtualClock
 
@@ -118,7 +118,7 @@ class Stage:
         self.skies = VirtualClock()  # the clouds' own clock, which nobody here can set
         self.journal: Journal = MemoryJournal()
         self.world = World(None)
-        self.calls: list[Call] = self.world.record_calls()
+        self.calls: list[SimulatedCall] = self.world.record_calls()
         self.limits = Limits()
         self.providers: dict[str, Provider] = {}
         self.runners: dict[str, Runner] = {}
@@ -185,7 +185,7 @@ class Stage:
         """The journal's events of one kind."""
         return [event for event in await self.history() if isinstance(event, kind)]
 
-    def asked(self, method: str, provider: str = "") -> list[Call]:
+    def asked(self, method: str, provider: str = "") -> list[SimulatedCall]:
         """The calls of one method that reached the clouds."""
         return [call for call in self.calls if call.method == method and provider in ("", call.provider)]
 
@@ -194,12 +194,14 @@ class Stage:
         await self.clock.sleep(LONG_AFTER)
         return Counter(server.name for server in self.world.servers(self.skies.now()))
 
-    def plant(self, ref: str, name: str, run: str = "run", token: str = "", provider: str = "upcloud") -> Server:
+    def plant(
+        self, ref: str, name: str, run: str = "run", token: str = "", provider: str = "upcloud"
+    ) -> SimulatedServer:
         """A server that is there, ready and seen, without anybody having asked for it."""
         now = self.skies.now()
         request = ServerRequest(name, *SIZES[provider])
         account = f"simulated-{provider}"
-        server = Server(ref, provider, account, run, token, request, "198.18.9.9", now, now, now)
+        server = SimulatedServer(ref, provider, account, run, token, request, "198.18.9.9", now, now, now)
         self.world.plant(server)
         return server
 

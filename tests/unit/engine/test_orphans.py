@@ -51,8 +51,8 @@ def test_a_run_label_with_a_token_that_the_run_never_gave_is_somebody_elses(toke
     async def play(bench: Bench) -> None:
         made(bench)
         bench.plant("copy").token = token
-        (report,) = await bench.perform(cmd.DestroyStray("upcloud", "copy"))
-        assert isinstance(report, cmd.StrayDestroyed)
+        (report,) = await bench.perform(cmd.DestroyOrphan("upcloud", "copy"))
+        assert isinstance(report, cmd.OrphanDestroyed)
         assert report.fault is not None
         assert report.fault.kind is FaultClass.CONFLICT
         assert "copy does not carry" in report.fault.message

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright.engine.bucket import Bucket
-from batchwright.engine.learned_rate import BACK, Pace
+from batchwright.engine.learned_rate import BACK, LearnedRate
 
 NOW = 1_000.0
 
 
-def steady(pace: Pace, rate: float, seconds: float, start: float = NOW) -> float:
+def steady(pace: LearnedRate, rate: float, seconds: float, start: float = NOW) -> float:
     """So many calls per second are accepted; gives the time after them."""
     for n in range(int(rate * seconds)):
         pace.accepted(start + n / rate)
@@ -21,19 +21,19 @@ def steady(pace: Pace, rate: float, seconds: float, start: float = NOW) -> float
 
 
 def test_nothing_is_known_before_a_refusal() -> None:
-    pace = Pace()
+    pace = LearnedRate()
     assert pace.limit(steady(pace, 5.0, 20.0)) == 0.0
 
 
 def test_what_was_accepted_lately_is_the_limit_less_a_tenth() -> None:
-    pace = Pace()
+    pace = LearnedRate()
     now = steady(pace, 5.0, 20.0)
     pace.refused(now)
     assert pace.limit(now) == pytest.approx(BACK * 5.0, rel=0.05)
 
 
 def test_refusals_of_one_burst_count_once_and_a_stream_of_them_does_not() -> None:
-    pace = Pace()
+    pace = LearnedRate()
     now = steady(pace, 5.0, 20.0)
     for n in range(4):
         pace.refused(now + n / 10)
@@ -45,14 +45,14 @@ def test_refusals_of_one_burst_count_once_and_a_stream_of_them_does_not() -> Non
 
 
 def test_one_refusal_after_silence_says_nothing() -> None:
-    pace = Pace()
+    pace = LearnedRate()
     pace.refused(NOW)
     assert pace.limit(NOW) == 0.0
 
 
 @given(st.floats(0.5, 200.0), st.lists(st.floats(0.0, 30.0), max_size=30))
 def test_a_refusal_never_raises_the_limit_and_calm_never_lowers_it(rate: float, gaps: list[float]) -> None:
-    pace = Pace()
+    pace = LearnedRate()
     now = steady(pace, rate, 10.0)
     pace.refused(now)
     for gap in gaps:
@@ -64,7 +64,7 @@ def test_a_refusal_never_raises_the_limit_and_calm_never_lowers_it(rate: float, 
 
 
 def test_a_raised_limit_is_found_within_minutes() -> None:
-    pace = Pace()
+    pace = LearnedRate()
     now = steady(pace, 2.0, 20.0)
     pace.refused(now)
     assert pace.limit(now + 30.0) == pytest.approx(pace.limit(now), rel=0.02)

@@ -246,7 +246,8 @@ def test_nothing_that_changes_anything_is_sent_by_a_driver_that_lost_its_run(wha
             bench.start("svc/b/redis" if what == "install" else "up/a")
         commands: dict[str, cmd.Command] = {
             "create": cmd.Create(0, 1), "settle": cmd.Settle(0, 1), "install": cmd.Install(service, 1),
-            "destroy": cmd.Destroy(1, 1), "remove": cmd.Destroy(service, 1), "stray": cmd.DestroyStray("upcloud", "s1"),
+            "destroy": cmd.Destroy(1, 1), "remove": cmd.Destroy(service, 1),
+            "stray": cmd.DestroyOrphan("upcloud", "s1"),
         }  # fmt: skip
         bench.performer.admit(commands[what])
         bench.performer.perform(commands[what])

@@ -356,13 +356,13 @@ def test_strays_are_destroyed_a_few_at_a_time_and_only_with_the_runs_label(concu
         bench.limits.lanes["upcloud"] = Lane(concurrency)
         for i in range(40):
             bench.plant(f"x{i}")
-            bench.performer.perform(cmd.DestroyStray("upcloud", f"x{i}"))
+            bench.performer.perform(cmd.DestroyOrphan("upcloud", f"x{i}"))
         while len(bench.said) < 40:
             await bench.clock.sleep(1.0)
         assert most == min(STRAYS_AT_ONCE, concurrency)
         bench.plant("y", run="another")
-        (report,) = await bench.perform(cmd.DestroyStray("upcloud", "y"))
-        assert isinstance(report, cmd.StrayDestroyed)
+        (report,) = await bench.perform(cmd.DestroyOrphan("upcloud", "y"))
+        assert isinstance(report, cmd.OrphanDestroyed)
         assert report.fault is not None
         assert report.fault.kind is FaultClass.CONFLICT
 
@@ -374,7 +374,7 @@ def test_strays_keep_to_the_rate_of_destroys() -> None:
         lane = bench.limits.lanes["upcloud"] = Lane(5, 100.0, 100, 0.5, 1)
         for i in range(3):
             bench.plant(f"x{i}")
-            bench.performer.perform(cmd.DestroyStray("upcloud", f"x{i}"))
+            bench.performer.perform(cmd.DestroyOrphan("upcloud", f"x{i}"))
         while len(bench.said) < 3:
             await bench.clock.sleep(0.1)
         assert lane.in_flight == 0

@@ -23,7 +23,7 @@ def ended(*, lanes: int = 1) -> Hand:
 
 
 def gone(hand: Hand, ref: str, kind: FaultClass | None = None) -> list[ev.AnyEvent]:
-    return hand.say(cmd.StrayDestroyed("upcloud", ref, fault(kind) if kind else None))
+    return hand.say(cmd.OrphanDestroyed("upcloud", ref, fault(kind) if kind else None))
 
 
 def test_every_lane_in_which_something_was_sent_is_swept() -> None:
@@ -39,7 +39,7 @@ def test_strays_are_destroyed_and_looked_for_again() -> None:
     hand = ended()
     hand.commands.clear()
     assert kinds(hand.swept(("x1", "a"), ("x2", "a"))) == ["StrayFound", "StrayFound"]
-    assert hand.taken(cmd.DestroyStray) == [cmd.DestroyStray("upcloud", "x1"), cmd.DestroyStray("upcloud", "x2")]
+    assert hand.taken(cmd.DestroyOrphan) == [cmd.DestroyOrphan("upcloud", "x1"), cmd.DestroyOrphan("upcloud", "x2")]
     assert kinds(gone(hand, "x1")) == ["StrayGone"]
     assert kinds(gone(hand, "x2")) == ["StrayGone", "SweepStarted"]
     hand.swept()

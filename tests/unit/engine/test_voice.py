@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 
-from batchwright.engine.output import GATHER_SECONDS, GOES_ON, HEAD_MAX, LINE_MAX, LINES_MAX, TAIL_MAX, Voice
+from batchwright.engine.output import GATHER_SECONDS, GOES_ON, HEAD_MAX, LINE_MAX, LINES_MAX, TAIL_MAX, OutputBuffer
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 
@@ -13,7 +13,7 @@ def test_lines_are_gathered_and_the_rest_comes_at_the_end() -> None:
     clock, heard = VirtualClock(), list[tuple[str, ...]]()
 
     async def main() -> None:
-        voice = Voice(clock, heard.append)
+        voice = OutputBuffer(clock, heard.append)
         voice.hear("one\n")
         voice.hear("  ")
         voice.hear("two")
@@ -33,7 +33,7 @@ def test_of_a_flood_the_beginning_and_the_end_are_kept_and_the_size_of_the_middl
     heard: list[tuple[str, ...]] = []
 
     async def main() -> None:
-        voice = Voice(VirtualClock(), heard.append)
+        voice = OutputBuffer(VirtualClock(), heard.append)
         voice.hear("the first")
         for number in range(20_000):
             voice.hear(f"line {number} of a long output")
@@ -58,7 +58,7 @@ def test_a_long_line_keeps_its_beginning_and_its_end() -> None:
     heard: list[tuple[str, ...]] = []
 
     async def main() -> None:
-        voice = Voice(VirtualClock(), heard.append)
+        voice = OutputBuffer(VirtualClock(), heard.append)
         voice.hear("begin " + "x" * 2 * LINE_MAX + " end")
         voice.close()
 

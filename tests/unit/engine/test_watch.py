@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from batchwright.engine import effects as cmd
-from batchwright.engine.poller import Watch
-from batchwright.engine.read_retry import OUTAGE_SECONDS, Looks
+from batchwright.engine.poller import Poller
+from batchwright.engine.read_retry import OUTAGE_SECONDS, ReadRetry
 from batchwright.errors import ProviderThrottled
 from batchwright.model.outcome import FaultClass, Observed, ServerState
 from batchwright.model.plan import ServerRequest
 from batchwright.providers.simulated import Simulation, World
-from batchwright.providers.simulated.rows import Server
+from batchwright.providers.simulated.rows import SimulatedServer
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 from tests.unit.engine.scripted import ScriptedProvider, broken, gone_astray, silence, too_often
 
@@ -31,16 +31,18 @@ class Bench:
         self.said: list[tuple[float, cmd.Report]] = []
         self.errors: list[BaseException] = []
         self.began = self.clock.now()
-        self.looks = Looks(self.clock)
-        self.watch = Watch(self.provider, "run", self.clock, self.looks, self.hear, self.errors.append)
+        self.looks = ReadRetry(self.clock)
+        self.watch = Poller(self.provider, "run", self.clock, self.looks, self.hear, self.errors.append)
 
     def hear(self, report: cmd.Report) -> None:
         self.said.append((self.clock.now() - self.began, report))
 
-    def plant(self, ref: str, token: str = "", ready: float | None = 0.0, visible: float = 0.0) -> Server:
+    def plant(self, ref: str, token: str = "", ready: float | None = 0.0, visible: float = 0.0) -> SimulatedServer:
         now, request = self.clock.now(), ServerRequest(ref, "1xCPU-2GB", "de-fra1")
         ready_at = None if ready is None else now + ready
-        server = Server(ref, "upcloud", "simulated-upcloud", "run", token, request, "a", now, now + visible, ready_at)
+        server = SimulatedServer(
+            ref, "upcloud", "simulated-upcloud", "run", token, request, "a", now, now + visible, ready_at
+        )
         self.world.plant(server)
         return server
 

@@ -8,7 +8,7 @@ import pytest
 
 from batchwright.errors import EventUnreadable, StoreCorrupt, StoreFull, StoreReadOnly, StoreUnavailable
 from batchwright.journal import store_folder
-from batchwright.journal.event_rows import PAGE_EVENTS, Page, paginate, unpack
+from batchwright.journal.event_rows import PAGE_EVENTS, EventRow, paginate, unpack
 from batchwright.testing.journal_suite import steps
 
 
@@ -27,14 +27,14 @@ def test_reading_may_begin_and_end_within_a_page() -> None:
 
 def test_a_missing_page_is_seen() -> None:
     one, two, three = (paginate(after, steps(after + 1, 10))[0] for after in (0, 10, 20))
-    for kept in ([one, three], [two, three], [one, Page(11, 21, two.version, two.body), three]):
+    for kept in ([one, three], [two, three], [one, EventRow(11, 21, two.version, two.body), three]):
         with pytest.raises(StoreCorrupt, match="run aaaa are missing near number"):
             unpack("aaaa", kept, 0, 100)
 
 
 def test_a_page_of_a_newer_version_is_refused() -> None:
     with pytest.raises(EventUnreadable, match="knows up to"):
-        unpack("aaaa", [Page(1, 1, 99, b"[]")], 0, 1)
+        unpack("aaaa", [EventRow(1, 1, 99, b"[]")], 0, 1)
 
 
 def test_every_folder_that_is_made_is_private(tmp_path: Path) -> None:

@@ -17,21 +17,21 @@ from hypothesis import strategies as st
 from batchwright.errors import StoreBehind, StoreCorrupt, StoreError, StoreUnavailable
 from batchwright.journal import hash_chain, high_water_mark
 from batchwright.journal.base import Head, Journal
-from batchwright.journal.event_rows import Page, paginate
-from batchwright.journal.high_water_mark import Entry, Loss, Mark
+from batchwright.journal.event_rows import EventRow, paginate
+from batchwright.journal.high_water_mark import Entry, HighWaterMark, Loss
 from batchwright.journal.sqlite import SqliteJournal, sqlite_mark
 from batchwright.journal.surreal import SurrealJournal, surreal_mark
 from batchwright.journal.surreal.embedded import engine
 from batchwright.testing.journal_suite import NOW, begun, opened, steps, summary_of
 
-BACKENDS: dict[str, tuple[Callable[[Path], Journal], Callable[[Path], Mark]]] = {
+BACKENDS: dict[str, tuple[Callable[[Path], Journal], Callable[[Path], HighWaterMark]]] = {
     "sqlite": (lambda folder: SqliteJournal(folder / "journal.db"), lambda folder: sqlite_mark(folder / "journal.db")),
     "surreal": (SurrealJournal, surreal_mark),
 }
 HEAD = bytes(range(32))
 
 
-def refuses(run: str, pages: list[Page]) -> bool:
+def refuses(run: str, pages: list[EventRow]) -> bool:
     before = None
     try:
         for page in pages:
@@ -45,7 +45,7 @@ def refuses(run: str, pages: list[Page]) -> bool:
 @given(st.lists(st.integers(1, 5), min_size=2, max_size=6), st.data())
 def test_no_page_of_a_chain_can_be_changed_moved_or_left_out(sizes: list[int], data: st.DataObject) -> None:
     """D6."""
-    pages: list[Page] = []
+    pages: list[EventRow] = []
     for size in sizes:
         at = pages[-1].last if pages else 0
         pages += hash_chain.chained(pages[-1].chain if pages else None, "aaaa", paginate(at, steps(at + 1, size)))
@@ -75,7 +75,7 @@ def test_pages_of_before_the_chain_are_taken_and_none_follows_it() -> None:
 def test_a_mark_is_what_was_put_whoever_put_it(tmp_path_factory: pytest.TempPathFactory, puts: list[Any]) -> None:
     """D6: processes take turns, some write late; the furthest of each run counts, also for one that reads later."""
     path = tmp_path_factory.mktemp("mark") / "journal.mark"
-    marks = [Mark(path), Mark(path)]
+    marks = [HighWaterMark(path), HighWaterMark(path)]
     marks[0].make()
     for number, (run, last) in enumerate(puts):
         one = marks[number % 2]
@@ -83,7 +83,7 @@ def test_a_mark_is_what_was_put_whoever_put_it(tmp_path_factory: pytest.TempPath
         one.put([Entry(run, last, HEAD)])
         one.sync()
     expected = {run: max(last for name, last in puts if name == run) for run, _ in puts}
-    for one in (*marks, Mark(path)):
+    for one in (*marks, HighWaterMark(path)):
         assert {entry.run: entry.last for entry in one.entries().values()} == expected
         one.close()
 
@@ -94,7 +94,7 @@ def test_a_mark_grows_and_is_written_anew_when_most_of_it_is_superseded(
     """D6: and a second process that has the old file open goes on with the new one."""
     monkeypatch.setattr(high_water_mark, "ROOM", 8)
     monkeypatch.setattr(high_water_mark, "SPARE", 20)
-    one, other = Mark(tmp_path / "mark"), Mark(tmp_path / "mark")
+    one, other = HighWaterMark(tmp_path / "mark"), HighWaterMark(tmp_path / "mark")
     one.make()
     sizes = set()
     for number in range(1, 200):
@@ -111,7 +111,7 @@ def test_a_mark_grows_and_is_written_anew_when_most_of_it_is_superseded(
 @pytest.mark.parametrize("at", [3, 130, 200, 255, 300])
 def test_a_flipped_bit_in_the_mark_is_told(at: int, tmp_path: Path) -> None:
     """D6."""
-    one = Mark(tmp_path / "mark")
+    one = HighWaterMark(tmp_path / "mark")
     one.make([Entry("aaaa", 7, HEAD), Entry("bbbb", 9, None)])
     body = bytearray((tmp_path / "mark").read_bytes())
     body[at] ^= 16

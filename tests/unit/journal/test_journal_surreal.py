@@ -19,11 +19,11 @@ from batchwright.errors import (
     StoreReadOnly,
     StoreUnavailable,
 )
-from batchwright.journal.high_water_mark import Entry, Mark
+from batchwright.journal.high_water_mark import Entry, HighWaterMark
 from batchwright.journal.surreal import SurrealJournal, integrity
 from batchwright.journal.surreal.embedded import engine
 from batchwright.journal.surreal.embedded.engine import Engine
-from batchwright.journal.surreal.results import Refused
+from batchwright.journal.surreal.results import QueryRefused
 from batchwright.model.events import AnyEvent, StepStarted
 from batchwright.testing.journal_suite import NOW, begun, opened, steps, summary_of
 
@@ -202,7 +202,7 @@ def test_an_error_in_any_statement_is_raised_and_undoes_the_others(
     monkeypatch.setattr(engine, "SURREALQL", texts)
 
     async def work(database: Engine) -> None:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(QueryRefused) as refused:
             await database.query("first")
         assert (refused.value.number, refused.value.word, refused.value.detail) == (3, "word", "and more ")
         with pytest.raises(StoreUnavailable, match="already exists"):
@@ -251,7 +251,7 @@ def test_what_the_engine_says_of_mending_is_kept_in_a_file(tmp_path: Path, capfd
     asyncio.run(filled(tmp_path))
     assert not (tmp_path / "engine.log").exists()
     os.truncate(log(tmp_path), log(tmp_path).stat().st_size - 7)
-    Mark(tmp_path / "journal.mark").make([Entry("aaaa", 58, None)])  # nobody was told of the last commit
+    HighWaterMark(tmp_path / "journal.mark").make([Entry("aaaa", 58, None)])  # nobody was told of the last commit
     asyncio.run(found(tmp_path))
     print("ours")
     assert capfd.readouterr() == ("ours\n", "")

@@ -14,7 +14,7 @@ from batchwright.errors import RunHeld
 from batchwright.journal.lease import (
     FOR_EVER,
     LEASE_SECONDS,
-    Held,
+    HeldLease,
     Sightings,
     driver_of,
     is_alive,
@@ -92,25 +92,30 @@ def test_a_killed_process_is_dead_and_a_stopped_one_is_neither() -> None:
 
 def test_a_lease_is_refused_unless_its_holder_is_dead_or_silent() -> None:
     """D5: `expires` is compared and never read."""
-    lease = Held("elsewhere:1:1", 3, 10.0)
+    lease = HeldLease("elsewhere:1:1", 3, 10.0)
     refuse_while_held("aaaa", None, "here:1:1", None)
     refuse_while_held("aaaa", lease, "elsewhere:1:1", None)
     refuse_while_held("aaaa", lease, "here:1:1", lease)
-    refuse_while_held("aaaa", Held(changed(own_holder(), start="1"), 3, 1e12), "here:1:1", None)
-    for seen in (None, Held("elsewhere:1:1", 3, 9.0), Held("elsewhere:1:1", 2, 10.0), Held("other:1:1", 3, 10.0)):
+    refuse_while_held("aaaa", HeldLease(changed(own_holder(), start="1"), 3, 1e12), "here:1:1", None)
+    for seen in (
+        None,
+        HeldLease("elsewhere:1:1", 3, 9.0),
+        HeldLease("elsewhere:1:1", 2, 10.0),
+        HeldLease("other:1:1", 3, 10.0),
+    ):
         with pytest.raises(RunHeld, match="run aaaa is driven by process 1 on elsewhere"):
             refuse_while_held("aaaa", lease, "here:1:1", seen)
-    gone = Held(moved_to("there"), 3, FOR_EVER + 1.0)
+    gone = HeldLease(moved_to("there"), 3, FOR_EVER + 1.0)
     with pytest.raises(RunHeld, match="moved"):
         refuse_while_held("aaaa", gone, "here:1:1", gone)
 
 
 def test_what_is_shown_of_a_holder() -> None:
     assert driver_of(None, 1.0) is None
-    assert driver_of(Held("elsewhere:1:1", 1, 10.0), 9.9) == "elsewhere:1:1"
-    assert driver_of(Held("elsewhere:1:1", 1, 10.0), 10.0) is None
-    assert driver_of(Held(own_holder(), 1, 10.0), 1e9) == own_holder(), "a process that is seen to work does"
-    assert driver_of(Held(changed(own_holder(), start="1"), 1, 10.0), 1.0) is None
+    assert driver_of(HeldLease("elsewhere:1:1", 1, 10.0), 9.9) == "elsewhere:1:1"
+    assert driver_of(HeldLease("elsewhere:1:1", 1, 10.0), 10.0) is None
+    assert driver_of(HeldLease(own_holder(), 1, 10.0), 1e9) == own_holder(), "a process that is seen to work does"
+    assert driver_of(HeldLease(changed(own_holder(), start="1"), 1, 10.0), 1.0) is None
 
 
 LOOKS = st.lists(st.tuples(st.floats(0.0, 10.0), st.booleans(), st.floats(-18_000.0, 18_000.0)), max_size=40)
@@ -121,13 +126,13 @@ def test_a_lease_is_silent_only_after_so_long_without_a_sign(looks: list[tuple[f
     """D5: any clock of the holder, jumping as it likes; all that counts is our own monotonic time."""
     now = quiet_since = 0.0
     sightings, expires = Sightings(lambda: now), 100.0
-    sightings.silent("run", Held("elsewhere:1:1", 1, expires))
+    sightings.silent("run", HeldLease("elsewhere:1:1", 1, expires))
     for passed, renews, jump in looks:
         now += passed
         if renews:
             expires += jump if abs(jump) > 1.0 else 1.0
             quiet_since = now
-        lease = Held("elsewhere:1:1", 1, expires)
+        lease = HeldLease("elsewhere:1:1", 1, expires)
         silent = sightings.silent("run", lease)
         assert (silent == lease) is (now - quiet_since >= LEASE_SECONDS)
     assert sightings.silent("run", None) is None

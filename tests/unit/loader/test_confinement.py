@@ -20,7 +20,7 @@ from batchwright.loader import (
     LOCAL,
     UNTRUSTED,
     Confinement,
-    Limits,
+    LoaderLimits,
     confinement,
     evaluator,
     evaluator_process,
@@ -43,7 +43,7 @@ def workflow(value: str) -> str:
     return f"{{ batch_workflow = {{ {body} }} }}\n"
 
 
-def only(file: Path, limits: Limits = SMALL) -> Diagnostic:
+def only(file: Path, limits: LoaderLimits = SMALL) -> Diagnostic:
     loaded = load(file, limits=limits)
     assert loaded.workflow is None
     (found,) = loaded.diagnostics

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from batchwright.loader.nickel_messages import first_frame, labelled, parse
-from batchwright.loader.nickel_scanner import Place
+from batchwright.loader.nickel_scanner import Position
 
 RAW = """\x1b[0m\x1b[1m\x1b[38;5;9merror\x1b[0m\x1b[1m: contract broken by the value of `limit`\x1b[0m
        too many
@@ -35,15 +35,15 @@ def test_a_message_is_taken_apart() -> None:
     assert message.body == "too many"
     assert message.notes == ("a note", "that goes on")
     assert [(frame.file, frame.place) for frame in message.frames] == [
-        ("<stdlib/std.ncl>", Place(5502, 24)),
-        ("/w/a:b.ncl", Place(6, 22)),
+        ("<stdlib/std.ncl>", Position(5502, 24)),
+        ("/w/a:b.ncl", Position(6, 22)),
     ]
 
 
 def test_the_first_frame_in_an_own_file_counts() -> None:
     frame = first_frame(parse(RAW), lambda file: file.startswith("/w"))
     assert frame is not None
-    assert frame.place == Place(6, 22)
+    assert frame.place == Position(6, 22)
     assert first_frame(parse(RAW), lambda file: False) is None
 
 

@@ -6,36 +6,36 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchwright.loader.nickel_scanner import Import, Place, Places, imports, path_at, tokens, unclosed
+from batchwright.loader.nickel_scanner import Import, Places, Position, imports, path_at, tokens, unclosed
 
 
 @pytest.mark.parametrize(
     ("source", "found"),
     [
-        ('import "a.ncl"', [Import("a.ncl", "", Place(1, 8))]),
-        ('import "a.txt" as \'Text', [Import("a.txt", "Text", Place(1, 8))]),
-        ('(import # comment "no"\n\t"a.ncl")', [Import("a.ncl", "", Place(2, 2))]),
-        ('x = import "a", y = import"b"', [Import("a", "", Place(1, 12)), Import("b", "", Place(1, 27))]),
-        ('"%{import "a"}"', [Import("a", "", Place(1, 11))]),
-        ('"%{ {b = "}%{import "a"}"}.b }"', [Import("a", "", Place(1, 21))]),
-        ('m%"" " %{import "a"} "%', [Import("a", "", Place(1, 17))]),
-        ('m%%"%{import "no"} "% %%{import "a"}"%%', [Import("a", "", Place(1, 33))]),
-        ('nix-s%"%{import "a"}"%', [Import("a", "", Place(1, 17))]),
-        ("import name", [Import(None, "", Place(1, 1))]),
-        ('x = import "a%{b}"', [Import(None, "", Place(1, 5))]),
-        ('import m%"a"%', [Import("a", "", Place(1, 8))]),
-        (r'import "\x61"', [Import(None, "", Place(1, 1))]),
-        ("import", [Import(None, "", Place(1, 1))]),
+        ('import "a.ncl"', [Import("a.ncl", "", Position(1, 8))]),
+        ('import "a.txt" as \'Text', [Import("a.txt", "Text", Position(1, 8))]),
+        ('(import # comment "no"\n\t"a.ncl")', [Import("a.ncl", "", Position(2, 2))]),
+        ('x = import "a", y = import"b"', [Import("a", "", Position(1, 12)), Import("b", "", Position(1, 27))]),
+        ('"%{import "a"}"', [Import("a", "", Position(1, 11))]),
+        ('"%{ {b = "}%{import "a"}"}.b }"', [Import("a", "", Position(1, 21))]),
+        ('m%"" " %{import "a"} "%', [Import("a", "", Position(1, 17))]),
+        ('m%%"%{import "no"} "% %%{import "a"}"%%', [Import("a", "", Position(1, 33))]),
+        ('nix-s%"%{import "a"}"%', [Import("a", "", Position(1, 17))]),
+        ("import name", [Import(None, "", Position(1, 1))]),
+        ('x = import "a%{b}"', [Import(None, "", Position(1, 5))]),
+        ('import m%"a"%', [Import("a", "", Position(1, 8))]),
+        (r'import "\x61"', [Import(None, "", Position(1, 1))]),
+        ("import", [Import(None, "", Position(1, 1))]),
         ('"import \\"a\\""', []),
         ('# import "a"', []),
         ("import' = 1, important = 2, x.import-y", []),
         ("'import", []),
-        ('x%"" in import "a"', [Import("a", "", Place(1, 16))]),
+        ('x%"" in import "a"', [Import("a", "", Position(1, 16))]),
         ('_x-s%" % import "a" "', []),
-        ('m%""%{"a"}"% ++ import "a"', [Import("a", "", Place(1, 24))]),
-        ('m%""%%{"a"}"% ++ import "a"', [Import("a", "", Place(1, 25))]),
-        ('0xFm%"import"% ++ import \'a', [Import(None, "", Place(1, 19))]),
-        ('%string/trim%" " ++ import "a"', [Import("a", "", Place(1, 28))]),
+        ('m%""%{"a"}"% ++ import "a"', [Import("a", "", Position(1, 24))]),
+        ('m%""%%{"a"}"% ++ import "a"', [Import("a", "", Position(1, 25))]),
+        ('0xFm%"import"% ++ import \'a', [Import(None, "", Position(1, 19))]),
+        ('%string/trim%" " ++ import "a"', [Import("a", "", Position(1, 28))]),
     ],
 )
 def test_imports(source: str, found: list[Import]) -> None:
@@ -45,14 +45,14 @@ def test_imports(source: str, found: list[Import]) -> None:
 @pytest.mark.parametrize(
     ("source", "left"),
     [
-        ("{ a = [1, 2 }", ("[", Place(1, 7))),
-        ('{ a = "x,\n b = "y" }', ('"', Place(1, 7))),
-        ('{ a = m%"x', ('m%"', Place(1, 7))),
+        ("{ a = [1, 2 }", ("[", Position(1, 7))),
+        ('{ a = "x,\n b = "y" }', ('"', Position(1, 7))),
+        ('{ a = m%"x', ('m%"', Position(1, 7))),
         ("{ a = 1 }", None),
-        ('"a%{b', ('"', Place(1, 1))),
+        ('"a%{b', ('"', Position(1, 1))),
     ],
 )
-def test_what_is_never_closed(source: str, left: tuple[str, Place] | None) -> None:
+def test_what_is_never_closed(source: str, left: tuple[str, Position] | None) -> None:
     assert unclosed(source) == left
 
 
@@ -79,4 +79,4 @@ def test_no_text_breaks_the_scanner(source: str) -> None:
     assert all(0 <= token.offset < len(source) for token in found)
     imports(source)
     unclosed(source)
-    path_at(source, Place(1, 1 + len(source.split("\n")[0])))
+    path_at(source, Position(1, 1 + len(source.split("\n")[0])))

@@ -54,7 +54,7 @@ def busy() -> list[ev.AnyEvent]:
         started("up/b", 120.0, 2), ev.StepFailed(121.0, "up/b", 2, Fault(FaultClass.QUOTA, "full")),
         ev.ProviderStopped(121.0, "upcloud", Fault(FaultClass.QUOTA, "full")), ev.RunStopping(121.0, "up/b", True),
         ev.StepSkipped(122.0, "svc/a/redis", "because", "up"), ev.CancelRequested(122.0, "x"),
-        ev.SweepStarted(123.0, "upcloud"), ev.StrayFound(123.0, "upcloud", "x1", "b"),
+        ev.SweepStarted(123.0, "upcloud"), ev.OrphanFound(123.0, "upcloud", "x1", "b"),
         ev.StrayGone(124.0, "upcloud", "x1"), ev.SweepStarted(124.0, "upcloud"), ev.SweepEnded(125.0, "upcloud"),
         ev.SweepStarted(125.0, "aws"), ev.SweepEnded(126.0, "aws", AGAIN),
         ev.RunEnded(127.0, RunState.CANCELLED, "why"),

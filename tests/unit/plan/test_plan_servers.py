@@ -9,7 +9,7 @@ from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState
 from batchwright.model.plan import Action, Undo
 from batchwright.model.workflow import OnFailure, Retry, ServerConfig, Workflow
-from batchwright.plan import Built, Observations, build
+from batchwright.plan import Observations, PlanResult, build
 from batchwright.testing.plans import empty_world, plan_of, servers, workflow
 
 FOUND = Observed("ref-1", ServerState.READY, "web-01", plan="1xCPU-2GB", zone="de-fra1", image="debian-12")
@@ -26,7 +26,7 @@ def with_managed(flow: Workflow, *managed: Observed) -> Observations:
     return Observations({**world.providers, "upcloud": provider})
 
 
-def built_with(*managed: Observed, flow: Workflow = ONE) -> Built:
+def built_with(*managed: Observed, flow: Workflow = ONE) -> PlanResult:
     return build(flow, {}, with_managed(flow, *managed))
 
 

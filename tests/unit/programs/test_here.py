@@ -16,9 +16,9 @@ import pytest
 from tests.children import child
 
 from batchwright.app.system_clock import SystemClock
-from batchwright.commands.base import Launch, Server
-from batchwright.commands.local import Here
-from batchwright.commands.process_marker import Trace
+from batchwright.commands.base import CommandServer, Launch
+from batchwright.commands.local import LocalCommands
+from batchwright.commands.process_marker import ProcessMarker
 from batchwright.errors import SecretMissing
 from batchwright.model.access import Access
 from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
@@ -35,14 +35,14 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.environ = {**os.environ, "BATCHWRIGHT_TOKEN": "ours", "SECRET_OF_OURS": "hunter2"}
         self.folder = folder / "programs"
-        self.here = Here(self.folder, SystemClock(), self.environ, lambda one: reveal(one, self.environ))
+        self.here = LocalCommands(self.folder, SystemClock(), self.environ, lambda one: reveal(one, self.environ))
         self.said: list[str] = []
 
     def launch(self, mark: str = "mark", **rest: object) -> Launch:
         return Launch("run", "do/run", f"{self.folder.parent.name}-{mark}", tell=self.said.append, **rest)  # type: ignore[arg-type]
 
-    def trace(self, mark: str = "mark") -> Trace:
-        return Trace(self.folder, f"{self.folder.parent.name}-{mark}")
+    def trace(self, mark: str = "mark") -> ProcessMarker:
+        return ProcessMarker(self.folder, f"{self.folder.parent.name}-{mark}")
 
 
 @pytest.fixture
@@ -125,7 +125,10 @@ def test_a_secret_is_in_no_fault(bench: Bench) -> None:
 
 def test_it_is_told_of_the_servers_in_a_private_file_that_goes_when_it_ends(bench: Bench) -> None:
     access = Access("127.0.0.5", "root", 2222, "/keys/run", ("ssh-ed25519 AAAA",))
-    servers = (Server("web-01", "127.0.0.5", "local", "here", access), Server("db-01", "10.0.0.2", "aws", "eu"))
+    servers = (
+        CommandServer("web-01", "127.0.0.5", "local", "here", access),
+        CommandServer("db-01", "10.0.0.2", "aws", "eu"),
+    )
     script = 'stat -c %a "$BATCHWRIGHT_SERVERS"; cat "$BATCHWRIGHT_SERVERS"'
     assert run(bench, shell(script), servers=servers) == Applied()
     assert bench.said[0] == "600"
@@ -315,7 +318,7 @@ def test_short_of_descriptors_for_the_secret_is_tried_again(bench: Bench, monkey
     def none_left(_secret: Secret) -> str:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    here = Here(bench.folder, SystemClock(), bench.environ, none_left)
+    here = LocalCommands(bench.folder, SystemClock(), bench.environ, none_left)
     outcome = asyncio.run(here.launch(shell("true", env={"S": Secret(env="S")}), bench.launch()))
     assert isinstance(outcome, Rejected)
     assert outcome.fault.kind is FaultClass.TRANSIENT

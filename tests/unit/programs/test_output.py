@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.commands.clean_output import LINE_MAX, Output
+from batchwright.commands.clean_output import LINE_MAX, CleanOutput
 
 
 def heard(*chunks: bytes, secrets: tuple[str, ...] = ()) -> list[str]:
     lines: list[str] = []
-    output = Output(lines.append, secrets)
+    output = CleanOutput(lines.append, secrets)
     for chunk in chunks:
         output.hear(chunk)
     output.close()
@@ -36,7 +36,7 @@ def test_secrets_are_blotted_out_also_line_by_line_and_the_longer_one_first() ->
 
 
 def test_the_last_lines_are_kept_for_a_fault_without_secrets() -> None:
-    output = Output(lambda _line: None, ["hunter2"])
+    output = CleanOutput(lambda _line: None, ["hunter2"])
     output.hear(b"".join(b"line %d hunter2\n" % n for n in range(100)))
     output.close()
     assert output.last().splitlines()[-1] == "line 99 ***"
@@ -58,7 +58,7 @@ def test_no_secret_gets_through_wherever_the_output_is_cut(filler: bytes, shift:
 
 def test_a_secret_with_a_colour_in_it_is_blotted_out_too() -> None:
     """As grep prints what it has found; also in the words of a fault."""
-    output = Output(lambda _line: None, ["hunter2"])
+    output = CleanOutput(lambda _line: None, ["hunter2"])
     output.hear(b"x hun\x1b[01;31mter\x1b[0m2 y\n")
     output.close()
     assert output.last() == "x *** y"

@@ -12,8 +12,8 @@ from tests.fuzz import cut, forms, output, secret_of, seed_of, words
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.commands.base import Launch
-from batchwright.commands.clean_output import LINE_MAX, Output
-from batchwright.commands.local import Here
+from batchwright.commands.clean_output import LINE_MAX, CleanOutput
+from batchwright.commands.local import LocalCommands
 from batchwright.model.access import Access
 from batchwright.model.outcome import Applied, Rejected
 from batchwright.model.plan import CommandRequest
@@ -21,7 +21,7 @@ from batchwright.model.secret import Secret
 from batchwright.providers.local import boot_status, records, sandbox
 from batchwright.secret import reveal
 from batchwright.taskservs.runner import child_process
-from batchwright.taskservs.runner.child_process import Child, ChildDied, Hearer
+from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess, Hearer
 from batchwright.taskservs.runner.child_protocol import ChildJob, Done, Host, Verb
 
 SEED = 11
@@ -44,7 +44,7 @@ def spoken(chance: random.Random, count: int) -> None:
         secrets = [secret_of(chance) for _ in range(chance.randrange(1, 4))]
         data = output(chance, secrets)
         lines: list[str] = []
-        hearing = Output(lines.append, secrets)
+        hearing = CleanOutput(lines.append, secrets)
         for chunk in cut(chance, data):
             hearing.hear(chunk)
         hearing.close()
@@ -62,7 +62,7 @@ async def run_here(folder: Path, chance: random.Random, count: int) -> None:
             (folder / f"{at}").write_bytes(chunk)
         script = "".join(f"cat {at}{chance.choice(('', ' >&2'))}; " for at in range(len(chunks))) + f"exit {code}"
         environ = {"PATH": "/usr/bin:/bin", "PLANTED": secret}
-        here = Here(folder / "programs", SystemClock(), environ, lambda one, known=environ: reveal(one, known))  # type: ignore[misc]
+        here = LocalCommands(folder / "programs", SystemClock(), environ, lambda one, known=environ: reveal(one, known))  # type: ignore[misc]
         request = CommandRequest(
             "sh", ("/bin/sh", "-c", script), env={"S": Secret(env="PLANTED")}, directory=str(folder)
         )
@@ -81,7 +81,7 @@ async def heard(folder: Path, chance: random.Random, count: int) -> None:
         data = words(chance, [])
         (folder / "words").write_bytes(data)
         done = {host: asyncio.get_running_loop().create_future() for host in ("a", "b")}
-        child = Child({host: Hearer(lambda _line: None, one) for host, one in done.items()})
+        child = ChildProcess({host: Hearer(lambda _line: None, one) for host, one in done.items()})
         hosts = tuple(Host(host, host, "", Access(""), "token", "default", {}) for host in done)
         async with asyncio.timeout(60):
             await child.run(ChildJob("says", "1", str(folder / "words"), Verb.INSTALL, hosts))

@@ -16,9 +16,9 @@ import pytest
 from asyncssh.packet import UInt32
 from tests.children import child
 
-from batchwright.commands.base import MARK, Flaw, Launch, Server
-from batchwright.commands.process_marker import Trace
-from batchwright.commands.ssh import There, script
+from batchwright.commands.base import MARK, CommandFlaw, CommandServer, Launch
+from batchwright.commands.process_marker import ProcessMarker
+from batchwright.commands.ssh import SshCommands, script
 from batchwright.model.access import Access
 from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
 from batchwright.model.plan import CommandRequest
@@ -46,7 +46,7 @@ class Host:
         self.commands: list[str] = []
         self.said: list[str] = []
         self.connections: list[Any] = []
-        self.there = There(ENVIRON, lambda one: reveal(one, ENVIRON))
+        self.there = SshCommands(ENVIRON, lambda one: reveal(one, ENVIRON))
         self.access = Access("127.0.0.1")
 
     @asynccontextmanager
@@ -101,11 +101,11 @@ class Host:
         return local.returncode
 
     def launch(self, **rest: Any) -> Launch:
-        on = Server("web-01", "127.0.0.1", "local", "here", self.access)
+        on = CommandServer("web-01", "127.0.0.1", "local", "here", self.access)
         return Launch("run", "do/web-01", f"{self.folder.name}-mark", on=on, tell=self.said.append, **rest)
 
     def survivors(self) -> list[int]:
-        return Trace(self.folder, f"{self.folder.name}-mark").survivors()
+        return ProcessMarker(self.folder, f"{self.folder.name}-mark").survivors()
 
 
 def shell(script: str, **rest: Any) -> CommandRequest:
@@ -177,7 +177,7 @@ def test_a_server_that_cannot_be_reached_or_is_another_one_starts_nothing(tmp_pa
             outcome = await host.there.launch(shell("true"), host.launch())
             assert isinstance(outcome, Rejected)
             assert (outcome.fault.kind, outcome.fault.code) == (kind, code)
-        for on in (None, Server("web-01", "127.0.0.1", "simulated", "here")):
+        for on in (None, CommandServer("web-01", "127.0.0.1", "simulated", "here")):
             outcome = await host.there.launch(shell("true"), Launch("run", "do/web-01", "m", on=on))
             assert isinstance(outcome, Rejected)
             assert outcome.fault.kind is FaultClass.NOT_FOUND
@@ -241,7 +241,7 @@ def test_a_lost_connection_is_in_doubt_and_what_goes_on_there_is_told_of_and_end
 
 
 def test_what_it_needs_is_looked_for_before_its_server_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    there = There(ENVIRON, lambda one: reveal(one, ENVIRON))
+    there = SshCommands(ENVIRON, lambda one: reveal(one, ENVIRON))
     found = asyncio.run(there.resolve(command("do", "deploy", "--all", targets=("web-01",), directory="srv")))
     assert found == CommandRequest("deploy", ("deploy", "--all"), directory="srv")
     missing = asyncio.run(there.resolve(command("do", "x", env={"A": Secret(env="NONE")})))
@@ -249,7 +249,7 @@ def test_what_it_needs_is_looked_for_before_its_server_is_there(monkeypatch: pyt
     assert [flaw.code for flaw in missing] == ["secret-missing"]
     monkeypatch.setattr("batchwright.commands.ssh.find_spec", lambda _name: None)
     [flaw] = asyncio.run(there.resolve(command("do", "x")))  # type: ignore[misc]
-    assert isinstance(flaw, Flaw)
+    assert isinstance(flaw, CommandFlaw)
     assert "batchwright[ssh]" in flaw.hint
 
 

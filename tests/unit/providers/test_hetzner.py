@@ -19,7 +19,7 @@ from batchwright.model.workflow import ServerConfig
 from batchwright.providers.hetzner import Hetzner
 from batchwright.providers.hetzner.faults import REFUSALS
 from batchwright.providers.hetzner.settings import HetznerSettings, project_of
-from batchwright.providers.http import Reply
+from batchwright.providers.http import HttpReply
 from batchwright.testing.emulators.hetzner import Emulation
 
 T = TypeVar("T")
@@ -216,7 +216,7 @@ def test_settings_are_checked() -> None:
     ],
 )
 def test_a_refusal_is_certain_only_in_hetzners_own_words(status: int, body: Any, sure: bool) -> None:
-    reply = Reply(status, body)
+    reply = HttpReply(status, body)
     assert REFUSALS.certain(reply) is sure
     assert REFUSALS.fault(reply).message
 

@@ -9,7 +9,7 @@ from base64 import b64encode
 import pytest
 from aiohttp import web
 
-from batchwright.providers.http import Http, Reply
+from batchwright.providers.http import Http, HttpReply
 
 TOKEN = "t0ken/with+signs=="
 BASIC = "Basic " + b64encode(b"user:pass word").decode()
@@ -24,7 +24,7 @@ def test_refusals_hold_no_credentials(authorization: str, status: int) -> None:
         said = {"sent": request.headers["Authorization"], "quoted": json.dumps(TOKEN), "password": "pass word"}
         return web.json_response(said, status=status)
 
-    async def main() -> Reply:
+    async def main() -> HttpReply:
         app = web.Application()
         app.router.add_get("/x", echo)
         runner = web.AppRunner(app)

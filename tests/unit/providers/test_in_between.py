@@ -18,8 +18,8 @@ from batchwright.errors import ProviderUnavailable
 from batchwright.model.outcome import Rejected, Unknown
 from batchwright.providers.aws import Aws
 from batchwright.providers.aws.faults import outcome
-from batchwright.providers.http import Reply
-from batchwright.providers.upcloud.client import Client
+from batchwright.providers.http import HttpReply
+from batchwright.providers.upcloud.client import UpCloudClient
 from batchwright.providers.upcloud.faults import REFUSALS
 
 T = TypeVar("T")
@@ -99,17 +99,17 @@ def test_only_aws_itself_or_a_gate_refuses_a_change_for_certain(status: int, cod
 @pytest.mark.parametrize("body", [BLANK, {"message": "no Route matched with those values"}, None, {}])
 def test_a_404_that_the_cloud_did_not_say_is_no_proof_that_a_thing_is_gone(body: object) -> None:
     """E1, E4: gateways answer in the shape of RFC 7807 as UpCloud does, with the type about:blank."""
-    reply = Reply(404, body)
+    reply = HttpReply(404, body)
     assert not REFUSALS.nothing(reply)
     assert not REFUSALS.certain(reply)
-    assert REFUSALS.nothing(Reply(404, {"error": {"error_code": "SERVER_NOT_FOUND"}}))
-    assert not REFUSALS.nothing(Reply(404, {"error": {"error_code": "ZONE_INVALID"}}))
+    assert REFUSALS.nothing(HttpReply(404, {"error": {"error_code": "SERVER_NOT_FOUND"}}))
+    assert not REFUSALS.nothing(HttpReply(404, {"error": {"error_code": "ZONE_INVALID"}}))
 
 
 def test_a_page_is_no_success() -> None:
     """E4: a delete that a portal answers with 200 is not done."""
-    assert not Reply(200).ok
-    assert Reply(204, {}).ok
+    assert not HttpReply(200).ok
+    assert HttpReply(204, {}).ok
 
 
 @pytest.mark.parametrize(("status", "text"), [(200, PORTAL), (302, ""), (404, PORTAL), (408, PORTAL), (200, '{"a')])
@@ -117,7 +117,7 @@ def test_looks_that_something_in_between_answers_are_made_again(status: int, tex
     """E7"""
 
     async def scenario(url: str) -> None:
-        client = Client(url, "Bearer x", 100)
+        client = UpCloudClient(url, "Bearer x", 100)
         try:
             with pytest.raises(ProviderUnavailable) as caught:
                 await client.look("/server/1")

@@ -15,13 +15,13 @@ import pytest
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.ids import Token
 from batchwright.model.plan import ServerRequest
-from batchwright.providers.simulated import Server, Simulated, Simulation, World
+from batchwright.providers.simulated import Simulated, SimulatedServer, Simulation, World
 from batchwright.testing.virtual_clock import EPOCH, VirtualClock, run_virtual
 
 
-def server(ref: str, token: str = "t", run: str = "run1") -> Server:
+def server(ref: str, token: str = "t", run: str = "run1") -> SimulatedServer:
     request = ServerRequest("web", "1xCPU-2GB", "de-fra1", labels={"team": "a"})
-    return Server(ref, "upcloud", "simulated-upcloud", run, token, request, "198.18.0.1", EPOCH, EPOCH, None)
+    return SimulatedServer(ref, "upcloud", "simulated-upcloud", run, token, request, "198.18.0.1", EPOCH, EPOCH, None)
 
 
 def fill(world: World) -> None:

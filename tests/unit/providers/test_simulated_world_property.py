@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchwright.model.plan import ServerRequest
-from batchwright.providers.simulated import Server, World
+from batchwright.providers.simulated import SimulatedServer, World
 
 SERVERS = st.integers(1, 6)
 TASKSERVS = st.sampled_from(["redis", "cilium"])
@@ -29,7 +29,7 @@ def change(world: World, now: float, what: tuple[object, ...]) -> object:
                 ref = f"s{world.next_serial()}"
                 request = ServerRequest("web", "small", "zone-a")
                 ready = now + 3 if world.next_serial() % 2 else None
-                world.add(Server(ref, "p", "a", "run1", token, request, "198.18.0.1", now, now + 2, ready))
+                world.add(SimulatedServer(ref, "p", "a", "run1", token, request, "198.18.0.1", now, now + 2, ready))
                 return ref
             case ("destroy", int(n), int(takes)):
                 if world.server(f"s{n}") is not None:

@@ -14,7 +14,7 @@ from batchwright.model.outcome import FaultClass, ServerState
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Quota
-from batchwright.providers.http import Reply
+from batchwright.providers.http import HttpReply
 from batchwright.providers.settings import rest_settings
 from batchwright.providers.upcloud import catalog as shop
 from batchwright.providers.upcloud import payload, quotas, rows
@@ -26,8 +26,8 @@ OFFERS = shop.offers_from(catalog.plans(), catalog.zones(), list(catalog.TEMPLAT
 DEBIAN = "01000000-0000-4000-8000-000020070100"
 
 
-def legacy(status: int, code: str) -> Reply:
-    return Reply(status, {"error": {"error_code": code, "error_message": f"about {code}"}})
+def legacy(status: int, code: str) -> HttpReply:
+    return HttpReply(status, {"error": {"error_code": code, "error_message": f"about {code}"}})
 
 
 @pytest.mark.parametrize(
@@ -61,26 +61,26 @@ def test_each_refusal_has_its_class(status: int, code: str, kind: FaultClass) ->
 
 
 def test_all_three_shapes_of_an_error_are_read_and_none_of_them_is_needed() -> None:
-    published = Reply(400, {"error": {"code": "ZONE_INVALID", "message": "no such zone"}})
+    published = HttpReply(400, {"error": {"code": "ZONE_INVALID", "message": "no such zone"}})
     kind = "https://developers.upcloud.com/1.3/errors#ERROR_VALIDATION_ERROR"
     params = [{"name": "size", "reason": "too small"}]
-    newer = Reply(400, {"type": kind, "title": "Validation error.", "invalid_params": params})
+    newer = HttpReply(400, {"type": kind, "title": "Validation error.", "invalid_params": params})
     assert REFUSALS.fault(published).code == "ZONE_INVALID"
     assert REFUSALS.fault(published).message == "UpCloud: no such zone"
     assert REFUSALS.fault(newer).code == "VALIDATION_ERROR"
     assert REFUSALS.fault(newer).message == "UpCloud: Validation error.; size: too small"
     for body in (None, {}, [], "text", {"error": "text"}, {"error": {}}):
-        assert REFUSALS.fault(Reply(502, body)).kind is FaultClass.TRANSIENT
+        assert REFUSALS.fault(HttpReply(502, body)).kind is FaultClass.TRANSIENT
 
 
 def test_a_refusal_is_certain_only_from_upcloud_itself_or_its_gate() -> None:
     assert REFUSALS.certain(legacy(400, "ZONE_INVALID"))
     assert REFUSALS.certain(legacy(409, "SERVER_RESOURCES_UNAVAILABLE"))
-    assert REFUSALS.certain(Reply(429, None))
-    assert not REFUSALS.certain(Reply(404, None)), "a page of some proxy"
-    assert not REFUSALS.certain(Reply(408, None))
+    assert REFUSALS.certain(HttpReply(429, None))
+    assert not REFUSALS.certain(HttpReply(404, None)), "a page of some proxy"
+    assert not REFUSALS.certain(HttpReply(408, None))
     assert not REFUSALS.certain(legacy(503, "SERVICE_UNAVAILABLE"))
-    assert not REFUSALS.certain(Reply(502, None))
+    assert not REFUSALS.certain(HttpReply(502, None))
 
 
 @pytest.mark.parametrize("image", [None, "debian-12", "Debian GNU/Linux 12 (Bookworm)", DEBIAN])
@@ -111,7 +111,7 @@ def test_a_private_template_counts_only_in_its_zone_and_two_of_a_title_are_told_
     assert elsewhere.code == "image-elsewhere"
 
 
-def _troubles(config: ServerConfig, offers: shop.Offers) -> list[Any]:
+def _troubles(config: ServerConfig, offers: shop.UpCloudCatalog) -> list[Any]:
     found = shop.resolved(config, offers)
     assert isinstance(found, list)
     return found

@@ -14,7 +14,7 @@ from tests.children import child
 from batchwright.login_output import OUTPUT_MAX
 from batchwright.model.access import Access
 from batchwright.model.outcome import FaultClass
-from batchwright.taskservs.runner.ssh_connection import TOOK_TOO_LONG, Connection, Unreachable, connected
+from batchwright.taskservs.runner.ssh_connection import TOOK_TOO_LONG, SshConnection, Unreachable, connected
 
 # sudo as it is met: it warns of what does not matter, and may refuse
 SUDO = """#!/bin/sh
@@ -68,13 +68,13 @@ def play(folder: Path, scenario: Callable[[Rig], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
-async def with_connection(rig: Rig, use: Callable[[Connection], Awaitable[None]], user: str = "root") -> None:
+async def with_connection(rig: Rig, use: Callable[[SshConnection], Awaitable[None]], user: str = "root") -> None:
     async with rig.server(user) as access, connected(access) as connection:
         await use(connection)
 
 
 def test_a_script_has_an_end_and_an_output_and_reads_nothing_of_itself(tmp_path: Path) -> None:
-    async def use(connection: Connection) -> None:
+    async def use(connection: SshConnection) -> None:
         ran = await connection.script("echo one; cat; echo two >&2; exit 7; echo never", 30)
         assert (ran.code, ran.output) == (7, "one\ntwo\n")
         assert (await connection.script("echo fine", 30)).output == "fine\n"
@@ -83,7 +83,7 @@ def test_a_script_has_an_end_and_an_output_and_reads_nothing_of_itself(tmp_path:
 
 
 def test_what_it_prints_is_bounded_and_need_not_be_text(tmp_path: Path) -> None:
-    async def use(connection: Connection) -> None:
+    async def use(connection: SshConnection) -> None:
         ran = await connection.script("echo begin; head -c 3000000 /dev/zero | tr '\\0' x; printf '\\377end'", 30)
         assert ran.output.startswith("begin\nx")
         assert len(ran.output) < 2 * OUTPUT_MAX
@@ -94,14 +94,14 @@ def test_what_it_prints_is_bounded_and_need_not_be_text(tmp_path: Path) -> None:
 
 
 def test_a_script_that_takes_too_long_is_ended(tmp_path: Path) -> None:
-    async def use(connection: Connection) -> None:
+    async def use(connection: SshConnection) -> None:
         assert (await connection.script("sleep 600", 1)).code == TOOK_TOO_LONG
 
     play(tmp_path, lambda rig: with_connection(rig, use))
 
 
 def test_others_become_root_by_sudo_whose_warnings_are_not_the_scripts(tmp_path: Path) -> None:
-    async def use(connection: Connection) -> None:
+    async def use(connection: SshConnection) -> None:
         assert (await connection.script("echo $BECAME", 30)).output == "root\n"
         assert (await connection.script("echo wrong; exit 1", 30)).output == "wrong\n"
 
@@ -109,7 +109,7 @@ def test_others_become_root_by_sudo_whose_warnings_are_not_the_scripts(tmp_path:
 
 
 def test_a_sudo_that_refuses_is_no_reason_to_wait(tmp_path: Path) -> None:
-    async def use(connection: Connection) -> None:
+    async def use(connection: SshConnection) -> None:
         with pytest.raises(Unreachable, match=r"admin cannot become root on .* by sudo without a password") as raised:
             await connection.script("echo hello", 30)
         assert raised.value.lasting
@@ -170,7 +170,7 @@ def test_nobody_there_nobody_let_in_and_no_key(tmp_path: Path) -> None:
 
 
 def test_a_connection_that_breaks_is_told(tmp_path: Path) -> None:
-    async def use(connection: Connection) -> None:
+    async def use(connection: SshConnection) -> None:
         running = asyncio.create_task(connection.script("sleep 600", 600))
         await asyncio.sleep(0)
         connection._inner.abort()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from batchwright.taskservs.runner.batcher import WINDOW_SECONDS, Gathering
+from batchwright.taskservs.runner.batcher import WINDOW_SECONDS, Batcher
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 Batch = Sequence[tuple[str, "asyncio.Future[str]"]]
@@ -20,7 +20,7 @@ class Rig:
         self.batches: list[tuple[str, ...]] = []
         self.at_once = self.most_at_once = 0
         self._seconds = seconds
-        self.gathering: Gathering[str, str] = Gathering(VirtualClock(), self._carry, places, most)
+        self.gathering: Batcher[str, str] = Batcher(VirtualClock(), self._carry, places, most)
 
     async def _carry(self, batch: Batch) -> None:
         self.batches.append(tuple(member for member, _ in batch))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from batchwright.model.access import Access
 from batchwright.model.catalogue import Platform, Taskserv
-from batchwright.model.outcome import Checked, FaultClass
+from batchwright.model.outcome import CheckResult, FaultClass
 from batchwright.model.plan import TaskservRequest
 from batchwright.model.secret import Secret
 from batchwright.redaction import Redactor
@@ -19,8 +19,8 @@ from batchwright.taskservs.runner.child_protocol import (
     ChildJob,
     Done,
     Host,
-    Line,
     Member,
+    OutputLine,
     Stopped,
     Verb,
     job_decoder,
@@ -82,7 +82,7 @@ def test_a_deploy_that_is_wrong_is_not_tried_again() -> None:
 
 def test_a_failing_check_shows_the_last_lines_of_its_output() -> None:
     output = "\n".join(f"line {number}" for number in range(40))
-    message = unhealthy("redis", Checked("ping", False, output)).fault.message
+    message = unhealthy("redis", CheckResult("ping", False, output)).fault.message
     assert message.startswith("redis: the check ping fails: line 28\n")
     assert message.endswith("line 39")
 
@@ -123,8 +123,8 @@ def test_a_job_is_one_line_and_comes_out_as_it_went_in(name: str, variables: dic
     assert job_decoder.decode(line) == job
 
 
-@pytest.mark.parametrize("word", [Line("s1", "a\nb\u2028c"), Done("s1", ok=True, changes=("x",)), Stopped("s1")])
-def test_words_come_out_as_they_went_in(word: Line | Done | Stopped) -> None:
+@pytest.mark.parametrize("word", [OutputLine("s1", "a\nb\u2028c"), Done("s1", ok=True, changes=("x",)), Stopped("s1")])
+def test_words_come_out_as_they_went_in(word: OutputLine | Done | Stopped) -> None:
     line = written(word)
     assert line.count(b"\n") == 1
     assert word_decoder.decode(line) == word

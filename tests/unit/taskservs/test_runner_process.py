@@ -10,7 +10,7 @@ import pytest
 
 from batchwright.model.access import Access
 from batchwright.taskservs.runner import child_process
-from batchwright.taskservs.runner.child_process import Child, ChildDied, Hearer
+from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess, Hearer
 from batchwright.taskservs.runner.child_protocol import ChildJob, Done, Host, Verb
 
 
@@ -30,7 +30,7 @@ class Heard:
         self.told: list[str] = []
         self.first_line = asyncio.Event()
         self.done = {host: loop.create_future() for host in ("a", "b")}
-        self.child = Child({host: Hearer(self._tell, done) for host, done in self.done.items()})
+        self.child = ChildProcess({host: Hearer(self._tell, done) for host, done in self.done.items()})
 
     def _tell(self, line: str) -> None:
         self.told.append(line)
@@ -147,7 +147,7 @@ def test_one_that_says_what_is_no_message_counts_as_dead(
 
 def test_its_last_words_are_made_fit_for_all_who_hear_them() -> None:
     async def scenario(heard: Heard) -> None:
-        heard.child = Child(heard.child._hearers, lambda said: said.replace("last", "***"))
+        heard.child = ChildProcess(heard.child._hearers, lambda said: said.replace("last", "***"))
         await heard.run("dies")
         assert str(heard.done["b"].exception()).endswith("the *** words")
 

@@ -10,7 +10,7 @@ import pytest
 from batchwright.model.access import Access
 from batchwright.model.outcome import Fault, FaultClass
 from batchwright.taskservs.runner.readiness import DENIED_SECONDS, ready
-from batchwright.taskservs.runner.ssh_connection import Connection, Ran, Unreachable
+from batchwright.taskservs.runner.ssh_connection import Ran, SshConnection, Unreachable
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 ACCESS = Access("127.77.0.5")
@@ -28,7 +28,7 @@ class Server:
         return self._clock.now() - self._clock.epoch
 
     @contextlib.asynccontextmanager
-    async def connect(self, _access: Access) -> AsyncIterator[Connection]:
+    async def connect(self, _access: Access) -> AsyncIterator[SshConnection]:
         if isinstance(found := self._state(self.now()), Unreachable):
             raise found
         self.open += 1

@@ -15,11 +15,11 @@ from batchwright.model.catalogue import Check, Output, Taskserv
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.plan import Cluster, TaskservRequest
 from batchwright.model.secret import Secret
-from batchwright.taskservs.base import Job, Target
+from batchwright.taskservs.base import Target, TaskservJob
 from batchwright.taskservs.runner import server_task as module
 from batchwright.taskservs.runner.child_process import ChildDied
 from batchwright.taskservs.runner.child_protocol import Done, Verb
-from batchwright.taskservs.runner.server_task import Visit
+from batchwright.taskservs.runner.server_task import ServerTask
 from batchwright.taskservs.runner.ssh_connection import Ran, Unreachable
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
@@ -62,13 +62,13 @@ async def _here(work: Callable[..., Any], *given: Any) -> Any:
     return work(*given)
 
 
-async def changed(_visit: Visit) -> Done:
+async def changed(_visit: ServerTask) -> Done:
     return Done("s", ok=True, operations=3, changes=("one",))
 
 
 def applied(
     verb: Verb = Verb.INSTALL,
-    deploy: Callable[[Visit], Awaitable[Done]] = changed,
+    deploy: Callable[[ServerTask], Awaitable[Done]] = changed,
     *,
     seconds: float = 60.0,
     entry: Taskserv = ENTRY,
@@ -77,8 +77,8 @@ def applied(
     **rest: Any,
 ) -> Applied | Rejected | Unknown:
     target = Target("local", "ref", "one", "127.77.0.5", Access("127.77.0.5"))
-    job = Job("token", seconds, rest.get("leader"), (told if told is not None else []).append)
-    call = Visit(entry, request, target, job, rest.get("reveal", lambda _: "s3cret"), VirtualClock())
+    job = TaskservJob("token", seconds, rest.get("leader"), (told if told is not None else []).append)
+    call = ServerTask(entry, request, target, job, rest.get("reveal", lambda _: "s3cret"), VirtualClock())
 
     async def main() -> Applied | Rejected | Unknown:
         return await call.apply(verb, seconds, "s", deploy)
@@ -100,7 +100,7 @@ def test_an_install_is_checked_then_marked(place: Place) -> None:
 
 
 def test_what_takes_too_long_is_ended_on_the_server(place: Place) -> None:
-    async def slow(_visit: Visit) -> Done:
+    async def slow(_visit: ServerTask) -> Done:
         _visit.tell("half of it with s3cret")
         await asyncio.sleep(300)
         raise AssertionError
@@ -115,7 +115,7 @@ def test_what_takes_too_long_is_ended_on_the_server(place: Place) -> None:
 
 
 def test_what_cannot_be_ended_is_not_known(place: Place) -> None:
-    async def slow(_visit: Visit) -> Done:
+    async def slow(_visit: ServerTask) -> Done:
         place.down = DOWN
         await asyncio.sleep(300)
         raise AssertionError
@@ -125,7 +125,7 @@ def test_what_cannot_be_ended_is_not_known(place: Place) -> None:
 
 
 def test_a_call_that_is_cancelled_ends_what_it_began(place: Place) -> None:
-    async def cancelled(_visit: Visit) -> Done:
+    async def cancelled(_visit: ServerTask) -> Done:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
@@ -154,7 +154,7 @@ def test_a_server_out_of_reach_is_certain_before_the_deploy_and_not_after_it(pla
     assert applied() == Rejected(DOWN.fault)
     place.down = None
 
-    async def broken(_visit: Visit) -> Done:
+    async def broken(_visit: ServerTask) -> Done:
         place.down = DOWN
         return await changed(_visit)
 
@@ -162,7 +162,7 @@ def test_a_server_out_of_reach_is_certain_before_the_deploy_and_not_after_it(pla
 
 
 def test_a_child_that_died_leaves_it_unknown(place: Place) -> None:
-    async def dies(_visit: Visit) -> Done:
+    async def dies(_visit: ServerTask) -> Done:
         raise ChildDied("it ended with -9: s3cret")
 
     assert applied(deploy=dies) == Unknown("it ended with -9: ***")
@@ -184,7 +184,7 @@ def test_a_secret_that_is_missing_is_told_before_anything_is_done(place: Place) 
 def test_a_removal_takes_the_mark_away(
     monkeypatch: pytest.MonkeyPatch, was_marked: bool, changes: tuple[str, ...], expected: bool
 ) -> None:
-    async def deploy(_visit: Visit) -> Done:
+    async def deploy(_visit: ServerTask) -> Done:
         return Done("s", ok=True, changes=changes)
 
     place = Place(monkeypatch, **{"taskservs/redis.json": Ran(0, "gone\n" if was_marked else "")})
@@ -196,7 +196,7 @@ def test_what_the_leader_tells_reaches_the_others_and_nobody_else(monkeypatch: p
     Place(monkeypatch, tell_the_token=Ran(0, "join-me\n"))
     seen: list[dict[str, str]] = []
 
-    async def joins(call: Visit) -> Done:
+    async def joins(call: ServerTask) -> Done:
         assert call.host is not None
         seen.append(call.host.outputs)
         call.tell("kubeadm join with join-me")

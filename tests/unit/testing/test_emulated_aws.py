@@ -8,7 +8,7 @@ import pytest
 from tests.emulated_aws import instance
 
 from batchwright.emulators.aws.account import Lost
-from batchwright.emulators.aws.protocol import Refusal, Request, answer, read, refusal
+from batchwright.emulators.aws.protocol import ApiError, Request, answer, read, refusal
 from batchwright.testing.emulators.aws import Behaviour, Cloud
 
 NOW = 1_800_000_000.0
@@ -28,7 +28,7 @@ def made(here: Cloud, token: str, now: float = NOW, **more: Any) -> str:
 
 
 def refused(here: Cloud, action: str, now: float = NOW, **arguments: Any) -> str:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ApiError) as caught:
         call(here, action, now, **arguments)
     return caught.value.code
 
@@ -151,7 +151,7 @@ def test_run_instances_has_a_bucket_per_region() -> None:
     for n in range(7):
         try:
             made(here, f"t{n}")
-        except Refusal as error:
+        except ApiError as error:
             codes.append((error.code, error.status))
     assert codes == [("RequestLimitExceeded", 503)] * 2
     assert made(here, "t9", NOW + 0.6)
@@ -221,7 +221,7 @@ def test_a_form_is_read_by_botocores_description() -> None:
     ],
 )
 def test_what_the_description_does_not_know_is_refused(body: str, code: str) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ApiError) as caught:
         wire(body)
     assert caught.value.code == code
 
@@ -233,5 +233,5 @@ def test_an_answer_has_the_descriptions_names_and_no_others() -> None:
     assert kind.startswith("text/xml")
     with pytest.raises(ValueError, match="no member Colour"):
         answer(request, {"Colour": "red"})
-    body, _ = refusal("ec2", Refusal("Some.Code", "a <message>"))
+    body, _ = refusal("ec2", ApiError("Some.Code", "a <message>"))
     assert b"<Code>Some.Code</Code><Message>a &lt;message&gt;</Message>" in body

@@ -58,7 +58,7 @@ EVENTS: list[tuple[ev.AnyEvent, str]] = [
     (ev.StepUndone(T0, "s", with_server=True), "s: undone, it went with its server"),
     (ev.UndoFailed(T0, "s", 3, BAD), "s: could not be undone after 3 attempts: invalid: no such plan"),
     (ev.SweepStarted(T0, "aws"), "closing sweep of aws: looking for what nobody knows of"),
-    (ev.StrayFound(T0, "aws", "r", "n"), "orphan found in aws: r (n); it is destroyed"),
+    (ev.OrphanFound(T0, "aws", "r", "n"), "orphan found in aws: r (n); it is destroyed"),
     (ev.StrayGone(T0, "aws", "r"), "r in aws is gone"),
     (ev.StrayGone(T0, "aws", "r", BAD), "r in aws could not be removed: invalid: no such plan"),
     (ev.SweepEnded(T0, "aws"), "closing sweep of aws done: nothing is there that the journal does not know"),

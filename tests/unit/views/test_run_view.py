@@ -11,7 +11,7 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.outcome import Fault, FaultClass
 from batchwright.model.run import Run
 from batchwright.testing.plans import servers, taskservs
-from batchwright.views.run import Bounds, RunView, run_view
+from batchwright.views.run import RunView, ViewBounds, run_view
 from batchwright.views.waiting import Circumstances
 
 ALONE = Circumstances(driven=False)
@@ -180,7 +180,7 @@ def test_lists_are_bounded_and_say_how_much_is_left_out() -> None:
     names = [f"s{i:03}" for i in range(30)]
     story = Story(servers("web", *names), parallel_limit=30).begin()
     story.start(*(f"web/{name}" for name in names), at=0)
-    view = run_view(story.run, T0 + 1, bounds=Bounds(running=4))
+    view = run_view(story.run, T0 + 1, bounds=ViewBounds(running=4))
     assert (len(view.running), view.running_more) == (4, 26)
     for name in names[:25]:
         story.fail(f"web/{name}", at=2)

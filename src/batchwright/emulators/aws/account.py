@@ -12,19 +12,19 @@ from typing import Any
 from msgspec import Struct
 
 from batchwright.emulators.aws.actions import CHANGES, READS, Call
-from batchwright.emulators.aws.protocol import Refusal, Request
+from batchwright.emulators.aws.protocol import ApiError, Request
 from batchwright.emulators.aws.region import Region
 from batchwright.emulators.aws.rows import Instance
-from batchwright.emulators.aws.settings import Behaviour
+from batchwright.emulators.aws.settings import AwsBehaviour
 from batchwright.model.ids import fraction
 
 _AUTH = {
-    "expired": Refusal("ExpiredToken", "The security token included in the request is expired", 403),
-    "wrong": Refusal("InvalidClientTokenId", "The security token included in the request is invalid.", 403),
+    "expired": ApiError("ExpiredToken", "The security token included in the request is expired", 403),
+    "wrong": ApiError("InvalidClientTokenId", "The security token included in the request is invalid.", 403),
 }
 
 
-class Page(Exception):
+class ListingPage(Exception):
     """A gateway answers in AWS's place."""
 
 
@@ -46,10 +46,10 @@ class Inventory(Struct, frozen=True):
     refused: dict[str, int]
 
 
-class Cloud:
+class AwsAccount:
     """One account in some regions. `handle` is called from many threads."""
 
-    def __init__(self, behaviour: Behaviour) -> None:
+    def __init__(self, behaviour: AwsBehaviour) -> None:
         self.behaviour = behaviour
         names = [name for name in behaviour.regions.split(",") if name]
         self.regions = {name: Region(name, behaviour, place) for place, name in enumerate(names)}
@@ -62,13 +62,13 @@ class Cloud:
         self._buckets: dict[str, tuple[float, float]] = {}  # region -> tokens, when
 
     def handle(self, request: Request, now: float) -> dict[str, Any]:
-        """The result of a call. Raises Refusal, or Lost when nobody is to hear of it."""
+        """The result of a call. Raises ApiError, or Lost when nobody is to hear of it."""
         with self._lock:
             self._advance(now)
             self._calls[request.action] += 1
             try:
                 return self._handle(request, now)
-            except Refusal as error:
+            except ApiError as error:
                 self._refused[error.code] += 1
                 raise
 
@@ -76,28 +76,28 @@ class Cloud:
         if self.behaviour.auth:
             raise _AUTH[self.behaviour.auth]
         if request.action not in READS and request.action not in CHANGES:
-            raise Refusal("InvalidAction", f"{request.action} is not emulated")
+            raise ApiError("InvalidAction", f"{request.action} is not emulated")
         if request.region not in self.regions:
-            raise Refusal("AuthFailure", "AWS was not able to validate the provided access credentials", 401)
+            raise ApiError("AuthFailure", "AWS was not able to validate the provided access credentials", 401)
         if request.action in self.behaviour.failing.split(","):
-            raise Page
+            raise ListingPage
         if request.action in self.behaviour.denied.split(","):
-            raise Refusal("UnauthorizedOperation", "You are not authorized to perform this operation.", 403)
+            raise ApiError("UnauthorizedOperation", "You are not authorized to perform this operation.", 403)
         if request.arguments.get("DryRun"):
-            raise Refusal("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
+            raise ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
         if request.action in READS:
             if self._draws(request, "read_errors", self.behaviour.read_errors):
-                raise Refusal("Unavailable", "The server is overloaded and can't handle the request.", 503)
+                raise ApiError("Unavailable", "The server is overloaded and can't handle the request.", 503)
             return self._carry_out(request, now)
         return self._change(request, now)
 
     def _change(self, request: Request, now: float) -> dict[str, Any]:
         here = self.behaviour
         if request.action == "RunInstances" and not self._permit(request.region, now):
-            raise Refusal("RequestLimitExceeded", "Request limit exceeded.", 503)
+            raise ApiError("RequestLimitExceeded", "Request limit exceeded.", 503)
         self._attempts[_key(request)] += 1
         if self._draws(request, "unavailable", here.unavailable):
-            raise Refusal("Unavailable", "The server is overloaded and can't handle the request.", 503)
+            raise ApiError("Unavailable", "The server is overloaded and can't handle the request.", 503)
         if self._draws(request, "late", here.late_commits):
             due = now + here.late_min + (here.late_max - here.late_min) * self._fraction(request, "how late")
             heapq.heappush(self._late, (due, next(self._numbers), request))
@@ -105,7 +105,7 @@ class Cloud:
         lost = self._draws(request, "lost", here.lost_answers)
         try:
             result = self._carry_out(request, now)
-        except Refusal:
+        except ApiError:
             if lost:
                 raise Lost from None
             raise
@@ -124,7 +124,7 @@ class Cloud:
             self.regions[request.region].advance(due)
             try:
                 self._carry_out(request, due)
-            except Refusal as error:
+            except ApiError as error:
                 self._refused[error.code] += 1
         for region in self.regions.values():
             region.advance(now)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from batchwright.emulators.aws import responses
-from batchwright.emulators.aws.protocol import Refusal
+from batchwright.emulators.aws.protocol import ApiError
 from batchwright.emulators.aws.region import Region
 from batchwright.emulators.aws.rows import ARM, IMAGES, PARAMETERS, PRICES, VCPUS, Interface
-from batchwright.emulators.aws.settings import Behaviour
+from batchwright.emulators.aws.settings import AwsBehaviour
 
 ACCOUNT = "123456789012"
 
@@ -24,7 +24,7 @@ Result = dict[str, Any]
 class Call:
     """One call with what it is carried out on."""
 
-    def __init__(self, region: Region, behaviour: Behaviour, arguments: Arguments, now: float) -> None:
+    def __init__(self, region: Region, behaviour: AwsBehaviour, arguments: Arguments, now: float) -> None:
         self.region, self.behaviour, self.arguments, self.now = region, behaviour, arguments, now
 
     @property
@@ -54,7 +54,7 @@ class Call:
             return rows
         by_name = {getattr(row, key): row for row in rows}
         if missing := [one for one in wanted if one not in by_name]:
-            raise Refusal(code, f"'{', '.join(missing)}' does not exist")
+            raise ApiError(code, f"'{', '.join(missing)}' does not exist")
         return [by_name[one] for one in wanted]
 
 
@@ -93,9 +93,9 @@ def describe_volumes(call: Call) -> Result:
 def delete_volume(call: Call) -> Result:
     volume = call.region.volumes.get(call.arguments["VolumeId"])
     if volume is None:
-        raise Refusal("InvalidVolume.NotFound", "The volume does not exist.")
+        raise ApiError("InvalidVolume.NotFound", "The volume does not exist.")
     if volume.instance:
-        raise Refusal("VolumeInUse", f"Volume {volume.id} is currently attached to {volume.instance}")
+        raise ApiError("VolumeInUse", f"Volume {volume.id} is currently attached to {volume.instance}")
     del call.region.volumes[volume.id]
     return {}
 
@@ -109,7 +109,7 @@ def describe_network_interfaces(call: Call) -> Result:
 
 def delete_network_interface(call: Call) -> Result:
     if _interface(call).instance:
-        raise Refusal("InvalidParameterValue", "Network interface is currently in use.")
+        raise ApiError("InvalidParameterValue", "Network interface is currently in use.")
     del call.region.interfaces[call.arguments["NetworkInterfaceId"]]
     return {}
 
@@ -117,7 +117,7 @@ def delete_network_interface(call: Call) -> Result:
 def _interface(call: Call) -> Interface:
     wanted = call.arguments["NetworkInterfaceId"]
     if wanted not in call.region.interfaces:
-        raise Refusal("InvalidNetworkInterfaceID.NotFound", "The networkInterface ID does not exist")
+        raise ApiError("InvalidNetworkInterfaceID.NotFound", "The networkInterface ID does not exist")
     return call.region.interfaces[wanted]
 
 
@@ -156,7 +156,7 @@ def attach_network_interface(call: Call) -> Result:
 def modify_network_interface_attribute(call: Call) -> Result:
     face, asked = _interface(call), call.arguments.get("Attachment", {})
     if asked.get("AttachmentId") != face.attachment:
-        raise Refusal("InvalidAttachmentID.NotFound", f"The attachment '{asked.get('AttachmentId')}' does not exist")
+        raise ApiError("InvalidAttachmentID.NotFound", f"The attachment '{asked.get('AttachmentId')}' does not exist")
     face.ends_with_instance = bool(asked.get("DeleteOnTermination", face.ends_with_instance))
     return {}
 
@@ -166,7 +166,7 @@ def modify_instance_attribute(call: Call) -> Result:
     attached = {one.device: one for one in call.region.volumes.values() if one.instance == instance}
     for mapping in call.arguments.get("BlockDeviceMappings", ()):
         if mapping["DeviceName"] not in attached:
-            raise Refusal("InvalidInstanceAttributeValue", f"no device {mapping['DeviceName']} is attached")
+            raise ApiError("InvalidInstanceAttributeValue", f"no device {mapping['DeviceName']} is attached")
         attached[mapping["DeviceName"]].ends_with_instance = bool(mapping["Ebs"]["DeleteOnTermination"])
     return {}
 
@@ -236,7 +236,7 @@ def describe_subnets(call: Call) -> Result:
     if wanted := call.arguments.get("SubnetIds"):
         rows = [row for row in rows if row[0] in wanted]
         if len(rows) < len(wanted):
-            raise Refusal("InvalidSubnetID.NotFound", f"The subnet ID '{', '.join(wanted)}' does not exist")
+            raise ApiError("InvalidSubnetID.NotFound", f"The subnet ID '{', '.join(wanted)}' does not exist")
     found = responses.filtered(rows, call.filters, seen)
     some, more = call.page(found)
     views = [
@@ -285,7 +285,7 @@ def describe_instance_type_offerings(call: Call) -> Result:
 def get_parameters(call: Call) -> Result:
     names = call.arguments["Names"]
     if len(names) > 10:
-        raise Refusal("ValidationException", "names: Member must have length less than or equal to 10")
+        raise ApiError("ValidationException", "names: Member must have length less than or equal to 10")
     known = [name for name in names if name in PARAMETERS]
     found = [{"Name": name, "Value": PARAMETERS[name], "Type": "String", "Version": 1} for name in known]
     return {"Parameters": found, "InvalidParameters": [name for name in names if name not in PARAMETERS]}
@@ -297,7 +297,7 @@ def get_caller_identity(_call: Call) -> Result:
 
 def get_service_quota(call: Call) -> Result:
     if call.arguments.get("QuotaCode") != "L-1216C47A":
-        raise Refusal("NoSuchResourceException", "there is no such quota")
+        raise ApiError("NoSuchResourceException", "there is no such quota")
     name = "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances"
     return {"Quota": {"ServiceCode": "ec2", "QuotaCode": "L-1216C47A", "QuotaName": name,
                       "Value": float(call.behaviour.vcpus), "Unit": "None"}}  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from batchwright.emulators.aws.account import Cloud
+from batchwright.emulators.aws.account import AwsAccount
 from batchwright.emulators.aws.rows import VCPUS, Instance
 from batchwright.emulators.backend import Wanted
 
@@ -29,12 +29,12 @@ exec "$@"
 """
 
 
-class BackedCloud:
+class BackedAwsAccount:
     """A cloud whose instances boot when what stands behind them is ready."""
 
     run = "awsemulated2"  # the label of all that backs an emulated account
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: AwsAccount) -> None:
         self._cloud = cloud
 
     def begin(self) -> None:

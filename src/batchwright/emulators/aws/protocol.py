@@ -39,7 +39,7 @@ class Headers(Protocol):
     def get(self, name: str, failobj: str) -> str: ...
 
 
-class Refusal(Exception):
+class ApiError(Exception):
     """An answer with an error in it: AWS's code, message and HTTP status."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
@@ -56,18 +56,18 @@ class Request:
 
 @cache
 def description(service: str) -> ServiceModel:
-    """What botocore knows about a service. Raises Refusal for one that is not emulated."""
+    """What botocore knows about a service. Raises ApiError for one that is not emulated."""
     if service not in _NAMES:
-        raise Refusal("InvalidAction", f"the service {service} is not emulated")
+        raise ApiError("InvalidAction", f"the service {service} is not emulated")
     name = _NAMES[service]
     return ServiceModel(Loader().load_service_model(name, "service-2"), name)
 
 
 def read(headers: Headers, body: bytes) -> Request:
-    """The call in an HTTP request. Raises Refusal."""
+    """The call in an HTTP request. Raises ApiError."""
     scope = re.search(r"Credential=[^/]+/\d{8}/([^/]+)/([^/]+)/aws4_request", headers.get("Authorization", ""))
     if scope is None:
-        raise Refusal("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
+        raise ApiError("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
     region, service = scope.groups()
     model = description(service)
     if _is_json(model):
@@ -83,19 +83,19 @@ def read(headers: Headers, body: bytes) -> Request:
 
 
 def check_time(service: str, signed: str, now: float) -> None:
-    """Raises Refusal for a request signed more than five minutes ago, or ahead."""
+    """Raises ApiError for a request signed more than five minutes ago, or ahead."""
     try:
         at = datetime.strptime(signed, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
     except ValueError:
-        raise Refusal("IncompleteSignature", "X-Amz-Date is missing or not a date", 403) from None
+        raise ApiError("IncompleteSignature", "X-Amz-Date is missing or not a date", 403) from None
     if abs(at - now) > SKEW_MAX:
         code = "RequestExpired" if service == "ec2" else "SignatureDoesNotMatch"
-        raise Refusal(code, f"Signature expired or not yet current: {signed}", 403)
+        raise ApiError(code, f"Signature expired or not yet current: {signed}", 403)
 
 
 def _operation(model: ServiceModel, action: str) -> OperationModel:
     if action not in model.operation_names:
-        raise Refusal("InvalidAction", f"The action {action} is not valid for this web service.")
+        raise ApiError("InvalidAction", f"The action {action} is not valid for this web service.")
     return model.operation_model(action)
 
 
@@ -117,11 +117,11 @@ def _tree(pairs: Mapping[str, str]) -> Tree:
 def _structure(shape: Any, tree: Tree, path: str) -> dict[str, Any]:
     names = {_query_name(member, name): (name, member) for name, member in shape.members.items()}
     if unknown := [key for key in tree if key not in names]:
-        raise Refusal("UnknownParameter", f"The parameter {path}{unknown[0]} is not recognized")
+        raise ApiError("UnknownParameter", f"The parameter {path}{unknown[0]} is not recognized")
     found = {names[key][0]: _value(names[key][1], part, f"{path}{key}.") for key, part in tree.items()}
     for name in shape.required_members:
         if name not in found:
-            raise Refusal("MissingParameter", f"The request must contain the parameter {path}{name}")
+            raise ApiError("MissingParameter", f"The request must contain the parameter {path}{name}")
     return found
 
 
@@ -138,7 +138,7 @@ def _value(shape: Any, part: Any, path: str) -> Any:
             return _structure(shape, part, path)
         case "list":
             if not all(_INDEX.fullmatch(key) for key in part):
-                raise Refusal("InvalidParameterValue", f"{path} is not a list")
+                raise ApiError("InvalidParameterValue", f"{path} is not a list")
             return [_value(shape.member, part[key], f"{path}{key}.") for key in sorted(part, key=int)]
         case "integer" | "long":
             return int(part)
@@ -191,7 +191,7 @@ def _text(shape: Any, value: Any) -> str:
     return escape(str(value))
 
 
-def refusal(service: str, error: Refusal) -> tuple[bytes, str]:
+def refusal(service: str, error: ApiError) -> tuple[bytes, str]:
     """The body and content type that tell an error, in the shape of the service's protocol."""
     code, message, number = escape(error.code), escape(error.message), uuid.uuid4()
     if service in ("ssm", "servicequotas", "pricing"):

@@ -9,21 +9,21 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from batchwright.emulators.aws.protocol import Refusal
+from batchwright.emulators.aws.protocol import ApiError
 from batchwright.emulators.aws.rows import (
     ARM,
     IMAGES,
     VCPUS,
     ZONES,
+    AwsVolume,
     Group,
     Image,
     Instance,
     Interface,
     Key,
     Tags,
-    Volume,
 )
-from batchwright.emulators.aws.settings import Behaviour
+from batchwright.emulators.aws.settings import AwsBehaviour
 from batchwright.model.ids import fraction
 
 USER_DATA_MAX = 16384
@@ -34,13 +34,13 @@ Arguments = Mapping[str, Any]
 class Region:
     """Rows by id. `advance` must be called before anything else at a later time."""
 
-    def __init__(self, name: str, behaviour: Behaviour, place: int = 0) -> None:
+    def __init__(self, name: str, behaviour: AwsBehaviour, place: int = 0) -> None:
         self.name, self._behaviour, self._place = name, behaviour, place
         self.vpc = f"vpc-{_hex(name, 'vpc', 17)}"
         self.subnets = {f"subnet-{_hex(name, zone, 17)}": f"{name}{zone}" for zone in ZONES}
         self.default_group = Group(f"sg-{_hex(name, 'default', 17)}", "default", "default", self.vpc, {}, 0.0)
         self.instances: dict[str, Instance] = {}
-        self.volumes: dict[str, Volume] = {}
+        self.volumes: dict[str, AwsVolume] = {}
         self.interfaces: dict[str, Interface] = {}
         self.groups: dict[str, Group] = {self.default_group.id: self.default_group}
         self.keys: dict[str, Key] = {}
@@ -87,7 +87,7 @@ class Region:
         digest = hashlib.sha256(json.dumps(rest, sort_keys=True, default=_plain).encode()).hexdigest()
         token = str(arguments.get("ClientToken", ""))
         if len(token) > 64 or not token.isascii():
-            raise Refusal("InvalidParameterValue", "The client token may have 64 ASCII characters")
+            raise ApiError("InvalidParameterValue", "The client token may have 64 ASCII characters")
         image, zone, subnet = self._check(arguments)
         earlier = self._tokens.get(token) if token else None
         if earlier is not None:
@@ -102,44 +102,44 @@ class Region:
     def _repeated(self, earlier: Instance, digest: str, now: float) -> Instance:
         if earlier.digest != digest:
             text = "The request uses the same client token as a previous, but non-identical request."
-            raise Refusal("IdempotentParameterMismatch", text)
+            raise ApiError("IdempotentParameterMismatch", text)
         if earlier.ending_at is not None and now >= earlier.ending_at:
             text = "The client token was used for an instance that has been terminated."
-            raise Refusal("IdempotentInstanceTerminated", text)
+            raise ApiError("IdempotentInstanceTerminated", text)
         return earlier
 
     def _check(self, arguments: Arguments) -> tuple[Image, str, str]:
         if arguments["MinCount"] != 1 or arguments["MaxCount"] != 1:
-            raise Refusal("InvalidParameterValue", "this emulator makes one instance per call")
+            raise ApiError("InvalidParameterValue", "this emulator makes one instance per call")
         kind = arguments.get("InstanceType", "m1.small")
         if kind not in VCPUS:
-            raise Refusal("InvalidParameterValue", f"Invalid value '{kind}' for InstanceType.")
+            raise ApiError("InvalidParameterValue", f"Invalid value '{kind}' for InstanceType.")
         image = self.image(arguments.get("ImageId", ""))
         if image.architecture != ("arm64" if kind.startswith(ARM) else "x86_64"):
-            raise Refusal("InvalidParameterValue", f"the image is for {image.architecture}")
+            raise ApiError("InvalidParameterValue", f"the image is for {image.architecture}")
         zone = arguments.get("Placement", {}).get("AvailabilityZone", "")
         subnet = arguments.get("SubnetId", "") or next(
             (one for one, its_zone in self.subnets.items() if not zone or its_zone == zone), ""
         )
         if subnet not in self.subnets:
             code = "InvalidSubnetID.NotFound" if arguments.get("SubnetId") else "InvalidParameterValue"
-            raise Refusal(code, f"there is no subnet {arguments.get('SubnetId') or 'in ' + zone}")
+            raise ApiError(code, f"there is no subnet {arguments.get('SubnetId') or 'in ' + zone}")
         for group in arguments.get("SecurityGroupIds", ()):
             if group not in self.groups:
-                raise Refusal("InvalidGroup.NotFound", f"The security group '{group}' does not exist")
+                raise ApiError("InvalidGroup.NotFound", f"The security group '{group}' does not exist")
         key = arguments.get("KeyName")
         if key is not None and key not in self.keys:
-            raise Refusal("InvalidKeyPair.NotFound", f"The key pair '{key}' does not exist")
+            raise ApiError("InvalidKeyPair.NotFound", f"The key pair '{key}' does not exist")
         if len(base64.b64decode(arguments.get("UserData", ""))) > USER_DATA_MAX:
-            raise Refusal("InvalidParameterValue", "User data is limited to 16384 bytes")
+            raise ApiError("InvalidParameterValue", "User data is limited to 16384 bytes")
         return image, self.subnets[subnet], subnet
 
     def image(self, wanted: str) -> Image:
-        """An image by id. Raises Refusal."""
+        """An image by id. Raises ApiError."""
         for image in IMAGES:
             if image.id == wanted:
                 return image
-        raise Refusal("InvalidAMIID.NotFound", f"The image id '[{wanted}]' does not exist")
+        raise ApiError("InvalidAMIID.NotFound", f"The image id '[{wanted}]' does not exist")
 
     def vcpus_used(self, now: float) -> int:
         """What counts against the quota."""
@@ -147,10 +147,10 @@ class Region:
 
     def _check_room(self, kind: str, zone: str, now: float) -> None:
         if self.vcpus_used(now) + VCPUS[kind][0] > self._behaviour.vcpus:
-            raise Refusal("VcpuLimitExceeded", "You have requested more vCPU capacity than your current vCPU limit")
+            raise ApiError("VcpuLimitExceeded", "You have requested more vCPU capacity than your current vCPU limit")
         there = sum(one.zone == zone and one.alive(now) for one in self.instances.values())
         if self._behaviour.capacity and there >= self._behaviour.capacity:
-            raise Refusal(
+            raise ApiError(
                 "InsufficientInstanceCapacity", f"We currently do not have sufficient capacity in {zone}", 500
             )
 
@@ -185,7 +185,9 @@ class Region:
         seen = self._lag("volumes", now)
         for device in image.devices:
             ends = bool(asked.get(device, {}).get("DeleteOnTermination", False))
-            volume = Volume(self._id("vol"), made.zone, device, made.id, ends, _tags(made.arguments, "volume"), *seen)
+            volume = AwsVolume(
+                self._id("vol"), made.zone, device, made.id, ends, _tags(made.arguments, "volume"), *seen
+            )
             self.volumes[volume.id] = volume
         tags, groups = _tags(made.arguments, "network-interface"), made.groups or [self.default_group.id]
         seen = self._lag("interfaces", now)
@@ -197,7 +199,7 @@ class Region:
         missing = [name for name in names if name not in self.instances]
         if missing:
             text = f"The instance ID '{', '.join(missing)}' does not exist"
-            raise Refusal("InvalidInstanceID.NotFound", text)
+            raise ApiError("InvalidInstanceID.NotFound", text)
         for name in names:
             one = self.instances[name]
             if one.ending_at is None:
@@ -207,30 +209,30 @@ class Region:
 
     # -- what others attach -------------------------------------------------------------------------------------
 
-    def volume(self, wanted: str) -> Volume:
-        """A volume by id. Raises Refusal."""
+    def volume(self, wanted: str) -> AwsVolume:
+        """A volume by id. Raises ApiError."""
         if wanted not in self.volumes:
-            raise Refusal("InvalidVolume.NotFound", f"The volume '{wanted}' does not exist.")
+            raise ApiError("InvalidVolume.NotFound", f"The volume '{wanted}' does not exist.")
         return self.volumes[wanted]
 
-    def new_volume(self, zone: str, tags: Tags, now: float) -> Volume:
+    def new_volume(self, zone: str, tags: Tags, now: float) -> AwsVolume:
         """A volume that is attached to nothing."""
-        made = Volume(self._id("vol"), zone, "", "", False, tags, now)
+        made = AwsVolume(self._id("vol"), zone, "", "", False, tags, now)
         self.volumes[made.id] = made
         return made
 
-    def attach_volume(self, volume: Volume, instance: str, device: str) -> None:
+    def attach_volume(self, volume: AwsVolume, instance: str, device: str) -> None:
         """AttachVolume: it outlives the instance, unless somebody sets it otherwise."""
         if instance not in self.instances:
-            raise Refusal("InvalidInstanceID.NotFound", f"The instance ID '{instance}' does not exist")
+            raise ApiError("InvalidInstanceID.NotFound", f"The instance ID '{instance}' does not exist")
         if volume.instance:
-            raise Refusal("VolumeInUse", f"{volume.id} is already attached to an instance")
+            raise ApiError("VolumeInUse", f"{volume.id} is already attached to an instance")
         volume.instance, volume.device, volume.ends_with_instance = instance, device, False
 
     def new_interface(self, subnet: str, groups: list[str], now: float) -> Interface:
         """A network interface that is attached to nothing."""
         if subnet not in self.subnets:
-            raise Refusal("InvalidSubnetID.NotFound", f"The subnet ID '{subnet}' does not exist")
+            raise ApiError("InvalidSubnetID.NotFound", f"The subnet ID '{subnet}' does not exist")
         held = groups or [self.default_group.id]
         made = Interface(self._id("eni"), self.subnets[subnet], subnet, self.vpc, "", held, {}, now)
         self.interfaces[made.id] = made
@@ -239,7 +241,7 @@ class Region:
     def attach_interface(self, face: Interface, instance: str, number: int) -> None:
         """AttachNetworkInterface: it outlives the instance, unless somebody sets it otherwise."""
         if instance not in self.instances:
-            raise Refusal("InvalidInstanceID.NotFound", f"The instance ID '{instance}' does not exist")
+            raise ApiError("InvalidInstanceID.NotFound", f"The instance ID '{instance}' does not exist")
         face.instance, face.number, face.ends_with_instance = instance, number, False
 
     # -- what surrounds them ------------------------------------------------------------------------------------
@@ -248,10 +250,10 @@ class Region:
         """CreateSecurityGroup; the name is unique in its VPC."""
         vpc, name = arguments.get("VpcId", self.vpc), arguments.get("GroupName", "")
         if vpc != self.vpc:
-            raise Refusal("InvalidVpcID.NotFound", f"The vpc ID '{vpc}' does not exist")
+            raise ApiError("InvalidVpcID.NotFound", f"The vpc ID '{vpc}' does not exist")
         if any(one.name == name for one in self.groups.values()):
             text = f"The security group '{name}' already exists for VPC '{vpc}'"
-            raise Refusal("InvalidGroup.Duplicate", text)
+            raise ApiError("InvalidGroup.Duplicate", text)
         seen, tagged = self._lag("groups", now)
         tags = _tags(arguments, "security-group")
         made = Group(self._id("sg"), name, arguments["Description"], vpc, tags, seen, tagged_at=tagged)
@@ -259,18 +261,18 @@ class Region:
         return made
 
     def group(self, wanted: str) -> Group:
-        """A security group by id. Raises Refusal."""
+        """A security group by id. Raises ApiError."""
         if wanted not in self.groups:
-            raise Refusal("InvalidGroup.NotFound", f"The security group '{wanted}' does not exist")
+            raise ApiError("InvalidGroup.NotFound", f"The security group '{wanted}' does not exist")
         return self.groups[wanted]
 
     def delete_group(self, wanted: str) -> None:
         """DeleteSecurityGroup; one that an interface uses is kept."""
         group = self.group(wanted)
         if any(group.id in face.groups for face in self.interfaces.values()):
-            raise Refusal("DependencyViolation", f"resource {wanted} has a dependent object")
+            raise ApiError("DependencyViolation", f"resource {wanted} has a dependent object")
         if group is self.default_group:
-            raise Refusal("CannotDelete", "the specified group: default is not deletable by a user")
+            raise ApiError("CannotDelete", "the specified group: default is not deletable by a user")
         del self.groups[wanted]
 
     def allow(self, wanted: str, rules: list[dict[str, Any]]) -> None:
@@ -278,17 +280,17 @@ class Region:
         group = self.group(wanted)
         for rule in rules:
             if rule in group.rules:
-                raise Refusal("InvalidPermission.Duplicate", "the specified rule already exists")
+                raise ApiError("InvalidPermission.Duplicate", "the specified rule already exists")
         group.rules += rules
 
     def import_key(self, arguments: Arguments, now: float) -> Key:
         """ImportKeyPair; the name is unique in the region."""
         name = arguments["KeyName"]
         if name in self.keys:
-            raise Refusal("InvalidKeyPair.Duplicate", f"The keypair '{name}' already exists.")
+            raise ApiError("InvalidKeyPair.Duplicate", f"The keypair '{name}' already exists.")
         public = arguments["PublicKeyMaterial"].decode()
         if not public.startswith(("ssh-ed25519 ", "ssh-rsa ")):
-            raise Refusal("InvalidKey.Format", "Key is not in valid OpenSSH public key format")
+            raise ApiError("InvalidKey.Format", "Key is not in valid OpenSSH public key format")
         self.keys[name] = Key(self._id("key"), name, public, _tags(arguments, "key-pair"), *self._lag("keys", now))
         return self.keys[name]
 

@@ -6,9 +6,9 @@ import fnmatch
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from batchwright.emulators.aws.protocol import Refusal
+from batchwright.emulators.aws.protocol import ApiError
 from batchwright.emulators.aws.region import Region
-from batchwright.emulators.aws.rows import Group, Image, Instance, Interface, Key, Tags, Volume
+from batchwright.emulators.aws.rows import AwsVolume, Group, Image, Instance, Interface, Key, Tags
 
 T = TypeVar("T")
 Seen = dict[str, list[str]]  # name of a filter -> values that match it
@@ -16,16 +16,16 @@ Shown = dict[str, Any]
 
 
 def filtered(rows: Iterable[T], filters: Iterable[Mapping[str, Any]], seen: Callable[[T], Seen]) -> list[T]:
-    """Rows that all filters let through. Raises Refusal for a filter that is not emulated."""
+    """Rows that all filters let through. Raises ApiError for a filter that is not emulated."""
     wanted = {one["Name"]: one.get("Values", []) for one in filters}
     return [row for row in rows if all(_match(seen(row), name, values) for name, values in wanted.items())]
 
 
 def _match(seen: Seen, name: str, values: list[str]) -> bool:
     if len(values) > 200:
-        raise Refusal("FilterLimitExceeded", "The maximum number of filter values specified on a single call is 200")
+        raise ApiError("FilterLimitExceeded", "The maximum number of filter values specified on a single call is 200")
     if name not in seen and not name.startswith("tag:"):
-        raise Refusal("InvalidParameterValue", f"The filter '{name}' is invalid")
+        raise ApiError("InvalidParameterValue", f"The filter '{name}' is invalid")
     return any(fnmatch.fnmatchcase(have, value) for have in seen.get(name, ()) for value in values)
 
 
@@ -89,7 +89,7 @@ def instance_shown(one: Instance, region: Region, now: float) -> Shown:
     return shown
 
 
-def volume_filters(one: Volume) -> Seen:
+def volume_filters(one: AwsVolume) -> Seen:
     """What can be asked of a volume."""
     return {
         "volume-id": [one.id],
@@ -99,7 +99,7 @@ def volume_filters(one: Volume) -> Seen:
     }
 
 
-def volume_shown(one: Volume) -> Shown:
+def volume_shown(one: AwsVolume) -> Shown:
     """As in DescribeVolumes."""
     attached = {"InstanceId": one.instance, "VolumeId": one.id, "Device": one.device, "State": "attached",
                 "DeleteOnTermination": one.ends_with_instance}  # fmt: skip

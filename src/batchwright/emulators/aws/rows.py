@@ -60,7 +60,7 @@ class Instance:
 
 
 @dataclass
-class Volume:
+class AwsVolume:
     """A disk; `instance` is empty once it is detached."""
 
     id: str

@@ -13,9 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import msgspec
 
 from batchwright.emulators.aws import protocol
-from batchwright.emulators.aws.account import Cloud, Lost, Page
+from batchwright.emulators.aws.account import AwsAccount, ListingPage, Lost
 from batchwright.emulators.aws.actions import CHANGES
-from batchwright.emulators.aws.settings import Behaviour
+from batchwright.emulators.aws.settings import AwsBehaviour
 from batchwright.errors import UsageError
 
 BODY_MAX = 1_000_000
@@ -28,7 +28,7 @@ class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
-    server: Server
+    server: AwsServer
     timeout = 60.0
     wbufsize = -1  # head and body in one piece, or the client waits for its delayed acknowledgement
     disable_nagle_algorithm = True
@@ -49,12 +49,12 @@ class Handler(BaseHTTPRequestHandler):
                 time.sleep(self.server.cloud.behaviour.answer_seconds)
             result = self.server.cloud.handle(request, self.server.now())
             status, (content, kind) = 200, protocol.answer(request, result)
-        except protocol.Refusal as error:
+        except protocol.ApiError as error:
             status, (content, kind) = error.status, protocol.refusal(service, error)
         except ValueError as error:
-            refusal = protocol.Refusal("InvalidParameterValue", str(error))
+            refusal = protocol.ApiError("InvalidParameterValue", str(error))
             status, (content, kind) = 400, protocol.refusal(service, refusal)
-        except Page:
+        except ListingPage:
             status, content, kind = 503, b"<html><body><h1>503 Service Unavailable</h1></body></html>", "text/html"
         except Lost:
             self.close_connection = True
@@ -84,14 +84,14 @@ class Handler(BaseHTTPRequestHandler):
         _log.debug(format, *args)
 
 
-class Server(ThreadingHTTPServer):
+class AwsServer(ThreadingHTTPServer):
     """All connections."""
 
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, behaviour: Behaviour, port: int = 0) -> None:
-        self.cloud = Cloud(behaviour)
+    def __init__(self, behaviour: AwsBehaviour, port: int = 0) -> None:
+        self.cloud = AwsAccount(behaviour)
         for service in ("ec2", "sts", "ssm"):
             protocol.description(service)  # half a second, before the first call and not during it
         try:
@@ -126,21 +126,21 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(behaviour: Behaviour, port: int = 0) -> Iterator[Server]:
+def serving(behaviour: AwsBehaviour, port: int = 0) -> Iterator[AwsServer]:
     """A new account, served."""
-    server = Server(behaviour, port)
+    server = AwsServer(behaviour, port)
     with server.running():
         yield server
 
 
 @asynccontextmanager
-async def serve(server: Server) -> AsyncIterator[str]:
+async def serve(server: AwsServer) -> AsyncIterator[str]:
     """The same for who waits for something else meanwhile; gives the address."""
     with server.running():
         yield server.url
 
 
-def left(server: Server) -> str:
+def left(server: AwsServer) -> str:
     """What the account holds, in words."""
     here = server.cloud.inventory(server.now())
     kinds = ("instances", "volumes", "interfaces", "groups", "keys")

@@ -16,7 +16,7 @@ Chance = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]
 
 
-class Behaviour(Struct, frozen=True, kw_only=True):
+class AwsBehaviour(Struct, frozen=True, kw_only=True):
     """Durations are seconds; chances are from 0 to 1 and drawn from `seed`; 0 calls per second is no limit."""
 
     seed: int = 1
@@ -69,10 +69,10 @@ _DURATIONS = (
     "late_min",
     "late_max",
 )
-_TYPES = {field.name: field.type for field in msgspec.structs.fields(Behaviour)}
+_TYPES = {field.name: field.type for field in msgspec.structs.fields(AwsBehaviour)}
 
 
-def behaviour(given: Mapping[str, str], seed: int = 1, time_scale: float = 1.0) -> Behaviour:
+def behaviour(given: Mapping[str, str], seed: int = 1, time_scale: float = 1.0) -> AwsBehaviour:
     """From a table such as {"lost_answers": "0.1"}; durations are multiplied. Raises UsageError."""
     for key in given:
         if key not in _TYPES:
@@ -80,7 +80,7 @@ def behaviour(given: Mapping[str, str], seed: int = 1, time_scale: float = 1.0) 
             hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(_TYPES)}"
             raise UsageError(f"emulator: there is no setting {key}", hint=hint)
     try:
-        found = msgspec.convert({"seed": seed, **given}, Behaviour, strict=False)
+        found = msgspec.convert({"seed": seed, **given}, AwsBehaviour, strict=False)
     except msgspec.ValidationError as error:
         raise UsageError(f"emulator: {error}", hint="docs/providers/aws.md has the settings.") from error
     return msgspec.structs.replace(found, **{key: getattr(found, key) * time_scale for key in _DURATIONS})

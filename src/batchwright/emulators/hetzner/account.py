@@ -10,9 +10,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from batchwright.emulators.fates import Draws, Refused
+from batchwright.emulators.fates import CallRefused, Draws
 from batchwright.emulators.hetzner.catalog import IMAGES, LOCATIONS, TYPES
-from batchwright.emulators.hetzner.settings import Emulation
+from batchwright.emulators.hetzner.settings import HetznerBehaviour
 
 
 class Thing(Struct):
@@ -34,7 +34,7 @@ class Thing(Struct):
         return self.committed_at <= now < self.gone_at
 
 
-class Volume(Struct):
+class HetznerVolume(Struct):
     """A volume; `server` is 0 where it hangs on nothing."""
 
     id: int
@@ -63,14 +63,14 @@ class Backup(Struct):
     snapshot: bool = False
 
 
-class Estate(Draws):
+class HetznerAccount(Draws):
     """Servers and keys. A name is taken once, and whoever commits first has it."""
 
-    def __init__(self, emulation: Emulation, clock: Callable[[], float]) -> None:
+    def __init__(self, emulation: HetznerBehaviour, clock: Callable[[], float]) -> None:
         super().__init__(emulation, clock)
         self.emulation = emulation
         self._things: dict[str, dict[int, Thing]] = {"servers": {}, "ssh_keys": {}}
-        self.volumes: dict[int, Volume] = {}
+        self.volumes: dict[int, HetznerVolume] = {}
         self.primary_ips: dict[int, PrimaryIp] = {}
         self.backups: dict[int, Backup] = {}
         self._kept_own: set[int] = set()  # ids of servers' own addresses whose auto_delete was taken away
@@ -86,22 +86,22 @@ class Estate(Draws):
         return [thing for thing in self.all(kind) if thing.visible_at <= self.clock()]
 
     def one(self, kind: str, number: str) -> Thing:
-        """Raises Refused."""
+        """Raises CallRefused."""
         found = [thing for thing in self.all(kind) if str(thing.id) == number]
         if not found:
-            raise Refused(404, "not_found", f"{kind} with ID '{number}' not found")
+            raise CallRefused(404, "not_found", f"{kind} with ID '{number}' not found")
         return found[0]
 
     def make(self, kind: str, asked: dict[str, Any], late: float) -> Thing:
-        """One more, `late` scaled seconds from now. Raises Refused."""
+        """One more, `late` scaled seconds from now. Raises CallRefused."""
         e, name, at = self.emulation, asked["name"], self.clock() + late
         if any(thing.name == name for thing in self.all(kind)):
             self.happened[f"{kind} named twice"] += 1
-            raise Refused(409, "uniqueness_error", f"{kind.removesuffix('s')} name is already used")
+            raise CallRefused(409, "uniqueness_error", f"{kind.removesuffix('s')} name is already used")
         mine = self._things[kind]
         for other in [thing for thing in mine.values() if thing.name == name and thing.committed_at > self.clock()]:
             if late:
-                raise Refused(409, "uniqueness_error", "the other late one has the name")
+                raise CallRefused(409, "uniqueness_error", "the other late one has the name")
             del mine[other.id]  # it comes too late, and finds its name taken
         self._serial += 1
         lag = max(e.list_lag, e.lag_servers if kind == "servers" else e.lag_ssh_keys)
@@ -136,18 +136,18 @@ class Estate(Draws):
         self._serial += 1
         return self._serial
 
-    def attach_volume(self, server: Thing) -> Volume:
+    def attach_volume(self, server: Thing) -> HetznerVolume:
         """A volume of somebody's, on a server."""
-        volume = Volume(self._number(), f"data-{self._serial}", server.id)
+        volume = HetznerVolume(self._number(), f"data-{self._serial}", server.id)
         self.volumes[volume.id] = volume
         server.volumes = [*server.volumes, volume.id]
         return volume
 
     def detach_volume(self, number: str) -> None:
-        """Raises Refused."""
+        """Raises CallRefused."""
         volume = self.volumes.get(int(number)) if number.isdecimal() else None
         if volume is None or not volume.server:
-            raise Refused(422, "volume_not_attached", "volume is not attached")
+            raise CallRefused(422, "volume_not_attached", "volume is not attached")
         for server in self.all("servers"):
             server.volumes = [one for one in server.volumes if one != volume.id]
         volume.server = 0
@@ -192,7 +192,7 @@ class Estate(Draws):
         }
 
     def address(self, number: str) -> dict[str, Any]:
-        """An address as a thing of its own: there as long as its server is (auto_delete). Raises Refused."""
+        """An address as a thing of its own: there as long as its server is (auto_delete). Raises CallRefused."""
         if number.isdecimal() and (other := self.primary_ips.get(int(number))) is not None:
             told = {"id": other.id, "name": other.name, "type": "ipv4", "ip": other.ip, "labels": other.labels}
             told |= {"assignee_type": "server", "assignee_id": other.server or None}
@@ -206,10 +206,10 @@ class Estate(Draws):
                     told = {"id": identity, "name": f"primary_ip-{identity}", "type": kind, "ip": address}
                     told |= {"assignee_type": "server", "labels": {}, "created": _at(thing.committed_at)}
                     return {**told, "assignee_id": thing.id, "auto_delete": identity not in self._kept_own}
-        raise Refused(404, "not_found", f"primary_ip with ID '{number}' not found")
+        raise CallRefused(404, "not_found", f"primary_ip with ID '{number}' not found")
 
     def keep_address(self, number: str, auto_delete: bool) -> dict[str, Any]:
-        """Change whether it goes with its server. Raises Refused."""
+        """Change whether it goes with its server. Raises CallRefused."""
         told = self.address(number)
         if (other := self.primary_ips.get(told["id"])) is not None:
             other.auto_delete = auto_delete

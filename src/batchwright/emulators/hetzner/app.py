@@ -8,11 +8,11 @@ from typing import Any
 
 from aiohttp import web
 
-from batchwright.emulators.fates import Fate, Refused
-from batchwright.emulators.front import Result, Service
+from batchwright.emulators.fates import CallRefused, Fate
+from batchwright.emulators.front import RestFront, Result
 from batchwright.emulators.hetzner import catalog
-from batchwright.emulators.hetzner.account import Estate, Thing
-from batchwright.emulators.hetzner.settings import Emulation
+from batchwright.emulators.hetzner.account import HetznerAccount, Thing
+from batchwright.emulators.hetzner.settings import HetznerBehaviour
 
 TOKEN = "emulated"  # noqa: S105 - the one the emulator takes, and no secret
 PAGE_MAX = 50
@@ -20,26 +20,26 @@ LABELLED = ("servers", "ssh_keys")
 _SOLD = {"server_types": catalog.TYPES, "locations": catalog.LOCATIONS, "images": catalog.IMAGES}
 
 
-class Emulator(Service[Estate]):
+class HetznerEmulator(RestFront[HetznerAccount]):
     """One project behind one port."""
 
     prefix = "/v1"
     accepted = (f"Bearer {TOKEN}",)
-    unauthorized = Refused(401, "unauthorized", "unable to authenticate")
-    read_only = Refused(403, "token_readonly", "token is readonly")
-    throttled = Refused(429, "rate_limit_exceeded", "limit of 3600 requests per hour reached")
-    failed = Refused(500, "server_error", "internal error")
-    unavailable = Refused(503, "unavailable", "unavailable")
-    emulation: Emulation
+    unauthorized = CallRefused(401, "unauthorized", "unable to authenticate")
+    read_only = CallRefused(403, "token_readonly", "token is readonly")
+    throttled = CallRefused(429, "rate_limit_exceeded", "limit of 3600 requests per hour reached")
+    failed = CallRefused(500, "server_error", "internal error")
+    unavailable = CallRefused(503, "unavailable", "unavailable")
+    emulation: HetznerBehaviour
 
-    def __init__(self, emulation: Emulation | None = None, clock: Callable[[], float] = time.time) -> None:
-        emulation = emulation or Emulation()
-        super().__init__(emulation, Estate(emulation, clock))
+    def __init__(self, emulation: HetznerBehaviour | None = None, clock: Callable[[], float] = time.time) -> None:
+        emulation = emulation or HetznerBehaviour()
+        super().__init__(emulation, HetznerAccount(emulation, clock))
 
     def _made(self, _path: str, body: Any) -> str | None:
         return str(body.get("name", ""))
 
-    def _refused(self, refusal: Refused) -> web.Response:
+    def _refused(self, refusal: CallRefused) -> web.Response:
         told = {"code": refusal.code, "message": refusal.message, "details": None}
         return web.json_response({"error": told}, status=refusal.status)
 
@@ -76,10 +76,10 @@ class Emulator(Service[Estate]):
             case "DELETE", [kind, number] if kind in LABELLED:
                 thing = self.estate.one(kind, number)
                 if thing.deleted_at <= self.estate.clock():
-                    raise Refused(423, "locked", "server is locked")
+                    raise CallRefused(423, "locked", "server is locked")
                 self.estate.delete(kind, thing)
                 return (200, {"action": _action("delete_server")}) if kind == "servers" else (204, None)
-        raise Refused(404, "not_found", f"{request.method} {path} is not emulated")
+        raise CallRefused(404, "not_found", f"{request.method} {path} is not emulated")
 
     def _attached_route(self, request: web.Request, method: str, kind: str, rest: list[str], body: Any) -> Result:
         """What others may attach to a server. An assigned primary IP and a backup are made in one call here."""
@@ -109,11 +109,11 @@ class Emulator(Service[Estate]):
                 return 200, {"primary_ip": self.estate.address(number)}
             case "PUT", "primary_ips", [number]:
                 return 200, {"primary_ip": self.estate.keep_address(number, bool(body.get("auto_delete", True)))}
-        raise Refused(404, "not_found", f"{method} on {kind} is not emulated like this")
+        raise CallRefused(404, "not_found", f"{method} on {kind} is not emulated like this")
 
     def _make(self, kind: str, body: dict[str, Any], late: float) -> Thing:
         if not isinstance(body.get("name"), str) or not body["name"]:
-            raise Refused(422, "invalid_input", "invalid input in field 'name'")
+            raise CallRefused(422, "invalid_input", "invalid input in field 'name'")
         return self.estate.make(kind, body, late)
 
     def _check(self, body: dict[str, Any]) -> None:
@@ -121,26 +121,26 @@ class Emulator(Service[Estate]):
         e, servers = self.emulation, self.estate.all("servers")
         for field, known in (("server_type", catalog.TYPES), ("location", catalog.LOCATIONS)):
             if body.get(field) not in [row["name"] for row in known]:
-                raise Refused(422, "invalid_input", f"invalid input in field '{field}'")
+                raise CallRefused(422, "invalid_input", f"invalid input in field '{field}'")
         if body.get("image") not in [row["id"] for row in catalog.IMAGES]:
-            raise Refused(422, "invalid_input", "invalid input in field 'image'")
+            raise CallRefused(422, "invalid_input", "invalid input in field 'image'")
         if len(body.get("user_data", "")) > 32 * 1024:
-            raise Refused(422, "invalid_input", "invalid input in field 'user_data'")
+            raise CallRefused(422, "invalid_input", "invalid input in field 'user_data'")
         there = {key.name for key in self.estate.all("ssh_keys")}
         if missing := [key for key in body.get("ssh_keys", ()) if key not in there]:
-            raise Refused(404, "not_found", f"SSH key '{missing[0]}' not found")
+            raise CallRefused(404, "not_found", f"SSH key '{missing[0]}' not found")
         if e.servers and len(servers) >= e.servers:
-            raise Refused(403, "resource_limit_exceeded", "server limit exceeded")
+            raise CallRefused(403, "resource_limit_exceeded", "server limit exceeded")
         if e.capacity and sum(one.asked["location"] == body["location"] for one in servers) >= e.capacity:
-            raise Refused(412, "resource_unavailable", "resources in this location are not available")
+            raise CallRefused(412, "resource_unavailable", "resources in this location are not available")
 
     def _page(self, request: web.Request, kind: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
         try:
             number, size = int(request.query.get("page", 1)), int(request.query.get("per_page", 25))
         except ValueError:
-            raise Refused(400, "invalid_input", "page and per_page are whole numbers") from None
+            raise CallRefused(400, "invalid_input", "page and per_page are whole numbers") from None
         if "sort" in request.query and (self.emulation.unsorted or kind not in ("servers", "ssh_keys", "images")):
-            raise Refused(400, "invalid_input", "invalid input in field 'sort'")
+            raise CallRefused(400, "invalid_input", "invalid input in field 'sort'")
         size, rows = min(max(1, size), PAGE_MAX), self._in_order(rows)
         last = max(1, -(-len(rows) // size))
         told = {"page": number, "per_page": size, "previous_page": number - 1 if number > 1 else None}

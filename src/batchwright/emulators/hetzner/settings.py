@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from batchwright.emulators.faults import ServiceFaults, emulation_of
 
 
-class Emulation(ServiceFaults, frozen=True):
+class HetznerBehaviour(ServiceFaults, frozen=True):
     """The defaults are a healthy project; each field is a `--fault KEY=VALUE`."""
 
     list_lag: float = 0.0  # before a new thing is listed
@@ -20,6 +20,6 @@ class Emulation(ServiceFaults, frozen=True):
     servers: int = 0  # servers of the project, 0 for any number
 
 
-def emulation_from(faults: Mapping[str, str], seed: int = 0, time_scale: float = 1.0) -> Emulation:
+def emulation_from(faults: Mapping[str, str], seed: int = 0, time_scale: float = 1.0) -> HetznerBehaviour:
     """Raises UsageError for what is not known or not of its kind."""
-    return emulation_of(Emulation, "Hetzner", "docs/providers/hetzner.md", faults, seed, time_scale)
+    return emulation_of(HetznerBehaviour, "Hetzner", "docs/providers/hetzner.md", faults, seed, time_scale)

@@ -2,9 +2,18 @@
 
 from batchwright.emulators.front import SUMMARY
 from batchwright.emulators.server import serve
-from batchwright.emulators.upcloud.app import TOKEN, Emulator
-from batchwright.emulators.upcloud.backed import BackedEstate
+from batchwright.emulators.upcloud.app import TOKEN, UpCloudEmulator
+from batchwright.emulators.upcloud.backed import BackedUpCloudAccount
 from batchwright.emulators.upcloud.coverage import explanation
-from batchwright.emulators.upcloud.settings import Emulation, emulation_from
+from batchwright.emulators.upcloud.settings import UpCloudBehaviour, emulation_from
 
-__all__ = ["SUMMARY", "TOKEN", "BackedEstate", "Emulation", "Emulator", "emulation_from", "explanation", "serve"]
+__all__ = [
+    "SUMMARY",
+    "TOKEN",
+    "BackedUpCloudAccount",
+    "UpCloudBehaviour",
+    "UpCloudEmulator",
+    "emulation_from",
+    "explanation",
+    "serve",
+]

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from batchwright.emulators.fates import Draws
 from batchwright.emulators.upcloud.catalog import PLANS, TEMPLATES
-from batchwright.emulators.upcloud.settings import Emulation
+from batchwright.emulators.upcloud.settings import UpCloudBehaviour
 from batchwright.model.ids import fraction
 
 _NORMAL = NormalDist()
@@ -54,7 +54,7 @@ class Disk(Struct):
     type: str = "normal"
 
 
-class Server(Struct):
+class EmulatedServer(Struct):
     """A server; times are of the emulator's clock. `asked` is the body it was created with."""
 
     uuid: str
@@ -86,14 +86,14 @@ class Server(Struct):
         return "error" if self.broken else "started"
 
 
-class Estate(Draws):
+class UpCloudAccount(Draws):
     """Servers, disks and addresses, with the counters that make every draw repeatable."""
 
-    def __init__(self, emulation: Emulation, clock: Callable[[], float]) -> None:
+    def __init__(self, emulation: UpCloudBehaviour, clock: Callable[[], float]) -> None:
         super().__init__(emulation, clock)
         self.emulation = emulation
         self.backed = False  # whether somebody else says when a server is ready, and where
-        self.all_servers: dict[str, Server] = {}
+        self.all_servers: dict[str, EmulatedServer] = {}
         self.all_disks: dict[str, Disk] = {}
         self.all_addresses: dict[str, Address] = {}
         self._serial = 0
@@ -105,12 +105,12 @@ class Estate(Draws):
 
     # -- what exists --------------------------------------------------------------------------------------------
 
-    def servers(self) -> list[Server]:
+    def servers(self) -> list[EmulatedServer]:
         """What exists now, listed or not."""
         now = self.clock()
         return [server for server in self.all_servers.values() if server.exists(now)]
 
-    def server(self, uuid: str) -> Server | None:
+    def server(self, uuid: str) -> EmulatedServer | None:
         """One that exists now."""
         server = self.all_servers.get(uuid)
         return server if server is not None and server.exists(self.clock()) else None
@@ -152,7 +152,7 @@ class Estate(Draws):
 
     # -- what happens to it -------------------------------------------------------------------------------------
 
-    def create(self, asked: dict[str, Any], seed: str, late: float) -> Server:
+    def create(self, asked: dict[str, Any], seed: str, late: float) -> EmulatedServer:
         """A server with its disks and addresses, `late` scaled seconds from now."""
         e, at = self.emulation, self.clock() + late
         self._serial += 1
@@ -160,7 +160,7 @@ class Estate(Draws):
         listed = at + e.scaled(max(e.list_lag, e.lag_disks))
         addresses = self._new_addresses(asked, uuid, fraction(f"{seed}/keep") < e.keep_addresses)
         boot = math.inf if self.backed else self.spread(e.boot_seconds, 23 / 34, 133 / 34, f"{seed}/boot")
-        server = Server(
+        server = EmulatedServer(
             uuid=uuid,
             asked=asked,
             labels=list(asked.get("labels", {}).get("label", [])),
@@ -206,19 +206,19 @@ class Estate(Draws):
                 kept = keep and public and index == 0
                 yield Address(address, wish["family"], face["type"], mac, server, asked["zone"], kept)
 
-    def stop(self, server: Server, seed: str) -> None:
+    def stop(self, server: EmulatedServer, seed: str) -> None:
         """It will be stopped some seconds from now."""
         e = self.emulation
         server.stop_at = self.clock()
         server.stopped_at = server.stop_at + self.spread(e.stop_seconds, 0.5, 35 / 12, f"{seed}/stop")
 
-    def start(self, server: Server, seed: str) -> None:
+    def start(self, server: EmulatedServer, seed: str) -> None:
         """It will be started some seconds from now."""
         e = self.emulation
         server.stop_at = server.stopped_at = math.inf
         server.ready_at = self.clock() + self.spread(e.boot_seconds, 23 / 34, 133 / 34, f"{seed}/boot")
 
-    def delete(self, server: Server, *, with_disks: bool) -> None:
+    def delete(self, server: EmulatedServer, *, with_disks: bool) -> None:
         """Disks go a second later, if they are to go; addresses at once, but those with the policy keep."""
         del self.all_servers[server.uuid]
         for disk in server.disks:
@@ -247,12 +247,12 @@ class Estate(Draws):
         self.all_disks[disk.uuid] = disk
         return disk
 
-    def attach(self, server: Server, disk: Disk) -> None:
+    def attach(self, server: EmulatedServer, disk: Disk) -> None:
         """Hang a disk on a server."""
         disk.server = server.uuid
         server.disks.append(disk)
 
-    def detach(self, server: Server, disk: Disk) -> None:
+    def detach(self, server: EmulatedServer, disk: Disk) -> None:
         """Take a disk off its server."""
         server.disks.remove(disk)
         disk.server = ""
@@ -263,7 +263,7 @@ class Estate(Draws):
         made.type, made.origin = "backup", disk.uuid
         return made
 
-    def new_address(self, server: Server, *, floating: bool) -> Address:
+    def new_address(self, server: EmulatedServer, *, floating: bool) -> Address:
         """One more public IPv4 address of a server; a floating one belongs to the account."""
         self._serial += 1
         n = self._serial

@@ -10,11 +10,11 @@ from typing import Any
 
 from aiohttp import web
 
-from batchwright.emulators.fates import Fate, Refused
-from batchwright.emulators.front import Result, Service
+from batchwright.emulators.fates import CallRefused, Fate
+from batchwright.emulators.front import RestFront, Result
 from batchwright.emulators.upcloud import catalog, responses
-from batchwright.emulators.upcloud.account import Disk, Estate, Server
-from batchwright.emulators.upcloud.settings import Emulation
+from batchwright.emulators.upcloud.account import Disk, EmulatedServer, UpCloudAccount
+from batchwright.emulators.upcloud.settings import UpCloudBehaviour
 from batchwright.emulators.upcloud.validation import check_create, check_labels, inner
 
 TOKEN = "ucat_emulated"  # noqa: S105 - the one the emulator takes, and no secret
@@ -23,20 +23,22 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _BASIC = "Basic " + base64.b64encode(f"{USER}:{USER}".encode()).decode()
 
 
-class Emulator(Service[Estate]):
+class UpCloudEmulator(RestFront[UpCloudAccount]):
     """One account behind one port. How its 429 really looks was never recorded."""
 
     prefix = "/1.3"
     accepted = (f"Bearer {TOKEN}", _BASIC)
-    unauthorized = Refused(401, "AUTHENTICATION_FAILED", "Authentication failed using the given username and password.")
-    read_only = Refused(403, "ACTION_FORBIDDEN", "The token may not do this.")
-    throttled = Refused(429, "TOO_MANY_REQUESTS", "Too many requests.")
-    unavailable = Refused(503, "SERVICE_UNAVAILABLE", "The service is not available.")
-    emulation: Emulation
+    unauthorized = CallRefused(
+        401, "AUTHENTICATION_FAILED", "Authentication failed using the given username and password."
+    )
+    read_only = CallRefused(403, "ACTION_FORBIDDEN", "The token may not do this.")
+    throttled = CallRefused(429, "TOO_MANY_REQUESTS", "Too many requests.")
+    unavailable = CallRefused(503, "SERVICE_UNAVAILABLE", "The service is not available.")
+    emulation: UpCloudBehaviour
 
-    def __init__(self, emulation: Emulation | None = None, clock: Callable[[], float] = time.time) -> None:
-        emulation = emulation or Emulation()
-        super().__init__(emulation, Estate(emulation, clock))
+    def __init__(self, emulation: UpCloudBehaviour | None = None, clock: Callable[[], float] = time.time) -> None:
+        emulation = emulation or UpCloudBehaviour()
+        super().__init__(emulation, UpCloudAccount(emulation, clock))
 
     def _shape(self, path: str) -> str:
         known = {"private", "normal", "public", "template", "backup", "cdrom", "resource-usage", "stop", "start"}
@@ -52,7 +54,7 @@ class Emulator(Service[Estate]):
         seconds = self.emulation.answer_seconds
         return self.estate.spread(seconds, 0.3, 4.0, f"{seed}/answer") if seconds else 0.0
 
-    def _refused(self, refusal: Refused) -> web.Response:
+    def _refused(self, refusal: CallRefused) -> web.Response:
         """In the older shape."""
         told = {"error_code": refusal.code, "error_message": refusal.message}
         return web.json_response({"error": told}, status=refusal.status)
@@ -82,7 +84,7 @@ class Emulator(Service[Estate]):
                 return self._storage_route(request, method, rest, body)
             case method, ["ip_address", *rest]:
                 return self._address_route(request, method, rest, body)
-        raise Refused(404, "NOT_FOUND", f"{request.method} {path} is not emulated.")
+        raise CallRefused(404, "NOT_FOUND", f"{request.method} {path} is not emulated.")
 
     # -- servers ------------------------------------------------------------------------------------------------
 
@@ -109,56 +111,56 @@ class Emulator(Service[Estate]):
                 return self._started(self._server(uuid), fate.seed)
             case "POST", [uuid, "storage", "attach" | "detach" as verb]:
                 return self._hung(self._server(uuid), verb, inner(body, "storage_device"))
-        raise Refused(404, "NOT_FOUND", f"{method} on a server is not emulated like this.")
+        raise CallRefused(404, "NOT_FOUND", f"{method} on a server is not emulated like this.")
 
-    def _server(self, uuid: str) -> Server:
+    def _server(self, uuid: str) -> EmulatedServer:
         if not _UUID.fullmatch(uuid):
-            raise Refused(400, "SERVER_INVALID", "The attribute server has an invalid value.")
+            raise CallRefused(400, "SERVER_INVALID", "The attribute server has an invalid value.")
         server = self.estate.server(uuid)
         if server is None:
-            raise Refused(404, "SERVER_NOT_FOUND", f"The server {uuid} does not exist.")
+            raise CallRefused(404, "SERVER_NOT_FOUND", f"The server {uuid} does not exist.")
         return server
 
-    def _modified(self, server: Server, asked: dict[str, Any]) -> Result:
+    def _modified(self, server: EmulatedServer, asked: dict[str, Any]) -> Result:
         if "labels" in asked:
             check_labels(asked["labels"].get("label", []))
             server.labels = list(asked["labels"].get("label", []))
         server.title = asked.get("title", server.title)
         return 202, {"server": responses.full_server(server, self.estate.clock())}
 
-    def _stopped(self, server: Server, asked: dict[str, Any], seed: str) -> Result:
+    def _stopped(self, server: EmulatedServer, asked: dict[str, Any], seed: str) -> Result:
         if asked.get("stop_type", "soft") not in ("soft", "hard"):
-            raise Refused(400, "STOP_TYPE_INVALID", "The attribute stop_type has an invalid value.")
+            raise CallRefused(400, "STOP_TYPE_INVALID", "The attribute stop_type has an invalid value.")
         self._must_be(server, "started")
         body = responses.full_server(server, self.estate.clock())  # still says started, as the recorded answers do
         self.estate.stop(server, seed)
         return 200, {"server": body}
 
-    def _started(self, server: Server, seed: str) -> Result:
+    def _started(self, server: EmulatedServer, seed: str) -> Result:
         self._must_be(server, "stopped")
         self.estate.start(server, seed)
         return 200, {"server": responses.full_server(server, self.estate.clock()) | {"state": "started"}}
 
-    def _deleted(self, server: Server, request: web.Request) -> Result:
+    def _deleted(self, server: EmulatedServer, request: web.Request) -> Result:
         self._must_be(server, "stopped", "error")
         self.estate.delete(server, with_disks=request.query.get("storages") in ("1", "true"))
         return 204, None
 
-    def _must_be(self, server: Server, *states: str) -> None:
+    def _must_be(self, server: EmulatedServer, *states: str) -> None:
         state = server.state(self.estate.clock())
         if state not in states or (state == "started" and server.stop_at <= self.estate.clock()):
-            raise Refused(409, "SERVER_STATE_ILLEGAL", f"The server {server.uuid} is in the state {state}.")
+            raise CallRefused(409, "SERVER_STATE_ILLEGAL", f"The server {server.uuid} is in the state {state}.")
 
-    def _hung(self, server: Server, verb: str, asked: dict[str, Any]) -> Result:
+    def _hung(self, server: EmulatedServer, verb: str, asked: dict[str, Any]) -> Result:
         if verb == "attach":
             disk = self._disk(str(asked.get("storage")))
             if disk.server:
-                raise Refused(409, "STORAGE_IN_USE", f"The storage {disk.uuid} is attached to a server.")
+                raise CallRefused(409, "STORAGE_IN_USE", f"The storage {disk.uuid} is attached to a server.")
             self.estate.attach(server, disk)
         else:
             number = str(asked.get("address", "")).removeprefix("virtio:")
             if not number.isdecimal() or int(number) >= len(server.disks):
-                raise Refused(404, "STORAGE_DEVICE_NOT_FOUND", "There is no such storage device.")
+                raise CallRefused(404, "STORAGE_DEVICE_NOT_FOUND", "There is no such storage device.")
             self.estate.detach(server, server.disks[int(number)])
         return 200, {"server": responses.full_server(server, self.estate.clock())}
 
@@ -185,10 +187,10 @@ class Emulator(Service[Estate]):
             case "DELETE", [uuid]:
                 disk = self._disk(uuid)
                 if disk.server:
-                    raise Refused(409, "STORAGE_IN_USE", f"The storage {uuid} is attached to a server.")
+                    raise CallRefused(409, "STORAGE_IN_USE", f"The storage {uuid} is attached to a server.")
                 self.estate.delete_disk(disk, with_backups=request.query.get("backups") == "delete")
                 return 204, None
-        raise Refused(404, "NOT_FOUND", f"{method} on a storage is not emulated like this.")
+        raise CallRefused(404, "NOT_FOUND", f"{method} on a storage is not emulated like this.")
 
     def _relabelled(self, disk: Disk, asked: dict[str, Any]) -> Result:
         if "labels" in asked:
@@ -199,7 +201,7 @@ class Emulator(Service[Estate]):
 
     def _storages(self, request: web.Request, which: list[str]) -> list[dict[str, Any]]:
         if self.emulation.no_label_filter and "label" in request.query:
-            raise Refused(400, "UNKNOWN_ATTRIBUTE", "The attribute label is unknown.")
+            raise CallRefused(400, "UNKNOWN_ATTRIBUTE", "The attribute label is unknown.")
         now, templates = self.estate.clock(), list(catalog.TEMPLATES.values())
         disks = [responses.short_disk(d) for d in self.estate.disks() if now >= d.visible_at]
         normal, backup = ([row for row in disks if row["type"] == kind] for kind in ("normal", "backup"))
@@ -209,10 +211,10 @@ class Emulator(Service[Estate]):
 
     def _disk(self, uuid: str) -> Disk:
         if not _UUID.fullmatch(uuid):
-            raise Refused(400, "STORAGE_INVALID", "The attribute storage has an invalid value.")
+            raise CallRefused(400, "STORAGE_INVALID", "The attribute storage has an invalid value.")
         disk = self.estate.disk(uuid)
         if disk is None:
-            raise Refused(404, "STORAGE_NOT_FOUND", f"The storage {uuid} does not exist.")
+            raise CallRefused(404, "STORAGE_NOT_FOUND", f"The storage {uuid} does not exist.")
         return disk
 
     def _address_route(self, request: web.Request, method: str, rest: list[str], body: Any) -> Result:
@@ -226,7 +228,7 @@ class Emulator(Service[Estate]):
             return 200, {"ip_addresses": {"ip_address": self._page(request, rows)}}
         row = known.get(rest[0]) if len(rest) == 1 else None
         if row is None:
-            raise Refused(404, "IP_ADDRESS_NOT_FOUND", "The address does not exist.")
+            raise CallRefused(404, "IP_ADDRESS_NOT_FOUND", "The address does not exist.")
         if method == "GET":
             return 200, {"ip_address": responses.address(row)}
         if method == "PATCH" and row.floating and inner(body, "ip_address").get("mac", "") is None:
@@ -234,7 +236,7 @@ class Emulator(Service[Estate]):
             row.server = row.mac = ""
             return 202, {"ip_address": responses.address(row)}
         if method != "DELETE":
-            raise Refused(404, "NOT_FOUND", f"{method} on an address is not emulated.")
+            raise CallRefused(404, "NOT_FOUND", f"{method} on an address is not emulated.")
         server = self.estate.server(row.server) if row.server else None
         if server is not None:
             self._must_be(server, "stopped")
@@ -247,9 +249,9 @@ class Emulator(Service[Estate]):
             limit = int(request.query.get("limit", self.emulation.default_limit))
             offset = int(request.query.get("offset", 0))
         except ValueError:
-            raise Refused(400, "LIMIT_INVALID", "limit and offset are whole numbers.") from None
+            raise CallRefused(400, "LIMIT_INVALID", "limit and offset are whole numbers.") from None
         if not 1 <= limit <= 1000 or offset < 0:
-            raise Refused(400, "LIMIT_INVALID", "limit is from 1 to 1000, offset not below 0.")
+            raise CallRefused(400, "LIMIT_INVALID", "limit is from 1 to 1000, offset not below 0.")
         return self._in_order(rows)[offset : offset + limit]
 
 

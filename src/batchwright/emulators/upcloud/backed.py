@@ -7,19 +7,19 @@ import re
 from collections.abc import Sequence
 
 from batchwright.emulators.backend import Wanted
-from batchwright.emulators.upcloud.account import Address, Estate, Server
+from batchwright.emulators.upcloud.account import Address, EmulatedServer, UpCloudAccount
 from batchwright.emulators.upcloud.catalog import PLANS
 
 _HOST = "/etc/ssh/ssh_host_ed25519_key"
 _PRIVATE = re.compile(r"^  ed25519_private: \|\n((?:    .*\n)+)", re.MULTILINE)
 
 
-class BackedEstate:
+class BackedUpCloudAccount:
     """An account whose servers are started when what stands behind them is ready."""
 
     run = "upcloudemu"  # the label of all that backs an emulated account
 
-    def __init__(self, estate: Estate) -> None:
+    def __init__(self, estate: UpCloudAccount) -> None:
         self._estate = estate
 
     def begin(self) -> None:
@@ -30,7 +30,7 @@ class BackedEstate:
         """Every server that exists."""
         return [self._wanted(server) for server in self._estate.servers()]
 
-    def _wanted(self, server: Server) -> Wanted:
+    def _wanted(self, server: EmulatedServer) -> Wanted:
         asked, plan = server.asked, PLANS[server.asked["plan"]]
         keys = asked.get("login_user", {}).get("ssh_keys", {}).get("ssh_key", [])
         script = first_boot(str(asked.get("user_data", "")), keys)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from batchwright.emulators.upcloud.account import Address, Disk, Server
+from batchwright.emulators.upcloud.account import Address, Disk, EmulatedServer
 from batchwright.emulators.upcloud.catalog import PLANS
 
 
-def short_server(server: Server, now: float) -> dict[str, Any]:
+def short_server(server: EmulatedServer, now: float) -> dict[str, Any]:
     """As in the listing."""
     plan = PLANS[server.asked["plan"]]
     return {
@@ -34,7 +34,7 @@ def short_server(server: Server, now: float) -> dict[str, Any]:
     }
 
 
-def full_server(server: Server, now: float) -> dict[str, Any]:
+def full_server(server: EmulatedServer, now: float) -> dict[str, Any]:
     """As in the answer to a look at one."""
     asked = server.asked
     fixed = {
@@ -59,7 +59,7 @@ def full_server(server: Server, now: float) -> dict[str, Any]:
     }
 
 
-def created_server(server: Server, now: float) -> dict[str, Any]:
+def created_server(server: EmulatedServer, now: float) -> dict[str, Any]:
     """As in the answer to a create: with a password, and no host yet."""
     body = full_server(server, now) | {"progress": "0", "state": "maintenance", "username": "root"}
     del body["host"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from batchwright.emulators.faults import ServiceFaults, emulation_of
 
 
-class Emulation(ServiceFaults, frozen=True):
+class UpCloudBehaviour(ServiceFaults, frozen=True):
     """The defaults are a healthy account; each field is a `--fault KEY=VALUE`."""
 
     # What goes wrong with a server
@@ -36,6 +36,6 @@ class Emulation(ServiceFaults, frozen=True):
     default_limit: int = 25  # entries of a page that asks for no number
 
 
-def emulation_from(faults: Mapping[str, str], seed: int = 0, time_scale: float = 1.0) -> Emulation:
+def emulation_from(faults: Mapping[str, str], seed: int = 0, time_scale: float = 1.0) -> UpCloudBehaviour:
     """Raises UsageError for what is not known or not of its kind."""
-    return emulation_of(Emulation, "UpCloud", "docs/providers/upcloud.md", faults, seed, time_scale)
+    return emulation_of(UpCloudBehaviour, "UpCloud", "docs/providers/upcloud.md", faults, seed, time_scale)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from batchwright.emulators.fates import Refused
-from batchwright.emulators.upcloud.account import Estate
+from batchwright.emulators.fates import CallRefused
+from batchwright.emulators.upcloud.account import UpCloudAccount
 from batchwright.emulators.upcloud.catalog import PLANS, TEMPLATES, ZONES
 
 HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,126}[A-Za-z0-9])?")
@@ -29,33 +29,33 @@ def inner(body: Any, key: str) -> dict[str, Any]:
     """What is in the wrapper that a request must have."""
     if not isinstance(body, dict) or not isinstance(body.get(key), dict):
         wrong = next(iter(body), "") if isinstance(body, dict) else ""
-        raise Refused(400, "UNKNOWN_ATTRIBUTE", f"The attribute {wrong} is unknown; {key} is expected.")
+        raise CallRefused(400, "UNKNOWN_ATTRIBUTE", f"The attribute {wrong} is unknown; {key} is expected.")
     found: dict[str, Any] = body[key]
     return found
 
 
-def check_create(server: dict[str, Any], estate: Estate) -> None:
-    """Raises Refused."""
+def check_create(server: dict[str, Any], estate: UpCloudAccount) -> None:
+    """Raises CallRefused."""
     _only(server, _SERVER - ({"login_user"} if estate.emulation.no_login_user else set()))
     for field in ("title", "hostname", "zone", "storage_devices"):
         if not server.get(field):
-            raise Refused(400, f"{field.upper()}_MISSING", f"The required attribute {field} is missing.")
+            raise CallRefused(400, f"{field.upper()}_MISSING", f"The required attribute {field} is missing.")
     if not 1 <= len(server["title"]) <= 255:
-        raise Refused(400, "TITLE_INVALID", "The attribute title has an invalid value.")
+        raise CallRefused(400, "TITLE_INVALID", "The attribute title has an invalid value.")
     if not HOSTNAME.fullmatch(server["hostname"]):
-        raise Refused(400, "HOSTNAME_INVALID", "The attribute hostname has an invalid value.")
+        raise CallRefused(400, "HOSTNAME_INVALID", "The attribute hostname has an invalid value.")
     if server["zone"] not in ZONES:
-        raise Refused(404, "ZONE_NOT_FOUND", f"The zone {server['zone']} does not exist.")
+        raise CallRefused(404, "ZONE_NOT_FOUND", f"The zone {server['zone']} does not exist.")
     plan = PLANS.get(str(server.get("plan")))
     if plan is None:
-        raise Refused(400, "PLAN_INVALID", "The attribute plan has an invalid value.")
+        raise CallRefused(400, "PLAN_INVALID", "The attribute plan has an invalid value.")
     check_labels(server.get("labels", {}).get("label", []))
     _check_login(server)
     if not server.get("networking", {}).get("interfaces", {}).get("interface"):
-        raise Refused(400, "INTERFACE_MISSING", "At least one interface is needed.")
+        raise CallRefused(400, "INTERFACE_MISSING", "At least one interface is needed.")
     devices = server["storage_devices"].get("storage_device") or []
     if not 1 <= len(devices) <= 16:
-        raise Refused(400, "STORAGE_DEVICES_INVALID", "From 1 to 16 storage devices are needed.")
+        raise CallRefused(400, "STORAGE_DEVICES_INVALID", "From 1 to 16 storage devices are needed.")
     for device in devices:
         _check_device(device, server, estate)
     _check_room(server, plan, sum(int(device.get("size", 10)) for device in devices), estate)
@@ -64,20 +64,20 @@ def check_create(server: dict[str, Any], estate: Estate) -> None:
 def _only(given: Iterable[str], known: set[str]) -> None:
     for key in given:
         if key not in known:
-            raise Refused(400, "UNKNOWN_ATTRIBUTE", f"The attribute {key} is unknown.")
+            raise CallRefused(400, "UNKNOWN_ATTRIBUTE", f"The attribute {key} is unknown.")
 
 
 def check_labels(labels: list[dict[str, str]]) -> None:
-    """Raises Refused."""
+    """Raises CallRefused."""
     keys = [str(label.get("key", "")) for label in labels]
     if len(set(keys)) < len(keys):
-        raise Refused(400, "DUPLICATE_LABEL_KEYS", "A label's key stands there twice.")
+        raise CallRefused(400, "DUPLICATE_LABEL_KEYS", "A label's key stands there twice.")
     for label in labels:
         key, value = label.get("key", ""), label.get("value", "")
         if not 2 <= len(key) <= 32 or not key.isascii() or not key.isprintable() or key.startswith("_"):
-            raise Refused(400, "INVALID_LABEL_KEY", f"The label key {key} is invalid.")
+            raise CallRefused(400, "INVALID_LABEL_KEY", f"The label key {key} is invalid.")
         if len(value) > 255:
-            raise Refused(400, "INVALID_LABEL_VALUE", f"The value of the label {key} is invalid.")
+            raise CallRefused(400, "INVALID_LABEL_VALUE", f"The value of the label {key} is invalid.")
 
 
 def _check_login(server: dict[str, Any]) -> None:
@@ -87,35 +87,35 @@ def _check_login(server: dict[str, Any]) -> None:
     _only(login, {"username", "create_password", "ssh_keys"})
     keys = login.get("ssh_keys", {}).get("ssh_key", [])
     if login.get("create_password") == "yes" and keys:
-        raise Refused(400, "SSH_KEYS_ILLEGAL", "create_password and ssh_keys exclude each other.")
+        raise CallRefused(400, "SSH_KEYS_ILLEGAL", "create_password and ssh_keys exclude each other.")
     if login.get("create_password") == "no" and not 1 <= len(keys) <= 32:
-        raise Refused(400, "SSH_KEYS_INVALID", "From 1 to 32 keys are needed.")
+        raise CallRefused(400, "SSH_KEYS_INVALID", "From 1 to 32 keys are needed.")
 
 
-def _check_device(device: dict[str, Any], server: dict[str, Any], estate: Estate) -> None:
+def _check_device(device: dict[str, Any], server: dict[str, Any], estate: UpCloudAccount) -> None:
     _only(device, _DEVICE - ({"labels"} if estate.emulation.no_disk_labels else set()))
     if device.get("action") != "clone":
-        raise Refused(400, "ACTION_INVALID", "The emulator only clones.")
+        raise CallRefused(400, "ACTION_INVALID", "The emulator only clones.")
     template = TEMPLATES.get(str(device.get("storage")))
     if template is None:
-        raise Refused(404, "STORAGE_NOT_FOUND", f"The storage {device.get('storage')} does not exist.")
+        raise CallRefused(404, "STORAGE_NOT_FOUND", f"The storage {device.get('storage')} does not exist.")
     if template["template_type"] == "cloud-init" and server.get("metadata") != "yes":
-        raise Refused(400, "METADATA_DISABLED_ON_CLOUD-INIT", "A cloud-init template needs the metadata service.")
+        raise CallRefused(400, "METADATA_DISABLED_ON_CLOUD-INIT", "A cloud-init template needs the metadata service.")
     if not device.get("title"):
-        raise Refused(400, "STORAGE_TITLE_MISSING", "The required attribute title is missing.")
+        raise CallRefused(400, "STORAGE_TITLE_MISSING", "The required attribute title is missing.")
     if not 10 <= int(device.get("size", 10)) <= 4096:
-        raise Refused(400, "SIZE_INVALID", "The attribute size has an invalid value.")
+        raise CallRefused(400, "SIZE_INVALID", "The attribute size has an invalid value.")
     check_labels(device.get("labels", []))
 
 
-def _check_room(server: dict[str, Any], plan: dict[str, Any], disk: int, estate: Estate) -> None:
+def _check_room(server: dict[str, Any], plan: dict[str, Any], disk: int, estate: UpCloudAccount) -> None:
     e, now = estate.emulation, estate.clock()
     if e.creating_limit and sum(now < s.ready_at for s in estate.servers()) >= e.creating_limit:
-        raise Refused(403, "SERVER_CREATING_LIMIT_REACHED", "Too many servers are being created at the moment.")
+        raise CallRefused(403, "SERVER_CREATING_LIMIT_REACHED", "Too many servers are being created at the moment.")
     used, limits = estate.used(), estate.limits()
     more = {"cores": plan["core_number"], "memory": plan["memory_amount"], "public_ipv4": 1, "storage_total": disk}
     for key, code in _LIMITS:
         if used[key] + more[key] > limits[key]:
-            raise Refused(403, code, f"The account's limit of {key} is reached.")
+            raise CallRefused(403, code, f"The account's limit of {key} is reached.")
     if e.capacity and sum(s.asked["zone"] == server["zone"] for s in estate.servers()) >= e.capacity:
-        raise Refused(409, "SERVER_RESOURCES_UNAVAILABLE", f"The zone {server['zone']} has no room at the moment.")
+        raise CallRefused(409, "SERVER_RESOURCES_UNAVAILABLE", f"The zone {server['zone']} has no room at the moment.")

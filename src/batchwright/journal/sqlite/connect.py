@@ -10,7 +10,7 @@ from pathlib import Path
 from batchwright import durable_files
 from batchwright.errors import StoreCorrupt, StoreError, StoreFull, StoreNewer, StoreReadOnly, StoreUnavailable
 from batchwright.journal import store_folder
-from batchwright.journal.high_water_mark import Entry, Loss, Mark
+from batchwright.journal.high_water_mark import Entry, HighWaterMark, Loss
 from batchwright.journal.high_water_mark import behind as mark_behind
 from batchwright.journal.sqlite import transactions
 
@@ -23,7 +23,7 @@ _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _REFUSED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH)
 
 
-def open_store(path: Path, mark: Mark, behind: bool) -> sqlite3.Connection:
+def open_store(path: Path, mark: HighWaterMark, behind: bool) -> sqlite3.Connection:
     """Make the store if there is none, see that it is sound as far as can be seen at once, and connect for reading.
 
     With `behind` a store that has less than is marked is opened too. Raises StoreError.
@@ -39,7 +39,7 @@ def open_store(path: Path, mark: Mark, behind: bool) -> sqlite3.Connection:
     return connection
 
 
-def connect(path: Path, mark: Mark, behind: bool = False) -> sqlite3.Connection:
+def connect(path: Path, mark: HighWaterMark, behind: bool = False) -> sqlite3.Connection:
     """A connection to a store that is there and has what was acknowledged. Raises StoreError, sqlite3.Error."""
     marked = [] if behind else mark.recent()  # before the store is looked at, which others may write
     connection = _connect(path)
@@ -60,7 +60,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _make(path: Path, mark: Mark, behind: bool) -> None:
+def _make(path: Path, mark: HighWaterMark, behind: bool) -> None:
     """Make a new store where there is none or none that was ever used; refuse one that is not ours or is newer."""
     try:
         empty = not path.exists() or path.stat().st_size == 0
@@ -87,7 +87,7 @@ def _make(path: Path, mark: Mark, behind: bool) -> None:
     _create(path)
 
 
-def _identify(connection: sqlite3.Connection, path: Path, mark: Mark) -> bool:
+def _identify(connection: sqlite3.Connection, path: Path, mark: HighWaterMark) -> bool:
     """Whether it holds nothing at all. Raises StoreCorrupt, StoreNewer."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -103,7 +103,7 @@ def _identify(connection: sqlite3.Connection, path: Path, mark: Mark) -> bool:
     return False
 
 
-def _upgrade(connection: sqlite3.Connection, mark: Mark) -> None:
+def _upgrade(connection: sqlite3.Connection, mark: HighWaterMark) -> None:
     """From format 1, whose entries have no chain. The mark first: a store of format 2 always has one."""
     mark.make(Entry(run, last, None) for run, last in connection.execute("SELECT run, last FROM run"))
     try:

@@ -14,11 +14,11 @@ import msgspec
 from batchwright.errors import RunNotFound
 from batchwright.journal import refusals
 from batchwright.journal.base import Head, Lease, Snapshot
-from batchwright.journal.event_rows import Page, paginate
+from batchwright.journal.event_rows import EventRow, paginate
 from batchwright.journal.hash_chain import chained
-from batchwright.journal.high_water_mark import Loss, Mark
+from batchwright.journal.high_water_mark import HighWaterMark, Loss
 from batchwright.journal.high_water_mark import behind as mark_behind
-from batchwright.journal.lease import LEASE_SECONDS, Held
+from batchwright.journal.lease import LEASE_SECONDS, HeldLease
 from batchwright.journal.sqlite import transactions
 from batchwright.journal.sqlite.connect import connect, explain, open_store
 from batchwright.journal.sqlite.writer import Writer
@@ -68,7 +68,7 @@ class SqliteJournal:
             await writer.aclose()
         self._mark.close()
 
-    async def create(self, event: RunCreated, summary: RunSummary, page: Page | None = None) -> None:
+    async def create(self, event: RunCreated, summary: RunSummary, page: EventRow | None = None) -> None:
         """Begin a run with its first event."""
         pages = chained(None, event.run, paginate(0, [event])) if page is None else [page]
         body = msgspec.json.encode(summary)
@@ -83,7 +83,7 @@ class SqliteJournal:
         done = await self._write(lambda db: transactions.append(db, lease, after, pages, body), lease.run)
         return done if isinstance(done, int) else done.last
 
-    async def copy(self, lease: Lease, pages: Sequence[Page]) -> int:
+    async def copy(self, lease: Lease, pages: Sequence[EventRow]) -> int:
         """Append pages of another store as they are."""
         after = pages[0].first - 1
         done = await self._write(
@@ -91,7 +91,7 @@ class SqliteJournal:
         )
         return done if isinstance(done, int) else done.last
 
-    async def pages(self, run: str, after: int = 0, limit: int = 10_000) -> list[Page]:
+    async def pages(self, run: str, after: int = 0, limit: int = 10_000) -> list[EventRow]:
         """The pages after the one that ends with event `after`."""
         return await self._read(lambda db: transactions.pages(db, run, after, limit), run)
 
@@ -138,7 +138,7 @@ class SqliteJournal:
         return await self._read(lambda db: transactions.snapshot(db, run))
 
     async def acquire(
-        self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS, *, silent: Held | None = None
+        self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS, *, silent: HeldLease | None = None
     ) -> Lease:
         """Become the run's driver with a fence higher than any before."""
 
@@ -156,7 +156,7 @@ class SqliteJournal:
         """Give it up at once."""
         await self._write(lambda db: transactions.release(db, lease))
 
-    async def held(self, run: str) -> Held | None:
+    async def held(self, run: str) -> HeldLease | None:
         """The run's lease as it stands."""
         return await self._read(lambda db: transactions.held(db, run))
 
@@ -199,9 +199,9 @@ class SqliteJournal:
             raise mark_behind(self._path, [Loss(run, 0, entry.last)])
 
 
-def sqlite_mark(path: Path) -> Mark:
+def sqlite_mark(path: Path) -> HighWaterMark:
     """Of what was acknowledged by the store in this file."""
-    return Mark(path.with_suffix(".mark"))
+    return HighWaterMark(path.with_suffix(".mark"))
 
 
 class _Reader:

@@ -12,9 +12,9 @@ from batchwright.errors import StoreCorrupt, StoreError
 from batchwright.journal import hash_chain, refusals
 from batchwright.journal import lease as leases
 from batchwright.journal.base import Head, Lease, Snapshot
-from batchwright.journal.event_rows import Page, unpack
+from batchwright.journal.event_rows import EventRow, unpack
 from batchwright.journal.high_water_mark import Entry, Loss, behind
-from batchwright.journal.lease import Held
+from batchwright.journal.lease import HeldLease
 from batchwright.journal.statements import load
 from batchwright.model.events import AnyEvent
 from batchwright.model.summary import RunSummary, Signal
@@ -35,7 +35,7 @@ class State(NamedTuple):
     head: bytes | None
 
 
-class Record(NamedTuple):
+class SqliteRecord(NamedTuple):
     """A run's record, but for who drives it."""
 
     run: str
@@ -44,7 +44,7 @@ class Record(NamedTuple):
     seal: bytes | None
     summary: bytes
 
-    def checked(self) -> Record:
+    def checked(self) -> SqliteRecord:
         """Itself. Raises StoreCorrupt if it is not what was written."""
         hash_chain.check_seal(*self[:3], self.summary, self.seal)
         return self
@@ -56,15 +56,15 @@ def state(connection: sqlite3.Connection, run: str) -> State | None:
     return None if row is None else State(*row)
 
 
-def record(connection: sqlite3.Connection, run: str) -> Record:
+def record(connection: sqlite3.Connection, run: str) -> SqliteRecord:
     """Of one run. Raises RunNotFound, StoreCorrupt."""
     row = connection.execute(SQL["summary"], {"run": run}).fetchone()
     if row is None:
         raise refusals.missing(run)
-    return Record(*row).checked()
+    return SqliteRecord(*row).checked()
 
 
-def create(connection: sqlite3.Connection, run: str, created_at: float, pages: list[Page], summary: bytes) -> Entry:
+def create(connection: sqlite3.Connection, run: str, created_at: float, pages: list[EventRow], summary: bytes) -> Entry:
     """A run with its first event, in a page that is chained already."""
     last, head = pages[-1].last, pages[-1].chain
     values = {"run": run, "created_at": created_at, "summary": summary, "last": last, "head": head}
@@ -79,7 +79,7 @@ def append(
     connection: sqlite3.Connection,
     lease: Lease,
     after: int,
-    pages: list[Page],
+    pages: list[EventRow],
     summary: bytes | None,
     *,
     copied: bool = False,
@@ -113,7 +113,7 @@ def append(
     return Entry(lease.run, last, head) if pages else last
 
 
-def _insert(connection: sqlite3.Connection, run: str, pages: list[Page]) -> None:
+def _insert(connection: sqlite3.Connection, run: str, pages: list[EventRow]) -> None:
     connection.executemany(SQL["insert_page"], [(run, *page) for page in pages])
 
 
@@ -126,7 +126,7 @@ def _why_refused(connection: sqlite3.Connection, lease: Lease, after: int) -> St
     return refusals.moved_on(lease.run, found.last, after)
 
 
-def acquire(connection: sqlite3.Connection, run: str, holder: str, expires: float, silent: Held | None) -> Lease:
+def acquire(connection: sqlite3.Connection, run: str, holder: str, expires: float, silent: HeldLease | None) -> Lease:
     """The run for this holder, with the next fence."""
     record(connection, run)
     found = state(connection, run)
@@ -177,12 +177,12 @@ def read(connection: sqlite3.Connection, run: str, after: int, limit: int) -> li
     return unpack(run, _pages(connection, run, after, limit), after, limit)
 
 
-def pages(connection: sqlite3.Connection, run: str, after: int, limit: int) -> list[Page]:
+def pages(connection: sqlite3.Connection, run: str, after: int, limit: int) -> list[EventRow]:
     """The pages after the one that ends with `after`, with so many events or a page more."""
     return list(_pages(connection, run, after, limit))
 
 
-def _pages(connection: sqlite3.Connection, run: str, after: int, limit: int) -> Iterator[Page]:
+def _pages(connection: sqlite3.Connection, run: str, after: int, limit: int) -> Iterator[EventRow]:
     found = state(connection, run)  # before the pages: a writer may append between the two, never take away
     if found is None:
         raise refusals.missing(run)
@@ -192,7 +192,7 @@ def _pages(connection: sqlite3.Connection, run: str, after: int, limit: int) -> 
         try:
             before, first = None, True
             for row in cursor:
-                page = Page(*row)
+                page = EventRow(*row)
                 if first and page.first > 1:
                     before = _chain_at(connection, run, page.first - 1)
                 first = False
@@ -244,7 +244,7 @@ def losses(connection: sqlite3.Connection, marked: Iterable[Entry]) -> list[Loss
 
 def summaries(connection: sqlite3.Connection, marked: Mapping[str, Entry]) -> list[RunSummary]:
     """One per run, newest first. Raises StoreBehind if one that is marked is not there or not so far."""
-    rows = [Record(*row) for row in connection.execute(SQL["summaries"])]
+    rows = [SqliteRecord(*row) for row in connection.execute(SQL["summaries"])]
     last = {row.run: row.last for row in rows}
     lost = [Loss(*entry[:1], last.get(entry.run, 0), entry.last) for entry in marked.values()
             if last.get(entry.run, 0) < entry.last]  # fmt: skip
@@ -270,7 +270,7 @@ def snapshot(connection: sqlite3.Connection, run: str) -> Snapshot | None:
     return Snapshot(seq, body)
 
 
-def held(connection: sqlite3.Connection, run: str) -> Held | None:
+def held(connection: sqlite3.Connection, run: str) -> HeldLease | None:
     """The run's lease as it stands."""
     found = state(connection, run)
     return None if found is None else leases.held(found.holder, found.fence, found.expires)

@@ -12,7 +12,7 @@ from threading import Thread
 from typing import Any, NamedTuple, TypeVar
 
 from batchwright.errors import StoreError, StoreFull
-from batchwright.journal.high_water_mark import Entry, Mark
+from batchwright.journal.high_water_mark import Entry, HighWaterMark
 from batchwright.journal.sqlite.connect import explain
 
 MAX_GROUP = 1_000
@@ -39,7 +39,7 @@ class Writer:
     with the mark.
     """
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], mark: Mark, path: Path) -> None:
+    def __init__(self, connect: Callable[[], sqlite3.Connection], mark: HighWaterMark, path: Path) -> None:
         self._connect = connect
         self._connection: sqlite3.Connection | None = None
         self._mark = mark

@@ -2,7 +2,7 @@
 
 from batchwright.journal.surreal.embedded.journal import SurrealJournal
 from batchwright.journal.surreal.embedded.owner import surreal_mark
-from batchwright.journal.surreal.server.connection import Server
+from batchwright.journal.surreal.server.connection import ServerAddress
 from batchwright.journal.surreal.server.journal import SurrealServerJournal
 
-__all__ = ["Server", "SurrealJournal", "SurrealServerJournal", "surreal_mark"]
+__all__ = ["ServerAddress", "SurrealJournal", "SurrealServerJournal", "surreal_mark"]

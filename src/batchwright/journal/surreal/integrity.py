@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 
 from batchwright.errors import StoreCorrupt, StoreNewer
 from batchwright.journal import hash_chain
-from batchwright.journal.event_rows import Page
-from batchwright.journal.high_water_mark import Entry, Loss, Mark, behind
+from batchwright.journal.event_rows import EventRow
+from batchwright.journal.high_water_mark import Entry, HighWaterMark, Loss, behind
 from batchwright.journal.surreal.results import Database, Query
 
 FORMAT = 2  # 2: entries are chained, and there is a mark
 PLACES_AT_ONCE = 1_000
 
 
-class Record(NamedTuple):
+class SurrealRecord(NamedTuple):
     """A run's record, but for who drives it."""
 
     run: str
@@ -24,19 +24,21 @@ class Record(NamedTuple):
     seal: bytes | None
     summary: bytes
 
-    def checked(self) -> Record:
+    def checked(self) -> SurrealRecord:
         """Itself. Raises StoreCorrupt if it is not what was written."""
         hash_chain.check_seal(*self[:3], self.summary, self.seal)
         return self
 
 
-async def record(query: Query, run: str) -> Record | None:
+async def record(query: Query, run: str) -> SurrealRecord | None:
     """Of one run, if it is there. Raises StoreCorrupt."""
     found = await query("record", run=run)
-    return Record(*found[0]).checked() if found else None
+    return SurrealRecord(*found[0]).checked() if found else None
 
 
-async def examine(database: Database, query: Query, mark: Mark | None, commit_mark: str, look_only: bool) -> None:
+async def examine(
+    database: Database, query: Query, mark: HighWaterMark | None, commit_mark: str, look_only: bool
+) -> None:
     """See that the store is one we know and has what was acknowledged; begin it if it is empty.
 
     With `look_only` one that is behind is let pass. Raises StoreNewer, StoreCorrupt, StoreBehind.
@@ -81,10 +83,10 @@ async def losses(query: Query, marked: Iterable[Entry]) -> list[Loss]:
     return lost
 
 
-def proven(run: str, after: int, limit: int, answer: list[Any], most: int) -> list[Page]:
+def proven(run: str, after: int, limit: int, answer: list[Any], most: int) -> list[EventRow]:
     """The pages in an answer to read_pages, of which there are `most` at most. Raises StoreCorrupt."""
     last, head, has_before, before, rows = answer
-    pages = [Page(*row) for row in rows]
+    pages = [EventRow(*row) for row in rows]
     if pages and pages[0].first > 1 and not has_before:
         raise StoreCorrupt(f"events of run {run} are missing near number {pages[0].first - 1}")
     at = after

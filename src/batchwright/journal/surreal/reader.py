@@ -10,12 +10,12 @@ import msgspec
 from batchwright.errors import RunHeld, StoreCorrupt, StoreError, StoreUnavailable
 from batchwright.journal import hash_chain, refusals
 from batchwright.journal.base import Head, Snapshot
-from batchwright.journal.event_rows import PAGE_EVENTS, Page
-from batchwright.journal.high_water_mark import Entry, Loss, Mark, behind
-from batchwright.journal.lease import Held, held
+from batchwright.journal.event_rows import PAGE_EVENTS, EventRow
+from batchwright.journal.high_water_mark import Entry, HighWaterMark, Loss, behind
+from batchwright.journal.lease import HeldLease, held
 from batchwright.journal.surreal import integrity
-from batchwright.journal.surreal.integrity import Record
-from batchwright.journal.surreal.results import Database, Refused
+from batchwright.journal.surreal.integrity import SurrealRecord
+from batchwright.journal.surreal.results import Database, QueryRefused
 from batchwright.model.summary import RunSummary, Signal
 
 PAGES_AT_ONCE = 512
@@ -26,11 +26,11 @@ T = TypeVar("T")
 class Reads:
     """The runs in one open database, compared with the mark of what was acknowledged, if there is one."""
 
-    def __init__(self, database: Database, mark: Mark | None) -> None:
+    def __init__(self, database: Database, mark: HighWaterMark | None) -> None:
         self._database = database
         self._acknowledged = mark
 
-    async def pages(self, run: str, after: int, limit: int) -> list[Page]:
+    async def pages(self, run: str, after: int, limit: int) -> list[EventRow]:
         """Pages that hold up to `limit` events after `after`, or fewer; none only when there are no more events.
 
         Raises StoreCorrupt if they are not those that were written.
@@ -39,7 +39,7 @@ class Reads:
         values = {"run": run, "after": after, "until": until, "pages": PAGES_AT_ONCE}
         try:
             answer = await self._database.query("read_pages", **values)
-        except Refused as refused:
+        except QueryRefused as refused:
             raise await self._told(refused, run, 0) from None
         return integrity.proven(run, after, limit, answer, PAGES_AT_ONCE)
 
@@ -59,7 +59,7 @@ class Reads:
     async def summaries(self) -> list[RunSummary]:
         """One per run, newest first. Raises StoreBehind if one that is marked is not there or not so far."""
         marked = await self._marked()
-        rows = [Record(*row) for row in await self._database.query("records")]
+        rows = [SurrealRecord(*row) for row in await self._database.query("records")]
         last = {row.run: row.last for row in rows}
         lost = [Loss(entry.run, last.get(entry.run, 0), entry.last) for entry in marked.values()
                 if last.get(entry.run, 0) < entry.last]  # fmt: skip
@@ -82,7 +82,7 @@ class Reads:
             raise StoreCorrupt(f"the snapshot of run {run} is not what was written")
         return Snapshot(seq, body)
 
-    async def held(self, run: str) -> Held | None:
+    async def held(self, run: str) -> HeldLease | None:
         """The run's lease as it stands."""
         found = await self._state(run)
         return None if found is None else held(found["holder"], found["fence"], found["expires"])
@@ -101,7 +101,7 @@ class Reads:
     async def _marked(self) -> dict[str, Entry]:
         return {} if self._acknowledged is None else await asyncio.to_thread(self._acknowledged.entries)
 
-    async def _record(self, run: str) -> Record:
+    async def _record(self, run: str) -> SurrealRecord:
         """Of a run that is as far as was acknowledged. Raises RunNotFound, StoreCorrupt, StoreBehind."""
         entry = None if self._acknowledged is None else self._acknowledged.get(run)
         if entry is not None and (lost := await integrity.losses(self._database.query, [entry])):
@@ -121,7 +121,7 @@ class Reads:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StoreCorrupt(f"what {self._database.place} keeps about a run is damaged: {error}") from error
 
-    async def _told(self, refused: Refused, run: str, after: int) -> StoreError:
+    async def _told(self, refused: QueryRefused, run: str, after: int) -> StoreError:
         if refused.word == "missing":
             entry = (await self._marked()).get(run)
             return refusals.missing(run) if entry is None else behind(self._database.place, [Loss(run, 0, entry.last)])

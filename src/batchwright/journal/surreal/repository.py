@@ -16,13 +16,13 @@ import msgspec
 from batchwright.errors import StoreCorrupt, StoreError, StoreFull, StoreUnavailable
 from batchwright.journal import hash_chain, refusals
 from batchwright.journal.base import Lease, Snapshot
-from batchwright.journal.event_rows import Page
-from batchwright.journal.high_water_mark import Entry, Mark
-from batchwright.journal.lease import Held, held, refuse_while_held
+from batchwright.journal.event_rows import EventRow
+from batchwright.journal.high_water_mark import Entry, HighWaterMark
+from batchwright.journal.lease import HeldLease, held, refuse_while_held
 from batchwright.journal.surreal import integrity
-from batchwright.journal.surreal.integrity import Record
+from batchwright.journal.surreal.integrity import SurrealRecord
 from batchwright.journal.surreal.reader import Reads
-from batchwright.journal.surreal.results import AnswerLost, Database, HolderGone, Query, Refused, commit_id
+from batchwright.journal.surreal.results import AnswerLost, Database, HolderGone, Query, QueryRefused, commit_id
 from batchwright.model.summary import Signal
 
 MAX_GROUP = 1_000
@@ -37,7 +37,7 @@ class _Append(NamedTuple):
 
     lease: Lease
     after: int
-    pages: Sequence[Page]
+    pages: Sequence[EventRow]
     summary: bytes | None
     copied: bool
     done: asyncio.Future[int]
@@ -58,14 +58,16 @@ class _Other(NamedTuple):
 class Store(Reads):
     """The runs in one open database."""
 
-    def __init__(self, database: Database, mark: Mark | None = None) -> None:
+    def __init__(self, database: Database, mark: HighWaterMark | None = None) -> None:
         super().__init__(database, mark)
         self._waiting: asyncio.Queue[_Append | _Other | None] = asyncio.Queue()
         self._writer: asyncio.Task[None] | None = None
         self._marks = 0
         self._session = secrets.token_hex(8)
         self._mark_failed = False
-        self._known: dict[str, Record] = {}  # of the runs that are driven from here, as our last append left them
+        self._known: dict[
+            str, SurrealRecord
+        ] = {}  # of the runs that are driven from here, as our last append left them
 
     async def open(self, *, behind: bool = False) -> None:
         """Open the database and see that the store is one we know. Raises StoreNewer, StoreCorrupt, StoreBehind."""
@@ -89,7 +91,7 @@ class Store(Reads):
 
     # --- writes ---
 
-    async def create(self, run: str, pages: Sequence[Page], summary: bytes) -> None:
+    async def create(self, run: str, pages: Sequence[EventRow], summary: bytes) -> None:
         """A run with its first event, in a page that is chained already."""
         last, head = pages[-1].last, pages[-1].chain
         seal = hash_chain.seal(run, last, head, summary)
@@ -104,7 +106,7 @@ class Store(Reads):
         await self._do(work, run)
 
     async def append(
-        self, lease: Lease, after: int, pages: Sequence[Page], summary: bytes | None, *, copied: bool = False
+        self, lease: Lease, after: int, pages: Sequence[EventRow], summary: bytes | None, *, copied: bool = False
     ) -> int:
         """Events after sequence `after`; gives the last sequence."""
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -122,7 +124,7 @@ class Store(Reads):
 
         await self._do(work, "")
 
-    async def acquire(self, run: str, holder: str, expires: float, silent: Held | None) -> Lease:
+    async def acquire(self, run: str, holder: str, expires: float, silent: HeldLease | None) -> Lease:
         """The run for this holder, with the next fence."""
 
         async def work() -> Lease:
@@ -201,7 +203,7 @@ class Store(Reads):
         self._put(_Other(work, done))
         try:
             return await done
-        except Refused as refused:
+        except QueryRefused as refused:
             raise await self._told(refused, run, 0) from None
 
     def _put(self, job: _Append | _Other) -> None:
@@ -243,7 +245,7 @@ class Store(Reads):
         while group:
             try:
                 await self._append_once(group)
-            except Refused as refused:
+            except QueryRefused as refused:
                 append = group.pop(refused.number)
                 _fail(append.done, await self._told(refused, append.lease.run, append.after))
                 continue
@@ -279,7 +281,7 @@ class Store(Reads):
         self._acknowledge([Entry(*known[append.lease.run][:3]) for append in group if append.pages])
         self._known = known
 
-    async def _chained(self, number: int, append: _Append, known: dict[str, Record]) -> dict[str, Any]:
+    async def _chained(self, number: int, append: _Append, known: dict[str, SurrealRecord]) -> dict[str, Any]:
         """What append.surql takes; `known` gets the record as it will be. The database refuses what may not be made."""
         run = append.lease.run
         found = known.get(run)
@@ -296,7 +298,7 @@ class Store(Reads):
         head = pages[-1].chain if pages else head
         summary = append.summary if append.summary is not None else found.summary if found else b""
         seal = hash_chain.seal(run, append.last, head, summary)
-        known[run] = Record(run, append.last, head, seal, summary)
+        known[run] = SurrealRecord(run, append.last, head, seal, summary)
         values = {"number": number, "after": append.after, "last": append.last, "pages": [list(page) for page in pages]}
         return values | {"summary": append.summary, "head": head, "seal": seal} | _of(append.lease)
 
@@ -309,7 +311,7 @@ class Store(Reads):
                 return
             except AnswerLost:
                 lost = True
-            except Refused:
+            except QueryRefused:
                 if lost and await self._was_made(runs, mark):  # it arrived after we had looked
                     return
                 raise

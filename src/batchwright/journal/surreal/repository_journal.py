@@ -11,10 +11,10 @@ import msgspec
 
 from batchwright.errors import LeaseLost
 from batchwright.journal.base import Head, Lease, Snapshot
-from batchwright.journal.event_rows import Page, paginate, unpack
+from batchwright.journal.event_rows import EventRow, paginate, unpack
 from batchwright.journal.hash_chain import chained
 from batchwright.journal.high_water_mark import Loss
-from batchwright.journal.lease import LEASE_SECONDS, Held
+from batchwright.journal.lease import LEASE_SECONDS, HeldLease
 from batchwright.journal.surreal.repository import Store
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.summary import RunSummary, Signal
@@ -25,7 +25,7 @@ T = TypeVar("T")
 class Readable(Protocol):
     """What may be asked without a lease, of a Store here or of the process that has it open."""
 
-    async def pages(self, run: str, after: int, limit: int) -> list[Page]:
+    async def pages(self, run: str, after: int, limit: int) -> list[EventRow]:
         """Pages that hold up to `limit` events after `after`, or fewer."""
         ...
 
@@ -53,7 +53,7 @@ class Readable(Protocol):
         """The newest of a run."""
         ...
 
-    async def held(self, run: str) -> Held | None:
+    async def held(self, run: str) -> HeldLease | None:
         """The lease of a run."""
         ...
 
@@ -85,7 +85,7 @@ class StorePort(ABC):
     def _given_up(self, lease: Lease) -> None:
         """This process drives the run no more."""
 
-    async def create(self, event: RunCreated, summary: RunSummary, page: Page | None = None) -> None:
+    async def create(self, event: RunCreated, summary: RunSummary, page: EventRow | None = None) -> None:
         """Begin a run with its first event."""
         pages = chained(None, event.run, paginate(0, [event])) if page is None else [page]
         body = msgspec.json.encode(summary)
@@ -99,14 +99,14 @@ class StorePort(ABC):
         body = None if summary is None else msgspec.json.encode(summary)
         return await self._under(lease, lambda store: store.append(lease, after, pages, body))
 
-    async def copy(self, lease: Lease, pages: Sequence[Page]) -> int:
+    async def copy(self, lease: Lease, pages: Sequence[EventRow]) -> int:
         """Append pages of another store as they are."""
         after = pages[0].first - 1
         return await self._under(lease, lambda store: store.append(lease, after, pages, None, copied=True))
 
-    async def pages(self, run: str, after: int = 0, limit: int = 10_000) -> list[Page]:
+    async def pages(self, run: str, after: int = 0, limit: int = 10_000) -> list[EventRow]:
         """The pages after the one that ends with event `after`."""
-        found: list[Page] = []
+        found: list[EventRow] = []
         until = after + limit
         while after < until:
             part = await self._read(partial(_pages, run=run, after=after, limit=until - after))
@@ -160,7 +160,7 @@ class StorePort(ABC):
         return await self._read(lambda role: role.snapshot(run))
 
     async def acquire(
-        self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS, *, silent: Held | None = None
+        self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS, *, silent: HeldLease | None = None
     ) -> Lease:
         """Become the run's driver with a fence higher than any before."""
         lease = await self._write(lambda store: store.acquire(run, holder, now + ttl, silent))
@@ -176,7 +176,7 @@ class StorePort(ABC):
         await self._write(lambda store: store.release(lease))
         self._given_up(lease)
 
-    async def held(self, run: str) -> Held | None:
+    async def held(self, run: str) -> HeldLease | None:
         """The run's lease as it stands."""
         return await self._read(lambda role: role.held(run))
 
@@ -196,5 +196,5 @@ class StorePort(ABC):
             raise
 
 
-def _pages(role: Readable, run: str, after: int, limit: int) -> Awaitable[list[Page]]:
+def _pages(role: Readable, run: str, after: int, limit: int) -> Awaitable[list[EventRow]]:
     return role.pages(run, after, limit)

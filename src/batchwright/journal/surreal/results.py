@@ -15,7 +15,7 @@ Examine = Callable[[Query], Awaitable[None]]  # sees that what was opened is sou
 _NOT_RUN = "The query was not executed due to a failed transaction"
 
 
-class Refused(Exception):
+class QueryRefused(Exception):
     """A query's own THROW: 'refused NUMBER WORD DETAIL'; nothing of the query happened."""
 
     def __init__(self, text: str) -> None:
@@ -24,7 +24,7 @@ class Refused(Exception):
         self.number = int(number)
 
 
-class Failed(Exception):
+class QueryFailed(Exception):
     """The database could not carry out the query; nothing of it happened."""
 
 
@@ -65,7 +65,7 @@ class Database(Protocol):
         ...
 
     async def query(self, name: str, **values: Any) -> list[Any]:
-        """The result of the query's last statement. Raises Refused, AnswerLost or a StoreError."""
+        """The result of the query's last statement. Raises QueryRefused, AnswerLost or a StoreError."""
         ...
 
     async def prove(self) -> None:
@@ -78,14 +78,14 @@ class Database(Protocol):
 
 
 def result_of(reply: Mapping[str, Any]) -> list[Any]:
-    """The result of the last statement. Raises Refused, Failed."""
+    """The result of the last statement. Raises QueryRefused, QueryFailed."""
     if "error" in reply:
         error = reply["error"]
-        raise Failed(str(error.get("message", error) if isinstance(error, dict) else error))
+        raise QueryFailed(str(error.get("message", error) if isinstance(error, dict) else error))
     failures = [str(part["result"]) for part in reply["result"] if part["status"] != "OK"]
     if failures:
         telling = [text for text in failures if text != _NOT_RUN] or failures
         _, thrown, text = telling[0].partition("An error occurred: refused ")
-        raise Refused(text) if thrown else Failed(telling[0])
+        raise QueryRefused(text) if thrown else QueryFailed(telling[0])
     result: list[Any] = reply["result"][-1]["result"]
     return result

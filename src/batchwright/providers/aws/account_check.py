@@ -14,10 +14,10 @@ from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.account_check import LISTED, VANISHED, LiveCheck, token_of
 from batchwright.providers.aws import images
-from batchwright.providers.aws.client import Connection
+from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.faults import code_of, explain
 from batchwright.providers.aws.lookup import ours, rows_of
-from batchwright.providers.aws.refs import Kind, parse
+from batchwright.providers.aws.refs import RefKind, parse
 from batchwright.providers.base import Provider
 
 PLAN = "t3.micro"
@@ -41,7 +41,7 @@ class AwsLive(LiveCheck):
     def __init__(
         self,
         provider: Provider,
-        connection: Connection,
+        connection: AwsClient,
         prepare: Callable[[ServerRequest, Token], Awaitable[dict[str, object]]],
         clock: Clock,
     ) -> None:
@@ -95,14 +95,14 @@ class AwsLive(LiveCheck):
         self.found(ENDED, f"after {self._clock.now() - began:.0f} s")
         left = [
             row
-            for kind in (Kind.VOLUME, Kind.INTERFACE)
+            for kind in (RefKind.VOLUME, RefKind.INTERFACE)
             for row in await rows_of(self._connection, self._region, kind, ours(run, token.value))
         ]
         self.found(PARTS, f"{len(left)} left" if left else "yes", not left)
         code = await self._code(bytes_sent)
         self.found(SPENT, code, code == "IdempotentInstanceTerminated")
         began = self._clock.now()
-        while shared := [o.ref for o in await self._provider.find(run) if parse(o.ref).kind is Kind.GROUP]:
+        while shared := [o.ref for o in await self._provider.find(run) if parse(o.ref).kind is RefKind.GROUP]:
             if not isinstance(await self._provider.destroy(shared[0]), Gone):
                 await self.wait(began, "keeps its security group")
         seconds = self._clock.now() - began

@@ -29,13 +29,13 @@ from batchwright.providers import ssh_keys
 from batchwright.providers.account_check import LiveCheck
 from batchwright.providers.aws import catalog, lookup, payload, plans, preflight, prices, rows
 from batchwright.providers.aws.account_check import AwsLive
-from batchwright.providers.aws.client import Connection
+from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.faults import ERRORS, code_of, explain, outcome, unavailable
-from batchwright.providers.aws.refs import Kind, parse, spent
+from batchwright.providers.aws.refs import RefKind, parse, spent
 from batchwright.providers.aws.removal import Removal
 from batchwright.providers.aws.settings import AwsSettings, settings_from
-from batchwright.providers.aws.shared_resources import Surroundings
-from batchwright.providers.base import Attached, Capabilities, Health, Quota, Quote, Trouble
+from batchwright.providers.aws.shared_resources import SharedResources
+from batchwright.providers.base import Attached, Capabilities, ProviderHealthReport, Quota, Quote, Trouble
 from batchwright.providers.settings import Scalar
 
 Errors = ERRORS
@@ -60,8 +60,8 @@ class Aws:
             cascades=("disk", "interface", "address"),
         )
         self._settings, self._clock = settings, clock
-        self._connection = Connection(settings)
-        self._surroundings = Surroundings(self._connection, settings.ssh_from)
+        self._connection = AwsClient(settings)
+        self._surroundings = SharedResources(self._connection, settings.ssh_from)
         settle = settings.settle_seconds
         self._removal = Removal(self._connection, clock, settle, self._surroundings.forget)
         self._account = ""
@@ -100,14 +100,14 @@ class Aws:
     async def account(self) -> str:
         return self._account
 
-    async def health(self) -> Health:
+    async def health(self) -> ProviderHealthReport:
         began = self._clock.now()
         try:
             answer = await self._connection.read(self._connection.home, "get_caller_identity", service="sts")
         except Errors as error:
             fault = explain(error, self._clock.now())
-            return Health(False, fault.message, passing=fault.kind in PASSING)
-        return Health(True, answer["Arn"], self._clock.now() - began)
+            return ProviderHealthReport(False, fault.message, passing=fault.kind in PASSING)
+        return ProviderHealthReport(True, answer["Arn"], self._clock.now() - began)
 
     async def quota(self) -> Quota:
         try:
@@ -196,7 +196,7 @@ class Aws:
         another state folder), else of something else."""
         try:
             found = await lookup.rows_of(
-                self._connection, region, Kind.INSTANCE, [lookup.only("client-token", token.value)]
+                self._connection, region, RefKind.INSTANCE, [lookup.only("client-token", token.value)]
             )
         except Errors as failed:
             return Unknown(explain(failed, self._clock.now()).message)
@@ -263,7 +263,7 @@ class Aws:
 
     async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
         place = parse(ref)
-        if place.kind is Kind.SPENT:
+        if place.kind is RefKind.SPENT:
             return Gone()
         if place.kind is None or not place.region:
             return Rejected(Fault(FaultClass.INVALID, f"{ref} is no reference to anything at AWS"))

@@ -12,7 +12,7 @@ from msgspec import Struct
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.aws import images, plans
-from batchwright.providers.aws.client import Connection
+from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.faults import code_of
 from batchwright.providers.aws.lookup import FILTER_MAX, only
 from batchwright.providers.base import Trouble
@@ -21,7 +21,7 @@ _SUBNETS = "Name a subnet of that zone: `aws ec2 describe-subnets` lists them."
 PARAMETERS_MAX = 10  # names of one GetParameters
 
 
-class Offers(Struct):
+class AwsCatalog(Struct):
     """What a region has of what is asked for."""
 
     types: dict[str, Any] = {}
@@ -33,15 +33,13 @@ class Offers(Struct):
     images: dict[str, Any] = {}
 
 
-async def resolve(
-    connection: Connection, region: str, configs: Sequence[ServerConfig]
-) -> list[ServerRequest | Trouble]:
+async def resolve(connection: AwsClient, region: str, configs: Sequence[ServerConfig]) -> list[ServerRequest | Trouble]:
     """One answer per configuration, in order; all are of this region. Raises botocore's exceptions."""
     offers = await _offers(connection, region, configs)
     return [_request(offers, config) for config in configs]
 
 
-async def _offers(connection: Connection, region: str, configs: Sequence[ServerConfig]) -> Offers:
+async def _offers(connection: AwsClient, region: str, configs: Sequence[ServerConfig]) -> AwsCatalog:
     types = sorted({plans.instance_type(config.plan) for config in configs})
     networks = sorted({config.network for config in configs if config.network})
     found, placed, vpcs, defaults, subnets = await asyncio.gather(
@@ -52,7 +50,7 @@ async def _offers(connection: Connection, region: str, configs: Sequence[ServerC
         connection.listing(region, "describe_subnets", "Subnets", Filters=[only("default-for-az", "true")]),
         _chunks(connection, region, "describe_subnets", "Subnets", "subnet-id", networks),
     )  # fmt: skip
-    offers = Offers(
+    offers = AwsCatalog(
         types={row["InstanceType"]: row for row in found},
         placed={(row["InstanceType"], row["Location"]) for row in placed},
         subnets={row["SubnetId"]: row for row in subnets},
@@ -63,7 +61,7 @@ async def _offers(connection: Connection, region: str, configs: Sequence[ServerC
     return offers
 
 
-async def _add_images(connection: Connection, region: str, configs: Sequence[ServerConfig], offers: Offers) -> None:
+async def _add_images(connection: AwsClient, region: str, configs: Sequence[ServerConfig], offers: AwsCatalog) -> None:
     wanted = {(config.image or images.DEFAULT, _architecture(offers, config)) for config in configs}
     names = sorted({name for image, kind in wanted if (name := images.parameter(image, kind))})
     for i in range(0, len(names), PARAMETERS_MAX):
@@ -73,7 +71,7 @@ async def _add_images(connection: Connection, region: str, configs: Sequence[Ser
     offers.images.update({row["ImageId"]: row for row in await _images(connection, region, sorted(ids))})
 
 
-async def _images(connection: Connection, region: str, ids: list[str]) -> list[Any]:
+async def _images(connection: AwsClient, region: str, ids: list[str]) -> list[Any]:
     """By their ids: a filter would hide those that their owner has deprecated. A missing one spoils the call."""
     if not ids:
         return []
@@ -89,7 +87,7 @@ async def _images(connection: Connection, region: str, ids: list[str]) -> list[A
 
 
 async def _chunks(
-    connection: Connection, region: str, operation: str, key: str, name: str, values: list[str], **more: Any
+    connection: AwsClient, region: str, operation: str, key: str, name: str, values: list[str], **more: Any
 ) -> list[Any]:
     """Rows whose attribute is one of the values; a filter leaves out what is not there."""
     found: list[Any] = []
@@ -99,13 +97,13 @@ async def _chunks(
     return found
 
 
-def _architecture(offers: Offers, config: ServerConfig) -> str:
+def _architecture(offers: AwsCatalog, config: ServerConfig) -> str:
     row = offers.types.get(plans.instance_type(config.plan), {})
     supported = row.get("ProcessorInfo", {}).get("SupportedArchitectures", ["x86_64"])
     return "arm64" if "arm64" in supported else "x86_64"
 
 
-def _request(offers: Offers, config: ServerConfig) -> ServerRequest | Trouble:
+def _request(offers: AwsCatalog, config: ServerConfig) -> ServerRequest | Trouble:
     kind, region = plans.instance_type(config.plan), plans.region_of(config.zone)
     if kind not in offers.types:
         hint = "Use another plan or zone: `aws ec2 describe-instance-types` lists what a region has."
@@ -135,7 +133,7 @@ def _request(offers: Offers, config: ServerConfig) -> ServerRequest | Trouble:
     )
 
 
-def _place(offers: Offers, config: ServerConfig, kind: str) -> dict[str, str] | Trouble:
+def _place(offers: AwsCatalog, config: ServerConfig, kind: str) -> dict[str, str] | Trouble:
     zone, exact = config.zone, plans.is_availability_zone(config.zone)
     if exact and (kind, zone) not in offers.placed:
         places = sorted(place for one, place in offers.placed if one == kind)
@@ -165,7 +163,7 @@ def _place(offers: Offers, config: ServerConfig, kind: str) -> dict[str, str] | 
     return {"vpc": offers.default_vpc}
 
 
-def _image(offers: Offers, config: ServerConfig) -> dict[str, str] | Trouble:
+def _image(offers: AwsCatalog, config: ServerConfig) -> dict[str, str] | Trouble:
     wanted, kind = config.image or images.DEFAULT, _architecture(offers, config)
     name = images.parameter(wanted, kind)
     found = offers.images.get(offers.parameters.get(name, "") if name else wanted)

@@ -64,7 +64,7 @@ def _identity(row: Any) -> str:
     return str(row[key]) if key else json.dumps(row, sort_keys=True, default=str)
 
 
-class Connection:
+class AwsClient:
     """Opened once, used from one event loop."""
 
     def __init__(self, settings: AwsSettings) -> None:

@@ -8,24 +8,24 @@ from typing import Any
 
 from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState
 from batchwright.providers.aws import rows
-from batchwright.providers.aws.client import Connection
-from batchwright.providers.aws.refs import Kind, Ref, parse, spent_token
+from batchwright.providers.aws.client import AwsClient
+from batchwright.providers.aws.refs import Ref, RefKind, parse, spent_token
 
 FILTER_MAX = 200  # values of one filter
 
 _ENDED = ("terminated",)
 # kind -> operation, where its rows stand, its id, the filter for its id
 _OPERATIONS = {
-    Kind.INSTANCE: ("describe_instances", "Reservations", "InstanceId", "instance-id"),
-    Kind.VOLUME: ("describe_volumes", "Volumes", "VolumeId", "volume-id"),
-    Kind.INTERFACE: (
+    RefKind.INSTANCE: ("describe_instances", "Reservations", "InstanceId", "instance-id"),
+    RefKind.VOLUME: ("describe_volumes", "Volumes", "VolumeId", "volume-id"),
+    RefKind.INTERFACE: (
         "describe_network_interfaces",
         "NetworkInterfaces",
         "NetworkInterfaceId",
         "network-interface-id",
     ),
-    Kind.GROUP: ("describe_security_groups", "SecurityGroups", "GroupId", "group-id"),
-    Kind.KEY: ("describe_key_pairs", "KeyPairs", "KeyPairId", "key-pair-id"),
+    RefKind.GROUP: ("describe_security_groups", "SecurityGroups", "GroupId", "group-id"),
+    RefKind.KEY: ("describe_key_pairs", "KeyPairs", "KeyPairId", "key-pair-id"),
 }
 
 Filters = list[dict[str, Any]]
@@ -42,14 +42,14 @@ def ours(run: str | None, token: str | None = None) -> Filters:
     return [*filters, only(f"tag:{rows.TOKEN}", token)] if token else filters
 
 
-async def rows_of(connection: Connection, region: str, kind: Kind, filters: Filters) -> list[Any]:
+async def rows_of(connection: AwsClient, region: str, kind: RefKind, filters: Filters) -> list[Any]:
     """All rows of a kind that the filters let through."""
     operation, key, _, _ = _OPERATIONS[kind]
     found = await connection.listing(region, operation, key, Filters=filters)
-    return rows.instances(found) if kind is Kind.INSTANCE else found
+    return rows.instances(found) if kind is RefKind.INSTANCE else found
 
 
-async def find(connection: Connection, regions: Sequence[str], run: str | None, token: str | None) -> list[Observed]:
+async def find(connection: AwsClient, regions: Sequence[str], run: str | None, token: str | None) -> list[Observed]:
     """What carries our tags in these regions, complete. What is gone is left out.
 
     Disks and interfaces are told once no server of theirs is left; the security group and key pair of a run are part
@@ -60,19 +60,19 @@ async def find(connection: Connection, regions: Sequence[str], run: str | None, 
     return [observed for part in found for observed in part]
 
 
-async def _find_in(connection: Connection, region: str, run: str | None, token: str | None) -> list[Observed]:
-    kinds = [Kind.INSTANCE, Kind.VOLUME, Kind.INTERFACE, *([] if token else [Kind.GROUP, Kind.KEY])]
+async def _find_in(connection: AwsClient, region: str, run: str | None, token: str | None) -> list[Observed]:
+    kinds = [RefKind.INSTANCE, RefKind.VOLUME, RefKind.INTERFACE, *([] if token else [RefKind.GROUP, RefKind.KEY])]
     # the servers first: what is said to be without one is looked at no earlier than they are
-    servers = await rows_of(connection, region, Kind.INSTANCE, ours(run))
+    servers = await rows_of(connection, region, RefKind.INSTANCE, ours(run))
     parts = await asyncio.gather(*(rows_of(connection, region, kind, ours(run, token)) for kind in kinds[1:]))
     rest = dict(zip(kinds[1:], parts, strict=True))
     alive = [row for row in servers if row["State"]["Name"] not in _ENDED]
     tokens = {rows.tags_of(row).get(rows.TOKEN) for row in alive}
     found = [rows.server(region, row) for row in alive if token in (None, rows.tags_of(row).get(rows.TOKEN))]
-    for kind in (Kind.VOLUME, Kind.INTERFACE):
+    for kind in (RefKind.VOLUME, RefKind.INTERFACE):
         found += [rows.other(region, _OPERATIONS[kind][2], row) for row in rest[kind] if _is_loose(row, tokens)]
     busy = {rows.tags_of(row).get(rows.RUN) for row in alive}
-    for kind in (Kind.GROUP, Kind.KEY):
+    for kind in (RefKind.GROUP, RefKind.KEY):
         for row in rest.get(kind, ()):
             owner = rows.tags_of(row).get(rows.RUN)
             if owner not in busy:
@@ -87,14 +87,14 @@ def _is_loose(row: rows.Row, tokens: set[str | None]) -> bool:
     return free and rows.tags_of(row).get(rows.TOKEN) not in tokens
 
 
-async def describe(connection: Connection, refs: Iterable[str], now: float, settle: float) -> dict[str, Observed]:
+async def describe(connection: AwsClient, refs: Iterable[str], now: float, settle: float) -> dict[str, Observed]:
     """A fresh look at these: one call per kind and region for 200 of them. A filter leaves out what is not there, and a
     new instance that shows no tags yet counts as not visible: its tags say whose it is."""
     asked = {text: parse(text) for text in refs}
-    groups: dict[tuple[str, Kind], list[Ref]] = {}
+    groups: dict[tuple[str, RefKind], list[Ref]] = {}
     seen = {text: Observed(text, ServerState.NOT_VISIBLE) for text in asked}
     for text, ref in asked.items():
-        if ref.kind is Kind.SPENT:
+        if ref.kind is RefKind.SPENT:
             seen[text] = _spent(ref)
         elif ref.kind is not None and ref.region:
             groups.setdefault((ref.region, ref.kind), []).append(ref)
@@ -115,24 +115,24 @@ def _spent(ref: Ref) -> Observed:
 
 
 async def _look(
-    connection: Connection, region: str, kind: Kind, refs: Sequence[Ref], now: float, settle: float
+    connection: AwsClient, region: str, kind: RefKind, refs: Sequence[Ref], now: float, settle: float
 ) -> list[Observed]:
     _, _, key, name = _OPERATIONS[kind]
     found = await rows_of(connection, region, kind, [only(name, *(ref.id for ref in refs))])
-    if kind is Kind.INSTANCE:
+    if kind is RefKind.INSTANCE:
         return [rows.server(region, row) for row in found if not rows.tags_may_be_late(row, now, settle)]
     return [rows.other(region, key, row) for row in found]
 
 
-async def servers(connection: Connection, refs: Iterable[str]) -> list[tuple[Observed, rows.Tags]]:
+async def servers(connection: AwsClient, refs: Iterable[str]) -> list[tuple[Observed, rows.Tags]]:
     """The servers among these, with their tags."""
     groups: dict[str, list[str]] = {}
     for ref in map(parse, refs):
-        if ref.kind is Kind.INSTANCE:
+        if ref.kind is RefKind.INSTANCE:
             groups.setdefault(ref.region, []).append(ref.id)
     found: list[tuple[Observed, rows.Tags]] = []
     for region, ids in groups.items():
         for i in range(0, len(ids), FILTER_MAX):
-            some = await rows_of(connection, region, Kind.INSTANCE, [only("instance-id", *ids[i : i + FILTER_MAX])])
+            some = await rows_of(connection, region, RefKind.INSTANCE, [only("instance-id", *ids[i : i + FILTER_MAX])])
             found += [(rows.server(region, row), rows.tags_of(row)) for row in some]
     return found

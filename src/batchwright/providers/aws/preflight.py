@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from batchwright.model.outcome import FaultClass
 from batchwright.model.plan import ServerRequest
 from batchwright.providers.aws import payload, quotas
-from batchwright.providers.aws.client import Connection
+from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.faults import ERRORS, code_of, explain, kind_of
 from batchwright.providers.aws.plans import region_of
 from batchwright.providers.base import Trouble
@@ -20,13 +20,13 @@ _GROUP = {"GroupName": "batchwright-rehearsal", "Description": "never made", "Dr
 _KEY = {"KeyName": "batchwright-rehearsal", "PublicKeyMaterial": b"ssh-ed25519 AAAA", "DryRun": True}
 
 
-async def usage(connection: Connection, regions: Sequence[str]) -> dict[str, tuple[float, float]]:
+async def usage(connection: AwsClient, regions: Sequence[str]) -> dict[str, tuple[float, float]]:
     """Used and limit by region, where AWS tells."""
     found = await asyncio.gather(*(_limit(connection, region) for region in regions))
     return {f"vCPUs {region}": known for region, (known, _) in zip(regions, found, strict=True) if known is not None}
 
 
-async def _limit(connection: Connection, region: str) -> tuple[tuple[float, float] | None, str]:
+async def _limit(connection: AwsClient, region: str) -> tuple[tuple[float, float] | None, str]:
     """Used and limit where they are told, else why they are not: nobody needs that right for making servers."""
     try:
         return await quotas.processors(connection, region), ""
@@ -36,7 +36,7 @@ async def _limit(connection: Connection, region: str) -> tuple[tuple[float, floa
         return None, str(error)
 
 
-async def troubles(connection: Connection, requests: Sequence[ServerRequest]) -> list[Trouble]:
+async def troubles(connection: AwsClient, requests: Sequence[ServerRequest]) -> list[Trouble]:
     """For servers of any regions. Raises botocore's exceptions."""
     by_region: dict[str, list[ServerRequest]] = {}
     for request in requests:
@@ -45,7 +45,7 @@ async def troubles(connection: Connection, requests: Sequence[ServerRequest]) ->
     return [trouble for part in found for trouble in part]
 
 
-async def _in_region(connection: Connection, region: str, requests: Sequence[ServerRequest]) -> list[Trouble]:
+async def _in_region(connection: AwsClient, region: str, requests: Sequence[ServerRequest]) -> list[Trouble]:
     first = requests[0]
     tries: tuple[tuple[str, Mapping[str, Any]], ...] = (
         ("run_instances", payload.rehearsal(first)),
@@ -66,7 +66,7 @@ async def _in_region(connection: Connection, region: str, requests: Sequence[Ser
     return found
 
 
-async def _rehearse(connection: Connection, region: str, name: str, asked: Mapping[str, Any]) -> Trouble | None:
+async def _rehearse(connection: AwsClient, region: str, name: str, asked: Mapping[str, Any]) -> Trouble | None:
     try:
         await connection.change(region, name, **asked)
     except ClientError as error:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from batchwright.model.plan import ServerRequest
-from batchwright.providers.aws.client import Connection
+from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.plans import region_of
 from batchwright.providers.base import Quote
 
@@ -28,7 +28,7 @@ _SAME = {
 }
 
 
-async def quote(connection: Connection, requests: Sequence[ServerRequest]) -> Quote | None:
+async def quote(connection: AwsClient, requests: Sequence[ServerRequest]) -> Quote | None:
     """Of all of them; None when one price is not listed. Raises botocore's exceptions, ValueError for no price list."""
     wanted = sorted({(request.plan, region_of(request.zone)) for request in requests})
     found = await asyncio.gather(*(_price(connection, kind, region) for kind, region in wanted))
@@ -38,7 +38,7 @@ async def quote(connection: Connection, requests: Sequence[ServerRequest]) -> Qu
     return Quote(round(sum(known), 6), CURRENCY) if known and len(known) == len(each) else None
 
 
-async def _price(connection: Connection, kind: str, region: str) -> float | None:
+async def _price(connection: AwsClient, kind: str, region: str) -> float | None:
     fields = {**_SAME, "instanceType": kind, "regionCode": region}
     filters = [{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in fields.items()]
     answer = await connection.read(

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from botocore.exceptions import ClientError
 
 from batchwright.model.outcome import FaultClass
-from batchwright.providers.aws.client import Connection
+from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.faults import code_of, kind_of
 from batchwright.providers.aws.lookup import FILTER_MAX, only, rows_of
-from batchwright.providers.aws.refs import Kind
+from batchwright.providers.aws.refs import RefKind
 
 CODE = "L-1216C47A"  # "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", counted in processors
 FAMILIES = "acdhimrtz"
@@ -22,7 +22,7 @@ def is_standard(instance_type: str) -> bool:
     return instance_type[0] in FAMILIES and not instance_type.startswith(("inf", "mac", "hpc", "dl", "trn"))
 
 
-async def processors(connection: Connection, region: str) -> tuple[float, float] | None:
+async def processors(connection: AwsClient, region: str) -> tuple[float, float] | None:
     """Used and limit; None where there is none. Raises botocore's exceptions, ValueError for no answer of AWS."""
     try:
         answer = await connection.read(
@@ -35,13 +35,13 @@ async def processors(connection: Connection, region: str) -> tuple[float, float]
     if not isinstance(answer.get("Quota"), dict):
         raise ValueError("what answers is not AWS's Service Quotas")
     running = [only("instance-state-name", "pending", "running")]
-    types = [row["InstanceType"] for row in await rows_of(connection, region, Kind.INSTANCE, running)]
+    types = [row["InstanceType"] for row in await rows_of(connection, region, RefKind.INSTANCE, running)]
     sizes = await _sizes(connection, region, {one for one in types if is_standard(one)})
     limit = float(answer["Quota"]["Value"])
     return min(limit, float(sum(sizes.get(one, 0) for one in types))), limit
 
 
-async def _sizes(connection: Connection, region: str, types: Iterable[str]) -> dict[str, int]:
+async def _sizes(connection: AwsClient, region: str, types: Iterable[str]) -> dict[str, int]:
     wanted = sorted(types)
     chunks = [wanted[i : i + FILTER_MAX] for i in range(0, len(wanted), FILTER_MAX)]
     found = await asyncio.gather(

@@ -9,7 +9,7 @@ from msgspec import Struct
 from batchwright.model.ids import Token
 
 
-class Kind(StrEnum):
+class RefKind(StrEnum):
     """What a reference is of; the values are how AWS's ids begin."""
 
     INSTANCE = "i"
@@ -30,10 +30,10 @@ class Ref(Struct, frozen=True):
         return f"{self.region}/{self.id}"
 
     @property
-    def kind(self) -> Kind | None:
+    def kind(self) -> RefKind | None:
         """None for an id of another cloud."""
         try:
-            return Kind(self.id.partition("-")[0])
+            return RefKind(self.id.partition("-")[0])
         except ValueError:
             return None
 
@@ -49,7 +49,7 @@ def spent(region: str, token: Token) -> Ref:
 
     EC2 refuses a token whose instance was terminated for longer than it lists that instance.
     """
-    return Ref(region, f"{Kind.SPENT}-{token.run}-{token.value}")
+    return Ref(region, f"{RefKind.SPENT}-{token.run}-{token.value}")
 
 
 def spent_token(ref: Ref) -> Token:

@@ -15,19 +15,19 @@ from msgspec import Struct
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Fault, FaultClass, Going, Gone, Rejected, ServerState
 from batchwright.providers.aws import lookup, rows
-from batchwright.providers.aws.client import Connection
+from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.faults import code_of, kind_of
-from batchwright.providers.aws.refs import Kind, Ref, parse
+from batchwright.providers.aws.refs import Ref, RefKind, parse
 from batchwright.providers.base import Attached, refuse_attached
 
 HELD_SECONDS = 540.0  # for so long a group may be in use by what is going
 
 _ENDING = ("shutting-down", "terminated")
 _DELETES = {
-    Kind.VOLUME: ("delete_volume", "VolumeId"),
-    Kind.INTERFACE: ("delete_network_interface", "NetworkInterfaceId"),
-    Kind.GROUP: ("delete_security_group", "GroupId"),
-    Kind.KEY: ("delete_key_pair", "KeyPairId"),
+    RefKind.VOLUME: ("delete_volume", "VolumeId"),
+    RefKind.INTERFACE: ("delete_network_interface", "NetworkInterfaceId"),
+    RefKind.GROUP: ("delete_security_group", "GroupId"),
+    RefKind.KEY: ("delete_key_pair", "KeyPairId"),
 }
 
 
@@ -73,33 +73,33 @@ def _owner(row: rows.Row) -> tuple[str | None, str | None]:
 class Removal:
     """`forget` is told when something that a run's servers share was removed."""
 
-    def __init__(self, connection: Connection, clock: Clock, settle: float, forget: Callable[[], None]) -> None:
+    def __init__(self, connection: AwsClient, clock: Clock, settle: float, forget: Callable[[], None]) -> None:
         self._connection, self._clock, self._settle, self._forget = connection, clock, settle, forget
         self._held: dict[str, float] = {}  # group -> when it was first in use
 
-    async def destroy(self, place: Ref, kind: Kind) -> Gone | Going | Rejected:
+    async def destroy(self, place: Ref, kind: RefKind) -> Gone | Going | Rejected:
         """One step. Raises botocore's exceptions."""
-        return await (self._terminate(place) if kind is Kind.INSTANCE else self._delete(place, kind))
+        return await (self._terminate(place) if kind is RefKind.INSTANCE else self._delete(place, kind))
 
     async def attached(self, refs: Sequence[str]) -> list[Attached]:
         """What is on these instances and is not ours. Raises botocore's exceptions."""
         found = []
         for place in map(parse, refs):
-            row = await self._row(place) if place.kind is Kind.INSTANCE else None
+            row = await self._row(place) if place.kind is RefKind.INSTANCE else None
             parts = await self._parts(place, row) if row is not None else []
             found += [Attached(str(place), part.words) for part in parts if not part.ours]
         return found
 
     async def _row(self, place: Ref) -> rows.Row | None:
         found = await lookup.rows_of(
-            self._connection, place.region, Kind.INSTANCE, [lookup.only("instance-id", place.id)]
+            self._connection, place.region, RefKind.INSTANCE, [lookup.only("instance-id", place.id)]
         )
         return found[0] if found else None
 
     async def _parts(self, place: Ref, row: rows.Row) -> list[Part]:
         of = [lookup.only("attachment.instance-id", place.id)]
-        volumes = await lookup.rows_of(self._connection, place.region, Kind.VOLUME, of)
-        return parts_of(row, volumes, await lookup.rows_of(self._connection, place.region, Kind.INTERFACE, of))
+        volumes = await lookup.rows_of(self._connection, place.region, RefKind.VOLUME, of)
+        return parts_of(row, volumes, await lookup.rows_of(self._connection, place.region, RefKind.INTERFACE, of))
 
     # -- an instance --------------------------------------------------------------------------------------------
 
@@ -145,12 +145,12 @@ class Removal:
 
     # -- all else -----------------------------------------------------------------------------------------------
 
-    async def _delete(self, place: Ref, kind: Kind) -> Gone | Going | Rejected:
+    async def _delete(self, place: Ref, kind: RefKind) -> Gone | Going | Rejected:
         operation, argument = _DELETES[kind]
         try:
             await self._connection.change(place.region, operation, **{argument: place.id})
         except ClientError as error:
-            if kind is Kind.GROUP and code_of(error) == "DependencyViolation":
+            if kind is RefKind.GROUP and code_of(error) == "DependencyViolation":
                 return await self._in_use(place)
             if kind_of(code_of(error)) is not FaultClass.NOT_FOUND:
                 raise
@@ -164,8 +164,8 @@ class Removal:
         now, region = self._clock.now(), place.region
         since = self._held.setdefault(str(place), now)
         users = [lookup.only("instance.group-id", place.id)]
-        found = await lookup.rows_of(self._connection, region, Kind.INSTANCE, users)
-        groups = await lookup.rows_of(self._connection, region, Kind.GROUP, [lookup.only("group-id", place.id)])
+        found = await lookup.rows_of(self._connection, region, RefKind.INSTANCE, users)
+        groups = await lookup.rows_of(self._connection, region, RefKind.GROUP, [lookup.only("group-id", place.id)])
         run = rows.tags_of(groups[0]).get(rows.RUN) if groups else None
         alive = [row for row in found if row["State"]["Name"] not in _ENDING]
         foreign = [
@@ -180,7 +180,7 @@ class Removal:
             return Rejected(Fault(FaultClass.TRANSIENT, told, "DependencyViolation"))  # which has it listed again
         if now - since < HELD_SECONDS:
             return Going("it is in use by what is going")
-        faces = await lookup.rows_of(self._connection, region, Kind.INTERFACE, [lookup.only("group-id", place.id)])
+        faces = await lookup.rows_of(self._connection, region, RefKind.INTERFACE, [lookup.only("group-id", place.id)])
         who = ", ".join(row["NetworkInterfaceId"] for row in faces)
         return _left(place, f"network interfaces: {who}" if who else "something else, such as a rule of another group")
 

@@ -11,7 +11,7 @@ from batchwright.model.ids import Token
 from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState
 from batchwright.model.plan import ServerRequest
 from batchwright.providers.aws.faults import kind_of
-from batchwright.providers.aws.refs import Kind, Ref
+from batchwright.providers.aws.refs import Ref, RefKind
 
 RUN, TOKEN, ZONE, IMAGE, LOGIN, HOST_KEY = (
     f"batchwright-{word}" for word in ("run", "token", "zone", "image", "login", "host-key")
@@ -125,5 +125,5 @@ def other(region: str, key: str, row: Row) -> Observed:
     name, run, token = tags.get("Name") or row[key], tags.get(RUN, ""), tags.get(TOKEN, "")
     if key in _PARTS:
         name = f"{_PARTS[key]} of {name}"
-    needed_by = token if key in _PARTS else str(Ref(region, f"{Kind.INSTANCE}-"))
+    needed_by = token if key in _PARTS else str(Ref(region, f"{RefKind.INSTANCE}-"))
     return Observed(str(Ref(region, row[key])), ServerState.READY, name, run, token, needed_by=needed_by)

@@ -12,20 +12,20 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from batchwright.providers.aws import rows
-from batchwright.providers.aws.client import Connection
+from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.faults import code_of
 from batchwright.providers.aws.lookup import only, rows_of
-from batchwright.providers.aws.refs import Kind
+from batchwright.providers.aws.refs import RefKind
 
 LOOKS = 10  # at a group that exists and does not show up yet
 LOOK_SECONDS = 0.5
 DESCRIPTION = "Made by Batchwright for one run"
 
 
-class Surroundings:
+class SharedResources:
     """Keeps in mind what was seen to be there, so that each is asked for once per process."""
 
-    def __init__(self, connection: Connection, ssh_from: str) -> None:
+    def __init__(self, connection: AwsClient, ssh_from: str) -> None:
         self._connection, self._ssh_from = connection, ssh_from
         self._groups: dict[tuple[str, str, str], str] = {}
         self._keys: set[tuple[str, str]] = set()
@@ -67,7 +67,7 @@ class Surroundings:
 
     async def _find_group(self, region: str, vpc: str, run: str) -> dict[str, Any] | None:
         filters = [only("group-name", rows.run_name(run)), only("vpc-id", vpc), only(f"tag:{rows.RUN}", run)]
-        found = await rows_of(self._connection, region, Kind.GROUP, filters)
+        found = await rows_of(self._connection, region, RefKind.GROUP, filters)
         return found[0] if found else None
 
     async def _create_group(self, region: str, vpc: str, run: str) -> dict[str, Any]:

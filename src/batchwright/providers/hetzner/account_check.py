@@ -8,8 +8,8 @@ from batchwright.model.outcome import Created, FaultClass, Rejected
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.account_check import LISTED, VANISHED, token_of
 from batchwright.providers.hetzner import payload, rows
-from batchwright.providers.hetzner.catalog import Offers, cheapest
-from batchwright.providers.hetzner.client import Client
+from batchwright.providers.hetzner.catalog import HetznerCatalog, cheapest
+from batchwright.providers.hetzner.client import HetznerClient
 from batchwright.providers.hetzner.faults import REFUSALS
 from batchwright.providers.rest import THROTTLED, RestCheck
 
@@ -22,7 +22,7 @@ FREED = "is its name free as soon as that is said (assumed: yes)"
 ADDRESSES = "are its addresses gone with it (assumed: yes)"
 
 
-class HetznerLive(RestCheck[Client, Offers]):
+class HetznerLive(RestCheck[HetznerClient, HetznerCatalog]):
     """The check of one opened provider."""
 
     questions = (

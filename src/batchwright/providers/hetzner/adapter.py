@@ -19,10 +19,10 @@ from batchwright.providers.base import Attached, Quota, Quote, Trouble, refuse_a
 from batchwright.providers.hetzner import catalog as shop
 from batchwright.providers.hetzner import payload, rows
 from batchwright.providers.hetzner.account_check import HetznerLive
-from batchwright.providers.hetzner.client import Client
+from batchwright.providers.hetzner.client import HetznerClient
 from batchwright.providers.hetzner.faults import REFUSALS
 from batchwright.providers.hetzner.settings import API, HetznerSettings, api_url, project_of, token_of
-from batchwright.providers.http import NoAnswer, NotSent, Reply
+from batchwright.providers.http import HttpReply, NoAnswer, NotSent
 from batchwright.providers.rest import RestProvider, meant
 from batchwright.providers.settings import Scalar
 from batchwright.providers.user_data import combined
@@ -30,7 +30,7 @@ from batchwright.providers.user_data import combined
 FEW = 4  # servers that are looked at one by one rather than by a listing
 
 
-class Hetzner(RestProvider[Client, shop.Offers]):
+class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
     """One project. Nothing is asked before `open`, and the token is read only there."""
 
     refusals = REFUSALS
@@ -49,11 +49,11 @@ class Hetzner(RestProvider[Client, shop.Offers]):
     def validate(self, config: ServerConfig) -> list[Trouble]:
         return payload.troubles(config)
 
-    def _connected(self) -> Client:
+    def _connected(self) -> HetznerClient:
         url, token = api_url(self._settings, self._environ), token_of(self._environ)
         project = project_of(self._settings, token)
         self._account = project if url == API else f"{project}@{urlsplit(url).netloc}"
-        return Client(url, f"Bearer {token}", self._settings.page)
+        return HetznerClient(url, f"Bearer {token}", self._settings.page)
 
     def live_check(self) -> LiveCheck:
         """What only a real project can say."""
@@ -82,7 +82,7 @@ class Hetzner(RestProvider[Client, shop.Offers]):
         taken = {str(row["name"]): str(row["id"]) for row in servers if not rows.is_ours(row, None, None)}
         return [self.validate(config) or shop.resolved(config, offered, taken) for config in configs]
 
-    async def _read_offers(self) -> shop.Offers:
+    async def _read_offers(self) -> shop.HetznerCatalog:
         types, locations, images, (pricing, self._unpriced) = await asyncio.gather(
             self._api.listing("server_types"),
             self._api.listing("locations"),
@@ -106,7 +106,7 @@ class Hetzner(RestProvider[Client, shop.Offers]):
             return Rejected(fault)
         body = payload.create_body(request, token, user_data)
         reply = await meant(self._api.call("POST", "/servers", body, fresh=True))
-        if not isinstance(reply, Reply):
+        if not isinstance(reply, HttpReply):
             return reply
         if reply.ok:
             made = self._created(reply, "id")
@@ -123,7 +123,7 @@ class Hetzner(RestProvider[Client, shop.Offers]):
         if numbers := "-".join(map(str, rows.address_ids(answer))):
             await meant(self._api.call("PUT", f"/servers/{ref}", {"labels": {**labels, rows.ADDRESSES: numbers}}))
 
-    async def _refused(self, reply: Reply, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
+    async def _refused(self, reply: HttpReply, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
         fault = REFUSALS.fault(reply)
         if not REFUSALS.certain(reply):
             return Unknown(fault.message)
@@ -232,7 +232,7 @@ class Hetzner(RestProvider[Client, shop.Offers]):
             return first
         path = f"/ssh_keys/{row['id']}" if is_key else f"/servers/{row['id']}"
         reply = await meant(self._api.call("DELETE", path))
-        if not isinstance(reply, Reply):
+        if not isinstance(reply, HttpReply):
             return reply
         if reply.ok:
             self._with_key.discard(rows.labels_of(row)[rows.RUN])
@@ -283,7 +283,7 @@ class Hetzner(RestProvider[Client, shop.Offers]):
         return [one for row in records for one, _, _ in await self._on(row)]
 
 
-def _refusal(reply: Reply) -> Gone | Going | Rejected | Unknown:
+def _refusal(reply: HttpReply) -> Gone | Going | Rejected | Unknown:
     """What a refused change on the way to the end means."""
     fault = REFUSALS.fault(reply)
     if not REFUSALS.certain(reply):

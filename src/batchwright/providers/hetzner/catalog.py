@@ -18,7 +18,7 @@ DEFAULT_IMAGE = "debian-12"
 Row = dict[str, Any]
 
 
-class Offers(Struct, frozen=True):
+class HetznerCatalog(Struct, frozen=True):
     """All of it, as it was when it was first asked for. `addresses` is location -> price of an IPv4 address an hour."""
 
     types: dict[str, Row]
@@ -28,17 +28,17 @@ class Offers(Struct, frozen=True):
     currency: str
 
 
-def offers_from(types: Sequence[Row], locations: Sequence[Row], images: Sequence[Row], pricing: Row) -> Offers:
+def offers_from(types: Sequence[Row], locations: Sequence[Row], images: Sequence[Row], pricing: Row) -> HetznerCatalog:
     """From the rows of /server_types, /locations and /images, and the body of /pricing."""
     told = pricing.get("pricing", {})
     fours = [row for row in told.get("primary_ips", ()) if row.get("type") == "ipv4"]
     prices = {str(price["location"]): _hourly(price) for row in fours for price in row.get("prices", ())}
     known = {str(row["name"]): row for row in types}
     places = tuple(str(row["name"]) for row in locations)
-    return Offers(known, places, tuple(images), prices, str(told.get("currency", "")))
+    return HetznerCatalog(known, places, tuple(images), prices, str(told.get("currency", "")))
 
 
-def resolved(config: ServerConfig, offers: Offers, taken: Mapping[str, str]) -> ServerRequest | list[Trouble]:
+def resolved(config: ServerConfig, offers: HetznerCatalog, taken: Mapping[str, str]) -> ServerRequest | list[Trouble]:
     """Names to ids, or all that stands against it. `taken`: names of servers that are not Batchwright's, and ids."""
     kind = offers.types.get(config.plan)
     found = []
@@ -71,7 +71,7 @@ def resolved(config: ServerConfig, offers: Offers, taken: Mapping[str, str]) -> 
     )
 
 
-def quote(requests: Sequence[ServerRequest], offers: Offers) -> Quote | None:
+def quote(requests: Sequence[ServerRequest], offers: HetznerCatalog) -> Quote | None:
     """Net list prices with one IPv4 address each; None where one is not listed."""
     total = 0.0
     for request in requests:
@@ -82,7 +82,7 @@ def quote(requests: Sequence[ServerRequest], offers: Offers) -> Quote | None:
     return Quote(round(total, 6), offers.currency) if requests else None
 
 
-def cheapest(offers: Offers) -> tuple[str, str]:
+def cheapest(offers: HetznerCatalog) -> tuple[str, str]:
     """Server type and location of the lowest price. Raises ProviderUnavailable when none is listed."""
     priced = [
         (_hourly(price), plan, str(price["location"]))
@@ -96,7 +96,7 @@ def cheapest(offers: Offers) -> tuple[str, str]:
     return plan, location
 
 
-def _image(wanted: str, architecture: str, offers: Offers) -> Row | Trouble:
+def _image(wanted: str, architecture: str, offers: HetznerCatalog) -> Row | Trouble:
     """By id, or by the name of one that fits the server type."""
     fitting = [row for row in offers.images if row.get("architecture", "x86") == architecture]
     for row in fitting:

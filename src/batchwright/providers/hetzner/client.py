@@ -18,7 +18,7 @@ Rows = dict[int, dict[str, Any]]
 SORTED = ("servers", "ssh_keys", "images")  # the kinds of which the reference says that they can be sorted
 
 
-class Page(Struct):
+class HetznerPage(Struct):
     """One page. `last` and `total` are None where that is not told, `more` is the number of the next one, else 0."""
 
     rows: Rows
@@ -27,7 +27,7 @@ class Page(Struct):
     total: int | None
 
 
-class Client(Rest):
+class HetznerClient(Rest):
     """One connection pool; every path is under the version of the API."""
 
     refusals = REFUSALS
@@ -80,7 +80,7 @@ class Client(Rest):
             return found, None
         return found, len(found) == total and all(page.total == total for page in pages)
 
-    async def _page(self, kind: str, query: Query, number: int) -> Page:
+    async def _page(self, kind: str, query: Query, number: int) -> HetznerPage:
         window = [("page", str(number)), ("per_page", str(self.page))]
         order = [("sort", "id:asc")] if kind in SORTED and kind not in self.unsorted else []
         try:
@@ -94,7 +94,7 @@ class Client(Rest):
         if not isinstance(rows, list) or not isinstance(meta, dict):
             raise ProviderUnavailable(f"Hetzner's listing of {kind} has no rows", hint="Please report it.")
         told = meta.get("pagination") or {}
-        return Page(
+        return HetznerPage(
             {int(row["id"]): row for row in rows}, told.get("last_page"), told.get("next_page") or 0,
             told.get("total_entries"),
         )  # fmt: skip

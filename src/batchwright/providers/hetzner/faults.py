@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from batchwright.model.outcome import FaultClass
-from batchwright.providers.rest import Refusals
+from batchwright.providers.rest import RefusalRules
 
 _CODES = {
     "unauthorized": FaultClass.AUTH,
@@ -49,4 +49,4 @@ def class_of(status: int, code: str) -> FaultClass:
     return _CODES.get(code) or _STATUS.get(status, other)
 
 
-REFUSALS = Refusals("Hetzner", error_of, class_of, _HINTS, absent="not_found")
+REFUSALS = RefusalRules("Hetzner", error_of, class_of, _HINTS, absent="not_found")

@@ -10,7 +10,7 @@ from typing import Any
 from libcloud.compute.base import Node, NodeDriver, StorageVolume
 from libcloud.compute.types import NodeState
 
-from batchwright.durable_files import Held
+from batchwright.durable_files import FolderHeld
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.access import Access
 from batchwright.model.clock import Clock
@@ -19,7 +19,15 @@ from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, O
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers import ssh_keys
-from batchwright.providers.base import Attached, Capabilities, Health, Quota, Quote, Trouble, refuse_attached
+from batchwright.providers.base import (
+    Attached,
+    Capabilities,
+    ProviderHealthReport,
+    Quota,
+    Quote,
+    Trouble,
+    refuse_attached,
+)
 from batchwright.providers.libcloud import resolve, volumes
 from batchwright.providers.libcloud.driver import Drivers, Make, maker, user_data_argument
 from batchwright.providers.libcloud.faults import outcome, told, unavailable
@@ -115,13 +123,13 @@ class Libcloud:
         """Driver, place, and the name in the settings, or one that goes with the key: no driver tells the account."""
         return self._account
 
-    async def health(self) -> Health:
+    async def health(self) -> ProviderHealthReport:
         began = self._clock.now()
         try:
             await self._api.run(lambda driver: driver.list_nodes())
         except Exception as error:  # drivers raise anything
-            return Health(False, told(error), passing=bool(unavailable(error).passing))
-        return Health(True, self._settings.driver, self._clock.now() - began)
+            return ProviderHealthReport(False, told(error), passing=bool(unavailable(error).passing))
+        return ProviderHealthReport(True, self._settings.driver, self._clock.now() - began)
 
     async def quota(self) -> Quota:
         return Quota()  # no driver tells limits in a common way
@@ -149,7 +157,7 @@ class Libcloud:
         try:
             asked = self._marks.carried(mark, request.labels) | self._user_data(driver, request, token)
             asked |= resolve.things(driver, request)
-        except (OSError, Held, LookupError) as error:  # nothing was sent
+        except (OSError, FolderHeld, LookupError) as error:  # nothing was sent
             return Rejected(Fault(FaultClass.PERMANENT, told(error)))
         except Exception as error:  # a look that failed: nothing was sent either
             return Rejected(Fault(FaultClass.TRANSIENT, told(error)))

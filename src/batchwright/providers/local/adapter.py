@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from batchwright.durable_files import Held
+from batchwright.durable_files import FolderHeld
 from batchwright.errors import ProviderUnavailable, UsageError
 from batchwright.model.access import Access
 from batchwright.model.clock import Clock
@@ -16,10 +16,10 @@ from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
+from batchwright.providers.base import Capabilities, ProviderHealthReport, Quota, Quote, Trouble
 from batchwright.providers.local import base_tree, plans
-from batchwright.providers.local.host_support import NONE, Machine, this_machine
-from batchwright.providers.local.inventory import Lot
+from batchwright.providers.local.host_support import NONE, HostSupport, this_machine
+from batchwright.providers.local.inventory import ServerFolder
 from batchwright.providers.local.records import SYSTEM, Damaged
 
 T = TypeVar("T")
@@ -31,7 +31,9 @@ AT_ONCE = max(4, 2 * (os.cpu_count() or 1))  # creates and destroys; starting up
 class Local:
     """The servers of one state folder on this machine."""
 
-    def __init__(self, name: str, clock: Clock, state_dir: Path, machine: Machine, base_tree: Path, image: str) -> None:
+    def __init__(
+        self, name: str, clock: Clock, state_dir: Path, machine: HostSupport, base_tree: Path, image: str
+    ) -> None:
         self.name = name
         self.machine = machine
         system = machine.mode == SYSTEM
@@ -48,7 +50,7 @@ class Local:
             note=f"{machine.why}. {machine.hint or NO_BOUNDARY}",
         )
         self._base, self._image = base_tree, image
-        self._lot = Lot(state_dir, base_tree.parent, clock, machine)
+        self._lot = ServerFolder(state_dir, base_tree.parent, clock, machine)
 
     @classmethod
     def connect(cls, name: str, clock: Clock, settings: Mapping[str, str | int | float | bool]) -> Local:
@@ -78,8 +80,8 @@ class Local:
     async def account(self) -> str:
         return await self._carried_out(self._lot.account)
 
-    async def health(self) -> Health:
-        return Health(True, self.machine.why)
+    async def health(self) -> ProviderHealthReport:
+        return ProviderHealthReport(True, self.machine.why)
 
     async def quota(self) -> Quota:
         return Quota()
@@ -168,5 +170,5 @@ class Local:
                 except asyncio.CancelledError:
                     continue
             raise
-        except (OSError, Damaged, Held) as error:
+        except (OSError, Damaged, FolderHeld) as error:
             raise ProviderUnavailable(f"local: {error}", hint="Look at the state folder and its disk.") from error

@@ -10,7 +10,7 @@ _POCKETS = ("", "-updates", "-security", "-backports")
 _KEPT = tuple(f"Acquire::{name}" for name in ("http", "https", "Check-", "Retries", "ForceIPv", "Allow"))
 
 
-class Source(Struct, frozen=True):
+class AptSource(Struct, frozen=True):
     """One line of a sources.list."""
 
     uri: str
@@ -24,12 +24,12 @@ class Source(Struct, frozen=True):
         return f"deb {option}{self.uri} {self.suite} {' '.join(self.components)}"
 
 
-def distribution_sources(files: Mapping[str, str], codename: str) -> list[Source]:
+def distribution_sources(files: Mapping[str, str], codename: str) -> list[AptSource]:
     """The distribution's own among all that apt's files name (by file name, `.list` or `.sources`), each once.
 
     What others offer for this release stays out: their keys are not in a new tree.
     """
-    found: dict[Source, None] = {}
+    found: dict[AptSource, None] = {}
     for name, text in files.items():
         parsed = _deb822(text) if name.endswith(".sources") else _one_line(text)
         for source in parsed:
@@ -38,13 +38,13 @@ def distribution_sources(files: Mapping[str, str], codename: str) -> list[Source
     return list(found)
 
 
-def _is_distributions(source: Source, codename: str) -> bool:
+def _is_distributions(source: AptSource, codename: str) -> bool:
     suites = {codename + pocket for pocket in _POCKETS}
     owner = not source.signed_by or source.signed_by.rpartition("/")[2].startswith(("debian-archive", "ubuntu-archive"))
     return source.suite.rstrip("/") in suites and "main" in source.components and owner
 
 
-def _one_line(text: str) -> Iterable[Source]:
+def _one_line(text: str) -> Iterable[AptSource]:
     for raw in text.splitlines():
         words = raw.partition("#")[0].split()
         if not words or words[0] != "deb":
@@ -57,10 +57,10 @@ def _one_line(text: str) -> Iterable[Source]:
             options = dict(word.partition("=")[::2] for word in inside.split())
             rest = rest[end + 1 :]
         if len(rest) >= 3:
-            yield Source(rest[0], rest[1], tuple(rest[2:]), options.get("signed-by", ""))
+            yield AptSource(rest[0], rest[1], tuple(rest[2:]), options.get("signed-by", ""))
 
 
-def _deb822(text: str) -> Iterable[Source]:
+def _deb822(text: str) -> Iterable[AptSource]:
     for fields in _stanzas(text):
         if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() in ("no", "false", "0"):
             continue
@@ -68,7 +68,7 @@ def _deb822(text: str) -> Iterable[Source]:
         keyring = signed_by if signed_by.startswith("/") and len(signed_by.split()) == 1 else ""
         for uri in fields.get("uris", "").split():
             for suite in fields.get("suites", "").split():
-                yield Source(uri, suite, tuple(fields.get("components", "").split()), keyring)
+                yield AptSource(uri, suite, tuple(fields.get("components", "").split()), keyring)
 
 
 def _stanzas(text: str) -> Iterable[dict[str, str]]:

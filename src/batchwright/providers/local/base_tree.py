@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from batchwright.durable_files import Held, alone, make_private
+from batchwright.durable_files import FolderHeld, alone, make_private
 from batchwright.errors import NotAllowed, ProviderUnavailable
 from batchwright.home import home
 from batchwright.providers.local import addresses, apt_sources, base_tree_contents, records, sandbox
@@ -68,7 +68,7 @@ def build(environ: Mapping[str, str], tell: Tell) -> Path:
             bootstrap(program, fresh, holder, tell)
             _finish(fresh)
             fresh.rename(target)
-    except Held as error:
+    except FolderHeld as error:
         raise ProviderUnavailable(str(error), hint="Wait for it, or end it.") from error
     except OSError as error:
         raise ProviderUnavailable(f"the base tree cannot be built: {error}", hint="Mend it and try again.") from error

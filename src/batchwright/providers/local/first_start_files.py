@@ -78,7 +78,7 @@ exec dropbear -F -E -s -m -r /etc/dropbear/host_key -p {{address}}:{{port}}
 """
 
 
-class Seed(Struct, frozen=True):
+class FirstStartFile(Struct, frozen=True):
     """A file, or with `link` a symbolic link."""
 
     content: str = ""
@@ -86,39 +86,39 @@ class Seed(Struct, frozen=True):
     link: str = ""
 
 
-def seeds(intent: Intent, keys: tuple[str, ...], host_key: str, resolv_conf: str) -> dict[str, Seed]:
+def seeds(intent: Intent, keys: tuple[str, ...], host_key: str, resolv_conf: str) -> dict[str, FirstStartFile]:
     """Every file by its path inside, without the first slash. `keys` may log in as root."""
     found = {
-        "etc/hostname": Seed(f"{intent.request.name}\n"),
-        "etc/hosts": Seed(f"127.0.0.1 localhost\n{intent.address} {intent.request.name}\n"),
-        "etc/resolv.conf": Seed(resolv_conf),
-        "etc/ssh/ssh_host_ed25519_key": Seed(host_key, 0o600),
-        "root/.ssh/authorized_keys": Seed("".join(f"{key.strip()}\n" for key in keys), 0o600),
+        "etc/hostname": FirstStartFile(f"{intent.request.name}\n"),
+        "etc/hosts": FirstStartFile(f"127.0.0.1 localhost\n{intent.address} {intent.request.name}\n"),
+        "etc/resolv.conf": FirstStartFile(resolv_conf),
+        "etc/ssh/ssh_host_ed25519_key": FirstStartFile(host_key, 0o600),
+        "root/.ssh/authorized_keys": FirstStartFile("".join(f"{key.strip()}\n" for key in keys), 0o600),
     }
     if intent.request.user_data:
-        found[SCRIPT.lstrip("/")] = Seed(intent.request.user_data, 0o700)
+        found[SCRIPT.lstrip("/")] = FirstStartFile(intent.request.user_data, 0o700)
     return found | (_system_seeds(intent) if intent.mode == SYSTEM else _user_seeds(intent))
 
 
-def _system_seeds(intent: Intent) -> dict[str, Seed]:
+def _system_seeds(intent: Intent) -> dict[str, FirstStartFile]:
     """Where a service manager starts everything."""
     units, wants = "etc/systemd/system", "etc/systemd/system/multi-user.target.wants"
     listen = "0.0.0.0" if intent.own_network else intent.address  # noqa: S104 - its own network's
     found = {
-        "etc/machine-id": Seed(hashlib.sha256(intent.ref.encode()).hexdigest()[:32] + "\n", 0o444),
-        SSHD_CONFIG: Seed(_SSHD.format(address=listen, port=intent.port)),
-        f"{units}/{READY_UNIT}": Seed(_READY),
-        f"{wants}/{READY_UNIT}": Seed(link=f"/{units}/{READY_UNIT}"),
+        "etc/machine-id": FirstStartFile(hashlib.sha256(intent.ref.encode()).hexdigest()[:32] + "\n", 0o444),
+        SSHD_CONFIG: FirstStartFile(_SSHD.format(address=listen, port=intent.port)),
+        f"{units}/{READY_UNIT}": FirstStartFile(_READY),
+        f"{wants}/{READY_UNIT}": FirstStartFile(link=f"/{units}/{READY_UNIT}"),
     }
     if intent.request.user_data:
-        found[f"{units}/{SCRIPT_UNIT}"] = Seed(_USER_DATA)
-        found[f"{wants}/{SCRIPT_UNIT}"] = Seed(link=f"/{units}/{SCRIPT_UNIT}")
+        found[f"{units}/{SCRIPT_UNIT}"] = FirstStartFile(_USER_DATA)
+        found[f"{wants}/{SCRIPT_UNIT}"] = FirstStartFile(link=f"/{units}/{SCRIPT_UNIT}")
     return found
 
 
-def _user_seeds(intent: Intent) -> dict[str, Seed]:
+def _user_seeds(intent: Intent) -> dict[str, FirstStartFile]:
     """Where the first program starts everything."""
-    return {FIRST_PROGRAM.lstrip("/"): Seed(_FIRST.format(address=intent.address, port=intent.port), 0o755)}
+    return {FIRST_PROGRAM.lstrip("/"): FirstStartFile(_FIRST.format(address=intent.address, port=intent.port), 0o755)}
 
 
 PRIVATE = ("root", "root/.ssh")  # folders that are for their owner only
@@ -128,7 +128,7 @@ READY_FILE = f"etc/systemd/system/{READY_UNIT}"
 EVERY_START = ("etc/resolv.conf", SSHD_CONFIG, READY_FILE, FIRST_PROGRAM.lstrip("/"))
 
 
-def plant(upper: Path, files: Mapping[str, Seed]) -> None:
+def plant(upper: Path, files: Mapping[str, FirstStartFile]) -> None:
     """Write them below `upper`, where they cover what the base tree has. Raises OSError."""
     for name, seed in files.items():
         path = upper / name

@@ -30,7 +30,7 @@ _SETTINGS = {
 }
 
 
-class Machine(Struct, frozen=True):
+class HostSupport(Struct, frozen=True):
     """`mode`: `system` (root's: a service manager, sshd), `user` (a plain user's: dropbear, one id) or `none`.
 
     `why` says it to people; with `none`, `hint` says what to do.
@@ -65,35 +65,35 @@ class Signs(Struct, frozen=True):
 
 
 @cache
-def this_machine() -> Machine:
+def this_machine() -> HostSupport:
     """Looked at once per process."""
     return judge(look())
 
 
-def judge(signs: Signs) -> Machine:
+def judge(signs: Signs) -> HostSupport:
     """Pure."""
     if not signs.linux:
-        return Machine(NONE, "this is not Linux", "Rehearse with --simulate, or use servers elsewhere.")
+        return HostSupport(NONE, "this is not Linux", "Rehearse with --simulate, or use servers elsewhere.")
     if not signs.bwrap:
         hint = "Install it: pip install 'batchwright[local]'"
-        return Machine(NONE, "there is no bubblewrap of version 0.11 or newer", hint)
+        return HostSupport(NONE, "there is no bubblewrap of version 0.11 or newer", hint)
     tools = Tools(signs.bwrap, signs.setpriv)
     if signs.uid == 0:
         if not signs.capabilities & CAP_SYS_ADMIN:
             hint = "Give the container the capability SYS_ADMIN, or run this on the machine itself."
-            return Machine(NONE, "root may not mount anything here, as in a container without privileges", hint)
+            return HostSupport(NONE, "root may not mount anything here, as in a container without privileges", hint)
         net = "" if signs.slirp else '; without slirp4netns, those with network = "own" reach only this machine'
         net = net if signs.ip else '; without iproute2, none can have network = "own"'
         memory = "" if signs.memory else "; the memory of plans is not enforced"
         guards = f"; writes to the kernel's settings and devices are not held back ({signs.unguarded})"
         why = f"root: servers have systemd and OpenSSH{net}{memory}{guards if signs.unguarded else ''}"
-        return Machine(SYSTEM, why, tools=tools, own_network=signs.ip)
+        return HostSupport(SYSTEM, why, tools=tools, own_network=signs.ip)
     if signs.architecture not in MACHINES:
-        return Machine(NONE, f"a plain user's servers need one of {', '.join(MACHINES)}", "Run this as root.")
+        return HostSupport(NONE, f"a plain user's servers need one of {', '.join(MACHINES)}", "Run this as root.")
     if signs.refusal:
-        return Machine(NONE, *_refused(signs))
+        return HostSupport(NONE, *_refused(signs))
     why = "a plain user: servers have dropbear and one user id, but no systemd; root's have all"
-    return Machine(USER, why, tools=tools)
+    return HostSupport(USER, why, tools=tools)
 
 
 def _refused(signs: Signs) -> tuple[str, str]:

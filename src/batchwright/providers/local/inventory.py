@@ -22,7 +22,7 @@ from batchwright.model.plan import ServerRequest
 from batchwright.providers.base import Trouble
 from batchwright.providers.local import addresses, host_capacity, hosts_file, network, records, sandbox
 from batchwright.providers.local.boot_status import SCRIPT_UNIT, SSH_UNIT
-from batchwright.providers.local.host_support import Machine
+from batchwright.providers.local.host_support import HostSupport
 from batchwright.providers.local.records import Intent
 from batchwright.providers.ssh_keys import key_in, run_key
 
@@ -39,10 +39,10 @@ class Look(Struct, frozen=True):
     port: int = 0  # where to ask, 0 where there is nothing to ask
 
 
-class Lot:
+class ServerFolder:
     """The folder `<state_dir>/local`."""
 
-    def __init__(self, state_dir: Path, bases: Path, clock: Clock, machine: Machine) -> None:
+    def __init__(self, state_dir: Path, bases: Path, clock: Clock, machine: HostSupport) -> None:
         self._state_dir, self._bases, self._clock, self._machine = state_dir, bases, clock, machine
         self._folder = state_dir / "local"
         self._servers = self._folder / "servers"
@@ -61,7 +61,7 @@ class Lot:
         self.account()
         for folder in self._folders():
             if records.read_intent(folder) is None:
-                with contextlib.suppress(FileNotFoundError, durable_files.Held), durable_files.alone(folder, 0):
+                with contextlib.suppress(FileNotFoundError, durable_files.FolderHeld), durable_files.alone(folder, 0):
                     if records.read_intent(folder) is None:
                         addresses.release(folder)
                         sandbox.remove(folder)
@@ -122,7 +122,7 @@ class Lot:
         try:
             with _made_and_held(folder) as holder:
                 return self._create(folder, holder, request, token)
-        except durable_files.Held as error:
+        except durable_files.FolderHeld as error:
             return Rejected(Fault(FaultClass.BUSY, str(error)))
 
     def _create(self, folder: Path, holder: int, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
@@ -307,7 +307,7 @@ class Lot:
             if intent is not None:
                 self._tell_names(intent.run)
             return Gone()
-        except durable_files.Held:
+        except durable_files.FolderHeld:
             return Going("another process works on it")
         except FileNotFoundError:
             return Gone()
@@ -326,7 +326,7 @@ def _is_held(folder: Path) -> bool:
     try:
         with durable_files.alone(folder, 0):
             return False
-    except durable_files.Held:
+    except durable_files.FolderHeld:
         return True
     except FileNotFoundError:
         return False

@@ -2,9 +2,17 @@
 
 from batchwright.providers.simulated.adapter import Simulated
 from batchwright.providers.simulated.launcher import SimulatedLauncher
-from batchwright.providers.simulated.rows import Call, Server
+from batchwright.providers.simulated.rows import SimulatedCall, SimulatedServer
 from batchwright.providers.simulated.runner import SimulatedRunner
 from batchwright.providers.simulated.settings import Simulation
 from batchwright.providers.simulated.world import World
 
-__all__ = ["Call", "Server", "Simulated", "SimulatedLauncher", "SimulatedRunner", "Simulation", "World"]
+__all__ = [
+    "Simulated",
+    "SimulatedCall",
+    "SimulatedLauncher",
+    "SimulatedRunner",
+    "SimulatedServer",
+    "Simulation",
+    "World",
+]

@@ -12,11 +12,11 @@ from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.base import Capabilities, Health, Quota, Quote, Trouble
+from batchwright.providers.base import Capabilities, ProviderHealthReport, Quota, Quote, Trouble
 from batchwright.providers.simulated.catalog import profile_of
 from batchwright.providers.simulated.fates import Fate, Fates, fault, lognormal
 from batchwright.providers.simulated.rates import RateLimit
-from batchwright.providers.simulated.rows import Call, Server
+from batchwright.providers.simulated.rows import SimulatedCall, SimulatedServer
 from batchwright.providers.simulated.script import Script
 from batchwright.providers.simulated.settings import Scalar, Simulation
 from batchwright.providers.simulated.world import World
@@ -68,10 +68,10 @@ class Simulated:
     async def account(self) -> str:
         return self._account
 
-    async def health(self) -> Health:
+    async def health(self) -> ProviderHealthReport:
         if self.simulation.auth_fails:
-            return Health(False, fault(FaultClass.AUTH).message)
-        return Health(True, "simulated", self._read_seconds)
+            return ProviderHealthReport(False, fault(FaultClass.AUTH).message)
+        return ProviderHealthReport(True, "simulated", self._read_seconds)
 
     async def quota(self) -> Quota:
         await self._read("quota", "")
@@ -146,13 +146,13 @@ class Simulated:
             return Created(server.ref, ready=True, address=server.address), fate.seconds
         return Created(server.ref), fate.seconds
 
-    def _made(self, now: float, request: ServerRequest, token: Token, fate: Fate) -> Server:
+    def _made(self, now: float, request: ServerRequest, token: Token, fate: Fate) -> SimulatedServer:
         sim, scale, committed = self.simulation, self.simulation.time_scale, now
         if "late" in fate.effects:
             committed += scale * (sim.late_min + (sim.late_max - sim.late_min) * fate.fraction("late"))
         boot = lognormal(sim.boot_seconds * scale, sim.spread, f"{fate.seed}/boot")
         serial = self._world.next_serial()
-        server = Server(
+        server = SimulatedServer(
             ref=f"{self.name}-{serial:06d}",
             provider=self.name,
             account=self._account,
@@ -256,7 +256,7 @@ class Simulated:
     def _heard(self, method: str, about: str) -> float:
         now = self._clock.now()
         if self._world.calls is not None:
-            self._world.calls.append(Call(now, self.name, method, about))
+            self._world.calls.append(SimulatedCall(now, self.name, method, about))
         return now
 
     def _turned_away(self, now: float, rate: RateLimit) -> Rejected | None:
@@ -269,11 +269,11 @@ class Simulated:
         retry_after = self.simulation.time_scale if kind is FaultClass.THROTTLE else None
         return Rejected(fault(kind, message, retry_after))
 
-    def _own(self, ref: str) -> Server | None:
+    def _own(self, ref: str) -> SimulatedServer | None:
         server = self._world.server(ref)
         return server if server is not None and server.account == self._account else None
 
-    def _alive(self, now: float) -> list[Server]:
+    def _alive(self, now: float) -> list[SimulatedServer]:
         return [s for s in self._world.in_account(self._account) if s.gone_at is None or now < s.gone_at]
 
 

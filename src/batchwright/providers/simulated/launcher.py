@@ -9,7 +9,7 @@ from batchwright.model.outcome import Applied, Rejected, Unknown
 from batchwright.model.plan import CommandRequest
 from batchwright.model.workflow import Command
 from batchwright.providers.simulated.fates import Fates, fault
-from batchwright.providers.simulated.rows import Call
+from batchwright.providers.simulated.rows import SimulatedCall
 from batchwright.providers.simulated.settings import Simulation
 from batchwright.providers.simulated.world import World
 
@@ -42,7 +42,7 @@ class SimulatedLauncher:
     async def launch(self, request: CommandRequest, launch: Start) -> Applied | Rejected | Unknown:
         kind, fates = ("undo", self._undos) if launch.undo else ("run", self._runs)
         if self._world.calls is not None:
-            self._world.calls.append(Call(self._clock.now(), "", kind, launch.step))
+            self._world.calls.append(SimulatedCall(self._clock.now(), "", kind, launch.step))
         names = (request.name, launch.step.partition("/")[0], launch.step)
         with self._world.turn:
             fate = fates.next(self._world, "", launch.step, launch.mark, names)

@@ -10,7 +10,7 @@ from batchwright.model.plan import ServerRequest
 BROKEN = Fault(FaultClass.TRANSIENT, "the server came up broken", code="SIMULATED_BROKEN")
 
 
-class Server(Struct, gc=False):
+class SimulatedServer(Struct, gc=False):
     """One server. Times are seconds since the epoch; `ready_at` None: it never becomes ready."""
 
     ref: str
@@ -71,7 +71,7 @@ class Server(Struct, gc=False):
         )
 
 
-class Call(Struct, frozen=True):
+class SimulatedCall(Struct, frozen=True):
     """One call that reached a simulated cloud, for tests; `about` is the server's name, its ref, or a run."""
 
     at: float
@@ -83,7 +83,7 @@ class Call(Struct, frozen=True):
 class ServerAdded(Struct, frozen=True, tag="server"):
     """A create took effect, or will at its committed_at."""
 
-    server: Server
+    server: SimulatedServer
 
 
 class DestroyRequested(Struct, frozen=True, tag="destroy"):

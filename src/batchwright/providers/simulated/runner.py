@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from batchwright.model.clock import Clock
-from batchwright.model.outcome import Applied, Checked, FaultClass, Rejected, ServerState, Unknown
+from batchwright.model.outcome import Applied, CheckResult, FaultClass, Rejected, ServerState, Unknown
 from batchwright.model.plan import TaskservRequest
 from batchwright.providers.simulated.fates import Fate, Fates, fault
-from batchwright.providers.simulated.rows import Call
+from batchwright.providers.simulated.rows import SimulatedCall
 from batchwright.providers.simulated.settings import Simulation
 from batchwright.providers.simulated.world import World
 
@@ -58,13 +58,13 @@ class SimulatedRunner:
         there = self._world.installed_on(target.ref).get(request.name)
         return () if there == request.version else (f"install {request.name} {request.version}",)
 
-    async def check(self, request: TaskservRequest, target: OnServer, _job: object = None) -> tuple[Checked, ...]:
+    async def check(self, request: TaskservRequest, target: OnServer, _job: object = None) -> tuple[CheckResult, ...]:
         self._world.refresh()
         if (missing := self._missing(target)) is not None:
-            return (Checked("simulated", False, missing.fault.message),)
+            return (CheckResult("simulated", False, missing.fault.message),)
         there = self._world.installed_on(target.ref).get(request.name)
         said = "" if there == request.version else f"simulated: {there or 'nothing'} is installed"
-        return (Checked("simulated", not said, said),)
+        return (CheckResult("simulated", not said, said),)
 
     async def remove(
         self, request: TaskservRequest, target: OnServer, _job: object = None
@@ -84,7 +84,7 @@ class SimulatedRunner:
     def _begun(self, method: str, fates: Fates, request: TaskservRequest, target: OnServer) -> Fate | Rejected:
         about = f"{request.name}@{target.name}"
         if self._world.calls is not None:
-            self._world.calls.append(Call(self._clock.now(), target.provider, method, about))
+            self._world.calls.append(SimulatedCall(self._clock.now(), target.provider, method, about))
         with self._world.turn:
             if (missing := self._missing(target)) is not None:
                 return missing

@@ -14,13 +14,13 @@ from pathlib import Path
 from batchwright.errors import ProviderUnavailable
 from batchwright.providers.simulated.rows import (
     Attempted,
-    Call,
     Change,
     DestroyRequested,
     Installed,
     Removed,
-    Server,
     ServerAdded,
+    SimulatedCall,
+    SimulatedServer,
 )
 from batchwright.providers.simulated.world_file import WorldFile
 
@@ -34,7 +34,7 @@ class World:
 
     def __init__(self, path: Path | None = None) -> None:
         self.turn: AbstractContextManager[object] = nullcontext()
-        self.calls: list[Call] | None = None
+        self.calls: list[SimulatedCall] | None = None
         self._file: WorldFile | None = None
         self._clear()
         if path is not None:
@@ -47,10 +47,10 @@ class World:
                 raise
 
     def _clear(self) -> None:
-        self._servers: dict[str, Server] = {}
-        self._by_token: dict[str, list[Server]] = {}
-        self._by_run: dict[str, list[Server]] = {}
-        self._by_account: dict[str, list[Server]] = {}
+        self._servers: dict[str, SimulatedServer] = {}
+        self._by_token: dict[str, list[SimulatedServer]] = {}
+        self._by_run: dict[str, list[SimulatedServer]] = {}
+        self._by_account: dict[str, list[SimulatedServer]] = {}
         self._installed: dict[str, dict[str, str]] = {}
         self._attempts: dict[str, int] = {}
 
@@ -74,7 +74,7 @@ class World:
 
     # What the clouds do; with a file only inside `turn`.
 
-    def add(self, server: Server) -> None:
+    def add(self, server: SimulatedServer) -> None:
         """A create took effect, or will at its committed_at."""
         self._change(ServerAdded(server)) if self._file else self._added(server)
 
@@ -95,7 +95,7 @@ class World:
         """A task service is no longer on the server."""
         self._change(Removed(ref, taskserv))
 
-    def plant(self, server: Server) -> None:
+    def plant(self, server: SimulatedServer) -> None:
         """Put a server there that nobody asked for through a provider, to see that it is left alone."""
         with self.turn:
             self.add(server)
@@ -119,7 +119,7 @@ class World:
             case Removed(ref, taskserv):
                 self._installed.get(ref, {}).pop(taskserv, None)
 
-    def _added(self, server: Server) -> None:
+    def _added(self, server: SimulatedServer) -> None:
         self._servers[server.ref] = server
         self._by_account.setdefault(server.account, []).append(server)
         if server.token:
@@ -133,11 +133,11 @@ class World:
         """The number of the next server that is made, counted over all clouds; rows are never taken out."""
         return len(self._servers) + 1
 
-    def server(self, ref: str) -> Server | None:
+    def server(self, ref: str) -> SimulatedServer | None:
         """The row of this server, if there ever was one."""
         return self._servers.get(ref)
 
-    def labelled(self, account: str, run: str | None, token: str | None) -> Iterator[Server]:
+    def labelled(self, account: str, run: str | None, token: str | None) -> Iterator[SimulatedServer]:
         """The account's rows that carry these labels; with neither, all that carry a run's label."""
         if token is not None:
             rows = self._by_token.get(token, [])
@@ -147,7 +147,7 @@ class World:
             rows = self._by_account.get(account, [])
         return (s for s in rows if s.account == account and s.run and (run is None or s.run == run))
 
-    def in_account(self, account: str) -> list[Server]:
+    def in_account(self, account: str) -> list[SimulatedServer]:
         """All rows of an account, gone ones too."""
         return self._by_account.get(account, [])
 
@@ -157,7 +157,7 @@ class World:
 
     # For tests and reports.
 
-    def servers(self, now: float | None = None) -> list[Server]:
+    def servers(self, now: float | None = None) -> list[SimulatedServer]:
         """What exists at `now`, seen or not. Without it: what will be left once all that is under way has happened."""
         self.refresh()
         if now is None:
@@ -173,7 +173,7 @@ class World:
         counts = Counter(s.token for s in self.servers() if s.token)
         return {token: n for token, n in counts.items() if n > 1}
 
-    def record_calls(self) -> list[Call]:
+    def record_calls(self) -> list[SimulatedCall]:
         """Begin to log the calls of this process; gives the list that grows."""
         if self.calls is None:
             self.calls = []

@@ -16,8 +16,8 @@ from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Gone, Observed, Rejected, ServerState
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.base import ACCESS, Capabilities, Health, Quota, Quote, Trouble
-from batchwright.providers.static.records import Record, Records
+from batchwright.providers.base import ACCESS, Capabilities, ProviderHealthReport, Quota, Quote, Trouble
+from batchwright.providers.static.records import Records, ServerClaim
 from batchwright.providers.static.server_options import access_of, missing
 from batchwright.providers.static.ssh_probe import Facts, look
 
@@ -71,8 +71,8 @@ class Static:
     async def account(self) -> str:
         return self._records.account()
 
-    async def health(self) -> Health:
-        return Health(True, f"records in {self._records.folder}")
+    async def health(self) -> ProviderHealthReport:
+        return ProviderHealthReport(True, f"records in {self._records.folder}")
 
     async def quota(self) -> Quota:
         return Quota()
@@ -113,7 +113,7 @@ class Static:
     async def create(self, request: ServerRequest, token: Token) -> Created | Rejected:
         """Log in once more, then record whose the server is: one rename, so there is nothing to be in doubt about."""
         access = msgspec.json.decode(request.resolved[ACCESS], type=Access)
-        wanted = Record(_ref(token), token.run, token.value, request, access)
+        wanted = ServerClaim(_ref(token), token.run, token.value, request, access)
         if (recorded := self._records.get(wanted.ref)) is None:
             found = await self._look(access)
             if isinstance(found, Fault):  # of this server, which is no reason to leave the others alone
@@ -169,7 +169,7 @@ def _ref(token: Token) -> str:
     return f"static-{token.value[:16]}"
 
 
-def _observed(record: Record, state: ServerState, fault: Fault | None = None) -> Observed:
+def _observed(record: ServerClaim, state: ServerState, fault: Fault | None = None) -> Observed:
     request = record.request
     return Observed(
         ref=record.ref,
@@ -184,7 +184,7 @@ def _observed(record: Record, state: ServerState, fault: Fault | None = None) ->
     )
 
 
-def _rival(wanted: Record, records: Sequence[Record]) -> Record | None:
+def _rival(wanted: ServerClaim, records: Sequence[ServerClaim]) -> ServerClaim | None:
     """Another record of this server or of this name: somebody was quicker."""
     for record in records:
         same = record.request.name == wanted.request.name or _place(record.access) == _place(wanted.access)
@@ -202,7 +202,7 @@ def _twice(name: str, access: Access, places: dict[Place, str]) -> list[Trouble]
     return [Trouble("address", "server-twice", message, "Name it once.")]
 
 
-def _taken(name: str, access: Access, records: Sequence[Record]) -> list[Trouble]:
+def _taken(name: str, access: Access, records: Sequence[ServerClaim]) -> list[Trouble]:
     """Why the server cannot be taken, or kept, under this name."""
     for record in records:
         if record.request.name != name:
@@ -217,7 +217,7 @@ def _taken(name: str, access: Access, records: Sequence[Record]) -> list[Trouble
     return []
 
 
-def _let_go(record: Record) -> str:
+def _let_go(record: ServerClaim) -> str:
     return f"Roll that run back, or let the server go: batchwright servers destroy {record.ref}"
 
 

@@ -18,7 +18,7 @@ from batchwright.model.plan import ServerRequest
 LOCK_SECONDS = 10.0  # the folder is held for one small write at a time
 
 
-class Record(Struct, frozen=True):
+class ServerClaim(Struct, frozen=True):
     """A server that a run has taken; `request` is what the run asked for."""
 
     ref: str
@@ -42,7 +42,7 @@ class Records:
             with self.alone():
                 if not self._account.exists():
                     durable_files.write(self._account, f"static-{base32(os.urandom(10))}\n".encode())
-        except (OSError, durable_files.Held) as error:
+        except (OSError, durable_files.FolderHeld) as error:
             raise ProviderUnavailable(
                 f"static: {self.folder} cannot be used: {error}",
                 hint="Make the state folder writable, or name another one with --state-dir.",
@@ -56,16 +56,16 @@ class Records:
         """Keep others from recording. Raises durable_files.Held."""
         return durable_files.alone(self.folder, LOCK_SECONDS)
 
-    def all(self) -> list[Record]:
+    def all(self) -> list[ServerClaim]:
         """Every record, by reference. Raises ProviderUnavailable when one cannot be read."""
         found = (self.get(path.stem) for path in sorted(self.folder.glob("*.json")))
         return [record for record in found if record is not None]
 
-    def get(self, ref: str) -> Record | None:
+    def get(self, ref: str) -> ServerClaim | None:
         """The record of this reference. Raises ProviderUnavailable when it cannot be read."""
         path = self._path(ref)
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Record)
+            return msgspec.json.decode(path.read_bytes(), type=ServerClaim)
         except FileNotFoundError:
             return None
         except (OSError, msgspec.MsgspecError) as error:
@@ -74,7 +74,7 @@ class Records:
                 hint="It says which run has taken a server. Restore it, or remove it to let the server go.",
             ) from error
 
-    def put(self, record: Record) -> None:
+    def put(self, record: ServerClaim) -> None:
         """Write it, durably, while the folder is held."""
         durable_files.write(self._path(record.ref), msgspec.json.format(msgspec.json.encode(record)))
 

@@ -8,11 +8,11 @@ from batchwright.errors import ProviderUnavailable
 from batchwright.model.outcome import FaultClass, Rejected
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.account_check import LISTED, VANISHED, token_of
-from batchwright.providers.http import Reply
+from batchwright.providers.http import HttpReply
 from batchwright.providers.rest import THROTTLED, RestCheck
 from batchwright.providers.upcloud import rows
-from batchwright.providers.upcloud.catalog import Offers
-from batchwright.providers.upcloud.client import Client
+from batchwright.providers.upcloud.catalog import UpCloudCatalog
+from batchwright.providers.upcloud.client import UpCloudClient
 from batchwright.providers.upcloud.faults import REFUSALS
 
 ZONE = "de-fra1"
@@ -27,7 +27,7 @@ DELETED = "what does a look at a deleted server say (assumed: 404 SERVER_NOT_FOU
 DISK_GONE = "how soon is its disk gone, once it is deleted after its server"
 
 
-class UpCloudLive(RestCheck[Client, Offers]):
+class UpCloudLive(RestCheck[UpCloudClient, UpCloudCatalog]):
     """The check of one opened provider."""
 
     questions = (
@@ -95,5 +95,5 @@ class UpCloudLive(RestCheck[Client, Offers]):
         self.found(DISK_GONE, f"within {self._clock.now() - began:.1f} s of the server")
 
 
-def _illegal(reply: Reply) -> bool:
+def _illegal(reply: HttpReply) -> bool:
     return reply.status == 409 and REFUSALS.code(reply).endswith("STATE_ILLEGAL")

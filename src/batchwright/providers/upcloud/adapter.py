@@ -19,13 +19,13 @@ from batchwright.model.workflow import ServerConfig
 from batchwright.providers import ssh_keys
 from batchwright.providers.account_check import LiveCheck
 from batchwright.providers.base import Attached, Quota, Quote, Trouble, refuse_attached
-from batchwright.providers.http import Query, Reply
+from batchwright.providers.http import HttpReply, Query
 from batchwright.providers.rest import LookRefused, RestProvider, meant
 from batchwright.providers.settings import Scalar
 from batchwright.providers.upcloud import catalog as shop
 from batchwright.providers.upcloud import payload, quotas, rows
 from batchwright.providers.upcloud.account_check import UpCloudLive
-from batchwright.providers.upcloud.client import Client
+from batchwright.providers.upcloud.client import UpCloudClient
 from batchwright.providers.upcloud.faults import REFUSALS
 from batchwright.providers.upcloud.settings import API, UpCloudSettings, api_url, authorization
 from batchwright.providers.upcloud.user_data import combined
@@ -34,7 +34,7 @@ FEW = 4  # servers that are looked at one by one rather than by a listing
 READS_AT_ONCE = 8
 
 
-class UpCloud(RestProvider[Client, shop.Offers]):
+class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
     """One account. Nothing is asked before `open`, and credentials are read only there."""
 
     refusals = REFUSALS
@@ -58,8 +58,8 @@ class UpCloud(RestProvider[Client, shop.Offers]):
     def validate(self, config: ServerConfig) -> list[Trouble]:
         return payload.troubles(config)
 
-    def _connected(self) -> Client:
-        return Client(api_url(self._settings, self._environ), authorization(self._environ), self._settings.page)
+    def _connected(self) -> UpCloudClient:
+        return UpCloudClient(api_url(self._settings, self._environ), authorization(self._environ), self._settings.page)
 
     def live_check(self) -> LiveCheck:
         """What only a real account can say."""
@@ -118,7 +118,7 @@ class UpCloud(RestProvider[Client, shop.Offers]):
         offered = await self._offered()
         return [self.validate(config) or shop.resolved(config, offered) for config in configs]
 
-    async def _read_offers(self) -> shop.Offers:
+    async def _read_offers(self) -> shop.UpCloudCatalog:
         plans, zones, (prices, self._unpriced), templates = await asyncio.gather(
             self._api.read("/plan"),
             self._api.read("/zone"),
@@ -136,7 +136,7 @@ class UpCloud(RestProvider[Client, shop.Offers]):
         except OSError as error:  # no key, nothing sent
             return Rejected(Fault(FaultClass.PERMANENT, f"the keys of this run cannot be kept: {error}"))
         reply = await meant(self._api.call("POST", "/server", body, fresh=True))
-        if not isinstance(reply, Reply):
+        if not isinstance(reply, HttpReply):
             return reply
         if reply.ok:
             made = self._created(reply, "uuid")
@@ -358,7 +358,7 @@ class UpCloud(RestProvider[Client, shop.Offers]):
         return self._step(await self._api.call("DELETE", f"/storage/{uuid}", query=[("backups", "keep")]), Gone())
 
     @staticmethod
-    def _step(reply: Reply, done: Gone | Going) -> Gone | Going | Rejected | Unknown:
+    def _step(reply: HttpReply, done: Gone | Going) -> Gone | Going | Rejected | Unknown:
         """What one change on the way to the end came to."""
         if reply.ok:
             return done

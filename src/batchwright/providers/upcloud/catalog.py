@@ -45,7 +45,7 @@ class Template(Struct, frozen=True):
         return short_name(self.title)
 
 
-class Offers(Struct, frozen=True):
+class UpCloudCatalog(Struct, frozen=True):
     """All of it, as it was when the provider was opened. `prices` is zone -> item -> credits per hour for one."""
 
     plans: dict[str, PlanOffer]
@@ -59,9 +59,9 @@ def short_name(title: str) -> str:
     return "-".join(_NOISE.sub(" ", title.lower()).split())
 
 
-def offers_from(plans: Any, zones: Any, templates: Sequence[Any], prices: Any) -> Offers:
+def offers_from(plans: Any, zones: Any, templates: Sequence[Any], prices: Any) -> UpCloudCatalog:
     """From the bodies of /plan, /zone and /price, and the rows of /storage/template."""
-    return Offers(
+    return UpCloudCatalog(
         {str(row["name"]): _plan(row) for row in entries(plans, "plans", "plan") if "name" in row},
         {str(row["id"]): str(row.get("description", "")) for row in entries(zones, "zones", "zone") if "id" in row},
         tuple(_template(row) for row in templates),
@@ -85,7 +85,7 @@ def _prices(row: dict[str, Any]) -> dict[str, float]:
     return {item: number(price.get("price")) / (number(price.get("amount")) or 1.0) for item, price in items}
 
 
-def resolved(config: ServerConfig, offers: Offers) -> ServerRequest | list[Trouble]:
+def resolved(config: ServerConfig, offers: UpCloudCatalog) -> ServerRequest | list[Trouble]:
     """Names to ids, or all that stands against it."""
     plan, template = offers.plans.get(config.plan), _find_template(config.image or DEFAULT_IMAGE, offers)
     troubles = []
@@ -116,7 +116,7 @@ def resolved(config: ServerConfig, offers: Offers) -> ServerRequest | list[Troub
     )
 
 
-def _find_template(image: str, offers: Offers) -> Template | Trouble:
+def _find_template(image: str, offers: UpCloudCatalog) -> Template | Trouble:
     """By id, by title, or by the short name of a title."""
     if _UUID.fullmatch(image.lower()):
         found = [t for t in offers.templates if t.uuid == image.lower()]
@@ -137,7 +137,7 @@ def _unknown(field: str, value: str, offered: Collection[str]) -> Trouble:
     return Trouble(field, f"unknown-{field}", f'UpCloud has no {field} "{value}"', hint)
 
 
-def quote(requests: Sequence[ServerRequest], offers: Offers) -> Quote | None:
+def quote(requests: Sequence[ServerRequest], offers: UpCloudCatalog) -> Quote | None:
     """The plans' list prices, which include their disk and one public address; None where one is not listed."""
     prices = [offers.prices.get(request.zone, {}).get(f"server_plan_{request.plan}") for request in requests]
     known = [price for price in prices if price is not None]

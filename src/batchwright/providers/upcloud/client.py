@@ -48,7 +48,7 @@ class Reading:
         return self.steady or self.first == self.count or (len(self.found) == self.count and not self.changed)
 
 
-class Client(Rest):
+class UpCloudClient(Rest):
     """One connection pool; every path is under the version of the API."""
 
     refusals = REFUSALS

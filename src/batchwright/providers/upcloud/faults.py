@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from batchwright.model.outcome import FaultClass
-from batchwright.providers.rest import Refusals
+from batchwright.providers.rest import RefusalRules
 
 _EXACT = {
     "SERVER_CREATING_LIMIT_REACHED": FaultClass.THROTTLE,  # too many at the moment, not in all
@@ -92,4 +92,4 @@ def class_of(status: int, code: str) -> FaultClass:
     return _STATUS.get(status, FaultClass.PERMANENT)
 
 
-REFUSALS = Refusals("UpCloud", error_of, class_of, _HINTS, absent="not_found")
+REFUSALS = RefusalRules("UpCloud", error_of, class_of, _HINTS, absent="not_found")

@@ -14,21 +14,21 @@ from msgspec import Struct
 from batchwright.errors import CatalogueInvalid, ServerUnreachable
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.clock import Clock
-from batchwright.model.outcome import Applied, Checked, Fault, FaultClass, Rejected, Unknown
+from batchwright.model.outcome import Applied, CheckResult, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.plan import TaskservRequest
 from batchwright.redaction import Redactor
 from batchwright.secret import Reveal
 from batchwright.ssh import Unreachable
-from batchwright.taskservs.base import NO_JOB, Job, Target
+from batchwright.taskservs.base import NO_JOB, Target, TaskservJob
 from batchwright.taskservs.catalogue import digest_of, read_entry
 from batchwright.taskservs.runner import scripts
-from batchwright.taskservs.runner.batcher import Gathering
+from batchwright.taskservs.runner.batcher import Batcher
 from batchwright.taskservs.runner.checks import run_checks
-from batchwright.taskservs.runner.child_process import Child, ChildDied, Hearer, NotBegun
+from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess, Hearer, NotBegun
 from batchwright.taskservs.runner.child_protocol import ChildJob, Done, Verb
 from batchwright.taskservs.runner.outcomes import failed
 from batchwright.taskservs.runner.readiness import ready
-from batchwright.taskservs.runner.server_task import Visit
+from batchwright.taskservs.runner.server_task import ServerTask
 
 LOOK_SECONDS = 20.0  # for a server that is only looked at to become ready
 
@@ -40,7 +40,7 @@ class Installable(Struct, frozen=True):
     folder: Path
 
 
-class Kind(Struct, frozen=True):
+class BatchKind(Struct, frozen=True):
     """Calls that can share a process."""
 
     name: str
@@ -56,21 +56,23 @@ class PyinfraRunner:
         self._catalogue, self._reveal, self._clock = dict(catalogue), reveal, clock
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._names = (f"s{number:07}" for number in itertools.count())
-        self._kinds: dict[str, Kind] = {}
-        self._gathering: Gathering[tuple[Kind, Visit], Done] = Gathering(clock, self._carry)
+        self._kinds: dict[str, BatchKind] = {}
+        self._gathering: Batcher[tuple[BatchKind, ServerTask], Done] = Batcher(clock, self._carry)
 
     async def install(
-        self, request: TaskservRequest, target: Target, job: Job = NO_JOB
+        self, request: TaskservRequest, target: Target, job: TaskservJob = NO_JOB
     ) -> Applied | Rejected | Unknown:
         """Install, start and check."""
         return await self._apply(Verb.INSTALL, request, target, job)
 
-    async def remove(self, request: TaskservRequest, target: Target, job: Job = NO_JOB) -> Applied | Rejected | Unknown:
+    async def remove(
+        self, request: TaskservRequest, target: Target, job: TaskservJob = NO_JOB
+    ) -> Applied | Rejected | Unknown:
         """Take it away again."""
         return await self._apply(Verb.REMOVE, request, target, job)
 
     async def _apply(
-        self, verb: Verb, request: TaskservRequest, target: Target, job: Job
+        self, verb: Verb, request: TaskservRequest, target: Target, job: TaskservJob
     ) -> Applied | Rejected | Unknown:
         known = self._catalogue.get(request.name)
         if known is None:
@@ -85,23 +87,23 @@ class PyinfraRunner:
             known = self._catalogue[request.name] = planned
         limits = known.entry.timeouts
         seconds = min(job.seconds, limits.remove if verb is Verb.REMOVE else limits.install)
-        visit = Visit(known.entry, request, target, job, self._reveal, self._clock)
+        visit = ServerTask(known.entry, request, target, job, self._reveal, self._clock)
         lock = self._locks.setdefault((target.provider, target.ref), asyncio.Lock())
         if lock.locked():
             job.tell("waiting until something else has been done on this server")
         async with lock:
             return await visit.apply(verb, seconds, next(self._names), lambda one: self._deploy(verb, known, one))
 
-    async def _deploy(self, verb: Verb, known: Installable, visit: Visit) -> Done:
-        kind = Kind(visit.request.name, visit.request.version, str(known.folder), verb)
+    async def _deploy(self, verb: Verb, known: Installable, visit: ServerTask) -> Done:
+        kind = BatchKind(visit.request.name, visit.request.version, str(known.folder), verb)
         return await self._gathering.join(kind, (kind, visit))
 
-    async def _carry(self, batch: Sequence[tuple[tuple[Kind, Visit], asyncio.Future[Done]]]) -> None:
+    async def _carry(self, batch: Sequence[tuple[tuple[BatchKind, ServerTask], asyncio.Future[Done]]]) -> None:
         """One child process for servers on which the same is to be done."""
         kind, visits = batch[0][0][0], [visit for (_, visit), _ in batch]
         hosts = tuple(visit.host for visit in visits if visit.host is not None)
         hearers = {host.id: Hearer(visit.tell, answer) for host, ((_, visit), answer) in zip(hosts, batch, strict=True)}
-        child = Child(hearers, lambda said: reduce(lambda text, visit: visit.shown(text), visits, said))
+        child = ChildProcess(hearers, lambda said: reduce(lambda text, visit: visit.shown(text), visits, said))
         for visit in visits:
             visit.child = child
         await child.run(ChildJob(kind.name, kind.version, kind.folder, kind.verb, hosts))
@@ -122,7 +124,7 @@ class PyinfraRunner:
             raise ServerUnreachable(f"{target.name} cannot tell what is installed: {ran.tail}")
         return tuple(sorted(set(ran.output.split())))
 
-    async def preview(self, request: TaskservRequest, target: Target, job: Job = NO_JOB) -> tuple[str, ...]:
+    async def preview(self, request: TaskservRequest, target: Target, job: TaskservJob = NO_JOB) -> tuple[str, ...]:
         """The operations that would change something. Raises ServerUnreachable, SecretMissing."""
         visit, known = self._visit(request, target, job)
         try:
@@ -140,7 +142,9 @@ class PyinfraRunner:
             raise ServerUnreachable(failed(request.name, done, Redactor(filled.secrets)).fault.message)
         return tuple(map(Redactor(filled.secrets).shown, done.changes))
 
-    async def check(self, request: TaskservRequest, target: Target, job: Job = NO_JOB) -> tuple[Checked, ...]:
+    async def check(
+        self, request: TaskservRequest, target: Target, job: TaskservJob = NO_JOB
+    ) -> tuple[CheckResult, ...]:
         """Run its checks now, once. Raises ServerUnreachable, SecretMissing."""
         visit, known = self._visit(request, target, job)
         filled = await visit.filled()
@@ -151,13 +155,13 @@ class PyinfraRunner:
         except Unreachable as error:
             raise _asked_in_vain(target, error) from error
 
-    def _visit(self, request: TaskservRequest, target: Target, job: Job) -> tuple[Visit, Installable]:
+    def _visit(self, request: TaskservRequest, target: Target, job: TaskservJob) -> tuple[ServerTask, Installable]:
         known = self._catalogue.get(request.name)
         if known is None:
             raise ServerUnreachable(f"the catalogue has no task service {request.name}")
         if target.access is None:
             raise ServerUnreachable(_unreachable(target))
-        return Visit(known.entry, request, target, job, self._reveal, self._clock), known
+        return ServerTask(known.entry, request, target, job, self._reveal, self._clock), known
 
 
 def _as_planned(request: TaskservRequest, known: Installable) -> Installable | Rejected:

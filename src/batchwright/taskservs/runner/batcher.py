@@ -18,7 +18,7 @@ A = TypeVar("A")
 Carry = Callable[[Sequence[tuple[M, "asyncio.Future[A]"]]], Awaitable[None]]
 
 
-class Gathering(Generic[M, A]):
+class Batcher(Generic[M, A]):
     """`carry` is given a batch of members of one kind, each with the future that wants its answer."""
 
     def __init__(self, clock: Clock, carry: Carry[M, A], places: int = PLACES, most: int = BATCH_MAX) -> None:

@@ -6,28 +6,28 @@ from collections.abc import Mapping, Sequence
 
 from batchwright.model.catalogue import Check
 from batchwright.model.clock import Clock
-from batchwright.model.outcome import Checked
+from batchwright.model.outcome import CheckResult
 from batchwright.redaction import Redactor
 from batchwright.taskservs.base import Tell
 from batchwright.taskservs.runner.scripts import CHECKING, with_environment
-from batchwright.taskservs.runner.ssh_connection import TOOK_TOO_LONG, Connection
+from batchwright.taskservs.runner.ssh_connection import TOOK_TOO_LONG, SshConnection
 
 
 async def run_checks(
-    connection: Connection, checks: Sequence[Check], variables: Mapping[str, str], redact: Redactor
-) -> tuple[Checked, ...]:
+    connection: SshConnection, checks: Sequence[Check], variables: Mapping[str, str], redact: Redactor
+) -> tuple[CheckResult, ...]:
     """Each of them once. Raises Unreachable."""
     return tuple([await _once(connection, check, variables, redact) for check in checks])
 
 
 async def first_failing(
-    connection: Connection,
+    connection: SshConnection,
     checks: Sequence[Check],
     variables: Mapping[str, str],
     redact: Redactor,
     clock: Clock,
     tell: Tell,
-) -> Checked | None:
+) -> CheckResult | None:
     """Run them one after the other, each again until it passes or its retries are used up; None when all pass."""
     for check in checks:
         for left in range(check.retries, -1, -1):
@@ -41,9 +41,9 @@ async def first_failing(
     return None
 
 
-async def _once(connection: Connection, check: Check, variables: Mapping[str, str], redact: Redactor) -> Checked:
+async def _once(connection: SshConnection, check: Check, variables: Mapping[str, str], redact: Redactor) -> CheckResult:
     ran = await connection.script(with_environment(variables, CHECKING + check.run), check.timeout)
     if ran.code == 0:
-        return Checked(check.name, True)
+        return CheckResult(check.name, True)
     how = f"took over {check.timeout:g} s" if ran.code == TOOK_TOO_LONG else f"ended with {ran.code}"
-    return Checked(check.name, False, redact.shown(ran.tail) or f"{how} and printed nothing")
+    return CheckResult(check.name, False, redact.shown(ran.tail) or f"{how} and printed nothing")

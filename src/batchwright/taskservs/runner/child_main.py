@@ -34,7 +34,7 @@ from batchwright.taskservs.runner.child_protocol import (
     ChildJob,
     Done,
     Host,
-    Line,
+    OutputLine,
     Stopped,
     Verb,
     Word,
@@ -42,9 +42,9 @@ from batchwright.taskservs.runner.child_protocol import (
     stop_decoder,
     written,
 )
-from batchwright.taskservs.runner.deploys import Deploy, Failed, load_deploy, values
+from batchwright.taskservs.runner.deploys import Deploy, DeployFailed, load_deploy, values
 from batchwright.taskservs.runner.jump_hosts import RSA_TRIES, tunnel
-from batchwright.taskservs.runner.progress import Listening, would
+from batchwright.taskservs.runner.progress import ProgressListener, would
 from batchwright.taskservs.runner.scripts import ENVIRONMENT, MARK
 
 CONNECT_SECONDS = 15
@@ -70,7 +70,7 @@ class Child:
         self._state.cwd = job.folder
         self._state.print_output = True
         self._state.is_executing = job.verb is not Verb.PREVIEW
-        self._listening = Listening(self._hosts, lambda host, text: say(Line(host, text)))
+        self._listening = ProgressListener(self._hosts, lambda host, text: say(OutputLine(host, text)))
         self._state.add_callback_handler(self._listening)
 
     def run(self) -> None:
@@ -104,7 +104,7 @@ class Child:
             config.SHELL = Channel(host.connector).shell
             deploy(values(self._job, mine))
             self._done(host, mine)
-        except Failed as failed:
+        except DeployFailed as failed:
             self._done(host, mine, fault=str(failed), bug=failed.bug)
         finally:
             if host.connected:
@@ -120,7 +120,7 @@ class Child:
             if host.connected or "uthenticat" not in self._listening.why_unconnected(host.name):
                 break
         if not host.connected:
-            raise Failed(self._listening.why_unconnected(host.name))
+            raise DeployFailed(self._listening.why_unconnected(host.name))
         host.connector.client.get_transport().set_keepalive(KEEPALIVE_SECONDS)
 
     def _done(self, host: PyinfraHost, mine: Host, fault: str = "", *, bug: bool = False) -> None:

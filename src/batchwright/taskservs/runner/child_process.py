@@ -16,7 +16,7 @@ from batchwright.taskservs.runner.child_protocol import (
     ChildJob,
     Done,
     Host,
-    Line,
+    OutputLine,
     Stop,
     Stopped,
     Word,
@@ -47,7 +47,7 @@ class Hearer(Struct, frozen=True, eq=False):
     done: asyncio.Future[Done]
 
 
-class Child:
+class ChildProcess:
     """A child process and those who listen to it, by server. `shown` makes its last words fit for all of them."""
 
     def __init__(self, hearers: Mapping[str, Hearer], shown: Callable[[str], str] = printable) -> None:
@@ -110,7 +110,7 @@ class Child:
         assert process.stdout is not None
         while (word := await _word(process.stdout)) is not None and word.host in self._hearers:
             match word:
-                case Line(host=host, text=text):
+                case OutputLine(host=host, text=text):
                     self._hearers[host].tell(text)
                 case Stopped(host=host):
                     self._stopped[host].set()

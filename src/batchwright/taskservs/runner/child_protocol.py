@@ -62,7 +62,7 @@ class Stop(Struct, frozen=True, tag="stop"):
     host: str
 
 
-class Line(Struct, frozen=True, tag="line"):
+class OutputLine(Struct, frozen=True, tag="line"):
     """One line of output."""
 
     host: str
@@ -92,7 +92,7 @@ class Stopped(Struct, frozen=True, tag="stopped"):
     host: str
 
 
-Word = Line | Done | Stopped
+Word = OutputLine | Done | Stopped
 
 job_decoder = msgspec.json.Decoder(ChildJob)
 stop_decoder = msgspec.json.Decoder(Stop)

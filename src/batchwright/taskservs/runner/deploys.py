@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 from pyinfra.api.exceptions import NestedOperationError, PyinfraError
 
-from batchwright.taskservs.debian import Refused
+from batchwright.taskservs.debian import NameRefused
 from batchwright.taskservs.runner.child_protocol import ChildJob, Host, Verb
 
 DEPLOY_FILE = "deploy.py"
@@ -17,7 +17,7 @@ DEPLOY_FILE = "deploy.py"
 Deploy = Callable[[SimpleNamespace], None]
 
 
-class Failed(Exception):
+class DeployFailed(Exception):
     """The deploy did not work on one server. `bug`: doing it again is of no use."""
 
     def __init__(self, words: str, *, bug: bool = False) -> None:
@@ -26,22 +26,22 @@ class Failed(Exception):
 
 
 def load_deploy(job: ChildJob) -> Deploy:
-    """The function for the job's verb; calling it raises nothing but Failed."""
+    """The function for the job's verb; calling it raises nothing but DeployFailed."""
     path = Path(job.folder) / DEPLOY_FILE
 
     def deploy(v: SimpleNamespace) -> None:
         try:
             _function(path, job.verb)(v)
         except NestedOperationError:
-            raise Failed("an operation did not work") from None
-        except Refused as error:
-            raise Failed(str(error), bug=True) from None
-        except Failed:
+            raise DeployFailed("an operation did not work") from None
+        except NameRefused as error:
+            raise DeployFailed(str(error), bug=True) from None
+        except DeployFailed:
             raise
         except (PyinfraError, OSError, EOFError) as error:
-            raise Failed(str(error) or type(error).__name__) from error
+            raise DeployFailed(str(error) or type(error).__name__) from error
         except Exception as error:
-            raise Failed(f"{path.name} of {job.name}: {_where(error)}", bug=True) from error
+            raise DeployFailed(f"{path.name} of {job.name}: {_where(error)}", bug=True) from error
 
     return deploy
 
@@ -55,7 +55,7 @@ def _function(path: Path, verb: Verb) -> Deploy:
     name = "remove" if verb is Verb.REMOVE else "install"
     function: Deploy | None = getattr(module, name, None)
     if function is None:
-        raise Failed(f"{path.name} has no function {name}(v)", bug=True)
+        raise DeployFailed(f"{path.name} has no function {name}(v)", bug=True)
     return function
 
 

@@ -10,14 +10,14 @@ from paramiko import AuthenticationException, HostKeys, RejectPolicy, SSHClient,
 from paramiko.hostkeys import HostKeyEntry
 
 from batchwright.model.access import Access, known_hosts
-from batchwright.taskservs.runner.deploys import Failed
+from batchwright.taskservs.runner.deploys import DeployFailed
 
 # paramiko signs with one algorithm per connection, the first that is not disabled, where a server names none
 RSA_TRIES: tuple[dict[str, list[str]], ...] = ({}, {"pubkeys": ["rsa-sha2-512", "ssh-rsa"]})
 
 
 def tunnel(access: Access, seconds: float) -> Any:
-    """A channel to the server through its jump hosts. Raises Failed."""
+    """A channel to the server through its jump hosts. Raises DeployFailed."""
     assert access.jump is not None
     jump = access.jump
     try:
@@ -46,6 +46,6 @@ def tunnel(access: Access, seconds: float) -> Any:
         assert transport is not None
         channel = transport.open_channel("direct-tcpip", (access.host, access.port), ("127.0.0.1", 0), timeout=seconds)
     except (SSHException, OSError, EOFError) as error:
-        raise Failed(f"no way through {jump.host}: {error}") from error
+        raise DeployFailed(f"no way through {jump.host}: {error}") from error
     channel.batchwright_client = client  # type: ignore[attr-defined]  # lives as long as what goes through it
     return channel

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from batchwright.model.catalogue import Taskserv
-from batchwright.model.outcome import Checked, Fault, FaultClass, Rejected
+from batchwright.model.outcome import CheckResult, Fault, FaultClass, Rejected
 from batchwright.printable import printable, shortened
 from batchwright.redaction import Redactor
 from batchwright.taskservs.base import Tell
@@ -23,7 +23,7 @@ def failed(name: str, done: Done, redact: Redactor) -> Rejected:
     return Rejected(Fault(kind, _short(said), "deploy-failed"))
 
 
-def unhealthy(name: str, check: Checked) -> Rejected:
+def unhealthy(name: str, check: CheckResult) -> Rejected:
     """A check that fails although it was given its time."""
     said = "\n".join(check.output.splitlines()[-TAIL_LINES:])
     message = f"{name}: the check {check.name} fails: {_short(said)}"

@@ -24,7 +24,7 @@ _NOISE = re.compile(r"^\s*$|^\(Reading database \.\.\. (\d+%)?$|^Error: executed
 Say = Callable[[str, str], None]
 
 
-class Heard:
+class HostReport:
     """What was heard of one server. `tail` is the end of the output of the last operation."""
 
     def __init__(self) -> None:
@@ -58,12 +58,12 @@ def _name(state: State, key: str) -> str:
     return ", ".join(sorted(state.get_op_meta(key).names))
 
 
-class Listening(BaseStateCallback, logging.Handler):  # type: ignore[misc]
+class ProgressListener(BaseStateCallback, logging.Handler):  # type: ignore[misc]
     """Hears pyinfra's callbacks, its echo and its warnings."""
 
     def __init__(self, hosts: Iterable[str], say: Say) -> None:
         logging.Handler.__init__(self, logging.WARNING)
-        self._heard = {host: Heard() for host in hosts}
+        self._heard = {host: HostReport() for host in hosts}
         self._say = say
 
     def begin(self) -> None:
@@ -73,7 +73,7 @@ class Listening(BaseStateCallback, logging.Handler):  # type: ignore[misc]
         logger.addHandler(self)
         logger.propagate = False
 
-    def of(self, host: str) -> Heard:
+    def of(self, host: str) -> HostReport:
         """What was heard of this server."""
         return self._heard[host]
 

@@ -12,20 +12,20 @@ from batchwright.model.outcome import Fault, FaultClass
 from batchwright.ssh import Unreachable
 from batchwright.taskservs.base import Tell
 from batchwright.taskservs.runner.scripts import FIRST_START
-from batchwright.taskservs.runner.ssh_connection import Connection, connected
+from batchwright.taskservs.runner.ssh_connection import SshConnection, connected
 
 POLL_SECONDS = 2.0
 TELL_SECONDS = 6.0  # between two lines that say the same
 LOOK_SECONDS = 20.0  # for one look at how far its start is
 DENIED_SECONDS = 120.0  # a server that starts may let nobody in before it has been given the key
 
-Connect = Callable[[Access], AbstractAsyncContextManager[Connection]]
+Connect = Callable[[Access], AbstractAsyncContextManager[SshConnection]]
 
 
 @contextlib.asynccontextmanager
 async def ready(
     access: Access, clock: Clock, tell: Tell, seconds: float, connect: Connect = connected
-) -> AsyncIterator[Connection]:
+) -> AsyncIterator[SshConnection]:
     """A connection to the server once it is ready. Raises Unreachable, at the latest after so many seconds."""
     async with AsyncExitStack() as stack:
         yield await _wait(stack, access, clock, tell, seconds, connect)
@@ -33,7 +33,7 @@ async def ready(
 
 async def _wait(
     stack: AsyncExitStack, access: Access, clock: Clock, tell: Tell, seconds: float, connect: Connect
-) -> Connection:
+) -> SshConnection:
     began, told_at, told = clock.now(), 0.0, ""
     while True:
         async with AsyncExitStack() as attempt:

@@ -16,15 +16,15 @@ from batchwright.model.secret import Secret
 from batchwright.redaction import Redactor
 from batchwright.secret import Reveal
 from batchwright.ssh import Unreachable
-from batchwright.taskservs.base import Job, Target
+from batchwright.taskservs.base import Target, TaskservJob
 from batchwright.taskservs.package_locks import LOCK_SECONDS
 from batchwright.taskservs.runner import scripts
 from batchwright.taskservs.runner.checks import first_failing
-from batchwright.taskservs.runner.child_process import Child, ChildDied, NotBegun
+from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess, NotBegun
 from batchwright.taskservs.runner.child_protocol import Done, Host, Member, Revealed, Verb
 from batchwright.taskservs.runner.outcomes import failed, tell_changes, unhealthy, unsupported
 from batchwright.taskservs.runner.readiness import ready
-from batchwright.taskservs.runner.ssh_connection import Connection, connected
+from batchwright.taskservs.runner.ssh_connection import SshConnection, connected
 from batchwright.taskservs.runner.variables import Filled, environment, fill
 
 PREPARE_SECONDS = 300.0 + LOCK_SECONDS  # packages that were left half-way may take their time
@@ -35,7 +35,7 @@ LAST_SECONDS = 1.0  # of the time limit, left to say why a server did not become
 END_SECONDS = 12.0  # for ending on the server what was broken off; the engine gives 15
 
 
-class Visit:
+class ServerTask:
     """`deploy` joins the next batch and gives what came of it; the batch sets `child` when it begins."""
 
     def __init__(
@@ -43,12 +43,12 @@ class Visit:
         entry: Taskserv,
         request: TaskservRequest,
         target: Target,
-        job: Job,
+        job: TaskservJob,
         reveal: Reveal,
         clock: Clock,
     ) -> None:
         self.entry, self.request, self.target, self.job = entry, request, target, job
-        self.child: Child | None = None
+        self.child: ChildProcess | None = None
         self.host: Host | None = None
         self.token = job.token or f"{request.name}@{target.ref}"
         self._reveal, self._clock = reveal, clock
@@ -118,7 +118,7 @@ class Visit:
     # -- install and remove -------------------------------------------------------------------------------------
 
     async def apply(
-        self, verb: Verb, seconds: float, name: str, deploy: Callable[[Visit], Awaitable[Done]]
+        self, verb: Verb, seconds: float, name: str, deploy: Callable[[ServerTask], Awaitable[Done]]
     ) -> Applied | Rejected | Unknown:
         """Install or remove. What is broken off, by the time limit or from outside, is ended on the server too."""
         try:
@@ -140,7 +140,7 @@ class Visit:
             return Rejected(Fault(FaultClass.PERMANENT, error.message, error.code, error.hint))
 
     async def _apply(
-        self, verb: Verb, seconds: float, name: str, deploy: Callable[[Visit], Awaitable[Done]]
+        self, verb: Verb, seconds: float, name: str, deploy: Callable[[ServerTask], Awaitable[Done]]
     ) -> Applied | Rejected | Unknown:
         filled = await self.filled()
         try:
@@ -168,7 +168,7 @@ class Visit:
         except Unreachable as error:
             return Unknown(error.fault.message)
 
-    async def _prepare(self, connection: Connection) -> str | Rejected:
+    async def _prepare(self, connection: SshConnection) -> str | Rejected:
         """End what an earlier attempt left, and mend it. Gives the private folder there, "" for root."""
         self._touched = True
         ended = (await connection.script(scripts.end_marked(self.token), SCRIPT_SECONDS)).output.split()
@@ -186,7 +186,7 @@ class Visit:
         os, release = (*told.get("platform", ()), "", "")[:2]
         return unsupported(self.entry, os, release) or next(iter(told.get("temp", ())), "")
 
-    async def _wait_for_others(self, connection: Connection) -> Rejected | None:
+    async def _wait_for_others(self, connection: SshConnection) -> Rejected | None:
         """Whoever holds a lock of the packages is waited for, here where it is told at once; each use waits too."""
         until, told = self._clock.now() + LOCK_SECONDS, ""
         while holder := (await connection.script(scripts.HELD_NOW, SCRIPT_SECONDS)).tail:
@@ -237,7 +237,7 @@ class Visit:
                 outputs[name] = ran.output.strip()
         return outputs
 
-    async def _conclude(self, connection: Connection, verb: Verb, filled: Filled, done: Done) -> Applied | Rejected:
+    async def _conclude(self, connection: SshConnection, verb: Verb, filled: Filled, done: Done) -> Applied | Rejected:
         """Checks and the marker. Raises Unreachable."""
         assert self.host is not None
         if self.host.temp:

@@ -36,7 +36,7 @@ class Ran(Struct, frozen=True):
         return "\n".join([line for line in self.output.splitlines() if line.strip()][-LINES_MAX:])
 
 
-class Connection:
+class SshConnection:
     """A connection to one server."""
 
     def __init__(self, access: Access, inner: asyncssh.SSHClientConnection) -> None:
@@ -68,10 +68,10 @@ class Connection:
 
 
 @contextlib.asynccontextmanager
-async def connected(access: Access) -> AsyncIterator[Connection]:
+async def connected(access: Access) -> AsyncIterator[SshConnection]:
     """A connection, closed afterwards. Raises Unreachable."""
     async with contextlib.AsyncExitStack() as stack:
-        yield Connection(access, await connect(access, stack, CONNECT_SECONDS))
+        yield SshConnection(access, await connect(access, stack, CONNECT_SECONDS))
 
 
 def broken(error: Exception) -> Unreachable:

@@ -9,7 +9,7 @@ import pytest
 from tests.emulated_aws import QUICK, Visit, client, set_credentials, visit
 
 from batchwright.errors import ProviderUnavailable
-from batchwright.providers.account_check import Finding
+from batchwright.providers.account_check import AccountFinding
 from batchwright.providers.aws.account_check import LISTED
 from batchwright.providers.base import Quote
 from batchwright.testing.emulators.aws import Behaviour, Server, serving
@@ -28,7 +28,7 @@ def left_over(server: Server) -> list[object]:
 def test_every_question_is_answered_as_assumed_and_nothing_is_left(tmp_path: Path) -> None:
     told: list[str] = []
 
-    async def scenario(here: Visit) -> list[Finding]:
+    async def scenario(here: Visit) -> list[AccountFinding]:
         check = here.aws.live_check()
         assert await check.cost() == Quote(0.024, "USD")
         findings = await check.run(here.run, told.append)

@@ -10,7 +10,7 @@ from batchwright.errors import UsageError
 from batchwright.model.ids import Token
 from batchwright.providers import registry
 from batchwright.providers.aws import Aws, images, plans
-from batchwright.providers.aws.refs import Kind, Ref, parse, spent, spent_token
+from batchwright.providers.aws.refs import Ref, RefKind, parse, spent, spent_token
 from batchwright.providers.aws.settings import settings_from
 
 
@@ -72,12 +72,12 @@ def test_an_image_is_a_parameter_or_an_id() -> None:
 
 def test_a_reference_knows_its_region_and_kind() -> None:
     ref = parse("eu-central-1/i-0abc")
-    assert (ref, ref.kind) == (Ref("eu-central-1", "i-0abc"), Kind.INSTANCE)
+    assert (ref, ref.kind) == (Ref("eu-central-1", "i-0abc"), RefKind.INSTANCE)
     assert str(ref) == "eu-central-1/i-0abc"
-    assert parse("us-east-1/sg-1").kind is Kind.GROUP
+    assert parse("us-east-1/sg-1").kind is RefKind.GROUP
     assert parse("00c78863-9d0d-4c4c-8a4d").kind is None
     gone = spent("us-east-1", Token("therun234567", "thetoken"))
-    assert parse(str(gone)).kind is Kind.SPENT
+    assert parse(str(gone)).kind is RefKind.SPENT
     assert spent_token(parse(str(gone))) == Token("therun234567", "thetoken")
 
 

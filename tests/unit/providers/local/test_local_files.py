@@ -33,7 +33,7 @@ def _umask() -> int:
 
 
 def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
-    with durable_files.alone(tmp_path), pytest.raises(durable_files.Held), durable_files.alone(tmp_path, 0):
+    with durable_files.alone(tmp_path), pytest.raises(durable_files.FolderHeld), durable_files.alone(tmp_path, 0):
         pass
     with durable_files.alone(tmp_path, 0):
         pass
@@ -74,7 +74,7 @@ def test_a_descriptor_that_was_inherited_goes_on_holding(tmp_path: Path) -> None
     """What a killed process's launcher relies on."""
     with durable_files.alone(tmp_path) as holder:
         heir = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(holder,))
-    with pytest.raises(durable_files.Held), durable_files.alone(tmp_path, 0):
+    with pytest.raises(durable_files.FolderHeld), durable_files.alone(tmp_path, 0):
         pass
     heir.communicate()
     with durable_files.alone(tmp_path, 0):

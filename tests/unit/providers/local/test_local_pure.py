@@ -152,7 +152,7 @@ def test_the_release_is_the_machines() -> None:
 def test_a_server_with_a_service_manager_listens_where_it_should() -> None:
     files = first_start_files.seeds(intent(), ("ssh-ed25519 AAAA",), "PRIVATE", "nameserver 1.2.3.4\n")
     assert "ListenAddress 127.77.1.2\n" in files[first_start_files.SSHD_CONFIG].content
-    assert files["root/.ssh/authorized_keys"] == first_start_files.Seed("ssh-ed25519 AAAA\n", 0o600)
+    assert files["root/.ssh/authorized_keys"] == first_start_files.FirstStartFile("ssh-ed25519 AAAA\n", 0o600)
     assert files["etc/ssh/ssh_host_ed25519_key"].mode == 0o600
     assert not any(boot_status.SCRIPT_UNIT in name for name in files)
     own = first_start_files.seeds(intent(network="own"), (), "", "")
@@ -162,7 +162,9 @@ def test_a_server_with_a_service_manager_listens_where_it_should() -> None:
 @pytest.mark.parametrize("mode", [records.SYSTEM, records.USER])
 def test_user_data_is_a_program_that_runs_once(mode: str) -> None:
     files = first_start_files.seeds(intent(mode, user_data="#!/bin/sh\necho hello\n"), (), "", "")
-    assert files[first_start_files.SCRIPT.lstrip("/")] == first_start_files.Seed("#!/bin/sh\necho hello\n", 0o700)
+    assert files[first_start_files.SCRIPT.lstrip("/")] == first_start_files.FirstStartFile(
+        "#!/bin/sh\necho hello\n", 0o700
+    )
     starts = [one.content for name, one in files.items() if name.endswith((boot_status.SCRIPT_UNIT, "/first"))]
     assert any(f"{first_start_files.SCRIPT}.done" in content for content in starts)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.providers.local.apt_sources import Source, distribution_sources, network_options
+from batchwright.providers.local.apt_sources import AptSource, distribution_sources, network_options
 
 DEB822 = """\
 # the distribution
@@ -49,9 +49,9 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 def test_deb822_files() -> None:
     assert distribution_sources({"debian.sources": DEB822}, "bookworm") == [
-        Source("http://mirror.example/debian", "bookworm", ("main", "contrib"), KEYRING),
-        Source("http://mirror.example/debian", "bookworm-updates", ("main", "contrib"), KEYRING),
-        Source("http://mirror.example/debian-security", "bookworm-security", ("main",)),
+        AptSource("http://mirror.example/debian", "bookworm", ("main", "contrib"), KEYRING),
+        AptSource("http://mirror.example/debian", "bookworm-updates", ("main", "contrib"), KEYRING),
+        AptSource("http://mirror.example/debian-security", "bookworm-security", ("main",)),
     ]
 
 

@@ -21,10 +21,10 @@ from batchwright.errors import (
     StoreUnavailable,
 )
 from batchwright.journal import store_folder
-from batchwright.journal.high_water_mark import Mark
+from batchwright.journal.high_water_mark import HighWaterMark
 from batchwright.journal.surreal.embedded import truncation
 from batchwright.journal.surreal.embedded.log_capture import said_in
-from batchwright.journal.surreal.results import SURREALQL, Examine, Failed, HolderGone, result_of
+from batchwright.journal.surreal.results import SURREALQL, Examine, HolderGone, QueryFailed, result_of
 
 # Only "true" is understood, and only before the first database of the process is opened. Without it a commit that was
 # acknowledged waits in the page cache for the next power cut.
@@ -39,7 +39,7 @@ _READ_ONLY = ("read-only", "permission denied", "os error 30", "os error 13")
 class Engine:
     """One open database. After an error of the disk it is closed, and the next query opens and so repairs it."""
 
-    def __init__(self, place: Path, mark: Mark | None = None) -> None:
+    def __init__(self, place: Path, mark: HighWaterMark | None = None) -> None:
         self.place = place
         self._mark = mark  # of what was acknowledged, by which one that never held a run is known
         self._database: Any = None
@@ -100,7 +100,7 @@ class Engine:
             raise self._explained(str(error)) from error
         try:
             return result_of(reply)
-        except Failed as failed:
+        except QueryFailed as failed:
             # after one failed write the engine answers nothing any more, not even reads, until it is opened again; then
             # it is seen whether it has what was acknowledged
             self._broken = self._broken or "datastore" in str(failed)

@@ -13,8 +13,8 @@ from batchwright.journal.base import Lease
 from batchwright.journal.lease import process_of
 from batchwright.journal.store_folder import make_private
 from batchwright.journal.surreal.embedded import lock
-from batchwright.journal.surreal.embedded.owner import Holder
-from batchwright.journal.surreal.embedded.peer import Guest
+from batchwright.journal.surreal.embedded.owner import FolderOwner
+from batchwright.journal.surreal.embedded.peer import FolderPeer
 from batchwright.journal.surreal.repository import Store
 from batchwright.journal.surreal.repository_journal import StorePort
 from batchwright.journal.surreal.results import HolderGone
@@ -35,7 +35,7 @@ class SurrealJournal(StorePort):
         self._folder = folder
         self._is_open = False
         self._behind = False
-        self._role: Holder | Guest | None = None
+        self._role: FolderOwner | FolderPeer | None = None
         self._changing = asyncio.Lock()
         self._leaving: asyncio.Task[None] | None = None
         self._driven: dict[str, int] = {}  # the runs this process drives, with the fence of each lease
@@ -60,12 +60,12 @@ class SurrealJournal(StorePort):
 
     # --- who holds the folder ---
 
-    async def _read(self, work: Callable[[Store | Guest], Awaitable[T]]) -> T:
+    async def _read(self, work: Callable[[Store | FolderPeer], Awaitable[T]]) -> T:
         """What the holder and its guests can do alike."""
         for _ in range(TRIES):
             role = await self._find_role()
             try:
-                return await work(role.store if isinstance(role, Holder) else role)
+                return await work(role.store if isinstance(role, FolderOwner) else role)
             except HolderGone:
                 await self._forget(role)
         raise self._held(None)
@@ -77,7 +77,7 @@ class SurrealJournal(StorePort):
             for _ in range(TRIES):
                 role = await self._find_role()
                 try:
-                    if isinstance(role, Holder):
+                    if isinstance(role, FolderOwner):
                         return await work(role.store)
                     if not await role.ask_for_the_folder():
                         raise self._held(role.tenant)
@@ -88,7 +88,7 @@ class SurrealJournal(StorePort):
             self._writes -= 1
         raise self._held(None)
 
-    async def _find_role(self) -> Holder | Guest:
+    async def _find_role(self) -> FolderOwner | FolderPeer:
         async with self._changing:
             if not self._is_open:
                 raise refusals.closed(self._folder)
@@ -96,26 +96,26 @@ class SurrealJournal(StorePort):
                 self._role = await self._look()
             return self._role
 
-    async def _look(self) -> Holder | Guest:
+    async def _look(self) -> FolderOwner | FolderPeer:
         """Take the folder if nobody has it, else visit who has."""
         make_private(self._folder)
         tenant = None
         for _ in range(TRIES):
             ours = lock.take(self._folder)
             if ours is not None:
-                holder = Holder(self._folder, ours, self._hand_over)
+                holder = FolderOwner(self._folder, ours, self._hand_over)
                 await holder.open(behind=self._behind)
                 return holder
             tenant = lock.tenant(self._folder)
             if tenant is not None and tenant.socket:
                 try:
-                    return await Guest.visit(tenant)
+                    return await FolderPeer.visit(tenant)
                 except HolderGone:
                     pass  # it has just left, or was killed: the lock says which
             await asyncio.sleep(PAUSE)
         raise self._held(tenant)
 
-    async def _forget(self, role: Holder | Guest | None) -> None:
+    async def _forget(self, role: FolderOwner | FolderPeer | None) -> None:
         async with self._changing:
             if role is not None and self._role is role:
                 self._role = None
@@ -137,7 +137,7 @@ class SurrealJournal(StorePort):
                 await asyncio.sleep(COURTESY)
             self._leaving = None
 
-    def _held(self, tenant: lock.Tenant | None) -> StoreHeld:
+    def _held(self, tenant: lock.LockOwner | None) -> StoreHeld:
         who = process_of(tenant.holder) if tenant is not None else "another process"
         return StoreHeld(
             f"{who} holds the store {self._folder}, and only one process can write to it",

@@ -19,7 +19,7 @@ from batchwright.journal.lease import own_holder
 NAME = "lock"
 
 
-class Tenant(Struct, frozen=True):
+class LockOwner(Struct, frozen=True):
     """Who holds the folder; `socket` is empty until it listens."""
 
     holder: str
@@ -35,7 +35,7 @@ class Lock:
 
     def tell(self, socket: str, wire: int) -> None:
         """Write down who we are and where we listen."""
-        body = msgspec.json.encode(Tenant(own_holder(), socket, wire))
+        body = msgspec.json.encode(LockOwner(own_holder(), socket, wire))
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, body, 0)
 
@@ -67,10 +67,10 @@ def take(place: Path) -> Lock | None:
     return lock
 
 
-def tenant(place: Path) -> Tenant | None:
+def tenant(place: Path) -> LockOwner | None:
     """Who holds the folder, as far as it has said; None while it has not."""
     try:
-        return msgspec.json.decode((place / NAME).read_bytes(), type=Tenant)
+        return msgspec.json.decode((place / NAME).read_bytes(), type=LockOwner)
     except (FileNotFoundError, msgspec.MsgspecError):
         return None
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from batchwright.errors import StoreError, StoreUnavailable
-from batchwright.journal.high_water_mark import Mark
+from batchwright.journal.high_water_mark import HighWaterMark
 from batchwright.journal.surreal.embedded import protocol
 from batchwright.journal.surreal.embedded.engine import Engine
 from batchwright.journal.surreal.embedded.lock import Lock
@@ -25,7 +25,7 @@ _LONGEST_PATH = 100  # of a socket; the kernel takes 107 bytes
 MAX_GUESTS = 64
 
 
-class Holder:
+class FolderOwner:
     """The open engine, the lock on its folder, and the socket for others; all three or none."""
 
     def __init__(self, place: Path, lock: Lock, hand_over: Callable[[], bool]) -> None:
@@ -117,9 +117,9 @@ class Holder:
         return self._hand_over()
 
 
-def surreal_mark(place: Path) -> Mark:
+def surreal_mark(place: Path) -> HighWaterMark:
     """Of what was acknowledged by the store in this folder."""
-    return Mark(place / "journal.mark")
+    return HighWaterMark(place / "journal.mark")
 
 
 def private_folder() -> Path:

@@ -9,28 +9,28 @@ import msgspec
 
 from batchwright.errors import StoreHeld, StoreUnavailable
 from batchwright.journal.base import Head, Snapshot
-from batchwright.journal.event_rows import Page
+from batchwright.journal.event_rows import EventRow
 from batchwright.journal.high_water_mark import Loss
-from batchwright.journal.lease import Held, process_of
+from batchwright.journal.lease import HeldLease, process_of
 from batchwright.journal.surreal.embedded import protocol
-from batchwright.journal.surreal.embedded.lock import Tenant
+from batchwright.journal.surreal.embedded.lock import LockOwner
 from batchwright.journal.surreal.results import HolderGone
 from batchwright.model.summary import RunSummary, Signal
 
 ANSWER_SECONDS = 30.0  # a holder that is busy for longer is told of instead of waited for
 
 
-class Guest:
+class FolderPeer:
     """One connection; requests go one after another. Every call raises HolderGone when the holder has left."""
 
-    def __init__(self, tenant: Tenant, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, tenant: LockOwner, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.tenant = tenant
         self._reader = reader
         self._writer = writer
         self._turn = asyncio.Lock()
 
     @classmethod
-    async def visit(cls, tenant: Tenant) -> Guest:
+    async def visit(cls, tenant: LockOwner) -> FolderPeer:
         """Connect to the holder. Raises HolderGone, StoreHeld if the two cannot talk."""
         if tenant.wire != protocol.WIRE:
             raise StoreHeld(
@@ -47,9 +47,9 @@ class Guest:
         """Leave."""
         self._writer.close()
 
-    async def pages(self, run: str, after: int, limit: int) -> list[Page]:
+    async def pages(self, run: str, after: int, limit: int) -> list[EventRow]:
         """Pages that hold up to `limit` events after `after`, or fewer."""
-        answer: list[Page] = await self._ask(protocol.Pages(run, after, limit), list[Page])
+        answer: list[EventRow] = await self._ask(protocol.Pages(run, after, limit), list[EventRow])
         return answer
 
     async def head(self, run: str) -> Head:
@@ -82,9 +82,9 @@ class Guest:
         answer: Snapshot | None = await self._ask(protocol.SnapshotOf(run), Snapshot | None)
         return answer
 
-    async def held(self, run: str) -> Held | None:
+    async def held(self, run: str) -> HeldLease | None:
         """The lease of a run."""
-        answer: Held | None = await self._ask(protocol.HeldOf(run), Held | None)
+        answer: HeldLease | None = await self._ask(protocol.HeldOf(run), HeldLease | None)
         return answer
 
     async def signal(self, run: str, signal: Signal) -> None:

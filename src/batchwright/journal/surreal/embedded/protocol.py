@@ -89,7 +89,7 @@ class HandOver(Struct, frozen=True, tag="hand_over"):
 Request = Pages | HeadOf | Runs | Losses | Summaries | Summary | SnapshotOf | HeldOf | PutSignal | Signals | HandOver
 
 
-class Refusal(Struct, frozen=True):
+class WireRefusal(Struct, frozen=True):
     """A StoreError of the holder."""
 
     code: str
@@ -97,16 +97,16 @@ class Refusal(Struct, frozen=True):
     hint: str
 
 
-class Reply(Struct, frozen=True):
+class WireReply(Struct, frozen=True):
     """A result, or why there is none."""
 
     result: msgspec.Raw = msgspec.Raw(b"\xc0")  # nil
-    refusal: Refusal | None = None
+    refusal: WireRefusal | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()
 _request: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
-_reply = msgspec.msgpack.Decoder(Reply)
+_reply = msgspec.msgpack.Decoder(WireReply)
 
 
 async def send_request(writer: asyncio.StreamWriter, request: Request) -> None:
@@ -121,12 +121,12 @@ async def receive_request(reader: asyncio.StreamReader) -> Request:
 
 async def send_result(writer: asyncio.StreamWriter, result: Any) -> None:
     """The answer to a request."""
-    await _send(writer, _encoder.encode(Reply(msgspec.Raw(_encoder.encode(result)))))
+    await _send(writer, _encoder.encode(WireReply(msgspec.Raw(_encoder.encode(result)))))
 
 
 async def send_refusal(writer: asyncio.StreamWriter, error: StoreError) -> None:
     """The error that is the answer to a request."""
-    await _send(writer, _encoder.encode(Reply(refusal=Refusal(error.code, error.message, error.hint))))
+    await _send(writer, _encoder.encode(WireReply(refusal=WireRefusal(error.code, error.message, error.hint))))
 
 
 async def receive_reply(reader: asyncio.StreamReader, kind: Any) -> Any:

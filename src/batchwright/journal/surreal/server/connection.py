@@ -27,7 +27,7 @@ from batchwright.errors import (
     StoreUnreachable,
     StoreUnsupported,
 )
-from batchwright.journal.surreal.results import SURREALQL, AnswerLost, Examine, Failed, HolderGone, result_of
+from batchwright.journal.surreal.results import SURREALQL, AnswerLost, Examine, HolderGone, QueryFailed, result_of
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0  # longest wait for one answer; then the connection counts as lost
@@ -45,7 +45,7 @@ _EXPIRED = "session has expired"
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 
 
-class Server(Struct, frozen=True):
+class ServerAddress(Struct, frozen=True):
     """Where a server is and how to sign in. The password is asked for at the moment of use and not kept."""
 
     url: str
@@ -89,7 +89,7 @@ class _Lost(Exception):
 class ServerDatabase:
     """One connection at a time, made when it is needed."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: ServerAddress) -> None:
         self._server = server
         self._connection: Any = None
         self._connecting: asyncio.Task[Any] | None = None
@@ -97,7 +97,7 @@ class ServerDatabase:
         self._closed = True
 
     @property
-    def place(self) -> Server:
+    def place(self) -> ServerAddress:
         """Which server."""
         return self._server
 
@@ -170,7 +170,7 @@ class ServerDatabase:
                     raise AnswerLost from lost
                 if asyncio.get_running_loop().time() > until:
                     raise self._unreachable(str(lost)) from lost
-            except Failed as failed:
+            except QueryFailed as failed:
                 conflicts += 1
                 if "can be retried" not in str(failed) or conflicts > CONFLICTS:
                     raise self._explained(str(failed)) from None
@@ -291,7 +291,7 @@ class ServerDatabase:
         return StoreUnreachable(f"{self.place} cannot be reached: {text}")
 
 
-def _judge(version: str, server: Server) -> None:
+def _judge(version: str, server: ServerAddress) -> None:
     found = _VERSION.search(version)
     if found is None or found[1] != "2":
         raise StoreUnsupported(f"{server} is {version}; this Batchwright needs SurrealDB 2")

@@ -10,13 +10,13 @@ from typing import TypeVar
 
 from batchwright.journal import refusals
 from batchwright.journal.base import Lease
-from batchwright.journal.high_water_mark import Mark
+from batchwright.journal.high_water_mark import HighWaterMark
 from batchwright.journal.store_folder import alone, make_private
-from batchwright.journal.surreal.embedded.peer import Guest
+from batchwright.journal.surreal.embedded.peer import FolderPeer
 from batchwright.journal.surreal.repository import Store
 from batchwright.journal.surreal.repository_journal import StorePort
 from batchwright.journal.surreal.results import HolderGone
-from batchwright.journal.surreal.server.connection import Server, ServerDatabase
+from batchwright.journal.surreal.server.connection import ServerAddress, ServerDatabase
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class SurrealServerJournal(StorePort):
 
     name = "surrealdb-server"
 
-    def __init__(self, server: Server, marks: Path | None = None) -> None:
+    def __init__(self, server: ServerAddress, marks: Path | None = None) -> None:
         """`marks` is a folder of this machine, where it is kept what was acknowledged to it; none: nothing is."""
         self._server = server
         self._marks = marks
@@ -40,12 +40,14 @@ class SurrealServerJournal(StorePort):
             await store.open(behind=behind)
             self._store = store
 
-    def _mark(self) -> Mark | None:
+    def _mark(self) -> HighWaterMark | None:
         """One for each database. A machine knows what it was told; what others wrote is ahead of its mark."""
         if self._marks is None:
             return None
         make_private(self._marks)
-        mark = Mark(self._marks / f"{self.name}-{hashlib.sha256(str(self._server).encode()).hexdigest()[:12]}.mark")
+        mark = HighWaterMark(
+            self._marks / f"{self.name}-{hashlib.sha256(str(self._server).encode()).hexdigest()[:12]}.mark"
+        )
         with alone(self._marks):
             if not mark.exists():
                 mark.make()
@@ -57,7 +59,7 @@ class SurrealServerJournal(StorePort):
         if store is not None:
             await store.aclose()
 
-    async def _read(self, work: Callable[[Store | Guest], Awaitable[T]]) -> T:
+    async def _read(self, work: Callable[[Store | FolderPeer], Awaitable[T]]) -> T:
         return await self._write(work)
 
     async def _write(self, work: Callable[[Store], Awaitable[T]]) -> T:

@@ -15,7 +15,7 @@ from pyinfra.facts.server import Command
 from pyinfra.operations import server
 
 from batchwright.taskservs.debian import (
-    Refused,
+    NameRefused,
     Written,
     install_packages,
     purge_packages,
@@ -82,14 +82,16 @@ def install(v: Any) -> None:
     install_packages(*PACKAGES)
     state, *holds = (host.get_fact(Command, LOOK) or "missing").split()
     if state == "half" and holds:
-        raise Refused(f"the cluster in {DATA} is not whole, but holds data. {_HELP}")
+        raise NameRefused(f"the cluster in {DATA} is not whole, but holds data. {_HELP}")
     if state != "whole":
         _make(v.port)
     _start(settings, access)
     encoding = _ask(v.port, "SHOW server_encoding")
     if encoding not in ("", "UTF8"):
         if holds or _ask(v.port, "SELECT count(*) FROM pg_roles WHERE oid >= 16384") != "0":
-            raise Refused(f"the cluster in {DATA} has the encoding {encoding} instead of UTF8, and holds data. {_HELP}")
+            raise NameRefused(
+                f"the cluster in {DATA} has the encoding {encoding} instead of UTF8, and holds data. {_HELP}"
+            )
         _make(v.port)
         _start(settings, access)
     if v.database:
