@@ -7,11 +7,11 @@ import threading
 from types import TracebackType
 from typing import Self
 
+from batchwright.emulators import hetzner
 from batchwright.emulators.server import EmulatorServer as Served
 from batchwright.emulators.server import serve
+from batchwright.emulators.upcloud import UpCloudBehaviour, UpCloudEmulator
 from batchwright.emulators.upcloud.app import TOKEN
-from batchwright.testing.emulators import hetzner
-from batchwright.testing.emulators.upcloud import Emulation, EmulatorServer
 
 
 class Serving:
@@ -50,8 +50,8 @@ class Serving:
 class Running(Serving):
     """An emulated UpCloud. `environ` is what a client needs."""
 
-    def __init__(self, emulation: Emulation | None = None) -> None:
-        self.emulator = EmulatorServer(emulation or Emulation())
+    def __init__(self, emulation: UpCloudBehaviour | None = None) -> None:
+        self.emulator = UpCloudEmulator(emulation or UpCloudBehaviour())
         super().__init__(self.emulator)
 
     @property
@@ -62,8 +62,8 @@ class Running(Serving):
 class RunningHetzner(Serving):
     """An emulated Hetzner. `environ` is what a client needs."""
 
-    def __init__(self, emulation: hetzner.Emulation | None = None) -> None:
-        self.emulator = hetzner.Emulator(emulation or hetzner.Emulation())
+    def __init__(self, emulation: hetzner.HetznerBehaviour | None = None) -> None:
+        self.emulator = hetzner.HetznerEmulator(emulation or hetzner.HetznerBehaviour())
         super().__init__(self.emulator)
 
     @property

@@ -11,11 +11,11 @@ import pytest
 from botocore.exceptions import ConnectionClosedError
 
 from batchwright.app.system_clock import SystemClock
+from batchwright.emulators.aws import AwsServer
 from batchwright.model.ids import Token, run_id, step_token
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.aws import Aws
-from batchwright.testing.emulators.aws import Server
 
 QUICK = {"boot_seconds": 0.2, "shutdown_seconds": 0.1, "answer_seconds": 0.0, "rate": 0.0}
 SETTLE = 1.5
@@ -44,7 +44,7 @@ def set_credentials(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         monkeypatch.setenv(name, value)
 
 
-def client(server: Server, folder: Path, **settings: str | float) -> Aws:
+def client(server: AwsServer, folder: Path, **settings: str | float) -> Aws:
     """A client of the emulated account, not open."""
     quick = {"settle_seconds": SETTLE, "poll_seconds": 0.1, "rate": 0, "endpoint_url": server.url}
     return Aws.connect("aws", SystemClock(), {"state_dir": str(folder), **quick, **settings})

@@ -10,10 +10,10 @@ from typing import ClassVar
 import pytest
 
 from batchwright.app.system_clock import SystemClock
+from batchwright.emulators.aws import AwsBehaviour, AwsServer, serving
 from batchwright.model.clock import Clock
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider
-from batchwright.testing.emulators.aws import Behaviour, Server, serving
 from batchwright.testing.provider_suite import ProviderSuite
 from tests.emulated_aws import QUICK, LosesAnswers, client, config, set_credentials
 
@@ -25,13 +25,13 @@ class AwsRig(ProviderSuite):
     behaviour: ClassVar[dict[str, float]] = {}
     settle = 0.4
     zone = "eu-central-1a"
-    server: Server
+    server: AwsServer
 
     @pytest.fixture(autouse=True)
     def _account(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         set_credentials(monkeypatch, tmp_path)
         self.folder, self.hung = tmp_path, set[str]()
-        with serving(Behaviour(**{**QUICK, **self.behaviour})) as self.server:  # type: ignore[arg-type]
+        with serving(AwsBehaviour(**{**QUICK, **self.behaviour})) as self.server:  # type: ignore[arg-type]
             yield
             left = self.server.cloud.inventory(time.time())
             volumes, interfaces = ([x for x in some if x not in self.hung] for some in (left.volumes, left.interfaces))

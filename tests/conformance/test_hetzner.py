@@ -8,11 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from batchwright.app.system_clock import SystemClock
+from batchwright.emulators.hetzner import HetznerBehaviour
 from batchwright.model.clock import Clock
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider
 from batchwright.providers.hetzner import Hetzner
-from batchwright.testing.emulators.hetzner import Emulation
 from batchwright.testing.provider_suite import ProviderSuite
 from tests.emulated import RunningHetzner
 
@@ -20,7 +20,7 @@ SCALE = 0.01  # a server takes 0.12 s to boot
 
 
 class HetznerRig(ProviderSuite):
-    emulation: ClassVar[Emulation] = Emulation(time_scale=SCALE)
+    emulation: ClassVar[HetznerBehaviour] = HetznerBehaviour(time_scale=SCALE)
     settle: ClassVar[float] = 0.2
     page: ClassVar[int] = 50
     patience = 60.0
@@ -80,7 +80,7 @@ class TestHealthy(HetznerRig):
 class TestSmallPagesAndLag(HetznerRig):
     """Twelve servers are four pages; and new things are listed late, but within the settle time."""
 
-    emulation = Emulation(time_scale=SCALE, list_lag=30)
+    emulation = HetznerBehaviour(time_scale=SCALE, list_lag=30)
     settle = 0.6
     page = 3
 
@@ -88,5 +88,5 @@ class TestSmallPagesAndLag(HetznerRig):
 class TestServersListedAfterTheirKey(HetznerRig):
     """E2."""
 
-    emulation = Emulation(time_scale=SCALE, lag_servers=30)
+    emulation = HetznerBehaviour(time_scale=SCALE, lag_servers=30)
     settle = 0.6

@@ -26,7 +26,7 @@ from batchwright.errors import (
 )
 from batchwright.journal.base import Journal, Lease
 from batchwright.journal.surreal import ServerAddress, SurrealServerJournal, integrity
-from batchwright.journal.surreal.server.connection import connection as server_module
+from batchwright.journal.surreal.server import connection as server_module
 from batchwright.model.events import StepStarted
 from batchwright.model.summary import Signal, SignalKind
 from batchwright.testing import journal_chain_suite, journal_suite

@@ -9,11 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from batchwright.app.system_clock import SystemClock
+from batchwright.emulators.upcloud import UpCloudBehaviour
 from batchwright.model.clock import Clock
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider
 from batchwright.providers.upcloud import UpCloud
-from batchwright.testing.emulators.upcloud import Emulation
 from batchwright.testing.provider_suite import ProviderSuite
 from tests.emulated import Running
 
@@ -21,7 +21,7 @@ SCALE = 0.004  # a server takes some 0.14 s to boot
 
 
 class UpCloudRig(ProviderSuite):
-    emulation: ClassVar[Emulation] = Emulation(time_scale=SCALE)
+    emulation: ClassVar[UpCloudBehaviour] = UpCloudBehaviour(time_scale=SCALE)
     settle: ClassVar[float] = 0.2
     page: ClassVar[int] = 100
     patience = 60.0
@@ -77,7 +77,7 @@ class TestHealthy(UpCloudRig):
 class TestSmallPages(UpCloudRig):
     """Twelve servers are five pages; and new things are listed late, but within the settle time."""
 
-    emulation = Emulation(time_scale=SCALE, list_lag=50)
+    emulation = UpCloudBehaviour(time_scale=SCALE, list_lag=50)
     settle = 0.6
     page = 3
 
@@ -85,18 +85,18 @@ class TestSmallPages(UpCloudRig):
 class TestWhatStays(UpCloudRig):
     """Every public address has the policy keep, and disks outlive their servers: destroyed all the same."""
 
-    emulation = Emulation(time_scale=SCALE, keep_addresses=1.0)
+    emulation = UpCloudBehaviour(time_scale=SCALE, keep_addresses=1.0)
 
 
 class TestServersListedAfterTheirDisks(UpCloudRig):
     """E2."""
 
-    emulation = Emulation(time_scale=SCALE, lag_servers=50)
+    emulation = UpCloudBehaviour(time_scale=SCALE, lag_servers=50)
     settle = 0.6
 
 
 class TestDisksListedAfterTheirServers(UpCloudRig):
     """E2."""
 
-    emulation = Emulation(time_scale=SCALE, lag_disks=50)
+    emulation = UpCloudBehaviour(time_scale=SCALE, lag_disks=50)
     settle = 0.6

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.emulators.backend import Backing
+from batchwright.emulators.upcloud import TOKEN, BackedUpCloudAccount, UpCloudBehaviour, UpCloudEmulator, serve
 from batchwright.emulators.upcloud.backed import first_boot
 from batchwright.model.access import known_hosts, ssh_command
 from batchwright.model.ids import Token
@@ -20,11 +21,10 @@ from batchwright.providers.local.adapter import Local
 from batchwright.providers.simulated import Simulated, Simulation, World
 from batchwright.providers.upcloud import UpCloud
 from batchwright.providers.upcloud.user_data import combined
-from batchwright.testing.emulators.upcloud import TOKEN, BackedEstate, Emulation, Emulator, serve
 from tests.sandboxes import leftovers, need_sandboxes
 
 PATIENCE = 120.0
-FAST = Emulation(time_scale=0.005)
+FAST = UpCloudBehaviour(time_scale=0.005)
 
 
 async def until(look: Callable[[], Awaitable[bool]]) -> None:
@@ -35,9 +35,12 @@ async def until(look: Callable[[], Awaitable[bool]]) -> None:
 
 def play(folder: Path, behind: Provider, scenario: Callable[[UpCloud, list[str]], Awaitable[None]]) -> None:
     async def main() -> None:
-        emulator, told = Emulator(FAST), list[str]()
+        emulator, told = UpCloudEmulator(FAST), list[str]()
         await behind.open()
-        async with Backing(behind, BackedEstate(emulator.estate), told.append).running(), serve(emulator) as url:
+        async with (
+            Backing(behind, BackedUpCloudAccount(emulator.estate), told.append).running(),
+            serve(emulator) as url,
+        ):
             settings = {"state_dir": str(folder), "settle_seconds": 1.0, "poll_seconds": 0.05}
             environ = {"UPCLOUD_API_URL": url, "UPCLOUD_TOKEN": TOKEN}
             provider = UpCloud("upcloud", SystemClock(), settings, environ)
@@ -46,7 +49,7 @@ def play(folder: Path, behind: Provider, scenario: Callable[[UpCloud, list[str]]
                 await scenario(provider, told)
             finally:
                 await provider.aclose()
-        assert await behind.find(BackedEstate.run) == []
+        assert await behind.find(BackedUpCloudAccount.run) == []
         await behind.aclose()
 
     asyncio.run(main())
@@ -72,7 +75,7 @@ def test_what_stands_behind_comes_and_goes_with_the_emulated_server(tmp_path: Pa
 
     async def scenario(provider: UpCloud, told: list[str]) -> None:
         ref = await ready(provider, "web")
-        (other,) = await behind.find(BackedEstate.run)
+        (other,) = await behind.find(BackedUpCloudAccount.run)
         assert (await provider.describe([ref]))[ref].address == other.address
         await ready(provider, "kept")
 
@@ -80,7 +83,7 @@ def test_what_stands_behind_comes_and_goes_with_the_emulated_server(tmp_path: Pa
             return isinstance(await provider.destroy(ref), Gone)
 
         async def is_alone() -> bool:
-            return [one.name for one in await behind.find(BackedEstate.run)] == ["kept"]
+            return [one.name for one in await behind.find(BackedUpCloudAccount.run)] == ["kept"]
 
         await until(is_gone)
         await until(is_alone)

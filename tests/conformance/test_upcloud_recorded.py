@@ -15,11 +15,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from batchwright.emulators.upcloud import TOKEN, UpCloudBehaviour, UpCloudEmulator, serve
 from batchwright.emulators.upcloud.coverage import RECORDED
 from batchwright.model.ids import Token
 from batchwright.model.plan import ServerRequest
 from batchwright.providers.upcloud.payload import create_body
-from batchwright.testing.emulators.upcloud import TOKEN, Emulation, Emulator, serve
 
 SHAPES: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("upcloud_recorded.json").read_text())
 FACTS = {"template": "01000000-0000-4000-8000-000020070100", "disk_gb": "50", "tier": "maxiops"}
@@ -52,7 +52,7 @@ def kinds(value: Any, path: str = "$") -> Iterator[tuple[str, str]]:
 async def answers() -> dict[str, Any]:
     """One answer of the emulator to each call that was recorded."""
     said: dict[str, Any] = {}
-    emulator = Emulator(Emulation(time_scale=0.0001, keep_addresses=1.0))
+    emulator = UpCloudEmulator(UpCloudBehaviour(time_scale=0.0001, keep_addresses=1.0))
     async with serve(emulator) as url, aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
 
         async def call(method: str, path: str, shape: str = "", body: object = None) -> Any:

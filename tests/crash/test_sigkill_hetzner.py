@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from batchwright.testing.emulators.hetzner import TOKEN
+from batchwright.emulators.hetzner import TOKEN
 from tests.crash.clouds import Story
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from batchwright.testing.emulators.upcloud import TOKEN
+from batchwright.emulators.upcloud import TOKEN
 from tests.crash.clouds import Story
 
 ADDRESSES = 3  # of each server: public and utility IPv4, public IPv6

@@ -13,10 +13,10 @@ from tests.emulated import Running
 
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.main import run_command
-from batchwright.testing.emulators.upcloud import Emulation
+from batchwright.emulators.upcloud import UpCloudBehaviour
 
 SERVERS = 6
-FAULTY = Emulation(
+FAULTY = UpCloudBehaviour(
     seed=3,
     time_scale=0.005,
     errors=0.1,
@@ -72,7 +72,7 @@ def desk(
     (tmp_path / "batchwright" / "config.toml").write_text(settings)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("BATCHWRIGHT_STATE_DIR", str(tmp_path / "state"))
-    with Running(getattr(request, "param", Emulation(time_scale=0.002))) as running:
+    with Running(getattr(request, "param", UpCloudBehaviour(time_scale=0.002))) as running:
         for key, value in running.environ.items():
             monkeypatch.setenv(key, value)
         yield Desk(tmp_path, capsys, running)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchwright.errors import ProviderUnavailable
-from batchwright.providers.hetzner.client import UpCloudClient as Hetzner
+from batchwright.providers.hetzner.client import HetznerClient as Hetzner
 from batchwright.providers.http import Query
 from batchwright.providers.upcloud.client import UpCloudClient as UpCloud
 

@@ -132,11 +132,7 @@ def impurities(path: Path) -> list[str]:
 
 def pure_files() -> list[Path]:
     base = ROOT / "src/batchwright"
-    return [
-        path
-        for name in PURE
-        for path in ([one] if (one := base / f"{name}.py").exists() else sorted((base / name).rglob("*.py")))
-    ]
+    return [path for name in PURE for path in (*base.glob(f"{name}.py"), *sorted(base.glob(f"{name}/**/*.py")))]
 
 
 @pytest.mark.parametrize("path", pure_files(), ids=lambda path: str(path.relative_to(ROOT)))

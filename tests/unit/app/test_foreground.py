@@ -14,7 +14,7 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 from batchwright.views.run import run_view
-from tests.unit.app.test_driving import MemoryStores
+from tests.unit.app.test_runs import MemoryStores
 from tests.unit.engine.stage import QUICK, plan_of, servers
 
 STATED = {"aws.rate": 2.0, "aws.destroy_rate": 4.0, "aws.burst": 2, "publish_rate": True}

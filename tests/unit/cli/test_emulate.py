@@ -10,19 +10,19 @@ from tests.emulated import Running, RunningHetzner
 
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.main import run_command
+from batchwright.emulators import hetzner
+from batchwright.emulators.upcloud import UpCloudBehaviour
 from batchwright.providers.upcloud.settings import UpCloudSettings
-from batchwright.testing.emulators import hetzner
-from batchwright.testing.emulators.upcloud import Emulation
 
 DOC = (Path(__file__).parents[3] / "docs" / "providers" / "upcloud.md").read_text()
 
 
-@pytest.mark.parametrize("field", Emulation.__struct_fields__[2:])
+@pytest.mark.parametrize("field", UpCloudBehaviour.__struct_fields__[2:])
 def test_every_fault_is_told_with_its_default(field: str) -> None:
     table = DOC.partition("| `--fault` |")[2].partition("\n## ")[0]
     (row,) = [line for line in table.splitlines() if line.startswith("| `") and f"`{field}`" in line.split(" | ")[0]]
     names = [name.strip(" |`") for name in row.split(" | ")[0].split(",")]
-    default = getattr(Emulation(), field)
+    default = getattr(UpCloudBehaviour(), field)
     told = row.split(" | ")[1].split(", ")[names.index(field)]
     assert told == (f"{default:g}" if isinstance(default, float) else str(default).lower() or "none")
 
@@ -58,7 +58,7 @@ def fast(cloud: str, environ: dict[str, str], folder: Path, monkeypatch: pytest.
 @pytest.fixture
 def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     """A fast account of UpCloud."""
-    with Running(Emulation(time_scale=0.002, stop_seconds=400)) as running:
+    with Running(UpCloudBehaviour(time_scale=0.002, stop_seconds=400)) as running:
         fast("upcloud", running.environ, tmp_path, monkeypatch)
         yield running.emulator
 
@@ -66,7 +66,7 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     """A fast project of Hetzner's."""
-    with RunningHetzner(hetzner.Emulation(time_scale=0.01)) as running:
+    with RunningHetzner(hetzner.HetznerBehaviour(time_scale=0.01)) as running:
         fast("hetzner", running.environ, tmp_path, monkeypatch)
         yield running.emulator
 
@@ -112,7 +112,7 @@ def test_a_project_that_allows_few_looks_is_asked_less_and_no_step_pays_for_it(
     file = tmp_path / "few.json"
     file.write_text(json.dumps({"batch_workflow": {"name": "few", "version": "1", "operations": [batch]}}))
     # four looks every 0.05 s would be 80 a second
-    with RunningHetzner(hetzner.Emulation(time_scale=0.02, rate=20, burst=14, retry_after=0)) as running:
+    with RunningHetzner(hetzner.HetznerBehaviour(time_scale=0.02, rate=20, burst=14, retry_after=0)) as running:
         fast("hetzner", running.environ, tmp_path, monkeypatch)
         assert run_command(["run", str(file), "--json"]) == Exit.OK
         assert run_command(["rollback", "latest", "--yes", "--json"]) == Exit.OK
@@ -140,7 +140,7 @@ def test_a_hetzner_token_without_the_right_to_write_is_told_before_anything_is_b
     batch |= {"server_configs": [{"name": "web", "plan": "cx23", "zone": "fsn1"}]}
     file = tmp_path / "one.json"
     file.write_text(json.dumps({"batch_workflow": {"name": "one", "version": "1", "operations": [batch]}}))
-    with RunningHetzner(hetzner.Emulation(read_only=True)) as running:
+    with RunningHetzner(hetzner.HetznerBehaviour(read_only=True)) as running:
         fast("hetzner", running.environ, tmp_path, monkeypatch)
         assert run_command(["run", str(file)]) == Exit.NO
         assert "token is readonly" in capsys.readouterr().err

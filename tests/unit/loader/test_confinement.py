@@ -239,7 +239,7 @@ import ctypes, errno, importlib.util
 spec = importlib.util.spec_from_file_location("worker", {worker!r})
 worker = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(worker)
-libc = evaluator_process.LIBC
+libc = worker.LIBC
 
 def refuse(*arguments):
     ctypes.set_errno(errno.{errno})
@@ -250,11 +250,11 @@ class Kernel:
 
     @staticmethod
     def prctl(option, *arguments):
-        missing = {call!r} == "prctl" and option == evaluator_process.PR_SET_SECCOMP
+        missing = {call!r} == "prctl" and option == worker.PR_SET_SECCOMP
         return refuse() if missing else libc.prctl(option, *arguments)
 
-evaluator_process.LIBC = Kernel
-evaluator_process.main()
+worker.LIBC = Kernel
+worker.main()
 """
 
 
@@ -265,7 +265,7 @@ def kernel_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
     def make(call: str, error: str) -> None:
         script = tmp_path / "worker.py"
         script.write_text(KERNEL_WITHOUT.format(worker=evaluator_process.__file__, call=call, errno=error))
-        monkeypatch.setattr(evaluator.worker, "__file__", str(script))
+        monkeypatch.setattr(evaluator.evaluator_process, "__file__", str(script))
         evaluator.confinement.cache_clear()
 
     return make
@@ -323,7 +323,7 @@ if {user!r} != os.getuid():
     os.setgroups([])
     os.setgid({user!r})
     os.setuid({user!r})
-state = evaluator_process.confine([{inside!r}])
+state = worker.confine([{inside!r}])
 found = {{}}
 
 def attempt(name, act):

@@ -13,6 +13,9 @@ from tests.emulated import Running, RunningHetzner
 from tests.emulated_aws import QUICK, Visit, client, config, set_credentials, visit
 
 from batchwright.app.system_clock import SystemClock
+from batchwright.emulators import hetzner
+from batchwright.emulators.aws import AwsBehaviour, serving
+from batchwright.emulators.upcloud import UpCloudBehaviour
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.ids import Token, run_id
 from batchwright.model.outcome import Created, FaultClass, Gone, Rejected, ServerState
@@ -24,9 +27,6 @@ from batchwright.providers.hetzner import faults as hetzner_faults
 from batchwright.providers.http import _retry_after
 from batchwright.providers.upcloud import UpCloud
 from batchwright.providers.upcloud import faults as upcloud_faults
-from batchwright.testing.emulators import hetzner
-from batchwright.testing.emulators.aws import Behaviour, serving
-from batchwright.testing.emulators.upcloud import Emulation
 
 RUN = run_id(b"a test of refused looks")
 ESTATES: list[Any] = []  # of the UpCloud that a scenario runs in
@@ -34,14 +34,14 @@ Scenario = Callable[[Provider, ServerRequest], Coroutine[Any, Any, None]]
 
 
 def upcloud(folder: Path, scenario: Scenario, **faults: Any) -> None:
-    with Running(Emulation(time_scale=0.0005, **faults)) as running:
+    with Running(UpCloudBehaviour(time_scale=0.0005, **faults)) as running:
         ESTATES[:] = [running.emulator.estate]
         settings = {"state_dir": str(folder), "settle_seconds": 0.1, "poll_seconds": 0.01, "page": 20}
         _play(UpCloud("upcloud", SystemClock(), settings, running.environ), "1xCPU-2GB", "de-fra1", scenario)
 
 
 def on_hetzner(folder: Path, scenario: Scenario, **faults: Any) -> None:
-    with RunningHetzner(hetzner.Emulation(time_scale=0.001, **faults)) as running:
+    with RunningHetzner(hetzner.HetznerBehaviour(time_scale=0.001, **faults)) as running:
         settings = {"state_dir": str(folder), "settle_seconds": 0.1, "poll_seconds": 0.01}
         _play(Hetzner("hetzner", SystemClock(), settings, running.environ), "cx23", "fsn1", scenario)
 
@@ -145,7 +145,7 @@ def test_aws_in_no_order_is_whole_or_refused(tmp_path: Path, monkeypatch: pytest
             assert {one.ref for one in found} == refs
         assert refused, "the emulator shows no order"
 
-    with serving(Behaviour(**QUICK, unordered=True, page_size=5)) as server:  # type: ignore[arg-type]
+    with serving(AwsBehaviour(**QUICK, unordered=True, page_size=5)) as server:  # type: ignore[arg-type]
         visit(client(server, tmp_path), scenario)
 
 
@@ -165,7 +165,7 @@ def test_aws_goes_on_without_prices_and_quotas(fault: str, tmp_path: Path, monke
             assert "<" not in text
         assert isinstance(await here.aws.create(request, here.token("t")), Created)
 
-    with serving(Behaviour(**QUICK, **{fault: "GetProducts,GetServiceQuota"})) as server:  # type: ignore[arg-type]
+    with serving(AwsBehaviour(**QUICK, **{fault: "GetProducts,GetServiceQuota"})) as server:  # type: ignore[arg-type]
         visit(client(server, tmp_path), scenario)
 
 
@@ -180,7 +180,7 @@ def test_a_gateways_page_in_the_place_of_ec2_is_unknown_for_a_create_and_told_wi
             await here.aws.find(here.run)
         assert "<" not in caught.value.message
 
-    with serving(Behaviour(**QUICK, failing="DescribeVolumes")) as server:  # type: ignore[arg-type]
+    with serving(AwsBehaviour(**QUICK, failing="DescribeVolumes")) as server:  # type: ignore[arg-type]
         visit(client(server, tmp_path), scenario)
         assert server.cloud.inventory(time.time()).instances == []
 
@@ -261,7 +261,7 @@ def test_a_deprecated_image_that_is_named_by_its_id_is_found(tmp_path: Path, mon
         assert isinstance(missing, list)
         assert missing[0].code == "unknown-image"
 
-    with serving(Behaviour(**QUICK)) as server:  # type: ignore[arg-type]
+    with serving(AwsBehaviour(**QUICK)) as server:  # type: ignore[arg-type]
         visit(client(server, tmp_path), scenario)
 
 

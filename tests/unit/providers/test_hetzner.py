@@ -11,6 +11,7 @@ import pytest
 from tests.emulated import RunningHetzner
 
 from batchwright.app.system_clock import SystemClock
+from batchwright.emulators.hetzner import HetznerBehaviour
 from batchwright.errors import ProviderUnavailable, UsageError
 from batchwright.model.ids import Token, run_id, step_token
 from batchwright.model.outcome import Created, FaultClass, Rejected, ServerState, Unknown
@@ -20,7 +21,6 @@ from batchwright.providers.hetzner import Hetzner
 from batchwright.providers.hetzner.faults import REFUSALS
 from batchwright.providers.hetzner.settings import HetznerSettings, project_of
 from batchwright.providers.http import HttpReply
-from batchwright.testing.emulators.hetzner import Emulation
 
 T = TypeVar("T")
 RUN = run_id(b"a test of hetzner")
@@ -34,7 +34,7 @@ def token(name: str, generation: int = 0) -> Token:
 def visit(
     folder: Path,
     scenario: Callable[[Hetzner], Awaitable[T]],
-    emulation: Emulation | None = None,
+    emulation: HetznerBehaviour | None = None,
     before: Callable[[Any], object] = lambda _: None,
     **settings: Any,
 ) -> T:
@@ -49,7 +49,7 @@ def visit(
         finally:
             await provider.aclose()
 
-    with RunningHetzner(emulation or Emulation(time_scale=SCALE)) as running:
+    with RunningHetzner(emulation or HetznerBehaviour(time_scale=SCALE)) as running:
         before(running.emulator.estate)
         return asyncio.run(main(running.environ))
 
@@ -96,7 +96,7 @@ def test_the_same_token_gets_the_server_that_it_made(tmp_path: Path) -> None:
         await provider.destroy(first.ref)
         return first, again, await provider.create(asked, token("web", 1))
 
-    first, again, next_one = visit(tmp_path, scenario, Emulation(time_scale=SCALE, delete_seconds=600_000))
+    first, again, next_one = visit(tmp_path, scenario, HetznerBehaviour(time_scale=SCALE, delete_seconds=600_000))
     assert first == again
     assert isinstance(next_one, Rejected)
     assert next_one.fault.kind is FaultClass.BUSY, "the name is free again when the server has gone"
@@ -108,18 +108,20 @@ def test_a_name_taken_by_what_is_not_visible_yet_is_in_doubt(tmp_path: Path) -> 
         await provider.create(asked, token("web"))
         return await provider.create(asked, token("web"))
 
-    assert isinstance(visit(tmp_path, scenario, Emulation(time_scale=SCALE, list_lag=600_000)), Unknown)
+    assert isinstance(visit(tmp_path, scenario, HetznerBehaviour(time_scale=SCALE, list_lag=600_000)), Unknown)
 
 
 @pytest.mark.parametrize(
     ("emulation", "kind"),
     [
-        (Emulation(read_only=True), FaultClass.AUTH),
-        (Emulation(throttle=1.0, retry_after=7), FaultClass.THROTTLE),
-        (Emulation(lost_answers=1.0), FaultClass.TRANSIENT),  # of the key: no server was asked for
+        (HetznerBehaviour(read_only=True), FaultClass.AUTH),
+        (HetznerBehaviour(throttle=1.0, retry_after=7), FaultClass.THROTTLE),
+        (HetznerBehaviour(lost_answers=1.0), FaultClass.TRANSIENT),  # of the key: no server was asked for
     ],
 )
-def test_without_the_runs_key_no_server_is_asked_for(emulation: Emulation, kind: FaultClass, tmp_path: Path) -> None:
+def test_without_the_runs_key_no_server_is_asked_for(
+    emulation: HetznerBehaviour, kind: FaultClass, tmp_path: Path
+) -> None:
     async def scenario(provider: Hetzner) -> object:
         return await provider.create(await request(provider), token("web"))
 
@@ -136,8 +138,8 @@ def test_limits_are_told_as_what_they_are(tmp_path: Path) -> None:
         assert isinstance(answer, Rejected)
         return answer.fault.kind
 
-    assert visit(tmp_path, scenario, Emulation(servers=1)) is FaultClass.QUOTA
-    assert visit(tmp_path, scenario, Emulation(capacity=1)) is FaultClass.CAPACITY
+    assert visit(tmp_path, scenario, HetznerBehaviour(servers=1)) is FaultClass.QUOTA
+    assert visit(tmp_path, scenario, HetznerBehaviour(capacity=1)) is FaultClass.CAPACITY
 
 
 def test_a_key_that_was_taken_away_is_made_again(tmp_path: Path) -> None:

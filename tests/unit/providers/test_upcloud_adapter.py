@@ -22,17 +22,17 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from msgspec.structs import replace
 
 from batchwright.app.system_clock import SystemClock
+from batchwright.emulators.upcloud import TOKEN, UpCloudBehaviour, UpCloudEmulator, serve
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.ids import Token, run_id
 from batchwright.model.outcome import Created, FaultClass, Going, Gone, Rejected, ServerState, Unknown
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.upcloud import UpCloud
-from batchwright.testing.emulators.upcloud import TOKEN, Emulation, Emulator, serve
 
 RUN = run_id(os.urandom(10))
 TOK = Token(RUN, "token")
-FAST = Emulation(time_scale=0.0005)
+FAST = UpCloudBehaviour(time_scale=0.0005)
 
 
 @asynccontextmanager
@@ -46,11 +46,13 @@ async def opened(url: str, folder: Path, token: str = TOKEN) -> AsyncIterator[Up
         await provider.aclose()
 
 
-def play(folder: Path, emulation: Emulation, scenario: Callable[[UpCloud, Emulator], Awaitable[None]]) -> None:
+def play(
+    folder: Path, emulation: UpCloudBehaviour, scenario: Callable[[UpCloud, UpCloudEmulator], Awaitable[None]]
+) -> None:
     """With an open client of a fresh account."""
 
     async def main() -> None:
-        emulator = Emulator(emulation)
+        emulator = UpCloudEmulator(emulation)
         async with serve(emulator) as url, opened(url, folder) as provider:
             await scenario(provider, emulator)
 
@@ -83,7 +85,7 @@ async def gone(provider: UpCloud, ref: str) -> list[object]:
 @pytest.mark.parametrize("fault", ["errors", "html502", "throttle", "lost_answers", "late_commits"])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_create_is_rejected_only_when_nothing_was_made(fault: str, seed: int, tmp_path: Path) -> None:
-    async def scenario(provider: UpCloud, emulator: Emulator) -> None:
+    async def scenario(provider: UpCloud, emulator: UpCloudEmulator) -> None:
         answer = await provider.create(await request(provider), TOK)
         held = emulator.estate.summary()["servers"]
         if fault == "throttle":
@@ -94,7 +96,7 @@ def test_a_create_is_rejected_only_when_nothing_was_made(fault: str, seed: int, 
             assert isinstance(answer, Unknown)
         assert emulator.estate.happened["POST /server"] == 1, "never sent twice"
 
-    play(tmp_path, msgspec.convert({fault: 1.0, "seed": seed, "retry_after": 7}, Emulation), scenario)
+    play(tmp_path, msgspec.convert({fault: 1.0, "seed": seed, "retry_after": 7}, UpCloudBehaviour), scenario)
 
 
 @pytest.mark.parametrize(
@@ -109,18 +111,18 @@ def test_a_create_is_rejected_only_when_nothing_was_made(fault: str, seed: int, 
 def test_limits_and_rights_are_refusals_of_their_class(
     limits: dict[str, Any], kind: FaultClass, tmp_path: Path
 ) -> None:
-    async def scenario(provider: UpCloud, emulator: Emulator) -> None:
+    async def scenario(provider: UpCloud, emulator: UpCloudEmulator) -> None:
         wanted = await request(provider)
         answers = [await provider.create(wanted, TOK), await provider.create(wanted, TOK)]
         refused = [answer for answer in answers if isinstance(answer, Rejected)]
         assert [answer.fault.kind for answer in refused][-1] is kind
         assert len(emulator.estate.servers()) == 2 - len(refused)
 
-    play(tmp_path, msgspec.convert(limits, Emulation), scenario)
+    play(tmp_path, msgspec.convert(limits, UpCloudBehaviour), scenario)
 
 
 def test_destroy_stops_first_releases_what_would_stay_and_ends_with_nothing(tmp_path: Path) -> None:
-    async def scenario(provider: UpCloud, emulator: Emulator) -> None:
+    async def scenario(provider: UpCloud, emulator: UpCloudEmulator) -> None:
         ref = await made(provider)
         while (await provider.describe([ref]))[ref].state is not ServerState.READY:
             await asyncio.sleep(0.002)
@@ -136,7 +138,7 @@ def test_destroy_stops_first_releases_what_would_stay_and_ends_with_nothing(tmp_
 
 def test_a_disk_that_lost_its_server_is_found_under_its_run_and_destroyed_by_another_client(tmp_path: Path) -> None:
     async def main() -> None:
-        emulator = Emulator(replace(FAST, left_disks=1.0))
+        emulator = UpCloudEmulator(replace(FAST, left_disks=1.0))
         async with serve(emulator) as url, opened(url, tmp_path) as first, opened(url, tmp_path) as second:
             ref = await made(first)
             assert [one.ref for one in await second.find(RUN)] == [ref], "a disk in use is no leftover"
@@ -155,7 +157,7 @@ def test_a_disk_that_lost_its_server_is_found_under_its_run_and_destroyed_by_ano
 
 
 def test_what_does_not_carry_our_label_is_left_alone(tmp_path: Path) -> None:
-    async def scenario(provider: UpCloud, emulator: Emulator) -> None:
+    async def scenario(provider: UpCloud, emulator: UpCloudEmulator) -> None:
         ref = await made(provider)
         server = emulator.estate.all_servers[ref]
         server.labels, server.disks[0].labels = [], []
@@ -172,7 +174,7 @@ def test_what_does_not_carry_our_label_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_404_is_not_gone_for_a_server_that_was_never_seen(tmp_path: Path) -> None:
-    async def scenario(provider: UpCloud, _: Emulator) -> None:
+    async def scenario(provider: UpCloud, _: UpCloudEmulator) -> None:
         ref = await made(provider)
         other = "00000000-0000-4000-8000-000000000000"
         states = {r: seen.state for r, seen in (await provider.describe([ref, other])).items()}
@@ -184,7 +186,7 @@ def test_a_404_is_not_gone_for_a_server_that_was_never_seen(tmp_path: Path) -> N
 
 
 def test_many_are_described_by_listings_and_not_one_by_one(tmp_path: Path) -> None:
-    async def scenario(provider: UpCloud, emulator: Emulator) -> None:
+    async def scenario(provider: UpCloud, emulator: UpCloudEmulator) -> None:
         wanted = await request(provider)
         answers = await asyncio.gather(*(provider.create(wanted, Token(RUN, f"t{n}")) for n in range(30)))
         refs = [answer.ref for answer in answers if isinstance(answer, Created)]
@@ -201,7 +203,7 @@ def test_many_are_described_by_listings_and_not_one_by_one(tmp_path: Path) -> No
 
 
 def test_a_server_is_reached_with_the_runs_key_and_trusted_by_the_key_it_was_given(tmp_path: Path) -> None:
-    async def scenario(provider: UpCloud, emulator: Emulator) -> None:
+    async def scenario(provider: UpCloud, emulator: UpCloudEmulator) -> None:
         ref = await made(provider)
         asked = emulator.estate.all_servers[ref].asked
         while not (await provider.describe([ref]))[ref].address:
@@ -221,7 +223,7 @@ def test_a_server_is_reached_with_the_runs_key_and_trusted_by_the_key_it_was_giv
 
 def test_expired_credentials_are_told_by_health_and_kept_out_of_every_message(tmp_path: Path) -> None:
     async def main() -> None:
-        async with serve(Emulator()) as url, opened(url, tmp_path, token="ucat_of_last_year") as provider:
+        async with serve(UpCloudEmulator()) as url, opened(url, tmp_path, token="ucat_of_last_year") as provider:
             health = await provider.health()
             assert not health.ok
             with pytest.raises(ProviderUnavailable) as caught:

@@ -8,16 +8,16 @@ from typing import Any
 
 from tests.unit.providers.test_upcloud_adapter import FAST, RUN, gone, made, play, request
 
+from batchwright.emulators.upcloud import UpCloudEmulator
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, FaultClass, Rejected, ServerState
 from batchwright.providers.upcloud import UpCloud, rows
-from batchwright.testing.emulators.upcloud import Emulator
 
 
 def test_a_disk_attached_in_the_last_moment_outlives_the_server(tmp_path: Path) -> None:
     """E1: between the last look and the delete."""
 
-    async def scenario(provider: UpCloud, emulator: Emulator) -> None:
+    async def scenario(provider: UpCloud, emulator: UpCloudEmulator) -> None:
         ref, estate = await made(provider), emulator.estate
         disk, call = estate.new_disk("data", "de-fra1"), provider._api.call
 
@@ -36,7 +36,7 @@ def test_a_disk_attached_in_the_last_moment_outlives_the_server(tmp_path: Path) 
 def test_a_disk_of_another_server_of_the_run_outlives_the_one_it_is_attached_to(tmp_path: Path) -> None:
     """E1."""
 
-    async def scenario(provider: UpCloud, emulator: Emulator) -> None:
+    async def scenario(provider: UpCloud, emulator: UpCloudEmulator) -> None:
         one, estate = await made(provider), emulator.estate
         other = await provider.create(await request(provider, "other"), Token(RUN, "other"))
         assert isinstance(other, Created)
@@ -54,7 +54,7 @@ def test_a_disk_of_another_server_of_the_run_outlives_the_one_it_is_attached_to(
 def test_an_added_address_that_would_go_with_the_server_keeps_it_and_is_named(tmp_path: Path) -> None:
     """E1: it cannot be kept without its server, so the server is not even stopped."""
 
-    async def scenario(provider: UpCloud, emulator: Emulator) -> None:
+    async def scenario(provider: UpCloud, emulator: UpCloudEmulator) -> None:
         ref, estate = await made(provider), emulator.estate
         address = estate.new_address(estate.all_servers[ref], floating=False).address
         while (await provider.describe([ref]))[ref].state is not ServerState.READY:
@@ -74,7 +74,7 @@ def test_an_added_address_that_would_go_with_the_server_keeps_it_and_is_named(tm
 def test_a_backup_of_our_disk_is_no_orphan_even_with_our_labels(tmp_path: Path) -> None:
     """E1: somebody made it, and whether UpCloud copies the labels is not known."""
 
-    async def scenario(provider: UpCloud, emulator: Emulator) -> None:
+    async def scenario(provider: UpCloud, emulator: UpCloudEmulator) -> None:
         ref, estate = await made(provider), emulator.estate
         (disk,) = estate.all_servers[ref].disks
         backup = estate.backup(disk, "before the change")
@@ -89,7 +89,7 @@ def test_a_backup_of_our_disk_is_no_orphan_even_with_our_labels(tmp_path: Path) 
 def test_a_disk_shows_the_token_that_it_carries_and_is_no_find_for_a_server(tmp_path: Path) -> None:
     """E1: a disk with the run's label and another's token, or none, is not what the run made."""
 
-    async def scenario(provider: UpCloud, emulator: Emulator) -> None:
+    async def scenario(provider: UpCloud, emulator: UpCloudEmulator) -> None:
         disk = emulator.estate.new_disk("somebody's", "de-fra1", labels=[{"key": rows.RUN, "value": RUN}])
         (seen,) = await provider.find(RUN)
         assert (seen.run, seen.token, seen.made_with) == (RUN, "", "")

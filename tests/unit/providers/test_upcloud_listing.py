@@ -10,11 +10,11 @@ import pytest
 from aiohttp import web
 from tests.unit.providers.test_upcloud_adapter import FAST, RUN, odd, opened, play, request
 
+from batchwright.emulators.upcloud import UpCloudBehaviour, UpCloudEmulator
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created
 from batchwright.providers.upcloud import UpCloud
-from batchwright.testing.emulators.upcloud import Emulation, Emulator
 
 
 def test_a_listing_with_a_broken_page_is_no_listing(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_listing_that_knows_no_pages_is_read_once_and_not_for_ever(tmp_path: P
 
 
 def test_what_goes_while_pages_are_read_hides_no_other_server(tmp_path: Path) -> None:
-    async def scenario(provider: UpCloud, emulator: Emulator) -> None:
+    async def scenario(provider: UpCloud, emulator: UpCloudEmulator) -> None:
         provider._api.page = 3
         refs = []
         for number in range(8):
@@ -71,12 +71,12 @@ def test_what_goes_while_pages_are_read_hides_no_other_server(tmp_path: Path) ->
 
 
 def test_a_look_that_is_throttled_says_so_and_for_how_long(tmp_path: Path) -> None:
-    async def scenario(provider: UpCloud, _emulator: Emulator) -> None:
+    async def scenario(provider: UpCloud, _emulator: UpCloudEmulator) -> None:
         with pytest.raises(ProviderThrottled) as raised:
             await provider.find(RUN)
         assert raised.value.retry_after == 9
 
-    play(tmp_path, Emulation(time_scale=0.0005, rate=0.001, burst=1, retry_after=9), scenario)
+    play(tmp_path, UpCloudBehaviour(time_scale=0.0005, rate=0.001, burst=1, retry_after=9), scenario)
 
 
 def test_a_create_that_could_make_nothing_and_is_taken_is_told_loudly(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from batchwright.taskservs.runner.channel import Channel
 
 SCRIPT = """
-from batchwright.taskservs.runner import child
+from batchwright.taskservs.runner import child_main as child
 import os, subprocess, threading
 child.REST_SECONDS = 0.2
 

@@ -15,13 +15,13 @@ import pytest
 import yaml
 from tests.emulated_aws import QUICK, Visit, client, config, set_credentials, visit
 
+from batchwright.emulators.aws import AwsBehaviour, AwsServer, Inventory, serving
 from batchwright.model.outcome import Created, FaultClass, Going, Gone, Rejected, ServerState
 from batchwright.model.plan import ServerRequest
 from batchwright.providers.base import Quote, Trouble
 from batchwright.providers.ssh_keys import public_of, run_key
-from batchwright.testing.emulators.aws import Behaviour, Inventory, Server, serving
 
-Account = Callable[..., AbstractContextManager[Server]]
+Account = Callable[..., AbstractContextManager[AwsServer]]
 
 
 @pytest.fixture(autouse=True)
@@ -30,16 +30,16 @@ def _credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with serving(Behaviour(**QUICK)) as one:  # type: ignore[arg-type]
+def server() -> Iterator[AwsServer]:
+    with serving(AwsBehaviour(**QUICK)) as one:  # type: ignore[arg-type]
         yield one
 
 
-def account(**behaviour: object) -> AbstractContextManager[Server]:
-    return serving(Behaviour(**{**QUICK, **behaviour}))  # type: ignore[arg-type]
+def account(**behaviour: object) -> AbstractContextManager[AwsServer]:
+    return serving(AwsBehaviour(**{**QUICK, **behaviour}))  # type: ignore[arg-type]
 
 
-def holds(server: Server) -> Inventory:
+def holds(server: AwsServer) -> Inventory:
     return server.cloud.inventory(time.time())
 
 
@@ -65,7 +65,7 @@ async def gone(here: Visit, ref: str) -> None:
 # What a token stands for
 
 
-def test_a_token_whose_server_was_terminated_gives_way_to_the_next(server: Server, tmp_path: Path) -> None:
+def test_a_token_whose_server_was_terminated_gives_way_to_the_next(server: AwsServer, tmp_path: Path) -> None:
     async def scenario(here: Visit) -> None:
         request, token = await here.request("web"), here.token("web")
         await gone(here, await made(here, "web"))
@@ -82,7 +82,7 @@ def test_a_token_whose_server_was_terminated_gives_way_to_the_next(server: Serve
     visit(client(server, tmp_path), scenario)
 
 
-def test_a_token_sent_with_another_host_key_is_still_the_same_server(server: Server, tmp_path: Path) -> None:
+def test_a_token_sent_with_another_host_key_is_still_the_same_server(server: AwsServer, tmp_path: Path) -> None:
     """The state folder was lost, or the run goes on elsewhere: the bytes differ, the server is this step's."""
     first = visit(client(server, tmp_path / "one"), lambda here: made(here, "web"))
     again = visit(client(server, tmp_path / "two"), lambda here: made(here, "web"))
@@ -115,7 +115,9 @@ def test_a_server_that_ends_by_itself_is_broken_and_not_gone(tmp_path: Path) -> 
 # What the servers of a run share
 
 
-def test_key_and_group_stay_as_long_as_a_server_and_are_listed_after_the_last(server: Server, tmp_path: Path) -> None:
+def test_key_and_group_stay_as_long_as_a_server_and_are_listed_after_the_last(
+    server: AwsServer, tmp_path: Path
+) -> None:
     async def scenario(here: Visit) -> None:
         refs = [await made(here, name) for name in ("one", "two")]
         assert len(holds(server).groups) == len(holds(server).keys) == 1
@@ -135,7 +137,7 @@ def test_key_and_group_stay_as_long_as_a_server_and_are_listed_after_the_last(se
     visit(client(server, tmp_path), scenario)
 
 
-def test_a_group_in_use_by_the_runs_server_is_to_be_listed_again(server: Server, tmp_path: Path) -> None:
+def test_a_group_in_use_by_the_runs_server_is_to_be_listed_again(server: AwsServer, tmp_path: Path) -> None:
     """E2."""
 
     async def scenario(here: Visit) -> None:
@@ -148,7 +150,7 @@ def test_a_group_in_use_by_the_runs_server_is_to_be_listed_again(server: Server,
     visit(client(server, tmp_path), scenario)
 
 
-def test_a_group_that_others_use_is_left_and_they_are_named(server: Server, tmp_path: Path) -> None:
+def test_a_group_that_others_use_is_left_and_they_are_named(server: AwsServer, tmp_path: Path) -> None:
     """E1, E2."""
 
     async def scenario(here: Visit) -> None:
@@ -181,7 +183,7 @@ def test_a_volume_that_cannot_be_spared_keeps_its_instance(tmp_path: Path) -> No
             assert volume.id in answer.fault.message
         assert region.instances[instance].ending_at is None
 
-    with serving(Behaviour(**QUICK, denied="ModifyInstanceAttribute")) as account:  # type: ignore[arg-type]
+    with serving(AwsBehaviour(**QUICK, denied="ModifyInstanceAttribute")) as account:  # type: ignore[arg-type]
         visit(client(account, tmp_path), scenario)
 
 
@@ -196,11 +198,11 @@ def test_a_new_server_without_tags_is_not_visible_and_never_called_another_runs(
         seen = (await here.aws.describe([ref]))[ref]
         assert (seen.state is ServerState.NOT_VISIBLE, seen.run) == (False, "")
 
-    with serving(Behaviour(**QUICK, lag_tags=3600)) as account:  # type: ignore[arg-type]
+    with serving(AwsBehaviour(**QUICK, lag_tags=3600)) as account:  # type: ignore[arg-type]
         visit(client(account, tmp_path, settle_seconds=60.0), scenario)
 
 
-def test_a_group_that_somebody_removed_is_made_again(server: Server, tmp_path: Path) -> None:
+def test_a_group_that_somebody_removed_is_made_again(server: AwsServer, tmp_path: Path) -> None:
     async def scenario(here: Visit) -> None:
         await gone(here, await made(here, "one"))
         region = server.cloud.regions["eu-central-1"]
@@ -214,7 +216,7 @@ def test_a_group_that_somebody_removed_is_made_again(server: Server, tmp_path: P
     visit(client(server, tmp_path), scenario)
 
 
-def test_a_disk_that_was_left_over_is_listed_and_removed(server: Server, tmp_path: Path) -> None:
+def test_a_disk_that_was_left_over_is_listed_and_removed(server: AwsServer, tmp_path: Path) -> None:
     async def scenario(here: Visit) -> None:
         ref = await made(here, "web")
         for volume in server.cloud.regions["eu-central-1"].volumes.values():
@@ -248,7 +250,7 @@ def test_many_creates_at_once_make_one_key_and_one_group(tmp_path: Path) -> None
         assert len(holds(server).groups) == 1
 
 
-def test_a_server_is_reached_with_the_runs_key_and_only_its_own_host_key(server: Server, tmp_path: Path) -> None:
+def test_a_server_is_reached_with_the_runs_key_and_only_its_own_host_key(server: AwsServer, tmp_path: Path) -> None:
     async def scenario(here: Visit) -> None:
         ref = await made(here, "web", image="ubuntu-24.04")
 
@@ -274,7 +276,7 @@ def test_a_server_is_reached_with_the_runs_key_and_only_its_own_host_key(server:
 # What stands against it, before anything is made
 
 
-def told(server: Server, folder: Path, *requests: str, **more: object) -> list[Trouble]:
+def told(server: AwsServer, folder: Path, *requests: str, **more: object) -> list[Trouble]:
     async def scenario(here: Visit) -> list[Trouble]:
         return await here.aws.quota_after([await here.request(name, **more) for name in requests])
 
@@ -301,7 +303,7 @@ def test_a_quota_is_asked_for_where_that_is_allowed(tmp_path: Path) -> None:
         assert (trouble.code, trouble.warning) == ("limit-unknown", True)
 
 
-def test_a_price_is_told_where_aws_tells_one(server: Server, tmp_path: Path) -> None:
+def test_a_price_is_told_where_aws_tells_one(server: AwsServer, tmp_path: Path) -> None:
     async def scenario(here: Visit) -> None:
         small, other = await here.request("one"), await here.request("two", plan="c6i.xlarge")
         assert await here.aws.quote([small, small]) == Quote(0.024, "USD")
@@ -311,7 +313,7 @@ def test_a_price_is_told_where_aws_tells_one(server: Server, tmp_path: Path) -> 
     visit(client(server, tmp_path), scenario)
 
 
-def test_what_aws_does_not_have_is_told_for_each_server(server: Server, tmp_path: Path) -> None:
+def test_what_aws_does_not_have_is_told_for_each_server(server: AwsServer, tmp_path: Path) -> None:
     configs = [
         config("good"),
         config("no-type", plan="z9.huge"),
@@ -336,7 +338,7 @@ def test_what_aws_does_not_have_is_told_for_each_server(server: Server, tmp_path
     ]
 
 
-def test_a_subnet_decides_where_a_server_stands(server: Server, tmp_path: Path) -> None:
+def test_a_subnet_decides_where_a_server_stands(server: AwsServer, tmp_path: Path) -> None:
     subnets = {zone: name for name, zone in server.cloud.regions["eu-central-1"].subnets.items()}
 
     async def scenario(here: Visit) -> None:
@@ -349,7 +351,7 @@ def test_a_subnet_decides_where_a_server_stands(server: Server, tmp_path: Path) 
     assert [one["zone"] for one in holds(server).instances] == ["eu-central-1c"]
 
 
-def test_destroying_what_is_not_there_proves_nothing(server: Server, tmp_path: Path) -> None:
+def test_destroying_what_is_not_there_proves_nothing(server: AwsServer, tmp_path: Path) -> None:
     async def scenario(here: Visit) -> None:
         assert isinstance(await here.aws.destroy("eu-central-1/i-00000000000000000"), Going)
         answer = await here.aws.destroy("something-else")

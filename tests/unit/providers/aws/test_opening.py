@@ -13,9 +13,9 @@ import pytest
 from tests.emulated_aws import QUICK, Visit, client, set_credentials, visit
 
 from batchwright.app.system_clock import SystemClock
+from batchwright.emulators.aws import AwsBehaviour, serving
 from batchwright.errors import ProviderUnavailable
 from batchwright.providers.aws import Aws
-from batchwright.testing.emulators.aws import Behaviour, serving
 
 QUICKLY = {"connect_seconds": 2, "read_seconds": 2}
 
@@ -68,7 +68,7 @@ def test_a_profile_that_does_not_exist(tmp_path: Path) -> None:
     ],
 )
 def test_credentials_that_are_refused(behaviour: dict[str, str | float], words: str, tmp_path: Path) -> None:
-    with serving(Behaviour(**{**QUICK, **behaviour})) as server:  # type: ignore[arg-type]
+    with serving(AwsBehaviour(**{**QUICK, **behaviour})) as server:  # type: ignore[arg-type]
         assert words in trouble_with(client(server, tmp_path)).message
         assert not set(server.cloud.inventory(server.now()).calls) - {"GetCallerIdentity"}
 

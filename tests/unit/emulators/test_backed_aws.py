@@ -13,13 +13,13 @@ from tests.emulated_aws import instance
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.emulators import backend
+from batchwright.emulators.aws import AwsAccount, AwsBehaviour, BackedAwsAccount
 from batchwright.emulators.aws.backed import SUDO, first_boot
 from batchwright.emulators.backend import Backing
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.outcome import Going, ServerState
 from batchwright.providers.simulated import Simulated, Simulation, World
 from batchwright.providers.user_data import combined
-from batchwright.testing.emulators.aws import BackedCloud, Behaviour, Cloud
 
 PRIVATE = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
 
@@ -33,12 +33,12 @@ async def until(look: Callable[[], bool]) -> None:
 
 
 def test_an_instance_runs_when_what_is_behind_it_is_ready_and_takes_it_along() -> None:
-    cloud = Cloud(Behaviour(boot_seconds=0, shutdown_seconds=0))
+    cloud = AwsAccount(AwsBehaviour(boot_seconds=0, shutdown_seconds=0))
     world, region = World(), cloud.regions["eu-central-1"]
     behind = Simulated("behind", world, SystemClock(), Simulation(boot_seconds=0.2, answer_seconds=0.0))
 
     async def scenario() -> None:
-        front = BackedCloud(cloud)
+        front = BackedAwsAccount(cloud)
         async with Backing(behind, front, print).running():
             made = region.run(instance("one"), time.time())
             assert made.state(time.time())[1] == "pending"
@@ -61,8 +61,8 @@ def test_what_never_goes_does_not_keep_the_emulator_from_ending(monkeypatch: pyt
         return Going("it never does")
 
     async def scenario() -> None:
-        cloud = Cloud(Behaviour(boot_seconds=0, shutdown_seconds=0))
-        front = BackedCloud(cloud)
+        cloud = AwsAccount(AwsBehaviour(boot_seconds=0, shutdown_seconds=0))
+        front = BackedAwsAccount(cloud)
         async with Backing(behind, front, print).running():
             made = cloud.regions["eu-central-1"].run(instance("one"), time.time())
             await until(lambda: made.state(time.time())[1] == "running")

@@ -7,33 +7,33 @@ from typing import Any
 import pytest
 from tests.emulated_aws import instance
 
+from batchwright.emulators.aws import AwsAccount, AwsBehaviour
 from batchwright.emulators.aws.account import Lost
 from batchwright.emulators.aws.protocol import ApiError, Request, answer, read, refusal
-from batchwright.testing.emulators.aws import Behaviour, Cloud
 
 NOW = 1_800_000_000.0
 HEAD = "AWS4-HMAC-SHA256 Credential=AKIA/20270115/eu-central-1/ec2/aws4_request, SignedHeaders=host, Signature=0"
 
 
-def cloud(**behaviour: Any) -> Cloud:
-    return Cloud(Behaviour(**{"rate": 0.0, "boot_seconds": 2.0, "shutdown_seconds": 1.0, **behaviour}))
+def cloud(**behaviour: Any) -> AwsAccount:
+    return AwsAccount(AwsBehaviour(**{"rate": 0.0, "boot_seconds": 2.0, "shutdown_seconds": 1.0, **behaviour}))
 
 
-def call(here: Cloud, action: str, now: float = NOW, **arguments: Any) -> dict[str, Any]:
+def call(here: AwsAccount, action: str, now: float = NOW, **arguments: Any) -> dict[str, Any]:
     return here.handle(Request("ec2", "eu-central-1", action, arguments), now)
 
 
-def made(here: Cloud, token: str, now: float = NOW, **more: Any) -> str:
+def made(here: AwsAccount, token: str, now: float = NOW, **more: Any) -> str:
     return str(call(here, "RunInstances", now, **instance(token, **more))["Instances"][0]["InstanceId"])
 
 
-def refused(here: Cloud, action: str, now: float = NOW, **arguments: Any) -> str:
+def refused(here: AwsAccount, action: str, now: float = NOW, **arguments: Any) -> str:
     with pytest.raises(ApiError) as caught:
         call(here, action, now, **arguments)
     return caught.value.code
 
 
-def listed(here: Cloud, now: float = NOW) -> list[dict[str, Any]]:
+def listed(here: AwsAccount, now: float = NOW) -> list[dict[str, Any]]:
     rows = call(here, "DescribeInstances", now)["Reservations"]
     return [one for row in rows for one in row["Instances"]]
 

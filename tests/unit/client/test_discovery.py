@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.fake_service import Answer, FakeService, fake_service
 
 from batchwright.app.settings import Settings
 from batchwright.client import discovery
 from batchwright.client.discovery import service_for
 from batchwright.errors import ConfigInvalid, UsageError
-from tests.fake_service import Answer, FakeService, fake_service
 
 NAMED, OTHER = "http://named:1", "http://other:2"
 

@@ -193,9 +193,9 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.errors import SecretMissing
 from batchwright.model.plan import CommandRequest
 from batchwright.commands.base import Launch
-from batchwright.commands.local import Here
+from batchwright.commands.local import LocalCommands
 
-here = Here(Path(sys.argv[1]), SystemClock(), os.environ, str)
+here = LocalCommands(Path(sys.argv[1]), SystemClock(), os.environ, str)
 request = CommandRequest("sh", ("/bin/sh", "-c", sys.argv[3]))
 def told(line):
     print(line, flush=True)

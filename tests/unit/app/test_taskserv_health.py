@@ -10,7 +10,7 @@ from batchwright.app.taskserv_health import check_run, preview_plan
 from batchwright.model.run import Run
 from batchwright.providers.simulated import World
 from batchwright.testing.virtual_clock import run_virtual
-from tests.unit.app.test_driving import House
+from tests.unit.app.test_runs import House
 from tests.unit.engine.stage import QUICK, installs, keeps, plan_of, servers
 
 T = TypeVar("T")

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 from msgspec.structs import replace
+from tests.fake_service import STREAM, Answer, FakeService, fake_service, message, problem
+from tests.unit.views.story import T0, fleet
 
 from batchwright.client import http
 from batchwright.client.http import HttpClient, heard_event
@@ -16,8 +18,6 @@ from batchwright.model.lifecycle import RunState
 from batchwright.views.events import event_record
 from batchwright.views.run import RunView, run_view
 from batchwright.views.steps import step_lines
-from tests.fake_service import STREAM, Answer, FakeService, fake_service, message, problem
-from tests.unit.views.story import T0, fleet
 
 RUNS = "/v1/workflows/batch"
 STORY = fleet().begin().start("web/a", at=1.0).succeed("web/a", at=2.0)

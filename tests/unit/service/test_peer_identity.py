@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.needs import missing
 
 from batchwright.errors import PeerUnknown
 from batchwright.service.peer_identity import (
@@ -26,7 +27,6 @@ from batchwright.service.peer_identity import (
     is_sandboxed,
     trouble,
 )
-from tests.needs import missing
 
 TALKS = """
 import os, socket, sys

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.serving import workflow
 
 from batchwright.app.allowlist import NOTHING
 from batchwright.errors import BodyUnreadable, EvaluatorUnavailable, ServiceBusy, TooManyRequests
@@ -25,7 +26,6 @@ from batchwright.loader.report import Report
 from batchwright.model.diagnostic import Diagnostic, Severity, bounded
 from batchwright.service.evaluator_pool import EvaluatorPool
 from batchwright.service.evaluator_process import Evaluated, EvaluationJob, decode_answer, definition, encode, evaluated
-from tests.serving import workflow
 
 EXAMPLE = Path(__file__).parents[3] / "workflows" / "example_batch.ncl"
 BURNING = "let rec burn = fun n => if n == 0 then 0 else burn (n - 1) in { batch_workflow = burn 1e18 }"

@@ -17,7 +17,7 @@ from batchwright.model.outcome import Unknown
 from batchwright.providers.base import ProviderHealthReport
 from batchwright.providers.simulated import Simulated, Simulation, World
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
-from tests.unit.app.test_driving import House, housed, small
+from tests.unit.app.test_runs import House, housed, small
 
 READS: dict[str, Callable[[Any], Any]] = {
     "account": lambda provider: provider.account(),
