@@ -170,7 +170,7 @@ def test_servers_share_a_process_and_each_has_its_own_answer(tmp_path: Path, mon
             super().__init__(*args)
             begun.append(self)
 
-    monkeypatch.setattr(adapter, "Child", Counted)
+    monkeypatch.setattr(adapter, "ChildProcess", Counted)
 
     async def main() -> None:
         async with rig(tmp_path, "one", "two", "three") as it:

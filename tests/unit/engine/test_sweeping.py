@@ -38,7 +38,7 @@ def test_every_lane_in_which_something_was_sent_is_swept() -> None:
 def test_strays_are_destroyed_and_looked_for_again() -> None:
     hand = ended()
     hand.commands.clear()
-    assert kinds(hand.swept(("x1", "a"), ("x2", "a"))) == ["StrayFound", "StrayFound"]
+    assert kinds(hand.swept(("x1", "a"), ("x2", "a"))) == ["OrphanFound", "OrphanFound"]
     assert hand.taken(cmd.DestroyOrphan) == [cmd.DestroyOrphan("upcloud", "x1"), cmd.DestroyOrphan("upcloud", "x2")]
     assert kinds(gone(hand, "x1")) == ["StrayGone"]
     assert kinds(gone(hand, "x2")) == ["StrayGone", "SweepStarted"]
