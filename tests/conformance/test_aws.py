@@ -15,7 +15,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider
 from batchwright.testing.provider_suite import ProviderSuite
-from tests.emulated_aws import QUICK, LosesAnswers, client, config, set_credentials
+from tests.support.emulated_aws import QUICK, LosesAnswers, client, config, set_credentials
 
 
 class AwsRig(ProviderSuite):

@@ -14,7 +14,7 @@ from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider
 from batchwright.providers.hetzner import Hetzner
 from batchwright.testing.provider_suite import ProviderSuite
-from tests.emulated import RunningHetzner
+from tests.support.emulated import RunningHetzner
 
 SCALE = 0.01  # a server takes 0.12 s to boot
 

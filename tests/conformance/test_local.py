@@ -14,7 +14,7 @@ from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider
 from batchwright.providers.local.adapter import Local
 from batchwright.testing.provider_suite import ProviderSuite
-from tests.sandboxes import need_sandboxes
+from tests.support.sandboxes import need_sandboxes
 
 
 class Losing(Local):

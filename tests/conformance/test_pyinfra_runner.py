@@ -14,7 +14,7 @@ from batchwright.taskservs.runner import pyinfra_runner
 from batchwright.taskservs.runner.ssh_connection import connected
 from batchwright.testing.runner_suite import RunnerSuite, Scenario
 from tests.real.servers import servers
-from tests.sandboxes import need_sandboxes
+from tests.support.sandboxes import need_sandboxes
 
 CATALOGUE = load_catalogue()
 REDIS = CATALOGUE["redis"]

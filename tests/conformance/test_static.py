@@ -16,7 +16,7 @@ from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider
 from batchwright.providers.static import Static
 from batchwright.testing.provider_suite import ProviderSuite
-from tests.machines import Machine, Machines
+from tests.support.machines import Machine, Machines
 
 
 class Losing(Static):

@@ -32,7 +32,7 @@ from batchwright.model.summary import Signal, SignalKind
 from batchwright.testing import journal_chain_suite, journal_suite
 from batchwright.testing.journal_suite import NOW, begun, created, opened, steps, summary_of
 from tests.conformance.surreal_bridge import AFTER, BEFORE, CONFLICT, HANG, PASSWORD, SWALLOW, USER, Bridge
-from tests.needs import tool
+from tests.support.needs import tool
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider
 from batchwright.providers.upcloud import UpCloud
 from batchwright.testing.provider_suite import ProviderSuite
-from tests.emulated import Running
+from tests.support.emulated import Running
 
 SCALE = 0.004  # a server takes some 0.14 s to boot
 

@@ -21,7 +21,7 @@ from batchwright.providers.local.adapter import Local
 from batchwright.providers.simulated import Simulated, Simulation, World
 from batchwright.providers.upcloud import UpCloud
 from batchwright.providers.upcloud.user_data import combined
-from tests.sandboxes import leftovers, need_sandboxes
+from tests.support.sandboxes import leftovers, need_sandboxes
 
 PATIENCE = 120.0
 FAST = UpCloudBehaviour(time_scale=0.005)

@@ -14,7 +14,7 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.providers.local.adapter import Local
 from batchwright.providers.local.records import ref_of
 from tests.crash.local_lives import NAMES, token
-from tests.sandboxes import leftovers, need_sandboxes
+from tests.support.sandboxes import leftovers, need_sandboxes
 
 KILLS = 32
 PATIENCE = 300

@@ -11,7 +11,7 @@ import pytest
 
 from batchwright.testing.crash_suite import look
 from tests.crash.clouds import Story
-from tests.emulated_aws import credentials
+from tests.support.emulated_aws import credentials
 
 IMAGES = {"eu-central-1": "debian-12", "us-east-1a": "ubuntu-24.04"}  # by zone; the servers of one have two disks
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.served import COMMAND, PATIENCE, Command, environment, service_process
+from tests.support.service_process import COMMAND, PATIENCE, Command, environment, service_process
 
 from batchwright.client.discovery import DEFAULT_URL
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.sandboxes import leftovers, need_sandboxes
+from tests.support.sandboxes import leftovers, need_sandboxes
 
 PATIENCE = 600.0
 # Says that it has begun, then how many of its kind run; only from its second start on it ends.

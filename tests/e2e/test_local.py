@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.sandboxes import leftovers, need_sandboxes
+from tests.support.sandboxes import leftovers, need_sandboxes
 
 PATIENCE = 900
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.sandboxes import leftovers, need_sandboxes
-from tests.served import COMMAND, PATIENCE, Command
+from tests.support.sandboxes import leftovers, need_sandboxes
+from tests.support.service_process import COMMAND, PATIENCE, Command
 
 from batchwright.providers.local import processes
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncssh
 from msgspec.structs import replace
 from tests.real.servers import servers
-from tests.sandboxes import need_sandboxes
+from tests.support.sandboxes import need_sandboxes
 
 from batchwright.model.access import Access
 from batchwright.model.outcome import Fault, ServerState

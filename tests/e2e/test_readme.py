@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.needs import tool
-from tests.nushell import Nu
-from tests.served import environment, service_process
+from tests.support.needs import tool
+from tests.support.nushell import Nu
+from tests.support.service_process import environment, service_process
 
 from batchwright.providers.aws.plans import SIZES
 from batchwright.providers.simulated.catalog import PROFILES

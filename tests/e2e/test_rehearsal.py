@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.sandboxes import need_sandboxes
+from tests.support.sandboxes import need_sandboxes
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.machines import Machine, Machines
-from tests.needs import tool
-from tests.served import COMMAND, PATIENCE, Command, service_process
+from tests.support.machines import Machine, Machines
+from tests.support.needs import tool
+from tests.support.service_process import COMMAND, PATIENCE, Command, service_process
 
 INSTANT = ("--sim", "time_scale=0")
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import serving as services
 from tests.conformance.surreal_bridge import AFTER, BEFORE, PASSWORD, USER, Bridge
+from tests.support import service_in_loop as services
 
 from batchwright.app.config import SurrealConfig
 from batchwright.app.settings import Settings

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.emulated import Running
+from tests.support.emulated import Running
 
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.main import run_command

@@ -17,7 +17,7 @@ from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.taskservs.runner import pyinfra_runner
 from batchwright.taskservs.runner.ssh_connection import connected
 from tests.real.servers import servers
-from tests.sandboxes import need_sandboxes
+from tests.support.sandboxes import need_sandboxes
 
 CATALOGUE = load_catalogue()
 SECONDS = 600.0  # for a machine that is busy with other tests

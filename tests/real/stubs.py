@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from tests.needs import missing
+from tests.support.needs import missing
 
 CALLED = "/var/lib/stubs"  # on the server: `calls` has one line per call, and a copy of each configuration file
 

@@ -14,7 +14,7 @@ from batchwright.model.outcome import Rejected
 from batchwright.model.plan import Cluster, TaskservRequest
 from tests.real.life import Server, asked, on_servers
 from tests.real.stubs import CALLED, make_repository, need_tools
-from tests.sandboxes import need_sandboxes
+from tests.support.sandboxes import need_sandboxes
 
 STUBS = "/opt/stubs"  # on the servers
 REPOSITORY = {"repo_url": f"file:{STUBS}", "repo_key_url": f"file:{STUBS}/Release.key"}

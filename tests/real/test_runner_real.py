@@ -24,7 +24,7 @@ from batchwright.taskservs.runner import adapter, pyinfra_runner
 from batchwright.taskservs.runner.child_process import ChildProcess
 from batchwright.taskservs.runner.ssh_connection import connected
 from tests.real.servers import servers
-from tests.sandboxes import need_sandboxes
+from tests.support.sandboxes import need_sandboxes
 
 PLANTED = "pl4nted\"s'ecret"
 PATIENCE = 60.0

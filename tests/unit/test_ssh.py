@@ -20,7 +20,7 @@ from batchwright.model.outcome import Fault, FaultClass
 from batchwright.providers.static.ssh_probe import Facts, look
 from batchwright.taskservs.runner.jump_hosts import RSA_TRIES
 from batchwright.taskservs.runner.ssh_connection import Unreachable, connected
-from tests.children import child
+from tests.support.children import child
 
 NOISES = {
     "no-newline": "printf 'Welcome to it'",

@@ -16,8 +16,8 @@ from batchwright.app.settings import Settings
 from batchwright.errors import AddressRefused, AuditUnwritable, TokensUnreadable, Unauthorized, UsageError
 from batchwright.service.peer_identity import is_loopback
 from batchwright.service.tokens import AccessToken, Role, Tokens
-from tests.needs import missing
-from tests.serving import RUNS, serving, workflow
+from tests.support.needs import missing
+from tests.support.service_in_loop import RUNS, serving, workflow
 
 NOW = 1_000.0
 

@@ -9,7 +9,7 @@ from typing import Any
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.app.system_clock import SystemClock
-from tests.serving import RUNS, Serving, serving, workflow
+from tests.support.service_in_loop import RUNS, Serving, serving, workflow
 
 SLOW = {"boot_seconds": "0.3", "spread": "0"}
 

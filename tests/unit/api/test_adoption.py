@@ -8,7 +8,7 @@ from typing import Any
 
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
-from tests.serving import RUNS, serving, workflow
+from tests.support.service_in_loop import RUNS, serving, workflow
 
 SLOW = {"boot_seconds": "1.5", "spread": "0"}
 

@@ -19,7 +19,7 @@ from batchwright.model.plan import Plan, TaskservRequest
 from batchwright.model.run import Run
 from batchwright.model.secret import Secret
 from batchwright.service.tokens import Role, Tokens
-from tests.serving import FAST, RUNS, Answer, serving, workflow
+from tests.support.service_in_loop import FAST, RUNS, Answer, serving, workflow
 
 DOORS = ("validate", "plan", "submit", "plan?simulate=true", "submit?simulate=true")
 

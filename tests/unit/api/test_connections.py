@@ -20,7 +20,7 @@ from batchwright.api import connections as bounds
 from batchwright.api.app import _openapi
 from batchwright.api.bounds import Bounds
 from batchwright.api.connections import Acceptor, Connections, Guarded, most_connections, origin
-from tests.serving import RUNS, TRIES, Serving, serving, workflow
+from tests.support.service_in_loop import RUNS, TRIES, Serving, serving, workflow
 
 HEAD = b"POST /v1/workflows/batch/validate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 

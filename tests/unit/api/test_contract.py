@@ -11,7 +11,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.config import SchemathesisConfig
 
-from tests.serving import RUNS, serving, workflow
+from tests.support.service_in_loop import RUNS, serving, workflow
 
 EXAMPLE = Path(__file__).parents[3] / "workflows" / "example_batch.ncl"
 EXAMPLES = 12  # per operation

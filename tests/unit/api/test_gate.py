@@ -18,7 +18,7 @@ from batchwright.app.settings import Settings
 from batchwright.service import audit
 from batchwright.service.permissions import Permissions
 from batchwright.service.tokens import Role, Tokens
-from tests.serving import RUNS, Serving, serving, workflow
+from tests.support.service_in_loop import RUNS, Serving, serving, workflow
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from tests.serving import RUNS, Serving, serving, workflow
+from tests.support.service_in_loop import RUNS, Serving, serving, workflow
 
 
 async def page(service: Serving, **params: Any) -> Any:

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from tests.serving import FAST, RUNS, Serving, serving, workflow
+from tests.support.service_in_loop import FAST, RUNS, Serving, serving, workflow
 
 
 async def completed(service: Serving) -> str:

@@ -20,7 +20,7 @@ from batchwright.model import events as ev
 from batchwright.model.run import Run
 from batchwright.service import run_feed as tails
 from batchwright.service.run_feed import RunFeed
-from tests.serving import RUNS, Serving, serving, workflow
+from tests.support.service_in_loop import RUNS, Serving, serving, workflow
 from tests.unit.views.story import fleet
 
 CUTS = 100

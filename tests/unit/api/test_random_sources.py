@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from batchwright.loader import UNTRUSTED, load_source
 from batchwright.taskservs.catalogue import load_catalogue
-from tests.serving import RUNS, Serving, serving
-from tests.sources import right, source
+from tests.support.service_in_loop import RUNS, Serving, serving
+from tests.support.sources import right, source
 
 KINDS = {"ncl": "text/x-nickel", "json": "application/json", "yaml": "application/yaml"}
 SECRET = "TOP-SECRET-CANARY"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving import RUNS, serving, workflow
+from tests.support.service_in_loop import RUNS, serving, workflow
 
 SENT = json.dumps(workflow("x", 1)["batch_workflow"])
 TWICE = SENT[:-1] + ', "version": "2"}'

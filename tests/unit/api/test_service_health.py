@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from batchwright.service import health as looks
-from tests.serving import RUNS, serving, workflow
+from tests.support.service_in_loop import RUNS, serving, workflow
 
 
 def test_health_tells_of_stores_providers_in_use_and_readiness(tmp_path: Path, monkeypatch: Any) -> None:

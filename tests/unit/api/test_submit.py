@@ -15,7 +15,7 @@ from batchwright.app.settings import Settings
 from batchwright.loader import load
 from batchwright.service.tokens import Role, Tokens
 from batchwright.views.definition import definition
-from tests.serving import RUNS, Answer, serving, workflow
+from tests.support.service_in_loop import RUNS, Answer, serving, workflow
 
 EXAMPLE = Path(__file__).parents[3] / "workflows" / "example_batch.ncl"
 NICKEL = {"Content-Type": "text/x-nickel"}

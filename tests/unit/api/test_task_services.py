@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from tests.serving import RUNS, serving, workflow
+from tests.support.service_in_loop import RUNS, serving, workflow
 
 
 def test_logs_of_a_step_and_checks_of_a_run(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.workflow import Command, ServerBatch, ServerConfig, TaskservBatch, TaskservUse, Workflow
-from tests.serving import RUNS, serving
+from tests.support.service_in_loop import RUNS, serving
 
 HEAD = """{ batch_workflow = { name = "x", version = "1", operations = [
   { id = "servers", type = "server_batch", provider = "simulated", server_configs = [

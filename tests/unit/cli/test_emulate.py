@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.emulated import Running, RunningHetzner
+from tests.support.emulated import Running, RunningHetzner
 
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.main import run_command

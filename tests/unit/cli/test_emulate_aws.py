@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.emulated_aws import QUICK, set_credentials
+from tests.support.emulated_aws import QUICK, set_credentials
 
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.main import run_command

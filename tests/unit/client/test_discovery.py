@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.fake_service import Answer, FakeService, fake_service
+from tests.support.fake_service import Answer, FakeService, fake_service
 
 from batchwright.app.settings import Settings
 from batchwright.client import discovery

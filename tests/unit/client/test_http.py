@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 from msgspec.structs import replace
-from tests.fake_service import STREAM, Answer, FakeService, fake_service, message, problem
+from tests.support.fake_service import STREAM, Answer, FakeService, fake_service, message, problem
 from tests.unit.views.story import T0, fleet
 
 from batchwright.client import http

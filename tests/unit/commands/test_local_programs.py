@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from tests.children import child
+from tests.support.children import child
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.commands.base import CommandServer, Launch

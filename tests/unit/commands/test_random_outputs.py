@@ -8,7 +8,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from tests.fuzz import cut, forms, output, secret_of, seed_of, words
+from tests.support.fuzz import cut, forms, output, secret_of, seed_of, words
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.commands.base import Launch
@@ -107,7 +107,7 @@ def started(folder: Path, chance: random.Random, count: int) -> None:
 @pytest.fixture
 def says(monkeypatch: pytest.MonkeyPatch) -> None:
     """The child says what is in a file."""
-    monkeypatch.setattr(child_process, "MODULE", "tests.fake_child")
+    monkeypatch.setattr(child_process, "MODULE", "tests.support.fake_child")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
 
 

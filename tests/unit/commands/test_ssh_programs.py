@@ -14,7 +14,7 @@ from typing import Any
 import asyncssh
 import pytest
 from asyncssh.packet import UInt32
-from tests.children import child
+from tests.support.children import child
 
 from batchwright.commands.base import MARK, CommandFlaw, CommandServer, Launch
 from batchwright.commands.process_marker import ProcessMarker

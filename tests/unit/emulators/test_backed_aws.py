@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.emulated_aws import instance
+from tests.support.emulated_aws import instance
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.emulators import backend

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.emulated_aws import instance
+from tests.support.emulated_aws import instance
 
 from batchwright.emulators.aws import AwsAccount, AwsBehaviour
 from batchwright.emulators.aws.account import Lost

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.needs import missing
+from tests.support.needs import missing
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.needs import missing, tool
+from tests.support.needs import missing, tool
 
 from batchwright.journal.base import Journal
 from batchwright.journal.lease import own_holder

@@ -29,7 +29,7 @@ from batchwright.loader import (
 )
 from batchwright.loader.evaluator import Died, Evaluator, NickelError
 from batchwright.model.diagnostic import Diagnostic
-from tests.needs import missing
+from tests.support.needs import missing
 
 SMALL = msgspec.structs.replace(LOCAL, memory_mib=256, cpu_seconds=2, wall_seconds=20.0)
 SECRET = "TOP-SECRET-CONTENT"

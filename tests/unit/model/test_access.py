@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from batchwright.model.access import Access, known_hosts, ssh_command
-from tests.needs import tool
+from tests.support.needs import tool
 
 KEY, OTHER = "ssh-ed25519 AAAAkey", "ecdsa-sha2-nistp256 AAAAother"
 GATE = Access("gate.example", "hop", 2222, "/keys/gate", (OTHER,))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.fake_service import Answer, FakeService, fake_service, message, problem
-from tests.nushell import ROOT, Nu
+from tests.support.fake_service import Answer, FakeService, fake_service, message, problem
+from tests.support.nushell import ROOT, Nu
 from tests.unit.views.story import BAD, T0, Story, fleet
 
 from batchwright.model.lifecycle import RunState

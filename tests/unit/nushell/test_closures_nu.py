@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.fake_service import Answer, FakeService, fake_service, message
-from tests.nushell import PATIENCE, ROOT, Nu
+from tests.support.fake_service import Answer, FakeService, fake_service, message
+from tests.support.nushell import PATIENCE, ROOT, Nu
 from tests.unit.views.story import T0, fleet
 
 from batchwright.model.lifecycle import RunState

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from msgspec.structs import replace
-from tests.fake_service import STREAM, Answer, FakeService, fake_service, message, problem
-from tests.nushell import Nu
+from tests.support.fake_service import STREAM, Answer, FakeService, fake_service, message, problem
+from tests.support.nushell import Nu
 from tests.unit.views.story import T0, fleet
 
 from batchwright.model.lifecycle import RunState

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.emulated import Running, RunningHetzner
-from tests.emulated_aws import QUICK, Visit, client, config, set_credentials, visit
+from tests.support.emulated import Running, RunningHetzner
+from tests.support.emulated_aws import QUICK, Visit, client, config, set_credentials, visit
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.emulators import hetzner

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from tests.emulated import RunningHetzner
+from tests.support.emulated import RunningHetzner
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.emulators.hetzner import HetznerBehaviour

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
-from tests.emulated_aws import set_credentials
+from tests.support.emulated_aws import set_credentials
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import ProviderUnavailable

@@ -13,7 +13,7 @@ from typing import Any
 import asyncssh
 import msgspec
 import pytest
-from tests.machines import Machine, Machines
+from tests.support.machines import Machine, Machines
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import ProviderUnavailable

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.serving import workflow
+from tests.support.service_in_loop import workflow
 
 from batchwright.app.allowlist import NOTHING
 from batchwright.errors import BodyUnreadable, EvaluatorUnavailable, ServiceBusy, TooManyRequests

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.needs import missing
+from tests.support.needs import missing
 
 from batchwright.errors import PeerUnknown
 from batchwright.service.peer_identity import (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import asyncssh
 import pytest
-from tests.children import child
+from tests.support.children import child
 
 from batchwright.login_output import OUTPUT_MAX
 from batchwright.model.access import Access

@@ -16,7 +16,7 @@ from batchwright.taskservs.runner.child_protocol import ChildJob, Done, Host, Ve
 
 @pytest.fixture(autouse=True)
 def _fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child_process, "MODULE", "tests.fake_child")
+    monkeypatch.setattr(child_process, "MODULE", "tests.support.fake_child")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     monkeypatch.setattr(child_process, "END_SECONDS", 0.5)
     monkeypatch.setattr(child_process, "STOP_SECONDS", 0.5)

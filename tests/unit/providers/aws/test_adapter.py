@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.emulated_aws import QUICK, Visit, client, config, set_credentials, visit
+from tests.support.emulated_aws import QUICK, Visit, client, config, set_credentials, visit
 
 from batchwright.emulators.aws import AwsBehaviour, AwsServer, Inventory, serving
 from batchwright.model.outcome import Created, FaultClass, Going, Gone, Rejected, ServerState

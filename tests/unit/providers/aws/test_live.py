@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.emulated_aws import QUICK, Visit, client, set_credentials, visit
+from tests.support.emulated_aws import QUICK, Visit, client, set_credentials, visit
 
 from batchwright.emulators.aws import AwsBehaviour, AwsServer, serving
 from batchwright.errors import ProviderUnavailable

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.emulated_aws import QUICK, Visit, client, set_credentials, visit
+from tests.support.emulated_aws import QUICK, Visit, client, set_credentials, visit
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.emulators.aws import AwsBehaviour, serving

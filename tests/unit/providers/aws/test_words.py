@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.emulated_aws import config
+from tests.support.emulated_aws import config
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import UsageError

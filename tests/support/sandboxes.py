@@ -11,7 +11,7 @@ from batchwright.errors import BatchwrightError
 from batchwright.providers.local import addresses, base_tree, cgroups, network, processes
 from batchwright.providers.local.host_support import NONE, this_machine
 from batchwright.providers.local.records import SYSTEM
-from tests.needs import missing
+from tests.support.needs import missing
 
 
 def need_sandboxes() -> Path:

@@ -1,4 +1,4 @@
-"""Makes, uses and destroys a server as a plain user of this machine: python -m tests.plain_user FOLDER UID [build]
+"""Makes, uses and destroys a server as a plain user: python -m tests.support.plain_user FOLDER UID [build]
 
 Started as root with everything loaded, it then gives root up for good: the interpreter itself may be out of the user's
 reach. Prints what it saw as JSON.

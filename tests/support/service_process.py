@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 PATIENCE = 120.0  # seconds until something that hangs counts as a failure
-SOURCES = str(Path(__file__).parents[1] / "src")
+SOURCES = str(Path(__file__).parents[2] / "src")
 COMMAND = [sys.executable, "-m", "batchwright"]
 
 

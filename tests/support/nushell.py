@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from tests.needs import tool
+from tests.support.needs import tool
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PATIENCE = 120.0  # seconds until a hanging nu counts as a failure
 
 
