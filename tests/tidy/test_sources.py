@@ -7,9 +7,8 @@ import configparser
 import re
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 LINES_MAX, BODY_MAX, BYTES_MAX = 400, 60, 1_000_000
@@ -47,10 +46,17 @@ REGISTRIES = tuple(
 )
 
 
-def tracked() -> list[Path]:
-    """Every file of the repository."""
+@cache
+def tracked() -> dict[str, bytes]:
+    """Every file of the repository, by its path, with what it holds."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
-    return [ROOT / name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
+    names = [name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
+    return {name: (ROOT / name).read_bytes() for name in names}
+
+
+def name_of(path: Path) -> str:
+    """The path in the repository, as the tests below say it."""
+    return str(path.relative_to(ROOT))
 
 
 def sources(*places: str) -> list[Path]:
@@ -62,10 +68,12 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
 
-def functions(module: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(module):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node
+def functions(node: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield child
+        if not isinstance(child, ast.expr):  # no expression holds a function
+            yield from functions(child)
 
 
 def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -81,17 +89,18 @@ def test_there_is_something_to_look_at() -> None:
     assert len(EVERYTHING) > 100
 
 
-@pytest.mark.parametrize("path", EVERYTHING, ids=lambda path: str(path.relative_to(ROOT)))
-def test_modules_and_functions_are_small_enough_to_read(path: Path) -> None:
-    assert len(path.read_text().splitlines()) < LINES_MAX
-    long = [(f.name, body_lines(f)) for f in functions(tree(path)) if body_lines(f) >= BODY_MAX]
-    assert long == []
+def test_modules_and_functions_are_small_enough_to_read() -> None:
+    lines = {name_of(path): len(path.read_text().splitlines()) for path in EVERYTHING}
+    assert {name: count for name, count in lines.items() if count >= LINES_MAX} == {}
+    bodies = {f"{name_of(path)}::{f.name}": body_lines(f) for path in EVERYTHING for f in functions(tree(path))}
+    assert {name: count for name, count in bodies.items() if count >= BODY_MAX} == {}
 
 
-@pytest.mark.parametrize("path", sources("src"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_modules_say_what_they_are_for(path: Path) -> None:
-    assert path.read_text().strip() == "" or ast.get_docstring(tree(path))
-    assert path.stem not in ("utils", "helpers", "manager", "common", "misc")
+def test_modules_say_what_they_are_for() -> None:
+    silent = [path for path in sources("src") if path.read_text().strip() and not ast.get_docstring(tree(path))]
+    assert [name_of(path) for path in silent] == []
+    vague = [path for path in sources("src") if path.stem in ("utils", "helpers", "manager", "common", "misc")]
+    assert [name_of(path) for path in vague] == []
 
 
 def late_imports(path: Path) -> list[int]:
@@ -135,29 +144,27 @@ def pure_files() -> list[Path]:
     return [path for name in PURE for path in (*base.glob(f"{name}.py"), *sorted(base.glob(f"{name}/**/*.py")))]
 
 
-@pytest.mark.parametrize("path", pure_files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_what_decides_is_pure(path: Path) -> None:
-    allowed = {"await"} if path.name == "clock.py" else set()  # a port: it says what others must do
-    assert set(impurities(path)) <= allowed
+def test_what_decides_is_pure() -> None:
+    files = pure_files()
+    assert len(files) > 30
+    found = {name_of(path): set(impurities(path)) for path in files}
+    # a clock is a port: it says what others must do
+    found = {name: words - {"await"} if name.endswith("/clock.py") else words for name, words in found.items()}
+    assert {name: words for name, words in found.items() if words} == {}
 
 
-@pytest.mark.parametrize("word", REGISTRIES)
-def test_no_file_names_a_package_registrys_host(word: str) -> None:
-    guilty = [str(path.relative_to(ROOT)) for path in tracked() if word.encode() in path.read_bytes()]
+def test_no_file_names_a_package_registrys_host() -> None:
+    guilty = [(name, word) for name, held in tracked().items() for word in REGISTRIES if word.encode() in held]
     assert guilty == []
 
 
 def test_no_file_is_binary_or_large() -> None:
-    for path in tracked():
-        content = path.read_bytes()
-        assert len(content) <= BYTES_MAX, path
-        assert b"\0" not in content, path
+    assert [name for name, held in tracked().items() if len(held) > BYTES_MAX or b"\0" in held] == []
 
 
 def test_no_file_names_a_path_of_somebodys_machine() -> None:
     words = [f"/{name}/".encode() for name in ("work", "root", "Users", "home")]
-    guilty = [path for path in tracked() if any(word in path.read_bytes() for word in words)]
-    assert [str(path.relative_to(ROOT)) for path in guilty] == []
+    assert [name for name, held in tracked().items() if any(word in held for word in words)] == []
 
 
 def test_nothing_is_left_to_do() -> None:
@@ -203,13 +210,12 @@ def _is_loop(node: ast.AST) -> bool:
     return isinstance(node, ast.Tuple)
 
 
-DOORS = [path for path in sources("src/batchwright/cli") if path.name != "output.py"]
-
-
-@pytest.mark.parametrize("path", [*DOORS, ROOT / "src/batchwright/serve.py"], ids=lambda path: path.name)
-def test_nothing_is_shown_but_through_the_one_place_that_makes_it_fit_for_a_terminal(path: Path) -> None:
+def test_nothing_is_shown_but_through_the_one_place_that_makes_it_fit_for_a_terminal() -> None:
     """B7"""
-    assert prints_around(path) == []
+    doors = [path for path in sources("src/batchwright/cli") if path.name != "output.py"]
+    assert len(doors) > 10
+    found = {name_of(path): prints_around(path) for path in [*doors, ROOT / "src/batchwright/serve.py"]}
+    assert {name: prints for name, prints in found.items() if prints} == {}
 
 
 def test_what_prints_around_it_is_found(tmp_path: Path) -> None:
