@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 import pytest
 from msgspec.structs import replace
 
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.base import Provider, ProviderHealthReport, Trouble
+from batchwright.providers.base import Provider, ProviderHealthReport
 from batchwright.providers.simulated import Simulated, Simulation, World
 from batchwright.testing.provider_suite import ProviderSuite
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
@@ -22,14 +23,14 @@ DESTROYED = Gone | Going | Rejected | Unknown
 
 
 class SaysNothingIsWrong(Simulated):
-    def validate(self, config: ServerConfig) -> list[Trouble]:
+    def validate(self, config: ServerConfig) -> list[Diagnostic]:
         return []
 
 
 class ResolvesDifferentlyEachTime(Simulated):
     times = 0
 
-    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Diagnostic]]:
         self.times += 1
         answers = await super().resolve(configs)
         return [replace(a, user_data=str(self.times)) if isinstance(a, ServerRequest) else a for a in answers]

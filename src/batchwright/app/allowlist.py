@@ -15,7 +15,8 @@ from msgspec import Struct
 from batchwright.app.config import ServiceSecrets
 from batchwright.errors import Forbidden, SecretRefused, UsageError
 from batchwright.home import expanded
-from batchwright.loader.report import WHOLE, ReportFinding
+from batchwright.loader.report import WHOLE, PathDiagnostic
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.plan import Action
 from batchwright.model.run import Run
 from batchwright.model.secret import Secret
@@ -68,25 +69,28 @@ class Allowlist(Struct, frozen=True):
         found = next(listed, None)
         return Secret(file=found) if found is not None else None
 
-    def refused(self, workflow: Workflow) -> list[ReportFinding]:
+    def refused(self, workflow: Workflow) -> list[PathDiagnostic]:
         """A finding for each reference that is not allowed."""
         return [
-            ReportFinding(
-                (*WHOLE, *(step for step in place if step != "options")), CODE, *self._words(workflow, place, secret)
+            PathDiagnostic(
+                (*WHOLE, *(step for step in place if step != "options")), self._diagnostic(workflow, place, secret)
             )
             for place, secret in _references(workflow)
             if self.instead(secret) is None
         ]
 
-    def _words(self, workflow: Workflow, place: Place, secret: Secret) -> tuple[str, str]:
-        """The message and the hint for a reference at `place` of the workflow."""
+    def _diagnostic(self, workflow: Workflow, place: Place, secret: Secret) -> Diagnostic:
+        """Why the reference at `place` of the workflow is refused."""
         operation = workflow.operations[int(place[1])] if len(place) > 1 and place[0] == "operations" else None
         about = f'operation "{operation.id}": ' if operation is not None else ""
         field = _field(workflow, place) if operation is None else _field(operation, place[2:])
         if secret.command:
             hint = PROGRAM_HINT if self.way == COMMANDS_HINT else self.way
-            return f"{about}{field} is {secret}, and this service runs no programs for this client", hint
-        return f"{about}{field} is {secret}, which this service does not let its clients use", LIST_HINT
+            return Diagnostic(
+                CODE, f"{about}{field} is {secret}, and this service runs no programs for this client", hint
+            )
+        message = f"{about}{field} is {secret}, which this service does not let its clients use"
+        return Diagnostic(CODE, message, LIST_HINT)
 
     def bound(self, workflow: Workflow) -> Workflow:
         """The workflow with the operator's names for what it refers to. Raises SecretRefused."""

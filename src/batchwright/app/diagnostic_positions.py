@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from msgspec.structs import replace
 
 from batchwright.app.planned import Planned
-from batchwright.loader import Path_, ReportFinding, Spot
+from batchwright.loader import Path_, PathDiagnostic, Spot
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.workflow import Command, Operation, ServerBatch, TaskservBatch, Workflow
@@ -34,10 +34,9 @@ FIELDS = {
 }
 
 
-def static_findings(workflow: Workflow, catalogue: Mapping[str, Taskserv]) -> list[ReportFinding]:
+def static_findings(workflow: Workflow, catalogue: Mapping[str, Taskserv]) -> list[PathDiagnostic]:
     """What planning will find whatever the providers say: better told by `validate`, with its place."""
-    told = ((one, path_of(workflow, one)) for one in told_by_the_file(workflow, catalogue))
-    return [ReportFinding(path or WHOLE, one.code, one.message, one.hint, one.severity) for one, path in told]
+    return [PathDiagnostic(path_of(workflow, one) or WHOLE, one) for one in told_by_the_file(workflow, catalogue)]
 
 
 async def placed(planned: Planned, workflow: Workflow | None, find: Find) -> Planned:

@@ -11,10 +11,11 @@ from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import BatchwrightError, UsageError
 from batchwright.model.catalogue import Taskserv
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.did_you_mean import close_matches
 from batchwright.providers import registry
 from batchwright.providers.base import Capabilities
-from batchwright.taskservs.catalogue import ENTRY_FILE, Mistake, all_folders, folders_in, load_catalogue, prove
+from batchwright.taskservs.catalogue import ENTRY_FILE, all_folders, folders_in, load_catalogue, prove
 
 
 class ProviderOffer(Struct, frozen=True):
@@ -54,7 +55,7 @@ def taskserv_offer(settings: Settings, name: str) -> Taskserv:
     return catalogue[name]
 
 
-def prove_entries(settings: Settings, folder: Path | None) -> tuple[list[Path], list[Mistake]]:
+def prove_entries(settings: Settings, folder: Path | None) -> tuple[list[Path], list[Diagnostic]]:
     """What was looked at, and what is wrong with it: one entry, a folder of them, or all of the catalogue.
 
     Raises CatalogueInvalid where there is none.

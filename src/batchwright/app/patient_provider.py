@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 from batchwright.engine.read_retry import SOON_SECONDS, ReadRetry
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
 from batchwright.model.access import Access
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Going, Gone, Observed, Rejected, Throttled, Unknown
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.base import Provider, ProviderHealthReport, Quota, Quote, Trouble
+from batchwright.providers.base import Provider, ProviderHealthReport, Quota, Quote
 
 T = TypeVar("T")
 
@@ -24,7 +25,7 @@ class PatientProvider:
         self.name, self.capabilities = inner.name, inner.capabilities
         self._inner, self._looks, self._patience = inner, looks, patience
 
-    def validate(self, config: ServerConfig) -> list[Trouble]:
+    def validate(self, config: ServerConfig) -> list[Diagnostic]:
         return self._inner.validate(config)
 
     async def open(self) -> None:
@@ -65,10 +66,10 @@ class PatientProvider:
     async def quote(self, requests: Sequence[ServerRequest]) -> Quote | None:
         return await self._look(lambda: self._inner.quote(requests))
 
-    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Diagnostic]]:
         return await self._look(lambda: self._inner.resolve(configs))
 
-    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Trouble]:
+    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Diagnostic]:
         return await self._look(lambda: self._inner.quota_after(requests))
 
     async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:

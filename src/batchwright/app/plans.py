@@ -145,9 +145,7 @@ def _build(
     simulation: Mapping[str, object] | None,
 ) -> PlanResult:
     assert loaded.workflow is not None
-    missing = tuple(
-        Diagnostic(error.code, error.message, where=name, hint=error.hint) for name, error in around.troubles.items()
-    )
+    missing = tuple(Diagnostic.of_error(error, name) for name, error in around.troubles.items())
     return build(
         loaded.workflow,
         load_catalogue(settings.catalogues),
@@ -162,7 +160,7 @@ async def _store_trouble(stores: Stores, backend: str) -> list[Diagnostic]:
     try:
         await stores.get(stores.name_of(backend))
     except (StoreError, SecretMissing) as error:
-        return [Diagnostic(error.code, error.message, where="storage_backend", hint=error.hint)]
+        return [Diagnostic.of_error(error, "storage_backend")]
     return []
 
 

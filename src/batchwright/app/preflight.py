@@ -55,7 +55,7 @@ async def observe_commands(workflow: Workflow, observations: Observations, aroun
         if isinstance(answer, CommandRequest):
             found[command.id] = answer
         else:
-            troubles += [Diagnostic(flaw.code, flaw.message, where=command.id, hint=flaw.hint) for flaw in answer]
+            troubles += [replace(one, where=command.id) for one in answer]
     return replace(observations, commands=found, troubles=tuple(troubles))
 
 
@@ -65,11 +65,11 @@ def observe_secrets(workflow: Workflow, observations: Observations, environ: Map
     Those of commands are found with the rest that commands need.
     """
     troubles = [
-        Diagnostic(flaw.code, flaw.message, where=f"{op.id}/{use.name}", hint=flaw.hint)
+        replace(missing, where=f"{op.id}/{use.name}")
         for op in workflow.operations
         if isinstance(op, TaskservBatch) and op.provider != SIMULATED
         for use in op.taskservs
-        for flaw in secret_flaws(use.variables, environ, f' of "{use.name}"')
+        for missing in secret_flaws(use.variables, environ, f' of "{use.name}"')
     ]
     return replace(observations, troubles=(*observations.troubles, *troubles))
 
@@ -84,7 +84,7 @@ async def _ask(
         message = f"{name} did not answer the pre-flight in time"
         return None, [Diagnostic("provider-unreachable", message, where=name, hint="Try again in a moment.")]
     except BatchwrightError as error:
-        return None, [Diagnostic(error.code, error.message, where=name, hint=error.hint)]
+        return None, [Diagnostic.of_error(error, name)]
     except Exception as error:
         message = f"{name} could not be asked: {type(error).__name__}: {error}"
         return None, [Diagnostic("provider-unreachable", message, where=name, hint="Try again in a moment.")]
@@ -106,14 +106,12 @@ async def _observe(
         if isinstance(answer, ServerRequest):
             requests[config.name] = answer
         else:
-            troubles += [Diagnostic(t.code, t.message, where=config.name, hint=t.hint, field=t.field) for t in answer]
+            troubles += [replace(one, where=config.name) for one in answer]
     managed: dict[str, tuple[Observed, ...]] = {}
     for observed in await provider.find():
         managed[observed.name] = (*managed.get(observed.name, ()), observed)
     missing = [request for request in requests.values() if request.name not in managed]
-    for t in await provider.quota_after(missing):
-        severity = Severity.WARNING if t.warning else Severity.ERROR
-        troubles.append(Diagnostic(t.code, t.message, where=name, hint=t.hint, severity=severity))
+    troubles += [replace(one, where=name) for one in await provider.quota_after(missing)]
     kept = [managed[one][0] for one in requests if one in managed]
     if missing and not known.adopts:
         troubles.append(_duplicates(name))

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from batchwright.app import read_only_stores
@@ -22,6 +23,7 @@ from batchwright.errors import BatchwrightError, NotAllowed, ServerNotFound, Usa
 from batchwright.journal.store_folder import make_private
 from batchwright.model.access import Access, known_hosts, ssh_command, with_command
 from batchwright.model.clock import Clock
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.outcome import Fault, Observed, ServerState
 from batchwright.model.summary import RunSummary
@@ -76,20 +78,17 @@ class ListedServer(Struct, frozen=True):
         return with_command(shlex.split(self.ssh), words[0] if len(words) == 1 else words)
 
 
-class ProviderTrouble(Struct, frozen=True):
-    """A provider that could not be asked, so that a short list is not taken for a whole one."""
+class ProviderDiagnostic(Diagnostic, frozen=True):
+    """Why a provider could not be asked, so that a short list is not taken for a whole one. In JSON: `provider`."""
 
-    provider: str
-    code: str
-    message: str
-    hint: str = ""
+    where: str = msgspec.field(default="", name="provider")
 
 
 class FoundServers(Struct, frozen=True):
     """All servers that were found, and the providers that could not be asked."""
 
     servers: tuple[ListedServer, ...]
-    troubles: tuple[ProviderTrouble, ...]
+    troubles: tuple[ProviderDiagnostic, ...]
 
     def named(self, word: str) -> ListedServer:
         """The server of this name or reference. Raises ServerNotFound, UsageError."""
@@ -98,7 +97,7 @@ class FoundServers(Struct, frozen=True):
             refs = ", ".join(f"{one.ref} ({one.provider}, run {one.run})" for one in matching)
             raise UsageError(f"{len(matching)} servers are called {word!r}", hint=f"Name one by its reference: {refs}")
         if not matching:
-            left_out = "".join(f"; {trouble.provider} could not be asked" for trouble in self.troubles)
+            left_out = "".join(f"; {trouble.where} could not be asked" for trouble in self.troubles)
             raise ServerNotFound(f"there is no server {word!r}{left_out}")
         return matching[0]
 
@@ -122,7 +121,7 @@ class Servers:
         simulation: SimulationSettings | None = None,
         world: SharedWorld | None = None,
     ) -> None:
-        self.troubles: list[ProviderTrouble] = []
+        self.troubles: list[ProviderDiagnostic] = []
         self.found: list[ListedServer] = []
         self._settings = settings
         self._stores = stores
@@ -149,7 +148,7 @@ class Servers:
         if only in self._around.troubles:
             raise self._around.troubles[only]
         for name, error in self._around.troubles.items():
-            self.troubles.append(ProviderTrouble(name, error.code, error.message, error.hint))
+            self.troubles.append(ProviderDiagnostic.of_error(error, name))
         runs = {row.run: row for row in summaries}
         providers = self._around.readers
         listed = await asyncio.gather(
@@ -173,11 +172,13 @@ class Servers:
                 seen = (await provider.describe(refs)).values() if refs else ()
                 access = await provider.access(refs) if refs else {}
         except BatchwrightError as error:
-            self.troubles.append(ProviderTrouble(name, error.code, error.message, error.hint))
+            self.troubles.append(ProviderDiagnostic.of_error(error, name))
             return []
         except Exception as error:
             message = f"{name} could not be asked: {type(error).__name__}: {error}".removesuffix(": ")
-            self.troubles.append(ProviderTrouble(name, "provider-unreachable", message, "Try again in a moment."))
+            self.troubles.append(
+                ProviderDiagnostic("provider-unreachable", message, "Try again in a moment.", where=name)
+            )
             return []
         if access and _written(self._trusted(name), known_hosts(access.values())):
             self._access.update(access)

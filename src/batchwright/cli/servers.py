@@ -73,7 +73,7 @@ def _told(found: FoundServers, start: str, *, json: bool) -> int:
         print_json({"servers": shown, "troubles": found.troubles})
         return Exit.OK
     for trouble in found.troubles:
-        note(f"{trouble.provider} is left out: {trouble.message}", "yellow")
+        note(f"{trouble.where} is left out: {trouble.message}", "yellow")
     _show(shown)
     return Exit.OK
 

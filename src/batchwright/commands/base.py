@@ -8,6 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from batchwright.model.access import Access
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Applied, Rejected, Unknown
 from batchwright.model.plan import CommandRequest
 from batchwright.model.workflow import Command
@@ -51,18 +52,10 @@ class Launch(Struct, frozen=True):
     tell: Tell = _nobody
 
 
-class CommandFlaw(Struct, frozen=True):
-    """Why a command cannot be run as it stands."""
-
-    code: str
-    message: str
-    hint: str = ""
-
-
 class Launcher(Protocol):
     """Runs one program at a time per step; anything raised counts as Unknown."""
 
-    async def resolve(self, command: Command) -> CommandRequest | list[CommandFlaw]:
+    async def resolve(self, command: Command) -> CommandRequest | list[Diagnostic]:
         """Find what it needs, and freeze it, or say all that is missing; nothing is started."""
         ...
 

@@ -7,7 +7,7 @@ import shlex
 import shutil
 from pathlib import Path
 
-from batchwright.commands.base import CommandFlaw
+from batchwright.model.diagnostic import Diagnostic
 
 CODE = "program-not-runnable"
 FIRST_LINE = 256  # bytes of it that Linux reads
@@ -15,7 +15,7 @@ DEPTH = 4  # interpreters that are scripts themselves, as far as Linux follows t
 OTHER = "Install it, or write another program into the script's first line."
 
 
-def unrunnable(place: Path, path: str, depth: int = DEPTH) -> CommandFlaw | None:
+def unrunnable(place: Path, path: str, depth: int = DEPTH) -> Diagnostic | None:
     """Why a file cannot be started as a program; None when nothing speaks against it. `path` is its PATH."""
     try:
         with place.open("rb") as file:
@@ -23,35 +23,35 @@ def unrunnable(place: Path, path: str, depth: int = DEPTH) -> CommandFlaw | None
     except OSError:
         return None  # it may be executed and not read
     if not begin:
-        return CommandFlaw(CODE, f'"{place}" is empty', "Write what it is to do.")
+        return Diagnostic(CODE, f'"{place}" is empty', "Write what it is to do.")
     if not begin.startswith(b"#!"):
         if b"\0" in begin or not _is_text(begin):
             return None
         hint = f'Let it begin with a line like #!/bin/sh, or run it with ["sh", "{place}"].'
-        return CommandFlaw(CODE, f'"{place}" is a script whose first line does not say what runs it', hint)
+        return Diagnostic(CODE, f'"{place}" is a script whose first line does not say what runs it', hint)
     line = begin[2:].split(b"\n")[0]
     if line.endswith(b"\r"):
         hint = f"Its lines end as on Windows. Mend it with: sed -i 's/\\r$//' {shlex.quote(str(place))}"
-        return CommandFlaw(CODE, f'the first line of "{place}" ends with a carriage return', hint)
+        return Diagnostic(CODE, f'the first line of "{place}" ends with a carriage return', hint)
     words = os.fsdecode(line).split()
     if not words:
-        return CommandFlaw(
+        return Diagnostic(
             CODE, f'the first line of "{place}" names no program', "Let it be #!/bin/sh, or what it needs."
         )
     return _interpreter(place, words, path, depth)
 
 
-def _interpreter(place: Path, words: list[str], path: str, depth: int) -> CommandFlaw | None:
+def _interpreter(place: Path, words: list[str], path: str, depth: int) -> Diagnostic | None:
     """What is wrong with the program that a script names in its first line."""
     interpreter, wants = Path(words[0]), f'"{place}" wants to be run by '
     if not interpreter.is_file():
-        return CommandFlaw(CODE, f"{wants}{interpreter}, which is not there", OTHER)
+        return Diagnostic(CODE, f"{wants}{interpreter}, which is not there", OTHER)
     if not os.access(interpreter, os.X_OK):
-        return CommandFlaw(CODE, f"{wants}{interpreter}, which may not be executed", OTHER)
+        return Diagnostic(CODE, f"{wants}{interpreter}, which may not be executed", OTHER)
     if interpreter.name == "env" and len(words) > 1:
         program = _of_env(words[1:])
         if program and shutil.which(program, path=path) is None:
-            return CommandFlaw(CODE, f'{wants}"{program}", and there is no such program', OTHER)
+            return Diagnostic(CODE, f'{wants}"{program}", and there is no such program', OTHER)
     return unrunnable(interpreter, path, depth - 1) if depth else None
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from batchwright import headroom
-from batchwright.commands.base import MARK, RESERVED, RUN, SERVERS, STEP, CommandFlaw, CommandServer, Launch
+from batchwright.commands.base import MARK, RESERVED, RUN, SERVERS, STEP, CommandServer, Launch
 from batchwright.commands.clean_output import CleanOutput
 from batchwright.commands.preflight import find_here
 from batchwright.commands.process_marker import FIRMLY, ProcessMarker
@@ -25,6 +25,7 @@ from batchwright.commands.size_limits import unfit
 from batchwright.credentials import carried
 from batchwright.errors import SecretMissing
 from batchwright.model.clock import Clock
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.plan import CommandRequest
 from batchwright.model.secret import Secret
@@ -48,7 +49,7 @@ class LocalCommands:
         self._environ = environ
         self._reveal = reveal
 
-    async def resolve(self, command: Command) -> CommandRequest | list[CommandFlaw]:
+    async def resolve(self, command: Command) -> CommandRequest | list[Diagnostic]:
         return find_here(command, self._environ)
 
     async def launch(self, request: CommandRequest, launch: Launch) -> Applied | Rejected | Unknown:
@@ -169,8 +170,8 @@ def refused(request: CommandRequest, words: Sequence[str], environ: Mapping[str,
     """What the system would refuse, in better words than its own."""
     if (flaw := unfit(words, environ)) is None:
         return None
-    code, message, hint = flaw
-    return Rejected(Fault(FaultClass.NOT_FOUND, f"{request.name} cannot be started: {message}", code, hint))
+    message = f"{request.name} cannot be started: {flaw.message}"
+    return Rejected(Fault(FaultClass.NOT_FOUND, message, flaw.code, flaw.hint))
 
 
 def not_started(name: str, error: Exception) -> Rejected:

@@ -9,10 +9,10 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-from batchwright.commands.base import CommandFlaw
 from batchwright.commands.interpreters import unrunnable
 from batchwright.commands.size_limits import unfit
 from batchwright.errors import SecretMissing
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.plan import CommandRequest
 from batchwright.model.secret import Secret
 from batchwright.model.workflow import Command
@@ -21,28 +21,28 @@ from batchwright.secret import peek
 COMPARED = 20_000  # names that a misspelt one is compared with
 
 
-def find_here(command: Command, environ: Mapping[str, str]) -> CommandRequest | list[CommandFlaw]:
+def find_here(command: Command, environ: Mapping[str, str]) -> CommandRequest | list[Diagnostic]:
     """A command of this machine with its programs' own places in it, or all that is missing.
 
     A relative folder is one of the folder where Batchwright was started.
     """
     flaws = [*secret_flaws(command.env, environ), *size_flaws(command, environ)]
     folder = _folder(command.directory or ".")
-    if isinstance(folder, CommandFlaw):
+    if isinstance(folder, Diagnostic):
         return [*flaws, folder]
     own = command.env.get("PATH")
     path = own if isinstance(own, str) else environ.get("PATH", os.defpath)
     words = [_found(words, folder, path) for words in (command.run, command.undo)]
     run, undo = words
-    if isinstance(run, CommandFlaw) or isinstance(undo, CommandFlaw):
-        return [*flaws, *dict.fromkeys(one for one in words if isinstance(one, CommandFlaw))]
+    if isinstance(run, Diagnostic) or isinstance(undo, Diagnostic):
+        return [*flaws, *dict.fromkeys(one for one in words if isinstance(one, Diagnostic))]
     if flaws:
         return flaws
     name = program_name(command.run[0])
     return CommandRequest(name, run, undo, command.env, str(folder), command.idempotent)
 
 
-def find_there(command: Command, environ: Mapping[str, str]) -> CommandRequest | list[CommandFlaw]:
+def find_there(command: Command, environ: Mapping[str, str]) -> CommandRequest | list[Diagnostic]:
     """A command of servers, which may not exist yet: what does not depend on them is looked at."""
     flaws = [*secret_flaws(command.env, environ), *size_flaws(command, {})]
     name, folder = program_name(command.run[0]), command.directory or ""
@@ -54,12 +54,12 @@ def program_name(word: str) -> str:
     return PurePosixPath(word).name or word
 
 
-def secret_flaws(values: Mapping[str, object], environ: Mapping[str, str], whose: str = "") -> list[CommandFlaw]:
+def secret_flaws(values: Mapping[str, object], environ: Mapping[str, str], whose: str = "") -> list[Diagnostic]:
     """Secrets that are not where they are said to be. A program that prints one is only looked for."""
     found = []
     for name, secret in values.items():
         if isinstance(secret, Secret) and (why := secret_lack(secret, environ)):
-            found.append(CommandFlaw("secret-missing", f'the secret for "{name}"{whose} is not there: {why}'))
+            found.append(Diagnostic("secret-missing", f'the secret for "{name}"{whose} is not there: {why}'))
     return found
 
 
@@ -67,7 +67,7 @@ def secret_lack(secret: Secret, environ: Mapping[str, str]) -> str:
     """Why a secret cannot be had, "" if nothing speaks against it."""
     if secret.command:
         found = _found(secret.command, Path(), environ.get("PATH", os.defpath))
-        return found.message if isinstance(found, CommandFlaw) else ""
+        return found.message if isinstance(found, Diagnostic) else ""
     try:
         peek(secret, environ)
     except SecretMissing as error:
@@ -75,11 +75,11 @@ def secret_lack(secret: Secret, environ: Mapping[str, str]) -> str:
     return ""
 
 
-def size_flaws(command: Command, environ: Mapping[str, str]) -> list[CommandFlaw]:
+def size_flaws(command: Command, environ: Mapping[str, str]) -> list[Diagnostic]:
     """What no program can be given: too long, or with characters that there is no way to hand over."""
     env = {**environ, **{name: _known(value, environ) for name, value in command.env.items()}}
     found = [unfit(words, env) for words in (command.run, command.undo) if words]
-    return [CommandFlaw(*one) for one in dict.fromkeys(one for one in found if one is not None)]
+    return list(dict.fromkeys(one for one in found if one is not None))
 
 
 def _known(value: str | Secret, environ: Mapping[str, str]) -> str:
@@ -91,22 +91,22 @@ def _known(value: str | Secret, environ: Mapping[str, str]) -> str:
         return ""
 
 
-def _folder(name: str) -> Path | CommandFlaw:
+def _folder(name: str) -> Path | Diagnostic:
     try:
         folder = Path(os.path.abspath(name))  # noqa: PTH100 - links stay as they are named
     except FileNotFoundError:
         hint = "Go to a folder that is there, or give the command a `directory` that begins with a slash."
-        return CommandFlaw("directory-missing", "the folder that this was started in is gone", hint)
+        return Diagnostic("directory-missing", "the folder that this was started in is gone", hint)
     if not folder.is_dir():
-        return CommandFlaw("directory-missing", f'there is no folder "{folder}"', _like(folder))
+        return Diagnostic("directory-missing", f'there is no folder "{folder}"', _like(folder))
     if not os.access(folder, os.X_OK):
-        return CommandFlaw(
+        return Diagnostic(
             "directory-missing", f'nobody but its owner may enter "{folder}"', "Allow it, or be another user."
         )
     return folder
 
 
-def _found(words: tuple[str, ...], folder: Path, path: str) -> tuple[str, ...] | CommandFlaw:
+def _found(words: tuple[str, ...], folder: Path, path: str) -> tuple[str, ...] | Diagnostic:
     if not words:
         return ()
     word = words[0]
@@ -114,15 +114,13 @@ def _found(words: tuple[str, ...], folder: Path, path: str) -> tuple[str, ...] |
         place = folder / word
         if not place.is_file():
             what = f'"{place}" is a folder' if place.is_dir() else f'there is no program "{place}"'
-            return CommandFlaw("program-missing", what, _words_hint(words) or _like(place))
+            return Diagnostic("program-missing", what, _words_hint(words) or _like(place))
         if not os.access(place, os.X_OK):
-            return CommandFlaw(
-                "program-not-executable", f'"{place}" may not be executed', f"Allow it: chmod +x {place}"
-            )
+            return Diagnostic("program-not-executable", f'"{place}" may not be executed', f"Allow it: chmod +x {place}")
     else:
         found = shutil.which(word, path=path) if word and "\0" not in word else None
         if found is None:
-            return CommandFlaw("program-missing", f'there is no program "{word}"', _meant(words, path))
+            return Diagnostic("program-missing", f'there is no program "{word}"', _meant(words, path))
         place = Path(found)
     return unrunnable(place, path) or (str(place), *words[1:])
 

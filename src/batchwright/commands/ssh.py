@@ -11,11 +11,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from batchwright.commands.base import MARK, RUN, STEP, CommandFlaw, Launch
+from batchwright.commands.base import MARK, RUN, STEP, Launch
 from batchwright.commands.clean_output import CleanOutput
 from batchwright.commands.local import held_open, not_started, outcome_of, refused, revealed, said
 from batchwright.commands.preflight import find_there
 from batchwright.login_output import BLANKS, Marked
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.plan import CommandRequest
 from batchwright.model.workflow import Command
@@ -49,10 +50,10 @@ class SshCommands:
         self._environ = environ
         self._reveal = reveal
 
-    async def resolve(self, command: Command) -> CommandRequest | list[CommandFlaw]:
+    async def resolve(self, command: Command) -> CommandRequest | list[Diagnostic]:
         if find_spec("asyncssh") is None:
             message = "a command with targets needs a package that is not installed: asyncssh"
-            return [CommandFlaw("package-missing", message, "Install it with: pip install 'batchwright[ssh]'")]
+            return [Diagnostic("package-missing", message, "Install it with: pip install 'batchwright[ssh]'")]
         return find_there(command, self._environ)
 
     async def launch(self, request: CommandRequest, launch: Launch) -> Applied | Rejected | Unknown:

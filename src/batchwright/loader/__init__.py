@@ -4,7 +4,7 @@ from batchwright.loader.evaluator import Confinement, confinement
 from batchwright.loader.limits import LOCAL, UNTRUSTED, LoaderLimits
 from batchwright.loader.load import Loaded, Spot, load, load_source, locate, locate_source
 from batchwright.loader.nickel_expressions import Path_
-from batchwright.loader.report import ReportFinding
+from batchwright.loader.report import PathDiagnostic
 
 __all__ = [
     "LOCAL",
@@ -12,8 +12,8 @@ __all__ = [
     "Confinement",
     "Loaded",
     "LoaderLimits",
+    "PathDiagnostic",
     "Path_",
-    "ReportFinding",
     "Spot",
     "confinement",
     "load",

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from batchwright.loader.report import OPERATIONS, ReportFinding
+from batchwright.loader.report import OPERATIONS, PathDiagnostic
+from batchwright.model.diagnostic import Diagnostic
 
 MOST_CYCLES = 10
 SHOWN_IDS = 12
@@ -14,7 +15,7 @@ SHOWN_IDS = 12
 Edges = dict[str, dict[str, int]]  # id -> the ids it needs, each with its place in the list
 
 
-def cycles(operations: Sequence[Any]) -> list[ReportFinding]:
+def cycles(operations: Sequence[Any]) -> list[PathDiagnostic]:
     """A finding for each cycle that would be left if those before it were opened; at most MOST_CYCLES."""
     numbers: dict[str, int] = {}
     for number, operation in enumerate(operations):
@@ -57,10 +58,10 @@ def _shortest_ring(start: str, edges: Edges) -> list[str]:
     return ring[::-1]
 
 
-def _finding(ring: list[str], numbers: Mapping[str, int], edges: Edges) -> ReportFinding:
+def _finding(ring: list[str], numbers: Mapping[str, int], edges: Edges) -> PathDiagnostic:
     names = [f'"{name}"' for name in ring]
     if len(names) > SHOWN_IDS:
         names[SHOWN_IDS - 1 : -1] = ["..."]
     path = (*OPERATIONS, numbers[ring[0]], "dependencies", edges[ring[0]][ring[1]], "id")
     message = f"dependency cycle: {' needs '.join(names)}"
-    return ReportFinding(path, "dependency-cycle", message, "Remove one of these dependencies.")
+    return PathDiagnostic(path, Diagnostic("dependency-cycle", message, "Remove one of these dependencies."))

@@ -15,7 +15,7 @@ from batchwright.loader.limits import LoaderLimits
 from batchwright.loader.nickel_expressions import Path_, Step
 from batchwright.loader.nickel_scanner import Position
 from batchwright.loader.positions import at_name, below, explained, place_of
-from batchwright.loader.report import OPERATIONS, WHOLE, Report, ReportFinding, as_written
+from batchwright.loader.report import OPERATIONS, WHOLE, PathDiagnostic, Report, as_written
 from batchwright.loader.sources import SourceFile, Sources
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic, Severity
@@ -54,7 +54,7 @@ class Evaluation:
         self._raw = nickel_expressions.merged([source.content for source in sources.main], inputs)
         self._deadline = 0.0
 
-    def tree(self, judge: Callable[[dict[str, Any]], Sequence[ReportFinding]] | None = None) -> dict[str, Any] | None:
+    def tree(self, judge: Callable[[dict[str, Any]], Sequence[PathDiagnostic]] | None = None) -> dict[str, Any] | None:
         """The workflow as plain values, None when there is a mistake. `judge` looks at one that is right so far."""
         try:
             report = self._report()
@@ -182,14 +182,14 @@ class Evaluation:
         operations = report.operations
         if len(operations) > self._limits.operations:
             message = f"{len(operations)} operations; a workflow may have {self._limits.operations}"
-            findings.append(ReportFinding(OPERATIONS, "too-many-operations", message))
+            findings.append(PathDiagnostic(OPERATIONS, Diagnostic("too-many-operations", message)))
         findings += cycles.cycles(operations)
         findings += text_checks.mistaken(operations)
         if self._catalogue is not None:
             findings += taskserv_checks.mistaken(operations, self._catalogue)
         self._tell_all(report, findings)
 
-    def _tell_all(self, report: Report, findings: Sequence[ReportFinding]) -> None:
+    def _tell_all(self, report: Report, findings: Sequence[PathDiagnostic]) -> None:
         """Each with its place, as many as the limits allow."""
         self._deadline = time.monotonic() + self._limits.search_seconds
         pending = _once(findings)
@@ -200,20 +200,19 @@ class Evaluation:
             message = f"and {len(pending)} more; correct these first"
             first = self._sources.main[0].shown
             self.diagnostics.append(
-                Diagnostic("more-mistakes", message, pending[0].severity, file=first, line=1, column=1)
+                Diagnostic(
+                    "more-mistakes", message, severity=pending[0].diagnostic.severity, file=first, line=1, column=1
+                )
             )
 
-    def _tell(self, report: Report, finding: ReportFinding) -> None:
+    def _tell(self, report: Report, finding: PathDiagnostic) -> None:
         source, place = self._place(report.written(finding.path), finding.at_name)
-        diagnostic = Diagnostic(
-            finding.code,
-            as_written(finding.message, source.line(place.line)[place.column - 1 :]),
-            finding.severity,
+        diagnostic = replace(
+            finding.diagnostic,
+            message=as_written(finding.diagnostic.message, source.line(place.line)[place.column - 1 :]),
             file=source.shown,
             line=place.line,
             column=place.column,
-            hint=finding.hint,
-            notes=finding.notes,
             where=report.operation(finding.path),
         )
         # what a function makes many times is wrong once
@@ -267,15 +266,16 @@ def told_death(death: Died, sources: Sources) -> Diagnostic:
     return Diagnostic(death.code, death.message, file=sources.main[0].shown, line=1, column=1, hint=hint)
 
 
-def _once(findings: Sequence[ReportFinding]) -> list[ReportFinding]:
-    """Errors as they are, then of equal warnings the first, with a note how often it was met."""
-    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
-    warnings: dict[tuple[str, str], list[ReportFinding]] = {}
-    for finding in findings:
-        if finding.severity is Severity.WARNING:
-            warnings.setdefault((finding.code, finding.message), []).append(finding)
-    noted = [
-        replace(same[0], notes=(*same[0].notes, f"So in {len(same)} places.")) if len(same) > 1 else same[0]
-        for same in warnings.values()
-    ]
-    return errors + noted
+def _once(findings: Sequence[PathDiagnostic]) -> list[PathDiagnostic]:
+    """Errors as they are, then the first of equal warnings, with a note that counts them."""
+    errors = [one for one in findings if one.diagnostic.severity is Severity.ERROR]
+    warnings: dict[tuple[str, str], list[PathDiagnostic]] = {}
+    for one in findings:
+        if one.diagnostic.severity is Severity.WARNING:
+            warnings.setdefault((one.diagnostic.code, one.diagnostic.message), []).append(one)
+    return errors + [same[0] if len(same) == 1 else _counted(same) for same in warnings.values()]
+
+
+def _counted(same: Sequence[PathDiagnostic]) -> PathDiagnostic:
+    first = same[0].diagnostic
+    return replace(same[0], diagnostic=replace(first, notes=(*first.notes, f"So in {len(same)} places.")))

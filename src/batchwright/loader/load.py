@@ -18,7 +18,7 @@ from batchwright.loader.evaluation import TOO_DEEP, Evaluation, told_death
 from batchwright.loader.evaluator import Died, Evaluator, NickelError
 from batchwright.loader.limits import LOCAL, UNTRUSTED, LoaderLimits
 from batchwright.loader.nickel_expressions import Path_
-from batchwright.loader.report import ReportFinding
+from batchwright.loader.report import PathDiagnostic
 from batchwright.loader.sources import Sources, schema_folder
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic, bounded
@@ -28,7 +28,7 @@ from batchwright.model.workflow import ServerConfig, Workflow
 FOLLOWING = frozenset({"type-error", "evaluation-error", "contract-broken", "no-such-field"})
 
 
-Judge = Callable[[Workflow], Sequence[ReportFinding]]  # what is wrong with a workflow beyond what a file may say
+Judge = Callable[[Workflow], Sequence[PathDiagnostic]]  # what is wrong with a workflow beyond what a file may say
 
 
 class Loaded(Struct, frozen=True):

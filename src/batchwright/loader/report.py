@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from batchwright.loader.nickel_expressions import INPUTS, Path_, Step
-from batchwright.model.diagnostic import Severity
+from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.did_you_mean import close_matches
 
 VALUE, FIELDS, KEYS, NAMES = "$value", "$fields", "$keys", "$names"
@@ -21,7 +21,7 @@ OPERATIONS: Path_ = (*WHOLE, "operations")
 
 
 class ReportProblem(Struct, frozen=True):
-    """A problem as the contracts report it; `at` is relative to the value it was found at."""
+    """The record that the contracts in schemas/ write. `at` is relative to the value it was found at."""
 
     code: str
     message: str
@@ -33,16 +33,15 @@ class ReportProblem(Struct, frozen=True):
     at: list[Step] = []
 
 
-class ReportFinding(Struct, frozen=True):
-    """A problem with its path in what the user wrote. `at_name`: the field's name is meant, not its value."""
+class PathDiagnostic(Struct, frozen=True):
+    """A diagnostic with its path in what the user wrote, whose line is still to be found.
+
+    `at_name`: it stands at the field's name, not at its value.
+    """
 
     path: Path_
-    code: str
-    message: str
-    hint: str = ""
-    severity: Severity = Severity.ERROR
+    diagnostic: Diagnostic
     at_name: bool = False
-    notes: tuple[str, ...] = ()
 
 
 class Report:
@@ -50,7 +49,7 @@ class Report:
 
     def __init__(self, body: bytes, mark: str, depth: int = 100) -> None:
         self._depth = depth
-        self.findings: list[ReportFinding] = []
+        self.findings: list[PathDiagnostic] = []
         self._mark = mark
         self._found: list[tuple[Path_, ReportProblem]] = []
         self._keys: dict[Path_, list[str]] = {}
@@ -100,14 +99,12 @@ class Report:
                 self._found.append((path, _hidden(name)))
         return {name: self._walk(value[name], (*path, name)) for name in value[FIELDS] if name in value}
 
-    def _finding(self, path: Path_, problem: ReportProblem) -> ReportFinding:
+    def _finding(self, path: Path_, problem: ReportProblem) -> PathDiagnostic:
         known = self._names.get(problem.known, []) if isinstance(problem.known, str) else problem.known
-        return ReportFinding(
+        hint = problem.hint or suggestion(problem.got, known)
+        return PathDiagnostic(
             (*path, *problem.at),
-            problem.code,
-            visible(problem.message),
-            problem.hint or suggestion(problem.got, known),
-            problem.severity,
+            Diagnostic(problem.code, visible(problem.message), hint, problem.severity),
             problem.code in ("unknown-field", "bad-name"),
         )
 

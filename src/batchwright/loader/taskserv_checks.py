@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 
 from batchwright.loader.nickel_expressions import Path_
-from batchwright.loader.report import OPERATIONS, ReportFinding, suggestion
+from batchwright.loader.report import OPERATIONS, PathDiagnostic, suggestion
 from batchwright.model.catalogue import Taskserv, Variable
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.secret import Secret
 
 
-def mistaken(operations: Sequence[Any], catalogue: Mapping[str, Taskserv]) -> Iterator[ReportFinding]:
+def mistaken(operations: Sequence[Any], catalogue: Mapping[str, Taskserv]) -> Iterator[PathDiagnostic]:
     """A finding for each task service of an operation that cannot be had as it is asked for."""
     for number, operation in enumerate(operations):
         uses = operation.get("taskservs") if isinstance(operation, dict) else None
@@ -22,26 +23,28 @@ def mistaken(operations: Sequence[Any], catalogue: Mapping[str, Taskserv]) -> It
                 yield from _use(use, (*OPERATIONS, number, "taskservs", place), catalogue)
 
 
-def _use(use: Mapping[str, Any], path: Path_, catalogue: Mapping[str, Taskserv]) -> Iterator[ReportFinding]:
+def _use(use: Mapping[str, Any], path: Path_, catalogue: Mapping[str, Taskserv]) -> Iterator[PathDiagnostic]:
     name, given = use["name"], use.get("variables") or {}
     entry = catalogue.get(name)
     if entry is None:
         message = f'there is no task service "{name}"'
-        yield ReportFinding((*path, "name"), "taskserv-unknown", message, suggestion(name, sorted(catalogue)))
+        yield PathDiagnostic(
+            (*path, "name"), Diagnostic("taskserv-unknown", message, suggestion(name, sorted(catalogue)))
+        )
         return
     for key, value in given.items():
         where, variable = (*path, "variables", key), entry.variables.get(key)
         if variable is None:
             message, hint = f'"{name}" has no variable "{key}"', suggestion(key, sorted(entry.variables))
-            yield ReportFinding(where, "variable-unknown", message, hint, at_name=True)
+            yield PathDiagnostic(where, Diagnostic("variable-unknown", message, hint), at_name=True)
         elif value is not None and (wanted := _wanted(variable, value)):
             message = f'the variable "{key}" of "{name}" is {wanted}'
-            yield ReportFinding(where, "variable-invalid", message, f"Write {wanted}.")
+            yield PathDiagnostic(where, Diagnostic("variable-invalid", message, f"Write {wanted}."))
     for key, variable in entry.variables.items():
         if variable.default is None and not variable.optional and key not in given:
             message = f'"{name}" needs a value for its variable "{key}": {variable.described()}'
             hint = f'Write {{ name = "{name}", variables = {{ {key} = ... }} }}.'
-            yield ReportFinding(path, "variable-missing", message, hint)
+            yield PathDiagnostic(path, Diagnostic("variable-missing", message, hint))
 
 
 def _wanted(variable: Variable, value: object) -> str | None:

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from batchwright.loader.nickel_expressions import Path_
-from batchwright.loader.report import OPERATIONS, ReportFinding
-from batchwright.loader.user_data_checks import doubts
+from batchwright.loader.report import OPERATIONS, PathDiagnostic
+from batchwright.loader.user_data_checks import warnings
 from batchwright.model import public_key, templates
-from batchwright.model.diagnostic import Severity
+from batchwright.model.diagnostic import Diagnostic
 
 SHELL = ("run", "undo", "unless", "env")  # fields of an operation whose texts a shell may read
 PUBLIC = "Give the public key, the one line of the file that ends in .pub: ssh-ed25519 AAAA... NAME"
@@ -18,7 +18,7 @@ PRIVATE = f"{PUBLIC}. Whoever could read this file has the private one: make a n
 LITERAL = "For a literal ${ write $${."
 
 
-def mistaken(operations: Sequence[Any]) -> Iterator[ReportFinding]:
+def mistaken(operations: Sequence[Any]) -> Iterator[PathDiagnostic]:
     """A finding for each text that cannot mean what it says; parts that are broken already are passed over."""
     for number, operation in enumerate(operations):
         if isinstance(operation, dict):
@@ -37,27 +37,27 @@ def _texts(value: Any, path: Path_) -> Iterator[tuple[Path_, str]]:
             yield from _texts(part, (*path, place))
 
 
-def _judged(operation: Path_, path: Path_, text: str) -> Iterator[ReportFinding]:
+def _judged(operation: Path_, path: Path_, text: str) -> Iterator[PathDiagnostic]:
     where = (*operation, *path)
     is_key = (path[0] == "server_configs" and "ssh_keys" in path) or path[-1] == "host_key"
     if is_key and (why := public_key.flaw(text)):
         private = public_key.is_private(text)
         code = "ssh-key-private" if private else "ssh-key-invalid"
-        yield ReportFinding(where, code, f"expected a public key: {why}", PRIVATE if private else PUBLIC)
+        yield PathDiagnostic(where, Diagnostic(code, f"expected a public key: {why}", PRIVATE if private else PUBLIC))
         return
     if path[-1] == "address" and path[0] == "server_configs" and ":" in text and not _is_v6(text):
-        yield ReportFinding(where, "bad-format", f'expected a host name or an address, got the text "{text[:60]}"')
+        message = f'expected a host name or an address, got the text "{text[:60]}"'
+        yield PathDiagnostic(where, Diagnostic("bad-format", message))
     script = path[-1] == "user_data" or (path[0] in SHELL and len(path) == 2)
     is_variable = path[0] == "taskservs" and "variables" in path
     for reference in templates.references(text, script=script):
         if is_variable and reference.written.startswith("${server."):
             continue  # known, or told with the variable
-        yield ReportFinding(
-            where, "unknown-reference", f"`{reference.written}` refers to nothing that is known", _hint(reference)
-        )
+        message = f"`{reference.written}` refers to nothing that is known"
+        yield PathDiagnostic(where, Diagnostic("unknown-reference", message, _hint(reference)))
     if path[-1] == "user_data":
-        for code, message, hint in doubts(text):
-            yield ReportFinding(where, code, message, hint, Severity.WARNING)
+        for warning in warnings(text):
+            yield PathDiagnostic(where, warning)
 
 
 def _is_v6(text: str) -> bool:

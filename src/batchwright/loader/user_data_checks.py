@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from batchwright.loader import duplicate_keys
 from batchwright.loader.nickel_scanner import Places
+from batchwright.model.diagnostic import Diagnostic, Severity
 
 READ_MAX = 256 * 1024  # characters of a cloud-config that are looked through
 
@@ -18,25 +19,25 @@ STARTS = (
 )
 OTHERS = ("{", "http://", "https://")  # Ignition, and an address that some clouds fetch
 
-Doubt = tuple[str, str, str]
-
 
 @lru_cache(maxsize=64)
-def doubts(text: str) -> tuple[Doubt, ...]:
-    """Code, message and hint of each. Many servers are mostly given the same."""
-    found: list[Doubt] = []
+def warnings(text: str) -> tuple[Diagnostic, ...]:
+    """Warnings about it. Cached, since many servers are given the same."""
+    found: list[Diagnostic] = []
     bare = text.lstrip("\ufeff \t\r\n")
     start = next((one for one in STARTS if bare.lower().startswith(one)), "")
     if text.startswith("\ufeff"):
-        found.append(("user-data-start", "user_data begins with a byte order mark", "Save it as UTF-8 without one."))
+        found.append(
+            _warning("user-data-start", "user_data begins with a byte order mark", "Save it as UTF-8 without one.")
+        )
     elif bare != text and bare:
         what = f"`{start}`" if start else "the first line"
         message = f"user_data has a blank before {what}, so it may be taken for something else"
         hint = 'Begin with the first character. In Nickel: m%"#!/bin/sh, or std.string.trim.'
-        found.append(("user-data-start", message, hint))
+        found.append(_warning("user-data-start", message, hint))
     if "\r" in text:
         message = "user_data has Windows line ends (CRLF), which a script does not survive"
-        found.append(("user-data-crlf", message, "Save it with LF alone, for example with dos2unix."))
+        found.append(_warning("user-data-crlf", message, "Save it with LF alone, for example with dos2unix."))
     if start == CLOUD_CONFIG:
         found += _config(bare)
     elif not start and bare and not bare.startswith(OTHERS):
@@ -44,29 +45,36 @@ def doubts(text: str) -> tuple[Doubt, ...]:
     return tuple(found)
 
 
-def _unknown(line: str) -> Doubt:
+def _unknown(line: str) -> Diagnostic:
     word = line.lower().replace(" ", "")
     if line.startswith("#") and difflib.SequenceMatcher(None, word, CLOUD_CONFIG).ratio() > 0.75:
         message = f"user_data begins with `{line[:40]}`, which cloud-init passes over"
-        return "user-data-kind", message, f"Did you mean `{CLOUD_CONFIG}`?"
+        return _warning("user-data-kind", message, f"Did you mean `{CLOUD_CONFIG}`?")
     message = "nothing says what user_data is, so it may be passed over"
-    return "user-data-kind", message, f"A script begins with #!/bin/sh, a cloud-init configuration with {CLOUD_CONFIG}."
+    hint = f"A script begins with #!/bin/sh, a cloud-init configuration with {CLOUD_CONFIG}."
+    return _warning("user-data-kind", message, hint)
 
 
-def _config(text: str) -> list[Doubt]:
+def _warning(code: str, message: str, hint: str) -> Diagnostic:
+    return Diagnostic(code, message, hint, Severity.WARNING)
+
+
+def _config(text: str) -> list[Diagnostic]:
     if len(text) > READ_MAX:
         return []
-    found: list[Doubt] = []
+    found: list[Diagnostic] = []
     places = Places(text)
     for one in duplicate_keys.found_in(text, "yaml"):
         line = places.of(one.offset).line
         if one.code == "syntax-error":
-            found.append(("user-data-config", f"the cloud-config of user_data is no YAML: line {line}: {one.key}", ""))
+            found.append(
+                _warning("user-data-config", f"the cloud-config of user_data is no YAML: line {line}: {one.key}", "")
+            )
         elif one.code == "duplicate-key":
             message = f'the cloud-config of user_data has the key "{one.key[:40]}" twice: line {line}'
-            found.append(("user-data-config", message, "The last one counts: keep one of them."))
+            found.append(_warning("user-data-config", message, "The last one counts: keep one of them."))
     lines = [line for line in text.split("\n") if line.strip() and not line.lstrip().startswith("#")]
     if not found and lines and not any(":" in line for line in lines):
         message = "the cloud-config of user_data is no record of settings"
-        found.append(("user-data-config", message, "Write NAME: VALUE."))
+        found.append(_warning("user-data-config", message, "Write NAME: VALUE."))
     return found

@@ -1,12 +1,15 @@
-"""A mistake found in a workflow file or a problem found by the pre-flight, placed and explained."""
+"""What is wrong with a workflow file, a server, a command or a catalogue entry, where, and what to do about it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Self
 
 from msgspec import Struct
 from msgspec.structs import replace
+
+from batchwright.errors.base import BatchwrightError
 
 MOST = 50  # that are told at a time
 TEXT_MAX = 2_000  # characters of a message or a hint
@@ -20,21 +23,27 @@ class Severity(StrEnum):
 
 
 class Diagnostic(Struct, frozen=True):
-    """One finding. `line` and `column` count from 1 in characters; 0 where there is no place in a file.
+    """One problem. Who finds it fills in what it knows: a provider only `field`, the loader the place in the file.
 
-    `where` names the operation or server a finding of the pre-flight is about, `field` its field: `plan`, `targets.0`.
+    `line` and `column` count from 1 in characters; 0 where there is no place in a file. `where` names the operation,
+    server or provider that it is about, `field` the field of that: `plan`, `targets.0`.
     """
 
     code: str
     message: str
+    hint: str = ""
     severity: Severity = Severity.ERROR
     file: str = ""
     line: int = 0
     column: int = 0
-    hint: str = ""
     notes: tuple[str, ...] = ()
     where: str = ""
     field: str = ""
+
+    @classmethod
+    def of_error(cls, error: BatchwrightError, where: str = "") -> Self:
+        """The same problem as the error, about `where`."""
+        return cls(error.code, error.message, error.hint, where=where)
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}: " if self.file else (f"{self.where}: " if self.where else "")
@@ -54,7 +63,7 @@ def bounded(found: Sequence[Diagnostic], most: int = MOST) -> tuple[Diagnostic, 
     message = f"and {len(rest)} more; correct these first"
     return (
         *(_short(one) for one in first[:most]),
-        Diagnostic("more-mistakes", message, rest[0].severity, file=first[0].file),
+        Diagnostic("more-mistakes", message, severity=rest[0].severity, file=first[0].file),
     )
 
 

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import combinations
 
+from msgspec.structs import replace
+
 from batchwright.model.catalogue import conflict_between
+from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.workflow import TaskservBatch
 from batchwright.plan.draft import Before, Draft, PlannedInstall, PlannedServer, names_of
 from batchwright.plan.wording import did_you_mean, enumerated
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A problem that many servers may share: it is reported once, with their names."""
-
-    code: str
-    message: str  # goes on with: on web-01, web-02 and 7 more
-    hint: str
-    error: bool = True
 
 
 def take_listed(draft: Draft) -> None:
@@ -60,8 +52,8 @@ def expand_requirements(draft: Draft) -> None:
     for i, op, before in draft.walk():
         if not isinstance(op, TaskservBatch):
             continue
-        known: dict[frozenset[tuple[str, int]], tuple[PlannedInstall, list[Finding]]] = {}
-        shared: dict[Finding, list[PlannedServer]] = {}
+        known: dict[frozenset[tuple[str, int]], tuple[PlannedInstall, list[Diagnostic]]] = {}
+        shared: dict[Diagnostic, list[PlannedServer]] = {}
         draft.installs[i] = []
         for place in draft.targets[i]:
             key = frozenset(place.installed.items())
@@ -76,11 +68,10 @@ def expand_requirements(draft: Draft) -> None:
         for finding in _order(draft, i, [install for install, _ in known.values()]):
             shared[finding] = draft.targets[i]
         for finding, places in shared.items():
-            note = draft.refuse if finding.error else draft.warn
-            note(finding.code, f"{finding.message} on {names_of(places)}", op.id, finding.hint)
+            draft.problems.append(_on(places, finding, op.id))
 
 
-def _order(draft: Draft, i: int, installs: list[PlannedInstall]) -> list[Finding]:
+def _order(draft: Draft, i: int, installs: list[PlannedInstall]) -> list[Diagnostic]:
     """Fill `sequence` and each install's order, which is the same on every server: clusters wait across servers."""
     every: dict[str, set[str]] = {}
     for install in installs:
@@ -91,15 +82,20 @@ def _order(draft: Draft, i: int, installs: list[PlannedInstall]) -> list[Finding
     except CycleError as error:
         draft.sequence[i] = ()
         message = f"the order goes in a circle: {' before '.join(error.args[1])},"
-        return [Finding("taskserv-cycle", message, "Split them, or mend `requires` or `after` of one of them.")]
+        return [Diagnostic("taskserv-cycle", message, "Split them, or mend `requires` or `after` of one of them.")]
     for install in installs:
         install.order = tuple(name for name in draft.sequence[i] if name in install.hard)
     return []
 
 
+def _on(places: Sequence[PlannedServer], shared: Diagnostic, operation: str) -> Diagnostic:
+    """A problem that several servers share, said once: its message goes on with their names."""
+    return replace(shared, message=f"{shared.message} on {names_of(places)}", where=operation)
+
+
 def _expand(
     draft: Draft, listed: Iterable[str], installed: Mapping[str, int], before: Before, op: str
-) -> tuple[PlannedInstall, list[Finding]]:
+) -> tuple[PlannedInstall, list[Diagnostic]]:
     present, findings = _bring_along(draft, listed, installed)
     hard: dict[str, tuple[str, ...]] = {}
     for name in sorted(present):
@@ -115,7 +111,9 @@ def _expand(
     return PlannedInstall((), hard), findings
 
 
-def _bring_along(draft: Draft, listed: Iterable[str], installed: Mapping[str, int]) -> tuple[set[str], list[Finding]]:
+def _bring_along(
+    draft: Draft, listed: Iterable[str], installed: Mapping[str, int]
+) -> tuple[set[str], list[Diagnostic]]:
     """What is listed, and what it requires where only one entry provides that. A choice is left to the user."""
     present, findings, waiting = set(listed), [], deque(sorted(listed))
     while waiting:
@@ -126,7 +124,9 @@ def _bring_along(draft: Draft, listed: Iterable[str], installed: Mapping[str, in
                 continue
             only = candidates[0]
             asks = f'"{name}" requires it' if only == requirement else f'"{name}" requires "{requirement}"'
-            findings.append(Finding("taskserv-added", f'"{only}" is added, because {asks},', "", error=False))
+            findings.append(
+                Diagnostic("taskserv-added", f'"{only}" is added, because {asks},', severity=Severity.WARNING)
+            )
             present.add(only)
             waiting.append(only)
     return present, findings
@@ -134,7 +134,7 @@ def _bring_along(draft: Draft, listed: Iterable[str], installed: Mapping[str, in
 
 def _look_elsewhere(
     draft: Draft, asked: tuple[str, str], installed: Mapping[str, int], before: Before, op: str
-) -> list[Finding]:
+) -> list[Diagnostic]:
     """Whether another operation installs what the first of `asked` requires, and comes before."""
     name, requirement = asked
     candidates = draft.provided.get(requirement, ())
@@ -146,16 +146,16 @@ def _look_elsewhere(
         one, maker = earlier[0][0], draft.order[earlier[0][1]].id
         message = f'"{name}" requires "{one}", and "{op}" goes on even if "{maker}" could not install it,'
         hint = f'Make the dependency on "{maker}" hard.'
-        return [Finding("requirement-soft", message, hint, error=False)]
+        return [Diagnostic("requirement-soft", message, hint, severity=Severity.WARNING)]
     if makers:
         one, maker = makers[0][0], draft.order[makers[0][1]].id
         message = f'"{name}" requires "{one}", which "{maker}" installs, and "{op}" does not depend on it,'
-        return [Finding("requirement-unordered", message, f'Add "{maker}" to the dependencies of "{op}".')]
+        return [Diagnostic("requirement-unordered", message, f'Add "{maker}" to the dependencies of "{op}".')]
     if not candidates:
         message = f'"{name}" requires "{requirement}", which no task service provides,'
-        return [Finding("requirement-unknown", message, "Add a task service that provides it to the catalogue.")]
+        return [Diagnostic("requirement-unknown", message, "Add a task service that provides it to the catalogue.")]
     message = f'"{name}" requires "{requirement}", which {enumerated(candidates)} provide,'
-    return [Finding("requirement-choice", message, f"Add one of them to the taskservs: {', '.join(candidates)}.")]
+    return [Diagnostic("requirement-choice", message, f"Add one of them to the taskservs: {', '.join(candidates)}.")]
 
 
 def _ordered(draft: Draft, hard: Mapping[str, Collection[str]]) -> tuple[str, ...]:
@@ -175,8 +175,8 @@ def _ordered(draft: Draft, hard: Mapping[str, Collection[str]]) -> tuple[str, ..
 
 def refuse_conflicts(draft: Draft) -> None:
     """Refuse what cannot share a server, whichever operations bring it there."""
-    known: dict[frozenset[tuple[str, int]], list[tuple[int, Finding]]] = {}
-    shared: dict[tuple[int, Finding], list[PlannedServer]] = {}
+    known: dict[frozenset[tuple[str, int]], list[tuple[int, Diagnostic]]] = {}
+    shared: dict[tuple[int, Diagnostic], list[PlannedServer]] = {}
     for places in draft.places.values():
         for place in places:
             if len(place.installed) < 2:
@@ -187,10 +187,10 @@ def refuse_conflicts(draft: Draft) -> None:
             for conflict in known[key]:
                 shared.setdefault(conflict, []).append(place)
     for (at, finding), places in shared.items():
-        draft.refuse(finding.code, f"{finding.message} on {names_of(places)}", draft.order[at].id, finding.hint)
+        draft.problems.append(_on(places, finding, draft.order[at].id))
 
 
-def _conflicts(draft: Draft, installed: Mapping[str, int]) -> Iterable[tuple[int, Finding]]:
+def _conflicts(draft: Draft, installed: Mapping[str, int]) -> Iterable[tuple[int, Diagnostic]]:
     for first, second in combinations(sorted(installed, key=lambda name: (installed[name], name)), 2):
         over = conflict_between(draft.catalogue[first], draft.catalogue[second])
         if over:
@@ -198,4 +198,4 @@ def _conflicts(draft: Draft, installed: Mapping[str, int]) -> Iterable[tuple[int
             by = f' (of "{draft.order[installed[first]].id}")' if elsewhere else ""
             why = "" if over in (first, second) else f": both provide {over}, and only one can"
             message = f'"{second}" cannot go beside "{first}"{by}{why},'
-            yield installed[second], Finding("taskserv-conflict", message, "Leave one of them out.")
+            yield installed[second], Diagnostic("taskserv-conflict", message, "Leave one of them out.")

@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 from msgspec import Struct
 
 from batchwright.model.access import Access
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, Unknown
 from batchwright.model.plan import Guard, ServerRequest
@@ -65,19 +66,6 @@ class Quote(Struct, frozen=True):
     currency: str
 
 
-class Trouble(Struct, frozen=True):
-    """Why a server cannot be made as it stands; `field` is the field of the server's configuration.
-
-    A `warning` stands against nothing: something is not known that nobody needs for safety.
-    """
-
-    field: str
-    code: str
-    message: str
-    hint: str = ""
-    warning: bool = False
-
-
 class Attached(Struct, frozen=True):
     """Something on a server that does not carry the label of the server's run, and so outlives it.
 
@@ -115,7 +103,7 @@ class Provider(Protocol):
     name: str
     capabilities: Capabilities
 
-    def validate(self, config: ServerConfig) -> list[Trouble]:
+    def validate(self, config: ServerConfig) -> list[Diagnostic]:
         """What can be said without asking anybody: pure, no I/O."""
         ...
 
@@ -143,11 +131,11 @@ class Provider(Protocol):
         """Price of all of them together, None when the provider does not tell. Whatever it raises is a warning."""
         ...
 
-    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Diagnostic]]:
         """Names to ids, one answer per config in order; read-only."""
         ...
 
-    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Trouble]:
+    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Diagnostic]:
         """What stands against making all of these: the account's limits, a right that is missing. Changes nothing.
 
         What cannot be asked and is not needed (limits, say) is a warning.

@@ -14,11 +14,12 @@ from msgspec import Struct
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
 from batchwright.model.access import Access
 from batchwright.model.clock import Clock
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import PASSING, Created, Fault, FaultClass, Observed, Rejected, Unknown
 from batchwright.model.plan import Guard
 from batchwright.providers import ssh_keys
 from batchwright.providers.account_check import AccountFinding, LiveCheck, Tell
-from batchwright.providers.base import Capabilities, Provider, ProviderHealthReport, Trouble
+from batchwright.providers.base import Capabilities, Provider, ProviderHealthReport
 from batchwright.providers.http import Http, HttpReply, NoAnswer, NotSent, Query
 from batchwright.providers.settings import RestSettings, Scalar, rest_settings
 
@@ -211,7 +212,7 @@ class RestProvider(ABC, Generic[C, F]):
             return ProviderHealthReport(False, fault.message, passing=passing)
         return ProviderHealthReport(True, self.refusals.cloud, self._clock.now() - began)
 
-    async def _rights(self, path: str, incomplete: object) -> list[Trouble]:
+    async def _rights(self, path: str, incomplete: object) -> list[Diagnostic]:
         """What is said against the right to create, by a request so incomplete that it can make nothing.
 
         Raises ProviderUnavailable.
@@ -224,7 +225,7 @@ class RestProvider(ABC, Generic[C, F]):
             message = f"{self.refusals.cloud} took a create that lacks what it must have"
             raise ProviderUnavailable(message, hint="Look whether it made a server, and please report it.")
         fault = self.refusals.fault(reply)
-        return [Trouble("", "not-allowed", fault.message, fault.hint)] if fault.kind is FaultClass.AUTH else []
+        return [Diagnostic("not-allowed", fault.message, fault.hint)] if fault.kind is FaultClass.AUTH else []
 
     async def _spare(self, look: Awaitable[dict[str, Any] | None]) -> tuple[dict[str, Any], str]:
         """A look that nobody needs for safety: what it shows, else why that is not known."""

@@ -21,7 +21,7 @@ from batchwright import errors
 from batchwright.app.allowlist import Allowlist
 from batchwright.app.diagnostic_positions import static_findings
 from batchwright.errors import BatchwrightError, BodyUnreadable
-from batchwright.loader import UNTRUSTED, Loaded, Path_, ReportFinding, Spot, load_source, locate_source
+from batchwright.loader import UNTRUSTED, Loaded, Path_, PathDiagnostic, Spot, load_source, locate_source
 from batchwright.loader.depth import too_deep
 from batchwright.loader.limits import MIB
 from batchwright.model.diagnostic import Diagnostic
@@ -74,7 +74,7 @@ def evaluated(job: EvaluationJob) -> Evaluated:
             return Evaluated(spots=tuple(locate_source(text, job.name, job.places)))
         catalogue = load_catalogue([Path(one) for one in job.catalogues])
 
-        def judge(workflow: Workflow) -> list[ReportFinding]:
+        def judge(workflow: Workflow) -> list[PathDiagnostic]:
             return [*job.allowed.refused(workflow), *static_findings(workflow, catalogue)]
 
         original = job.text if job.is_definition else ""

@@ -12,19 +12,20 @@ from enum import StrEnum
 from functools import partial
 from typing import NoReturn, ParamSpec, TypeVar
 
-from batchwright.commands.base import CommandFlaw, Launch, Launcher
+from batchwright.commands.base import Launch, Launcher
 from batchwright.journal.base import Head, Journal, Lease, Snapshot
 from batchwright.journal.event_rows import EventRow
 from batchwright.journal.high_water_mark import Loss
 from batchwright.journal.lease import LEASE_SECONDS, HeldLease
 from batchwright.model.access import Access
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Applied, CheckResult, Created, Going, Gone, Observed, Rejected, Unknown
 from batchwright.model.plan import CommandRequest, ServerRequest, TaskservRequest
 from batchwright.model.summary import RunSummary, Signal
 from batchwright.model.workflow import Command, ServerConfig
-from batchwright.providers.base import Provider, ProviderHealthReport, Quota, Quote, Trouble
+from batchwright.providers.base import Provider, ProviderHealthReport, Quota, Quote
 from batchwright.taskservs.base import NO_JOB, Runner, Target, TaskservJob
 
 T = TypeVar("T")
@@ -172,7 +173,7 @@ class CrashingProvider:
         self.name, self.capabilities = inner.name, inner.capabilities
         self._inner, self._point = inner, point
 
-    def validate(self, config: ServerConfig) -> list[Trouble]:
+    def validate(self, config: ServerConfig) -> list[Diagnostic]:
         self._point.check()
         return self._inner.validate(config)
 
@@ -194,10 +195,10 @@ class CrashingProvider:
     async def quote(self, requests: Sequence[ServerRequest]) -> Quote | None:
         return await self._point.guard(f"{self.name}.quote", self._inner.quote, requests)
 
-    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Diagnostic]]:
         return await self._point.guard(f"{self.name}.resolve", self._inner.resolve, configs)
 
-    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Trouble]:
+    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Diagnostic]:
         return await self._point.guard(f"{self.name}.quota_after", self._inner.quota_after, requests)
 
     async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
@@ -252,7 +253,7 @@ class CrashingLauncher:
     def __init__(self, inner: Launcher, point: CrashPoint) -> None:
         self._inner, self._point = inner, point
 
-    async def resolve(self, command: Command) -> CommandRequest | list[CommandFlaw]:
+    async def resolve(self, command: Command) -> CommandRequest | list[Diagnostic]:
         return await self._point.guard(f"resolve {command.id}", self._inner.resolve, command)
 
     async def launch(self, request: CommandRequest, launch: Launch) -> Applied | Rejected | Unknown:

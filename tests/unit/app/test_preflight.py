@@ -13,13 +13,14 @@ from msgspec.structs import replace
 from batchwright.app.preflight import observe, observe_secrets
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.access import Access
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Observed
 from batchwright.model.plan import ServerRequest, Undo
 from batchwright.model.secret import Secret
 from batchwright.model.workflow import ServerConfig, TaskservBatch, TaskservUse
 from batchwright.plan import Observations
-from batchwright.providers.base import ACCESS, Provider, Trouble
+from batchwright.providers.base import ACCESS, Provider
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
 from batchwright.providers.simulated.runner import OnServer
 from batchwright.taskservs.base import Target
@@ -138,7 +139,7 @@ def test_one_that_does_not_come_up_is_a_trouble_and_no_reason_to_take_anything_a
 class Existing(Simulated):
     """Its servers were there before anybody takes them."""
 
-    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Diagnostic]]:
         way = msgspec.json.encode(Access("10.0.0.5")).decode()
         return [
             replace(one, resolved={ACCESS: way}) if isinstance(one, ServerRequest) else one

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.commands.base import CommandFlaw
 from batchwright.commands.preflight import find_here, find_there
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.plan import CommandRequest
 from batchwright.model.secret import Secret
 from batchwright.testing.plans import command
@@ -25,7 +25,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
     return {"PATH": str(tools), "TOKEN": "hunter2"}
 
 
-def flaws(found: CommandRequest | list[CommandFlaw]) -> list[tuple[str, str]]:
+def flaws(found: CommandRequest | list[Diagnostic]) -> list[tuple[str, str]]:
     assert isinstance(found, list)
     return [(flaw.code, flaw.hint) for flaw in found]
 

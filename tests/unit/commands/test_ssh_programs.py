@@ -16,10 +16,11 @@ import pytest
 from asyncssh.packet import UInt32
 from tests.support.children import child
 
-from batchwright.commands.base import MARK, CommandFlaw, CommandServer, Launch
+from batchwright.commands.base import MARK, CommandServer, Launch
 from batchwright.commands.process_marker import ProcessMarker
 from batchwright.commands.ssh import SshCommands, script
 from batchwright.model.access import Access
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
 from batchwright.model.plan import CommandRequest
 from batchwright.model.secret import Secret
@@ -249,7 +250,7 @@ def test_what_it_needs_is_looked_for_before_its_server_is_there(monkeypatch: pyt
     assert [flaw.code for flaw in missing] == ["secret-missing"]
     monkeypatch.setattr("batchwright.commands.ssh.find_spec", lambda _name: None)
     [flaw] = asyncio.run(there.resolve(command("do", "x")))  # type: ignore[misc]
-    assert isinstance(flaw, CommandFlaw)
+    assert isinstance(flaw, Diagnostic)
     assert "batchwright[ssh]" in flaw.hint
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batchwright.loader import load
-from batchwright.loader.user_data_checks import doubts
+from batchwright.loader.user_data_checks import warnings
 from batchwright.model.diagnostic import Severity
 
 START, CRLF, CONFIG, KIND = "user-data-start", "user-data-crlf", "user-data-config", "user-data-kind"
@@ -49,14 +49,14 @@ START, CRLF, CONFIG, KIND = "user-data-start", "user-data-crlf", "user-data-conf
 )
 def test_what_is_doubtful(text: str, codes: list[str]) -> None:
     """C8"""
-    assert [code for code, _, _ in doubts(text)] == codes
+    assert [one.code for one in warnings(text)] == codes
 
 
 def test_a_misspelt_cloud_config_is_told_how_it_is_written() -> None:
     """C8"""
-    assert [hint for _, _, hint in doubts("# cloud-config\na: 1\n")] == ["Did you mean `#cloud-config`?"]
-    (found,) = doubts("#cloud-config\na: 1\nb: [\n")
-    assert "line 4" in found[1]
+    assert [one.hint for one in warnings("# cloud-config\na: 1\n")] == ["Did you mean `#cloud-config`?"]
+    (found,) = warnings("#cloud-config\na: 1\nb: [\n")
+    assert "line 4" in found.message
 
 
 def test_it_is_a_warning_at_its_place(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright.loader.report import suggestion
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.workflow import ServerConfig
 from batchwright.plan.wording import did_you_mean
-from batchwright.providers.base import Trouble
 from tests.unit.app.test_preflight import simulated
 
 KNOWN = ["de-fra1", "us-nyc1", "1xCPU-2GB", "DEV-1xCPU-1GB"]
@@ -31,7 +31,7 @@ def test_the_plan_and_zone_of_a_provider_are_suggested() -> None:
     """C6: `DE-FRA1` was told that there are these zones, `de-fra1` among them."""
     (found,) = asyncio.run(simulated("upcloud").resolve([ServerConfig("a", "1XCPU-2gb", "DE-FRA1")]))
     assert isinstance(found, list)
-    hints = {one.code: one.hint for one in found if isinstance(one, Trouble)}
+    hints = {one.code: one.hint for one in found if isinstance(one, Diagnostic)}
     assert hints == {"unknown-plan": 'Did you mean "1xCPU-2GB"?', "unknown-zone": 'Did you mean "de-fra1"?'}
 
 

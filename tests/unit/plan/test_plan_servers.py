@@ -117,7 +117,7 @@ def test_a_server_nobody_said_anything_about_is_refused() -> None:
 
 
 def test_warnings_of_the_loader_are_part_of_the_plan_and_do_not_stop_it() -> None:
-    warning = Diagnostic("plan-normalised", 'plan "1xCPU-2 GB" is read as "1xCPU-2GB"', Severity.WARNING)
+    warning = Diagnostic("plan-normalised", 'plan "1xCPU-2 GB" is read as "1xCPU-2GB"', severity=Severity.WARNING)
     built = build(ONE, {}, empty_world(ONE), warnings=(warning,), simulation={"seed": 7})
     assert built.plan is not None
     assert built.plan.warnings == (warning,) == built.diagnostics

@@ -65,7 +65,7 @@ def test_upcloud_goes_on_without_prices_and_the_use_of_limits(fault: str, tmp_pa
 
     async def scenario(provider: Provider, request: ServerRequest) -> None:
         (limits,) = await provider.quota_after([request])
-        assert (limits.code, limits.warning) == ("limit-unknown", True)
+        assert (limits.code, limits.severity) == ("limit-unknown", "warning")
         assert limits.hint
         with pytest.raises(ProviderUnavailable):
             await provider.quote([request])
@@ -91,7 +91,7 @@ def test_upcloud_looks_at_many_servers_one_by_one_when_addresses_may_not_be_list
 
     async def scenario(provider: Provider, request: ServerRequest) -> None:
         (right,) = await provider.quota_after([request])
-        assert (right.code, right.warning) == ("right-missing", True)
+        assert (right.code, right.severity) == ("right-missing", "warning")
         made = [await provider.create(request, Token(RUN, f"t{number}")) for number in range(6)]
         refs = [one.ref for one in made if isinstance(one, Created)]
         for _ in range(500):
@@ -157,7 +157,7 @@ def test_aws_goes_on_without_prices_and_quotas(fault: str, tmp_path: Path, monke
     async def scenario(here: Visit) -> None:
         request = await here.request("web")
         (limits,) = await here.aws.quota_after([request])
-        assert (limits.code, limits.warning) == ("limit-unknown", True)
+        assert (limits.code, limits.severity) == ("limit-unknown", "warning")
         with pytest.raises(ProviderUnavailable) as caught:
             await here.aws.quote([request])
         assert (await here.aws.quota()).usage == {}

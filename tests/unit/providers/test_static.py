@@ -18,12 +18,12 @@ from tests.support.machines import Machine, Machines
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.access import Access
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, FaultClass, Gone, Observed, Rejected, ServerState
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers import registry
-from batchwright.providers.base import Trouble
 from batchwright.providers.static import Static
 from batchwright.providers.static.adapter import _CAPABILITIES
 
@@ -46,8 +46,8 @@ class Rig:
         whole = (machine or self.web).options(**given)
         return ServerConfig(name, options={key: value for key, value in whole.items() if value is not None})
 
-    def resolve(self, *configs: ServerConfig) -> list[ServerRequest | list[Trouble]]:
-        async def main() -> list[ServerRequest | list[Trouble]]:
+    def resolve(self, *configs: ServerConfig) -> list[ServerRequest | list[Diagnostic]]:
+        async def main() -> list[ServerRequest | list[Diagnostic]]:
             await self.provider.open()
             return await self.provider.resolve(configs)
 
@@ -58,7 +58,7 @@ class Rig:
         assert isinstance(answer, ServerRequest), answer
         return answer
 
-    def trouble(self, *args: Any, **options: Any) -> Trouble:
+    def trouble(self, *args: Any, **options: Any) -> Diagnostic:
         (answer,) = self.resolve(self.config(*args, **options))
         assert isinstance(answer, list), answer
         (trouble,) = answer

@@ -248,7 +248,7 @@ def test_no_diagnostic_is_as_long_as_the_file(text: str) -> None:
 @given(st.lists(st.sampled_from(Severity), max_size=200))
 def test_of_too_many_the_errors_come_first_and_none_is_forgotten(severities: list[Severity]) -> None:
     """A6."""
-    found = bounded([Diagnostic("code", str(i), severity) for i, severity in enumerate(severities)])
+    found = bounded([Diagnostic("code", str(i), severity=severity) for i, severity in enumerate(severities)])
     assert bounded(found) == found
     assert len(found) <= 51
     if len(severities) > 51:

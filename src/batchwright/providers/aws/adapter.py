@@ -10,6 +10,7 @@ from typing import Any
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.access import Access
 from batchwright.model.clock import Clock
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import (
     PASSING,
@@ -35,7 +36,7 @@ from batchwright.providers.aws.refs import RefKind, parse, spent
 from batchwright.providers.aws.removal import Removal
 from batchwright.providers.aws.settings import AwsSettings, settings_from
 from batchwright.providers.aws.shared_resources import SharedResources
-from batchwright.providers.base import Attached, Capabilities, ProviderHealthReport, Quota, Quote, Trouble
+from batchwright.providers.base import Attached, Capabilities, ProviderHealthReport, Quota, Quote
 from batchwright.providers.settings import Scalar
 
 Errors = ERRORS
@@ -72,7 +73,7 @@ class Aws:
         """How the registry makes one."""
         return cls(name, clock, settings_from(settings))
 
-    def validate(self, config: ServerConfig) -> list[Trouble]:
+    def validate(self, config: ServerConfig) -> list[Diagnostic]:
         return plans.troubles(config, self._settings.named_regions)
 
     async def open(self) -> None:
@@ -115,7 +116,7 @@ class Aws:
         except Errors as error:
             raise unavailable(error, self._clock.now()) from error
 
-    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Trouble]:
+    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Diagnostic]:
         try:
             return await preflight.troubles(self._connection, requests)
         except Errors as error:
@@ -129,8 +130,8 @@ class Aws:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ProviderUnavailable(f"AWS's price list cannot be read: {error}", hint="Try again later.") from error
 
-    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
-        answers: list[ServerRequest | list[Trouble]] = [self.validate(config) for config in configs]
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Diagnostic]]:
+        answers: list[ServerRequest | list[Diagnostic]] = [self.validate(config) for config in configs]
         by_region: dict[str, list[int]] = {}
         for i, config in enumerate(configs):
             if not answers[i]:
@@ -138,7 +139,9 @@ class Aws:
         for region in [region for region in by_region if region not in self._regions]:
             known = f"Enabled are: {', '.join(self._regions)}"
             for i in by_region.pop(region):
-                answers[i] = [Trouble("zone", "unknown-zone", f"the account has no region {region} enabled", known)]
+                answers[i] = [
+                    Diagnostic("unknown-zone", f"the account has no region {region} enabled", known, field="zone")
+                ]
         looks = (
             catalog.resolve(self._connection, region, [configs[i] for i in places])
             for region, places in by_region.items()
@@ -146,7 +149,7 @@ class Aws:
         try:
             for places, found in zip(by_region.values(), await asyncio.gather(*looks), strict=True):
                 for i, answer in zip(places, found, strict=True):
-                    answers[i] = [answer] if isinstance(answer, Trouble) else answer
+                    answers[i] = [answer] if isinstance(answer, Diagnostic) else answer
         except Errors as error:
             raise unavailable(error, self._clock.now()) from error
         return answers

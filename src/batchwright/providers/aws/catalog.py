@@ -9,13 +9,13 @@ from typing import Any
 from botocore.exceptions import ClientError
 from msgspec import Struct
 
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.aws import images, plans
 from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.faults import code_of
 from batchwright.providers.aws.lookup import FILTER_MAX, only
-from batchwright.providers.base import Trouble
 
 _SUBNETS = "Name a subnet of that zone: `aws ec2 describe-subnets` lists them."
 PARAMETERS_MAX = 10  # names of one GetParameters
@@ -33,7 +33,9 @@ class AwsCatalog(Struct):
     images: dict[str, Any] = {}
 
 
-async def resolve(connection: AwsClient, region: str, configs: Sequence[ServerConfig]) -> list[ServerRequest | Trouble]:
+async def resolve(
+    connection: AwsClient, region: str, configs: Sequence[ServerConfig]
+) -> list[ServerRequest | Diagnostic]:
     """One answer per configuration, in order; all are of this region. Raises botocore's exceptions."""
     offers = await _offers(connection, region, configs)
     return [_request(offers, config) for config in configs]
@@ -103,16 +105,16 @@ def _architecture(offers: AwsCatalog, config: ServerConfig) -> str:
     return "arm64" if "arm64" in supported else "x86_64"
 
 
-def _request(offers: AwsCatalog, config: ServerConfig) -> ServerRequest | Trouble:
+def _request(offers: AwsCatalog, config: ServerConfig) -> ServerRequest | Diagnostic:
     kind, region = plans.instance_type(config.plan), plans.region_of(config.zone)
     if kind not in offers.types:
         hint = "Use another plan or zone: `aws ec2 describe-instance-types` lists what a region has."
-        return Trouble("plan", "unknown-plan", f"AWS has no instance type {kind} in {region}", hint)
+        return Diagnostic("unknown-plan", f"AWS has no instance type {kind} in {region}", hint, field="plan")
     place = _place(offers, config, kind)
-    if isinstance(place, Trouble):
+    if isinstance(place, Diagnostic):
         return place
     image = _image(offers, config)
-    if isinstance(image, Trouble):
+    if isinstance(image, Diagnostic):
         return image
     size = offers.types[kind]
     resolved = {
@@ -133,46 +135,52 @@ def _request(offers: AwsCatalog, config: ServerConfig) -> ServerRequest | Troubl
     )
 
 
-def _place(offers: AwsCatalog, config: ServerConfig, kind: str) -> dict[str, str] | Trouble:
+def _place(offers: AwsCatalog, config: ServerConfig, kind: str) -> dict[str, str] | Diagnostic:
     zone, exact = config.zone, plans.is_availability_zone(config.zone)
     if exact and (kind, zone) not in offers.placed:
         places = sorted(place for one, place in offers.placed if one == kind)
         hint = f"It does in: {', '.join(places)}" if places else "Use another plan or region."
-        return Trouble("zone", "not-offered", f"AWS does not offer {kind} in {zone}", hint)
+        return Diagnostic("not-offered", f"AWS does not offer {kind} in {zone}", hint, field="zone")
     if config.network:
         subnet = offers.subnets.get(config.network)
         if subnet is None:
-            return Trouble("network", "unknown-network", f"there is no subnet {config.network} in {zone}", _SUBNETS)
+            return Diagnostic(
+                "unknown-network", f"there is no subnet {config.network} in {zone}", _SUBNETS, field="network"
+            )
         if exact and subnet["AvailabilityZone"] != zone:
             where = subnet["AvailabilityZone"]
             message = f"the subnet {config.network} is in {where}, not in {zone}"
-            return Trouble("network", "wrong-zone", message, _SUBNETS)
+            return Diagnostic("wrong-zone", message, _SUBNETS, field="network")
         return {"vpc": subnet["VpcId"], "subnet": config.network}
     if not offers.default_vpc:
         hint = 'Name a subnet: network = "subnet-...".'
-        return Trouble("network", "no-default-network", f"the account has no default VPC in {zone}", hint)
+        return Diagnostic("no-default-network", f"the account has no default VPC in {zone}", hint, field="network")
     if exact and zone not in offers.default_zones:
         hint = 'Use another zone, or name a subnet: network = "subnet-...".'
-        return Trouble("zone", "no-default-network", f"the default VPC has no subnet in {zone}", hint)
+        return Diagnostic("no-default-network", f"the default VPC has no subnet in {zone}", hint, field="zone")
     if not exact and not offers.default_zones:
         hint = 'Make default subnets (aws ec2 create-default-subnet), or name a subnet: network = "subnet-...".'
-        return Trouble("network", "no-default-network", f"the default VPC in {zone} has no subnets", hint)
+        return Diagnostic("no-default-network", f"the default VPC in {zone} has no subnets", hint, field="network")
     if not exact and not any((kind, place) in offers.placed for place in offers.default_zones):
         hint = 'Use another plan, or name a subnet of another zone: network = "subnet-...".'
-        return Trouble("zone", "not-offered", f"AWS does not offer {kind} where the default VPC has subnets", hint)
+        return Diagnostic(
+            "not-offered", f"AWS does not offer {kind} where the default VPC has subnets", hint, field="zone"
+        )
     return {"vpc": offers.default_vpc}
 
 
-def _image(offers: AwsCatalog, config: ServerConfig) -> dict[str, str] | Trouble:
+def _image(offers: AwsCatalog, config: ServerConfig) -> dict[str, str] | Diagnostic:
     wanted, kind = config.image or images.DEFAULT, _architecture(offers, config)
     name = images.parameter(wanted, kind)
     found = offers.images.get(offers.parameters.get(name, "") if name else wanted)
     if found is None:
         where = f"{wanted} for {kind}" if name else wanted
-        return Trouble("image", "unknown-image", f"there is no image {where} in {config.zone}", "Name an image's id.")
+        return Diagnostic(
+            "unknown-image", f"there is no image {where} in {config.zone}", "Name an image's id.", field="image"
+        )
     if found["Architecture"] != kind:
         message = f"the image {wanted} is for {found['Architecture']}, and {config.plan} is {kind}"
-        return Trouble("image", "wrong-architecture", message, "Choose another plan or image.")
+        return Diagnostic("wrong-architecture", message, "Choose another plan or image.", field="image")
     disks = [_disk(row) for row in found.get("BlockDeviceMappings", ()) if "Ebs" in row]
     return {
         "image_id": found["ImageId"],

@@ -8,13 +8,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.outcome import FaultClass
 from batchwright.model.plan import ServerRequest
 from batchwright.providers.aws import payload, quotas
 from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.faults import ERRORS, code_of, explain, kind_of
 from batchwright.providers.aws.plans import region_of
-from batchwright.providers.base import Trouble
 
 _GROUP = {"GroupName": "batchwright-rehearsal", "Description": "never made", "DryRun": True}
 _KEY = {"KeyName": "batchwright-rehearsal", "PublicKeyMaterial": b"ssh-ed25519 AAAA", "DryRun": True}
@@ -36,7 +36,7 @@ async def _limit(connection: AwsClient, region: str) -> tuple[tuple[float, float
         return None, str(error)
 
 
-async def troubles(connection: AwsClient, requests: Sequence[ServerRequest]) -> list[Trouble]:
+async def troubles(connection: AwsClient, requests: Sequence[ServerRequest]) -> list[Diagnostic]:
     """For servers of any regions. Raises botocore's exceptions."""
     by_region: dict[str, list[ServerRequest]] = {}
     for request in requests:
@@ -45,7 +45,7 @@ async def troubles(connection: AwsClient, requests: Sequence[ServerRequest]) -> 
     return [trouble for part in found for trouble in part]
 
 
-async def _in_region(connection: AwsClient, region: str, requests: Sequence[ServerRequest]) -> list[Trouble]:
+async def _in_region(connection: AwsClient, region: str, requests: Sequence[ServerRequest]) -> list[Diagnostic]:
     first = requests[0]
     tries: tuple[tuple[str, Mapping[str, Any]], ...] = (
         ("run_instances", payload.rehearsal(first)),
@@ -57,16 +57,18 @@ async def _in_region(connection: AwsClient, region: str, requests: Sequence[Serv
     known, unknown = await _limit(connection, region)
     if unknown:
         message = f"the limit of vCPUs in {region} is not known: {unknown}"
-        found.append(Trouble("", "limit-unknown", message, "The run does not need it.", warning=True))
+        found.append(Diagnostic("limit-unknown", message, "The run does not need it.", severity=Severity.WARNING))
     more = sum(int(one.resolved.get("vcpus", "0")) for one in requests if quotas.is_standard(one.plan))
     if known is not None and known[0] + more > known[1]:
         used, limit = known
         message = f"the account may run {limit:.0f} vCPUs in {region}: {used:.0f} are used, {more} more are asked for"
-        found.append(Trouble("plan", "quota", message, "Ask for less, or have the limit raised (Service Quotas)."))
+        found.append(
+            Diagnostic("quota", message, "Ask for less, or have the limit raised (Service Quotas).", field="plan")
+        )
     return found
 
 
-async def _rehearse(connection: AwsClient, region: str, name: str, asked: Mapping[str, Any]) -> Trouble | None:
+async def _rehearse(connection: AwsClient, region: str, name: str, asked: Mapping[str, Any]) -> Diagnostic | None:
     try:
         await connection.change(region, name, **asked)
     except ClientError as error:
@@ -76,6 +78,6 @@ async def _rehearse(connection: AwsClient, region: str, name: str, asked: Mappin
         if kind_of(code) in (None, FaultClass.THROTTLE):
             raise
         fault = explain(error, 0.0)
-        return Trouble("", "not-allowed" if fault.kind is FaultClass.AUTH else "refused", f"{region}: {fault.message}",
-                       fault.hint)  # fmt: skip
+        code = "not-allowed" if fault.kind is FaultClass.AUTH else "refused"
+        return Diagnostic(code, f"{region}: {fault.message}", fault.hint)
     return None

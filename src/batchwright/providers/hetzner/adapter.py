@@ -9,13 +9,14 @@ from urllib.parse import urlsplit
 
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.clock import Clock
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers import ssh_keys
 from batchwright.providers.account_check import LiveCheck
-from batchwright.providers.base import Attached, Quota, Quote, Trouble, refuse_attached
+from batchwright.providers.base import Attached, Quota, Quote, refuse_attached
 from batchwright.providers.hetzner import catalog as shop
 from batchwright.providers.hetzner import payload, rows
 from batchwright.providers.hetzner.account_check import HetznerLive
@@ -46,7 +47,7 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
         super().__init__(name, clock, settings, environ)
         self._with_key: set[str] = set()  # runs whose key is there
 
-    def validate(self, config: ServerConfig) -> list[Trouble]:
+    def validate(self, config: ServerConfig) -> list[Diagnostic]:
         return payload.troubles(config)
 
     def _connected(self) -> HetznerClient:
@@ -68,7 +69,7 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
     async def quota(self) -> Quota:
         return Quota()  # the API does not tell a project's limits
 
-    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Trouble]:
+    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Diagnostic]:
         return await self._rights("/servers", {}) if requests else []  # the API does not tell a project's limits
 
     async def quote(self, requests: Sequence[ServerRequest]) -> Quote | None:
@@ -77,7 +78,7 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
             raise ProviderUnavailable(self._unpriced, hint="Try again later.")
         return shop.quote(requests, offered)
 
-    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Diagnostic]]:
         offered, servers = await self._offered(), await self._api.listing("servers")
         taken = {str(row["name"]): str(row["id"]) for row in servers if not rows.is_ours(row, None, None)}
         return [self.validate(config) or shop.resolved(config, offered, taken) for config in configs]

@@ -8,10 +8,11 @@ from typing import Any
 from msgspec import Struct
 
 from batchwright.errors import ProviderUnavailable
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.base import Quote, Trouble
+from batchwright.providers.base import Quote
 
 DEFAULT_IMAGE = "debian-12"
 
@@ -38,7 +39,9 @@ def offers_from(types: Sequence[Row], locations: Sequence[Row], images: Sequence
     return HetznerCatalog(known, places, tuple(images), prices, str(told.get("currency", "")))
 
 
-def resolved(config: ServerConfig, offers: HetznerCatalog, taken: Mapping[str, str]) -> ServerRequest | list[Trouble]:
+def resolved(
+    config: ServerConfig, offers: HetznerCatalog, taken: Mapping[str, str]
+) -> ServerRequest | list[Diagnostic]:
     """Names to ids, or all that stands against it. `taken`: names of servers that are not Batchwright's, and ids."""
     kind = offers.types.get(config.plan)
     found = []
@@ -49,15 +52,15 @@ def resolved(config: ServerConfig, offers: HetznerCatalog, taken: Mapping[str, s
     elif kind is not None and _price(kind, config.zone) is None:
         elsewhere = ", ".join(str(price["location"]) for price in kind.get("prices", ()))
         message = f"Hetzner has no {config.plan} in {config.zone}"
-        found.append(Trouble("zone", "plan-elsewhere", message, f"It is in: {elsewhere}"))
+        found.append(Diagnostic("plan-elsewhere", message, f"It is in: {elsewhere}", field="zone"))
     if config.name in taken:
         message = f'the project has a server "{config.name}" ({taken[config.name]}) that is not Batchwright\'s'
-        found.append(Trouble("name", "name-taken", message, "Names are unique at Hetzner: use another one."))
+        found.append(Diagnostic("name-taken", message, "Names are unique at Hetzner: use another one.", field="name"))
     if kind is None:
         return found
     image = _image(config.image or DEFAULT_IMAGE, str(kind.get("architecture", "x86")), offers)
-    if isinstance(image, Trouble) or found:
-        return [*found, image] if isinstance(image, Trouble) else found
+    if isinstance(image, Diagnostic) or found:
+        return [*found, image] if isinstance(image, Diagnostic) else found
     facts = {"image": str(image["id"])} | ({"network": config.network} if config.network else {})
     return ServerRequest(
         config.name,
@@ -96,7 +99,7 @@ def cheapest(offers: HetznerCatalog) -> tuple[str, str]:
     return plan, location
 
 
-def _image(wanted: str, architecture: str, offers: HetznerCatalog) -> Row | Trouble:
+def _image(wanted: str, architecture: str, offers: HetznerCatalog) -> Row | Diagnostic:
     """By id, or by the name of one that fits the server type."""
     fitting = [row for row in offers.images if row.get("architecture", "x86") == architecture]
     for row in fitting:
@@ -113,8 +116,8 @@ def _hourly(price: Row) -> float:
     return float(price["price_hourly"]["net"])
 
 
-def _unknown(field: str, value: str, offered: Collection[str]) -> Trouble:
+def _unknown(field: str, value: str, offered: Collection[str]) -> Diagnostic:
     near = close_matches(value, offered, n=1, cutoff=0.5)
     some = ", ".join(sorted(offered)[:8]) + (", ..." if len(offered) > 8 else "")
     hint = f'Did you mean "{near[0]}"?' if near else f"There are: {some}"
-    return Trouble(field, f"unknown-{field}", f'Hetzner has no {field} "{value}"', hint)
+    return Diagnostic(f"unknown-{field}", f'Hetzner has no {field} "{value}"', hint, field=field)

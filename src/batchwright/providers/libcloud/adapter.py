@@ -14,6 +14,7 @@ from batchwright.durable_files import FolderHeld
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.access import Access
 from batchwright.model.clock import Clock
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerRequest
@@ -25,7 +26,6 @@ from batchwright.providers.base import (
     ProviderHealthReport,
     Quota,
     Quote,
-    Trouble,
     refuse_attached,
 )
 from batchwright.providers.libcloud import resolve, volumes
@@ -90,7 +90,7 @@ class Libcloud:
         """How the registry makes one."""
         return cls(name, clock, settings, os.environ)
 
-    def validate(self, config: ServerConfig) -> list[Trouble]:
+    def validate(self, config: ServerConfig) -> list[Diagnostic]:
         return resolve.troubles(config, self._settings.adopted_by)
 
     async def open(self) -> None:
@@ -134,13 +134,13 @@ class Libcloud:
     async def quota(self) -> Quota:
         return Quota()  # no driver tells limits in a common way
 
-    async def quota_after(self, _requests: Sequence[ServerRequest]) -> list[Trouble]:
+    async def quota_after(self, _requests: Sequence[ServerRequest]) -> list[Diagnostic]:
         return []
 
     async def quote(self, _requests: Sequence[ServerRequest]) -> Quote | None:
         return None  # prices of Libcloud's tables have no currency, and some are per month
 
-    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Diagnostic]]:
         try:
             found = await self._api.run(lambda driver: resolve.resolved(driver, configs))
         except Exception as error:

@@ -9,10 +9,10 @@ from typing import Any
 from libcloud.compute.base import NodeDriver
 from msgspec import Struct
 
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.base import Trouble
 from batchwright.providers.libcloud.driver import chosen, create_arguments, user_data_argument
 from batchwright.providers.libcloud.marks import NAME_MAX
 from batchwright.providers.libcloud.settings import Adopt
@@ -28,24 +28,30 @@ class Nowhere(Struct, frozen=True):
     name: str = "default"
 
 
-def troubles(config: ServerConfig, way: Adopt) -> list[Trouble]:
+def troubles(config: ServerConfig, way: Adopt) -> list[Diagnostic]:
     """What can be said without asking the cloud. Pure."""
     found = []
     if way == "name" and len(config.name) > NAME_MAX:
         message = f'"{config.name}" is too long: run and token are added to it, which leaves {NAME_MAX} letters'
-        found.append(Trouble("name", "bad-name", message, "Use a shorter name."))
+        found.append(Diagnostic("bad-name", message, "Use a shorter name.", field="name"))
     if not config.image:
-        found.append(Trouble("image", "image-missing", "no image is given", "Name one by its id or its name."))
+        found.append(Diagnostic("image-missing", "no image is given", "Name one by its id or its name.", field="image"))
     if config.network is not None:
-        found.append(Trouble("network", "bad-network", "the bridge to Libcloud takes no network", "Leave it out."))
+        found.append(
+            Diagnostic("bad-network", "the bridge to Libcloud takes no network", "Leave it out.", field="network")
+        )
     if config.labels and way != "metadata":
-        found.append(Trouble("labels", "bad-label", "this driver is given no labels by the bridge", "Leave them out."))
+        found.append(
+            Diagnostic("bad-label", "this driver is given no labels by the bridge", "Leave them out.", field="labels")
+        )
     if why := against(config.user_data or "", config.ssh_keys, USER_DATA_MAX, "the bridge to Libcloud"):
-        found.append(Trouble("user_data", "bad-user-data", f"the user_data cannot be used: {why}", "Make it a script."))
+        found.append(
+            Diagnostic("bad-user-data", f"the user_data cannot be used: {why}", "Make it a script.", field="user_data")
+        )
     return found
 
 
-def resolved(driver: NodeDriver, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+def resolved(driver: NodeDriver, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Diagnostic]]:
     """One answer per configuration. Raises what the driver raises."""
     placed = "location" in create_arguments(driver)
     sizes, locations = driver.list_sizes(), driver.list_locations() if placed else [Nowhere()]
@@ -56,7 +62,7 @@ def resolved(driver: NodeDriver, configs: Sequence[ServerConfig]) -> list[Server
 
 def _resolved(
     config: ServerConfig, sizes: list[Any], locations: list[Any], images: dict[str, Any], tells: bool
-) -> ServerRequest | list[Trouble]:
+) -> ServerRequest | list[Diagnostic]:
     size, location = chosen(sizes, config.plan), chosen(locations, config.zone)
     image: Any = images.get(config.image or "")
     found = [
@@ -66,7 +72,9 @@ def _resolved(
     ]
     if not tells and (config.user_data or config.ssh_keys):
         field = "user_data" if config.user_data else "ssh_keys"
-        found.append(Trouble(field, f"no-{field.replace('_', '-')}", "this driver takes no user_data", "Leave it out."))
+        found.append(
+            Diagnostic(f"no-{field.replace('_', '-')}", "this driver takes no user_data", "Leave it out.", field=field)
+        )
     if found:
         return found
     facts = {"size": str(size.id), "location": str(location.id), "image": str(image.id)}
@@ -100,8 +108,8 @@ def _image(driver: NodeDriver, wanted: str) -> Any:
     return chosen(driver.list_images(), wanted)
 
 
-def _unknown(field: str, value: str, offered: list[Any]) -> Trouble:
+def _unknown(field: str, value: str, offered: list[Any]) -> Diagnostic:
     names = [str(name) for row in offered for name in (row.id, row.name)]
     near = close_matches(value, names, n=1, cutoff=0.5)
     hint = f'Did you mean "{near[0]}"?' if near else "Name it by its id, or by a name that only one has."
-    return Trouble(field, f"unknown-{field}", f'the cloud has no {field} "{value}"', hint)
+    return Diagnostic(f"unknown-{field}", f'the cloud has no {field} "{value}"', hint, field=field)

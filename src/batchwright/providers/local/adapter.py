@@ -12,11 +12,12 @@ from batchwright.durable_files import FolderHeld
 from batchwright.errors import ProviderUnavailable, UsageError
 from batchwright.model.access import Access
 from batchwright.model.clock import Clock
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.base import Capabilities, ProviderHealthReport, Quota, Quote, Trouble
+from batchwright.providers.base import Capabilities, ProviderHealthReport, Quota, Quote
 from batchwright.providers.local import base_tree, plans
 from batchwright.providers.local.host_support import NONE, HostSupport, this_machine
 from batchwright.providers.local.inventory import ServerFolder
@@ -64,7 +65,7 @@ class Local:
             return cls(name, clock, state_dir, machine, Path("/nonexistent"), "")
         return cls(name, clock, state_dir, machine, base_tree.place(os.environ), base_tree.this_release().image)
 
-    def validate(self, config: ServerConfig) -> list[Trouble]:
+    def validate(self, config: ServerConfig) -> list[Diagnostic]:
         return plans.troubles(config, self._image, self.capabilities.own_network)
 
     async def open(self) -> None:
@@ -86,19 +87,19 @@ class Local:
     async def quota(self) -> Quota:
         return Quota()
 
-    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Trouble]:
+    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Diagnostic]:
         return await self._carried_out(lambda: self._lot.room_for(len(requests)))
 
     async def quote(self, _requests: Sequence[ServerRequest]) -> Quote | None:
         return None
 
-    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Diagnostic]]:
         lacking = [] if self._base.is_dir() else self._no_base()
         return [self.validate(config) or lacking or self._request(config) for config in configs]
 
-    def _no_base(self) -> list[Trouble]:
+    def _no_base(self) -> list[Diagnostic]:
         message = "local has no base tree for its servers yet"
-        return [Trouble("", "base-tree-missing", message, base_tree.BUILD_HINT)]
+        return [Diagnostic("base-tree-missing", message, base_tree.BUILD_HINT)]
 
     def _request(self, config: ServerConfig) -> ServerRequest:
         size = plans.size_of(config.plan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from batchwright.providers.base import Trouble
+from batchwright.model.diagnostic import Diagnostic
 
 INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
 INSTANCES_EACH = 8  # that a service manager and what it starts take
@@ -14,23 +14,23 @@ DISK_EACH_MB = 64  # a server of which little is asked; what is installed comes 
 NO_UPPER = frozenset({"overlay", "nfs", "nfs4", "9p", "vfat", "exfat", "ntfs", "fuseblk"})  # as upper of an overlay
 
 
-def inotify_trouble(limit: int, raisable: bool, there: int, more: int) -> list[Trouble]:
+def inotify_trouble(limit: int, raisable: bool, there: int, more: int) -> list[Diagnostic]:
     """Root's servers all count as one user's. Pure."""
     room = limit // INSTANCES_EACH - there
     if raisable or more <= room:
         return []
     message = f"this machine's limit of {limit} inotify instances leaves room for {max(0, room)} more servers"
     hint = f"As root of the machine: sysctl fs.inotify.max_user_instances={INSTANCES_WANTED}"
-    return [Trouble("", "inotify", message, hint)]
+    return [Diagnostic("inotify", message, hint)]
 
 
-def disk_trouble(free_mb: int, more: int, place: Path) -> list[Trouble]:
+def disk_trouble(free_mb: int, more: int, place: Path) -> list[Diagnostic]:
     """Pure."""
     needed = more * DISK_EACH_MB
     if needed <= free_mb:
         return []
     message = f"{more} servers need {needed} MB of disk at least, and {place} has {free_mb} MB"
-    return [Trouble("", "disk", message, "Free some space, or name another state folder with --state-dir.")]
+    return [Diagnostic("disk", message, "Free some space, or name another state folder with --state-dir.")]
 
 
 def instances() -> tuple[int, bool]:

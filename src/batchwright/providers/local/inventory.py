@@ -16,10 +16,10 @@ from batchwright import durable_files
 from batchwright.errors import NotAllowed, ProviderUnavailable
 from batchwright.model.access import Access
 from batchwright.model.clock import Clock
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token, base32
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import ServerRequest
-from batchwright.providers.base import Trouble
 from batchwright.providers.local import addresses, host_capacity, hosts_file, network, records, sandbox
 from batchwright.providers.local.boot_status import SCRIPT_UNIT, SSH_UNIT
 from batchwright.providers.local.host_support import HostSupport
@@ -86,7 +86,7 @@ class ServerFolder:
         """Every server that is to be. Raises Damaged, OSError: an incomplete listing is never given."""
         return [intent for folder in self._folders() if (intent := records.read_intent(folder)) is not None]
 
-    def room_for(self, servers: int) -> list[Trouble]:
+    def room_for(self, servers: int) -> list[Diagnostic]:
         """What would not fit if so many more were made."""
         found = host_capacity.disk_trouble(host_capacity.free_mb(self._servers), servers, self._servers)
         if self._machine.mode == records.SYSTEM:

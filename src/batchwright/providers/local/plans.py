@@ -6,8 +6,8 @@ import re
 
 from msgspec import Struct
 
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.base import Trouble
 
 ZONES = ("here", "local")
 NETWORKS = ("shared", "own")
@@ -34,40 +34,42 @@ def size_of(plan: str) -> Size | None:
     return size if size.cpus <= CPUS_MOST and MEMORY_LEAST <= size.memory_mb <= MEMORY_MOST else None
 
 
-def troubles(config: ServerConfig, image: str, own_network: bool) -> list[Trouble]:
+def troubles(config: ServerConfig, image: str, own_network: bool) -> list[Diagnostic]:
     """All that stands against a server here. `image` is what the base tree is called."""
     found = []
     if size_of(config.plan) is None:
         message = f'local has no plan "{config.plan}"'
         hint = "Write <n>xCPU-<m>GB or <n>xCPU-<m>MB, such as 1xCPU-512MB; at least 64 MB."
-        found.append(Trouble("plan", "plan-unknown", message, hint))
+        found.append(Diagnostic("plan-unknown", message, hint, field="plan"))
     if config.zone not in ZONES:
         message = f'local has no zone "{config.zone}"'
-        found.append(Trouble("zone", "zone-unknown", message, 'This machine is the zone "here".'))
+        found.append(Diagnostic("zone-unknown", message, 'This machine is the zone "here".', field="zone"))
     if config.image not in (None, image):
         message = f'local has no image "{config.image}"'
-        found.append(Trouble("image", "image-unknown", message, f'Leave it out, or write "{image}".'))
+        found.append(Diagnostic("image-unknown", message, f'Leave it out, or write "{image}".', field="image"))
     if config.network is not None and config.network not in NETWORKS:
         message = f'local has no network "{config.network}"'
         hint = '"shared" (an address of this machine\'s loopback network) or "own" (a network namespace of its own).'
-        found.append(Trouble("network", "network-unknown", message, hint))
+        found.append(Diagnostic("network-unknown", message, hint, field="network"))
     elif config.network == "own" and not own_network:
         message = "a server with a network of its own needs root, and iproute2, on this machine"
-        found.append(Trouble("network", "network-unavailable", message, "See: batchwright providers"))
+        found.append(Diagnostic("network-unavailable", message, "See: batchwright providers", field="network"))
     if any(not _KEY.fullmatch(key.strip()) for key in config.ssh_keys):
         message = "a key in ssh_keys is not a public key"
-        found.append(Trouble("ssh_keys", "ssh-key-invalid", message, "Write it as in a .pub file: ssh-ed25519 AAAA..."))
+        found.append(
+            Diagnostic("ssh-key-invalid", message, "Write it as in a .pub file: ssh-ed25519 AAAA...", field="ssh_keys")
+        )
     found += _user_data_troubles(config.user_data)
     return found
 
 
-def _user_data_troubles(script: str | None) -> list[Trouble]:
+def _user_data_troubles(script: str | None) -> list[Diagnostic]:
     if not script:
         return []
     if not script.startswith("#!"):
         message = "local runs user_data as a program, and this does not begin with #!"
-        return [Trouble("user_data", "user-data-invalid", message, "Begin it with #!/bin/sh.")]
+        return [Diagnostic("user-data-invalid", message, "Begin it with #!/bin/sh.", field="user_data")]
     if len(script.encode()) > USER_DATA_MOST:
         message = f"user_data is longer than {USER_DATA_MOST // 1024} kB"
-        return [Trouble("user_data", "user-data-invalid", message, "Have it fetch what it needs.")]
+        return [Diagnostic("user-data-invalid", message, "Have it fetch what it needs.", field="user_data")]
     return []

@@ -8,11 +8,12 @@ from pathlib import Path
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.access import Access
 from batchwright.model.clock import Clock
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.base import Capabilities, ProviderHealthReport, Quota, Quote, Trouble
+from batchwright.providers.base import Capabilities, ProviderHealthReport, Quota, Quote
 from batchwright.providers.simulated.catalog import profile_of
 from batchwright.providers.simulated.fates import Fate, Fates, fault, lognormal
 from batchwright.providers.simulated.rates import RateLimit
@@ -55,7 +56,7 @@ class Simulated:
         provider._owns_world = True
         return provider
 
-    def validate(self, config: ServerConfig) -> list[Trouble]:
+    def validate(self, config: ServerConfig) -> list[Diagnostic]:
         return self._profile.troubles(config)
 
     async def open(self) -> None:
@@ -78,21 +79,21 @@ class Simulated:
         limit = self.simulation.quota_servers
         return Quota({"servers": (len(self._alive(self._clock.now())), limit)} if limit else {})
 
-    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Trouble]:
+    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Diagnostic]:
         await self._read("quota", "")
         alive = self._alive(self._clock.now())
         troubles = []
         limit = self.simulation.quota_servers
         if limit and len(alive) + len(requests) > limit:
             message = f"the account {self._account} may have {limit} servers: {len(alive)} exist, {len(requests)} more"
-            troubles.append(Trouble("", "quota", message, "Ask for fewer servers, or have the limit raised."))
+            troubles.append(Diagnostic("quota", message, "Ask for fewer servers, or have the limit raised."))
         room = self.simulation.capacity
         for zone in dict.fromkeys(request.zone for request in requests) if room else ():
             used = sum(server.request.zone == zone for server in alive)
             more = sum(request.zone == zone for request in requests)
             if used + more > room:
                 message = f"the zone {zone} has room for {room} servers: {used} exist, {more} more are asked for"
-                troubles.append(Trouble("zone", "capacity", message, "Use another zone for some of them."))
+                troubles.append(Diagnostic("capacity", message, "Use another zone for some of them.", field="zone"))
         return troubles
 
     async def quote(self, requests: Sequence[ServerRequest]) -> Quote | None:
@@ -102,7 +103,7 @@ class Simulated:
             return None
         return Quote(round(sum(known), 6), self._profile.currency)
 
-    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Diagnostic]]:
         return [self.validate(config) or self._request(config) for config in configs]
 
     def _request(self, config: ServerConfig) -> ServerRequest:

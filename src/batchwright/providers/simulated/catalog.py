@@ -7,9 +7,9 @@ from collections.abc import Collection
 
 from msgspec import Struct
 
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.base import Trouble
 
 
 class Profile(Struct, frozen=True):
@@ -22,7 +22,7 @@ class Profile(Struct, frozen=True):
     currency: str = "EUR"
     destroys: bool = True  # else its servers were there before
 
-    def troubles(self, config: ServerConfig) -> list[Trouble]:
+    def troubles(self, config: ServerConfig) -> list[Diagnostic]:
         """What is wrong with a configuration here."""
         image = config.image or self.default_image
         asked = (("plan", config.plan, self.plans), ("zone", config.zone, self.zones), ("image", image, self.images))
@@ -41,12 +41,12 @@ class Profile(Struct, frozen=True):
         return self.plans.get(plan)
 
 
-def _unknown(field: str, value: str, offered: Collection[str]) -> Trouble:
+def _unknown(field: str, value: str, offered: Collection[str]) -> Diagnostic:
     bare = "".join(value.split())
     near = [bare] if bare in offered else close_matches(value, offered, n=1, cutoff=0.5)
     some = ", ".join(list(offered)[:6]) + (", ..." if len(offered) > 6 else "")
     hint = f'Did you mean "{near[0]}"?' if near else f"There are: {some}"
-    return Trouble(field, f"unknown-{field}", f'there is no {field} "{value}" here', hint)
+    return Diagnostic(f"unknown-{field}", f'there is no {field} "{value}" here', hint, field=field)
 
 
 _TEMPLATE = "01000000-0000-4000-8000-"  # how UpCloud numbers its public templates

@@ -12,11 +12,12 @@ from msgspec.structs import replace
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.access import Access
 from batchwright.model.clock import Clock
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Gone, Observed, Rejected, ServerState
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.base import ACCESS, Capabilities, ProviderHealthReport, Quota, Quote, Trouble
+from batchwright.providers.base import ACCESS, Capabilities, ProviderHealthReport, Quota, Quote
 from batchwright.providers.static.records import Records, ServerClaim
 from batchwright.providers.static.server_options import access_of, missing
 from batchwright.providers.static.ssh_probe import Facts, look
@@ -59,7 +60,7 @@ class Static:
             raise ProviderUnavailable("static: no state folder is given", hint="Name one with --state-dir.")
         return Records(self._folder)
 
-    def validate(self, config: ServerConfig) -> list[Trouble]:
+    def validate(self, config: ServerConfig) -> list[Diagnostic]:
         return missing(config)
 
     async def open(self) -> None:
@@ -77,13 +78,13 @@ class Static:
     async def quota(self) -> Quota:
         return Quota()
 
-    async def quota_after(self, _requests: Sequence[ServerRequest]) -> list[Trouble]:
+    async def quota_after(self, _requests: Sequence[ServerRequest]) -> list[Diagnostic]:
         return []
 
     async def quote(self, _requests: Sequence[ServerRequest]) -> Quote | None:
         return None
 
-    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Diagnostic]]:
         """Each server is logged in to, so that what is wrong with one is known before anything is changed."""
         records, places = self._records.all(), dict[Place, str]()
         answers = []
@@ -94,12 +95,14 @@ class Static:
             answers.append(self._resolve(config, access))
         return list(await asyncio.gather(*answers))
 
-    async def _resolve(self, config: ServerConfig, access: Access | list[Trouble]) -> ServerRequest | list[Trouble]:
+    async def _resolve(
+        self, config: ServerConfig, access: Access | list[Diagnostic]
+    ) -> ServerRequest | list[Diagnostic]:
         if not isinstance(access, Access):
             return access
         found = await self._look(access)
         if isinstance(found, Fault):
-            return [Trouble("address", found.code, found.message, found.hint)]
+            return [Diagnostic(found.code, found.message, found.hint, field="address")]
         resolved = {ACCESS: msgspec.json.encode(access).decode(), "address": access.host}
         if found.memory_mb:
             resolved["memory_mb"] = str(found.memory_mb)
@@ -193,16 +196,16 @@ def _rival(wanted: ServerClaim, records: Sequence[ServerClaim]) -> ServerClaim |
     return None
 
 
-def _twice(name: str, access: Access, places: dict[Place, str]) -> list[Trouble]:
+def _twice(name: str, access: Access, places: dict[Place, str]) -> list[Diagnostic]:
     """Whether this workflow has named the server before, as something else."""
     first = places.setdefault(_place(access), name)
     if first == name:
         return []
     message = f'"{name}" and "{first}" are the same server: {access}'
-    return [Trouble("address", "server-twice", message, "Name it once.")]
+    return [Diagnostic("server-twice", message, "Name it once.", field="address")]
 
 
-def _taken(name: str, access: Access, records: Sequence[ServerClaim]) -> list[Trouble]:
+def _taken(name: str, access: Access, records: Sequence[ServerClaim]) -> list[Diagnostic]:
     """Why the server cannot be taken, or kept, under this name."""
     for record in records:
         if record.request.name != name:
@@ -213,7 +216,7 @@ def _taken(name: str, access: Access, records: Sequence[ServerClaim]) -> list[Tr
             message = f'run {record.run} has taken "{name}" at {record.access}, and its {field} differs'
         else:
             continue
-        return [Trouble("address", "server-taken", message, _let_go(record))]
+        return [Diagnostic("server-taken", message, _let_go(record), field="address")]
     return []
 
 

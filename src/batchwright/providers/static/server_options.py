@@ -9,20 +9,20 @@ import asyncssh
 
 from batchwright.home import expanded
 from batchwright.model.access import Access
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.base import Trouble
 
 KNOWN_HOSTS = "~/.ssh/known_hosts"
 
 
-def missing(config: ServerConfig) -> list[Trouble]:
+def missing(config: ServerConfig) -> list[Diagnostic]:
     """What the contract of static servers would have refused, for a configuration that did not pass it."""
     if config.options.get("address"):
         return []
-    return [Trouble("address", "address-missing", f'"{config.name}" has no address', "Give it an address.")]
+    return [Diagnostic("address-missing", f'"{config.name}" has no address', "Give it an address.", field="address")]
 
 
-def access_of(config: ServerConfig) -> Access | list[Trouble]:
+def access_of(config: ServerConfig) -> Access | list[Diagnostic]:
     """How the server is reached, or why that is not known; looks only at files of this machine."""
     troubles = missing(config)
     if troubles:
@@ -35,19 +35,21 @@ def access_of(config: ServerConfig) -> Access | list[Trouble]:
 
 
 def _hop(
-    options: dict[str, Any], trusted: str, prefix: str, troubles: list[Trouble], jump: Access | None = None
+    options: dict[str, Any], trusted: str, prefix: str, troubles: list[Diagnostic], jump: Access | None = None
 ) -> Access:
     key = str(expanded(options["key"])) if "key" in options else ""
     access = Access(options["address"], options.get("user", "root"), options.get("port", 22), key, (), jump)
     if key and not Path(key).is_file():
-        troubles.append(Trouble(f"{prefix}key", "key-missing", f"there is no private key {key}", "Correct the path."))
+        troubles.append(
+            Diagnostic("key-missing", f"there is no private key {key}", "Correct the path.", field=f"{prefix}key")
+        )
     try:
         keys = [options["host_key"]] if "host_key" in options else _known(access, expanded(trusted))
         known = tuple(dict.fromkeys(_bare(key) for key in keys))
     except (OSError, ValueError):  # their words may quote the file, and a workflow may name any file
         field, place = (f"{prefix}host_key", "`host_key`") if "host_key" in options else ("known_hosts", trusted)
         message = f"the host key of {access} cannot be read from {place}"
-        troubles.append(Trouble(field, "host-key-unreadable", message, 'It looks like "ssh-ed25519 AAAA...".'))
+        troubles.append(Diagnostic("host-key-unreadable", message, 'It looks like "ssh-ed25519 AAAA...".', field=field))
         return access
     if not known:
         troubles.append(_unknown(access, trusted, prefix))
@@ -68,14 +70,14 @@ def _bare(key: str) -> str:
     return " ".join(asyncssh.import_public_key(key).export_public_key().decode().split()[:2])
 
 
-def _unknown(access: Access, trusted: str, prefix: str) -> Trouble:
+def _unknown(access: Access, trusted: str, prefix: str) -> Diagnostic:
     port = f"-p {access.port} " if access.port != 22 else ""
-    return Trouble(
-        f"{prefix}host_key",
+    return Diagnostic(
         "host-key-unknown",
         f"the host key of {access} is not known: it is neither in `host_key` nor in {trusted}, "
         "and nobody is trusted on first use",
         "Read it over a way you trust, such as the server's console (cat /etc/ssh/ssh_host_ed25519_key.pub), and put "
         f"it into `host_key`. `ssh-keyscan {port}{access.host}` shows what answers there now: compare it, "
         "do not just copy it.",
+        field=f"{prefix}host_key",
     )

@@ -12,13 +12,14 @@ from msgspec.structs import replace
 
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.clock import Clock
+from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers import ssh_keys
 from batchwright.providers.account_check import LiveCheck
-from batchwright.providers.base import Attached, Quota, Quote, Trouble, refuse_attached
+from batchwright.providers.base import Attached, Quota, Quote, refuse_attached
 from batchwright.providers.http import HttpReply, Query
 from batchwright.providers.rest import LookRefused, RestProvider, meant
 from batchwright.providers.settings import Scalar
@@ -55,7 +56,7 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
         self._addresses_listed = True  # until the token turns out to have no right to it
         self._parting: dict[str, tuple[Observed, list[str]]] = {}  # deleted servers whose disks are still to go
 
-    def validate(self, config: ServerConfig) -> list[Trouble]:
+    def validate(self, config: ServerConfig) -> list[Diagnostic]:
         return payload.troubles(config)
 
     def _connected(self) -> UpCloudClient:
@@ -85,17 +86,17 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
         usage, unknown = await self._spare(self._api.look("/account/resource-usage"))
         return quotas.quota_from(await self._api.read("/account"), usage), unknown
 
-    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Trouble]:
+    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Diagnostic]:
         if not requests:
             return []
         quota, unknown = await self._limits()
         found = quotas.shortages(requests, quota) or await self._rights("/server", {"server": {}})
         if unknown:
             message = f"how much of the account's limits is used is not known: {unknown}"
-            found.append(Trouble("", "limit-unknown", message, "The run does not need it.", warning=True))
+            found.append(Diagnostic("limit-unknown", message, "The run does not need it.", severity=Severity.WARNING))
         return found + await self._lookable()
 
-    async def _lookable(self) -> list[Trouble]:
+    async def _lookable(self) -> list[Diagnostic]:
         """Whether the account's addresses may be listed: many servers at once are looked at by that."""
         try:
             await self._api.read("/ip_address", [("limit", "1")])
@@ -105,7 +106,7 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
             self._addresses_listed = False
             hint = "Give the token the right to list IP addresses, if looks are to take fewer calls."
             message = "the token may not list IP addresses: servers are looked at one by one"
-            return [Trouble("", "right-missing", message, hint, warning=True)]
+            return [Diagnostic("right-missing", message, hint, severity=Severity.WARNING)]
         return []
 
     async def quote(self, requests: Sequence[ServerRequest]) -> Quote | None:
@@ -114,7 +115,7 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
             raise ProviderUnavailable(self._unpriced, hint="Try again later.")
         return shop.quote(requests, offered)
 
-    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Trouble]]:
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Diagnostic]]:
         offered = await self._offered()
         return [self.validate(config) or shop.resolved(config, offered) for config in configs]
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.base import Quote, Trouble
+from batchwright.providers.base import Quote
 from batchwright.providers.upcloud.rows import entries, number
 
 DEFAULT_IMAGE = "debian-12"
@@ -85,7 +86,7 @@ def _prices(row: dict[str, Any]) -> dict[str, float]:
     return {item: number(price.get("price")) / (number(price.get("amount")) or 1.0) for item, price in items}
 
 
-def resolved(config: ServerConfig, offers: UpCloudCatalog) -> ServerRequest | list[Trouble]:
+def resolved(config: ServerConfig, offers: UpCloudCatalog) -> ServerRequest | list[Diagnostic]:
     """Names to ids, or all that stands against it."""
     plan, template = offers.plans.get(config.plan), _find_template(config.image or DEFAULT_IMAGE, offers)
     troubles = []
@@ -93,12 +94,12 @@ def resolved(config: ServerConfig, offers: UpCloudCatalog) -> ServerRequest | li
         troubles.append(_unknown("plan", config.plan, offers.plans))
     if config.zone not in offers.zones:
         troubles.append(_unknown("zone", config.zone, offers.zones))
-    if isinstance(template, Trouble):
+    if isinstance(template, Diagnostic):
         troubles.append(template)
     elif template.zone and template.zone != config.zone:
         message = f'the template "{template.title}" is in {template.zone}, not in {config.zone}'
-        troubles.append(Trouble("image", "image-elsewhere", message, "Use that zone, or copy the template."))
-    if troubles or plan is None or isinstance(template, Trouble):
+        troubles.append(Diagnostic("image-elsewhere", message, "Use that zone, or copy the template.", field="image"))
+    if troubles or plan is None or isinstance(template, Diagnostic):
         return troubles
     disk = max(plan.disk_gb, template.size_gb, DISK_MIN)
     facts = {"template": template.uuid, "cores": str(plan.cores), "memory_mb": str(plan.memory_mb)}
@@ -116,7 +117,7 @@ def resolved(config: ServerConfig, offers: UpCloudCatalog) -> ServerRequest | li
     )
 
 
-def _find_template(image: str, offers: UpCloudCatalog) -> Template | Trouble:
+def _find_template(image: str, offers: UpCloudCatalog) -> Template | Diagnostic:
     """By id, by title, or by the short name of a title."""
     if _UUID.fullmatch(image.lower()):
         found = [t for t in offers.templates if t.uuid == image.lower()]
@@ -126,15 +127,17 @@ def _find_template(image: str, offers: UpCloudCatalog) -> Template | Trouble:
         return _unknown("image", image, [t.name for t in offers.templates])
     if len({t.uuid for t in found}) > 1:
         ids = ", ".join(sorted(t.uuid for t in found))
-        return Trouble("image", "ambiguous-image", f'there are several images "{image}"', f"Name one by its id: {ids}")
+        return Diagnostic(
+            "ambiguous-image", f'there are several images "{image}"', f"Name one by its id: {ids}", field="image"
+        )
     return found[0]
 
 
-def _unknown(field: str, value: str, offered: Collection[str]) -> Trouble:
+def _unknown(field: str, value: str, offered: Collection[str]) -> Diagnostic:
     near = close_matches(value, offered, n=1, cutoff=0.5)
     some = ", ".join(sorted(offered)[:8]) + (", ..." if len(offered) > 8 else "")
     hint = f'Did you mean "{near[0]}"?' if near else f"There are: {some}"
-    return Trouble(field, f"unknown-{field}", f'UpCloud has no {field} "{value}"', hint)
+    return Diagnostic(f"unknown-{field}", f'UpCloud has no {field} "{value}"', hint, field=field)
 
 
 def quote(requests: Sequence[ServerRequest], offers: UpCloudCatalog) -> Quote | None:

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.plan import ServerRequest
-from batchwright.providers.base import Quota, Trouble
+from batchwright.providers.base import Quota
 from batchwright.providers.upcloud.rows import number
 
 _UNITS = {"memory": " MiB", "storage_maxiops": " GB", "storage_standard": " GB", "storage_total": " GB"}
@@ -34,7 +35,7 @@ def needed(requests: Sequence[ServerRequest]) -> Counter[str]:
     return total
 
 
-def shortages(requests: Sequence[ServerRequest], quota: Quota) -> list[Trouble]:
+def shortages(requests: Sequence[ServerRequest], quota: Quota) -> list[Diagnostic]:
     """One trouble for each limit that is too low for all of them together."""
     found = []
     for key, more in needed(requests).items():
@@ -42,5 +43,5 @@ def shortages(requests: Sequence[ServerRequest], quota: Quota) -> list[Trouble]:
         if used + more > limit:
             what, unit = _WORDS.get(key, key.replace("_", " ")), _UNITS.get(key, "")
             message = f"the account may use {limit:g}{unit} of {what}: {used:g} are used, {more:g} more are asked for"
-            found.append(Trouble("", "quota", message, "Ask for fewer or smaller servers, or have the limit raised."))
+            found.append(Diagnostic("quota", message, "Ask for fewer or smaller servers, or have the limit raised."))
     return found

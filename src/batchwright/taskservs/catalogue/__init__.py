@@ -1,5 +1,6 @@
 """The catalogue: one folder per task service, and the loader that reads them strictly."""
 
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.taskservs.catalogue.entries import (
     GROUP,
     Catalogue,
@@ -9,14 +10,14 @@ from batchwright.taskservs.catalogue.entries import (
     read_entry,
 )
 from batchwright.taskservs.catalogue.lint import prove
-from batchwright.taskservs.catalogue.metadata import DEPLOY_FILE, ENTRY_FILE, Mistake, digest_of
+from batchwright.taskservs.catalogue.metadata import DEPLOY_FILE, ENTRY_FILE, digest_of
 
 __all__ = [
     "DEPLOY_FILE",
     "ENTRY_FILE",
     "GROUP",
     "Catalogue",
-    "Mistake",
+    "Diagnostic",
     "all_folders",
     "digest_of",
     "folders_in",

@@ -8,8 +8,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from batchwright.errors import CatalogueInvalid
 from batchwright.model.catalogue import Taskserv
-from batchwright.taskservs.catalogue.metadata import DEPLOY_FILE, ENTRY_FILE, GIVEN, Mistake, closest, examine
+from batchwright.model.diagnostic import Diagnostic
+from batchwright.taskservs.catalogue.metadata import DEPLOY_FILE, ENTRY_FILE, GIVEN, closest, examine
 
 VERBS = ("install", "remove")
 OF_SERVER, OF_CLUSTER = ("name", "address"), ("number", "size", "leader")
@@ -27,9 +29,9 @@ for number, path in enumerate(sys.argv[1:]):
 """
 
 
-def prove(folders: Sequence[Path]) -> list[Mistake]:
+def prove(folders: Sequence[Path]) -> list[Diagnostic]:
     """All that is wrong with the entries in these folders; nothing is installed."""
-    found: list[Mistake] = []
+    found: list[Diagnostic] = []
     loadable: list[Path] = []
     for folder in folders:
         examined = examine(folder)
@@ -43,25 +45,29 @@ def prove(folders: Sequence[Path]) -> list[Mistake]:
     return found + _load(loadable)
 
 
-def _deploy_mistakes(deploy: Path, entry: Taskserv) -> Iterator[Mistake]:
+def _deploy_mistakes(deploy: Path, entry: Taskserv) -> Iterator[Diagnostic]:
     file = str(deploy)
     try:
         tree = ast.parse(deploy.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        yield Mistake(file, "is missing", "Write one with the functions install(v) and remove(v).")
+        yield Diagnostic(
+            CatalogueInvalid.code, "is missing", "Write one with the functions install(v) and remove(v).", file=file
+        )
         return
     except (OSError, SyntaxError, ValueError) as error:
-        yield Mistake(file, f"is not Python: {error}", "Correct the line it names.")
+        yield Diagnostic(CatalogueInvalid.code, f"is not Python: {error}", "Correct the line it names.", file=file)
         return
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     given: set[str] = set()
     for verb in VERBS:
         arguments = functions[verb].args.args if verb in functions else []
         if len(arguments) != 1:
-            yield Mistake(file, f"has no function {verb}(v)", "docs/taskservs.md shows one.")
+            yield Diagnostic(
+                CatalogueInvalid.code, f"has no function {verb}(v)", "docs/taskservs.md shows one.", file=file
+            )
         given.update(argument.arg for argument in arguments)
     for line, message, hint in sorted(_uses(tree, given, entry)):
-        yield Mistake(file, f"line {line}: {message}", hint)
+        yield Diagnostic(CatalogueInvalid.code, f"line {line}: {message}", hint, file=file)
 
 
 def _uses(tree: ast.Module, given: set[str], entry: Taskserv) -> Iterator[tuple[int, str, str]]:
@@ -88,16 +94,21 @@ def _taken(v: str, name: str, entry: Taskserv) -> Iterator[tuple[str, str]]:
         yield f"{v}.{name} is optional, and may not be there", f'Write getattr({v}, "{name}", None).'
 
 
-def _script_mistakes(folder: Path, entry: Taskserv) -> Iterator[Mistake]:
+def _script_mistakes(folder: Path, entry: Taskserv) -> Iterator[Diagnostic]:
     scripts = {f"check.{check.name}.run": check.run for check in entry.check}
     scripts |= {f"outputs.{name}.run": output.run for name, output in entry.outputs.items()}
     scripts["present"] = entry.present
     for field, script in scripts.items():
         if said := _parse(script):
-            yield Mistake(str(folder / ENTRY_FILE), f"{field}: is not shell: {said}", "Correct the script.")
+            yield Diagnostic(
+                CatalogueInvalid.code,
+                f"{field}: is not shell: {said}",
+                "Correct the script.",
+                file=str(folder / ENTRY_FILE),
+            )
     for file in sorted(folder.glob("files/**/*.sh")):
         if said := _parse(file.read_text(encoding="utf-8", errors="replace")):
-            yield Mistake(str(file), f"is not shell: {said}", "Correct the script.")
+            yield Diagnostic(CatalogueInvalid.code, f"is not shell: {said}", "Correct the script.", file=str(file))
 
 
 def _parse(script: str) -> str:
@@ -108,7 +119,7 @@ def _parse(script: str) -> str:
     return " ".join(done.stderr.split()) or "it cannot be parsed" if done.returncode else ""
 
 
-def _load(deploys: Sequence[Path]) -> list[Mistake]:
+def _load(deploys: Sequence[Path]) -> list[Diagnostic]:
     if not deploys:
         return []
     command = [sys.executable, "-c", _LOAD, *map(str, deploys)]
@@ -116,7 +127,12 @@ def _load(deploys: Sequence[Path]) -> list[Mistake]:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LOADING_SECONDS)  # noqa: S603
     except subprocess.TimeoutExpired:
         return [
-            Mistake(str(deploys[0]), f"loading it took over {LOADING_SECONDS:g} s", "A deploy only defines things.")
+            Diagnostic(
+                CatalogueInvalid.code,
+                f"loading it took over {LOADING_SECONDS:g} s",
+                "A deploy only defines things.",
+                file=str(deploys[0]),
+            )
         ]
     found = []
     for line in done.stdout.splitlines():
@@ -125,5 +141,7 @@ def _load(deploys: Sequence[Path]) -> list[Mistake]:
             hint = "Correct the line it names."
             if said.startswith("ModuleNotFoundError"):
                 hint = "Install what it imports; pyinfra comes with: pip install 'batchwright[taskservs]'"
-            found.append(Mistake(str(deploys[int(number)]), f"cannot be loaded: {said}", hint))
+            found.append(
+                Diagnostic(CatalogueInvalid.code, f"cannot be loaded: {said}", hint, file=str(deploys[int(number)]))
+            )
     return found

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from batchwright.errors import CatalogueInvalid
 from batchwright.model.catalogue import (
     Check,
     Needs,
@@ -27,6 +28,7 @@ from batchwright.model.catalogue import (
     Variant,
     seconds_of,
 )
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.did_you_mean import close_matches
 
 ENTRY_FILE = "taskserv.yaml"
@@ -44,19 +46,11 @@ _STRUCTS: tuple[type[Struct], ...] = (Taskserv, Variable, Variant, Needs, Platfo
 T = TypeVar("T")
 
 
-class Mistake(Struct, frozen=True):
-    """What is wrong with an entry, in which file, and what would be right."""
-
-    file: str
-    message: str
-    hint: str
-
-
 class Examined(Struct, frozen=True):
     """An entry, or the mistakes that say why there is none."""
 
     entry: Taskserv | None
-    mistakes: tuple[Mistake, ...]
+    mistakes: tuple[Diagnostic, ...]
 
 
 def examine(folder: Traversable) -> Examined:
@@ -117,10 +111,10 @@ class _Reading:
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._mistakes: list[Mistake] = []
+        self._mistakes: list[Diagnostic] = []
 
     def wrong(self, message: str, hint: str) -> None:
-        self._mistakes.append(Mistake(self._file, message, hint))
+        self._mistakes.append(Diagnostic(CatalogueInvalid.code, message, hint, file=self._file))
 
     def result(self, entry: Taskserv | None) -> Examined:
         return Examined(None if self._mistakes else entry, tuple(self._mistakes))

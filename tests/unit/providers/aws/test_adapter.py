@@ -16,9 +16,10 @@ import yaml
 from tests.support.emulated_aws import QUICK, Visit, client, config, set_credentials, visit
 
 from batchwright.emulators.aws import AwsBehaviour, AwsServer, Inventory, serving
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Created, FaultClass, Going, Gone, Rejected, ServerState
 from batchwright.model.plan import ServerRequest
-from batchwright.providers.base import Quote, Trouble
+from batchwright.providers.base import Quote
 from batchwright.providers.ssh_keys import public_of, run_key
 
 Account = Callable[..., AbstractContextManager[AwsServer]]
@@ -276,8 +277,8 @@ def test_a_server_is_reached_with_the_runs_key_and_only_its_own_host_key(server:
 # What stands against it, before anything is made
 
 
-def told(server: AwsServer, folder: Path, *requests: str, **more: object) -> list[Trouble]:
-    async def scenario(here: Visit) -> list[Trouble]:
+def told(server: AwsServer, folder: Path, *requests: str, **more: object) -> list[Diagnostic]:
+    async def scenario(here: Visit) -> list[Diagnostic]:
         return await here.aws.quota_after([await here.request(name, **more) for name in requests])
 
     return visit(client(server, folder), scenario)
@@ -300,7 +301,7 @@ def test_a_quota_is_asked_for_where_that_is_allowed(tmp_path: Path) -> None:
         assert "3 vCPUs" in trouble.message
     with account(vcpus=3, denied="GetServiceQuota") as server:
         (trouble,) = told(server, tmp_path, "one", "two")
-        assert (trouble.code, trouble.warning) == ("limit-unknown", True)
+        assert (trouble.code, trouble.severity) == ("limit-unknown", "warning")
 
 
 def test_a_price_is_told_where_aws_tells_one(server: AwsServer, tmp_path: Path) -> None:
@@ -325,7 +326,7 @@ def test_what_aws_does_not_have_is_told_for_each_server(server: AwsServer, tmp_p
         config("no-zone", zone="us-east-1f"),
     ]
 
-    async def scenario(here: Visit) -> list[ServerRequest | list[Trouble]]:
+    async def scenario(here: Visit) -> list[ServerRequest | list[Diagnostic]]:
         return await here.aws.resolve(configs)
 
     good, *bad = visit(client(server, tmp_path), scenario)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import FaultClass
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.aws import catalog, faults, plans
-from batchwright.providers.base import Trouble
 
 TYPE = {"InstanceType": "t3.micro", "MemoryInfo": {"SizeInMiB": 1024}, "VCpuInfo": {"DefaultVCpus": 2}}
 SUBNET = {"SubnetId": "subnet-1", "AvailabilityZone": "eu-central-1b", "VpcId": "vpc-1"}
@@ -47,7 +47,7 @@ def asked(zone: str = "eu-central-1", plan: str = "t3.micro", **more: Any) -> Se
 def test_every_trouble_has_a_hint_that_says_something(config: ServerConfig, seen: dict[str, Any]) -> None:
     """E9: hints with nothing in them, and a default VPC without subnets that only the first create would find."""
     answer = catalog._request(offers(**seen), config)
-    assert isinstance(answer, Trouble), answer
+    assert isinstance(answer, Diagnostic), answer
     assert len(answer.hint.rstrip(": ")) > 10
     assert not answer.hint.endswith(": ")
 
