@@ -62,14 +62,14 @@ class ConfigFile(Struct, frozen=True, forbid_unknown_fields=True):
 class Config(Struct, frozen=True):
     """`url` is the service that commands talk to, `catalogues` folders of task services.
 
-    `providers` are the tables with a provider's name: settings that the provider itself knows and checks.
+    `providers` are the tables with the name of an installed provider, as they are: the provider itself checks them.
     """
 
     url: str = ""
     service: ServiceConfig = ServiceConfig()
     catalogues: tuple[str, ...] = ()
     surrealdb: SurrealConfig | None = None
-    providers: dict[str, dict[str, str | int | float | bool]] = {}
+    providers: dict[str, dict[str, Any]] = {}
 
 
 def config_from(environ: Mapping[str, str]) -> Config:
@@ -93,11 +93,11 @@ def config_from(environ: Mapping[str, str]) -> Config:
     server = found.get("surrealdb")
     if url or (isinstance(server, dict) and url != ""):
         found["surrealdb"] = {**(server if isinstance(server, dict) else {}), **over}
-    named = {*registry.SHIPPED, *registry.names()}
-    tables = {name: found.pop(name) for name in [*found] if name in named}
+    others = set(found) - set(ConfigFile.__struct_fields__)
+    tables = {name: found.pop(name) for name in others & set(registry.names())} if others else {}
     try:
         file = msgspec.convert(found, ConfigFile)
-        providers = msgspec.convert(tables, dict[str, dict[str, str | int | float | bool]])
+        providers = msgspec.convert(tables, dict[str, dict[str, Any]])
         return Config(file.url, file.service, file.catalogues, file.surrealdb, providers)
     except msgspec.ValidationError as error:
         about = f"{place} or a variable {_PREFIX}*" if over else str(place)
@@ -127,4 +127,7 @@ def _hint(found: dict[str, Any]) -> str:
     server = found.get("surrealdb")
     if isinstance(server, dict) and isinstance(server.get("password"), str):
         return 'A password is not written here: name where it is, as in password = { file = "/run/secrets/surrealdb" }.'
+    strange = sorted(set(found) - set(ConfigFile.__struct_fields__))
+    if strange and (hint := registry.plug_in_hint(strange[0], ConfigFile.__struct_fields__)):
+        return f"A table has the name of an installed provider. {hint}"
     return "docs/stores.md has an example."

@@ -50,7 +50,7 @@ def check(source: Source, settings: Settings) -> Loaded:
         source.file,
         overlays=source.overlays,
         inputs=source.inputs,
-        providers=registry.names(),
+        providers=registry.contracts(),
         catalogue=catalogue,
         judge=partial(static_findings, catalogue=catalogue),
     )
@@ -79,8 +79,8 @@ async def make_plan(
         planned = await plan_loaded(settings, clock, stores, loaded, simulation)
 
     async def find(paths: Sequence[Path_]) -> Sequence[Spot]:
-        names, overlays, inputs = registry.names(), source.overlays, source.inputs
-        looked = partial(locate, source.file, paths, overlays=overlays, inputs=inputs, providers=names)
+        contracts, overlays, inputs = registry.contracts(), source.overlays, source.inputs
+        looked = partial(locate, source.file, paths, overlays=overlays, inputs=inputs, providers=contracts)
         return await asyncio.to_thread(looked)
 
     return await placed(planned, loaded.workflow, find)

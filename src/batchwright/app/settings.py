@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
@@ -19,7 +20,7 @@ class Settings(Struct, frozen=True):
     state_dir: Path
     surrealdb: SurrealConfig | None = None  # the server; without one the store is in the state folder
     catalogues: tuple[Path, ...] = ()  # folders with task services of the user's own
-    providers: dict[str, dict[str, str | int | float | bool]] = {}  # what config.toml says to them, by name
+    providers: dict[str, dict[str, Any]] = {}  # what config.toml says to them, by name
     service: ServiceConfig = ServiceConfig()  # what a service here allows its clients
 
     @property

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
+from batchwright.errors import ProviderUnavailable
 from batchwright.loader import cycles, nickel_expressions, nickel_messages, nickel_scanner, taskserv_checks, text_checks
 from batchwright.loader.evaluator import Died, Evaluator, NickelError
 from batchwright.loader.limits import LoaderLimits
@@ -40,7 +42,7 @@ class Evaluation:
         sources: Sources,
         evaluator: Evaluator,
         inputs: Mapping[str, str],
-        providers: Sequence[str],
+        providers: Mapping[str, Path | None],
         catalogue: Mapping[str, Taskserv] | None = None,
     ) -> None:
         self.diagnostics: list[Diagnostic] = []
@@ -80,8 +82,20 @@ class Evaluation:
         try:
             return self._checked(self._raw)
         except NickelError as error:
+            self._refuse_contract(error)
             self._deadline = time.monotonic() + self._limits.search_seconds
             return self._report_around(error)
+
+    def _refuse_contract(self, error: NickelError) -> None:
+        """Raise ProviderUnavailable where it is a plug-in's contract that cannot be evaluated, not the user's files."""
+        message = nickel_messages.parse(error.args[0])
+        at_fault = message.frames[0].file if message.frames else ""
+        for name, contract in self._providers.items():
+            if at_fault == str(contract):
+                raise ProviderUnavailable(
+                    f"the plug-in of the provider {name} brings a contract that cannot be used: {message.title}",
+                    hint=f"Install a version that fits this one of Batchwright, or remove it: {contract}",
+                )
 
     def _checked(self, raw: str) -> Report:
         mark, limits = self._sources.mark, self._limits

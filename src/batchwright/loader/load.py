@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class Spot(Struct, frozen=True):
 class Known(Struct, frozen=True):
     """What there is besides the files."""
 
-    providers: tuple[str, ...] = ()
+    providers: Mapping[str, Path | None] = {}
     catalogue: Mapping[str, Taskserv] | None = None
     judge: Judge | None = None
 
@@ -60,18 +60,18 @@ def load(
     overlays: Sequence[Path] = (),
     inputs: Mapping[str, str] = {},
     limits: LoaderLimits = LOCAL,
-    providers: Iterable[str] = (),
+    providers: Mapping[str, Path | None] = {},
     catalogue: Mapping[str, Taskserv] | None = None,
     judge: Judge | None = None,
 ) -> Loaded:
     """Load a workflow file with overlays merged over it and inputs set.
 
-    `providers` are names besides those of the schema; with a `catalogue` what is asked of it is looked at too. What
-    `judge` finds in a workflow that is valid is told with its place, as a mistake is. Raises FileUnreadable,
-    EvaluatorUnavailable.
+    `providers` are those besides the schema's, with the file of their servers' contract where they have their own; with
+    a `catalogue` what is asked of it is looked at too. What `judge` finds in a workflow that is valid is told with its
+    place, as a mistake is. Raises FileUnreadable, EvaluatorUnavailable, ProviderUnavailable for a broken contract.
     """
     sources = _of_files((file, *overlays), limits)
-    return _load(sources, inputs, Known(tuple(providers), catalogue, judge))
+    return _load(sources, inputs, Known(providers, catalogue, judge))
 
 
 def locate(
@@ -80,30 +80,37 @@ def locate(
     *,
     overlays: Sequence[Path] = (),
     inputs: Mapping[str, str] = {},
-    providers: Iterable[str] = (),
+    providers: Mapping[str, Path | None] = {},
 ) -> list[Spot]:
     """Where these paths of a workflow that was loaded stand, as many as can be found in time. Raises as `load`."""
-    return _located(_of_files((file, *overlays), LOCAL), inputs, paths, tuple(providers))
+    return _located(_of_files((file, *overlays), LOCAL), inputs, paths, providers)
 
 
-def locate_source(text: str, name: str, paths: Sequence[Path_]) -> list[Spot]:
+def locate_source(
+    text: str, name: str, paths: Sequence[Path_], *, providers: Mapping[str, Path | None] = {}
+) -> list[Spot]:
     """The same in a text that is no file here. Raises as `load`."""
     with _of_text(text, name, UNTRUSTED) as sources:
-        return _located(sources, {}, paths)
+        return _located(sources, {}, paths, providers)
 
 
 def _located(
-    sources: Sources, inputs: Mapping[str, str], paths: Sequence[Path_], providers: Sequence[str] = ()
+    sources: Sources, inputs: Mapping[str, str], paths: Sequence[Path_], providers: Mapping[str, Path | None]
 ) -> list[Spot]:
     if sources.problems:
         return []  # it has changed since
     try:
-        with Evaluator(sources.limits, sources.roots, repeats=bool(inputs)) as evaluator:
+        with Evaluator(sources.limits, _readable(sources, providers), repeats=bool(inputs)) as evaluator:
             values = given.values(evaluator, sources, inputs)
             session = Evaluation(sources, evaluator, values, providers)
             return [Spot(source.shown, place.line, place.column) for source, place in session.places(paths)]
     except (Died, NickelError, given.InputRefused):
         return []
+
+
+def _readable(sources: Sources, providers: Mapping[str, Path | None]) -> list[Path]:
+    """What an evaluation may open. Contracts of plug-ins are not among the folders that a workflow may import from."""
+    return [*sources.roots, *filter(None, providers.values())]
 
 
 def _of_files(files: Sequence[Path], limits: LoaderLimits) -> Sources:
@@ -129,7 +136,7 @@ def load_source(
     *,
     inputs: Mapping[str, str] = {},
     limits: LoaderLimits = UNTRUSTED,
-    providers: Iterable[str] = (),
+    providers: Mapping[str, Path | None] = {},
     catalogue: Mapping[str, Taskserv] | None = None,
     judge: Judge | None = None,
     original: str = "",
@@ -140,7 +147,7 @@ def load_source(
     """
     with _of_text(text, name, limits) as sources:
         sources.original = original
-        return _load(sources, inputs, Known(tuple(providers), catalogue, judge))
+        return _load(sources, inputs, Known(providers, catalogue, judge))
 
 
 def _load(sources: Sources, inputs: Mapping[str, str], known: Known) -> Loaded:
@@ -177,7 +184,7 @@ def _evaluate(
     sources: Sources, inputs: Mapping[str, str], known: Known
 ) -> tuple[dict[str, Any] | None, Sequence[Diagnostic]]:
     has_data = bool(inputs) or any(source.form in ("json", "yaml") for source in sources.nickel())
-    with Evaluator(sources.limits, sources.roots, repeats=has_data) as evaluator:
+    with Evaluator(sources.limits, _readable(sources, known.providers), repeats=has_data) as evaluator:
         try:
             refused, doubtful = twice(evaluator, sources, inputs)
             if refused:

@@ -70,14 +70,21 @@ def without(raw: str, masked: Sequence[Path_], mark: str) -> str:
     return f"(let mark = {text(mark)} in {_MASK}{raw}{steps})"
 
 
-def checked(raw: str, schema: Path, providers: Iterable[str], mark: str) -> str:
-    """The report of the contracts about `raw`; problems are in fields named `mark`."""
-    more = "".join(f" & {{ providers = {{ {text(name)} = {{}} }} }}" for name in providers)
+def checked(raw: str, schema: Path, providers: Mapping[str, Path | None], mark: str) -> str:
+    """The report of the contracts about `raw`; problems are in fields named `mark`.
+
+    Providers beside those of the schema come with the file of their servers' contract, a function of the schema.
+    """
+    own = ", ".join(f"{text(name)} = {_provider(contract)}" for name, contract in providers.items())
     return (
-        f"let report = (import {text(str(schema))}) & {{ mark = {text(mark)} }}{more} in\n"
+        f"let rec report = (import {text(str(schema))}) & {{ mark = {text(mark)}, providers = {{ {own} }} }} in\n"
         f"let whole = {raw} | report.File in\n"
         f'std.record.filter (fun name _value => name != "{INPUTS}") whole'
     )
+
+
+def _provider(contract: Path | None) -> str:
+    return f"{{ server = (import {text(str(contract))} as 'Nickel) report }}" if contract else "{}"
 
 
 def located(raw: str, path: Path_) -> str:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from batchwright.loader.nickel_expressions import INPUTS, Path_, Step
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.did_you_mean import close_matches
+from batchwright.providers.registry import plug_in_hint
 
 VALUE, FIELDS, KEYS, NAMES = "$value", "$fields", "$keys", "$names"
 SHOWN_NAMES = 12
@@ -102,6 +103,8 @@ class Report:
     def _finding(self, path: Path_, problem: ReportProblem) -> PathDiagnostic:
         known = self._names.get(problem.known, []) if isinstance(problem.known, str) else problem.known
         hint = problem.hint or suggestion(problem.got, known)
+        if problem.code == "unknown-provider":
+            hint = " ".join(filter(None, (hint, plug_in_hint(problem.got, known))))
         return PathDiagnostic(
             (*path, *problem.at),
             Diagnostic(problem.code, visible(problem.message), hint, problem.severity),

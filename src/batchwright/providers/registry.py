@@ -1,13 +1,18 @@
 """Which providers there are: adapters announced by the entry point group `batchwright.providers`, loaded on request.
 
 An entry point names a class (or anything) with `connect(name, clock, settings)` that gives a Provider, not yet open.
+A file NAME.ncl in the package that it names is the contract of that provider's servers in a workflow file.
 """
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import Protocol
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
 
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.clock import Clock
@@ -15,17 +20,10 @@ from batchwright.model.did_you_mean import close_matches
 from batchwright.providers.base import Provider
 
 GROUP = "batchwright.providers"
-SHIPPED = (
-    "aws",
-    "hetzner",
-    "libcloud",
-    "local",
-    "simulated",
-    "static",
-    "upcloud",
-)  # names whose packages come with an extra of the same name
+CERTAIN = 0.8  # from this likeness on, a name that is not known is a slip of the pen
+_NAME = re.compile("[a-z][a-z0-9-]{0,40}")
 
-Settings = Mapping[str, str | int | float | bool]
+Settings = Mapping[str, Any]
 
 
 class Adapter(Protocol):
@@ -54,7 +52,7 @@ def load(name: str, entries: Iterable[EntryPoint] | None = None) -> Adapter:
     try:
         adapter: Adapter = found[0].load()
     except ImportError as error:
-        raise _package_missing(name, error) from error
+        raise _package_missing(found[0], error) from error
     except AttributeError as error:
         raise ProviderUnavailable(
             f"the package of the provider {name} is not usable: {error}", hint=f"Install it again: {found[0].value}"
@@ -72,21 +70,47 @@ def connect(name: str, clock: Clock, settings: Settings, entries: Iterable[Entry
     return load(name, entries).connect(name, clock, settings)
 
 
+def contracts(entries: Iterable[EntryPoint] | None = None) -> dict[str, Path | None]:
+    """The providers that are installed here, each with the contract of its servers; None: they have the usual fields.
+
+    No adapter is imported for it: what needs a package that is missing can still be checked.
+    """
+    installed = {(entry.name, entry.value): entry for entry in _entries(entries)}
+    rivals = Counter(name for name, _ in installed)  # which of them counts is not known: `load` refuses all
+    return {name: _contract(entry) if rivals[name] == 1 else None for (name, _), entry in installed.items()}
+
+
+def plug_in_hint(name: str, known: Iterable[str]) -> str:
+    """What to install for a provider that is not known here; empty where the name is a slip of the pen."""
+    if close_matches(name, known, 1, CERTAIN) or not _NAME.fullmatch(name):
+        return ""
+    return f"If a plug-in brings {name}, install that: usually the package batchwright-{name}."
+
+
+def _contract(entry: EntryPoint) -> Path | None:
+    package = entry.module.partition(".")[0]
+    spec = find_spec(package)
+    folders = spec.submodule_search_locations if spec else None
+    found = (Path(folder, f"{entry.name}.ncl") for folder in folders or ())
+    return next((path for path in found if path.is_file()), None)
+
+
 def _entries(entries: Iterable[EntryPoint] | None) -> list[EntryPoint]:
     return list(entry_points(group=GROUP) if entries is None else entries)
 
 
 def _unknown(name: str, installed: list[str]) -> ProviderUnavailable:
-    near = close_matches(name, {*installed, *SHIPPED} - {name}, n=1)
-    hint = f"Did you mean {near[0]}? " if near else ""
+    near = close_matches(name, installed, n=1)
+    meant = f"Did you mean {near[0]}?" if near else ""
     return ProviderUnavailable(
         f"there is no provider {name}: installed are {', '.join(installed) or 'none'}",
-        hint=f"{hint}To rehearse without it, add --simulate.",
+        hint=" ".join(filter(None, (meant, plug_in_hint(name, installed), "To rehearse without it, add --simulate."))),
     )
 
 
-def _package_missing(name: str, error: ImportError) -> ProviderUnavailable:
-    install = f"pip install 'batchwright[{name}]'" if name in SHIPPED else f"pip install {error.name or name}"
+def _package_missing(entry: EntryPoint, error: ImportError) -> ProviderUnavailable:
+    name, ours = entry.name, entry.module.partition(".")[0] == __package__.partition(".")[0]
+    install = f"pip install 'batchwright[{name}]'" if ours else f"pip install {error.name or name}"
     return ProviderUnavailable(
         f"the provider {name} needs a package that is not installed: {error.name or error}",
         hint=f"Install it with: {install}. To rehearse without it, add --simulate.",

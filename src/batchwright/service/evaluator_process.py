@@ -26,6 +26,7 @@ from batchwright.loader.depth import too_deep
 from batchwright.loader.limits import MIB
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.workflow import Workflow
+from batchwright.providers import registry
 from batchwright.taskservs.catalogue import load_catalogue
 
 MEMORY = 2_048 * MIB
@@ -71,14 +72,20 @@ def evaluated(job: EvaluationJob) -> Evaluated:
     try:
         text = definition(job.text) if job.is_definition else job.text
         if job.places:
-            return Evaluated(spots=tuple(locate_source(text, job.name, job.places)))
+            return Evaluated(spots=tuple(locate_source(text, job.name, job.places, providers=registry.contracts())))
         catalogue = load_catalogue([Path(one) for one in job.catalogues])
 
         def judge(workflow: Workflow) -> list[PathDiagnostic]:
             return [*job.allowed.refused(workflow), *static_findings(workflow, catalogue)]
 
-        original = job.text if job.is_definition else ""
-        loaded = load_source(text, job.name, catalogue=catalogue, judge=judge, original=original)
+        loaded = load_source(
+            text,
+            job.name,
+            providers=registry.contracts(),
+            catalogue=catalogue,
+            judge=judge,
+            original=job.text if job.is_definition else "",
+        )
         if loaded.workflow is not None:
             loaded = replace(loaded, workflow=job.allowed.bound(loaded.workflow))
     except BatchwrightError as error:

@@ -8,8 +8,10 @@ import pytest
 
 from batchwright.app.config import ServiceSecrets, SurrealConfig, config_from
 from batchwright.app.settings import settings_from
-from batchwright.errors import ConfigInvalid
+from batchwright.app.system_clock import SystemClock
+from batchwright.errors import ConfigInvalid, UsageError
 from batchwright.model.secret import Secret
+from batchwright.providers import registry
 
 FILE = """
 url = "http://127.0.0.1:9090"
@@ -118,5 +120,14 @@ def test_every_installed_provider_may_have_a_table_and_nobody_else(tmp_path: Pat
     assert settings_from(environ).providers == {"hetzner": {"project": "shop", "rate": 2}, "static": {}}
     with pytest.raises(ConfigInvalid, match="hetznr"):
         settings_from(home(tmp_path / "wrong", '[hetznr]\nproject = "shop"\n'))
-    with pytest.raises(ConfigInvalid):
-        settings_from(home(tmp_path / "nested", "[hetzner]\nproject = { env = 'X' }\n"))
+    with pytest.raises(ConfigInvalid, match="zzz") as raised:
+        settings_from(home(tmp_path / "missing", "[zzz]\n"))
+    assert raised.value.hint.endswith("If a plug-in brings zzz, install that: usually the package batchwright-zzz.")
+
+
+def test_the_table_of_a_provider_reaches_it_as_it_is_and_it_checks_it(tmp_path: Path) -> None:
+    environ = home(tmp_path, "[hetzner]\nproject = { env = 'X' }\n")
+    table = settings_from(environ).providers["hetzner"]
+    assert table == {"project": {"env": "X"}}
+    with pytest.raises(UsageError, match="project"):
+        registry.connect("hetzner", SystemClock(), table)

@@ -116,7 +116,7 @@ def test_an_operation_type_is_added_by_merging(evaluator: Evaluator) -> None:
 def test_the_loader_takes_providers_of_plug_ins(tmp_path: Path) -> None:
     file = tmp_path / "flow.ncl"
     file.write_text(flow(batch("a").replace('"aws"', '"mycloud"')))
-    assert load(file, providers=["mycloud"]).diagnostics == ()
+    assert load(file, providers={"mycloud": None}).diagnostics == ()
     assert [found.code for found in load(file).diagnostics] == ["unknown-provider"]
 
 

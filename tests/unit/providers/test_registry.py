@@ -55,13 +55,28 @@ def test_an_unknown_name_is_explained() -> None:
 def test_a_name_that_nothing_is_like_gets_a_hint_too() -> None:
     with pytest.raises(ProviderUnavailable, match="installed are none") as raised:
         registry.load("zzz", [])
-    assert raised.value.hint == "To rehearse without it, add --simulate."
+    assert raised.value.hint == f"{registry.plug_in_hint('zzz', [])} To rehearse without it, add --simulate."
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [
+        ("libcloud", "batchwright-libcloud"),  # like upcloud, but not a slip of the pen
+        ("exo-scale", "batchwright-exo-scale"),
+        ("upclod", ""),
+        ("$(reboot)", ""),
+        ("x" * 99, ""),
+    ],
+)
+def test_what_may_be_a_plug_in_says_which_package_that_is(name: str, package: str) -> None:
+    hint = registry.plug_in_hint(name, ["aws", "upcloud"])
+    assert (package in hint) if package else hint == ""
 
 
 @pytest.mark.parametrize(
     ("name", "value", "install"),
     [
-        ("aws", "no_such_package.aws:Adapter", "pip install 'batchwright[aws]'"),
+        ("aws", "batchwright.no_such_package:Adapter", "pip install 'batchwright[aws]'"),
         ("mycloud", "no_such_package:Adapter", "pip install no_such_package"),
     ],
 )
@@ -89,3 +104,28 @@ def test_two_packages_with_one_name_are_refused_and_named() -> None:
 def test_the_same_package_announced_twice_is_no_rival() -> None:
     twice = [entry("simulated", "batchwright.providers.simulated:Simulated")] * 2
     assert registry.load("simulated", twice) is Simulated
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A plug-in's package, which must not be imported."""
+    folder = tmp_path / "cloudy_package"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("raise RuntimeError('nobody may import this')")
+    (folder / "cloudy.ncl").write_text("fun workflows => workflows.Server")
+    monkeypatch.syspath_prepend(tmp_path)
+    return folder
+
+
+def test_a_contract_is_found_beside_what_the_entry_point_names_without_importing_it(package: Path) -> None:
+    entries = [entry("cloudy", "cloudy_package.adapter:Cloudy"), entry("other", "cloudy_package:Other")]
+    assert registry.contracts(entries) == {"cloudy": package / "cloudy.ncl", "other": None}
+
+
+def test_a_package_that_is_gone_has_no_contract() -> None:
+    assert registry.contracts([entry("cloudy", "no_such_package:Cloudy")]) == {"cloudy": None}
+
+
+def test_of_two_packages_with_one_name_neither_brings_a_contract(package: Path) -> None:
+    rivals = [entry("cloudy", "cloudy_package:Cloudy"), entry("cloudy", "cloudy_package:Other")]
+    assert registry.contracts(rivals) == {"cloudy": None}
