@@ -188,7 +188,7 @@ def test_what_is_deeper_than_we_can_follow_is_told() -> None:
     for _ in range(150):
         deep = {"$fields": ["a"], "a": deep}
     found = Report(json.dumps(deep).encode(), "mark").findings
-    assert [one.code for one in found] == ["too-deep"]
+    assert [one.diagnostic.code for one in found] == ["too-deep"]
 
 
 @pytest.mark.parametrize("text", ['{x = import "a\\u{0}b"}', '{x = import "a\0b"}', '{x = import "./\0" as \'Text}'])
