@@ -25,7 +25,7 @@ def exit_of(run: Run | RunView) -> Exit:
         case RunState.COMPLETED:
             return Exit.OK
         case RunState.ROLLED_BACK:
-            return Exit.NO if run.rolled_back_by == "on_failure" else Exit.OK
+            return Exit.NO if run.rolled_back_automatically else Exit.OK
         case RunState.FAILED | RunState.ROLLBACK_INCOMPLETE:
             return Exit.NO
     return Exit.STOPPED

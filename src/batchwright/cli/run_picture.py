@@ -12,6 +12,7 @@ from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.printable import shortened
 from batchwright.views.run import OperationProgress, ProviderProgress, RunView
 from batchwright.views.steps import ROLLBACK
+from batchwright.views.waiting import WaitCode
 from batchwright.views.wording import counted, duration, one_line, some
 
 STATUS_STYLES = {
@@ -190,7 +191,7 @@ def _running_lines(view: RunView, width: int) -> list[Text]:
 
 def waiting_lines(view: RunView, width: int, most: int) -> list[Text]:
     """What waits, and why."""
-    rows = sorted(view.waiting, key=lambda w: (not w.reason.startswith("retry"), -w.steps))
+    rows = sorted(view.waiting, key=lambda w: (w.code is not WaitCode.RETRY, -w.steps))
     shown = rows if len(rows) <= most else rows[: most - 1]
     digits = max((len(f"{w.steps:,}") for w in shown), default=1)
     texts = [f"{w.steps:>{digits},}  {w.reason}" for w in shown]

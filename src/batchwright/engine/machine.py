@@ -17,7 +17,7 @@ from batchwright.engine.doubts import go_on
 from batchwright.engine.forward import Forward
 from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
-from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
+from batchwright.model.lifecycle import RUN_ENDED, CancelMode, RunState, StepState
 from batchwright.model.plan import SEMANTICS, Action
 from batchwright.model.run import Run, made_something
 from batchwright.model.summary import Signal, SignalKind
@@ -96,13 +96,13 @@ class Machine:
             case R.ROLLING_BACK:
                 return self._backward(now, permits)
             case R.FAILED if self._rollback_due:
-                return [ev.RollbackStarted(now, "on_failure", f"step {run.stopping} failed")]
+                return [ev.RollbackStarted(now, "on_failure", f"step {run.stopping} failed", automatic=True)]
         return []
 
     def _forward(self, now: float, permits: Mapping[str, int]) -> list[ev.AnyEvent]:
         run, phase = self.run, self.phase
         assert isinstance(phase, Forward)
-        if run.cancelling == "force":
+        if run.cancelling == CancelMode.FORCE:
             return [ev.RunEnded(now, R.CANCELLED, "cancelled without waiting for what was in flight")]
         events = phase.decide(now, permits)
         if events or not phase.finished or (run.status is R.PAUSED and not phase.halted):
@@ -153,7 +153,7 @@ class Machine:
                 return [ev.RunResumed(now, signal.by)]
             case SignalKind.CANCEL if live and not run.cancelling:
                 return [ev.CancelRequested(now, signal.by)]
-            case SignalKind.FORCE_CANCEL if live and run.cancelling != "force":
+            case SignalKind.FORCE_CANCEL if live and run.cancelling != CancelMode.FORCE:
                 return [ev.CancelRequested(now, signal.by, force=True)]
         return []
 
@@ -188,7 +188,7 @@ class Machine:
             kept = any(step.action is Action.KEEP for step in run.plan.steps)
             hint = "What it kept is another run's, which is rolled back instead. Which one: batchwright servers"
             raise NotAllowed(f"run {run.id} made nothing, so there is nothing to roll back", hint=hint if kept else "")
-        return [ev.RollbackStarted(now, by)]
+        return [ev.RollbackStarted(now, by, automatic=False)]
 
 
 _HINTS = {

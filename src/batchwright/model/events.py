@@ -95,10 +95,14 @@ class RunReopened(Event, frozen=True, tag="run_reopened"):
 
 
 class RollbackStarted(Event, frozen=True, tag="rollback_started"):
-    """What the run made is to be undone, in reverse order."""
+    """What the run made is to be undone, in reverse order.
+
+    `automatic`: nobody asked, an operation's `on_failure` did. None in journals from before this was recorded.
+    """
 
     by: str = ""
     reason: str = ""
+    automatic: bool | None = None
 
 
 class RollbackEnded(Event, frozen=True, tag="rollback_ended"):

@@ -13,6 +13,7 @@ from batchwright.model import events as ev
 from batchwright.model.lifecycle import (
     STEP_IN_FLIGHT,
     STEP_TRANSITIONS,
+    CancelMode,
     RunState,
     StepState,
     next_run_state,
@@ -81,7 +82,7 @@ def _run_resumed(run: RunRecord, _event: ev.RunResumed) -> None:
 
 
 def _cancel_requested(run: RunRecord, event: ev.CancelRequested) -> None:
-    run.cancelling = "force" if event.force else "graceful"
+    run.cancelling = CancelMode.FORCE if event.force else CancelMode.GRACEFUL
 
 
 def _run_stopping(run: RunRecord, event: ev.RunStopping) -> None:
@@ -107,7 +108,8 @@ def _run_reopened(run: RunRecord, event: ev.RunReopened) -> None:
     run.status = status
     run.started_at = run.started_at or event.at
     run.ended_at = 0.0
-    run.reason = run.cancelling = run.stopping = ""
+    run.reason = run.stopping = ""
+    run.cancelling = CancelMode.NO
     run.rollback_after_stop = False
     run.stopped_lanes.clear()
     _forget_sweeps(run)
@@ -139,6 +141,7 @@ def _forget_sweeps(run: RunRecord) -> None:
 def _rollback_started(run: RunRecord, event: ev.RollbackStarted) -> None:
     run.status = next_run_state(run.status, "rollback_started")
     run.rolled_back_by = event.by
+    run.rolled_back_automatically = event.by == "on_failure" if event.automatic is None else event.automatic
     run.ended_at = 0.0
     run.reason = event.reason
     run.residue = ()

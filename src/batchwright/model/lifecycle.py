@@ -26,6 +26,14 @@ class RunState(StrEnum):
     ROLLBACK_INCOMPLETE = "RollbackIncomplete"
 
 
+class CancelMode(StrEnum):
+    """Whether a run is being cancelled, and how."""
+
+    NO = ""
+    GRACEFUL = "graceful"  # calls in flight may end
+    FORCE = "force"  # nothing is waited for
+
+
 class StepState(StrEnum):
     """The state of a step."""
 

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from batchwright.errors import StepNotFound
 from batchwright.model import events as ev
-from batchwright.model.lifecycle import STEP_IN_FLIGHT, RunState, StepState
+from batchwright.model.lifecycle import STEP_IN_FLIGHT, CancelMode, RunState, StepState
 from batchwright.model.outcome import Fault
 from batchwright.model.plan import Plan
 
@@ -57,10 +57,11 @@ class RunRecord:
         self.driver = ""
         self.driven_at = created.at  # when that driver began
         self.restarts = 0  # drivers that took over from one that died
-        self.cancelling = ""  # "graceful" or "force" once asked for
+        self.cancelling = CancelMode.NO
         self.stopping = ""  # the step whose failure stopped the run
         self.rollback_after_stop = False
         self.rolled_back_by = ""
+        self.rolled_back_automatically = False
         self.stopped_lanes: dict[str, Fault] = {}
         self.swept: set[str] = set()
         self.sweeps: dict[str, int] = {}  # lane -> rounds so far

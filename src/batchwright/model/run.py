@@ -21,7 +21,7 @@ from batchwright.model.summary import RunSummary
 
 __all__ = ["Run", "StepRecord", "made_something", "unsettled"]
 
-FOLD = 5  # raised with every change of what is folded; older snapshots are left aside then and the events fold again
+FOLD = 6  # raised with every change of what is folded; older snapshots are left aside then and the events fold again
 
 
 class RunSnapshot(Struct, frozen=True):
@@ -57,6 +57,7 @@ _HEADER = (
         "stopping",
         "rollback_after_stop",
         "rolled_back_by",
+        "rolled_back_automatically",
         "stopped_lanes",
         "swept",
         "sweeps",

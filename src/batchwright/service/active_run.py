@@ -9,7 +9,6 @@ from batchwright.engine.limits import Limits
 from batchwright.engine.loop import Driver
 from batchwright.model.clock import Clock
 from batchwright.model.events import AnyEvent
-from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 from batchwright.model.summary import Signal
 
@@ -81,9 +80,11 @@ class ActiveRun:
         if self.driver is not None:
             self.driver.drain()
 
-    async def until(self, states: Sequence[RunState], seconds: float) -> None:
-        """Wait until something is durable and the run is in one of these states (any, if none is named), or has ended
-        being driven. Raises what ended the drive; returns when it takes longer than `seconds`."""
+    async def until(self, shows: Callable[[Run], bool], seconds: float) -> None:
+        """Wait until an event is durable and the run shows what was asked for, or its drive has ended.
+
+        Raises what ended the drive; returns when it takes longer than `seconds`.
+        """
         assert self.task is not None
         move = asyncio.Event()
         self._moves.add(move)
@@ -92,7 +93,7 @@ class ActiveRun:
                 while not self.task.done():
                     await move.wait()
                     move.clear()
-                    if self.run is not None and (not states or self.run.status in states):
+                    if self.run is not None and shows(self.run):
                         return
         except TimeoutError:
             return

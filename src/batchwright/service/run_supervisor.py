@@ -42,6 +42,13 @@ SIGNAL_SECONDS = 1.0  # between two looks at what other processes ask for; what 
 EFFECT_SECONDS = 5.0  # how long an action waits for its first event before it answers
 LIVE = (RunState.PENDING, RunState.RUNNING, RunState.PAUSED)
 BACKWARD = (RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE)
+# What a run shows when a signal has had its effect; until then other events of the run may become durable.
+EFFECTS: dict[SignalKind, Callable[[Run], bool]] = {
+    SignalKind.PAUSE: lambda run: run.status is RunState.PAUSED or run.status in RUN_ENDED,
+    SignalKind.RESUME: lambda run: run.status is not RunState.PAUSED,
+    SignalKind.CANCEL: lambda run: bool(run.cancelling) or run.status in RUN_ENDED,
+    SignalKind.FORCE_CANCEL: lambda run: run.status in RUN_ENDED,
+}
 
 Verb = Callable[[Runs], Awaitable[Run | None]]
 Answers = tuple[Sequence[str], Sequence[str]]
@@ -277,7 +284,7 @@ class RunSupervisor:
             _refuse_unless(run, kind)
         if driven is not None:
             driven.signal(signal)
-            await driven.until((), EFFECT_SECONDS)
+            await driven.until(EFFECTS[kind], EFFECT_SECONDS)
         elif tail.holder is not None:
             if reopens:
                 raise RunHeld(f"run {run.id} is driven by {_who(tail)}")
@@ -285,20 +292,20 @@ class RunSupervisor:
         elif kind is SignalKind.PAUSE:
             raise NotAllowed(f"nobody drives run {run.id}, so there is nothing to pause")
         elif kind is SignalKind.RESUME:
-            await self._take_up(tail, lambda drives: drives.resume(run.id, signal.by, *answers), ())
+            await self._take_up(tail, lambda drives: drives.resume(run.id, signal.by, *answers), _anything)
         else:
-            await self._take_up(tail, lambda drives: drives.cancel(run.id, signal.by, force=force), ())
+            await self._take_up(tail, lambda drives: drives.cancel(run.id, signal.by, force=force), _anything)
 
     async def _roll_back(self, tail: RunFeed, driven: ActiveRun | None, by: str) -> None:
         if driven is not None or tail.holder is not None:
             Machine(tail.run).rollback(self.clock.now(), by)  # says what to do instead
             raise RunHeld(f"run {tail.run.id} is driven by {_who(tail)}")
-        await self._take_up(tail, lambda drives: drives.rollback(tail.run.id, by), BACKWARD)
+        await self._take_up(tail, lambda drives: drives.rollback(tail.run.id, by), lambda run: run.status in BACKWARD)
 
-    async def _take_up(self, tail: RunFeed, verb: Verb, states: tuple[RunState, ...]) -> None:
+    async def _take_up(self, tail: RunFeed, verb: Verb, shows: Callable[[Run], bool]) -> None:
         self._refuse_more()
         driven = self._begin(tail.run.summary(tail.journal.name), verb)
-        await driven.until(states, EFFECT_SECONDS)
+        await driven.until(shows, EFFECT_SECONDS)
 
     # -- many runs ------------------------------------------------------------------------------------------------
 
@@ -353,3 +360,7 @@ def _refuse_unless(run: Run, kind: SignalKind) -> None:
         verb = kind.value.replace("_", " ")
         hint = f"batchwright status {run.id}"
         raise NotAllowed(f"run {run.id} is {run.status}; there is nothing to {verb}", hint=hint)
+
+
+def _anything(_run: Run) -> bool:
+    return True

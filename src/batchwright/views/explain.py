@@ -96,7 +96,7 @@ def waits_for(run: Run, i: int, now: float, around: Circumstances) -> tuple[str,
     op = run.step_operation[i]
     blockers = [f"operation {name}" for name in operations_waited_for(run, shape, ended_operations(run, shape), op)]
     blockers += [f"step {need} ({run.record(need).state.replace('_', ' ')})" for need in open_needs(run, i)]
-    return tuple(blockers) or (place_reason(run, run.lane(i), around),)
+    return tuple(blockers) or (place_reason(run, run.lane(i), around)[1],)
 
 
 def _summary(run: Run, i: int, waits: tuple[str, ...], root: str) -> str:

@@ -25,7 +25,15 @@ from batchwright.views.steps import (
     skipped_steps,
     step_line,
 )
-from batchwright.views.waiting import Circumstances, Waiting, ended_operations, undo_reason, waiting_reasons
+from batchwright.views.waiting import (
+    Circumstances,
+    Tally,
+    Waiting,
+    as_list,
+    ended_operations,
+    undo_reason,
+    waiting_reasons,
+)
 
 S = StepState
 _UNDO_STATES = (S.UNDOING, S.UNDO_RETRYING, S.UNDONE, S.UNDO_FAILED)
@@ -105,6 +113,7 @@ class RunView(Struct, frozen=True):
     cancelling: str
     next: str
     rolled_back_by: str = ""
+    rolled_back_automatically: bool = False
 
 
 class ViewBounds(Struct, frozen=True):
@@ -175,6 +184,7 @@ def run_view(
         cancelling=run.cancelling,
         next=next_action(run, driven=around.driven),
         rolled_back_by=run.rolled_back_by,
+        rolled_back_automatically=run.rolled_back_automatically,
     )
 
 
@@ -230,12 +240,12 @@ def _to_undo(run: Run, shape: Shape, op: int) -> int:
 def _still_to_undo(run: Run, operations: tuple[OperationProgress, ...], around: Circumstances) -> tuple[Waiting, ...]:
     if run.status is not RunState.ROLLING_BACK:
         return ()
-    tally: dict[str, int] = {}
+    tally: Tally = {}
     for op, row, counts in zip(run.plan.operations, operations, run.counts, strict=True):
         begun = sum(counts.get(state, 0) for state in (S.UNDOING, S.UNDO_RETRYING, S.UNDO_FAILED))
         reason = undo_reason(run, op.lane, around)
         tally[reason] = tally.get(reason, 0) + row.total - row.done - begun
-    return tuple(Waiting(reason, left) for reason, left in tally.items() if left > 0)
+    return tuple(as_list(tally))
 
 
 def _forward_word(run: Run, shape: Shape, ended: list[bool], op: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 
 from msgspec import Struct
 
@@ -16,11 +17,28 @@ OPEN = (StepState.WAITING, StepState.STARTED, StepState.CREATED, StepState.RETRY
 LIVE = frozenset({RunState.PENDING, RunState.RUNNING, RunState.PAUSED})
 
 
+class WaitCode(StrEnum):
+    """What kind of thing a step waits for."""
+
+    OPERATION = "operation"  # one that it depends on
+    SERVER = "server"  # an earlier step on its server
+    LIMIT = "limit"  # of the run or of its account
+    RETRY = "retry"  # the next attempt
+    DRIVER = "driver"  # no process drives the run
+    PERSON = "person"  # the run is paused
+    ENDING = "ending"  # it will not start: the run is being cancelled or stopped
+
+
 class Waiting(Struct, frozen=True):
-    """So many steps wait for the same reason."""
+    """So many steps wait for the same reason: its kind, and its words for people."""
 
     reason: str
     steps: int
+    code: WaitCode = WaitCode.LIMIT
+
+
+Reason = tuple[WaitCode, str]  # with its words for people
+Tally = dict[Reason, int]  # steps
 
 
 class Circumstances(Struct, frozen=True):
@@ -55,11 +73,11 @@ def _succeeded(run: Run, op: int) -> int:
 
 def waiting_reasons(run: Run, shape: Shape, ended: list[bool], around: Circumstances, now: float) -> list[Waiting]:
     """Every step of a live run that could still run and does not, grouped by reason, retries first."""
-    tally: dict[str, int] = {}
+    tally: Tally = {}
     if run.status is RunState.ROLLING_BACK:
         _add_retries(run, shape, around, now, tally, StepState.UNDO_RETRYING)
     if run.status not in LIVE:
-        return _as_list(tally)
+        return as_list(tally)
     _add_retries(run, shape, around, now, tally, StepState.RETRYING)
     for op, counts in enumerate(run.counts):
         count = counts.get(StepState.WAITING, 0)
@@ -67,31 +85,37 @@ def waiting_reasons(run: Run, shape: Shape, ended: list[bool], around: Circumsta
             continue
         blockers = operations_waited_for(run, shape, ended, op)
         if blockers:
-            _add(tally, "waits for operation " + some(blockers, 2), count)
+            _add(tally, (WaitCode.OPERATION, "waits for operation " + some(blockers, 2)), count)
             continue
         held = _held_by_needs(run, shape, op) if shape.has_needs[op] else 0
         if count > held:
             _add(tally, place_reason(run, run.plan.operations[op].lane, around), count - held)
         if held:
-            _add(tally, "waits for an earlier step on its server", held)
-    return _as_list(tally)
+            _add(tally, (WaitCode.SERVER, "waits for an earlier step on its server"), held)
+    return as_list(tally)
 
 
-def _as_list(tally: dict[str, int]) -> list[Waiting]:
-    return [Waiting(reason, steps) for reason, steps in tally.items()]
+def as_list(tally: Tally) -> list[Waiting]:
+    """One line for each reason."""
+    return [Waiting(words, steps, code) for (code, words), steps in tally.items() if steps > 0]
 
 
-def undo_reason(run: Run, lane: str, around: Circumstances) -> str:
+def undo_reason(run: Run, lane: str, around: Circumstances) -> Reason:
     """Why a step that is still to be undone is not being undone."""
+    return _next_in_lane(run, lane, around) or (WaitCode.LIMIT, "waits for its turn")
+
+
+def _next_in_lane(run: Run, lane: str, around: Circumstances) -> Reason | None:
+    """What holds up the next step of a lane, of what can be known."""
     if not around.driven:
-        return "nobody drives the run"
+        return WaitCode.DRIVER, "nobody drives the run"
     if len(run.in_flight) >= run.plan.parallel_limit:
-        return f"waits for a free place: parallel_limit {run.plan.parallel_limit} is used up"
+        return WaitCode.LIMIT, f"waits for a free place: parallel_limit {run.plan.parallel_limit} is used up"
     held = around.lanes.get(lane)
-    return f"waits for {lane}: {held}" if held else "waits for its turn"
+    return (WaitCode.LIMIT, f"waits for {lane}: {held}") if held else None
 
 
-def _add(tally: dict[str, int], reason: str, steps: int) -> None:
+def _add(tally: Tally, reason: Reason, steps: int) -> None:
     tally[reason] = tally.get(reason, 0) + steps
 
 
@@ -109,25 +133,18 @@ def open_needs(run: Run, i: int) -> list[str]:
     return [need.step for need in run.plan.steps[i].needs if run.record(need.step).state not in STEP_ENDED]
 
 
-def place_reason(run: Run, lane: str, around: Circumstances) -> str:
+def place_reason(run: Run, lane: str, around: Circumstances) -> Reason:
     """Why a step that nothing holds up has not started."""
     if run.cancelling:
-        return "is not started any more: the run is being cancelled"
+        return WaitCode.ENDING, "is not started any more: the run is being cancelled"
     if run.stopping:
-        return f"is not started any more: step {run.stopping} failed"
+        return WaitCode.ENDING, f"is not started any more: step {run.stopping} failed"
     if run.status is RunState.PAUSED:
-        return "paused"
-    if not around.driven:
-        return "nobody drives the run"
-    if len(run.in_flight) >= run.plan.parallel_limit:
-        return f"waits for a free place: parallel_limit {run.plan.parallel_limit} is used up"
-    held = around.lanes.get(lane)
-    return f"waits for {lane}: {held}" if held else f"starts as soon as the limits of {lane} allow"
+        return WaitCode.PERSON, "paused"
+    return _next_in_lane(run, lane, around) or (WaitCode.LIMIT, f"starts as soon as the limits of {lane} allow")
 
 
-def _add_retries(
-    run: Run, shape: Shape, around: Circumstances, now: float, tally: dict[str, int], state: StepState
-) -> None:
+def _add_retries(run: Run, shape: Shape, around: Circumstances, now: float, tally: Tally, state: StepState) -> None:
     soonest: dict[FaultClass, tuple[float, Fault]] = {}
     counts: dict[FaultClass, int] = {}
     for op, by_state in enumerate(run.counts):
@@ -145,7 +162,7 @@ def _add_retries(
             if not left:
                 break
     for kind, (until, fault) in soonest.items():
-        _add(tally, retry_reason(run, until, fault, around, now), counts[kind])
+        _add(tally, (WaitCode.RETRY, retry_reason(run, until, fault, around, now)), counts[kind])
 
 
 def retry_reason(run: Run, until: float, fault: Fault, around: Circumstances, now: float) -> str:

@@ -111,15 +111,17 @@ def test_the_exit_code_of_a_run(status: RunState, code: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("by", "status", "code"),
+    ("by", "automatic", "status", "code"),
     [
-        ("ada", RunState.ROLLED_BACK, 0),
-        ("on_failure", RunState.ROLLED_BACK, 1),  # asked for a run, got nothing
-        ("ada", RunState.ROLLBACK_INCOMPLETE, 1),
+        ("ada", False, RunState.ROLLED_BACK, 0),
+        ("on_failure", False, RunState.ROLLED_BACK, 0),  # a user may be called so
+        ("on_failure", True, RunState.ROLLED_BACK, 1),  # asked for a run, got nothing
+        ("on_failure", None, RunState.ROLLED_BACK, 1),  # in a journal from before it was recorded
+        ("ada", None, RunState.ROLLBACK_INCOMPLETE, 1),
     ],
 )
-def test_the_exit_code_of_a_rollback(by: str, status: RunState, code: int) -> None:
-    story = ended(RunState.FAILED).tell(ev.RollbackStarted(T0 + 3, by))
+def test_the_exit_code_of_a_rollback(by: str, automatic: bool | None, status: RunState, code: int) -> None:
+    story = ended(RunState.FAILED).tell(ev.RollbackStarted(T0 + 3, by, automatic=automatic))
     story.tell(ev.UndoStarted(T0 + 3, "web/a", 1)).tell(ev.StepUndone(T0 + 4, "web/a"))
     assert exit_of(story.tell(ev.RollbackEnded(T0 + 5, status)).run) == code
 

@@ -1,0 +1,36 @@
+"""What is waited for before an action on a driven run is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+from batchwright.engine.limits import Limits
+from batchwright.model.lifecycle import RunState
+from batchwright.model.summary import SignalKind
+from batchwright.service.active_run import ActiveRun
+from batchwright.service.run_supervisor import EFFECTS
+from batchwright.testing.virtual_clock import VirtualClock
+
+
+def test_a_pause_is_answered_when_the_run_is_paused_and_not_at_the_next_event() -> None:
+    """Other events become durable before the driver has read the signal."""
+    run: Any = SimpleNamespace(status=RunState.RUNNING)
+
+    async def scenario() -> None:
+        active = ActiveRun("run", Limits(), VirtualClock(), lambda _: None)
+        active.driver = SimpleNamespace(run=run)  # type: ignore[assignment]
+        active.task = asyncio.create_task(asyncio.sleep(600))  # type: ignore[assignment]
+        answer = asyncio.create_task(active.until(EFFECTS[SignalKind.PAUSE], 600))
+        for _ in range(3):
+            await asyncio.sleep(0)
+            active.listen(run, [])
+        await asyncio.sleep(0)
+        assert not answer.done()
+        run.status = RunState.PAUSED
+        active.listen(run, [])
+        await answer
+        active.task.cancel()
+
+    asyncio.run(scenario())
