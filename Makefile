@@ -2,6 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 WORKFLOW ?= workflows/example_batch.ncl
+PLUGINS := $(wildcard plugins/*)
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo rehearsal test test-long check format bench
@@ -10,12 +11,12 @@ help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(VENV)/.run: pyproject.toml constraints.txt scripts/setup.sh scripts/local.sh
-	@scripts/setup.sh $(VENV) surrealdb,service,local,static,taskservs,upcloud,aws,hetzner,libcloud
+	@scripts/setup.sh $(VENV) all
 	@scripts/local.sh
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt scripts/setup.sh scripts/nu.sh scripts/terraform.sh scripts/local.sh scripts/tools.sh
-	@scripts/setup.sh $(VENV) surrealdb,service,local,static,taskservs,upcloud,aws,hetzner,libcloud,dev
+$(VENV)/.dev: pyproject.toml constraints.txt $(PLUGINS:=/pyproject.toml) scripts/setup.sh scripts/nu.sh scripts/terraform.sh scripts/local.sh scripts/tools.sh
+	@scripts/setup.sh $(VENV) all,dev $(PLUGINS)
 	@scripts/nu.sh $(VENV)
 	@scripts/terraform.sh $(VENV)
 	@scripts/local.sh
@@ -41,6 +42,7 @@ check: $(VENV)/.dev ## style, format, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	for plugin in $(PLUGINS); do (cd $$plugin && $(abspath $(BIN))/mypy) || exit 1; done
 	$(BIN)/lint-imports
 
 format: $(VENV)/.dev ## make the format right

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Makes the virtual environment VENV with Batchwright and the given extras, all at the versions of constraints.txt.
-# Usage: scripts/setup.sh VENV EXTRAS     (for example: scripts/setup.sh .venv surrealdb,dev)
+# Makes the virtual environment VENV with Batchwright, the given extras and plug-ins, all at the versions of constraints.txt.
+# Usage: scripts/setup.sh VENV EXTRAS [PLUGIN...]     (for example: scripts/setup.sh .venv surrealdb,dev plugins/*)
 # Installs one system package, and only where it is missing: python3-venv, because Debian ships Python without it.
 set -eu
 venv=$1 extras=$2
+shift 2
 
 for python in "${PYTHON:-python3}" python3.13 python3.12 python3.11; do
     if command -v "$python" >/dev/null 2>&1 &&
@@ -29,5 +30,9 @@ if [ ! -x "$venv/bin/python" ]; then
     echo "Making the virtual environment $venv with $("$python" --version)"
     "$python" -m venv "$venv"
 fi
-echo "Installing Batchwright [$extras] and what it needs into $venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$extras]"
+echo "Installing Batchwright [$extras]${*:+, $*} and what they need into $venv"
+for plugin do
+    set -- "$@" -c "$plugin/constraints.txt" -e "$plugin"
+    shift
+done
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$extras]" "$@"

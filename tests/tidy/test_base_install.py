@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 EXTRAS = (
-    *("aiohttp", "asyncssh", "boto3", "botocore", "cryptography", "libcloud", "litestar", "prometheus_client"),
+    *("aiohttp", "asyncssh", "boto3", "botocore", "cryptography", "litestar", "prometheus_client"),
     *("pyinfra", "surrealdb", "uvicorn"),
 )
 START = "import sys; sys.modules.update(dict.fromkeys(sys.argv[1:])); import batchwright.serve"

@@ -25,12 +25,13 @@ def settings_of(kind: type[S], name: str, given: Mapping[str, Scalar]) -> S:
     for key in given:
         if key not in known:
             near = close_matches(key, known, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"docs/providers/{name}.md lists the settings."
+            others = ", ".join(one for one in known if one != "state_dir")
+            hint = f"Did you mean {near[0]}?" if near else f"There are: {others}."
             raise UsageError(f"{name}: there is no setting {key}", hint=hint)
     try:
         return msgspec.convert(dict(given), kind, strict=False)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{name}: {error}", hint=f"docs/providers/{name}.md lists the settings.") from error
+        raise UsageError(f"{name}: {error}", hint=f"The page about {name} lists the settings.") from error
 
 
 class RestSettings(Struct, frozen=True):

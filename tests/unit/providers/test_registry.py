@@ -61,7 +61,7 @@ def test_a_name_that_nothing_is_like_gets_a_hint_too() -> None:
 @pytest.mark.parametrize(
     ("name", "package"),
     [
-        ("libcloud", "batchwright-libcloud"),  # like upcloud, but not a slip of the pen
+        ("mycloud", "batchwright-mycloud"),  # like upcloud, but not a slip of the pen
         ("exo-scale", "batchwright-exo-scale"),
         ("upclod", ""),
         ("$(reboot)", ""),

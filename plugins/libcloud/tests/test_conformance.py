@@ -14,8 +14,8 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.model.clock import Clock
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider
-from batchwright.providers.libcloud import Libcloud
 from batchwright.testing.provider_suite import ProviderSuite
+from batchwright_libcloud import Libcloud
 
 
 class NamingDriver(DummyNodeDriver):

@@ -19,11 +19,11 @@ from batchwright.model.outcome import FaultClass, Rejected, Unknown
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerBatch, ServerConfig, Workflow
 from batchwright.plan import build
-from batchwright.providers.libcloud import Libcloud
-from batchwright.providers.libcloud.driver import create_arguments, maker, user_data_argument
-from batchwright.providers.libcloud.faults import outcome
-from batchwright.providers.libcloud.marks import NAME_MAX, Marks, mark_of
-from batchwright.providers.libcloud.settings import LibcloudSettings, account_of, credentials, settings_from
+from batchwright_libcloud import Libcloud
+from batchwright_libcloud.driver import create_arguments, maker, user_data_argument
+from batchwright_libcloud.faults import outcome
+from batchwright_libcloud.marks import NAME_MAX, Marks, mark_of
+from batchwright_libcloud.settings import LibcloudSettings, account_of, credentials, settings_from
 
 RUN = run_id(b"a test of libcloud")
 TOKEN = Token(RUN, step_token(RUN, "web", 0))
@@ -123,9 +123,9 @@ def test_a_plan_warns_where_duplicates_are_possible(tmp_path: Path) -> None:
 def test_what_no_driver_can_be_given_is_refused(tmp_path: Path) -> None:
     told = {"driver": "dummy", "adopt": "name", "state_dir": str(tmp_path)}
     provider = Libcloud("libcloud", SystemClock(), told, {"LIBCLOUD_KEY": "0"}, lambda: DummyNodeDriver("0"))
-    wrong = ServerConfig("w" * 24, "Small", "default", network="n", labels={"a": "b"}, user_data="hello")
+    wrong = ServerConfig("w" * 24, "Small", "default", image="i", labels={"a": "b"}, user_data="hello")
     fields = [trouble.field for trouble in provider.validate(wrong)]
-    assert fields == ["name", "image", "network", "labels", "user_data"]
+    assert fields == ["name", "labels", "user_data"]
 
     async def asked() -> list[str]:
         await provider.open()

@@ -1,5 +1,5 @@
 """A bridge to the compute clouds that Apache Libcloud knows, with as much safety as each of its drivers allows."""
 
-from batchwright.providers.libcloud.adapter import Libcloud
+from batchwright_libcloud.adapter import Libcloud
 
 __all__ = ["Libcloud"]

@@ -28,13 +28,13 @@ from batchwright.providers.base import (
     Quote,
     refuse_attached,
 )
-from batchwright.providers.libcloud import resolve, volumes
-from batchwright.providers.libcloud.driver import Drivers, Make, maker, user_data_argument
-from batchwright.providers.libcloud.faults import outcome, told, unavailable
-from batchwright.providers.libcloud.marks import Mark, Marks, mark_of
-from batchwright.providers.libcloud.settings import account_of, credentials, settings_from
 from batchwright.providers.settings import Scalar
 from batchwright.providers.user_data import combined
+from batchwright_libcloud import resolve, volumes
+from batchwright_libcloud.driver import Drivers, Make, maker, user_data_argument
+from batchwright_libcloud.faults import outcome, told, unavailable
+from batchwright_libcloud.marks import Mark, Marks, mark_of
+from batchwright_libcloud.settings import account_of, credentials, settings_from
 
 _NOTES = {
     "metadata": "finds its servers by metadata",

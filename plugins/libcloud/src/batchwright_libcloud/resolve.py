@@ -13,10 +13,10 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.libcloud.driver import chosen, create_arguments, user_data_argument
-from batchwright.providers.libcloud.marks import NAME_MAX
-from batchwright.providers.libcloud.settings import Adopt
 from batchwright.providers.user_data import against
+from batchwright_libcloud.driver import chosen, create_arguments, user_data_argument
+from batchwright_libcloud.marks import NAME_MAX
+from batchwright_libcloud.settings import Adopt
 
 USER_DATA_MAX = 16 * 1024  # bytes; what most clouds take
 
@@ -34,12 +34,6 @@ def troubles(config: ServerConfig, way: Adopt) -> list[Diagnostic]:
     if way == "name" and len(config.name) > NAME_MAX:
         message = f'"{config.name}" is too long: run and token are added to it, which leaves {NAME_MAX} letters'
         found.append(Diagnostic("bad-name", message, "Use a shorter name.", field="name"))
-    if not config.image:
-        found.append(Diagnostic("image-missing", "no image is given", "Name one by its id or its name.", field="image"))
-    if config.network is not None:
-        found.append(
-            Diagnostic("bad-network", "the bridge to Libcloud takes no network", "Leave it out.", field="network")
-        )
     if config.labels and way != "metadata":
         found.append(
             Diagnostic("bad-label", "this driver is given no labels by the bridge", "Leave them out.", field="labels")

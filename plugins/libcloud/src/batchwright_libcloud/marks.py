@@ -14,7 +14,7 @@ from msgspec import Struct
 from batchwright.durable_files import alone, make_private, write
 from batchwright.model.ids import Token
 from batchwright.model.plan import ServerRequest
-from batchwright.providers.libcloud.settings import Adopt
+from batchwright_libcloud.settings import Adopt
 
 NAME_MAX = 63 - 12 - 26 - 2  # letters of a server's name beside run and token
 _NAME = re.compile(r"(.+)-([a-z2-7]{12})-([a-z2-7]{26})")
