@@ -1,6 +1,6 @@
-"""One tree of errors: each has a stable code, a one-line message and a hint that says what to do.
+"""All errors: each has a stable code, a one-line message and a hint that says what to do.
 
-A class's docstring is its default hint-free summary for the reference in docs/errors.md; scripts match on `code`.
+Scripts match on `code`. scripts/reference.py writes docs/errors.md from the docstrings and hints of these classes.
 """
 
 from batchwright.errors.base import BatchwrightError as BatchwrightError
@@ -58,7 +58,7 @@ from batchwright.errors.service import (
 
 
 class UsageError(BatchwrightError):
-    """The command was asked for in a way that cannot work."""
+    """The command line is not valid: an option, an argument or a combination of them is wrong."""
 
     code = "usage"
 
@@ -78,17 +78,17 @@ class EvaluatorUnavailable(BatchwrightError):
 
 
 class EvaluatorUnconfined(EvaluatorUnavailable):
-    """The kernel cannot confine the evaluation of a client's workflow, so it is not evaluated."""
+    """The kernel cannot sandbox the evaluation of a client's workflow, so the workflow is not evaluated."""
 
     code = "evaluator-unconfined"
     hint = (
-        "Run the service on Linux 5.13 or newer with Landlock and seccomp, for example in a container of Docker or "
-        "Podman, as a user of its own. Your own files need no service: batchwright run FILE."
+        "Run the service on Linux 5.13 or newer with Landlock and seccomp, for example in a Docker or Podman "
+        "container, under its own user account. Your own files need no service: batchwright run FILE."
     )
 
 
 class StoreError(BatchwrightError):
-    """The store cannot do what was asked."""
+    """The store cannot carry out the request."""
 
     code = "store"
 
@@ -100,39 +100,39 @@ class StoreUnavailable(StoreError):
 
 
 class StorePackageMissing(StoreUnavailable):
-    """The package of this storage backend is not installed."""
+    """The Python package that this storage backend needs is not installed."""
 
     code = "store-package-missing"
 
 
 class StoreReadOnly(StoreError):
-    """The state folder cannot be written."""
+    """The state folder is not writable."""
 
     code = "store-read-only"
-    hint = "Make the state folder writable, or name another one with --state-dir or BATCHWRIGHT_STATE_DIR."
+    hint = "Make the state folder writable, or choose another one with --state-dir or BATCHWRIGHT_STATE_DIR."
 
 
 class StoreFull(StoreError):
     """The disk that holds the state folder is full."""
 
     code = "store-full"
-    hint = "Free some space, then go on with: batchwright resume RUN. Nothing that was recorded is lost."
+    hint = "Free some space, then continue with: batchwright resume RUN. Nothing recorded so far is lost."
 
 
 class StoreCorrupt(StoreError):
     """The store's file is damaged or is not a Batchwright store."""
 
     code = "store-corrupt"
-    hint = "Do not delete it: it is the only record of what was made. Restore a backup, or name another state folder."
+    hint = "Do not delete it: it is the only record of what was created. Restore a backup, or use another folder."
 
 
 class StoreBehind(StoreCorrupt):
-    """The store has less than what was acknowledged, or nobody can say."""
+    """The store has lost acknowledged events, or cannot be verified."""
 
     code = "store-behind"
     hint = (
-        "Nothing is driven. Restore a backup of the whole state folder; or look for what the missing events may have "
-        "made, and go on without them with: batchwright store check --accept-loss"
+        "No run is driven. Restore a backup of the whole state folder. Or look for servers that the missing events may "
+        "have created, then continue without those events: batchwright store check --accept-loss"
     )
 
 
@@ -140,11 +140,11 @@ class StoreNewer(StoreError):
     """The store was written by a newer Batchwright."""
 
     code = "store-newer"
-    hint = "Install a newer Batchwright, or name another state folder with --state-dir."
+    hint = "Install a newer Batchwright, or choose another state folder with --state-dir."
 
 
 class StoreHeld(StoreError):
-    """Another process holds the store and it takes one writer."""
+    """Another process has the store open, and the store allows only one writer."""
 
     code = "store-held"
 
@@ -153,25 +153,25 @@ class StoreUnreachable(StoreUnavailable):
     """The SurrealDB server does not answer."""
 
     code = "store-unreachable"
-    hint = "Look whether it runs and whether the address in BATCHWRIGHT_SURREALDB_URL or config.toml is right."
+    hint = "Check that it is running and that the address in BATCHWRIGHT_SURREALDB_URL or config.toml is correct."
 
 
 class StoreUnsupported(StoreUnavailable):
-    """The SurrealDB server is of a version that this Batchwright does not know."""
+    """This Batchwright does not support the SurrealDB server's version or storage engine."""
 
     code = "store-unsupported"
-    hint = "Use a server of version 2, or the store in the state folder."
+    hint = "Use a SurrealDB 2 server, or a store in the state folder."
 
 
 class StoreDenied(StoreError):
-    """The SurrealDB server refuses the user, the password, or what is asked."""
+    """The SurrealDB server rejects the user, the password or the operation."""
 
     code = "store-denied"
-    hint = "Check user, password and auth_level in config.toml or BATCHWRIGHT_SURREALDB_*; the user must be an editor."
+    hint = "Check user, password and auth_level in config.toml or BATCHWRIGHT_SURREALDB_*; the user needs role EDITOR."
 
 
 class StoreTooLarge(StoreError):
-    """An entry is larger than the SurrealDB server takes in one message."""
+    """A journal entry is larger than the SurrealDB server accepts in one message."""
 
     code = "store-too-large"
     hint = "Use a smaller workflow, or a store in the state folder."
@@ -181,18 +181,18 @@ class RunNotFound(StoreError):
     """No run has this id."""
 
     code = "run-not-found"
-    hint = "See the ids with: batchwright list"
+    hint = "List the ids with: batchwright list"
 
 
 class RunMoved(StoreError):
-    """The run lives in another store, or was left on its way there."""
+    """The run has moved to another store, or its move was interrupted."""
 
     code = "run-moved"
-    hint = "Configure that store as it was; docs/stores.md says how."
+    hint = "Configure that store again; docs/stores.md says how."
 
 
 class RunAmbiguous(StoreError):
-    """More than one run's id starts like this."""
+    """Several runs have ids that start like this."""
 
     code = "run-ambiguous"
     hint = "Give more characters of the id."
@@ -202,31 +202,31 @@ class RunHeld(StoreError):
     """Another process drives this run."""
 
     code = "run-held"
-    hint = "Watch it with: batchwright monitor RUN. It can be paused and cancelled from here too."
+    hint = "Watch it with: batchwright monitor RUN. You can also pause or cancel it from here."
 
 
 class RunUnfinished(BatchwrightError):
-    """An earlier run of this workflow has not ended, and nobody drives it."""
+    """An earlier run of this workflow has not ended, and no process drives it."""
 
     code = "run-unfinished"
-    hint = "Go on with it: batchwright resume RUN. To start another all the same, add --anyway."
+    hint = "Continue it: batchwright resume RUN. To start a new run anyway, add --anyway."
 
 
 class LeaseLost(StoreError):
-    """Another process took this run over; this one may no longer write to it."""
+    """Another process has taken over this run; this process may no longer write to it."""
 
     code = "lease-lost"
     hint = "Watch the run with: batchwright monitor RUN"
 
 
 class SequenceConflict(StoreError):
-    """The journal has moved on since it was read."""
+    """Another writer has appended to the journal since it was read."""
 
     code = "sequence-conflict"
 
 
 class EventUnreadable(StoreError):
-    """A journal entry cannot be understood by this version."""
+    """This version cannot read a journal entry."""
 
     code = "event-unreadable"
 
@@ -235,98 +235,98 @@ class ServerNotFound(BatchwrightError):
     """No server has this name or reference."""
 
     code = "server-not-found"
-    hint = "See them with: batchwright servers"
+    hint = "List the servers with: batchwright servers"
 
 
 class StepNotFound(BatchwrightError):
-    """The run has no step of this name."""
+    """The run has no step with this name."""
 
     code = "step-not-found"
 
 
 class WorkflowInvalid(BatchwrightError):
-    """The workflow file has mistakes; each is one diagnostic."""
+    """The workflow file has mistakes; each is reported as a diagnostic."""
 
     code = "workflow-invalid"
 
 
 class PlanRefused(BatchwrightError):
-    """The pre-flight found problems; nothing was started."""
+    """The pre-flight check found problems; nothing was started."""
 
     code = "plan-refused"
-    hint = "Nothing was changed. Mend what is listed and try again."
+    hint = "Nothing was changed. Fix the problems listed and try again."
 
 
 class PlanChanged(BatchwrightError):
-    """The plan is no longer the one that was approved."""
+    """The plan differs from the one that was approved."""
 
     code = "plan-changed"
-    hint = "Nothing was changed. Look at the new plan with batchwright plan and the same options."
+    hint = "Nothing was changed. Review the new plan: batchwright plan with the same options."
 
 
 class NotAllowed(BatchwrightError):
-    """The run is in a state in which this cannot be done."""
+    """The run's current state does not allow this."""
 
     code = "not-allowed"
 
 
 class IllegalTransition(BatchwrightError):
-    """A state change that the life cycle does not know: a bug in Batchwright."""
+    """A state change that the life cycle does not allow: a bug in Batchwright."""
 
     code = "illegal-transition"
     hint = "This is a bug in Batchwright. Please report it with the output of: batchwright events RUN --json"
 
 
 class ProviderUnavailable(BatchwrightError):
-    """A provider cannot be used: unknown, its package is missing, or it cannot be reached."""
+    """A provider cannot be used: its name is unknown, its package is missing, or it cannot be reached."""
 
     code = "provider-unavailable"
 
     def __init__(self, message: str, *, hint: str | None = None, passing: bool | None = None) -> None:
         super().__init__(message, hint=hint)
-        self.passing = passing  # whether asking again may help; None where the adapter does not say
+        self.passing = passing  # whether a retry may help; None: the adapter does not know
 
 
 class ProviderThrottled(ProviderUnavailable):
-    """A provider does not answer because it was asked too often."""
+    """A provider rejected a call because too many were made."""
 
     code = "provider-throttled"
     hint = "Try again in a moment, or lower the rate in its settings."
 
     def __init__(self, message: str, *, retry_after: float | None = None, hint: str | None = None) -> None:
         super().__init__(message, hint=hint, passing=True)
-        self.retry_after = retry_after  # seconds that it asked to be left alone, where it said
+        self.retry_after = retry_after  # seconds to wait, if the provider said so
 
 
 class ConfigInvalid(BatchwrightError):
-    """The configuration file or a variable of the environment has a mistake."""
+    """The configuration file or an environment variable has a mistake."""
 
     code = "config-invalid"
 
 
 class SecretMissing(BatchwrightError):
-    """A secret is not where the settings say that it is."""
+    """A secret is not at the place that the settings name."""
 
     code = "secret-missing"
 
 
 class VariableInvalid(BatchwrightError):
-    """A variable of a task service has a value that it cannot have, seen when the value became known."""
+    """A task service's variable has an invalid value, which became known only when it was looked up."""
 
     code = "variable-value"
 
 
 class ServerUnreachable(BatchwrightError):
-    """A server cannot be reached over SSH, or cannot be asked what it was to be asked."""
+    """A server cannot be reached over SSH, or did not answer as expected."""
 
     code = "server-unreachable"
 
 
 class TaskservPackageMissing(BatchwrightError):
-    """A package that only task services on real servers need is not installed."""
+    """A Python package that task services on real servers need is not installed."""
 
     code = "taskserv-package-missing"
-    hint = "Install them with: pip install 'batchwright[taskservs]'. To rehearse without them, add --simulate."
+    hint = "Install it with: pip install 'batchwright[taskservs]'. To try the workflow without it, add --simulate."
 
 
 class CatalogueInvalid(BatchwrightError):

@@ -1,4 +1,4 @@
-"""Everything that can happen to a run, one frozen class each. The journal holds these and nothing else."""
+"""The events of a run, one frozen class each. A journal holds these and nothing else."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from batchwright.model.plan import Plan
 
 
 class Event(Struct, frozen=True, tag_field="type", omit_defaults=True, gc=False):
-    """`at` is when it happened, in seconds since the epoch, by the clock of the process that drives the run."""
+    """`at` is the time in seconds since the epoch, by the clock of the process that drives the run."""
 
     at: float
 
 
 class RunCreated(Event, frozen=True, tag="run_created"):
-    """A plan was accepted; from here on it is the only thing that is applied.
+    """A plan was accepted; the run applies this plan and nothing else.
 
-    `key` is the Idempotency-Key it was submitted under, `digest` tells what was submitted with it. `client`: a client
-    of a service handed it in, so it has the rights of one; None in journals from before this was noted. `source` is a
-    digest of the workflow that was planned, empty where it was not noted.
+    `key` is the Idempotency-Key of the submission and `digest` the digest of its content. `client`: submitted by a
+    client of a service, so the run has only a client's rights; None in journals older than this field. `source` is a
+    digest of the planned workflow; empty in journals older than this field.
     """
 
     run: str
@@ -33,60 +33,60 @@ class RunCreated(Event, frozen=True, tag="run_created"):
 
 
 class DriverStarted(Event, frozen=True, tag="driver_started"):
-    """A process began to drive the run; calls that were open under an earlier driver are in doubt."""
+    """A process started to drive the run; calls left open by an earlier driver are in doubt."""
 
     driver: str
     fence: int
 
 
 class RunStarted(Event, frozen=True, tag="run_started"):
-    """The first step may start."""
+    """The run left Pending; its first steps may start."""
 
 
 class RunPaused(Event, frozen=True, tag="run_paused"):
-    """Nothing new is started until it is resumed."""
+    """No new step starts until the run is resumed."""
 
     by: str = ""
 
 
 class RunResumed(Event, frozen=True, tag="run_resumed"):
-    """A paused run goes on."""
+    """A paused run continues."""
 
     by: str = ""
 
 
 class CancelRequested(Event, frozen=True, tag="cancel_requested"):
-    """The run is to end; with `force` without waiting for what is in flight."""
+    """The run was asked to end. `force`: without waiting for calls in flight."""
 
     by: str = ""
     force: bool = False
 
 
 class RunStopping(Event, frozen=True, tag="run_stopping"):
-    """A failure whose `on_failure` says that nothing new is to be started."""
+    """A step failed and its `on_failure` stops the run: no new step starts. `rollback`: the run is then rolled back."""
 
     step: str
     rollback: bool = False
 
 
 class ProviderStopped(Event, frozen=True, tag="provider_stopped"):
-    """Quota, billing or credentials: nothing more can be made in this lane; what exists is kept."""
+    """Quota, billing or credentials stop this lane: nothing more is created in it, and what exists is kept."""
 
     lane: str
     fault: Fault
 
 
 class RunEnded(Event, frozen=True, tag="run_ended"):
-    """Completed, Failed or Cancelled."""
+    """The run ended as Completed, Failed or Cancelled."""
 
     status: RunState
     reason: str = ""
 
 
 class RunReopened(Event, frozen=True, tag="run_reopened"):
-    """A Failed or Cancelled run goes on with what is not done.
+    """A Failed or Cancelled run continues with its unfinished steps.
 
-    `redo`: commands whose outcome nobody knows, and that are run again; `skip`: commands that are taken as done.
+    `redo`: commands in doubt to run again; `skip`: commands in doubt to count as done.
     """
 
     by: str = ""
@@ -95,9 +95,9 @@ class RunReopened(Event, frozen=True, tag="run_reopened"):
 
 
 class RollbackStarted(Event, frozen=True, tag="rollback_started"):
-    """What the run made is to be undone, in reverse order.
+    """A rollback started: it undoes what the run created, in reverse order.
 
-    `automatic`: nobody asked, an operation's `on_failure` did. None in journals from before this was recorded.
+    `automatic`: started by an operation's `on_failure`, not by a person; None in journals older than this field.
     """
 
     by: str = ""
@@ -106,14 +106,14 @@ class RollbackStarted(Event, frozen=True, tag="rollback_started"):
 
 
 class RollbackEnded(Event, frozen=True, tag="rollback_ended"):
-    """RolledBack, or RollbackIncomplete with what is left."""
+    """The rollback ended as RolledBack, or as RollbackIncomplete; `residue` lists the steps that remain."""
 
     status: RunState
     residue: tuple[str, ...] = ()
 
 
 class StepStarted(Event, frozen=True, tag="step_started"):
-    """The intent: the call with this token is about to be sent. `attempt` counts all sends of this step."""
+    """The intent, written before the call with this token is sent. `attempt` counts all sends of this step."""
 
     step: str
     attempt: int
@@ -121,7 +121,7 @@ class StepStarted(Event, frozen=True, tag="step_started"):
 
 
 class StepInDoubt(Event, frozen=True, tag="step_in_doubt"):
-    """The call was sent and its outcome is unknown; the provider is asked."""
+    """The call was sent and its outcome is unknown; the provider is asked what happened."""
 
     step: str
     attempt: int
@@ -129,7 +129,7 @@ class StepInDoubt(Event, frozen=True, tag="step_in_doubt"):
 
 
 class StepOutput(Event, frozen=True, tag="step_output"):
-    """What the call said meanwhile, in whole lines and without secrets. `undo`: said by an undo."""
+    """Output of the call, in whole lines, with secrets removed. `undo`: it is the output of an undo."""
 
     step: str
     attempt: int
@@ -138,7 +138,7 @@ class StepOutput(Event, frozen=True, tag="step_output"):
 
 
 class StepCreated(Event, frozen=True, tag="step_created"):
-    """The server exists under this reference and is waited for. `settled`: found again after doubt."""
+    """The server exists under this reference but is not ready yet. `settled`: it was found after doubt."""
 
     step: str
     ref: str
@@ -146,7 +146,7 @@ class StepCreated(Event, frozen=True, tag="step_created"):
 
 
 class StepSucceeded(Event, frozen=True, tag="step_succeeded"):
-    """Done. `made` is false when it was there before, and then it is never rolled back."""
+    """The step is done. `made` is false if the resource existed before; then it is never rolled back."""
 
     step: str
     ref: str = ""
@@ -156,8 +156,8 @@ class StepSucceeded(Event, frozen=True, tag="step_succeeded"):
 
 
 class StepRetrying(Event, frozen=True, tag="step_retrying"):
-    """Tried again at `until`. `counted` is false for a throttle or a crash; `replace`: what was made is no good;
-    `doubt`: the last call's outcome is still unknown."""
+    """The step is tried again at `until`. `counted` is false after a throttle or a crash, which cost no attempt;
+    `replace`: the server is unusable and a new one replaces it; `doubt`: the last call's outcome is still unknown."""
 
     step: str
     attempt: int
@@ -169,7 +169,7 @@ class StepRetrying(Event, frozen=True, tag="step_retrying"):
 
 
 class StepFailed(Event, frozen=True, tag="step_failed"):
-    """Given up. `doubt`: the last call's outcome is still unknown."""
+    """The step failed for good. `doubt`: the last call's outcome is still unknown."""
 
     step: str
     attempt: int
@@ -178,7 +178,7 @@ class StepFailed(Event, frozen=True, tag="step_failed"):
 
 
 class StepSkipped(Event, frozen=True, tag="step_skipped"):
-    """Not run; `because` names the operation, step or lane that is the cause."""
+    """The step will not run; `because` names the operation, step or lane that is the cause."""
 
     step: str
     reason: str
@@ -186,7 +186,7 @@ class StepSkipped(Event, frozen=True, tag="step_skipped"):
 
 
 class UndoStarted(Event, frozen=True, tag="undo_started"):
-    """The intent to undo: the call is about to be sent."""
+    """The intent to undo, written before the call is sent."""
 
     step: str
     attempt: int
@@ -202,14 +202,14 @@ class UndoRetrying(Event, frozen=True, tag="undo_retrying"):
 
 
 class StepUndone(Event, frozen=True, tag="step_undone"):
-    """What the step made is gone. `with_server`: it went with the server it was on."""
+    """What the step created is gone. `with_server`: it went together with its server."""
 
     step: str
     with_server: bool = False
 
 
 class UndoFailed(Event, frozen=True, tag="undo_failed"):
-    """It could not be removed: residue."""
+    """The undo failed for good: what the step created remains as residue."""
 
     step: str
     attempt: int
@@ -217,15 +217,15 @@ class UndoFailed(Event, frozen=True, tag="undo_failed"):
 
 
 class SweepStarted(Event, frozen=True, tag="sweep_started"):
-    """Everything in this lane that carries the run's label is looked at."""
+    """A sweep started: it lists everything in this lane that carries the run's label."""
 
     lane: str
 
 
 class OrphanFound(Event, frozen=True, tag="stray_found"):
-    """Something carries the run's label and is not what the journal knows: it is to be destroyed.
+    """Something that carries the run's label and is not in the journal will be destroyed.
 
-    `shared`: it is no orphan, but what servers of the run had in common (a group, a key) and now need no more.
+    `shared`: not an orphan but a resource that servers of the run shared (a security group, a key) and no longer need.
     """
 
     lane: str
@@ -235,7 +235,7 @@ class OrphanFound(Event, frozen=True, tag="stray_found"):
 
 
 class StrayGone(Event, frozen=True, tag="stray_gone"):
-    """The stray is gone, or `fault` says why it is not."""
+    """The orphan is gone, or `fault` says why not."""
 
     lane: str
     ref: str
@@ -243,7 +243,7 @@ class StrayGone(Event, frozen=True, tag="stray_gone"):
 
 
 class SweepEnded(Event, frozen=True, tag="sweep_ended"):
-    """The lane holds what the journal knows and nothing else, or `fault` says why that is not certain."""
+    """The lane holds exactly what the journal says, or `fault` says why that is not certain."""
 
     lane: str
     fault: Fault | None = None

@@ -1,8 +1,7 @@
-"""The law of the two life cycles. Everything that may change a state stands in these two total tables and nowhere else.
+"""The two state machines, of a run and of a step, as two total tables. Nothing else changes a state.
 
-Rows are states, columns are event names, cells the next state. An event that is not in a state's row is illegal there:
-that is a bug, and raises. Terminal states have a row too, if only an empty one. docs/lifecycle.md is generated from
-here.
+Keys are states; each row maps an event name to the next state. An event that is not in a state's row is a bug and
+raises IllegalTransition. Terminal states have a row too, which may be empty. docs/lifecycle.md is generated from here.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from batchwright.errors import IllegalTransition
 
 
 class RunState(StrEnum):
-    """The state of a run, written exactly so in every output."""
+    """The state of a run, spelled the same in every output."""
 
     PENDING = "Pending"
     RUNNING = "Running"
@@ -38,8 +37,8 @@ class StepState(StrEnum):
     """The state of a step."""
 
     WAITING = "waiting"
-    STARTED = "started"  # the intent is durable, the outcome is not: in doubt if the process dies here
-    CREATED = "created"  # its reference is known; it is waited for until it is ready
+    STARTED = "started"  # the intent is durable, the outcome is not: in doubt if the process dies now
+    CREATED = "created"  # its reference is known; waiting until it is ready
     RETRYING = "retrying"  # backing off
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -76,7 +75,7 @@ STEP_TRANSITIONS: dict[StepState, dict[str, StepState]] = {
         "step_started": S.STARTED,
         "step_skipped": S.SKIPPED,
         **_UNDO,
-    },  # reopened, with something left of before
+    },  # undone from here: reopened, and something from before is left
     S.STARTED: {
         "step_in_doubt": S.STARTED,
         "step_created": S.CREATED,
@@ -107,7 +106,7 @@ STEP_IN_FLIGHT = frozenset({S.STARTED, S.CREATED, S.UNDOING})
 
 
 def next_run_state(state: RunState, event: str) -> RunState:
-    """The state after `event`. Raises IllegalTransition."""
+    """The state after `event`. Raises IllegalTransition if it is not in the table."""
     try:
         return RUN_TRANSITIONS[state][event]
     except KeyError:
@@ -115,7 +114,7 @@ def next_run_state(state: RunState, event: str) -> RunState:
 
 
 def next_step_state(state: StepState, event: str, step: str) -> StepState:
-    """The state after `event`. Raises IllegalTransition."""
+    """The state after `event`. Raises IllegalTransition if it is not in the table."""
     try:
         return STEP_TRANSITIONS[state][event]
     except KeyError:
