@@ -85,7 +85,7 @@ def judge(signs: Signs) -> HostSupport:
         net = "" if signs.slirp else '; without slirp4netns, those with network = "own" reach only this machine'
         net = net if signs.ip else '; without iproute2, none can have network = "own"'
         memory = "" if signs.memory else "; the memory of plans is not enforced"
-        guards = f"; writes to the kernel's settings and devices are not held back ({signs.unguarded})"
+        guards = f"; writes to the kernel's settings and devices are not blocked ({signs.unguarded})"
         why = f"root: servers have systemd and OpenSSH{net}{memory}{guards if signs.unguarded else ''}"
         return HostSupport(SYSTEM, why, tools=tools, own_network=signs.ip)
     if signs.architecture not in MACHINES:

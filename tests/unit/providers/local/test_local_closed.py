@@ -80,7 +80,7 @@ def test_a_machine_that_cannot_hold_servers_back_says_so() -> None:
     """A10: nobody takes for closed what is open."""
     machine = this_machine()
     if machine.mode == records.SYSTEM:
-        assert ("not held back" in machine.why) == bool(kernel_guard.refusal())
+        assert ("not blocked" in machine.why) == bool(kernel_guard.refusal())
 
 
 def test_the_settings_of_its_own_network_are_a_servers(tell: Callable[[Story], None]) -> None:
