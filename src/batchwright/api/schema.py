@@ -41,10 +41,10 @@ STATUS_PATTERN = "^(" + "|".join(_any_case(state.value) for state in RunState) +
 _TOLD = {
     400: "The request cannot be what it says.",
     401: "A token is needed.",
-    403: "The token's role, or where the request comes from, does not allow this.",
+    403: "The token's role, or the origin of the request, does not allow this.",
     404: "There is no such run or step.",
     409: "The run is in a state in which this cannot be done, or the id is ambiguous.",
-    412: "The run has moved on since the state that If-Match names.",
+    412: "The run has changed since the state that If-Match names.",
     413: "The body is too large.",
     415: "The body is of a type that is not taken.",
     422: "The workflow or its plan was refused; every diagnostic is listed.",

@@ -67,7 +67,7 @@ def test_an_unknown_run(capsys: pytest.CaptureFixture[str]) -> None:
     error, hint = capsys.readouterr().err.splitlines()
     assert error.startswith("error: there are no runs yet in /")
     assert error.endswith("state [run-not-found]")
-    assert hint == "hint: See the ids with: batchwright list"
+    assert hint == "hint: List the ids with: batchwright list"
 
 
 def test_a_bug_is_one_line_without_a_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,7 @@ class Records:
         except (OSError, durable_files.FolderHeld) as error:
             raise ProviderUnavailable(
                 f"static: {self.folder} cannot be used: {error}",
-                hint="Make the state folder writable, or name another one with --state-dir.",
+                hint="Make the state folder writable, or choose another one with --state-dir.",
             ) from error
 
     def account(self) -> str:
