@@ -19,8 +19,9 @@ from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import SurrealJournal
 from batchwright.model import event_codec
 from batchwright.model import events as ev
+from batchwright.model.actions import Action, Undo
 from batchwright.model.lifecycle import RunState
-from batchwright.model.plan import Action, Guard, Plan, PlannedOperation, ProviderFacts, ServerRequest, Step, Undo
+from batchwright.model.plan import Guard, Plan, PlannedOperation, ProviderFacts, ServerRequest, Step
 from batchwright.model.run import Run
 from batchwright.model.workflow import Dependency, OnFailure, Retry
 from batchwright.providers.simulated import Simulated, Simulation, World

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from batchwright.model.actions import Action, Undo
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import (
-    Action,
     CommandRequest,
     Guard,
     Need,
@@ -16,7 +16,6 @@ from batchwright.model.plan import (
     ServerRequest,
     Step,
     TaskservRequest,
-    Undo,
 )
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
 from batchwright.providers.simulated import Simulation

@@ -11,10 +11,10 @@ from msgspec import Struct
 from batchwright.engine import effects as cmd
 from batchwright.engine.machine import Machine
 from batchwright.model import events as ev
+from batchwright.model.actions import Action, Undo
 from batchwright.model.lifecycle import STEP_ENDED, STEP_IN_FLIGHT, StepState
 from batchwright.model.outcome import Applied, Created, Fault, FaultClass, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import (
-    Action,
     CommandRequest,
     Guard,
     Need,
@@ -24,7 +24,6 @@ from batchwright.model.plan import (
     ServerRequest,
     Step,
     TaskservRequest,
-    Undo,
 )
 from batchwright.model.run import Run
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
@@ -178,15 +177,8 @@ class Rig:
     def answer(self, command: cmd.Command) -> cmd.Report:
         """What the case says happens."""
         match command:
-            case cmd.Create(step=step, attempt=attempt):
-                return cmd.Answered(step, attempt, self._sent(step))
-            case cmd.Install(step=step, attempt=attempt):
-                outcome = self._sent(step)
-                return cmd.Answered(step, attempt, Applied() if isinstance(outcome, Created) else outcome)
-            case cmd.Execute(step=step, attempt=attempt):
-                outcome = self._sent(step)
-                outcome = Rejected(EXITS) if outcome == Rejected(FAILS) else outcome
-                return cmd.Answered(step, attempt, Applied() if isinstance(outcome, Created) else outcome)
+            case cmd.DoStep(step=step, attempt=attempt):
+                return cmd.Answered(step, attempt, self._answered(step))
             case cmd.Settle(step=step, attempt=attempt) if self.case.plan.steps[step].action is Action.RUN:
                 return cmd.Settled(step, attempt, fault=Fault(FaultClass.IN_DOUBT, "nobody knows"))
             case cmd.Settle(step=step, attempt=attempt):
@@ -195,11 +187,17 @@ class Rig:
                 return cmd.Settled(step, attempt, found)
             case cmd.Await(step=step, attempt=attempt, ref=ref):
                 return cmd.Looked(step, attempt, ref, "addr")
-            case cmd.Destroy(step=step, attempt=attempt):
+            case cmd.UndoStep(step=step, attempt=attempt):
                 return cmd.Undid(step, attempt, AGAIN if attempt == 1 and self.chance.random() < 0.3 else None)
             case cmd.Sweep(lane=lane, round=number):
                 return cmd.Swept(lane, number)
         raise AssertionError(command)
+
+    def _answered(self, step: int) -> Created | Applied | Rejected | Unknown:
+        action, outcome = self.case.plan.steps[step].action, self._sent(step)
+        if action is Action.RUN and outcome == Rejected(FAILS):
+            return Rejected(EXITS)
+        return Applied() if action is not Action.CREATE and isinstance(outcome, Created) else outcome
 
     def _sent(self, step: int) -> Created | Rejected | Unknown:
         fates = self.case.fates[step]

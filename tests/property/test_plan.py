@@ -10,10 +10,11 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from batchwright.model.actions import Action, Undo
 from batchwright.model.catalogue import Scope, Taskserv
 from batchwright.model.diagnostic import Severity
 from batchwright.model.outcome import Observed, ServerState
-from batchwright.model.plan import Action, Cluster, Need, Plan, ServerRequest, Step, Undo
+from batchwright.model.plan import Cluster, Need, Plan, ServerRequest, Step
 from batchwright.model.workflow import (
     Dependency,
     DependencyKind,

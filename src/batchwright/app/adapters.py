@@ -20,8 +20,9 @@ from batchwright.engine.limits import Lane, Limits
 from batchwright.engine.read_retry import SOON_SECONDS, ReadRetry, Tell
 from batchwright.errors import NotAllowed, ProviderUnavailable, TaskservPackageMissing
 from batchwright.journal.store_folder import make_private
+from batchwright.model.actions import Action
 from batchwright.model.clock import Clock
-from batchwright.model.plan import Action, Plan
+from batchwright.model.plan import Plan
 from batchwright.model.workflow import Command
 from batchwright.plan.build import COMMAND_LANE, TASKSERV_LANE
 from batchwright.providers import registry

@@ -16,8 +16,8 @@ from batchwright.app.config import ServiceSecrets
 from batchwright.errors import Forbidden, SecretRefused, UsageError
 from batchwright.home import expanded
 from batchwright.loader.report import WHOLE, PathDiagnostic
+from batchwright.model.actions import Action
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.plan import Action
 from batchwright.model.run import Run
 from batchwright.model.secret import Secret
 from batchwright.model.secret_references import Path as Place

@@ -11,9 +11,10 @@ from batchwright.app.settings import Settings
 from batchwright.engine.limits import Limits
 from batchwright.errors import BatchwrightError
 from batchwright.model.access import Access
+from batchwright.model.actions import Action
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import StepState
-from batchwright.model.plan import Action, Plan, Step, TaskservRequest
+from batchwright.model.plan import Plan, Step, TaskservRequest
 from batchwright.model.run import Run
 from batchwright.taskservs.base import Target, TaskservJob
 from batchwright.views.conditions import Change, Condition, Conditions, conditions

@@ -10,8 +10,9 @@ from batchwright.engine import effects as cmd
 from batchwright.engine.order import Order
 from batchwright.engine.policy import POLICIES, asked_pause, backoff, may_retry
 from batchwright.model import events as ev
+from batchwright.model.actions import Action, Undo
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.plan import Action, PlannedOperation, Step, Undo
+from batchwright.model.plan import PlannedOperation, Step
 from batchwright.model.run import Run, made_something
 
 
@@ -63,7 +64,9 @@ class Backward:
         """Undo calls that were open when the last driver stopped are sent again: they are idempotent."""
         records = self.run.records
         return [
-            cmd.Destroy(i, records[i].undo_attempt) for i in self.run.in_flight if records[i].state is StepState.UNDOING
+            cmd.UndoStep(i, records[i].undo_attempt)
+            for i in self.run.in_flight
+            if records[i].state is StepState.UNDOING
         ]
 
     def after(self, _event: ev.AnyEvent, i: int | None) -> list[cmd.Command]:
@@ -73,7 +76,7 @@ class Backward:
         record = self.run.records[i]
         match record.state:
             case StepState.UNDOING:
-                return [cmd.Destroy(i, record.undo_attempt)]
+                return [cmd.UndoStep(i, record.undo_attempt)]
             case StepState.UNDO_RETRYING:
                 heapq.heappush(self.timers, (record.until, i))
             case StepState.UNDONE | StepState.UNDO_FAILED:

@@ -9,7 +9,6 @@ from batchwright.engine import effects as cmd
 from batchwright.engine.policy import POLICIES
 from batchwright.model import events as ev
 from batchwright.model.outcome import Fault, FaultClass
-from batchwright.model.plan import Action
 from batchwright.model.run import Run
 
 ROUNDS_MAX = 20
@@ -33,7 +32,7 @@ class ClosingSweep:
             sent = {
                 self.run.lane(i): None
                 for i, step in enumerate(self.run.plan.steps)
-                if step.action is Action.CREATE and self.run.records[i].attempt
+                if step.traits.sweeps and self.run.records[i].attempt
             }
             self._lanes = list(sent)
         return self._lanes

@@ -1,4 +1,4 @@
-"""Commands that may run only once: when nobody knows how far one got, somebody must look and say how to go on. Pure."""
+"""Steps whose doubt only a person can settle: what they are asked, and what their answers amount to. Pure."""
 
 from __future__ import annotations
 
@@ -6,17 +6,12 @@ from collections.abc import Sequence
 
 from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
+from batchwright.model.actions import Doubt
 from batchwright.model.lifecycle import StepState
 from batchwright.model.outcome import Fault, FaultClass
-from batchwright.model.plan import Action, CommandRequest, Step
 from batchwright.model.run import Run, unsettled
 
 SHOWN = 3  # steps in one message
-
-
-def runs_once(step: Step) -> bool:
-    """Whether it is a program that must not be run a second time by itself."""
-    return isinstance(step.request, CommandRequest) and not step.request.idempotent
 
 
 def asks(run: Run, i: int, fault: Fault) -> str:
@@ -25,7 +20,7 @@ def asks(run: Run, i: int, fault: Fault) -> str:
     A refusal before it was started is no reason to ask.
     """
     step = run.plan.steps[i]
-    if not runs_once(step) or fault.kind not in (FaultClass.EXIT, FaultClass.IN_DOUBT):
+    if step.doubt is not Doubt.ASK or fault.kind not in (FaultClass.EXIT, FaultClass.IN_DOUBT):
         return ""
     if fault.kind is FaultClass.EXIT:
         return f"Mend the cause, then run it again: batchwright resume {run.id}"
@@ -58,7 +53,7 @@ def _refuse_misfit(run: Run, step: str, *, both: bool) -> None:
     hint = f"batchwright explain {run.id} {step}"
     if both:
         raise NotAllowed(f"step {step} cannot be done again and skipped", hint=hint)
-    if run.plan.steps[i].action is not Action.RUN:
+    if run.plan.steps[i].traits.doubt is not Doubt.ASK:
         raise NotAllowed(f"step {step} is no command; what became of it is found out by asking its provider", hint=hint)
     if not unsettled(run, i) and run.records[i].state is not StepState.FAILED:
         raise NotAllowed(f"step {step} is {run.records[i].state} and not in doubt", hint=hint)

@@ -7,8 +7,8 @@ from msgspec import Struct
 from batchwright.model.outcome import Applied, Created, Fault, Observed, Rejected, Unknown
 
 
-class Create(Struct, frozen=True, gc=False):
-    """Send the create call of a server step. `look_first`: an earlier call with this token is in doubt."""
+class DoStep(Struct, frozen=True, gc=False):
+    """Send the call of a step. `look_first`: an earlier call with this token is in doubt, so look for what it made."""
 
     step: int
     attempt: int
@@ -16,7 +16,7 @@ class Create(Struct, frozen=True, gc=False):
 
 
 class Settle(Struct, frozen=True, gc=False):
-    """Find out from the provider what became of a call in doubt."""
+    """Find out what became of a call in doubt."""
 
     step: int
     attempt: int
@@ -31,21 +31,7 @@ class Await(Struct, frozen=True, gc=False):
     deadline: float
 
 
-class Install(Struct, frozen=True, gc=False):
-    """Install a task service; sending it again is how a doubt is settled."""
-
-    step: int
-    attempt: int
-
-
-class Execute(Struct, frozen=True, gc=False):
-    """Run the program of a command step; what an earlier start of it left running is ended first."""
-
-    step: int
-    attempt: int
-
-
-class Destroy(Struct, frozen=True, gc=False):
+class UndoStep(Struct, frozen=True, gc=False):
     """Undo a step."""
 
     step: int
@@ -66,12 +52,12 @@ class DestroyOrphan(Struct, frozen=True, gc=False):
     ref: str
 
 
-CALLS = (Create, Install, Execute, Destroy)  # each needs a permit of its lane
-Command = Create | Settle | Await | Install | Execute | Destroy | Sweep | DestroyOrphan
+CALLS = (DoStep, UndoStep)  # each needs a permit of its lane
+Command = DoStep | Settle | Await | UndoStep | Sweep | DestroyOrphan
 
 
 class Answered(Struct, frozen=True):
-    """What a create, an install or a program said."""
+    """What the call of a step said."""
 
     step: int
     attempt: int

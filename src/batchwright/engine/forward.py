@@ -9,13 +9,14 @@ from collections.abc import Mapping
 import msgspec
 
 from batchwright.engine import effects as cmd
-from batchwright.engine.doubts import asks, runs_once
+from batchwright.engine.doubts import asks
 from batchwright.engine.order import Order
 from batchwright.engine.policy import POLICIES, asked_pause, backoff, may_retry
 from batchwright.model import events as ev
+from batchwright.model.actions import Doubt
 from batchwright.model.lifecycle import STEP_ENDED, RunState, StepState
 from batchwright.model.outcome import Applied, Created, Fault, FaultClass, Rejected, ServerState
-from batchwright.model.plan import Action, PlannedOperation, Undo
+from batchwright.model.plan import PlannedOperation
 from batchwright.model.run import Run, StepRecord
 from batchwright.model.workflow import DependencyKind, OnFailure
 
@@ -45,14 +46,10 @@ class Forward:
         return [command for i in self.run.in_flight for command in self._reopen(i, self.run.records[i])]
 
     def _reopen(self, i: int, record: StepRecord) -> list[cmd.Command]:
-        action = self.run.plan.steps[i].action
-        if record.state is StepState.CREATED or action is Action.KEEP:
+        doubt = self.run.plan.steps[i].doubt
+        if record.state is StepState.CREATED or doubt is Doubt.NONE:
             return [self._await(i, record)]
-        if action is Action.INSTALL:
-            return [cmd.Install(i, record.attempt)]
-        if action is Action.RUN and not runs_once(self.run.plan.steps[i]):
-            return [cmd.Execute(i, record.attempt)]
-        return [cmd.Settle(i, record.attempt)]
+        return [cmd.DoStep(i, record.attempt) if doubt is Doubt.REPEAT else cmd.Settle(i, record.attempt)]
 
     def after(self, event: ev.AnyEvent, i: int | None) -> list[cmd.Command]:
         """Bring the indices up to date with an event the fold has taken; gives what is to be done now."""
@@ -76,15 +73,10 @@ class Forward:
     def _begin(self, event: ev.AnyEvent, i: int, record: StepRecord) -> list[cmd.Command]:
         if isinstance(event, ev.StepInDoubt):
             return self._reopen(i, record)
-        match self.run.plan.steps[i].action:
-            case Action.CREATE:
-                return [cmd.Create(i, record.attempt, record.doubt)]
-            case Action.INSTALL:
-                return [cmd.Install(i, record.attempt)]
-            case Action.RUN:
-                return [cmd.Execute(i, record.attempt)]
-            case Action.KEEP:
-                return [self._await(i, record)]
+        doubt = self.run.plan.steps[i].doubt
+        if doubt is Doubt.NONE:
+            return [self._await(i, record)]
+        return [cmd.DoStep(i, record.attempt, look_first=record.doubt and doubt is Doubt.LOOK)]
 
     def _await(self, i: int, record: StepRecord) -> cmd.Await:
         ref = record.ref or self.run.plan.steps[i].ref
@@ -207,30 +199,28 @@ class Forward:
                 return self._settled(report, record, now)
 
     def _answered(self, report: cmd.Answered, record: StepRecord, now: float) -> list[ev.AnyEvent]:
-        step = self.run.plan.steps[report.step].id
+        step = self.run.plan.steps[report.step]
         match report.outcome:
             case Created(ref=ref, ready=True, address=address):
-                return [ev.StepSucceeded(now, step, ref, address)]
+                return [ev.StepSucceeded(now, step.id, ref, address)]
             case Created(ref=ref):
-                return [ev.StepCreated(now, step, ref)]
+                return [ev.StepCreated(now, step.id, ref)]
             case Applied(changed=changed):
                 # an earlier attempt of this run may be the one that installed it
                 made = changed or record.attempt > 1 or record.doubt
-                planned = self.run.plan.steps[report.step]
-                there = planned.action is Action.INSTALL and planned.undo is Undo.NOTHING
-                return [ev.StepSucceeded(now, step, made=made and not there)]
+                return [ev.StepSucceeded(now, step.id, made=made and not step.existed)]
             case Rejected(fault=fault):
                 # a program that was refused before it started says nothing about how an earlier start of it ended
-                ran = fault.kind is FaultClass.EXIT or self.run.plan.steps[report.step].action is not Action.RUN
+                ran = fault.kind is FaultClass.EXIT or step.traits.doubt is not Doubt.ASK
                 return self._fault(report.step, record, fault, now, doubt=record.doubt and not ran)
             case unknown:
-                action = self.run.plan.steps[report.step].action
-                if action in (Action.INSTALL, Action.RUN):
+                doubt = step.traits.doubt
+                if doubt is not Doubt.LOOK:
                     fault = Fault(FaultClass.IN_DOUBT, unknown.reason)
-                    return self._fault(report.step, record, fault, now, doubt=action is Action.RUN)
+                    return self._fault(report.step, record, fault, now, doubt=doubt is Doubt.ASK)
                 if record.doubt and record.doubt_at >= record.attempt_at:
                     return []  # known already, and being settled
-                return [ev.StepInDoubt(now, step, record.attempt, unknown.reason)]
+                return [ev.StepInDoubt(now, step.id, record.attempt, unknown.reason)]
 
     def _settled(self, report: cmd.Settled, record: StepRecord, now: float) -> list[ev.AnyEvent]:
         step = self.run.plan.steps[report.step].id
@@ -252,9 +242,8 @@ class Forward:
         if report.ref != (record.ref or step.ref):
             return []
         if report.fault is None:
-            keep = step.action is Action.KEEP
-            return [ev.StepSucceeded(now, step.id, report.ref, report.address, made=not keep)]
-        return self._fault(report.step, record, report.fault, now, replace=step.action is Action.CREATE)
+            return [ev.StepSucceeded(now, step.id, report.ref, report.address, made=not step.existed)]
+        return self._fault(report.step, record, report.fault, now, replace=step.traits.replaces)
 
     def _fault(
         self,
@@ -268,11 +257,11 @@ class Forward:
         doubt: bool = False,
     ) -> list[ev.AnyEvent]:
         run, step, operation = self.run, self.run.plan.steps[i].id, self._operation(i)
+        traits = run.plan.steps[i].traits
         if ask := asks(run, i, fault):
             fault = msgspec.structs.replace(fault, hint=ask)
-        # what was only looked at and waited for in vain stays so
-        final = ask or run.plan.steps[i].action is Action.KEEP
-        if not counted or (not final and may_retry(fault, operation.retry, record.failures, record.throttles)):
+        again = may_retry(fault, operation.retry, record.failures, record.throttles)
+        if not counted or (again and traits.retries and not ask):
             counted = counted and POLICIES[fault.kind].counted
             delay = (
                 backoff(operation.retry, record.failures, self.run.token(i), POLICIES[fault.kind]) if counted else 0.0
@@ -280,8 +269,7 @@ class Forward:
             until = now + max(delay, asked_pause(fault.retry_after))
             return [ev.StepRetrying(now, step, record.attempt, until, fault, counted, replace, doubt)]
         events: list[ev.AnyEvent] = [ev.StepFailed(now, step, record.attempt, fault, doubt)]
-        makes = run.plan.steps[i].action is Action.CREATE  # what one server refuses says nothing about the others
-        if makes and POLICIES[fault.kind].stops_lane and operation.lane not in run.stopped_lanes:
+        if traits.stops_lane and POLICIES[fault.kind].stops_lane and operation.lane not in run.stopped_lanes:
             events.append(ev.ProviderStopped(now, operation.lane, fault))
         back = operation.on_failure is OnFailure.ROLLBACK
         if operation.on_failure is not OnFailure.CONTINUE and (not run.stopping or back > run.rollback_after_stop):

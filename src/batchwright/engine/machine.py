@@ -18,7 +18,7 @@ from batchwright.engine.forward import Forward
 from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RUN_ENDED, CancelMode, RunState, StepState
-from batchwright.model.plan import SEMANTICS, Action
+from batchwright.model.plan import SEMANTICS
 from batchwright.model.run import Run, made_something
 from batchwright.model.summary import Signal, SignalKind
 
@@ -185,7 +185,7 @@ class Machine:
         if run.status not in (R.COMPLETED, R.FAILED, R.CANCELLED, R.ROLLBACK_INCOMPLETE):
             raise NotAllowed(f"run {run.id} is {run.status} and cannot be rolled back now", hint=_HINTS[run.status])
         if not any(made_something(run, i) for i in range(len(run.records))) and not run.doubtful and not run.residue:
-            kept = any(step.action is Action.KEEP for step in run.plan.steps)
+            kept = any(step.ref for step in run.plan.steps)
             hint = "What it kept is another run's, which is rolled back instead. Which one: batchwright servers"
             raise NotAllowed(f"run {run.id} made nothing, so there is nothing to roll back", hint=hint if kept else "")
         return [ev.RollbackStarted(now, by, automatic=False)]

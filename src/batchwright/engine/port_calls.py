@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from batchwright.engine.limits import CallClass, Limits
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
 from batchwright.model.clock import Clock
-from batchwright.model.outcome import Fault, FaultClass, ReadRefused, Throttled, Unknown
+from batchwright.model.outcome import Applied, Fault, FaultClass, ReadRefused, Rejected, Throttled, Unknown
 
 LOOK_AGAIN_SECONDS = 5.0  # after a look that was turned away without a word about how long
 
@@ -64,3 +64,13 @@ def trouble(unknown: Unknown) -> Fault:
     if isinstance(unknown, Throttled):
         return Fault(FaultClass.THROTTLE, unknown.reason, retry_after=unknown.retry_after or LOOK_AGAIN_SECONDS)
     return Fault(FaultClass.TRANSIENT, unknown.reason)
+
+
+def unmade(outcome: Applied | Rejected | Unknown) -> Fault | None:
+    """Why an undo did not work this time, None if it did."""
+    match outcome:
+        case Rejected(fault=fault):
+            return fault
+        case Unknown(reason=reason):
+            return Fault(FaultClass.IN_DOUBT, reason)
+    return None

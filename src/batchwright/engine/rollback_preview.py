@@ -7,8 +7,9 @@ import shlex
 from msgspec import Struct
 
 from batchwright.engine.backward import Backward
+from batchwright.model.actions import Undo
 from batchwright.model.lifecycle import StepState
-from batchwright.model.plan import Action, CommandRequest, Step, Undo
+from batchwright.model.plan import CommandRequest, Step
 from batchwright.model.run import Run, StepRecord
 
 _WHAT = {Undo.DESTROY: "destroy", Undo.RELEASE: "let go of"}
@@ -62,11 +63,11 @@ def _with_server(run: Run, i: int) -> PlannedUndo:
 
 
 def _worth(run: Run, i: int) -> bool:
-    ran = run.plan.steps[i].action is Action.RUN and run.records[i].attempt > 0
+    ran = not run.plan.steps[i].traits.lasts and run.records[i].attempt > 0
     return ran or run.records[i].state is StepState.SUCCEEDED
 
 
 def _stays(run: Run, i: int) -> PlannedUndo:
     step, record = run.plan.steps[i], run.records[i]
-    why = "it has no undo" if step.action is Action.RUN else "it was there before this run"
+    why = "it was there before this run" if step.traits.lasts else "it has no undo"
     return PlannedUndo(step.id, step.provider, "stays", record.ref, why)

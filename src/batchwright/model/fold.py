@@ -10,6 +10,7 @@ from typing import Any
 
 from batchwright.errors import IllegalTransition
 from batchwright.model import events as ev
+from batchwright.model.actions import Doubt
 from batchwright.model.lifecycle import (
     STEP_IN_FLIGHT,
     STEP_TRANSITIONS,
@@ -20,7 +21,6 @@ from batchwright.model.lifecycle import (
     next_step_state,
 )
 from batchwright.model.outcome import FaultClass
-from batchwright.model.plan import Action
 from batchwright.model.record import RunRecord, StepRecord
 
 
@@ -56,7 +56,7 @@ def _lose_sight(run: RunRecord, at: float) -> None:
     """Whoever sent the calls that are open hears no answers any more."""
     for i in run.in_flight:
         record = run.records[i]
-        if record.state is StepState.STARTED and run.plan.steps[i].action is not Action.KEEP:
+        if record.state is StepState.STARTED and run.plan.steps[i].doubt is not Doubt.NONE:
             _doubt(run, i, record, at)
             record.crashed = True
 
@@ -64,7 +64,7 @@ def _lose_sight(run: RunRecord, at: float) -> None:
 def _doubt(run: RunRecord, i: int, record: StepRecord, at: float) -> None:
     record.doubt = True
     record.doubt_at = at
-    if run.plan.steps[i].action is Action.CREATE:
+    if run.plan.steps[i].traits.sweeps:
         run.doubtful[run.lane(i)] = at
 
 

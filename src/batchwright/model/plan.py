@@ -8,31 +8,12 @@ from enum import StrEnum
 import msgspec
 from msgspec import Struct
 
+from batchwright.model.actions import TRAITS, Action, Doubt, Traits, Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.secret import Secret
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
 
 SEMANTICS = 1  # raised when the machine would decide differently; an old plan is driven by the machine of its time
-
-
-class Action(StrEnum):
-    """What a step will do."""
-
-    CREATE = "create"
-    KEEP = "keep"  # the server is there already, managed and matching: left as it is, never rolled back
-    INSTALL = "install"
-    RUN = "run"  # a program, on this machine or on a server
-
-
-class Undo(StrEnum):
-    """What undoing a step would do."""
-
-    DESTROY = "destroy"
-    RELEASE = "release"  # the server was there before the run and stays: only the run's hold on it ends
-    REMOVE = "remove"
-    RUN = "run"  # the program that the command names for it
-    WITH_SERVER = "with_server"  # goes when its server is destroyed by the same rollback
-    NOTHING = "nothing"
 
 
 class Guard(StrEnum):
@@ -43,7 +24,16 @@ class Guard(StrEnum):
     LABEL_ONLY = "label_only"  # nothing does: look for the label until the settle time has passed
 
 
-class ServerRequest(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="server"):
+class Request:
+    """What a step sends. Each operation type has its own struct of this kind; `kind` tells them apart in a plan."""
+
+    __slots__ = ()
+
+    name: str  # of what it makes or runs, for people
+    idempotent: bool = True  # whether a call whose outcome is not known may be sent again
+
+
+class ServerRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="server"):
     """A create request with the provider's own ids in it, so that a retry sends the same thing."""
 
     name: str
@@ -64,7 +54,7 @@ class Cluster(Struct, frozen=True):
     size: int
 
 
-class TaskservRequest(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="taskserv"):
+class TaskservRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="taskserv"):
     """An install of one task service on one server. `digest` is the catalogue entry's that it was planned with."""
 
     name: str
@@ -75,7 +65,7 @@ class TaskservRequest(Struct, frozen=True, omit_defaults=True, tag_field="kind",
     digest: str = ""
 
 
-class CommandRequest(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="command"):
+class CommandRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="command"):
     """A program and its arguments; no shell. `name` is its last word in a path, for people.
 
     On this machine the program is where it was found when the plan was made, and `directory` is absolute. Secrets
@@ -115,6 +105,22 @@ class Step(Struct, frozen=True, omit_defaults=True):
     server: str = ""
     ref: str = ""
     seconds: float = 1.0
+
+    @property
+    def traits(self) -> Traits:
+        """What the engine may know of its action."""
+        return TRAITS[self.action]
+
+    @property
+    def doubt(self) -> Doubt:
+        """How a call of this step is settled whose outcome is not known."""
+        doubt = self.traits.doubt
+        return Doubt.REPEAT if doubt is Doubt.ASK and self.request.idempotent else doubt
+
+    @property
+    def existed(self) -> bool:
+        """Whether it only finds what was there before the run, which a rollback leaves."""
+        return self.undo is Undo.NOTHING and self.traits.lasts
 
 
 class PlannedOperation(Struct, frozen=True):

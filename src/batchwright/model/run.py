@@ -11,11 +11,11 @@ from msgspec import Struct
 
 from batchwright.errors import IllegalTransition
 from batchwright.model import events as ev
+from batchwright.model.actions import Doubt, Undo
 from batchwright.model.fold import APPLY
 from batchwright.model.ids import step_token
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.outcome import Fault, Observed
-from batchwright.model.plan import Action, CommandRequest, Undo
 from batchwright.model.record import RunRecord, StepRecord
 from batchwright.model.summary import RunSummary
 
@@ -211,14 +211,14 @@ def made_something(run: Run, index: int) -> bool:
         return True
     if record.state in (StepState.STARTED, StepState.CREATED):
         return True
-    if step.action in (Action.INSTALL, Action.RUN) and record.state is not StepState.SUCCEEDED:
-        return record.attempt > 0  # an install or a program that failed half-way may have left things behind
+    if step.traits.doubt is not Doubt.LOOK and record.state is not StepState.SUCCEEDED:
+        return record.attempt > 0  # nobody looks what a failed call left behind
     return record.made or record.doubt or bool(record.ref) or bool(record.stale)
 
 
 def unsettled(run: Run, index: int) -> bool:
-    """Whether nobody knows how far a command got that may run only once, in a run that nobody drives."""
-    request, record = run.plan.steps[index].request, run.records[index]
-    if not isinstance(request, CommandRequest) or request.idempotent:
+    """Whether a person must say how to go on with a step in doubt, in a run that nobody drives."""
+    step, record = run.plan.steps[index], run.records[index]
+    if step.doubt is not Doubt.ASK:
         return False
     return record.state is StepState.STARTED or (record.state is StepState.FAILED and record.doubt)

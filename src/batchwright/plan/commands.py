@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from batchwright.model.plan import Action, CommandRequest, Step, Undo
+from batchwright.model.actions import Action, Undo
+from batchwright.model.plan import CommandRequest, Step
 from batchwright.model.workflow import Command
 from batchwright.plan.draft import Draft, PlannedServer
 

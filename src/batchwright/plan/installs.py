@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from batchwright.model.actions import Action, Undo
 from batchwright.model.catalogue import Taskserv, Value
-from batchwright.model.plan import Action, Need, Step, TaskservRequest, Undo
+from batchwright.model.plan import Need, Step, TaskservRequest
 from batchwright.model.secret import Secret
 from batchwright.model.workflow import DependencyKind, TaskservBatch, TaskservUse
 from batchwright.plan.clusters import cluster_needs, cluster_of, leader_stays

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import count
 
+from batchwright.model.actions import Action, Undo
 from batchwright.model.outcome import Observed, ServerState
-from batchwright.model.plan import Action, ServerRequest, Step, Undo
+from batchwright.model.plan import ServerRequest, Step
 from batchwright.model.workflow import ServerBatch, ServerConfig
 from batchwright.plan.draft import Draft, PlannedServer
 from batchwright.plan.observations import ProviderObserved

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from batchwright.model import events as ev
+from batchwright.model.actions import Action
 from batchwright.model.lifecycle import RUN_ENDED, STEP_ENDED, StepState
 from batchwright.model.outcome import FaultClass
-from batchwright.model.plan import Action, CommandRequest
+from batchwright.model.plan import CommandRequest
 from batchwright.model.run import Run
 from batchwright.views.events import event_line, step_text
 from batchwright.views.run import next_action

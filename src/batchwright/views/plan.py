@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from batchwright.model.actions import Action, Undo
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.plan import Action, CommandRequest, Plan, ServerRequest, Step, Undo
+from batchwright.model.plan import CommandRequest, Plan, ServerRequest, Step
 from batchwright.model.workflow import Dependency, OnFailure
 from batchwright.plan.critical_path import Estimate, estimate
 from batchwright.views.wording import one_line

@@ -9,9 +9,10 @@ from itertools import chain, islice
 from msgspec import Struct
 
 from batchwright.errors import StepNotFound
+from batchwright.model.actions import Action, Undo
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.plan import Action, CommandRequest, ServerRequest, Step, Undo
+from batchwright.model.plan import CommandRequest, ServerRequest, Step
 from batchwright.model.run import Run, StepRecord
 from batchwright.views.wording import some
 

@@ -13,10 +13,11 @@ from msgspec.structs import replace
 from batchwright.app.preflight import observe, observe_secrets
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.access import Access
+from batchwright.model.actions import Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Observed
-from batchwright.model.plan import ServerRequest, Undo
+from batchwright.model.plan import ServerRequest
 from batchwright.model.secret import Secret
 from batchwright.model.workflow import ServerConfig, TaskservBatch, TaskservUse
 from batchwright.plan import Observations

@@ -78,7 +78,7 @@ class Bench:
 
     async def undo(self, step: str = "up/a") -> cmd.Undid:
         """Undo a step of a run that is rolled back."""
-        (report,) = await self.perform(cmd.Destroy(self.run.step(step), 1))
+        (report,) = await self.perform(cmd.UndoStep(self.run.step(step), 1))
         assert isinstance(report, cmd.Undid)
         return report
 

@@ -14,8 +14,8 @@ from batchwright.journal.base import Journal
 from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
+from batchwright.model.actions import Action, Undo
 from batchwright.model.plan import (
-    Action,
     CommandRequest,
     Guard,
     Need,
@@ -25,7 +25,6 @@ from batchwright.model.plan import (
     ServerRequest,
     Step,
     TaskservRequest,
-    Undo,
 )
 from batchwright.model.run import Run
 from batchwright.model.summary import Signal, SignalKind

@@ -11,9 +11,10 @@ from batchwright.engine.policy import THROTTLES_MAX
 from batchwright.engine.rollback_preview import PlannedUndo, preview_rollback
 from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
+from batchwright.model.actions import Undo
 from batchwright.model.lifecycle import RunState
 from batchwright.model.outcome import Applied, Created, FaultClass, Unknown
-from batchwright.model.plan import Plan, Undo
+from batchwright.model.plan import Plan
 from batchwright.model.summary import SignalKind
 from batchwright.model.workflow import Retry
 from tests.unit.engine.hand import Hand, fault, kinds
@@ -222,7 +223,7 @@ def test_a_crash_sends_open_undos_again_and_doubts_nothing_new() -> None:
     hand = done(layered(), "upcloud", "aws")
     roll_back(hand)
     hand = hand.crash()
-    assert hand.commands == [cmd.Destroy(hand.run.step("aws/c"), 1)]
+    assert hand.commands == [cmd.UndoStep(hand.run.step("aws/c"), 1)]
     assert not hand.run.record("aws/c").doubt
     assert not hand.run.doubtful
     hand.undid("aws/c")

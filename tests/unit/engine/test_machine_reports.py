@@ -65,7 +65,7 @@ def test_a_crash_between_intent_and_outcome_is_settled_and_costs_no_attempt() ->
     assert hand.run.records[0].doubt
     hand.settled("up/a")
     assert (hand.state("up/a"), hand.run.records[0].failures) == ("started", 0)
-    assert hand.taken(cmd.Create) == [cmd.Create(0, 2)]
+    assert hand.taken(cmd.DoStep) == [cmd.DoStep(0, 2)]
 
 
 def test_a_crash_while_a_server_starts_waits_for_it_again() -> None:
@@ -83,7 +83,7 @@ def test_a_crash_during_an_install_or_a_look_at_a_kept_server_does_it_again() ->
     assert not hand.run.records[0].doubt, "nothing was sent for a kept server"
     hand.looked("up/a")
     again = hand.crash()
-    assert again.commands == [cmd.Install(1, 1)]
+    assert again.commands == [cmd.DoStep(1, 1)]
     again.answer("svc/a/redis", Applied(changed=False))
     assert again.run.record("svc/a/redis").made, "the swallowed call may have installed it"
 

@@ -142,7 +142,7 @@ def test_a_reopened_run_does_again_what_is_not_done_and_nothing_else() -> None:
     hand.take(hand.machine.reopen(hand.now, "user"))
     assert not hand.run.stopped_lanes
     hand.decide()
-    assert [plan.steps[c.step].id for c in hand.taken(cmd.Create)] == ["up/b"]
+    assert [plan.steps[c.step].id for c in hand.taken(cmd.DoStep)] == ["up/b"]
     hand.make("up/b", "top/c")
     hand.swept()
     assert (hand.run.status, hand.run.reason) == (RunState.COMPLETED, "")

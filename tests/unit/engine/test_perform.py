@@ -34,7 +34,7 @@ def test_a_create_is_sent_once_and_whatever_is_not_an_answer_is_unknown(answer: 
     async def play(bench: Bench) -> None:
         bench.provider.script.next["create"] = [answer]
         bench.start()
-        assert await bench.perform(cmd.Create(0, 1)) == [cmd.Answered(0, 1, wanted)]  # type: ignore[arg-type]
+        assert await bench.perform(cmd.DoStep(0, 1)) == [cmd.Answered(0, 1, wanted)]  # type: ignore[arg-type]
 
     bench = staged(play)
     assert bench.provider.script.asked == [("create", bench.run.token(0))]
@@ -54,7 +54,7 @@ def test_what_is_replaced_is_gone_before_anything_new_is_made() -> None:
     async def play(bench: Bench) -> None:
         bench.plant("s1")
         replacing(bench)
-        (report,) = await bench.perform(cmd.Create(0, 2))
+        (report,) = await bench.perform(cmd.DoStep(0, 2))
         assert isinstance(report, cmd.Answered)
         assert isinstance(report.outcome, Created)
 
@@ -71,7 +71,7 @@ def test_trouble_while_replacing_is_a_refusal_to_retry_and_nothing_is_made(metho
         bench.plant("s1")
         bench.provider.script.always[method] = trouble
         replacing(bench)
-        (report,) = await bench.perform(cmd.Create(0, 2))
+        (report,) = await bench.perform(cmd.DoStep(0, 2))
         assert isinstance(report, cmd.Answered)
         assert report.outcome.fault.kind in (FaultClass.TRANSIENT, FaultClass.TIMEOUT)  # type: ignore[union-attr]
 
@@ -84,7 +84,7 @@ def test_a_server_that_is_someone_elses_by_now_is_not_replaced() -> None:
     async def play(bench: Bench) -> None:
         bench.plant("s1", run="another")
         replacing(bench)
-        (report,) = await bench.perform(cmd.Create(0, 2))
+        (report,) = await bench.perform(cmd.DoStep(0, 2))
         assert report.outcome.fault.kind is FaultClass.CONFLICT  # type: ignore[union-attr]
 
     bench = staged(play)
@@ -137,7 +137,7 @@ def test_looking_first_sends_nothing_and_keeps_no_permit() -> None:
     async def play(bench: Bench) -> None:
         in_doubt(bench)
         bench.plant("s1", token=bench.run.token(0))
-        command = cmd.Create(0, 1, look_first=True)
+        command = cmd.DoStep(0, 1, look_first=True)
         bench.performer.admit(command)
         bench.performer.perform(command)
         await asyncio.sleep(0)
@@ -166,7 +166,7 @@ def test_what_is_sent_again_to_settle_a_doubt_takes_a_permit_of_the_creates(look
             return Created("r1")
 
         bench.provider.script.always["create"] = sending
-        command = cmd.Create(0, 1, look_first=True) if look_first else cmd.Settle(0, 1)
+        command = cmd.DoStep(0, 1, look_first=True) if look_first else cmd.Settle(0, 1)
         assert await bench.perform(command) == [cmd.Answered(0, 1, Created("r1"))]
         assert sent == [pytest.approx(0.0 if look_first else 2.0, abs=0.01)]
 
@@ -179,7 +179,7 @@ def test_to_destroy_what_is_replaced_counts_as_a_destroy() -> None:
         bench.start()
         bench.run.record("up/a").stale = bench.plant("s0").ref
         bench.provider.script.next["destroy"] = [Gone]
-        await bench.perform(cmd.Create(0, 1))
+        await bench.perform(cmd.DoStep(0, 1))
         assert [bucket.tokens for bucket in lane.buckets.values()] == [4.0, 4.0]
 
     script = staged(play).provider.script
@@ -205,7 +205,7 @@ def test_an_install_is_asked_of_the_runner_of_its_servers_provider(answer: Any, 
         bench.start("svc/a/redis")
         bench.runner.script.next["install"] = [answer]
         i = bench.run.step("svc/a/redis")
-        assert await bench.perform(cmd.Install(i, 1)) == [cmd.Answered(i, 1, wanted)]  # type: ignore[arg-type]
+        assert await bench.perform(cmd.DoStep(i, 1)) == [cmd.Answered(i, 1, wanted)]  # type: ignore[arg-type]
 
     ((_, target),) = staged(play).runner.script.asked
     assert (target.provider, target.ref, target.name, target.address) == ("upcloud", "s1", "a", "addr")
@@ -220,7 +220,7 @@ def test_a_throttle_answer_slows_its_lane(step: str) -> None:
             made(bench)
         bench.start(step)
         i = bench.run.step(step)
-        await bench.perform(cmd.Create(i, 1) if step == "up/a" else cmd.Install(i, 1))
+        await bench.perform(cmd.DoStep(i, 1))
         lane = bench.limits.lanes[bench.run.lane(i)]
         assert lane.available(CallClass.CREATE, bench.clock.now()) == 0
         assert lane.available(CallClass.DESTROY, bench.clock.now()) > 0, "what undoes something is counted apart"
@@ -245,8 +245,8 @@ def test_nothing_that_changes_anything_is_sent_by_a_driver_that_lost_its_run(wha
         else:
             bench.start("svc/b/redis" if what == "install" else "up/a")
         commands: dict[str, cmd.Command] = {
-            "create": cmd.Create(0, 1), "settle": cmd.Settle(0, 1), "install": cmd.Install(service, 1),
-            "destroy": cmd.Destroy(1, 1), "remove": cmd.Destroy(service, 1),
+            "create": cmd.DoStep(0, 1), "settle": cmd.Settle(0, 1), "install": cmd.DoStep(service, 1),
+            "destroy": cmd.UndoStep(1, 1), "remove": cmd.UndoStep(service, 1),
             "stray": cmd.DestroyOrphan("upcloud", "s1"),
         }  # fmt: skip
         bench.performer.admit(commands[what])
@@ -265,11 +265,11 @@ def test_commands_that_were_never_begun_and_calls_cut_off_give_their_permits_bac
         bench.provider.script.always["create"] = silence
         bench.start("up/a")
         bench.start("up/b")
-        bench.performer.admit(cmd.Create(0, 1))
-        bench.performer.admit(cmd.Create(0, 1))
-        bench.performer.admit(cmd.Create(1, 1))
+        bench.performer.admit(cmd.DoStep(0, 1))
+        bench.performer.admit(cmd.DoStep(0, 1))
+        bench.performer.admit(cmd.DoStep(1, 1))
         assert bench.limits.lanes["upcloud"].in_flight == 2, "a command that is carried out twice takes one permit"
-        bench.performer.perform(cmd.Create(0, 1))
+        bench.performer.perform(cmd.DoStep(0, 1))
         await bench.performer.aclose()
         assert bench.limits.lanes["upcloud"].in_flight == 0
 
@@ -291,7 +291,7 @@ def test_a_cloud_that_does_not_say_where_a_server_is_slows_itself_and_no_install
         bench.plant("s1")
         bench.start("svc/a/redis")
         bench.provider.script.always["access"] = too_often
-        (report,) = await bench.perform(cmd.Install(bench.run.step("svc/a/redis"), 1))
+        (report,) = await bench.perform(cmd.DoStep(bench.run.step("svc/a/redis"), 1))
         assert isinstance(report, cmd.Answered)
         assert isinstance(report.outcome, Rejected)
         assert (report.outcome.fault.kind, report.outcome.fault.retry_after) == (FaultClass.THROTTLE, 7.0)

@@ -7,8 +7,8 @@ import asyncio
 from batchwright.engine.loop import Driver
 from batchwright.engine.rollback_preview import preview_rollback
 from batchwright.model import events as ev
+from batchwright.model.actions import Undo
 from batchwright.model.lifecycle import RunState
-from batchwright.model.plan import Undo
 from batchwright.model.workflow import OnFailure
 from batchwright.testing.virtual_clock import run_virtual
 from tests.unit.engine.stage import Part, Stage, installs, keeps, servers, states, undo

@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from batchwright.engine.order import Order
+from batchwright.model.actions import Undo
 from batchwright.model.catalogue import Needs, Platform, Scope
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.outcome import Observed, ServerState
-from batchwright.model.plan import Cluster, Need, Plan, TaskservRequest, Undo
+from batchwright.model.plan import Cluster, Need, Plan, TaskservRequest
 from batchwright.model.workflow import DependencyKind, TaskservUse, Workflow
 from batchwright.plan import Observations, build
 from batchwright.taskservs.catalogue import load_catalogue

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from batchwright.model.plan import Action, CommandRequest, Step, Undo
+from batchwright.model.actions import Action, Undo
+from batchwright.model.plan import CommandRequest, Step
 from batchwright.model.secret import Secret
 from batchwright.plan import build
 from batchwright.testing.plans import command, empty_world, plan_of, servers, workflow

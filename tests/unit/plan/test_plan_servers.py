@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from batchwright.model.actions import Action, Undo
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState
-from batchwright.model.plan import Action, Undo
 from batchwright.model.workflow import OnFailure, Retry, ServerConfig, Workflow
 from batchwright.plan import Observations, PlanResult, build
 from batchwright.testing.plans import empty_world, plan_of, servers, workflow

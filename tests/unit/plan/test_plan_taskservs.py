@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
+from batchwright.model.actions import Undo
 from batchwright.model.catalogue import Needs, Taskserv, Value, Variable, VariableType, Variant
 from batchwright.model.diagnostic import Diagnostic, Severity
-from batchwright.model.plan import Need, Plan, TaskservRequest, Undo
+from batchwright.model.plan import Need, Plan, TaskservRequest
 from batchwright.model.workflow import DependencyKind, TaskservUse, Workflow
 from batchwright.plan import Observations, build
 from batchwright.testing.plans import empty_world, plan_of, servers, taskservs, workflow

@@ -1,0 +1,35 @@
+"""What every handler offers: it carries out the steps of one operation type."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from batchwright.engine import effects as cmd
+from batchwright.engine.run_calls import RunCalls
+
+
+class Handler(ABC):
+    """One per operation type and run. Each method makes the calls of a port and gives one report.
+
+    None instead of a report: something else reports, an earlier start of the same command or a poller. The step's
+    permit is given back with the report, or earlier by `RunCalls.release`.
+    """
+
+    def __init__(self, calls: RunCalls) -> None:
+        self.calls = calls
+
+    @abstractmethod
+    async def do(self, command: cmd.DoStep) -> cmd.Answered | None:
+        """Send the call of a step."""
+
+    @abstractmethod
+    async def undo(self, command: cmd.UndoStep) -> cmd.Undid | None:
+        """Undo a step until nothing of it is left, or say why that did not work this time."""
+
+    async def settle(self, command: cmd.Settle | cmd.DoStep) -> cmd.Answered | cmd.Settled | None:
+        """Find out what became of a call in doubt. Only for actions whose doubt is LOOK or ASK."""
+        raise AssertionError(f"{type(self).__name__} cannot settle {command}")
+
+    def wait(self, command: cmd.Await) -> None:
+        """Report when what a step made or keeps is ready. Only for actions that make or keep something by reference."""
+        raise AssertionError(f"{type(self).__name__} cannot wait: {command}")

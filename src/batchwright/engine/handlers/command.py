@@ -1,0 +1,120 @@
+"""Programs: run them on this machine or on servers, with what surrounds them and what they are told of servers."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from batchwright.commands.base import CommandServer, Launch, Launcher, Tell
+from batchwright.engine import effects as cmd
+from batchwright.engine.handlers.base import Handler
+from batchwright.engine.port_calls import trouble, unmade
+from batchwright.engine.run_calls import RunCalls
+from batchwright.model.lifecycle import StepState
+from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
+from batchwright.model.plan import CommandRequest, ServerRequest, Step
+
+LOOK_SECONDS = 30.0  # until it must be known whether something still runs
+REACH_SECONDS = 60.0  # until a provider must have said how its servers are reached
+GRACE = 30.0  # seconds beyond its limit for a launcher to end by itself what it began
+
+
+class CommandHandler(Handler):
+    """Calls the launcher of this machine, or that of the provider whose server a program runs on."""
+
+    def __init__(self, calls: RunCalls) -> None:
+        super().__init__(calls)
+        self._flying: set[tuple[int, int, bool]] = set()
+
+    async def do(self, command: cmd.DoStep) -> cmd.Answered | None:
+        """Run the program; what an earlier start of it left running is ended first."""
+        outcome = await self._launch(command)
+        return None if outcome is None else cmd.Answered(command.step, command.attempt, outcome)
+
+    async def undo(self, command: cmd.UndoStep) -> cmd.Undid | None:
+        """Run the program that the command names for it."""
+        outcome = await self._launch(command)
+        return None if outcome is None else cmd.Undid(command.step, command.attempt, unmade(outcome))
+
+    async def _launch(self, command: cmd.DoStep | cmd.UndoStep) -> Applied | Rejected | Unknown | None:
+        """Run the step's program or undo. None if this start is under way already: it must not run twice."""
+        calls, i, attempt, undo = self.calls, command.step, command.attempt, isinstance(command, cmd.UndoStep)
+        if (i, attempt, undo) in self._flying:
+            return None
+        self._flying.add((i, attempt, undo))
+        step, record = calls.step(i), calls.run.records[i]
+        assert isinstance(step.request, CommandRequest)
+        output = calls.output(command)
+        surrounds = await self._surrounds(i, output.hear, undo=undo, again=record.doubt or (undo and attempt > 1))
+        try:
+            if isinstance(surrounds, Unknown):  # nothing was started
+                return Rejected(trouble(surrounds))
+            await calls.hold()  # after the looks above, which may take long
+            return await calls.ask(surrounds.seconds + GRACE, self._launcher(step).launch(step.request, surrounds))
+        finally:
+            output.close()
+            self._flying.discard((i, attempt, undo))
+
+    async def settle(self, command: cmd.Settle | cmd.DoStep) -> cmd.Settled:
+        """Say what can be seen of a start that nobody heard the end of. How far it got, only its user can tell."""
+        i = command.step
+        words = "it was in flight when the process that drove the run went"
+        surrounds = await self._surrounds(i, lambda _line: None, undo=False, again=True)
+        if not isinstance(surrounds, Unknown):
+            seen = await self.calls.ask(LOOK_SECONDS, self._launcher(self.calls.step(i)).left_over(surrounds))
+            words += f"; {seen}" if isinstance(seen, str) and seen else ""
+        return cmd.Settled(i, command.attempt, fault=Fault(FaultClass.IN_DOUBT, words))
+
+    def _launcher(self, step: Step) -> Launcher:
+        run = self.calls.run
+        return self.calls.launchers[run.plan.steps[run.index[step.server]].provider if step.server else ""]
+
+    async def _surrounds(self, i: int, tell: Tell, *, undo: bool, again: bool) -> Launch | Unknown:
+        run, step = self.calls.run, self.calls.step(i)
+        known = await self._servers(i)
+        if isinstance(known, Unknown):
+            return known
+        return Launch(
+            run=run.id,
+            step=step.id,
+            mark=run.token(i),
+            undo=undo,
+            again=again,
+            seconds=self.calls.timeout(i),
+            on=known.get(step.server),
+            servers=tuple(known.values()),
+            tell=tell,
+        )
+
+    async def _servers(self, i: int) -> dict[str, CommandServer] | Unknown:
+        """The servers of all operations that the step's operation depends on, by step, with how they are reached.
+
+        Of a program that runs on a server only that one: it is told of no other.
+        """
+        run, before, only = self.calls.run, self._before(i), self.calls.step(i).server
+        wanted: dict[str, list[tuple[Step, str, str]]] = {}
+        for step, record in zip(run.plan.steps, run.records, strict=True):
+            meant = step.id == only if only else step.operation in before
+            there = record.state is StepState.SUCCEEDED and record.ref
+            if meant and there and isinstance(step.request, ServerRequest):
+                wanted.setdefault(step.provider, []).append((step, record.ref, record.address))
+        found: dict[str, CommandServer] = {}
+        for name, rows in wanted.items():
+            provider, refs = self.calls.providers[name], [ref for _, ref, _ in rows]
+            access = await self.calls.looks.look(provider, partial(provider.access, refs), limit=REACH_SECONDS)
+            if isinstance(access, Unknown):
+                return access
+            for step, ref, address in rows:
+                assert isinstance(step.request, ServerRequest)
+                request = step.request
+                found[step.id] = CommandServer(request.name, address, name, request.zone, access.get(ref))
+        return {step.id: found[step.id] for step in run.plan.steps if step.id in found}
+
+    def _before(self, i: int) -> set[str]:
+        operations = {op.id: op for op in self.calls.run.plan.operations}
+        before: set[str] = set()
+        waiting = [self.calls.step(i).operation]
+        while waiting:
+            fresh = {edge.id for edge in operations[waiting.pop()].dependencies} - before
+            before |= fresh
+            waiting += fresh
+        return before

@@ -1,0 +1,73 @@
+"""Task services: install and remove them on servers that other steps made. Doing it again settles a doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from batchwright.engine import effects as cmd
+from batchwright.engine.handlers.base import Handler
+from batchwright.engine.limits import CallClass
+from batchwright.engine.port_calls import trouble, unmade
+from batchwright.model.outcome import Applied, Rejected, Unknown
+from batchwright.model.plan import TaskservRequest
+from batchwright.taskservs.base import Runner, Target, TaskservJob
+
+GRACE = 15.0  # seconds beyond its limit for a runner to end by itself what it began on a server
+
+Apply = Callable[[TaskservRequest, Target, TaskservJob], Coroutine[Any, Any, Applied | Rejected | Unknown]]
+
+
+class TaskservHandler(Handler):
+    """Calls the runner of the provider that the step's server lives at."""
+
+    async def do(self, command: cmd.DoStep) -> cmd.Answered:
+        """Install, start and check."""
+        outcome = await self._apply(command, lambda runner: runner.install, CallClass.CREATE)
+        return cmd.Answered(command.step, command.attempt, outcome)
+
+    async def undo(self, command: cmd.UndoStep) -> cmd.Undid:
+        """Take it away from its server, which stays."""
+        outcome = await self._apply(command, lambda runner: runner.remove, CallClass.DESTROY)
+        return cmd.Undid(command.step, command.attempt, unmade(outcome))
+
+    async def _apply(
+        self, command: cmd.DoStep | cmd.UndoStep, verb: Callable[[Runner], Apply], kind: CallClass
+    ) -> Applied | Rejected | Unknown:
+        """Install or remove, and pass on what that says.
+
+        A cloud that does not say where its server is slows its own calls, and not those of the task services.
+        """
+        calls, i = self.calls, command.step
+        step, limit = calls.step(i), calls.timeout(i)
+        assert isinstance(step.request, TaskservRequest)
+        cluster = step.request.cluster
+        target = await self._reached(step.server, kind)
+        leader: Target | Unknown | None = None
+        if cluster is not None and cluster.leader != step.server:
+            leader = await self._reached(cluster.leader, kind)
+        if isinstance(target, Unknown):  # nothing was sent to the server
+            return Rejected(trouble(target))
+        if isinstance(leader, Unknown):
+            return Rejected(trouble(leader))
+        output = calls.output(command)
+        job = TaskservJob(calls.run.token(i), limit, leader, output.hear)
+        await calls.hold()  # after the looks above, which may take long
+        try:
+            outcome = await calls.ask(limit + GRACE, verb(calls.runners[target.provider])(step.request, target, job))
+        finally:
+            output.close()
+        calls.heed(calls.run.lane(i), kind, outcome)
+        return outcome
+
+    async def _reached(self, step: str, kind: CallClass) -> Target | Unknown:
+        """The server that a step made, and how it is reached, as far as its provider says."""
+        calls = self.calls
+        server, record = calls.step(calls.run.index[step]), calls.run.record(step)
+        provider = calls.providers[server.provider]
+        access = await calls.looks.look(
+            provider, lambda: provider.access([record.ref]), heed=lambda look: calls.heed(server.provider, kind, look)
+        )
+        if isinstance(access, Unknown):
+            return access
+        return Target(server.provider, record.ref, server.request.name, record.address, access.get(record.ref))

@@ -1,0 +1,153 @@
+"""The ports as one run calls them: under its limits, patient with looks, and only while the run is ours."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+from batchwright.commands.base import Launcher
+from batchwright.engine import effects as cmd
+from batchwright.engine.limits import CallClass, Limits, calls_of
+from batchwright.engine.output import OutputBuffer
+from batchwright.engine.poller import Fail, Poller, Send
+from batchwright.engine.port_calls import answer
+from batchwright.engine.read_retry import ReadRetry
+from batchwright.engine.server_removal import Hold, destroy
+from batchwright.model.clock import Clock
+from batchwright.model.outcome import Fault, FaultClass, Observed, Rejected, Throttled, Unknown
+from batchwright.model.plan import Step
+from batchwright.model.run import Run
+from batchwright.providers.base import Provider
+from batchwright.taskservs.base import Runner
+
+T = TypeVar("T")
+
+
+class RunCalls:
+    """What the handlers of one run share.
+
+    Reports go to `send`; what should never be raised goes to `fail`. `hold` is awaited just before every call that
+    changes something, and raises when the run is no longer ours. `launchers` are by the provider of the server that
+    a program runs on, "" for this machine.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        providers: Mapping[str, Provider],
+        runners: Mapping[str, Runner],
+        launchers: Mapping[str, Launcher],
+        limits: Limits,
+        clock: Clock,
+        send: Send,
+        fail: Fail,
+        hold: Hold,
+    ) -> None:
+        self.run = run
+        self.providers = providers
+        self.runners = runners
+        self.launchers = launchers
+        self.limits = limits
+        self.clock = clock
+        self.send = send
+        self.hold = hold
+        self.closing = False
+        self.looks = ReadRetry(clock, lambda: self.closing)
+        self.facts = {facts.name: facts for facts in run.plan.providers}
+        self._fail = fail
+        self._admitted: dict[int, CallClass] = {}
+        self._pollers: dict[str, Poller] = {}
+
+    def step(self, i: int) -> Step:
+        """A step of the plan."""
+        return self.run.plan.steps[i]
+
+    def timeout(self, i: int) -> float:
+        """Seconds that a step may take."""
+        return self.run.plan.operations[self.run.step_operation[i]].timeout
+
+    def since(self, doubt_at: float) -> float:
+        """When a settle time begins: of what another process left in doubt, this one has seen nothing pass."""
+        return max(doubt_at, self.run.driven_at)
+
+    # -- permits ------------------------------------------------------------------------------------------------
+
+    def admit(self, command: cmd.DoStep | cmd.UndoStep) -> None:
+        """Take the permit that the command needs. It comes back once: after the call, or on close."""
+        if command.step not in self._admitted:
+            calls = CallClass.DESTROY if isinstance(command, cmd.UndoStep) else CallClass.CREATE
+            self._admitted[command.step] = calls
+            self.limits.take(self.run.lane(command.step), calls)
+
+    def admitted(self, step: int) -> bool:
+        """Whether the step holds a permit."""
+        return step in self._admitted
+
+    def release(self, step: int) -> None:
+        """Give a step's permit back, if it holds one."""
+        if step in self._admitted:
+            self.limits.release(self.run.lane(step), self._admitted.pop(step))
+
+    def heed(self, lane: str, calls: CallClass, outcome: object) -> None:
+        """Let a throttle answer slow the lane's calls of this class."""
+        bucket = self.limits.lanes[lane].buckets[calls]
+        if isinstance(outcome, Throttled):
+            bucket.throttled(self.clock.monotonic(), outcome.retry_after)
+        elif isinstance(outcome, Rejected) and outcome.fault.kind is FaultClass.THROTTLE:
+            bucket.throttled(self.clock.monotonic(), outcome.fault.retry_after)
+        elif not isinstance(outcome, Unknown):
+            bucket.answered(self.clock.monotonic())
+
+    # -- calls --------------------------------------------------------------------------------------------------
+
+    async def ask(self, limit: float, call: Coroutine[Any, Any, T]) -> T | Unknown:
+        """What a port answers, if it does."""
+        return await answer(limit, call, lambda: self.closing)
+
+    def output(self, command: cmd.DoStep | cmd.UndoStep) -> OutputBuffer:
+        """Where a call puts the lines that it says. Close it when the call has ended."""
+        i, attempt, undo = command.step, command.attempt, isinstance(command, cmd.UndoStep)
+        return OutputBuffer(self.clock, lambda lines: self.send(cmd.Said(i, attempt, lines, undo)))
+
+    def poller(self, provider: str) -> Poller:
+        """Who looks at a provider for all steps of the run."""
+        if provider not in self._pollers:
+            self._pollers[provider] = Poller(
+                self.providers[provider], self.run.id, self.clock, self.looks, self.send, self._fail
+            )
+        return self._pollers[provider]
+
+    async def find(self, provider: Provider, token: str | None = None) -> list[Observed] | Unknown:
+        """What carries the run's label. The answer shows what was there when the look that gave it began, or later."""
+        find, calls = partial(provider.find, self.run.id, token), calls_of(self.run)
+        return await self.looks.look(provider, find, heed=lambda look: self.heed(provider.name, calls, look))
+
+    async def destroy(self, name: str, ref: str) -> Fault | None:
+        """Destroy until gone, after a fresh look that this run made it. None when it is certainly gone."""
+        sent = 0
+
+        async def hold() -> None:
+            nonlocal sent
+            if sent:  # the permit is for the first call; the further steps towards its end cannot wait, but count
+                self.limits.lanes[name].buckets[CallClass.DESTROY].spend()
+            sent += 1
+            await self.hold()
+
+        return await destroy(
+            self.providers[name],
+            ref,
+            self.run.made,
+            self.clock,
+            self.looks,
+            lambda: self.closing,
+            hold,
+            lambda outcome: self.heed(name, CallClass.DESTROY, outcome),
+        )
+
+    async def aclose(self) -> None:
+        """Stop looking, and give back the permits of commands that were never begun."""
+        for poller in self._pollers.values():
+            await poller.aclose()
+        for step in tuple(self._admitted):
+            self.release(step)

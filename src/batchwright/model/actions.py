@@ -1,0 +1,61 @@
+"""What a step can do and what undoes it, with the traits of each action: all that the engine may know of one."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class Action(StrEnum):
+    """What a step will do."""
+
+    CREATE = "create"
+    KEEP = "keep"  # the server is there already, managed and matching: left as it is, never rolled back
+    INSTALL = "install"
+    RUN = "run"  # a program, on this machine or on a server
+
+
+class Undo(StrEnum):
+    """What undoing a step would do."""
+
+    DESTROY = "destroy"
+    RELEASE = "release"  # the server was there before the run and stays: only the run's hold on it ends
+    REMOVE = "remove"
+    RUN = "run"  # the program that the command names for it
+    WITH_SERVER = "with_server"  # goes when its server is destroyed by the same rollback
+    NOTHING = "nothing"
+
+
+class Doubt(StrEnum):
+    """How a call is settled whose outcome is not known."""
+
+    LOOK = "look"  # the provider is asked what the call made; it is never just sent again
+    REPEAT = "repeat"  # it is sent again: doing it twice is the same as doing it once
+    ASK = "ask"  # a person says how to go on, unless the request is idempotent
+    NONE = "none"  # no call is sent, only something that exists is waited for
+
+
+class Traits(Struct, frozen=True):
+    """What the engine knows of an action. It decides by these and never by the action or the type of an operation.
+
+    `lasts`: what it makes stays, so a step without undo found it there before the run. `sweeps`: what it makes carries
+    the run's label, and the closing sweep of its lane looks for more of it. `stops_lane`: a quota, billing or
+    credentials fault ends its lane. `replaces`: what does not become ready is thrown away and made again. `retries`:
+    a fault is answered with another attempt, as far as its policy allows.
+    """
+
+    doubt: Doubt
+    lasts: bool = True
+    sweeps: bool = False
+    stops_lane: bool = False
+    replaces: bool = False
+    retries: bool = True
+
+
+TRAITS: dict[Action, Traits] = {
+    Action.CREATE: Traits(Doubt.LOOK, sweeps=True, stops_lane=True, replaces=True),
+    Action.KEEP: Traits(Doubt.NONE, retries=False),
+    Action.INSTALL: Traits(Doubt.REPEAT),
+    Action.RUN: Traits(Doubt.ASK, lasts=False),
+}
