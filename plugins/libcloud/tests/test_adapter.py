@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from libcloud.common.exceptions import BaseHTTPError, RateLimitReachedError
 from libcloud.common.types import InvalidCredsError
+from libcloud.common.vultr import VultrException
 from libcloud.compute.base import Node
 from libcloud.compute.drivers.dummy import DummyNodeDriver
 
@@ -23,7 +24,7 @@ from batchwright_libcloud import Libcloud
 from batchwright_libcloud.driver import create_arguments, maker, user_data_argument
 from batchwright_libcloud.faults import outcome
 from batchwright_libcloud.marks import NAME_MAX, Marks, mark_of
-from batchwright_libcloud.settings import LibcloudSettings, account_of, credentials, settings_from
+from batchwright_libcloud.settings import LibcloudSettings, account_of, address, credentials, settings_from
 
 RUN = run_id(b"a test of libcloud")
 TOKEN = Token(RUN, step_token(RUN, "web", 0))
@@ -50,7 +51,7 @@ def test_what_is_not_known_is_not_trusted() -> None:
         maker("digitalocaen", ["key"], {})
     assert raised.value.hint == "Did you mean digitalocean?"
     with pytest.raises(UsageError, match="no setting drivr"):
-        settings_from({"drivr": "dummy"})
+        settings_from({"drivr": "dummy"}, {})
 
 
 def test_credentials_and_the_account_that_goes_with_them(tmp_path: Path) -> None:
@@ -62,11 +63,22 @@ def test_credentials_and_the_account_that_goes_with_them(tmp_path: Path) -> None
     for settings, environ in ((LibcloudSettings(), {}), (LibcloudSettings(key_file="/nowhere"), {})):
         with pytest.raises(ProviderUnavailable):
             credentials(settings, environ)
-    known, options = settings_from({"driver": "openstack", "region": "eu1", "ex_tenant_name": "t"})
+    known, options = settings_from({"driver": "openstack", "region": "eu1", "ex_tenant_name": "t"}, {})
     assert options == {"region": "eu1", "ex_tenant_name": "t"}
     account = account_of(known, options, "secret-key")
     assert account.startswith("openstack/eu1/key-")
     assert "secret" not in account
+
+
+def test_variables_beat_the_table() -> None:
+    known, _ = settings_from({"driver": "openstack"}, {"LIBCLOUD_DRIVER": "vultr"})
+    assert known.adopted_by == "name"
+    here = {"host": "127.0.0.1", "port": 9183, "secure": False}
+    assert address({"LIBCLOUD_URL": "http://127.0.0.1:9183"}) == here
+    assert address({"LIBCLOUD_URL": "https://api.example.org"})["port"] == 443
+    for wrong in ("http://api.example.org", "127.0.0.1:9183"):  # unencrypted, and no address
+        with pytest.raises(ProviderUnavailable):
+            address({"LIBCLOUD_URL": wrong})
 
 
 @pytest.mark.parametrize(
@@ -77,6 +89,9 @@ def test_credentials_and_the_account_that_goes_with_them(tmp_path: Path) -> None
         (BaseHTTPError(422, "no such size"), FaultClass.INVALID),
         (BaseHTTPError(418, "teapot"), FaultClass.PERMANENT),
         (BaseHTTPError(408, "too slow"), None),
+        (VultrException(400, "Plan is not available in the selected region."), FaultClass.INVALID),
+        (VultrException(429, "Rate limit exceeded"), FaultClass.THROTTLE),
+        (VultrException(500, "Internal error"), None),
         (BaseHTTPError(503, "down"), None),
         (Exception("400 Bad Request"), None),
         (TimeoutError(), None),

@@ -34,7 +34,7 @@ from batchwright_libcloud import resolve, volumes
 from batchwright_libcloud.driver import Drivers, Make, maker, user_data_argument
 from batchwright_libcloud.faults import outcome, told, unavailable
 from batchwright_libcloud.marks import Mark, Marks, mark_of
-from batchwright_libcloud.settings import account_of, credentials, settings_from
+from batchwright_libcloud.settings import account_of, address, credentials, settings_from
 
 _NOTES = {
     "metadata": "finds its servers by metadata",
@@ -62,7 +62,7 @@ class Libcloud:
         make: Make | None = None,
     ) -> None:
         self.name = name
-        self._settings, self._options = settings_from(settings)
+        self._settings, self._options = settings_from(settings, environ)
         self._clock, self._environ, self._make = clock, environ, make
         self._drivers: Drivers | None = None
         self._account = ""
@@ -101,8 +101,9 @@ class Libcloud:
                 hint='Choose it in config.toml, as in [libcloud] driver = "digitalocean".',
             )
         pair = credentials(known, self._environ)
-        make = self._make or maker(known.driver, pair, self._options)
-        self._account = account_of(known, self._options, pair[0])
+        options = {**self._options, **address(self._environ)}
+        make = self._make or maker(known.driver, pair, options)
+        self._account = account_of(known, options, pair[0])
         await self.aclose()
         self._drivers = Drivers(make, known.concurrency)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from libcloud.common.exceptions import BaseHTTPError, RateLimitReachedError
 from libcloud.common.types import InvalidCredsError
+from libcloud.common.vultr import VultrException
 
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
 from batchwright.model.outcome import PASSING, Fault, FaultClass, Rejected, Unknown
@@ -31,7 +32,9 @@ def outcome(error: Exception) -> Rejected | Unknown:
         case RateLimitReachedError():
             after = float(getattr(error, "retry_after", 0) or 0) or None
             return Rejected(Fault(FaultClass.THROTTLE, told(error), "429", retry_after=after))
-        case BaseHTTPError(code=code) if isinstance(code, int) and 400 <= code < 500 and code != 408:
+        case BaseHTTPError(code=code) | VultrException(code=code) if (
+            isinstance(code, int) and 400 <= code < 500 and code != 408
+        ):
             return Rejected(Fault(_STATUS.get(code, FaultClass.PERMANENT), told(error), str(code)))
     return Unknown(told(error))
 

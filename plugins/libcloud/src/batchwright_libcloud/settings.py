@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from batchwright.errors import ProviderUnavailable
 from batchwright.home import expanded
-from batchwright.providers.settings import Scalar, must_be, settings_of
+from batchwright.providers.settings import Scalar, checked_address, must_be, settings_of
 from batchwright.regular_files import contents
 
 Adopt = Literal["", "metadata", "name", "nothing"]
@@ -47,14 +47,30 @@ class LibcloudSettings(Struct, frozen=True):
         return "name" if self.driver in _NAMED else "nothing"
 
 
-def settings_from(given: Mapping[str, Scalar]) -> tuple[LibcloudSettings, dict[str, Scalar]]:
-    """The settings, and the options of the driver. Raises UsageError for what is not known or not of its kind."""
+def settings_from(
+    table: Mapping[str, Scalar], environ: Mapping[str, str]
+) -> tuple[LibcloudSettings, dict[str, Scalar]]:
+    """The settings, and the options of the driver. LIBCLOUD_DRIVER beats the table.
+
+    Raises UsageError for what is not known or not of its kind.
+    """
+    given = {**table, "driver": environ.get("LIBCLOUD_DRIVER") or table.get("driver", "")}
     options = {key: value for key, value in given.items() if key in OPTIONS or key.startswith("ex_")}
     own = {key: value for key, value in given.items() if key not in options}
     found = settings_of(LibcloudSettings, "libcloud", own)
     positive = min(found.poll_seconds, found.concurrency) > 0
     must_be(positive and min(found.settle_seconds, found.rate) >= 0, "libcloud", own)
     return found, options
+
+
+def address(environ: Mapping[str, str]) -> dict[str, Scalar]:
+    """The options of the driver that LIBCLOUD_URL stands for. Raises ProviderUnavailable for what is no address."""
+    url = environ.get("LIBCLOUD_URL")
+    if not url:
+        return {}
+    found = checked_address(url, "cloud's", "LIBCLOUD_URL is like https://api.example.org, without a path.")
+    is_secure = found.scheme == "https"
+    return {"host": found.hostname or "", "port": found.port or (443 if is_secure else 80), "secure": is_secure}
 
 
 def credentials(settings: LibcloudSettings, environ: Mapping[str, str]) -> list[str]:
