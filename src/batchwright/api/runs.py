@@ -18,6 +18,7 @@ from batchwright.api.access import AccessControl, Caller
 from batchwright.api.bounds import Bounds
 from batchwright.api.progress import EVENT_STREAM, EventStream, record
 from batchwright.api.schema import Lists, Streams, problems
+from batchwright.app.gc import GcResult, collect
 from batchwright.app.rollback_impact import planned_undo
 from batchwright.app.run_reader import history
 from batchwright.app.taskserv_health import check_run
@@ -32,17 +33,16 @@ from batchwright.service.tokens import Role
 from batchwright.views.conditions import Conditions
 from batchwright.views.events import event_line
 from batchwright.views.explain import Explanation, explain
-from batchwright.views.listing import state_named
+from batchwright.views.listing import matching, state_named
 from batchwright.views.logs import StepLog, log_text
 from batchwright.views.run import RunView
 from batchwright.views.stats import Stats, stats_view
 from batchwright.views.steps import ServerLine, servers, step_named
-from batchwright.views.wording import duration
+from batchwright.views.wording import duration, span
 
 RUNS = "/v1/workflows/batch"
 ONE = RUNS + "/{run:str}"
 SERVERS_MAX = 100_000
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 RunId = Annotated[str, PathParameter(description=schema.RUN_ID, max_length=200)]
 Since = Annotated[
@@ -130,12 +130,7 @@ async def list_runs(
     earliest = orchestrator.clock.now() - span(since) if since else 0.0
     past = _place_of(cursor) if cursor else (float("-inf"), "")
     wanted = [
-        row
-        for row in rows
-        if (not states or row.status in states)
-        and name.lower() in row.workflow.lower()
-        and row.created_at >= earliest
-        and (-row.created_at, row.run) > past
+        row for row in matching(rows, states, name) if row.created_at >= earliest and (-row.created_at, row.run) > past
     ]
     page = tuple(wanted[:limit])
     listed = [RunRow(**asdict(row), driven=await orchestrator.is_driven(row)) for row in page]
@@ -154,11 +149,6 @@ def _place_of(cursor: str) -> tuple[float, str]:
         return -float(at), run
     except (ValueError, binascii.Error) as error:
         raise UsageError("this cursor is none of this service's", hint="Begin again without one.") from error
-
-
-def span(text: str) -> float:
-    """`90s`, `30m`, `24h`, `7d` in seconds; the parameter's pattern has been checked."""
-    return int(text[:-1]) * float(UNITS[text[-1]])
 
 
 @get(RUNS + "/stats", responses=problems(), tags=["Runs"])
@@ -260,6 +250,19 @@ async def checks(
     request.scope["state"]["run"] = tail.run.id
     around = orchestrator.world, orchestrator.runner, orchestrator.allowed
     return await check_run(orchestrator.settings, orchestrator.clock, tail.run, *around)
+
+
+@post(ONE + "/gc", status_code=200, responses=problems(404, 409, 503), opt={"role": Role.OPERATOR}, tags=["Actions"])
+async def gc(
+    request: Request[Any, Any, Any],
+    orchestrator: NamedDependency[RunSupervisor],
+    run: RunId,
+    remove: Annotated[bool, QueryParameter(description="Remove what is found.")] = False,
+) -> GcResult:
+    """Repeat the closing sweep of a run that has ended: what carries its label and its journal does not know."""
+    own = request.scope["state"]["run"] = (await orchestrator.tails.find(run)).run.id
+    around = orchestrator.settings, orchestrator.stores, orchestrator.clock
+    return await collect(*around, own, orchestrator.world, remove=remove)
 
 
 @get(ONE + "/explain", responses=problems(404, 409), tags=["Runs"])
@@ -370,6 +373,7 @@ HANDLERS: Sequence[Any] = (
     events,
     logs,
     checks,
+    gc,
     explain_step,
     run_servers,
     preview,

@@ -11,9 +11,7 @@ from litestar.params import QueryParameter
 
 from batchwright.api.schema import problems
 from batchwright.app.adapters import Scalar
-from batchwright.app.servers import Ended, FoundServers, Servers
-from batchwright.errors import UsageError
-from batchwright.providers import registry
+from batchwright.app.servers import Ended, FoundServers, end_server, find_servers
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.tokens import Role
 
@@ -36,13 +34,9 @@ async def look(
     orchestrator: NamedDependency[RunSupervisor], provider: Provider = "", simulate: Simulate = False
 ) -> FoundServers:
     """Ask the providers for all servers that carry Batchwright's labels, and how each is reached."""
-    if provider and provider not in registry.names():
-        raise UsageError(f"there is no provider {provider!r} here", hint=f"There are: {', '.join(registry.names())}.")
     simulation = _simulation(orchestrator, simulate)
     settings, stores, clock = orchestrator.settings, orchestrator.stores, orchestrator.clock
-    async with Servers(settings, stores, clock, simulation, orchestrator.world) as servers:
-        await servers.look(provider)
-        return servers.result()
+    return await find_servers(settings, stores, clock, provider, simulation, orchestrator.world)
 
 
 @post(
@@ -61,13 +55,7 @@ async def destroy(
     """End one server, until it is gone."""
     simulation = _simulation(orchestrator, simulate)
     settings, stores, clock = orchestrator.settings, orchestrator.stores, orchestrator.clock
-    async with Servers(settings, stores, clock, simulation, orchestrator.world) as servers:
-        await servers.look(partial=False)
-        found = servers.result().named(ref)
-        if not anyway:
-            found.refuse_in_use()
-        fault = await servers.end(found)
-    return Ended(fault is None, found.stays, fault)
+    return await end_server(settings, stores, clock, ref, simulation, orchestrator.world, anyway=anyway)
 
 
 HANDLERS: Sequence[Any] = (look, destroy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from batchwright.app.runs import Runs
 from batchwright.app.settings import Settings
@@ -14,6 +15,9 @@ from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 from batchwright.model.summary import Signal, SignalKind
+from batchwright.views.run import LIVE, run_view
+from batchwright.views.shape import Shape, shape_of
+from batchwright.views.update import Update
 from batchwright.views.waiting import Circumstances
 
 
@@ -25,6 +29,7 @@ class Foreground:
         self._limits = Limits()
         self._driver: Driver | None = None
         self._fresh: list[AnyEvent] = []
+        self._shape: Shape | None = None
         self.drives = Runs(settings, stores, clock, self._limits, self._heard, self._begun)
 
     def _heard(self, _run: Run, events: Sequence[AnyEvent]) -> None:
@@ -38,10 +43,12 @@ class Foreground:
         """The run, as soon as it is driven."""
         return self._driver.run if self._driver else None
 
-    def fresh(self) -> list[AnyEvent]:
-        """The events since the last time this was asked."""
+    def update(self, run: Run) -> Update:
+        """The run now, with the events since the last time this was asked."""
         fresh, self._fresh = self._fresh, []
-        return fresh
+        self._shape = self._shape or shape_of(run.plan)
+        draw = partial(run_view, run, self._clock.now(), around=self.circumstances(), shape=self._shape, bounds=LIVE)
+        return Update(draw, fresh, run.seq)
 
     def circumstances(self) -> Circumstances:
         """What only the driving process knows: why the lanes' calls wait, and which provider does not answer."""

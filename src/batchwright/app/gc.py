@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from batchwright.app.adapters import Adapters
+from batchwright.app.adapters import Adapters, SharedWorld
 from batchwright.app.lease_takeover import renewed, take
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
@@ -45,7 +45,9 @@ class GcResult(Struct, frozen=True):
     left: tuple[tuple[Orphan, Fault], ...] = ()
 
 
-async def collect(settings: Settings, stores: Stores, clock: Clock, word: str, *, remove: bool) -> GcResult:
+async def collect(
+    settings: Settings, stores: Stores, clock: Clock, word: str, world: SharedWorld | None = None, *, remove: bool
+) -> GcResult:
     """Look at every account the run made something in. Raises NotAllowed, RunHeld, ProviderUnavailable, StoreError."""
     journal, run_id = await stores.find(word)
     lease = await take(journal, run_id, clock)
@@ -57,7 +59,7 @@ async def collect(settings: Settings, stores: Stores, clock: Clock, word: str, *
                 hint=f"Let it end first: batchwright resume {run_id}",
             )
         limits = Limits()
-        around = Adapters(settings, clock, limits, run.plan.simulation, patience=OUTAGE_SECONDS)
+        around = Adapters(settings, clock, limits, run.plan.simulation, world, patience=OUTAGE_SECONDS)
         async with around, renewed(journal, lease, clock):
             await around.open_for(run.plan)
             broom = _Broom(run, around.providers, limits, clock, journal, lease)

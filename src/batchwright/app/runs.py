@@ -180,6 +180,14 @@ class Runs:
                 await journal.release(lease)
 
 
+def nothing_to_pause(run: str) -> NotAllowed:
+    """Nobody drives this run."""
+    return NotAllowed(
+        f"nobody drives run {run}, so there is nothing to pause",
+        hint=f"Let it go on with: batchwright resume {run}, or end it with: batchwright cancel {run}",
+    )
+
+
 def _cancelled(now: float, by: str, when: str) -> Sequence[ev.AnyEvent]:
     """A run whose process went has ended cancelled; whoever resumes it wants it to go on from there."""
     ended = ev.RunEnded(now, RunState.CANCELLED, f"its process went {when}")

@@ -27,6 +27,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.outcome import Fault, Observed, ServerState
 from batchwright.model.summary import RunSummary
+from batchwright.providers import registry
 from batchwright.providers.base import Provider
 
 HERE = ("local", "static")  # providers of this machine, which keep what they made in a folder of their name
@@ -236,6 +237,46 @@ class Servers:
             hold,
             lambda _: None,
         )
+
+
+async def find_servers(
+    settings: Settings,
+    stores: Stores,
+    clock: Clock,
+    provider: str,
+    simulation: SimulationSettings | None = None,
+    world: SharedWorld | None = None,
+) -> FoundServers:
+    """All servers, of one provider if it is named. Raises UsageError if there is no such provider, and
+    ProviderUnavailable if that cannot be opened."""
+    if provider and provider not in registry.names():
+        raise UsageError(f"there is no provider {provider!r} here", hint=f"There are: {', '.join(registry.names())}.")
+    async with Servers(settings, stores, clock, simulation, world) as servers:
+        await servers.look(provider)
+        return servers.result()
+
+
+async def end_server(
+    settings: Settings,
+    stores: Stores,
+    clock: Clock,
+    ref: str,
+    simulation: SimulationSettings | None = None,
+    world: SharedWorld | None = None,
+    *,
+    anyway: bool,
+) -> Ended:
+    """Destroy the server with this reference or name, after a fresh look at all; every store must be readable.
+
+    Raises ServerNotFound, StoreError, and NotAllowed if its run has not ended, unless `anyway`.
+    """
+    async with Servers(settings, stores, clock, simulation, world) as servers:
+        await servers.look(partial=False)
+        found = servers.result().named(ref)
+        if not anyway:
+            found.refuse_in_use()
+        fault = await servers.end(found)
+    return Ended(fault is None, found.stays, fault)
 
 
 def _written(path: Path, text: str) -> bool:

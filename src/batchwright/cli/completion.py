@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import typer
 
-from batchwright.app.settings import settings_from
-from batchwright.app.stores import Stores
-from batchwright.client.discovery import service_for
+from batchwright.client.base import RunRow
+from batchwright.client.discovery import client_for
 from batchwright.home import expanded
 from batchwright.model.lifecycle import RunState
-from batchwright.model.summary import RunSummary
 
 OFFERED = 50  # runs, the newest
 SECONDS = 1.0  # that the shell waits for a service
@@ -68,15 +65,8 @@ def files(_: typer.Context, incomplete: str) -> Offers:
                 yield f"{place}{entry.name}", ""
 
 
-def _newest(ctx: typer.Context) -> list[RunSummary]:
+def _newest(ctx: typer.Context) -> list[RunRow]:
     state_dir = ctx.params.get("state_dir")
     folder = Path(state_dir) if state_dir else None
-    service = service_for(os.environ, url=ctx.params.get("url"), state_dir=folder, seconds=SECONDS)
-    if service is not None:
-        return list(service.runs(most=OFFERED))
-
-    async def look() -> list[RunSummary]:
-        async with Stores(settings_from(os.environ, folder)) as stores:
-            return await stores.summaries(partial=True)
-
-    return asyncio.run(look())[:OFFERED]
+    with client_for(os.environ, url=ctx.params.get("url"), state_dir=folder, seconds=SECONDS) as client:
+        return client.runs(most=OFFERED)

@@ -69,7 +69,7 @@ class ForegroundRun:
         if run is None:
             return
         try:
-            self._screen.draw(run, self.foreground.fresh(), self.foreground.circumstances(), self._clock.now())
+            self._screen.draw(self.foreground.update(run), self._clock.now())
         except Exception as error:
             self._screen = NullScreen()
             note(f"error: the display failed, the run goes on: {type(error).__name__}: {error} [bug]", "red")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import Annotated
 
 import typer
 
-from batchwright.app.gc import GcResult, collect
-from batchwright.app.stores import Stores
-from batchwright.app.system_clock import SystemClock
+from batchwright.app.gc import GcResult
 from batchwright.cli import completion
 from batchwright.cli.exit_codes import Exit
-from batchwright.cli.options import Json, NoColor, StateDir, settings_of
+from batchwright.cli.options import Json, NoColor, StateDir
 from batchwright.cli.output import confirm, note, print_json, say
+from batchwright.cli.target import Url, chosen
 from batchwright.views.wording import counted
 
 RunOption = Annotated[
@@ -27,20 +25,20 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Take away what is found,
 
 
 def gc(
-    run: RunOption, yes: Yes = False, state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False
+    run: RunOption,
+    yes: Yes = False,
+    state_dir: StateDir = None,
+    url: Url = None,
+    json: Json = False,
+    _no_color: NoColor = False,
 ) -> int:
     """Repeat a run's closing sweep: what carries its label and its journal does not know is listed, then removed."""
-    settings, clock = settings_of(state_dir), SystemClock()
-
-    async def work(*, remove: bool) -> GcResult:
-        async with Stores(settings) as stores:
-            return await collect(settings, stores, clock, run, remove=remove)
-
-    told = asyncio.run(work(remove=yes))
-    if not json:
-        _tell_found(told)
-    if told.strays and not yes and not json and sys.stdin.isatty() and confirm("Remove all of these?"):
-        told = asyncio.run(work(remove=True))
+    with chosen(url, state_dir) as client:
+        told = client.collect(run, remove=yes)
+        if not json:
+            _tell_found(told)
+        if told.strays and not yes and not json and sys.stdin.isatty() and confirm("Remove all of these?"):
+            told = client.collect(told.run, remove=True)
     if json:
         print_json(told)
     else:

@@ -19,6 +19,7 @@ from batchwright.cli import (
     gc,
     local,
     logs,
+    monitor,
     plan,
     providers,
     run,
@@ -60,7 +61,7 @@ app.command("rollback", rich_help_panel=RUNS)(run.rollback)
 app.command("gc", rich_help_panel=RUNS)(gc.gc)
 app.command("list", rich_help_panel=LOOKING)(runs.list_runs)
 app.command("status", rich_help_panel=LOOKING)(runs.status)
-app.command("monitor", rich_help_panel=LOOKING)(runs.monitor)
+app.command("monitor", rich_help_panel=LOOKING)(monitor.monitor)
 app.command("events", rich_help_panel=LOOKING)(runs.events)
 app.command("logs", rich_help_panel=LOOKING)(logs.logs)
 app.command("check", rich_help_panel=LOOKING)(logs.check)

@@ -13,6 +13,7 @@ from batchwright.app.plans import Source
 from batchwright.app.settings import Settings, settings_from
 from batchwright.cli import completion
 from batchwright.errors import UsageError
+from batchwright.views.wording import span
 
 Scalar = str | int | float | bool
 
@@ -117,8 +118,8 @@ def scalar(text: str) -> Scalar:
 
 def window(text: str) -> float:
     """`90s`, `30m`, `24h`, `7d` in seconds. Raises UsageError."""
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    number, unit = text[:-1], text[-1:].lower()
-    if unit not in units or not number.isdecimal():
-        raise UsageError(f"--since {text} is not a time span", hint="Write a number and s, m, h or d: --since 24h")
-    return int(number) * float(units[unit])
+    try:
+        return span(text)
+    except ValueError as error:
+        hint = "Write a number and s, m, h or d: --since 24h"
+        raise UsageError(f"--since {error}", hint=hint) from error

@@ -17,6 +17,7 @@ from batchwright.app.planned import Planned
 from batchwright.app.plans import approve, check, make_plan
 from batchwright.app.rollback_impact import planned_undo
 from batchwright.app.run_reader import OpenedRun, look, unfinished
+from batchwright.app.runs import nothing_to_pause
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.app.system_clock import SystemClock
@@ -41,11 +42,11 @@ from batchwright.cli.options import (
 )
 from batchwright.cli.output import about, confirm, note, print_json, say, show_diagnostics, show_error, unasked
 from batchwright.cli.plan import plan, refusal
-from batchwright.cli.runs import note_troubles
 from batchwright.cli.target import Url, chosen
 from batchwright.cli.text import show_brief, show_preview
+from batchwright.client.http import HttpClient
 from batchwright.engine.rollback_preview import PlannedUndo
-from batchwright.errors import NotAllowed, RunUnfinished, SecretMissing, StoreError
+from batchwright.errors import RunUnfinished, SecretMissing, StoreError
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
@@ -126,7 +127,8 @@ def run(
         async with Stores(settings) as stores:
             if not anyway:
                 await refuse_beside(stores, clock, check(source, settings).workflow, simulated=simulation is not None)
-                note_troubles(stores)
+                for name, error in stores.troubles.items():
+                    note(f"the store {name} is left out: {error.message}")
             return await start(settings, stores, planned, planned.plan, own, json=json)
 
     return asyncio.run(work())
@@ -200,7 +202,7 @@ def resume_run(
     _no_color: NoColor = False,
 ) -> int:
     """Let a run go on: one whose process died, a paused one, or what is not done of a Failed or Cancelled one."""
-    if service := chosen(url, state_dir):
+    if isinstance(service := chosen(url, state_dir), HttpClient):
         return remote_runs.resume(service, run, json=json, redo=redo or (), skip=skip or ())
     settings = settings_of(state_dir, catalogue)
 
@@ -238,7 +240,7 @@ def pause(
     run: RunArgument, state_dir: StateDir = None, url: Url = None, json: Json = False, _no_color: NoColor = False
 ) -> int:
     """Start nothing new; what is in flight ends. `resume` lets it go on."""
-    if service := chosen(url, state_dir):
+    if isinstance(service := chosen(url, state_dir), HttpClient):
         return remote_runs.ask(service, run, "pause", json=json)
     settings = settings_of(state_dir)
 
@@ -248,10 +250,7 @@ def pause(
             with about(RUN=sight.run.id):
                 drives = Foreground(settings, stores, SystemClock()).drives
                 if not await drives.ask(sight.run.id, SignalKind.PAUSE, user(), (RunState.PENDING, RunState.RUNNING)):
-                    raise NotAllowed(
-                        f"nobody drives run {sight.run.id}, so there is nothing to pause",
-                        hint="Let it go on with: batchwright resume RUN, or end it with: batchwright cancel RUN",
-                    )
+                    raise nothing_to_pause(sight.run.id)
                 return asked(sight, "pause", json=json)
 
     return asyncio.run(work())
@@ -266,7 +265,7 @@ def cancel(
     _no_color: NoColor = False,
 ) -> int:
     """End a run once what is in flight has ended; what it made stays until a rollback."""
-    if service := chosen(url, state_dir):
+    if isinstance(service := chosen(url, state_dir), HttpClient):
         return remote_runs.ask(service, run, "cancel", json=json, force=force)
     settings = settings_of(state_dir)
 
@@ -297,7 +296,7 @@ def rollback(
     _no_color: NoColor = False,
 ) -> int:
     """Undo in reverse order what a run made, and only that."""
-    if service := chosen(url, state_dir):
+    if isinstance(service := chosen(url, state_dir), HttpClient):
         return remote_runs.rollback(service, run, only_plan=only_plan, yes=yes, json=json)
     settings = settings_of(state_dir, catalogue)
 

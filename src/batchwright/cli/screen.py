@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Protocol
 
@@ -14,22 +13,18 @@ from rich.text import Text
 from batchwright.cli.output import Lines, drawable, err, note, out, print_json, unechoed
 from batchwright.cli.plain_progress import Plain
 from batchwright.cli.run_picture import frame
-from batchwright.model.events import AnyEvent
-from batchwright.model.run import Run
-from batchwright.views.run import ViewBounds, run_view
-from batchwright.views.shape import Shape, shape_of
-from batchwright.views.waiting import Circumstances
+from batchwright.views.update import Update
 
 DRAW_SECONDS = 0.2
 DRAW_SHARE = 0.05  # of the process's time at most is spent on drawing
-LIVE = ViewBounds(running=20, failed=20, doubts=1, servers=0)
+LINE_SECONDS = 1.0  # between two lines of JSON, or two looks whether a line of progress is due
 
 
 class Screen(Protocol):
-    """Something a run is shown on."""
+    """Something a run is shown on, whoever drives it and wherever."""
 
-    def draw(self, run: Run, events: Sequence[AnyEvent], around: Circumstances, now: float) -> None:
-        """Show how it is at `now`; `events` came since the last time."""
+    def draw(self, update: Update, now: float) -> None:
+        """Show how it is at `now`."""
         ...
 
     def tell(self, line: str) -> None:
@@ -41,17 +36,7 @@ class Screen(Protocol):
         ...
 
 
-class _Drawn:
-    """What the screens share: the shape of the plan is worked out once."""
-
-    _shape: Shape | None = None
-
-    def shape(self, run: Run) -> Shape:
-        self._shape = self._shape or shape_of(run.plan)
-        return self._shape
-
-
-class LiveScreen(_Drawn):
+class LiveScreen:
     """At most 20 lines on a terminal."""
 
     def __init__(self, *, stderr: bool) -> None:
@@ -61,17 +46,16 @@ class LiveScreen(_Drawn):
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._next = 0.0
 
-    def draw(self, run: Run, events: Sequence[AnyEvent], around: Circumstances, now: float) -> None:
-        del events
+    def draw(self, update: Update, now: float) -> None:
+        del now
         began = time.monotonic()
         if began < self._next:
             return
         if not self._live.is_started:
             self._quiet.enter_context(unechoed())
             self._live.start()
-        view = run_view(run, now, around=around, shape=self.shape(run), bounds=LIVE)
         size = self._console.size
-        self._live.update(Group(*frame(view, size.width, min(20, size.height - 2))), refresh=True)
+        self._live.update(Group(*frame(update.view, size.width, min(20, size.height - 2))), refresh=True)
         ended = time.monotonic()
         self._next = ended + (ended - began) / DRAW_SHARE - DRAW_SECONDS
 
@@ -84,20 +68,23 @@ class LiveScreen(_Drawn):
         self._quiet.close()
 
 
-class PlainScreen(_Drawn):
+class PlainScreen:
     """Lines, for pipes and logs."""
 
     def __init__(self, *, stderr: bool) -> None:
         self._write = Lines(stderr=stderr).write
         self._plain: Plain | None = None
+        self._created_at = 0.0
         self._next = 0.0
 
-    def draw(self, run: Run, events: Sequence[AnyEvent], around: Circumstances, now: float) -> None:
-        self._plain = self._plain or Plain(len(run.plan.steps), self._write)
-        self._plain.take(events, run.created_at)
+    def draw(self, update: Update, now: float) -> None:
+        if self._plain is None:
+            self._plain = Plain(sum(update.view.counts.values()), self._write)
+            self._created_at = update.view.created_at
+        self._plain.take(update.events, self._created_at)
         if now >= self._next:
-            self._next = now + 1.0
-            self._plain.progress(run_view(run, now, around=around, shape=self.shape(run), bounds=LIVE), now)
+            self._next = now + LINE_SECONDS
+            self._plain.progress(update.view, now)
 
     def tell(self, line: str) -> None:
         note(line)
@@ -106,18 +93,21 @@ class PlainScreen(_Drawn):
         self._plain = None
 
 
-class JsonScreen(_Drawn):
+class JsonScreen:
     """A line of JSON whenever something has changed, at most once a second."""
 
     def __init__(self) -> None:
         self._next = 0.0
-        self._seq = 0
+        self._shown: object = None
 
-    def draw(self, run: Run, events: Sequence[AnyEvent], around: Circumstances, now: float) -> None:
-        del events
-        if now >= self._next and run.seq != self._seq:
-            self._next, self._seq = now + 1.0, run.seq
-            print_json(run_view(run, now, around=around, shape=self.shape(run), bounds=LIVE))
+    def draw(self, update: Update, now: float) -> None:
+        if now < self._next:
+            return
+        view = update.view
+        state = (view.updated_at, view.status, view.driven)
+        if state != self._shown:
+            self._next, self._shown = now + LINE_SECONDS, state
+            print_json(view)
 
     def tell(self, line: str) -> None:
         note(line)
@@ -129,8 +119,8 @@ class JsonScreen(_Drawn):
 class NullScreen:
     """Shows nothing: drawing failed."""
 
-    def draw(self, run: Run, events: Sequence[AnyEvent], around: Circumstances, now: float) -> None:
-        del run, events, around, now
+    def draw(self, update: Update, now: float) -> None:
+        del update, now
 
     def tell(self, line: str) -> None:
         note(line)

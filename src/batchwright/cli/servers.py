@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import signal
@@ -12,16 +11,13 @@ from typing import Annotated
 
 import typer
 
-from batchwright.app.servers import FoundServers, ListedServer, Servers
-from batchwright.app.stores import Stores
-from batchwright.app.system_clock import SystemClock
+from batchwright.app.servers import ListedServer
 from batchwright.cli.exit_codes import Exit
-from batchwright.cli.options import Json, NoColor, Sim, Simulate, StateDir, settings_of, simulation_of
+from batchwright.cli.options import Json, NoColor, Sim, Simulate, StateDir, simulation_of
 from batchwright.cli.output import confirm, note, print_json, say
 from batchwright.cli.run import Yes
-from batchwright.cli.runs import note_troubles
 from batchwright.cli.table import table
-from batchwright.cli.target import Url, chosen
+from batchwright.cli.target import Url, chosen, show_warnings
 from batchwright.cli.text import text_width
 from batchwright.errors import NotAllowed, UsageError
 from batchwright.model.outcome import Fault
@@ -50,24 +46,10 @@ def servers(
     """The servers there are, whichever run made them; how to log in; and to end one by hand."""
     if context.invoked_subcommand is not None:
         return Exit.OK
-    simulation = simulation_of(simulate, sim)
-    if service := chosen(url, state_dir):
-        start = service.run(run).run if run == "latest" else run
-        return _told(service.servers(provider, simulate=simulation is not None), start, json=json)
-    settings = settings_of(state_dir)
-
-    async def work() -> int:
-        async with Stores(settings) as stores:
-            start = (await stores.find(run))[1] if run == "latest" else run
-            async with Servers(settings, stores, SystemClock(), simulation) as all_servers:
-                await all_servers.look(provider)
-            note_troubles(stores)
-        return _told(all_servers.result(), start, json=json)
-
-    return asyncio.run(work())
-
-
-def _told(found: FoundServers, start: str, *, json: bool) -> int:
+    with chosen(url, state_dir) as client:
+        start = client.run(run).run if run == "latest" else run
+        found = client.servers(provider, simulation_of(simulate, sim))
+        show_warnings(client)
     shown = [one for one in found.servers if one.run.startswith(start)]
     if json:
         print_json({"servers": shown, "troubles": found.troubles})
@@ -104,21 +86,12 @@ def log_in(
     _no_color: NoColor = False,
 ) -> int:
     """Log in to a server, or run a command there; its exit code is this one's. With --json: only show how."""
-
-    async def work() -> FoundServers:
-        settings = settings_of(state_dir)
-        async with Stores(settings) as stores, Servers(settings, stores, SystemClock()) as all_servers:
-            await all_servers.look()
-            return all_servers.result()
-
-    service = chosen(url, state_dir)
-    found = service.servers("", simulate=False) if service else asyncio.run(work())
-    line = found.named(server).login(command or ())
+    with chosen(url, state_dir) as client:
+        line = client.servers("", None).named(server).login(command or ())
     if json:
         print_json({"ssh": line})
         return Exit.OK
-    if service is not None:
-        _check_here(line, service.url)
+    _check_here(line, client.place)
     sys.stdout.flush()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which Python ignores, and programs inherit that
     try:
@@ -127,12 +100,12 @@ def log_in(
         raise UsageError("there is no ssh client here", hint="Install OpenSSH's client.") from None
 
 
-def _check_here(line: list[str], url: str) -> None:
+def _check_here(line: list[str], place: str) -> None:
     """Raise NotAllowed where the keys that the line names are on another machine."""
     named = [match[1] for word in line if (match := re.fullmatch('UserKnownHostsFile="(.*)"', word))]
     if not all(Path(one).exists() for one in named):
         raise NotAllowed(
-            f"the keys that log in are on the machine of the service {url}",
+            f"the keys that log in are on the machine of the service {place}",
             hint="Log in from there. The line that does it: batchwright servers ssh --json SERVER",
         )
 
@@ -151,33 +124,14 @@ def destroy(
 ) -> int:
     """End one server, after a question; what its run's rollback then finds gone is fine with it."""
     simulation = simulation_of(simulate, sim)
-    if service := chosen(url, state_dir):
-        found = service.servers("", simulate=simulation is not None).named(server)
+    with chosen(url, state_dir) as client:
+        found = client.servers("", simulation).named(server)
         if not anyway:
             found.refuse_in_use()
         if not yes and not _agreed(found):
             note("nothing was changed")
             return Exit.STOPPED
-        return _end_told(
-            found, service.end_server(found.ref, anyway=anyway, simulate=simulation is not None).fault, json=json
-        )
-    settings = settings_of(state_dir)
-
-    async def work() -> int:
-        async with (
-            Stores(settings) as stores,
-            Servers(settings, stores, SystemClock(), simulation) as all_servers,
-        ):
-            await all_servers.look(partial=False)
-            found = all_servers.result().named(server)
-            if not anyway:
-                found.refuse_in_use()
-            if not yes and not _agreed(found):
-                note("nothing was changed")
-                return Exit.STOPPED
-            return _end_told(found, await all_servers.end(found), json=json)
-
-    return asyncio.run(work())
+        return _end_told(found, client.end_server(found.ref, anyway=anyway, simulation=simulation).fault, json=json)
 
 
 def _end_told(found: ListedServer, fault: Fault | None, *, json: bool) -> int:

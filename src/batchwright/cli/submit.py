@@ -9,6 +9,7 @@ import typer
 from batchwright.app.planned import Planned
 from batchwright.app.plans import check
 from batchwright.cli.exit_codes import Exit
+from batchwright.cli.monitor import show_rest
 from batchwright.cli.options import (
     Catalogues,
     FileArgument,
@@ -25,9 +26,10 @@ from batchwright.cli.options import (
 )
 from batchwright.cli.output import about, note, print_json, say, show_diagnostics, show_error
 from batchwright.cli.plan import again, refusal
-from batchwright.cli.remote_screen import watch as watch_run
+from batchwright.cli.screen import screen_for
 from batchwright.cli.target import Url, chosen
 from batchwright.client.discovery import DEFAULT_URL
+from batchwright.client.http import HttpClient
 from batchwright.errors import BatchwrightError, ServiceUnavailable
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.views.definition import definition
@@ -53,8 +55,8 @@ def submit(
     loaded = check(source, settings_of(state_dir, catalogue))
     if loaded.workflow is None:
         return _refuse(refusal(Planned(None, loaded.diagnostics, is_valid=False)), loaded.diagnostics, json=json)
-    service = chosen(url, state_dir)
-    if service is None:
+    client = chosen(url, state_dir)
+    if not isinstance(client, HttpClient):
         words = again(file, simulate=simulate, sim=sim, overlay=overlay, inputs=inputs, catalogue=catalogue)
         raise ServiceUnavailable(
             f"no service is named, and none at {DEFAULT_URL} serves {settings_of(state_dir).state_dir}",
@@ -62,7 +64,7 @@ def submit(
         )
     try:
         with about(FILE=str(file)):
-            view = service.submit(definition(loaded.workflow), simulation)
+            view = client.submit(definition(loaded.workflow), simulation)
     except BatchwrightError as error:
         found = tuple(one for one in error.diagnostics if isinstance(one, Diagnostic))
         if not found:
@@ -72,7 +74,7 @@ def submit(
         show_diagnostics(loaded.diagnostics)
     if watch:
         (note if json else say)(f"run {view.run}")
-        return watch_run(service, view, json=json, after=1)
+        return show_rest(client, client.follow(view.run, 1), view, screen_for(stderr=json), json=json)
     if json:
         print_json(view)
     else:

@@ -1,18 +1,21 @@
-"""Whether a command asks a service or looks into the local store, and what the two have in common."""
+"""Whom a command asks, a service or the local store, and what all commands that ask about one run begin with."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from batchwright.cli.options import settings_of
-from batchwright.cli.output import note
-from batchwright.client.discovery import service_for
-from batchwright.client.http import HttpClient
+from batchwright.cli.output import about, note
+from batchwright.client.base import Client
+from batchwright.client.discovery import client_for
+from batchwright.client.local import LocalClient
+from batchwright.views.run import RunView
 
 Url = Annotated[
     str | None,
@@ -24,11 +27,29 @@ Url = Annotated[
 ]
 
 
-def chosen(url: str | None, state_dir: Path | None) -> HttpClient | None:
-    """The service to ask, None for the local store; which of them it is, is shown. Raises UsageError, ConfigInvalid."""
-    service = service_for(os.environ, url=url, state_dir=state_dir)
-    if service is not None:
-        note(f"service {service.url}", "dim")
+def chosen(url: str | None, state_dir: Path | None, catalogues: Sequence[Path] | None = None) -> Client:
+    """Whom to ask, which is shown. Raises UsageError, ConfigInvalid."""
+    client = client_for(os.environ, url=url, state_dir=state_dir, catalogues=catalogues or ())
+    if not isinstance(client, LocalClient):
+        note(f"service {client.place}", "dim")
     elif sys.stderr.isatty():
-        note(f"local store {settings_of(state_dir).state_dir}", "dim")
-    return service
+        note(f"local store {client.place}", "dim")
+    return client
+
+
+@contextmanager
+def chosen_run(
+    word: str, url: str | None, state_dir: Path | None, catalogues: Sequence[Path] | None = None
+) -> Iterator[tuple[Client, RunView]]:
+    """Whom to ask, and how the run is; hints name its whole id, whatever was typed."""
+    with chosen(url, state_dir, catalogues) as client:
+        view = client.run(word)
+        show_warnings(client)
+        with about(RUN=view.run):
+            yield client, view
+
+
+def show_warnings(client: Client) -> None:
+    """Say what is left out, so that a short list is not taken for a whole one."""
+    for line in client.warnings():
+        note(line, "yellow")

@@ -1,23 +1,38 @@
-"""Which service a command talks to, if any: one that is named, or one that serves this very state folder.
+"""Whom a command asks: a service that is named, or one that serves this very state folder, or that folder itself.
 
 The latter is asked over its own socket in that folder, which needs no token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from batchwright.app.config import config_from
 from batchwright.app.settings import Settings, settings_from
 from batchwright.client import local_socket
+from batchwright.client.base import Client
 from batchwright.client.http import ANSWER_SECONDS, HttpClient
+from batchwright.client.local import LocalClient
 from batchwright.errors import BatchwrightError, UsageError
 
 DEFAULT_URL = "http://127.0.0.1:9090"
 OWN_URL = "http://localhost"  # of a service that is asked over its own socket
 SOCKET_SECONDS = 5.0  # that a service which is there may take to say what it serves
 PROBE_SECONDS = 0.5  # that a command waits for an answer from an address nobody named
+
+
+def client_for(
+    environ: Mapping[str, str],
+    *,
+    url: str | None = None,
+    state_dir: Path | None = None,
+    catalogues: Sequence[Path] = (),
+    seconds: float = ANSWER_SECONDS,
+) -> Client:
+    """The service of `service_for`, or the stores of the state folder. Raises UsageError, ConfigInvalid."""
+    service = service_for(environ, url=url, state_dir=state_dir, seconds=seconds)
+    return service or LocalClient(settings_from(environ, state_dir, catalogues))
 
 
 def service_for(

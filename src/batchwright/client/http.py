@@ -1,4 +1,4 @@
-"""A running service as its clients see it: the same views that are drawn of a local store, decoded from its answers.
+"""The runs and servers of a service: the views that client/local.py makes of the stores, decoded from its answers.
 
 It is the standard library's HTTP client, because a command that only looks should not wait for a larger one to load.
 No proxy is used, no redirect is followed: the token goes nowhere but to the address that was named.
@@ -12,30 +12,35 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from socket import gaierror
+from types import TracebackType
 from typing import Any, TypeVar, cast
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
 from msgspec import Struct
 
+from batchwright.app.gc import GcResult
 from batchwright.app.servers import Ended, FoundServers
 from batchwright.client import local_socket
-from batchwright.client.http_problems import GATEWAY, problem_in, reason, refusal
+from batchwright.client.base import RunRow, SimulationSettings
+from batchwright.client.http_problems import GATEWAY, decoded, problem_in, reason, refusal
+from batchwright.client.sse import ServerSentEvent, server_sent_events
 from batchwright.credentials import masked
 from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.errors import NotAllowed, RunHeld, RunNotFound, ServiceUnavailable, UsageError
 from batchwright.model.events import AnyEvent, RunCreated
-from batchwright.model.lifecycle import RunState
+from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run import Run
-from batchwright.model.summary import RunSummary
 from batchwright.views.conditions import Conditions
 from batchwright.views.explain import Explanation
 from batchwright.views.run import RunView
 from batchwright.views.stats import Stats
 from batchwright.views.steps import StepLine, step_lines
+from batchwright.views.update import Update
 
 RUNS = "/v1/workflows/batch"
 RUN_WORD = re.compile("[a-z2-7]{1,12}|latest")
@@ -46,6 +51,7 @@ TRIES = 120  # connections in a row that may fail before a stream is given up
 PAUSE_SECONDS = 1.0  # between two of them
 ANSWER_TRIES = 30  # for one answer, where the one before was lost: whether it was heard is not known then
 SIMULATE = [("simulate", "true")]
+SILENT_SIGNS = 4  # of life without a word, until it is asked whether anybody still drives the run
 PAGE = 500  # runs or events asked for at a time
 ANSWER_MAX = 256 * 1024 * 1024  # bytes of one answer
 
@@ -66,23 +72,7 @@ class ServiceHealthView(Struct, frozen=True):
     state: str = ""
 
 
-class Heard(Struct, frozen=True):
-    """One message of a live stream; `kind` is empty for a sign of life."""
-
-    kind: str
-    data: bytes = b""
-    number: str = ""
-
-
-class RunRow(RunSummary, frozen=True):
-    """One run of the list. `driven`: a process drives it now."""
-
-    driven: bool = True
-
-
-class EventPage(Struct, frozen=True):
-    """One page of runs."""
-
+class _Rows(Struct, frozen=True):
     items: tuple[RunRow, ...]
     next_cursor: str | None = None
 
@@ -136,6 +126,23 @@ class HttpClient:
         self._seconds = seconds
         self._tries = tries
 
+    def __enter__(self) -> HttpClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is held between two requests."""
+
+    @property
+    def place(self) -> str:
+        """The address of the service."""
+        return self.url
+
+    def warnings(self) -> list[str]:
+        """What a service leaves out, its `/health` tells."""
+        return []
+
     # -- what can be asked --------------------------------------------------------------------------------------
 
     def health(self) -> ServiceHealthView:
@@ -151,18 +158,18 @@ class HttpClient:
         return cast(RunView, decoded(self._ask("POST", f"{RUNS}/submit", query, headers, body), RunView))
 
     def run(self, word: str) -> RunView:
-        """A run by its id, the beginning of one, or `latest`."""
+        """See Client."""
         return self._get(_path(word), RunView)
 
     def runs(self, statuses: Sequence[str] = (), name: str = "", most: int | None = None) -> list[RunRow]:
-        """Runs with one of these statuses and `name` in their name, newest first; all unless `most` says otherwise."""
+        """See Client."""
         query = [("status", status) for status in statuses] + ([("name", name)] if name else [])
         rows: list[RunRow] = []
         cursor: str | None = None
         while most is None or len(rows) < most:
             size = PAGE if most is None else min(PAGE, most - len(rows))
             after = [("cursor", cursor)] if cursor else []
-            page = self._get(RUNS, EventPage, [*query, ("limit", str(size)), *after])
+            page = self._get(RUNS, _Rows, [*query, ("limit", str(size)), *after])
             rows += page.items
             cursor = page.next_cursor
             if not cursor:
@@ -170,15 +177,15 @@ class HttpClient:
         return rows
 
     def stats(self, since: str | None) -> Stats:
-        """All runs in numbers, of the last `since` (24h, 7d)."""
+        """See Client."""
         return self._get(f"{RUNS}/stats", Stats, [("since", since)] if since else [])
 
     def explain(self, word: str, step: str) -> Explanation:
-        """Why a step ran, waited, was skipped, retried or undone."""
+        """See Client."""
         return self._get(_path(word, "explain"), Explanation, [("step", step)])
 
     def events(self, word: str) -> Iterator[tuple[int, AnyEvent]]:
-        """What has happened to a run, in order, with its numbers."""
+        """See Client."""
         after: int | None = 0
         while after is not None:
             page = self._get(_path(word, "events"), _Events, [("after", str(after)), ("limit", str(PAGE))])
@@ -187,7 +194,7 @@ class HttpClient:
             after = page.next_after
 
     def steps(self, word: str) -> tuple[StepLine, ...]:
-        """Every step, from the same fold that the service has."""
+        """See Client; it is the same fold that the service has."""
         run: Run | None = None
         for _, event in self.events(word):
             if run is not None:
@@ -199,22 +206,25 @@ class HttpClient:
         return step_lines(run, time.time())
 
     def checks(self, word: str) -> Conditions:
-        """The checks of a run's task services, run again now."""
+        """See Client."""
         return self._done(_path(word, "checks"), Conditions)
 
-    def servers(self, provider: str, *, simulate: bool) -> FoundServers:
-        """All servers, as the providers show them now."""
-        return self._done(
-            "/v1/servers/look", FoundServers, [("provider", provider)] * bool(provider) + SIMULATE * simulate
-        )
+    def servers(self, provider: str, simulation: SimulationSettings | None) -> FoundServers:
+        """See Client."""
+        query = [("provider", provider)] * bool(provider) + SIMULATE * (simulation is not None)
+        return self._done("/v1/servers/look", FoundServers, query)
 
-    def end_server(self, ref: str, *, anyway: bool, simulate: bool) -> Ended:
-        """End one server until it is gone."""
-        query = [("ref", ref), *[("anyway", "true")] * anyway, *SIMULATE * simulate]
+    def end_server(self, ref: str, *, anyway: bool, simulation: SimulationSettings | None) -> Ended:
+        """See Client."""
+        query = [("ref", ref), *[("anyway", "true")] * anyway, *SIMULATE * (simulation is not None)]
         return self._done("/v1/servers/destroy", Ended, query)
 
+    def collect(self, word: str, *, remove: bool) -> GcResult:
+        """See Client."""
+        return self._done(_path(word, "gc"), GcResult, [("remove", "true")] * remove)
+
     def undo(self, word: str) -> tuple[PlannedUndo, ...]:
-        """What a rollback would do, in order."""
+        """See Client."""
         return self._get(_path(word, "rollback"), _Undo).undo
 
     def act(
@@ -235,22 +245,41 @@ class HttpClient:
                 return view
             raise
 
-    def follow(self, run: str, after: int | None = None) -> Iterator[Heard]:
-        """What happens to a run, live, to its end; a stream that breaks is taken up again where it broke.
+    def follow(self, word: str, after: int | None = None) -> Iterator[Update]:
+        """See Client. A stream that breaks is taken up again where it broke.
 
-        "lost" is heard once when that does not work at once.
+        When that does not work at once, one update says why it is lost.
         """
         last = "" if after is None else str(after)
         failures = 0
+        view = partial(self.run, word)
         while True:
+            silent = (
+                SILENT_SIGNS - 2
+            )  # the first sign of life says that the stream is there, the next that nothing is due
             try:
-                for heard in self._stream(_path(run, "progress"), last):
+                for message in self._stream(_path(word, "progress"), last):
                     failures = 0
-                    last = heard.number or last
-                    if heard.kind == "problem":
-                        raise refusal(self.url, 503, heard.data)
-                    yield heard
-                    if heard.kind == "end":
+                    last = message.number or last
+                    silent = silent + 1 if message.kind == "" else 0
+                    match message.kind:
+                        case "problem":
+                            raise refusal(self.url, 503, message.data)
+                        case "event":
+                            seq = decoded(message.data, _Numbered).seq
+                            yield Update(view, (decoded(message.data, AnyEvent),), seq)
+                            continue
+                        case "snapshot" | "progress" | "end":
+                            now: RunView = decoded(message.data, RunView)
+                        case _ if silent >= SILENT_SIGNS:  # does anybody still drive it?
+                            silent, now = 0, self.run(word)
+                        case _:
+                            if silent < SILENT_SIGNS - 1:
+                                yield Update(view)
+                            continue
+                    view = partial(lambda seen: seen, now)
+                    yield Update(view)
+                    if message.kind == "end" or not (now.driven or now.status in RUN_ENDED):
                         return
                 why = "the stream ended early"
             except (OSError, HTTPException, _Lost) as error:
@@ -259,7 +288,7 @@ class HttpClient:
             if failures > TRIES:
                 raise ServiceUnavailable(f"the connection to {self.url} was lost: {why}")
             if failures == 2:
-                yield Heard("lost", why.encode())
+                yield Update(view, lost=why)
             if failures > 1:
                 time.sleep(PAUSE_SECONDS)
 
@@ -323,29 +352,14 @@ class HttpClient:
         if response.status in GATEWAY and problem_in(answer) is None:
             raise _Lost(f"a proxy on the way answers {response.status} {response.reason}".rstrip())
 
-    def _stream(self, path: str, last: str) -> Iterator[Heard]:
+    def _stream(self, path: str, last: str) -> Iterator[ServerSentEvent]:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
         with self._open("GET", path, (), headers, b"", SILENCE_SECONDS) as response:
             if response.status >= 300:
                 answer = _bounded(response)
                 self._check_gateway(response, answer)
                 raise refusal(self.url, response.status, answer)
-            kind, data, number = "", b"", ""
-            while line := response.readline():
-                name, _, value = line.rstrip(b"\r\n").partition(b":")
-                value = value.removeprefix(b" ")
-                match name:
-                    case b"event":
-                        kind = value.decode()
-                    case b"data":
-                        data += value
-                    case b"id":
-                        number = value.decode()
-                    case b"" if line.startswith(b":"):
-                        yield Heard("")
-                    case b"" if kind or data:
-                        yield Heard(kind or "message", data, number)
-                        kind, data, number = "", b"", ""
+            yield from server_sent_events(response)
 
     @contextmanager
     def _open(
@@ -363,21 +377,6 @@ class HttpClient:
             yield connection.getresponse()
         finally:
             connection.close()
-
-
-def heard_event(heard: Heard) -> tuple[int, AnyEvent]:
-    """The journal's event in a message of a stream, with its number. Raises ServiceUnavailable."""
-    return decoded(heard.data, _Numbered).seq, decoded(heard.data, AnyEvent)
-
-
-def decoded(answer: bytes | msgspec.Raw, kind: Any) -> Any:
-    """What an answer holds. Raises ServiceUnavailable."""
-    try:
-        return msgspec.json.decode(answer, type=kind)
-    except msgspec.MsgspecError as error:
-        raise ServiceUnavailable(
-            f"what answers is no Batchwright service, or another version of it: {error}"
-        ) from error
 
 
 def _plain(value: object) -> str:

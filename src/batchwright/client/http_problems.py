@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -23,6 +24,16 @@ class HttpProblem(Struct, frozen=True):
     detail: str = ""
     hint: str = ""
     diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def decoded(answer: bytes | msgspec.Raw, kind: Any) -> Any:
+    """What an answer holds. Raises ServiceUnavailable."""
+    try:
+        return msgspec.json.decode(answer, type=kind)
+    except msgspec.MsgspecError as error:
+        raise ServiceUnavailable(
+            f"what answers is no Batchwright service, or another version of it: {error}"
+        ) from error
 
 
 def problem_in(answer: bytes) -> HttpProblem | None:

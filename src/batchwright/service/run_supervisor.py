@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from batchwright.app.adapters import Scalar, SharedRunner, SharedWorld
 from batchwright.app.allowlist import Allowlist
-from batchwright.app.runs import Runs
+from batchwright.app.runs import Runs, nothing_to_pause
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
@@ -290,7 +290,7 @@ class RunSupervisor:
                 raise RunHeld(f"run {run.id} is driven by {_who(tail)}")
             await tail.journal.signal(run.id, signal)
         elif kind is SignalKind.PAUSE:
-            raise NotAllowed(f"nobody drives run {run.id}, so there is nothing to pause")
+            raise nothing_to_pause(run.id)
         elif kind is SignalKind.RESUME:
             await self._take_up(tail, lambda drives: drives.resume(run.id, signal.by, *answers), _anything)
         else:

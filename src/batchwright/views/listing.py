@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -10,6 +11,8 @@ from batchwright.errors import UsageError
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.summary import RunSummary
+
+Row = TypeVar("Row", bound=RunSummary)
 
 
 class RunLine(Struct, frozen=True):
@@ -56,23 +59,22 @@ def _plain(word: str) -> str:
     return word.lower().replace("-", "").replace("_", "").replace(" ", "")
 
 
+def matching(rows: Iterable[Row], statuses: Collection[str], name: str) -> list[Row]:
+    """Those with one of the statuses (any if none is named) and `name` in their workflow's name, in any case."""
+    return [row for row in rows if (not statuses or row.status in statuses) and name.lower() in row.workflow.lower()]
+
+
 def listing(
     summaries: Sequence[RunSummary],
     driven: Collection[str],
     now: float,
     *,
-    statuses: Collection[RunState] = (),
-    name: str = "",
     limit: int | None = None,
 ) -> Listing:
-    """Those with one of the statuses (any if none is named) and `name` in their workflow's name, newest first."""
-    wanted = [
-        row
-        for row in sorted(summaries, key=lambda row: (-row.created_at, row.run))
-        if (not statuses or row.status in statuses) and name.lower() in row.workflow.lower()
-    ]
-    shown = wanted if limit is None else wanted[:limit]
-    return Listing(tuple(_line(row, row.run in driven, now) for row in shown), len(wanted) - len(shown))
+    """The newest `limit` of them, newest first."""
+    ordered = sorted(summaries, key=lambda row: (-row.created_at, row.run))
+    shown = ordered if limit is None else ordered[:limit]
+    return Listing(tuple(_line(row, row.run in driven, now) for row in shown), len(ordered) - len(shown))
 
 
 def _line(row: RunSummary, driven: bool, now: float) -> RunLine:

@@ -125,6 +125,9 @@ class ViewBounds(Struct, frozen=True):
     servers: int = 50
 
 
+LIVE = ViewBounds(running=20, failed=20, doubts=1, servers=0)  # of a picture that is drawn again and again
+
+
 def run_view(
     run: Run,
     now: float,

@@ -42,3 +42,14 @@ def some(names: Sequence[str], most: int = 3) -> str:
 def one_line(text: str, most: int = 300) -> str:
     """A message on one bounded line: its beginning and its end, where the cause of a failure stands."""
     return shortened(" ".join(printable(text).split()), most)
+
+
+SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def span(text: str) -> float:
+    """`90s`, `30m`, `24h`, `7d` in seconds. Raises ValueError."""
+    number, unit = text[:-1], text[-1:].lower()
+    if unit not in SPANS or not number.isdecimal():
+        raise ValueError(f"{text} is not a time span")
+    return int(number) * float(SPANS[unit])

@@ -9,11 +9,10 @@ from pathlib import Path
 from batchwright.app.foreground import Foreground
 from batchwright.app.settings import Settings
 from batchwright.cli.run_picture import frame
-from batchwright.cli.screen import LIVE
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
-from batchwright.views.run import run_view
+from batchwright.views.run import LIVE, run_view
 from tests.unit.app.test_runs import MemoryStores
 from tests.unit.engine.stage import QUICK, plan_of, servers
 

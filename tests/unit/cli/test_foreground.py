@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,7 @@ from batchwright.cli import foreground
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.main import run_command
 from batchwright.cli.screen import NullScreen
-from batchwright.model.events import AnyEvent
-from batchwright.model.run import Run
-from batchwright.views.waiting import Circumstances
+from batchwright.views.update import Update
 
 SERVER = {"name": "a", "plan": "1xCPU-2GB", "zone": "de-fra1"}
 WEB = {"id": "web", "type": "server_batch", "provider": "upcloud", "server_configs": [SERVER]}
@@ -27,7 +24,7 @@ class Failing(NullScreen):
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    def draw(self, run: Run, events: Sequence[AnyEvent], around: Circumstances, now: float) -> None:
+    def draw(self, update: Update, now: float) -> None:
         raise self._error
 
 

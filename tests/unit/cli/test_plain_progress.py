@@ -5,9 +5,8 @@ from __future__ import annotations
 from tests.unit.views.story import T0, Story, fleet
 
 from batchwright.cli.plain_progress import Plain
-from batchwright.cli.screen import LIVE
 from batchwright.testing.plans import servers
-from batchwright.views.run import run_view
+from batchwright.views.run import LIVE, run_view
 from batchwright.views.waiting import Circumstances
 
 

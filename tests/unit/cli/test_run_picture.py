@@ -6,11 +6,10 @@ import pytest
 from tests.unit.views.story import BAD, DOWN, T0, Story, fleet
 
 from batchwright.cli.run_picture import bar, frame, labelled
-from batchwright.cli.screen import LIVE
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.testing.plans import servers, taskservs
-from batchwright.views.run import RunView, run_view
+from batchwright.views.run import LIVE, RunView, run_view
 from batchwright.views.waiting import Circumstances
 
 

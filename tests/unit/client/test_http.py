@@ -11,12 +11,12 @@ from tests.support.fake_service import STREAM, Answer, FakeService, fake_service
 from tests.unit.views.story import T0, fleet
 
 from batchwright.client import http
-from batchwright.client.http import HttpClient, heard_event
+from batchwright.client.http import HttpClient
 from batchwright.errors import BatchwrightError, NotAllowed, PlanRefused, RunNotFound, ServiceUnavailable
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.lifecycle import RunState
 from batchwright.views.events import event_record
-from batchwright.views.run import RunView, run_view
+from batchwright.views.run import run_view
 from batchwright.views.steps import step_lines
 
 RUNS = "/v1/workflows/batch"
@@ -106,8 +106,8 @@ def test_a_stream_is_as_patient_with_a_proxy_as_with_a_refused_connection(fake: 
     end = Answer(message("end", VIEW), type=STREAM)
     fake.on("GET", f"{RUNS}/{RUN}/progress", gateway(502), gateway(502), gateway(503), end)
     heard = list(HttpClient(fake.url).follow(RUN))
-    assert [one.kind for one in heard] == ["lost", "end"]
-    assert heard[0].data == b"a proxy on the way answers 502 Bad Gateway"
+    assert [one.lost != "" for one in heard] == [True, False]
+    assert heard[0].lost == "a proxy on the way answers 502 Bad Gateway"
 
 
 def test_a_look_is_patient_too(fake: FakeService) -> None:
@@ -193,9 +193,10 @@ def test_a_stream_goes_on_where_it_broke_without_gap_or_repeat(fake: FakeService
     fake.stream(path, [message("snapshot", VIEW, 1), b": alive\n\n"], *cuts, [message("end", VIEW)],
                 cut_until=len(cuts) + 1)  # fmt: skip
     heard = list(HttpClient(fake.url).follow(RUN))
-    assert msgspec.json.decode(heard[0].data, type=RunView) == VIEW
-    assert [heard_event(one) for one in heard if one.kind == "event"] == list(enumerate(STORY.history, 1))[1:]
-    assert [one.kind for one in heard if one.kind != "event"] == ["snapshot", "", "end"]
+    assert {one.view.updated_at for one in heard} == {VIEW.updated_at}
+    assert [entry for one in heard for entry in one.numbered] == list(enumerate(STORY.history, 1))[1:]
+    assert [len(one.events) for one in heard] == [0, 0, *(1 for _ in parts), 0]  # the snapshot, a sign of life, the end
+    assert not any(one.lost for one in heard)
     after = [one.headers.get("last-event-id") for one in fake.asked]
     assert after == [None, *map(str, range(1, len(parts) + 2))]
 
@@ -203,8 +204,8 @@ def test_a_stream_goes_on_where_it_broke_without_gap_or_repeat(fake: FakeService
 def test_an_event_that_is_cut_in_half_is_told_once(fake: FakeService) -> None:
     first, second, *_ = stream_parts()
     fake.stream(f"{RUNS}/{RUN}/progress", [first, second[:-9]], [second, message("end", VIEW)], cut_until=1)
-    heard = [one.number for one in HttpClient(fake.url).follow(RUN, 1) if one.kind == "event"]
-    assert heard == ["2", "3"]
+    heard = [seq for one in HttpClient(fake.url).follow(RUN, 1) for seq, _ in one.numbered]
+    assert heard == [2, 3]
 
 
 def test_a_stream_that_never_comes_back_is_given_up(fake: FakeService) -> None:
@@ -217,10 +218,17 @@ def test_a_stream_that_never_comes_back_is_given_up(fake: FakeService) -> None:
 def test_a_stream_that_is_lost_is_told_once_and_not_for_a_single_break(fake: FakeService) -> None:
     fake.on("GET", f"{RUNS}/{RUN}/progress", BROKEN)
     stream = HttpClient(fake.url).follow(RUN)
-    assert next(stream).kind == "lost"
+    assert next(stream).lost
     assert len(fake.asked) == 2
     with pytest.raises(ServiceUnavailable, match="was lost"):
         next(stream)
+
+
+def test_a_run_that_nobody_drives_is_not_followed(fake: FakeService) -> None:
+    left = replace(VIEW, driven=False)
+    fake.stream(f"{RUNS}/{RUN}/progress", [message("snapshot", left, 1), b": alive\n\n"])
+    assert [one.view for one in HttpClient(fake.url).follow(RUN)] == [left]
+    assert len(fake.asked) == 1
 
 
 def test_a_stream_that_is_refused_says_why(fake: FakeService) -> None:

@@ -10,7 +10,7 @@ import pytest
 from batchwright.errors import UsageError
 from batchwright.model.lifecycle import RunState
 from batchwright.model.summary import RunSummary
-from batchwright.views.listing import listing, state_named
+from batchwright.views.listing import listing, matching, state_named
 from batchwright.views.stats import stats_view
 from batchwright.views.wording import counted, duration, one_line, some
 
@@ -41,8 +41,8 @@ def test_newest_first_with_elapsed() -> None:
 
 
 def test_filters_and_limit() -> None:
-    assert [row.run for row in listing(ROWS, (), 0.0, statuses=[R.COMPLETED]).runs] == ["ddd", "aaa"]
-    assert [row.run for row in listing(ROWS, (), 0.0, name="data").runs] == ["ccc"]
+    assert [row.run for row in matching(ROWS, [R.COMPLETED], "")] == ["aaa", "ddd"]
+    assert [row.run for row in matching(ROWS, (), "data")] == ["ccc"]
     limited = listing(ROWS, (), 0.0, limit=1)
     assert ([row.run for row in limited.runs], limited.more) == (["ddd"], 3)
 

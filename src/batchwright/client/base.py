@@ -1,0 +1,98 @@
+"""The port through which every command looks at runs and servers and asks for something: this machine's stores, or a
+service. What a command prints, and its exit code, are the same through both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from batchwright.app.gc import GcResult
+from batchwright.app.servers import Ended, FoundServers
+from batchwright.engine.rollback_preview import PlannedUndo
+from batchwright.model.events import AnyEvent
+from batchwright.model.summary import RunSummary
+from batchwright.views.conditions import Conditions
+from batchwright.views.explain import Explanation
+from batchwright.views.run import RunView
+from batchwright.views.stats import Stats
+from batchwright.views.steps import StepLine
+from batchwright.views.update import Update
+
+SimulationSettings = Mapping[str, str | int | float | bool]
+
+
+class RunRow(RunSummary, frozen=True):
+    """One run of the list. `driven`: a process drives it now."""
+
+    driven: bool = True
+
+
+class Client(Protocol):
+    """Where a RUN is asked for, it is an id, the beginning of one, or `latest`.
+
+    Every method raises RunNotFound, RunAmbiguous and StoreError, and ServiceUnavailable where a service is asked.
+    """
+
+    @property
+    def place(self) -> str:
+        """Where it looks: a folder or an address."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def warnings(self) -> list[str]:
+        """What keeps the answers so far from being the whole truth, such as a store that cannot be read."""
+        ...
+
+    def runs(self, statuses: Sequence[str] = (), name: str = "", most: int | None = None) -> list[RunRow]:
+        """Runs with one of these statuses and `name` in their workflow's name, newest first."""
+        ...
+
+    def run(self, word: str) -> RunView:
+        """How a run is."""
+        ...
+
+    def steps(self, word: str) -> tuple[StepLine, ...]:
+        """Every step of a run."""
+        ...
+
+    def events(self, word: str) -> Iterator[tuple[int, AnyEvent]]:
+        """What has happened in a run, in order, with its numbers."""
+        ...
+
+    def follow(self, word: str, after: int | None = None) -> Iterator[Update]:
+        """A run as it goes on, after this event or from now, until it is over or nobody drives it."""
+        ...
+
+    def explain(self, word: str, step: str) -> Explanation:
+        """Why a step ran, waited, was skipped, retried or undone. Raises StepNotFound."""
+        ...
+
+    def stats(self, since: str | None) -> Stats:
+        """All runs in numbers, or those created within `since` (90s, 30m, 24h, 7d)."""
+        ...
+
+    def checks(self, word: str) -> Conditions:
+        """Run the checks of a run's task services again, now."""
+        ...
+
+    def undo(self, word: str) -> tuple[PlannedUndo, ...]:
+        """What a rollback would do, in order. Raises NotAllowed when it would be refused."""
+        ...
+
+    def servers(self, provider: str, simulation: SimulationSettings | None) -> FoundServers:
+        """All servers as the providers show them now, of one provider if it is named."""
+        ...
+
+    def end_server(self, ref: str, *, anyway: bool, simulation: SimulationSettings | None) -> Ended:
+        """Destroy one server until it is gone; `anyway` although its run has not ended. Raises NotAllowed."""
+        ...
+
+    def collect(self, word: str, *, remove: bool) -> GcResult:
+        """Look for what carries a run's label and its journal does not know, and remove it. Raises NotAllowed."""
+        ...

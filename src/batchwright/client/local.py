@@ -1,0 +1,170 @@
+"""The runs and servers of this machine's state folder, read from their journals: what client/http.py asks a service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, TypeVar
+
+from msgspec.structs import asdict
+
+from batchwright.app.gc import GcResult, collect
+from batchwright.app.rollback_impact import planned_undo
+from batchwright.app.run_reader import OpenedRun, all_runs, history, look
+from batchwright.app.servers import Ended, FoundServers, end_server, find_servers
+from batchwright.app.settings import Settings
+from batchwright.app.stores import Stores
+from batchwright.app.system_clock import SystemClock
+from batchwright.app.taskserv_health import check_run
+from batchwright.client.base import RunRow, SimulationSettings
+from batchwright.engine.rollback_preview import PlannedUndo
+from batchwright.model.events import AnyEvent
+from batchwright.views.conditions import Conditions
+from batchwright.views.explain import Explanation, explain
+from batchwright.views.listing import matching
+from batchwright.views.run import LIVE, RunView, run_view
+from batchwright.views.shape import shape_of
+from batchwright.views.stats import Stats, stats_view
+from batchwright.views.steps import StepLine, step_lines, step_named
+from batchwright.views.update import Update
+from batchwright.views.waiting import Circumstances
+from batchwright.views.wording import span
+
+FOLLOW_SECONDS = 0.2  # between two looks at a run that is followed
+
+T = TypeVar("T")
+
+
+class LocalClient:
+    """Opens each store once, when it is first needed, and closes it when it is left.
+
+    It has an event loop of its own, which runs only while something is asked.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clock = SystemClock()
+        self.stores = Stores(settings)
+        self._runner = asyncio.Runner()
+        self._opened: OpenedRun | None = None
+
+    def __enter__(self) -> LocalClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._runner:
+            self.wait(self.stores.__aexit__())
+
+    @property
+    def place(self) -> str:
+        """The state folder."""
+        return str(self.settings.state_dir)
+
+    def warnings(self) -> list[str]:
+        """The stores that could not be read, and whether a copy was looked at."""
+        told = [f"the store {name} is left out: {error.message}" for name, error in self.stores.troubles.items()]
+        copied = "the state folder cannot be written: this is how it was a moment ago"
+        return [*told, copied] if self.stores.is_copy else told
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of the work. Raises KeyboardInterrupt when Ctrl-C comes first."""
+        return self._runner.run(work)
+
+    def look(self, word: str) -> OpenedRun:
+        """The run, up to date."""
+        opened = self._opened
+        if opened is not None and opened.run.id == word:
+            self.wait(opened.refresh(self.clock.now()))
+            return opened
+        self._opened = self.wait(look(self.stores, word, self.clock))
+        return self._opened
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    def _rows(self) -> list[RunRow]:
+        rows, driven = self.wait(all_runs(self.stores, self.clock, partial=True))
+        return [RunRow(**asdict(row), driven=row.run in driven) for row in rows]
+
+    def runs(self, statuses: Sequence[str] = (), name: str = "", most: int | None = None) -> list[RunRow]:
+        """See Client."""
+        return matching(self._rows(), statuses, name)[:most]
+
+    def stats(self, since: str | None) -> Stats:
+        """See Client."""
+        return stats_view(self._rows(), self.clock.now() - span(since) if since else 0.0)
+
+    def run(self, word: str) -> RunView:
+        """See Client."""
+        opened = self.look(word)
+        around = Circumstances(opened.driven)
+        return run_view(opened.run, self.clock.now(), around=around, store=opened.journal.name)
+
+    def steps(self, word: str) -> tuple[StepLine, ...]:
+        """See Client."""
+        return step_lines(self.look(word).run, self.clock.now())
+
+    def events(self, word: str) -> Iterator[tuple[int, AnyEvent]]:
+        """See Client."""
+        opened, last = self.look(word), 0
+        while page := self.wait(opened.journal.read(opened.run.id, last)):
+            yield from page
+            last = page[-1][0]
+
+    def follow(self, word: str, after: int | None = None) -> Iterator[Update]:
+        """See Client."""
+        opened = self.look(word)
+        run, shape = opened.run, shape_of(opened.run.plan)
+        events = [] if after is None else self.wait(_events_between(opened, after, run.seq))
+        while True:
+            ended = opened.over or not opened.driven
+            draw = partial(
+                run_view,
+                run,
+                self.clock.now(),
+                around=Circumstances(opened.driven),
+                store=opened.journal.name,
+                shape=shape,
+                bounds=None if ended else LIVE,
+            )
+            yield Update(draw, events, run.seq)
+            if ended:
+                return
+            self.wait(asyncio.sleep(FOLLOW_SECONDS))
+            events = self.wait(opened.refresh(self.clock.now()))
+
+    def explain(self, word: str, step: str) -> Explanation:
+        """See Client."""
+        opened = self.look(word)
+        named = step_named(opened.run, step)
+        past = self.wait(_events_between(opened, 0, opened.run.seq))
+        return explain(opened.run, past, named, self.clock.now(), Circumstances(opened.driven))
+
+    def checks(self, word: str) -> Conditions:
+        """See Client."""
+        return self.wait(check_run(self.settings, self.clock, self.look(word).run))
+
+    def undo(self, word: str) -> tuple[PlannedUndo, ...]:
+        """See Client."""
+        return tuple(self.wait(planned_undo(self.settings, self.clock, self.look(word).run)))
+
+    # -- servers --------------------------------------------------------------------------------------------------
+
+    def servers(self, provider: str, simulation: SimulationSettings | None) -> FoundServers:
+        """See Client."""
+        return self.wait(find_servers(self.settings, self.stores, self.clock, provider, simulation))
+
+    def end_server(self, ref: str, *, anyway: bool, simulation: SimulationSettings | None) -> Ended:
+        """See Client."""
+        return self.wait(end_server(self.settings, self.stores, self.clock, ref, simulation, anyway=anyway))
+
+    def collect(self, word: str, *, remove: bool) -> GcResult:
+        """See Client."""
+        return self.wait(collect(self.settings, self.stores, self.clock, word, remove=remove))
+
+
+async def _events_between(opened: OpenedRun, after: int, upto: int) -> list[AnyEvent]:
+    return [event async for seq, event in history(opened.journal, opened.run.id, after) if seq <= upto]
