@@ -1,4 +1,4 @@
-"""The installed command, as a person and as a script use it."""
+"""Whole commands, as a person and as a script use them; in processes of their own where one is killed or watched."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pty
 import select
 import signal
 import subprocess
-import sys
 import termios
 import threading
 from collections.abc import Iterator
@@ -17,20 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.command_line import PATIENCE, Command, Done
 
 INSTANT = ["--sim", "time_scale=0"]
 SLOW = ["--sim", "boot_seconds=3600", "--sim", "answer_seconds=0", "--sim", "destroy_seconds=0", "--sim", "spread=0"]
-PATIENCE = 60.0  # seconds until a hanging command counts as a failure
 
 
-class Shell:
-    """Runs the command with a state folder of its own."""
+class Shell(Command):
+    """A user with a state folder and a workflow file."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        super().__init__(folder, BATCHWRIGHT_STATE_DIR=str(folder / "state"), COLUMNS="80")
         self.file = folder / "shop.json"
-        self.env = {**os.environ, "BATCHWRIGHT_STATE_DIR": str(folder / "state"), "NO_COLOR": "1", "COLUMNS": "80"}
-        self.env.pop("BATCHWRIGHT_DEBUG", None)
         self.write()
 
     def write(self, **changes: Any) -> None:
@@ -43,28 +40,14 @@ class Shell:
         workflow = {"name": "shop", "version": "1.0.0", "parallel_limit": 5, "operations": [web, cache], **changes}
         self.file.write_text(json.dumps({"batch_workflow": workflow}))
 
-    def command(self, *args: str) -> list[str]:
-        return [sys.executable, "-m", "batchwright", *args]
-
-    def __call__(self, *args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*args), env=self.env, cwd=self.folder, input=stdin, capture_output=True, text=True,
-            timeout=PATIENCE, check=False,
-        )  # fmt: skip
-
-    def json(self, *args: str, code: int = 0) -> Any:
-        """Exactly one document on stdout."""
-        done = self(*args, "--json")
-        assert done.returncode == code, done.stderr
+    def __call__(self, *words: str, code: int | None = None) -> Done:
+        done = super().__call__(*words, code=code)
         assert "display failed" not in done.stderr
-        return json.loads(done.stdout)
+        return done
 
-    def start(self, *args: str) -> subprocess.Popen[str]:
+    def watch(self, *words: str) -> subprocess.Popen[str]:
         """In the background; killed when it takes too long, so that reading from it ends."""
-        process = subprocess.Popen(
-            self.command(*args), env=self.env, cwd=self.folder, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+        process = self.start(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         watchdog = threading.Timer(PATIENCE, process.kill)
         watchdog.daemon = True
         watchdog.start()
@@ -79,7 +62,7 @@ def shell(tmp_path: Path) -> Shell:
 @pytest.fixture
 def slow_run(shell: Shell) -> Iterator[subprocess.Popen[str]]:
     """A run whose servers are made and will not be ready for an hour."""
-    process = shell.start("run", "shop.json", *SLOW)
+    process = shell.watch("run", "shop.json", *SLOW)
     try:
         wait_for(process, "web/web-02: started")
         yield process
@@ -232,7 +215,7 @@ def test_another_process_pauses_resumes_and_cancels(shell: Shell, slow_run: subp
 
 
 def test_monitor_follows_until_the_end(shell: Shell, slow_run: subprocess.Popen[str]) -> None:
-    watching = shell.start("monitor", "latest", "--json")
+    watching = shell.watch("monitor", "latest", "--json")
     try:
         assert watching.stdout is not None
         assert json.loads(watching.stdout.readline())["status"] == "Running"
@@ -245,7 +228,7 @@ def test_monitor_follows_until_the_end(shell: Shell, slow_run: subprocess.Popen[
 
 
 def test_a_killed_run_is_told_apart_and_goes_on(shell: Shell, slow_run: subprocess.Popen[str]) -> None:
-    watching = shell.start("events", "latest", "--follow")
+    watching = shell.watch("events", "latest", "--follow")
     wait_for(watching, "web/web-02: made as")
     slow_run.kill()
     slow_run.wait(PATIENCE)
@@ -261,7 +244,7 @@ def test_a_killed_run_is_told_apart_and_goes_on(shell: Shell, slow_run: subproce
     beside = shell("run", "shop.json", *SLOW)
     assert (beside.returncode, "[run-unfinished]" in beside.stderr) == (2, True)
     assert f"batchwright resume {view['run']}" in beside.stderr
-    again = shell.start("run", "shop.json", *SLOW, "--resume")
+    again = shell.watch("run", "shop.json", *SLOW, "--resume")
     try:
         assert view["run"] in wait_for(again, "going on with it")
         wait_for(again, "(fence 2)")
@@ -291,7 +274,7 @@ def test_sigterm_leaves_at_once(shell: Shell, slow_run: subprocess.Popen[str]) -
 
 def test_going_on_with_a_file_that_was_changed_is_told(shell: Shell) -> None:
     """C12: the recorded plan is applied, and that is said."""
-    process = shell.start("run", "shop.json", "--sim", "boot_seconds=4")
+    process = shell.watch("run", "shop.json", "--sim", "boot_seconds=4")
     wait_for(process, "run started")
     process.kill()
     process.communicate(timeout=PATIENCE)
@@ -307,7 +290,7 @@ def test_going_on_with_a_file_that_was_changed_is_told(shell: Shell) -> None:
 
 def test_a_reader_that_leaves_ends_it_quietly(shell: Shell) -> None:
     shell("run", "shop.json", *INSTANT)
-    process = shell.start("events", "latest")
+    process = shell.watch("events", "latest")
     assert process.stdout is not None
     process.stdout.close()
     assert process.stderr is not None
@@ -320,9 +303,7 @@ def on_terminal(shell: Shell, *args: str, typed: bytes = b"") -> tuple[int, str]
     """The exit code and all that was drawn on a terminal of 80 by 24."""
     leader, follower = pty.openpty()
     env = {**shell.env, "TERM": "xterm", "LINES": "24"}
-    process = subprocess.Popen(
-        shell.command(*args), env=env, cwd=shell.folder, stdin=follower, stdout=follower, stderr=follower
-    )
+    process = shell.start(*args, env=env, stdin=follower, stdout=follower, stderr=follower)
     os.close(follower)
     os.write(leader, typed)
     drawn = b""
@@ -365,10 +346,14 @@ def test_a_picture_is_not_written_into_by_the_terminal(shell: Shell) -> None:
     leader, follower = pty.openpty()
     before = termios.tcgetattr(follower)
     env = {**shell.env, "TERM": "xterm", "LINES": "24"}
-    process = subprocess.Popen(
-        shell.command("run", "shop.json", "--sim", "boot_seconds=5"), env=env, cwd=shell.folder,
-        stdin=follower, stdout=follower, stderr=follower, preexec_fn=_of_its_own,
-    )  # fmt: skip
+    process = shell.start(
+        *("run", "shop.json", "--sim", "boot_seconds=5"),
+        env=env,
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        preexec_fn=_of_its_own,
+    )
     watchdog = threading.Timer(PATIENCE, process.kill)
     watchdog.start()
     drawn, asked = b"", False

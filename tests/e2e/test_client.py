@@ -12,7 +12,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.support.service_process import COMMAND, PATIENCE, Command, environment, service_process
+from tests.support.command_line import COMMAND, PATIENCE, Command, environment
+from tests.support.service_process import service_process
 
 from batchwright.client.discovery import DEFAULT_URL
 

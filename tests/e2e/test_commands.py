@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.command_line import COMMAND, PATIENCE, Command
 from tests.support.needs import tool
-from tests.support.service_process import COMMAND, PATIENCE, Command, service_process
+from tests.support.service_process import service_process
 
 ROOT = Path(__file__).parents[2]
 SECRET = "hunter2-planted-secret"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import sys
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
+from tests.support.command_line import COMMAND, PATIENCE, Done, environment, run_in_process
 
 FLOW = """{ batch_workflow = { name = "gone", version = "1", operations = [
   { id = "a", type = "command", run = ["pwd"], directory = "%s" },
@@ -15,11 +16,22 @@ FLOW = """{ batch_workflow = { name = "gone", version = "1", operations = [
 HERE = FLOW.replace(', directory = "%s"', "")
 
 
-def batchwright(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def batchwright(folder: Path, *words: str) -> Done:
     """The command in a folder that is removed before it starts."""
     folder.mkdir()
-    line = ["sh", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', str(folder), sys.executable, "-m", "batchwright", *words]
-    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=120)
+    with chdir(folder):
+        folder.rmdir()
+        return run_in_process(words, environment(folder.parent), None)
+
+
+def test_a_process_can_be_started_there(tmp_path: Path) -> None:
+    """F11"""
+    (folder := tmp_path / "gone").mkdir()
+    line = ["sh", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', str(folder), *COMMAND, "list"]
+    done = subprocess.run(
+        line, env=environment(tmp_path), capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("verb", ["validate", "plan", "run", "list", "stats", "servers"])

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.command_line import COMMAND, PATIENCE, Command
 from tests.support.sandboxes import leftovers, need_sandboxes
-from tests.support.service_process import COMMAND, PATIENCE, Command
 
 from batchwright.providers.local import processes
 

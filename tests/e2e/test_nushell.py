@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.command_line import PATIENCE, Command
 from tests.support.nushell import ROOT, Nu
-from tests.support.service_process import PATIENCE, Command, service_process
+from tests.support.service_process import service_process
 
 EXAMPLE = "workflows/example_batch.ncl"
 FAST = "--sim {answer_seconds: 0, boot_seconds: 0, install_seconds: 0, destroy_seconds: 0}"

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
+from tests.support.command_line import PATIENCE, Command
 from tests.support.fuzz import Asked, Requests, flow, forms, output, secret_of, seed_of
-from tests.support.service_process import PATIENCE, Command, service_process
+from tests.support.service_process import service_process
 from yarl import URL
 
 from batchwright.api.app import described

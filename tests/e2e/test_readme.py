@@ -7,23 +7,21 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from tests.support.command_line import COMMAND, PATIENCE, environment, run_in_process
 from tests.support.needs import tool
 from tests.support.nushell import Nu
-from tests.support.service_process import environment, service_process
+from tests.support.service_process import service_process
 
 from batchwright.providers.aws.plans import SIZES
 from batchwright.providers.simulated.catalog import PROFILES
 
 ROOT = Path(__file__).parents[2]
-BATCHWRIGHT = (sys.executable, "-m", "batchwright")
 MAKE_RUN = "run workflows/local_services.ncl --resume"
 SLOW = "--sim boot_seconds=6"
-PATIENCE = 120.0
 
 
 def typed() -> list[str]:
@@ -32,7 +30,9 @@ def typed() -> list[str]:
     return [re.sub(r"\s+# .*", "", line) for line in re.findall(r"^    \$ (.+)$", part, re.MULTILINE)]
 
 
-class Place:
+class Visitor:
+    """Types README's lines in the root of the repository, simulated."""
+
     def __init__(self, folder: Path) -> None:
         self.env = {**os.environ, "BATCHWRIGHT_STATE_DIR": str(folder), "NO_COLOR": "1", "COLUMNS": "100"}
 
@@ -40,16 +40,13 @@ class Place:
         words = line.split()
         more = ["--sim", "time_scale=0"] if words[0] == "run" else ["--simulate"] if words[0] == "servers" else []
         more += ["--yes"] if words[0] == "rollback" else []
-        done = subprocess.run(
-            [*BATCHWRIGHT, *words, *more], cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=PATIENCE,
-            stdin=subprocess.DEVNULL, check=False,
-        )  # fmt: skip
+        done = run_in_process([*words, *more], self.env, ROOT)
         assert done.returncode == 0, (line, done.stdout, done.stderr)
         return done.stdout
 
     def killed(self) -> None:
         """A run that is killed while its servers are made."""
-        line = [*BATCHWRIGHT, *MAKE_RUN.split(), *SLOW.split()]
+        line = [*COMMAND, *MAKE_RUN.split(), *SLOW.split()]
         process = subprocess.Popen(line, cwd=ROOT, env=self.env, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         try:
@@ -63,23 +60,23 @@ class Place:
 
 
 def test_every_line_works_in_its_order(tmp_path: Path) -> None:
-    place = Place(tmp_path / "state")
-    place(MAKE_RUN)
+    visitor = Visitor(tmp_path / "state")
+    visitor(MAKE_RUN)
     lines = typed()
     assert len(lines) >= 7
     until = time.monotonic() + PATIENCE * len(lines)
     for line in lines:
         assert time.monotonic() < until
         if line == "make run":
-            told = place(MAKE_RUN)
+            told = visitor(MAKE_RUN)
         elif "pkill" in line:
             assert line.startswith("make run &")
-            place.killed()
+            visitor.killed()
             told = ""
         else:
             program, words = line.split(maxsplit=1) if " " in line else (line, "")
             assert program == ".venv/bin/batchwright", line
-            told = place(words)
+            told = visitor(words)
         assert "made nothing" not in told
 
 
@@ -109,10 +106,8 @@ def block(begins: str) -> list[str]:
 def test_what_is_said_of_a_broken_file_is_what_readme_shows(tmp_path: Path) -> None:
     (tmp_path / "broken.ncl").write_text(BROKEN)
     command, *shown = block("$ batchwright validate broken.ncl")
-    done = subprocess.run(
-        [*BATCHWRIGHT, *command.split()[2:]], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        timeout=PATIENCE, check=False,
-    )  # fmt: skip
+    line, pipe = [*COMMAND, *command.split()[2:]], subprocess.PIPE
+    done = subprocess.run(line, cwd=tmp_path, stdout=pipe, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stdout.splitlines()) == (1, shown)
 
 
@@ -150,8 +145,8 @@ def test_what_make_is_asked_for_is_there() -> None:
 
 @pytest.mark.parametrize("file", sorted(path.name for path in (ROOT / "workflows").glob("*.ncl")))
 def test_every_shipped_workflow_can_be_simulated(tmp_path: Path, file: str) -> None:
-    place = Place(tmp_path / "state")
-    place(f"run workflows/{file}")
+    visitor = Visitor(tmp_path / "state")
+    visitor(f"run workflows/{file}")
 
 
 def test_the_simulated_place_sells_what_the_real_one_takes() -> None:

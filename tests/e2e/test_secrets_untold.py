@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.support.command_line import environment, run_in_process
 
 SECRET = "hunter-2 pa\"ss\x1b[31mw'ord/\N{LATIN SMALL LETTER E WITH ACUTE}+&<%\nsecond secret line"
 TRACES = (
@@ -37,9 +37,8 @@ sys.exit(1)
 
 
 def batchwright(state: Path, *words: str) -> str:
-    line = [sys.executable, "-m", "batchwright", *words, "--state-dir", str(state)]
-    done = subprocess.run(line, capture_output=True, check=False, timeout=120)
-    return (done.stdout + done.stderr).decode()
+    done = run_in_process([*words, "--state-dir", str(state)], environment(state.parent), state.parent)
+    return done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("store", ["filesystem", "surrealdb"])

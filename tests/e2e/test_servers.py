@@ -1,4 +1,4 @@
-"""Servers that exist already, and all servers, as a person meets them: the real command, real SSH."""
+"""Servers that exist already, and all servers, as a person meets them: whole commands, real SSH."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.support.command_line import PATIENCE, Command
 from tests.support.machines import Machine, Machines
 from tests.support.needs import tool
-from tests.support.service_process import COMMAND, PATIENCE, Command, service_process
+from tests.support.service_process import service_process
+
+from batchwright.app import adapters
+from batchwright.app.patient_provider import PatientProvider
 
 INSTANT = ("--sim", "time_scale=0")
 
@@ -103,14 +107,14 @@ def test_the_line_that_is_shown_logs_in_without_a_question(place: Place) -> None
     )
     assert (done.returncode, done.stdout) == (0, "here\nroot\n"), done.stderr
 
-    assert place.command("servers", "ssh", "web-01", "echo", "two  blanks").stdout == "two  blanks\n"
+    assert place.command.as_process("servers", "ssh", "web-01", "echo", "two  blanks").stdout == "two  blanks\n"
     # C11: as ssh and kubectl exec take it
-    assert place.command("servers", "ssh", "web-01", "--", "echo", "a;  b").stdout == "a;  b\n"
-    assert place.command("servers", "ssh", "web-01", "echo a; echo b").stdout == "a\nb\n"
-    assert place.command("servers", "ssh", "web-01", "--", "echo a; echo b").stdout == "a\nb\n"
-    place.command("servers", "ssh", "web-01", "sh", "-c", "exit 7", code=7)
-    assert place.command("servers", "ssh", "web-01", "--", "-no-such", code=127)
-    assert msgspec.json.decode(place.command("servers", "ssh", "--json", "web-01").stdout)["ssh"][0] == "ssh"
+    assert place.command.as_process("servers", "ssh", "web-01", "--", "echo", "a;  b").stdout == "a;  b\n"
+    assert place.command.as_process("servers", "ssh", "web-01", "echo a; echo b").stdout == "a\nb\n"
+    assert place.command.as_process("servers", "ssh", "web-01", "--", "echo a; echo b").stdout == "a\nb\n"
+    place.command.as_process("servers", "ssh", "web-01", "sh", "-c", "exit 7", code=7)
+    assert place.command.as_process("servers", "ssh", "web-01", "--", "-no-such", code=127)
+    assert msgspec.json.decode(place.command.as_process("servers", "ssh", "--json", "web-01").stdout)["ssh"][0] == "ssh"
 
     known = place.state / "known_hosts" / "static"
     known.write_text(known.read_text().replace(web.host_key, gate.host_key))
@@ -138,10 +142,7 @@ def test_a_run_killed_again_and_again_takes_each_server_once(place: Place) -> No
     deadline = time.monotonic() + PATIENCE
     for _ in range(5):  # however slow the killer is: the run cannot end before it may
         before = len(place.records())
-        process = subprocess.Popen(
-            [*COMMAND, "run", "shop.json", "--resume"], env=place.command.env, cwd=place.folder,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        process = place.command.start("run", "shop.json", "--resume")
         while len(place.records()) == before < len(names):
             assert process.poll() is None
             assert time.monotonic() < deadline
@@ -195,10 +196,7 @@ def test_a_server_is_ended_by_hand_and_its_runs_rollback_copes(simulated: Comman
 
 def test_a_server_of_a_run_that_has_not_ended_is_left_to_its_rollback(simulated: Command) -> None:
     slow = ("--sim", "boot_seconds=3600", "--sim", "answer_seconds=0", "--sim", "spread=0")
-    process = subprocess.Popen(
-        [*COMMAND, "run", "shop.json", *slow], env=simulated.env, cwd=simulated.home,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    process = simulated.start("run", "shop.json", *slow)
     try:
         deadline = time.monotonic() + PATIENCE
         while len(names(simulated)) < 2:
@@ -221,10 +219,7 @@ def test_on_a_terminal_it_shows_what_it_is_and_asks(simulated: Command, said: by
     run = simulated.json("run", "shop.json", *INSTANT)["run"]
     ours, theirs = pty.openpty()
     try:
-        process = subprocess.Popen(
-            [*COMMAND, "servers", "destroy", "web-02", *INSTANT], env=simulated.env, cwd=simulated.home,
-            stdin=theirs, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        process = simulated.start("servers", "destroy", "web-02", *INSTANT, stdin=theirs, stderr=subprocess.PIPE)
         os.write(ours, said)
         _, told = process.communicate(timeout=PATIENCE)
     finally:
@@ -236,8 +231,11 @@ def test_on_a_terminal_it_shows_what_it_is_and_asks(simulated: Command, said: by
     assert len(names(simulated)) == left
 
 
-def test_a_provider_that_cannot_be_opened_is_named_and_no_more(simulated: Command) -> None:
+def test_a_provider_that_cannot_be_opened_is_named_and_no_more(
+    simulated: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A record that nobody can read, beside a world that can be."""
+    monkeypatch.setattr(adapters, "PatientProvider", lambda inner, looks, _: PatientProvider(inner, looks, 0.1))
     (folder := simulated.home / ".local" / "state" / "batchwright" / "static").mkdir(parents=True)
     (folder / "static-broken.json").write_text("{}")
     answer = simulated.json("servers")
@@ -278,5 +276,5 @@ def test_a_login_through_a_service(place: Place) -> None:
     place.command("run", "shop.json", "--state-dir", str(place.folder / "state"))
     with service_process(place.folder) as (url, _):
         there = Command(place.folder, BATCHWRIGHT_URL=url)
-        assert there("servers", "ssh", "web-01", "echo a; echo b").stdout == "a\nb\n"
-        there("servers", "ssh", "web-01", "--", "sh", "-c", "exit 7", code=7)
+        assert there.as_process("servers", "ssh", "web-01", "echo a; echo b").stdout == "a\nb\n"
+        there.as_process("servers", "ssh", "web-01", "--", "sh", "-c", "exit 7", code=7)

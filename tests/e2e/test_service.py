@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 import signal
@@ -15,6 +14,8 @@ import urllib.request
 from collections import Counter
 from pathlib import Path
 from typing import IO, Any
+
+from tests.support.command_line import Command
 
 from batchwright.providers.simulated import World
 
@@ -149,9 +150,7 @@ def test_tokens_are_made_listed_and_revoked_on_the_command_line(tmp_path: Path) 
     state = str(tmp_path / "state")
 
     def token(*words: str) -> dict[str, Any]:
-        command = [sys.executable, "-m", "batchwright", "token", *words, "--state-dir", state, "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-        found = json.loads(done.stdout)
+        found = Command(tmp_path).json("token", *words, "--state-dir", state)
         assert isinstance(found, dict)
         return found
 
@@ -176,10 +175,7 @@ def test_tokens_are_made_listed_and_revoked_on_the_command_line(tmp_path: Path) 
 
 
 def test_another_address_is_refused_without_a_token(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "batchwright", "serve", "--host", "0.0.0.0", "--port", "0"]
-    environ = {**os.environ, "BATCHWRIGHT_STATE_DIR": str(tmp_path / "state")}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environ)
-    assert done.returncode == 2
+    done = Command(tmp_path)("serve", "--host", "0.0.0.0", "--port", "0", code=2)
     assert "address-refused" in done.stderr
     assert "TLS" in done.stderr
 

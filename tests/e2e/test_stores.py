@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import pytest
 from tests.conformance.surreal_bridge import AFTER, BEFORE, PASSWORD, USER, Bridge
 from tests.support import service_in_loop as services
+from tests.support.command_line import COMMAND, environment, run_in_process
 
 from batchwright.app.config import SurrealConfig
 from batchwright.app.settings import Settings
@@ -38,11 +37,7 @@ class Terminal:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.environ = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("BATCHWRIGHT_", "XDG_"))},
-            "HOME": str(folder),
-            "BATCHWRIGHT_STATE_DIR": str(folder / "state"),
-        }
+        self.environ = environment(folder, BATCHWRIGHT_STATE_DIR=str(folder / "state"))
 
     def configure(self, url: str) -> None:
         """The server and where its password is."""
@@ -52,18 +47,15 @@ class Terminal:
         text = f"""[surrealdb]\nurl = "{url}"\nuser = "{USER}"\npassword = {{ file = "{self.folder}/password" }}\n"""
         (place / "config.toml").write_text(text)
 
-    def start(self, *words: str, **environ: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "batchwright", *words]
-        return subprocess.Popen(
-            command, env={**self.environ, **environ}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen([*COMMAND, *words], env=self.environ, text=True, stdout=pipe, stderr=pipe)
 
     def type(self, *words: str, code: int = OK, **environ: str) -> tuple[str, str]:
         """What it says on both streams."""
-        process = self.start(*words, **environ)
-        said = process.communicate(timeout=120)
-        assert process.returncode == code, said
-        return said
+        done = run_in_process(words, {**self.environ, **environ}, self.folder)
+        assert done.returncode == code, done
+        return done.stdout, done.stderr
 
     def json(self, *words: str, code: int = OK, **environ: str) -> Any:
         said, _ = self.type(*words, "--json", code=code, **environ)

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from tests.support.command_line import COMMAND, PATIENCE, Command
 from tests.support.nushell import ROOT, Nu
 from tests.support.service_in_loop import RUNS
-from tests.support.service_process import COMMAND, PATIENCE, Command, service_process
+from tests.support.service_process import service_process
 
 from batchwright.providers.simulated import World
 from batchwright.providers.simulated.rows import Change, Installed

@@ -23,7 +23,7 @@ from batchwright.model.plan import CommandRequest
 from batchwright.taskservs.runner.child_process import ChildProcess, NotBegun
 from batchwright.taskservs.runner.child_protocol import ChildJob, Verb
 from batchwright.testing.virtual_clock import EPOCH
-from tests.support.service_process import COMMAND, PATIENCE, environment
+from tests.support.command_line import COMMAND, PATIENCE, environment
 
 REQUEST = CommandRequest("true", ("/bin/true",))
 
