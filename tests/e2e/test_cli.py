@@ -107,7 +107,7 @@ def test_plan_changes_nothing_and_gives_the_hash_that_run_takes(shell: Shell) ->
     refused = shell("run", "shop.json", *INSTANT, "--plan-hash", "0123")
     assert refused.returncode == 1
     assert "[plan-changed]" in refused.stderr
-    assert "batchwright plan and the same options" in refused.stderr
+    assert "batchwright plan with the same options" in refused.stderr
     assert shell("run", "shop.json", *INSTANT, "--plan-hash", answer["plan"]["hash"]).returncode == 0
 
 
