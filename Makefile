@@ -32,6 +32,8 @@ demo: $(VENV)/.run ## the example of several clouds, all of them simulated; agai
 rehearsal: $(VENV)/.run ## two clouds emulated with real servers of this machine behind them: make, install, check, take away
 	@scripts/rehearse.sh $(BIN)
 
+test test-long: export PYTHONDONTWRITEBYTECODE := # modules are compiled once, not in each of a thousand processes
+
 test: $(VENV)/.dev ## every test, in some minutes on two cores
 	$(BIN)/pytest -n 4 --dist worksteal
 

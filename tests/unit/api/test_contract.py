@@ -7,9 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
-from schemathesis.config import SchemathesisConfig
 
 from tests.support.service_in_loop import RUNS, serving, workflow
 
@@ -40,6 +38,9 @@ def test_the_service_keeps_to_its_document(tmp_path: Path) -> None:
 
 def examine(url: str) -> list[str]:
     """What schemathesis finds, per operation."""
+    import schemathesis  # here, for it takes a second that every worker would spend
+    from schemathesis.config import SchemathesisConfig
+
     config = SchemathesisConfig.from_dict({"checks": {"positive_data_acceptance": {"expected-statuses": TOLD}}})
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json", config=config)
     operations = [result.ok() for result in schema.get_all_operations()]
