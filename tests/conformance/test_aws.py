@@ -18,7 +18,7 @@ from batchwright.testing.provider_suite import ProviderSuite
 from tests.support.emulated_aws import QUICK, LosesAnswers, client, config, set_credentials
 
 
-class AwsRig(ProviderSuite):
+class AwsSuite(ProviderSuite):
     """The suite in real time, against a server of each test's own."""
 
     patience = 30.0
@@ -71,20 +71,20 @@ class AwsRig(ProviderSuite):
         return config("suite-bad", plan="2xCPU-3TB")
 
 
-class TestAws(AwsRig):
+class TestAws(AwsSuite):
     """As it is."""
 
 
-class TestAwsHard(AwsRig):
-    """Nothing shows up for a second, pages are small; the zone is a whole region."""
+class TestAwsHard(AwsSuite):
+    """Nothing shows up at once, pages are small; the zone is a whole region."""
 
-    behaviour: ClassVar = {"list_lag": 1.0, "page_size": 5}
-    settle = 1.5
+    behaviour: ClassVar = {"list_lag": 0.4, "page_size": 5}
+    settle = 0.9
     zone = "us-east-1"
 
 
-class TestAwsTagsLate(AwsRig):
+class TestAwsTagsLate(AwsSuite):
     """E2: tags are seen later than ids, and disks before the instances they belong to."""
 
-    behaviour: ClassVar = {"lag_tags": 0.8, "lag_instances": 0.3}
-    settle = 2.0
+    behaviour: ClassVar = {"lag_tags": 0.4, "lag_instances": 0.2}
+    settle = 0.9

@@ -19,7 +19,7 @@ from tests.support.emulated import RunningHetzner
 SCALE = 0.01  # a server takes 0.12 s to boot
 
 
-class HetznerRig(ProviderSuite):
+class HetznerSuite(ProviderSuite):
     emulation: ClassVar[HetznerBehaviour] = HetznerBehaviour(time_scale=SCALE)
     settle: ClassVar[float] = 0.2
     page: ClassVar[int] = 50
@@ -73,11 +73,11 @@ class HetznerRig(ProviderSuite):
         return ServerConfig("suite-bad", "2xCPU-4GB", "fsn1")
 
 
-class TestHealthy(HetznerRig):
+class TestHealthy(HetznerSuite):
     """As it is without any fault."""
 
 
-class TestSmallPagesAndLag(HetznerRig):
+class TestSmallPagesAndLag(HetznerSuite):
     """Twelve servers are four pages; and new things are listed late, but within the settle time."""
 
     emulation = HetznerBehaviour(time_scale=SCALE, list_lag=30)
@@ -85,7 +85,7 @@ class TestSmallPagesAndLag(HetznerRig):
     page = 3
 
 
-class TestServersListedAfterTheirKey(HetznerRig):
+class TestServersListedAfterTheirKey(HetznerSuite):
     """E2."""
 
     emulation = HetznerBehaviour(time_scale=SCALE, lag_servers=30)

@@ -20,7 +20,7 @@ from tests.support.emulated import Running
 SCALE = 0.004  # a server takes some 0.14 s to boot
 
 
-class UpCloudRig(ProviderSuite):
+class UpCloudSuite(ProviderSuite):
     emulation: ClassVar[UpCloudBehaviour] = UpCloudBehaviour(time_scale=SCALE)
     settle: ClassVar[float] = 0.2
     page: ClassVar[int] = 100
@@ -70,11 +70,11 @@ class UpCloudRig(ProviderSuite):
         return ServerConfig("suite-bad", "1xCPU-2TB", "de-fra1")
 
 
-class TestHealthy(UpCloudRig):
+class TestHealthy(UpCloudSuite):
     """As it is without any fault."""
 
 
-class TestSmallPages(UpCloudRig):
+class TestSmallPages(UpCloudSuite):
     """Twelve servers are five pages; and new things are listed late, but within the settle time."""
 
     emulation = UpCloudBehaviour(time_scale=SCALE, list_lag=50)
@@ -82,20 +82,20 @@ class TestSmallPages(UpCloudRig):
     page = 3
 
 
-class TestWhatStays(UpCloudRig):
+class TestWhatStays(UpCloudSuite):
     """Every public address has the policy keep, and disks outlive their servers: destroyed all the same."""
 
     emulation = UpCloudBehaviour(time_scale=SCALE, keep_addresses=1.0)
 
 
-class TestServersListedAfterTheirDisks(UpCloudRig):
+class TestServersListedAfterTheirDisks(UpCloudSuite):
     """E2."""
 
     emulation = UpCloudBehaviour(time_scale=SCALE, lag_servers=50)
     settle = 0.6
 
 
-class TestDisksListedAfterTheirServers(UpCloudRig):
+class TestDisksListedAfterTheirServers(UpCloudSuite):
     """E2."""
 
     emulation = UpCloudBehaviour(time_scale=SCALE, lag_disks=50)
