@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-import msgspec
 from msgspec.structs import replace
 
 from batchwright.app.adapters import Adapters
 from batchwright.commands.preflight import secret_flaws
 from batchwright.errors import BatchwrightError
-from batchwright.model.access import Access
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.outcome import Observed, ServerState
 from batchwright.model.plan import CommandRequest, ProviderFacts, ServerRequest
 from batchwright.model.workflow import Command, ServerBatch, ServerConfig, TaskservBatch, Workflow
 from batchwright.plan.observations import Observations, ProviderObserved
-from batchwright.providers.base import ACCESS, Provider
+from batchwright.providers.base import Provider
 from batchwright.taskservs.base import Runner, Target
 
 SIMULATED = "simulated"  # its servers are given nothing
@@ -141,12 +139,7 @@ async def _installed(
 
 async def _before(name: str, runner: Runner, taken: list[ServerRequest]) -> dict[str, tuple[str, ...]]:
     """What is on servers that existed before Batchwright takes them; `resolve` has said how they are reached."""
-    targets = [
-        Target(name, "", one.name, way.host, way)
-        for one in taken
-        if ACCESS in one.resolved
-        for way in [msgspec.json.decode(one.resolved[ACCESS], type=Access)]
-    ]
+    targets = [Target(name, "", one.name, one.access.host, one.access) for one in taken if one.access is not None]
     looks = await asyncio.gather(*(runner.installed(target) for target in targets))
     return {target.name: found for target, found in zip(targets, looks, strict=True)}
 

@@ -10,11 +10,21 @@ import msgspec
 from batchwright.errors import EventUnreadable
 from batchwright.model.events import AnyEvent
 
-VERSION = 1
+VERSION = 2  # 2: a request has a typed `access`
+
+
+def _with_typed_access(created: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 had it as JSON in a text of `resolved`, beside facts that only planning needed."""
+    for step in created["plan"]["steps"]:
+        request = step["request"]
+        if "access" in request.get("resolved", {}):
+            request["access"] = msgspec.json.decode(request.pop("resolved")["access"])
+    return created
+
 
 # (type, version it was written in) -> the change that raises its plain dict by one version
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
-UPCASTERS: dict[tuple[str, int], Upcaster] = {}
+UPCASTERS: dict[tuple[str, int], Upcaster] = {("run_created", 1): _with_typed_access}
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyEvent)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
+from typing import Self
 
 import msgspec
 from msgspec import Struct
 
+from batchwright.model.access import Access
 from batchwright.model.actions import TRAITS, Action, Doubt, Traits, Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.secret import Secret
-from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
+from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry, ServerConfig
 
 SEMANTICS = 1  # raised when the machine would decide differently; an old plan is driven by the machine of its time
 
@@ -33,8 +35,22 @@ class Request:
     idempotent: bool = True  # whether a call whose outcome is not known may be sent again
 
 
+class ServerFacts(Struct, frozen=True, omit_defaults=True):
+    """What a provider knows of a server before it is made, for planning; 0, "" and None where it does not say."""
+
+    memory_mb: int = 0
+    cpus: int = 0
+    own_network: bool | None = None  # False: it shares the network of the machine it is on
+    os: str = ""  # "debian"
+    release: str = ""  # "12"
+
+
 class ServerRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="server"):
-    """A create request with the provider's own ids in it, so that a retry sends the same thing."""
+    """A create request with the provider's own ids in it, so that a retry sends the same thing.
+
+    Only the provider that wrote `resolved` reads it. `access` is how a server is reached that exists before it is
+    taken. `facts` are there until the plan is made; its steps have none.
+    """
 
     name: str
     plan: str
@@ -43,7 +59,32 @@ class ServerRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field=
     ssh_keys: tuple[str, ...] = ()
     user_data: str = ""
     labels: dict[str, str] = {}
-    resolved: dict[str, str] = {}  # further ids that `resolve` found
+    resolved: dict[str, str] = {}
+    access: Access | None = None
+    facts: ServerFacts | None = None
+
+    @classmethod
+    def of(
+        cls,
+        config: ServerConfig,
+        image: str,
+        resolved: dict[str, str],
+        facts: ServerFacts | None = None,
+        *,
+        plan: str = "",
+    ) -> Self:
+        """The request for `config`; `plan` is the provider's own name of it, where it has one."""
+        return cls(
+            config.name,
+            plan or config.plan,
+            config.zone,
+            image=image,
+            ssh_keys=config.ssh_keys,
+            user_data=config.user_data or "",
+            labels=config.labels,
+            resolved=resolved,
+            facts=facts,
+        )
 
 
 class Cluster(Struct, frozen=True):

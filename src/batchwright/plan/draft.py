@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from batchwright.model.catalogue import Taskserv, by_provided_name
 from batchwright.model.diagnostic import Diagnostic, Severity
-from batchwright.model.plan import Step, TaskservRequest
+from batchwright.model.plan import ServerFacts, Step, TaskservRequest
 from batchwright.model.workflow import (
     Command,
     DependencyKind,
@@ -21,12 +21,14 @@ from batchwright.model.workflow import (
 from batchwright.plan.observations import Observations
 from batchwright.plan.wording import enumerated
 
+NO_FACTS = ServerFacts()
+
 
 @dataclass(slots=True, eq=False)
 class PlannedServer:
     """A server that an operation ensures, the `number`th. `installed`: task service -> index of its operation.
 
-    `facts` is what the provider found out about it: `memory_mb`, `cpus`, `network`, `os`, `release`, where it says so.
+    `facts` is what the provider knows about it.
     """
 
     number: int
@@ -36,7 +38,7 @@ class PlannedServer:
     step: str
     made: bool = False  # the plan creates it
     vanishes: bool = False  # and a rollback ends it, with all that is on it
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: ServerFacts = NO_FACTS
     installed: dict[str, int] = field(default_factory=dict)
 
     @property

@@ -39,24 +39,23 @@ def _lacking(entry: Taskserv, observed: ProviderObserved, place: PlannedServer) 
         found.append((f"needs a service manager, and {servers} have none", other))
     if needs.privileged and not observed.privileged:
         found.append((f"needs to run containers, and {servers} cannot", other))
-    network = place.facts.get("network")
-    if needs.own_network and network == "shared":
+    facts = place.facts
+    if needs.own_network and facts.own_network is False:
         hint = 'Give it network = "own".' if observed.own_network else other
         found.append(("needs a network of its own, and shares one", hint))
-    elif needs.own_network and network is None and not observed.own_network:
+    elif needs.own_network and facts.own_network is None and not observed.own_network:
         found.append((f"needs a network of its own, and {servers} share one", other))
     plan, hint = f'plan "{place.config.plan}" has', "Choose a larger plan."
     if not place.config.plan:
         plan, hint = "it has", "Choose a larger server."
-    memory_mb, cpus = int(place.facts.get("memory_mb", "0")), int(place.facts.get("cpus", "0"))
-    if 0 < memory_mb < needs.memory_mb:
-        found.append((f"needs {needs.memory_mb} MB of memory, and {plan} {memory_mb} MB", hint))
-    if 0 < cpus < needs.cpus:
-        found.append((f"needs {needs.cpus} CPUs, and {plan} {cpus}", hint))
-    os, release = place.facts.get("os", ""), place.facts.get("release", "")
-    if os and entry.platforms and not any(each.covers(os, release) for each in entry.platforms):
+    if 0 < facts.memory_mb < needs.memory_mb:
+        found.append((f"needs {needs.memory_mb} MB of memory, and {plan} {facts.memory_mb} MB", hint))
+    if 0 < facts.cpus < needs.cpus:
+        found.append((f"needs {needs.cpus} CPUs, and {plan} {facts.cpus}", hint))
+    if facts.os and entry.platforms and not any(each.covers(facts.os, facts.release) for each in entry.platforms):
         goes_on = enumerated([str(each) for each in entry.platforms])
-        found.append((f"goes on {goes_on}, and its image is {os} {release}".rstrip(), "Choose another image."))
+        image = f"{facts.os} {facts.release}".rstrip()
+        found.append((f"goes on {goes_on}, and its image is {image}", "Choose another image."))
     return found
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import count
 
+from msgspec.structs import replace
+
 from batchwright.model.actions import Action, Undo
 from batchwright.model.outcome import Observed, ServerState
 from batchwright.model.plan import ServerRequest, Step
 from batchwright.model.workflow import ServerBatch, ServerConfig
-from batchwright.plan.draft import Draft, PlannedServer
+from batchwright.plan.draft import NO_FACTS, Draft, PlannedServer
 from batchwright.plan.observations import ProviderObserved
 from batchwright.plan.wording import enumerated
 
@@ -37,7 +39,7 @@ def _step(draft: Draft, op: ServerBatch, place: PlannedServer, observed: Provide
     request = observed.requests.get(place.name)
     if request is None:
         return None  # what stands against it is among the troubles
-    place.facts = request.resolved
+    place.facts, request = request.facts or NO_FACTS, replace(request, facts=None)
     managed = [one for one in observed.managed.get(place.name, ()) if one.state not in _ABSENT]
     if not managed:
         place.made, place.vanishes = True, observed.destroys

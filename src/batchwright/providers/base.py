@@ -19,8 +19,6 @@ from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, O
 from batchwright.model.plan import Guard, ServerRequest
 from batchwright.model.workflow import ServerConfig
 
-ACCESS = "access"  # of a request's `resolved`, where servers exist before they are taken: an Access as JSON
-
 
 class Capabilities(Struct, frozen=True):
     """What an adapter promises and what its servers can do. Rates are calls per second, 0 for no limit."""

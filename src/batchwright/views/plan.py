@@ -125,7 +125,7 @@ def does(step: Step, server: str) -> str:
     if step.action is Action.KEEP:
         return f"keep server {request.name} ({step.ref}): it is there and matches"
     if not request.plan:
-        where = f" at {request.resolved['address']}" if "address" in request.resolved else ""
+        where = f" at {request.access.host}" if request.access is not None else ""
         return f"take server {request.name}, which is there already{where}"
     image = f", image {request.image}" if request.image else ""
     return f"create server {request.name}: plan {request.plan}, zone {request.zone}{image}"

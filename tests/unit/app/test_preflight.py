@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -21,7 +20,7 @@ from batchwright.model.plan import ServerRequest
 from batchwright.model.secret import Secret
 from batchwright.model.workflow import ServerConfig, TaskservBatch, TaskservUse
 from batchwright.plan import Observations
-from batchwright.providers.base import ACCESS, Provider
+from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
 from batchwright.providers.simulated.runner import OnServer
 from batchwright.taskservs.base import Target
@@ -141,9 +140,8 @@ class Existing(Simulated):
     """Its servers were there before anybody takes them."""
 
     async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Diagnostic]]:
-        way = msgspec.json.encode(Access("10.0.0.5")).decode()
         return [
-            replace(one, resolved={ACCESS: way}) if isinstance(one, ServerRequest) else one
+            replace(one, access=Access("10.0.0.5")) if isinstance(one, ServerRequest) else one
             for one in await super().resolve(configs)
         ]
 

@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from batchwright.errors import EventUnreadable
 from batchwright.model import event_codec
-from batchwright.model.events import AnyEvent, RunStarted, StepFailed, StepStarted, StepSucceeded
+from batchwright.model.access import Access
+from batchwright.model.events import AnyEvent, RunCreated, RunStarted, StepFailed, StepStarted, StepSucceeded
 from batchwright.model.outcome import Fault, FaultClass
+from batchwright.model.plan import Action, Plan, ServerRequest, Step, Undo
 
 EVENTS: list[AnyEvent] = [
     RunStarted(1.5),
@@ -26,7 +29,7 @@ def second_version(monkeypatch: pytest.MonkeyPatch) -> None:
         return {**{key: value for key, value in raw.items() if key != "name"}, "step": raw["name"]}
 
     monkeypatch.setattr(event_codec, "VERSION", 2)
-    monkeypatch.setitem(event_codec.UPCASTERS, ("step_started", 1), renamed)
+    monkeypatch.setattr(event_codec, "UPCASTERS", {("step_started", 1): renamed})
 
 
 def test_one_event_comes_back() -> None:
@@ -41,6 +44,17 @@ def test_a_page_of_events_comes_back_in_order() -> None:
 
 OLD = b'{"type":"step_started","at":1.0,"name":"web/a","attempt":1,"token":"t"}'
 RAISED = StepStarted(1.0, "web/a", 1, "t")
+
+
+def test_a_plan_of_version_1_has_the_access_of_its_servers_in_a_text() -> None:
+    access = Access("10.0.0.5", "admin", jump=Access("10.0.0.1"))
+    request, other = ServerRequest("web", "", "", access=access), ServerRequest("db", "s", "z", resolved={"id": "7"})
+    steps = tuple(Step(f"up/{one.name}", "up", "static", Action.CREATE, Undo.RELEASE, one) for one in (request, other))
+    event = RunCreated(1.0, "run", Plan("w", "1", "filesystem", 1, True, (), steps))
+    old = msgspec.json.decode(event_codec.encode(event))
+    text = msgspec.json.encode(old["plan"]["steps"][0]["request"].pop("access")).decode()
+    old["plan"]["steps"][0]["request"]["resolved"] = {"access": text, "address": "10.0.0.5", "memory_mb": "512"}
+    assert event_codec.decode(msgspec.json.encode(old), 1) == event
 
 
 @pytest.mark.usefixtures("second_version")
@@ -66,8 +80,8 @@ def test_each_version_on_the_way_has_its_change(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("decode", [event_codec.decode, event_codec.decode_page])
 def test_an_event_of_a_newer_version_is_refused(decode: Any) -> None:
-    with pytest.raises(EventUnreadable, match="version 2; this Batchwright knows up to 1") as caught:
-        decode(b"not even looked at", 2)
+    with pytest.raises(EventUnreadable, match=f"knows up to {event_codec.VERSION}") as caught:
+        decode(b"not even looked at", event_codec.VERSION + 1)
     assert caught.value.hint == "Install a newer Batchwright."
 
 

@@ -12,7 +12,7 @@ from batchwright.model.actions import Undo
 from batchwright.model.catalogue import Needs, Platform, Scope
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.outcome import Observed, ServerState
-from batchwright.model.plan import Cluster, Need, Plan, TaskservRequest
+from batchwright.model.plan import Cluster, Need, Plan, ServerFacts, TaskservRequest
 from batchwright.model.workflow import DependencyKind, TaskservUse, Workflow
 from batchwright.plan import Observations, build
 from batchwright.taskservs.catalogue import load_catalogue
@@ -118,7 +118,7 @@ def test_a_cluster_on_top_of_which_nothing_is_gets_no_edges_it_does_not_need() -
     assert Need("on/a/etcd") in plan.steps[4].needs
 
 
-def problem_with(**facts: str) -> list[str]:
+def problem_with(facts: ServerFacts | None = None) -> list[str]:
     entry = msgspec.structs.replace(
         CATALOGUE["nginx"],
         needs=Needs(cpus=2, own_network=True),
@@ -128,14 +128,15 @@ def problem_with(**facts: str) -> list[str]:
     op = taskservs("on", after=["made"], targets=("a",))
     flow = workflow(MADE, msgspec.structs.replace(op, taskservs=(TaskservUse("nginx"),)))
     seen = empty_world(flow).providers["upcloud"]
-    requests = {**seen.requests, "a": msgspec.structs.replace(seen.requests["a"], resolved=facts)}
+    requests = {**seen.requests, "a": msgspec.structs.replace(seen.requests["a"], facts=facts)}
     world = Observations({"upcloud": msgspec.structs.replace(seen, requests=requests)})
     return [one.message.removeprefix('"nginx" on a ') for one in build(flow, {"nginx": entry}, world).diagnostics]
 
 
 def test_needs_are_compared_with_what_the_provider_says_of_each_server() -> None:
     assert problem_with() == []
-    assert problem_with(cpus="2", network="own", os="ubuntu", release="24.04") == []
-    assert problem_with(cpus="1") == ['needs 2 CPUs, and plan "1xCPU-2GB" has 1']
-    assert problem_with(network="shared") == ["needs a network of its own, and shares one"]
-    assert problem_with(os="debian", release="11") == ["goes on debian 12 or 13 and ubuntu, and its image is debian 11"]
+    assert problem_with(ServerFacts(cpus=2, own_network=True, os="ubuntu", release="24.04")) == []
+    assert problem_with(ServerFacts(cpus=1)) == ['needs 2 CPUs, and plan "1xCPU-2GB" has 1']
+    assert problem_with(ServerFacts(own_network=False)) == ["needs a network of its own, and shares one"]
+    old = ServerFacts(os="debian", release="11")
+    assert problem_with(old) == ["goes on debian 12 or 13 and ubuntu, and its image is debian 11"]

@@ -8,6 +8,7 @@ import pytest
 from batchwright.model.actions import Action, Undo
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState
+from batchwright.model.plan import ServerFacts
 from batchwright.model.workflow import OnFailure, Retry, ServerConfig, Workflow
 from batchwright.plan import Observations, PlanResult, build
 from batchwright.testing.plans import empty_world, plan_of, servers, workflow
@@ -32,6 +33,14 @@ def built_with(*managed: Observed, flow: Workflow = ONE) -> PlanResult:
 
 def changed(**fields: object) -> Observed:
     return msgspec.structs.replace(FOUND, **fields)
+
+
+def test_facts_are_for_planning_and_change_neither_the_steps_nor_the_hash() -> None:
+    world = empty_world(ONE).providers["upcloud"]
+    told = {"web-01": msgspec.structs.replace(world.requests["web-01"], facts=ServerFacts(2048, 2))}
+    plan = plan_of(ONE, {}, Observations({"upcloud": msgspec.structs.replace(world, requests=told)}))
+    assert plan == plan_of(ONE, {})
+    assert plan.hash() == plan_of(ONE, {}).hash()
 
 
 def test_a_server_that_is_not_there_is_created_and_undone_by_destroying_it() -> None:

@@ -10,7 +10,7 @@ import pytest
 from batchwright.model.actions import Undo
 from batchwright.model.catalogue import Needs, Taskserv, Value, Variable, VariableType, Variant
 from batchwright.model.diagnostic import Diagnostic, Severity
-from batchwright.model.plan import Need, Plan, TaskservRequest
+from batchwright.model.plan import Need, Plan, ServerFacts, TaskservRequest
 from batchwright.model.workflow import DependencyKind, TaskservUse, Workflow
 from batchwright.plan import Observations, build
 from batchwright.testing.plans import empty_world, plan_of, servers, taskservs, workflow
@@ -244,8 +244,8 @@ def test_memory_is_compared_where_the_provider_tells_it() -> None:
     flow = workflow(MADE, taskservs("on", "apples", after=["made"]))
     catalogue = {"apples": msgspec.structs.replace(CATALOGUE["apples"], needs=Needs(memory_mb=2048))}
     world = empty_world(flow).providers["upcloud"]
-    small = msgspec.structs.replace(world.requests["web-01"], resolved={"memory_mb": "1024"})
-    large = msgspec.structs.replace(world.requests["web-02"], resolved={"memory_mb": "2048"})
+    small = msgspec.structs.replace(world.requests["web-01"], facts=ServerFacts(1024))
+    large = msgspec.structs.replace(world.requests["web-02"], facts=ServerFacts(2048))
     seen = msgspec.structs.replace(world, requests={"web-01": small, "web-02": large})
     (problem,) = build(flow, catalogue, Observations({"upcloud": seen})).diagnostics
     assert problem.message == '"apples" on web-01 needs 2048 MB of memory, and plan "1xCPU-2GB" has 1024 MB'

@@ -17,7 +17,6 @@ from tests.support.machines import Machine, Machines
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.access import Access
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, FaultClass, Gone, Observed, Rejected, ServerState
@@ -104,8 +103,8 @@ def test_the_host_key_may_stand_in_a_known_hosts_file(rig: Rig, hashed: bool) ->
     known.parent.mkdir()
     known.write_text(f"other.example ssh-ed25519 AAAA\n{host} {rig.web.host_key}\n")
     request = rig.request(host_key=None)
-    access = msgspec.json.decode(request.resolved["access"], type=Access)
-    assert access.host_keys == (rig.web.host_key,)
+    assert request.access is not None
+    assert request.access.host_keys == (rig.web.host_key,)
 
     elsewhere = known.rename(rig.folder / "elsewhere")
     assert rig.trouble(host_key=None).code == "host-key-unknown"
@@ -152,7 +151,9 @@ def test_what_is_wrong_with_a_server_is_told(rig: Rig, options: dict[str, Any], 
 
 
 def test_a_user_who_may_become_root_is_enough(rig: Rig) -> None:
-    assert rig.request(user="admin").resolved["address"] == "127.0.0.1"
+    access = rig.request(user="admin").access
+    assert access is not None
+    assert (access.host, access.user) == ("127.0.0.1", "admin")
 
 
 def test_a_key_that_is_not_let_in_and_one_with_a_passphrase(rig: Rig) -> None:
@@ -174,7 +175,8 @@ def test_a_server_behind_another(rig: Rig) -> None:
     gate = rig.machines.start("127.0.0.2")
     jump = gate.options(key=str(rig.machines.key), user="hop")
     request = rig.request(jump=jump)
-    access = msgspec.json.decode(request.resolved["access"], type=Access)
+    access = request.access
+    assert access is not None
     assert access.jump is not None
     assert (access.jump.host, access.jump.user) == ("127.0.0.2", "hop")
     assert rig.take(request)
@@ -195,7 +197,9 @@ def test_the_jump_host_is_not_trusted_unknown_either(rig: Rig) -> None:
 
 
 def test_the_memory_is_looked_at(rig: Rig) -> None:
-    assert int(rig.request().resolved["memory_mb"]) > 0
+    facts = rig.request().facts
+    assert facts is not None
+    assert facts.memory_mb > 0
 
 
 def test_two_names_of_one_server_are_told(rig: Rig) -> None:
@@ -222,6 +226,18 @@ def test_what_a_run_has_taken_is_kept_by_the_next_if_it_is_asked_for_alike(rig: 
         assert "run-one" in trouble.message
         assert differs in trouble.message
         assert f"batchwright servers destroy {ref}" in trouble.hint
+
+
+def test_a_create_that_is_sent_again_finds_the_record_of_an_older_version(rig: Rig) -> None:
+    request = msgspec.structs.replace(rig.request(), facts=None)
+    (path,) = rig.folder.glob(f"**/{rig.take(request)}.json")
+    record = msgspec.json.decode(path.read_bytes())
+    access = record["request"].pop("access")
+    record["request"]["resolved"] = {"access": msgspec.json.encode(access).decode(), "address": access["host"]}
+    path.write_bytes(msgspec.json.encode(record))
+    assert isinstance(asyncio.run(rig.provider.create(request, ONE)), Created)
+    other = msgspec.structs.replace(request, labels={"team": "red"})
+    assert isinstance(asyncio.run(rig.provider.create(other, ONE)), Rejected)
 
 
 def test_of_two_runs_that_want_the_same_server_one_is_refused(rig: Rig) -> None:

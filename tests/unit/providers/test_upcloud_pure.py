@@ -11,7 +11,7 @@ from batchwright.emulators.upcloud import catalog
 from batchwright.errors import ProviderUnavailable, UsageError
 from batchwright.model.ids import Token
 from batchwright.model.outcome import FaultClass, ServerState
-from batchwright.model.plan import ServerRequest
+from batchwright.model.plan import ServerFacts, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Quota
 from batchwright.providers.http import HttpReply
@@ -88,7 +88,7 @@ def test_an_image_is_found_by_short_name_title_and_id(image: str | None) -> None
     found = shop.resolved(ServerConfig("web", "2xCPU-4GB", "de-fra1", image=image), OFFERS)
     assert isinstance(found, ServerRequest)
     assert (found.image, found.resolved["template"]) == ("debian-12", DEBIAN)
-    assert (found.resolved["memory_mb"], found.resolved["disk_gb"]) == ("4096", "80")
+    assert (found.facts, found.resolved["disk_gb"]) == (ServerFacts(4096, 2), "80")
 
 
 def test_all_that_is_wrong_is_said_at_once_with_what_may_be_meant() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from batchwright.model.access import Access
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.outcome import Observed, ServerState
 from batchwright.plan import Observations
@@ -45,7 +46,7 @@ def test_each_step_says_what_it_does_and_what_undoing_it_does() -> None:
 def test_a_server_that_exists_already_is_taken_and_let_go_and_what_was_put_on_it_removed() -> None:
     world = empty_world(FLOW).providers["upcloud"]
     requests = {
-        name: msgspec.structs.replace(request, plan="", zone="", resolved={"address": "10.0.0.1"})
+        name: msgspec.structs.replace(request, plan="", zone="", access=Access("10.0.0.1"))
         for name, request in world.requests.items()
     }
     stays = msgspec.structs.replace(world, destroys=False, requests=requests)

@@ -71,17 +71,8 @@ def _resolved(
         )
     if found:
         return found
-    facts = {"size": str(size.id), "location": str(location.id), "image": str(image.id)}
-    return ServerRequest(
-        config.name,
-        config.plan,
-        config.zone,
-        image=config.image or "",
-        ssh_keys=config.ssh_keys,
-        user_data=config.user_data or "",
-        labels=config.labels,
-        resolved=facts,
-    )
+    ids = {"size": str(size.id), "location": str(location.id), "image": str(image.id)}
+    return ServerRequest.of(config, config.image or "", ids)
 
 
 def things(driver: NodeDriver, request: ServerRequest) -> dict[str, Any]:

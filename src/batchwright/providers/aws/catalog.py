@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from msgspec import Struct
 
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.plan import ServerRequest
+from batchwright.model.plan import ServerFacts, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.aws import images, plans
 from batchwright.providers.aws.client import AwsClient
@@ -123,15 +123,12 @@ def _request(offers: AwsCatalog, config: ServerConfig) -> ServerRequest | Diagno
         "memory_mb": str(size["MemoryInfo"]["SizeInMiB"]),
         "vcpus": str(size["VCpuInfo"]["DefaultVCpus"]),
     }
-    return ServerRequest(
-        config.name,
-        kind,
-        config.zone,
-        image=config.image or images.DEFAULT,
-        ssh_keys=config.ssh_keys,
-        user_data=config.user_data or "",
-        labels=config.labels,
-        resolved=resolved,
+    return ServerRequest.of(
+        config,
+        config.image or images.DEFAULT,
+        resolved,
+        ServerFacts(size["MemoryInfo"]["SizeInMiB"], size["VCpuInfo"]["DefaultVCpus"]),
+        plan=kind,
     )
 
 

@@ -61,17 +61,8 @@ def resolved(
     image = _image(config.image or DEFAULT_IMAGE, str(kind.get("architecture", "x86")), offers)
     if isinstance(image, Diagnostic) or found:
         return [*found, image] if isinstance(image, Diagnostic) else found
-    facts = {"image": str(image["id"])} | ({"network": config.network} if config.network else {})
-    return ServerRequest(
-        config.name,
-        config.plan,
-        config.zone,
-        image=str(image.get("name") or image["id"]),
-        ssh_keys=config.ssh_keys,
-        user_data=config.user_data or "",
-        labels=config.labels,
-        resolved=facts,
-    )
+    ids = {"image": str(image["id"])} | ({"network": config.network} if config.network else {})
+    return ServerRequest.of(config, str(image.get("name") or image["id"]), ids)
 
 
 def quote(requests: Sequence[ServerRequest], offers: HetznerCatalog) -> Quote | None:

@@ -15,7 +15,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
-from batchwright.model.plan import Guard, ServerRequest
+from batchwright.model.plan import Guard, ServerFacts, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Capabilities, ProviderHealthReport, Quota, Quote
 from batchwright.providers.local import base_tree, plans
@@ -104,21 +104,15 @@ class Local:
     def _request(self, config: ServerConfig) -> ServerRequest:
         size = plans.size_of(config.plan)
         assert size is not None
-        return ServerRequest(
-            config.name,
-            config.plan,
-            config.zone,
-            image=self._image,
-            ssh_keys=config.ssh_keys,
-            user_data=config.user_data or "",
-            labels=config.labels,
-            resolved={
-                "base": self._base.name,
-                "cpus": str(size.cpus),
-                "memory_mb": str(size.memory_mb),
-                "network": config.network or "shared",
-            },
-        )
+        network = config.network or "shared"
+        facts = ServerFacts(size.memory_mb, size.cpus, own_network=network == "own")
+        resolved = {
+            "base": self._base.name,
+            "network": network,
+            "cpus": str(size.cpus),
+            "memory_mb": str(size.memory_mb),
+        }
+        return ServerRequest.of(config, self._image, resolved, facts)
 
     async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
         if plans.size_of(request.plan) is None:

@@ -108,16 +108,7 @@ class Simulated:
 
     def _request(self, config: ServerConfig) -> ServerRequest:
         image = config.image or self._profile.default_image
-        return ServerRequest(
-            config.name,
-            config.plan,
-            config.zone,
-            image=image,
-            ssh_keys=config.ssh_keys,
-            user_data=config.user_data or "",
-            labels=config.labels,
-            resolved={"image_id": self._profile.image_id(image)},
-        )
+        return ServerRequest.of(config, image, {"image_id": self._profile.image_id(image)})
 
     async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
         with self._world.turn:  # what the cloud decides, it decides when the request arrives

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import msgspec
 from msgspec.structs import replace
 
 from batchwright.errors import ProviderUnavailable
@@ -15,9 +14,9 @@ from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Gone, Observed, Rejected, ServerState
-from batchwright.model.plan import Guard, ServerRequest
+from batchwright.model.plan import Guard, ServerFacts, ServerRequest
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.base import ACCESS, Capabilities, ProviderHealthReport, Quota, Quote
+from batchwright.providers.base import Capabilities, ProviderHealthReport, Quota, Quote
 from batchwright.providers.static.records import Records, ServerClaim
 from batchwright.providers.static.server_options import access_of, missing
 from batchwright.providers.static.ssh_probe import Facts, look
@@ -103,10 +102,8 @@ class Static:
         found = await self._look(access)
         if isinstance(found, Fault):
             return [Diagnostic(found.code, found.message, found.hint, field="address")]
-        resolved = {ACCESS: msgspec.json.encode(access).decode(), "address": access.host}
-        if found.memory_mb:
-            resolved["memory_mb"] = str(found.memory_mb)
-        return ServerRequest(config.name, config.plan, config.zone, labels=config.labels, resolved=resolved)
+        facts = ServerFacts(found.memory_mb)
+        return ServerRequest(config.name, config.plan, config.zone, labels=config.labels, access=access, facts=facts)
 
     async def _look(self, access: Access) -> Facts | Fault:
         gate = self._gates.setdefault(_place(access)[-1], asyncio.Semaphore(THROUGH_ONE))
@@ -115,7 +112,8 @@ class Static:
 
     async def create(self, request: ServerRequest, token: Token) -> Created | Rejected:
         """Log in once more, then record whose the server is: one rename, so there is nothing to be in doubt about."""
-        access = msgspec.json.decode(request.resolved[ACCESS], type=Access)
+        access = request.access
+        assert access is not None, "resolve gives it"
         wanted = ServerClaim(_ref(token), token.run, token.value, request, access)
         if (recorded := self._records.get(wanted.ref)) is None:
             found = await self._look(access)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchwright import durable_files
 from batchwright.errors import ProviderUnavailable
@@ -65,7 +66,7 @@ class Records:
         """The record of this reference. Raises ProviderUnavailable when it cannot be read."""
         path = self._path(ref)
         try:
-            return msgspec.json.decode(path.read_bytes(), type=ServerClaim)
+            return _with_typed_access(msgspec.json.decode(path.read_bytes(), type=ServerClaim))
         except FileNotFoundError:
             return None
         except (OSError, msgspec.MsgspecError) as error:
@@ -85,3 +86,10 @@ class Records:
 
     def _path(self, ref: str) -> Path:
         return self.folder / f"{Path(ref).name}.json"
+
+
+def _with_typed_access(record: ServerClaim) -> ServerClaim:
+    """Older records have it as JSON among the texts of `resolved`; a repeated create must still equal its record."""
+    if record.request.access is not None:
+        return record
+    return replace(record, request=replace(record.request, resolved={}, access=record.access))

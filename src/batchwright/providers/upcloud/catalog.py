@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.did_you_mean import close_matches
-from batchwright.model.plan import ServerRequest
+from batchwright.model.plan import ServerFacts, ServerRequest
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Quote
 from batchwright.providers.upcloud.rows import entries, number
@@ -102,19 +102,10 @@ def resolved(config: ServerConfig, offers: UpCloudCatalog) -> ServerRequest | li
     if troubles or plan is None or isinstance(template, Diagnostic):
         return troubles
     disk = max(plan.disk_gb, template.size_gb, DISK_MIN)
-    facts = {"template": template.uuid, "cores": str(plan.cores), "memory_mb": str(plan.memory_mb)}
-    facts |= {"disk_gb": str(disk), "tier": plan.tier, "host_key": "given" if template.cloud_init else "unknown"}
-    facts |= {"network": config.network} if config.network else {}
-    return ServerRequest(
-        config.name,
-        config.plan,
-        config.zone,
-        image=template.name,
-        ssh_keys=config.ssh_keys,
-        user_data=config.user_data or "",
-        labels=config.labels,
-        resolved=facts,
-    )
+    ids = {"template": template.uuid, "cores": str(plan.cores), "memory_mb": str(plan.memory_mb)}
+    ids |= {"disk_gb": str(disk), "tier": plan.tier, "host_key": "given" if template.cloud_init else "unknown"}
+    ids |= {"network": config.network} if config.network else {}
+    return ServerRequest.of(config, template.name, ids, ServerFacts(plan.memory_mb, plan.cores))
 
 
 def _find_template(image: str, offers: UpCloudCatalog) -> Template | Diagnostic:

@@ -18,7 +18,7 @@ from tests.support.emulated_aws import QUICK, Visit, client, config, set_credent
 from batchwright.emulators.aws import AwsBehaviour, AwsServer, Inventory, serving
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Created, FaultClass, Going, Gone, Rejected, ServerState
-from batchwright.model.plan import ServerRequest
+from batchwright.model.plan import ServerFacts, ServerRequest
 from batchwright.providers.base import Quote
 from batchwright.providers.ssh_keys import public_of, run_key
 
@@ -331,7 +331,7 @@ def test_what_aws_does_not_have_is_told_for_each_server(server: AwsServer, tmp_p
 
     good, *bad = visit(client(server, tmp_path), scenario)
     assert isinstance(good, ServerRequest)
-    assert good.resolved["memory_mb"] == "1024"
+    assert good.facts == ServerFacts(1024, 2)
     codes = [answer[0].code for answer in bad if isinstance(answer, list)]
     assert codes == [
         *("unknown-plan", "unknown-network", "unknown-image", "unknown-zone"),
