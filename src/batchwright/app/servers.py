@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from batchwright import durable_files
 from batchwright.app import read_only_stores
 from batchwright.app.adapters import Adapters, SharedWorld, SimulationSettings
 from batchwright.app.run_reader import all_runs
@@ -280,14 +280,13 @@ async def end_server(
 
 
 def _written(path: Path, text: str) -> bool:
-    """Replace a file in one go: an ssh that is just starting reads the old one or the new one.
+    """Replace a file as a whole: an ssh that is just starting reads the old one or the new one.
 
     False where the state folder cannot be written and the file says something else: then nobody can be let in.
     """
     if read_only_stores.is_read_only(path.parents[1]):
         return path.is_file() and path.read_text() == text
     make_private(path.parent)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text)
-    draft.replace(path)
+    with durable_files.alone(path.parent):
+        durable_files.write(path, text.encode())
     return True

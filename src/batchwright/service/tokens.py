@@ -9,12 +9,12 @@ import re
 import secrets
 from collections.abc import Callable
 from enum import StrEnum
-from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from batchwright import durable_files
 from batchwright.app.settings import Settings
 from batchwright.errors import TokensUnreadable, Unauthorized, UsageError
 from batchwright.journal.store_folder import alone, make_private
@@ -148,13 +148,7 @@ class Tokens:
         return revoked
 
     def _write(self, tokens: tuple[AccessToken, ...]) -> None:
-        draft = self._path.with_suffix(".new")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(tokens)))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).replace(self._path)
+        durable_files.write(self._path, msgspec.json.format(msgspec.json.encode(tokens)))
 
     def of(self, secret: str, now: float) -> AccessToken:
         """The valid token with this secret. Raises Unauthorized, TokensUnreadable."""
