@@ -22,7 +22,7 @@ def test_a_revocation_that_was_answered_outlives_a_crash_of_the_machine(
 
     def fsync(descriptor: int) -> None:
         real(descriptor)
-        if Path(os.readlink(f"/proc/self/fd/{descriptor}")) == tmp_path:
+        if Path(f"/proc/self/fd/{descriptor}").readlink() == tmp_path:
             durable.append([one.revoked_at for one in Tokens(settings).all()])
 
     monkeypatch.setattr(os, "fsync", fsync)
