@@ -22,6 +22,7 @@ from batchwright.journal.high_water_mark import Entry, HighWaterMark, Loss
 from batchwright.journal.sqlite import SqliteJournal, sqlite_mark
 from batchwright.journal.surreal import SurrealJournal, surreal_mark
 from batchwright.journal.surreal.embedded import engine
+from batchwright.model import event_codec
 from batchwright.testing.journal_suite import NOW, begun, opened, steps, summary_of
 
 BACKENDS: dict[str, tuple[Callable[[Path], Journal], Callable[[Path], HighWaterMark]]] = {
@@ -58,7 +59,7 @@ def test_no_page_of_a_chain_can_be_changed_moved_or_left_out(sizes: list[int], d
     body[data.draw(st.integers(0, len(body) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     for changed in (
         pages[at]._replace(body=bytes(body)),
-        pages[at]._replace(version=2),
+        pages[at]._replace(version=event_codec.VERSION + 1),
         pages[at]._replace(chain=None),
     ):
         assert refuses("aaaa", [*pages[:at], changed, *pages[at + 1 :]])
