@@ -1,4 +1,4 @@
-"""The story of SIGKILL over an emulated cloud, told on the screen."""
+"""SIGKILL over an emulated cloud; what was survived is printed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 from batchwright.testing.crash_suite import CrashSuite
 
 
-class Story(CrashSuite):
+class CloudCrashSuite(CrashSuite):
     """In a folder of the test's own."""
 
     @pytest.fixture(autouse=True)
     def _told(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder, self.capsys = tmp_path, capsys
 
-    def story(self, seed: int, servers: int, forward: int, back: int, least: int) -> None:
+    def survives(self, seed: int, servers: int, forward: int, back: int, least: int) -> None:
         """See `killed`."""
         told = self.killed(self.folder, seed, servers, forward, back, least)
         with self.capsys.disabled():

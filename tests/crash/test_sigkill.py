@@ -20,8 +20,8 @@ SIM = (
 )
 
 
-STORES = [("filesystem", seed) for seed in range(3)] + [("surrealdb-server", 0)]
-MORE = [("filesystem", 3), ("filesystem", 4), ("surrealdb", 0), ("surrealdb", 1)]
+STORES = [("filesystem", 0), ("surrealdb-server", 0)]
+MORE = [*(("filesystem", seed) for seed in range(1, 5)), ("surrealdb", 0), ("surrealdb", 1)]
 
 
 def workflow(name: str, backend: str) -> dict[str, object]:
@@ -36,7 +36,7 @@ def workflow(name: str, backend: str) -> dict[str, object]:
     up, aws = batch("up", "upcloud", "1xCPU-2GB", "de-fra1"), batch("aws", "aws", "t3.micro", "eu-central-1")
     redis = {"id": "redis", "type": "taskserv_batch", "provider": "aws", "dependencies": ["up", "aws"], "retry": retry}
     operations = [up, aws, {**redis, "taskservs": ["redis"]}]
-    limits = {"parallel_limit": 6, "storage_backend": backend}
+    limits = {"parallel_limit": 12, "storage_backend": backend}
     return {"batch_workflow": {"name": name, "version": "1", **limits, "operations": operations}}
 
 

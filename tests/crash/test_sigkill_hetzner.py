@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from batchwright.emulators.hetzner import TOKEN
-from tests.crash.clouds import Story
+from tests.crash.clouds import CloudCrashSuite
 
 
-class TestHetzner(Story):
+class TestHetzner(CloudCrashSuite):
     """No duplicate, no orphaned server or key."""
 
     cloud = "hetzner"
@@ -38,9 +38,9 @@ rate = 0
         assert len(made["ssh_keys"]) == 1
 
     def test_a_run_killed_at_random_leaves_no_duplicate_and_no_orphan(self) -> None:
-        self.story(0, servers=24, forward=4, back=2, least=6)
+        self.survives(0, servers=24, forward=4, back=2, least=6)
 
     @pytest.mark.long
     @pytest.mark.parametrize("seed", range(1, 7))
     def test_600_servers_and_at_least_60_kills(self, seed: int) -> None:
-        self.story(seed, servers=100, forward=8, back=3, least=10)  # of each of six runs
+        self.survives(seed, servers=100, forward=8, back=3, least=10)  # of each of six runs

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from batchwright.emulators.upcloud import TOKEN
-from tests.crash.clouds import Story
+from tests.crash.clouds import CloudCrashSuite
 
 ADDRESSES = 3  # of each server: public and utility IPv4, public IPv6
 
 
-class TestUpCloud(Story):
+class TestUpCloud(CloudCrashSuite):
     """No duplicate, no orphaned server, disk or address."""
 
     cloud = "upcloud"
@@ -43,9 +43,9 @@ rate = 0
         assert Counter(one["server"] for one in made["addresses"]) == Counter(dict.fromkeys(alive, ADDRESSES))
 
     def test_a_run_killed_at_random_leaves_no_duplicate_and_no_orphan(self) -> None:
-        self.story(0, servers=40, forward=6, back=3, least=9)
+        self.survives(0, servers=24, forward=4, back=2, least=6)
 
     @pytest.mark.long
     @pytest.mark.parametrize("seed", range(1, 7))
     def test_600_servers_and_at_least_60_kills(self, seed: int) -> None:
-        self.story(seed, servers=100, forward=8, back=3, least=10)  # of each of six runs
+        self.survives(seed, servers=100, forward=8, back=3, least=10)  # of each of six runs

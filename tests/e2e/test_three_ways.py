@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from tests.support.command_line import COMMAND, PATIENCE, Command
 from tests.support.nushell import ROOT, Nu
 from tests.support.service_in_loop import RUNS
@@ -25,7 +26,7 @@ from batchwright.providers.simulated import World
 from batchwright.providers.simulated.rows import Change, Installed
 from batchwright.providers.simulated.world_file import WorldFile
 
-KILLS = 20
+KILLS = (6, pytest.param(20, marks=pytest.mark.long))
 LIFE = 0.8  # seconds at most until a kill
 LOOKS = 6_000  # at something that is bound to happen
 SIM = {"time_scale": 2, "answer_seconds": 0.4, "boot_seconds": 2.5, "install_seconds": 0.3}
@@ -98,7 +99,7 @@ class Stream:
         assert seqs == list(range(self.messages[0][1] + 1, self.messages[-1][1] + 1))
 
 
-class Round:
+class ThreeRuns:
     """Three runs of the example, one for each way, and who watches them."""
 
     def __init__(self, home: Path, url: str, number: int, stack: ExitStack) -> None:
@@ -163,16 +164,16 @@ def installs(state: Path) -> Counter[tuple[str, str]]:
     return Counter((one.ref, one.taskserv) for one in changes if isinstance(one, Installed))
 
 
-def lived(home: Path, port: str, chance: random.Random, kills: int, rounds: list[Round], stack: ExitStack) -> int:
-    """One life of the service; gives how many kills there were so far."""
+def lived(home: Path, port: str, chance: random.Random, left: int, rounds: list[ThreeRuns], stack: ExitStack) -> int:
+    """One life of the service; gives how many kills are left."""
     with service_process(home, "--port", port) as (url, process):
-        if not rounds or (kills < KILLS and rounds[-1].over() and rounds[-1].stream.is_over()):
-            rounds.append(Round(home, url, len(rounds), stack))
+        if not rounds or (left and rounds[-1].over() and rounds[-1].stream.is_over()):
+            rounds.append(ThreeRuns(home, url, len(rounds), stack))
         now = rounds[-1]
         with in_background(now.stream.connected(url), now.stream.out) as curl:
-            if kills < KILLS:
+            if left:
                 time.sleep(chance.uniform(0.0, LIFE))  # nothing depends on how long
-                kills += not now.over()
+                left -= not now.over()
                 process.send_signal(signal.SIGKILL)
                 process.wait(PATIENCE)
             curl.wait(PATIENCE)  # by itself: at the end of the run, or of the service
@@ -180,20 +181,21 @@ def lived(home: Path, port: str, chance: random.Random, kills: int, rounds: list
         if process.poll() is None:
             for one in rounds:
                 one.check()
-    return kills
+    return left
 
 
-def test_three_ways_to_run_the_example_survive_twenty_kills(tmp_path: Path) -> None:
-    chance, rounds, kills = random.Random(7), list[Round](), 0
+@pytest.mark.parametrize("kills", KILLS)
+def test_three_ways_to_run_the_example_survive_many_kills(kills: int, tmp_path: Path) -> None:
+    chance, rounds, left = random.Random(7), list[ThreeRuns](), kills
     Nu(tmp_path, "")  # nothing is begun where there is none
     with service_process(tmp_path) as (url, _):
         port = url.rpartition(":")[2]
     with ExitStack() as stack:
-        for _ in range(KILLS * 5):
-            before, kills = kills, lived(tmp_path, port, chance, kills, rounds, stack)
-            if before == KILLS:
+        for _ in range(kills * 5):
+            before, left = left, lived(tmp_path, port, chance, left, rounds, stack)
+            if before == 0:
                 break
-    assert (before, kills) == (KILLS, KILLS)
+    assert (before, left) == (0, 0)
     world = World(tmp_path / "state" / "simulated.db")
     servers, duplicates = world.servers(), world.duplicates()
     world.close()

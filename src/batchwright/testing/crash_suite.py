@@ -65,8 +65,8 @@ class Terminal:
         assert isinstance(answer, dict)
         return answer
 
-    def kill_now_and_then(self, *words: str) -> None:
-        """Start it, wait for a sign of life, and kill it a moment later, unless it ends by itself."""
+    def kill_soon(self, *words: str) -> bool:
+        """Start it, wait for its first event, and kill it a moment later. False if it ended by itself."""
         process = subprocess.Popen(  # noqa: S603
             self.command(*words), env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -77,11 +77,14 @@ class Terminal:
                     break
         try:
             process.wait(self.chance.uniform(0.0, LIFE))
+            killed = False
         except subprocess.TimeoutExpired:
             process.kill()
-            self.kills += 1
+            killed = True
+        self.kills += killed
         process.stdout.close()
         process.wait(60)
+        return killed
 
     def rounds(self, kills: int) -> Iterator[int]:
         """Rounds of a run and its rollback until there were so many kills, however slow the killer was."""
@@ -98,8 +101,9 @@ class Terminal:
         for _ in range(LIVES_MAX):
             if self.kills >= kills:
                 said = self.let(*words).stderr
-            else:
-                self.kill_now_and_then(*words)
+            elif self.kill_soon(*words):
+                words = again  # an event was printed, so there is a run to resume
+                continue
             for row in (one for one in self.ask("list")["runs"] if one["run"] not in over):
                 words, status = again, row["status"]
                 if status == wanted:
