@@ -170,7 +170,7 @@ def _merged(troubles: list[Diagnostic]) -> list[Diagnostic]:
     for trouble in troubles:
         groups.setdefault((trouble.code, trouble.message, trouble.hint), []).append(trouble)
     return [
-        replace(alike[0], notes=(f"So for {len(alike)} servers, the last of them {alike[-1].where}.",))
+        replace(alike[0], notes=(f"This applies to {len(alike)} servers; the last one is {alike[-1].where}.",))
         if len(alike) > 1
         else alike[0]
         for alike in groups.values()

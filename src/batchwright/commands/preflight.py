@@ -149,7 +149,7 @@ def _meant(words: tuple[str, ...], path: str) -> str:
 
 def _words_hint(words: tuple[str, ...]) -> str:
     split = " " in words[0].strip()
-    return f"A program and its arguments are words of their own: {_split(words)}" if split else ""
+    return f"Write the program and each argument as a separate text: {_split(words)}" if split else ""
 
 
 def _split(words: tuple[str, ...]) -> str:

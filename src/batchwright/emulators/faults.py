@@ -56,7 +56,7 @@ def emulation_of(kind: type[E], cloud: str, page: str, faults: Mapping[str, str]
             near = close_matches(key, known, n=1)
             raise UsageError(
                 f"the emulated {cloud} has no fault {key}",
-                hint=f"Did you mean {near[0]}?" if near else f"Known are: {', '.join(known)}",
+                hint=f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}",
             )
     if time_scale <= 0:
         raise UsageError(f"--time-scale {time_scale:g}: expected a number above 0")

@@ -41,17 +41,17 @@ def _diagnostic(source: SourceFile, found: DuplicateKey, places: Places) -> Diag
     match found.code:
         case "duplicate-key":
             first = places.of(found.first)
-            note = f"The first stands at {source.shown}:{first.line}:{first.column}."
+            note = f"The first is at {source.shown}:{first.line}:{first.column}."
             return _at(source, place, found.code, f'the key "{found.key[:60]}" is given twice', KEEP_ONE, note)
         case "merge":
-            hint = "Write the fields out, or use Nickel, where records are merged with &."
-            return _at(source, place, "unsupported-merge", "`<<` merges nothing here", hint)
+            hint = "Write out the fields, or use Nickel, which merges records with &."
+            return _at(source, place, "unsupported-merge", "`<<` is not supported", hint)
         case "second-document":
             rest = source.text[found.offset :].removeprefix("---")
             is_empty = not any(line.split("#")[0].strip(" \t.-\r") for line in rest.split("\n"))
             what = "an empty second document" if is_empty else "a second document"
-            hint = "Remove this `---`." if is_empty else "A workflow file holds one document."
-            return _at(source, place, found.code, f"{what} begins here", hint)
+            hint = "Remove this `---`." if is_empty else "A workflow file contains one document."
+            return _at(source, place, found.code, f"{what} starts here", hint)
     return _at(source, place, "syntax-error", f"invalid YAML: {found.key}")
 
 

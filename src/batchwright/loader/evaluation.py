@@ -31,7 +31,7 @@ DEATH_HINTS = {
 }
 
 
-TOO_DEEP = Died("too-deep", "it is nested too deeply, or refers to itself without end")
+TOO_DEEP = Died("too-deep", "it is nested too deeply, or refers to itself endlessly")
 
 
 class Evaluation:
@@ -93,8 +93,8 @@ class Evaluation:
         for name, contract in self._providers.items():
             if at_fault == str(contract):
                 raise ProviderUnavailable(
-                    f"the plug-in of the provider {name} brings a contract that cannot be used: {message.title}",
-                    hint=f"Install a version that fits this one of Batchwright, or remove it: {contract}",
+                    f"the plug-in for the provider {name} has a contract that cannot be used: {message.title}",
+                    hint=f"Install a version that fits this Batchwright, or remove it: {contract}",
                 )
 
     def _checked(self, raw: str) -> Report:
@@ -292,4 +292,4 @@ def _once(findings: Sequence[PathDiagnostic]) -> list[PathDiagnostic]:
 
 def _counted(same: Sequence[PathDiagnostic]) -> PathDiagnostic:
     first = same[0].diagnostic
-    return replace(same[0], diagnostic=replace(first, notes=(*first.notes, f"So in {len(same)} places.")))
+    return replace(same[0], diagnostic=replace(first, notes=(*first.notes, f"This occurs in {len(same)} places.")))

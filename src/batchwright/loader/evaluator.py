@@ -115,7 +115,7 @@ class Evaluator:
         if limits.must_confine and not self.confinement.is_whole:
             self._end()
             reason = "; ".join(self.confinement.missing)
-            raise EvaluatorUnconfined(f"this machine cannot confine the evaluation of others' workflows: {reason}")
+            raise EvaluatorUnconfined(f"this machine cannot sandbox the evaluation of clients' workflows: {reason}")
         return self
 
     def __exit__(
@@ -176,15 +176,15 @@ class Evaluator:
 
     def _too_slow(self) -> str:
         limits = self._limits
-        return f"evaluating it takes more than {limits.cpu_seconds} CPU seconds or {limits.wall_seconds:g} seconds"
+        return f"the evaluation takes more than {limits.cpu_seconds} CPU seconds or {limits.wall_seconds:g} seconds"
 
     def _death(self) -> Died:
         assert self._child is not None
         status = self._child.wait()
         if status in (-signal.SIGSEGV, -signal.SIGBUS):
-            return Died("too-deep", "it is nested too deeply, or refers to itself without end")
+            return Died("too-deep", "it is nested too deeply, or refers to itself endlessly")
         if status in (-signal.SIGABRT, evaluator_process.OUT_OF_MEMORY):
-            return Died("too-much-memory", f"evaluating it needs more than {self._limits.memory_mib} MiB of memory")
+            return Died("too-much-memory", f"the evaluation needs more than {self._limits.memory_mib} MiB of memory")
         if status in (-signal.SIGXCPU, -signal.SIGALRM, -signal.SIGKILL):
             return Died("too-slow", self._too_slow())
         return Died("evaluator-failed", f"the evaluator ended with status {status}")

@@ -140,7 +140,7 @@ def landlock(readable: list[str]) -> int:
 def seccomp() -> None:
     """Leave this process only the system calls of CALLS. Raises Unsupported."""
     if platform.machine() not in CALLS:
-        raise Unsupported(f"the system calls of {platform.machine()} are not known")
+        raise Unsupported(f"the architecture {platform.machine()} is not supported")
     architecture, calls = CALLS[platform.machine()]
     load, equal, answer = 0x20, 0x15, 0x06  # BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_RET|K
     allow, refuse, kill = 0x7FFF0000, 0x00050000 | errno.ENOSYS, 0x80000000

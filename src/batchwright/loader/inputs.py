@@ -34,11 +34,11 @@ def values(evaluator: Evaluator, sources: Sources, inputs: Mapping[str, str]) ->
     has_inputs = INPUTS in (msgspec.json.decode(evaluator.run(nickel_expressions.children(raw, ()))) or ())
     names = listed if has_inputs and isinstance(listed, list) else []
     file = sources.main[0].shown
-    none = f"This file has no inputs; they are the fields of `{INPUTS}` beside `batch_workflow`."
+    none = f"This file has no inputs; declare them in `{INPUTS}`, next to `batch_workflow`."
     refused = [
         Diagnostic(
             "unknown-input",
-            f"no input `{name}`",
+            f"unknown input `{name}`",
             file=file,
             line=1,
             column=1,
@@ -82,7 +82,7 @@ def _reading(evaluator: Evaluator, sources: Sources, name: str, value: str) -> s
         if wanted in (None, got):
             return reading
         refusal = msgspec.structs.replace(refusal, message=f"expected {TYPES.get(str(wanted), 'another type')}")
-    return msgspec.structs.replace(refusal, message=f'input `{name}` does not take "{value}": {refusal.message}')
+    return msgspec.structs.replace(refusal, message=f'input `{name}` does not accept "{value}": {refusal.message}')
 
 
 def _type(evaluator: Evaluator, raw: str, name: str) -> str:

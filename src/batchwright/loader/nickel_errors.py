@@ -57,18 +57,18 @@ def _token(case: Case) -> ErrorExplanation:
 def _token_hint(case: Case, line: str) -> str:
     before, rest = line[: case.place.column - 1], line[case.place.column - 1 :]
     if rest.startswith("//"):
-        return "A comment begins with #."
+        return "A comment starts with #."
     if rest.startswith("=") and not re.search(r"[{(]", _text_before(case)):
-        return "A file is one record: put { before it and } behind it."
+        return "A file is one record: enclose it in { and }."
     is_value = re.fullmatch(r"\s*[\w-]+\s+", before) and not rest.startswith("=")
     if rest.startswith("==") or is_value:
-        return "A field is written: name = value"
+        return "Write a field as: name = value"
     if re.fullmatch(r"\s*(?:[\w-]+|\"[^\"]*\")?\s*", before):
         for number in range(case.place.line - 1, 0, -1):
             above = case.source.line(number).split("#")[0].rstrip()
             if above:
                 if above.endswith(";"):
-                    return f"Line {number} ends in a semicolon; Nickel separates with commas."
+                    return f"Line {number} ends with a semicolon; Nickel uses commas."
                 is_end = re.search(r"[\w\"\])}]$", above)
                 return f"A comma may be missing at the end of line {number}." if is_end else ""
     return ""
@@ -76,25 +76,25 @@ def _token_hint(case: Case, line: str) -> str:
 
 def _end(case: Case) -> ErrorExplanation:
     if not re.sub(r"#[^\n]*", "", case.source.text).strip():
-        hint = "The smallest workflow is shown in docs/workflow-file.md."
-        return ErrorExplanation("empty-file", "the file holds nothing", hint, Position(1, 1), True)
+        hint = "docs/workflow-file.md shows a minimal workflow."
+        return ErrorExplanation("empty-file", "the file is empty", hint, Position(1, 1), True)
     if left := nickel_scanner.unclosed(case.source.text):
         opening, opened = left
         return ErrorExplanation("syntax-error", f"{opening} is opened here and never closed", "", opened, True)
-    return ErrorExplanation("syntax-error", "the file ends too early", final=True)
+    return ErrorExplanation("syntax-error", "the file ends unexpectedly", final=True)
 
 
 def _other_syntax(case: Case) -> ErrorExplanation:
-    hint = "A backslash is written twice: \\\\" if "escape" in case.message.title else ""
+    hint = "Write a backslash as \\\\" if "escape" in case.message.title else ""
     return ErrorExplanation("syntax-error", case.message.title, hint, final=True)
 
 
 def _annotation(case: Case) -> ErrorExplanation:
     before = case.source.line(case.place.line)[: case.place.column - 1].rstrip()
     if re.search(r'"[^"]*"\s*:$', before):
-        hint = "This looks like JSON: call the file *.json, or write name = value."
+        hint = "This looks like JSON: name the file *.json, or write name = value."
     elif before.endswith(":"):
-        hint = "A field is written with =, not with a colon: name = value"
+        hint = "A field uses =, not a colon: name = value"
     else:
         hint = "What follows : or | must be a contract."
     return ErrorExplanation("syntax-error", "this cannot be used as a contract", hint, final=True)
@@ -103,10 +103,10 @@ def _annotation(case: Case) -> ErrorExplanation:
 def _unbound(case: Case) -> ErrorExplanation:
     name = case.match["name"]
     if name.startswith("_anchor"):
-        hint = "Nickel loses the aliases of an imported YAML file when it merges it: write the values out."
-        return ErrorExplanation("unsupported-alias", "a YAML alias leads nowhere", hint, final=True)
+        hint = "Nickel loses aliases when it merges an imported YAML file: write out the values."
+        return ErrorExplanation("unsupported-alias", "a YAML alias refers to nothing", hint, final=True)
     if name.lower() in ("yes", "no", "on", "off", "true", "false"):
-        hint = "A boolean is written true or false."
+        hint = "Write a boolean as true or false."
     elif name.lower() in ("none", "nil", "undefined"):
         hint = "To leave a field out, remove it."
     else:
@@ -132,7 +132,7 @@ def _type(case: Case) -> ErrorExplanation:
     expected = re.search(r"has type (\w+), but (\w+) was expected", labels)
     text = f"expected a {expected[2]}, got a {expected[1]}" if expected else case.message.title
     notes = " ".join(case.message.notes)
-    hint = "Texts are joined with ++." if "(+)" in notes and expected and expected[1] == "String" else notes
+    hint = "Use ++ to join texts." if "(+)" in notes and expected and expected[1] == "String" else notes
     return ErrorExplanation("type-error", text, hint)
 
 
@@ -177,7 +177,7 @@ def _conflict(case: Case) -> ErrorExplanation:
         places = nickel_scanner.definitions(case.source.text, path)
         if len(places) > 1:
             first, *_, last = places
-            note = f"The first stands at {case.source.shown}:{first.line}:{first.column}."
+            note = f"The first is at {case.source.shown}:{first.line}:{first.column}."
             message = f"the key `{path[-1]}` is given twice"
             return ErrorExplanation("duplicate-key", message, "Keep one of them.", last, notes=(note,))
         path = path[:-1] if isinstance(path[-1], int) else ()
@@ -190,7 +190,7 @@ def _contract(case: Case) -> ErrorExplanation:
     title, body, notes = case.message.title, case.message.body, " ".join(case.message.notes)
     expected = labelled(case.message, "expected type")
     if "std.fail_with" in notes:
-        return ErrorExplanation("contract-broken", body, "The file itself says so, with std.fail_with.")
+        return ErrorExplanation("contract-broken", body, "The file itself raises this error with std.fail_with.")
     if body:
         return ErrorExplanation("contract-broken", f"{title}: {body}", notes)
     return ErrorExplanation("contract-broken", f"{title}: expected {expected}" if expected else title, notes)
@@ -201,18 +201,18 @@ _IMPORT = ErrorExplanation(
 )
 _CALL = ErrorExplanation(
     "type-error",
-    "this is followed by a value as if it were a function",
-    "A comma may be missing behind it, or an operator.",
+    "this value is called like a function",
+    "A comma or an operator may be missing after it.",
 )
 _CONFLICT = ErrorExplanation(
     "merge-conflict",
-    "this value is given twice, and the two differ",
-    "Keep one of them; to overlay a value, mark the lower one `| default` or the higher one `| force`.",
+    "this value is defined twice, with different values",
+    "Keep one of them; to overlay a value, mark the base value `| default` or the overlay value `| force`.",
 )
 _RECURSION = ErrorExplanation(
     "infinite-recursion",
-    "this value is defined by itself",
-    "Inside a record a name means the record's own field; use another name or `let`.",
+    "this value is defined in terms of itself",
+    "Inside a record, a name refers to the record's own field; use another name or `let`.",
 )
 
 _EXPLAINERS: tuple[tuple[re.Pattern[str], Explainer | ErrorExplanation], ...] = tuple(

@@ -45,7 +45,7 @@ def _other_places(message: nickel_messages.Message, sources: Sources, source: So
         return ()
     others = [(found, frame.place) for frame in message.frames if (found := sources.shown(frame.file))]
     return tuple(
-        f"The other stands at {one.shown}:{at.line - one.above}:{at.column}." for one, at in others if one != source
+        f"The other is at {one.shown}:{at.line - one.above}:{at.column}." for one, at in others if one != source
     )
 
 

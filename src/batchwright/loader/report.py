@@ -77,11 +77,11 @@ class Report:
 
     def _walk(self, value: Any, path: Path_) -> Any:
         if len(path) > self._depth:
-            self._found.append((path, ReportProblem("too-deep", f"this is more than {self._depth} levels deep")))
+            self._found.append((path, ReportProblem("too-deep", f"this is nested more than {self._depth} levels deep")))
             return None
         if isinstance(value, str) and "\0" in value:
-            hint = "No program, file or cloud takes a text with one in it: leave it out."
-            self._found.append((path, ReportProblem("nul-in-text", "this text holds a NUL character", hint=hint)))
+            hint = "Programs, files and clouds do not accept NUL characters: remove it."
+            self._found.append((path, ReportProblem("nul-in-text", "this text contains a NUL character", hint=hint)))
         if isinstance(value, list):
             return [self._walk(element, (*path, number)) for number, element in enumerate(value)]
         if not isinstance(value, dict):

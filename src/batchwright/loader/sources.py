@@ -144,7 +144,7 @@ class Sources:
         source = SourceFile(path, shown, "")
         if content is None:
             limit = self.limits.file_bytes / MIB
-            self._refuse(source, "file-too-large", f"the file has more than {limit:g} MiB")
+            self._refuse(source, "file-too-large", f"the file is larger than {limit:g} MiB")
             return None
         try:
             text = content.decode()
@@ -156,8 +156,8 @@ class Sources:
             self._refuse(source, "byte-order-mark", "the file starts with a byte order mark", hint=NO_BOM)
             return None
         if form == "json" and (place := too_deep(text, self.limits.depth)) is not None:
-            message = f"this is inside more than {self.limits.depth} brackets"
-            self._refuse(source, "too-deep", message, place, "A workflow is some ten levels deep.")
+            message = f"this is nested in more than {self.limits.depth} brackets"
+            self._refuse(source, "too-deep", message, place, "A workflow needs about ten levels.")
             return None
         source = SourceFile(path, shown, text, form=form)
         self._by_path[path] = self._by_path[os.path.realpath(path)] = source
@@ -167,14 +167,14 @@ class Sources:
         """Check the imports of a Nickel text, and theirs; `chain` holds the files that led here, itself last."""
         if not self.limits.imports:
             for place in nickel_scanner.possible_imports(source.text):
-                self._refuse(source, "import-refused", "a file from this source may not import", place)
+                self._refuse(source, "import-refused", "a workflow from this source cannot import files", place)
             return
         for found in nickel_scanner.imports(source.text):
             target = self._target(source, found)
             if target is None or (target in self._by_path and target not in chain):
                 continue
             if target in chain:
-                self._refuse(source, "import-cycle", f"{found.target} imports itself in the end", found.place)
+                self._refuse(source, "import-cycle", f"{found.target} imports itself", found.place)
                 continue
             self._imports += 1
             if self._imports > self.limits.imports:
@@ -187,7 +187,7 @@ class Sources:
     def _target(self, source: SourceFile, found: nickel_scanner.Import) -> str | None:
         """The real path of what is imported; None when it is refused or one of the contracts."""
         if found.target is None or "\0" in found.target:
-            message = 'only a plain text can be imported: import "FILE"'
+            message = 'an import needs a literal file name: import "FILE"'
             self._refuse(source, "import-refused", message, found.place)
             return None
         target = os.path.realpath(Path(source.path).parent / found.target)
@@ -195,7 +195,7 @@ class Sources:
             return None
         roots = [os.path.realpath(root) for root in self.roots if Path(root) != self.schema_folder]
         if not any(Path(target).is_relative_to(root) for root in roots):
-            message = f"{found.target} is outside the folders that may be imported from"
+            message = f"{found.target} is outside the folders that may be imported"
             hint = "Copy it next to the workflow file."
             self._refuse(source, "import-refused", message, found.place, hint)
             return None

@@ -38,7 +38,7 @@ def _use(use: Mapping[str, Any], path: Path_, catalogue: Mapping[str, Taskserv])
             message, hint = f'"{name}" has no variable "{key}"', suggestion(key, sorted(entry.variables))
             yield PathDiagnostic(where, Diagnostic("variable-unknown", message, hint), at_name=True)
         elif value is not None and (wanted := _wanted(variable, value)):
-            message = f'the variable "{key}" of "{name}" is {wanted}'
+            message = f'the variable "{key}" of "{name}" must be {wanted}'
             yield PathDiagnostic(where, Diagnostic("variable-invalid", message, f"Write {wanted}."))
     for key, variable in entry.variables.items():
         if variable.default is None and not variable.optional and key not in given:

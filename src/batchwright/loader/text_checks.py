@@ -13,8 +13,8 @@ from batchwright.model import public_key, templates
 from batchwright.model.diagnostic import Diagnostic
 
 SHELL = ("run", "undo", "unless", "env")  # fields of an operation whose texts a shell may read
-PUBLIC = "Give the public key, the one line of the file that ends in .pub: ssh-ed25519 AAAA... NAME"
-PRIVATE = f"{PUBLIC}. Whoever could read this file has the private one: make a new pair."
+PUBLIC = "Use the public key, the line in the file that ends in .pub: ssh-ed25519 AAAA... NAME"
+PRIVATE = f"{PUBLIC}. Anyone who could read this file has the private key: create a new key pair."
 LITERAL = "For a literal ${ write $${."
 
 
@@ -53,7 +53,7 @@ def _judged(operation: Path_, path: Path_, text: str) -> Iterator[PathDiagnostic
     for reference in templates.references(text, script=script):
         if is_variable and reference.written.startswith("${server."):
             continue  # known, or told with the variable
-        message = f"`{reference.written}` refers to nothing that is known"
+        message = f"`{reference.written}` is not a known reference"
         yield PathDiagnostic(where, Diagnostic("unknown-reference", message, _hint(reference)))
     if path[-1] == "user_data":
         for warning in warnings(text):
@@ -72,7 +72,7 @@ def _hint(reference: templates.Reference) -> str:
     if reference.root in templates.ROOTS:
         return f"Write the value itself. {LITERAL}"
     if reference.root == "inputs":
-        return f"An input is filled in by Nickel, in a file *.ncl: %{{inputs.NAME}}. {LITERAL}"
+        return f"Nickel inserts inputs, in *.ncl files only: %{{inputs.NAME}}. {LITERAL}"
     if "." not in reference.written:
-        return f"A shell's variable is known in run, undo, env and user_data only. {LITERAL}"
-    return f"Write the value itself, or a shell's variable without a dot. {LITERAL}"
+        return f"Shell variables are allowed only in run, undo, env and user_data. {LITERAL}"
+    return f"Write the value itself, or a shell variable without a dot. {LITERAL}"

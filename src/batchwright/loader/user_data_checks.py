@@ -32,12 +32,12 @@ def warnings(text: str) -> tuple[Diagnostic, ...]:
         )
     elif bare != text and bare:
         what = f"`{start}`" if start else "the first line"
-        message = f"user_data has a blank before {what}, so it may be taken for something else"
-        hint = 'Begin with the first character. In Nickel: m%"#!/bin/sh, or std.string.trim.'
+        message = f"user_data has whitespace before {what}, so its format may not be recognised"
+        hint = 'Start at the first character. In Nickel: m%"#!/bin/sh, or std.string.trim.'
         found.append(_warning("user-data-start", message, hint))
     if "\r" in text:
-        message = "user_data has Windows line ends (CRLF), which a script does not survive"
-        found.append(_warning("user-data-crlf", message, "Save it with LF alone, for example with dos2unix."))
+        message = "user_data has Windows line ends (CRLF), which break a script"
+        found.append(_warning("user-data-crlf", message, "Save it with LF only, for example with dos2unix."))
     if start == CLOUD_CONFIG:
         found += _config(bare)
     elif not start and bare and not bare.startswith(OTHERS):
@@ -48,9 +48,9 @@ def warnings(text: str) -> tuple[Diagnostic, ...]:
 def _unknown(line: str) -> Diagnostic:
     word = line.lower().replace(" ", "")
     if line.startswith("#") and difflib.SequenceMatcher(None, word, CLOUD_CONFIG).ratio() > 0.75:
-        message = f"user_data begins with `{line[:40]}`, which cloud-init passes over"
+        message = f"user_data begins with `{line[:40]}`, which cloud-init ignores"
         return _warning("user-data-kind", message, f"Did you mean `{CLOUD_CONFIG}`?")
-    message = "nothing says what user_data is, so it may be passed over"
+    message = "the format of user_data cannot be recognised, so it may be ignored"
     hint = f"A script begins with #!/bin/sh, a cloud-init configuration with {CLOUD_CONFIG}."
     return _warning("user-data-kind", message, hint)
 
@@ -68,13 +68,15 @@ def _config(text: str) -> list[Diagnostic]:
         line = places.of(one.offset).line
         if one.code == "syntax-error":
             found.append(
-                _warning("user-data-config", f"the cloud-config of user_data is no YAML: line {line}: {one.key}", "")
+                _warning(
+                    "user-data-config", f"the cloud-config of user_data is not valid YAML: line {line}: {one.key}", ""
+                )
             )
         elif one.code == "duplicate-key":
             message = f'the cloud-config of user_data has the key "{one.key[:40]}" twice: line {line}'
-            found.append(_warning("user-data-config", message, "The last one counts: keep one of them."))
+            found.append(_warning("user-data-config", message, "The last one takes effect: keep one of them."))
     lines = [line for line in text.split("\n") if line.strip() and not line.lstrip().startswith("#")]
     if not found and lines and not any(":" in line for line in lines):
-        message = "the cloud-config of user_data is no record of settings"
+        message = "the cloud-config of user_data is not a mapping"
         found.append(_warning("user-data-config", message, "Write NAME: VALUE."))
     return found

@@ -102,7 +102,7 @@ def _unresolved(draft: Draft) -> list[Diagnostic]:
     return [
         Diagnostic(
             code="server-unresolved",
-            message=f'"{place.provider}" did not say how to make the server "{place.name}"',
+            message=f'the provider "{place.provider}" did not say how to create the server "{place.name}"',
             where=place.step,
             hint="This is a bug in the provider's adapter.",
         )
@@ -112,7 +112,7 @@ def _unresolved(draft: Draft) -> list[Diagnostic]:
     ] + [
         Diagnostic(
             code="command-unresolved",
-            message="nothing said where its program is",
+            message="its program was not resolved",
             where=op.id,
             hint="This is a bug in Batchwright.",
         )
@@ -127,7 +127,7 @@ def _plan(
     workflow = draft.workflow
     used = {op.provider for _, op in draft.server_batches()}
     steps = tuple(step for i in range(len(draft.order)) for step in draft.steps[i])
-    assert len({step.id for step in steps}) == len(steps), "two steps of one name"
+    assert len({step.id for step in steps}) == len(steps), "two steps have the same name"
     return Plan(
         workflow=workflow.name,
         version=workflow.version,

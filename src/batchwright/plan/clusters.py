@@ -47,7 +47,7 @@ def _refuse_headless(draft: Draft, op: TaskservBatch, name: str, members: list[P
     leader = draft.clusters[one, members[0].number].leader.name
     draft.refuse(
         "cluster-without-leader",
-        f'"{name}" on {names_of(members)} goes into the "{one}" cluster that {leader} leads, and not on {leader}',
+        f'"{name}" on {names_of(members)} joins the "{one}" cluster led by {leader}, but is not installed on {leader}',
         op.id,
         f'Add "{leader}" to its targets.',
     )

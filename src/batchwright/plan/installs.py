@@ -36,26 +36,26 @@ def _lacking(entry: Taskserv, observed: ProviderObserved, place: PlannedServer) 
     needs, servers, found = entry.needs, f'the servers of "{place.provider}"', []
     other = "Put these servers on another provider."
     if needs.init and not observed.init:
-        found.append((f"needs a service manager, and {servers} have none", other))
+        found.append((f"needs a service manager, but {servers} have none", other))
     if needs.privileged and not observed.privileged:
-        found.append((f"needs to run containers, and {servers} cannot", other))
+        found.append((f"needs to run containers, but {servers} cannot", other))
     facts = place.facts
     if needs.own_network and facts.own_network is False:
-        hint = 'Give it network = "own".' if observed.own_network else other
-        found.append(("needs a network of its own, and shares one", hint))
+        hint = 'Set network = "own".' if observed.own_network else other
+        found.append(("needs its own network, but shares one", hint))
     elif needs.own_network and facts.own_network is None and not observed.own_network:
-        found.append((f"needs a network of its own, and {servers} share one", other))
+        found.append((f"needs its own network, but {servers} share one", other))
     plan, hint = f'plan "{place.config.plan}" has', "Choose a larger plan."
     if not place.config.plan:
         plan, hint = "it has", "Choose a larger server."
     if 0 < facts.memory_mb < needs.memory_mb:
-        found.append((f"needs {needs.memory_mb} MB of memory, and {plan} {facts.memory_mb} MB", hint))
+        found.append((f"needs {needs.memory_mb} MB of memory, but {plan} {facts.memory_mb} MB", hint))
     if 0 < facts.cpus < needs.cpus:
-        found.append((f"needs {needs.cpus} CPUs, and {plan} {facts.cpus}", hint))
+        found.append((f"needs {needs.cpus} CPUs, but {plan} {facts.cpus}", hint))
     if facts.os and entry.platforms and not any(each.covers(facts.os, facts.release) for each in entry.platforms):
         goes_on = enumerated([str(each) for each in entry.platforms])
         image = f"{facts.os} {facts.release}".rstrip()
-        found.append((f"goes on {goes_on}, and its image is {image}", "Choose another image."))
+        found.append((f"runs on {goes_on}, but the image is {image}", "Choose another image."))
     return found
 
 
@@ -75,7 +75,7 @@ def _request(draft: Draft, op: TaskservBatch, name: str, use: TaskservUse | None
     for missing in sorted(entry.variables.keys() - values.keys() - optional):
         wanted = entry.variables[missing].described()
         message = f'"{name}" needs a value for its variable "{missing}": {wanted}'
-        draft.refuse("variable-missing", message, f"{op.id}/{name}", "Give it in the variables of the task service.")
+        draft.refuse("variable-missing", message, f"{op.id}/{name}", "Set it in the variables of the task service.")
     known = {
         key: entry.variables[key].settled(value) for key, value in sorted(values.items()) if key in entry.variables
     }
@@ -90,7 +90,7 @@ def _check_given(draft: Draft, where: str, entry: Taskserv, given: dict[str, Val
             message = f'"{entry.name}" has no variable "{name}"'
             draft.refuse("variable-unknown", message, where, did_you_mean(name, entry.variables))
         elif wanted := variable.wanted(value):
-            message = f'the variable "{name}" of "{entry.name}" is {wanted}'
+            message = f'the variable "{name}" of "{entry.name}" must be {wanted}'
             draft.refuse("variable-invalid", message, where, f"Write {wanted}.")
 
 

@@ -40,9 +40,9 @@ def _claim(draft: Draft, i: int, name: str, field: str) -> None:
     for first, places in clashes.items():
         draft.refuse(
             "taskserv-twice",
-            f'"{name}" is asked for a second time on {names_of(places)}, first by "{draft.order[first].id}"',
+            f'"{name}" is requested a second time on {names_of(places)}, first by "{draft.order[first].id}"',
             draft.order[i].id,
-            "Ask for it in one operation only.",
+            "Request it in only one operation.",
             field,
         )
 
@@ -81,8 +81,8 @@ def _order(draft: Draft, i: int, installs: list[PlannedInstall]) -> list[Diagnos
         draft.sequence[i] = _ordered(draft, every)
     except CycleError as error:
         draft.sequence[i] = ()
-        message = f"the order goes in a circle: {' before '.join(error.args[1])},"
-        return [Diagnostic("taskserv-cycle", message, "Split them, or mend `requires` or `after` of one of them.")]
+        message = f"the order is circular: {' before '.join(error.args[1])},"
+        return [Diagnostic("taskserv-cycle", message, "Split them, or fix `requires` or `after` of one of them.")]
     for install in installs:
         install.order = tuple(name for name in draft.sequence[i] if name in install.hard)
     return []
@@ -144,12 +144,12 @@ def _look_elsewhere(
     earlier = [(one, at) for one, at in makers if before.has(at)]
     if earlier:
         one, maker = earlier[0][0], draft.order[earlier[0][1]].id
-        message = f'"{name}" requires "{one}", and "{op}" goes on even if "{maker}" could not install it,'
+        message = f'"{name}" requires "{one}", but "{op}" continues even if "{maker}" could not install it,'
         hint = f'Make the dependency on "{maker}" hard.'
         return [Diagnostic("requirement-soft", message, hint, severity=Severity.WARNING)]
     if makers:
         one, maker = makers[0][0], draft.order[makers[0][1]].id
-        message = f'"{name}" requires "{one}", which "{maker}" installs, and "{op}" does not depend on it,'
+        message = f'"{name}" requires "{one}", which "{maker}" installs, but "{op}" does not depend on it,'
         return [Diagnostic("requirement-unordered", message, f'Add "{maker}" to the dependencies of "{op}".')]
     if not candidates:
         message = f'"{name}" requires "{requirement}", which no task service provides,'
@@ -197,5 +197,5 @@ def _conflicts(draft: Draft, installed: Mapping[str, int]) -> Iterable[tuple[int
             elsewhere = installed[first] != installed[second]
             by = f' (of "{draft.order[installed[first]].id}")' if elsewhere else ""
             why = "" if over in (first, second) else f": both provide {over}, and only one can"
-            message = f'"{second}" cannot go beside "{first}"{by}{why},'
+            message = f'"{second}" cannot be installed beside "{first}"{by}{why},'
             yield installed[second], Diagnostic("taskserv-conflict", message, "Leave one of them out.")

@@ -67,8 +67,8 @@ def _step(draft: Draft, op: ServerBatch, place: PlannedServer, observed: Provide
 
 
 _AMBIGUOUS = (
-    "If a run that was killed left one of them, take it away with: batchwright gc --run RUN (here: {}). "
-    "Else destroy one with `batchwright servers destroy`, or choose another name."
+    "If a killed run left one of them, remove it with: batchwright gc --run RUN (here: {}). "
+    "Otherwise destroy one with `batchwright servers destroy`, or choose another name."
 )
 
 
@@ -100,7 +100,7 @@ def _can_keep(draft: Draft, place: PlannedServer, request: ServerRequest, manage
                 f'{name} is "{is_now}", the workflow asks for "{wanted}"' for name, is_now, wanted in differing
             ),
             place.step,
-            "Make the workflow say what is there, choose another name, or roll back the run that made it.",
+            "Change the workflow to match it, choose another name, or roll back the run that created it.",
         )
     else:
         return True

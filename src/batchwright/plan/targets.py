@@ -29,9 +29,9 @@ def _all_before(draft: Draft, op: TaskservBatch, batches: int) -> list[PlannedSe
     if not chosen:
         draft.refuse(
             "no-targets",
-            "there is no server to work on: none of the operations it depends on makes one",
+            "there are no target servers: none of the operations it depends on creates any",
             op.id,
-            "Add the operation that makes the servers to its dependencies.",
+            "Add the operation that creates the servers to its dependencies.",
         )
     return chosen
 
@@ -47,7 +47,7 @@ def _named(
             message = f'the target "{target}" is the name of an operation and of a server'
             draft.refuse("target-ambiguous", message, op.id, "Give one of them another name.", field)
         elif at is not None and not isinstance(draft.order[at], ServerBatch):
-            message = f'the target "{target}" is an operation that makes no servers'
+            message = f'the target "{target}" is an operation that creates no servers'
             hint = "Name a server, or an operation of type server_batch."
             draft.refuse("target-no-servers", message, op.id, hint, field)
         else:
@@ -62,10 +62,10 @@ def _named(
 def _refuse_unreached(draft: Draft, op: TaskservBatch | Command, place: PlannedServer, field: str) -> None:
     target = (op.targets or ())[int(field.rpartition(".")[2])]
     maker = draft.order[place.operation].id
-    made_by = "" if maker == target else f', which "{maker}" makes'
+    made_by = "" if maker == target else f', which "{maker}" creates,'
     draft.refuse(
         "target-not-depended-on",
-        f'it works on "{target}"{made_by}, and does not depend on that',
+        f'it works on "{target}"{made_by}, but does not depend on it',
         op.id,
         f'Add "{maker}" to its dependencies.',
         field,

@@ -25,4 +25,4 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if close:
         return f'Did you mean "{close[0]}"?'
     more = f" and {len(candidates) - KNOWN_SHOWN_MAX} more" if len(candidates) > KNOWN_SHOWN_MAX else ""
-    return f"Known are: {', '.join(candidates[:KNOWN_SHOWN_MAX])}{more}." if candidates else "There are none."
+    return f"Known: {', '.join(candidates[:KNOWN_SHOWN_MAX])}{more}." if candidates else "There are none."

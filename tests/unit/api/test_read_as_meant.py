@@ -38,5 +38,5 @@ def test_a_key_given_twice_is_refused_with_both_places(kind: str, body: str, doo
     (found,) = answer.json["diagnostics"]
     assert (found["code"], found["column"]) == ("duplicate-key", body.rindex('"version"') + 1)
     first = body.index('"version"') + 1
-    assert found["notes"] == [f"The first stands at {found['file']}:1:{first}."]
+    assert found["notes"] == [f"The first is at {found['file']}:1:{first}."]
     assert runs["items"] == []

@@ -53,7 +53,7 @@ def test_a_program_that_is_not_there_is_told_with_what_was_probably_meant(enviro
         ("program-missing", 'Did you mean "deploy"?'),
         ("program-missing", "Install it, or write where it is."),
     ]
-    assert "words of their own" in flaws(find_here(command("do", "deploy --all"), environ))[0][1]
+    assert "as a separate text" in flaws(find_here(command("do", "deploy --all"), environ))[0][1]
     assert flaws(find_here(command("do", ""), environ))[0][0] == "program-missing"
 
 

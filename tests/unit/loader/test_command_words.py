@@ -28,4 +28,4 @@ def test_the_hint_splits_words(tmp_path: Path, line: str, words: str) -> None:
         path = tmp_path / "flow.json"
         path.write_text(json.dumps({"batch_workflow": flow}))
         [found] = load(path).diagnostics
-        assert found.hint == f"A program and its arguments are words of their own: {words}"
+        assert found.hint == f"Write the program and each argument as a separate text: {words}"

@@ -71,4 +71,4 @@ def test_it_is_a_warning_at_its_place(tmp_path: Path) -> None:
     (found,) = loaded.diagnostics
     assert (found.code, found.severity, found.file) == (START, Severity.WARNING, os.fspath(file))
     assert (found.line, found.column) == (1, text.index('"\\n#!') + 1)
-    assert found.notes == ("So in 3 places.",)
+    assert found.notes == ("This occurs in 3 places.",)

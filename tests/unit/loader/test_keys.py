@@ -73,7 +73,7 @@ def test_an_imported_file_is_looked_through_as_what_it_is_imported_as(name: str,
     (tmp_path / "flow.ncl").write_text(f'let _part = import "{name}"{form} in {{ batch_workflow = {workflow} }}')
     (found,) = load(tmp_path / "flow.ncl").diagnostics
     assert (Path(found.file).name, found.line, found.column, found.code) == (name, 2, 2, "duplicate-key")
-    assert found.notes == (f"The first stands at {tmp_path}/{name}:1:2.",)
+    assert found.notes == (f"The first is at {tmp_path}/{name}:1:2.",)
 
 
 def test_overlays_and_inputs_are_looked_through(tmp_path: Path) -> None:
@@ -95,8 +95,8 @@ def test_values_that_differ_between_a_file_and_its_overlay_name_both_places(tmp_
     found = [one for one in load(file, overlays=[overlay]).diagnostics if one.code == "merge-conflict"]
     assert len(found) == 1
     assert {found[0].file, *found[0].notes} in (
-        {str(file), f"The other stands at {overlay}:1:28."},
-        {str(overlay), f"The other stands at {file}:1:44."},
+        {str(file), f"The other is at {overlay}:1:28."},
+        {str(overlay), f"The other is at {file}:1:44."},
     )
 
 

@@ -93,7 +93,7 @@ def test_the_example_loads_as_it_stands() -> None:
     assert (warning.code, warning.severity) == ("plan-normalised", Severity.WARNING)
     assert (warning.line, warning.column) == (15, 37)
     assert warning.message == 'plan "1xCPU-2 GB" is read as "1xCPU-2GB"'
-    assert warning.notes == ("So in 2 places.",)
+    assert warning.notes == ("This occurs in 2 places.",)
 
 
 def test_the_example_of_the_reference_loads(tmp_path: Path) -> None:

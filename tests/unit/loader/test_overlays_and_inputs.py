@@ -146,8 +146,8 @@ def test_an_input_without_value_is_told_with_what_to_do(base: Path) -> None:
 def test_an_unknown_input_is_refused_with_what_there_is(base: Path) -> None:
     result = load(base, inputs={**OWNER, "regoin": "x", "colour": "red"})
     assert [(found.code, found.message) for found in result.diagnostics] == [
-        ("unknown-input", "no input `regoin`"),
-        ("unknown-input", "no input `colour`"),
+        ("unknown-input", "unknown input `regoin`"),
+        ("unknown-input", "unknown input `colour`"),
     ]
     assert result.diagnostics[0].hint == 'Did you mean "region"?'
     assert result.diagnostics[1].hint == "Known: count, owner, region, spare."
@@ -173,7 +173,7 @@ def test_the_files_own_contract_holds_for_inputs(given: Mapping[str, str], reaso
     (found,) = load(base, inputs={**OWNER, **given}).diagnostics
     ((name, value),) = given.items()
     assert found.code == "input-refused"
-    assert found.message.startswith(f'input `{name}` does not take "{value}": {reason}')
+    assert found.message.startswith(f'input `{name}` does not accept "{value}": {reason}')
 
 
 def test_all_refused_inputs_are_told(base: Path) -> None:

@@ -58,7 +58,7 @@ def test_mistakes_are_told_with_their_places(contract: Path) -> None:
 @pytest.mark.parametrize("text", ["fun workflows => {", "{ a = 1 }", "fun workflows => workflows.kit.Feilds 1 2 3 4"])
 def test_one_that_is_broken_is_told_as_the_plug_ins_fault(contract: Path, text: str) -> None:
     contract.write_text(text)
-    with pytest.raises(ProviderUnavailable, match="plug-in of the provider rack brings a contract") as raised:
+    with pytest.raises(ProviderUnavailable, match="plug-in for the provider rack has a contract") as raised:
         load_source(flow(), "flow.ncl", providers={"rack": contract})
     assert str(contract) in raised.value.hint
 

@@ -81,7 +81,7 @@ def test_a_part_of_a_cluster_without_its_leader_is_refused() -> None:
     one = taskservs("one", "kubernetes", "containerd", after=["made"])
     problem = refused(workflow(MADE, one, taskservs("net", "cilium", after=["one"], targets=("b", "c"))))
     assert problem.code == "cluster-without-leader"
-    assert problem.message == '"cilium" on b and c goes into the "kubernetes" cluster that a leads, and not on a'
+    assert problem.message == '"cilium" on b and c joins the "kubernetes" cluster led by a, but is not installed on a'
     assert problem.hint == 'Add "a" to its targets.'
 
 
@@ -136,7 +136,7 @@ def problem_with(facts: ServerFacts | None = None) -> list[str]:
 def test_needs_are_compared_with_what_the_provider_says_of_each_server() -> None:
     assert problem_with() == []
     assert problem_with(ServerFacts(cpus=2, own_network=True, os="ubuntu", release="24.04")) == []
-    assert problem_with(ServerFacts(cpus=1)) == ['needs 2 CPUs, and plan "1xCPU-2GB" has 1']
-    assert problem_with(ServerFacts(own_network=False)) == ["needs a network of its own, and shares one"]
+    assert problem_with(ServerFacts(cpus=1)) == ['needs 2 CPUs, but plan "1xCPU-2GB" has 1']
+    assert problem_with(ServerFacts(own_network=False)) == ["needs its own network, but shares one"]
     old = ServerFacts(os="debian", release="11")
-    assert problem_with(old) == ["goes on debian 12 or 13 and ubuntu, and its image is debian 11"]
+    assert problem_with(old) == ["runs on debian 12 or 13 and ubuntu, but the image is debian 11"]

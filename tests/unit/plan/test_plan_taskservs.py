@@ -162,7 +162,7 @@ def test_what_nothing_provides_and_what_is_not_known_are_refused() -> None:
 def test_conflicts_are_refused_within_and_across_operations() -> None:
     same = only_problem(workflow(MADE, taskservs("on", "gvisor", "containerd", after=["made"])), "taskserv-conflict")
     assert same.message == (
-        '"gvisor" cannot go beside "containerd": both provide runtime, and only one can, on web-01 and web-02'
+        '"gvisor" cannot be installed beside "containerd": both provide runtime, and only one can, on web-01 and web-02'
     )
     first = taskservs("first", "gvisor", after=["made"], targets=("web-02",))
     across = only_problem(workflow(MADE, first, taskservs("second", "containerd", after=["made"])), "taskserv-conflict")
@@ -174,7 +174,7 @@ def test_conflicts_are_refused_within_and_across_operations() -> None:
 def test_the_same_service_in_two_operations_on_one_server_is_refused() -> None:
     first = taskservs("first", "apples", after=["made"], targets=("web-01",))
     problem = only_problem(workflow(MADE, first, taskservs("second", "apples", after=["made"])), "taskserv-twice")
-    assert problem.message == '"apples" is asked for a second time on web-01, first by "first"'
+    assert problem.message == '"apples" is requested a second time on web-01, first by "first"'
 
 
 def test_an_order_that_goes_in_a_circle_is_refused() -> None:
@@ -223,7 +223,7 @@ def test_a_service_goes_with_its_server_only_if_the_plan_makes_that_server() -> 
     [
         (Needs(init=True), {"init": False}, "needs a service manager"),
         (Needs(privileged=True), {"privileged": False}, "needs to run containers"),
-        (Needs(own_network=True), {"own_network": False}, "needs a network of its own"),
+        (Needs(own_network=True), {"own_network": False}, "needs its own network"),
     ],
 )
 def test_needs_that_servers_cannot_meet_are_refused_in_words(needs: Needs, able: dict[str, bool], words: str) -> None:
@@ -248,7 +248,7 @@ def test_memory_is_compared_where_the_provider_tells_it() -> None:
     large = msgspec.structs.replace(world.requests["web-02"], facts=ServerFacts(2048))
     seen = msgspec.structs.replace(world, requests={"web-01": small, "web-02": large})
     (problem,) = build(flow, catalogue, Observations({"upcloud": seen})).diagnostics
-    assert problem.message == '"apples" on web-01 needs 2048 MB of memory, and plan "1xCPU-2GB" has 1024 MB'
+    assert problem.message == '"apples" on web-01 needs 2048 MB of memory, but plan "1xCPU-2GB" has 1024 MB'
 
 
 VARIABLES = {

@@ -278,4 +278,4 @@ def _value_mistakes(field: str, variable: Variable, value: Value) -> Found:
 def closest(name: str, known: Iterable[str]) -> str:
     """A hint with the known name that was probably meant."""
     close = close_matches(name, sorted(known), n=1)
-    return f'Did you mean "{close[0]}"?' if close else f"Known are: {', '.join(sorted(known)) or 'none'}."
+    return f'Did you mean "{close[0]}"?' if close else f"Known: {', '.join(sorted(known)) or 'none'}."
