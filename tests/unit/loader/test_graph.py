@@ -18,14 +18,14 @@ def operations(edges: dict[str, list[str]]) -> list[dict[str, Any]]:
 
 def test_the_shortest_ring_is_named_from_the_first_operation_on_it() -> None:
     (found,) = cycles(operations({"z": [], "c": ["a"], "a": ["z", "b"], "b": ["c", "z"]}))
-    assert found.message == 'dependency cycle: "c" needs "a" needs "b" needs "c"'
+    assert found.diagnostic.message == 'dependency cycle: "c" needs "a" needs "b" needs "c"'
     assert found.path == ("batch_workflow", "operations", 1, "dependencies", 0, "id")
 
 
 def test_a_long_ring_is_cut_short_in_the_message() -> None:
     (found,) = cycles(operations({str(n): [str((n + 1) % 50)] for n in range(50)}))
-    assert found.message.count(" needs ") == 12
-    assert found.message.endswith('"10" needs ... needs "0"')
+    assert found.diagnostic.message.count(" needs ") == 12
+    assert found.diagnostic.message.endswith('"10" needs ... needs "0"')
 
 
 def test_cycles_are_bounded() -> None:
@@ -48,6 +48,6 @@ def test_cycles_are_found_exactly_when_there_are_some(edges: dict[str, list[str]
     found = cycles(operations(edges))
     assert bool(found) == has_cycle
     for one in found:
-        names = [part.strip('"') for part in one.message.removeprefix("dependency cycle: ").split(" needs ")]
+        names = [part.strip('"') for part in one.diagnostic.message.removeprefix("dependency cycle: ").split(" needs ")]
         assert names[0] == names[-1]
         assert all(second in known[first] for first, second in pairwise(names))
