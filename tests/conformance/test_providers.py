@@ -11,6 +11,7 @@ import pytest
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created
 from batchwright.model.plan import ServerRequest
+from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
@@ -23,7 +24,7 @@ from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 class SimulatedRig(ProviderSuite):
     """The suite in virtual time."""
 
-    settings: ClassVar[dict[str, str | int | float | bool]] = {}
+    settings: ClassVar[dict[str, Scalar]] = {}
     name = "upcloud"
 
     @pytest.fixture(autouse=True)
@@ -33,7 +34,7 @@ class SimulatedRig(ProviderSuite):
     def client(self) -> Provider:
         return self._client(self.settings)
 
-    def _client(self, settings: dict[str, str | int | float | bool]) -> Provider:
+    def _client(self, settings: dict[str, Scalar]) -> Provider:
         return Simulated(self.name, self.world, self.clock(), Simulation.from_settings(settings, self.name))
 
     def clock(self) -> VirtualClock:
@@ -101,7 +102,7 @@ class TestDurable(SimulatedRig):
         for world in self.worlds:
             world.close()
 
-    def _client(self, settings: dict[str, str | int | float | bool]) -> Provider:
+    def _client(self, settings: dict[str, Scalar]) -> Provider:
         self.worlds.append(World(self.path))
         return Simulated(self.name, self.worlds[-1], self.clock(), Simulation.from_settings(settings, self.name))
 

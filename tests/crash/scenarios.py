@@ -17,10 +17,11 @@ from batchwright.model.plan import (
     Step,
     TaskservRequest,
 )
+from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
 from batchwright.providers.simulated import Simulation
 
-Settings = dict[str, str | int | float | bool]
+Settings = dict[str, Scalar]
 SIZES = {"upcloud": ("1xCPU-2GB", "de-fra1"), "aws": ("t3.micro", "eu-central-1")}
 RETRY = Retry(max_attempts=6, initial_delay=0.5, max_delay=2.0)
 

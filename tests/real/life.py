@@ -11,6 +11,7 @@ from msgspec import Struct
 from batchwright.app.system_clock import SystemClock
 from batchwright.model.outcome import Applied, Rejected, Unknown
 from batchwright.model.plan import Cluster, TaskservRequest
+from batchwright.model.scalar import Scalar
 from batchwright.model.secret import Secret
 from batchwright.taskservs.base import Runner, Target, TaskservJob
 from batchwright.taskservs.catalogue import load_catalogue
@@ -21,7 +22,7 @@ from tests.support.sandboxes import need_sandboxes
 
 CATALOGUE = load_catalogue()
 SECONDS = 600.0  # for a machine that is busy with other tests
-Value = str | int | float | bool | Secret
+Value = Scalar | Secret
 
 
 class Server(Struct, frozen=True):

@@ -22,6 +22,7 @@ from batchwright.app.gc import GcResult, collect
 from batchwright.app.rollback_impact import planned_undo
 from batchwright.app.run_reader import history
 from batchwright.app.taskserv_health import check_run
+from batchwright.client.base import RunRow
 from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.errors import UsageError
 from batchwright.model.events import AnyEvent
@@ -55,12 +56,6 @@ Match = Annotated[
     str | None,
     HeaderParameter(name="If-Match", pattern=schema.MATCH_PATTERN, description="The ETag of the state that is meant."),
 ]
-
-
-class RunRow(RunSummary, frozen=True):
-    """One run of the list. `driven`: a process drives it now."""
-
-    driven: bool = False
 
 
 class RunPage(Struct, frozen=True):

@@ -27,6 +27,7 @@ from batchwright.client import local_socket
 from batchwright.errors import AddressRefused
 from batchwright.headroom import raise_descriptors
 from batchwright.journal.store_folder import make_private
+from batchwright.model.scalar import Scalar
 from batchwright.printable import PrintableFormatter
 from batchwright.service.health import Monitor
 from batchwright.service.peer_identity import is_loopback
@@ -51,7 +52,7 @@ class ServeOptions(Struct, frozen=True):
     submit_rate: float = SUBMIT_RATE
     tls_cert: Path | None = None
     tls_key: Path | None = None
-    simulation: dict[str, str | int | float | bool] | None = None
+    simulation: dict[str, Scalar] | None = None
     commands: bool = False
 
 

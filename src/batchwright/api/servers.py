@@ -10,8 +10,8 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from batchwright.api.schema import problems
-from batchwright.app.adapters import Scalar
 from batchwright.app.servers import Ended, FoundServers, end_server, find_servers
+from batchwright.model.scalar import Scalar
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.tokens import Role
 

@@ -6,23 +6,24 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any
 
+import msgspec
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, QueryParameter
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from batchwright.api.access import AccessControl, Caller
 from batchwright.api.bounds import Bounds
 from batchwright.api.runs import etag
 from batchwright.api.schema import KEY_PATTERN, SETTING_PATTERN, TEXT_TYPES, TakesWorkflow, problems
-from batchwright.errors import BodyUnreadable, MediaTypeUnknown, UsageError
-from batchwright.model.diagnostic import Diagnostic, bounded
-from batchwright.model.workflow import Workflow
-from batchwright.providers.base import Quote
+from batchwright.app import key_values
+from batchwright.app.planned import PlanAnswer, ValidationAnswer
+from batchwright.errors import BodyUnreadable, MediaTypeUnknown
+from batchwright.model.diagnostic import bounded
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.submissions import Submission
 from batchwright.service.tokens import Role
-from batchwright.views.plan import PlanView, plan_view
+from batchwright.views.plan import plan_view
 from batchwright.views.run import RunView
 
 Simulate = Annotated[bool, QueryParameter(description="Simulate every provider: nothing real is made.")]
@@ -37,26 +38,6 @@ Key = Annotated[
     str | None,
     HeaderParameter(name="Idempotency-Key", description="The same key and body: the same run.", pattern=KEY_PATTERN),
 ]
-
-
-NUMBER_MAX = 2**53  # of a setting
-
-
-class Checked(Struct, frozen=True):
-    """A workflow that is valid, as it was understood; the diagnostics are warnings."""
-
-    ok: bool
-    workflow: Workflow
-    diagnostics: tuple[Diagnostic, ...]
-
-
-class PlanAnswer(Struct, frozen=True):
-    """A plan. `quotes` are prices by provider, where one tells them; the diagnostics are warnings."""
-
-    ok: bool
-    plan: PlanView
-    diagnostics: tuple[Diagnostic, ...]
-    quotes: dict[str, Quote] = {}
 
 
 @post(
@@ -99,12 +80,13 @@ async def validate(
     request: Request[Any, Any, Any],
     orchestrator: NamedDependency[RunSupervisor],
     access: NamedDependency[AccessControl],
-) -> Checked:
+) -> ValidationAnswer:
     """Check a workflow; nothing is contacted. Every mistake is told with its place."""
     caller = _place(request, access)
     loaded = await orchestrator.desk.check(await submission_of(request, caller))
     assert loaded.workflow is not None
-    return Checked(True, loaded.workflow, bounded(loaded.diagnostics))
+    workflow = msgspec.to_builtins(loaded.workflow)
+    return ValidationAnswer(True, workflow, bounded(loaded.diagnostics))
 
 
 @post(
@@ -157,33 +139,6 @@ async def submission_of(
         text = (await request.body()).decode()
     except UnicodeDecodeError as error:
         raise BodyUnreadable("the body is not UTF-8 text") from error
-    simulation = {name: scalar(value) for name, value in pairs(sim)} if simulate or sim else None
+    simulation = key_values.settings_of("sim", sim) if simulate or sim else None
     name = "workflow" + (".json" if kind == "application/json" else TEXT_TYPES[kind])
     return Submission(text, name, simulation, plan_hash, key, commands=caller.commands, by=caller.name)
-
-
-def pairs(settings: Sequence[str] | None) -> list[tuple[str, str]]:
-    """`key=value` taken apart. Raises UsageError."""
-    found: dict[str, str] = {}
-    for setting in settings or ():
-        name, equals, value = setting.partition("=")
-        if not equals or not name.strip():
-            raise UsageError(f"sim={setting}: a key, = and a value are expected", hint="Write sim=KEY=VALUE.")
-        if name.strip() in found:
-            raise UsageError(f"sim={name.strip()} is given twice", hint="Give it once.")
-        found[name.strip()] = value.strip()
-    return list(found.items())
-
-
-def scalar(text: str) -> str | int | float | bool:
-    """A value as bool, int, float or str, whatever it looks like; what no JSON could hold stays a text."""
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for kind in (int, float):
-        try:
-            value = kind(text)
-        except ValueError:
-            continue
-        if abs(value) <= NUMBER_MAX:  # not so for NaN
-            return value
-    return text

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from types import TracebackType
 
@@ -23,6 +23,7 @@ from batchwright.journal.store_folder import make_private
 from batchwright.model.actions import Action
 from batchwright.model.clock import Clock
 from batchwright.model.plan import Plan
+from batchwright.model.scalar import SimulationSettings
 from batchwright.model.workflow import Command
 from batchwright.plan.build import COMMAND_LANE, TASKSERV_LANE
 from batchwright.providers import registry
@@ -37,9 +38,6 @@ TASKSERV_CONCURRENCY = 50  # installs at a time, whatever the number of runs
 COMMAND_CONCURRENCY = 20  # programs at a time, likewise
 
 log = logging.getLogger("batchwright.providers")
-
-Scalar = str | int | float | bool
-SimulationSettings = Mapping[str, Scalar]
 
 
 def _tell(provider: str, why: str, patience: float) -> None:

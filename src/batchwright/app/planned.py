@@ -1,12 +1,19 @@
-"""What comes of planning."""
+"""What checking and planning a workflow gives, and what the command line and the service answer of it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from msgspec import Struct
 
-from batchwright.model.diagnostic import Diagnostic
+from batchwright.errors import BatchwrightError, PlanRefused, WorkflowInvalid
+from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan
 from batchwright.providers.base import Quote
+from batchwright.views.conditions import Change
+from batchwright.views.plan import PlanView
+from batchwright.views.wording import counted
 
 
 class Planned(Struct, frozen=True):
@@ -16,3 +23,44 @@ class Planned(Struct, frozen=True):
     diagnostics: tuple[Diagnostic, ...]
     quotes: dict[str, Quote] = {}
     is_valid: bool = True  # the file itself; what is wrong is the providers' or the machine's
+
+    def refusal(self) -> BatchwrightError:
+        """The error that says why there is no plan, with all the reasons."""
+        return plan_refused(self.diagnostics) if self.is_valid else workflow_invalid(self.diagnostics)
+
+
+class ValidationAnswer(Struct, frozen=True):
+    """What `validate` answers. `workflow` is evaluated, None where it is not valid."""
+
+    ok: bool
+    workflow: dict[str, Any] | None
+    diagnostics: tuple[Diagnostic, ...]
+
+
+class PlanAnswer(Struct, frozen=True):
+    """What `plan` answers. `quotes` are prices by provider, where one tells them; `changes` those of `--check`."""
+
+    ok: bool
+    plan: PlanView | None
+    diagnostics: tuple[Diagnostic, ...]
+    quotes: dict[str, Quote] = {}
+    changes: tuple[Change, ...] | None = None
+
+
+def workflow_invalid(diagnostics: Sequence[Diagnostic]) -> WorkflowInvalid:
+    """The error of a workflow with these mistakes."""
+    return WorkflowInvalid(
+        f"the workflow has {counted(_errors(diagnostics), 'mistake')}",
+        hint="Nothing was changed. Correct it and try again.",
+        diagnostics=tuple(diagnostics),
+    )
+
+
+def plan_refused(diagnostics: Sequence[Diagnostic]) -> PlanRefused:
+    """The error of a valid workflow that cannot be planned."""
+    found = counted(_errors(diagnostics), "problem")
+    return PlanRefused(f"the pre-flight found {found}", diagnostics=tuple(diagnostics))
+
+
+def _errors(diagnostics: Sequence[Diagnostic]) -> int:
+    return sum(one.severity is Severity.ERROR for one in diagnostics)

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchwright.app.adapters import Adapters, SharedWorld, SimulationSettings
+from batchwright.app.adapters import Adapters, SharedWorld
 from batchwright.app.diagnostic_positions import placed, static_findings
 from batchwright.app.planned import Planned
 from batchwright.app.preflight import observe, observe_commands, observe_secrets
@@ -24,6 +24,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.plan import Plan
+from batchwright.model.scalar import SimulationSettings
 from batchwright.model.templates import literal
 from batchwright.model.workflow import Command, ServerBatch, Workflow
 from batchwright.plan.build import PlanResult, build

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from batchwright import durable_files
 from batchwright.app import read_only_stores
-from batchwright.app.adapters import Adapters, SharedWorld, SimulationSettings
+from batchwright.app.adapters import Adapters, SharedWorld
 from batchwright.app.run_reader import all_runs
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
@@ -26,6 +26,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.outcome import Fault, Observed, ServerState
+from batchwright.model.scalar import SimulationSettings
 from batchwright.model.summary import RunSummary
 from batchwright.providers import registry
 from batchwright.providers.base import Provider

@@ -9,13 +9,14 @@ from typing import Annotated
 
 import typer
 
+from batchwright.app import key_values
+from batchwright.app.key_values import pairs_of as pairs_of
 from batchwright.app.plans import Source
 from batchwright.app.settings import Settings, settings_from
 from batchwright.cli import completion
 from batchwright.errors import UsageError
+from batchwright.model.scalar import Scalar
 from batchwright.views.wording import span
-
-Scalar = str | int | float | bool
 
 
 def _no_color(value: bool) -> bool:
@@ -88,32 +89,7 @@ def simulation_of(simulate: bool, pairs: Sequence[str] | None) -> dict[str, Scal
     """The settings of the simulation, None for the real world. Raises UsageError."""
     if not simulate and not pairs:
         return None
-    return {key: scalar(value) for key, value in pairs_of("--sim", pairs).items()}
-
-
-def pairs_of(option: str, pairs: Sequence[str] | None) -> dict[str, str]:
-    """KEY=VALUE words as a table. Raises UsageError."""
-    found: dict[str, str] = {}
-    for pair in pairs or ():
-        key, equals, value = pair.partition("=")
-        if not equals or not key.strip():
-            raise UsageError(f"{option} {pair}: a key, = and a value are expected", hint=f"Write {option} KEY=VALUE.")
-        if key.strip() in found:
-            raise UsageError(f"{option} {key.strip()} is given twice", hint="Give it once.")
-        found[key.strip()] = value.strip()
-    return found
-
-
-def scalar(text: str) -> Scalar:
-    """A word of the command line as int, float, bool or str, whatever it looks like."""
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    return key_values.settings_of("--sim", pairs)
 
 
 def window(text: str) -> float:

@@ -7,9 +7,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec import Struct
-
-from batchwright.app.planned import Planned
+from batchwright.app.planned import PlanAnswer, ValidationAnswer
 from batchwright.app.plans import check, make_plan
 from batchwright.app.system_clock import SystemClock
 from batchwright.app.taskserv_health import preview_plan
@@ -32,31 +30,10 @@ from batchwright.cli.options import (
 from batchwright.cli.output import note, print_json, say, show_diagnostics
 from batchwright.cli.taskserv_text import show_changes
 from batchwright.cli.text import show_plan
-from batchwright.errors import BatchwrightError, PlanRefused, WorkflowInvalid
 from batchwright.model.diagnostic import Diagnostic, Severity
-from batchwright.providers.base import Quote
-from batchwright.views.conditions import Change
 from batchwright.views.definition import definition
-from batchwright.views.plan import PlanView, plan_view
+from batchwright.views.plan import plan_view
 from batchwright.views.wording import counted
-
-
-class Checked(Struct, frozen=True):
-    """What `validate --json` prints. `workflow` is evaluated; a file may hold it as its `batch_workflow`."""
-
-    ok: bool
-    workflow: dict[str, Any] | None
-    diagnostics: tuple[Diagnostic, ...]
-
-
-class PlanAnswer(Struct, frozen=True):
-    """What `plan --json` prints. `quotes` are prices by provider, where one tells them."""
-
-    ok: bool
-    plan: PlanView | None
-    diagnostics: tuple[Diagnostic, ...]
-    quotes: dict[str, Quote] = {}
-    changes: tuple[Change, ...] | None = None  # with --check
 
 
 def validate(
@@ -72,7 +49,7 @@ def validate(
     ok = loaded.workflow is not None
     if json:
         found = definition(loaded.workflow) if loaded.workflow else None
-        print_json(Checked(ok, found, tuple(loaded.diagnostics)))
+        print_json(ValidationAnswer(ok, found, tuple(loaded.diagnostics)))
         return Exit.OK if ok else Exit.NO
     show_diagnostics(loaded.diagnostics)
     if loaded.workflow is not None:
@@ -143,14 +120,3 @@ def tally(diagnostics: Sequence[Diagnostic]) -> str:
 
 def _also(diagnostics: Sequence[Diagnostic]) -> str:
     return f", {counted(len(diagnostics), 'warning')}" if diagnostics else ""
-
-
-def refusal(planned: Planned) -> BatchwrightError:
-    """The error that says why there is no plan."""
-    errors = [one for one in planned.diagnostics if one.severity is Severity.ERROR]
-    if not planned.is_valid:
-        return WorkflowInvalid(
-            f"the file has {counted(len(errors), 'mistake')}",
-            hint="Nothing was changed. Correct the file and try again.",
-        )
-    return PlanRefused(f"the pre-flight found {counted(len(errors), 'problem')}")

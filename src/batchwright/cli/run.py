@@ -41,7 +41,7 @@ from batchwright.cli.options import (
     source_of,
 )
 from batchwright.cli.output import about, confirm, note, print_json, say, show_diagnostics, show_error, unasked
-from batchwright.cli.plan import plan, refusal
+from batchwright.cli.plan import plan
 from batchwright.cli.target import Url, chosen
 from batchwright.cli.text import show_brief, show_preview
 from batchwright.client.http import HttpClient
@@ -158,7 +158,7 @@ def refuse(planned: Planned, *, json: bool) -> int:
     """Say why there is no plan."""
     if not json:
         show_diagnostics(planned.diagnostics)
-    show_error(refusal(planned), json=json, diagnostics=planned.diagnostics)
+    show_error(planned.refusal(), json=json, diagnostics=planned.diagnostics)
     return Exit.NO
 
 

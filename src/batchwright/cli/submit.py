@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from batchwright.app.planned import Planned
+from batchwright.app.planned import workflow_invalid
 from batchwright.app.plans import check
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.monitor import show_rest
@@ -25,7 +25,7 @@ from batchwright.cli.options import (
     source_of,
 )
 from batchwright.cli.output import about, note, print_json, say, show_diagnostics, show_error
-from batchwright.cli.plan import again, refusal
+from batchwright.cli.plan import again
 from batchwright.cli.screen import screen_for
 from batchwright.cli.target import Url, chosen
 from batchwright.client.discovery import DEFAULT_URL
@@ -54,7 +54,7 @@ def submit(
     source, simulation = source_of(file, overlay, inputs), simulation_of(simulate, sim)
     loaded = check(source, settings_of(state_dir, catalogue))
     if loaded.workflow is None:
-        return _refuse(refusal(Planned(None, loaded.diagnostics, is_valid=False)), loaded.diagnostics, json=json)
+        return _refuse(workflow_invalid(loaded.diagnostics), loaded.diagnostics, json=json)
     client = chosen(url, state_dir)
     if not isinstance(client, HttpClient):
         words = again(file, simulate=simulate, sim=sim, overlay=overlay, inputs=inputs, catalogue=catalogue)

@@ -3,7 +3,7 @@ service. What a command prints, and its exit code, are the same through both."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -11,6 +11,7 @@ from batchwright.app.gc import GcResult
 from batchwright.app.servers import Ended, FoundServers
 from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.model.events import AnyEvent
+from batchwright.model.scalar import SimulationSettings
 from batchwright.model.summary import RunSummary
 from batchwright.views.conditions import Conditions
 from batchwright.views.explain import Explanation
@@ -18,8 +19,6 @@ from batchwright.views.run import RunView
 from batchwright.views.stats import Stats
 from batchwright.views.steps import StepLine
 from batchwright.views.update import Update
-
-SimulationSettings = Mapping[str, str | int | float | bool]
 
 
 class RunRow(RunSummary, frozen=True):

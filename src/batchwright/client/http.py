@@ -26,7 +26,7 @@ from msgspec import Struct
 from batchwright.app.gc import GcResult
 from batchwright.app.servers import Ended, FoundServers
 from batchwright.client import local_socket
-from batchwright.client.base import RunRow, SimulationSettings
+from batchwright.client.base import RunRow
 from batchwright.client.http_problems import GATEWAY, decoded, problem_in, reason, refusal
 from batchwright.client.sse import ServerSentEvent, server_sent_events
 from batchwright.credentials import masked
@@ -35,6 +35,7 @@ from batchwright.errors import NotAllowed, RunHeld, RunNotFound, ServiceUnavaila
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run import Run
+from batchwright.model.scalar import SimulationSettings
 from batchwright.views.conditions import Conditions
 from batchwright.views.explain import Explanation
 from batchwright.views.run import RunView

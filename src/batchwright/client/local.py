@@ -18,9 +18,10 @@ from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.app.system_clock import SystemClock
 from batchwright.app.taskserv_health import check_run
-from batchwright.client.base import RunRow, SimulationSettings
+from batchwright.client.base import RunRow
 from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.model.events import AnyEvent
+from batchwright.model.scalar import SimulationSettings
 from batchwright.views.conditions import Conditions
 from batchwright.views.explain import Explanation, explain
 from batchwright.views.listing import matching

@@ -10,10 +10,9 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from batchwright.model.scalar import Scalar
 from batchwright.model.secret import Secret
 from batchwright.model.templates import filled, references
-
-Value = str | int | float | bool
 
 
 class VariableType(StrEnum):
@@ -43,7 +42,7 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
 
     type: VariableType
     summary: str
-    default: Value | None = None
+    default: Scalar | None = None
     optional: bool = False
     values: tuple[str, ...] = ()
     pattern: str = ""
@@ -51,7 +50,7 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
     least: int | None = None
     most: int | None = None
 
-    def wanted(self, value: Value | Secret) -> str | None:
+    def wanted(self, value: Scalar | Secret) -> str | None:
         """None if the value is right, else what would be."""
         if isinstance(value, str):
             known = {"server.address": "192.0.2.1", "server.name": "server"}
@@ -60,7 +59,7 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
             value = filled(value, known)
         return None if self._accepts(value) else self.described()
 
-    def settled(self, value: Value | Secret) -> Value | Secret:
+    def settled(self, value: Scalar | Secret) -> Scalar | Secret:
         """The one form of a right value: a duration is seconds."""
         seconds = seconds_of(value) if self.type is VariableType.DURATION and not isinstance(value, Secret) else None
         return value if seconds is None else seconds
@@ -86,7 +85,7 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
             and (self.most is None or value <= self.most)
         )
 
-    def _accepts(self, value: Value | Secret) -> bool:
+    def _accepts(self, value: Scalar | Secret) -> bool:
         number = isinstance(value, int | float) and not isinstance(value, bool) and self._is_within(value)
         match self.type:
             case VariableType.BOOLEAN:
@@ -136,7 +135,7 @@ _DURATION = re.compile(r"(?P<number>[0-9]{1,9}(?:\.[0-9]{1,3})?)(?P<unit>[smh])"
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-def seconds_of(value: Value) -> float | None:
+def seconds_of(value: Scalar) -> float | None:
     """A duration in seconds; None for what is none."""
     if isinstance(value, str):
         found = _DURATION.fullmatch(value)
@@ -173,7 +172,7 @@ class Needs(Struct, frozen=True, forbid_unknown_fields=True):
 class Variant(Struct, frozen=True, forbid_unknown_fields=True):
     """What is different on one provider: other defaults."""
 
-    variables: dict[str, Value] = {}
+    variables: dict[str, Scalar] = {}
 
 
 class Scope(StrEnum):
@@ -268,7 +267,7 @@ class Taskserv(Struct, frozen=True, forbid_unknown_fields=True):
     tested: Tested = Tested.UNKNOWN
     digest: str = ""  # of all files of its folder, set by who reads it: what was planned is what is installed
 
-    def defaults(self, provider: str) -> dict[str, Value]:
+    def defaults(self, provider: str) -> dict[str, Scalar]:
         """The variables' defaults on this provider."""
         general = {name: each.default for name, each in self.variables.items() if each.default is not None}
         variant = self.variants.get(provider)

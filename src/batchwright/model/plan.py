@@ -12,6 +12,7 @@ from msgspec import Struct
 from batchwright.model.access import Access
 from batchwright.model.actions import TRAITS, Action, Doubt, Traits, Undo
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.scalar import Scalar
 from batchwright.model.secret import Secret
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry, ServerConfig
 
@@ -101,7 +102,7 @@ class TaskservRequest(Request, Struct, frozen=True, omit_defaults=True, tag_fiel
     name: str
     version: str
     variant: str  # the provider whose variant of the entry is used
-    variables: dict[str, str | int | float | bool | Secret] = {}
+    variables: dict[str, Scalar | Secret] = {}
     cluster: Cluster | None = None
     digest: str = ""
 
@@ -202,7 +203,7 @@ class Plan(Struct, frozen=True):
     providers: tuple[ProviderFacts, ...] = ()
     warnings: tuple[Diagnostic, ...] = ()
     semantics: int = SEMANTICS
-    simulation: dict[str, str | int | float | bool] | None = None
+    simulation: dict[str, Scalar] | None = None
 
     def hash(self) -> str:
         """A short digest of everything that matters: not the warnings, not the estimates."""

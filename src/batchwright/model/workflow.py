@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from batchwright.model.scalar import Scalar
 from batchwright.model.secret import Secret
 
 
@@ -61,7 +62,7 @@ class TaskservUse(Struct, frozen=True):
     """A task service asked for by name, with values for its variables; a secret is only named, never given."""
 
     name: str
-    variables: dict[str, str | int | float | bool | Secret] = {}
+    variables: dict[str, Scalar | Secret] = {}
 
 
 class ServerBatch(Struct, frozen=True, tag_field="type", tag="server_batch"):

@@ -11,6 +11,7 @@ from msgspec import Struct
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan, PlannedOperation
+from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import Command, Operation, ServerBatch, Workflow
 from batchwright.plan.clusters import form_clusters
 from batchwright.plan.commands import plan_commands
@@ -77,7 +78,7 @@ def build(
     observations: Observations,
     *,
     warnings: tuple[Diagnostic, ...] = (),
-    simulation: dict[str, str | int | float | bool] | None = None,
+    simulation: dict[str, Scalar] | None = None,
 ) -> PlanResult:
     """Plan a workflow that has passed its contracts: names are unique, what it refers to exists, nothing is circular.
 
@@ -121,9 +122,7 @@ def _unresolved(draft: Draft) -> list[Diagnostic]:
     ]
 
 
-def _plan(
-    draft: Draft, warnings: tuple[Diagnostic, ...], simulation: dict[str, str | int | float | bool] | None
-) -> Plan:
+def _plan(draft: Draft, warnings: tuple[Diagnostic, ...], simulation: dict[str, Scalar] | None) -> Plan:
     workflow = draft.workflow
     used = {op.provider for _, op in draft.server_batches()}
     steps = tuple(step for i in range(len(draft.order)) for step in draft.steps[i])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from batchwright.model.actions import Action, Undo
-from batchwright.model.catalogue import Taskserv, Value
+from batchwright.model.catalogue import Taskserv
 from batchwright.model.plan import Need, Step, TaskservRequest
+from batchwright.model.scalar import Scalar
 from batchwright.model.secret import Secret
 from batchwright.model.workflow import DependencyKind, TaskservBatch, TaskservUse
 from batchwright.plan.clusters import cluster_needs, cluster_of, leader_stays
@@ -83,7 +84,7 @@ def _request(draft: Draft, op: TaskservBatch, name: str, use: TaskservUse | None
     return TaskservRequest(name, entry.version, variant, known, digest=entry.digest)
 
 
-def _check_given(draft: Draft, where: str, entry: Taskserv, given: dict[str, Value | Secret]) -> None:
+def _check_given(draft: Draft, where: str, entry: Taskserv, given: dict[str, Scalar | Secret]) -> None:
     for name, value in given.items():
         variable = entry.variables.get(name)
         if variable is None:

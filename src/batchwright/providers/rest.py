@@ -17,11 +17,12 @@ from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import PASSING, Created, Fault, FaultClass, Observed, Rejected, Unknown
 from batchwright.model.plan import Guard
+from batchwright.model.scalar import Scalar
 from batchwright.providers import ssh_keys
 from batchwright.providers.account_check import AccountFinding, LiveCheck, Tell
 from batchwright.providers.base import Capabilities, Provider, ProviderHealthReport
 from batchwright.providers.http import Http, HttpReply, NoAnswer, NotSent, Query
-from batchwright.providers.settings import RestSettings, Scalar, rest_settings
+from batchwright.providers.settings import RestSettings, rest_settings
 
 MESSAGE_MAX = 300  # characters of what a cloud says that are passed on
 PAGES_MAX = 1000  # of one listing

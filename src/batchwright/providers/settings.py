@@ -13,8 +13,7 @@ from msgspec import Struct
 from batchwright.credentials import masked
 from batchwright.errors import ProviderUnavailable, UsageError
 from batchwright.model.did_you_mean import close_matches
-
-Scalar = str | int | float | bool
+from batchwright.model.scalar import Scalar
 
 S = TypeVar("S", bound=Struct)
 

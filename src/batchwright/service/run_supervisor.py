@@ -9,7 +9,7 @@ from functools import partial
 from types import TracebackType
 from weakref import WeakValueDictionary
 
-from batchwright.app.adapters import Scalar, SharedRunner, SharedWorld
+from batchwright.app.adapters import SharedRunner, SharedWorld
 from batchwright.app.allowlist import Allowlist
 from batchwright.app.runs import Runs, nothing_to_pause
 from batchwright.app.settings import Settings
@@ -30,6 +30,7 @@ from batchwright.journal.lease import HeldLease, Sightings, process_of
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run import Run
+from batchwright.model.scalar import Scalar
 from batchwright.model.summary import RunSummary, Signal, SignalKind
 from batchwright.service.active_run import ActiveRun
 from batchwright.service.run_feed import EventEncoder, RunFeed

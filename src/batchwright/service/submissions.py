@@ -15,26 +15,21 @@ from msgspec.structs import replace
 from batchwright.app.adapters import SharedWorld
 from batchwright.app.allowlist import CODE, COMMANDS_WAY, NOTHING, Allowlist
 from batchwright.app.diagnostic_positions import placed
-from batchwright.app.planned import Planned
+from batchwright.app.planned import Planned, workflow_invalid
 from batchwright.app.plans import approve, plan_loaded
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.errors import (
-    BatchwrightError,
     IdempotencyMismatch,
-    PlanRefused,
     SecretRefused,
-    WorkflowInvalid,
 )
 from batchwright.loader import Loaded, Path_, Spot
 from batchwright.model.clock import Clock
-from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan
+from batchwright.model.scalar import Scalar
 from batchwright.service.evaluator_pool import EvaluatorPool
 from batchwright.service.evaluator_process import EvaluationJob
 from batchwright.views.wording import counted
-
-Scalar = str | int | float | bool
 
 
 class Submission(Struct, frozen=True):
@@ -115,7 +110,7 @@ class Submissions:
         """The workflow. Raises WorkflowInvalid with every diagnostic."""
         loaded = await self.load(submission)
         if loaded.workflow is None:
-            raise refusal(loaded.diagnostics, is_valid=False)
+            raise workflow_invalid(loaded.diagnostics)
         return loaded
 
     async def look(self, submission: Submission, *, urgent: bool = False) -> Planned:
@@ -131,7 +126,7 @@ class Submissions:
 
         planned = await placed(planned, loaded.workflow, find)
         if planned.plan is None:
-            raise refusal(planned.diagnostics, is_valid=planned.is_valid)
+            raise planned.refusal()
         approve(planned.plan, submission.plan_hash)
         return planned
 
@@ -166,15 +161,3 @@ class Submissions:
                 return row.run
         self._stores.refuse_partial()  # it may be in a store that cannot be read
         return None
-
-
-def refusal(diagnostics: Sequence[Diagnostic], *, is_valid: bool) -> BatchwrightError:
-    """The error that says why there is no plan, with all the reasons."""
-    errors = [one for one in diagnostics if one.severity is Severity.ERROR]
-    if not is_valid:
-        return WorkflowInvalid(
-            f"the workflow has {counted(len(errors), 'mistake')}",
-            hint="Nothing was changed. Correct it and try again.",
-            diagnostics=tuple(diagnostics),
-        )
-    return PlanRefused(f"the pre-flight found {counted(len(errors), 'problem')}", diagnostics=tuple(diagnostics))

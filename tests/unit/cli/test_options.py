@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.cli.options import scalar, settings_of, simulation_of, source_of, window
+from batchwright.app.key_values import scalar
+from batchwright.cli.options import settings_of, simulation_of, source_of, window
 from batchwright.errors import UsageError
 
 

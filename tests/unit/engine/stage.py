@@ -27,6 +27,7 @@ from batchwright.model.plan import (
     TaskservRequest,
 )
 from batchwright.model.run import Run
+from batchwright.model.scalar import Scalar
 from batchwright.model.summary import Signal, SignalKind
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
 from batchwright.providers.base import Provider
@@ -36,7 +37,7 @@ from batchwright.taskservs.base import Runner
 from batchwright.testing.virtual_clock import VirtualClock
 
 T = TypeVar("T")
-Settings = dict[str, str | int | float | bool]
+Settings = dict[str, Scalar]
 Part = tuple[PlannedOperation, list[Step]]
 
 RETRY = Retry(max_attempts=3, initial_delay=1.0, max_delay=8.0)

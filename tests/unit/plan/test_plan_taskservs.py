@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from batchwright.model.actions import Undo
-from batchwright.model.catalogue import Needs, Taskserv, Value, Variable, VariableType, Variant
+from batchwright.model.catalogue import Needs, Taskserv, Variable, VariableType, Variant
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Need, Plan, ServerFacts, TaskservRequest
+from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import DependencyKind, TaskservUse, Workflow
 from batchwright.plan import Observations, build
 from batchwright.testing.plans import empty_world, plan_of, servers, taskservs, workflow
@@ -260,7 +261,7 @@ VARIABLES = {
 }
 
 
-def redis(provider: str, **given: str | int | float | bool) -> Workflow:
+def redis(provider: str, **given: Scalar) -> Workflow:
     op = taskservs("on", after=["made"], provider=provider, targets=("web-01",))
     return workflow(MADE, msgspec.structs.replace(op, taskservs=(TaskservUse("redis", given),)))
 
@@ -296,7 +297,7 @@ def test_wrong_and_missing_variables_are_refused_together() -> None:
         (VariableType.CIDR, ["10.0.0.0/8", "fd00::/64"], ["10.0.0.1/8", "10.0.0.0", "x", 1]),
     ],
 )
-def test_each_type_takes_its_own_values_only(kind: VariableType, right: list[Value], wrong: list[Value]) -> None:
+def test_each_type_takes_its_own_values_only(kind: VariableType, right: list[Scalar], wrong: list[Scalar]) -> None:
     variable = Variable(kind, "", values=("a",) if kind is VariableType.ENUM else ())
     assert [value for value in right if variable.wanted(value) is not None] == []
     assert [value for value in wrong if variable.wanted(value) is None] == []

@@ -18,6 +18,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerRequest
+from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers import ssh_keys
 from batchwright.providers.base import (
@@ -28,7 +29,6 @@ from batchwright.providers.base import (
     Quote,
     refuse_attached,
 )
-from batchwright.providers.settings import Scalar
 from batchwright.providers.user_data import combined
 from batchwright_libcloud import resolve, volumes
 from batchwright_libcloud.driver import Drivers, Make, maker, user_data_argument

@@ -17,7 +17,7 @@ from libcloud.compute.providers import DRIVERS, get_driver
 
 from batchwright.errors import UsageError
 from batchwright.model.did_you_mean import close_matches
-from batchwright.providers.settings import Scalar
+from batchwright.model.scalar import Scalar
 
 T = TypeVar("T")
 Make = Callable[[], NodeDriver]

@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from batchwright.errors import ProviderUnavailable
 from batchwright.home import expanded
-from batchwright.providers.settings import Scalar, checked_address, must_be, settings_of
+from batchwright.model.scalar import Scalar
+from batchwright.providers.settings import checked_address, must_be, settings_of
 from batchwright.regular_files import contents
 
 Adopt = Literal["", "metadata", "name", "nothing"]

@@ -25,6 +25,7 @@ from batchwright.model.outcome import (
     Unknown,
 )
 from batchwright.model.plan import Guard, ServerRequest
+from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers import ssh_keys
 from batchwright.providers.account_check import LiveCheck
@@ -37,7 +38,6 @@ from batchwright.providers.aws.removal import Removal
 from batchwright.providers.aws.settings import AwsSettings, settings_from
 from batchwright.providers.aws.shared_resources import SharedResources
 from batchwright.providers.base import Attached, Capabilities, ProviderHealthReport, Quota, Quote
-from batchwright.providers.settings import Scalar
 
 Errors = ERRORS
 

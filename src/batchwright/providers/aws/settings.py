@@ -9,7 +9,8 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from batchwright.errors import UsageError
-from batchwright.providers.settings import Scalar, settings_of
+from batchwright.model.scalar import Scalar
+from batchwright.providers.settings import settings_of
 
 Positive = Annotated[float, Meta(gt=0)]
 

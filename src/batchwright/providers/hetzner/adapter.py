@@ -13,6 +13,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerRequest
+from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers import ssh_keys
 from batchwright.providers.account_check import LiveCheck
@@ -25,7 +26,6 @@ from batchwright.providers.hetzner.faults import REFUSALS
 from batchwright.providers.hetzner.settings import API, HetznerSettings, api_url, project_of, token_of
 from batchwright.providers.http import HttpReply, NoAnswer, NotSent
 from batchwright.providers.rest import RestProvider, meant
-from batchwright.providers.settings import Scalar
 from batchwright.providers.user_data import combined
 
 FEW = 4  # servers that are looked at one by one rather than by a listing

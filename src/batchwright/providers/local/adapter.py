@@ -16,6 +16,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerFacts, ServerRequest
+from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Capabilities, ProviderHealthReport, Quota, Quote
 from batchwright.providers.local import base_tree, plans
@@ -54,7 +55,7 @@ class Local:
         self._lot = ServerFolder(state_dir, base_tree.parent, clock, machine)
 
     @classmethod
-    def connect(cls, name: str, clock: Clock, settings: Mapping[str, str | int | float | bool]) -> Local:
+    def connect(cls, name: str, clock: Clock, settings: Mapping[str, Scalar]) -> Local:
         """How the registry makes one. The setting "state_dir" is where servers are kept."""
         unknown = sorted(settings.keys() - {"state_dir"})
         if unknown:

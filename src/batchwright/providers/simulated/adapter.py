@@ -12,6 +12,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerRequest
+from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Capabilities, ProviderHealthReport, Quota, Quote
 from batchwright.providers.simulated.catalog import profile_of
@@ -19,7 +20,7 @@ from batchwright.providers.simulated.fates import Fate, Fates, fault, lognormal
 from batchwright.providers.simulated.rates import RateLimit
 from batchwright.providers.simulated.rows import SimulatedCall, SimulatedServer
 from batchwright.providers.simulated.script import Script
-from batchwright.providers.simulated.settings import Scalar, Simulation
+from batchwright.providers.simulated.settings import Simulation
 from batchwright.providers.simulated.world import World
 
 _NO_ANSWER = "simulated: the connection was lost before an answer came"

@@ -12,9 +12,9 @@ from msgspec import Meta, Struct
 from batchwright.errors import UsageError
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.plan import Guard
+from batchwright.model.scalar import Scalar
 from batchwright.providers.simulated.script import CREATE_EFFECTS, PLAIN_EFFECTS, Script
 
-Scalar = str | int | float | bool
 Seconds = Annotated[float, Meta(ge=0)]
 Chance = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]

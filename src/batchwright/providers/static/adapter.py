@@ -15,6 +15,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Gone, Observed, Rejected, ServerState
 from batchwright.model.plan import Guard, ServerFacts, ServerRequest
+from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Capabilities, ProviderHealthReport, Quota, Quote
 from batchwright.providers.static.records import Records, ServerClaim
@@ -48,7 +49,7 @@ class Static:
         self._gates: dict[str, asyncio.Semaphore] = {}
 
     @classmethod
-    def connect(cls, name: str, _clock: Clock, settings: Mapping[str, str | int | float | bool]) -> Static:
+    def connect(cls, name: str, _clock: Clock, settings: Mapping[str, Scalar]) -> Static:
         """How the registry makes one. "state_dir" is where the records are kept."""
         state = settings.get("state_dir")
         return cls(name, Path(str(state)) / "static" if state else None)

@@ -16,13 +16,13 @@ from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerRequest
+from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers import ssh_keys
 from batchwright.providers.account_check import LiveCheck
 from batchwright.providers.base import Attached, Quota, Quote, refuse_attached
 from batchwright.providers.http import HttpReply, Query
 from batchwright.providers.rest import LookRefused, RestProvider, meant
-from batchwright.providers.settings import Scalar
 from batchwright.providers.upcloud import catalog as shop
 from batchwright.providers.upcloud import payload, quotas, rows
 from batchwright.providers.upcloud.account_check import UpCloudLive

@@ -22,7 +22,6 @@ from batchwright.model.catalogue import (
     Scope,
     Taskserv,
     Timeouts,
-    Value,
     Variable,
     VariableType,
     Variant,
@@ -30,6 +29,7 @@ from batchwright.model.catalogue import (
 )
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.did_you_mean import close_matches
+from batchwright.model.scalar import Scalar
 
 ENTRY_FILE = "taskserv.yaml"
 DEPLOY_FILE = "deploy.py"
@@ -269,7 +269,7 @@ def _variant_mistakes(entry: Taskserv) -> Found:
                 yield from _value_mistakes(field, entry.variables[name], value)
 
 
-def _value_mistakes(field: str, variable: Variable, value: Value) -> Found:
+def _value_mistakes(field: str, variable: Variable, value: Scalar) -> Found:
     wanted = variable.wanted(value)
     if wanted:
         yield f"{field}: {value!r} is not {wanted}", f"Write {wanted}."

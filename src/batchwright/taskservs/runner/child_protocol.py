@@ -8,8 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from batchwright.model.access import Access
-
-Revealed = str | int | float | bool
+from batchwright.model.scalar import Scalar
 
 
 class Verb(StrEnum):
@@ -40,7 +39,7 @@ class Host(Struct, frozen=True):
     access: Access
     token: str
     variant: str
-    variables: dict[str, Revealed]
+    variables: dict[str, Scalar]
     outputs: dict[str, str] = {}
     cluster: Member | None = None
     temp: str = ""

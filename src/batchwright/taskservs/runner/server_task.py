@@ -12,6 +12,7 @@ from batchwright.model.catalogue import Moment, Taskserv
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.plan import TaskservRequest
+from batchwright.model.scalar import Scalar
 from batchwright.model.secret import Secret
 from batchwright.redaction import Redactor
 from batchwright.secret import Reveal
@@ -21,7 +22,7 @@ from batchwright.taskservs.package_locks import LOCK_SECONDS
 from batchwright.taskservs.runner import scripts
 from batchwright.taskservs.runner.checks import first_failing
 from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess, NotBegun
-from batchwright.taskservs.runner.child_protocol import Done, Host, Member, Revealed, Verb
+from batchwright.taskservs.runner.child_protocol import Done, Host, Member, Verb
 from batchwright.taskservs.runner.outcomes import failed, tell_changes, unhealthy, unsupported
 from batchwright.taskservs.runner.readiness import ready
 from batchwright.taskservs.runner.ssh_connection import SshConnection, connected
@@ -77,7 +78,7 @@ class ServerTask:
             self._examine(name, value)
         return filled
 
-    def _examine(self, name: str, value: Revealed) -> None:
+    def _examine(self, name: str, value: Scalar) -> None:
         """A secret is only known now, and so is what stands for `${server.name}`. Raises VariableInvalid."""
         variable, given = self.entry.variables.get(name), self.request.variables.get(name)
         if variable is None:

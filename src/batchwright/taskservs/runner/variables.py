@@ -7,23 +7,24 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from batchwright.model.plan import TaskservRequest
+from batchwright.model.scalar import Scalar
 from batchwright.model.secret import Secret
 from batchwright.model.templates import filled
 from batchwright.secret import Reveal, revealed
 from batchwright.taskservs.base import Target
-from batchwright.taskservs.runner.child_protocol import Member, Revealed
+from batchwright.taskservs.runner.child_protocol import Member
 
 
 class Filled(Struct, frozen=True):
     """The values, and which of them must not be told."""
 
-    values: dict[str, Revealed]
+    values: dict[str, Scalar]
     secrets: tuple[str, ...]
 
 
-async def fill(variables: Mapping[str, Revealed | Secret], target: Target, reveal: Reveal) -> Filled:
+async def fill(variables: Mapping[str, Scalar | Secret], target: Target, reveal: Reveal) -> Filled:
     """Reveal and fill in `${server.address}` and `${server.name}`; `$${` is a literal `${`. Raises SecretMissing."""
-    values: dict[str, Revealed] = {}
+    values: dict[str, Scalar] = {}
     secrets = []
     for name, value in variables.items():
         if isinstance(value, Secret):
@@ -37,7 +38,7 @@ async def fill(variables: Mapping[str, Revealed | Secret], target: Target, revea
 
 
 def environment(
-    values: Mapping[str, Revealed], request: TaskservRequest, target: Target, cluster: Member | None
+    values: Mapping[str, Scalar], request: TaskservRequest, target: Target, cluster: Member | None
 ) -> dict[str, str]:
     """What is in the environment of the scripts of checks and outputs."""
     own = {name: _text(value) for name, value in values.items()}
@@ -51,5 +52,5 @@ def environment(
     return own
 
 
-def _text(value: Revealed) -> str:
+def _text(value: Scalar) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
