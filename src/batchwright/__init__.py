@@ -1,3 +1,93 @@
-"""Batch workflows of infrastructure operations: typed, planned, parallel, crash-safe, reversible."""
+"""Batch workflows of infrastructure operations: typed, planned, parallel, crash-safe, reversible.
+
+What plug-ins are written with can be imported from here. Each name is loaded when it is first asked for, since every
+command starts with this module.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from batchwright.errors import BatchwrightError, ProviderThrottled, ProviderUnavailable, SecretMissing, UsageError
+    from batchwright.model.access import Access
+    from batchwright.model.clock import Clock
+    from batchwright.model.diagnostic import Diagnostic, Severity
+    from batchwright.model.ids import Token
+    from batchwright.model.outcome import (
+        Created,
+        Fault,
+        FaultClass,
+        Going,
+        Gone,
+        Observed,
+        Rejected,
+        ServerState,
+        Throttled,
+        Unknown,
+    )
+    from batchwright.model.plan import Guard, ServerFacts, ServerRequest
+    from batchwright.model.scalar import Scalar
+    from batchwright.model.workflow import ServerConfig
+    from batchwright.providers.account_check import LiveCheck
+    from batchwright.providers.base import (
+        Attached,
+        Capabilities,
+        Provider,
+        ProviderHealthReport,
+        Quota,
+        Quote,
+        refuse_attached,
+    )
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Access",
+    "Attached",
+    "BatchwrightError",
+    "Capabilities",
+    "Clock",
+    "Created",
+    "Diagnostic",
+    "Fault",
+    "FaultClass",
+    "Going",
+    "Gone",
+    "Guard",
+    "LiveCheck",
+    "Observed",
+    "Provider",
+    "ProviderHealthReport",
+    "ProviderThrottled",
+    "ProviderUnavailable",
+    "Quota",
+    "Quote",
+    "Rejected",
+    "Scalar",
+    "SecretMissing",
+    "ServerConfig",
+    "ServerFacts",
+    "ServerRequest",
+    "ServerState",
+    "Severity",
+    "Throttled",
+    "Token",
+    "Unknown",
+    "UsageError",
+    "refuse_attached",
+]
+
+_HOMES = (  # asked in this order; the first that has a name is its home
+    *("errors", "model.diagnostic", "model.scalar", "model.workflow", "model.outcome", "model.plan", "model.access"),
+    *("model.ids", "model.clock", "providers.base", "providers.account_check"),
+)
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        for home in _HOMES:
+            module = import_module(f"batchwright.{home}")
+            if hasattr(module, name):
+                found = globals()[name] = getattr(module, name)
+                return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

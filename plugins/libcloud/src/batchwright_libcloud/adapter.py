@@ -10,25 +10,34 @@ from typing import Any
 from libcloud.compute.base import Node, NodeDriver, StorageVolume
 from libcloud.compute.types import NodeState
 
-from batchwright.durable_files import FolderHeld
-from batchwright.errors import ProviderUnavailable
-from batchwright.model.access import Access
-from batchwright.model.clock import Clock
-from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.ids import Token
-from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
-from batchwright.model.plan import Guard, ServerRequest
-from batchwright.model.scalar import Scalar
-from batchwright.model.workflow import ServerConfig
-from batchwright.providers import ssh_keys
-from batchwright.providers.base import (
+from batchwright import (
+    Access,
     Attached,
     Capabilities,
+    Clock,
+    Created,
+    Diagnostic,
+    Fault,
+    FaultClass,
+    Going,
+    Gone,
+    Guard,
+    Observed,
     ProviderHealthReport,
+    ProviderUnavailable,
     Quota,
     Quote,
+    Rejected,
+    Scalar,
+    ServerConfig,
+    ServerRequest,
+    ServerState,
+    Token,
+    Unknown,
     refuse_attached,
 )
+from batchwright.durable_files import FolderHeld
+from batchwright.providers import ssh_keys
 from batchwright.providers.user_data import combined
 from batchwright_libcloud import resolve, volumes
 from batchwright_libcloud.driver import Drivers, Make, maker, user_data_argument

@@ -15,9 +15,8 @@ from typing import Any, TypeVar
 from libcloud.compute.base import NodeDriver
 from libcloud.compute.providers import DRIVERS, get_driver
 
-from batchwright.errors import UsageError
+from batchwright import Scalar, UsageError
 from batchwright.model.did_you_mean import close_matches
-from batchwright.model.scalar import Scalar
 
 T = TypeVar("T")
 Make = Callable[[], NodeDriver]

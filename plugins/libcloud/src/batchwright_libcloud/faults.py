@@ -6,8 +6,8 @@ from libcloud.common.exceptions import BaseHTTPError, RateLimitReachedError
 from libcloud.common.types import InvalidCredsError
 from libcloud.common.vultr import VultrException
 
-from batchwright.errors import ProviderThrottled, ProviderUnavailable
-from batchwright.model.outcome import PASSING, Fault, FaultClass, Rejected, Unknown
+from batchwright import Fault, FaultClass, ProviderThrottled, ProviderUnavailable, Rejected, Unknown
+from batchwright.model.outcome import PASSING
 
 MESSAGE_MAX = 300  # characters of what a driver says that are passed on
 

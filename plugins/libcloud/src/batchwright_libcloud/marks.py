@@ -11,9 +11,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from batchwright import ServerRequest, Token
 from batchwright.durable_files import alone, make_private, write
-from batchwright.model.ids import Token
-from batchwright.model.plan import ServerRequest
 from batchwright_libcloud.settings import Adopt
 
 NAME_MAX = 63 - 12 - 26 - 2  # letters of a server's name beside run and token

@@ -9,10 +9,8 @@ from typing import Any
 from libcloud.compute.base import NodeDriver
 from msgspec import Struct
 
-from batchwright.model.diagnostic import Diagnostic
+from batchwright import Diagnostic, ServerConfig, ServerRequest
 from batchwright.model.did_you_mean import close_matches
-from batchwright.model.plan import ServerRequest
-from batchwright.model.workflow import ServerConfig
 from batchwright.providers.user_data import against
 from batchwright_libcloud.driver import chosen, create_arguments, user_data_argument
 from batchwright_libcloud.marks import NAME_MAX

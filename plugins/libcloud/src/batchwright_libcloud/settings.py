@@ -8,9 +8,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from batchwright.errors import ProviderUnavailable
+from batchwright import ProviderUnavailable, Scalar
 from batchwright.home import expanded
-from batchwright.model.scalar import Scalar
 from batchwright.providers.settings import checked_address, must_be, settings_of
 from batchwright.regular_files import contents
 
