@@ -21,8 +21,8 @@ from batchwright.journal.base import Journal, Lease
 from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import SurrealJournal
-from batchwright.model import event_codec
 from batchwright.model.events import AnyEvent, StepStarted, StepSucceeded
+from batchwright.operations import event_codec
 from batchwright.testing.journal_suite import NOW, created, summary_of
 
 APPENDERS = (1, 64, 256)

@@ -14,8 +14,9 @@ from batchwright.model import events as ev
 from batchwright.model.ids import Token
 from batchwright.model.lifecycle import RunState
 from batchwright.model.outcome import FaultClass, Rejected
-from batchwright.model.plan import Guard, Plan, ProviderFacts, ServerRequest
+from batchwright.model.plan import Guard, Plan, ProviderFacts
 from batchwright.model.run import Run
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, Simulation, World
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual

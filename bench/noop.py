@@ -17,13 +17,14 @@ from batchwright.journal.base import Journal
 from batchwright.journal.replay import load_run
 from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import SurrealJournal
-from batchwright.model import event_codec
 from batchwright.model import events as ev
 from batchwright.model.actions import Action, Undo
 from batchwright.model.lifecycle import RunState
-from batchwright.model.plan import Guard, Plan, PlannedOperation, ProviderFacts, ServerRequest, Step
+from batchwright.model.plan import Guard, Plan, PlannedOperation, ProviderFacts, Step
 from batchwright.model.run import Run
 from batchwright.model.workflow import Dependency, OnFailure, Retry
+from batchwright.operations import event_codec
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.simulated import Simulated, Simulation, World
 
 

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
         Throttled,
         Unknown,
     )
-    from batchwright.model.plan import Guard, ServerFacts, ServerRequest
+    from batchwright.model.plan import Guard, ServerFacts
     from batchwright.model.scalar import Scalar
     from batchwright.model.workflow import ServerConfig
+    from batchwright.operations.server_batch import ServerRequest
     from batchwright.providers.account_check import LiveCheck
     from batchwright.providers.base import (
         Attached,
@@ -79,7 +80,7 @@ __all__ = [
 
 _HOMES = (  # asked in this order; the first that has a name is its home
     *("errors", "model.diagnostic", "model.scalar", "model.workflow", "model.outcome", "model.plan", "model.access"),
-    *("model.ids", "model.clock", "providers.base", "providers.account_check"),
+    *("model.ids", "model.clock", "operations.server_batch", "providers.base", "providers.account_check"),
 )
 
 

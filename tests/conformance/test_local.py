@@ -9,8 +9,8 @@ import pytest
 from batchwright.app.system_clock import SystemClock
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Rejected, Unknown
-from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider
 from batchwright.providers.local.adapter import Local
 from batchwright.testing.provider_suite import ProviderSuite

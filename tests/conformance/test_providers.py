@@ -10,9 +10,9 @@ import pytest
 
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created
-from batchwright.model.plan import ServerRequest
 from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
 from batchwright.taskservs.base import Runner, Target

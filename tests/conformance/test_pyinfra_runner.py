@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from batchwright.app.system_clock import SystemClock
-from batchwright.model.plan import TaskservRequest
+from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import Runner, Target
 from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.taskservs.runner import pyinfra_runner

@@ -11,8 +11,8 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.model.clock import Clock
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Rejected, Unknown
-from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider
 from batchwright.providers.static import Static
 from batchwright.testing.provider_suite import ProviderSuite

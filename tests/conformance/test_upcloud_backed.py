@@ -14,8 +14,8 @@ from batchwright.emulators.upcloud.backed import first_boot
 from batchwright.model.access import known_hosts, ssh_command
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Gone, ServerState
-from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider
 from batchwright.providers.local.adapter import Local
 from batchwright.providers.simulated import Simulated, Simulation, World

@@ -18,7 +18,7 @@ import pytest
 from batchwright.emulators.upcloud import TOKEN, UpCloudBehaviour, UpCloudEmulator, serve
 from batchwright.emulators.upcloud.coverage import RECORDED
 from batchwright.model.ids import Token
-from batchwright.model.plan import ServerRequest
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.upcloud.payload import create_body
 
 SHAPES: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("upcloud_recorded.json").read_text())

@@ -16,8 +16,8 @@ from collections.abc import Awaitable, Callable
 from batchwright.app.system_clock import SystemClock
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Gone, ServerState
-from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.local.adapter import Local
 from batchwright.providers.local.processes import started_for
 

@@ -7,8 +7,7 @@ from collections import Counter
 from batchwright.commands.base import Launch
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
-from batchwright.model.plan import CommandRequest
-from batchwright.model.workflow import Command
+from batchwright.operations.command import Command, CommandRequest
 
 SECONDS = 0.3  # that a program takes
 EXITS = Rejected(Fault(FaultClass.EXIT, "it ended with exit code 1"))

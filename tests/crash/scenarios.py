@@ -6,19 +6,12 @@ from msgspec import Struct
 
 from batchwright.model.actions import Action, Undo
 from batchwright.model.lifecycle import RunState
-from batchwright.model.plan import (
-    CommandRequest,
-    Guard,
-    Need,
-    Plan,
-    PlannedOperation,
-    ProviderFacts,
-    ServerRequest,
-    Step,
-    TaskservRequest,
-)
+from batchwright.model.plan import Guard, Need, Plan, PlannedOperation, ProviderFacts, Step
 from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
+from batchwright.operations.command import CommandRequest
+from batchwright.operations.server_batch import ServerRequest
+from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.providers.simulated import Simulation
 
 Settings = dict[str, Scalar]

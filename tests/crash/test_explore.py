@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from batchwright.model.plan import CommandRequest
+from batchwright.operations.command import CommandRequest
 from batchwright.testing.crash import CrashPoint, When
 from batchwright.testing.virtual_clock import run_virtual
 from tests.crash.lives import Outcome, live_through

@@ -16,7 +16,7 @@ from tests.support.sandboxes import need_sandboxes
 
 from batchwright.model.access import Access
 from batchwright.model.outcome import Fault, ServerState
-from batchwright.model.plan import ServerRequest
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.static import Static
 from batchwright.providers.static.records import Records, ServerClaim
 from batchwright.providers.static.ssh_probe import Facts, look

@@ -9,7 +9,9 @@ import msgspec
 from msgspec.structs import replace
 
 from batchwright.model.diagnostic import Diagnostic, Severity
-from batchwright.model.workflow import Dependency, ServerBatch, ServerConfig, TaskservBatch, TaskservUse, Workflow
+from batchwright.model.workflow import Dependency, ServerConfig, Workflow
+from batchwright.operations.server_batch import ServerBatch
+from batchwright.operations.taskserv_batch import TaskservBatch, TaskservUse
 from batchwright.plan import build
 from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.testing.plans import empty_world

@@ -14,19 +14,12 @@ from batchwright.model import events as ev
 from batchwright.model.actions import Action, Undo
 from batchwright.model.lifecycle import STEP_ENDED, STEP_IN_FLIGHT, StepState
 from batchwright.model.outcome import Applied, Created, Fault, FaultClass, Observed, Rejected, ServerState, Unknown
-from batchwright.model.plan import (
-    CommandRequest,
-    Guard,
-    Need,
-    Plan,
-    PlannedOperation,
-    ProviderFacts,
-    ServerRequest,
-    Step,
-    TaskservRequest,
-)
+from batchwright.model.plan import Guard, Need, Plan, PlannedOperation, ProviderFacts, Step
 from batchwright.model.run import Run
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
+from batchwright.operations.command import CommandRequest
+from batchwright.operations.server_batch import ServerRequest
+from batchwright.operations.taskserv_batch import TaskservRequest
 
 FAILS = Fault(FaultClass.PERMANENT, "it cannot work")
 EXITS = Fault(FaultClass.EXIT, "it ended with exit code 1")

@@ -14,17 +14,10 @@ from batchwright.model.actions import Action, Undo
 from batchwright.model.catalogue import Scope, Taskserv
 from batchwright.model.diagnostic import Severity
 from batchwright.model.outcome import Observed, ServerState
-from batchwright.model.plan import Cluster, Need, Plan, ServerRequest, Step
-from batchwright.model.workflow import (
-    Dependency,
-    DependencyKind,
-    Operation,
-    ServerBatch,
-    ServerConfig,
-    TaskservBatch,
-    TaskservUse,
-    Workflow,
-)
+from batchwright.model.plan import Need, Plan, Step
+from batchwright.model.workflow import Dependency, DependencyKind, Operation, ServerConfig, Workflow
+from batchwright.operations.server_batch import ServerBatch, ServerRequest
+from batchwright.operations.taskserv_batch import Cluster, TaskservBatch, TaskservUse
 from batchwright.plan import Observations, PlanResult, build, estimate
 from batchwright.testing.plans import empty_world
 

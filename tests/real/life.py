@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.model.outcome import Applied, Rejected, Unknown
-from batchwright.model.plan import Cluster, TaskservRequest
 from batchwright.model.scalar import Scalar
 from batchwright.model.secret import Secret
+from batchwright.operations.taskserv_batch import Cluster, TaskservRequest
 from batchwright.taskservs.base import Runner, Target, TaskservJob
 from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.taskservs.runner import pyinfra_runner

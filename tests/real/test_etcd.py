@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.model.plan import Cluster
+from batchwright.operations.taskserv_batch import Cluster
 from tests.real.life import Server, asked, live, on_servers
 
 CTL = "ETCDCTL_API=3 etcdctl --endpoints http://$(hostname -i):2379"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from batchwright.model.outcome import Rejected
-from batchwright.model.plan import Cluster, TaskservRequest
+from batchwright.operations.taskserv_batch import Cluster, TaskservRequest
 from tests.real.life import Server, asked, on_servers
 from tests.real.stubs import CALLED, make_repository, need_tools
 from tests.support.sandboxes import need_sandboxes

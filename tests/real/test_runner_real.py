@@ -16,8 +16,8 @@ from msgspec.structs import replace
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
-from batchwright.model.plan import TaskservRequest
 from batchwright.model.secret import Secret
+from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import Target, TaskservJob
 from batchwright.taskservs.catalogue import Catalogue, read_entry
 from batchwright.taskservs.runner import adapter, pyinfra_runner

@@ -15,8 +15,8 @@ from botocore.loaders import Loader, create_loader
 from batchwright.app.system_clock import SystemClock
 from batchwright.emulators.aws import AwsServer
 from batchwright.model.ids import Token, run_id, step_token
-from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws import Aws
 
 QUICK = {"boot_seconds": 0.2, "shutdown_seconds": 0.1, "answer_seconds": 0.0, "rate": 0.0}

@@ -25,8 +25,8 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.model.access import known_hosts, ssh_command
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Gone, Observed, ServerState
-from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.local import base_tree
 from batchwright.providers.local.adapter import Local
 from batchwright.providers.local.addresses import claimed

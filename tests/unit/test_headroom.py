@@ -19,7 +19,7 @@ from batchwright import headroom
 from batchwright.commands.base import Launch
 from batchwright.commands.local import LocalCommands
 from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
-from batchwright.model.plan import CommandRequest
+from batchwright.operations.command import CommandRequest
 from batchwright.taskservs.runner.child_process import ChildProcess, NotBegun
 from batchwright.taskservs.runner.child_protocol import ChildJob, Verb
 from batchwright.testing.virtual_clock import EPOCH

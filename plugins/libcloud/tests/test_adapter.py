@@ -17,8 +17,8 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.errors import ProviderUnavailable, UsageError
 from batchwright.model.ids import Token, run_id, step_token
 from batchwright.model.outcome import FaultClass, Rejected, Unknown
-from batchwright.model.plan import ServerRequest
-from batchwright.model.workflow import ServerBatch, ServerConfig, Workflow
+from batchwright.model.workflow import ServerConfig, Workflow
+from batchwright.operations.server_batch import ServerBatch, ServerRequest
 from batchwright.plan import build
 from batchwright_libcloud import Libcloud
 from batchwright_libcloud.driver import create_arguments, maker, user_data_argument

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +15,7 @@ from msgspec.structs import replace
 from batchwright.api.problems import body_of, problem_of
 from batchwright.errors import BatchwrightError, Unauthorized
 from batchwright.model.events import AnyEvent, RunCreated
-from batchwright.model.plan import ServerRequest, Step
+from batchwright.model.plan import Step
 from batchwright.service.run_feed import RunFeed, Subscription
 from batchwright.views.events import event_line, event_record
 from batchwright.views.run import RunView
@@ -30,21 +29,14 @@ _encode = msgspec.json.Encoder().encode
 
 
 def record(run: str, seq: int, event: AnyEvent) -> dict[str, Any]:
-    """An event as the journal holds it, with its number and in words, but without `user_data`.
-
-    That may hold what a server is given to know: it is nothing for who may only look.
-    """
+    """An event as the journal holds it, with its number and in words; of each request what is public."""
     if isinstance(event, RunCreated):
-        event = replace(event, plan=replace(event.plan, steps=tuple(map(_without_user_data, event.plan.steps))))
+        event = replace(event, plan=replace(event.plan, steps=tuple(map(_public, event.plan.steps))))
     return {**event_record(run, seq, event), "line": event_line(event)}
 
 
-def _without_user_data(step: Step) -> Step:
-    if not isinstance(step.request, ServerRequest) or not step.request.user_data:
-        return step
-    data = step.request.user_data.encode()
-    told = f"({len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()[:16]})"
-    return replace(step, request=replace(step.request, user_data=told))
+def _public(step: Step) -> Step:
+    return replace(step, request=step.request.public())
 
 
 def frame(name: str, data: bytes, number: int | None = None) -> bytes:

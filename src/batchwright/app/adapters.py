@@ -20,12 +20,12 @@ from batchwright.engine.limits import Lane, Limits
 from batchwright.engine.read_retry import SOON_SECONDS, ReadRetry, Tell
 from batchwright.errors import NotAllowed, ProviderUnavailable, TaskservPackageMissing
 from batchwright.journal.store_folder import make_private
-from batchwright.model.actions import Action
 from batchwright.model.clock import Clock
 from batchwright.model.plan import Plan
 from batchwright.model.scalar import SimulationSettings
-from batchwright.model.workflow import Command
-from batchwright.plan.build import COMMAND_LANE, TASKSERV_LANE
+from batchwright.model.workflow import Operation
+from batchwright.operations.base import Port
+from batchwright.operations.registry import TYPES, type_of
 from batchwright.providers import registry
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedLauncher, SimulatedRunner, Simulation, World
@@ -33,9 +33,6 @@ from batchwright.secret import reveal
 from batchwright.taskservs.base import Runner
 from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.taskservs.runner import pyinfra_runner
-
-TASKSERV_CONCURRENCY = 50  # installs at a time, whatever the number of runs
-COMMAND_CONCURRENCY = 20  # programs at a time, likewise
 
 log = logging.getLogger("batchwright.providers")
 
@@ -160,8 +157,9 @@ class Adapters:
             known = provider.capabilities
             rates = known.rate, known.burst, known.destroy_rate, known.destroy_burst
             self.limits.add(name, Lane(known.concurrency, *rates))
-        self.limits.add(TASKSERV_LANE, Lane(TASKSERV_CONCURRENCY))
-        self.limits.add(COMMAND_LANE, Lane(COMMAND_CONCURRENCY))
+        for kind in TYPES:
+            if kind.lane:
+                self.limits.add(kind.lane, Lane(kind.at_once))
 
     def open_programs(self) -> None:
         """Be able to run programs on this machine. Raises ProviderUnavailable, StoreError."""
@@ -174,7 +172,7 @@ class Adapters:
     def _pretend(self, simulation: Simulation) -> Launcher:
         return SimulatedLauncher(self._world.get(), self._clock, simulation)
 
-    def launcher_of(self, command: Command) -> Launcher:
+    def launcher_of(self, command: Operation) -> Launcher:
         """Who knows what a command needs; servers need not exist yet."""
         return self.launchers[""] if command.targets is None or self._simulation is not None else self._over_ssh
 
@@ -200,7 +198,7 @@ class Adapters:
     async def open_for(self, plan: Plan) -> None:
         """Open what an existing plan needs. Raises ProviderUnavailable; NotAllowed for another account."""
         await self.open(facts.name for facts in plan.providers)
-        if any(step.action is Action.RUN for step in plan.steps):
+        if any(type_of(step).port is Port.LAUNCHER for step in plan.steps):
             self.open_programs()
         self._check_runners(plan)
         for facts in plan.providers:
@@ -217,7 +215,8 @@ class Adapters:
     def _check_runners(self, plan: Plan) -> None:
         """Better known now than when the servers stand. Raises TaskservPackageMissing."""
         places = {step.id: step.provider for step in plan.steps}
-        for place in dict.fromkeys(places[step.server] for step in plan.steps if step.action is Action.INSTALL):
+        wanted = (places[step.server] for step in plan.steps if type_of(step).port is Port.RUNNER)
+        for place in dict.fromkeys(wanted):
             if place not in self.runners and place not in self.troubles:
                 if self._simulation is not None:
                     raise ProviderUnavailable(f"task services cannot be installed on servers of {place}")

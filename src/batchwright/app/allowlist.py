@@ -16,13 +16,14 @@ from batchwright.app.config import ServiceSecrets
 from batchwright.errors import Forbidden, SecretRefused, UsageError
 from batchwright.home import expanded
 from batchwright.loader.report import WHOLE, PathDiagnostic
-from batchwright.model.actions import Action
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.run import Run
 from batchwright.model.secret import Secret
 from batchwright.model.secret_references import Path as Place
 from batchwright.model.secret_references import mapped
-from batchwright.model.workflow import Command, Workflow
+from batchwright.model.workflow import Workflow
+from batchwright.operations.base import Port
+from batchwright.operations.registry import type_of
 from batchwright.views.wording import counted, some
 
 CODE = SecretRefused.code
@@ -105,7 +106,7 @@ class Allowlist(Struct, frozen=True):
 
     def check_commands(self, workflow: Workflow) -> None:
         """Raise Forbidden if the workflow would run programs and may not."""
-        named = [op.id for op in workflow.operations if isinstance(op, Command)]
+        named = [op.id for op in workflow.operations if type_of(op).port is Port.LAUNCHER]
         if named and not self.commands:
             raise Forbidden(
                 f"no commands are run for this client, and the workflow has {counted(len(named), 'command')}: "
@@ -128,7 +129,7 @@ class Allowlist(Struct, frozen=True):
             )
             raise SecretRefused(message, hint=f"{LIST_HINT}. {hint}")
         real = client and run.plan.simulation is None
-        named = [step.id for step in run.plan.steps if step.action is Action.RUN]
+        named = [step.id for step in run.plan.steps if type_of(step).port is Port.LAUNCHER]
         if real and named and not self.commands:
             message = f"run {run.id} is from a client and has commands, which this service does not run: {some(named)}"
             raise Forbidden(message, hint=f"{COMMANDS_HINT}. {hint}")

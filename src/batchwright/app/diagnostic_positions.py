@@ -10,7 +10,9 @@ from batchwright.app.planned import Planned
 from batchwright.loader import Path_, PathDiagnostic, Spot
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.workflow import Command, Operation, ServerBatch, TaskservBatch, Workflow
+from batchwright.model.workflow import Operation, Workflow
+from batchwright.operations.base import Port
+from batchwright.operations.registry import type_of
 from batchwright.plan.build import told_by_the_file
 
 Find = Callable[[Sequence[Path_]], Awaitable[Sequence[Spot]]]
@@ -22,6 +24,7 @@ FIELDS = {
     "program-not-executable": "run",
     "program-unfit": "run",
     "directory-missing": "directory",
+    "secret-missing": "env",
     "package-missing": "targets",
     "needs-unmet": "taskservs",
     "taskserv-conflict": "taskservs",
@@ -69,10 +72,9 @@ def path_of(workflow: Workflow, found: Diagnostic) -> Path_ | None:
             path: Path_ = (*WHOLE, "operations", number)
             return (*path, *_within(operation, inside, found))
     for number, operation in enumerate(workflow.operations):
-        for place, server in enumerate(operation.server_configs if isinstance(operation, ServerBatch) else ()):
-            if server.name == name:
-                field = _steps(found.field)
-                return (*WHOLE, "operations", number, "server_configs", place, *field)
+        kind = type_of(operation)
+        if kind.port is Port.PROVIDER and (part := kind.parts(operation).get(name)):
+            return (*WHOLE, "operations", number, *part, *_steps(found.field))
     for number, operation in enumerate(workflow.operations):
         if operation.provider and operation.provider == name:
             return (*WHOLE, "operations", number, "provider")
@@ -81,19 +83,13 @@ def path_of(workflow: Workflow, found: Diagnostic) -> Path_ | None:
 
 def _within(operation: Operation, inside: Sequence[str], found: Diagnostic) -> Path_:
     """The path in an operation: a server or a task service of it, or a field."""
-    if isinstance(operation, ServerBatch) and inside:
-        for place, server in enumerate(operation.server_configs):
-            if server.name == inside[0]:
-                return ("server_configs", place, *_steps(found.field))
-    if isinstance(operation, TaskservBatch) and inside:
-        for place, use in enumerate(operation.taskservs):
-            if use.name == inside[-1]:
-                return ("taskservs", place)
-        return ("taskservs",)
+    parts = type_of(operation).parts(operation)
+    if inside and parts:
+        if part := parts.get(inside[-1]):
+            return (*part, *_steps(found.field))
+        return next(iter(parts.values()))[:1]
     if found.field:
         return _steps(found.field)
-    if found.code == "secret-missing" and isinstance(operation, Command):
-        return ("env",)
     return (FIELDS[found.code],) if found.code in FIELDS else ()
 
 

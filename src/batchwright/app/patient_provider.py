@@ -11,8 +11,8 @@ from batchwright.model.access import Access
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Going, Gone, Observed, Rejected, Throttled, Unknown
-from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider, ProviderHealthReport, Quota, Quote
 
 T = TypeVar("T")

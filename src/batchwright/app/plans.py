@@ -26,9 +26,11 @@ from batchwright.model.did_you_mean import close_matches
 from batchwright.model.plan import Plan
 from batchwright.model.scalar import SimulationSettings
 from batchwright.model.templates import literal
-from batchwright.model.workflow import Command, ServerBatch, Workflow
+from batchwright.model.workflow import Workflow
+from batchwright.operations.base import Port
+from batchwright.operations.observations import Observations
+from batchwright.operations.registry import type_of
 from batchwright.plan.build import PlanResult, build
-from batchwright.plan.observations import Observations
 from batchwright.providers import registry
 from batchwright.providers.base import Quote
 from batchwright.taskservs.catalogue import load_catalogue
@@ -62,12 +64,11 @@ def check(source: Source, settings: Settings) -> Loaded:
 
 def anchored(workflow: Workflow, folder: Path) -> Workflow:
     """With the whole names of the folders that its commands name beside the workflow file."""
-    operations = tuple(
-        replace(op, directory=os.path.abspath(folder / op.directory))  # noqa: PTH100 - links stay as they are named
-        if isinstance(op, Command) and op.directory is not None and op.targets is None
-        else op
-        for op in workflow.operations
-    )
+
+    def whole(name: str) -> str:
+        return os.path.abspath(folder / name)  # noqa: PTH100 - links stay as they are named
+
+    operations = tuple(op.anchored(whole) for op in workflow.operations)
     return replace(workflow, operations=operations)
 
 
@@ -120,7 +121,7 @@ async def plan_loaded(
 
 
 def _servers(workflow: Workflow) -> int:
-    return sum(len(op.server_configs) for op in workflow.operations if isinstance(op, ServerBatch))
+    return sum(len(type_of(op).wants(op).servers) for op in workflow.operations)
 
 
 def refuse_unknown_providers(workflow: Workflow, simulation: SimulationSettings) -> None:
@@ -135,7 +136,7 @@ def refuse_unknown_providers(workflow: Workflow, simulation: SimulationSettings)
 
 
 def _server_providers(workflow: Workflow) -> Sequence[str]:
-    return sorted({op.provider for op in workflow.operations if isinstance(op, ServerBatch)})
+    return sorted({op.provider for op in workflow.operations if type_of(op).port is Port.PROVIDER})
 
 
 def _build(
@@ -169,7 +170,7 @@ async def _quotes(plan: Plan, around: Adapters) -> tuple[dict[str, Quote], list[
     """Prices, and of whom they are not known: nobody needs one to make a server."""
     quotes, unknown = {}, []
     for name, provider in around.providers.items():
-        requests = [s.request for s in plan.steps if s.action == "create" and s.provider == name]
+        requests = [s.request for s in plan.steps if s.traits.sweeps and s.provider == name]
         try:
             async with asyncio.timeout(provider.capabilities.call_timeout):
                 quote = await provider.quote(requests) if requests else None  # type: ignore[arg-type]

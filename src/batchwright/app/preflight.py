@@ -12,9 +12,11 @@ from batchwright.commands.preflight import secret_flaws
 from batchwright.errors import BatchwrightError
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.outcome import Observed, ServerState
-from batchwright.model.plan import CommandRequest, ProviderFacts, ServerRequest
-from batchwright.model.workflow import Command, ServerBatch, ServerConfig, TaskservBatch, Workflow
-from batchwright.plan.observations import Observations, ProviderObserved
+from batchwright.model.plan import ProviderFacts, Request
+from batchwright.model.workflow import ServerConfig, Workflow
+from batchwright.operations.observations import Observations, ProviderObserved
+from batchwright.operations.registry import type_of
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider
 from batchwright.taskservs.base import Runner, Target
 
@@ -24,12 +26,12 @@ STARTING = "the server is still starting, so it cannot be told what is installed
 
 async def observe(workflow: Workflow, providers: Mapping[str, Provider], runners: Mapping[str, Runner]) -> Observations:
     """What each provider says about its part of the workflow; one that cannot be asked becomes one trouble."""
+    asked = [(op, type_of(op).wants(op)) for op in workflow.operations]
     wanted = {
-        name: [c for op in workflow.operations if isinstance(op, ServerBatch) and op.provider == name
-               for c in op.server_configs]
+        name: [config for op, wants in asked if op.provider == name for config in wants.servers]
         for name in providers
     }  # fmt: skip
-    if not any(isinstance(op, TaskservBatch) for op in workflow.operations):
+    if not any(wants.installed for _, wants in asked):
         runners = {}  # nobody asks what is installed
     answers = await asyncio.gather(
         *(_ask(name, providers[name], runners.get(name), configs) for name, configs in wanted.items())
@@ -42,19 +44,19 @@ async def observe(workflow: Workflow, providers: Mapping[str, Provider], runners
 
 async def observe_commands(workflow: Workflow, observations: Observations, around: Adapters) -> Observations:
     """The same with what the workflow's commands need; whatever is missing becomes a trouble."""
-    commands = [op for op in workflow.operations if isinstance(op, Command)]
+    commands = [command for op in workflow.operations if (command := type_of(op).wants(op).program) is not None]
     if not commands:
         return observations
     around.open_programs()
-    found: dict[str, CommandRequest] = {}
+    found: dict[str, Request] = {}
     troubles = list(observations.troubles)
     for command in commands:
         answer = await around.launcher_of(command).resolve(command)
-        if isinstance(answer, CommandRequest):
-            found[command.id] = answer
-        else:
+        if isinstance(answer, list):
             troubles += [replace(one, where=command.id) for one in answer]
-    return replace(observations, commands=found, troubles=tuple(troubles))
+        else:
+            found[command.id] = answer
+    return replace(observations, requests={**observations.requests, **found}, troubles=tuple(troubles))
 
 
 def observe_secrets(workflow: Workflow, observations: Observations, environ: Mapping[str, str]) -> Observations:
@@ -63,11 +65,11 @@ def observe_secrets(workflow: Workflow, observations: Observations, environ: Map
     Those of commands are found with the rest that commands need.
     """
     troubles = [
-        replace(missing, where=f"{op.id}/{use.name}")
+        replace(missing, where=f"{op.id}/{name}")
         for op in workflow.operations
-        if isinstance(op, TaskservBatch) and op.provider != SIMULATED
-        for use in op.taskservs
-        for missing in secret_flaws(use.variables, environ, f' of "{use.name}"')
+        if op.provider != SIMULATED
+        for name, values in type_of(op).wants(op).secrets.items()
+        for missing in secret_flaws(values, environ, f' of "{name}"')
     ]
     return replace(observations, troubles=(*observations.troubles, *troubles))
 
@@ -101,10 +103,10 @@ async def _observe(
     troubles: list[Diagnostic] = []
     requests: dict[str, ServerRequest] = {}
     for config, answer in zip(configs, await provider.resolve(configs), strict=True):
-        if isinstance(answer, ServerRequest):
-            requests[config.name] = answer
-        else:
+        if isinstance(answer, list):
             troubles += [replace(one, where=config.name) for one in answer]
+        else:
+            requests[config.name] = answer
     managed: dict[str, tuple[Observed, ...]] = {}
     for observed in await provider.find():
         managed[observed.name] = (*managed.get(observed.name, ()), observed)

@@ -8,7 +8,7 @@ from batchwright.app.adapters import Adapters
 from batchwright.app.run_reader import undo_preview
 from batchwright.app.settings import Settings
 from batchwright.engine.limits import Limits
-from batchwright.engine.rollback_preview import PlannedUndo
+from batchwright.engine.rollback_preview import PlannedUndo, UndoKind
 from batchwright.errors import BatchwrightError
 from batchwright.model.clock import Clock
 from batchwright.model.run import Run
@@ -25,7 +25,7 @@ async def planned_undo(settings: Settings, clock: Clock, run: Run) -> list[Plann
     undos = undo_preview(run, clock.now())
     refs: dict[str, list[str]] = {}
     for one in undos if run.plan.simulation is None else ():  # in a simulation nobody attaches anything
-        if one.what == "destroy" and one.ref:
+        if one.what is UndoKind.DESTROY and one.ref:
             refs.setdefault(one.provider, []).append(one.ref)
     async with Adapters(settings, clock, Limits(), run.plan.simulation) as around:
         await around.open(refs)
@@ -34,16 +34,16 @@ async def planned_undo(settings: Settings, clock: Clock, run: Run) -> list[Plann
     lines = []
     for undo in undos:
         lines.append(undo)
-        if undo.what == "destroy":
+        if undo.what is UndoKind.DESTROY:
             on = [one for name, one in attached if (name, one.server) == (undo.provider, undo.ref)]
             lines += [_line(undo, one) for one in on]
-    return lines + [PlannedUndo(name, name, "stays unknown", note=why) for name, _, why in looks if why]
+    return lines + [PlannedUndo(name, name, UndoKind.UNKNOWN, note=why) for name, _, why in looks if why]
 
 
 def _line(undo: PlannedUndo, one: Attached) -> PlannedUndo:
     if one.blocks:
-        return PlannedUndo(undo.step, undo.provider, "cannot destroy: attached is", one.what, one.blocks)
-    return PlannedUndo(undo.step, undo.provider, "keep", one.what, KEPT)
+        return PlannedUndo(undo.step, undo.provider, UndoKind.BLOCKED, one.what, one.blocks)
+    return PlannedUndo(undo.step, undo.provider, UndoKind.KEEP, one.what, KEPT)
 
 
 async def _look(around: Adapters, name: str, refs: list[str]) -> tuple[str, list[Attached], str]:

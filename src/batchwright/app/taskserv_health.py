@@ -11,11 +11,11 @@ from batchwright.app.settings import Settings
 from batchwright.engine.limits import Limits
 from batchwright.errors import BatchwrightError
 from batchwright.model.access import Access
-from batchwright.model.actions import Action
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import StepState
-from batchwright.model.plan import Plan, Step, TaskservRequest
+from batchwright.model.plan import Plan, Step
 from batchwright.model.run import Run
+from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import Target, TaskservJob
 from batchwright.views.conditions import Change, Condition, Conditions, conditions
 
@@ -39,7 +39,7 @@ async def check_run(
     wanted = [
         step
         for step, record in zip(run.plan.steps, run.records, strict=True)
-        if step.action is Action.INSTALL and record.state is StepState.SUCCEEDED
+        if isinstance(step.request, TaskservRequest) and record.state is StepState.SUCCEEDED
     ]
     async with Adapters(settings, clock, Limits(), run.plan.simulation, world, runner) as around:
         await around.open_for(run.plan)
@@ -85,13 +85,13 @@ async def _ways(around: Adapters, servers: dict[str, tuple[str, str]]) -> dict[s
 async def preview_plan(settings: Settings, clock: Clock, plan: Plan) -> tuple[Change, ...]:
     """What the plan's installs would change on servers that exist; read-only."""
     steps = {step.id: step for step in plan.steps}
-    wanted = [step for step in plan.steps if step.action is Action.INSTALL]
+    wanted = [step for step in plan.steps if isinstance(step.request, TaskservRequest)]
     async with Adapters(settings, clock, Limits(), plan.simulation) as around:
         await around.open_for(plan)
         kept = {
             step.server: (steps[step.server].provider, steps[step.server].ref)
             for step in wanted
-            if steps[step.server].action is Action.KEEP
+            if steps[step.server].ref
         }
         ways = await _ways(around, kept)
         addresses = await _addresses(around, list(kept.values()))

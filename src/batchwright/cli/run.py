@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import getpass
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -45,7 +46,7 @@ from batchwright.cli.plan import plan
 from batchwright.cli.target import Url, chosen
 from batchwright.cli.text import show_brief, show_preview
 from batchwright.client.http import HttpClient
-from batchwright.engine.rollback_preview import PlannedUndo
+from batchwright.engine.rollback_preview import PlannedUndo, UndoKind
 from batchwright.errors import RunUnfinished, SecretMissing, StoreError
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import RunState
@@ -335,12 +336,14 @@ def agreed(run: Run, undos: Sequence[PlannedUndo]) -> bool:
 
 
 def _what(undos: Sequence[PlannedUndo]) -> str:
-    destroyed = sum(one.what == "destroy" for one in undos)
-    released = sum(one.what == "let go of" for one in undos)
-    removed = sum(one.what == "remove" for one in undos)
-    run = sum(one.what == "run" for one in undos)
-    parts = [counted(destroyed, "server")] if destroyed else []
-    parts += [f"{counted(released, 'server')} that will only be let go"] if released else []
-    parts += [counted(removed, "task service")] if removed else []
-    parts += [counted(run, "command")] if run else []
+    kinds = Counter(one.what for one in undos)
+    parts = [words.format(counted(kinds[kind], noun)) for kind, noun, words in _UNDONE if kinds[kind]]
     return some(parts) or "this run"
+
+
+_UNDONE = (
+    (UndoKind.DESTROY, "server", "{}"),
+    (UndoKind.RELEASE, "server", "{} that will only be let go"),
+    (UndoKind.REMOVE, "task service", "{}"),
+    (UndoKind.RUN, "command", "{}"),
+)

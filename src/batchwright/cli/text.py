@@ -21,12 +21,12 @@ from batchwright.cli.run_picture import (
     waiting_lines,
 )
 from batchwright.cli.table import Cell, table
-from batchwright.engine.rollback_preview import PlannedUndo
+from batchwright.engine.rollback_preview import PlannedUndo, UndoKind
 from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.providers.base import Quote
 from batchwright.views.explain import Explanation
 from batchwright.views.listing import Listing, RunLine
-from batchwright.views.plan import PlanView
+from batchwright.views.plan import Counts, PlanView
 from batchwright.views.run import RunView
 from batchwright.views.stats import Stats
 from batchwright.views.steps import ROLLBACK, ServerLine, StepLine
@@ -35,6 +35,7 @@ from batchwright.views.wording import counted, duration, one_line
 WIDTH_MAX = 120
 STEPS_SHOWN = 40  # of a plan, before the rest is left to --json
 SERVERS_SHOWN = 12
+NOTHING_TO_DO = (UndoKind.WITH_SERVER, UndoKind.STAYS, UndoKind.UNKNOWN)
 
 
 def text_width() -> int:
@@ -169,7 +170,7 @@ def show_preview(run: str, undos: Sequence[PlannedUndo], *, to_stderr: bool = Fa
     console.print(Text(f"run {run}: a rollback would do this, in order:"))
     most = 12 if to_stderr else STEPS_SHOWN
     for one in undos[:most]:
-        what = one.what if one.what.startswith(("goes", "stays")) else f"{one.what} {one.ref}".rstrip()
+        what = one.what.value if one.what in NOTHING_TO_DO else f"{one.what} {one.ref}".rstrip()
         extra = f"  ({one.note})" if one.note else ""
         place = f"  {one.provider}" if one.provider else ""
         console.print(Text(f"  {one.step}{place}: {what}{extra}"))
@@ -182,16 +183,7 @@ def show_preview(run: str, undos: Sequence[PlannedUndo], *, to_stderr: bool = Fa
 
 def show_brief(view: PlanView) -> None:
     """A plan in three lines."""
-    actions = ", ".join(
-        f"{word} {number:,}"
-        for number, word in (
-            (view.counts.create, "create"),
-            (view.counts.keep, "keep"),
-            (view.counts.install, "install"),
-            (view.counts.run, "run"),
-        )
-        if number
-    )
+    actions = ", ".join(f"{word} {number:,}" for word, number in _counts(view.counts))
     simulated = ", every provider simulated" if view.simulated else ""
     what = f"{counted(len(view.steps), 'step')} in {counted(len(view.operations), 'operation')}{simulated}"
     say(Text.assemble((f"{view.workflow} {view.version}", "bold"), f": {what}"))
@@ -204,7 +196,7 @@ def show_plan(view: PlanView, quotes: Mapping[str, Quote]) -> None:
     show_brief(view)
     texts = []
     for name, counts in view.providers.items():
-        parts = [f"{w} {n:,}" for n, w in zip(_counts(counts), ("create", "keep", "install"), strict=True) if n]
+        parts = [f"{word} {number:,}" for word, number in _counts(counts)]
         price = quotes.get(name)
         cost = f", {price.per_hour:.4g} {price.currency} per hour" if price else ""
         texts.append(f"{name}: {', '.join(parts)}{cost}")
@@ -229,8 +221,8 @@ def show_plan(view: PlanView, quotes: Mapping[str, Quote]) -> None:
     say(f"longest way: {shown} ({duration(view.estimate.critical_seconds)})")
 
 
-def _counts(counts: object) -> tuple[int, int, int]:
-    return (getattr(counts, "create", 0), getattr(counts, "keep", 0), getattr(counts, "install", 0))
+def _counts(counts: Counts) -> list[tuple[str, int]]:
+    return [(action, number) for action, number in counts.items() if number]
 
 
 # -- many runs ------------------------------------------------------------------------------------------------------

@@ -10,8 +10,7 @@ from msgspec import Struct
 from batchwright.model.access import Access
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Applied, Rejected, Unknown
-from batchwright.model.plan import CommandRequest
-from batchwright.model.workflow import Command
+from batchwright.operations.command import Command, CommandRequest
 
 Tell = Callable[[str], None]
 

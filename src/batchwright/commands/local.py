@@ -27,9 +27,8 @@ from batchwright.errors import SecretMissing
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
-from batchwright.model.plan import CommandRequest
 from batchwright.model.secret import Secret
-from batchwright.model.workflow import Command
+from batchwright.operations.command import Command, CommandRequest
 from batchwright.secret import Reveal
 from batchwright.secret import revealed as secret_of
 

@@ -13,9 +13,8 @@ from batchwright.commands.interpreters import unrunnable
 from batchwright.commands.size_limits import unfit
 from batchwright.errors import SecretMissing
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.plan import CommandRequest
 from batchwright.model.secret import Secret
-from batchwright.model.workflow import Command
+from batchwright.operations.command import Command, CommandRequest
 from batchwright.secret import peek
 
 COMPARED = 20_000  # names that a misspelt one is compared with

@@ -18,8 +18,7 @@ from batchwright.commands.preflight import find_there
 from batchwright.login_output import BLANKS, Marked
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
-from batchwright.model.plan import CommandRequest
-from batchwright.model.workflow import Command
+from batchwright.operations.command import Command, CommandRequest
 from batchwright.printable import printable
 from batchwright.secret import Reveal
 

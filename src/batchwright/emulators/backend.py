@@ -16,8 +16,8 @@ from msgspec import Struct
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.ids import Token, step_token
 from batchwright.model.outcome import Created, Gone, ServerState
-from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider
 
 ZONE = "here"

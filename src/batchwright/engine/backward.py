@@ -10,10 +10,11 @@ from batchwright.engine import effects as cmd
 from batchwright.engine.order import Order
 from batchwright.engine.policy import POLICIES, asked_pause, backoff, may_retry
 from batchwright.model import events as ev
-from batchwright.model.actions import Action, Undo
+from batchwright.model.actions import Undo
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.plan import PlannedOperation, Step
+from batchwright.model.plan import PlannedOperation
 from batchwright.model.run import Run, made_something
+from batchwright.operations.registry import type_of
 
 
 class Backward:
@@ -147,13 +148,7 @@ class Backward:
         left = []
         for step, record in zip(run.plan.steps, run.records, strict=True):
             if record.state is StepState.UNDO_FAILED:
-                left.append(f"{step.id}: {_what(step, record.ref)}: {record.fault.message if record.fault else ''}")
+                why = record.fault.message if record.fault else ""
+                left.append(f"{step.id}: {type_of(step).residue(step, record.ref)}: {why}")
         left.extend(f"{lane}: could not be swept: {fault.message}" for lane, fault in run.sweep_faults.items())
         return tuple(left)
-
-
-def _what(step: Step, ref: str) -> str:
-    if step.action is Action.RUN:
-        return "its undo program"
-    what = "task service" if step.server else f"server {ref or 'of unknown reference'}"
-    return f"{what} on {step.provider}"

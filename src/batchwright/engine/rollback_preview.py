@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-import shlex
+from enum import StrEnum
 
 from msgspec import Struct
 
 from batchwright.engine.backward import Backward
 from batchwright.model.actions import Undo
 from batchwright.model.lifecycle import StepState
-from batchwright.model.plan import CommandRequest, Step
+from batchwright.model.plan import Step
 from batchwright.model.run import Run, StepRecord
+from batchwright.operations.registry import type_of
 
-_WHAT = {Undo.DESTROY: "destroy", Undo.RELEASE: "let go of"}
+
+class UndoKind(StrEnum):
+    """What a line of the preview says about its step, or about what is attached to its server and not the run's."""
+
+    DESTROY = "destroy"
+    RELEASE = "let go of"
+    REMOVE = "remove"
+    RUN = "run"  # the undo that a command names
+    WITH_SERVER = "goes with its server"
+    STAYS = "stays"
+    KEEP = "keep"  # attached
+    BLOCKED = "cannot destroy: attached is"
+    UNKNOWN = "stays unknown"  # nobody could say what is attached
+
+
+_KINDS = {
+    Undo.DESTROY: UndoKind.DESTROY,
+    Undo.RELEASE: UndoKind.RELEASE,
+    Undo.REMOVE: UndoKind.REMOVE,
+    Undo.WITH_SERVER: UndoKind.REMOVE,  # its server is not destroyed by this rollback
+    Undo.RUN: UndoKind.RUN,
+}
 
 
 class PlannedUndo(Struct, frozen=True):
-    """One line of the preview.
-
-    `what` is destroy, let go of, remove, run (a command's undo), goes with its server, or stays; and of what is
-    attached to a server and not the run's: keep, or cannot destroy (see app/rollback_impact.py).
-    """
+    """One line of the preview. `ref` is what the undo works on: a reference, or a program with its arguments."""
 
     step: str
     provider: str
-    what: str
+    what: UndoKind
     ref: str = ""
     note: str = ""
 
@@ -49,17 +67,14 @@ def preview_rollback(run: Run) -> list[PlannedUndo]:
 
 
 def _by_itself(step: Step, record: StepRecord) -> PlannedUndo:
-    request = step.request
-    if isinstance(request, CommandRequest):
-        note = "nobody knows how far the command got" if record.doubt else ""
-        return PlannedUndo(step.id, step.provider, "run", shlex.join(request.undo), note)
-    note = "its create call is in doubt: it is looked for first" if record.doubt else ""
-    return PlannedUndo(step.id, step.provider, _WHAT.get(step.undo, "remove"), record.ref, note)
+    kind = type_of(step)
+    note = kind.doubt_note if record.doubt else ""
+    return PlannedUndo(step.id, step.provider, _KINDS[step.undo], kind.undo_target(step, record), note)
 
 
 def _with_server(run: Run, i: int) -> PlannedUndo:
     step = run.plan.steps[i]
-    return PlannedUndo(step.id, step.provider, "goes with its server", note=step.server)
+    return PlannedUndo(step.id, step.provider, UndoKind.WITH_SERVER, note=step.server)
 
 
 def _worth(run: Run, i: int) -> bool:
@@ -70,4 +85,4 @@ def _worth(run: Run, i: int) -> bool:
 def _stays(run: Run, i: int) -> PlannedUndo:
     step, record = run.plan.steps[i], run.records[i]
     why = "it was there before this run" if step.traits.lasts else "it has no undo"
-    return PlannedUndo(step.id, step.provider, "stays", record.ref, why)
+    return PlannedUndo(step.id, step.provider, UndoKind.STAYS, record.ref, why)

@@ -11,9 +11,9 @@ from batchwright.journal.base import Head, Lease, Snapshot
 from batchwright.journal.event_rows import EventRow, paginate
 from batchwright.journal.high_water_mark import Loss
 from batchwright.journal.lease import LEASE_SECONDS, HeldLease, held, refuse_while_held
-from batchwright.model import event_codec
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.summary import RunSummary, Signal
+from batchwright.operations import event_codec
 
 
 @dataclass(slots=True)

@@ -9,12 +9,10 @@ from typing import Self
 import msgspec
 from msgspec import Struct
 
-from batchwright.model.access import Access
 from batchwright.model.actions import TRAITS, Action, Doubt, Traits, Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.scalar import Scalar
-from batchwright.model.secret import Secret
-from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry, ServerConfig
+from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
 
 SEMANTICS = 1  # raised when the machine would decide differently; an old plan is driven by the machine of its time
 
@@ -34,6 +32,17 @@ class Request:
 
     name: str  # of what it makes or runs, for people
     idempotent: bool = True  # whether a call whose outcome is not known may be sent again
+    zone: str = ""  # of a server
+    plan: str = ""  # of a server
+
+    @classmethod
+    def kind(cls) -> str:
+        """Its tag in a plan."""
+        return str(cls.__struct_config__.tag)  # type: ignore[attr-defined]
+
+    def public(self) -> Self:
+        """As it is shown to who may only look."""
+        return self
 
 
 class ServerFacts(Struct, frozen=True, omit_defaults=True):
@@ -44,82 +53,6 @@ class ServerFacts(Struct, frozen=True, omit_defaults=True):
     own_network: bool | None = None  # False: it shares the network of the machine it is on
     os: str = ""  # "debian"
     release: str = ""  # "12"
-
-
-class ServerRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="server"):
-    """A create request with the provider's own ids in it, so that a retry sends the same thing.
-
-    Only the provider that wrote `resolved` reads it. `access` is how a server is reached that exists before it is
-    taken. `facts` are there until the plan is made; its steps have none.
-    """
-
-    name: str
-    plan: str
-    zone: str
-    image: str = ""
-    ssh_keys: tuple[str, ...] = ()
-    user_data: str = ""
-    labels: dict[str, str] = {}
-    resolved: dict[str, str] = {}
-    access: Access | None = None
-    facts: ServerFacts | None = None
-
-    @classmethod
-    def of(
-        cls,
-        config: ServerConfig,
-        image: str,
-        resolved: dict[str, str],
-        facts: ServerFacts | None = None,
-        *,
-        plan: str = "",
-    ) -> Self:
-        """The request for `config`; `plan` is the provider's own name of it, where it has one."""
-        return cls(
-            config.name,
-            plan or config.plan,
-            config.zone,
-            image=image,
-            ssh_keys=config.ssh_keys,
-            user_data=config.user_data or "",
-            labels=config.labels,
-            resolved=resolved,
-            facts=facts,
-        )
-
-
-class Cluster(Struct, frozen=True):
-    """The servers that one install joins together. `leader` is the step of the first server, `number` counts from 0."""
-
-    leader: str
-    number: int
-    size: int
-
-
-class TaskservRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="taskserv"):
-    """An install of one task service on one server. `digest` is the catalogue entry's that it was planned with."""
-
-    name: str
-    version: str
-    variant: str  # the provider whose variant of the entry is used
-    variables: dict[str, Scalar | Secret] = {}
-    cluster: Cluster | None = None
-    digest: str = ""
-
-
-class CommandRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="command"):
-    """A program and its arguments; no shell. `name` is its last word in a path, for people.
-
-    On this machine the program is where it was found when the plan was made, and `directory` is absolute. Secrets
-    stay references; `idempotent`: it may be run again when nobody knows how far it got.
-    """
-
-    name: str
-    run: tuple[str, ...]
-    undo: tuple[str, ...] = ()
-    env: dict[str, str | Secret] = {}
-    directory: str = ""
-    idempotent: bool = False
 
 
 class Need(Struct, frozen=True, array_like=True):
@@ -142,7 +75,7 @@ class Step(Struct, frozen=True, omit_defaults=True):
     provider: str
     action: Action
     undo: Undo
-    request: ServerRequest | TaskservRequest | CommandRequest
+    request: Request
     needs: tuple[Need, ...] = ()
     server: str = ""
     ref: str = ""

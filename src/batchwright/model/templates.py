@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchwright.model.workflow import TaskservBatch, Workflow
+from batchwright.model.workflow import Workflow
 
 ROOTS = ("server", "servers", "operations", "outputs", "run", "workflow")
 SHOWN = 60
@@ -55,7 +55,7 @@ def literal(workflow: Workflow) -> Workflow:
 
     The variables of task services stay as they are: they are filled in when they are used.
     """
-    operations = tuple(op if isinstance(op, TaskservBatch) else _literal(op) for op in workflow.operations)
+    operations = tuple(op if op.fills_later else _literal(op) for op in workflow.operations)
     return replace(workflow, operations=operations)
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from msgspec import Struct
-
-from batchwright.model.scalar import Scalar
-from batchwright.model.secret import Secret
 
 
 class DependencyKind(StrEnum):
@@ -58,63 +56,28 @@ class ServerConfig(Struct, frozen=True):
     options: dict[str, Any] = {}
 
 
-class TaskservUse(Struct, frozen=True):
-    """A task service asked for by name, with values for its variables; a secret is only named, never given."""
+class Operation:
+    """What the structs of all operation types have in common; operations/ has one module for each."""
 
-    name: str
-    variables: dict[str, Scalar | Secret] = {}
-
-
-class ServerBatch(Struct, frozen=True, tag_field="type", tag="server_batch"):
-    """Ensures that servers exist on one provider."""
+    __slots__ = ()
 
     id: str
-    provider: str
-    server_configs: tuple[ServerConfig, ...]
-    dependencies: tuple[Dependency, ...] = ()
-    retry: Retry = Retry()
-    timeout: float = 600.0  # seconds, per step
-    on_failure: OnFailure | None = None
-
-
-class TaskservBatch(Struct, frozen=True, tag_field="type", tag="taskserv_batch"):
-    """Installs task services on servers; `targets` are operation ids or server names."""
-
-    id: str
-    provider: str
-    taskservs: tuple[TaskservUse, ...]
-    dependencies: tuple[Dependency, ...] = ()
-    targets: tuple[str, ...] | None = None
-    retry: Retry = Retry()
-    timeout: float = 1800.0
-    on_failure: OnFailure | None = None
-
-
-class Command(Struct, frozen=True, tag_field="type", tag="command"):
-    """Runs a program, without a shell, on this machine, or with `targets` (operation ids or server names) on servers.
-
-    `undo` is the program of a rollback. `idempotent`: it may be run again when nobody knows how far it got.
-    """
-
-    id: str
-    run: tuple[str, ...]
-    undo: tuple[str, ...] = ()
-    env: dict[str, str | Secret] = {}
-    directory: str | None = None
-    targets: tuple[str, ...] | None = None
-    idempotent: bool = False
-    dependencies: tuple[Dependency, ...] = ()
-    retry: Retry = Retry()
-    timeout: float = 600.0
-    on_failure: OnFailure | None = None
+    provider: str = ""  # "" where it is no provider's
+    dependencies: tuple[Dependency, ...]
+    retry: Retry
+    timeout: float  # seconds, per step
+    on_failure: OnFailure | None
+    targets: tuple[str, ...] | None = None  # operation ids or server names that its steps work on
+    fills_later: ClassVar[bool] = False  # the references in its texts are filled in when they are used
 
     @property
-    def provider(self) -> str:
-        """None: a program is no provider's."""
-        return ""
+    def type(self) -> str:
+        """Its type as the workflow file names it."""
+        return str(self.__struct_config__.tag)  # type: ignore[attr-defined]
 
-
-Operation = ServerBatch | TaskservBatch | Command
+    def anchored(self, _whole: Callable[[str], str]) -> Self:
+        """With whole names for the folders of this machine that it names beside the workflow file."""
+        return self
 
 
 class Workflow(Struct, frozen=True):

@@ -1,8 +1,8 @@
-"""A workflow and what was observed, to a plan: an ordered list of small passes over one draft. Nothing is contacted."""
+"""A workflow and what was observed, to a plan: all operation types in turn fill one draft. Nothing is contacted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from graphlib import TopologicalSorter
 from heapq import heappop, heappush
 
@@ -12,18 +12,11 @@ from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan, PlannedOperation
 from batchwright.model.scalar import Scalar
-from batchwright.model.workflow import Command, Operation, ServerBatch, Workflow
-from batchwright.plan.clusters import form_clusters
-from batchwright.plan.commands import plan_commands
-from batchwright.plan.draft import Draft
-from batchwright.plan.installs import chain_installs, check_needs, fill_variables
-from batchwright.plan.observations import Observations
-from batchwright.plan.requirements import expand_requirements, refuse_conflicts, take_listed
-from batchwright.plan.servers import plan_servers
-from batchwright.plan.targets import find_targets
-
-TASKSERV_LANE = "taskservs"
-COMMAND_LANE = "commands"
+from batchwright.model.workflow import Operation, Workflow
+from batchwright.operations.draft import Draft
+from batchwright.operations.observations import Observations
+from batchwright.operations.registry import TYPES, type_of
+from batchwright.operations.targets import find_targets
 
 
 class PlanResult(Struct, frozen=True):
@@ -49,26 +42,20 @@ def order_operations(draft: Draft) -> None:
     draft.index = {op.id: i for i, op in enumerate(draft.order)}
 
 
-PASSES: tuple[Callable[[Draft], None], ...] = (
-    order_operations,
-    plan_servers,  # what is there and matches is kept, the rest is made
-    find_targets,  # which servers a task service operation or a command works on
-    take_listed,  # who installs what where, as written
-    expand_requirements,  # what that requires, and the order on each server
-    refuse_conflicts,
-    check_needs,  # what a server must be able to do
-    fill_variables,
-    form_clusters,  # which servers an install joins together
-    chain_installs,
-    plan_commands,
-)
+def _judge(draft: Draft) -> None:
+    """All that can be judged before the steps are made."""
+    order_operations(draft)
+    for kind in TYPES:
+        kind.place(draft)
+    find_targets(draft, {op.id for op in draft.order if type_of(op).targets_all})
+    for kind in TYPES:
+        kind.judge(draft)
 
 
 def told_by_the_file(workflow: Workflow, catalogue: Mapping[str, Taskserv]) -> tuple[Diagnostic, ...]:
     """What planning will find in a workflow whatever the providers say, errors and warnings; nothing is contacted."""
     draft = Draft(workflow, catalogue, Observations())
-    for each in PASSES[: PASSES.index(chain_installs)]:
-        each(draft)
+    _judge(draft)
     return tuple(draft.problems)
 
 
@@ -85,46 +72,22 @@ def build(
     Every problem of the whole batch is in the diagnostics; `warnings` are the loader's and are passed through.
     """
     draft = Draft(workflow, catalogue, observations)
-    for each in PASSES:
-        each(draft)
+    _judge(draft)
+    for kind in TYPES:
+        kind.plan(draft)
     told = {(one.code, one.message) for one in warnings}
     problems = (one for one in draft.problems if (one.code, one.message) not in told)
     diagnostics = (*warnings, *observations.troubles, *problems)
     if not any(one.severity is Severity.ERROR for one in diagnostics):
-        diagnostics += tuple(_unresolved(draft))
+        diagnostics += tuple(one for kind in TYPES for one in kind.unplanned(draft))
     if any(one.severity is Severity.ERROR for one in diagnostics):
         return PlanResult(None, diagnostics)
     return PlanResult(_plan(draft, diagnostics, simulation), diagnostics)
 
 
-def _unresolved(draft: Draft) -> list[Diagnostic]:
-    """What has no step must have a trouble that says why; it is refused even if an adapter forgot to say it."""
-    planned = {step.id for steps in draft.steps.values() for step in steps}
-    return [
-        Diagnostic(
-            code="server-unresolved",
-            message=f'the provider "{place.provider}" did not say how to create the server "{place.name}"',
-            where=place.step,
-            hint="This is a bug in the provider's adapter.",
-        )
-        for places in draft.places.values()
-        for place in places
-        if place.step not in planned
-    ] + [
-        Diagnostic(
-            code="command-unresolved",
-            message="its program was not resolved",
-            where=op.id,
-            hint="This is a bug in Batchwright.",
-        )
-        for _, op in draft.commands()
-        if op.id not in draft.observations.commands
-    ]
-
-
 def _plan(draft: Draft, warnings: tuple[Diagnostic, ...], simulation: dict[str, Scalar] | None) -> Plan:
     workflow = draft.workflow
-    used = {op.provider for _, op in draft.server_batches()}
+    used = {place.provider for places in draft.places.values() for place in places}
     steps = tuple(step for i in range(len(draft.order)) for step in draft.steps[i])
     assert len({step.id for step in steps}) == len(steps), "two steps have the same name"
     return Plan(
@@ -144,17 +107,11 @@ def _plan(draft: Draft, warnings: tuple[Diagnostic, ...], simulation: dict[str, 
 def _operation(workflow: Workflow, op: Operation) -> PlannedOperation:
     return PlannedOperation(
         id=op.id,
-        type=str(op.__struct_config__.tag),
+        type=op.type,
         provider=op.provider,
-        lane=_lane(op),
+        lane=type_of(op).lane or op.provider,
         dependencies=op.dependencies,
         on_failure=op.on_failure or workflow.on_failure,
         retry=op.retry,
         timeout=op.timeout,
     )
-
-
-def _lane(op: Operation) -> str:
-    if isinstance(op, ServerBatch):
-        return op.provider
-    return COMMAND_LANE if isinstance(op, Command) else TASKSERV_LANE

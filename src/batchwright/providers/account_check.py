@@ -12,8 +12,8 @@ from batchwright.errors import ProviderUnavailable
 from batchwright.model.clock import Clock
 from batchwright.model.ids import Token, step_token
 from batchwright.model.outcome import Created, Gone, ServerState
-from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider, Quote
 
 LISTED = "how soon is a new server listed by its label (assumed: within the settle time)"

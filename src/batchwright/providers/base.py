@@ -16,8 +16,9 @@ from batchwright.model.access import Access
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, Unknown
-from batchwright.model.plan import Guard, ServerRequest
+from batchwright.model.plan import Guard
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 
 
 class Capabilities(Struct, frozen=True):

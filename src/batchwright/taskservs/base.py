@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from batchwright.model.access import Access
 from batchwright.model.outcome import Applied, CheckResult, Rejected, Unknown
-from batchwright.model.plan import TaskservRequest
+from batchwright.operations.taskserv_batch import TaskservRequest
 
 Tell = Callable[[str], None]
 

@@ -22,9 +22,11 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Applied, CheckResult, Created, Going, Gone, Observed, Rejected, Unknown
-from batchwright.model.plan import CommandRequest, ServerRequest, TaskservRequest
 from batchwright.model.summary import RunSummary, Signal
-from batchwright.model.workflow import Command, ServerConfig
+from batchwright.model.workflow import ServerConfig
+from batchwright.operations.command import Command, CommandRequest
+from batchwright.operations.server_batch import ServerRequest
+from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.providers.base import Provider, ProviderHealthReport, Quota, Quote
 from batchwright.taskservs.base import NO_JOB, Runner, Target, TaskservJob
 

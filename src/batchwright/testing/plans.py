@@ -6,18 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batchwright.model.catalogue import Taskserv
-from batchwright.model.plan import CommandRequest, Guard, Plan, ProviderFacts, ServerRequest
-from batchwright.model.workflow import (
-    Command,
-    Dependency,
-    DependencyKind,
-    Operation,
-    ServerBatch,
-    ServerConfig,
-    TaskservBatch,
-    TaskservUse,
-    Workflow,
-)
+from batchwright.model.plan import Guard, Plan, ProviderFacts
+from batchwright.model.workflow import Dependency, DependencyKind, Operation, ServerConfig, Workflow
+from batchwright.operations.command import Command, CommandRequest
+from batchwright.operations.server_batch import ServerBatch, ServerRequest
+from batchwright.operations.taskserv_batch import TaskservBatch, TaskservUse
 from batchwright.plan import Observations, ProviderObserved, build
 
 DEFAULT_IMAGE = "debian-12"
@@ -72,8 +65,8 @@ def empty_world(workflow: Workflow) -> Observations:
     for op in workflow.operations:
         if isinstance(op, ServerBatch):
             configs.setdefault(op.provider, []).extend(op.server_configs)
-    commands = {op.id: _command(op) for op in workflow.operations if isinstance(op, Command)}
-    return Observations({name: _provider(name, wanted) for name, wanted in configs.items()}, commands=commands)
+    requests = {op.id: _command(op) for op in workflow.operations if isinstance(op, Command)}
+    return Observations({name: _provider(name, wanted) for name, wanted in configs.items()}, requests=requests)
 
 
 def plan_of(workflow: Workflow, catalogue: Mapping[str, Taskserv], observations: Observations | None = None) -> Plan:

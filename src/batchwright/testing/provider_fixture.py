@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from batchwright.model.clock import Clock
 from batchwright.model.ids import Token, run_id, step_token
 from batchwright.model.outcome import Created, Going, Gone, Observed, ServerState, Unknown
-from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider
 
 

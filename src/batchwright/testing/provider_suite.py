@@ -18,8 +18,9 @@ from unittest import SkipTest
 
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Created, FaultClass, Going, Gone, Rejected, ServerState, Unknown
-from batchwright.model.plan import Guard, ServerRequest
+from batchwright.model.plan import Guard
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider
 from batchwright.testing.attached_tests import AttachedTests, Scenario
 from batchwright.testing.provider_fixture import ProviderFixture

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from batchwright.model.outcome import Applied, FaultClass, Rejected
-from batchwright.model.plan import TaskservRequest
+from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import Runner, Target
 
 Scenario = Callable[[Runner, Target], Awaitable[None]]

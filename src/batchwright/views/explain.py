@@ -7,15 +7,14 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from batchwright.model import events as ev
-from batchwright.model.actions import Action
+from batchwright.model.actions import Action, Doubt
 from batchwright.model.lifecycle import RUN_ENDED, STEP_ENDED, StepState
 from batchwright.model.outcome import FaultClass
-from batchwright.model.plan import CommandRequest
 from batchwright.model.run import Run
+from batchwright.operations.registry import type_of
 from batchwright.views.events import event_line, step_text
 from batchwright.views.run import next_action
 from batchwright.views.shape import shape_of
-from batchwright.views.steps import doing
 from batchwright.views.waiting import (
     LIVE,
     Circumstances,
@@ -125,7 +124,7 @@ def _summary(run: Run, i: int, waits: tuple[str, ...], root: str) -> str:
             return f"undone by the rollback that {run.rolled_back_by or 'somebody'} asked for"
         case S.UNDO_FAILED:
             return f"could not be undone: {fault}"
-    return doing(run.plan.steps[i], record)
+    return type_of(run.plan.steps[i]).doing(run.plan.steps[i], record)
 
 
 class _Telling:
@@ -151,7 +150,7 @@ class _Telling:
 
     def take(self, event: ev.AnyEvent) -> None:
         if isinstance(event, ev.RunCreated):
-            self._say(event.at, f"planned to {_verb(self.step.action)}, by {event.by or 'somebody'}")
+            self._say(event.at, f"planned to {type_of(self.step).verb(self.step.action)}, by {event.by or 'somebody'}")
             return
         before = self.record_state
         failures, until = self.run.records[self.i].failures, self.run.records[self.i].until
@@ -232,7 +231,7 @@ class _Telling:
         text = step_text(event)
         if isinstance(event, ev.StepFailed):
             most = self.operation.retry.max_attempts
-            if isinstance(self.step.request, CommandRequest) and not self.step.request.idempotent:
+            if self.step.doubt is Doubt.ASK:
                 text += " (a command that is not idempotent is not run again by itself)"
             else:
                 used = failures + 1 >= most
@@ -283,18 +282,6 @@ class _Telling:
         if event.reason.startswith("step "):
             return self._ends.get(event.because)
         return self._stopped.get(event.because)
-
-
-def _verb(action: Action) -> str:
-    match action:
-        case Action.CREATE:
-            return "create a server"
-        case Action.KEEP:
-            return "keep a server that is there"
-        case Action.INSTALL:
-            return "install a task service"
-        case Action.RUN:
-            return "run a program"
 
 
 def _ended_word(event: _EndedEvent) -> str:

@@ -9,11 +9,11 @@ from itertools import chain, islice
 from msgspec import Struct
 
 from batchwright.errors import StepNotFound
-from batchwright.model.actions import Action, Undo
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.plan import CommandRequest, ServerRequest, Step
-from batchwright.model.run import Run, StepRecord
+from batchwright.model.run import Run
+from batchwright.operations.base import Port
+from batchwright.operations.registry import type_of
 from batchwright.views.wording import some
 
 ROLLBACK = frozenset({RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE})
@@ -77,7 +77,7 @@ def step_line(run: Run, i: int, now: float) -> StepLine:
         operation=step.operation,
         provider=step.provider,
         state=record.state,
-        doing=doing(step, record),
+        doing=type_of(step).doing(step, record),
         attempt=record.undo_attempt if record.state is StepState.UNDOING else record.attempt,
         since=max(0.0, now - record.attempt_at) if flying else None,
         took=record.ended_at - record.started_at if record.ended_at and record.started_at else None,
@@ -87,38 +87,6 @@ def step_line(run: Run, i: int, now: float) -> StepLine:
         doubt=record.doubt,
         said=record.said if flying else "",
     )
-
-
-def doing(step: Step, record: StepRecord) -> str:
-    """What is happening to a step, in words."""
-    if step.action is Action.RUN:
-        return _running(step, record)
-    server = step.action is not Action.INSTALL
-    match record.state:
-        case StepState.STARTED if step.action is Action.KEEP:
-            return "looking at the server that is there"
-        case StepState.STARTED if record.doubt:
-            return f"in doubt: asking {step.provider} what became of the call" if server else "installing again"
-        case StepState.STARTED:
-            return "creating" if server else "installing"
-        case StepState.CREATED:
-            return "made, waiting until it is ready"
-        case StepState.UNDOING:
-            return "removing" if not server else "letting go" if step.undo is Undo.RELEASE else "destroying"
-        case StepState.SUCCEEDED if not record.made:
-            return "was there before"
-    return record.state.value.replace("_", " ")
-
-
-def _running(step: Step, record: StepRecord) -> str:
-    match record.state:
-        case StepState.STARTED if record.doubt and isinstance(step.request, CommandRequest):
-            return "running again" if step.request.idempotent else "in doubt: looking whether it still runs"
-        case StepState.STARTED:
-            return "running"
-        case StepState.UNDOING:
-            return "running its undo"
-    return record.state.value.replace("_", " ")
 
 
 def step_lines(run: Run, now: float) -> tuple[StepLine, ...]:
@@ -179,7 +147,7 @@ _EXISTS = (StepState.CREATED, StepState.SUCCEEDED, StepState.UNDOING, StepState.
 def _existing(run: Run, *, made: bool) -> Iterator[ServerLine]:
     for step, record in zip(run.plan.steps, run.records, strict=True):
         request = step.request
-        if (step.action is Action.CREATE) is not made or not isinstance(request, ServerRequest):
+        if step.traits.sweeps is not made or type_of(step).port is not Port.PROVIDER:
             continue
         if not (record.ref or step.ref):
             continue

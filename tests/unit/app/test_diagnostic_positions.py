@@ -15,7 +15,10 @@ from batchwright.app.plans import Source, check, make_plan
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.model.diagnostic import Diagnostic, Severity
-from batchwright.model.workflow import Command, ServerBatch, ServerConfig, TaskservBatch, TaskservUse, Workflow
+from batchwright.model.workflow import ServerConfig, Workflow
+from batchwright.operations.command import Command
+from batchwright.operations.server_batch import ServerBatch
+from batchwright.operations.taskserv_batch import TaskservBatch, TaskservUse
 from tests.support.service_in_loop import RUNS, serving
 
 HEAD = """{ batch_workflow = { name = "x", version = "1", operations = [

@@ -16,9 +16,10 @@ from batchwright.model.actions import Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Observed
-from batchwright.model.plan import ServerRequest
 from batchwright.model.secret import Secret
-from batchwright.model.workflow import ServerConfig, TaskservBatch, TaskservUse
+from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
+from batchwright.operations.taskserv_batch import TaskservBatch, TaskservUse
 from batchwright.plan import Observations
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World

@@ -22,8 +22,8 @@ from batchwright.commands.process_marker import ProcessMarker
 from batchwright.errors import SecretMissing
 from batchwright.model.access import Access
 from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
-from batchwright.model.plan import CommandRequest
 from batchwright.model.secret import Secret
+from batchwright.operations.command import CommandRequest
 from batchwright.secret import reveal
 
 PATIENCE = 60.0  # seconds for something that is bound to happen
@@ -191,7 +191,6 @@ import asyncio, os, sys
 from pathlib import Path
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import SecretMissing
-from batchwright.model.plan import CommandRequest
 from batchwright.commands.base import Launch
 from batchwright.commands.local import LocalCommands
 

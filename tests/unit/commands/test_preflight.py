@@ -9,8 +9,8 @@ import pytest
 
 from batchwright.commands.preflight import find_here, find_there
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.plan import CommandRequest
 from batchwright.model.secret import Secret
+from batchwright.operations.command import CommandRequest
 from batchwright.testing.plans import command
 
 

@@ -16,8 +16,8 @@ from batchwright.commands.clean_output import LINE_MAX, CleanOutput
 from batchwright.commands.local import LocalCommands
 from batchwright.model.access import Access
 from batchwright.model.outcome import Applied, Rejected
-from batchwright.model.plan import CommandRequest
 from batchwright.model.secret import Secret
+from batchwright.operations.command import CommandRequest
 from batchwright.providers.local import boot_status, records, sandbox
 from batchwright.secret import reveal
 from batchwright.taskservs.runner import child_process

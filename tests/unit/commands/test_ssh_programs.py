@@ -22,8 +22,8 @@ from batchwright.commands.ssh import SshCommands, script
 from batchwright.model.access import Access
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
-from batchwright.model.plan import CommandRequest
 from batchwright.model.secret import Secret
+from batchwright.operations.command import CommandRequest
 from batchwright.secret import reveal
 from batchwright.testing.plans import command
 

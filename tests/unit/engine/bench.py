@@ -12,8 +12,9 @@ from batchwright.engine.performer import Performer
 from batchwright.errors import LeaseLost
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
-from batchwright.model.plan import Plan, ServerRequest
+from batchwright.model.plan import Plan
 from batchwright.model.run import Run
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.simulated import Simulation, World
 from batchwright.providers.simulated.rows import SimulatedServer
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual

@@ -10,7 +10,8 @@ from batchwright.errors import ProviderThrottled
 from batchwright.model.access import Access
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Applied, Created, Going, Gone, Observed, Rejected, Unknown
-from batchwright.model.plan import ServerRequest, TaskservRequest
+from batchwright.operations.server_batch import ServerRequest
+from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.providers.simulated import Simulated, SimulatedRunner
 from batchwright.taskservs.base import Target
 

@@ -15,21 +15,14 @@ from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.actions import Action, Undo
-from batchwright.model.plan import (
-    CommandRequest,
-    Guard,
-    Need,
-    Plan,
-    PlannedOperation,
-    ProviderFacts,
-    ServerRequest,
-    Step,
-    TaskservRequest,
-)
+from batchwright.model.plan import Guard, Need, Plan, PlannedOperation, ProviderFacts, Step
 from batchwright.model.run import Run
 from batchwright.model.scalar import Scalar
 from batchwright.model.summary import Signal, SignalKind
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
+from batchwright.operations.command import CommandRequest
+from batchwright.operations.server_batch import ServerRequest
+from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedLauncher, SimulatedRunner, Simulation, World
 from batchwright.providers.simulated.rows import SimulatedCall, SimulatedServer

@@ -14,7 +14,7 @@ from batchwright.engine.poller import Poller
 from batchwright.engine.read_retry import OUTAGE_SECONDS, ReadRetry
 from batchwright.errors import ProviderThrottled
 from batchwright.model.outcome import FaultClass, Observed, ServerState
-from batchwright.model.plan import ServerRequest
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.simulated import Simulation, World
 from batchwright.providers.simulated.rows import SimulatedServer
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual

@@ -22,7 +22,7 @@ from batchwright.journal.high_water_mark import Entry, HighWaterMark, Loss
 from batchwright.journal.sqlite import SqliteJournal, sqlite_mark
 from batchwright.journal.surreal import SurrealJournal, surreal_mark
 from batchwright.journal.surreal.embedded import engine
-from batchwright.model import event_codec
+from batchwright.operations import event_codec
 from batchwright.testing.journal_suite import NOW, begun, opened, steps, summary_of
 
 BACKENDS: dict[str, tuple[Callable[[Path], Journal], Callable[[Path], HighWaterMark]]] = {

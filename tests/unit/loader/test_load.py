@@ -15,17 +15,9 @@ from hypothesis import strategies as st
 from batchwright.errors import EvaluatorUnavailable, FileUnreadable
 from batchwright.loader import LOCAL, Loaded, evaluator, load, load_source
 from batchwright.model.diagnostic import Severity
-from batchwright.model.workflow import (
-    Dependency,
-    DependencyKind,
-    OnFailure,
-    Retry,
-    ServerBatch,
-    ServerConfig,
-    TaskservBatch,
-    TaskservUse,
-    Workflow,
-)
+from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry, ServerConfig, Workflow
+from batchwright.operations.server_batch import ServerBatch
+from batchwright.operations.taskserv_batch import TaskservBatch, TaskservUse
 from batchwright.views.definition import definition
 
 EXAMPLE = Path(__file__).parents[3] / "workflows" / "example_batch.ncl"

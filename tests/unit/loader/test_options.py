@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from batchwright.loader import load_source
-from batchwright.model.workflow import ServerBatch, ServerConfig
+from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerBatch
 from batchwright.views.definition import definition
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMqUWfjiNeiag50772cl3PoSxq0aGHQ0J9iSLVI3g60U me"

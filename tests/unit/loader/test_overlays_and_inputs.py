@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from batchwright.loader import Loaded, load
-from batchwright.model.workflow import ServerBatch, Workflow
+from batchwright.model.workflow import Workflow
+from batchwright.operations.server_batch import ServerBatch
 
 BASE = """{
   inputs = {

@@ -6,11 +6,13 @@ import msgspec
 import pytest
 
 from batchwright.errors import EventUnreadable
-from batchwright.model import event_codec
 from batchwright.model.access import Access
+from batchwright.model.actions import Action, Undo
 from batchwright.model.events import AnyEvent, RunCreated, RunStarted, StepFailed, StepStarted, StepSucceeded
 from batchwright.model.outcome import Fault, FaultClass
-from batchwright.model.plan import Action, Plan, ServerRequest, Step, Undo
+from batchwright.model.plan import Plan, Step
+from batchwright.operations import event_codec
+from batchwright.operations.server_batch import ServerRequest
 
 EVENTS: list[AnyEvent] = [
     RunStarted(1.5),

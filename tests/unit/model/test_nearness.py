@@ -13,7 +13,7 @@ from batchwright.loader.report import suggestion
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.workflow import ServerConfig
-from batchwright.plan.wording import did_you_mean
+from batchwright.operations.wording import did_you_mean
 from tests.unit.app.test_preflight import simulated
 
 KNOWN = ["de-fra1", "us-nyc1", "1xCPU-2GB", "DEV-1xCPU-1GB"]

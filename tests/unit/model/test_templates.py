@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright.model.templates import filled, literal, references
-from batchwright.model.workflow import Command, ServerBatch, ServerConfig, TaskservBatch, TaskservUse, Workflow
+from batchwright.model.workflow import ServerConfig, Workflow
+from batchwright.operations.command import Command
+from batchwright.operations.server_batch import ServerBatch
+from batchwright.operations.taskserv_batch import TaskservBatch, TaskservUse
 
 TEXTS = st.text(st.sampled_from("${}. axh"), max_size=20)
 

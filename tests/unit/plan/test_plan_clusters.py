@@ -12,8 +12,9 @@ from batchwright.model.actions import Undo
 from batchwright.model.catalogue import Needs, Platform, Scope
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.outcome import Observed, ServerState
-from batchwright.model.plan import Cluster, Need, Plan, ServerFacts, TaskservRequest
-from batchwright.model.workflow import DependencyKind, TaskservUse, Workflow
+from batchwright.model.plan import Need, Plan, ServerFacts
+from batchwright.model.workflow import DependencyKind, Workflow
+from batchwright.operations.taskserv_batch import Cluster, TaskservRequest, TaskservUse
 from batchwright.plan import Observations, build
 from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.testing.plans import empty_world, plan_of, servers, taskservs, workflow

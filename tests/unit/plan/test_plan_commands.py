@@ -6,8 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from batchwright.model.actions import Action, Undo
-from batchwright.model.plan import CommandRequest, Step
+from batchwright.model.plan import Step
 from batchwright.model.secret import Secret
+from batchwright.operations.command import CommandRequest
 from batchwright.plan import build
 from batchwright.testing.plans import command, empty_world, plan_of, servers, workflow
 from batchwright.views.plan import plan_view
@@ -54,7 +55,7 @@ def test_it_has_a_lane_of_its_own_and_is_no_providers() -> None:
         ("server_batch", "upcloud", "upcloud"), ("command", "", "commands")
     ]  # fmt: skip
     view = plan_view(plan)
-    assert (view.counts.run, list(view.providers)) == (1, ["upcloud"])
+    assert (view.counts["run"], list(view.providers)) == (1, ["upcloud"])
 
 
 def test_the_plan_says_what_it_does_and_what_undoing_it_does() -> None:
@@ -83,7 +84,7 @@ def test_a_target_it_does_not_depend_on_is_refused() -> None:
 
 def test_a_command_of_which_nothing_is_known_is_refused_even_without_a_reason() -> None:
     flow = workflow(command("do", "make"))
-    built = build(flow, {}, replace(empty_world(flow), commands={}))
+    built = build(flow, {}, replace(empty_world(flow), requests={}))
     assert built.plan is None
     assert [(one.code, one.where) for one in built.diagnostics] == [("command-unresolved", "do")]
 

@@ -10,9 +10,10 @@ import pytest
 from batchwright.model.actions import Undo
 from batchwright.model.catalogue import Needs, Taskserv, Variable, VariableType, Variant
 from batchwright.model.diagnostic import Diagnostic, Severity
-from batchwright.model.plan import Need, Plan, ServerFacts, TaskservRequest
+from batchwright.model.plan import Need, Plan, ServerFacts
 from batchwright.model.scalar import Scalar
-from batchwright.model.workflow import DependencyKind, TaskservUse, Workflow
+from batchwright.model.workflow import DependencyKind, Workflow
+from batchwright.operations.taskserv_batch import TaskservRequest, TaskservUse
 from batchwright.plan import Observations, build
 from batchwright.testing.plans import empty_world, plan_of, servers, taskservs, workflow
 

@@ -19,8 +19,8 @@ from batchwright.emulators.upcloud import UpCloudBehaviour
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.ids import Token, run_id
 from batchwright.model.outcome import Created, FaultClass, Gone, Rejected, ServerState
-from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider
 from batchwright.providers.hetzner import Hetzner
 from batchwright.providers.hetzner import faults as hetzner_faults

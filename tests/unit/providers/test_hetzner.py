@@ -15,8 +15,8 @@ from batchwright.emulators.hetzner import HetznerBehaviour
 from batchwright.errors import ProviderUnavailable, UsageError
 from batchwright.model.ids import Token, run_id, step_token
 from batchwright.model.outcome import Created, FaultClass, Rejected, ServerState, Unknown
-from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.hetzner import Hetzner
 from batchwright.providers.hetzner.faults import REFUSALS
 from batchwright.providers.hetzner.settings import HetznerSettings, project_of

@@ -9,7 +9,7 @@ import pytest
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import ProviderUnavailable, UsageError
 from batchwright.model.ids import Token
-from batchwright.model.plan import ServerRequest
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers import registry
 from batchwright.providers.simulated import Simulated
 

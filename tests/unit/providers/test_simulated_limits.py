@@ -6,8 +6,8 @@ import pytest
 
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, FaultClass, Rejected
-from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Quota, Quote
 from batchwright.providers.simulated import Simulated, Simulation, World
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual

@@ -8,7 +8,8 @@ import pytest
 
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Applied, Created, FaultClass, Rejected, Unknown
-from batchwright.model.plan import ServerRequest, TaskservRequest
+from batchwright.operations.server_batch import ServerRequest
+from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
 from batchwright.taskservs.base import Target
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual

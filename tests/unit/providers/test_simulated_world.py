@@ -14,7 +14,7 @@ import pytest
 
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.ids import Token
-from batchwright.model.plan import ServerRequest
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.simulated import Simulated, SimulatedServer, Simulation, World
 from batchwright.testing.virtual_clock import EPOCH, VirtualClock, run_virtual
 
@@ -175,7 +175,6 @@ import asyncio, sys
 from pathlib import Path
 from batchwright.app.system_clock import SystemClock
 from batchwright.model.ids import Token
-from batchwright.model.plan import ServerRequest
 from batchwright.providers.simulated import Simulated, Simulation, World
 
 async def main():

@@ -20,8 +20,8 @@ from batchwright.errors import ProviderUnavailable
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, FaultClass, Gone, Observed, Rejected, ServerState
-from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers import registry
 from batchwright.providers.static import Static
 from batchwright.providers.static.adapter import _CAPABILITIES

@@ -26,8 +26,8 @@ from batchwright.emulators.upcloud import TOKEN, UpCloudBehaviour, UpCloudEmulat
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.ids import Token, run_id
 from batchwright.model.outcome import Created, FaultClass, Going, Gone, Rejected, ServerState, Unknown
-from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.upcloud import UpCloud
 
 RUN = run_id(os.urandom(10))

@@ -11,8 +11,9 @@ from batchwright.emulators.upcloud import catalog
 from batchwright.errors import ProviderUnavailable, UsageError
 from batchwright.model.ids import Token
 from batchwright.model.outcome import FaultClass, ServerState
-from batchwright.model.plan import ServerFacts, ServerRequest
+from batchwright.model.plan import ServerFacts
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Quota
 from batchwright.providers.http import HttpReply
 from batchwright.providers.settings import rest_settings

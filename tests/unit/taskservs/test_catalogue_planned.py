@@ -11,7 +11,7 @@ import pytest
 from batchwright.app.system_clock import SystemClock
 from batchwright.model.access import Access
 from batchwright.model.outcome import FaultClass, Rejected
-from batchwright.model.plan import TaskservRequest
+from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.plan import build
 from batchwright.taskservs.base import Target, TaskservJob
 from batchwright.taskservs.catalogue import load_catalogue

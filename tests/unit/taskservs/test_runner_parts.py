@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from batchwright.model.access import Access
 from batchwright.model.catalogue import Platform, Taskserv
 from batchwright.model.outcome import CheckResult, FaultClass
-from batchwright.model.plan import TaskservRequest
 from batchwright.model.secret import Secret
+from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.redaction import Redactor
 from batchwright.taskservs.base import Target
 from batchwright.taskservs.runner.child_protocol import (

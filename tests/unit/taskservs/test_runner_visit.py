@@ -13,8 +13,8 @@ from batchwright.errors import SecretMissing
 from batchwright.model.access import Access
 from batchwright.model.catalogue import Check, Output, Taskserv
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
-from batchwright.model.plan import Cluster, TaskservRequest
 from batchwright.model.secret import Secret
+from batchwright.operations.taskserv_batch import Cluster, TaskservRequest
 from batchwright.taskservs.base import Target, TaskservJob
 from batchwright.taskservs.runner import server_task as module
 from batchwright.taskservs.runner.child_process import ChildDied

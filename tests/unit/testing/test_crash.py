@@ -9,8 +9,9 @@ import pytest
 
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Applied
-from batchwright.model.plan import ServerRequest, TaskservRequest
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
+from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
 from batchwright.taskservs.base import Runner, Target

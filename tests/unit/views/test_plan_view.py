@@ -5,11 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from batchwright.model.access import Access
+from batchwright.model.actions import Action
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.outcome import Observed, ServerState
+from batchwright.operations.command import COMMAND_MAX, _words
 from batchwright.plan import Observations
 from batchwright.testing.plans import empty_world, plan_of, servers, taskservs, workflow
-from batchwright.views.plan import COMMAND_MAX, Counts, PlanView, _words, plan_view
+from batchwright.views.plan import PlanView, plan_view
 
 CATALOGUE = {
     "redis": Taskserv("redis", "7.0", "", 10.0),
@@ -60,8 +62,12 @@ def test_a_server_that_exists_already_is_taken_and_let_go_and_what_was_put_on_it
 
 def test_counts_are_per_provider_and_add_up() -> None:
     view = shown()
-    assert view.providers == {"aws": Counts(install=4), "upcloud": Counts(create=1, keep=1)}
-    assert view.counts == Counts(1, 1, 4)
+    none = dict.fromkeys(Action, 0)
+    assert view.providers == {
+        "aws": {**none, Action.INSTALL: 4},
+        "upcloud": {**none, Action.CREATE: 1, Action.KEEP: 1},
+    }
+    assert view.counts == {"create": 1, "keep": 1, "install": 4, "run": 0}
     assert [op.steps for op in view.operations] == [2, 4]
 
 

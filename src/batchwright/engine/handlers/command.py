@@ -11,7 +11,9 @@ from batchwright.engine.port_calls import trouble, unmade
 from batchwright.engine.run_calls import RunCalls
 from batchwright.model.lifecycle import StepState
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
-from batchwright.model.plan import CommandRequest, ServerRequest, Step
+from batchwright.model.plan import Step
+from batchwright.operations.command import CommandRequest
+from batchwright.operations.server_batch import ServerRequest
 
 LOOK_SECONDS = 30.0  # until it must be known whether something still runs
 REACH_SECONDS = 60.0  # until a provider must have said how its servers are reached

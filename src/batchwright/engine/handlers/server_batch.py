@@ -8,8 +8,9 @@ from batchwright.engine.limits import CallClass
 from batchwright.engine.port_calls import trouble, turn
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Rejected, Unknown
-from batchwright.model.plan import Guard, ServerRequest, Step
+from batchwright.model.plan import Guard, Step
 from batchwright.model.run import StepRecord
+from batchwright.operations.server_batch import ServerRequest
 
 
 class ServerHandler(Handler):

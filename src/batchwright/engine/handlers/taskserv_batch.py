@@ -10,7 +10,7 @@ from batchwright.engine.handlers.base import Handler
 from batchwright.engine.limits import CallClass
 from batchwright.engine.port_calls import trouble, unmade
 from batchwright.model.outcome import Applied, Rejected, Unknown
-from batchwright.model.plan import TaskservRequest
+from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import Runner, Target, TaskservJob
 
 GRACE = 15.0  # seconds beyond its limit for a runner to end by itself what it began on a server

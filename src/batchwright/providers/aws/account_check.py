@@ -10,8 +10,8 @@ from batchwright.errors import ProviderUnavailable
 from batchwright.model.clock import Clock
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Gone
-from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.account_check import LISTED, VANISHED, LiveCheck, token_of
 from batchwright.providers.aws import images
 from batchwright.providers.aws.client import AwsClient

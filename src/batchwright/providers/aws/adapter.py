@@ -24,9 +24,10 @@ from batchwright.model.outcome import (
     ServerState,
     Unknown,
 )
-from batchwright.model.plan import Guard, ServerRequest
+from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers import ssh_keys
 from batchwright.providers.account_check import LiveCheck
 from batchwright.providers.aws import catalog, lookup, payload, plans, preflight, prices, rows

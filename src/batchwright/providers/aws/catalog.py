@@ -10,8 +10,9 @@ from botocore.exceptions import ClientError
 from msgspec import Struct
 
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.plan import ServerFacts, ServerRequest
+from batchwright.model.plan import ServerFacts
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws import images, plans
 from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.faults import code_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from batchwright.model.ids import Token
-from batchwright.model.plan import ServerRequest
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws import rows
 from batchwright.providers.aws.plans import is_availability_zone
 from batchwright.providers.user_data import combined

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.outcome import FaultClass
-from batchwright.model.plan import ServerRequest
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws import payload, quotas
 from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.faults import ERRORS, code_of, explain, kind_of

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from batchwright.model.plan import ServerRequest
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.plans import region_of
 from batchwright.providers.base import Quote

@@ -9,7 +9,7 @@ from typing import Any
 
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState
-from batchwright.model.plan import ServerRequest
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws.faults import kind_of
 from batchwright.providers.aws.refs import Ref, RefKind
 

@@ -10,8 +10,8 @@ from msgspec import Struct
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.did_you_mean import close_matches
-from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Quote
 
 DEFAULT_IMAGE = "debian-12"

@@ -6,8 +6,8 @@ import re
 
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
-from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.hetzner.rows import IMAGE, RUN, TOKEN, key_name
 from batchwright.providers.user_data import against
 

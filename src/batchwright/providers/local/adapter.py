@@ -15,9 +15,10 @@ from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
-from batchwright.model.plan import Guard, ServerFacts, ServerRequest
+from batchwright.model.plan import Guard, ServerFacts
 from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Capabilities, ProviderHealthReport, Quota, Quote
 from batchwright.providers.local import base_tree, plans
 from batchwright.providers.local.host_support import NONE, HostSupport, this_machine

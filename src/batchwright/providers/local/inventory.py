@@ -19,7 +19,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token, base32
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
-from batchwright.model.plan import ServerRequest
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.local import addresses, host_capacity, hosts_file, network, records, sandbox
 from batchwright.providers.local.boot_status import SCRIPT_UNIT, SSH_UNIT
 from batchwright.providers.local.host_support import HostSupport

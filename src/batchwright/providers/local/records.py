@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from batchwright.model.ids import Token, base32
-from batchwright.model.plan import ServerRequest
+from batchwright.operations.server_batch import ServerRequest
 
 INTENT, PROCESS, CONSOLE, IDENTITY = "server.json", "process.json", "console.log", "identity"
 PLANTED, STOPPED, DESTROYING = "planted", "stopped", "destroying"

@@ -6,8 +6,7 @@ from typing import Protocol
 
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, Rejected, Unknown
-from batchwright.model.plan import CommandRequest
-from batchwright.model.workflow import Command
+from batchwright.operations.command import Command, CommandRequest
 from batchwright.providers.simulated.fates import Fates, fault
 from batchwright.providers.simulated.rows import SimulatedCall
 from batchwright.providers.simulated.settings import Simulation

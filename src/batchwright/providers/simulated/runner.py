@@ -6,7 +6,7 @@ from typing import Protocol
 
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, CheckResult, FaultClass, Rejected, ServerState, Unknown
-from batchwright.model.plan import TaskservRequest
+from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.providers.simulated.fates import Fate, Fates, fault
 from batchwright.providers.simulated.rows import SimulatedCall
 from batchwright.providers.simulated.settings import Simulation

@@ -14,7 +14,7 @@ from batchwright import durable_files
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.access import Access
 from batchwright.model.ids import base32
-from batchwright.model.plan import ServerRequest
+from batchwright.operations.server_batch import ServerRequest
 
 LOCK_SECONDS = 10.0  # the folder is held for one small write at a time
 

@@ -10,8 +10,9 @@ from msgspec import Struct
 
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.did_you_mean import close_matches
-from batchwright.model.plan import ServerFacts, ServerRequest
+from batchwright.model.plan import ServerFacts
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Quote
 from batchwright.providers.upcloud.rows import entries, number
 

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
-from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.upcloud.rows import IMAGE, NAME, RUN, TOKEN, title_mark
 from batchwright.providers.upcloud.user_data import against
 

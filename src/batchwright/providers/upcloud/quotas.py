@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.plan import ServerRequest
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Quota
 from batchwright.providers.upcloud.rows import number
 

@@ -15,7 +15,7 @@ from batchwright.errors import CatalogueInvalid, ServerUnreachable
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, CheckResult, Fault, FaultClass, Rejected, Unknown
-from batchwright.model.plan import TaskservRequest
+from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.redaction import Redactor
 from batchwright.secret import Reveal
 from batchwright.ssh import Unreachable

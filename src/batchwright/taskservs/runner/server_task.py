@@ -11,9 +11,9 @@ from batchwright.errors import SecretMissing, VariableInvalid
 from batchwright.model.catalogue import Moment, Taskserv
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
-from batchwright.model.plan import TaskservRequest
 from batchwright.model.scalar import Scalar
 from batchwright.model.secret import Secret
+from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.redaction import Redactor
 from batchwright.secret import Reveal
 from batchwright.ssh import Unreachable

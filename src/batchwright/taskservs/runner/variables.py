@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from batchwright.model.plan import TaskservRequest
 from batchwright.model.scalar import Scalar
 from batchwright.model.secret import Secret
 from batchwright.model.templates import filled
+from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.secret import Reveal, revealed
 from batchwright.taskservs.base import Target
 from batchwright.taskservs.runner.child_protocol import Member

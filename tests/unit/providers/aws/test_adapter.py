@@ -18,7 +18,8 @@ from tests.support.emulated_aws import QUICK, Visit, client, config, set_credent
 from batchwright.emulators.aws import AwsBehaviour, AwsServer, Inventory, serving
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Created, FaultClass, Going, Gone, Rejected, ServerState
-from batchwright.model.plan import ServerFacts, ServerRequest
+from batchwright.model.plan import ServerFacts
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Quote
 from batchwright.providers.ssh_keys import public_of, run_key
 

@@ -8,8 +8,8 @@ import pytest
 
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import FaultClass
-from batchwright.model.plan import ServerRequest
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws import catalog, faults, plans
 
 TYPE = {"InstanceType": "t3.micro", "MemoryInfo": {"SizeInMiB": 1024}, "VCpuInfo": {"DefaultVCpus": 2}}

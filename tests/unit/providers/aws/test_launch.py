@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchwright.model.ids import Token
-from batchwright.model.plan import ServerRequest
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers import user_data
 from batchwright.providers.aws import payload, rows
 from batchwright.providers.aws.plans import USER_DATA_MAX

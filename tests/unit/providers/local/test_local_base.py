@@ -10,7 +10,7 @@ import pytest
 from tests.support.needs import missing
 
 from batchwright.errors import NotAllowed, ProviderUnavailable
-from batchwright.model.plan import ServerRequest
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.local import base_tree, base_tree_contents, records
 from batchwright.providers.local.host_support import NONE, this_machine
 

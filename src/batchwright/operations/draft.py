@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from batchwright.model.catalogue import Taskserv, by_provided_name
+from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic, Severity
-from batchwright.model.plan import ServerFacts, Step, TaskservRequest
-from batchwright.model.workflow import (
-    Command,
-    DependencyKind,
-    Operation,
-    ServerBatch,
-    ServerConfig,
-    TaskservBatch,
-    TaskservUse,
-    Workflow,
-)
-from batchwright.plan.observations import Observations
-from batchwright.plan.wording import enumerated
+from batchwright.model.plan import ServerFacts, Step
+from batchwright.model.workflow import DependencyKind, Operation, Workflow
+from batchwright.operations.observations import Observations
+from batchwright.operations.wording import enumerated
+
+Op = TypeVar("Op", bound=Operation)
 
 NO_FACTS = ServerFacts()
 
@@ -34,36 +28,14 @@ class PlannedServer:
     number: int
     operation: int
     provider: str
-    config: ServerConfig
+    name: str
+    size: str  # the provider's name of its plan
     step: str
+    ref: str = ""  # the server that is there already and is kept
     made: bool = False  # the plan creates it
     vanishes: bool = False  # and a rollback ends it, with all that is on it
     facts: ServerFacts = NO_FACTS
     installed: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return self.config.name
-
-
-@dataclass(slots=True)
-class PlannedInstall:
-    """What one operation installs on servers that are in the same state: `order`, and what each requires among it."""
-
-    order: tuple[str, ...]
-    hard: dict[str, tuple[str, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Membership:
-    """A server's part in what one operation joins together by one task service; the first of `members` leads."""
-
-    members: list[PlannedServer]
-    number: int
-
-    @property
-    def leader(self) -> PlannedServer:
-        return self.members[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,38 +54,22 @@ class Before:
 
 @dataclass(slots=True)
 class Draft:
-    """Each pass of plan/build.py fills the next field. Lists are by the operations' index in `order`."""
+    """Each pass of planning fills the next field. Lists are by the operations' index in `order`."""
 
     workflow: Workflow
     catalogue: Mapping[str, Taskserv]
     observations: Observations
     problems: list[Diagnostic] = field(default_factory=list)
-    provided: dict[str, tuple[str, ...]] = field(default_factory=dict)
     order: list[Operation] = field(default_factory=list)
     index: dict[str, int] = field(default_factory=dict)
     places: dict[int, list[PlannedServer]] = field(default_factory=dict)
     targets: dict[int, list[PlannedServer]] = field(default_factory=dict)
-    listed: dict[int, dict[str, TaskservUse]] = field(default_factory=dict)
-    installs: dict[int, list[PlannedInstall]] = field(default_factory=dict)  # one per target
-    sequence: dict[int, tuple[str, ...]] = field(default_factory=dict)  # all of an operation's, on any server
-    clusters: dict[tuple[str, int], Membership] = field(default_factory=dict)  # by task service and place
-    requests: dict[int, dict[str, TaskservRequest]] = field(default_factory=dict)
     steps: dict[int, list[Step]] = field(default_factory=dict)
+    own: dict[str, Draft] = field(default_factory=dict)  # what a type works out for itself, by its name
 
-    def __post_init__(self) -> None:
-        self.provided = by_provided_name(self.catalogue)
-
-    def taskserv_batches(self) -> Iterator[tuple[int, TaskservBatch]]:
-        """The task service operations with their indices, in order."""
-        return ((i, op) for i, op in enumerate(self.order) if isinstance(op, TaskservBatch))
-
-    def commands(self) -> Iterator[tuple[int, Command]]:
-        """The commands with their indices, in order."""
-        return ((i, op) for i, op in enumerate(self.order) if isinstance(op, Command))
-
-    def server_batches(self) -> Iterator[tuple[int, ServerBatch]]:
-        """The server operations with their indices, in order."""
-        return ((i, op) for i, op in enumerate(self.order) if isinstance(op, ServerBatch))
+    def of(self, kind: type[Op]) -> Iterator[tuple[int, Op]]:
+        """The operations of one type with their indices, in order."""
+        return ((i, op) for i, op in enumerate(self.order) if isinstance(op, kind))
 
     def walk(self) -> Iterator[tuple[int, Operation, Before]]:
         """Each operation with what comes before it. Bits are kept only while somebody still waits for them."""

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from batchwright.model.workflow import Command, ServerBatch, TaskservBatch
-from batchwright.plan.draft import Before, Draft, PlannedServer
+from collections.abc import Collection
+
+from batchwright.model.workflow import Operation
+from batchwright.operations.draft import Before, Draft, PlannedServer
 
 
-def find_targets(draft: Draft) -> None:
-    """Fill `targets`, in the order of the servers' operations."""
+def find_targets(draft: Draft, all_of: Collection[str]) -> None:
+    """Fill `targets`, in the order of the servers' operations. Those of `all_of` that name none work on all."""
     servers = {place.name: place for places in draft.places.values() for place in places}
     batches = sum(1 << i for i in draft.places)
     for i, op, before in draft.walk():
-        if isinstance(op, ServerBatch):
-            continue
         if op.targets is None:
-            every = _all_before(draft, op, before.all & batches) if isinstance(op, TaskservBatch) else []
-            draft.targets[i] = every
+            draft.targets[i] = _all_before(draft, op, before.all & batches) if op.id in all_of else []
         else:
             draft.targets[i] = _named(draft, op, before, servers)
 
 
-def _all_before(draft: Draft, op: TaskservBatch, batches: int) -> list[PlannedServer]:
+def _all_before(draft: Draft, op: Operation, batches: int) -> list[PlannedServer]:
     chosen: list[PlannedServer] = []
     while batches:
         lowest = batches & -batches
@@ -36,9 +35,7 @@ def _all_before(draft: Draft, op: TaskservBatch, batches: int) -> list[PlannedSe
     return chosen
 
 
-def _named(
-    draft: Draft, op: TaskservBatch | Command, before: Before, servers: dict[str, PlannedServer]
-) -> list[PlannedServer]:
+def _named(draft: Draft, op: Operation, before: Before, servers: dict[str, PlannedServer]) -> list[PlannedServer]:
     chosen: dict[int, PlannedServer] = {}
     for number, target in enumerate(op.targets or ()):
         field = f"targets.{number}"
@@ -46,7 +43,7 @@ def _named(
         if at is not None and target in servers:
             message = f'the target "{target}" is the name of an operation and of a server'
             draft.refuse("target-ambiguous", message, op.id, "Give one of them another name.", field)
-        elif at is not None and not isinstance(draft.order[at], ServerBatch):
+        elif at is not None and at not in draft.places:
             message = f'the target "{target}" is an operation that creates no servers'
             hint = "Name a server, or an operation of type server_batch."
             draft.refuse("target-no-servers", message, op.id, hint, field)
@@ -59,7 +56,7 @@ def _named(
     return [place for _, place in sorted(chosen.items())]
 
 
-def _refuse_unreached(draft: Draft, op: TaskservBatch | Command, place: PlannedServer, field: str) -> None:
+def _refuse_unreached(draft: Draft, op: Operation, place: PlannedServer, field: str) -> None:
     target = (op.targets or ())[int(field.rpartition(".")[2])]
     maker = draft.order[place.operation].id
     made_by = "" if maker == target else f', which "{maker}" creates,'

@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from batchwright.model.catalogue import Scope
-from batchwright.model.plan import Cluster, Need
-from batchwright.model.workflow import DependencyKind, TaskservBatch
-from batchwright.plan.draft import Draft, Membership, PlannedServer, names_of
+from batchwright.model.plan import Need
+from batchwright.model.workflow import DependencyKind
+from batchwright.operations.draft import PlannedServer, names_of
+from batchwright.operations.taskserv_batch.draft import Membership, TaskservDraft
+from batchwright.operations.taskserv_batch.structs import Cluster, TaskservBatch
 
 
-def form_clusters(draft: Draft) -> None:
+def form_clusters(draft: TaskservDraft) -> None:
     """Fill `clusters`: the servers on which one operation installs an entry of scope cluster.
 
     What requires another such entry joins the servers that that one joined, with the same leader.
     """
-    for i, op in draft.taskserv_batches():
+    for i, op in draft.of(TaskservBatch):
         for name in draft.sequence[i]:
             if draft.catalogue[name].scope is Scope.CLUSTER:
                 _form(draft, i, op, name)
 
 
-def _form(draft: Draft, i: int, op: TaskservBatch, name: str) -> None:
+def _form(draft: TaskservDraft, i: int, op: TaskservBatch, name: str) -> None:
     groups: dict[tuple[int, ...], list[PlannedServer]] = {}
     for place, install in zip(draft.targets[i], draft.installs[i], strict=True):
         if name in install.hard:
@@ -34,7 +36,7 @@ def _form(draft: Draft, i: int, op: TaskservBatch, name: str) -> None:
             draft.clusters[name, place.number] = Membership(members, number)
 
 
-def _below(draft: Draft, name: str, place: PlannedServer) -> Iterator[str]:
+def _below(draft: TaskservDraft, name: str, place: PlannedServer) -> Iterator[str]:
     """What an entry requires that joined this server to others."""
     for requirement in draft.catalogue[name].requires:
         for one in draft.provided.get(requirement, ()):
@@ -42,7 +44,7 @@ def _below(draft: Draft, name: str, place: PlannedServer) -> Iterator[str]:
                 yield one
 
 
-def _refuse_headless(draft: Draft, op: TaskservBatch, name: str, members: list[PlannedServer]) -> None:
+def _refuse_headless(draft: TaskservDraft, op: TaskservBatch, name: str, members: list[PlannedServer]) -> None:
     one = next(_below(draft, name, members[0]))
     leader = draft.clusters[one, members[0].number].leader.name
     draft.refuse(
@@ -53,19 +55,19 @@ def _refuse_headless(draft: Draft, op: TaskservBatch, name: str, members: list[P
     )
 
 
-def cluster_of(draft: Draft, name: str, place: PlannedServer) -> Cluster | None:
+def cluster_of(draft: TaskservDraft, name: str, place: PlannedServer) -> Cluster | None:
     """What a request says of its server's part."""
     part = draft.clusters.get((name, place.number))
     return Cluster(part.leader.step, part.number, len(part.members)) if part else None
 
 
-def leader_stays(draft: Draft, name: str, place: PlannedServer) -> bool:
+def leader_stays(draft: TaskservDraft, name: str, place: PlannedServer) -> bool:
     """Whether whoever leads it outlives a rollback, so that it has to be told who leaves."""
     part = draft.clusters.get((name, place.number))
     return part is not None and not part.leader.made
 
 
-def cluster_needs(draft: Draft, op: TaskservBatch, name: str, place: PlannedServer) -> list[Need]:
+def cluster_needs(draft: TaskservDraft, op: TaskservBatch, name: str, place: PlannedServer) -> list[Need]:
     """The leader waits until what it builds on has ended everywhere, the others until the leader has succeeded.
 
     A server that could not be joined does not keep the leader from serving those that could.

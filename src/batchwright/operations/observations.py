@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Observed
-from batchwright.model.plan import CommandRequest, ProviderFacts, ServerRequest
+from batchwright.model.plan import ProviderFacts, Request
 
 
 class ProviderObserved(Struct, frozen=True):
@@ -22,7 +24,7 @@ class ProviderObserved(Struct, frozen=True):
     privileged: bool = True
     own_network: bool = True
     destroys: bool = True
-    requests: dict[str, ServerRequest] = {}
+    requests: Mapping[str, Request] = {}
     managed: dict[str, tuple[Observed, ...]] = {}
     installed: dict[str, tuple[str, ...]] = {}
 
@@ -30,11 +32,11 @@ class ProviderObserved(Struct, frozen=True):
 class Observations(Struct, frozen=True):
     """By provider name. A provider that could not be asked is missing and a trouble says why.
 
-    `install_seconds` is what an install takes where it is simulated; None: what the catalogue says. `commands` is by
-    operation; one whose program was not found is missing and a trouble says why.
+    `install_seconds` is what an install takes where it is simulated; None: what the catalogue says. `requests` is by
+    operation, for types that have one for all of its steps; what was not found is missing and a trouble says why.
     """
 
     providers: dict[str, ProviderObserved] = {}
     troubles: tuple[Diagnostic, ...] = ()
     install_seconds: float | None = None
-    commands: dict[str, CommandRequest] = {}
+    requests: Mapping[str, Request] = {}

@@ -11,14 +11,15 @@ from msgspec.structs import replace
 
 from batchwright.model.catalogue import conflict_between
 from batchwright.model.diagnostic import Diagnostic, Severity
-from batchwright.model.workflow import TaskservBatch
-from batchwright.plan.draft import Before, Draft, PlannedInstall, PlannedServer, names_of
-from batchwright.plan.wording import did_you_mean, enumerated
+from batchwright.operations.draft import Before, PlannedServer, names_of
+from batchwright.operations.taskserv_batch.draft import PlannedInstall, TaskservDraft
+from batchwright.operations.taskserv_batch.structs import TaskservBatch
+from batchwright.operations.wording import did_you_mean, enumerated
 
 
-def take_listed(draft: Draft) -> None:
+def take_listed(draft: TaskservDraft) -> None:
     """Fill `listed` and note on every target who installs what; the same service twice on a server is refused."""
-    for i, op in draft.taskserv_batches():
+    for i, op in draft.of(TaskservBatch):
         draft.listed[i] = {}
         for number, use in enumerate(op.taskservs):
             if use.name not in draft.catalogue:
@@ -31,7 +32,7 @@ def take_listed(draft: Draft) -> None:
             _claim(draft, i, use.name, f"taskservs.{number}")
 
 
-def _claim(draft: Draft, i: int, name: str, field: str) -> None:
+def _claim(draft: TaskservDraft, i: int, name: str, field: str) -> None:
     clashes: dict[int, list[PlannedServer]] = {}
     for place in draft.targets[i]:
         first = place.installed.setdefault(name, i)
@@ -47,7 +48,7 @@ def _claim(draft: Draft, i: int, name: str, field: str) -> None:
         )
 
 
-def expand_requirements(draft: Draft) -> None:
+def expand_requirements(draft: TaskservDraft) -> None:
     """Fill `installs`: what is required comes along and comes first. Servers in the same state share the work."""
     for i, op, before in draft.walk():
         if not isinstance(op, TaskservBatch):
@@ -71,7 +72,7 @@ def expand_requirements(draft: Draft) -> None:
             draft.problems.append(_on(places, finding, op.id))
 
 
-def _order(draft: Draft, i: int, installs: list[PlannedInstall]) -> list[Diagnostic]:
+def _order(draft: TaskservDraft, i: int, installs: list[PlannedInstall]) -> list[Diagnostic]:
     """Fill `sequence` and each install's order, which is the same on every server: clusters wait across servers."""
     every: dict[str, set[str]] = {}
     for install in installs:
@@ -94,7 +95,7 @@ def _on(places: Sequence[PlannedServer], shared: Diagnostic, operation: str) -> 
 
 
 def _expand(
-    draft: Draft, listed: Iterable[str], installed: Mapping[str, int], before: Before, op: str
+    draft: TaskservDraft, listed: Iterable[str], installed: Mapping[str, int], before: Before, op: str
 ) -> tuple[PlannedInstall, list[Diagnostic]]:
     present, findings = _bring_along(draft, listed, installed)
     hard: dict[str, tuple[str, ...]] = {}
@@ -112,7 +113,7 @@ def _expand(
 
 
 def _bring_along(
-    draft: Draft, listed: Iterable[str], installed: Mapping[str, int]
+    draft: TaskservDraft, listed: Iterable[str], installed: Mapping[str, int]
 ) -> tuple[set[str], list[Diagnostic]]:
     """What is listed, and what it requires where only one entry provides that. A choice is left to the user."""
     present, findings, waiting = set(listed), [], deque(sorted(listed))
@@ -133,7 +134,7 @@ def _bring_along(
 
 
 def _look_elsewhere(
-    draft: Draft, asked: tuple[str, str], installed: Mapping[str, int], before: Before, op: str
+    draft: TaskservDraft, asked: tuple[str, str], installed: Mapping[str, int], before: Before, op: str
 ) -> list[Diagnostic]:
     """Whether another operation installs what the first of `asked` requires, and comes before."""
     name, requirement = asked
@@ -158,7 +159,7 @@ def _look_elsewhere(
     return [Diagnostic("requirement-choice", message, f"Add one of them to the taskservs: {', '.join(candidates)}.")]
 
 
-def _ordered(draft: Draft, hard: Mapping[str, Collection[str]]) -> tuple[str, ...]:
+def _ordered(draft: TaskservDraft, hard: Mapping[str, Collection[str]]) -> tuple[str, ...]:
     """Requirements and `after` first, then by name, so that the order in the file does not matter."""
     sorter: TopologicalSorter[str] = TopologicalSorter()
     for name, required in sorted(hard.items()):
@@ -173,7 +174,7 @@ def _ordered(draft: Draft, hard: Mapping[str, Collection[str]]) -> tuple[str, ..
     return tuple(order)
 
 
-def refuse_conflicts(draft: Draft) -> None:
+def refuse_conflicts(draft: TaskservDraft) -> None:
     """Refuse what cannot share a server, whichever operations bring it there."""
     known: dict[frozenset[tuple[str, int]], list[tuple[int, Diagnostic]]] = {}
     shared: dict[tuple[int, Diagnostic], list[PlannedServer]] = {}
@@ -190,7 +191,7 @@ def refuse_conflicts(draft: Draft) -> None:
         draft.problems.append(_on(places, finding, draft.order[at].id))
 
 
-def _conflicts(draft: Draft, installed: Mapping[str, int]) -> Iterable[tuple[int, Diagnostic]]:
+def _conflicts(draft: TaskservDraft, installed: Mapping[str, int]) -> Iterable[tuple[int, Diagnostic]]:
     for first, second in combinations(sorted(installed, key=lambda name: (installed[name], name)), 2):
         over = conflict_between(draft.catalogue[first], draft.catalogue[second])
         if over:

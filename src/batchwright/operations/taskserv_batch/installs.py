@@ -6,21 +6,23 @@ from msgspec.structs import replace
 
 from batchwright.model.actions import Action, Undo
 from batchwright.model.catalogue import Taskserv
-from batchwright.model.plan import Need, Step, TaskservRequest
+from batchwright.model.plan import Need, Step
 from batchwright.model.scalar import Scalar
 from batchwright.model.secret import Secret
-from batchwright.model.workflow import DependencyKind, TaskservBatch, TaskservUse
-from batchwright.plan.clusters import cluster_needs, cluster_of, leader_stays
-from batchwright.plan.draft import Draft, PlannedInstall, PlannedServer, names_of
-from batchwright.plan.observations import ProviderObserved
-from batchwright.plan.wording import did_you_mean, enumerated
+from batchwright.model.workflow import DependencyKind
+from batchwright.operations.draft import PlannedServer, names_of
+from batchwright.operations.observations import ProviderObserved
+from batchwright.operations.taskserv_batch.clusters import cluster_needs, cluster_of, leader_stays
+from batchwright.operations.taskserv_batch.draft import PlannedInstall, TaskservDraft
+from batchwright.operations.taskserv_batch.structs import TaskservBatch, TaskservRequest, TaskservUse
+from batchwright.operations.wording import did_you_mean, enumerated
 
 DEFAULT_VARIANT = "default"
 
 
-def check_needs(draft: Draft) -> None:
+def check_needs(draft: TaskservDraft) -> None:
     """Refuse what a server could not run, in words, before anything is made."""
-    for i, op in draft.taskserv_batches():
+    for i, op in draft.of(TaskservBatch):
         lacking: dict[tuple[str, str, str], list[PlannedServer]] = {}
         for place, install in zip(draft.targets[i], draft.installs[i], strict=True):
             observed = draft.observations.providers.get(place.provider)
@@ -46,8 +48,8 @@ def _lacking(entry: Taskserv, observed: ProviderObserved, place: PlannedServer) 
         found.append(("needs its own network, but shares one", hint))
     elif needs.own_network and facts.own_network is None and not observed.own_network:
         found.append((f"needs its own network, but {servers} share one", other))
-    plan, hint = f'plan "{place.config.plan}" has', "Choose a larger plan."
-    if not place.config.plan:
+    plan, hint = f'plan "{place.size}" has', "Choose a larger plan."
+    if not place.size:
         plan, hint = "it has", "Choose a larger server."
     if 0 < facts.memory_mb < needs.memory_mb:
         found.append((f"needs {needs.memory_mb} MB of memory, but {plan} {facts.memory_mb} MB", hint))
@@ -60,14 +62,14 @@ def _lacking(entry: Taskserv, observed: ProviderObserved, place: PlannedServer) 
     return found
 
 
-def fill_variables(draft: Draft) -> None:
+def fill_variables(draft: TaskservDraft) -> None:
     """Fill `requests`: one per task service of an operation, with a right value for every variable."""
-    for i, op in draft.taskserv_batches():
+    for i, op in draft.of(TaskservBatch):
         names = {name: None for install in draft.installs[i] for name in install.order}
         draft.requests[i] = {name: _request(draft, op, name, draft.listed[i].get(name)) for name in names}
 
 
-def _request(draft: Draft, op: TaskservBatch, name: str, use: TaskservUse | None) -> TaskservRequest:
+def _request(draft: TaskservDraft, op: TaskservBatch, name: str, use: TaskservUse | None) -> TaskservRequest:
     entry = draft.catalogue[name]
     given = use.variables if use else {}
     _check_given(draft, f"{op.id}/{name}", entry, given)
@@ -84,7 +86,7 @@ def _request(draft: Draft, op: TaskservBatch, name: str, use: TaskservUse | None
     return TaskservRequest(name, entry.version, variant, known, digest=entry.digest)
 
 
-def _check_given(draft: Draft, where: str, entry: Taskserv, given: dict[str, Scalar | Secret]) -> None:
+def _check_given(draft: TaskservDraft, where: str, entry: Taskserv, given: dict[str, Scalar | Secret]) -> None:
     for name, value in given.items():
         variable = entry.variables.get(name)
         if variable is None:
@@ -95,12 +97,12 @@ def _check_given(draft: Draft, where: str, entry: Taskserv, given: dict[str, Sca
             draft.refuse("variable-invalid", message, where, f"Write {wanted}.")
 
 
-def chain_installs(draft: Draft) -> None:
+def chain_installs(draft: TaskservDraft) -> None:
     """Fill the steps of task service operations: on each server one after the other.
 
     Where servers are joined the steps stand by task service, so that each comes after those of other servers it needs.
     """
-    for i, op in draft.taskserv_batches():
+    for i, op in draft.of(TaskservBatch):
         steps = [
             step
             for place, install in zip(draft.targets[i], draft.installs[i], strict=True)
@@ -113,7 +115,11 @@ def chain_installs(draft: Draft) -> None:
 
 
 def _chain(
-    draft: Draft, op: TaskservBatch, requests: dict[str, TaskservRequest], place: PlannedServer, install: PlannedInstall
+    draft: TaskservDraft,
+    op: TaskservBatch,
+    requests: dict[str, TaskservRequest],
+    place: PlannedServer,
+    install: PlannedInstall,
 ) -> list[Step]:
     steps: list[Step] = []
     simulated_seconds = draft.observations.install_seconds
@@ -143,7 +149,7 @@ def _chain(
     return steps
 
 
-def _is_there(draft: Draft, place: PlannedServer, name: str) -> bool:
+def _is_there(draft: TaskservDraft, place: PlannedServer, name: str) -> bool:
     """Installed before this run, which may bring it up to date but will never take it away."""
     observed = draft.observations.providers.get(place.provider)
     return not place.vanishes and observed is not None and name in observed.installed.get(place.name, ())

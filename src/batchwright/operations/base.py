@@ -1,0 +1,129 @@
+"""What every operation type offers, pure. What acts for it stands in engine/handlers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, ClassVar, Generic, TypeVar
+
+from msgspec import Struct
+
+from batchwright.model.actions import Action
+from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.lifecycle import StepState
+from batchwright.model.plan import Request, Step
+from batchwright.model.record import StepRecord
+from batchwright.model.workflow import Operation, ServerConfig
+from batchwright.operations.draft import Draft
+
+Op = TypeVar("Op", bound=Operation)
+Place = tuple[str | int, ...]
+
+
+class Port(StrEnum):
+    """The port that carries a type's steps out."""
+
+    PROVIDER = "provider"
+    RUNNER = "runner"  # of the provider that a step's server lives at
+    LAUNCHER = "launcher"  # of this machine, or of that provider
+    NONE = "none"
+
+
+class Wants(Struct, frozen=True):
+    """What the pre-flight asks about one operation, read-only.
+
+    `servers` are to be resolved, and looked for, by the operation's provider. `installed`: what is on servers that
+    exist is asked. `program` is the operation if a launcher must find its program. `secrets`: values that may refer to
+    secrets, by the name of what has them.
+    """
+
+    servers: tuple[ServerConfig, ...] = ()
+    installed: bool = False
+    program: Any = None
+    secrets: dict[str, Mapping[str, object]] = {}
+
+
+class OperationType(ABC, Generic[Op]):
+    """One operation type. Planning calls `place`, `judge` and `plan` of every type, in this order.
+
+    `lane` is the account whose limits its calls use, "" for that of the operation's provider; `at_once` is how many
+    calls of that lane are under way at a time in one process, for all runs.
+    """
+
+    name: ClassVar[str]
+    operation: type[Op]
+    request: ClassVar[type[Request]]
+    port: ClassVar[Port] = Port.NONE
+    lane: ClassVar[str] = ""
+    at_once: ClassVar[int] = 1
+    targets_all: ClassVar[bool] = False  # without `targets`: all servers it depends on, and there must be one
+
+    # -- planning -----------------------------------------------------------------------------------------------
+
+    def wants(self, _op: Op) -> Wants:
+        """What the pre-flight asks about it."""
+        return Wants()
+
+    def parts(self, _op: Op) -> dict[str, Place]:
+        """Where in the operation its named parts stand, for findings about one of them."""
+        return {}
+
+    def place(self, draft: Draft) -> None:
+        """Say which servers there will be."""
+
+    def judge(self, draft: Draft) -> None:
+        """Find what is wrong with the operations whatever the pre-flight says."""
+
+    @abstractmethod
+    def plan(self, draft: Draft) -> None:
+        """Fill `draft.steps` of each operation of this type, unless a problem says why it has none."""
+
+    def unplanned(self, _draft: Draft) -> list[Diagnostic]:
+        """What should have a step and has none, although no trouble says why."""
+        return []
+
+    # -- words --------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def does(self, step: Step, server: str) -> str:
+        """What a step will do, for the plan; `server` is the name of the server it works on, "" for this machine."""
+
+    @abstractmethod
+    def undoes(self, step: Step, server: str) -> str:
+        """What undoing a step would do, for the plan."""
+
+    @abstractmethod
+    def verb(self, action: Action) -> str:
+        """What a step of this kind was planned to do: "create a server"."""
+
+    @abstractmethod
+    def started(self, step: Step, record: StepRecord) -> str:
+        """What is going on in a step whose call is under way, or in doubt."""
+
+    def undoing(self, _step: Step) -> str:
+        """What is going on in a step that is being undone."""
+        return "being undone"
+
+    def doing(self, step: Step, record: StepRecord) -> str:
+        """What is happening to a step now."""
+        match record.state:
+            case StepState.STARTED:
+                return self.started(step, record)
+            case StepState.CREATED:
+                return "made, waiting until it is ready"
+            case StepState.UNDOING:
+                return self.undoing(step)
+            case StepState.SUCCEEDED if not record.made:
+                return "was there before"
+        return record.state.value.replace("_", " ")
+
+    def residue(self, step: Step, ref: str) -> str:
+        """What is left when the undo of a step failed."""
+        return f"what {step.id} did{f' to {ref}' if ref else ''}"
+
+    def undo_target(self, _step: Step, record: StepRecord) -> str:
+        """What the undo works on, for the preview of a rollback: a reference, or a program with its arguments."""
+        return record.ref
+
+    doubt_note: ClassVar[str] = ""  # for the preview, of a step in doubt

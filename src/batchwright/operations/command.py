@@ -1,0 +1,169 @@
+"""Commands to steps: one for this machine, or one for each server that the command is to run on."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from typing import Self
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchwright.model.actions import Action, Undo
+from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.plan import Request, Step
+from batchwright.model.record import StepRecord
+from batchwright.model.secret import Secret
+from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry
+from batchwright.operations.base import OperationType, Port, Wants
+from batchwright.operations.draft import Draft, PlannedServer
+from batchwright.printable import printable, shortened
+
+
+class Command(Operation, Struct, frozen=True, tag_field="type", tag="command"):
+    """Runs a program, without a shell, on this machine, or with `targets` (operation ids or server names) on servers.
+
+    `undo` is the program of a rollback. `idempotent`: it may be run again when nobody knows how far it got.
+    """
+
+    id: str
+    run: tuple[str, ...]
+    undo: tuple[str, ...] = ()
+    env: dict[str, str | Secret] = {}
+    directory: str | None = None
+    targets: tuple[str, ...] | None = None
+    idempotent: bool = False
+    dependencies: tuple[Dependency, ...] = ()
+    retry: Retry = Retry()
+    timeout: float = 600.0
+    on_failure: OnFailure | None = None
+
+    def anchored(self, whole: Callable[[str], str]) -> Self:
+        """With the whole name of its folder, where that is one of this machine."""
+        if self.directory is None or self.targets is not None:
+            return self
+        return replace(self, directory=whole(self.directory))
+
+
+class CommandRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="command"):
+    """A program and its arguments; no shell. `name` is its last word in a path, for people.
+
+    On this machine the program is where it was found when the plan was made, and `directory` is absolute. Secrets
+    stay references; `idempotent`: it may be run again when nobody knows how far it got.
+    """
+
+    name: str
+    run: tuple[str, ...]
+    undo: tuple[str, ...] = ()
+    env: dict[str, str | Secret] = {}
+    directory: str = ""
+    idempotent: bool = False
+
+
+COMMAND_MAX = 160  # characters of a command that are shown
+COMMAND_SECONDS = 5.0  # nobody knows; an estimate like all `seconds`
+
+
+def plan_commands(draft: Draft) -> None:
+    """Fill the steps of commands. One whose program was not found has none, and a trouble says why."""
+    for i, op in draft.of(Command):
+        request = draft.observations.requests.get(op.id)
+        places = [None] if op.targets is None else draft.targets[i]
+        draft.steps[i] = [_step(draft, op, request, place) for place in places if request is not None]
+
+
+def _step(draft: Draft, op: Command, request: Request, place: PlannedServer | None) -> Step:
+    seconds = draft.observations.install_seconds
+    return Step(
+        id=f"{op.id}/{place.name if place else 'run'}",
+        operation=op.id,
+        provider=op.provider,
+        action=Action.RUN,
+        undo=_undo(op, place),
+        request=request,
+        server=place.step if place else "",
+        seconds=COMMAND_SECONDS if seconds is None else seconds,
+    )
+
+
+def _undo(op: Command, place: PlannedServer | None) -> Undo:
+    """A program that was named is run even when its server goes: it was asked for."""
+    if op.undo:
+        return Undo.RUN
+    return Undo.WITH_SERVER if place is not None and place.vanishes else Undo.NOTHING
+
+
+class CommandType(OperationType[Command]):
+    """A program, on this machine or on servers."""
+
+    name = "command"
+    operation = Command
+    request = CommandRequest
+    port = Port.LAUNCHER
+    lane = "commands"
+    at_once = 20
+    doubt_note = "nobody knows how far the command got"
+
+    def wants(self, op: Command) -> Wants:
+        return Wants(program=op)
+
+    def plan(self, draft: Draft) -> None:
+        plan_commands(draft)
+
+    def unplanned(self, draft: Draft) -> list[Diagnostic]:
+        return [
+            Diagnostic(
+                code="command-unresolved",
+                message="its program was not resolved",
+                where=op.id,
+                hint="This is a bug in Batchwright.",
+            )
+            for _, op in draft.of(Command)
+            if op.id not in draft.observations.requests
+        ]
+
+    def does(self, step: Step, server: str) -> str:
+        request = _request(step)
+        return f"run {_words(request.run)} {_place(request, server)}"
+
+    def undoes(self, step: Step, server: str) -> str:
+        request = _request(step)
+        match step.undo:
+            case Undo.RUN:
+                return f"run {_words(request.undo)} {_place(request, server)}"
+            case Undo.WITH_SERVER:
+                return f"nothing by itself: goes with server {server}"
+        return "nothing: it has no undo"
+
+    def verb(self, _action: Action) -> str:
+        return "run a program"
+
+    def started(self, step: Step, record: StepRecord) -> str:
+        if not record.doubt:
+            return "running"
+        return "running again" if step.request.idempotent else "in doubt: looking whether it still runs"
+
+    def undoing(self, _step: Step) -> str:
+        return "running its undo"
+
+    def residue(self, _step: Step, _ref: str) -> str:
+        return "its undo program"
+
+    def undo_target(self, step: Step, _record: StepRecord) -> str:
+        return shlex.join(_request(step).undo)
+
+
+def _request(step: Step) -> CommandRequest:
+    assert isinstance(step.request, CommandRequest)
+    return step.request
+
+
+def _words(line: Sequence[str]) -> str:
+    """A command as a shell would take it, on one line, its middle left out where it is long."""
+    text = printable(shlex.join(line).replace("\n", "\\n"))
+    return shortened(" ".join(text.split()), COMMAND_MAX)
+
+
+def _place(request: CommandRequest, server: str) -> str:
+    place = f"on {server}" if server else "on this machine"
+    return f"{place}, in {request.directory}" if request.directory else place

@@ -1,0 +1,37 @@
+"""Every operation type, and how its structs are read back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from batchwright.model.plan import Request, Step
+from batchwright.model.workflow import Operation
+from batchwright.operations.base import OperationType
+from batchwright.operations.command import CommandType
+from batchwright.operations.server_batch import ServerBatchType
+from batchwright.operations.taskserv_batch import TaskservBatchType
+
+TYPES: tuple[OperationType[Any], ...] = (ServerBatchType(), TaskservBatchType(), CommandType())
+
+_OF_OPERATION = {kind.operation: kind for kind in TYPES}
+_OF_REQUEST = {kind.request: kind for kind in TYPES}
+_READ: dict[type, tuple[str, dict[str, type]]] = {  # a base class -> the field that tells its structs apart, and these
+    Operation: ("type", {kind.name: kind.operation for kind in TYPES}),
+    Request: ("kind", {kind.request.kind(): kind.request for kind in TYPES}),
+}
+
+
+def type_of(one: Operation | Step) -> OperationType[Any]:
+    """The type of an operation, or of the operation that a step belongs to."""
+    return _OF_REQUEST[type(one.request)] if isinstance(one, Step) else _OF_OPERATION[type(one)]
+
+
+def decoded(kind: type, value: Any) -> Any:
+    """The `dec_hook` with which msgspec reads a Workflow or a Plan. Raises ValidationError for a type of no kind."""
+    field, known = _READ[kind]
+    tag = value.get(field) if isinstance(value, dict) else None
+    if tag not in known:
+        raise msgspec.ValidationError(f"Invalid value {tag!r}: expected one of {', '.join(known)}")
+    return msgspec.convert(value, known[tag])

@@ -1,0 +1,260 @@
+"""Server operations to steps: what is there already and matches is kept, what differs is refused, the rest is made."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from itertools import count
+from typing import Self
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchwright.model.access import Access
+from batchwright.model.actions import Action, Undo
+from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.outcome import Observed, ServerState
+from batchwright.model.plan import Request, ServerFacts, Step
+from batchwright.model.record import StepRecord
+from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry, ServerConfig
+from batchwright.operations.base import OperationType, Place, Port, Wants
+from batchwright.operations.draft import NO_FACTS, Draft, PlannedServer
+from batchwright.operations.observations import ProviderObserved
+from batchwright.operations.wording import enumerated
+
+
+class ServerBatch(Operation, Struct, frozen=True, tag_field="type", tag="server_batch"):
+    """Ensures that servers exist on one provider."""
+
+    id: str
+    provider: str
+    server_configs: tuple[ServerConfig, ...]
+    dependencies: tuple[Dependency, ...] = ()
+    retry: Retry = Retry()
+    timeout: float = 600.0  # seconds, per step
+    on_failure: OnFailure | None = None
+
+
+class ServerRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="server"):
+    """A create request with the provider's own ids in it, so that a retry sends the same thing.
+
+    Only the provider that wrote `resolved` reads it. `access` is how a server is reached that exists before it is
+    taken. `facts` are there until the plan is made; its steps have none.
+    """
+
+    name: str
+    plan: str
+    zone: str
+    image: str = ""
+    ssh_keys: tuple[str, ...] = ()
+    user_data: str = ""
+    labels: dict[str, str] = {}
+    resolved: dict[str, str] = {}
+    access: Access | None = None
+    facts: ServerFacts | None = None
+
+    @classmethod
+    def of(
+        cls,
+        config: ServerConfig,
+        image: str,
+        resolved: dict[str, str],
+        facts: ServerFacts | None = None,
+        *,
+        plan: str = "",
+    ) -> Self:
+        """The request for `config`; `plan` is the provider's own name of it, where it has one."""
+        return cls(
+            config.name,
+            plan or config.plan,
+            config.zone,
+            image=image,
+            ssh_keys=config.ssh_keys,
+            user_data=config.user_data or "",
+            labels=config.labels,
+            resolved=resolved,
+            facts=facts,
+        )
+
+    def public(self) -> Self:
+        """Without `user_data`, which may hold what only the server is to know."""
+        if not self.user_data:
+            return self
+        data = self.user_data.encode()
+        told = f"({len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()[:16]})"
+        return replace(self, user_data=told)
+
+
+KEEP_SECONDS = 1.0  # one look; an estimate like all `seconds`
+
+_ABSENT = frozenset({ServerState.GONE, ServerState.NOT_VISIBLE})
+_KEPT = frozenset({ServerState.STARTING, ServerState.READY})
+
+
+def place_servers(draft: Draft) -> None:
+    """Fill `places`: which servers are kept, which are made, and what stands against the rest."""
+    numbers = count()
+    for i, op in draft.of(ServerBatch):
+        draft.places[i] = []
+        observed = draft.observations.providers.get(op.provider)
+        for config in op.server_configs:
+            place = PlannedServer(next(numbers), i, op.provider, config.name, config.plan, f"{op.id}/{config.name}")
+            draft.places[i].append(place)
+            if observed:
+                _decide(draft, place, config, observed)
+
+
+def _decide(draft: Draft, place: PlannedServer, config: ServerConfig, observed: ProviderObserved) -> None:
+    request = observed.requests.get(place.name)
+    if not isinstance(request, ServerRequest):
+        return  # what stands against it is among the troubles
+    place.facts = request.facts or NO_FACTS
+    managed = [one for one in observed.managed.get(place.name, ()) if one.state not in _ABSENT]
+    if not managed:
+        place.made, place.vanishes = True, observed.destroys
+    elif _can_keep(draft, place, config, request, managed):
+        place.ref = managed[0].ref
+
+
+def plan_servers(draft: Draft) -> None:
+    """Fill the steps of server operations. A server that is neither made nor kept has none, and a trouble says why."""
+    for i, op in draft.of(ServerBatch):
+        observed = draft.observations.providers.get(op.provider)
+        draft.steps[i] = [
+            _step(op, place, observed) for place in draft.places[i] if observed and (place.made or place.ref)
+        ]
+
+
+def _step(op: ServerBatch, place: PlannedServer, observed: ProviderObserved) -> Step:
+    request = observed.requests[place.name]
+    assert isinstance(request, ServerRequest)
+    undo = Undo.DESTROY if place.vanishes else Undo.RELEASE
+    return Step(
+        id=place.step,
+        operation=op.id,
+        provider=op.provider,
+        action=Action.CREATE if place.made else Action.KEEP,
+        undo=undo if place.made else Undo.NOTHING,
+        request=replace(request, facts=None),
+        ref=place.ref,
+        seconds=observed.create_seconds if place.made else KEEP_SECONDS,
+    )
+
+
+_AMBIGUOUS = (
+    "If a killed run left one of them, remove it with: batchwright gc --run RUN (here: {}). "
+    "Otherwise destroy one with `batchwright servers destroy`, or choose another name."
+)
+
+
+def _can_keep(
+    draft: Draft, place: PlannedServer, config: ServerConfig, request: ServerRequest, managed: Sequence[Observed]
+) -> bool:
+    found = managed[0]
+    if len(managed) > 1:
+        draft.refuse(
+            "server-ambiguous",
+            f'{place.provider} has {len(managed)} servers named "{place.name}" that Batchwright manages: '
+            f"{enumerated([one.ref for one in managed])}",
+            place.step,
+            _AMBIGUOUS.format(enumerated(sorted({one.run for one in managed if one.run}))),
+        )
+    elif found.state not in _KEPT:
+        draft.refuse(
+            f"server-{found.state}",
+            f'the server "{place.name}" ({found.ref}) exists and is {found.state}'
+            + (f": {found.fault.message}" if found.fault else ""),
+            place.step,
+            "Wait until it is gone, or choose another name."
+            if found.state is ServerState.STOPPING
+            else "Remove it or repair it, or choose another name.",
+        )
+    elif differing := _differing(config, request, found):
+        draft.refuse(
+            "server-differs",
+            f'the server "{place.name}" ({found.ref}) exists and differs: '
+            + "; ".join(
+                f'{name} is "{is_now}", the workflow asks for "{wanted}"' for name, is_now, wanted in differing
+            ),
+            place.step,
+            "Change the workflow to match it, choose another name, or roll back the run that created it.",
+        )
+    else:
+        return True
+    return False
+
+
+def _differing(config: ServerConfig, request: ServerRequest, found: Observed) -> list[tuple[str, str, str]]:
+    """Field, what it is, what is wanted. The image counts only when the user names one and the provider tells it."""
+    pairs = [("plan", found.plan, request.plan), ("zone", found.zone, request.zone)]
+    if config.image is not None and found.image:
+        pairs.append(("image", found.image, request.image))
+    return [pair for pair in pairs if pair[1] != pair[2]]
+
+
+class ServerBatchType(OperationType[ServerBatch]):
+    """Servers of one provider."""
+
+    name = "server_batch"
+    operation = ServerBatch
+    request = ServerRequest
+    port = Port.PROVIDER
+    doubt_note = "its create call is in doubt: it is looked for first"
+
+    def wants(self, op: ServerBatch) -> Wants:
+        return Wants(servers=op.server_configs)
+
+    def parts(self, op: ServerBatch) -> dict[str, Place]:
+        return {config.name: ("server_configs", number) for number, config in enumerate(op.server_configs)}
+
+    def place(self, draft: Draft) -> None:
+        place_servers(draft)
+
+    def plan(self, draft: Draft) -> None:
+        plan_servers(draft)
+
+    def unplanned(self, draft: Draft) -> list[Diagnostic]:
+        return [
+            Diagnostic(
+                code="server-unresolved",
+                message=f'the provider "{place.provider}" did not say how to create the server "{place.name}"',
+                where=place.step,
+                hint="This is a bug in the provider's adapter.",
+            )
+            for places in draft.places.values()
+            for place in places
+            if not (place.made or place.ref)
+        ]
+
+    def does(self, step: Step, _server: str) -> str:
+        request = step.request
+        assert isinstance(request, ServerRequest)
+        if step.action is Action.KEEP:
+            return f"keep server {request.name} ({step.ref}): it is there and matches"
+        if not request.plan:
+            where = f" at {request.access.host}" if request.access is not None else ""
+            return f"take server {request.name}, which is there already{where}"
+        image = f", image {request.image}" if request.image else ""
+        return f"create server {request.name}: plan {request.plan}, zone {request.zone}{image}"
+
+    def undoes(self, step: Step, _server: str) -> str:
+        match step.undo:
+            case Undo.DESTROY:
+                return f"destroy server {step.request.name}"
+            case Undo.RELEASE:
+                return f"let go of server {step.request.name}, which stays"
+        return f"nothing: {step.request.name} was there before"
+
+    def verb(self, action: Action) -> str:
+        return "keep a server that is there" if action is Action.KEEP else "create a server"
+
+    def started(self, step: Step, record: StepRecord) -> str:
+        if step.action is Action.KEEP:
+            return "looking at the server that is there"
+        return f"in doubt: asking {step.provider} what became of the call" if record.doubt else "creating"
+
+    def undoing(self, step: Step) -> str:
+        return "letting go" if step.undo is Undo.RELEASE else "destroying"
+
+    def residue(self, step: Step, ref: str) -> str:
+        return f"server {ref or 'of unknown reference'} on {step.provider}"

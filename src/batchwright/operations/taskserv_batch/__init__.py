@@ -1,0 +1,77 @@
+"""Task services on servers: what is installed where, in which order, and what servers they join together."""
+
+from batchwright.model.actions import Action, Undo
+from batchwright.model.plan import Step
+from batchwright.model.record import StepRecord
+from batchwright.operations.base import OperationType, Place, Port, Wants
+from batchwright.operations.draft import Draft
+from batchwright.operations.taskserv_batch.clusters import form_clusters
+from batchwright.operations.taskserv_batch.draft import TaskservDraft
+from batchwright.operations.taskserv_batch.installs import chain_installs, check_needs, fill_variables
+from batchwright.operations.taskserv_batch.requirements import expand_requirements, refuse_conflicts, take_listed
+from batchwright.operations.taskserv_batch.structs import Cluster, TaskservBatch, TaskservRequest, TaskservUse
+
+__all__ = ["Cluster", "TaskservBatch", "TaskservBatchType", "TaskservRequest", "TaskservUse"]
+
+PASSES = (
+    take_listed,  # who installs what where, as written
+    expand_requirements,  # what that requires, and the order on each server
+    refuse_conflicts,
+    check_needs,  # what a server must be able to do
+    fill_variables,
+    form_clusters,  # which servers an install joins together
+)
+
+
+class TaskservBatchType(OperationType[TaskservBatch]):
+    """Task services of the catalogue."""
+
+    name = "taskserv_batch"
+    operation = TaskservBatch
+    request = TaskservRequest
+    port = Port.RUNNER
+    lane = "taskservs"
+    at_once = 50
+    targets_all = True
+    doubt_note = "its create call is in doubt: it is looked for first"
+
+    def wants(self, op: TaskservBatch) -> Wants:
+        return Wants(installed=True, secrets={use.name: use.variables for use in op.taskservs})
+
+    def parts(self, op: TaskservBatch) -> dict[str, Place]:
+        return {use.name: ("taskservs", number) for number, use in enumerate(op.taskservs)}
+
+    def judge(self, draft: Draft) -> None:
+        own = draft.own[self.name] = TaskservDraft.over(draft)
+        for each in PASSES:
+            each(own)
+
+    def plan(self, draft: Draft) -> None:
+        own = draft.own[self.name]
+        assert isinstance(own, TaskservDraft)
+        chain_installs(own)
+
+    def does(self, step: Step, server: str) -> str:
+        assert isinstance(step.request, TaskservRequest)
+        there = ", where it is already" if step.undo is Undo.NOTHING else ""
+        return f"install {step.request.name} {step.request.version} on {server}{there}"
+
+    def undoes(self, step: Step, server: str) -> str:
+        match step.undo:
+            case Undo.REMOVE:
+                return f"remove {step.request.name} from {server}"
+            case Undo.WITH_SERVER:
+                return f"nothing by itself: goes with server {server}"
+        return f"nothing: {step.request.name} was there before"
+
+    def verb(self, _action: Action) -> str:
+        return "install a task service"
+
+    def started(self, _step: Step, record: StepRecord) -> str:
+        return "installing again" if record.doubt else "installing"
+
+    def undoing(self, _step: Step) -> str:
+        return "removing"
+
+    def residue(self, step: Step, _ref: str) -> str:
+        return f"task service on {step.provider}"

@@ -1,0 +1,53 @@
+"""Task services as a workflow asks for them, and as a plan installs them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from msgspec import Struct
+
+from batchwright.model.plan import Request
+from batchwright.model.scalar import Scalar
+from batchwright.model.secret import Secret
+from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry
+
+
+class TaskservUse(Struct, frozen=True):
+    """A task service asked for by name, with values for its variables; a secret is only named, never given."""
+
+    name: str
+    variables: dict[str, Scalar | Secret] = {}
+
+
+class TaskservBatch(Operation, Struct, frozen=True, tag_field="type", tag="taskserv_batch"):
+    """Installs task services on servers; `targets` are operation ids or server names."""
+
+    id: str
+    provider: str
+    taskservs: tuple[TaskservUse, ...]
+    dependencies: tuple[Dependency, ...] = ()
+    targets: tuple[str, ...] | None = None
+    retry: Retry = Retry()
+    timeout: float = 1800.0
+    on_failure: OnFailure | None = None
+
+    fills_later: ClassVar[bool] = True
+
+
+class Cluster(Struct, frozen=True):
+    """The servers that one install joins together. `leader` is the step of the first server, `number` counts from 0."""
+
+    leader: str
+    number: int
+    size: int
+
+
+class TaskservRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="taskserv"):
+    """An install of one task service on one server. `digest` is the catalogue entry's that it was planned with."""
+
+    name: str
+    version: str
+    variant: str  # the provider whose variant of the entry is used
+    variables: dict[str, Scalar | Secret] = {}
+    cluster: Cluster | None = None
+    digest: str = ""
