@@ -39,6 +39,7 @@ test: $(VENV)/.dev ## every test, in some minutes on two cores
 
 test-long: $(VENV)/.dev ## long random explorations, with printed seeds
 	$(BIN)/pytest -m long -s
+	$(BIN)/pytest -m "hypothesis and not long" --hypothesis-profile full
 
 check: $(VENV)/.dev ## style, format, types, import rules
 	$(BIN)/ruff check .

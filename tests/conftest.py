@@ -5,11 +5,34 @@ from __future__ import annotations
 import gc
 import os
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from importlib import import_module
 
 import pytest
 
+from batchwright.loader.evaluator import Evaluator
+from tests.support import examples
+from tests.support.shared_evaluator import SharedEvaluator
+
+assert examples.PART  # registers its profiles of hypothesis before any test is collected
+
 SLOW = ("tests/crash/", "tests/e2e/", "tests/real/", "tests/conformance/")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared_evaluator() -> Iterator[None]:
+    """Loading a file in the test's process starts no process, unless a test asks for `own_evaluator`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(import_module("batchwright.loader.load"), "Evaluator", SharedEvaluator)
+        yield
+    SharedEvaluator.end()
+
+
+@pytest.fixture
+def own_evaluator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each load starts a process of its own, as it does for users, and there is no other."""
+    SharedEvaluator.end()
+    monkeypatch.setattr(import_module("batchwright.loader.load"), "Evaluator", Evaluator)
 
 
 @pytest.hookimpl(wrapper=True)

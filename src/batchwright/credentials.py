@@ -19,8 +19,16 @@ _IN_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://([^\s/@:]*):([^\s/@]+)@", re.IGNO
 
 def masked(text: str) -> str:
     """A text that may hold addresses, without what could be a password in them: before an @, or in a query."""
-    text = re.sub(r"(?<=://)[^\s\"'<>]*@", "***@", text) if "://" in text else re.sub(r"\S+@", "***@", text)
+    if "://" in text:
+        text = re.sub(r"(?<=://)([^\s\"'<>]*@)([^\s\"'<>]*)", _without_user, text)
+    else:
+        text = re.sub(r"\S+@", "***@", text)
     return re.sub(r"(://[^\s\"'<>?]*\?)[^\s\"'<>]+", r"\1***", text)
+
+
+def _without_user(address: re.Match[str]) -> str:
+    """After a ? the last @ may stand in a password or in the query: then what follows it may be secret too."""
+    return "***@" + ("***" if "?" in address[1] else address[2])
 
 
 def carried(environ: Mapping[str, str]) -> set[str]:

@@ -62,12 +62,14 @@ def test_the_end_is_the_same_wherever_the_process_dies(name: str, capsys: pytest
         print(f"\n{name}: {explored} crash points, 0 duplicates, 0 orphans, always {scenario.ends}")
 
 
+@pytest.mark.parametrize("first", [4, pytest.param(12, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", ["diamond-hostile", "rollback-hostile", "replaced-servers"])
-def test_a_crash_inside_the_recovery_changes_nothing(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_crash_inside_the_recovery_changes_nothing(name: str, first: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every other call of the recovery, after a crash at so many calls on the way."""
     scenario = SCENARIOS[name]
     wanted, calls = reference(scenario)
     explored = 0
-    for n in range(5, calls + 1, max(1, calls // 12)):
+    for n in range(5, calls + 1, max(1, calls // first)):
         for m in range(1, 60, 2):
             points = CrashPoint(n, When.AFTER), CrashPoint(m, When.AFTER if m % 4 == 1 else When.BEFORE)
             outcome, _ = run_virtual(live_through(scenario, *points))

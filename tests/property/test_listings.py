@@ -14,6 +14,7 @@ from batchwright.errors import ProviderUnavailable
 from batchwright.providers.hetzner.client import HetznerClient as Hetzner
 from batchwright.providers.http import Query
 from batchwright.providers.upcloud.client import UpCloudClient as UpCloud
+from tests.support.examples import share
 
 
 class Changing:
@@ -75,7 +76,7 @@ changes = st.tuples(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=share(400), deadline=None)
 @given(changes, st.integers(1, 12))
 def test_upcloud_shows_all_that_stays(change: tuple[int, int, float, float], page: int) -> None:
     cloud = Changing(*change)
@@ -83,7 +84,7 @@ def test_upcloud_shows_all_that_stays(change: tuple[int, int, float, float], pag
     assert {int(row["uuid"]) for row in rows} >= cloud.constant
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=share(400), deadline=None)
 @given(changes, st.integers(1, 12), st.booleans())
 def test_hetzner_shows_all_that_stays(change: tuple[int, int, float, float], page: int, says_last: bool) -> None:
     cloud = Changing(*change)
@@ -91,7 +92,7 @@ def test_hetzner_shows_all_that_stays(change: tuple[int, int, float, float], pag
     assert {row["id"] for row in rows} >= cloud.constant
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=share(300), deadline=None)
 @given(st.integers(0, 10**6), st.integers(0, 60), st.integers(1, 12), st.integers(2, 70))
 def test_upcloud_in_no_order_is_complete_or_refused(seed: int, count: int, page: int, most: int) -> None:
     """E6: 140 of 150 is no listing."""
@@ -104,7 +105,7 @@ def test_upcloud_in_no_order_is_complete_or_refused(seed: int, count: int, page:
     assert {int(row["uuid"]) for row in rows} == cloud.constant
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=share(300), deadline=None)
 @given(st.integers(0, 10**6), st.integers(0, 60), st.integers(1, 12), st.booleans(), st.booleans())
 def test_hetzner_in_no_order_is_complete_or_refused(
     seed: int, count: int, page: int, says_last: bool, says_total: bool

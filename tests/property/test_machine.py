@@ -16,11 +16,12 @@ from batchwright.model.workflow import DependencyKind, OnFailure
 from batchwright.operations import event_codec
 from batchwright.operations.command import CommandRequest
 from tests.property.rig import ATTEMPTS_MAX, Case, Rig, cases
+from tests.support.examples import share
 
 HARD = DependencyKind.HARD
-GRAPHS = settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+GRAPHS = settings(max_examples=share(500), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 MANY = settings(max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-FEW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=share(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def expected(case: Case) -> dict[str, StepState]:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchwright.login_output import KEPT, TOLD_LINES, TOLD_MAX, Framed, Marked, fit
+from tests.support.examples import share
 
 noises = st.binary(max_size=60)
 
@@ -51,7 +52,7 @@ def test_what_is_kept_has_an_end() -> None:
     assert framed.ended() == (0, "yes")
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=share(20), deadline=None)
 @given(st.sampled_from(["echo one; exit 3; echo two", "printf last", "cat", "exit 0", "false", "exec sh -c 'exit 9'"]))
 def test_a_script_runs_as_it_would_without(text: str) -> None:
     """F10."""

@@ -16,6 +16,7 @@ import pytest
 from tests.support.children import child
 
 from batchwright.app.system_clock import SystemClock
+from batchwright.commands import local
 from batchwright.commands.base import CommandServer, Launch
 from batchwright.commands.local import LocalCommands
 from batchwright.commands.process_marker import ProcessMarker
@@ -324,8 +325,9 @@ def test_short_of_descriptors_for_the_secret_is_tried_again(bench: Bench, monkey
 
 
 @pytest.mark.parametrize("code", [0, 3])
-def test_the_programs_own_end_decides(bench: Bench, tmp_path: Path, code: int) -> None:
+def test_the_programs_own_end_decides(bench: Bench, tmp_path: Path, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """B5: whatever goes on writing."""
+    monkeypatch.setattr(local, "REST_SECONDS", 0.5)
     script = f"(while :; do echo noise; sleep 0.05; done) & echo $! >{tmp_path}/pid; echo own; exit {code}"
     task = run(bench, shell(script), seconds=PATIENCE * 2)
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)

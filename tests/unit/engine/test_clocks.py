@@ -13,6 +13,7 @@ from batchwright.engine.loop import Driver
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
+from tests.support.examples import share
 from tests.unit.engine.stage import Stage, installs, servers, undo
 
 HOURS = 5 * 3600.0
@@ -48,7 +49,7 @@ def test_a_runs_time_never_goes_back(ahead: float, passed: float) -> None:
     run_virtual(play())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=share(40), deadline=None)
 @given(st.lists(st.floats(-HOURS, HOURS), min_size=1, max_size=3), st.floats(0.5, 6.0), st.integers(0, 1_000))
 def test_drivers_whose_clocks_differ_by_hours_do_what_one_would_have_done(
     jumps: list[float], life: float, seed: int

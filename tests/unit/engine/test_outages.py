@@ -15,6 +15,7 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.outcome import Throttled, Unknown
 from batchwright.providers.base import Provider
 from batchwright.testing.virtual_clock import run_virtual
+from tests.support.examples import share
 from tests.unit.engine.stage import Stage, installs, runs, servers, undo
 
 LOOKS = ("find", "describe", "access")
@@ -68,7 +69,7 @@ def story(windows: list[tuple[float, float]], back: list[tuple[float, float]], m
 MINUTES = st.lists(st.tuples(st.floats(0.0, 60.0), st.floats(0.0, 700.0)), max_size=1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=share(60), deadline=None)
 @given(MINUTES, MINUTES, st.sets(st.sampled_from(LOOKS), min_size=1))
 def test_looks_that_fail_for_minutes_cost_no_attempt(
     windows: list[tuple[float, float]], back: list[tuple[float, float]], methods: set[str]
@@ -77,7 +78,7 @@ def test_looks_that_fail_for_minutes_cost_no_attempt(
     run_virtual(story(windows, back, tuple(methods)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=share(40), deadline=None)
 @given(MINUTES, MINUTES)
 def test_a_cloud_that_answers_nothing_for_minutes_leaves_nothing_behind(
     windows: list[tuple[float, float]], back: list[tuple[float, float]]

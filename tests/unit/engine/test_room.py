@@ -18,6 +18,7 @@ from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.summary import RunSummary
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
+from tests.support.examples import share
 from tests.unit.engine.stage import Stage, installs, runs, servers, undo
 
 
@@ -58,7 +59,7 @@ def tight(**behaviour: Any) -> tuple[Stage, TightJournal]:
     return stage, journal
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=share(60), deadline=None)
 @given(st.lists(st.tuples(st.floats(0.1, 20.0), st.floats(0.0, 300.0)), max_size=3), st.floats(0.1, 8.0))
 def test_a_full_disk_loses_no_outcome_and_puts_nothing_in_doubt(
     windows: list[tuple[float, float]], boot: float

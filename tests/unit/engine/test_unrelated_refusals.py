@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchwright.engine.bucket import PAUSE_FIRST, Bucket
+from tests.support.examples import share
 
 
 class Account:
@@ -52,7 +53,7 @@ def driven(
     return taken, refused
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=share(25), deadline=None)
 @given(st.sampled_from([0.0, 2.0, 5.0, 10.0]), st.integers(0, 10_000), st.sampled_from([None, 1.0]))
 def test_two_in_a_hundred_unrelated_refusals_hardly_slow(rate: float, seed: int, retry_after: float | None) -> None:
     """E8: 2 % of all calls, for ten minutes; each refusal costs its pause and no more."""

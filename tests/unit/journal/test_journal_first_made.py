@@ -97,29 +97,46 @@ def test_a_store_that_held_something_is_never_made_again(tmp_path: Path) -> None
         (tmp_path / "journal.mark").unlink(missing_ok=True)
 
 
+SCARCE = """
+import asyncio, os, resource, sys
+from pathlib import Path
+
+sys.path.insert(0, sys.argv[1])
+import encodings.idna, msgspec, surrealdb  # before there is nothing left to load them with
+import journal_process as p
+from batchwright.errors import StoreError
+
+make = p.SqliteJournal if sys.argv[2] == "sqlite" else p.SurrealJournal
+
+
+async def main(place, few):
+    journal = make(Path(place))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, few))
+    try:
+        await journal.open()
+        await journal.aclose()
+    except (StoreError, OSError):
+        os._exit(3)
+    os._exit(0)
+
+
+for word in sys.argv[3:]:
+    few, place = word.split(":", 1)
+    if (child := os.fork()) == 0:
+        asyncio.run(main(place, int(few)))
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_too_few_descriptors_while_a_store_is_first_made_leave_nothing_in_the_way(backend: str, tmp_path: Path) -> None:
-    """F1: with each number of descriptors from too few to enough."""
-    results = set()
-    for few in range(6, 40, 3 if backend == "surreal" else 2):
-        folder = tmp_path / str(few)
-        place = folder / "journal.db" if backend == "sqlite" else folder
-        code = (
-            "import asyncio, resource, sys; from pathlib import Path\n"
-            "sys.path.insert(0, sys.argv[1]); import journal_process as p\n"
-            "from batchwright.errors import StoreError; import surrealdb, encodings.idna, msgspec\n"
-            "make = p.SqliteJournal if sys.argv[2] == 'sqlite' else p.SurrealJournal\n"
-            "async def main():\n"
-            "    journal = make(Path(sys.argv[3]))\n"
-            "    resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[4]),) * 2)\n"
-            "    try:\n"
-            "        await journal.open(); await journal.aclose()\n"
-            "    except (StoreError, OSError) as error:\n"
-            "        sys.exit(3)\n"
-            "asyncio.run(main())\n"
-        )
-        command = [sys.executable, "-c", code, str(SCRIPT.parent), backend, str(place), str(few)]
-        results.add(subprocess.run(command, capture_output=True, timeout=60, check=False).returncode)
-        asyncio.run(use(backend, folder))
-    assert {0, 3} <= results
+    """F1: with each number of descriptors from too few to enough, in a process that is forked for each."""
+    numbers = range(6, 40, 3 if backend == "surreal" else 2)
+    places = [f"{few}:{tmp_path / str(few) / ('journal.db' if backend == 'sqlite' else '')}" for few in numbers]
+    command = [sys.executable, "-c", SCARCE, str(SCRIPT.parent), backend, *places]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert {"0", "3"} <= set(done.stdout.split())
+    assert len(done.stdout.split()) == len(numbers)
+    for few in numbers:
+        asyncio.run(use(backend, tmp_path / str(few)))
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 40

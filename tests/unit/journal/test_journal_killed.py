@@ -19,7 +19,7 @@ from batchwright.journal.surreal import SurrealJournal
 from batchwright.testing.journal_suite import NOW, steps
 
 SCRIPT = Path(__file__).with_name("journal_process.py")
-KILLS = 5
+KILLS = (3, pytest.param(20, marks=pytest.mark.long))
 BACKENDS: dict[str, Callable[[Path], Journal]] = {"sqlite": SqliteJournal, "surreal": SurrealJournal}
 
 
@@ -41,12 +41,13 @@ async def last_of_run(journal: Journal) -> int:
     return last
 
 
+@pytest.mark.parametrize("kills", KILLS)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_what_was_acknowledged_survives_kill_9(backend: str, tmp_path: Path) -> None:
+def test_what_was_acknowledged_survives_kill_9(backend: str, kills: int, tmp_path: Path) -> None:
     place = tmp_path / "store"
     chance = random.Random(20)
     acknowledged = 0
-    for _ in range(KILLS):
+    for _ in range(kills):
         command = [sys.executable, str(SCRIPT), "append", backend, str(place), "0"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None

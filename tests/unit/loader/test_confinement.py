@@ -31,6 +31,7 @@ from batchwright.loader.evaluator import Died, Evaluator, NickelError
 from batchwright.model.diagnostic import Diagnostic
 from tests.support.needs import missing
 
+pytestmark = pytest.mark.usefixtures("own_evaluator")
 SMALL = msgspec.structs.replace(LOCAL, memory_mib=256, cpu_seconds=2, wall_seconds=20.0)
 SECRET = "TOP-SECRET-CONTENT"
 

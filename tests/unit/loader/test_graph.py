@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchwright.loader.cycles import MOST_CYCLES, cycles
+from tests.support.examples import share
 
 
 def operations(edges: dict[str, list[str]]) -> list[dict[str, Any]]:
@@ -36,7 +37,7 @@ def test_what_is_wrong_already_is_passed_over() -> None:
     assert cycles([None, 5, {"id": None}, {"id": "a", "dependencies": [None, {"id": "b"}, {"id": None}]}]) == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=share(200), deadline=None)
 @given(st.dictionaries(st.sampled_from("abcdef"), st.lists(st.sampled_from("abcdef"), max_size=3, unique=True)))
 def test_cycles_are_found_exactly_when_there_are_some(edges: dict[str, list[str]]) -> None:
     known = {name: [other for other in needs if other in edges] for name, needs in edges.items()}

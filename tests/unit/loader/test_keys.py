@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchwright.loader import duplicate_keys, load, load_source
+from tests.support.examples import share
 
 RIGHT = {"name": "x", "version": "1", "operations": [{"id": "a", "type": "command", "run": ["true"]}]}
 
@@ -52,7 +53,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=share(150), deadline=None)
 @given(VALUES)
 def test_no_key_of_a_real_value_is_found_twice_and_an_added_one_is(value: object) -> None:
     """C1: what a library writes has no key twice; the same with one more has."""

@@ -19,6 +19,7 @@ from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Re
 from batchwright.operations.server_batch import ServerBatch
 from batchwright.operations.taskserv_batch import TaskservBatch, TaskservUse
 from batchwright.views.definition import definition
+from tests.support.examples import share
 
 EXAMPLE = Path(__file__).parents[3] / "workflows" / "example_batch.ncl"
 MINIMAL = {
@@ -318,7 +319,7 @@ PATHS = [
 ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=share(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.sampled_from(PATHS), JSON), min_size=1, max_size=3))
 def test_whatever_stands_in_a_file_the_answer_is_a_workflow_or_an_error(
     changes: list[tuple[list[Any], Any]], tmp_path: Path
@@ -363,6 +364,7 @@ def test_a_file_that_cannot_be_read_raises(tmp_path: Path) -> None:
         load(EXAMPLE, overlays=[tmp_path / "overlay.ncl"])
 
 
+@pytest.mark.usefixtures("own_evaluator")
 def test_an_evaluator_that_cannot_be_started_raises(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(evaluator, "find_nickel", lambda: str(tmp_path / "missing.so"))
     with pytest.raises(EvaluatorUnavailable, match="while it was starting"):

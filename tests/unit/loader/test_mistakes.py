@@ -61,12 +61,12 @@ LOADER_ONLY = {
 }
 
 
-PATIENT = replace(LOCAL, cpu_seconds=600, wall_seconds=3600.0)  # one child for the whole module
+LASTING = replace(LOCAL, cpu_seconds=600, wall_seconds=3600.0)  # one child for the whole module
 
 
 @pytest.fixture(scope="module")
 def evaluator() -> Iterator[Evaluator]:
-    with Evaluator(PATIENT, [FOLDER, schema_folder()]) as running:
+    with Evaluator(LASTING, [FOLDER, schema_folder()]) as running:
         yield running
 
 

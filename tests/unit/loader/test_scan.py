@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchwright.loader.nickel_scanner import Import, Places, Position, imports, path_at, tokens, unclosed
+from tests.support.examples import share
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_the_path_of_a_place(source: str, path: tuple[str | int, ...]) -> None:
     assert path_at(source.replace("@", "x"), place) == path
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=share(300), deadline=None)
 @given(st.text(st.sampled_from("abm%\"{}[]()#\\ \n'-import"), max_size=60))
 def test_no_text_breaks_the_scanner(source: str) -> None:
     found = list(tokens(source))

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchwright.model.public_key import flaw, is_private
+from tests.support.examples import share
 
 PAIRS = [
     ed25519.Ed25519PrivateKey.generate(),
@@ -88,7 +89,7 @@ def test_what_only_looks_like_a_key_is_none(text: str) -> None:
     assert flaw(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=share(300), deadline=None)
 @given(st.sampled_from(KEYS), st.data())
 def test_a_key_that_was_cut_or_that_lost_a_byte_is_none(key: str, data: st.DataObject) -> None:
     """C4: whatever is missing of the blob, and nothing of it is told."""
@@ -101,7 +102,7 @@ def test_a_key_that_was_cut_or_that_lost_a_byte_is_none(key: str, data: st.DataO
         assert len(why) < 80
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=share(300), deadline=None)
 @given(st.text(max_size=80))
 def test_no_text_breaks_the_check_or_is_repeated_by_it(text: str) -> None:
     """C4: a message holds nothing of what was given."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.examples import share
 
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.simulated import SimulatedServer, World
@@ -49,7 +50,7 @@ def picture(world: World) -> object:
 
 
 @given(st.lists(st.tuples(st.booleans(), CHANGES), max_size=25))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=share(40), deadline=None)
 def test_a_shared_file_is_the_same_world(history: list[tuple[bool, tuple[object, ...]]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         memory, one, two = World(), World(Path(folder) / "w.db"), World(Path(folder) / "w.db")

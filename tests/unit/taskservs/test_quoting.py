@@ -9,6 +9,7 @@ import tomllib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.examples import share
 
 from batchwright.taskservs import quoting
 
@@ -98,7 +99,7 @@ def test_names_of_postgresql(text: str) -> None:
     assert name[1:-1].replace('""', '"') == text
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=share(40), deadline=None)
 @given(texts.filter(lambda text: "\r" not in text))
 def test_environment_files_and_shells(text: str) -> None:
     """E13: a shell reads an EnvironmentFile as systemd does."""

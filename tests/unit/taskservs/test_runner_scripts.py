@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.examples import share
 
 from batchwright.taskservs.runner.scripts import end_marked, list_installed, told, with_environment
 
@@ -47,7 +48,7 @@ def test_only_processes_with_the_mark_are_ended() -> None:
             stubborn.stdout.close()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=share(25), deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=60))
 def test_a_variable_arrives_as_it_is(value: str) -> None:
     done = subprocess.run(
