@@ -191,9 +191,9 @@ ORPHAN = """
 import asyncio, os, sys
 from pathlib import Path
 from batchwright.app.system_clock import SystemClock
-from batchwright.errors import SecretMissing
 from batchwright.commands.base import Launch
 from batchwright.commands.local import LocalCommands
+from batchwright.operations.command import CommandRequest
 
 here = LocalCommands(Path(sys.argv[1]), SystemClock(), os.environ, str)
 request = CommandRequest("sh", ("/bin/sh", "-c", sys.argv[3]))
