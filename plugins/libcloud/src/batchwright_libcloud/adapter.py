@@ -38,6 +38,7 @@ from batchwright import (
 )
 from batchwright.durable_files import FolderHeld
 from batchwright.providers import ssh_keys
+from batchwright.providers.lookup import is_wanted
 from batchwright.providers.user_data import combined
 from batchwright_libcloud import resolve, volumes
 from batchwright_libcloud.driver import Drivers, Make, maker, user_data_argument
@@ -210,9 +211,7 @@ class Libcloud:
     async def find(self, run: str | None = None, token: str | None = None) -> list[Observed]:
         found = [_observed(node, mark) for node, mark in await self._nodes()]
         return [
-            one
-            for one in found
-            if one.state is not ServerState.GONE and run in (None, one.run) and token in (None, one.token)
+            one for one in found if one.state is not ServerState.GONE and is_wanted((one.run, one.token), run, token)
         ]
 
     async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:

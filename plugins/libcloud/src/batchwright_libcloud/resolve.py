@@ -10,7 +10,7 @@ from libcloud.compute.base import NodeDriver
 from msgspec import Struct
 
 from batchwright import Diagnostic, ServerConfig, ServerRequest
-from batchwright.model.did_you_mean import close_matches
+from batchwright.providers.lookup import not_offered
 from batchwright.providers.user_data import against
 from batchwright_libcloud.driver import chosen, create_arguments, user_data_argument
 from batchwright_libcloud.marks import NAME_MAX
@@ -93,6 +93,5 @@ def _image(driver: NodeDriver, wanted: str) -> Any:
 
 def _unknown(field: str, value: str, offered: list[Any]) -> Diagnostic:
     names = [str(name) for row in offered for name in (row.id, row.name)]
-    near = close_matches(value, names, n=1, cutoff=0.5)
-    hint = f'Did you mean "{near[0]}"?' if near else "Name it by its id, or by a name that only one has."
-    return Diagnostic(f"unknown-{field}", f'the cloud has no {field} "{value}"', hint, field=field)
+    otherwise = "Name it by its id, or by a name that only one has."
+    return not_offered(field, value, names, f'the cloud has no {field} "{value}"', otherwise)

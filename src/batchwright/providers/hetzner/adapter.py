@@ -16,7 +16,7 @@ from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers import ssh_keys
+from batchwright.providers import lookup, ssh_keys
 from batchwright.providers.account_check import LiveCheck
 from batchwright.providers.base import Attached, Quota, Quote, refuse_attached
 from batchwright.providers.hetzner import catalog as shop
@@ -28,8 +28,6 @@ from batchwright.providers.hetzner.settings import API, HetznerSettings, api_url
 from batchwright.providers.http import HttpReply, NoAnswer, NotSent
 from batchwright.providers.rest import RestProvider, meant
 from batchwright.providers.user_data import combined
-
-FEW = 4  # servers that are looked at one by one rather than by a listing
 
 
 class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
@@ -190,16 +188,15 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
         return found + [rows.observed_key(row) for row in listed if rows.labels_of(row)[rows.RUN] not in needed]
 
     async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
-        known: dict[str, dict[str, Any]] = {}
-        if len(refs) > FEW:
-            listed = await self._api.listing("servers", rows.selector(None, None))
-            known = {str(row["id"]): row for row in listed}
-            self._seen.update(known)
-        missing = [ref for ref in refs if ref not in known]
-        for ref, row in zip(missing, await asyncio.gather(*map(self._get, missing)), strict=True):
-            if row is not None:
-                known[ref] = row
+        known = await lookup.records(refs, self._all, self._get)
         return {ref: self._shown(ref, known.get(ref)) for ref in refs}
+
+    async def _all(self) -> dict[str, dict[str, Any]]:
+        """Every server of Batchwright's, by reference. Raises ProviderUnavailable."""
+        listed = await self._api.listing("servers", rows.selector(None, None))
+        known = {str(row["id"]): row for row in listed}
+        self._seen.update(known)
+        return known
 
     async def _get(self, ref: str) -> dict[str, Any] | None:
         """The record of a server or a key, None where it is not there. Raises ProviderUnavailable."""

@@ -9,10 +9,10 @@ from msgspec import Struct
 
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.did_you_mean import close_matches
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Quote
+from batchwright.providers.lookup import not_offered
 
 DEFAULT_IMAGE = "debian-12"
 
@@ -108,7 +108,4 @@ def _hourly(price: Row) -> float:
 
 
 def _unknown(field: str, value: str, offered: Collection[str]) -> Diagnostic:
-    near = close_matches(value, offered, n=1, cutoff=0.5)
-    some = ", ".join(sorted(offered)[:8]) + (", ..." if len(offered) > 8 else "")
-    hint = f'Did you mean "{near[0]}"?' if near else f"There are: {some}"
-    return Diagnostic(f"unknown-{field}", f'Hetzner has no {field} "{value}"', hint, field=field)
+    return not_offered(field, value, offered, f'Hetzner has no {field} "{value}"')

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from batchwright.model.outcome import Observed, ServerState
+from batchwright.providers.lookup import is_wanted
 
 RUN, TOKEN, IMAGE, ADDRESSES = (f"batchwright-{word}" for word in ("run", "token", "image", "addresses"))
 SAME_AGE = 5.0  # seconds between a server and what is made with it
@@ -38,7 +39,7 @@ def labels_of(row: dict[str, Any]) -> dict[str, str]:
 def is_ours(row: dict[str, Any], run: str | None, token: str | None) -> bool:
     """Whether it carries the labels."""
     labels = labels_of(row)
-    return bool(labels.get(RUN)) and run in (None, labels[RUN]) and token in (None, labels.get(TOKEN))
+    return is_wanted((labels.get(RUN, ""), labels.get(TOKEN, "")), run, token)
 
 
 def observed_server(row: dict[str, Any]) -> Observed:

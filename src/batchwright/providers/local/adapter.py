@@ -24,6 +24,7 @@ from batchwright.providers.local import base_tree, plans
 from batchwright.providers.local.host_support import NONE, HostSupport, this_machine
 from batchwright.providers.local.inventory import ServerFolder
 from batchwright.providers.local.records import SYSTEM, Damaged
+from batchwright.providers.lookup import is_wanted
 
 T = TypeVar("T")
 
@@ -123,11 +124,7 @@ class Local:
 
     async def find(self, run: str | None = None, token: str | None = None) -> list[Observed]:
         intents = await self._carried_out(self._lot.intents)
-        wanted = [
-            intent
-            for intent in intents
-            if (run is None or intent.run == run) and (token is None or intent.token == token)
-        ]
+        wanted = [intent for intent in intents if is_wanted((intent.run, intent.token), run, token)]
         seen = await self.describe([intent.ref for intent in wanted])
         return [one for one in seen.values() if one.state is not ServerState.GONE]
 

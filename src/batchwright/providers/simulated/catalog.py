@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
 
 from msgspec import Struct
 
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.did_you_mean import close_matches
 from batchwright.model.workflow import ServerConfig
+from batchwright.providers.lookup import not_offered
 
 
 class Profile(Struct, frozen=True):
@@ -26,7 +25,11 @@ class Profile(Struct, frozen=True):
         """What is wrong with a configuration here."""
         image = config.image or self.default_image
         asked = (("plan", config.plan, self.plans), ("zone", config.zone, self.zones), ("image", image, self.images))
-        return [_unknown(field, value, offered) for field, value, offered in asked if offered and value not in offered]
+        return [
+            not_offered(field, value, offered, f'there is no {field} "{value}" here')
+            for field, value, offered in asked
+            if offered and value not in offered
+        ]
 
     def offers(self, plan: str, zone: str) -> bool:
         """Whether the place itself would take a request for this."""
@@ -39,14 +42,6 @@ class Profile(Struct, frozen=True):
     def price(self, plan: str) -> float | None:
         """Per hour, None where there is no price list."""
         return self.plans.get(plan)
-
-
-def _unknown(field: str, value: str, offered: Collection[str]) -> Diagnostic:
-    bare = "".join(value.split())
-    near = [bare] if bare in offered else close_matches(value, offered, n=1, cutoff=0.5)
-    some = ", ".join(list(offered)[:6]) + (", ..." if len(offered) > 6 else "")
-    hint = f'Did you mean "{near[0]}"?' if near else f"There are: {some}"
-    return Diagnostic(f"unknown-{field}", f'there is no {field} "{value}" here', hint, field=field)
 
 
 _TEMPLATE = "01000000-0000-4000-8000-"  # how UpCloud numbers its public templates

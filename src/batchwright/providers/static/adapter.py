@@ -19,6 +19,7 @@ from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Capabilities, ProviderHealthReport, Quota, Quote
+from batchwright.providers.lookup import is_wanted
 from batchwright.providers.static.records import Records, ServerClaim
 from batchwright.providers.static.server_options import access_of, missing
 from batchwright.providers.static.ssh_probe import Facts, look
@@ -135,7 +136,7 @@ class Static:
         return [
             _observed(record, ServerState.READY)
             for record in self._records.all()
-            if run in (None, record.run) and token in (None, record.token)
+            if is_wanted((record.run, record.token), run, token)
         ]
 
     async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:

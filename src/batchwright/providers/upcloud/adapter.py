@@ -19,7 +19,7 @@ from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers import ssh_keys
+from batchwright.providers import lookup, ssh_keys
 from batchwright.providers.account_check import LiveCheck
 from batchwright.providers.base import Attached, Quota, Quote, refuse_attached
 from batchwright.providers.http import HttpReply, Query
@@ -32,7 +32,6 @@ from batchwright.providers.upcloud.faults import REFUSALS
 from batchwright.providers.upcloud.settings import API, UpCloudSettings, api_url, authorization
 from batchwright.providers.upcloud.user_data import combined
 
-FEW = 4  # servers that are looked at one by one rather than by a listing
 READS_AT_ONCE = 8
 
 
@@ -228,17 +227,14 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
         return found
 
     async def _servers(self, refs: Sequence[str]) -> dict[str, Observed]:
-        """A few one by one, many by a listing; and one by one again those that it does not show (yet)."""
-        wanted, known = set(refs), dict[str, dict[str, Any]]()
-        if len(refs) > FEW:
-            listed = await self._listed("/server", "servers", "server", [("label", rows.RUN)])
-            known = {str(row["uuid"]): row for row in listed if str(row["uuid"]) in wanted}
-            await self._learn(listed)
-        missing = [ref for ref in refs if ref not in known]
-        for ref, row in zip(missing, await asyncio.gather(*(self._get("server", ref) for ref in missing)), strict=True):
-            if row is not None:
-                known[ref] = row
+        known = await lookup.records(refs, self._all, lambda ref: self._get("server", ref))
         return {ref: await self._shown(ref, known.get(ref)) for ref in refs}
+
+    async def _all(self) -> dict[str, dict[str, Any]]:
+        """Every server of Batchwright's, by reference. Raises ProviderUnavailable."""
+        listed = await self._listed("/server", "servers", "server", [("label", rows.RUN)])
+        await self._learn(listed)
+        return {str(row["uuid"]): row for row in listed}
 
     async def _learn(self, listed: list[dict[str, Any]]) -> None:
         """Remember who is there, and ask for the addresses of the new ones: a listing of servers has none.
@@ -247,7 +243,7 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
         """
         self._seen.update(str(row["uuid"]) for row in listed)
         started = [str(row["uuid"]) for row in listed if row.get("state") == "started"]
-        if self._addresses_listed and len([uuid for uuid in started if uuid not in self._addresses]) > FEW:
+        if self._addresses_listed and len([uuid for uuid in started if uuid not in self._addresses]) > lookup.FEW:
             try:
                 shown = rows.entries(await self._api.read("/ip_address"), "ip_addresses", "ip_address")
             except LookRefused as refused:

@@ -9,11 +9,11 @@ from typing import Any
 from msgspec import Struct
 
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.did_you_mean import close_matches
 from batchwright.model.plan import ServerFacts
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Quote
+from batchwright.providers.lookup import not_offered
 from batchwright.providers.upcloud.rows import entries, number
 
 DEFAULT_IMAGE = "debian-12"
@@ -126,10 +126,7 @@ def _find_template(image: str, offers: UpCloudCatalog) -> Template | Diagnostic:
 
 
 def _unknown(field: str, value: str, offered: Collection[str]) -> Diagnostic:
-    near = close_matches(value, offered, n=1, cutoff=0.5)
-    some = ", ".join(sorted(offered)[:8]) + (", ..." if len(offered) > 8 else "")
-    hint = f'Did you mean "{near[0]}"?' if near else f"There are: {some}"
-    return Diagnostic(f"unknown-{field}", f'UpCloud has no {field} "{value}"', hint, field=field)
+    return not_offered(field, value, offered, f'UpCloud has no {field} "{value}"')
 
 
 def quote(requests: Sequence[ServerRequest], offers: UpCloudCatalog) -> Quote | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState
+from batchwright.providers.lookup import is_wanted
 
 RUN, TOKEN, NAME, IMAGE = (f"batchwright-{word}" for word in ("run", "token", "name", "image"))
 DISK = "disk:"  # how the reference of a disk begins; a server's is its bare uuid
@@ -53,7 +54,7 @@ def is_labelled(disk: dict[str, Any]) -> bool:
 def is_ours(row: dict[str, Any], run: str | None, token: str | None) -> bool:
     """Whether it carries the labels; a filter of the API is never trusted alone."""
     labels = labels_of(row)
-    return bool(labels.get(RUN)) and run in (None, labels[RUN]) and token in (None, labels.get(TOKEN))
+    return is_wanted((labels.get(RUN, ""), labels.get(TOKEN, "")), run, token)
 
 
 def address_of(row: dict[str, Any]) -> str:
