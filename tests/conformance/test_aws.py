@@ -10,11 +10,12 @@ from typing import ClassVar
 import pytest
 
 from batchwright.app.system_clock import SystemClock
-from batchwright.emulators.aws import AwsBehaviour, AwsServer, serving
+from batchwright.emulators.aws import AwsBehaviour
 from batchwright.model.clock import Clock
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider
 from batchwright.testing.provider_suite import ProviderSuite
+from tests.support.emulated import RunningAws
 from tests.support.emulated_aws import QUICK, LosesAnswers, client, config, set_credentials
 
 
@@ -25,22 +26,22 @@ class AwsSuite(ProviderSuite):
     behaviour: ClassVar[dict[str, float]] = {}
     settle = 0.4
     zone = "eu-central-1a"
-    server: AwsServer
+    server: RunningAws
 
     @pytest.fixture(autouse=True)
     def _account(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         set_credentials(monkeypatch, tmp_path)
         self.folder, self.hung = tmp_path, set[str]()
-        with serving(AwsBehaviour(**{**QUICK, **self.behaviour})) as self.server:  # type: ignore[arg-type]
+        with RunningAws(AwsBehaviour(**{**QUICK, **self.behaviour})) as self.server:  # type: ignore[arg-type]
             yield
-            left = self.server.cloud.inventory(time.time())
+            left = self.server.account.inventory()
             volumes, interfaces = ([x for x in some if x not in self.hung] for some in (left.volumes, left.interfaces))
             assert (left.instances, volumes, interfaces, left.groups, left.keys) == ([], [], [], [], [])
             assert "UnknownParameter" not in left.refused
 
     def attach(self, ref: str) -> set[str]:
         region, _, instance = ref.rpartition("/")
-        here, now = self.server.cloud.regions[region], time.time()
+        here, now = self.server.account.regions[region], time.time()
         subnet, zone = next(iter(here.subnets.items()))
         volume, face = here.new_volume(zone, {"Name": "data"}, now), here.new_interface(subnet, [], now)
         here.attach_volume(volume, instance, "/dev/sdf")
@@ -50,7 +51,7 @@ class AwsSuite(ProviderSuite):
         return self.hung
 
     def foreign(self) -> set[str]:
-        left = self.server.cloud.inventory(time.time())
+        left = self.server.account.inventory()
         return {*left.volumes, *left.interfaces} & self.hung
 
     def client(self) -> Provider:

@@ -20,7 +20,7 @@ SCALE = 0.01  # a server takes 0.12 s to boot
 
 
 class HetznerSuite(ProviderSuite):
-    emulation: ClassVar[HetznerBehaviour] = HetznerBehaviour(time_scale=SCALE)
+    behaviour: ClassVar[HetznerBehaviour] = HetznerBehaviour(time_scale=SCALE)
     settle: ClassVar[float] = 0.2
     page: ClassVar[int] = 50
     patience = 60.0
@@ -28,20 +28,20 @@ class HetznerSuite(ProviderSuite):
     @pytest.fixture(autouse=True)
     def _emulator(self, tmp_path):  # type: ignore[no-untyped-def]
         self.state = tmp_path / "state"
-        with RunningHetzner(self.emulation) as self.running:
+        with RunningHetzner(self.behaviour) as self.running:
             yield
-            left = self.running.emulator.estate.summary()
+            left = self.running.emulator.account.summary()
             assert (left["servers"], left["ssh_keys"]) == ([], [])
 
     def attach(self, ref: str) -> set[str]:
-        estate = self.running.emulator.estate
-        server = estate.one("servers", ref)
-        volume, address = estate.attach_volume(server), estate.assign_address(server)
+        account = self.running.emulator.account
+        server = account.one("servers", ref)
+        volume, address = account.attach_volume(server), account.assign_address(server)
         return {str(volume.id), address.ip}
 
     def foreign(self) -> set[str]:
-        estate = self.running.emulator.estate
-        return {str(number) for number in estate.volumes} | {one.ip for one in estate.primary_ips.values()}
+        account = self.running.emulator.account
+        return {str(number) for number in account.volumes} | {one.ip for one in account.primary_ips.values()}
 
     def client(self) -> Provider:
         settings = {"state_dir": str(self.state), "settle_seconds": self.settle, "poll_seconds": 0.05}
@@ -53,11 +53,11 @@ class HetznerSuite(ProviderSuite):
         class Losing(Hetzner):
             async def _key_missing(inner, run: str, public: str):  # type: ignore[no-untyped-def] # noqa: N805
                 fault = await super()._key_missing(run, public)
-                self.running.emulator.emulation = replace(self.emulation, lost_answers=1.0)
+                self.running.emulator.account.behaviour = replace(self.behaviour, lost_answers=1.0)
                 return fault
 
             async def aclose(inner) -> None:  # noqa: N805
-                self.running.emulator.emulation = self.emulation
+                self.running.emulator.account.behaviour = self.behaviour
                 await super().aclose()
 
         settings = {"state_dir": str(self.state), "settle_seconds": self.settle}
@@ -80,7 +80,7 @@ class TestHealthy(HetznerSuite):
 class TestSmallPagesAndLag(HetznerSuite):
     """Twelve servers are four pages; and new things are listed late, but within the settle time."""
 
-    emulation = HetznerBehaviour(time_scale=SCALE, list_lag=30)
+    behaviour = HetznerBehaviour(time_scale=SCALE, list_lag=30)
     settle = 0.6
     page = 3
 
@@ -88,5 +88,5 @@ class TestSmallPagesAndLag(HetznerSuite):
 class TestServersListedAfterTheirKey(HetznerSuite):
     """E2."""
 
-    emulation = HetznerBehaviour(time_scale=SCALE, lag_servers=30)
+    behaviour = HetznerBehaviour(time_scale=SCALE, lag_servers=30)
     settle = 0.6

@@ -21,7 +21,7 @@ SCALE = 0.004  # a server takes some 0.14 s to boot
 
 
 class UpCloudSuite(ProviderSuite):
-    emulation: ClassVar[UpCloudBehaviour] = UpCloudBehaviour(time_scale=SCALE)
+    behaviour: ClassVar[UpCloudBehaviour] = UpCloudBehaviour(time_scale=SCALE)
     settle: ClassVar[float] = 0.2
     page: ClassVar[int] = 100
     patience = 60.0
@@ -29,25 +29,25 @@ class UpCloudSuite(ProviderSuite):
     @pytest.fixture(autouse=True)
     def _emulator(self, tmp_path: Path):  # type: ignore[no-untyped-def]
         self.state = tmp_path / "state"
-        with Running(self.emulation) as self.running:
+        with Running(self.behaviour) as self.running:
             yield
-            left = self.running.emulator.estate.summary()
+            left = self.running.emulator.account.summary()
             foreign = set(self.foreign())
             disks = [one for one in left["disks"] if one["uuid"] not in foreign]
             addresses = [one for one in left["addresses"] if one["address"] not in foreign]
             assert (left["servers"], disks, addresses) == ([], [], [])
 
     def attach(self, ref: str) -> set[str]:
-        estate = self.running.emulator.estate
-        server = estate.all_servers[ref]
-        disk, backup = estate.new_disk("data", "de-fra1"), estate.backup(server.disks[0], "before the change")
-        estate.attach(server, disk)
-        self.hung = {disk.uuid, backup.uuid, estate.new_address(server, floating=True).address}
+        account = self.running.emulator.account
+        server = account.all_servers[ref]
+        disk, backup = account.new_disk("data", "de-fra1"), account.backup(server.disks[0], "before the change")
+        account.attach(server, disk)
+        self.hung = {disk.uuid, backup.uuid, account.new_address(server, floating=True).address}
         return self.hung
 
     def foreign(self) -> set[str]:
-        estate = self.running.emulator.estate
-        there = {one.uuid for one in estate.disks()} | {one.address for one in estate.addresses()}
+        account = self.running.emulator.account
+        there = {one.uuid for one in account.disks()} | {one.address for one in account.addresses()}
         return there & getattr(self, "hung", set())
 
     def client(self) -> Provider:
@@ -56,8 +56,7 @@ class UpCloudSuite(ProviderSuite):
 
     def losing_client(self) -> Provider:
         """Answers are lost from here on; the one create of that test is the last."""
-        self.running.emulator.estate.emulation = replace(self.emulation, lost_answers=1.0)
-        self.running.emulator.emulation = self.running.emulator.estate.emulation
+        self.running.emulator.account.behaviour = replace(self.behaviour, lost_answers=1.0)
         return self.client()
 
     def clock(self) -> Clock:
@@ -77,7 +76,7 @@ class TestHealthy(UpCloudSuite):
 class TestSmallPages(UpCloudSuite):
     """Twelve servers are five pages; and new things are listed late, but within the settle time."""
 
-    emulation = UpCloudBehaviour(time_scale=SCALE, list_lag=50)
+    behaviour = UpCloudBehaviour(time_scale=SCALE, list_lag=50)
     settle = 0.6
     page = 3
 
@@ -85,18 +84,18 @@ class TestSmallPages(UpCloudSuite):
 class TestWhatStays(UpCloudSuite):
     """Every public address has the policy keep, and disks outlive their servers: destroyed all the same."""
 
-    emulation = UpCloudBehaviour(time_scale=SCALE, keep_addresses=1.0)
+    behaviour = UpCloudBehaviour(time_scale=SCALE, keep_addresses=1.0)
 
 
 class TestServersListedAfterTheirDisks(UpCloudSuite):
     """E2."""
 
-    emulation = UpCloudBehaviour(time_scale=SCALE, lag_servers=50)
+    behaviour = UpCloudBehaviour(time_scale=SCALE, lag_servers=50)
     settle = 0.6
 
 
 class TestDisksListedAfterTheirServers(UpCloudSuite):
     """E2."""
 
-    emulation = UpCloudBehaviour(time_scale=SCALE, lag_disks=50)
+    behaviour = UpCloudBehaviour(time_scale=SCALE, lag_disks=50)
     settle = 0.6

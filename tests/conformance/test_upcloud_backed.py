@@ -38,7 +38,7 @@ def play(folder: Path, behind: Provider, scenario: Callable[[UpCloud, list[str]]
         emulator, told = UpCloudEmulator(FAST), list[str]()
         await behind.open()
         async with (
-            Backing(behind, BackedUpCloudAccount(emulator.estate), told.append).running(),
+            Backing(behind, BackedUpCloudAccount(emulator.account), told.append).running(),
             serve(emulator) as url,
         ):
             settings = {"state_dir": str(folder), "settle_seconds": 1.0, "poll_seconds": 0.05}

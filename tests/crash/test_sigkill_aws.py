@@ -22,7 +22,7 @@ class TestAws(CloudCrashSuite):
     cloud = "aws"
     prefix = "kill"
     faults = (
-        *("lost_answers=0.08", "late_commits=0.08", "late_min=0.1", "late_max=0.6", "unavailable=0.05", "list_lag=0.3"),
+        *("lost_answers=0.08", "late_commits=0.08", "late_min=0.1", "late_max=0.6", "transient=0.05", "list_lag=0.3"),
         *("read_errors=0.02", "boot_seconds=0.4", "shutdown_seconds=0.4", "page_size=20", "rate=0"),
         *("lag_tags=0.9", "lag_volumes=0.6"),
     )
@@ -47,7 +47,7 @@ class TestAws(CloudCrashSuite):
         """Once nothing is on its way any more."""
         until = time.monotonic() + 60
         while time.monotonic() < until:
-            found = look(f"{url}/_emulator/inventory")
+            found = look(f"{url}/_emulator")
             if not found["pending"]:
                 return found
             time.sleep(0.1)

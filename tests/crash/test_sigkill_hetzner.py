@@ -18,8 +18,8 @@ class TestHetzner(CloudCrashSuite):
     cloud = "hetzner"
     prefix = "hz"
     faults = (
-        *("lost_answers=0.08", "late_commits=0.08", "late_min=2", "late_max=16", "list_lag=4", "errors=0.04"),
-        *("html502=0.03", "throttle=0.02", "read_errors=0.01", "lag_servers=10"),
+        *("lost_answers=0.08", "late_commits=0.08", "late_min=2", "late_max=16", "list_lag=4", "transient=0.04"),
+        *("bad_gateway=0.03", "throttle=0.02", "read_errors=0.01", "lag_servers=10"),
     )
     config = """[hetzner]
 settle_seconds = 2.5  # late_max and list_lag are 1.3 s together

@@ -20,8 +20,9 @@ class TestUpCloud(CloudCrashSuite):
     cloud = "upcloud"
     prefix = "up"
     faults = (
-        *("lost_answers=0.06", "late_commits=0.06", "late_min=5", "late_max=40", "list_lag=30", "errors=0.04"),
-        *("html502=0.03", "throttle=0.02", "read_errors=0.01", "keep_addresses=0.1", "left_disks=0.1", "broken=0.02"),
+        *("lost_answers=0.06", "late_commits=0.06", "late_min=5", "late_max=40", "list_lag=30", "transient=0.04"),
+        *("bad_gateway=0.03", "throttle=0.02", "read_errors=0.01", "broken=0.02"),
+        *("keep_addresses=0.1", "left_disks=0.1"),
     )
     config = """[upcloud]
 settle_seconds = 2.5  # late_max and list_lag are 1.4 s together

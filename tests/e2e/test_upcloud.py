@@ -14,13 +14,14 @@ from tests.support.emulated import Running
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.main import run_command
 from batchwright.emulators.upcloud import UpCloudBehaviour
+from batchwright.fault_injection.draw import Draw
 
 SERVERS = 6
 FAULTY = UpCloudBehaviour(
     seed=3,
     time_scale=0.005,
-    errors=0.1,
-    html502=0.1,
+    transient=0.1,
+    bad_gateway=0.1,
     throttle=0.02,
     lost_answers=0.15,
     late_commits=0.15,
@@ -56,11 +57,11 @@ class Desk:
         return code, answer
 
     def held(self) -> dict[str, list[dict[str, Any]]]:
-        return self.emulator.estate.summary()
+        return self.emulator.account.summary()
 
     def become(self, **changes: Any) -> None:
         """The account is another one from here on."""
-        self.emulator.emulation = self.emulator.estate.emulation = replace(self.emulator.emulation, **changes)
+        self.emulator.account.behaviour = replace(self.emulator.account.behaviour, **changes)
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_a_run_with_every_fault_makes_exactly_what_was_asked_and_its_rollback_le
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"expired": True}, "The token may have expired"),
+        ({"auth": "expired"}, "The token may have expired"),
         ({"cores": 3}, "the account may use 3 of cores: 0 are used, 6 more are asked for"),
         ({"public_ipv4": 5}, "public IPv4 addresses"),
         ({"read_errors": 1.0}, "UpCloud: The service is not available"),
@@ -108,7 +109,7 @@ def test_what_cannot_work_is_told_before_anything_is_changed(desk: Desk, change:
     code, said = desk.type("run", str(desk.file))
     assert code == Exit.NO
     assert words in said
-    assert [call for call in desk.emulator.estate.happened if call.startswith(("POST", "PUT", "DELETE"))] == []
+    assert [call for call in desk.emulator.account.happened if call.startswith(("POST", "PUT", "DELETE"))] == []
 
 
 def test_missing_credentials_are_told_in_words(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,19 +126,19 @@ def test_a_token_without_the_right_to_create_is_told_before_anything_is_begun(de
     assert code == Exit.NO
     assert "lack a permission" in said
     assert "refused the credentials or the right" in said
-    assert desk.emulator.estate.happened["POST /server"] == 1, "one that could have made nothing"
+    assert desk.emulator.account.happened["POST /server"] == 1, "one that could have made nothing"
     assert desk.ask("list") == (Exit.OK, {"runs": [], "more": 0})
 
 
 def test_gc_finds_what_came_to_be_long_after_the_run_and_removes_it_only_when_told(desk: Desk) -> None:
     assert desk.type("run", str(desk.file))[0] == Exit.OK
     assert desk.ask("gc", "--run", "latest")[1]["strays"] == []
-    estate = desk.emulator.estate
-    first = next(iter(estate.all_servers.values()))
-    late = estate.create(first.asked, "late", 0.0)  # the same labels: a create that UpCloud carried out after hours
-    lost = estate.create(first.asked, "lost", 0.0)
+    account = desk.emulator.account
+    first = next(iter(account.all_servers.values()))
+    late = account.create(first.asked, Draw("late"))  # the same labels: a create that UpCloud carried out after hours
+    lost = account.create(first.asked, Draw("lost"))
     lost.left_disk = True
-    estate.delete(lost, with_disks=True)
+    account.delete(lost, with_disks=True)
     code, told = desk.ask("gc", "--run", "latest")
     assert code == Exit.NO
     assert {one["ref"] for one in told["strays"]} == {late.uuid, f"disk:{lost.disks[0].uuid}"}
@@ -148,7 +149,7 @@ def test_gc_finds_what_came_to_be_long_after_the_run_and_removes_it_only_when_to
     held = desk.held()
     assert (len(held["servers"]), len(held["disks"])) == (SERVERS, SERVERS)
     assert desk.type("rollback", "latest", "--yes")[0] == Exit.OK
-    again = estate.create(first.asked, "again", 0.0)
+    again = account.create(first.asked, Draw("again"))
     assert [one["ref"] for one in desk.ask("gc", "--run", "latest", "--yes")[1]["strays"]] == [again.uuid]
     held = desk.held()
     assert (held["servers"], held["disks"], held["addresses"]) == ([], [], [])

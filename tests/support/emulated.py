@@ -8,16 +8,16 @@ from types import TracebackType
 from typing import Self
 
 from batchwright.emulators import hetzner
-from batchwright.emulators.server import EmulatorServer as Served
+from batchwright.emulators.aws import AwsBehaviour, AwsEmulator
+from batchwright.emulators.cloud import EmulatorServer
 from batchwright.emulators.server import serve
-from batchwright.emulators.upcloud import UpCloudBehaviour, UpCloudEmulator
-from batchwright.emulators.upcloud.app import TOKEN
+from batchwright.emulators.upcloud import TOKEN, UpCloudBehaviour, UpCloudEmulator
 
 
 class Serving:
     """Serves while the `with` lasts."""
 
-    def __init__(self, served: Served) -> None:
+    def __init__(self, served: EmulatorServer) -> None:
         self._served = served
         self.url = ""
         self._ready, self._over = threading.Event(), asyncio.Event()
@@ -50,8 +50,8 @@ class Serving:
 class Running(Serving):
     """An emulated UpCloud. `environ` is what a client needs."""
 
-    def __init__(self, emulation: UpCloudBehaviour | None = None) -> None:
-        self.emulator = UpCloudEmulator(emulation or UpCloudBehaviour())
+    def __init__(self, behaviour: UpCloudBehaviour | None = None) -> None:
+        self.emulator = UpCloudEmulator(behaviour)
         super().__init__(self.emulator)
 
     @property
@@ -59,11 +59,20 @@ class Running(Serving):
         return {"UPCLOUD_API_URL": self.url, "UPCLOUD_TOKEN": TOKEN}
 
 
+class RunningAws(Serving):
+    """An emulated AWS; tests/emulated_aws.py has what a client needs."""
+
+    def __init__(self, behaviour: AwsBehaviour | None = None) -> None:
+        self.emulator = AwsEmulator(behaviour)
+        self.account = self.emulator.account
+        super().__init__(self.emulator)
+
+
 class RunningHetzner(Serving):
     """An emulated Hetzner. `environ` is what a client needs."""
 
-    def __init__(self, emulation: hetzner.HetznerBehaviour | None = None) -> None:
-        self.emulator = hetzner.HetznerEmulator(emulation or hetzner.HetznerBehaviour())
+    def __init__(self, behaviour: hetzner.HetznerBehaviour | None = None) -> None:
+        self.emulator = hetzner.HetznerEmulator(behaviour)
         super().__init__(self.emulator)
 
     @property

@@ -13,11 +13,11 @@ from botocore.exceptions import ConnectionClosedError
 from botocore.loaders import Loader, create_loader
 
 from batchwright.app.system_clock import SystemClock
-from batchwright.emulators.aws import AwsServer
 from batchwright.model.ids import Token, run_id, step_token
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws import Aws
+from tests.support.emulated import RunningAws
 
 QUICK = {"boot_seconds": 0.2, "shutdown_seconds": 0.1, "answer_seconds": 0.0, "rate": 0.0}
 SETTLE = 1.5
@@ -53,7 +53,7 @@ def set_credentials(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setattr("botocore.session.create_loader", lambda _: loader())
 
 
-def client(server: AwsServer, folder: Path, **settings: str | float) -> Aws:
+def client(server: RunningAws, folder: Path, **settings: str | float) -> Aws:
     """A client of the emulated account, not open."""
     quick = {"settle_seconds": SETTLE, "poll_seconds": 0.1, "rate": 0, "endpoint_url": server.url}
     return Aws.connect("aws", SystemClock(), {"state_dir": str(folder), **quick, **settings})

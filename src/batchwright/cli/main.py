@@ -72,7 +72,7 @@ app.add_typer(providers.app, name="providers", rich_help_panel=OFFERS)
 app.add_typer(taskservs.app, name="taskservs", rich_help_panel=OFFERS)
 app.add_typer(store.app, name="store", rich_help_panel=OFFERS)
 app.add_typer(local.app, name="local", rich_help_panel=OFFERS)
-app.add_typer(emulate.app, name="emulate", rich_help_panel=OFFERS)
+app.command("emulate", rich_help_panel=OFFERS)(emulate.emulate)
 app.add_typer(token.app, name="token", rich_help_panel=SERVICE)
 
 

@@ -35,7 +35,7 @@ class Wanted(Struct, frozen=True):
     script: str
 
 
-class Front(Protocol):
+class BackedAccount(Protocol):
     """An emulated account whose servers are backed. `run` labels what backs them."""
 
     run: str
@@ -56,8 +56,8 @@ class Front(Protocol):
 class Backing:
     """One open provider behind one emulated account. What an earlier emulator left with it is removed first."""
 
-    def __init__(self, provider: Provider, front: Front, tell: Callable[[str], None]) -> None:
-        self._provider, self._front, self._tell = provider, front, tell
+    def __init__(self, provider: Provider, account: BackedAccount, tell: Callable[[str], None]) -> None:
+        self._provider, self._account, self._tell = provider, account, tell
         self._refs: dict[str, str] = {}  # emulated server -> what backs it
         self._up: set[str] = set()
         self._busy: set[str] = set()
@@ -68,7 +68,7 @@ class Backing:
         """Keep the two alike while this lasts, and remove all of it at the end. Raises ProviderUnavailable."""
         await self._check()
         await self._remove_all()
-        self._front.begin()
+        self._account.begin()
         loop = asyncio.ensure_future(self._loop())
         try:
             yield
@@ -90,7 +90,7 @@ class Backing:
 
     async def _loop(self) -> None:
         while True:
-            wanted = {one.id: one for one in self._front.wanted()}
+            wanted = {one.id: one for one in self._account.wanted()}
             for server, one in wanted.items():
                 if server not in self._busy | self._up:
                     self._begin(server, self._make(one))
@@ -118,12 +118,12 @@ class Backing:
         (request,) = await self._provider.resolve([self._config(one)])
         if not isinstance(request, ServerRequest):
             raise ProviderUnavailable(f"{self._provider.name}: {request[0].message}", hint=request[0].hint)
-        made = await self._provider.create(request, Token(self._front.run, step_token(self._front.run, one.id, 1)))
+        made = await self._provider.create(request, Token(self._account.run, step_token(self._account.run, one.id, 1)))
         if not isinstance(made, Created):
             raise ProviderUnavailable(f"{self._provider.name} did not make what backs it: {made}")
         self._refs[one.id] = made.ref
         async with _patience(f"what backs it, {made.ref}, was not ready"):
-            self._front.is_up(one.id, await self._address(made.ref))
+            self._account.is_up(one.id, await self._address(made.ref))
         self._up.add(one.id)
 
     async def _address(self, ref: str) -> str:
@@ -152,7 +152,7 @@ class Backing:
                 answer = await self._provider.destroy(ref)
 
     async def _remove_all(self) -> None:
-        await asyncio.gather(*(self._destroy(left.ref) for left in await self._provider.find(self._front.run)))
+        await asyncio.gather(*(self._destroy(left.ref) for left in await self._provider.find(self._account.run)))
 
 
 @contextlib.asynccontextmanager

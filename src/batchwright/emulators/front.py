@@ -1,137 +1,254 @@
-"""The HTTP front of an emulated REST cloud: who may ask and how often, what goes wrong, and what is told of it."""
+"""The HTTP front of an emulated cloud: who may ask and how often, what goes wrong, and what the client sees of it."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from aiohttp import web
+from msgspec import Struct
 
-from batchwright.emulators.fates import CallRefused, Draws, Fate, dropped, fate_of, page
-from batchwright.emulators.faults import ServiceFaults
-from batchwright.model.ids import fraction
+from batchwright.emulators.account import EmulatedAccount
+from batchwright.fault_injection.draw import Draw, draw
+from batchwright.fault_injection.rate_limit import RateLimit
+from batchwright.fault_injection.words import CALL_FAULTS, CREATE_FAULTS, READ_FAULTS, SERVER_FAULTS
+from batchwright.model.outcome import FaultClass
 
 SUMMARY = "/_emulator"
-Result = tuple[int, Any]  # status and body, None for none
+CREATE = (*CREATE_FAULTS, *SERVER_FAULTS)
+_BODY_MAX = 4 * 1024 * 1024
+_PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
+_TITLES = {502: "502 Bad Gateway", 503: "503 Service Unavailable"}
 
-D = TypeVar("D", bound=Draws)
+
+class CallRefused(Exception):
+    """The cloud refuses the call."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"{status} {code}: {message}")
+        self.status, self.code, self.message = status, code, message
 
 
-class RestFront(ABC, Generic[D]):
-    """One account behind one port. The class's refusals are what the cloud says of each trouble."""
+class GatewayPage(Exception):
+    """A gateway answers in the cloud's place, with HTML."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(_TITLES[status])
+        self.status = status
+
+
+class AnswerLost(Exception):
+    """The connection ends before an answer."""
+
+
+class EmulatedCall(Struct, frozen=True):
+    """One call as it was read from a request.
+
+    `name` is what it is counted as, denied and made to fail by; `about` the thing it is about; `faults` the words that
+    may happen to it; `asked` what the cloud needs to carry it out; `server` the name of a server that it makes.
+    """
+
+    name: str
+    about: str
+    faults: tuple[str, ...]
+    asked: Any
+    server: str = ""
+
+    @property
+    def changes(self) -> bool:
+        """Whether it is more than a read."""
+        return self.faults != READ_FAULTS
+
+
+A = TypeVar("A", bound=EmulatedAccount[Any])
+
+
+class EmulatorFront(ABC, Generic[A]):
+    """One account behind one port. The class's refusals are what the cloud says in each case."""
+
+    credentials: ClassVar[Mapping[str, CallRefused]]  # by the value of `auth`
+    denied: ClassVar[CallRefused]  # a right is missing
+    failed: ClassVar[CallRefused]  # an error of the cloud's own
+    refusals: ClassVar[Mapping[FaultClass, CallRefused]]
+
+    def __init__(self, account: A) -> None:
+        self.account = account
+        self._limits: dict[tuple[str, float, int], RateLimit] = {}
+
+    @abstractmethod
+    def app(self) -> web.Application:
+        """For an aiohttp server."""
+
+    @abstractmethod
+    async def _read(self, request: web.Request) -> EmulatedCall:
+        """The call in a request. Raises CallRefused."""
+
+    @abstractmethod
+    def _carry_out(self, call: EmulatedCall, drawn: Draw) -> Any:
+        """Do it. Raises CallRefused."""
+
+    @abstractmethod
+    def _answer(self, call: EmulatedCall, result: Any) -> web.Response:
+        """What `_carry_out` gave, in the cloud's shape."""
+
+    @abstractmethod
+    def _refused(self, request: web.Request, refusal: CallRefused) -> web.Response:
+        """A refusal in the cloud's shape."""
+
+    def _counted(self, _call: EmulatedCall) -> str | None:
+        """The name of the rate limit that a call counts against; None for none."""
+        return ""
+
+    def _seconds(self, _call: EmulatedCall) -> float:
+        """Until a call is answered."""
+        return 0.0
+
+    def _application(self) -> web.Application:
+        app = web.Application(client_max_size=_BODY_MAX)
+        app.router.add_get(SUMMARY, self._summary)
+        return app
+
+    async def _summary(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.account.summary())
+
+    async def _respond(self, request: web.Request) -> web.Response:
+        call = None
+        try:
+            call = await self._read(request)
+            answer = self._answer(call, self.handle(call))
+        except CallRefused as refusal:
+            answer = self._refused(request, refusal)
+            if refusal is self.refusals[FaultClass.THROTTLE] and self.account.behaviour.retry_after:
+                answer.headers["Retry-After"] = str(self.account.behaviour.retry_after)
+        except GatewayPage as page:
+            answer = web.Response(status=page.status, text=_PAGE.format(page), content_type="text/html")
+        except AnswerLost:
+            answer = None
+        if call is not None:
+            await asyncio.sleep(self._seconds(call))
+        if answer is not None:
+            return answer
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response()
+
+    def handle(self, call: EmulatedCall) -> Any:
+        """What the cloud answers. Raises CallRefused, GatewayPage, AnswerLost."""
+        self.account.happened[call.name] += 1
+        try:
+            return self._handle(call)
+        except CallRefused as refusal:
+            self.account.refused[refusal.code] += 1
+            raise
+
+    def _handle(self, call: EmulatedCall) -> Any:
+        behaviour = self.account.behaviour
+        if behaviour.auth:
+            raise self.credentials[behaviour.auth]
+        if not self._admitted(call):
+            self.account.happened["rate"] += 1
+            raise self.refusals[FaultClass.THROTTLE]
+        if call.name in behaviour.denied.split(",") or (call.changes and behaviour.read_only):
+            raise self.denied
+        if call.name in behaviour.failing.split(","):
+            raise GatewayPage(503)
+        drawn = self._drawn(call)
+        if not drawn.fault:
+            return self._carry_out(call, drawn)
+        self.account.happened[drawn.fault] += 1
+        if drawn.acts:
+            try:
+                self._carry_out(call, drawn)
+            except CallRefused as refusal:  # which nobody hears of
+                self.account.refused[refusal.code] += 1
+        raise self._seen_as(drawn)
+
+    def _admitted(self, call: EmulatedCall) -> bool:
+        behaviour, name = self.account.behaviour, self._counted(call)
+        if name is None or not behaviour.rate:
+            return True
+        key = name, behaviour.rate, behaviour.burst
+        limit = self._limits.setdefault(key, RateLimit(behaviour.rate, behaviour.burst))
+        return not limit.wait(self.account.clock())
+
+    def _drawn(self, call: EmulatedCall) -> Draw:
+        behaviour = self.account.behaviour
+        seed, attempt = self.account.attempt(f"{call.name}/{call.about}")
+        scripted = behaviour.create_script().effect((call.server,), attempt) if call.server and behaviour.fail else ""
+        return draw(behaviour, call.faults, seed, scripted)
+
+    def _seen_as(self, drawn: Draw) -> Exception:
+        """What the client gets to see of a fault."""
+        which = drawn.fraction("which")
+        match drawn.fault:
+            case "lost_answers" | "late_commits":
+                return AnswerLost()
+            case "bad_gateway":
+                return GatewayPage(502)
+            case "read_errors" if which < 0.3:
+                return AnswerLost()
+            case "read_errors" if which < 0.5:
+                return GatewayPage(502)
+            case "read_errors" if which < 0.7:
+                return self.refusals[FaultClass.THROTTLE]
+            case "read_errors" | "transient":
+                return self.failed if which < 0.8 else self.refusals[FaultClass.TRANSIENT]
+        return self.refusals[FaultClass(drawn.fault)]
+
+    def _in_order(self, rows: Sequence[Any]) -> list[Any]:
+        """As a listing shows them this time."""
+        rows = list(rows)
+        if self.account.behaviour.unordered:
+            random.Random(self.account.attempt("order")[0]).shuffle(rows)
+        return rows
+
+
+class RestFront(EmulatorFront[A]):
+    """A cloud with a REST API in JSON, whose results are a status and a body, None for none."""
 
     prefix: ClassVar[str]  # the version of the API
     accepted: ClassVar[tuple[str, ...]]  # what may stand in the header Authorization
-    unauthorized: ClassVar[CallRefused]
-    read_only: ClassVar[CallRefused]
-    throttled: ClassVar[CallRefused]
-    failed: ClassVar[CallRefused]
-    unavailable: ClassVar[CallRefused]
-
-    def __init__(self, emulation: ServiceFaults, estate: D) -> None:
-        self.emulation, self.estate = emulation, estate
-        self._tokens, self._refilled = float(emulation.burst), estate.clock()
+    servers: ClassVar[str]  # where a POST makes a server
 
     def app(self) -> web.Application:
-        """For an aiohttp server."""
-        app = web.Application(client_max_size=4 * 1024 * 1024)
-        app.router.add_get(SUMMARY, self._summary)
-        app.router.add_route("*", self.prefix + "/{path:.*}", self._call)
+        app = self._application()
+        app.router.add_route("*", self.prefix + "/{path:.*}", self._respond)
         return app
 
-    @abstractmethod
-    def _route(self, request: web.Request, path: str, body: Any, fate: Fate) -> Result:
-        """Do it. Raises CallRefused."""
+    def _shape(self, path: str) -> str:
+        """What calls are counted by: the path without ids."""
+        return "/" + path.split("/")[1]
 
     @abstractmethod
     def _made(self, path: str, body: Any) -> str | None:
         """The name of what a POST makes; None where it makes nothing."""
 
     @abstractmethod
-    def _refused(self, refusal: CallRefused) -> web.Response:
-        """A refusal in the cloud's shape."""
+    def _route(self, request: web.Request, path: str, body: Any, drawn: Draw) -> tuple[int, Any]:
+        """Do it. Raises CallRefused."""
 
-    def _shape(self, path: str) -> str:
-        """What calls are counted by: the path without ids."""
-        return "/" + path.split("/")[1]
-
-    def _in_order(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """As a listing shows them this time."""
-        if self.emulation.unordered:
-            random.Random(self.estate.draw("order", "")).shuffle(rows)
-        return rows
-
-    def _seconds(self, _seed: str) -> float:
-        """Until a call is answered."""
-        return 0.0
-
-    async def _summary(self, _request: web.Request) -> web.Response:
-        return web.json_response(self.estate.summary())
-
-    async def _call(self, request: web.Request) -> web.Response:
-        e, path = self.emulation, request.path.removeprefix(self.prefix)
-        self.estate.happened[f"{request.method} {self._shape(path)}"] += 1
-        if request.headers.get("Authorization", "") not in self.accepted or e.expired:
-            return self._refused(self.unauthorized)
-        if not self._admitted():
-            self.estate.happened["rate"] += 1
-            return self._throttled()
-        call = f"{request.method} {self._shape(path)}"
-        if call in e.denied.split(",") or (request.method != "GET" and e.read_only):
-            return self._refused(self.read_only)
-        if call in e.failing.split(","):
-            return page()
+    async def _read(self, request: web.Request) -> EmulatedCall:
+        path = request.path.removeprefix(self.prefix)
+        name = f"{request.method} {self._shape(path)}"
+        if request.headers.get("Authorization", "") not in self.accepted:
+            self.account.happened[name] += 1
+            raise self.credentials["wrong"]
         body = await request.json() if request.body_exists and request.can_read_body else {}
-        name = self._made(path, body) if request.method == "POST" else None
-        fate = fate_of(self.estate, e, request.method, path, name)
-        answer = self._carried_out(request, path, body, fate) if not fate.kind or fate.acts else None
-        await asyncio.sleep(self._seconds(fate.seed))
-        return answer if answer is not None and not fate.kind else self._told(request, fate)
+        asked = request, path, body
+        if request.method == "GET":
+            return EmulatedCall(name, path, READ_FAULTS, asked)
+        made = self._made(path, body) if request.method == "POST" else None
+        if made is None:
+            return EmulatedCall(name, path, CALL_FAULTS, asked)
+        return EmulatedCall(name, made, CREATE, asked, made if path == self.servers else "")
 
-    def _admitted(self) -> bool:
-        """The token bucket of the whole account."""
-        e, now = self.emulation, self.estate.clock()
-        if not e.rate:
-            return True
-        self._tokens = min(float(e.burst), self._tokens + (now - self._refilled) * e.rate)
-        self._refilled = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
+    def _carry_out(self, call: EmulatedCall, drawn: Draw) -> tuple[int, Any]:
+        request, path, body = call.asked
+        return self._route(request, path, body, drawn)
 
-    def _carried_out(self, request: web.Request, path: str, body: Any, fate: Fate) -> web.Response:
-        try:
-            status, answer = self._route(request, path, body, fate)
-        except CallRefused as refusal:
-            return self._refused(refusal)
-        return web.Response(status=status) if answer is None else web.json_response(answer, status=status)
-
-    def _told(self, request: web.Request, fate: Fate) -> web.Response:
-        """What the client gets to see of what goes wrong."""
-        which = fraction(f"{fate.seed}/which")
-        match fate.kind:
-            case "throttle":
-                return self._throttled()
-            case "lost_answers" | "late_commits":
-                return dropped(request)
-            case "html502":
-                return page()
-            case "read_errors" if which < 0.3:
-                return dropped(request)
-            case "read_errors" if which < 0.5:
-                return page()
-            case "read_errors" if which < 0.7:
-                return self._throttled()
-        return self._failed() if which < 0.8 else self._refused(self.unavailable)
-
-    def _throttled(self) -> web.Response:
-        answer = self._refused(self.throttled)
-        if self.emulation.retry_after:
-            answer.headers["Retry-After"] = str(self.emulation.retry_after)
-        return answer
-
-    def _failed(self) -> web.Response:
-        return self._refused(self.failed)
+    def _answer(self, _call: EmulatedCall, result: Any) -> web.Response:
+        status, body = result
+        return web.Response(status=status) if body is None else web.json_response(body, status=status)

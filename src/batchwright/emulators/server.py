@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Protocol
 
 from aiohttp import web
 
-
-class EmulatorServer(Protocol):
-    """What can be served."""
-
-    def app(self) -> web.Application:
-        """For an aiohttp server."""
-        ...
+from batchwright.emulators.cloud import EmulatorServer
 
 
 @asynccontextmanager
@@ -28,3 +22,4 @@ async def serve(emulator: EmulatorServer, port: int = 0) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+        await asyncio.sleep(0)  # connections that a client kept open are closed in the next turn of the loop

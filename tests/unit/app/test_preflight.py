@@ -101,7 +101,7 @@ def test_a_provider_that_fails_is_one_trouble_and_the_others_are_heard(
 
 
 def test_credentials_that_are_refused_are_one_trouble() -> None:
-    seen = asked(upcloud=simulated("upcloud", Simulation(auth_fails=True)))
+    seen = asked(upcloud=simulated("upcloud", Simulation(auth="wrong")))
     (trouble,) = seen.troubles
     assert trouble.code == "provider-unhealthy"
     assert "credentials" in trouble.message

@@ -17,16 +17,6 @@ from batchwright.providers.upcloud.settings import UpCloudSettings
 DOC = (Path(__file__).parents[3] / "docs" / "providers" / "upcloud.md").read_text()
 
 
-@pytest.mark.parametrize("field", UpCloudBehaviour.__struct_fields__[2:])
-def test_every_fault_is_told_with_its_default(field: str) -> None:
-    table = DOC.partition("| `--fault` |")[2].partition("\n## ")[0]
-    (row,) = [line for line in table.splitlines() if line.startswith("| `") and f"`{field}`" in line.split(" | ")[0]]
-    names = [name.strip(" |`") for name in row.split(" | ")[0].split(",")]
-    default = getattr(UpCloudBehaviour(), field)
-    told = row.split(" | ")[1].split(", ")[names.index(field)]
-    assert told == (f"{default:g}" if isinstance(default, float) else str(default).lower() or "none")
-
-
 @pytest.mark.parametrize("field", sorted(set(UpCloudSettings.__struct_fields__) - {"state_dir"}))
 def test_every_setting_is_told(field: str) -> None:
     assert f"| `{field}` |" in DOC
@@ -76,31 +66,31 @@ def test_verify_without_live_only_looks(account, capsys: pytest.CaptureFixture[s
     told = capsys.readouterr().out
     assert "two servers of the cheapest plan" in told
     assert "0.009 EUR an hour" in told
-    assert not [call for call in account.estate.happened if not call.startswith("GET")]
+    assert not [call for call in account.account.happened if not call.startswith("GET")]
 
 
 def test_verify_live_refuses_to_cost_more_and_leaves_nothing(account, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
     assert run_command(["providers", "verify", "upcloud", "--live"]) == Exit.COULD_NOT
     assert run_command(["providers", "verify", "upcloud", "--live", "--max-cost", "0.001"]) == Exit.COULD_NOT
-    assert account.estate.happened["POST /server"] == 0
+    assert account.account.happened["POST /server"] == 0
     capsys.readouterr()
     assert run_command(["providers", "verify", "upcloud", "--live", "--max-cost", "0.05", "--json"]) == Exit.OK
     told = json.loads(capsys.readouterr().out)
     assert [one["question"] for one in told["findings"]] == told["questions"]
     assert not [one for one in told["findings"] if one.get("as_assumed") is False]
-    left = account.estate.summary()
+    left = account.account.summary()
     assert (left["servers"], left["disks"], left["addresses"]) == ([], [], [])
 
 
 def test_verify_asks_hetzner_all_of_it_and_leaves_nothing(project, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
     assert run_command(["providers", "verify", "hetzner"]) == Exit.OK
     assert "three servers of the cheapest type" in capsys.readouterr().out
-    assert project.estate.happened["POST /servers"] == 0
+    assert project.account.happened["POST /servers"] == 0
     assert run_command(["providers", "verify", "hetzner", "--live", "--max-cost", "0.05", "--json"]) == Exit.OK
     told = json.loads(capsys.readouterr().out)
     assert [one["question"] for one in told["findings"]] == told["questions"]
     assert not [one for one in told["findings"] if one.get("as_assumed") is False]
-    left = project.estate.summary()
+    left = project.account.summary()
     assert (left["servers"], left["ssh_keys"]) == ([], [])
 
 
@@ -117,7 +107,7 @@ def test_a_project_that_allows_few_looks_is_asked_less_and_no_step_pays_for_it(
         assert run_command(["run", str(file), "--json"]) == Exit.OK
         assert run_command(["rollback", "latest", "--yes", "--json"]) == Exit.OK
         told = json.loads(capsys.readouterr().out.splitlines()[-1])
-        happened, left = running.emulator.estate.happened, running.emulator.estate.summary()
+        happened, left = running.emulator.account.happened, running.emulator.account.summary()
     assert (told["status"], left["servers"], left["ssh_keys"]) == ("RolledBack", [], [])
     assert happened["rate"] > 0
     assert happened["rate"] < happened["GET /servers"] / 2

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.emulated import RunningAws
 from tests.support.emulated_aws import QUICK, set_credentials
 
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.main import run_command
-from batchwright.emulators.aws import AwsBehaviour, AwsServer, Inventory, behaviour, serving
+from batchwright.emulators.aws import AwsBehaviour, Inventory
 from batchwright.providers.aws.settings import AwsSettings
 
 DOC = (Path(__file__).parents[3] / "docs" / "providers" / "aws.md").read_text()
-
-
-@pytest.mark.parametrize("field", sorted(set(AwsBehaviour.__struct_fields__) - {"seed"}))
-def test_every_fault_is_told_with_its_default(field: str) -> None:
-    table = DOC.partition("| `--fault` |")[2].partition("\n## ")[0]
-    (row,) = [line for line in table.splitlines() if line.startswith("| `") and f"`{field}`" in line.split(" | ")[0]]
-    names = [name.strip(" |`") for name in row.split(" | ")[0].split(",")]
-    defaults = row.split(" | ")[1].strip(" `|").split(", ") if "regions" not in names else [AwsBehaviour().regions]
-    told = defaults[names.index(field)] if len(defaults) > 1 else defaults[0]
-    default = getattr(AwsBehaviour(), field)
-    assert told == (f"{default:g}" if isinstance(default, float) else str(default) or "none")
 
 
 @pytest.mark.parametrize("field", sorted(set(AwsSettings.__struct_fields__) - {"state_dir"}))
@@ -36,30 +25,10 @@ def test_every_setting_is_told(field: str) -> None:
     assert f"`{field}`" in table
 
 
-def test_a_misspelt_fault_is_answered_with_the_one_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command(["emulate", "aws", "--fault", "lost_answer=1"]) == Exit.COULD_NOT
-    assert "Did you mean lost_answers?" in capsys.readouterr().err
-    assert run_command(["emulate", "aws", "--fault", "late_max=0.1"]) == Exit.COULD_NOT
-
-
-def test_it_explains_what_it_covers_and_where_that_is_known_from(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command(["emulate", "aws", "--explain"]) == Exit.OK
-    told = capsys.readouterr().out
-    assert "RunInstances" in told
-    assert "assumed" in told
-
-
-def test_time_can_be_scaled() -> None:
-    assert behaviour({"boot_seconds": "4"}, 3, 0.25) == AwsBehaviour(
-        seed=3, boot_seconds=1.0, answer_seconds=0.0125, shutdown_seconds=0.25, forget_seconds=900.0,
-        late_min=0.125, late_max=0.75,
-    )  # fmt: skip
-
-
 class Desk:
     """A folder, an account, and commands."""
 
-    def __init__(self, folder: Path, server: AwsServer) -> None:
+    def __init__(self, folder: Path, server: RunningAws) -> None:
         self.folder, self.server = folder, server
 
     def workflow(self, *plans: str) -> str:
@@ -71,7 +40,7 @@ class Desk:
         return str(file)
 
     def holds(self) -> Inventory:
-        return self.server.cloud.inventory(time.time())
+        return self.server.account.inventory()
 
 
 @pytest.fixture
@@ -84,12 +53,12 @@ def desk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("BATCHWRIGHT_STATE_DIR", str(tmp_path / "state"))
     asked: dict[str, Any] = getattr(request, "param", {})
-    with serving(AwsBehaviour(**{**QUICK, **asked})) as server:
+    with RunningAws(AwsBehaviour(**{**QUICK, **asked})) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         yield Desk(tmp_path, server)
 
 
-HARD = {"broken": 0.3, "unavailable": 0.1, "lost_answers": 0.1, "late_commits": 0.1, "late_min": 0.1, "late_max": 0.4}
+HARD = {"broken": 0.3, "transient": 0.1, "lost_answers": 0.1, "late_commits": 0.1, "late_min": 0.1, "late_max": 0.4}
 
 
 @pytest.mark.parametrize("desk", [{**HARD, "list_lag": 0.2, "read_errors": 0.02, "rate": 20.0}], indirect=True)
@@ -132,9 +101,7 @@ def test_what_stands_against_it_is_told_before_the_first_change(
 
 def test_a_run_that_made_no_server_leaves_no_key_and_no_group(desk: Desk) -> None:
     file = desk.workflow("t3.micro")
-    desk.server.cloud.behaviour = AwsBehaviour(**{**QUICK, "capacity": 1})  # type: ignore[arg-type]
-    region = desk.server.cloud.regions["eu-central-1"]
-    region._behaviour = AwsBehaviour(**{**QUICK, "vcpus": 0})  # type: ignore[arg-type]
+    desk.server.account.behaviour = AwsBehaviour(**QUICK, fail="*=quota")  # type: ignore[arg-type]
     assert run_command(["run", file]) == Exit.NO
     left = desk.holds()
     assert left.calls["ImportKeyPair"] == 2, "one of them a dry run"

@@ -33,12 +33,12 @@ async def until(look: Callable[[], bool]) -> None:
 
 
 def test_an_instance_runs_when_what_is_behind_it_is_ready_and_takes_it_along() -> None:
-    cloud = AwsAccount(AwsBehaviour(boot_seconds=0, shutdown_seconds=0))
-    world, region = World(), cloud.regions["eu-central-1"]
+    account = AwsAccount(AwsBehaviour(boot_seconds=0, shutdown_seconds=0), time.time)
+    world, region = World(), account.regions["eu-central-1"]
     behind = Simulated("behind", world, SystemClock(), Simulation(boot_seconds=0.2, answer_seconds=0.0))
 
     async def scenario() -> None:
-        front = BackedAwsAccount(cloud)
+        front = BackedAwsAccount(account)
         async with Backing(behind, front, print).running():
             made = region.run(instance("one"), time.time())
             assert made.state(time.time())[1] == "pending"
@@ -61,10 +61,10 @@ def test_what_never_goes_does_not_keep_the_emulator_from_ending(monkeypatch: pyt
         return Going("it never does")
 
     async def scenario() -> None:
-        cloud = AwsAccount(AwsBehaviour(boot_seconds=0, shutdown_seconds=0))
-        front = BackedAwsAccount(cloud)
+        account = AwsAccount(AwsBehaviour(boot_seconds=0, shutdown_seconds=0), time.time)
+        front = BackedAwsAccount(account)
         async with Backing(behind, front, print).running():
-            made = cloud.regions["eu-central-1"].run(instance("one"), time.time())
+            made = account.regions["eu-central-1"].run(instance("one"), time.time())
             await until(lambda: made.state(time.time())[1] == "running")
             monkeypatch.setattr(behind, "destroy", refuse)
             monkeypatch.setattr(backend, "PATIENCE", 0.0)

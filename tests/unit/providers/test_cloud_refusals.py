@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.emulated import Running, RunningHetzner
+from tests.support.emulated import Running, RunningAws, RunningHetzner
 from tests.support.emulated_aws import QUICK, Visit, client, config, set_credentials, visit
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.emulators import hetzner
-from batchwright.emulators.aws import AwsBehaviour, serving
+from batchwright.emulators.aws import AwsBehaviour
 from batchwright.emulators.upcloud import UpCloudBehaviour
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.ids import Token, run_id
@@ -29,13 +28,13 @@ from batchwright.providers.upcloud import UpCloud
 from batchwright.providers.upcloud import faults as upcloud_faults
 
 RUN = run_id(b"a test of refused looks")
-ESTATES: list[Any] = []  # of the UpCloud that a scenario runs in
+ACCOUNTS: list[Any] = []  # of the UpCloud that a scenario runs in
 Scenario = Callable[[Provider, ServerRequest], Coroutine[Any, Any, None]]
 
 
 def upcloud(folder: Path, scenario: Scenario, **faults: Any) -> None:
     with Running(UpCloudBehaviour(time_scale=0.0005, **faults)) as running:
-        ESTATES[:] = [running.emulator.estate]
+        ACCOUNTS[:] = [running.emulator.account]
         settings = {"state_dir": str(folder), "settle_seconds": 0.1, "poll_seconds": 0.01, "page": 20}
         _play(UpCloud("upcloud", SystemClock(), settings, running.environ), "1xCPU-2GB", "de-fra1", scenario)
 
@@ -145,7 +144,7 @@ def test_aws_in_no_order_is_whole_or_refused(tmp_path: Path, monkeypatch: pytest
             assert {one.ref for one in found} == refs
         assert refused, "the emulator shows no order"
 
-    with serving(AwsBehaviour(**QUICK, unordered=True, page_size=5)) as server:  # type: ignore[arg-type]
+    with RunningAws(AwsBehaviour(**QUICK, unordered=True, page_size=5)) as server:  # type: ignore[arg-type]
         visit(client(server, tmp_path), scenario)
 
 
@@ -165,7 +164,7 @@ def test_aws_goes_on_without_prices_and_quotas(fault: str, tmp_path: Path, monke
             assert "<" not in text
         assert isinstance(await here.aws.create(request, here.token("t")), Created)
 
-    with serving(AwsBehaviour(**QUICK, **{fault: "GetProducts,GetServiceQuota"})) as server:  # type: ignore[arg-type]
+    with RunningAws(AwsBehaviour(**QUICK, **{fault: "GetProducts,GetServiceQuota"})) as server:  # type: ignore[arg-type]
         visit(client(server, tmp_path), scenario)
 
 
@@ -180,9 +179,9 @@ def test_a_gateways_page_in_the_place_of_ec2_is_unknown_for_a_create_and_told_wi
             await here.aws.find(here.run)
         assert "<" not in caught.value.message
 
-    with serving(AwsBehaviour(**QUICK, failing="DescribeVolumes")) as server:  # type: ignore[arg-type]
+    with RunningAws(AwsBehaviour(**QUICK, failing="DescribeVolumes")) as server:  # type: ignore[arg-type]
         visit(client(server, tmp_path), scenario)
-        assert server.cloud.inventory(time.time()).instances == []
+        assert server.account.inventory().instances == []
 
 
 @pytest.mark.parametrize("refused", ["no_disk_labels", "no_login_user"])
@@ -225,11 +224,11 @@ def test_a_disk_that_could_not_be_labelled_in_time_is_labelled_before_its_server
         await provider.create(request, Token(RUN, "t"))
         made = await provider.create(request, Token(RUN, "t"))
         assert isinstance(made, Created)
-        (estate,) = ESTATES
-        (disk,) = estate.all_servers[made.ref].disks
+        (account,) = ACCOUNTS
+        (disk,) = account.all_servers[made.ref].disks
         assert disk.labels, "labelled after the create"
         disk.labels = []  # as if nobody had come to it
-        while made.ref in estate.all_servers:
+        while made.ref in account.all_servers:
             await provider.destroy(made.ref)
             await asyncio.sleep(0.005)
         assert [one.ref for one in await provider.find(RUN)] == [f"disk:{disk.uuid}"]
@@ -261,7 +260,7 @@ def test_a_deprecated_image_that_is_named_by_its_id_is_found(tmp_path: Path, mon
         assert isinstance(missing, list)
         assert missing[0].code == "unknown-image"
 
-    with serving(AwsBehaviour(**QUICK)) as server:  # type: ignore[arg-type]
+    with RunningAws(AwsBehaviour(**QUICK)) as server:  # type: ignore[arg-type]
         visit(client(server, tmp_path), scenario)
 
 

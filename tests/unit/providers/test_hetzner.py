@@ -13,6 +13,7 @@ from tests.support.emulated import RunningHetzner
 from batchwright.app.system_clock import SystemClock
 from batchwright.emulators.hetzner import HetznerBehaviour
 from batchwright.errors import ProviderUnavailable, UsageError
+from batchwright.fault_injection.draw import NOTHING
 from batchwright.model.ids import Token, run_id, step_token
 from batchwright.model.outcome import Created, FaultClass, Rejected, ServerState, Unknown
 from batchwright.model.workflow import ServerConfig
@@ -34,7 +35,7 @@ def token(name: str, generation: int = 0) -> Token:
 def visit(
     folder: Path,
     scenario: Callable[[Hetzner], Awaitable[T]],
-    emulation: HetznerBehaviour | None = None,
+    behaviour: HetznerBehaviour | None = None,
     before: Callable[[Any], object] = lambda _: None,
     **settings: Any,
 ) -> T:
@@ -49,8 +50,8 @@ def visit(
         finally:
             await provider.aclose()
 
-    with RunningHetzner(emulation or HetznerBehaviour(time_scale=SCALE)) as running:
-        before(running.emulator.estate)
+    with RunningHetzner(behaviour or HetznerBehaviour(time_scale=SCALE)) as running:
+        before(running.emulator.account)
         return asyncio.run(main(running.environ))
 
 
@@ -60,9 +61,9 @@ async def request(provider: Hetzner, name: str = "web") -> ServerRequest:
     return found
 
 
-def a_namesake(estate: Any) -> None:
+def a_namesake(account: Any) -> None:
     asked = {"name": "web", "server_type": "cx23", "location": "fsn1", "image": 114690387, "labels": {"own": "er"}}
-    estate.make("servers", asked, 0.0)
+    account.make("servers", asked, NOTHING)
 
 
 def test_a_name_that_somebody_elses_server_has_is_refused_when_planning(tmp_path: Path) -> None:
@@ -75,14 +76,14 @@ def test_a_name_that_somebody_elses_server_has_is_refused_when_planning(tmp_path
 
 
 def test_a_namesake_that_came_after_the_plan_is_never_taken(tmp_path: Path) -> None:
-    estates: list[Any] = []
+    accounts: list[Any] = []
 
     async def scenario(provider: Hetzner) -> object:
         asked = await request(provider)
-        a_namesake(estates[0])
+        a_namesake(accounts[0])
         return await provider.create(asked, token("web"))
 
-    answer = visit(tmp_path, scenario, before=estates.append)
+    answer = visit(tmp_path, scenario, before=accounts.append)
     assert isinstance(answer, Rejected)
     assert answer.fault.kind is FaultClass.CONFLICT
     assert "remove that server" in answer.fault.hint
@@ -112,7 +113,7 @@ def test_a_name_taken_by_what_is_not_visible_yet_is_in_doubt(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("emulation", "kind"),
+    ("behaviour", "kind"),
     [
         (HetznerBehaviour(read_only=True), FaultClass.AUTH),
         (HetznerBehaviour(throttle=1.0, retry_after=7), FaultClass.THROTTLE),
@@ -120,12 +121,12 @@ def test_a_name_taken_by_what_is_not_visible_yet_is_in_doubt(tmp_path: Path) -> 
     ],
 )
 def test_without_the_runs_key_no_server_is_asked_for(
-    emulation: HetznerBehaviour, kind: FaultClass, tmp_path: Path
+    behaviour: HetznerBehaviour, kind: FaultClass, tmp_path: Path
 ) -> None:
     async def scenario(provider: Hetzner) -> object:
         return await provider.create(await request(provider), token("web"))
 
-    answer = visit(tmp_path, scenario, emulation)
+    answer = visit(tmp_path, scenario, behaviour)
     assert isinstance(answer, Rejected)
     assert answer.fault.kind is kind
     assert answer.fault.retry_after == (7.0 if kind is FaultClass.THROTTLE else None)
@@ -138,41 +139,41 @@ def test_limits_are_told_as_what_they_are(tmp_path: Path) -> None:
         assert isinstance(answer, Rejected)
         return answer.fault.kind
 
-    assert visit(tmp_path, scenario, HetznerBehaviour(servers=1)) is FaultClass.QUOTA
+    assert visit(tmp_path, scenario, HetznerBehaviour(quota_servers=1)) is FaultClass.QUOTA
     assert visit(tmp_path, scenario, HetznerBehaviour(capacity=1)) is FaultClass.CAPACITY
 
 
 def test_a_key_that_was_taken_away_is_made_again(tmp_path: Path) -> None:
-    estates: list[Any] = []
+    accounts: list[Any] = []
 
     async def scenario(provider: Hetzner) -> tuple[object, object]:
         asked = await request(provider)
         await provider.create(await request(provider, "other"), token("other"))
-        for key in estates[0].all("ssh_keys"):
-            estates[0].delete("ssh_keys", key)
+        for key in accounts[0].all("ssh_keys"):
+            accounts[0].delete("ssh_keys", key)
         return await provider.create(asked, token("web")), await provider.create(asked, token("web"))
 
-    refused, made = visit(tmp_path, scenario, before=estates.append)
+    refused, made = visit(tmp_path, scenario, before=accounts.append)
     assert isinstance(refused, Rejected)
     assert refused.fault.kind is FaultClass.TRANSIENT
     assert isinstance(made, Created)
 
 
 def test_what_is_not_batchwrights_is_left_alone(tmp_path: Path) -> None:
-    estates: list[Any] = []
+    accounts: list[Any] = []
 
     async def scenario(provider: Hetzner) -> object:
-        a_namesake(estates[0])
+        a_namesake(accounts[0])
         assert await provider.find() == []
-        return await provider.destroy(str(estates[0].all("servers")[0].id))
+        return await provider.destroy(str(accounts[0].all("servers")[0].id))
 
-    answer = visit(tmp_path, scenario, before=estates.append)
+    answer = visit(tmp_path, scenario, before=accounts.append)
     assert isinstance(answer, Rejected)
     assert answer.fault.kind is FaultClass.CONFLICT
 
 
 def test_a_server_is_reached_with_the_host_key_it_was_given(tmp_path: Path) -> None:
-    estates: list[Any] = []
+    accounts: list[Any] = []
 
     async def scenario(provider: Hetzner) -> tuple[str, str]:
         made = await provider.create(await request(provider), token("web"))
@@ -180,9 +181,9 @@ def test_a_server_is_reached_with_the_host_key_it_was_given(tmp_path: Path) -> N
         while (await provider.describe([made.ref]))[made.ref].state is not ServerState.READY:
             await asyncio.sleep(0.01)
         way = (await provider.access([made.ref]))[made.ref]
-        return way.host_keys[0], estates[0].all("servers")[0].asked["user_data"]
+        return way.host_keys[0], accounts[0].all("servers")[0].asked["user_data"]
 
-    shown, user_data = visit(tmp_path, scenario, before=estates.append)
+    shown, user_data = visit(tmp_path, scenario, before=accounts.append)
     assert shown in user_data
 
 
@@ -224,7 +225,7 @@ def test_a_refusal_is_certain_only_in_hetzners_own_words(status: int, body: Any,
 
 
 def test_what_goes_while_pages_are_read_hides_no_other_server(tmp_path: Path) -> None:
-    estates: list[Any] = []
+    accounts: list[Any] = []
 
     async def scenario(provider: Hetzner) -> tuple[set[str], set[str]]:
         refs = []
@@ -238,56 +239,56 @@ def test_what_goes_while_pages_are_read_hides_no_other_server(tmp_path: Path) ->
             reply = await ask(method, path, *rest, **more)
             pages.extend([path] if path == "/servers" else [])
             if len(pages) == 1:
-                estates[0].one("servers", refs[0]).gone_at = 0.0
+                accounts[0].one("servers", refs[0]).gone_at = 0.0
                 pages.append("gone")
             return reply
 
         provider._api.call = call  # type: ignore[method-assign]
         return {seen.ref for seen in await provider.find(RUN)}, set(refs[1:])
 
-    found, alive = visit(tmp_path, scenario, before=estates.append, page=3)
+    found, alive = visit(tmp_path, scenario, before=accounts.append, page=3)
     assert found >= alive
 
 
 def test_a_server_with_backups_is_left_until_somebody_decides_about_them(tmp_path: Path) -> None:
     """E1: Hetzner deletes backups with their server, and nothing can detach them."""
-    estates: list[Any] = []
+    accounts: list[Any] = []
 
     async def scenario(provider: Hetzner) -> None:
         made = await provider.create(await request(provider), token("web"))
         assert isinstance(made, Created)
-        (estate,) = estates
-        backup = estate.back_up(estate.one("servers", made.ref))
+        (account,) = accounts
+        backup = account.back_up(account.one("servers", made.ref))
         answer = await provider.destroy(made.ref)
         assert isinstance(answer, Rejected)
         assert answer.fault.kind is FaultClass.PERMANENT
         assert f"backup {backup.id}" in answer.fault.message
         (shown,) = await provider.attached([made.ref])
         assert shown.blocks
-        assert estate.one("servers", made.ref), "it is still there"
+        assert account.one("servers", made.ref), "it is still there"
         backup.snapshot = True
         assert not isinstance(await provider.destroy(made.ref), Rejected)
 
-    visit(tmp_path, scenario, before=estates.append)
+    visit(tmp_path, scenario, before=accounts.append)
 
 
 def test_an_address_is_told_from_the_servers_own_also_when_the_create_was_never_answered(tmp_path: Path) -> None:
     """E1: the label that says which addresses are its own is set after the create."""
-    estates: list[Any] = []
+    accounts: list[Any] = []
 
     async def scenario(provider: Hetzner) -> None:
         made = await provider.create(await request(provider), token("web"))
         assert isinstance(made, Created)
-        (estate,) = estates
-        server = estate.one("servers", made.ref)
+        (account,) = accounts
+        server = account.one("servers", made.ref)
         server.asked["labels"].pop("batchwright-addresses")
         assert await provider.attached([made.ref]) == []
-        other = estate.assign_address(server)
+        other = account.assign_address(server)
         other.created += 60
         (shown,) = await provider.attached([made.ref])
         assert other.ip in shown.what
         await provider.destroy(made.ref)
-        assert list(estate.primary_ips) == [other.id]
-        assert estate.summary()["primary_ips"] == [{"id": other.id, "name": other.name, "server": 0}]
+        assert list(account.primary_ips) == [other.id]
+        assert account.summary()["primary_ips"] == [{"id": other.id, "name": other.name, "server": 0}]
 
-    visit(tmp_path, scenario, before=estates.append)
+    visit(tmp_path, scenario, before=accounts.append)

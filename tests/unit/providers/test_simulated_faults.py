@@ -49,7 +49,7 @@ def test_instant_is_ready_at_once_without_awaiting() -> None:
 def test_a_lost_answer_leaves_a_server_behind() -> None:
     async def scenario() -> None:
         world = World()
-        provider = cloud(world, fail="web-01=lost:1")
+        provider = cloud(world, fail="web-01=lost_answers:1")
         assert isinstance(await provider.create(request(), token()), Unknown)
         assert [o.token for o in await provider.find("run1")] == ["t1"]
         assert isinstance(await provider.create(request(), token()), Created), "the second attempt is answered"
@@ -61,7 +61,7 @@ def test_a_lost_answer_leaves_a_server_behind() -> None:
 def test_a_late_commit_comes_to_be_without_the_client() -> None:
     async def scenario() -> None:
         world = World()
-        provider = cloud(world, fail="web-01=late:1", late_min=4, late_max=5, list_lag=2)
+        provider = cloud(world, fail="web-01=late_commits:1", late_min=4, late_max=5, list_lag=2)
         start = CLOCK.now()
         task = asyncio.ensure_future(provider.create(request(), token()))
         await asyncio.sleep(0)
@@ -153,7 +153,7 @@ def test_fail_without_an_effect_is_permanent() -> None:
 def test_faults_of_destroy() -> None:
     async def scenario() -> None:
         world = World()
-        provider = cloud(world, fail_destroy="web-01=permanent:1,web-01=lost:2")
+        provider = cloud(world, fail_destroy="web-01=permanent:1,web-01=lost_answers:2")
         await provider.create(request(), token())
         assert kind(await provider.destroy("upcloud-000001")) is FaultClass.PERMANENT
         assert len(world.servers()) == 1
@@ -176,7 +176,7 @@ def test_a_read_that_is_not_answered_raises() -> None:
 
 def test_bad_credentials_spoil_everything_and_are_seen_by_health() -> None:
     async def scenario() -> None:
-        provider = cloud(World(), auth_fails=True)
+        provider = cloud(World(), auth="wrong")
         await provider.open()
         assert not (await provider.health()).ok
         assert kind(await provider.create(request(), token())) is FaultClass.AUTH

@@ -111,7 +111,7 @@ def test_destroys_count_with_creates_unless_they_have_a_rate_of_their_own(destro
 
 def test_a_token_is_good_for_one_request_and_one_life() -> None:
     async def scenario() -> None:
-        provider = cloud(World(), guard="token", fail="web-01=lost:1")
+        provider = cloud(World(), guard="token", fail="web-01=lost_answers:1")
         token = Token("run1", "t1")
         await provider.create(request(), token)
         assert await provider.create(request(), token) == Created("upcloud-000001")

@@ -64,7 +64,7 @@ def test_a_lost_answer_took_effect() -> None:
     async def scenario() -> None:
         world = World()
         (web,) = await servers(world, "web")
-        sim = Simulation.instant(fail_taskserv="redis=lost:1", fail_remove="redis=lost:1")
+        sim = Simulation.instant(fail_taskserv="redis=lost_answers:1", fail_remove="redis=lost_answers:1")
         runner = SimulatedRunner(world, CLOCK, sim)
         assert isinstance(await runner.install(REDIS, web), Unknown)
         assert world.installed() == {web.ref: {"redis": "7.2"}}

@@ -10,9 +10,9 @@ from_settings = Simulation.from_settings
 
 
 def test_words_of_a_command_line_become_values() -> None:
-    given = {"seed": "7", "lost_answers": "0.1", "auth_fails": "true", "guard": "token", "fail": 5}
+    given = {"seed": "7", "lost_answers": "0.1", "auth": "wrong", "guard": "token", "fail": 5}
     sim = from_settings(given)
-    assert (sim.seed, sim.lost_answers, sim.auth_fails, sim.guard, sim.fail) == (7, 0.1, True, Guard.TOKEN, "5")
+    assert (sim.seed, sim.lost_answers, sim.auth, sim.guard, sim.fail) == (7, 0.1, "wrong", Guard.TOKEN, "5")
 
 
 def test_the_defaults_have_no_faults() -> None:
@@ -37,7 +37,7 @@ def test_the_defaults_have_no_faults() -> None:
         ("fail", "=late", "expected NAME"),
         ("fail", "web-01:0", "expected NAME"),
         ("flaky", "web-01:often", "flaky = web-01"),
-        ("fail_taskserv", "redis=late", "no effect late"),
+        ("fail_taskserv", "redis=late_commits", "no effect late_commits"),
         ("late_min", 9, "less than late_min"),
     ],
 )
@@ -75,7 +75,7 @@ def test_instant_keeps_what_is_asked_for_and_checks_it() -> None:
         ({"list_lag": 4}, 4),
         ({"late_commits": 0.1, "late_max": 8}, 8),
         ({"late_commits": 0.1, "late_max": 8, "list_lag": 4}, 12),
-        ({"fail": "web-01=late:1", "late_max": 8}, 8),
+        ({"fail": "web-01=late_commits:1", "late_max": 8}, 8),
         ({"list_lag": 4, "time_scale": 10}, 40),
     ],
 )
@@ -89,7 +89,7 @@ def test_the_settle_time_is_longer_than_the_worst_delay(settings: dict[str, floa
         ("web-02", "web-02", ["permanent"] * 3),
         ("web-02", "web-01", ["", "", ""]),
         ("web-*=capacity:2", "web-07", ["capacity", "capacity", ""]),
-        ("web-01=transient:1, web-*=late", "web-01", ["transient", "late", "late"]),
+        ("web-01=transient:1, web-*=late_commits", "web-01", ["transient", "late_commits", "late_commits"]),
         ("db-?", "db-10", ["", "", ""]),
     ],
 )

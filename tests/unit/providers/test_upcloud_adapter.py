@@ -47,12 +47,12 @@ async def opened(url: str, folder: Path, token: str = TOKEN) -> AsyncIterator[Up
 
 
 def play(
-    folder: Path, emulation: UpCloudBehaviour, scenario: Callable[[UpCloud, UpCloudEmulator], Awaitable[None]]
+    folder: Path, behaviour: UpCloudBehaviour, scenario: Callable[[UpCloud, UpCloudEmulator], Awaitable[None]]
 ) -> None:
     """With an open client of a fresh account."""
 
     async def main() -> None:
-        emulator = UpCloudEmulator(emulation)
+        emulator = UpCloudEmulator(behaviour)
         async with serve(emulator) as url, opened(url, folder) as provider:
             await scenario(provider, emulator)
 
@@ -82,19 +82,19 @@ async def gone(provider: UpCloud, ref: str) -> list[object]:
     raise AssertionError(answers[-5:])
 
 
-@pytest.mark.parametrize("fault", ["errors", "html502", "throttle", "lost_answers", "late_commits"])
+@pytest.mark.parametrize("fault", ["transient", "bad_gateway", "throttle", "lost_answers", "late_commits"])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_create_is_rejected_only_when_nothing_was_made(fault: str, seed: int, tmp_path: Path) -> None:
     async def scenario(provider: UpCloud, emulator: UpCloudEmulator) -> None:
         answer = await provider.create(await request(provider), TOK)
-        held = emulator.estate.summary()["servers"]
+        held = emulator.account.summary()["servers"]
         if fault == "throttle":
             assert isinstance(answer, Rejected)
             assert (answer.fault.kind, answer.fault.retry_after) == (FaultClass.THROTTLE, 7)
             assert held == []
         else:
             assert isinstance(answer, Unknown)
-        assert emulator.estate.happened["POST /server"] == 1, "never sent twice"
+        assert emulator.account.happened["POST /server"] == 1, "never sent twice"
 
     play(tmp_path, msgspec.convert({fault: 1.0, "seed": seed, "retry_after": 7}, UpCloudBehaviour), scenario)
 
@@ -116,7 +116,7 @@ def test_limits_and_rights_are_refusals_of_their_class(
         answers = [await provider.create(wanted, TOK), await provider.create(wanted, TOK)]
         refused = [answer for answer in answers if isinstance(answer, Rejected)]
         assert [answer.fault.kind for answer in refused][-1] is kind
-        assert len(emulator.estate.servers()) == 2 - len(refused)
+        assert len(emulator.account.servers()) == 2 - len(refused)
 
     play(tmp_path, msgspec.convert(limits, UpCloudBehaviour), scenario)
 
@@ -128,7 +128,7 @@ def test_destroy_stops_first_releases_what_would_stay_and_ends_with_nothing(tmp_
             await asyncio.sleep(0.002)
         answers = await gone(provider, ref)
         assert answers[0] == Going("it is stopping")
-        left = emulator.estate.summary()
+        left = emulator.account.summary()
         assert (left["servers"], left["disks"], left["addresses"]) == ([], [], [])
         assert left["happened"]["DELETE /ip_address/*"] == 1
         assert left["happened"]["DELETE /storage/*"] == 1, "the one that UpCloud left"
@@ -142,8 +142,8 @@ def test_a_disk_that_lost_its_server_is_found_under_its_run_and_destroyed_by_ano
         async with serve(emulator) as url, opened(url, tmp_path) as first, opened(url, tmp_path) as second:
             ref = await made(first)
             assert [one.ref for one in await second.find(RUN)] == [ref], "a disk in use is no leftover"
-            server = emulator.estate.all_servers[ref]
-            emulator.estate.delete(server, with_disks=True)  # as after a kill between the delete and the next look
+            server = emulator.account.all_servers[ref]
+            emulator.account.delete(server, with_disks=True)  # as after a kill between the delete and the next look
             (disk,) = await second.find(RUN)
             assert (disk.ref, disk.name, disk.run) == (f"disk:{server.disks[0].uuid}", "disk of web", RUN)
             assert disk.token == "", "whoever looks for a server by its token must not take a disk for it"
@@ -159,7 +159,7 @@ def test_a_disk_that_lost_its_server_is_found_under_its_run_and_destroyed_by_ano
 def test_what_does_not_carry_our_label_is_left_alone(tmp_path: Path) -> None:
     async def scenario(provider: UpCloud, emulator: UpCloudEmulator) -> None:
         ref = await made(provider)
-        server = emulator.estate.all_servers[ref]
+        server = emulator.account.all_servers[ref]
         server.labels, server.disks[0].labels = [], []
         answer = await provider.destroy(ref)
         assert isinstance(answer, Rejected)
@@ -168,7 +168,7 @@ def test_what_does_not_carry_our_label_is_left_alone(tmp_path: Path) -> None:
         server.disks[0].server = ""
         refused = await provider.destroy(f"disk:{server.disks[0].uuid}")
         assert isinstance(refused, Rejected)
-        assert emulator.estate.server(ref) is server
+        assert emulator.account.server(ref) is server
 
     play(tmp_path, FAST, scenario)
 
@@ -193,10 +193,10 @@ def test_many_are_described_by_listings_and_not_one_by_one(tmp_path: Path) -> No
         await asyncio.sleep(0)
         while {one.state for one in (await provider.describe(refs)).values()} != {ServerState.READY}:
             await asyncio.sleep(0.01)
-        before = emulator.estate.happened.copy()
+        before = emulator.account.happened.copy()
         seen = await provider.describe(refs)
         assert all(one.address for one in seen.values())
-        cost = emulator.estate.happened - before
+        cost = emulator.account.happened - before
         assert cost == {"GET /server": 2}, "one page and an empty one"
 
     play(tmp_path, FAST, scenario)
@@ -205,7 +205,7 @@ def test_many_are_described_by_listings_and_not_one_by_one(tmp_path: Path) -> No
 def test_a_server_is_reached_with_the_runs_key_and_trusted_by_the_key_it_was_given(tmp_path: Path) -> None:
     async def scenario(provider: UpCloud, emulator: UpCloudEmulator) -> None:
         ref = await made(provider)
-        asked = emulator.estate.all_servers[ref].asked
+        asked = emulator.account.all_servers[ref].asked
         while not (await provider.describe([ref]))[ref].address:
             await asyncio.sleep(0.002)
         way = (await provider.access([ref]))[ref]

@@ -18,17 +18,17 @@ def test_a_disk_attached_in_the_last_moment_outlives_the_server(tmp_path: Path) 
     """E1: between the last look and the delete."""
 
     async def scenario(provider: UpCloud, emulator: UpCloudEmulator) -> None:
-        ref, estate = await made(provider), emulator.estate
-        disk, call = estate.new_disk("data", "de-fra1"), provider._api.call
+        ref, account = await made(provider), emulator.account
+        disk, call = account.new_disk("data", "de-fra1"), provider._api.call
 
         async def late(method: str, path: str, *more: Any, **asked: Any) -> Any:
             if (method, path) == ("DELETE", f"/server/{ref}"):
-                estate.attach(estate.all_servers[ref], disk)
+                account.attach(account.all_servers[ref], disk)
             return await call(method, path, *more, **asked)
 
         provider._api.call = late  # type: ignore[method-assign]
         await gone(provider, ref)
-        assert [one.uuid for one in estate.disks()] == [disk.uuid]
+        assert [one.uuid for one in account.disks()] == [disk.uuid]
 
     play(tmp_path, FAST, scenario)
 
@@ -37,14 +37,14 @@ def test_a_disk_of_another_server_of_the_run_outlives_the_one_it_is_attached_to(
     """E1."""
 
     async def scenario(provider: UpCloud, emulator: UpCloudEmulator) -> None:
-        one, estate = await made(provider), emulator.estate
+        one, account = await made(provider), emulator.account
         other = await provider.create(await request(provider, "other"), Token(RUN, "other"))
         assert isinstance(other, Created)
-        (disk,) = estate.all_servers[other.ref].disks
-        estate.detach(estate.all_servers[other.ref], disk)
-        estate.attach(estate.all_servers[one], disk)
+        (disk,) = account.all_servers[other.ref].disks
+        account.detach(account.all_servers[other.ref], disk)
+        account.attach(account.all_servers[one], disk)
         await gone(provider, one)
-        assert [left.uuid for left in estate.disks()] == [disk.uuid]
+        assert [left.uuid for left in account.disks()] == [disk.uuid]
         await gone(provider, other.ref)
         assert [left.ref for left in await provider.find(RUN)] == [f"disk:{disk.uuid}"], "the sweep has it"
 
@@ -55,15 +55,15 @@ def test_an_added_address_that_would_go_with_the_server_keeps_it_and_is_named(tm
     """E1: it cannot be kept without its server, so the server is not even stopped."""
 
     async def scenario(provider: UpCloud, emulator: UpCloudEmulator) -> None:
-        ref, estate = await made(provider), emulator.estate
-        address = estate.new_address(estate.all_servers[ref], floating=False).address
+        ref, account = await made(provider), emulator.account
+        address = account.new_address(account.all_servers[ref], floating=False).address
         while (await provider.describe([ref]))[ref].state is not ServerState.READY:
             await asyncio.sleep(0.002)
         answer = await provider.destroy(ref)
         assert isinstance(answer, Rejected)
         assert answer.fault.kind is FaultClass.PERMANENT
         assert address in answer.fault.message
-        assert estate.all_servers[ref].state(estate.clock()) == "started"
+        assert account.all_servers[ref].state(account.clock()) == "started"
         (shown,) = await provider.attached([ref])
         assert address in shown.what
         assert shown.blocks
@@ -75,12 +75,12 @@ def test_a_backup_of_our_disk_is_no_orphan_even_with_our_labels(tmp_path: Path) 
     """E1: somebody made it, and whether UpCloud copies the labels is not known."""
 
     async def scenario(provider: UpCloud, emulator: UpCloudEmulator) -> None:
-        ref, estate = await made(provider), emulator.estate
-        (disk,) = estate.all_servers[ref].disks
-        backup = estate.backup(disk, "before the change")
+        ref, account = await made(provider), emulator.account
+        (disk,) = account.all_servers[ref].disks
+        backup = account.backup(disk, "before the change")
         backup.labels = list(disk.labels)
         await gone(provider, ref)
-        assert [left.uuid for left in estate.disks()] == [backup.uuid]
+        assert [left.uuid for left in account.disks()] == [backup.uuid]
         assert await provider.find(RUN) == []
 
     play(tmp_path, FAST, scenario)
@@ -90,7 +90,7 @@ def test_a_disk_shows_the_token_that_it_carries_and_is_no_find_for_a_server(tmp_
     """E1: a disk with the run's label and another's token, or none, is not what the run made."""
 
     async def scenario(provider: UpCloud, emulator: UpCloudEmulator) -> None:
-        disk = emulator.estate.new_disk("somebody's", "de-fra1", labels=[{"key": rows.RUN, "value": RUN}])
+        disk = emulator.account.new_disk("somebody's", "de-fra1", labels=[{"key": rows.RUN, "value": RUN}])
         (seen,) = await provider.find(RUN)
         assert (seen.run, seen.token, seen.made_with) == (RUN, "", "")
         disk.labels.append({"key": rows.TOKEN, "value": "another"})

@@ -61,7 +61,7 @@ def test_what_goes_while_pages_are_read_hides_no_other_server(tmp_path: Path) ->
             reply = await ask(method, path, *rest, **more)
             pages.extend([path] if path == "/server" else [])
             if len(pages) == 1:
-                emulator.estate.all_servers.pop(refs[0], None)
+                emulator.account.all_servers.pop(refs[0], None)
             return reply
 
         provider._api.call = call  # type: ignore[method-assign]

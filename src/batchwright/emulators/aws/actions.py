@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from batchwright.emulators.aws import responses
+from batchwright.emulators.aws.catalog import ARM, IMAGES, PARAMETERS, PRICES, VCPUS
 from batchwright.emulators.aws.protocol import ApiError
 from batchwright.emulators.aws.region import Region
-from batchwright.emulators.aws.rows import ARM, IMAGES, PARAMETERS, PRICES, VCPUS, Interface
+from batchwright.emulators.aws.rows import Interface
 from batchwright.emulators.aws.settings import AwsBehaviour
+from batchwright.fault_injection.draw import Draw
 
 ACCOUNT = "123456789012"
 
@@ -24,8 +26,9 @@ Result = dict[str, Any]
 class Call:
     """One call with what it is carried out on."""
 
-    def __init__(self, region: Region, behaviour: AwsBehaviour, arguments: Arguments, now: float) -> None:
-        self.region, self.behaviour, self.arguments, self.now = region, behaviour, arguments, now
+    def __init__(self, region: Region, behaviour: AwsBehaviour, arguments: Arguments, now: float, drawn: Draw) -> None:
+        self.region, self.behaviour, self.arguments = region, behaviour, arguments
+        self.now, self.drawn = now, drawn
 
     @property
     def filters(self) -> list[dict[str, Any]]:
@@ -43,7 +46,7 @@ class Call:
         begin = int(base64.b64decode(self.arguments.get("NextToken") or "").decode() or 0)
         end = begin + size
         if self.behaviour.unordered:
-            random.shuffle(rows := list(rows))
+            random.Random(self.drawn.seed).shuffle(rows := list(rows))
         more = {"NextToken": base64.b64encode(str(end).encode()).decode()} if end < len(rows) else {}
         return rows[begin:end], more
 
@@ -67,7 +70,7 @@ def describe_instances(call: Call) -> Result:
 
 
 def run_instances(call: Call) -> Result:
-    made = call.region.run(call.arguments, call.now)
+    made = call.region.run(call.arguments, call.now, call.drawn)
     view = responses.instance_shown(made, call.region, call.now)
     return {"ReservationId": f"r-{made.id[2:]}", "OwnerId": ACCOUNT, "Instances": [view]}
 

@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from batchwright.emulators.aws.account import AwsAccount
-from batchwright.emulators.aws.rows import VCPUS, Instance
+from batchwright.emulators.aws.catalog import VCPUS
+from batchwright.emulators.aws.rows import Instance
 from batchwright.emulators.backend import Wanted
 
 _HOST = "/etc/ssh/ssh_host_ed25519_key"
@@ -30,20 +31,20 @@ exec "$@"
 
 
 class BackedAwsAccount:
-    """A cloud whose instances boot when what stands behind them is ready."""
+    """An account whose instances boot when what stands behind them is ready."""
 
     run = "awsemulated2"  # the label of all that backs an emulated account
 
-    def __init__(self, cloud: AwsAccount) -> None:
-        self._cloud = cloud
+    def __init__(self, account: AwsAccount) -> None:
+        self._account = account
 
     def begin(self) -> None:
         """From now on its instances run only when they are said to."""
-        self._cloud.back()
+        self._account.back()
 
     def wanted(self) -> Sequence[Wanted]:
         """Instances that have not ended."""
-        return [self._wanted(one, public) for one, public in self._cloud.to_be_backed()]
+        return [self._wanted(one, public) for one, public in self._account.to_be_backed()]
 
     def _wanted(self, one: Instance, public_key: str) -> Wanted:
         cpus, memory = VCPUS[one.arguments["InstanceType"]]
@@ -54,7 +55,7 @@ class BackedAwsAccount:
 
     def is_up(self, server: str, address: str) -> None:
         """It is running from now on."""
-        self._cloud.boot(server, address)
+        self._account.boot(server, address)
 
 
 def first_boot(user_data: str, login: str, keys: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ _RULES = (
 )
 
 
-def explanation() -> Iterator[str]:
+def coverage() -> Iterator[str]:
     """Lines for people."""
     yield f"calls: {', '.join(sorted({**READS, **CHANGES}))}"
     yield from (f"{source:10}  {rule}" for source, rule in _RULES)

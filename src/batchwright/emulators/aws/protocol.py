@@ -19,6 +19,8 @@ from xml.sax.saxutils import escape
 from botocore.loaders import Loader
 from botocore.model import OperationModel, ServiceModel
 
+from batchwright.emulators.front import CallRefused
+
 _NAMES = {
     "ec2": "ec2",
     "sts": "sts",
@@ -39,12 +41,11 @@ class Headers(Protocol):
     def get(self, name: str, failobj: str) -> str: ...
 
 
-class ApiError(Exception):
-    """An answer with an error in it: AWS's code, message and HTTP status."""
+class ApiError(CallRefused):
+    """A refusal with AWS's code and message, and the status of most of them."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code, self.message, self.status = code, message, status
+        super().__init__(status, code, message)
 
 
 class Request:
@@ -63,12 +64,17 @@ def description(service: str) -> ServiceModel:
     return ServiceModel(Loader().load_service_model(name, "service-2"), name)
 
 
+def scope(headers: Headers) -> tuple[str, str]:
+    """The region and the service that a request is signed for; without a signature, none and EC2."""
+    found = re.search(r"Credential=[^/]+/\d{8}/([^/]+)/([^/]+)/aws4_request", headers.get("Authorization", ""))
+    return (found[1], found[2]) if found else ("", "ec2")
+
+
 def read(headers: Headers, body: bytes) -> Request:
     """The call in an HTTP request. Raises ApiError."""
-    scope = re.search(r"Credential=[^/]+/\d{8}/([^/]+)/([^/]+)/aws4_request", headers.get("Authorization", ""))
-    if scope is None:
+    region, service = scope(headers)
+    if not region:
         raise ApiError("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
-    region, service = scope.groups()
     model = description(service)
     if _is_json(model):
         action = headers.get("X-Amz-Target", "").rpartition(".")[2]
@@ -191,7 +197,7 @@ def _text(shape: Any, value: Any) -> str:
     return escape(str(value))
 
 
-def refusal(service: str, error: ApiError) -> tuple[bytes, str]:
+def refusal(service: str, error: CallRefused) -> tuple[bytes, str]:
     """The body and content type that tell an error, in the shape of the service's protocol."""
     code, message, number = escape(error.code), escape(error.message), uuid.uuid4()
     if service in ("ssm", "servicequotas", "pricing"):

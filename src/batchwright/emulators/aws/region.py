@@ -6,25 +6,14 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from batchwright.emulators.aws.catalog import ARM, IMAGES, VCPUS, ZONES, Image
 from batchwright.emulators.aws.protocol import ApiError
-from batchwright.emulators.aws.rows import (
-    ARM,
-    IMAGES,
-    VCPUS,
-    ZONES,
-    AwsVolume,
-    Group,
-    Image,
-    Instance,
-    Interface,
-    Key,
-    Tags,
-)
+from batchwright.emulators.aws.rows import AwsVolume, Group, Instance, Interface, Key, Tags
 from batchwright.emulators.aws.settings import AwsBehaviour
-from batchwright.model.ids import fraction
+from batchwright.fault_injection.draw import NOTHING, Draw
 
 USER_DATA_MAX = 16384
 
@@ -32,9 +21,9 @@ Arguments = Mapping[str, Any]
 
 
 class Region:
-    """Rows by id. `advance` must be called before anything else at a later time."""
+    """Rows by id. `advance` must be called before anything else at a later time; `place` tells regions apart."""
 
-    def __init__(self, name: str, behaviour: AwsBehaviour, place: int = 0) -> None:
+    def __init__(self, name: str, behaviour: Callable[[], AwsBehaviour], place: int = 0) -> None:
         self.name, self._behaviour, self._place = name, behaviour, place
         self.vpc = f"vpc-{_hex(name, 'vpc', 17)}"
         self.subnets = {f"subnet-{_hex(name, zone, 17)}": f"{name}{zone}" for zone in ZONES}
@@ -54,9 +43,9 @@ class Region:
 
     def _lag(self, kind: str, now: float) -> tuple[float, float]:
         """From when on a new thing is listed, and its tags are seen."""
-        here = self._behaviour
-        seen = now + max(here.list_lag, getattr(here, f"lag_{kind}"))
-        return seen, now + max(here.list_lag, here.lag_tags)
+        here = self._behaviour()
+        seen = now + here.scaled(max(here.list_lag, getattr(here, f"lag_{kind}")))
+        return seen, now + here.scaled(max(here.list_lag, here.lag_tags))
 
     def advance(self, now: float) -> None:
         """Let happen what was due: instances that break, those that are gone with what ends with them."""
@@ -66,7 +55,7 @@ class Region:
                 one.reason = ("Server.InternalError", "Server.InternalError: Internal error on launch")
             if one.gone_at is not None and now >= one.gone_at:
                 self._leave(one)
-                if now >= one.gone_at + self._behaviour.forget_seconds:
+                if now >= one.gone_at + self._behaviour().scaled(self._behaviour().forget_seconds):
                     del self.instances[one.id]
 
     def _leave(self, one: Instance) -> None:
@@ -81,7 +70,7 @@ class Region:
 
     # -- instances ----------------------------------------------------------------------------------------------
 
-    def run(self, arguments: Arguments, now: float) -> Instance:
+    def run(self, arguments: Arguments, now: float, drawn: Draw = NOTHING) -> Instance:
         """RunInstances for one instance: idempotent by its token, as EC2 documents it."""
         rest = {key: value for key, value in arguments.items() if key not in ("ClientToken", "DryRun")}
         digest = hashlib.sha256(json.dumps(rest, sort_keys=True, default=_plain).encode()).hexdigest()
@@ -93,7 +82,7 @@ class Region:
         if earlier is not None:
             return self._repeated(earlier, digest, now)
         self._check_room(arguments["InstanceType"], zone, now)
-        made = self._made(arguments, digest, token, zone, subnet, now)
+        made = self._made(arguments, digest, token, zone, subnet, now, drawn)
         self._attach(made, image, now)
         if token:
             self._tokens[token] = made
@@ -146,19 +135,21 @@ class Region:
         return sum(VCPUS[one.arguments["InstanceType"]][0] for one in self.instances.values() if one.alive(now))
 
     def _check_room(self, kind: str, zone: str, now: float) -> None:
-        if self.vcpus_used(now) + VCPUS[kind][0] > self._behaviour.vcpus:
+        if self.vcpus_used(now) + VCPUS[kind][0] > self._behaviour().vcpus:
             raise ApiError("VcpuLimitExceeded", "You have requested more vCPU capacity than your current vCPU limit")
         there = sum(one.zone == zone and one.alive(now) for one in self.instances.values())
-        if self._behaviour.capacity and there >= self._behaviour.capacity:
+        if 0 < self._behaviour().capacity <= there:
             raise ApiError(
                 "InsufficientInstanceCapacity", f"We currently do not have sufficient capacity in {zone}", 500
             )
 
-    def _made(self, arguments: Arguments, digest: str, token: str, zone: str, subnet: str, now: float) -> Instance:
-        name, here = self._id("i"), self._behaviour
+    def _made(
+        self, arguments: Arguments, digest: str, token: str, zone: str, subnet: str, now: float, drawn: Draw
+    ) -> Instance:
+        name, here = self._id("i"), self._behaviour()
         number = self._serial * 32 + self._place  # so that no two regions give one address
         visible, tagged = self._lag("instances", now)
-        boot = here.boot_seconds * (0.75 + 0.5 * fraction(f"{here.seed}/{token or name}/boot"))
+        boot = here.scaled(here.boot_seconds) * (0.75 + 0.5 * drawn.fraction("boot"))
         made = Instance(
             id=name,
             zone=zone,
@@ -167,14 +158,14 @@ class Region:
             token=token,
             digest=digest,
             arguments=dict(arguments),
-            tags=_tags(arguments, "instance"),
+            tags=tags_of(arguments, "instance"),
             private=f"172.31.{number >> 8 & 255}.{number & 255}",
             public=f"198.{18 + (number >> 16 & 1)}.{number >> 8 & 255}.{number & 255}",
             made_at=now,
             visible_at=visible,
             tagged_at=tagged,
-            ready_at=math.inf if self.backed else now + boot,
-            breaks=fraction(f"{here.seed}/{token or name}/broken") < here.broken,
+            ready_at=math.inf if self.backed or "never_ready" in drawn.server else now + boot,
+            breaks="broken" in drawn.server,
         )
         self.instances[name] = made
         return made
@@ -186,10 +177,10 @@ class Region:
         for device in image.devices:
             ends = bool(asked.get(device, {}).get("DeleteOnTermination", False))
             volume = AwsVolume(
-                self._id("vol"), made.zone, device, made.id, ends, _tags(made.arguments, "volume"), *seen
+                self._id("vol"), made.zone, device, made.id, ends, tags_of(made.arguments, "volume"), *seen
             )
             self.volumes[volume.id] = volume
-        tags, groups = _tags(made.arguments, "network-interface"), made.groups or [self.default_group.id]
+        tags, groups = tags_of(made.arguments, "network-interface"), made.groups or [self.default_group.id]
         seen = self._lag("interfaces", now)
         face = Interface(self._id("eni"), made.zone, made.subnet, made.vpc, made.id, groups, tags, *seen)
         self.interfaces[face.id] = face
@@ -203,7 +194,7 @@ class Region:
         for name in names:
             one = self.instances[name]
             if one.ending_at is None:
-                one.ending_at, one.gone_at = now, now + self._behaviour.shutdown_seconds
+                one.ending_at, one.gone_at = now, now + self._behaviour().scaled(self._behaviour().shutdown_seconds)
                 one.reason = ("Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown")
         return [self.instances[name] for name in names]
 
@@ -255,7 +246,7 @@ class Region:
             text = f"The security group '{name}' already exists for VPC '{vpc}'"
             raise ApiError("InvalidGroup.Duplicate", text)
         seen, tagged = self._lag("groups", now)
-        tags = _tags(arguments, "security-group")
+        tags = tags_of(arguments, "security-group")
         made = Group(self._id("sg"), name, arguments["Description"], vpc, tags, seen, tagged_at=tagged)
         self.groups[made.id] = made
         return made
@@ -291,7 +282,7 @@ class Region:
         public = arguments["PublicKeyMaterial"].decode()
         if not public.startswith(("ssh-ed25519 ", "ssh-rsa ")):
             raise ApiError("InvalidKey.Format", "Key is not in valid OpenSSH public key format")
-        self.keys[name] = Key(self._id("key"), name, public, _tags(arguments, "key-pair"), *self._lag("keys", now))
+        self.keys[name] = Key(self._id("key"), name, public, tags_of(arguments, "key-pair"), *self._lag("keys", now))
         return self.keys[name]
 
     def delete_key(self, arguments: Arguments) -> None:
@@ -301,7 +292,8 @@ class Region:
             del self.keys[key.name]
 
 
-def _tags(arguments: Arguments, kind: str) -> Tags:
+def tags_of(arguments: Arguments, kind: str) -> Tags:
+    """What a request gives the things of one kind that it makes."""
     found = [one for one in arguments.get("TagSpecifications", ()) if one.get("ResourceType") == kind]
     return {tag["Key"]: tag["Value"] for one in found for tag in one.get("Tags", ())}
 

@@ -1,9 +1,18 @@
 """Hetzner Cloud's API as far as provisioning needs it: servers, SSH keys, what is sold, and what can go wrong."""
 
-from batchwright.emulators.front import SUMMARY
+from batchwright.emulators.cloud import CloudEmulator
 from batchwright.emulators.hetzner.app import TOKEN, HetznerEmulator
-from batchwright.emulators.hetzner.coverage import explanation
-from batchwright.emulators.hetzner.settings import HetznerBehaviour, emulation_from
+from batchwright.emulators.hetzner.coverage import coverage
+from batchwright.emulators.hetzner.settings import HetznerBehaviour
 from batchwright.emulators.server import serve
 
-__all__ = ["SUMMARY", "TOKEN", "HetznerBehaviour", "HetznerEmulator", "emulation_from", "explanation", "serve"]
+EMULATOR = CloudEmulator(
+    title="Hetzner",
+    port=9182,
+    behaviour=HetznerBehaviour,
+    emulator=HetznerEmulator,
+    environ={"HCLOUD_ENDPOINT": "{url}/v1", "HCLOUD_TOKEN": TOKEN},
+    coverage=coverage,
+)
+
+__all__ = ["EMULATOR", "TOKEN", "HetznerBehaviour", "HetznerEmulator", "serve"]

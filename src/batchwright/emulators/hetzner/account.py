@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct
 
-from batchwright.emulators.fates import CallRefused, Draws
-from batchwright.emulators.hetzner.catalog import IMAGES, LOCATIONS, TYPES
+from batchwright.emulators.account import EmulatedAccount
+from batchwright.emulators.front import CallRefused
 from batchwright.emulators.hetzner.settings import HetznerBehaviour
+from batchwright.fault_injection.draw import Draw
 
 
 class Thing(Struct):
@@ -24,6 +24,7 @@ class Thing(Struct):
     committed_at: float
     visible_at: float
     ready_at: float = 0.0
+    broken: bool = False
     volumes: list[int] = []
     ipv4: int = 0  # of a primary IP that was put in the place of its own; 0: its own
     deleted_at: float = math.inf  # when the delete was asked for
@@ -63,17 +64,16 @@ class Backup(Struct):
     snapshot: bool = False
 
 
-class HetznerAccount(Draws):
+class HetznerAccount(EmulatedAccount[HetznerBehaviour]):
     """Servers and keys. A name is taken once, and whoever commits first has it."""
 
-    def __init__(self, emulation: HetznerBehaviour, clock: Callable[[], float]) -> None:
-        super().__init__(emulation, clock)
-        self.emulation = emulation
+    def __init__(self, behaviour: HetznerBehaviour, clock: Callable[[], float]) -> None:
+        super().__init__(behaviour, clock)
         self._things: dict[str, dict[int, Thing]] = {"servers": {}, "ssh_keys": {}}
         self.volumes: dict[int, HetznerVolume] = {}
         self.primary_ips: dict[int, PrimaryIp] = {}
         self.backups: dict[int, Backup] = {}
-        self._kept_own: set[int] = set()  # ids of servers' own addresses whose auto_delete was taken away
+        self.kept_own: set[int] = set()  # ids of servers' own addresses whose auto_delete was taken away
         self._serial = 1000
 
     def all(self, kind: str) -> list[Thing]:
@@ -92,20 +92,21 @@ class HetznerAccount(Draws):
             raise CallRefused(404, "not_found", f"{kind} with ID '{number}' not found")
         return found[0]
 
-    def make(self, kind: str, asked: dict[str, Any], late: float) -> Thing:
-        """One more, `late` scaled seconds from now. Raises CallRefused."""
-        e, name, at = self.emulation, asked["name"], self.clock() + late
+    def make(self, kind: str, asked: dict[str, Any], drawn: Draw) -> Thing:
+        """One more, as late as it was drawn. Raises CallRefused."""
+        e, name, at = self.behaviour, asked["name"], self.clock() + drawn.late
         if any(thing.name == name for thing in self.all(kind)):
             self.happened[f"{kind} named twice"] += 1
             raise CallRefused(409, "uniqueness_error", f"{kind.removesuffix('s')} name is already used")
         mine = self._things[kind]
         for other in [thing for thing in mine.values() if thing.name == name and thing.committed_at > self.clock()]:
-            if late:
+            if drawn.late:
                 raise CallRefused(409, "uniqueness_error", "the other late one has the name")
             del mine[other.id]  # it comes too late, and finds its name taken
         self._serial += 1
         lag = max(e.list_lag, e.lag_servers if kind == "servers" else e.lag_ssh_keys)
-        thing = Thing(self._serial, name, asked, at, at + e.scaled(lag), at + e.scaled(e.boot_seconds))
+        ready = math.inf if "never_ready" in drawn.server else at + e.scaled(e.boot_seconds)
+        thing = Thing(self._serial, name, asked, at, at + e.scaled(lag), ready, "broken" in drawn.server)
         mine[thing.id] = thing
         return thing
 
@@ -113,7 +114,7 @@ class HetznerAccount(Draws):
         """A key goes at once, a server takes its time."""
         now = self.clock()
         thing.deleted_at = now
-        thing.gone_at = now + (self.emulation.scaled(self.emulation.delete_seconds) if kind == "servers" else 0.0)
+        thing.gone_at = now + (self.behaviour.scaled(self.behaviour.delete_seconds) if kind == "servers" else 0.0)
 
         if kind == "servers":
             self._part(thing)
@@ -166,68 +167,22 @@ class HetznerAccount(Draws):
         self.backups[backup.id] = backup
         return backup
 
-    def shown(self, kind: str, thing: Thing) -> dict[str, Any]:
-        """The record as Hetzner writes it."""
-        asked = thing.asked
-        told = {"id": thing.id, "name": thing.name, "labels": asked.get("labels", {})}
-        told |= {"created": _at(thing.committed_at)}
-        if kind == "ssh_keys":
-            return {**told, "public_key": asked["public_key"], "fingerprint": f"{thing.id:032x}"}
-        place = next(row for row in LOCATIONS if row["name"] == asked["location"])
-        return {
-            **told,
-            "status": self._status(thing),
-            "server_type": next(row for row in TYPES if row["name"] == asked["server_type"]),
-            "image": next(row for row in IMAGES if row["id"] == asked["image"]),
-            "location": place,
-            "public_net": {
-                "ipv4": self._shown_four(thing),
-                "ipv6": {"id": 2 * thing.id + 1, "ip": _six(thing), "blocked": False},
-                "floating_ips": [],
-            },
-            "private_net": [],
-            "volumes": thing.volumes,
-            "backup_window": "22-02" if any(b.server == thing.id for b in self.backups.values()) else None,
-            "protection": {"delete": False, "rebuild": False},
-        }
-
-    def address(self, number: str) -> dict[str, Any]:
-        """An address as a thing of its own: there as long as its server is (auto_delete). Raises CallRefused."""
-        if number.isdecimal() and (other := self.primary_ips.get(int(number))) is not None:
-            told = {"id": other.id, "name": other.name, "type": "ipv4", "ip": other.ip, "labels": other.labels}
-            told |= {"assignee_type": "server", "assignee_id": other.server or None}
-            return {**told, "auto_delete": other.auto_delete, "created": _at(other.created)}
-        for thing in self.all("servers"):
-            for identity, kind, address in (
-                (2 * thing.id, "ipv4", _four(thing)),
-                (2 * thing.id + 1, "ipv6", _six(thing)),
-            ):
-                if number == str(identity):
-                    told = {"id": identity, "name": f"primary_ip-{identity}", "type": kind, "ip": address}
-                    told |= {"assignee_type": "server", "labels": {}, "created": _at(thing.committed_at)}
-                    return {**told, "assignee_id": thing.id, "auto_delete": identity not in self._kept_own}
-        raise CallRefused(404, "not_found", f"primary_ip with ID '{number}' not found")
-
-    def keep_address(self, number: str, auto_delete: bool) -> dict[str, Any]:
-        """Change whether it goes with its server. Raises CallRefused."""
-        told = self.address(number)
-        if (other := self.primary_ips.get(told["id"])) is not None:
+    def keep_address(self, number: int, auto_delete: bool) -> None:
+        """Change whether an address goes with its server."""
+        if (other := self.primary_ips.get(number)) is not None:
             other.auto_delete = auto_delete
         elif not auto_delete:
-            self._kept_own.add(told["id"])
-        return self.address(number)
+            self.kept_own.add(number)
 
-    def _shown_four(self, thing: Thing) -> dict[str, Any]:
-        if (other := self.primary_ips.get(thing.ipv4)) is not None:
-            return {"id": other.id, "ip": other.ip, "blocked": False}
-        return {"id": 2 * thing.id, "ip": _four(thing), "blocked": False}
-
-    def _status(self, thing: Thing) -> str:
+    def status(self, thing: Thing) -> str:
+        """Hetzner's word for a server's state; a broken one stays off."""
         now = self.clock()
         if now >= thing.deleted_at:
             return "deleting"
         half = thing.committed_at + (thing.ready_at - thing.committed_at) / 2
-        return "initializing" if now < half else "starting" if now < thing.ready_at else "running"
+        if now < thing.ready_at:
+            return "initializing" if now < half else "starting"
+        return "off" if thing.broken else "running"
 
     def summary(self) -> dict[str, Any]:
         kept = {k: [t for t in things.values() if t.gone_at == math.inf] for k, things in self._things.items()}
@@ -237,17 +192,5 @@ class HetznerAccount(Draws):
         }
         rows["volumes"] = [{"id": v.id, "name": v.name, "server": v.server} for v in self.volumes.values()]
         rows["primary_ips"] = [{"id": a.id, "name": a.name, "server": a.server} for a in self.primary_ips.values()]
-        rows["primary_ips"] += [{"id": number, "name": "kept", "server": 0} for number in self._kept_own]
-        return {**rows, "happened": dict(self.happened)}
-
-
-def _at(seconds: float) -> str:
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00")
-
-
-def _four(server: Thing) -> str:
-    return f"198.18.{server.id >> 8 & 255}.{server.id & 255}"
-
-
-def _six(server: Thing) -> str:
-    return f"2001:db8:{server.id:x}::/64"
+        rows["primary_ips"] += [{"id": number, "name": "kept", "server": 0} for number in self.kept_own]
+        return {**rows, "happened": dict(self.happened), "refused": dict(self.refused)}

@@ -16,7 +16,7 @@ COVERED = (
 )
 
 
-def explanation() -> Iterator[str]:
+def coverage() -> Iterator[str]:
     """Lines for people."""
     yield "Emulated after Hetzner's reference; no part was compared with a real answer:"
     yield from (f"  {line}" for line in COVERED)

@@ -1,25 +1,28 @@
-"""What the emulated Hetzner is like. Chances are per call, times are a real cloud's seconds, scaled by `time_scale`."""
+"""How the emulated Hetzner behaves. The defaults are a healthy project."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Annotated
 
-from batchwright.emulators.faults import ServiceFaults, emulation_of
+from msgspec import Meta
 
-
-class HetznerBehaviour(ServiceFaults, frozen=True):
-    """The defaults are a healthy project; each field is a `--fault KEY=VALUE`."""
-
-    list_lag: float = 0.0  # before a new thing is listed
-    lag_servers: float = 0.0  # the same for one kind alone
-    lag_ssh_keys: float = 0.0
-    unsorted: bool = False  # `sort` is refused
-    boot_seconds: float = 12.0  # from create to running
-    delete_seconds: float = 3.0  # from delete to gone; until then the name is taken
-    capacity: int = 0  # servers per location, 0 for any number
-    servers: int = 0  # servers of the project, 0 for any number
+from batchwright.emulators.settings import EmulatorBehaviour
+from batchwright.fault_injection.settings import Count, Seconds
+from batchwright.fault_injection.words import CREATE_EFFECTS
 
 
-def emulation_from(faults: Mapping[str, str], seed: int = 0, time_scale: float = 1.0) -> HetznerBehaviour:
-    """Raises UsageError for what is not known or not of its kind."""
-    return emulation_of(HetznerBehaviour, "Hetzner", "docs/providers/hetzner.md", faults, seed, time_scale)
+class HetznerBehaviour(EmulatorBehaviour, frozen=True, kw_only=True):
+    """What only Hetzner has, and Hetzner's own defaults."""
+
+    create_effects = tuple(word for word in CREATE_EFFECTS if word != "billing")  # Hetzner has no code for it
+
+    late_min: Annotated[Seconds, Meta(description="the shortest delay of a late commit")] = 1.0
+    late_max: Annotated[Seconds, Meta(description="the longest delay of a late commit")] = 30.0
+    lag_servers: Annotated[Seconds, Meta(description="`list_lag` of servers alone")] = 0.0
+    lag_ssh_keys: Annotated[Seconds, Meta(description="`list_lag` of keys alone")] = 0.0
+    unsorted: Annotated[bool, Meta(description="`sort` is refused")] = False
+    boot_seconds: Annotated[Seconds, Meta(description="time from create to running")] = 12.0
+    delete_seconds: Annotated[Seconds, Meta(description="time from delete to gone; until then the name is in use")] = (
+        3.0
+    )
+    quota_servers: Annotated[Count, Meta(description="maximum servers of the project; 0: no limit")] = 0

@@ -7,18 +7,16 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
-from statistics import NormalDist
 from typing import Any
 
 from msgspec import Struct
 
-from batchwright.emulators.fates import Draws
+from batchwright.emulators.account import EmulatedAccount
 from batchwright.emulators.upcloud.catalog import PLANS, TEMPLATES
 from batchwright.emulators.upcloud.settings import UpCloudBehaviour
-from batchwright.model.ids import fraction
+from batchwright.fault_injection.draw import Draw, lognormal
 
-_NORMAL = NormalDist()
-STUCK_SECONDS = 3600.0
+_BOOTS, _STOPS = (23 / 34, 133 / 34), (0.5, 35 / 12)  # the recorded extremes, as multiples of the median
 _STILL_STARTED = 0.1  # of a stop: how long the state still is what it was, as the recorded answers show
 Labels = list[dict[str, str]]
 
@@ -86,22 +84,16 @@ class EmulatedServer(Struct):
         return "error" if self.broken else "started"
 
 
-class UpCloudAccount(Draws):
-    """Servers, disks and addresses, with the counters that make every draw repeatable."""
+class UpCloudAccount(EmulatedAccount[UpCloudBehaviour]):
+    """Servers, disks and addresses."""
 
-    def __init__(self, emulation: UpCloudBehaviour, clock: Callable[[], float]) -> None:
-        super().__init__(emulation, clock)
-        self.emulation = emulation
+    def __init__(self, behaviour: UpCloudBehaviour, clock: Callable[[], float]) -> None:
+        super().__init__(behaviour, clock)
         self.backed = False  # whether somebody else says when a server is ready, and where
         self.all_servers: dict[str, EmulatedServer] = {}
         self.all_disks: dict[str, Disk] = {}
         self.all_addresses: dict[str, Address] = {}
         self._serial = 0
-
-    def spread(self, median: float, low: float, high: float, seed: str) -> float:
-        """Scaled seconds around a recorded median, within what was recorded."""
-        drawn = math.exp(0.5 * _NORMAL.inv_cdf(fraction(seed) or 0.5))
-        return self.emulation.scaled(median * min(high, max(low, drawn)))
 
     # -- what exists --------------------------------------------------------------------------------------------
 
@@ -146,20 +138,20 @@ class UpCloudAccount(Draws):
 
     def limits(self) -> dict[str, int]:
         """What the account may use."""
-        e = self.emulation
+        e = self.behaviour
         limits = {"cores": e.cores, "memory": e.memory, "public_ipv4": e.public_ipv4, "public_ipv6": e.public_ipv4}
         return {**limits, "storage_total": e.storage_total, "storage_maxiops": e.storage_total}
 
     # -- what happens to it -------------------------------------------------------------------------------------
 
-    def create(self, asked: dict[str, Any], seed: str, late: float) -> EmulatedServer:
-        """A server with its disks and addresses, `late` scaled seconds from now."""
-        e, at = self.emulation, self.clock() + late
+    def create(self, asked: dict[str, Any], drawn: Draw) -> EmulatedServer:
+        """A server with its disks and addresses, as late as it was drawn."""
+        e, at = self.behaviour, self.clock() + drawn.late
         self._serial += 1
         uuid, visible = self._uuid("00"), at + e.scaled(max(e.list_lag, e.lag_servers))
         listed = at + e.scaled(max(e.list_lag, e.lag_disks))
-        addresses = self._new_addresses(asked, uuid, fraction(f"{seed}/keep") < e.keep_addresses)
-        boot = math.inf if self.backed else self.spread(e.boot_seconds, 23 / 34, 133 / 34, f"{seed}/boot")
+        addresses = self._new_addresses(asked, uuid, drawn.fraction("keep") < e.keep_addresses)
+        never = self.backed or "never_ready" in drawn.server
         server = EmulatedServer(
             uuid=uuid,
             asked=asked,
@@ -167,9 +159,9 @@ class UpCloudAccount(Draws):
             title=asked["title"],
             committed_at=at,
             visible_at=visible,
-            ready_at=at + (e.scaled(STUCK_SECONDS) if fraction(f"{seed}/stuck") < e.stuck else boot),
-            broken=fraction(f"{seed}/broken") < e.broken,
-            left_disk=fraction(f"{seed}/left") < e.left_disks,
+            ready_at=math.inf if never else at + self._boot_seconds(drawn.seed),
+            broken="broken" in drawn.server,
+            left_disk=drawn.fraction("left") < e.left_disks,
             disks=[self._disk(device, uuid, asked["zone"], at, listed) for device in _devices(asked)],
             addresses=[] if self.backed else list(addresses),
         )
@@ -178,9 +170,12 @@ class UpCloudAccount(Draws):
         self.all_addresses |= {address.address: address for address in server.addresses}
         return server
 
+    def _boot_seconds(self, seed: str) -> float:
+        return lognormal(self.behaviour.scaled(self.behaviour.boot_seconds), 0.5, f"{seed}/boot", *_BOOTS)
+
     def _uuid(self, kind: str) -> str:
         self._serial += 1
-        h = hashlib.sha256(f"{self.emulation.seed}/{self._serial}".encode()).hexdigest()
+        h = hashlib.sha256(f"{self.behaviour.seed}/{self._serial}".encode()).hexdigest()
         return f"{kind}{h[:6]}-{h[6:10]}-4{h[10:13]}-8{h[13:16]}-{h[16:28]}"
 
     def _disk(self, device: dict[str, Any], server: str, zone: str, at: float, visible: float) -> Disk:
@@ -208,15 +203,14 @@ class UpCloudAccount(Draws):
 
     def stop(self, server: EmulatedServer, seed: str) -> None:
         """It will be stopped some seconds from now."""
-        e = self.emulation
+        seconds = self.behaviour.scaled(self.behaviour.stop_seconds)
         server.stop_at = self.clock()
-        server.stopped_at = server.stop_at + self.spread(e.stop_seconds, 0.5, 35 / 12, f"{seed}/stop")
+        server.stopped_at = server.stop_at + lognormal(seconds, 0.5, f"{seed}/stop", *_STOPS)
 
     def start(self, server: EmulatedServer, seed: str) -> None:
         """It will be started some seconds from now."""
-        e = self.emulation
         server.stop_at = server.stopped_at = math.inf
-        server.ready_at = self.clock() + self.spread(e.boot_seconds, 23 / 34, 133 / 34, f"{seed}/boot")
+        server.ready_at = self.clock() + self._boot_seconds(seed)
 
     def delete(self, server: EmulatedServer, *, with_disks: bool) -> None:
         """Disks go a second later, if they are to go; addresses at once, but those with the policy keep."""
@@ -224,7 +218,7 @@ class UpCloudAccount(Draws):
         for disk in server.disks:
             disk.server = ""
             if with_disks and not server.left_disk:
-                disk.gone_at = self.clock() + self.emulation.scaled(1.0)
+                disk.gone_at = self.clock() + self.behaviour.scaled(1.0)
         for address in server.addresses:
             if address.keep or address.floating:
                 address.server = ""
@@ -285,6 +279,7 @@ class UpCloudAccount(Draws):
             "disks": [{"uuid": d.uuid, "title": d.title, "server": d.server} for d in disks],
             "addresses": [{"address": a.address, "server": a.server} for a in self.all_addresses.values()],
             "happened": dict(self.happened),
+            "refused": dict(self.refused),
         }  # fmt: skip
 
 

@@ -10,12 +10,15 @@ from typing import Any
 
 from aiohttp import web
 
-from batchwright.emulators.fates import CallRefused, Fate
-from batchwright.emulators.front import RestFront, Result
+from batchwright.emulators.front import CallRefused, EmulatedCall, RestFront
 from batchwright.emulators.upcloud import catalog, responses
 from batchwright.emulators.upcloud.account import Disk, EmulatedServer, UpCloudAccount
 from batchwright.emulators.upcloud.settings import UpCloudBehaviour
 from batchwright.emulators.upcloud.validation import check_create, check_labels, inner
+from batchwright.fault_injection.draw import Draw, lognormal
+from batchwright.model.outcome import FaultClass
+
+Result = tuple[int, Any]  # status and body, None for none
 
 TOKEN = "ucat_emulated"  # noqa: S105 - the one the emulator takes, and no secret
 USER = "emulated"
@@ -23,22 +26,37 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _BASIC = "Basic " + base64.b64encode(f"{USER}:{USER}".encode()).decode()
 
 
+_UNAUTHORIZED = CallRefused(
+    401, "AUTHENTICATION_FAILED", "Authentication failed using the given username and password."
+)
+# The codes of servers, as far as they are known; nobody has recorded the 4xx of a scripted fault
+REFUSALS = {
+    FaultClass.TRANSIENT: CallRefused(503, "SERVICE_UNAVAILABLE", "The service is not available."),
+    FaultClass.THROTTLE: CallRefused(429, "TOO_MANY_REQUESTS", "Too many requests."),
+    FaultClass.BUSY: CallRefused(409, "SERVER_STATE_ILLEGAL", "The server is in another state."),
+    FaultClass.CAPACITY: CallRefused(409, "SERVER_RESOURCES_UNAVAILABLE", "The zone has no room."),
+    FaultClass.QUOTA: CallRefused(403, "SERVER_CORE_LIMIT_REACHED", "The limit of the account is reached."),
+    FaultClass.BILLING: CallRefused(402, "INSUFFICIENT_CREDITS", "The account has not enough credits."),
+    FaultClass.AUTH: _UNAUTHORIZED,
+    FaultClass.INVALID: CallRefused(400, "PLAN_INVALID", "The attribute plan has an invalid value."),
+    FaultClass.NOT_FOUND: CallRefused(404, "ZONE_NOT_FOUND", "The zone does not exist."),
+    FaultClass.PERMANENT: CallRefused(422, "REQUEST_REFUSED", "The request is refused."),
+}
+
+
 class UpCloudEmulator(RestFront[UpCloudAccount]):
     """One account behind one port. How its 429 really looks was never recorded."""
 
     prefix = "/1.3"
     accepted = (f"Bearer {TOKEN}", _BASIC)
-    unauthorized = CallRefused(
-        401, "AUTHENTICATION_FAILED", "Authentication failed using the given username and password."
-    )
-    read_only = CallRefused(403, "ACTION_FORBIDDEN", "The token may not do this.")
-    throttled = CallRefused(429, "TOO_MANY_REQUESTS", "Too many requests.")
-    unavailable = CallRefused(503, "SERVICE_UNAVAILABLE", "The service is not available.")
-    emulation: UpCloudBehaviour
+    servers = "/server"
+    credentials = dict.fromkeys(("expired", "wrong"), _UNAUTHORIZED)
+    denied = CallRefused(403, "ACTION_FORBIDDEN", "The token may not do this.")
+    failed = CallRefused(500, "INTERNAL_ERROR", "Internal error.")
+    refusals = REFUSALS
 
-    def __init__(self, emulation: UpCloudBehaviour | None = None, clock: Callable[[], float] = time.time) -> None:
-        emulation = emulation or UpCloudBehaviour()
-        super().__init__(emulation, UpCloudAccount(emulation, clock))
+    def __init__(self, behaviour: UpCloudBehaviour | None = None, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(UpCloudAccount(behaviour or UpCloudBehaviour(), clock))
 
     def _shape(self, path: str) -> str:
         known = {"private", "normal", "public", "template", "backup", "cdrom", "resource-usage", "stop", "start"}
@@ -50,28 +68,26 @@ class UpCloudEmulator(RestFront[UpCloudAccount]):
             return None
         return str(body.get("server", {}).get("hostname", "")) if isinstance(body, dict) else ""
 
-    def _seconds(self, seed: str) -> float:
-        seconds = self.emulation.answer_seconds
-        return self.estate.spread(seconds, 0.3, 4.0, f"{seed}/answer") if seconds else 0.0
+    def _seconds(self, call: EmulatedCall) -> float:
+        seconds = self.account.behaviour.scaled(self.account.behaviour.answer_seconds)
+        return lognormal(seconds, 0.5, self.account.attempt(f"answer/{call.about}")[0], 0.3, 4.0)
 
-    def _refused(self, refusal: CallRefused) -> web.Response:
-        """In the older shape."""
-        told = {"error_code": refusal.code, "error_message": refusal.message}
-        return web.json_response({"error": told}, status=refusal.status)
+    def _refused(self, _request: web.Request, refusal: CallRefused) -> web.Response:
+        """In the older shape; an internal error in the newer one, RFC 7807."""
+        if refusal is not self.failed:
+            error = {"error_code": refusal.code, "error_message": refusal.message}
+            return web.json_response({"error": error}, status=refusal.status)
+        kind = f"https://developers.upcloud.com/1.3/errors#ERROR_{refusal.code}"
+        body = {"type": kind, "title": refusal.message, "correlation_id": "emulated", "status": refusal.status}
+        return web.json_response(body, status=refusal.status, content_type="application/problem+json")
 
-    def _failed(self) -> web.Response:
-        """In the newer shape, RFC 7807."""
-        kind = "https://developers.upcloud.com/1.3/errors#ERROR_INTERNAL_ERROR"
-        body = {"type": kind, "title": "Internal error.", "correlation_id": "emulated", "status": 500}
-        return web.json_response(body, status=500, content_type="application/problem+json")
-
-    def _route(self, request: web.Request, path: str, body: Any, fate: Fate) -> Result:
+    def _route(self, request: web.Request, path: str, body: Any, drawn: Draw) -> Result:
         match request.method, path.strip("/").split("/"):
             case "GET", ["account"]:
-                limits = self.estate.limits()
+                limits = self.account.limits()
                 return 200, {"account": {"credits": 10000.0, "username": USER, "resource_limits": limits}}
             case "GET", ["account", "resource-usage"]:
-                return 200, self.estate.used()
+                return 200, self.account.used()
             case "GET", ["plan"]:
                 return 200, catalog.plans()
             case "GET", ["zone"]:
@@ -79,7 +95,7 @@ class UpCloudEmulator(RestFront[UpCloudAccount]):
             case "GET", ["price"]:
                 return 200, catalog.prices()
             case method, ["server", *rest]:
-                return self._server_route(request, method, rest, body, fate)
+                return self._server_route(request, method, rest, body, drawn)
             case method, ["storage", *rest]:
                 return self._storage_route(request, method, rest, body)
             case method, ["ip_address", *rest]:
@@ -88,17 +104,17 @@ class UpCloudEmulator(RestFront[UpCloudAccount]):
 
     # -- servers ------------------------------------------------------------------------------------------------
 
-    def _server_route(self, request: web.Request, method: str, rest: list[str], body: Any, fate: Fate) -> Result:
-        now = self.estate.clock()
+    def _server_route(self, request: web.Request, method: str, rest: list[str], body: Any, drawn: Draw) -> Result:
+        now = self.account.clock()
         match method, rest:
             case "GET", []:
-                listed = [s for s in self.estate.servers() if now >= s.visible_at]
+                listed = [s for s in self.account.servers() if now >= s.visible_at]
                 rows = [responses.short_server(s, now) for s in listed if _labelled(request, s.labels, fold=False)]
                 return 200, {"servers": {"server": self._page(request, rows)}}
             case "POST", []:
                 asked = inner(body, "server")
-                check_create(asked, self.estate)
-                return 202, {"server": responses.created_server(self.estate.create(asked, fate.seed, fate.late), now)}
+                check_create(asked, self.account)
+                return 202, {"server": responses.created_server(self.account.create(asked, drawn), now)}
             case "GET", [uuid]:
                 return 200, {"server": responses.full_server(self._server(uuid), now)}
             case "PUT", [uuid]:
@@ -106,9 +122,9 @@ class UpCloudEmulator(RestFront[UpCloudAccount]):
             case "DELETE", [uuid]:
                 return self._deleted(self._server(uuid), request)
             case "POST", [uuid, "stop"]:
-                return self._stopped(self._server(uuid), inner(body, "stop_server"), fate.seed)
+                return self._stopped(self._server(uuid), inner(body, "stop_server"), drawn.seed)
             case "POST", [uuid, "start"]:
-                return self._started(self._server(uuid), fate.seed)
+                return self._started(self._server(uuid), drawn.seed)
             case "POST", [uuid, "storage", "attach" | "detach" as verb]:
                 return self._hung(self._server(uuid), verb, inner(body, "storage_device"))
         raise CallRefused(404, "NOT_FOUND", f"{method} on a server is not emulated like this.")
@@ -116,7 +132,7 @@ class UpCloudEmulator(RestFront[UpCloudAccount]):
     def _server(self, uuid: str) -> EmulatedServer:
         if not _UUID.fullmatch(uuid):
             raise CallRefused(400, "SERVER_INVALID", "The attribute server has an invalid value.")
-        server = self.estate.server(uuid)
+        server = self.account.server(uuid)
         if server is None:
             raise CallRefused(404, "SERVER_NOT_FOUND", f"The server {uuid} does not exist.")
         return server
@@ -126,29 +142,29 @@ class UpCloudEmulator(RestFront[UpCloudAccount]):
             check_labels(asked["labels"].get("label", []))
             server.labels = list(asked["labels"].get("label", []))
         server.title = asked.get("title", server.title)
-        return 202, {"server": responses.full_server(server, self.estate.clock())}
+        return 202, {"server": responses.full_server(server, self.account.clock())}
 
     def _stopped(self, server: EmulatedServer, asked: dict[str, Any], seed: str) -> Result:
         if asked.get("stop_type", "soft") not in ("soft", "hard"):
             raise CallRefused(400, "STOP_TYPE_INVALID", "The attribute stop_type has an invalid value.")
         self._must_be(server, "started")
-        body = responses.full_server(server, self.estate.clock())  # still says started, as the recorded answers do
-        self.estate.stop(server, seed)
+        body = responses.full_server(server, self.account.clock())  # still says started, as the recorded answers do
+        self.account.stop(server, seed)
         return 200, {"server": body}
 
     def _started(self, server: EmulatedServer, seed: str) -> Result:
         self._must_be(server, "stopped")
-        self.estate.start(server, seed)
-        return 200, {"server": responses.full_server(server, self.estate.clock()) | {"state": "started"}}
+        self.account.start(server, seed)
+        return 200, {"server": responses.full_server(server, self.account.clock()) | {"state": "started"}}
 
     def _deleted(self, server: EmulatedServer, request: web.Request) -> Result:
         self._must_be(server, "stopped", "error")
-        self.estate.delete(server, with_disks=request.query.get("storages") in ("1", "true"))
+        self.account.delete(server, with_disks=request.query.get("storages") in ("1", "true"))
         return 204, None
 
     def _must_be(self, server: EmulatedServer, *states: str) -> None:
-        state = server.state(self.estate.clock())
-        if state not in states or (state == "started" and server.stop_at <= self.estate.clock()):
+        state = server.state(self.account.clock())
+        if state not in states or (state == "started" and server.stop_at <= self.account.clock()):
             raise CallRefused(409, "SERVER_STATE_ILLEGAL", f"The server {server.uuid} is in the state {state}.")
 
     def _hung(self, server: EmulatedServer, verb: str, asked: dict[str, Any]) -> Result:
@@ -156,13 +172,13 @@ class UpCloudEmulator(RestFront[UpCloudAccount]):
             disk = self._disk(str(asked.get("storage")))
             if disk.server:
                 raise CallRefused(409, "STORAGE_IN_USE", f"The storage {disk.uuid} is attached to a server.")
-            self.estate.attach(server, disk)
+            self.account.attach(server, disk)
         else:
             number = str(asked.get("address", "")).removeprefix("virtio:")
             if not number.isdecimal() or int(number) >= len(server.disks):
                 raise CallRefused(404, "STORAGE_DEVICE_NOT_FOUND", "There is no such storage device.")
-            self.estate.detach(server, server.disks[int(number)])
-        return 200, {"server": responses.full_server(server, self.estate.clock())}
+            self.account.detach(server, server.disks[int(number)])
+        return 200, {"server": responses.full_server(server, self.account.clock())}
 
     # -- disks and addresses ------------------------------------------------------------------------------------
 
@@ -171,24 +187,24 @@ class UpCloudEmulator(RestFront[UpCloudAccount]):
             case "POST", []:
                 asked = inner(body, "storage")
                 labels = list(asked.get("labels", []))
-                made = self.estate.new_disk(str(asked["title"]), str(asked["zone"]), int(asked["size"]), labels)
+                made = self.account.new_disk(str(asked["title"]), str(asked["zone"]), int(asked["size"]), labels)
                 return 201, {"storage": responses.full_disk(made)}
             case "POST", [uuid, "backup"]:
                 title = str(inner(body, "storage").get("title", ""))
-                return 201, {"storage": responses.full_disk(self.estate.backup(self._disk(uuid), title))}
+                return 201, {"storage": responses.full_disk(self.account.backup(self._disk(uuid), title))}
             case "PUT", [uuid]:
                 return self._relabelled(self._disk(uuid), inner(body, "storage"))
             case "GET", [] | ["private" | "normal" | "public" | "template" | "backup" | "cdrom"]:
                 return 200, {"storages": {"storage": self._page(request, self._storages(request, rest))}}
             case "GET", [uuid]:
                 disk = self._disk(uuid)
-                backups = [one.uuid for one in self.estate.disks() if one.type == "backup" and one.origin == uuid]
+                backups = [one.uuid for one in self.account.disks() if one.type == "backup" and one.origin == uuid]
                 return 200, {"storage": responses.full_disk(disk, backups)}
             case "DELETE", [uuid]:
                 disk = self._disk(uuid)
                 if disk.server:
                     raise CallRefused(409, "STORAGE_IN_USE", f"The storage {uuid} is attached to a server.")
-                self.estate.delete_disk(disk, with_backups=request.query.get("backups") == "delete")
+                self.account.delete_disk(disk, with_backups=request.query.get("backups") == "delete")
                 return 204, None
         raise CallRefused(404, "NOT_FOUND", f"{method} on a storage is not emulated like this.")
 
@@ -200,10 +216,10 @@ class UpCloudEmulator(RestFront[UpCloudAccount]):
         return 202, {"storage": responses.full_disk(disk)}
 
     def _storages(self, request: web.Request, which: list[str]) -> list[dict[str, Any]]:
-        if self.emulation.no_label_filter and "label" in request.query:
+        if self.account.behaviour.no_label_filter and "label" in request.query:
             raise CallRefused(400, "UNKNOWN_ATTRIBUTE", "The attribute label is unknown.")
-        now, templates = self.estate.clock(), list(catalog.TEMPLATES.values())
-        disks = [responses.short_disk(d) for d in self.estate.disks() if now >= d.visible_at]
+        now, templates = self.account.clock(), list(catalog.TEMPLATES.values())
+        disks = [responses.short_disk(d) for d in self.account.disks() if now >= d.visible_at]
         normal, backup = ([row for row in disks if row["type"] == kind] for kind in ("normal", "backup"))
         rows = {"private": disks, "normal": normal, "backup": backup, "public": templates, "template": templates}
         chosen = rows.get(which[0], []) if which else disks
@@ -212,7 +228,7 @@ class UpCloudEmulator(RestFront[UpCloudAccount]):
     def _disk(self, uuid: str) -> Disk:
         if not _UUID.fullmatch(uuid):
             raise CallRefused(400, "STORAGE_INVALID", "The attribute storage has an invalid value.")
-        disk = self.estate.disk(uuid)
+        disk = self.account.disk(uuid)
         if disk is None:
             raise CallRefused(404, "STORAGE_NOT_FOUND", f"The storage {uuid} does not exist.")
         return disk
@@ -220,9 +236,9 @@ class UpCloudEmulator(RestFront[UpCloudAccount]):
     def _address_route(self, request: web.Request, method: str, rest: list[str], body: Any) -> Result:
         if method == "POST" and not rest:
             asked = inner(body, "ip_address")
-            made = self.estate.new_address(self._server(str(asked["server"])), floating=asked.get("floating") == "yes")
+            made = self.account.new_address(self._server(str(asked["server"])), floating=asked.get("floating") == "yes")
             return 201, {"ip_address": responses.address(made)}
-        known = {row.address: row for row in self.estate.addresses()}
+        known = {row.address: row for row in self.account.addresses()}
         if method == "GET" and not rest:
             rows = [responses.address(row) for row in known.values()]
             return 200, {"ip_addresses": {"ip_address": self._page(request, rows)}}
@@ -232,21 +248,21 @@ class UpCloudEmulator(RestFront[UpCloudAccount]):
         if method == "GET":
             return 200, {"ip_address": responses.address(row)}
         if method == "PATCH" and row.floating and inner(body, "ip_address").get("mac", "") is None:
-            self.estate.all_servers[row.server].addresses.remove(row)
+            self.account.all_servers[row.server].addresses.remove(row)
             row.server = row.mac = ""
             return 202, {"ip_address": responses.address(row)}
         if method != "DELETE":
             raise CallRefused(404, "NOT_FOUND", f"{method} on an address is not emulated.")
-        server = self.estate.server(row.server) if row.server else None
+        server = self.account.server(row.server) if row.server else None
         if server is not None:
             self._must_be(server, "stopped")
             server.addresses.remove(row)
-        del self.estate.all_addresses[row.address]
+        del self.account.all_addresses[row.address]
         return 204, None
 
     def _page(self, request: web.Request, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         try:
-            limit = int(request.query.get("limit", self.emulation.default_limit))
+            limit = int(request.query.get("limit", self.account.behaviour.default_limit))
             offset = int(request.query.get("offset", 0))
         except ValueError:
             raise CallRefused(400, "LIMIT_INVALID", "limit and offset are whole numbers.") from None

@@ -19,16 +19,16 @@ class BackedUpCloudAccount:
 
     run = "upcloudemu"  # the label of all that backs an emulated account
 
-    def __init__(self, estate: UpCloudAccount) -> None:
-        self._estate = estate
+    def __init__(self, account: UpCloudAccount) -> None:
+        self._account = account
 
     def begin(self) -> None:
         """From now on its servers are started only when they are said to be."""
-        self._estate.backed = True
+        self._account.backed = True
 
     def wanted(self) -> Sequence[Wanted]:
         """Every server that exists."""
-        return [self._wanted(server) for server in self._estate.servers()]
+        return [self._wanted(server) for server in self._account.servers()]
 
     def _wanted(self, server: EmulatedServer) -> Wanted:
         asked, plan = server.asked, PLANS[server.asked["plan"]]
@@ -38,11 +38,11 @@ class BackedUpCloudAccount:
 
     def is_up(self, server: str, address: str) -> None:
         """It is started from now on, and has the address of what stands behind it."""
-        row = self._estate.all_servers.get(server)
+        row = self._account.all_servers.get(server)
         if row is not None:  # else it was deleted meanwhile
             public = Address(address, "IPv4", "public", "ee:1b:db:00:00:00", server, row.asked["zone"])
-            row.addresses, row.ready_at = [public], self._estate.clock()
-            self._estate.all_addresses[address] = public
+            row.addresses, row.ready_at = [public], self._account.clock()
+            self._account.all_addresses[address] = public
 
 
 def first_boot(user_data: str, keys: Sequence[str]) -> str:

@@ -39,7 +39,7 @@ UNVERIFIED = (  # from the published schema, the documentation, or plausible; ne
 )
 
 
-def explanation() -> Iterator[str]:
+def coverage() -> Iterator[str]:
     """Lines for people."""
     yield "Compared with recorded answers of UpCloud, key by key:"
     yield from (f"  {row}" for row in RECORDED)

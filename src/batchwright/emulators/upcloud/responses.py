@@ -1,4 +1,4 @@
-"""Rows of the estate as UpCloud writes them: the keys and types are those of recorded answers."""
+"""Rows of the account as UpCloud writes them: the keys and types are those of recorded answers."""
 
 from __future__ import annotations
 

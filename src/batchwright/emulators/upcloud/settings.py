@@ -1,41 +1,43 @@
-"""What the emulated UpCloud is like. Chances are per call, times are a real cloud's seconds, scaled by `time_scale`."""
+"""How the emulated UpCloud behaves. The defaults are a healthy account."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Annotated
 
-from batchwright.emulators.faults import ServiceFaults, emulation_of
+from msgspec import Meta
 
-
-class UpCloudBehaviour(ServiceFaults, frozen=True):
-    """The defaults are a healthy account; each field is a `--fault KEY=VALUE`."""
-
-    # What goes wrong with a server
-    stuck: float = 0.0  # stays in maintenance for an hour
-    broken: float = 0.0  # comes up in the state error
-    keep_addresses: float = 0.0  # its public address has the release policy keep
-    left_disks: float = 0.0  # its disk outlives its deletion, whatever was asked for
-    # What it does not take: no recorded answer says that it does
-    no_disk_labels: bool = False  # labels of a disk in a create call
-    no_login_user: bool = False
-    no_label_filter: bool = False  # `label` in a listing of storages
-    # Times
-    list_lag: float = 0.0  # before a new thing is listed
-    lag_servers: float = 0.0  # the same for one kind alone
-    lag_disks: float = 0.0
-    answer_seconds: float = 0.0
-    boot_seconds: float = 34.0  # the median; recorded were 23 to 133
-    stop_seconds: float = 12.0  # the median; recorded were 6 to 35
-    # Limits
-    creating_limit: int = 0  # servers that may be in the making at a time, 0 for any number
-    capacity: int = 0  # servers per zone, 0 for any number
-    cores: int = 4000
-    memory: int = 16_000_000  # MiB
-    public_ipv4: int = 2000
-    storage_total: int = 400_000  # GB
-    default_limit: int = 25  # entries of a page that asks for no number
+from batchwright.emulators.settings import EmulatorBehaviour
+from batchwright.fault_injection.settings import Chance, Count, Seconds
+from batchwright.fault_injection.words import CREATE_EFFECTS
 
 
-def emulation_from(faults: Mapping[str, str], seed: int = 0, time_scale: float = 1.0) -> UpCloudBehaviour:
-    """Raises UsageError for what is not known or not of its kind."""
-    return emulation_of(UpCloudBehaviour, "UpCloud", "docs/providers/upcloud.md", faults, seed, time_scale)
+class UpCloudBehaviour(EmulatorBehaviour, frozen=True, kw_only=True):
+    """What only UpCloud has, and UpCloud's own defaults."""
+
+    create_effects = tuple(word for word in CREATE_EFFECTS if word != "conflict")  # UpCloud has no code for it
+
+    late_min: Annotated[Seconds, Meta(description="the shortest delay of a late commit")] = 1.0
+    late_max: Annotated[Seconds, Meta(description="the longest delay of a late commit")] = 30.0
+    keep_addresses: Annotated[
+        Chance, Meta(description="probability that a server's public address has the release policy keep")
+    ] = 0.0
+    left_disks: Annotated[
+        Chance, Meta(description="probability that a server's disk outlives it, even with `storages=1`")
+    ] = 0.0
+    lag_servers: Annotated[Seconds, Meta(description="`list_lag` of servers alone")] = 0.0
+    lag_disks: Annotated[Seconds, Meta(description="`list_lag` of disks alone")] = 0.0
+    answer_seconds: Annotated[Seconds, Meta(description="median time of a call")] = 0.0
+    boot_seconds: Annotated[
+        Seconds, Meta(description="median time from create to started; recorded were 23 to 133")
+    ] = 34.0
+    stop_seconds: Annotated[Seconds, Meta(description="median time from stop to stopped; recorded were 6 to 35")] = 12.0
+    creating_limit: Annotated[Count, Meta(description="maximum servers being created at a time; 0: no limit")] = 0
+    cores: Annotated[Count, Meta(description="maximum cores of the account")] = 4000
+    memory: Annotated[Count, Meta(description="maximum memory of the account, in MiB")] = 16_000_000
+    public_ipv4: Annotated[Count, Meta(description="maximum public addresses of the account")] = 2000
+    storage_total: Annotated[Count, Meta(description="maximum storage of the account, in GB")] = 400_000
+    default_limit: Annotated[int, Meta(ge=1, description="entries of a listing that asks for no number")] = 25
+    # No recorded answer shows that UpCloud takes these
+    no_disk_labels: Annotated[bool, Meta(description="labels of a disk in a create call are refused")] = False
+    no_login_user: Annotated[bool, Meta(description="`login_user` in a create call is refused")] = False
+    no_label_filter: Annotated[bool, Meta(description="`label` in a listing of storages is refused")] = False

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from batchwright.emulators.fates import CallRefused
+from batchwright.emulators.front import CallRefused
 from batchwright.emulators.upcloud.account import UpCloudAccount
 from batchwright.emulators.upcloud.catalog import PLANS, TEMPLATES, ZONES
 
@@ -34,9 +34,9 @@ def inner(body: Any, key: str) -> dict[str, Any]:
     return found
 
 
-def check_create(server: dict[str, Any], estate: UpCloudAccount) -> None:
+def check_create(server: dict[str, Any], account: UpCloudAccount) -> None:
     """Raises CallRefused."""
-    _only(server, _SERVER - ({"login_user"} if estate.emulation.no_login_user else set()))
+    _only(server, _SERVER - ({"login_user"} if account.behaviour.no_login_user else set()))
     for field in ("title", "hostname", "zone", "storage_devices"):
         if not server.get(field):
             raise CallRefused(400, f"{field.upper()}_MISSING", f"The required attribute {field} is missing.")
@@ -57,8 +57,8 @@ def check_create(server: dict[str, Any], estate: UpCloudAccount) -> None:
     if not 1 <= len(devices) <= 16:
         raise CallRefused(400, "STORAGE_DEVICES_INVALID", "From 1 to 16 storage devices are needed.")
     for device in devices:
-        _check_device(device, server, estate)
-    _check_room(server, plan, sum(int(device.get("size", 10)) for device in devices), estate)
+        _check_device(device, server, account)
+    _check_room(server, plan, sum(int(device.get("size", 10)) for device in devices), account)
 
 
 def _only(given: Iterable[str], known: set[str]) -> None:
@@ -92,8 +92,8 @@ def _check_login(server: dict[str, Any]) -> None:
         raise CallRefused(400, "SSH_KEYS_INVALID", "From 1 to 32 keys are needed.")
 
 
-def _check_device(device: dict[str, Any], server: dict[str, Any], estate: UpCloudAccount) -> None:
-    _only(device, _DEVICE - ({"labels"} if estate.emulation.no_disk_labels else set()))
+def _check_device(device: dict[str, Any], server: dict[str, Any], account: UpCloudAccount) -> None:
+    _only(device, _DEVICE - ({"labels"} if account.behaviour.no_disk_labels else set()))
     if device.get("action") != "clone":
         raise CallRefused(400, "ACTION_INVALID", "The emulator only clones.")
     template = TEMPLATES.get(str(device.get("storage")))
@@ -108,14 +108,14 @@ def _check_device(device: dict[str, Any], server: dict[str, Any], estate: UpClou
     check_labels(device.get("labels", []))
 
 
-def _check_room(server: dict[str, Any], plan: dict[str, Any], disk: int, estate: UpCloudAccount) -> None:
-    e, now = estate.emulation, estate.clock()
-    if e.creating_limit and sum(now < s.ready_at for s in estate.servers()) >= e.creating_limit:
+def _check_room(server: dict[str, Any], plan: dict[str, Any], disk: int, account: UpCloudAccount) -> None:
+    e, now = account.behaviour, account.clock()
+    if e.creating_limit and sum(now < s.ready_at for s in account.servers()) >= e.creating_limit:
         raise CallRefused(403, "SERVER_CREATING_LIMIT_REACHED", "Too many servers are being created at the moment.")
-    used, limits = estate.used(), estate.limits()
+    used, limits = account.used(), account.limits()
     more = {"cores": plan["core_number"], "memory": plan["memory_amount"], "public_ipv4": 1, "storage_total": disk}
     for key, code in _LIMITS:
         if used[key] + more[key] > limits[key]:
             raise CallRefused(403, code, f"The account's limit of {key} is reached.")
-    if e.capacity and sum(s.asked["zone"] == server["zone"] for s in estate.servers()) >= e.capacity:
+    if e.capacity and sum(s.asked["zone"] == server["zone"] for s in account.servers()) >= e.capacity:
         raise CallRefused(409, "SERVER_RESOURCES_UNAVAILABLE", f"The zone {server['zone']} has no room at the moment.")

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from batchwright.errors import ProviderUnavailable
+from batchwright.fault_injection.draw import Draw, lognormal
+from batchwright.fault_injection.rate_limit import RateLimit
+from batchwright.fault_injection.words import CALL_FAULTS, CREATE_FAULTS, READ_FAULTS, SERVER_FAULTS
 from batchwright.model.access import Access
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
@@ -17,10 +20,8 @@ from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Capabilities, ProviderHealthReport, Quota, Quote
 from batchwright.providers.simulated.catalog import profile_of
-from batchwright.providers.simulated.fates import Fate, Fates, fault, lognormal
-from batchwright.providers.simulated.rates import RateLimit
+from batchwright.providers.simulated.draws import Draws, fault, refusal
 from batchwright.providers.simulated.rows import SimulatedCall, SimulatedServer
-from batchwright.providers.simulated.script import Script
 from batchwright.providers.simulated.settings import Simulation
 from batchwright.providers.simulated.world import World
 
@@ -39,14 +40,12 @@ class Simulated:
         self.capabilities = _capabilities(sim, self._profile.destroys)
         self._rate = RateLimit(sim.rate, sim.burst)
         self._destroy_rate = RateLimit(sim.destroy_rate, sim.burst) if sim.destroy_rate else self._rate
-        self._read_seconds = sim.read_seconds * sim.time_scale
+        self._read_seconds = sim.scaled(sim.read_seconds)
         self._limited = bool(sim.quota_servers or sim.capacity)
-        calls = {"throttle": sim.throttle, "transient": sim.transient, "lost": sim.lost_answers}
-        server = {"late": sim.late_commits, "never_ready": sim.never_ready, "broken": sim.broken}
-        answer = sim.answer_seconds
-        self._creates = Fates(sim, "create", sim.create_script(), calls | server, answer, sim.boot_seconds)
-        self._destroys = Fates(sim, "destroy", sim.destroy_script(), calls, answer, sim.destroy_seconds)
-        self._reads = Fates(sim, "read", Script(), {"transient": sim.read_errors}, 0.0)
+        creates, answer = (*CREATE_FAULTS, *SERVER_FAULTS), sim.answer_seconds
+        self._creates = Draws(sim, "create", creates, sim.create_script(), answer, timed=bool(sim.boot_seconds))
+        self._destroys = Draws(sim, "destroy", CALL_FAULTS, sim.destroy_script(), answer, bool(sim.destroy_seconds))
+        self._reads = Draws(sim, "read", READ_FAULTS)
 
     @classmethod
     def connect(cls, name: str, clock: Clock, settings: Mapping[str, Scalar]) -> Simulated:
@@ -72,7 +71,7 @@ class Simulated:
         return self._account
 
     async def health(self) -> ProviderHealthReport:
-        if self.simulation.auth_fails:
+        if self.simulation.auth:
             return ProviderHealthReport(False, fault(FaultClass.AUTH).message)
         return ProviderHealthReport(True, "simulated", self._read_seconds)
 
@@ -124,27 +123,27 @@ class Simulated:
         if (turned_away := self._turned_away(now, self._rate)) is not None:
             return turned_away, 0.0
         name = request.name
-        fate = self._creates.next(self._world, self.name, name, f"{token.run}/{name}", (name,))
-        if (kind := fate.refusal()) is not None:
-            return self._rejected(kind), fate.seconds
+        drawn, seconds = self._creates.next(self._world, self.name, name, f"{token.run}/{name}", (name,))
+        if (kind := refusal(drawn)) is not None:
+            return self._rejected(kind), seconds
+        if not drawn.acts:
+            return Unknown(_NO_ANSWER), seconds
         if not self._profile.offers(request.plan, request.zone):
-            return self._rejected(FaultClass.INVALID, f"no plan {request.plan} in {request.zone}"), fate.seconds
+            return self._rejected(FaultClass.INVALID, f"no plan {request.plan} in {request.zone}"), seconds
         if (repeated := self._repeated(now, request, token)) is not None:
-            return repeated, fate.seconds
+            return repeated, seconds
         if self._limited and (full := self._full(now, request)) is not None:
-            return full, fate.seconds
-        server = self._made(now, request, token, fate)
-        if fate.effects and ("lost" in fate.effects or "late" in fate.effects):
-            return Unknown(_NO_ANSWER), fate.seconds
-        if server.true_state(now + fate.seconds) is ServerState.READY:
-            return Created(server.ref, ready=True, address=server.address), fate.seconds
-        return Created(server.ref), fate.seconds
+            return full, seconds
+        server = self._made(now, request, token, drawn, seconds)
+        if drawn.fault:
+            return Unknown(_NO_ANSWER), seconds
+        if server.true_state(now + seconds) is ServerState.READY:
+            return Created(server.ref, ready=True, address=server.address), seconds
+        return Created(server.ref), seconds
 
-    def _made(self, now: float, request: ServerRequest, token: Token, fate: Fate) -> SimulatedServer:
-        sim, scale, committed = self.simulation, self.simulation.time_scale, now
-        if "late" in fate.effects:
-            committed += scale * (sim.late_min + (sim.late_max - sim.late_min) * fate.fraction("late"))
-        boot = lognormal(sim.boot_seconds * scale, sim.spread, f"{fate.seed}/boot")
+    def _made(self, now: float, request: ServerRequest, token: Token, drawn: Draw, seconds: float) -> SimulatedServer:
+        sim, committed = self.simulation, now + drawn.late
+        boot = lognormal(sim.scaled(sim.boot_seconds), sim.spread, f"{drawn.seed}/boot")
         serial = self._world.next_serial()
         server = SimulatedServer(
             ref=f"{self.name}-{serial:06d}",
@@ -155,9 +154,9 @@ class Simulated:
             request=request,
             address=_address(serial),
             committed_at=committed,
-            visible_at=committed + sim.list_lag * scale if sim.list_lag else committed,
-            ready_at=None if "never_ready" in fate.effects else committed + fate.seconds + boot,
-            broken="broken" in fate.effects,
+            visible_at=committed + sim.scaled(sim.list_lag),
+            ready_at=None if "never_ready" in drawn.server else committed + seconds + boot,
+            broken="broken" in drawn.server,
         )
         self._world.add(server)
         return server
@@ -213,17 +212,19 @@ class Simulated:
         server = self._own(ref)
         if server is None or server.state(now) is ServerState.GONE:
             return Gone(), 0.0
-        fate = self._destroys.next(self._world, self.name, server.name, ref, (server.name,))
-        if (kind := fate.refusal()) is not None:
-            return self._rejected(kind), fate.seconds
+        drawn, seconds = self._destroys.next(self._world, self.name, server.name, ref, (server.name,))
+        if (kind := refusal(drawn)) is not None:
+            return self._rejected(kind), seconds
+        if not drawn.acts:
+            return Unknown(_NO_ANSWER), seconds
         if server.gone_at is None:
             sim = self.simulation
-            takes = lognormal(sim.destroy_seconds * sim.time_scale, sim.spread, f"{fate.seed}/gone")
+            takes = lognormal(sim.scaled(sim.destroy_seconds), sim.spread, f"{drawn.seed}/gone")
             self._world.destroy(ref, now, max(now, server.committed_at) + takes)
-        if "lost" in fate.effects:
-            return Unknown(_NO_ANSWER), fate.seconds
+        if drawn.fault:
+            return Unknown(_NO_ANSWER), seconds
         gone = server.gone_at is not None and server.gone_at <= now
-        return (Gone() if gone else Going("simulated: it is shutting down")), fate.seconds
+        return (Gone() if gone else Going("simulated: it is shutting down")), seconds
 
     async def access(self, _refs: Sequence[str]) -> dict[str, Access]:
         """Nobody logs in to a simulated server."""
@@ -232,15 +233,15 @@ class Simulated:
     async def _read(self, method: str, about: str) -> None:
         """What every read has in common; the world is fresh when it returns. Raises ProviderUnavailable."""
         self._heard(method, about)
-        if self.simulation.auth_fails:
+        if self.simulation.auth:
             raise ProviderUnavailable(
                 f"{self._account}: {fault(FaultClass.AUTH).message}", hint="It was asked to fail.", passing=False
             )
         lost = False
         if not self._reads.uneventful:
             with self._world.turn:
-                fate = self._reads.next(self._world, self.name, about, f"{method}/{about}", (about,))
-            lost = fate.refusal() is not None
+                drawn, _ = self._reads.next(self._world, self.name, about, f"{method}/{about}", (about,))
+            lost = bool(drawn.fault)
         if self._read_seconds > 0:
             await self._clock.sleep(self._read_seconds)
         if lost:
@@ -254,7 +255,7 @@ class Simulated:
         return now
 
     def _turned_away(self, now: float, rate: RateLimit) -> Rejected | None:
-        if self.simulation.auth_fails:
+        if self.simulation.auth:
             return self._rejected(FaultClass.AUTH)
         wait = rate.wait(now)
         return Rejected(fault(FaultClass.THROTTLE, retry_after=wait)) if wait else None

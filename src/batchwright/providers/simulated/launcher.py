@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from batchwright.fault_injection.words import PROGRAM_FAULTS
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, Rejected, Unknown
 from batchwright.operations.command import Command, CommandRequest
-from batchwright.providers.simulated.fates import Fates, fault
+from batchwright.providers.simulated.draws import Draws, fault, refusal
 from batchwright.providers.simulated.rows import SimulatedCall
 from batchwright.providers.simulated.settings import Simulation
 from batchwright.providers.simulated.world import World
@@ -29,27 +30,26 @@ class SimulatedLauncher:
 
     def __init__(self, world: World, clock: Clock, simulation: Simulation | None = None) -> None:
         sim = simulation or Simulation()
-        chances = {"transient": sim.transient, "lost": sim.lost_answers}
         self._world, self._clock = world, clock
-        self._runs = Fates(sim, "run", sim.command_script(), chances, sim.install_seconds)
-        self._undos = Fates(sim, "undo", sim.undo_script(), chances, sim.install_seconds)
+        self._runs = Draws(sim, "run", PROGRAM_FAULTS, sim.command_script(), sim.install_seconds)
+        self._undos = Draws(sim, "undo", PROGRAM_FAULTS, sim.undo_script(), sim.install_seconds)
 
     async def resolve(self, command: Command) -> CommandRequest:
         words = command.run, command.undo
         return CommandRequest(command.run[0], *words, command.env, command.directory or "", command.idempotent)
 
     async def launch(self, request: CommandRequest, launch: Start) -> Applied | Rejected | Unknown:
-        kind, fates = ("undo", self._undos) if launch.undo else ("run", self._runs)
+        kind, draws = ("undo", self._undos) if launch.undo else ("run", self._runs)
         if self._world.calls is not None:
             self._world.calls.append(SimulatedCall(self._clock.now(), "", kind, launch.step))
         names = (request.name, launch.step.partition("/")[0], launch.step)
         with self._world.turn:
-            fate = fates.next(self._world, "", launch.step, launch.mark, names)
-        if fate.seconds > 0:
-            await self._clock.sleep(fate.seconds)
-        if (refusal := fate.refusal()) is not None:
-            return Rejected(fault(refusal))
-        return Unknown("simulated: the connection was lost before an answer came") if fate.effects else Applied()
+            drawn, seconds = draws.next(self._world, "", launch.step, launch.mark, names)
+        if seconds > 0:
+            await self._clock.sleep(seconds)
+        if (kind_of := refusal(drawn)) is not None:
+            return Rejected(fault(kind_of))
+        return Unknown("simulated: the connection was lost before an answer came") if drawn.fault else Applied()
 
     async def left_over(self, _launch: Start) -> str:
         return ""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from batchwright.fault_injection.draw import Draw
+from batchwright.fault_injection.words import PROGRAM_FAULTS
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, CheckResult, FaultClass, Rejected, ServerState, Unknown
 from batchwright.operations.taskserv_batch import TaskservRequest
-from batchwright.providers.simulated.fates import Fate, Fates, fault
+from batchwright.providers.simulated.draws import Draws, fault, refusal
 from batchwright.providers.simulated.rows import SimulatedCall
 from batchwright.providers.simulated.settings import Simulation
 from batchwright.providers.simulated.world import World
@@ -29,25 +31,23 @@ class SimulatedRunner:
 
     def __init__(self, world: World, clock: Clock, simulation: Simulation | None = None) -> None:
         sim = simulation or Simulation()
-        chances = {"transient": sim.transient, "lost": sim.lost_answers}
         self._world, self._clock = world, clock
-        self._installs = Fates(sim, "install", sim.install_script(), chances, sim.install_seconds)
-        self._removes = Fates(sim, "remove", sim.remove_script(), chances, sim.install_seconds)
+        self._installs = Draws(sim, "install", PROGRAM_FAULTS, sim.install_script(), sim.install_seconds)
+        self._removes = Draws(sim, "remove", PROGRAM_FAULTS, sim.remove_script(), sim.install_seconds)
 
     async def install(
         self, request: TaskservRequest, target: OnServer, _job: object = None
     ) -> Applied | Rejected | Unknown:
-        fate = self._begun("install", self._installs, request, target)
-        if isinstance(fate, Rejected):
-            return fate
-        await self._take(fate)
+        drawn = await self._begun("install", self._installs, request, target)
+        if isinstance(drawn, Rejected):
+            return drawn
         with self._world.turn:
-            if (refused := self._refused(fate, target)) is not None:
+            if (refused := self._refused(drawn, target)) is not None:
                 return refused
             changed = self._world.installed_on(target.ref).get(request.name) != request.version
             if changed:
                 self._world.install(target.ref, request.name, request.version)
-        return _lost() if "lost" in fate.effects else Applied(changed)
+        return _lost() if drawn.fault else Applied(changed)
 
     async def installed(self, target: OnServer) -> tuple[str, ...]:
         self._world.refresh()
@@ -69,19 +69,19 @@ class SimulatedRunner:
     async def remove(
         self, request: TaskservRequest, target: OnServer, _job: object = None
     ) -> Applied | Rejected | Unknown:
-        fate = self._begun("remove", self._removes, request, target)
-        if isinstance(fate, Rejected):
-            return fate
-        await self._take(fate)
+        drawn = await self._begun("remove", self._removes, request, target)
+        if isinstance(drawn, Rejected):
+            return drawn
         with self._world.turn:
-            if (refused := self._refused(fate, target)) is not None:
+            if (refused := self._refused(drawn, target)) is not None:
                 return refused
             changed = request.name in self._world.installed_on(target.ref)
             if changed:
                 self._world.remove(target.ref, request.name)
-        return _lost() if "lost" in fate.effects else Applied(changed)
+        return _lost() if drawn.fault else Applied(changed)
 
-    def _begun(self, method: str, fates: Fates, request: TaskservRequest, target: OnServer) -> Fate | Rejected:
+    async def _begun(self, method: str, draws: Draws, request: TaskservRequest, target: OnServer) -> Draw | Rejected:
+        """Count the call, and let its time pass."""
         about = f"{request.name}@{target.name}"
         if self._world.calls is not None:
             self._world.calls.append(SimulatedCall(self._clock.now(), target.provider, method, about))
@@ -89,14 +89,13 @@ class SimulatedRunner:
             if (missing := self._missing(target)) is not None:
                 return missing
             names = (request.name, about)
-            return fates.next(self._world, target.provider, about, f"{target.ref}/{request.name}", names)
+            drawn, seconds = draws.next(self._world, target.provider, about, f"{target.ref}/{request.name}", names)
+        if seconds > 0:
+            await self._clock.sleep(seconds)
+        return drawn
 
-    async def _take(self, fate: Fate) -> None:
-        if fate.seconds > 0:
-            await self._clock.sleep(fate.seconds)
-
-    def _refused(self, fate: Fate, target: OnServer) -> Rejected | None:
-        kind = fate.refusal()
+    def _refused(self, drawn: Draw, target: OnServer) -> Rejected | None:
+        kind = refusal(drawn)
         return Rejected(fault(kind)) if kind is not None else self._missing(target)
 
     def _missing(self, target: OnServer) -> Rejected | None:

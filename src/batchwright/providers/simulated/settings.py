@@ -2,75 +2,76 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from batchwright.errors import UsageError
-from batchwright.model.did_you_mean import close_matches
+from batchwright.fault_injection.script import Script
+from batchwright.fault_injection.settings import Count, FaultSettings, Rate, Seconds, checked
+from batchwright.fault_injection.words import CALL_EFFECTS, CREATE_EFFECTS, PROGRAM_EFFECTS
 from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
-from batchwright.providers.simulated.script import CREATE_EFFECTS, PLAIN_EFFECTS, Script
 
-Seconds = Annotated[float, Meta(ge=0)]
-Chance = Annotated[float, Meta(ge=0, le=1)]
-Count = Annotated[int, Meta(ge=0)]
+_WHERE = "simulation"
 
 
-class Simulation(Struct, frozen=True, kw_only=True):
+class Simulation(FaultSettings, frozen=True, kw_only=True):
     """How a simulated place behaves. The defaults are a pleasant demonstration without faults."""
 
-    seed: int = 1
-    guard: Guard = Guard.LABEL_ONLY
-    concurrency: Annotated[int, Meta(ge=1)] = 50
+    seed: Annotated[int, Meta(description="seed of all random draws")] = 1
+    guard: Annotated[
+        Guard,
+        Meta(
+            description="what protects against duplicates when a create is repeated: `label_only` (nothing; names and"
+            " labels are not unique, the hardest case), `token` (the same token returns the same server) or"
+            " `unique_name` (a name already in use is refused)"
+        ),
+    ] = Guard.LABEL_ONLY
+    concurrency: Annotated[int, Meta(ge=1, description="maximum calls in flight that the provider allows")] = 50
 
-    time_scale: Seconds = 1.0  # every duration below is multiplied by it
-    answer_seconds: Seconds = 0.2  # median until a create or a destroy is answered
-    read_seconds: Seconds = 0.02  # until a listing is answered
-    boot_seconds: Seconds = 1.5  # median from the answer until the server is ready
-    install_seconds: Seconds = 1.0  # median of an install or removal of a task service
-    destroy_seconds: Seconds = 0.5  # median until a destroyed server is gone
-    spread: Annotated[float, Meta(ge=0, le=3)] = (
-        0.3  # sigma of the log-normal the medians belong to; 0: always the median
-    )
+    answer_seconds: Annotated[Seconds, Meta(description="median time to answer a create or a destroy")] = 0.2
+    read_seconds: Annotated[Seconds, Meta(description="time to answer a listing")] = 0.02
+    boot_seconds: Annotated[Seconds, Meta(description="median time from the answer until the server is ready")] = 1.5
+    install_seconds: Annotated[
+        Seconds, Meta(description="median time to install or remove a task service, and of a command")
+    ] = 1.0
+    destroy_seconds: Annotated[Seconds, Meta(description="median time until a destroyed server is gone")] = 0.5
+    spread: Annotated[
+        float,
+        Meta(ge=0, le=3, description="sigma of the log-normal distribution of these times; 0: always the median"),
+    ] = 0.3
 
-    transient: Chance = 0.0
-    throttle: Chance = 0.0
-    lost_answers: Chance = 0.0
-    late_commits: Chance = 0.0
-    late_min: Seconds = 0.5
-    late_max: Seconds = 3.0
-    never_ready: Chance = 0.0
-    broken: Chance = 0.0
-    read_errors: Chance = 0.0
-    list_lag: Seconds = 0.0
+    quota_servers: Annotated[Count, Meta(description="maximum servers of the account; 0: no limit")] = 0
+    destroy_rate: Annotated[
+        Rate,
+        Meta(
+            description="a separate limit for destroys per second, as some clouds have. 0: they count with the creates"
+        ),
+    ] = 0.0
+    publish_rate: Annotated[
+        bool, Meta(description="whether the provider publishes its rates; real ones often do not")
+    ] = False
 
-    quota_servers: Count = 0  # most servers of the account; 0 for no limit
-    capacity: Count = 0  # most servers of a zone; 0 for no limit
-    rate: Annotated[float, Meta(ge=0)] = 0.0  # creates and destroys per second; 0 for no limit
-    burst: Annotated[int, Meta(ge=1)] = 5
-    destroy_rate: Annotated[float, Meta(ge=0)] = 0.0  # destroys per second, counted apart; 0: they count with creates
-    publish_rate: bool = False  # whether the capabilities tell the rates
-    auth_fails: bool = False
-
-    fail: str = ""
-    flaky: str = ""
-    fail_destroy: str = ""
-    fail_taskserv: str = ""
-    fail_remove: str = ""
-    fail_command: str = ""
-    fail_undo: str = ""
+    flaky: Annotated[
+        str, Meta(description="creates that are refused as transient, once or the given number of times: `web-01:2`")
+    ] = ""
+    fail_destroy: Annotated[str, Meta(description="scripted faults of destroys, by the server's name")] = ""
+    fail_taskserv: Annotated[
+        str, Meta(description="scripted faults of installs, by task service or `taskserv@server`")
+    ] = ""
+    fail_remove: Annotated[
+        str, Meta(description="scripted faults of removals, by task service or `taskserv@server`")
+    ] = ""
+    fail_command: Annotated[str, Meta(description="scripted faults of commands, by program, operation or step")] = ""
+    fail_undo: Annotated[
+        str, Meta(description="scripted faults of commands' undo programs, by program, operation or step")
+    ] = ""
 
     def __post_init__(self) -> None:
-        if self.late_max < self.late_min:
-            raise UsageError(
-                f"simulation: late_max ({self.late_max:g}) is less than late_min ({self.late_min:g})",
-                hint="Set both: --sim late_min=0.5 --sim late_max=3",
-            )
-        for name in ("create", "destroy", "install", "remove", "command", "undo"):
+        super().__post_init__()
+        for name in ("destroy", "install", "remove", "command", "undo"):
             getattr(self, f"{name}_script")()
 
     @classmethod
@@ -84,67 +85,52 @@ class Simulation(Struct, frozen=True, kw_only=True):
         """For one provider: keys like "rate" hold for all, keys like "upcloud.rate" for that one. Raises UsageError."""
         general: dict[str, Any] = {}
         own: dict[str, Any] = {}
-        for key, value in settings.items():
-            owner, _, name = key.rpartition(".")
-            checked = _checked(key, name, value)
-            if not owner:
-                general[name] = checked
-            elif owner == provider:
-                own[name] = checked
-        return cls(**{**general, **own})
+        try:
+            for key, value in settings.items():
+                owner, _, name = key.rpartition(".")
+                name, found = checked(cls, key, name, value)
+                if not owner:
+                    general[name] = found
+                elif owner == provider:
+                    own[name] = found
+            return cls(**{**general, **own})
+        except UsageError as error:
+            raise UsageError(f"{_WHERE}: {error.message}", hint=error.hint) from error
 
     def create_script(self) -> Script:
         """Scripted faults of creates."""
         flaky = ",".join(f"{p}=transient:{n or 1}" for p, _, n in (r.partition(":") for r in _rules(self.flaky)))
-        return Script.parse("flaky", flaky, CREATE_EFFECTS).then(Script.parse("fail", self.fail, CREATE_EFFECTS))
+        return Script.parse("flaky", flaky, CREATE_EFFECTS).then(super().create_script())
 
     def destroy_script(self) -> Script:
         """Scripted faults of destroys."""
-        return Script.parse("fail_destroy", self.fail_destroy, PLAIN_EFFECTS)
+        return Script.parse("fail_destroy", self.fail_destroy, CALL_EFFECTS)
 
     def install_script(self) -> Script:
         """Scripted faults of installs, by task service or `taskserv@server`."""
-        return Script.parse("fail_taskserv", self.fail_taskserv, PLAIN_EFFECTS)
+        return Script.parse("fail_taskserv", self.fail_taskserv, PROGRAM_EFFECTS)
 
     def remove_script(self) -> Script:
         """Scripted faults of removals, by task service or `taskserv@server`."""
-        return Script.parse("fail_remove", self.fail_remove, PLAIN_EFFECTS)
+        return Script.parse("fail_remove", self.fail_remove, PROGRAM_EFFECTS)
 
     def command_script(self) -> Script:
         """Scripted faults of commands, by program, operation or step."""
-        return Script.parse("fail_command", self.fail_command, PLAIN_EFFECTS)
+        return Script.parse("fail_command", self.fail_command, PROGRAM_EFFECTS)
 
     def undo_script(self) -> Script:
         """Scripted faults of commands' undo programs, by program, operation or step."""
-        return Script.parse("fail_undo", self.fail_undo, PLAIN_EFFECTS)
+        return Script.parse("fail_undo", self.fail_undo, PROGRAM_EFFECTS)
 
     def late_possible(self) -> bool:
         """Whether a create can take effect after its answer is given up."""
-        return self.late_commits > 0 or self.create_script().mentions("late")
+        return self.late_commits > 0 or self.create_script().mentions("late_commits")
 
     def settle_seconds(self) -> float:
         """Longer than a create that took effect can stay out of sight."""
         worst = (self.late_max if self.late_possible() else 0.0) + self.list_lag
-        return worst * self.time_scale * 1.25 + 0.5 if worst else 0.0
+        return self.scaled(worst) * 1.25 + 0.5 if worst else 0.0
 
 
 def _rules(text: str) -> list[str]:
     return [rule.strip() for rule in text.split(",") if rule.strip()]
-
-
-_TYPES = {field.name: field.type for field in msgspec.structs.fields(Simulation)}
-
-
-def _checked(key: str, name: str, value: Scalar) -> object:
-    if name not in _TYPES:
-        near = close_matches(name, _TYPES, n=1)
-        hint = f"Did you mean {near[0]}?" if near else "The settings are listed in docs/simulation.md."
-        raise UsageError(f"simulation: there is no setting {key}", hint=hint)
-    wanted = _TYPES[name]
-    try:
-        checked = str(value) if wanted is str else msgspec.convert(value, wanted, strict=False)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"simulation: {key} = {value}: {error}", hint="See docs/simulation.md.") from error
-    if isinstance(checked, float) and not math.isfinite(checked):
-        raise UsageError(f"simulation: {key} = {value}: expected a finite number", hint="See docs/simulation.md.")
-    return checked

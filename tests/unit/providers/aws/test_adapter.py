@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from email import message_from_bytes
@@ -13,9 +12,10 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.support.emulated import RunningAws
 from tests.support.emulated_aws import QUICK, Visit, client, config, set_credentials, visit
 
-from batchwright.emulators.aws import AwsBehaviour, AwsServer, Inventory, serving
+from batchwright.emulators.aws import AwsBehaviour, Inventory
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Created, FaultClass, Going, Gone, Rejected, ServerState
 from batchwright.model.plan import ServerFacts
@@ -23,7 +23,7 @@ from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Quote
 from batchwright.providers.ssh_keys import public_of, run_key
 
-Account = Callable[..., AbstractContextManager[AwsServer]]
+Account = Callable[..., AbstractContextManager[RunningAws]]
 
 
 @pytest.fixture(autouse=True)
@@ -32,17 +32,17 @@ def _credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def server() -> Iterator[AwsServer]:
-    with serving(AwsBehaviour(**QUICK)) as one:  # type: ignore[arg-type]
+def server() -> Iterator[RunningAws]:
+    with RunningAws(AwsBehaviour(**QUICK)) as one:  # type: ignore[arg-type]
         yield one
 
 
-def account(**behaviour: object) -> AbstractContextManager[AwsServer]:
-    return serving(AwsBehaviour(**{**QUICK, **behaviour}))  # type: ignore[arg-type]
+def account(**behaviour: object) -> AbstractContextManager[RunningAws]:
+    return RunningAws(AwsBehaviour(**{**QUICK, **behaviour}))  # type: ignore[arg-type]
 
 
-def holds(server: AwsServer) -> Inventory:
-    return server.cloud.inventory(time.time())
+def holds(server: RunningAws) -> Inventory:
+    return server.account.inventory()
 
 
 def user_data(encoded: str) -> list[dict[str, Any]]:
@@ -67,7 +67,7 @@ async def gone(here: Visit, ref: str) -> None:
 # What a token stands for
 
 
-def test_a_token_whose_server_was_terminated_gives_way_to_the_next(server: AwsServer, tmp_path: Path) -> None:
+def test_a_token_whose_server_was_terminated_gives_way_to_the_next(server: RunningAws, tmp_path: Path) -> None:
     async def scenario(here: Visit) -> None:
         request, token = await here.request("web"), here.token("web")
         await gone(here, await made(here, "web"))
@@ -84,7 +84,7 @@ def test_a_token_whose_server_was_terminated_gives_way_to_the_next(server: AwsSe
     visit(client(server, tmp_path), scenario)
 
 
-def test_a_token_sent_with_another_host_key_is_still_the_same_server(server: AwsServer, tmp_path: Path) -> None:
+def test_a_token_sent_with_another_host_key_is_still_the_same_server(server: RunningAws, tmp_path: Path) -> None:
     """The state folder was lost, or the run goes on elsewhere: the bytes differ, the server is this step's."""
     first = visit(client(server, tmp_path / "one"), lambda here: made(here, "web"))
     again = visit(client(server, tmp_path / "two"), lambda here: made(here, "web"))
@@ -118,7 +118,7 @@ def test_a_server_that_ends_by_itself_is_broken_and_not_gone(tmp_path: Path) -> 
 
 
 def test_key_and_group_stay_as_long_as_a_server_and_are_listed_after_the_last(
-    server: AwsServer, tmp_path: Path
+    server: RunningAws, tmp_path: Path
 ) -> None:
     async def scenario(here: Visit) -> None:
         refs = [await made(here, name) for name in ("one", "two")]
@@ -139,12 +139,12 @@ def test_key_and_group_stay_as_long_as_a_server_and_are_listed_after_the_last(
     visit(client(server, tmp_path), scenario)
 
 
-def test_a_group_in_use_by_the_runs_server_is_to_be_listed_again(server: AwsServer, tmp_path: Path) -> None:
+def test_a_group_in_use_by_the_runs_server_is_to_be_listed_again(server: RunningAws, tmp_path: Path) -> None:
     """E2."""
 
     async def scenario(here: Visit) -> None:
         await made(here, "web")
-        (group,) = [one for one in server.cloud.regions["eu-central-1"].groups if one.startswith("sg-")][1:]
+        (group,) = [one for one in server.account.regions["eu-central-1"].groups if one.startswith("sg-")][1:]
         answer = await here.aws.destroy(f"eu-central-1/{group}")
         assert isinstance(answer, Rejected)
         assert (answer.fault.kind, answer.fault.code) == (FaultClass.TRANSIENT, "DependencyViolation")
@@ -152,12 +152,12 @@ def test_a_group_in_use_by_the_runs_server_is_to_be_listed_again(server: AwsServ
     visit(client(server, tmp_path), scenario)
 
 
-def test_a_group_that_others_use_is_left_and_they_are_named(server: AwsServer, tmp_path: Path) -> None:
+def test_a_group_that_others_use_is_left_and_they_are_named(server: RunningAws, tmp_path: Path) -> None:
     """E1, E2."""
 
     async def scenario(here: Visit) -> None:
         ref = await made(here, "web")
-        region = server.cloud.regions["eu-central-1"]
+        region = server.account.regions["eu-central-1"]
         (group,) = [one for one in region.groups.values() if one.name != "default"]
         region.instances[ref.rpartition("/")[2]].tags.clear()
         region.instances[ref.rpartition("/")[2]].made_at -= 3600
@@ -174,7 +174,7 @@ def test_a_volume_that_cannot_be_spared_keeps_its_instance(tmp_path: Path) -> No
 
     async def scenario(here: Visit) -> None:
         ref = await made(here, "web")
-        region, instance = account.cloud.regions["eu-central-1"], ref.rpartition("/")[2]
+        region, instance = account.account.regions["eu-central-1"], ref.rpartition("/")[2]
         volume = region.new_volume("eu-central-1a", {}, 0.0)
         region.attach_volume(volume, instance, "/dev/sdf")
         volume.ends_with_instance = True
@@ -185,7 +185,7 @@ def test_a_volume_that_cannot_be_spared_keeps_its_instance(tmp_path: Path) -> No
             assert volume.id in answer.fault.message
         assert region.instances[instance].ending_at is None
 
-    with serving(AwsBehaviour(**QUICK, denied="ModifyInstanceAttribute")) as account:  # type: ignore[arg-type]
+    with RunningAws(AwsBehaviour(**QUICK, denied="ModifyInstanceAttribute")) as account:  # type: ignore[arg-type]
         visit(client(account, tmp_path), scenario)
 
 
@@ -196,18 +196,18 @@ def test_a_new_server_without_tags_is_not_visible_and_never_called_another_runs(
         ref = await made(here, "web")
         seen = (await here.aws.describe([ref]))[ref]
         assert (seen.state, seen.run) == (ServerState.NOT_VISIBLE, "")
-        account.cloud.regions["eu-central-1"].instances[ref.rpartition("/")[2]].made_at -= 3600
+        account.account.regions["eu-central-1"].instances[ref.rpartition("/")[2]].made_at -= 3600
         seen = (await here.aws.describe([ref]))[ref]
         assert (seen.state is ServerState.NOT_VISIBLE, seen.run) == (False, "")
 
-    with serving(AwsBehaviour(**QUICK, lag_tags=3600)) as account:  # type: ignore[arg-type]
+    with RunningAws(AwsBehaviour(**QUICK, lag_tags=3600)) as account:  # type: ignore[arg-type]
         visit(client(account, tmp_path, settle_seconds=60.0), scenario)
 
 
-def test_a_group_that_somebody_removed_is_made_again(server: AwsServer, tmp_path: Path) -> None:
+def test_a_group_that_somebody_removed_is_made_again(server: RunningAws, tmp_path: Path) -> None:
     async def scenario(here: Visit) -> None:
         await gone(here, await made(here, "one"))
-        region = server.cloud.regions["eu-central-1"]
+        region = server.account.regions["eu-central-1"]
         region.delete_group(next(name for name, group in region.groups.items() if group.name != "default"))
         request = await here.request("two")
         answer = await here.aws.create(request, here.token("two"))
@@ -218,10 +218,10 @@ def test_a_group_that_somebody_removed_is_made_again(server: AwsServer, tmp_path
     visit(client(server, tmp_path), scenario)
 
 
-def test_a_disk_that_was_left_over_is_listed_and_removed(server: AwsServer, tmp_path: Path) -> None:
+def test_a_disk_that_was_left_over_is_listed_and_removed(server: RunningAws, tmp_path: Path) -> None:
     async def scenario(here: Visit) -> None:
         ref = await made(here, "web")
-        for volume in server.cloud.regions["eu-central-1"].volumes.values():
+        for volume in server.account.regions["eu-central-1"].volumes.values():
             volume.ends_with_instance = False  # somebody changed it
         assert [o.ref for o in await here.aws.find(here.run)] == [ref]
         await gone(here, ref)
@@ -252,7 +252,7 @@ def test_many_creates_at_once_make_one_key_and_one_group(tmp_path: Path) -> None
         assert len(holds(server).groups) == 1
 
 
-def test_a_server_is_reached_with_the_runs_key_and_only_its_own_host_key(server: AwsServer, tmp_path: Path) -> None:
+def test_a_server_is_reached_with_the_runs_key_and_only_its_own_host_key(server: RunningAws, tmp_path: Path) -> None:
     async def scenario(here: Visit) -> None:
         ref = await made(here, "web", image="ubuntu-24.04")
 
@@ -263,8 +263,8 @@ def test_a_server_is_reached_with_the_runs_key_and_only_its_own_host_key(server:
         access = (await here.aws.access([ref, "eu-central-1/i-00000000000000000"]))[ref]
         assert access.user == "ubuntu"
         assert access.key == str(run_key(tmp_path, here.run).path)
-        (row,) = server.cloud.regions["eu-central-1"].instances.values()
-        (key,) = server.cloud.regions["eu-central-1"].keys.values()
+        (row,) = server.account.regions["eu-central-1"].instances.values()
+        (key,) = server.account.regions["eu-central-1"].keys.values()
         assert access.host == row.public
         assert key.public == run_key(tmp_path, here.run).public
         (told,) = [part for part in user_data(row.arguments["UserData"]) if "ssh_keys" in part]
@@ -278,7 +278,7 @@ def test_a_server_is_reached_with_the_runs_key_and_only_its_own_host_key(server:
 # What stands against it, before anything is made
 
 
-def told(server: AwsServer, folder: Path, *requests: str, **more: object) -> list[Diagnostic]:
+def told(server: RunningAws, folder: Path, *requests: str, **more: object) -> list[Diagnostic]:
     async def scenario(here: Visit) -> list[Diagnostic]:
         return await here.aws.quota_after([await here.request(name, **more) for name in requests])
 
@@ -305,7 +305,7 @@ def test_a_quota_is_asked_for_where_that_is_allowed(tmp_path: Path) -> None:
         assert (trouble.code, trouble.severity) == ("limit-unknown", "warning")
 
 
-def test_a_price_is_told_where_aws_tells_one(server: AwsServer, tmp_path: Path) -> None:
+def test_a_price_is_told_where_aws_tells_one(server: RunningAws, tmp_path: Path) -> None:
     async def scenario(here: Visit) -> None:
         small, other = await here.request("one"), await here.request("two", plan="c6i.xlarge")
         assert await here.aws.quote([small, small]) == Quote(0.024, "USD")
@@ -315,7 +315,7 @@ def test_a_price_is_told_where_aws_tells_one(server: AwsServer, tmp_path: Path) 
     visit(client(server, tmp_path), scenario)
 
 
-def test_what_aws_does_not_have_is_told_for_each_server(server: AwsServer, tmp_path: Path) -> None:
+def test_what_aws_does_not_have_is_told_for_each_server(server: RunningAws, tmp_path: Path) -> None:
     configs = [
         config("good"),
         config("no-type", plan="z9.huge"),
@@ -340,8 +340,8 @@ def test_what_aws_does_not_have_is_told_for_each_server(server: AwsServer, tmp_p
     ]
 
 
-def test_a_subnet_decides_where_a_server_stands(server: AwsServer, tmp_path: Path) -> None:
-    subnets = {zone: name for name, zone in server.cloud.regions["eu-central-1"].subnets.items()}
+def test_a_subnet_decides_where_a_server_stands(server: RunningAws, tmp_path: Path) -> None:
+    subnets = {zone: name for name, zone in server.account.regions["eu-central-1"].subnets.items()}
 
     async def scenario(here: Visit) -> None:
         await made(here, "web", zone="eu-central-1", network=subnets["eu-central-1c"])
@@ -353,7 +353,7 @@ def test_a_subnet_decides_where_a_server_stands(server: AwsServer, tmp_path: Pat
     assert [one["zone"] for one in holds(server).instances] == ["eu-central-1c"]
 
 
-def test_destroying_what_is_not_there_proves_nothing(server: AwsServer, tmp_path: Path) -> None:
+def test_destroying_what_is_not_there_proves_nothing(server: RunningAws, tmp_path: Path) -> None:
     async def scenario(here: Visit) -> None:
         assert isinstance(await here.aws.destroy("eu-central-1/i-00000000000000000"), Going)
         answer = await here.aws.destroy("something-else")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
+from tests.support.emulated import RunningAws
 from tests.support.emulated_aws import QUICK, Visit, client, set_credentials, visit
 
-from batchwright.emulators.aws import AwsBehaviour, AwsServer, serving
+from batchwright.emulators.aws import AwsBehaviour
 from batchwright.errors import ProviderUnavailable
 from batchwright.providers.account_check import AccountFinding
 from batchwright.providers.aws.account_check import LISTED
@@ -20,8 +20,8 @@ def _credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     set_credentials(monkeypatch, tmp_path)
 
 
-def left_over(server: AwsServer) -> list[object]:
-    left = server.cloud.inventory(time.time())
+def left_over(server: RunningAws) -> list[object]:
+    left = server.account.inventory()
     return [*left.instances, *left.volumes, *left.interfaces, *left.groups, *left.keys]
 
 
@@ -35,7 +35,7 @@ def test_every_question_is_answered_as_assumed_and_nothing_is_left(tmp_path: Pat
         assert [one.question for one in findings] == list(check.questions)
         return findings
 
-    with serving(AwsBehaviour(**QUICK)) as server:  # type: ignore[arg-type]
+    with RunningAws(AwsBehaviour(**QUICK)) as server:  # type: ignore[arg-type]
         findings = visit(client(server, tmp_path, settle_seconds=0.5), scenario)
         assert left_over(server) == []
     wrong = {one.question for one in findings if one.as_assumed is False}
@@ -48,6 +48,6 @@ def test_what_goes_wrong_half_way_is_told_and_cleaned_up(tmp_path: Path) -> None
         with pytest.raises(ProviderUnavailable, match="could not make its server"):
             await here.aws.live_check().run(here.run, lambda _: None)
 
-    with serving(AwsBehaviour(**{**QUICK, "vcpus": 0})) as server:  # type: ignore[arg-type]
+    with RunningAws(AwsBehaviour(**{**QUICK, "vcpus": 0})) as server:  # type: ignore[arg-type]
         visit(client(server, tmp_path, settle_seconds=0.5), scenario)
         assert left_over(server) == []

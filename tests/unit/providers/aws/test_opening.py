@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.support.emulated import RunningAws
 from tests.support.emulated_aws import QUICK, Visit, client, set_credentials, visit
 
 from batchwright.app.system_clock import SystemClock
-from batchwright.emulators.aws import AwsBehaviour, serving
+from batchwright.emulators.aws import AwsBehaviour
 from batchwright.errors import ProviderUnavailable
 from batchwright.providers.aws import Aws
 
@@ -68,9 +69,9 @@ def test_a_profile_that_does_not_exist(tmp_path: Path) -> None:
     ],
 )
 def test_credentials_that_are_refused(behaviour: dict[str, str | float], words: str, tmp_path: Path) -> None:
-    with serving(AwsBehaviour(**{**QUICK, **behaviour})) as server:  # type: ignore[arg-type]
+    with RunningAws(AwsBehaviour(**{**QUICK, **behaviour})) as server:  # type: ignore[arg-type]
         assert words in trouble_with(client(server, tmp_path)).message
-        assert not set(server.cloud.inventory(server.now()).calls) - {"GetCallerIdentity"}
+        assert not set(server.account.inventory().calls) - {"GetCallerIdentity"}
 
 
 def test_nobody_listens(tmp_path: Path) -> None:

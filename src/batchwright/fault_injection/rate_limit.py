@@ -4,12 +4,16 @@ from __future__ import annotations
 
 
 class RateLimit:
-    """One account's limit, counted in this process. A rate of 0 is no limit."""
+    """One account's limit, counted in this process. A rate of 0 is no limit.
+
+    It is a token bucket of `burst` calls, kept as the time at which the calls so far would be over if they were evenly
+    spaced (GCRA).
+    """
 
     def __init__(self, rate: float, burst: int) -> None:
         self._interval = 1 / rate if rate else 0.0
         self._slack = (burst - 1) * self._interval
-        self._due = 0.0  # when the calls so far would be over if they were spaced evenly
+        self._due = 0.0
 
     def wait(self, now: float) -> float:
         """0 when the call may pass, else the seconds until one may."""

@@ -10,9 +10,7 @@ from batchwright.errors import UsageError
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.outcome import FaultClass
 
-_REFUSALS = tuple(str(kind) for kind in FaultClass if kind not in (FaultClass.TIMEOUT, FaultClass.IN_DOUBT))
-PLAIN_EFFECTS = (*_REFUSALS, "lost")
-CREATE_EFFECTS = (*PLAIN_EFFECTS, "late", "never_ready", "broken")
+_OLD_EFFECTS = {"lost": "lost_answers", "late": "late_commits"}  # as earlier versions called them
 
 
 class Rule(Struct, frozen=True):
@@ -49,17 +47,20 @@ class Script(Struct, frozen=True):
         return ""
 
 
+NO_SCRIPT = Script()
+
+
 def _rule(setting: str, text: str, effects: tuple[str, ...]) -> Rule:
     rest, _, times = text.partition(":")
     pattern, _, effect = rest.partition("=")
-    effect = effect or "permanent"
+    effect = _OLD_EFFECTS.get(effect, effect) or str(FaultClass.PERMANENT)
     if not pattern or (times and not (times.isascii() and times.isdigit() and int(times) > 0)):
         raise UsageError(
-            f"simulation: {setting} = {text}: expected NAME, NAME=EFFECT or NAME=EFFECT:TIMES",
-            hint="For example: --sim fail=web-02, --sim fail=web-*=capacity:2",
+            f"{setting} = {text}: expected NAME, NAME=EFFECT or NAME=EFFECT:TIMES",
+            hint=f"For example: {setting}=web-02, {setting}=web-*=capacity:2",
         )
     if effect not in effects:
         near = close_matches(effect, effects, n=1)
         hint = f"Did you mean {near[0]}?" if near else f"Effects: {', '.join(effects)}"
-        raise UsageError(f"simulation: {setting} = {text}: there is no effect {effect}", hint=hint)
+        raise UsageError(f"{setting} = {text}: there is no effect {effect}", hint=hint)
     return Rule(pattern, effect, int(times or 0))
