@@ -175,6 +175,7 @@ import asyncio, sys
 from pathlib import Path
 from batchwright.app.system_clock import SystemClock
 from batchwright.model.ids import Token
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.simulated import Simulated, Simulation, World
 
 async def main():
