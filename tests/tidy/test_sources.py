@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from batchwright.operations.registry import TYPES
+
 ROOT = Path(__file__).parents[2]
 LINES_MAX, BODY_MAX, BYTES_MAX = 400, 60, 1_000_000
 LATE_IMPORTS = (
@@ -181,6 +183,65 @@ def test_nothing_but_documents_names_a_plug_in() -> None:
     others = {name: body for name, body in tracked().items() if not name.startswith("plugins/")}
     guilty = [name for name, body in others.items() if any(one in body.lower() for one in names)]
     assert [name for name in guilty if not name.endswith(".md")] == []
+
+
+TYPE_MODULES = tuple(kind.operation.__module__.removeprefix("batchwright.operations.").split(".")[0] for kind in TYPES)
+KNOW_TYPES = {  # who may import the module of an operation type, besides operations/ and the handlers
+    "providers": "a port and its adapters name the request that they carry out",
+    "taskservs": "likewise",
+    "commands": "likewise",
+    "emulators": "a real provider stands behind an emulated cloud",
+    "testing": "builds workflows, and wraps ports",
+    "__init__.py": "what plug-ins import",
+    "app/preflight.py": "asks a port about requests",
+    "app/patient_provider.py": "wraps a port",
+    "app/taskserv_health.py": "the use case of `check`, which is about task services only",
+}
+
+
+def types_named(path: Path) -> list[str]:
+    """Where a module imports an operation type, decides by a type's name, or decides by an action."""
+    found = []
+    names = {kind.name for kind in TYPES}
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("batchwright.operations."):
+            module = (node.module or "").split(".")[2]
+            found += [f"imports {module}"] if module in TYPE_MODULES else []
+        elif isinstance(node, ast.Compare | ast.MatchValue | ast.Subscript | ast.Dict):
+            parts = node.keys if isinstance(node, ast.Dict) else list(ast.iter_child_nodes(node))
+            found += [
+                f"decides by {one.value}" for one in parts if isinstance(one, ast.Constant) and one.value in names
+            ]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Action":
+            found.append(f"decides by Action.{node.attr}")
+    return found
+
+
+def test_only_its_own_rooms_know_an_operation_type() -> None:
+    """A new type is a few files; the rest of the package asks operations/registry.py and model/actions.py."""
+    base = ROOT / "src/batchwright"
+    own = ("operations/", "engine/handlers/", "model/actions.py")
+    places = {path: str(path.relative_to(base)) for path in sources("src")}
+    named = {place: types_named(path) for path, place in places.items() if not place.startswith(own)}
+    guilty = {place: found for place, found in named.items() if found}
+    allowed = {place for place in guilty if place.split("/")[0] in KNOW_TYPES or place in KNOW_TYPES}
+    assert {place: found for place, found in guilty.items() if place not in allowed} == {}
+    needless = {one for one in KNOW_TYPES if not any(place.startswith(one) for place in allowed)}
+    assert needless == set()
+
+
+def test_who_knows_an_operation_type_is_found(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.py"
+    bad.write_text(
+        "from batchwright.operations.command import Command\n"
+        "if op.type == 'server_batch' or step.action is Action.RUN:\n    WORDS = {'command': 1}\n"
+    )
+    assert sorted(types_named(bad)) == [
+        "decides by Action.RUN",
+        "decides by command",
+        "decides by server_batch",
+        "imports command",
+    ]
 
 
 def test_a_missing_part_is_skipped_in_one_place() -> None:

@@ -59,6 +59,10 @@ class OperationType(ABC, Generic[Op]):
     at_once: ClassVar[int] = 1
     targets_all: ClassVar[bool] = False  # without `targets`: all servers it depends on, and there must be one
 
+    def written(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields of one operation as a workflow file has them, from those of its struct."""
+        return fields
+
     # -- planning -----------------------------------------------------------------------------------------------
 
     def wants(self, _op: Op) -> Wants:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from itertools import count
-from typing import Self
+from typing import Any, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -201,6 +201,9 @@ class ServerBatchType(OperationType[ServerBatch]):
     port = Port.PROVIDER
     doubt_note = "its create call is in doubt: it is looked for first"
 
+    def written(self, fields: dict[str, Any]) -> dict[str, Any]:
+        return {**fields, "server_configs": [_written(config) for config in fields["server_configs"]]}
+
     def wants(self, op: ServerBatch) -> Wants:
         return Wants(servers=op.server_configs)
 
@@ -258,3 +261,9 @@ class ServerBatchType(OperationType[ServerBatch]):
 
     def residue(self, step: Step, ref: str) -> str:
         return f"server {ref or 'of unknown reference'} on {step.provider}"
+
+
+def _written(config: dict[str, Any]) -> dict[str, Any]:
+    """With the provider's own options where they were written, and nothing that its contract may not know."""
+    options: dict[str, Any] = config["options"]
+    return {name: value for name, value in config.items() if value and name != "options"} | options

@@ -8,27 +8,20 @@ from typing import Any
 import msgspec
 
 from batchwright.model.workflow import Workflow
+from batchwright.operations.registry import type_of
 
 
 def definition(workflow: Workflow) -> dict[str, Any]:
     """The value of `batch_workflow` in a file that means the same."""
     given = _given(msgspec.to_builtins(workflow))
     assert isinstance(given, dict)
-    for operation in given["operations"]:
-        if "server_configs" in operation:
-            operation["server_configs"] = [_server(config) for config in operation["server_configs"]]
-    return given
+    operations = zip(workflow.operations, given["operations"], strict=True)
+    return {**given, "operations": [type_of(op).written(fields) for op, fields in operations]}
 
 
 def digest(workflow: Workflow) -> str:
     """Tells one workflow from another, however its file is written."""
     return hashlib.sha256(msgspec.json.encode(definition(workflow), order="sorted")).hexdigest()[:16]
-
-
-def _server(config: dict[str, Any]) -> dict[str, Any]:
-    """With the provider's own options where they were written, and nothing that its contract may not know."""
-    options: dict[str, Any] = config.pop("options")
-    return {name: value for name, value in config.items() if value} | options
 
 
 def _given(value: Any) -> Any:
