@@ -11,6 +11,7 @@ from msgspec import Struct
 from batchwright import errors
 from batchwright.errors import BatchwrightError, ServiceUnavailable
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.operations.registry import dec_hook
 
 GATEWAY = frozenset({502, 503, 504})  # what a proxy says when the service did not answer it
 WORDS_READ, WORDS_SHOWN = 4_096, 200  # bytes and characters of an answer that is not a service's
@@ -29,7 +30,7 @@ class HttpProblem(Struct, frozen=True):
 def decoded(answer: bytes | msgspec.Raw, kind: Any) -> Any:
     """What an answer holds. Raises ServiceUnavailable."""
     try:
-        return msgspec.json.decode(answer, type=kind)
+        return msgspec.json.decode(answer, type=kind, dec_hook=dec_hook)
     except msgspec.MsgspecError as error:
         raise ServiceUnavailable(
             f"what answers is no Batchwright service, or another version of it: {error}"

@@ -23,7 +23,7 @@ from batchwright.loader.sources import Sources, schema_folder
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic, bounded
 from batchwright.model.workflow import ServerConfig, Workflow
-from batchwright.operations.registry import decoded
+from batchwright.operations.registry import dec_hook
 
 # On the line of a name that nobody defines these only follow from it.
 FOLLOWING = frozenset({"type-error", "evaluation-error", "contract-broken", "no-such-field"})
@@ -170,7 +170,7 @@ def _workflow(tree: dict[str, Any]) -> Workflow:
         else one
         for one in tree["operations"]
     ]
-    return msgspec.convert({**tree, "operations": operations}, Workflow, dec_hook=decoded)
+    return msgspec.convert({**tree, "operations": operations}, Workflow, dec_hook=dec_hook)
 
 
 def _with_options(server: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import msgspec
 
 from batchwright.errors import EventUnreadable
 from batchwright.model.events import AnyEvent
-from batchwright.operations.registry import decoded
+from batchwright.operations.registry import dec_hook
 
 VERSION = 2  # 2: a request has a typed `access`
 
@@ -28,8 +28,8 @@ Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 UPCASTERS: dict[tuple[str, int], Upcaster] = {("run_created", 1): _with_typed_access}
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(AnyEvent, dec_hook=decoded)
-_page_decoder = msgspec.json.Decoder(list[AnyEvent], dec_hook=decoded)
+_decoder = msgspec.json.Decoder(AnyEvent, dec_hook=dec_hook)
+_page_decoder = msgspec.json.Decoder(list[AnyEvent], dec_hook=dec_hook)
 _plain = msgspec.json.Decoder(dict[str, Any])
 _plain_page = msgspec.json.Decoder(list[dict[str, Any]])
 
@@ -42,7 +42,7 @@ def decode(body: bytes, version: int = VERSION) -> AnyEvent:
     try:
         if version == VERSION:
             return cast(AnyEvent, _decoder.decode(body))
-        return cast(AnyEvent, msgspec.convert(_raised(_plain.decode(body), version), AnyEvent, dec_hook=decoded))
+        return cast(AnyEvent, msgspec.convert(_raised(_plain.decode(body), version), AnyEvent, dec_hook=dec_hook))
     except _DAMAGE as error:
         raise _damaged(error) from error
 
@@ -59,7 +59,7 @@ def decode_page(body: bytes, version: int = VERSION) -> list[AnyEvent]:
         if version == VERSION:
             return _page_decoder.decode(body)
         raised = [_raised(raw, version) for raw in _plain_page.decode(body)]
-        return msgspec.convert(raised, list[AnyEvent], dec_hook=decoded)
+        return msgspec.convert(raised, list[AnyEvent], dec_hook=dec_hook)
     except _DAMAGE as error:
         raise _damaged(error) from error
 

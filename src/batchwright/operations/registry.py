@@ -28,8 +28,8 @@ def type_of(one: Operation | Step) -> OperationType[Any]:
     return _OF_REQUEST[type(one.request)] if isinstance(one, Step) else _OF_OPERATION[type(one)]
 
 
-def decoded(kind: type, value: Any) -> Any:
-    """The `dec_hook` with which msgspec reads a Workflow or a Plan. Raises ValidationError for a type of no kind."""
+def dec_hook(kind: type, value: Any) -> Any:
+    """Reads an operation or a request, wherever msgspec meets one. Raises ValidationError for one of no known type."""
     field, known = _READ[kind]
     tag = value.get(field) if isinstance(value, dict) else None
     if tag not in known:

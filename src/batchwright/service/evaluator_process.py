@@ -26,7 +26,7 @@ from batchwright.loader.depth import too_deep
 from batchwright.loader.limits import MIB
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.workflow import Workflow
-from batchwright.operations.registry import decoded
+from batchwright.operations.registry import dec_hook
 from batchwright.providers import registry
 from batchwright.taskservs.catalogue import load_catalogue
 
@@ -58,7 +58,7 @@ class Evaluated(Struct, frozen=True):
 
 encode = msgspec.msgpack.Encoder().encode
 decode_job = msgspec.msgpack.Decoder(EvaluationJob).decode
-decode_answer = msgspec.msgpack.Decoder(Evaluated, dec_hook=decoded).decode
+decode_answer = msgspec.msgpack.Decoder(Evaluated, dec_hook=dec_hook).decode
 
 
 def raised(answer: Evaluated) -> BatchwrightError:

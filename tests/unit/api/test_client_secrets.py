@@ -18,7 +18,7 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.model.secret import Secret
-from batchwright.operations.registry import decoded
+from batchwright.operations.registry import dec_hook
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.service.tokens import Role, Tokens
 from tests.support.service_in_loop import FAST, RUNS, Answer, serving, workflow
@@ -217,7 +217,7 @@ def test_a_recorded_run_is_checked_again_unless_it_is_the_operators(
 
 async def _recorded(folder: Path, created: dict[str, Any], client: bool | None) -> str:
     """The same run in another state folder, as it was handed in some other way and nobody has driven it yet."""
-    plan = msgspec.convert(created["plan"], Plan, dec_hook=decoded)
+    plan = msgspec.convert(created["plan"], Plan, dec_hook=dec_hook)
     quick = msgspec.structs.replace(plan, simulation=dict(FAST.items()))
     event = RunCreated(created["at"], created["run"], quick, "ada", client=client)
     assert any(isinstance(step.request, TaskservRequest) for step in quick.steps)

@@ -13,7 +13,7 @@ from batchwright.app.plans import Source, make_plan
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.model.plan import Plan
-from batchwright.operations.registry import decoded
+from batchwright.operations.registry import dec_hook
 
 
 def planned(folder: Path, escape: str) -> Plan:
@@ -42,7 +42,7 @@ def planned(folder: Path, escape: str) -> Plan:
 def test_an_escaped_reference_is_literal_in_the_plan(tmp_path: Path) -> None:
     """C3: and stays so when the plan is read back from a journal."""
     plan = planned(tmp_path, "$${")
-    again = msgspec.json.decode(msgspec.json.encode(plan), type=Plan, dec_hook=decoded)
+    again = msgspec.json.decode(msgspec.json.encode(plan), type=Plan, dec_hook=dec_hook)
     for one in (plan, again):
         server, command = (msgspec.to_builtins(step.request) for step in one.steps)
         assert server["user_data"] == "#!/bin/sh\necho ${x.y} ${HOME}\n"
