@@ -139,7 +139,7 @@ def test_what_no_driver_can_be_given_is_refused(tmp_path: Path) -> None:
     told = {"driver": "dummy", "adopt": "name", "state_dir": str(tmp_path)}
     provider = Libcloud("libcloud", SystemClock(), told, {"LIBCLOUD_KEY": "0"}, lambda: DummyNodeDriver("0"))
     wrong = ServerConfig("w" * 24, "Small", "default", image="i", labels={"a": "b"}, user_data="hello")
-    fields = [trouble.field for trouble in provider.validate(wrong)]
+    fields = [problem.field for problem in provider.validate(wrong)]
     assert fields == ["name", "labels", "user_data"]
 
     async def asked() -> list[str]:
@@ -150,6 +150,6 @@ def test_what_no_driver_can_be_given_is_refused(tmp_path: Path) -> None:
         finally:
             await provider.aclose()
         assert isinstance(found, list)
-        return [trouble.field for trouble in found]
+        return [problem.field for problem in found]
 
     assert asyncio.run(asked()) == ["plan", "zone", "image", "ssh_keys"]

@@ -151,7 +151,7 @@ def _build(
     return build(
         loaded.workflow,
         load_catalogue(settings.catalogues),
-        replace(observations, troubles=(*observations.troubles, *missing), install_seconds=around.install_seconds),
+        replace(observations, problems=(*observations.problems, *missing), install_seconds=around.install_seconds),
         warnings=loaded.diagnostics,
         simulation=dict(simulation) if simulation is not None else None,  # type: ignore[arg-type]
     )

@@ -25,7 +25,7 @@ STARTING = "the server is still starting, so it cannot be told what is installed
 
 
 async def observe(workflow: Workflow, providers: Mapping[str, Provider], runners: Mapping[str, Runner]) -> Observations:
-    """What each provider says about its part of the workflow; one that cannot be asked becomes one trouble."""
+    """What each provider says about its part of the workflow; one that cannot be asked becomes one problem."""
     asked = [(op, type_of(op).wants(op)) for op in workflow.operations]
     wanted = {
         name: [config for op, wants in asked if op.provider == name for config in wants.servers]
@@ -38,25 +38,25 @@ async def observe(workflow: Workflow, providers: Mapping[str, Provider], runners
     )
     return Observations(
         {seen.facts.name: seen for seen, _ in answers if seen is not None},
-        tuple(trouble for _, troubles in answers for trouble in troubles),
+        tuple(problem for _, problems in answers for problem in problems),
     )
 
 
 async def observe_commands(workflow: Workflow, observations: Observations, around: Adapters) -> Observations:
-    """The same with what the workflow's commands need; whatever is missing becomes a trouble."""
+    """The same with what the workflow's commands need; whatever is missing becomes a problem."""
     commands = [command for op in workflow.operations if (command := type_of(op).wants(op).program) is not None]
     if not commands:
         return observations
     around.open_programs()
     found: dict[str, Request] = {}
-    troubles = list(observations.troubles)
+    problems = list(observations.problems)
     for command in commands:
         answer = await around.launcher_of(command).resolve(command)
         if isinstance(answer, list):
-            troubles += [replace(one, where=command.id) for one in answer]
+            problems += [replace(one, where=command.id) for one in answer]
         else:
             found[command.id] = answer
-    return replace(observations, requests={**observations.requests, **found}, troubles=tuple(troubles))
+    return replace(observations, requests={**observations.requests, **found}, problems=tuple(problems))
 
 
 def observe_secrets(workflow: Workflow, observations: Observations, environ: Mapping[str, str]) -> Observations:
@@ -64,14 +64,14 @@ def observe_secrets(workflow: Workflow, observations: Observations, environ: Map
 
     Those of commands are found with the rest that commands need.
     """
-    troubles = [
+    problems = [
         replace(missing, where=f"{op.id}/{name}")
         for op in workflow.operations
         if op.provider != SIMULATED
         for name, values in type_of(op).wants(op).secrets.items()
         for missing in secret_flaws(values, environ, f' of "{name}"')
     ]
-    return replace(observations, troubles=(*observations.troubles, *troubles))
+    return replace(observations, problems=(*observations.problems, *problems))
 
 
 async def _ask(
@@ -98,29 +98,29 @@ async def _observe(
     facts = ProviderFacts(name, await provider.account(), known.guard, known.settle_seconds)
     if not health.ok:
         hint = "Check the credentials, the account, and the way to it."
-        trouble = Diagnostic("provider-unhealthy", health.message, where=name, hint=hint)
-        return ProviderObserved(facts), [trouble]
-    troubles: list[Diagnostic] = []
+        problem = Diagnostic("provider-unhealthy", health.message, where=name, hint=hint)
+        return ProviderObserved(facts), [problem]
+    problems: list[Diagnostic] = []
     requests: dict[str, ServerRequest] = {}
     for config, answer in zip(configs, await provider.resolve(configs), strict=True):
         if isinstance(answer, list):
-            troubles += [replace(one, where=config.name) for one in answer]
+            problems += [replace(one, where=config.name) for one in answer]
         else:
             requests[config.name] = answer
     managed: dict[str, tuple[Observed, ...]] = {}
     for observed in await provider.find():
         managed[observed.name] = (*managed.get(observed.name, ()), observed)
     missing = [request for request in requests.values() if request.name not in managed]
-    troubles += [replace(one, where=name) for one in await provider.quota_after(missing)]
+    problems += [replace(one, where=name) for one in await provider.quota_after(missing)]
     kept = [managed[one][0] for one in requests if one in managed]
     if missing and not known.adopts:
-        troubles.append(_duplicates(name))
+        problems.append(_duplicates(name))
     installed, starting = await _installed(name, provider, runner, kept)
-    troubles += starting
+    problems += starting
     if runner is not None and not known.destroys:
         installed |= await _before(name, runner, missing)
     abilities = known.create_seconds, known.init, known.privileged, known.own_network, known.destroys
-    return ProviderObserved(facts, *abilities, requests, managed, installed), _merged(troubles)
+    return ProviderObserved(facts, *abilities, requests, managed, installed), _merged(problems)
 
 
 async def _installed(
@@ -166,11 +166,11 @@ def _duplicates(name: str) -> Diagnostic:
     return Diagnostic("duplicates-possible", message, where=name, hint=hint, severity=Severity.WARNING)
 
 
-def _merged(troubles: list[Diagnostic]) -> list[Diagnostic]:
+def _merged(problems: list[Diagnostic]) -> list[Diagnostic]:
     """The same said of many servers is said once."""
     groups: dict[tuple[str, str, str], list[Diagnostic]] = {}
-    for trouble in troubles:
-        groups.setdefault((trouble.code, trouble.message, trouble.hint), []).append(trouble)
+    for problem in problems:
+        groups.setdefault((problem.code, problem.message, problem.hint), []).append(problem)
     return [
         replace(alike[0], notes=(f"This applies to {len(alike)} servers; the last one is {alike[-1].where}.",))
         if len(alike) > 1

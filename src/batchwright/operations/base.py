@@ -84,7 +84,7 @@ class OperationType(ABC, Generic[Op]):
         """Fill `draft.steps` of each operation of this type, unless a problem says why it has none."""
 
     def unplanned(self, _draft: Draft) -> list[Diagnostic]:
-        """What should have a step and has none, although no trouble says why."""
+        """What should have a step and has none, although no problem says why."""
         return []
 
     # -- words --------------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ COMMAND_SECONDS = 5.0  # nobody knows; an estimate like all `seconds`
 
 
 def plan_commands(draft: Draft) -> None:
-    """Fill the steps of commands. One whose program was not found has none, and a trouble says why."""
+    """Fill the steps of commands. One whose program was not found has none, and a problem says why."""
     for i, op in draft.of(Command):
         request = draft.observations.requests.get(op.id)
         places = [None] if op.targets is None else draft.targets[i]

@@ -14,7 +14,7 @@ from batchwright.model.plan import ProviderFacts, Request
 class ProviderObserved(Struct, frozen=True):
     """One account: what its servers can do, what the workflow's servers resolve to, and what is there already.
 
-    `requests` is by server name; a server that did not resolve is missing and a trouble says why. `managed` holds
+    `requests` is by server name; a server that did not resolve is missing and a problem says why. `managed` holds
     the servers that Batchwright made in this account, `installed` the task services on them, both by server name.
     """
 
@@ -30,13 +30,13 @@ class ProviderObserved(Struct, frozen=True):
 
 
 class Observations(Struct, frozen=True):
-    """By provider name. A provider that could not be asked is missing and a trouble says why.
+    """By provider name. A provider that could not be asked is missing and a problem says why.
 
     `install_seconds` is what an install takes where it is simulated; None: what the catalogue says. `requests` is by
-    operation, for types that have one for all of its steps; what was not found is missing and a trouble says why.
+    operation, for types that have one for all of its steps; what was not found is missing and a problem says why.
     """
 
     providers: dict[str, ProviderObserved] = {}
-    troubles: tuple[Diagnostic, ...] = ()
+    problems: tuple[Diagnostic, ...] = ()
     install_seconds: float | None = None
     requests: Mapping[str, Request] = {}

@@ -107,7 +107,7 @@ def place_servers(draft: Draft) -> None:
 def _decide(draft: Draft, place: PlannedServer, config: ServerConfig, observed: ProviderObserved) -> None:
     request = observed.requests.get(place.name)
     if not isinstance(request, ServerRequest):
-        return  # what stands against it is among the troubles
+        return  # what stands against it is among the problems
     place.facts = request.facts or NO_FACTS
     managed = [one for one in observed.managed.get(place.name, ()) if one.state not in _ABSENT]
     if not managed:
@@ -117,7 +117,7 @@ def _decide(draft: Draft, place: PlannedServer, config: ServerConfig, observed: 
 
 
 def plan_servers(draft: Draft) -> None:
-    """Fill the steps of server operations. A server that is neither made nor kept has none, and a trouble says why."""
+    """Fill the steps of server operations. A server that is neither made nor kept has none, and a problem says why."""
     for i, op in draft.of(ServerBatch):
         observed = draft.observations.providers.get(op.provider)
         draft.steps[i] = [

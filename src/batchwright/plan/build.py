@@ -77,7 +77,7 @@ def build(
         kind.plan(draft)
     told = {(one.code, one.message) for one in warnings}
     problems = (one for one in draft.problems if (one.code, one.message) not in told)
-    diagnostics = (*warnings, *observations.troubles, *problems)
+    diagnostics = (*warnings, *observations.problems, *problems)
     if not any(one.severity is Severity.ERROR for one in diagnostics):
         diagnostics += tuple(one for kind in TYPES for one in kind.unplanned(draft))
     if any(one.severity is Severity.ERROR for one in diagnostics):

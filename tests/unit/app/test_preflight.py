@@ -60,7 +60,7 @@ def failing(fails: Callable[[], Exception] | None) -> Failing:
 
 def test_every_server_resolves_and_what_the_servers_can_do_is_noted() -> None:
     seen = asked(upcloud=simulated("upcloud"), elsewhere=simulated("elsewhere"))
-    assert seen.troubles == ()
+    assert seen.problems == ()
     assert sorted(seen.providers["upcloud"].requests) == ["web-01", "web-02"]
     assert seen.providers["elsewhere"].requests["db-01"].plan == "1xCPU-2GB"
     assert seen.providers["upcloud"].facts.account == "simulated-upcloud"
@@ -89,22 +89,22 @@ def test_servers_that_are_there_are_found_by_name() -> None:
         (None, "provider-unreachable", "did not answer the pre-flight in time"),
     ],
 )
-def test_a_provider_that_fails_is_one_trouble_and_the_others_are_heard(
+def test_a_provider_that_fails_is_one_problem_and_the_others_are_heard(
     fails: Callable[[], Exception] | None, code: str, words: str
 ) -> None:
     seen = asked(elsewhere=failing(fails), upcloud=simulated("upcloud"))
-    (trouble,) = seen.troubles
-    assert (trouble.code, trouble.where) == (code, "elsewhere")
-    assert words in trouble.message
-    assert trouble.hint
+    (problem,) = seen.problems
+    assert (problem.code, problem.where) == (code, "elsewhere")
+    assert words in problem.message
+    assert problem.hint
     assert list(seen.providers) == ["upcloud"]
 
 
-def test_credentials_that_are_refused_are_one_trouble() -> None:
+def test_credentials_that_are_refused_are_one_problem() -> None:
     seen = asked(upcloud=simulated("upcloud", Simulation(auth="wrong")))
-    (trouble,) = seen.troubles
-    assert trouble.code == "provider-unhealthy"
-    assert "credentials" in trouble.message
+    (problem,) = seen.problems
+    assert problem.code == "provider-unhealthy"
+    assert "credentials" in problem.message
 
 
 def observed_while(simulation: Simulation, age: float) -> Observations:
@@ -127,14 +127,14 @@ def observed_while(simulation: Simulation, age: float) -> Observations:
 
 def test_a_server_that_still_starts_is_waited_for_before_it_is_told_what_is_on_it() -> None:
     seen = observed_while(Simulation(spread=0, boot_seconds=30), age=1)
-    assert seen.troubles == ()
+    assert seen.problems == ()
     assert seen.providers["upcloud"].installed == {"web-01": ("redis",)}
 
 
-def test_one_that_does_not_come_up_is_a_trouble_and_no_reason_to_take_anything_away() -> None:
+def test_one_that_does_not_come_up_is_a_problem_and_no_reason_to_take_anything_away() -> None:
     seen = observed_while(Simulation(spread=0, boot_seconds=1e5), age=1)
-    (trouble,) = seen.troubles
-    assert (trouble.code, trouble.where) == ("server-starting", "web-01")
+    (problem,) = seen.problems
+    assert (problem.code, problem.where) == ("server-starting", "web-01")
 
 
 class Existing(Simulated):
@@ -170,9 +170,9 @@ def test_what_was_on_a_server_before_it_is_taken_is_never_taken_away() -> None:
 
 def test_quota_counts_only_what_has_to_be_made() -> None:
     seen = asked(upcloud=simulated("upcloud", Simulation(quota_servers=1)))
-    (trouble,) = seen.troubles
-    assert "1 servers" in trouble.message
-    assert asked(upcloud=simulated("upcloud", Simulation(quota_servers=2))).troubles == ()
+    (problem,) = seen.problems
+    assert "1 servers" in problem.message
+    assert asked(upcloud=simulated("upcloud", Simulation(quota_servers=2))).problems == ()
 
 
 def test_a_missing_secret_of_a_task_service_is_found_before_its_servers_are_made(tmp_path: Path) -> None:
@@ -182,11 +182,11 @@ def test_a_missing_secret_of_a_task_service_is_found_before_its_servers_are_made
     last = TaskservUse("web", {"key": Secret(command=("no-such-tool",)), "ok": Secret(file=str(tmp_path / "there"))})
     batches = [TaskservBatch(place, place, (use, last)) for place in ("local", "simulated")]
     seen = observe_secrets(workflow(*batches), Observations(), {"SET": "x", "PATH": "/none"})
-    assert [(one.code, one.where) for one in seen.troubles] == [
+    assert [(one.code, one.where) for one in seen.problems] == [
         *[("secret-missing", "local/db")] * 2,
         ("secret-missing", "local/web"),
     ]
-    assert [one.message for one in seen.troubles] == [
+    assert [one.message for one in seen.problems] == [
         f'the secret for "a" of "db" is not there: the file {tmp_path} is a folder; it has to be a regular file',
         'the secret for "b" of "db" is not there: the variable NONE is not set',
         'the secret for "key" of "web" is not there: there is no program "no-such-tool"',

@@ -110,7 +110,7 @@ def test_a_server_that_cannot_be_kept_or_replaced_is_refused(state: ServerState,
     assert problem.hint
 
 
-def test_troubles_and_problems_of_the_whole_batch_stand_in_one_list() -> None:
+def test_what_providers_and_planning_find_stands_in_one_list() -> None:
     flow = workflow(servers("made", "web-01", "web-02"), servers("other", "db-01", provider="aws"))
     world = with_managed(flow, changed(zone="us-nyc1"))
     unreachable = Diagnostic("provider-unreachable", "aws did not answer", where="aws")

@@ -70,7 +70,7 @@ def test_a_name_that_somebody_elses_server_has_is_refused_when_planning(tmp_path
     async def scenario(provider: Hetzner) -> list[str]:
         (found,) = await provider.resolve([ServerConfig("web", "cx23", "fsn1")])
         assert isinstance(found, list)
-        return [trouble.code for trouble in found]
+        return [problem.code for problem in found]
 
     assert visit(tmp_path, scenario, before=a_namesake) == ["name-taken"]
 

@@ -47,9 +47,9 @@ def test_quota_after_tells_before_anything_is_made() -> None:
         provider = cloud(World(), quota_servers=3)
         await kinds(provider, [request("a")])
         assert await provider.quota_after([request("b"), request("c")]) == []
-        (trouble,) = await provider.quota_after([request("b"), request("c"), request("d")])
-        assert (trouble.code, trouble.field) == ("quota", "")
-        assert "may have 3 servers: 1 exist, 3 more" in trouble.message
+        (problem,) = await provider.quota_after([request("b"), request("c"), request("d")])
+        assert (problem.code, problem.field) == ("quota", "")
+        assert "may have 3 servers: 1 exist, 3 more" in problem.message
 
     run_virtual(scenario())
 
@@ -58,9 +58,9 @@ def test_capacity_is_per_zone() -> None:
     async def scenario() -> None:
         provider = cloud(World(), capacity=1)
         wanted = [request("a"), request("b"), request("c", "us-nyc1")]
-        (trouble,) = await provider.quota_after(wanted)
-        assert (trouble.code, trouble.field) == ("capacity", "zone")
-        assert "de-fra1" in trouble.message
+        (problem,) = await provider.quota_after(wanted)
+        assert (problem.code, problem.field) == ("capacity", "zone")
+        assert "de-fra1" in problem.message
         assert await kinds(provider, wanted) == ["created", "capacity", "created"]
 
     run_virtual(scenario())
@@ -148,13 +148,13 @@ def test_a_name_is_free_again_when_its_server_is_gone() -> None:
     ],
 )
 def test_what_is_not_offered_is_named_with_what_is(provider: str, config: ServerConfig, field: str, hint: str) -> None:
-    (trouble,) = cloud(World(), provider).validate(config)
-    assert (trouble.field, trouble.code, trouble.hint) == (field, f"unknown-{field}", hint)
+    (problem,) = cloud(World(), provider).validate(config)
+    assert (problem.field, problem.code, problem.hint) == (field, f"unknown-{field}", hint)
 
 
 def test_every_mistake_of_a_configuration_is_told() -> None:
-    troubles = cloud(World()).validate(ServerConfig("w", "huge", "moon", "dos"))
-    assert [trouble.field for trouble in troubles] == ["plan", "zone", "image"]
+    problems = cloud(World()).validate(ServerConfig("w", "huge", "moon", "dos"))
+    assert [problem.field for problem in problems] == ["plan", "zone", "image"]
 
 
 def test_other_names_take_anything() -> None:

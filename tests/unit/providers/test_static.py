@@ -57,11 +57,11 @@ class Rig:
         assert isinstance(answer, ServerRequest), answer
         return answer
 
-    def trouble(self, *args: Any, **options: Any) -> Diagnostic:
+    def problem(self, *args: Any, **options: Any) -> Diagnostic:
         (answer,) = self.resolve(self.config(*args, **options))
         assert isinstance(answer, list), answer
-        (trouble,) = answer
-        return trouble
+        (problem,) = answer
+        return problem
 
     def take(self, request: ServerRequest, token: Token = ONE) -> str:
         answer = asyncio.run(self.provider.create(request, token))
@@ -86,10 +86,10 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
 
 
 def test_nobody_is_trusted_on_first_use(rig: Rig) -> None:
-    trouble = rig.trouble(host_key=None)
-    assert (trouble.field, trouble.code) == ("host_key", "host-key-unknown")
-    assert f"ssh-keyscan -p {rig.web.port} 127.0.0.1" in trouble.hint
-    assert "compare" in trouble.hint
+    problem = rig.problem(host_key=None)
+    assert (problem.field, problem.code) == ("host_key", "host-key-unknown")
+    assert f"ssh-keyscan -p {rig.web.port} 127.0.0.1" in problem.hint
+    assert "compare" in problem.hint
 
 
 @pytest.mark.parametrize("hashed", [False, True])
@@ -107,7 +107,7 @@ def test_the_host_key_may_stand_in_a_known_hosts_file(rig: Rig, hashed: bool) ->
     assert request.access.host_keys == (rig.web.host_key,)
 
     elsewhere = known.rename(rig.folder / "elsewhere")
-    assert rig.trouble(host_key=None).code == "host-key-unknown"
+    assert rig.problem(host_key=None).code == "host-key-unknown"
     assert rig.request(host_key=None, known_hosts=str(elsewhere)) == request
 
 
@@ -115,25 +115,25 @@ def test_a_revoked_host_key_is_none(rig: Rig) -> None:
     known = rig.folder / "known"
     host = f"[127.0.0.1]:{rig.web.port}"
     known.write_text(f"{host} {rig.web.host_key}\n@revoked {host} {rig.web.host_key}\n")
-    assert rig.trouble(host_key=None, known_hosts=str(known)).code == "host-key-unknown"
+    assert rig.problem(host_key=None, known_hosts=str(known)).code == "host-key-unknown"
 
 
 @pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp256"])
 def test_another_host_key_than_the_known_one_is_refused_in_strong_words(rig: Rig, kind: str) -> None:
     other = " ".join(asyncssh.generate_private_key(kind).export_public_key().decode().split()[:2])
-    trouble = rig.trouble(host_key=other)
-    assert trouble.code == "host-key-mismatch"
-    assert "in a way you trust" in trouble.hint
+    problem = rig.problem(host_key=other)
+    assert problem.code == "host-key-mismatch"
+    assert "in a way you trust" in problem.hint
 
 
 def test_what_stands_in_a_file_that_is_no_known_hosts_is_not_told(rig: Rig) -> None:
     secret = rig.folder / "shadow"
     secret.write_text("root:$6$verysecret:19000:\n@what ever it is\n")
-    trouble = rig.trouble(host_key=None, known_hosts=str(secret))
-    assert trouble.code == "host-key-unreadable"
-    assert str(secret) in trouble.message
-    assert "secret" not in trouble.message.replace(str(secret), "")
-    assert "ever" not in f"{trouble.message}{trouble.hint}"
+    problem = rig.problem(host_key=None, known_hosts=str(secret))
+    assert problem.code == "host-key-unreadable"
+    assert str(secret) in problem.message
+    assert "secret" not in problem.message.replace(str(secret), "")
+    assert "ever" not in f"{problem.message}{problem.hint}"
 
 
 @pytest.mark.parametrize(
@@ -145,9 +145,9 @@ def test_what_stands_in_a_file_that_is_no_known_hosts_is_not_told(rig: Rig) -> N
     ],
 )
 def test_what_is_wrong_with_a_server_is_told(rig: Rig, options: dict[str, Any], code: str, words: str) -> None:
-    trouble = rig.trouble(**options)
-    assert trouble.code == code
-    assert words in trouble.message
+    problem = rig.problem(**options)
+    assert problem.code == code
+    assert words in problem.message
 
 
 def test_a_user_who_may_become_root_is_enough(rig: Rig) -> None:
@@ -160,15 +160,15 @@ def test_a_key_that_is_not_let_in_and_one_with_a_passphrase(rig: Rig) -> None:
     stranger, locked = rig.folder / "stranger", rig.folder / "locked"
     asyncssh.generate_private_key("ssh-ed25519").write_private_key(str(stranger))
     asyncssh.generate_private_key("ssh-ed25519").write_private_key(str(locked), "pkcs8-pem", passphrase="x")
-    assert rig.trouble(key=str(stranger)).code == "login-refused"
-    trouble = rig.trouble(key=str(locked))
-    assert trouble.code == "key-unusable"
-    assert "ssh-add" in trouble.hint
+    assert rig.problem(key=str(stranger)).code == "login-refused"
+    problem = rig.problem(key=str(locked))
+    assert problem.code == "key-unusable"
+    assert "ssh-add" in problem.hint
 
 
 def test_a_server_that_does_not_answer_is_known_before_anything_is_changed(rig: Rig) -> None:
     rig.machines.stop(rig.web)
-    assert rig.trouble().code == "unreachable"
+    assert rig.problem().code == "unreachable"
 
 
 def test_a_server_behind_another(rig: Rig) -> None:
@@ -181,16 +181,16 @@ def test_a_server_behind_another(rig: Rig) -> None:
     assert (access.jump.host, access.jump.user) == ("127.0.0.2", "hop")
     assert rig.take(request)
     rig.machines.stop(gate)
-    assert rig.trouble("web-02", rig.machines.start(), jump=jump).code == "unreachable"
+    assert rig.problem("web-02", rig.machines.start(), jump=jump).code == "unreachable"
 
 
 def test_the_jump_host_is_not_trusted_unknown_either(rig: Rig) -> None:
     gate = rig.machines.start("127.0.0.2")
     jump = gate.options(key=str(rig.machines.key))
     unknown = {key: value for key, value in jump.items() if key != "host_key"}
-    assert (trouble := rig.trouble(jump=unknown)).code == "host-key-unknown"
-    assert trouble.field == "jump.host_key"
-    assert rig.trouble(jump={**jump, "host_key": rig.web.host_key}).code == "host-key-mismatch"
+    assert (problem := rig.problem(jump=unknown)).code == "host-key-unknown"
+    assert problem.field == "jump.host_key"
+    assert rig.problem(jump={**jump, "host_key": rig.web.host_key}).code == "host-key-mismatch"
 
 
 # -- whose it is ----------------------------------------------------------------------------------------------------
@@ -217,15 +217,15 @@ def test_what_a_run_has_taken_is_kept_by_the_next_if_it_is_asked_for_alike(rig: 
         (ref, "run-one", ServerState.READY)
     ]
     other = rig.machines.start()
-    for trouble, differs in (
-        (rig.trouble(machine=other), "its address differs"),
-        (rig.trouble(user="admin"), "its user differs"),
-        (rig.trouble("db-01"), 'has taken it as "web-01"'),
+    for problem, differs in (
+        (rig.problem(machine=other), "its address differs"),
+        (rig.problem(user="admin"), "its user differs"),
+        (rig.problem("db-01"), 'has taken it as "web-01"'),
     ):
-        assert trouble.code == "server-taken"
-        assert "run-one" in trouble.message
-        assert differs in trouble.message
-        assert f"batchwright servers destroy {ref}" in trouble.hint
+        assert problem.code == "server-taken"
+        assert "run-one" in problem.message
+        assert differs in problem.message
+        assert f"batchwright servers destroy {ref}" in problem.hint
 
 
 def test_a_create_that_is_sent_again_finds_the_record_of_an_older_version(rig: Rig) -> None:
@@ -323,6 +323,6 @@ def test_it_is_announced_and_needs_no_state_folder_to_say_what_it_promises() -> 
     provider = registry.connect("static", SystemClock(), {})
     assert provider.capabilities == _CAPABILITIES
     assert not provider.capabilities.destroys
-    assert [trouble.field for trouble in provider.validate(ServerConfig("a"))] == ["address"]
+    assert [problem.field for problem in provider.validate(ServerConfig("a"))] == ["address"]
     with pytest.raises(ProviderUnavailable, match="state folder"):
         asyncio.run(provider.open())

@@ -1,4 +1,4 @@
-"""What the UpCloud adapter makes of trouble: against the emulated UpCloud, and against servers that say odd things."""
+"""What the UpCloud adapter makes of problems: against the emulated UpCloud, and against servers that say odd things."""
 
 from __future__ import annotations
 

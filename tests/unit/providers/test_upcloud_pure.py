@@ -1,4 +1,4 @@
-"""UpCloud's words: refusals to classes, names to ids, requests to bodies, limits to troubles."""
+"""UpCloud's words: refusals to classes, names to ids, requests to bodies, limits to problems."""
 
 from __future__ import annotations
 
@@ -93,9 +93,9 @@ def test_an_image_is_found_by_short_name_title_and_id(image: str | None) -> None
 
 
 def test_all_that_is_wrong_is_said_at_once_with_what_may_be_meant() -> None:
-    troubles = shop.resolved(ServerConfig("web", "2xCPU-5GB", "de-fra2", image="debain-12"), OFFERS)
-    assert isinstance(troubles, list)
-    assert [(t.field, t.hint) for t in troubles] == [
+    problems = shop.resolved(ServerConfig("web", "2xCPU-5GB", "de-fra2", image="debain-12"), OFFERS)
+    assert isinstance(problems, list)
+    assert [(t.field, t.hint) for t in problems] == [
         ("plan", 'Did you mean "2xCPU-4GB"?'),
         ("zone", 'Did you mean "de-fra1"?'),
         ("image", 'Did you mean "debian-12"?'),
@@ -106,13 +106,13 @@ def test_a_private_template_counts_only_in_its_zone_and_two_of_a_title_are_told_
     own = [{"uuid": f"0100000{n}-0000-4000-8000-000000000000", "title": "golden", "size": "8", "zone": "fi-hel1"}
            for n in (1, 2)]  # fmt: skip
     offers = shop.offers_from(catalog.plans(), catalog.zones(), own, catalog.prices())
-    (both,) = _troubles(ServerConfig("web", "1xCPU-1GB", "fi-hel1", image="golden"), offers)
+    (both,) = _problems(ServerConfig("web", "1xCPU-1GB", "fi-hel1", image="golden"), offers)
     assert both.code == "ambiguous-image"
-    (elsewhere,) = _troubles(ServerConfig("web", "1xCPU-1GB", "de-fra1", image=own[0]["uuid"]), offers)
+    (elsewhere,) = _problems(ServerConfig("web", "1xCPU-1GB", "de-fra1", image=own[0]["uuid"]), offers)
     assert elsewhere.code == "image-elsewhere"
 
 
-def _troubles(config: ServerConfig, offers: shop.UpCloudCatalog) -> list[Any]:
+def _problems(config: ServerConfig, offers: shop.UpCloudCatalog) -> list[Any]:
     found = shop.resolved(config, offers)
     assert isinstance(found, list)
     return found
@@ -143,12 +143,12 @@ def test_prices_add_up_in_whole_money_and_an_unlisted_one_leaves_no_sum() -> Non
     ],
 )
 def test_what_is_wrong_anyway_is_said_without_asking_anybody(config: ServerConfig, field: str) -> None:
-    assert [trouble.field for trouble in payload.troubles(config)] == [field]
+    assert [problem.field for problem in payload.problems(config)] == [field]
 
 
 @pytest.mark.parametrize("plan", ["1xCPU-2GB", "DEV-1xCPU-1GB-10GB", "CLOUDNATIVE-1xCPU-4GB", "GPU-8xCPU-64GB-1xL40S"])
 def test_every_family_of_plans_passes(plan: str) -> None:
-    assert payload.troubles(ServerConfig("web", plan, "de-fra1")) == []
+    assert payload.problems(ServerConfig("web", plan, "de-fra1")) == []
 
 
 def test_server_and_disk_carry_the_labels_in_the_create_call_itself() -> None:
@@ -185,8 +185,8 @@ def test_limits_are_compared_with_all_of_the_servers_together() -> None:
     facts = {"cores": "2", "memory_mb": "2048", "disk_gb": "50", "tier": "maxiops"}
     one = ServerRequest("web", "x", "z", resolved=facts)
     assert quotas.shortages([one], quota) == []
-    (trouble,) = quotas.shortages([one, one], quota)
-    assert trouble.message == "the account may use 4 of cores: 1 are used, 4 more are asked for"
+    (problem,) = quotas.shortages([one, one], quota)
+    assert problem.message == "the account may use 4 of cores: 1 are used, 4 more are asked for"
     assert quotas.shortages([one] * 99, Quota()) == [], "what is not told is not guessed"
 
 

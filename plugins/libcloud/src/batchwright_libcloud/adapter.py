@@ -101,7 +101,7 @@ class Libcloud:
         return cls(name, clock, settings, os.environ)
 
     def validate(self, config: ServerConfig) -> list[Diagnostic]:
-        return resolve.troubles(config, self._settings.adopted_by)
+        return resolve.problems(config, self._settings.adopted_by)
 
     async def open(self) -> None:
         known = self._settings

@@ -26,7 +26,7 @@ class Nowhere(Struct, frozen=True):
     name: str = "default"
 
 
-def troubles(config: ServerConfig, way: Adopt) -> list[Diagnostic]:
+def problems(config: ServerConfig, way: Adopt) -> list[Diagnostic]:
     """What can be said without asking the cloud. Pure."""
     found = []
     if way == "name" and len(config.name) > NAME_MAX:

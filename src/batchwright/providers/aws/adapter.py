@@ -75,7 +75,7 @@ class Aws:
         return cls(name, clock, settings_from(settings))
 
     def validate(self, config: ServerConfig) -> list[Diagnostic]:
-        return plans.troubles(config, self._settings.named_regions)
+        return plans.problems(config, self._settings.named_regions)
 
     async def open(self) -> None:
         connection = self._connection
@@ -119,7 +119,7 @@ class Aws:
 
     async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Diagnostic]:
         try:
-            return await preflight.troubles(self._connection, requests)
+            return await preflight.problems(self._connection, requests)
         except Errors as error:
             raise unavailable(error, self._clock.now()) from error
 

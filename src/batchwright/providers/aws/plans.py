@@ -47,7 +47,7 @@ def is_availability_zone(zone: str) -> bool:
     return bool(found and found.group(2))
 
 
-def troubles(config: ServerConfig, regions: tuple[str, ...]) -> list[Diagnostic]:
+def problems(config: ServerConfig, regions: tuple[str, ...]) -> list[Diagnostic]:
     """What is wrong with a configuration; `regions` are those that are allowed, none for any."""
     found = []
     if not _TYPE.fullmatch(instance_type(config.plan)):

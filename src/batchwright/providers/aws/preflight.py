@@ -36,13 +36,13 @@ async def _limit(connection: AwsClient, region: str) -> tuple[tuple[float, float
         return None, str(error)
 
 
-async def troubles(connection: AwsClient, requests: Sequence[ServerRequest]) -> list[Diagnostic]:
+async def problems(connection: AwsClient, requests: Sequence[ServerRequest]) -> list[Diagnostic]:
     """For servers of any regions. Raises botocore's exceptions."""
     by_region: dict[str, list[ServerRequest]] = {}
     for request in requests:
         by_region.setdefault(region_of(request.zone), []).append(request)
     found = await asyncio.gather(*(_in_region(connection, region, some) for region, some in by_region.items()))
-    return [trouble for part in found for trouble in part]
+    return [problem for part in found for problem in part]
 
 
 async def _in_region(connection: AwsClient, region: str, requests: Sequence[ServerRequest]) -> list[Diagnostic]:
@@ -53,7 +53,7 @@ async def _in_region(connection: AwsClient, region: str, requests: Sequence[Serv
         ("import_key_pair", _KEY),
     )
     answers = await asyncio.gather(*(_rehearse(connection, region, name, asked) for name, asked in tries))
-    found = [trouble for trouble in answers if trouble is not None]
+    found = [problem for problem in answers if problem is not None]
     known, unknown = await _limit(connection, region)
     if unknown:
         message = f"the limit of vCPUs in {region} is not known: {unknown}"

@@ -47,7 +47,7 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
         self._with_key: set[str] = set()  # runs whose key is there
 
     def validate(self, config: ServerConfig) -> list[Diagnostic]:
-        return payload.troubles(config)
+        return payload.problems(config)
 
     def _connected(self) -> HetznerClient:
         url, token = api_url(self._settings, self._environ), token_of(self._environ)

@@ -17,7 +17,7 @@ _ZONE = re.compile(r"[a-z]{3}\d?")
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 
 
-def troubles(config: ServerConfig) -> list[Diagnostic]:
+def problems(config: ServerConfig) -> list[Diagnostic]:
     """What is wrong whatever Hetzner offers at the moment."""
     found = []
     if not _PLAN.fullmatch(config.plan):

@@ -69,7 +69,7 @@ class Local:
         return cls(name, clock, state_dir, machine, base_tree.place(os.environ), base_tree.this_release().image)
 
     def validate(self, config: ServerConfig) -> list[Diagnostic]:
-        return plans.troubles(config, self._image, self.capabilities.own_network)
+        return plans.problems(config, self._image, self.capabilities.own_network)
 
     async def open(self) -> None:
         if self.machine.mode == NONE:

@@ -14,7 +14,7 @@ DISK_EACH_MB = 64  # a server of which little is asked; what is installed comes 
 NO_UPPER = frozenset({"overlay", "nfs", "nfs4", "9p", "vfat", "exfat", "ntfs", "fuseblk"})  # as upper of an overlay
 
 
-def inotify_trouble(limit: int, raisable: bool, there: int, more: int) -> list[Diagnostic]:
+def inotify_problems(limit: int, raisable: bool, there: int, more: int) -> list[Diagnostic]:
     """Root's servers all count as one user's. Pure."""
     room = limit // INSTANCES_EACH - there
     if raisable or more <= room:
@@ -24,7 +24,7 @@ def inotify_trouble(limit: int, raisable: bool, there: int, more: int) -> list[D
     return [Diagnostic("inotify", message, hint)]
 
 
-def disk_trouble(free_mb: int, more: int, place: Path) -> list[Diagnostic]:
+def disk_problems(free_mb: int, more: int, place: Path) -> list[Diagnostic]:
     """Pure."""
     needed = more * DISK_EACH_MB
     if needed <= free_mb:

@@ -88,9 +88,9 @@ class ServerFolder:
 
     def room_for(self, servers: int) -> list[Diagnostic]:
         """What would not fit if so many more were made."""
-        found = host_capacity.disk_trouble(host_capacity.free_mb(self._servers), servers, self._servers)
+        found = host_capacity.disk_problems(host_capacity.free_mb(self._servers), servers, self._servers)
         if self._machine.mode == records.SYSTEM:
-            found += host_capacity.inotify_trouble(*host_capacity.instances(), len(addresses.claimed()), servers)
+            found += host_capacity.inotify_problems(*host_capacity.instances(), len(addresses.claimed()), servers)
         return found
 
     def _tell_names(self, run: str) -> None:

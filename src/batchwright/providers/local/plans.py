@@ -34,7 +34,7 @@ def size_of(plan: str) -> Size | None:
     return size if size.cpus <= CPUS_MOST and MEMORY_LEAST <= size.memory_mb <= MEMORY_MOST else None
 
 
-def troubles(config: ServerConfig, image: str, own_network: bool) -> list[Diagnostic]:
+def problems(config: ServerConfig, image: str, own_network: bool) -> list[Diagnostic]:
     """All that stands against a server here. `image` is what the base tree is called."""
     found = []
     if size_of(config.plan) is None:
@@ -59,11 +59,11 @@ def troubles(config: ServerConfig, image: str, own_network: bool) -> list[Diagno
         found.append(
             Diagnostic("ssh-key-invalid", message, "Write it as in a .pub file: ssh-ed25519 AAAA...", field="ssh_keys")
         )
-    found += _user_data_troubles(config.user_data)
+    found += _user_data_problems(config.user_data)
     return found
 
 
-def _user_data_troubles(script: str | None) -> list[Diagnostic]:
+def _user_data_problems(script: str | None) -> list[Diagnostic]:
     if not script:
         return []
     if not script.startswith("#!"):

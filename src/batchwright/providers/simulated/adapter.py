@@ -58,7 +58,7 @@ class Simulated:
         return provider
 
     def validate(self, config: ServerConfig) -> list[Diagnostic]:
-        return self._profile.troubles(config)
+        return self._profile.problems(config)
 
     async def open(self) -> None:
         """Nothing to connect to."""
@@ -83,19 +83,19 @@ class Simulated:
     async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Diagnostic]:
         await self._read("quota", "")
         alive = self._alive(self._clock.now())
-        troubles = []
+        problems = []
         limit = self.simulation.quota_servers
         if limit and len(alive) + len(requests) > limit:
             message = f"the account {self._account} may have {limit} servers: {len(alive)} exist, {len(requests)} more"
-            troubles.append(Diagnostic("quota", message, "Ask for fewer servers, or have the limit raised."))
+            problems.append(Diagnostic("quota", message, "Ask for fewer servers, or have the limit raised."))
         room = self.simulation.capacity
         for zone in dict.fromkeys(request.zone for request in requests) if room else ():
             used = sum(server.request.zone == zone for server in alive)
             more = sum(request.zone == zone for request in requests)
             if used + more > room:
                 message = f"the zone {zone} has room for {room} servers: {used} exist, {more} more are asked for"
-                troubles.append(Diagnostic("capacity", message, "Use another zone for some of them.", field="zone"))
-        return troubles
+                problems.append(Diagnostic("capacity", message, "Use another zone for some of them.", field="zone"))
+        return problems
 
     async def quote(self, requests: Sequence[ServerRequest]) -> Quote | None:
         prices = [self._profile.price(request.plan) for request in requests]

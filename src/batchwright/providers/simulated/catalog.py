@@ -21,7 +21,7 @@ class Profile(Struct, frozen=True):
     currency: str = "EUR"
     destroys: bool = True  # else its servers were there before
 
-    def troubles(self, config: ServerConfig) -> list[Diagnostic]:
+    def problems(self, config: ServerConfig) -> list[Diagnostic]:
         """What is wrong with a configuration here."""
         image = config.image or self.default_image
         asked = (("plan", config.plan, self.plans), ("zone", config.zone, self.zones), ("image", image, self.images))

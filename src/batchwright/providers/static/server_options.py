@@ -24,23 +24,23 @@ def missing(config: ServerConfig) -> list[Diagnostic]:
 
 def access_of(config: ServerConfig) -> Access | list[Diagnostic]:
     """How the server is reached, or why that is not known; looks only at files of this machine."""
-    troubles = missing(config)
-    if troubles:
-        return troubles
+    problems = missing(config)
+    if problems:
+        return problems
     trusted = str(config.options.get("known_hosts", KNOWN_HOSTS))
     jump = config.options.get("jump")
-    through = _hop(jump, trusted, "jump.", troubles) if jump else None
-    access = _hop(config.options, trusted, "", troubles, through)
-    return troubles or access
+    through = _hop(jump, trusted, "jump.", problems) if jump else None
+    access = _hop(config.options, trusted, "", problems, through)
+    return problems or access
 
 
 def _hop(
-    options: dict[str, Any], trusted: str, prefix: str, troubles: list[Diagnostic], jump: Access | None = None
+    options: dict[str, Any], trusted: str, prefix: str, problems: list[Diagnostic], jump: Access | None = None
 ) -> Access:
     key = str(expanded(options["key"])) if "key" in options else ""
     access = Access(options["address"], options.get("user", "root"), options.get("port", 22), key, (), jump)
     if key and not Path(key).is_file():
-        troubles.append(
+        problems.append(
             Diagnostic("key-missing", f"there is no private key {key}", "Correct the path.", field=f"{prefix}key")
         )
     try:
@@ -49,10 +49,10 @@ def _hop(
     except (OSError, ValueError):  # their words may quote the file, and a workflow may name any file
         field, place = (f"{prefix}host_key", "`host_key`") if "host_key" in options else ("known_hosts", trusted)
         message = f"the host key of {access} cannot be read from {place}"
-        troubles.append(Diagnostic("host-key-unreadable", message, 'It looks like "ssh-ed25519 AAAA...".', field=field))
+        problems.append(Diagnostic("host-key-unreadable", message, 'It looks like "ssh-ed25519 AAAA...".', field=field))
         return access
     if not known:
-        troubles.append(_unknown(access, trusted, prefix))
+        problems.append(_unknown(access, trusted, prefix))
     return Access(access.host, access.user, access.port, key, known, jump)
 
 

@@ -57,7 +57,7 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
         self._parting: dict[str, tuple[Observed, list[str]]] = {}  # deleted servers whose disks are still to go
 
     def validate(self, config: ServerConfig) -> list[Diagnostic]:
-        return payload.troubles(config)
+        return payload.problems(config)
 
     def _connected(self) -> UpCloudClient:
         return UpCloudClient(api_url(self._settings, self._environ), authorization(self._environ), self._settings.page)

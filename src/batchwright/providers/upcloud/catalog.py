@@ -90,18 +90,18 @@ def _prices(row: dict[str, Any]) -> dict[str, float]:
 def resolved(config: ServerConfig, offers: UpCloudCatalog) -> ServerRequest | list[Diagnostic]:
     """Names to ids, or all that stands against it."""
     plan, template = offers.plans.get(config.plan), _find_template(config.image or DEFAULT_IMAGE, offers)
-    troubles = []
+    problems = []
     if plan is None:
-        troubles.append(_unknown("plan", config.plan, offers.plans))
+        problems.append(_unknown("plan", config.plan, offers.plans))
     if config.zone not in offers.zones:
-        troubles.append(_unknown("zone", config.zone, offers.zones))
+        problems.append(_unknown("zone", config.zone, offers.zones))
     if isinstance(template, Diagnostic):
-        troubles.append(template)
+        problems.append(template)
     elif template.zone and template.zone != config.zone:
         message = f'the template "{template.title}" is in {template.zone}, not in {config.zone}'
-        troubles.append(Diagnostic("image-elsewhere", message, "Use that zone, or copy the template.", field="image"))
-    if troubles or plan is None or isinstance(template, Diagnostic):
-        return troubles
+        problems.append(Diagnostic("image-elsewhere", message, "Use that zone, or copy the template.", field="image"))
+    if problems or plan is None or isinstance(template, Diagnostic):
+        return problems
     disk = max(plan.disk_gb, template.size_gb, DISK_MIN)
     ids = {"template": template.uuid, "cores": str(plan.cores), "memory_mb": str(plan.memory_mb)}
     ids |= {"disk_gb": str(disk), "tier": plan.tier, "host_key": "given" if template.cloud_init else "unknown"}

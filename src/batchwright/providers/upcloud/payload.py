@@ -23,7 +23,7 @@ _NETWORK = re.compile(r"03[0-9a-f]{6}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LABEL = re.compile(r"[a-z0-9.-][a-z0-9._-]{1,31}")  # lower case: UpCloud compares keys of disks without regard to it
 
 
-def troubles(config: ServerConfig) -> list[Diagnostic]:
+def problems(config: ServerConfig) -> list[Diagnostic]:
     """What is wrong whatever UpCloud offers at the moment."""
     found = []
     if not _PLAN.fullmatch(config.plan):

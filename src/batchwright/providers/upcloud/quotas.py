@@ -1,4 +1,4 @@
-"""The account's limits against what is asked for. Pure: answers in, numbers and troubles out."""
+"""The account's limits against what is asked for. Pure: answers in, numbers and problems out."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def needed(requests: Sequence[ServerRequest]) -> Counter[str]:
 
 
 def shortages(requests: Sequence[ServerRequest], quota: Quota) -> list[Diagnostic]:
-    """One trouble for each limit that is too low for all of them together."""
+    """One problem for each limit that is too low for all of them together."""
     found = []
     for key, more in needed(requests).items():
         used, limit = quota.usage.get(key, (0.0, float("inf")))

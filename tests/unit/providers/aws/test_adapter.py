@@ -288,21 +288,21 @@ def told(server: RunningAws, folder: Path, *requests: str, **more: object) -> li
 @pytest.mark.parametrize("action", ["RunInstances", "CreateSecurityGroup", "ImportKeyPair"])
 def test_a_right_that_is_missing_is_found_without_making_anything(action: str, tmp_path: Path) -> None:
     with account(denied=action) as server:
-        (trouble,) = told(server, tmp_path, "web")
-        assert trouble.code == "not-allowed"
-        assert action in trouble.message
+        (problem,) = told(server, tmp_path, "web")
+        assert problem.code == "not-allowed"
+        assert action in problem.message
         assert holds(server).instances == holds(server).keys == holds(server).groups == []
 
 
 def test_a_quota_is_asked_for_where_that_is_allowed(tmp_path: Path) -> None:
     with account(vcpus=3) as server:
         assert told(server, tmp_path, "one") == []
-        (trouble,) = told(server, tmp_path, "one", "two")
-        assert trouble.code == "quota"
-        assert "3 vCPUs" in trouble.message
+        (problem,) = told(server, tmp_path, "one", "two")
+        assert problem.code == "quota"
+        assert "3 vCPUs" in problem.message
     with account(vcpus=3, denied="GetServiceQuota") as server:
-        (trouble,) = told(server, tmp_path, "one", "two")
-        assert (trouble.code, trouble.severity) == ("limit-unknown", "warning")
+        (problem,) = told(server, tmp_path, "one", "two")
+        assert (problem.code, problem.severity) == ("limit-unknown", "warning")
 
 
 def test_a_price_is_told_where_aws_tells_one(server: RunningAws, tmp_path: Path) -> None:

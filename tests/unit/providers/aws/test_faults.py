@@ -90,7 +90,7 @@ def test_what_was_never_sent_is_a_refusal(error: BaseException, kind: FaultClass
         (boto.EndpointConnectionError(error="refused", **URL), "cannot be reached", "AWS_ENDPOINT_URL"),
     ],
 )
-def test_trouble_is_told_in_words(error: BaseException, words: str, hint: str) -> None:
+def test_a_fault_is_told_in_words(error: BaseException, words: str, hint: str) -> None:
     fault = explain(error, NOW)
     assert words in fault.message
     assert hint in fault.hint

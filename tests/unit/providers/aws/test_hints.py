@@ -44,7 +44,7 @@ def asked(zone: str = "eu-central-1", plan: str = "t3.micro", **more: Any) -> Se
         (asked(), {"images": {"ami-1": {**IMAGE, "Architecture": "arm64"}}}),
     ],
 )
-def test_every_trouble_has_a_hint_that_says_something(config: ServerConfig, seen: dict[str, Any]) -> None:
+def test_every_problem_has_a_hint_that_says_something(config: ServerConfig, seen: dict[str, Any]) -> None:
     """E9: hints with nothing in them, and a default VPC without subnets that only the first create would find."""
     answer = catalog._request(offers(**seen), config)
     assert isinstance(answer, Diagnostic), answer
@@ -56,11 +56,11 @@ def test_what_can_be_made_is_resolved() -> None:
     assert isinstance(catalog._request(offers(), asked()), ServerRequest)
 
 
-def test_every_trouble_that_is_told_offline_has_a_hint() -> None:
+def test_every_problem_that_is_told_offline_has_a_hint() -> None:
     """E9."""
     labels = {f"key-{n}": "" for n in range(99)}
     wrong = asked("moon", "huge", image="dos", network="lan", labels=labels)
-    assert all(len(one.hint) > 10 for one in plans.troubles(wrong, ("eu-central-1",)))
+    assert all(len(one.hint) > 10 for one in plans.problems(wrong, ("eu-central-1",)))
 
 
 @pytest.mark.parametrize("kind", FaultClass)

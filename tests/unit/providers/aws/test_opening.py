@@ -30,7 +30,7 @@ async def nothing(_here: Visit) -> None:
     """Only open and close."""
 
 
-def trouble_with(aws: Aws) -> ProviderUnavailable:
+def opening_error(aws: Aws) -> ProviderUnavailable:
     with pytest.raises(ProviderUnavailable) as caught:
         visit(aws, nothing)
     assert caught.value.hint
@@ -43,19 +43,19 @@ def aws_at(url: str, folder: Path) -> Aws:
 
 def test_no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    error = trouble_with(aws_at("http://127.0.0.1:9", tmp_path))
+    error = opening_error(aws_at("http://127.0.0.1:9", tmp_path))
     assert "no complete AWS credentials" in error.message
     assert "--simulate" in error.hint
 
 
 def test_half_of_the_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    assert "no complete AWS credentials" in trouble_with(aws_at("http://127.0.0.1:9", tmp_path)).message
+    assert "no complete AWS credentials" in opening_error(aws_at("http://127.0.0.1:9", tmp_path)).message
 
 
 def test_a_profile_that_does_not_exist(tmp_path: Path) -> None:
     aws = Aws.connect("aws", SystemClock(), {"profile": "production"})
-    assert "production" in trouble_with(aws).message
+    assert "production" in opening_error(aws).message
 
 
 @pytest.mark.parametrize(
@@ -70,14 +70,14 @@ def test_a_profile_that_does_not_exist(tmp_path: Path) -> None:
 )
 def test_credentials_that_are_refused(behaviour: dict[str, str | float], words: str, tmp_path: Path) -> None:
     with RunningAws(AwsBehaviour(**{**QUICK, **behaviour})) as server:  # type: ignore[arg-type]
-        assert words in trouble_with(client(server, tmp_path)).message
+        assert words in opening_error(client(server, tmp_path)).message
         assert not set(server.account.inventory().calls) - {"GetCallerIdentity"}
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    assert "cannot be reached" in trouble_with(aws_at(f"http://127.0.0.1:{port}", tmp_path)).message
+    assert "cannot be reached" in opening_error(aws_at(f"http://127.0.0.1:{port}", tmp_path)).message
 
 
 def test_a_name_that_cannot_be_resolved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_name_that_cannot_be_resolved(monkeypatch: pytest.MonkeyPatch, tmp_pat
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    assert "(DNS)" in trouble_with(aws_at("http://aws.invalid", tmp_path)).message
+    assert "(DNS)" in opening_error(aws_at("http://aws.invalid", tmp_path)).message
 
 
 @contextmanager
@@ -112,13 +112,13 @@ def greeting(line: bytes) -> Iterator[int]:
 def test_tls_that_does_not_come_about(tmp_path: Path) -> None:
     assert ssl.HAS_TLSv1_2
     with greeting(b"this is no TLS at all\n") as port:
-        assert "TLS" in trouble_with(aws_at(f"https://127.0.0.1:{port}", tmp_path)).message
+        assert "TLS" in opening_error(aws_at(f"https://127.0.0.1:{port}", tmp_path)).message
 
 
 def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
-    error = trouble_with(aws_at("https://ec2.aws.invalid", tmp_path))
+    error = opening_error(aws_at("https://ec2.aws.invalid", tmp_path))
     assert "proxy" in error.message
     assert "HTTPS_PROXY" in error.hint

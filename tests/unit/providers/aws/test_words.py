@@ -43,21 +43,21 @@ def test_a_zone_is_a_region_or_lies_in_one(zone: str, region: str, exact: bool) 
     ],
 )
 def test_what_can_never_work_is_said_offline(change: dict[str, object], field: str, code: str) -> None:
-    (trouble,) = plans.troubles(config("web", **change), ())  # type: ignore[arg-type]
-    assert (trouble.field, trouble.code) == (field, code)
-    assert trouble.message
+    (problem,) = plans.problems(config("web", **change), ())  # type: ignore[arg-type]
+    assert (problem.field, problem.code) == (field, code)
+    assert problem.message
 
 
 def test_a_size_means_an_instance_type() -> None:
     assert plans.instance_type("2xCPU-4GB") == "t3.medium"
     assert plans.instance_type("m7g.large") == "m7g.large"
-    assert plans.troubles(config("web", plan="2xCPU-4GB"), ()) == []
-    assert "2xCPU-4GB" in plans.troubles(config("web", plan="2xCPU-4G"), ())[0].hint
+    assert plans.problems(config("web", plan="2xCPU-4GB"), ()) == []
+    assert "2xCPU-4GB" in plans.problems(config("web", plan="2xCPU-4G"), ())[0].hint
 
 
 def test_only_named_regions_are_used() -> None:
-    (trouble,) = plans.troubles(config("web", zone="us-east-1a"), ("eu-central-1",))
-    assert trouble.code == "zone-not-allowed"
+    (problem,) = plans.problems(config("web", zone="us-east-1a"), ("eu-central-1",))
+    assert problem.code == "zone-not-allowed"
 
 
 def test_an_image_is_a_parameter_or_an_id() -> None:

@@ -59,7 +59,7 @@ def test_a_plan_in_gigabytes_means_1024_times_that(cpus: int, size: int) -> None
 )  # fmt: skip
 def test_other_words_are_no_plan(plan: str) -> None:
     assert plans.size_of(plan) is None
-    assert [trouble.field for trouble in plans.troubles(config(plan=plan), "debian-12", True)] == ["plan"]
+    assert [problem.field for problem in plans.problems(config(plan=plan), "debian-12", True)] == ["plan"]
 
 
 @given(words)
@@ -75,15 +75,15 @@ def test_any_word_is_a_plan_or_is_refused(word: str) -> None:
      ("user_data", "#!/bin/sh\n" + "x" * 70_000)],
 )  # fmt: skip
 def test_what_cannot_be_is_named_by_its_field(field: str, value: object) -> None:
-    (trouble,) = plans.troubles(config(**{field: value}), "debian-12", True)
+    (problem,) = plans.problems(config(**{field: value}), "debian-12", True)
     if field == "user_data" and str(value).startswith("#cloud"):
-        assert trouble.code == "user-data-invalid"
-    assert trouble.field == field
-    assert trouble.message
-    assert trouble.hint
+        assert problem.code == "user-data-invalid"
+    assert problem.field == field
+    assert problem.message
+    assert problem.hint
 
 
-def test_what_can_be_has_no_trouble() -> None:
+def test_what_can_be_has_no_problem() -> None:
     good = config(
         image="debian-12",
         network="own",
@@ -91,8 +91,8 @@ def test_what_can_be_has_no_trouble() -> None:
         user_data="#!/bin/sh\ntrue",
         zone="local",
     )
-    assert plans.troubles(good, "debian-12", True) == []
-    assert [one.code for one in plans.troubles(good, "debian-12", False)] == ["network-unavailable"]
+    assert plans.problems(good, "debian-12", True) == []
+    assert [one.code for one in plans.problems(good, "debian-12", False)] == ["network-unavailable"]
 
 
 # -- names and records ------------------------------------------------------------------------------------------
@@ -300,13 +300,13 @@ def test_a_file_system_is_told_by_its_device() -> None:
 
 
 def test_room_is_counted_in_inotify_instances_and_disk() -> None:
-    assert host_capacity.inotify_trouble(128, raisable=False, there=10, more=6) == []
-    assert host_capacity.inotify_trouble(128, raisable=True, there=10, more=60) == []
-    (trouble,) = host_capacity.inotify_trouble(128, raisable=False, there=10, more=7)
-    assert "room for 6 more" in trouble.message
-    assert host_capacity.disk_trouble(640, 10, Path("/s")) == []
-    (trouble,) = host_capacity.disk_trouble(639, 10, Path("/s"))
-    assert "640 MB" in trouble.message
+    assert host_capacity.inotify_problems(128, raisable=False, there=10, more=6) == []
+    assert host_capacity.inotify_problems(128, raisable=True, there=10, more=60) == []
+    (problem,) = host_capacity.inotify_problems(128, raisable=False, there=10, more=7)
+    assert "room for 6 more" in problem.message
+    assert host_capacity.disk_problems(640, 10, Path("/s")) == []
+    (problem,) = host_capacity.disk_problems(639, 10, Path("/s"))
+    assert "640 MB" in problem.message
 
 
 def test_the_last_lines_are_those_that_say_something() -> None:

@@ -231,7 +231,7 @@ def test_the_second_version_of_control_groups_alone_will_do(
     tell(story)
 
 
-def test_a_missing_base_tree_is_a_trouble_of_the_pre_flight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_base_tree_is_a_problem_of_the_pre_flight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need_sandboxes()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
@@ -240,9 +240,9 @@ def test_a_missing_base_tree_is_a_trouble_of_the_pre_flight(tmp_path: Path, monk
         await site.local.open()
         (answer,) = await site.local.resolve([ServerConfig("web", "1xCPU-1GB", "here")])
         assert isinstance(answer, list)
-        (trouble,) = answer
-        assert trouble.code == "base-tree-missing"
-        assert "batchwright local base build" in trouble.hint
+        (problem,) = answer
+        assert problem.code == "base-tree-missing"
+        assert "batchwright local base build" in problem.hint
 
     asyncio.run(main())
 

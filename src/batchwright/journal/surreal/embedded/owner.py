@@ -87,14 +87,14 @@ class FolderOwner:
             else:
                 await protocol.send_result(writer, result)
 
-    def _answer(self, request: protocol.Request) -> Awaitable[Any]:
+    def _answer(self, request: protocol.WireRequest) -> Awaitable[Any]:
         store = self.store
         match request:
             case protocol.Pages(run, after, limit):
                 return store.pages(run, after, limit)
             case protocol.HeadOf(run):
                 return store.head(run)
-            case protocol.Runs():
+            case protocol.RunIds():
                 return store.runs()
             case protocol.Losses():
                 return store.losses()

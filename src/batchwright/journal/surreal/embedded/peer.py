@@ -59,7 +59,7 @@ class FolderPeer:
 
     async def runs(self) -> list[str]:
         """The ids of all runs."""
-        answer: list[str] = await self._ask(protocol.Runs(), list[str])
+        answer: list[str] = await self._ask(protocol.RunIds(), list[str])
         return answer
 
     async def losses(self) -> list[Loss]:
@@ -101,7 +101,7 @@ class FolderPeer:
         answer: bool = await self._ask(protocol.HandOver(), bool)
         return answer
 
-    async def _ask(self, request: protocol.Request, kind: Any) -> Any:
+    async def _ask(self, request: protocol.WireRequest, kind: Any) -> Any:
         async with self._turn:
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):

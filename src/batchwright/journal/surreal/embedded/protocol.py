@@ -48,7 +48,7 @@ class HeadOf(Struct, frozen=True, tag="head"):
     run: str
 
 
-class Runs(Struct, frozen=True, tag="runs"):
+class RunIds(Struct, frozen=True, tag="runs"):
     """The ids of all runs."""
 
 
@@ -86,7 +86,9 @@ class HandOver(Struct, frozen=True, tag="hand_over"):
     """The guest wants to write: may it have the folder? True if the holder drives no run and lets go of it."""
 
 
-Request = Pages | HeadOf | Runs | Losses | Summaries | Summary | SnapshotOf | HeldOf | PutSignal | Signals | HandOver
+WireRequest = (
+    Pages | HeadOf | RunIds | Losses | Summaries | Summary | SnapshotOf | HeldOf | PutSignal | Signals | HandOver
+)
 
 
 class WireRefusal(Struct, frozen=True):
@@ -105,16 +107,16 @@ class WireReply(Struct, frozen=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_request: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_request: msgspec.msgpack.Decoder[WireRequest] = msgspec.msgpack.Decoder(WireRequest)
 _reply = msgspec.msgpack.Decoder(WireReply)
 
 
-async def send_request(writer: asyncio.StreamWriter, request: Request) -> None:
+async def send_request(writer: asyncio.StreamWriter, request: WireRequest) -> None:
     """One message to the holder."""
     await _send(writer, _encoder.encode(request))
 
 
-async def receive_request(reader: asyncio.StreamReader) -> Request:
+async def receive_request(reader: asyncio.StreamReader) -> WireRequest:
     """One message of a guest."""
     return _request.decode(await _receive(reader, MAX_REQUEST))
 
