@@ -11,6 +11,7 @@ from batchwright.model.actions import Action, Doubt
 from batchwright.model.lifecycle import RUN_ENDED, STEP_ENDED, StepState
 from batchwright.model.outcome import FaultClass
 from batchwright.model.run import Run
+from batchwright.model.workflow import DependencyKind
 from batchwright.operations.registry import type_of
 from batchwright.views.events import event_line, step_text
 from batchwright.views.run import next_action
@@ -276,12 +277,17 @@ class _Telling:
         self.root = event_line(causes[-1]) if causes else ""
 
     def _cause(self, event: ev.StepSkipped) -> ev.AnyEvent | None:
-        """A skip names an operation, a step or a lane; its reason begins with which."""
-        if event.reason.startswith("operation "):
-            return self._first_bad.get(event.because)
-        if event.reason.startswith("step "):
-            return self._ends.get(event.because)
-        return self._stopped.get(event.because)
+        """A skip names a step, or an operation that was needed, or a lane.
+
+        An operation may be called like a lane. Whether what was needed has failed is asked first, as by the machine.
+        """
+        run, because = self.run, event.because
+        if because in run.index:
+            return self._ends.get(because)
+        operation = run.plan.operations[run.step_operation[run.index[event.step]]]
+        needed = {edge.id for edge in operation.dependencies if edge.kind is DependencyKind.HARD}
+        failed = self._first_bad.get(because) if because in needed else None
+        return failed or self._stopped.get(because)
 
 
 def _ended_word(event: _EndedEvent) -> str:

@@ -81,6 +81,19 @@ def test_a_stopped_provider_is_the_root_of_a_skip() -> None:
     ]
 
 
+def test_an_operation_called_like_its_lane_is_not_taken_for_it() -> None:
+    """Ids and lanes are names of users and providers: `because` alone does not tell them apart."""
+    quota = Fault(FaultClass.QUOTA, "no more servers")
+    story = Story(servers("upcloud", "a"), servers("web", "b", after=["upcloud"]), servers("db", "c"))
+    story.begin().start("upcloud/a", at=0).fail("upcloud/a", 1, quota)
+    story.tell(ev.ProviderStopped(T0 + 1, "upcloud", quota))
+    story.skip("web/b", 1, "operation upcloud did not succeed", "upcloud")
+    story.skip("db/c", 1, "nothing more can be made in upcloud: no more servers", "upcloud")
+    web, db = told(story, "web/b", 2), told(story, "db/c", 2)
+    assert "the cause: upcloud/a: failed after 1 attempt" in web.summary
+    assert "the cause: nothing more can be made in upcloud: quota" in db.summary
+
+
 def test_retries_and_the_end_of_patience() -> None:
     story = fleet().begin().start("web/a", at=0).retry("web/a", at=1, until=2).start("web/a", at=2)
     story.retry("web/a", at=3, until=5)
