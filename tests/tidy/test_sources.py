@@ -106,6 +106,21 @@ def test_modules_say_what_they_are_for() -> None:
     assert [name_of(path) for path in vague] == []
 
 
+def test_a_public_class_name_stands_once() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in OURS:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(name_of(path))
+    assert {name: places for name, places in homes.items() if len(places) > 1} == {}
+
+
+def test_a_module_is_named_after_a_noun() -> None:
+    """What ends in -ing says neither what it holds nor what it makes; these are nouns of the trade."""
+    named = [path for path in OURS if path.stem.endswith("ing") and path.stem not in ("listing", "quoting", "wording")]
+    assert [name_of(path) for path in named] == []
+
+
 def late_imports(path: Path) -> list[int]:
     return [
         node.lineno

@@ -18,7 +18,7 @@ from batchwright.model.summary import Signal, SignalKind
 from batchwright.views.run import LIVE, run_view
 from batchwright.views.shape import Shape, shape_of
 from batchwright.views.update import Update
-from batchwright.views.waiting import Circumstances
+from batchwright.views.wait_reasons import Circumstances
 
 
 class Foreground:

@@ -17,7 +17,7 @@ from batchwright.cli.text import show_end
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 from batchwright.views.run import run_view
-from batchwright.views.waiting import Circumstances
+from batchwright.views.wait_reasons import Circumstances
 
 Verb = Callable[[Foreground], Awaitable[Run | None]]
 

@@ -12,7 +12,7 @@ from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.printable import shortened
 from batchwright.views.run import OperationProgress, ProviderProgress, RunView
 from batchwright.views.steps import ROLLBACK
-from batchwright.views.waiting import WaitCode
+from batchwright.views.wait_reasons import WaitCode
 from batchwright.views.wording import counted, duration, one_line, some
 
 STATUS_STYLES = {

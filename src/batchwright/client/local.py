@@ -30,7 +30,7 @@ from batchwright.views.shape import shape_of
 from batchwright.views.stats import Stats, stats_view
 from batchwright.views.steps import StepLine, step_lines, step_named
 from batchwright.views.update import Update
-from batchwright.views.waiting import Circumstances
+from batchwright.views.wait_reasons import Circumstances
 from batchwright.views.wording import span
 
 FOLLOW_SECONDS = 0.2  # between two looks at a run that is followed

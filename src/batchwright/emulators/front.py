@@ -40,7 +40,7 @@ class GatewayPage(Exception):
         self.status = status
 
 
-class AnswerLost(Exception):
+class AnswerDropped(Exception):
     """The connection ends before an answer."""
 
 
@@ -125,7 +125,7 @@ class EmulatorFront(ABC, Generic[A]):
                 answer.headers["Retry-After"] = str(self.account.behaviour.retry_after)
         except GatewayPage as page:
             answer = web.Response(status=page.status, text=_PAGE.format(page), content_type="text/html")
-        except AnswerLost:
+        except AnswerDropped:
             answer = None
         if call is not None:
             await asyncio.sleep(self._seconds(call))
@@ -136,7 +136,7 @@ class EmulatorFront(ABC, Generic[A]):
         return web.Response()
 
     def handle(self, call: EmulatedCall) -> Any:
-        """What the cloud answers. Raises CallRefused, GatewayPage, AnswerLost."""
+        """What the cloud answers. Raises CallRefused, GatewayPage, AnswerDropped."""
         self.account.happened[call.name] += 1
         try:
             return self._handle(call)
@@ -185,11 +185,11 @@ class EmulatorFront(ABC, Generic[A]):
         which = drawn.fraction("which")
         match drawn.fault:
             case "lost_answers" | "late_commits":
-                return AnswerLost()
+                return AnswerDropped()
             case "bad_gateway":
                 return GatewayPage(502)
             case "read_errors" if which < 0.3:
-                return AnswerLost()
+                return AnswerDropped()
             case "read_errors" if which < 0.5:
                 return GatewayPage(502)
             case "read_errors" if which < 0.7:

@@ -22,7 +22,7 @@ from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.model.run import Run
 from batchwright.views.run import RunView, ViewBounds, run_view
 from batchwright.views.shape import shape_of
-from batchwright.views.waiting import Circumstances
+from batchwright.views.wait_reasons import Circumstances
 
 PAGE = 1_000  # events read in one go
 PAST = 200  # for one reader, who may be one of many that take nothing

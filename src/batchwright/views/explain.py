@@ -16,7 +16,7 @@ from batchwright.operations.registry import type_of
 from batchwright.views.events import event_line, step_text
 from batchwright.views.run import next_action
 from batchwright.views.shape import shape_of
-from batchwright.views.waiting import (
+from batchwright.views.wait_reasons import (
     LIVE,
     Circumstances,
     ended_operations,

@@ -25,7 +25,7 @@ from batchwright.views.steps import (
     skipped_steps,
     step_line,
 )
-from batchwright.views.waiting import (
+from batchwright.views.wait_reasons import (
     Circumstances,
     Tally,
     Waiting,

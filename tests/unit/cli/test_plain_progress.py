@@ -7,7 +7,7 @@ from tests.unit.views.story import T0, Story, fleet
 from batchwright.cli.plain_progress import Plain
 from batchwright.testing.plans import servers
 from batchwright.views.run import LIVE, run_view
-from batchwright.views.waiting import Circumstances
+from batchwright.views.wait_reasons import Circumstances
 
 
 def test_a_small_run_is_told_step_by_step() -> None:

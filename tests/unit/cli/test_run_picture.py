@@ -10,7 +10,7 @@ from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.testing.plans import servers, taskservs
 from batchwright.views.run import LIVE, RunView, run_view
-from batchwright.views.waiting import Circumstances
+from batchwright.views.wait_reasons import Circumstances
 
 
 def lines(view: RunView, width: int = 80, height: int = 20) -> list[str]:

@@ -9,8 +9,8 @@ from tests.support.emulated_aws import instance
 
 from batchwright.emulators.aws import AwsBehaviour, AwsEmulator
 from batchwright.emulators.aws.app import call_of
-from batchwright.emulators.aws.protocol import ApiError, Request, answer, read, refusal
-from batchwright.emulators.front import AnswerLost, CallRefused
+from batchwright.emulators.aws.protocol import ApiError, AwsRequest, answer, read, refusal
+from batchwright.emulators.front import AnswerDropped, CallRefused
 
 NOW = 1_800_000_000.0
 HEAD = "AWS4-HMAC-SHA256 Credential=AKIA/20270115/eu-central-1/ec2/aws4_request, SignedHeaders=host, Signature=0"
@@ -27,7 +27,7 @@ class Cloud:
 
 def call(here: Cloud, action: str, now: float = NOW, **arguments: Any) -> dict[str, Any]:
     here.now = now
-    found: dict[str, Any] = here.emulator.handle(call_of(Request("ec2", "eu-central-1", action, arguments)))
+    found: dict[str, Any] = here.emulator.handle(call_of(AwsRequest("ec2", "eu-central-1", action, arguments)))
     return found
 
 
@@ -176,18 +176,18 @@ def test_list_lag_hides_and_late_commits_come_later_once() -> None:
     assert listed(here, NOW + 4) == []
     assert len(listed(here, NOW + 6)) == 1
     late = Cloud(late_commits=1.0, late_min=1.0, late_max=1.0)
-    with pytest.raises(AnswerLost):
+    with pytest.raises(AnswerDropped):
         made(late, "one")
     assert (listed(late, NOW + 0.5), pending(late, NOW + 0.5)) == ([], 1)
     assert len(listed(late, NOW + 1.5)) == 1
-    with pytest.raises(AnswerLost):
+    with pytest.raises(AnswerDropped):
         made(late, "one", NOW + 2)
     assert len(listed(late, NOW + 9)) == 1, "the same token, whenever it arrives"
 
 
 def test_a_lost_answer_is_carried_out_and_a_call_that_is_refused_for_now_is_not() -> None:
     lost = Cloud(lost_answers=1.0)
-    with pytest.raises(AnswerLost):
+    with pytest.raises(AnswerDropped):
         made(lost, "one")
     assert len(listed(lost)) == 1
     away = Cloud(transient=1.0)
@@ -202,7 +202,7 @@ def test_what_happens_depends_on_the_seed_and_not_on_the_order() -> None:
             try:
                 made(here, token)
                 found[token] = True
-            except AnswerLost:
+            except AnswerDropped:
                 found[token] = False
         return found
 
@@ -214,7 +214,7 @@ def test_what_happens_depends_on_the_seed_and_not_on_the_order() -> None:
 # The protocol
 
 
-def wire(body: str) -> Request:
+def wire(body: str) -> AwsRequest:
     return read({"Authorization": HEAD}, body.encode())
 
 
@@ -240,7 +240,7 @@ def test_what_the_description_does_not_know_is_refused(body: str, code: str) -> 
 
 
 def test_an_answer_has_the_descriptions_names_and_no_others() -> None:
-    request = Request("ec2", "eu-central-1", "CreateSecurityGroup", {})
+    request = AwsRequest("ec2", "eu-central-1", "CreateSecurityGroup", {})
     body, kind = answer(request, {"GroupId": "sg-<1>"})
     assert b"<groupId>sg-&lt;1&gt;</groupId>" in body
     assert kind.startswith("text/xml")

@@ -9,10 +9,10 @@ import pytest
 
 from batchwright.emulators.aws import AwsBehaviour, AwsEmulator
 from batchwright.emulators.aws.app import call_of
-from batchwright.emulators.aws.protocol import Request
+from batchwright.emulators.aws.protocol import AwsRequest
 from batchwright.emulators.front import (
     CREATE,
-    AnswerLost,
+    AnswerDropped,
     CallRefused,
     EmulatedCall,
     EmulatorFront,
@@ -53,7 +53,7 @@ class Cloud:
             tags = [{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": name}]}]
             arguments = {"ImageId": "ami-0000000000000deb12", "InstanceType": "t3.micro", "TagSpecifications": tags}
             arguments |= {"MinCount": 1, "MaxCount": 1, "ClientToken": name}
-            return self.front.handle(call_of(Request("ec2", "eu-central-1", "RunInstances", arguments)))
+            return self.front.handle(call_of(AwsRequest("ec2", "eu-central-1", "RunInstances", arguments)))
         if isinstance(self.front, HetznerEmulator):
             path, body = "/servers", {"name": name, "server_type": "cx23", "location": "fsn1", "image": 114690387}
         else:
@@ -104,7 +104,7 @@ def test_a_scripted_refusal_is_met_by_the_server_of_that_name_as_often_as_it_say
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)
-@pytest.mark.parametrize(("fault", "raised"), [("lost_answers", AnswerLost), ("late_commits", AnswerLost)])
+@pytest.mark.parametrize(("fault", "raised"), [("lost_answers", AnswerDropped), ("late_commits", AnswerDropped)])
 def test_what_nobody_hears_of_is_carried_out_all_the_same(cloud: str, fault: str, raised: type[Exception]) -> None:
     here = Cloud(cloud, **{fault: 1.0}, late_min=0.0, late_max=0.0)
     with pytest.raises(raised):
@@ -140,7 +140,7 @@ def test_a_right_that_is_missing_refuses_changes_only(cloud: str) -> None:
     ]:
         call = EmulatedCall(name, "", faults, (_Request("GET"), "/nothing", {}))
         if cloud == "aws":
-            call = EmulatedCall(name, "", faults, Request("ec2", "eu-central-1", "DescribeRegions", {}))
+            call = EmulatedCall(name, "", faults, AwsRequest("ec2", "eu-central-1", "DescribeRegions", {}))
         try:
             front.handle(call)
             code = ""

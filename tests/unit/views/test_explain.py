@@ -12,7 +12,7 @@ from batchwright.model.outcome import Fault, FaultClass
 from batchwright.testing.plans import servers
 from batchwright.views.explain import Explanation, explain
 from batchwright.views.steps import step_named
-from batchwright.views.waiting import Circumstances
+from batchwright.views.wait_reasons import Circumstances
 
 
 def told(story: Story, step: str, at: float, *, driven: bool = True) -> Explanation:

@@ -12,7 +12,7 @@ from batchwright.model.outcome import Fault, FaultClass
 from batchwright.model.run import Run
 from batchwright.testing.plans import servers, taskservs
 from batchwright.views.run import RunView, ViewBounds, run_view
-from batchwright.views.waiting import Circumstances
+from batchwright.views.wait_reasons import Circumstances
 
 ALONE = Circumstances(driven=False)
 

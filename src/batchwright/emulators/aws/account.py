@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from batchwright.emulators.account import EmulatedAccount
 from batchwright.emulators.aws.actions import CHANGES, READS, Call
-from batchwright.emulators.aws.protocol import ApiError, Request
+from batchwright.emulators.aws.protocol import ApiError, AwsRequest
 from batchwright.emulators.aws.region import Region
 from batchwright.emulators.aws.rows import Instance
 from batchwright.emulators.aws.settings import AwsBehaviour
@@ -43,10 +43,10 @@ class AwsAccount(EmulatedAccount[AwsBehaviour]):
         super().__init__(behaviour, lambda: clock() + self.behaviour.clock_skew)
         names = [name for name in behaviour.regions.split(",") if name]
         self.regions = {name: Region(name, lambda: self.behaviour, place) for place, name in enumerate(names)}
-        self._late: list[tuple[float, int, Request, Draw]] = []
+        self._late: list[tuple[float, int, AwsRequest, Draw]] = []
         self._numbers = count()
 
-    def carry_out(self, request: Request, drawn: Draw) -> dict[str, Any]:
+    def carry_out(self, request: AwsRequest, drawn: Draw) -> dict[str, Any]:
         """The result of a call; what is drawn to be late is carried out later. Raises ApiError."""
         if request.action not in READS and request.action not in CHANGES:
             raise ApiError("InvalidAction", f"{request.action} is not emulated")
@@ -60,7 +60,7 @@ class AwsAccount(EmulatedAccount[AwsBehaviour]):
             return {}
         return self._act(request, drawn, self.clock())
 
-    def _act(self, request: Request, drawn: Draw, now: float) -> dict[str, Any]:
+    def _act(self, request: AwsRequest, drawn: Draw, now: float) -> dict[str, Any]:
         act = READS.get(request.action) or CHANGES[request.action]
         return act(Call(self.regions[request.region], self.behaviour, request.arguments, now, drawn))
 

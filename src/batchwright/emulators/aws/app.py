@@ -12,7 +12,7 @@ from aiohttp import web
 from batchwright.emulators.aws import protocol
 from batchwright.emulators.aws.account import AwsAccount
 from batchwright.emulators.aws.actions import READS
-from batchwright.emulators.aws.protocol import Request
+from batchwright.emulators.aws.protocol import AwsRequest
 from batchwright.emulators.aws.region import tags_of
 from batchwright.emulators.aws.settings import AwsBehaviour
 from batchwright.emulators.front import CREATE, SUMMARY, CallRefused, EmulatedCall, EmulatorFront
@@ -37,7 +37,7 @@ REFUSALS = {
 _ABOUT = ("ClientToken", "InstanceIds", "GroupName", "KeyName", "GroupId", "VolumeId", "KeyPairId", "Filters")
 
 
-def call_of(asked: Request) -> EmulatedCall:
+def call_of(asked: AwsRequest) -> EmulatedCall:
     """A call as the front sees it. Any change may take effect late; a dry run meets no faults."""
     about = next((str(asked.arguments[name]) for name in _ABOUT if name in asked.arguments), "")
     faults: tuple[str, ...] = READ_FAULTS if asked.action in READS else CREATE

@@ -48,7 +48,7 @@ class ApiError(CallRefused):
         super().__init__(status, code, message)
 
 
-class Request:
+class AwsRequest:
     """One call, understood."""
 
     def __init__(self, service: str, region: str, action: str, arguments: Mapping[str, Any]) -> None:
@@ -70,7 +70,7 @@ def scope(headers: Headers) -> tuple[str, str]:
     return (found[1], found[2]) if found else ("", "ec2")
 
 
-def read(headers: Headers, body: bytes) -> Request:
+def read(headers: Headers, body: bytes) -> AwsRequest:
     """The call in an HTTP request. Raises ApiError."""
     region, service = scope(headers)
     if not region:
@@ -78,14 +78,14 @@ def read(headers: Headers, body: bytes) -> Request:
     model = description(service)
     if _is_json(model):
         action = headers.get("X-Amz-Target", "").rpartition(".")[2]
-        return Request(service, region, action, json.loads(body or b"{}"))
+        return AwsRequest(service, region, action, json.loads(body or b"{}"))
     pairs = dict(parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=True))
     action = pairs.pop("Action", "")
     pairs.pop("Version", None)
     operation = _operation(model, action)
     shape = operation.input_shape
     arguments = _structure(shape, _tree(pairs), "") if shape is not None else {}
-    return Request(service, region, action, arguments)
+    return AwsRequest(service, region, action, arguments)
 
 
 def check_time(service: str, signed: str, now: float) -> None:
@@ -157,7 +157,7 @@ def _value(shape: Any, part: Any, path: str) -> Any:
     return part
 
 
-def answer(request: Request, result: Mapping[str, Any]) -> tuple[bytes, str]:
+def answer(request: AwsRequest, result: Mapping[str, Any]) -> tuple[bytes, str]:
     """The body and content type that tell a result, by the names of the description."""
     model = description(request.service)
     if _is_json(model):
