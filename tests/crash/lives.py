@@ -108,8 +108,7 @@ class Lives:
                 await self.clock.sleep(LEASE_SECONDS)
         run = await load_run(journal, "run")
         providers, runners, limits = {}, {}, Limits()
-        limits.add("taskservs", Lane(50))
-        limits.add("commands", Lane(50))
+        limits.add_lanes_of_types()
         for facts in run.plan.providers:
             simulation = Simulation.from_settings(self.scenario.settings, facts.name)
             provider = Simulated(facts.name, self.world, self.clock, simulation)

@@ -97,7 +97,7 @@ class House:
         clock = wrap(self.lives.clock)
         run = await load_run(self.lives.journal, "run")
         providers, runners, limits = {}, {}, Limits()
-        limits.add("taskservs", Lane(50))
+        limits.add_lanes_of_types()
         for facts in run.plan.providers:
             simulation = Simulation.from_settings(self.scenario.settings, facts.name)
             providers[facts.name] = wrap(Simulated(facts.name, self.lives.world, self.lives.clock, simulation))

@@ -70,8 +70,7 @@ class Users:
         lease = await lives.journal.acquire("run", holder, clock.now(), silent=await lives.journal.held("run"))
         run = await load_run(lives.journal, "run")
         providers, runners, limits = {}, {}, Limits()
-        limits.add("taskservs", Lane(50))
-        limits.add("commands", Lane(50))
+        limits.add_lanes_of_types()
         for facts in run.plan.providers:
             simulation = Simulation.from_settings(self.settings, facts.name)
             provider = Simulated(facts.name, lives.world, clock, simulation)

@@ -25,7 +25,7 @@ from batchwright.model.plan import Plan
 from batchwright.model.scalar import SimulationSettings
 from batchwright.model.workflow import Operation
 from batchwright.operations.base import Port
-from batchwright.operations.registry import TYPES, type_of
+from batchwright.operations.registry import type_of
 from batchwright.providers import registry
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedLauncher, SimulatedRunner, Simulation, World
@@ -157,9 +157,7 @@ class Adapters:
             known = provider.capabilities
             rates = known.rate, known.burst, known.destroy_rate, known.destroy_burst
             self.limits.add(name, Lane(known.concurrency, *rates))
-        for kind in TYPES:
-            if kind.lane:
-                self.limits.add(kind.lane, Lane(kind.at_once))
+        self.limits.add_lanes_of_types()
 
     def open_programs(self) -> None:
         """Be able to run programs on this machine. Raises ProviderUnavailable, StoreError."""

@@ -12,6 +12,7 @@ from enum import StrEnum
 from batchwright.engine.bucket import Bucket
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
+from batchwright.operations.registry import TYPES
 
 
 class CallClass(StrEnum):
@@ -78,6 +79,12 @@ class Limits:
     def add(self, name: str, lane: Lane) -> None:
         """Set a lane's limits; the first setting stays, since its buckets are shared."""
         self.lanes.setdefault(name, lane)
+
+    def add_lanes_of_types(self) -> None:
+        """Set the limits of the lanes that operation types have of their own."""
+        for kind in TYPES:
+            if kind.lane:
+                self.add(kind.lane, Lane(kind.at_once))
 
     def permits(self, names: Iterable[str], calls: CallClass, now: float) -> dict[str, int]:
         """Calls of this class that may begin now, per lane."""

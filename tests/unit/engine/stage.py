@@ -115,8 +115,7 @@ class Stage:
         self.limits = Limits()
         self.providers: dict[str, Provider] = {}
         self.runners: dict[str, Runner] = {}
-        self.limits.add("taskservs", Lane(50))
-        self.limits.add("commands", Lane(50))
+        self.limits.add_lanes_of_types()
         self.behave()
         self.drivers = 0
 
