@@ -114,16 +114,16 @@ def test_pause_resume_cancel_and_rollback(command: Command) -> None:
     run = command.json("submit", "shop.ncl", *SLOW, "--set", "name=slow")["run"]
     assert command.json("pause", run)["asked"] == "pause"
     assert command.json("status", run)["status"] == "Paused"
+    assert command.json("resume", run)["asked"] == "resume"
     watching = subprocess.Popen(
-        [*COMMAND, "resume", run, "--json"], env=command.env, cwd=command.home, text=True,
+        [*COMMAND, "monitor", run, "--json"], env=command.env, cwd=command.home, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
-        assert watching.stderr is not None
-        assert [watching.stderr.readline() for _ in range(2)][1] == f"run {run}: shop 1.0.0\n"
-        assert command.json("status", run)["status"] == "Running"
-        assert "asked the service to cancel" in command("cancel", run, "--force").stdout
-        last = watching.communicate(timeout=PATIENCE)[0]
+        assert watching.stdout is not None
+        assert json.loads(watching.stdout.readline())["status"] == "Running"
+        assert "asked the process that drives run" in command("cancel", run, "--force").stdout
+        last = watching.communicate(timeout=PATIENCE)[0].splitlines()[-1]
     finally:
         watching.kill()
         watching.communicate()

@@ -13,9 +13,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0
 from prometheus_client.registry import Collector
 
+from batchwright.app.active_run import ActiveRun
 from batchwright.model.lifecycle import RunState
 from batchwright.model.summary import RunSummary
-from batchwright.service.active_run import ActiveRun
 from batchwright.service.health import ServiceHealth
 from batchwright.views.stats import stats_view
 

@@ -77,8 +77,19 @@ async def make_plan(
 ) -> Planned:
     """Check the file, ask the providers what they must know, and plan; read-only."""
     async with Stores(settings) as stores:
-        loaded = check(source, settings)
-        planned = await plan_loaded(settings, clock, stores, loaded, simulation)
+        return await plan_source(settings, clock, stores, source, check(source, settings), simulation)
+
+
+async def plan_source(
+    settings: Settings,
+    clock: Clock,
+    stores: Stores,
+    source: Source,
+    loaded: Loaded,
+    simulation: SimulationSettings | None = None,
+) -> Planned:
+    """Ask the providers what must be known of a file that was checked, and plan; read-only."""
+    planned = await plan_loaded(settings, clock, stores, loaded, simulation)
 
     async def find(paths: Sequence[Path_]) -> Sequence[Spot]:
         contracts, overlays, inputs = registry.contracts(), source.overlays, source.inputs

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NoReturn
 
+from msgspec import Struct
+
+from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
 from batchwright.app.allowlist import Allowlist
 from batchwright.app.lease_takeover import is_driven, renewed, take
+from batchwright.app.run_reader import history
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.engine.doubts import go_on
 from batchwright.engine.limits import Limits
-from batchwright.engine.loop import SIGNAL_SECONDS, Driver, Listener
+from batchwright.engine.loop import SIGNAL_SECONDS, Driver
 from batchwright.engine.machine import Machine
-from batchwright.engine.read_retry import OUTAGE_SECONDS, Tell
-from batchwright.errors import NotAllowed, StoreFull
+from batchwright.engine.read_retry import OUTAGE_SECONDS
+from batchwright.errors import NotAllowed, RunHeld, StoreFull
 from batchwright.journal.base import Journal
 from batchwright.journal.lease import HeldLease
 from batchwright.journal.replay import load_run
@@ -32,8 +37,29 @@ from batchwright.views.steps import step_named
 Wishes = Callable[[Machine, float], Sequence[ev.AnyEvent]]
 
 
+class StoredRun(Struct):
+    """A run in the store where it lives; `run` is the fold of what has been read of it so far.
+
+    `silent` is a lease that nobody was seen to renew.
+    """
+
+    journal: Journal
+    id: str
+    run: Run | None = None
+    silent: HeldLease | None = None
+
+    async def current(self) -> Run:
+        """The run as its journal has it now."""
+        if self.run is None:
+            self.run = await load_run(self.journal, self.id)
+        else:
+            async for _, event in history(self.journal, self.id, self.run.seq):
+                self.run.apply(event)
+        return self.run
+
+
 class Runs:
-    """Runs runs of one state folder. `begun` is told of the driver, so that signals can reach it in process.
+    """Changes runs of one state folder. What drives one gives an ActiveRun, which begins when it is iterated.
 
     With `allowed`, as a service has it, a client's run that wants more is not driven.
     """
@@ -44,43 +70,44 @@ class Runs:
         stores: Stores,
         clock: Clock,
         limits: Limits | None = None,
-        listener: Listener | None = None,
-        begun: Callable[[Driver], None] | None = None,
         world: SharedWorld | None = None,
-        signal_seconds: float = SIGNAL_SECONDS,
         runner: SharedRunner | None = None,
         allowed: Allowlist | None = None,
-        tell: Tell | None = None,
+        signal_seconds: float = SIGNAL_SECONDS,
     ) -> None:
         self._allowed = allowed
-        self._silent: HeldLease | None = None
-        self.accepted = False  # whether what was asked last was taken up; what is raised before is a refusal
         self._settings = settings
         self._stores = stores
         self._clock = clock
         self._limits = limits or Limits()
-        self._listener = listener
-        self._begun = begun
         self._world = world
         self._signal_seconds = signal_seconds
         self._runner = runner
-        self._tell = tell
 
     async def create(
-        self, plan: Plan, by: str, key: str = "", digest: str = "", *, client: bool = False, source: str = ""
-    ) -> str:
-        """Record a run of this plan, durably; nothing is started yet. Gives its id. The rest: see RunCreated."""
+        self,
+        plan: Plan,
+        by: str,
+        key: str = "",
+        digest: str = "",
+        *,
+        client: bool = False,
+        source: str = "",
+        run: str = "",
+    ) -> StoredRun:
+        """Record a run of this plan, durably; nothing is started yet. `run` is its id. The rest: see RunCreated."""
         journal = await self._stores.get(self._stores.name_of(plan.storage_backend))
-        created = ev.RunCreated(self._clock.now(), run_id(os.urandom(8)), plan, by, key, digest, client, source)
-        await journal.create(created, Run(created).summary(journal.name))
-        return created.run
+        own = run or run_id(os.urandom(8))
+        created = ev.RunCreated(self._clock.now(), own, plan, by, key, digest, client, source)
+        made = Run(created)
+        await journal.create(created, made.summary(journal.name))
+        return StoredRun(journal, own, made)
 
-    async def resume(self, word: str, by: str, redo: Sequence[str] = (), skip: Sequence[str] = ()) -> Run:
+    def resume(self, stored: StoredRun, by: str, redo: Sequence[str] = (), skip: Sequence[str] = ()) -> ActiveRun:
         """Let a run go on: one whose process died, a paused one, or a Failed or Cancelled one.
 
         `redo` and `skip` name commands in doubt that are to be run again, or taken as done. Raises StepNotFound.
         """
-        journal, run_id = await self._stores.find(word)
 
         def wishes(machine: Machine, now: float) -> Sequence[ev.AnyEvent]:
             answers = [tuple(step_named(machine.run, one) for one in words) for words in (redo, skip)]
@@ -95,68 +122,65 @@ class Runs:
                     return []
             return [] if not machine.ended else machine.reopen(now, by)
 
-        return await self.drive(journal, run_id, wishes)
+        return self.drive(stored, wishes)
 
-    async def rollback(self, word: str, by: str) -> Run:
+    def rollback(self, stored: StoredRun, by: str) -> ActiveRun:
         """Undo what a run made. A run whose process died is cancelled first; a live one must be cancelled by hand."""
-        journal, run_id = await self._stores.find(word)
-        run = await load_run(journal, run_id)
-        Machine(run).check_rollback()  # before it is cancelled for nothing
-        if run.status in (RunState.PENDING, RunState.RUNNING, RunState.PAUSED):
-            force = Signal(SignalKind.FORCE_CANCEL, self._clock.now(), by)
-            await self.drive(journal, run_id, lambda machine, now: machine.request(force, now))
 
         def wishes(machine: Machine, now: float) -> Sequence[ev.AnyEvent]:
             return [] if machine.run.status is RunState.ROLLING_BACK else machine.rollback(now, by)
 
-        return await self.drive(journal, run_id, wishes)
+        async def both(active: ActiveRun) -> Run:
+            run = await stored.current()
+            Machine(run).check_rollback()  # before it is cancelled for nothing
+            if run.status in LIVE_STATES:
+                force = Signal(SignalKind.FORCE_CANCEL, self._clock.now(), by)
+                await self._drive(active, stored, lambda machine, now: machine.request(force, now))
+            return await self._drive(active, stored, wishes)
 
-    async def cancel(self, word: str, by: str, *, force: bool) -> Run | None:
-        """Cancel a run: through its driver if it has one (then None), else here, settling what was in flight."""
+        return self._active(stored, both)
+
+    def cancel(self, stored: StoredRun, by: str, *, force: bool) -> ActiveRun:
+        """Cancel a run that nobody drives, settling what was in flight."""
         kind = SignalKind.FORCE_CANCEL if force else SignalKind.CANCEL
-        if await self.ask(word, kind, by, (RunState.PENDING, RunState.RUNNING, RunState.PAUSED)):
-            return None
-        journal, run_id = await self._stores.find(word)
-        return await self.drive(journal, run_id, lambda machine, now: machine.request(Signal(kind, now, by), now))
+        return self.drive(stored, lambda machine, now: machine.request(Signal(kind, now, by), now))
 
-    async def ask(self, word: str, kind: SignalKind, by: str, states: Sequence[RunState]) -> bool:
+    async def ask(self, stored: StoredRun, kind: SignalKind, by: str, states: Sequence[RunState]) -> bool:
         """Leave a signal for the run's driver. False when nobody drives it. Raises NotAllowed in another state."""
-        journal, run_id = await self._stores.find(word)
-        status = (await journal.summary(run_id)).status
-        if status not in states:
-            verb = kind.value.replace("_", " ")
-            raise NotAllowed(
-                f"run {run_id} is {status}; there is nothing to {verb}", hint=f"batchwright status {run_id}"
-            )
+        journal = stored.journal
+        refuse_unless((await journal.summary(stored.id)).status, stored.id, kind, states)
         now = self._clock.now()
-        if await journal.held(run_id) is None:
+        if await journal.held(stored.id) is None:
             return False
-        await journal.signal(run_id, Signal(kind, now, by))  # first, so that a driver hears it while it is looked for
-        found = await is_driven(journal, run_id, self._clock)
-        self._silent = found if isinstance(found, HeldLease) else None
+        await journal.signal(stored.id, Signal(kind, now, by))  # first: a driver hears it while it is looked for
+        found = await is_driven(journal, stored.id, self._clock)
+        stored.silent = found if isinstance(found, HeldLease) else None
         return found is True
 
-    async def drive(
-        self, journal: Journal, run_id: str, wishes: Wishes | None = None, silent: HeldLease | None = None
-    ) -> Run:
-        """Take the lease and drive to the end. `silent` is a lease that nobody was seen to renew.
+    def drive(self, stored: StoredRun, wishes: Wishes | None = None) -> ActiveRun:
+        """The run, to be driven to its end; `wishes` are the events to begin with."""
+        return self._active(stored, lambda active: self._drive(active, stored, wishes))
 
-        Raises RunHeld, NotAllowed, Forbidden, ProviderUnavailable, StoreError.
-        """
-        self.accepted = wishes is None  # somebody else's doing: the run is to be driven
+    def _active(self, stored: StoredRun, work: Callable[[ActiveRun], Awaitable[Run]]) -> ActiveRun:
+        return ActiveRun(stored.id, stored.journal.name, self._limits, self._clock, work)
+
+    async def _drive(self, active: ActiveRun, stored: StoredRun, wishes: Wishes | None) -> Run:
+        """Take the lease and drive to the end."""
+        journal, run_id = stored.journal, stored.id
+        active.accepted = wishes is None  # somebody else's doing: the run is to be driven
         seen = len(await journal.signals(run_id))  # before the lease: who signals from here on means this driver
-        lease = await take(journal, run_id, self._clock, silent or self._silent)
+        lease = await take(journal, run_id, self._clock, stored.silent)
         try:
-            run = await load_run(journal, run_id)
+            run = await stored.current()
             if self._allowed is not None:
                 self._allowed.check_run(run)
             if wishes is not None:  # refuse before a provider is opened or a driver recorded
                 wishes(Machine(run), self._clock.now())
-            self.accepted = True
+            active.accepted = True
             async with Adapters(
                 *(self._settings, self._clock, self._limits, run.plan.simulation, self._world, self._runner),
                 patience=OUTAGE_SECONDS,
-                tell=self._tell,
+                tell=active.waits,
             ) as around:
                 async with renewed(journal, lease, self._clock):
                     await around.open_for(run.plan)
@@ -168,16 +192,28 @@ class Runs:
                     around.runners,
                     self._limits,
                     self._clock,
-                    self._listener,
+                    active.appended,
                     self._signal_seconds,
                     around.launchers,
                 )
-                if self._begun is not None:
-                    self._begun(driver)
+                active.begun(driver)
                 return await driver.drive(wishes, seen)
         finally:
             with contextlib.suppress(StoreFull):  # it ends with this process at the latest
                 await journal.release(lease)
+
+
+def refuse_unless(status: RunState, run: str, kind: SignalKind, states: Sequence[RunState]) -> None:
+    """Raise NotAllowed when the run's state makes the signal pointless."""
+    if status not in states:
+        verb = kind.value.replace("_", " ")
+        raise NotAllowed(f"run {run} is {status}; there is nothing to {verb}", hint=f"batchwright status {run}")
+
+
+def refuse_rollback(run: Run, by: str, now: float, who: str) -> NoReturn:
+    """Raise why a run that `who` drives is not rolled back: NotAllowed, or RunHeld."""
+    Machine(run).rollback(now, by)  # says what to do instead
+    raise RunHeld(f"run {run.id} is driven by {who}")
 
 
 def nothing_to_pause(run: str) -> NotAllowed:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
+from contextlib import closing
 
 from batchwright import standard_streams
 from batchwright.cli.exit_codes import Exit, exit_of
 from batchwright.cli.options import Json, NoColor, RunArgument, StateDir
 from batchwright.cli.output import note, print_json
-from batchwright.cli.screen import JsonScreen, Screen, screen_for
+from batchwright.cli.screen import JsonScreen, NullScreen, Screen, screen_for
 from batchwright.cli.target import Url, chosen_run
 from batchwright.cli.text import show_run
 from batchwright.client.base import Client
+from batchwright.client.progress import Progress, WatchedProgress
 from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.views.run import RunView
 from batchwright.views.update import Update
@@ -24,35 +26,90 @@ def monitor(
     """Watch a run that another process drives, live. Ctrl-C stops watching, not the run."""
     with chosen_run(run, url, state_dir) as (client, view):
         screen = JsonScreen() if json else screen_for(stderr=False)
-        return show_rest(client, client.follow(view.run), view, screen, json=json, only=True)
+        watched = WatchedProgress(client.follow(view.run), "")
+        return show_progress(client, watched, view.run, screen, json=json, only=True)
 
 
-def show_rest(
-    client: Client, updates: Iterable[Update], view: RunView, screen: Screen, *, json: bool, only: bool = False
+def show_progress(
+    client: Client,
+    progress: Progress,
+    run: str,
+    screen: Screen,
+    *,
+    json: bool,
+    only: bool = False,
+    told: str = "",
+    ending: Callable[[RunView], None] = show_run,
 ) -> int:
-    """Show the run to its end, then how it ended. Ctrl-C stops watching, not the run.
+    """Show the run to its end, then how it ended; `told` is noted once it goes on.
 
+    Ctrl-C stops watching where another process drives the run, and cancels it where this one does.
     With `only` nothing but the picture is wanted: when nobody reads it any more, it is over.
     """
-    try:
-        for update in updates:
-            if update.lost:
-                screen.tell(f"the connection to {client.place} is lost ({update.lost}); trying again")
-                continue
-            screen.draw(update, time.time())
-            if only and standard_streams.unread():
-                return Exit.OK
-        view = update.view
-    except KeyboardInterrupt:
-        screen.close()
-        note(f"stopped watching; run {view.run} goes on")
-        return Exit.OK
-    finally:
-        screen.close()
+    last: Update | None = None
+    safe = _SafeScreen(screen)
+    with progress, closing(safe):
+        while True:
+            try:
+                for update in progress:
+                    if update.lost:
+                        safe.tell(f"the connection to {client.place} is lost ({update.lost}); trying again")
+                        continue
+                    if last is None and told:
+                        note(told)
+                    last = update
+                    safe.draw(update, time.time())
+                    if only and standard_streams.unread():
+                        return Exit.OK
+                break
+            except KeyboardInterrupt:
+                if words := progress.interrupt():
+                    safe.tell(words)
+                elif not progress.left:
+                    safe.close()
+                    note(f"stopped watching; run {run} goes on")
+                    return Exit.OK
+    if progress.left:
+        return _left(run, last, json=json)
+    assert last is not None
+    view = last.view
     if (code := stopped(view)) is not Exit.OK:
         return code
-    print_json(view) if json else show_run(view)
+    print_json(view) if json else ending(view)
     return exit_of(view)
+
+
+class _SafeScreen:
+    """A screen that fails never takes the run down with it."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+
+    def draw(self, update: Update, now: float) -> None:
+        try:
+            self._screen.draw(update, now)
+        except Exception as error:
+            self._screen = NullScreen()
+            note(f"error: the display failed, the run goes on: {type(error).__name__}: {error} [bug]", "red")
+
+    def tell(self, line: str) -> None:
+        self._screen.tell(line)
+
+    def close(self) -> None:
+        self._screen.close()
+
+
+def _left(run: str, last: Update | None, *, json: bool) -> Exit:
+    if last is None:
+        note(f"left before anything was started; go on with: batchwright resume {run}")
+        return Exit.LEFT
+    view = last.view
+    flying = len(view.running) + view.running_more
+    doubt = f" with {flying} in flight, which resume settles" if flying else ""
+    note(f"left: run {run} is {view.status}{doubt}; go on with: batchwright resume {run}")
+    if json:
+        print_json(view)
+    return Exit.LEFT
 
 
 def stopped(view: RunView) -> Exit:

@@ -9,7 +9,7 @@ import typer
 from batchwright.app.planned import workflow_invalid
 from batchwright.app.plans import check
 from batchwright.cli.exit_codes import Exit
-from batchwright.cli.monitor import show_rest
+from batchwright.cli.monitor import show_progress
 from batchwright.cli.options import (
     Catalogues,
     FileArgument,
@@ -30,6 +30,7 @@ from batchwright.cli.screen import screen_for
 from batchwright.cli.target import Url, chosen
 from batchwright.client.discovery import DEFAULT_URL
 from batchwright.client.http import HttpClient
+from batchwright.client.progress import WatchedProgress
 from batchwright.errors import BatchwrightError, ServiceUnavailable
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.views.definition import definition
@@ -74,7 +75,8 @@ def submit(
         show_diagnostics(loaded.diagnostics)
     if watch:
         (note if json else say)(f"run {view.run}")
-        return show_rest(client, client.follow(view.run, 1), view, screen_for(stderr=json), json=json)
+        watched = WatchedProgress(client.follow(view.run, 1), "")
+        return show_progress(client, watched, view.run, screen_for(stderr=json), json=json)
     if json:
         print_json(view)
     else:

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
 from batchwright.app.gc import GcResult
 from batchwright.app.servers import Ended, FoundServers
+from batchwright.client.progress import Progress
 from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.model.events import AnyEvent
 from batchwright.model.scalar import SimulationSettings
@@ -19,6 +20,8 @@ from batchwright.views.run import RunView
 from batchwright.views.stats import Stats
 from batchwright.views.steps import StepLine
 from batchwright.views.update import Update
+
+Verb = Literal["pause", "resume", "cancel", "rollback"]
 
 
 class RunRow(RunSummary, frozen=True):
@@ -82,6 +85,15 @@ class Client(Protocol):
 
     def undo(self, word: str) -> tuple[PlannedUndo, ...]:
         """What a rollback would do, in order. Raises NotAllowed when it would be refused."""
+        ...
+
+    def act(
+        self, word: str, verb: Verb, *, force: bool = False, redo: Sequence[str] = (), skip: Sequence[str] = ()
+    ) -> Progress:
+        """Pause, resume, cancel or roll back a run: its driver is asked, and where nobody drives it, it is driven.
+
+        Raises NotAllowed and RunHeld, at once or from the first update, before anything is done.
+        """
         ...
 
     def servers(self, provider: str, simulation: SimulationSettings | None) -> FoundServers:

@@ -26,8 +26,9 @@ from msgspec import Struct
 from batchwright.app.gc import GcResult
 from batchwright.app.servers import Ended, FoundServers
 from batchwright.client import local_socket
-from batchwright.client.base import RunRow
-from batchwright.client.http_problems import GATEWAY, decoded, problem_in, reason, refusal
+from batchwright.client.base import RunRow, Verb
+from batchwright.client.http_problems import GATEWAY, bounded, decoded, problem_in, reason, refusal
+from batchwright.client.progress import Progress, WatchedProgress
 from batchwright.client.sse import ServerSentEvent, server_sent_events
 from batchwright.credentials import masked
 from batchwright.engine.rollback_preview import PlannedUndo
@@ -54,7 +55,6 @@ ANSWER_TRIES = 30  # for one answer, where the one before was lost: whether it w
 SIMULATE = [("simulate", "true")]
 SILENT_SIGNS = 4  # of life without a word, until it is asked whether anybody still drives the run
 PAGE = 500  # runs or events asked for at a time
-ANSWER_MAX = 256 * 1024 * 1024  # bytes of one answer
 
 HEARD = {  # how a run is that heard each wish
     "pause": frozenset({RunState.PAUSED}),
@@ -229,22 +229,26 @@ class HttpClient:
         return self._get(_path(word, "rollback"), _Undo).undo
 
     def act(
-        self, word: str, verb: str, *, force: bool = False, redo: Sequence[str] = (), skip: Sequence[str] = ()
-    ) -> RunView:
-        """Ask for pause, resume, cancel or rollback.
+        self, word: str, verb: Verb, *, force: bool = False, redo: Sequence[str] = (), skip: Sequence[str] = ()
+    ) -> Progress:
+        """See Client.
 
         Asked again after a lost answer, it may be refused because it was heard the first time: the run shows it then.
         """
+        tag: list[str] = []
+        before: RunView = decoded(self._ask("GET", _path(word), tag=tag), RunView)
+        after = (
+            int(tag[0].strip('"').rpartition("-")[2]) if tag else None
+        )  # so that what it causes is told from the first
         query = [("force", "true")] if force else []
         query += [("redo", step) for step in redo] + [("skip", step) for step in skip]
-        run = _path(self.run(word).run if word == "latest" else word)  # what it names may change between two tries
         lost: list[str] = []
         try:
-            return cast(RunView, decoded(self._ask("POST", f"{run}/{verb}", query, lost=lost), RunView))
+            self._ask("POST", _path(before.run, verb), query, lost=lost)
         except (NotAllowed, RunHeld):
-            if lost and (view := self._get(run, RunView)).status in HEARD[verb]:
-                return view
-            raise
+            if not lost or self.run(before.run).status not in HEARD[verb]:
+                raise
+        return WatchedProgress(self.follow(before.run, after), self.url if before.driven else "")
 
     def follow(self, word: str, after: int | None = None) -> Iterator[Update]:
         """See Client. A stream that breaks is taken up again where it broke.
@@ -310,8 +314,9 @@ class HttpClient:
         body: bytes = b"",
         seconds: float = 0.0,
         lost: list[str] | None = None,
+        tag: list[str] | None = None,
     ) -> bytes:
-        """The body of the answer. `lost` is given why each earlier answer did not come.
+        """The body of the answer. `lost` is given why each earlier answer did not come, `tag` the ETag of the last.
 
         Whatever is sent may be sent again: a submission has an Idempotency-Key, and an action changes nothing more the
         second time. A lost answer leaves open whether it was heard, so it is sent again until somebody answers;
@@ -323,7 +328,7 @@ class HttpClient:
         while True:
             try:
                 with self._open(method, path, query, headers, body, seconds or self._seconds) as response:
-                    answer = _bounded(response)
+                    answer = bounded(response)
                     self._check_gateway(response, answer)
             except (OSError, HTTPException, _Lost) as error:
                 why = reason(error)
@@ -335,6 +340,8 @@ class HttpClient:
                 continue
             if response.status >= 300:
                 raise refusal(self.url, response.status, answer)
+            if tag is not None and (found := response.headers.get("ETag")):
+                tag.append(found)
             return answer
 
     def _give_up(self, method: str, lost: Sequence[str], error: Exception) -> None:
@@ -357,7 +364,7 @@ class HttpClient:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
         with self._open("GET", path, (), headers, b"", SILENCE_SECONDS) as response:
             if response.status >= 300:
-                answer = _bounded(response)
+                answer = bounded(response)
                 self._check_gateway(response, answer)
                 raise refusal(self.url, response.status, answer)
             yield from server_sent_events(response)
@@ -388,10 +395,3 @@ def _path(word: str, *rest: str) -> str:
     if not RUN_WORD.fullmatch(word.lower()):
         raise RunNotFound(f"no run's id starts with {word!r}")
     return "/".join((RUNS, word.lower(), *rest))
-
-
-def _bounded(response: HTTPResponse) -> bytes:
-    body = response.read(ANSWER_MAX + 1)
-    if len(body) > ANSWER_MAX:
-        raise HTTPException(f"the answer has more than {ANSWER_MAX // 2**20} MiB")
-    return body

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.operations.registry import dec_hook
 
 GATEWAY = frozenset({502, 503, 504})  # what a proxy says when the service did not answer it
+ANSWER_MAX = 256 * 1024 * 1024  # bytes of one answer
 WORDS_READ, WORDS_SHOWN = 4_096, 200  # bytes and characters of an answer that is not a service's
 
 
@@ -79,3 +81,11 @@ def _known() -> dict[str, type[BatchwrightError]]:
     """The classes of errors.py by their code, the more general first."""
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BatchwrightError)]
     return {kind.code: kind for kind in reversed(kinds)}
+
+
+def bounded(response: HTTPResponse) -> bytes:
+    """The body. Raises HTTPException for one that is too long."""
+    body = response.read(ANSWER_MAX + 1)
+    if len(body) > ANSWER_MAX:
+        raise HTTPException(f"the answer has more than {ANSWER_MAX // 2**20} MiB")
+    return body

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 from collections.abc import Coroutine, Iterator, Sequence
 from functools import partial
 from types import TracebackType
@@ -10,18 +11,25 @@ from typing import Any, TypeVar
 
 from msgspec.structs import asdict
 
+from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.gc import GcResult, collect
 from batchwright.app.rollback_impact import planned_undo
 from batchwright.app.run_reader import OpenedRun, all_runs, history, look
+from batchwright.app.runs import Runs, StoredRun, nothing_to_pause, refuse_rollback
 from batchwright.app.servers import Ended, FoundServers, end_server, find_servers
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.app.system_clock import SystemClock
 from batchwright.app.taskserv_health import check_run
-from batchwright.client.base import RunRow
+from batchwright.client.base import RunRow, Verb
+from batchwright.client.progress import DrivenProgress, Progress, WatchedProgress
 from batchwright.engine.rollback_preview import PlannedUndo
+from batchwright.journal.lease import process_of
 from batchwright.model.events import AnyEvent
+from batchwright.model.lifecycle import RunState
+from batchwright.model.plan import Plan
 from batchwright.model.scalar import SimulationSettings
+from batchwright.model.summary import SignalKind
 from batchwright.views.conditions import Conditions
 from batchwright.views.explain import Explanation, explain
 from batchwright.views.listing import matching
@@ -48,6 +56,7 @@ class LocalClient:
         self.settings = settings
         self.clock = SystemClock()
         self.stores = Stores(settings)
+        self.runs_here = Runs(settings, self.stores, self.clock)
         self._runner = asyncio.Runner()
         self._opened: OpenedRun | None = None
 
@@ -152,6 +161,41 @@ class LocalClient:
         """See Client."""
         return tuple(self.wait(planned_undo(self.settings, self.clock, self.look(word).run)))
 
+    # -- acting ---------------------------------------------------------------------------------------------------
+
+    def act(
+        self, word: str, verb: Verb, *, force: bool = False, redo: Sequence[str] = (), skip: Sequence[str] = ()
+    ) -> Progress:
+        """See Client."""
+        opened = self.look(word)
+        run, stored, by = opened.run, StoredRun(opened.journal, opened.run.id, opened.run), user()
+        kind = {"pause": SignalKind.PAUSE, "resume": SignalKind.RESUME}.get(
+            verb, SignalKind.FORCE_CANCEL if force else SignalKind.CANCEL
+        )
+        if verb == "rollback":
+            if opened.driver is not None:
+                refuse_rollback(run, by, self.clock.now(), process_of(opened.driver))
+            return self.drive(self.runs_here.rollback(stored, by))
+        if verb == "resume" and not (opened.driven and run.status is RunState.PAUSED and not (redo or skip)):
+            return self.drive(self.runs_here.resume(stored, by, redo, skip))
+        states = {"pause": LIVE_STATES[:2], "resume": (RunState.PAUSED,)}.get(verb, LIVE_STATES)
+        if self.wait(self.runs_here.ask(stored, kind, by, states)):
+            return WatchedProgress(self.follow(run.id), opened.driver or "another process")
+        if verb == "pause":
+            raise nothing_to_pause(run.id)
+        if verb == "resume":
+            return self.drive(self.runs_here.resume(stored, by))
+        return self.drive(self.runs_here.cancel(stored, by, force=force))
+
+    def start(self, plan: Plan, source: str) -> tuple[str, Progress]:
+        """Record a run of this plan, to be driven here; `source` is the digest of what it was planned from."""
+        stored = self.wait(self.runs_here.create(plan, user(), source=source))
+        return stored.id, self.drive(self.runs_here.drive(stored))
+
+    def drive(self, run: ActiveRun) -> Progress:
+        """The updates of a run that this process drives."""
+        return DrivenProgress(self._runner, run, user())
+
     # -- servers --------------------------------------------------------------------------------------------------
 
     def servers(self, provider: str, simulation: SimulationSettings | None) -> FoundServers:
@@ -165,6 +209,14 @@ class LocalClient:
     def collect(self, word: str, *, remove: bool) -> GcResult:
         """See Client."""
         return self.wait(collect(self.settings, self.stores, self.clock, word, remove=remove))
+
+
+def user() -> str:
+    """Who asks, for the journal."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name
+        return "cli"
 
 
 async def _events_between(opened: OpenedRun, after: int, upto: int) -> list[AnyEvent]:

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from batchwright import __version__
+from batchwright.app.active_run import ActiveRun
 from batchwright.errors import BatchwrightError
 from batchwright.model.run import Run
 from batchwright.providers.base import Provider
-from batchwright.service.active_run import ActiveRun
 from batchwright.service.permissions import Permissions
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.views.steps import step_line

@@ -4,35 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
 from weakref import WeakValueDictionary
 
+from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import SharedRunner, SharedWorld
 from batchwright.app.allowlist import Allowlist
-from batchwright.app.runs import Runs, nothing_to_pause
+from batchwright.app.runs import Runs, StoredRun, nothing_to_pause, refuse_rollback, refuse_unless
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
-from batchwright.engine.machine import Machine
 from batchwright.errors import (
     BatchwrightError,
-    NotAllowed,
     RunChanged,
     RunHeld,
     ServiceStopping,
     StoreError,
     TooManyRequests,
 )
-from batchwright.journal.base import Journal
-from batchwright.journal.lease import HeldLease, Sightings, process_of
+from batchwright.journal.lease import Sightings, own_holder, process_of
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run import Run
 from batchwright.model.scalar import Scalar
 from batchwright.model.summary import RunSummary, Signal, SignalKind
-from batchwright.service.active_run import ActiveRun
 from batchwright.service.run_feed import EventEncoder, RunFeed
 from batchwright.service.run_feeds import RunFeeds
 from batchwright.service.submissions import Submission, Submissions
@@ -41,7 +38,6 @@ MAX_DRIVEN = 1_000  # runs that are driven at once
 AGAIN_SECONDS, AGAIN_MAX = 5.0, 300.0  # until a run that could not be driven is taken up again, doubled each time
 SIGNAL_SECONDS = 1.0  # between two looks at what other processes ask for; what is asked here is heard at once
 EFFECT_SECONDS = 5.0  # how long an action waits for its first event before it answers
-LIVE = (RunState.PENDING, RunState.RUNNING, RunState.PAUSED)
 BACKWARD = (RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE)
 # What a run shows when a signal has had its effect; until then other events of the run may become durable.
 EFFECTS: dict[SignalKind, Callable[[Run], bool]] = {
@@ -51,7 +47,7 @@ EFFECTS: dict[SignalKind, Callable[[Run], bool]] = {
     SignalKind.FORCE_CANCEL: lambda run: run.status in RUN_ENDED,
 }
 
-Verb = Callable[[Runs], Awaitable[Run | None]]
+Verb = Callable[[Runs], ActiveRun]
 Answers = tuple[Sequence[str], Sequence[str]]
 NO_ANSWERS: Answers = ((), ())
 
@@ -138,7 +134,8 @@ class RunSupervisor:
                     self._forget_trouble(run_id)
                 elif self._sightings.is_free(run_id, lease := await journal.held(run_id)):
                     log.info("run %s (%s) goes on", run_id, row.workflow)
-                    self._begin(row, partial(_drive, journal, run_id, lease))
+                    stored = StoredRun(journal, run_id, silent=lease)
+                    self._begin(row, partial(_drive, stored))
 
     # -- submitting -----------------------------------------------------------------------------------------------
 
@@ -155,12 +152,12 @@ class RunSupervisor:
             self._refuse_more()
             plan = await self.desk.plan(submission)
             self._refuse_more()
-            run_id = await Runs(self.settings, self.stores, self.clock).create(
+            stored = await Runs(self.settings, self.stores, self.clock).create(
                 plan, submission.by, submission.key, submission.digest(), client=True
             )
-        tail = await self.tails.find(run_id)
-        async with self._lock(run_id):
-            self._begin(tail.run.summary(tail.journal.name), partial(_drive, tail.journal, run_id, None))
+        tail = await self.tails.find(stored.id)
+        async with self._lock(stored.id):
+            self._begin(tail.run.summary(tail.journal.name), lambda runs: runs.drive(stored))
         return tail, True
 
     def _refuse_more(self) -> None:
@@ -180,35 +177,29 @@ class RunSupervisor:
         assert row.run not in self.driven
         # simulated accounts are no accounts: each run has its own limits, and none of the real ones
         limits = Limits() if row.simulated else self._limits
-        driven = ActiveRun(row.run, limits, self.clock, self._heard)
-        self.driven[row.run] = driven
-        self.undriven.pop(row.run, None)
-        drives = Runs(
-            self.settings,
-            self.stores,
-            self.clock,
-            limits,
-            driven.listen,
-            driven.begun,
-            self.world,
-            SIGNAL_SECONDS,
-            self.runner,
-            self.allowed,
-            driven.waits,
+        runs = Runs(
+            *(self.settings, self.stores, self.clock, limits, self.world, self.runner, self.allowed),
+            signal_seconds=SIGNAL_SECONDS,
         )
-        driven.task = asyncio.create_task(self._carry(driven, row, verb, drives))
+        driven = self.driven[row.run] = verb(runs)
+        self.undriven.pop(row.run, None)
+        driven.task = asyncio.create_task(self._carry(driven, row))
         driven.task.add_done_callback(lambda task: task.cancelled() or task.exception())  # told by _carry already
         return driven
 
-    async def _carry(self, driven: ActiveRun, row: RunSummary, verb: Verb, drives: Runs) -> Run | None:
+    async def _carry(self, driven: ActiveRun, row: RunSummary) -> Run | None:
         run_id = driven.run_id
         run: Run | None = None
         try:
-            run = await verb(drives)
+            async for _ in driven:
+                self.tails.hint(run_id)
+                for observer in self.observers:
+                    observer(driven)
+            run = driven.run
             self._forget_trouble(run_id)
         except BatchwrightError as error:
             held = isinstance(error, RunHeld) and driven.driver is None
-            if not held and (drives.accepted or isinstance(error, StoreError)):
+            if not held and (driven.accepted or isinstance(error, StoreError)):
                 self._tell_trouble(driven, row, f"{error.message} [{error.code}]")
             raise  # what was refused is its caller's business alone
         except Exception as error:
@@ -220,7 +211,7 @@ class RunSupervisor:
             if run is None or run.status not in RUN_ENDED:
                 self.undriven[run_id] = self.clock.monotonic() + self._delays.get(run_id, 0.0)
             self.tails.hint(run_id)
-            driven.ended()
+            driven.tell()
         return run
 
     def _tell_trouble(self, driven: ActiveRun, row: RunSummary, words: str) -> None:
@@ -237,11 +228,6 @@ class RunSupervisor:
     def _forget_trouble(self, run_id: str) -> None:
         self.troubles.pop(run_id, None)
         self._delays.pop(run_id, None)
-
-    def _heard(self, driven: ActiveRun) -> None:
-        self.tails.hint(driven.run_id)
-        for observer in self.observers:
-            observer(driven)
 
     # -- acting on a run ------------------------------------------------------------------------------------------
 
@@ -281,11 +267,14 @@ class RunSupervisor:
         if any(answers) and not undriven:
             raise RunHeld(f"run {run.id} is driven by {_who(tail)}")
         reopens = kind is SignalKind.RESUME and (undriven or run.status in RUN_ENDED)
+        if kind is SignalKind.RESUME and not undriven and run.status in (RunState.PENDING, RunState.RUNNING):
+            raise RunHeld(f"run {run.id} is driven by {_who(tail)}")
         if not reopens:
-            _refuse_unless(run, kind)
+            allowed = {SignalKind.PAUSE: LIVE_STATES[:2], SignalKind.RESUME: (RunState.PAUSED,)}.get(kind, LIVE_STATES)
+            refuse_unless(run.status, run.id, kind, allowed)
         if driven is not None:
             driven.signal(signal)
-            await driven.until(EFFECTS[kind], EFFECT_SECONDS)
+            await _effect(driven, tail, EFFECTS[kind])
         elif tail.holder is not None:
             if reopens:
                 raise RunHeld(f"run {run.id} is driven by {_who(tail)}")
@@ -293,20 +282,19 @@ class RunSupervisor:
         elif kind is SignalKind.PAUSE:
             raise nothing_to_pause(run.id)
         elif kind is SignalKind.RESUME:
-            await self._take_up(tail, lambda drives: drives.resume(run.id, signal.by, *answers), _anything)
+            await self._take_up(tail, lambda runs: runs.resume(_stored(tail), signal.by, *answers), _anything)
         else:
-            await self._take_up(tail, lambda drives: drives.cancel(run.id, signal.by, force=force), _anything)
+            await self._take_up(tail, lambda runs: runs.cancel(_stored(tail), signal.by, force=force), _anything)
 
     async def _roll_back(self, tail: RunFeed, driven: ActiveRun | None, by: str) -> None:
         if driven is not None or tail.holder is not None:
-            Machine(tail.run).rollback(self.clock.now(), by)  # says what to do instead
-            raise RunHeld(f"run {tail.run.id} is driven by {_who(tail)}")
-        await self._take_up(tail, lambda drives: drives.rollback(tail.run.id, by), lambda run: run.status in BACKWARD)
+            refuse_rollback(tail.run, by, self.clock.now(), _who(tail))
+        await self._take_up(tail, lambda runs: runs.rollback(_stored(tail), by), lambda run: run.status in BACKWARD)
 
     async def _take_up(self, tail: RunFeed, verb: Verb, shows: Callable[[Run], bool]) -> None:
         self._refuse_more()
         driven = self._begin(tail.run.summary(tail.journal.name), verb)
-        await driven.until(shows, EFFECT_SECONDS)
+        await _effect(driven, tail, shows)
 
     # -- many runs ------------------------------------------------------------------------------------------------
 
@@ -346,21 +334,32 @@ class RunSupervisor:
         return len(self.undriven)
 
 
-async def _drive(journal: Journal, run_id: str, silent: HeldLease | None, drives: Runs) -> Run:
-    return await drives.drive(journal, run_id, silent=silent)
+def _drive(stored: StoredRun, runs: Runs) -> ActiveRun:
+    return runs.drive(stored)
+
+
+def _stored(tail: RunFeed) -> StoredRun:
+    """The run for a driver, which has a fold of its own: a feed tells only what is durable."""
+    return StoredRun(tail.journal, tail.run.id)
 
 
 def _who(tail: RunFeed) -> str:
-    return process_of(tail.holder) if tail.holder else "this service"
+    return process_of(tail.holder or own_holder())
 
 
-def _refuse_unless(run: Run, kind: SignalKind) -> None:
-    """Raise NotAllowed when the run's state makes the signal pointless."""
-    allowed = {SignalKind.PAUSE: LIVE[:2], SignalKind.RESUME: (RunState.PAUSED,)}.get(kind, LIVE)
-    if run.status not in allowed:
-        verb = kind.value.replace("_", " ")
-        hint = f"batchwright status {run.id}"
-        raise NotAllowed(f"run {run.id} is {run.status}; there is nothing to {verb}", hint=hint)
+async def _effect(driven: ActiveRun, tail: RunFeed, shows: Callable[[Run], bool]) -> None:
+    """Wait until something more is durable and what is durable of the run shows what is wanted.
+
+    The driver's own fold is ahead of the journal while it appends, so that it is not asked.
+    """
+    before = tail.seq
+
+    async def shown() -> bool:
+        tail.hint()
+        await tail.refresh()
+        return tail.seq > before and shows(tail.run)
+
+    await driven.until(shown, EFFECT_SECONDS)
 
 
 def _anything(_run: Run) -> bool:

@@ -23,7 +23,8 @@ def test_nothing_is_decided_on_a_part_of_the_stores(tmp_path: Path) -> None:
         async with Stores(settings) as stores:
             made = replace(plan({"seed": 1}, servers("up", "upcloud", "a")), storage_backend="filesystem")
             (tmp_path / "surrealdb").write_text("no folder")
-            run = await Runs(settings, stores, SystemClock()).create(replace(made, storage_backend="filesystem"), "me")
+            runs = Runs(settings, stores, SystemClock())
+            run = (await runs.create(replace(made, storage_backend="filesystem"), "me")).id
             assert [row.run for row in await stores.summaries(partial=True)] == [run]
             assert list(stores.troubles) == ["surrealdb"]
             assert (await stores.find(run))[1] == run, "a whole id needs no other store"

@@ -162,13 +162,13 @@ def test_an_account_that_cannot_be_asked_ends_no_verb(
 
     async def play(house: House) -> None:
         run_id = await house.create(small())
-        for verb, wanted in ((house.drives.resume, RunState.COMPLETED), (house.drives.rollback, RunState.ROLLED_BACK)):
+        for verb, wanted in ((house.resume, RunState.COMPLETED), (house.rollback, RunState.ROLLED_BACK)):
             until[0] = house.clock.now() + seconds
             assert (await verb(run_id, "me")).status is wanted
         assert house.alive() == []
         second = await house.create(small())
         until[0] = house.clock.now() + 100 * OUTAGE_SECONDS
         with pytest.raises(ProviderUnavailable, match="HTTP 502"):
-            await house.drives.resume(second, "me")
+            await house.resume(second, "me")
 
     housed(tmp_path, play)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 import pytest
 
+from batchwright.app.active_run import LIVE_STATES
 from batchwright.app.adapters import Adapters
 from batchwright.app.lease_takeover import renewed
-from batchwright.app.runs import Runs
+from batchwright.app.runs import Runs, StoredRun
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
-from batchwright.engine.loop import Driver
 from batchwright.errors import NotAllowed, ProviderUnavailable, RunHeld, RunNotFound
 from batchwright.journal.base import Journal
 from batchwright.journal.lease import LEASE_SECONDS, driver_of
@@ -52,14 +52,25 @@ class House:
         self.clock = VirtualClock()
         self.stores = MemoryStores(self.settings)
         self.limits = Limits()
-        self.driver: Driver | None = None
-        self.drives = Runs(self.settings, self.stores, self.clock, self.limits, None, self._begun)
-
-    def _begun(self, driver: Driver) -> None:
-        self.driver = driver
+        self.runs = Runs(self.settings, self.stores, self.clock, self.limits)
 
     async def create(self, plan: Plan) -> str:
-        return await self.drives.create(plan, "somebody")
+        return (await self.runs.create(plan, "somebody")).id
+
+    async def stored(self, word: str) -> StoredRun:
+        return StoredRun(*await self.stores.find(word))
+
+    async def resume(self, word: str, by: str) -> Run:
+        return await self.runs.resume(await self.stored(word), by).finished()
+
+    async def rollback(self, word: str, by: str) -> Run:
+        return await self.runs.rollback(await self.stored(word), by).finished()
+
+    async def ask(self, word: str, kind: SignalKind, by: str, states: Sequence[RunState]) -> bool:
+        return await self.runs.ask(await self.stored(word), kind, by, states)
+
+    async def cancel(self, word: str, by: str, *, force: bool) -> Run:
+        return await self.runs.cancel(await self.stored(word), by, force=force).finished()
 
     async def journal(self) -> Journal:
         return await self.stores.get("memory")
@@ -102,9 +113,9 @@ def test_a_run_is_created_driven_and_torn_down(tmp_path: Path) -> None:
     async def play(house: House) -> None:
         run_id = await house.create(small())
         assert (await house.run(run_id)).status is RunState.PENDING
-        assert (await house.drives.resume("latest", "me")).status is RunState.COMPLETED
+        assert (await house.resume("latest", "me")).status is RunState.COMPLETED
         assert house.alive() == ["a", "b"]
-        assert (await house.drives.rollback(run_id[:6], "me")).status is RunState.ROLLED_BACK
+        assert (await house.rollback(run_id[:6], "me")).status is RunState.ROLLED_BACK
         assert house.alive() == []
         journal = await house.journal()
         assert driver_of(await journal.held(run_id), house.clock.now()) is None, "the lease was given back"
@@ -117,7 +128,7 @@ def test_a_run_whose_process_died_goes_on(tmp_path: Path) -> None:
     async def play(house: House) -> None:
         run_id = await house.create(small())
         await house.left_behind(run_id)
-        run = await house.drives.resume(run_id, "me")
+        run = await house.resume(run_id, "me")
         assert (run.status, run.restarts) == (RunState.COMPLETED, 1)
         assert house.alive() == ["a", "b"]
 
@@ -128,7 +139,7 @@ def test_a_run_whose_process_died_is_cancelled_and_rolled_back(tmp_path: Path) -
     async def play(house: House) -> None:
         run_id = await house.create(small())
         await house.left_behind(run_id)
-        run = await house.drives.rollback(run_id, "me")
+        run = await house.rollback(run_id, "me")
         assert run.status is RunState.ROLLED_BACK
         assert house.alive() == []
 
@@ -140,10 +151,9 @@ def test_a_run_that_nobody_drives_is_cancelled_here(tmp_path: Path, force: bool)
     async def play(house: House) -> None:
         run_id = await house.create(small())
         await house.left_behind(run_id)
-        run = await house.drives.cancel(run_id, "me", force=force)
-        assert run is not None
+        run = await house.cancel(run_id, "me", force=force)
         assert (run.status, bool(run.in_flight)) == (RunState.CANCELLED, force)
-        assert (await house.drives.resume(run_id, "me")).status is RunState.COMPLETED
+        assert (await house.resume(run_id, "me")).status is RunState.COMPLETED
         assert house.alive() == ["a", "b"]
 
     housed(tmp_path, play)
@@ -152,14 +162,14 @@ def test_a_run_that_nobody_drives_is_cancelled_here(tmp_path: Path, force: bool)
 def test_a_run_that_is_driven_is_asked_through_its_store(tmp_path: Path) -> None:
     async def play(house: House) -> None:
         run_id = await house.create(small())
-        driving = asyncio.ensure_future(house.drives.resume(run_id, "me"))
+        driving = asyncio.ensure_future(house.resume(run_id, "me"))
         await house.clock.sleep(0.5)
-        assert await house.drives.ask(run_id, SignalKind.PAUSE, "you", (RunState.RUNNING,))
+        assert await house.ask(run_id, SignalKind.PAUSE, "you", (RunState.RUNNING,))
         await house.clock.sleep(30.0)
         assert (await house.run(run_id)).status is RunState.PAUSED
-        assert await house.drives.ask(run_id, SignalKind.RESUME, "you", (RunState.PAUSED,))
+        assert await house.ask(run_id, SignalKind.RESUME, "you", (RunState.PAUSED,))
         await house.clock.sleep(0.5)
-        assert await house.drives.cancel(run_id, "you", force=False) is None, "its driver does it"
+        assert await house.ask(run_id, SignalKind.CANCEL, "you", LIVE_STATES)
         assert (await driving).status is RunState.CANCELLED
 
     housed(tmp_path, play)
@@ -177,9 +187,9 @@ def test_a_signal_left_while_providers_are_opened_is_not_lost(tmp_path: Path) ->
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Adapters, "open_for", slowly)
-            run = await house.drives.resume(run_id, "me")
+            run = await house.resume(run_id, "me")
         assert run.status is RunState.CANCELLED
-        assert (await house.drives.resume(run_id, "me")).status is RunState.COMPLETED, "it was heard once"
+        assert (await house.resume(run_id, "me")).status is RunState.COMPLETED, "it was heard once"
 
     housed(tmp_path, play)
 
@@ -194,12 +204,12 @@ def test_two_do_not_drive_one_run(tmp_path: Path) -> None:
         async with renewed(journal, lease, house.clock):
             for jump in (0.0, 5 * 3600.0, -10 * 3600.0):
                 house.clock.epoch += jump
-                for verb in (house.drives.resume, house.drives.rollback):
+                for verb in (house.resume, house.rollback):
                     with pytest.raises(RunHeld):
                         await verb(run_id, "me")
         assert (await house.run(run_id)).status is RunState.PENDING
         began = house.clock.monotonic()
-        assert (await house.drives.resume(run_id, "me")).status is RunState.COMPLETED
+        assert (await house.resume(run_id, "me")).status is RunState.COMPLETED
         assert house.clock.monotonic() - began >= LEASE_SECONDS, "it was watched for as long as a driver may be silent"
 
     housed(tmp_path, play)
@@ -208,16 +218,16 @@ def test_two_do_not_drive_one_run(tmp_path: Path) -> None:
 def test_what_is_refused_leaves_no_trace(tmp_path: Path) -> None:
     async def play(house: House) -> None:
         done = await house.create(small())
-        await house.drives.resume(done, "me")
+        await house.resume(done, "me")
         seq = (await house.run(done)).seq
         with pytest.raises(NotAllowed, match="Completed"):
-            await house.drives.resume(done, "me")
+            await house.resume(done, "me")
         with pytest.raises(NotAllowed, match="nothing to pause"):
-            await house.drives.ask(done, SignalKind.PAUSE, "me", (RunState.RUNNING,))
+            await house.ask(done, SignalKind.PAUSE, "me", (RunState.RUNNING,))
         with pytest.raises(NotAllowed, match="nothing to force cancel"):
-            await house.drives.cancel(done, "me", force=True)
+            await house.ask(done, SignalKind.FORCE_CANCEL, "me", LIVE_STATES)
         with pytest.raises(RunNotFound):
-            await house.drives.resume("zzz", "me")
+            await house.resume("zzz", "me")
         assert (await house.run(done)).seq == seq
 
     housed(tmp_path, play)
@@ -228,7 +238,7 @@ def test_a_run_that_is_never_rolled_back_is_not_cancelled_for_it_either(tmp_path
         run_id = await house.create(small(rollback_enabled=False))
         await house.left_behind(run_id)
         with pytest.raises(NotAllowed, match="rollback_enabled = false"):
-            await house.drives.rollback(run_id, "me")
+            await house.rollback(run_id, "me")
         assert (await house.run(run_id)).status is RunState.RUNNING
 
     housed(tmp_path, play)
@@ -239,7 +249,7 @@ def test_another_account_is_refused(tmp_path: Path) -> None:
         facts = tuple(msgspec.structs.replace(one, account="of somebody else") for one in small().providers)
         run_id = await house.create(small(providers=facts))
         with pytest.raises(NotAllowed, match="of somebody else") as refused:
-            await house.drives.resume(run_id, "me")
+            await house.resume(run_id, "me")
         assert "credentials" in refused.value.hint
         assert (await house.run(run_id)).seq == 1
         assert house.alive() == []
@@ -251,7 +261,7 @@ def test_a_plan_of_other_semantics_is_refused(tmp_path: Path) -> None:
     async def play(house: House) -> None:
         run_id = await house.create(small(semantics=99))
         with pytest.raises(NotAllowed, match="semantics 99"):
-            await house.drives.resume(run_id, "me")
+            await house.resume(run_id, "me")
 
     housed(tmp_path, play)
 
@@ -290,10 +300,10 @@ def test_a_provider_that_fails_to_close_keeps_no_other_open(tmp_path: Path) -> N
 
 def test_a_rollback_that_was_killed_goes_on_by_either_verb(tmp_path: Path) -> None:
     async def play(house: House) -> None:
-        for verb in (house.drives.resume, house.drives.rollback):
+        for verb in (house.resume, house.rollback):
             run_id = await house.create(small())
-            await house.drives.resume(run_id, "me")
-            rolling = asyncio.ensure_future(house.drives.rollback(run_id, "me"))
+            await house.resume(run_id, "me")
+            rolling = asyncio.ensure_future(house.rollback(run_id, "me"))
             await house.clock.sleep(0.3)
             rolling.cancel()
             await asyncio.wait([rolling])
@@ -304,13 +314,36 @@ def test_a_rollback_that_was_killed_goes_on_by_either_verb(tmp_path: Path) -> No
     housed(tmp_path, play)
 
 
-def test_whoever_is_told_of_the_driver_can_signal_it(tmp_path: Path) -> None:
+def test_a_run_that_is_driven_here_can_be_signalled_and_left(tmp_path: Path) -> None:
     async def play(house: House) -> None:
         run_id = await house.create(small())
-        driving = asyncio.ensure_future(house.drives.resume(run_id, "me"))
+        active = house.runs.resume(await house.stored(run_id), "me")
+        driving = asyncio.ensure_future(active.finished())
         await house.clock.sleep(0.1)
-        assert house.driver is not None
-        house.driver.signal(Signal(SignalKind.CANCEL, house.clock.now(), "me"))
+        assert active.cancel("me")
         assert (await driving).status is RunState.CANCELLED
+        again = house.runs.resume(await house.stored(run_id), "me")
+        driving = asyncio.ensure_future(again.finished())
+        await house.clock.sleep(0.1)
+        again.leave()
+        assert (await driving).status is RunState.RUNNING
+        assert (await house.resume(run_id, "me")).status is RunState.COMPLETED
+
+    housed(tmp_path, play)
+
+
+def test_updates_hold_every_event_once_however_seldom_they_are_taken(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        for every in (None, 0.2, 1e6):
+            stored = await house.runs.create(small(), "me")
+            told, views = [], []
+            async for update in house.runs.drive(stored).updates(every):
+                told += update.numbered
+                views.append(update.view)
+                await house.clock.sleep(1.0)
+            assert told == (await stored.journal.read(stored.id, 0, 1_000))[1:]
+            assert [view.driven for view in views] == [True] * (len(views) - 1) + [False]
+            assert views[-1].status is RunState.COMPLETED
+            await house.rollback(stored.id, "me")
 
     housed(tmp_path, play)

@@ -24,7 +24,7 @@ def play(folder: Path, scenario: Callable[[House, Run], Awaitable[T]]) -> T:
 
     async def main() -> T:
         house = House(folder)
-        return await scenario(house, await house.drives.resume(await house.create(PLAN), "somebody"))
+        return await scenario(house, await house.resume(await house.create(PLAN), "somebody"))
 
     return run_virtual(main())
 
@@ -67,7 +67,7 @@ def test_drift_on_one_server_is_seen(tmp_path: Path) -> None:
 
 def test_after_a_rollback_there_is_nothing_to_check(tmp_path: Path) -> None:
     async def scenario(house: House, run: Run) -> None:
-        over = await house.drives.rollback(run.id, "somebody")
+        over = await house.rollback(run.id, "somebody")
         found = await check_run(house.settings, house.clock, over)
         assert (found.ok, found.items) == (True, ())
 

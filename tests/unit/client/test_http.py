@@ -79,15 +79,16 @@ def test_what_is_never_answered_is_told_as_not_known(fake: FakeService) -> None:
 
 def test_an_action_whose_answer_was_lost_is_asked_again(fake: FakeService) -> None:
     """F2: if it was heard the first time, the run shows it."""
+    fake.on("GET", f"{RUNS}/{RUN}", VIEW)
     fake.on("POST", f"{RUNS}/{RUN}/cancel", BROKEN, VIEW)
-    assert HttpClient(fake.url).act(RUN, "cancel", force=True) == VIEW
-    assert [one.query for one in fake.asked] == [[("force", "true")]] * 2
+    assert HttpClient(fake.url).act(RUN, "cancel", force=True).driver == fake.url
+    assert [one.query for one in fake.asked] == [[], [("force", "true")], [("force", "true")]]
 
     cancelled = replace(VIEW, status=RunState.CANCELLED)
     refused = problem(409, "not-allowed", "it has ended")
-    fake.on("GET", f"{RUNS}/{RUN}", cancelled)
+    fake.on("GET", f"{RUNS}/{RUN}", VIEW, cancelled)
     fake.on("POST", f"{RUNS}/{RUN}/cancel", gateway(502), refused)
-    assert HttpClient(fake.url).act(RUN, "cancel") == cancelled
+    assert HttpClient(fake.url).act(RUN, "cancel").driver == fake.url
     fake.on("POST", f"{RUNS}/{RUN}/pause", gateway(502), refused)
     with pytest.raises(NotAllowed):  # it is not paused: that was not heard
         HttpClient(fake.url).act(RUN, "pause")
@@ -97,7 +98,7 @@ def test_latest_is_one_run_however_often_it_is_asked(fake: FakeService) -> None:
     """F2: what `latest` names may change between two tries."""
     fake.on("GET", f"{RUNS}/latest", VIEW)
     fake.on("POST", f"{RUNS}/{RUN}/rollback", gateway(504), VIEW)
-    assert HttpClient(fake.url).act("latest", "rollback") == VIEW
+    assert HttpClient(fake.url).act("latest", "rollback").driver == fake.url
     assert [one.path for one in fake.asked] == [f"{RUNS}/latest", *[f"{RUNS}/{RUN}/rollback"] * 2]
 
 
@@ -130,6 +131,7 @@ def test_a_refusal_is_the_error_it_names_with_all_its_findings(fake: FakeService
     with pytest.raises(PlanRefused, match="1 problem") as caught:
         HttpClient(fake.url).submit({}, None)
     assert (caught.value.diagnostics, caught.value.hint) == ((finding,), "Correct it.")
+    fake.on("GET", f"{RUNS}/{RUN}", VIEW)
     fake.on("POST", f"{RUNS}/{RUN}/pause", problem(409, "not-allowed", "it is Completed"))
     with pytest.raises(NotAllowed):
         HttpClient(fake.url).act(RUN, "pause")

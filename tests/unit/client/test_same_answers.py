@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import io
 import json
-import queue
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from msgspec import Struct
-from tests.support.service_in_loop import Serving, serving, workflow
+from tests.support.service_in_loop import FAST, workflow
+from tests.support.service_process import service_process
 
 from batchwright.app.plans import Source, make_plan
-from batchwright.app.runs import Runs
+from batchwright.app.settings import Settings
 from batchwright.cli.main import run_command
+from batchwright.client import discovery
+from batchwright.client.http import HttpClient
+from batchwright.client.local import LocalClient
+from batchwright.model.lifecycle import RunState
 
 
 class Said(Struct, frozen=True):
@@ -29,7 +31,8 @@ class Said(Struct, frozen=True):
     code: int
 
 
-COMMANDS = [  # RUN is a run that is Completed, BAD one that has Failed, LEFT one that nobody drives
+# RUN is a run that is Completed, BAD one that has Failed, LEFT one that nobody drives, DRIVEN one that waits for hours
+COMMANDS = [
     (0, "list"),
     (0, "list --status completed --name FLOW --limit 1"),
     (2, "list --status compleet"),
@@ -63,6 +66,11 @@ COMMANDS = [  # RUN is a run that is Completed, BAD one that has Failed, LEFT on
     (2, "pause RUN"),
     (2, "pause LEFT"),
     (2, "cancel RUN"),
+    (2, "cancel RUN --force"),
+    (2, "resume RUN"),
+    (2, "resume latest --redo nosuchstep"),
+    (2, "resume DRIVEN"),
+    (2, "rollback DRIVEN --yes"),
     (0, "servers --simulate"),
     (0, "servers --simulate --run latest"),
     (2, "servers --provider nothing"),
@@ -77,6 +85,7 @@ COMMANDS = [  # RUN is a run that is Completed, BAD one that has Failed, LEFT on
 def without_moment(text: str) -> str:
     """Without what depends on when it was asked."""
     text = re.sub(r"since [\d-]+ [\d:]+", "since then", text)
+    text = re.sub(r"\d+(\.\d+)? s\b", "0 s", text)
     return re.sub(r'"(since|elapsed)":[\d.]+', r'"\1":0', text)
 
 
@@ -89,53 +98,49 @@ def carried_out(words: str, runs: dict[str, str], *where: str) -> Said:
     return Said(without_moment(out.getvalue().replace(where[1], "PLACE")), without_moment(told), code)
 
 
-async def left(service: Serving, folder: Path) -> str:
-    """A run that nobody drives: another process has recorded it and is gone."""
-    file = folder / "left.json"
+def left(folder: Path) -> str:
+    """A run that nobody drives: a process has recorded it and is gone."""
+    file, settings = folder / "left.json", Settings(folder / "state")
     file.write_text(json.dumps(workflow("left", 1)))
-    settings, clock, stores = service.orchestrator.settings, service.orchestrator.clock, service.orchestrator.stores
-    planned = await make_plan(settings, clock, Source(file), {"time_scale": 0})
-    assert planned.plan is not None
-    return await Runs(settings, stores, clock).create(planned.plan, "somebody")
+    with LocalClient(settings) as client:
+        planned = client.wait(make_plan(settings, client.clock, Source(file), {"time_scale": 0}))
+        assert planned.plan is not None
+        return client.start(planned.plan, "")[0]
 
 
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """The address of a service, and its runs. It has a thread of its own: commands need the main one for signals."""
-    ready: queue.Queue[tuple[str, dict[str, str]] | None] = queue.Queue()
-    over = threading.Event()
+    """The address of a service, which is another process as it is for a user, and its runs."""
+    folder.mkdir(exist_ok=True)
+    with service_process(folder) as (url, _), HttpClient(url) as client:
 
-    async def main() -> None:
-        async with serving(folder / "state") as service:
-            runs = {"LEFT": await left(service, folder)}
-            runs["BAD"] = (await service.submit(workflow("bad", 2), fail="bad-0000")).json["run"]
-            await service.until(runs["BAD"], "Failed")
-            runs["RUN"] = (await service.submit(workflow("flow", 2))).json["run"]
-            await service.until(runs["RUN"], "Completed")
-            ready.put((service.url, runs))
-            await asyncio.to_thread(over.wait)
+        def submitted(name: str, servers: int, status: RunState, **simulation: object) -> str:
+            definition = workflow(name, servers)["batch_workflow"]
+            run = client.submit(definition, {**FAST, **simulation}).run
+            for update in client.follow(run):
+                if update.view.status is status:
+                    return run
+            raise AssertionError(f"{run} is {update.view.status}")
 
-    def work() -> None:
-        try:
-            asyncio.run(main())
-        finally:
-            ready.put(None)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        found = ready.get()
-        assert found is not None
-        yield found
-    finally:
-        over.set()
-        thread.join()
+        yield (
+            url,
+            {
+                "LEFT": left(folder),
+                "DRIVEN": submitted("driven", 1, RunState.RUNNING, boot_seconds=36000),
+                "BAD": submitted("bad", 2, RunState.FAILED, fail="bad-0000"),
+                "RUN": submitted("flow", 2, RunState.COMPLETED),
+            },
+        )
 
 
-def test_all_commands_say_the_same_of_a_local_store_and_through_a_service(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No terminal to ask on, and a state folder is looked into although a service serves it."""
     monkeypatch.setattr("sys.stdin", io.StringIO())
+    monkeypatch.setattr(discovery, "_of_this_folder", lambda *_: None)
+
+
+def test_all_commands_say_the_same_of_a_local_store_and_through_a_service(tmp_path: Path) -> None:
     wrong = []
     with served(tmp_path) as (url, runs):
         for wanted, words in COMMANDS:
@@ -144,4 +149,56 @@ def test_all_commands_say_the_same_of_a_local_store_and_through_a_service(
                 remote = carried_out(line, runs, "--url", url)
                 if local != remote or local.code != wanted or not local.out + local.err:
                     wrong.append(f"{line}: {wanted}\n  {local}\n  {remote}")
+    assert not wrong, "\n".join(wrong)
+
+
+# Each changes its run, so each client has a run of its own, which is in this state afterwards.
+CHANGES = [
+    (0, "pause DRIVEN", "Paused"),
+    (2, "pause DRIVEN", "Paused"),
+    (0, "resume DRIVEN", "Running"),
+    (0, "cancel DRIVEN --force", "Cancelled"),
+    (3, "monitor DRIVEN", "Cancelled"),
+    (0, "rollback DRIVEN --yes", "RolledBack"),
+    (2, "resume DRIVEN", "RolledBack"),
+    (0, "rollback RUN --yes", "RolledBack"),
+    (1, "resume BAD", "Failed"),
+    (0, "cancel LEFT", "Cancelled"),
+    (0, "resume LEFT", "Completed"),
+]
+VARIES = (
+    *(r"[\d-]+ \d\d:\d\d:\d\d", r"[\d.]+ m?s\b", r"(?m:^) +", r"process \d+", r"by (root|local)\b"),
+    *(r'"driver":"[^"]*"', r'"[a-z_]+":[\d.]+', r"simulated-\d+", r"198\.18\.\d+\.\d+"),
+)
+
+
+def until(url: str, run: str, state: str) -> None:
+    """Follow the run until it is in this state."""
+    with HttpClient(url) as client:
+        for update in client.follow(run):
+            if update.view.status == state:
+                return
+    raise AssertionError(f"{run} is {update.view.status}, not {state}")
+
+
+def alike(said: Said, runs: dict[str, str]) -> Said:
+    """The same of two runs: without ids, moments, who asked and the process that was asked."""
+    out, err = said.out, said.err
+    for name, run in runs.items():
+        out, err = out.replace(run, name), err.replace(run, name)
+    varies = "|".join(VARIES)
+    return Said(re.sub(varies, "", out), re.sub(varies, "", err), said.code)
+
+
+def test_all_changes_say_the_same_of_a_local_store_and_through_a_service(tmp_path: Path) -> None:
+    wrong = []
+    with served(tmp_path / "a") as (url, theirs), served(tmp_path / "b") as (other, ours):
+        for wanted, words, state in CHANGES:
+            name = words.split()[1]
+            local = alike(carried_out(words, ours, "--state-dir", str(tmp_path / "b" / "state")), ours)
+            until(other, ours[name], state)
+            remote = alike(carried_out(words, theirs, "--url", url), theirs)
+            until(url, theirs[name], state)
+            if local != remote or local.code != wanted or not local.out + local.err:
+                wrong.append(f"{words}: {wanted}\n  {local}\n  {remote}")
     assert not wrong, "\n".join(wrong)

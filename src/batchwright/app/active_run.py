@@ -1,0 +1,200 @@
+"""A run that this process drives: the updates it gives, and the way to ask its driver for something."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
+
+from batchwright.engine.limits import Limits, calls_of
+from batchwright.engine.loop import Driver
+from batchwright.model.clock import Clock
+from batchwright.model.events import AnyEvent
+from batchwright.model.lifecycle import RunState
+from batchwright.model.run import Run
+from batchwright.model.summary import Signal, SignalKind
+from batchwright.views.run import LIVE, run_view
+from batchwright.views.shape import Shape, shape_of
+from batchwright.views.update import Update
+from batchwright.views.wait_reasons import Circumstances
+
+LIVE_STATES = (RunState.PENDING, RunState.RUNNING, RunState.PAUSED)
+
+
+class ActiveRun:
+    """Iterating it drives the run, in a task of its own: whoever is slow to take updates does not slow the run down.
+
+    `accepted`: what was asked is being done, so that what is raised from then on is no refusal. `left`: it was ended by
+    `leave`, with a run that can be resumed. `store` names where its journal is.
+    """
+
+    def __init__(
+        self, run_id: str, store: str, limits: Limits, clock: Clock, drive: Callable[[ActiveRun], Awaitable[Run]]
+    ) -> None:
+        self.run_id = run_id
+        self.store = store
+        self.limits = limits
+        self.driver: Driver | None = None
+        self.accepted = False
+        self.left = False
+        self.moved_at = clock.now()
+        self.task: asyncio.Task[Run | None] | None = None  # that takes the updates in the background
+        self._clock = clock
+        self._drive = drive
+        self._driving: asyncio.Task[None] | None = None
+        self._events: list[AnyEvent] = []
+        self._shape: Shape | None = None
+        self._draining = False
+        self._waits: dict[str, str] = {}
+        self._signals: list[Signal] = []
+        self._moved = asyncio.Event()
+        self._moves: set[asyncio.Event] = {self._moved}
+
+    @property
+    def run(self) -> Run | None:
+        """The fold its driver works on, as soon as there is one."""
+        return self.driver.run if self.driver else None
+
+    # -- its updates --------------------------------------------------------------------------------------------
+
+    def __aiter__(self) -> AsyncIterator[Update]:
+        return self.updates()
+
+    async def updates(self, every: float | None = None) -> AsyncGenerator[Update, None]:
+        """Drive; give an update for each durable batch of events, or one `every` so many seconds, and one at the end.
+
+        Whoever cancels it leaves a run that can be resumed. Raises RunHeld, NotAllowed, Forbidden, ProviderUnavailable,
+        StoreError, LeaseLost.
+        """
+        self._driving = task = asyncio.ensure_future(self._to_the_end())
+        try:
+            while not task.done():
+                if every is None:
+                    await self._moved.wait()
+                else:
+                    await asyncio.wait([task], timeout=every)
+                self._moved.clear()
+                if self.driver is not None and (self._events or every is not None) and not task.done():
+                    yield self._update(self.driver, driven=True)
+            if not task.cancelled():
+                task.result()
+            if self.driver is not None:
+                yield self._update(self.driver, driven=False)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _to_the_end(self) -> None:
+        try:
+            await self._drive(self)
+        finally:
+            self.tell()
+
+    async def finished(self) -> Run:
+        """Drive to the end and give the run as it is then. Raises as `updates`."""
+        async for _ in self:
+            pass
+        assert self.run is not None
+        return self.run
+
+    def _update(self, driver: Driver, *, driven: bool) -> Update:
+        run, events, self._events = driver.run, self._events, []
+        self._shape = self._shape or shape_of(run.plan)
+        view = partial(
+            run_view,
+            run,
+            self._clock.now(),
+            around=self.around() if driven else Circumstances(driven=False),
+            store=self.store,
+            shape=self._shape,
+            bounds=LIVE if driven else None,
+        )
+        return Update(view, events, run.seq)
+
+    def around(self) -> Circumstances:
+        """What only the driving process knows: why the lanes' calls wait, and which provider does not answer."""
+        words = self.limits.words(calls_of(self.run), self._clock.monotonic()) if self.run is not None else {}
+        return Circumstances(True, words, self.unheard())
+
+    def unheard(self) -> dict[str, str]:
+        """Per provider that does not answer when it is looked at, for how long and why."""
+        return self.driver.unheard() if self.driver else self._waits
+
+    # -- what Runs tells it -------------------------------------------------------------------------------------
+
+    def waits(self, provider: str, why: str, _patience: float) -> None:
+        """A provider cannot be asked yet, so the driver has not begun."""
+        self._waits[provider] = f"cannot be asked: {why}"
+        self.tell()
+
+    def begun(self, driver: Driver) -> None:
+        """The driver has the lease and is about to drive."""
+        self.driver = driver
+        self._waits.clear()
+        signals, self._signals = self._signals, []
+        for signal in signals:
+            driver.signal(signal)
+        if self._draining:
+            driver.drain()
+
+    def appended(self, _run: Run, events: Sequence[AnyEvent]) -> None:
+        """Events of the run are durable."""
+        self.moved_at = self._clock.now()
+        self._events.extend(events)
+        self.tell()
+
+    def tell(self) -> None:
+        """Wake who waits for something new."""
+        for move in self._moves:
+            move.set()
+
+    # -- asking it ----------------------------------------------------------------------------------------------
+
+    def signal(self, signal: Signal) -> None:
+        """Ask the driver, or leave it for the one that is about to begin."""
+        if self.driver is None:
+            self._signals.append(signal)
+        else:
+            self.driver.signal(signal)
+
+    def cancel(self, by: str) -> bool:
+        """End the run once what is in flight has ended. False where that cannot be asked: a rollback, or not twice."""
+        run = self.run
+        if run is None or run.status not in LIVE_STATES or run.cancelling:
+            return False
+        self.signal(Signal(SignalKind.CANCEL, self._clock.now(), by))
+        return True
+
+    def drain(self) -> None:
+        """Begin nothing more and end as soon as no call is in flight."""
+        self._draining = True
+        if self.driver is not None:
+            self.driver.drain()
+
+    def leave(self) -> None:
+        """Stop driving at once; what is in flight is in doubt and is settled when the run is resumed."""
+        self.left = True
+        if self._driving is not None:
+            self._driving.cancel()
+
+    async def until(self, shows: Callable[[], Awaitable[bool]], seconds: float) -> None:
+        """Wait until the journal shows what is wanted, asked after each append, or `task` has ended.
+
+        Raises what ended the drive; returns when it takes longer than `seconds`.
+        """
+        assert self.task is not None
+        move = asyncio.Event()
+        self._moves.add(move)
+        try:
+            async with asyncio.timeout(seconds):
+                while not self.task.done():
+                    await move.wait()
+                    move.clear()
+                    if await shows():
+                        return
+        except TimeoutError:
+            return
+        finally:
+            self._moves.discard(move)
+        if not self.task.cancelled():
+            self.task.result()
