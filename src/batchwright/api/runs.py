@@ -25,21 +25,20 @@ from batchwright.app.taskserv_health import check_run
 from batchwright.client.base import RunRow
 from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.errors import UsageError
-from batchwright.model.events import AnyEvent
 from batchwright.model.summary import RunSummary, SignalKind
 from batchwright.service.health import Monitor, ServiceHealth
 from batchwright.service.run_feed import RunFeed
 from batchwright.service.run_supervisor import NO_ANSWERS, Answers, RunSupervisor
 from batchwright.service.tokens import Role
 from batchwright.views.conditions import Conditions
-from batchwright.views.events import event_line
+from batchwright.views.events import numbered_line
 from batchwright.views.explain import Explanation, explain
 from batchwright.views.listing import matching, state_named
 from batchwright.views.logs import StepLog, log_text
 from batchwright.views.run import RunView
 from batchwright.views.stats import Stats, stats_view
 from batchwright.views.steps import ServerLine, servers, step_named
-from batchwright.views.wording import duration, span
+from batchwright.views.wording import span
 
 RUNS = "/v1/workflows/batch"
 ONE = RUNS + "/{run:str}"
@@ -227,11 +226,7 @@ async def logs(
         return "".join(log_text(line) + "\n" for event in past for line in log.take(event))
     page = await tail.journal.read(tail.run.id, after, limit)
     began = tail.run.created_at
-    return await bounds.in_thread(lambda: "".join(_log_line(began, seq, event) for seq, event in page))
-
-
-def _log_line(began: float, seq: int, event: AnyEvent) -> str:
-    return f"{seq:>7}  {'+' + duration(event.at - began):>12}  {event_line(event)}\n"
+    return await bounds.in_thread(lambda: "".join(numbered_line(began, seq, event) + "\n" for seq, event in page))
 
 
 @post(

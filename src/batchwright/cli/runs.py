@@ -19,11 +19,10 @@ from batchwright.cli.target import Url, chosen, chosen_run, show_warnings
 from batchwright.cli.text import show_explanation, show_listing, show_run, show_stats, show_steps
 from batchwright.client.base import Client
 from batchwright.model.events import AnyEvent
-from batchwright.views.events import event_line, event_record
+from batchwright.views.events import event_record, numbered_line
 from batchwright.views.listing import listing, state_named
 from batchwright.views.run import RunView
 from batchwright.views.steps import StepLine
-from batchwright.views.wording import duration
 
 LIMIT = 50
 
@@ -108,7 +107,7 @@ def events(
             if json:
                 print_json(event_record(view.run, seq, event))
             else:
-                say(f"{seq:>7}  {'+' + duration(event.at - view.created_at):>12}  {event_line(event)}")
+                say(numbered_line(view.created_at, seq, event))
 
         return tell_history(client, view.run, tell, follow=follow)
 

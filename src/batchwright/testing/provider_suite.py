@@ -87,7 +87,7 @@ class ProviderSuite(AttachedTests):
         assert min(capabilities.rate, capabilities.destroy_rate or 0.0) >= 0
         assert min(capabilities.burst, capabilities.destroy_burst or 1) >= 1
 
-    def test_a_good_configuration_has_no_trouble(self) -> None:
+    def test_a_good_configuration_has_no_problem(self) -> None:
         assert self.client().validate(self.config("suite-good")) == []
 
     def test_a_bad_plan_is_named_offline_and_not_resolved(self) -> None:
@@ -99,10 +99,10 @@ class ProviderSuite(AttachedTests):
             answers = await bench.provider.resolve([self.config("suite-good"), bad, self.config("suite-good-2")])
             assert [isinstance(answer, ServerRequest) for answer in answers] == [True, False, True]
 
-        troubles = self.client().validate(bad)
-        assert [trouble.field for trouble in troubles] == ["plan"]
-        assert troubles[0].message
-        assert self.client().validate(bad) == troubles
+        problems = self.client().validate(bad)
+        assert [problem.field for problem in problems] == ["plan"]
+        assert problems[0].message
+        assert self.client().validate(bad) == problems
         self.play(scenario)
 
     def test_resolve_is_repeatable_and_keeps_the_order(self) -> None:

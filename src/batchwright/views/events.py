@@ -17,6 +17,11 @@ def event_record(run: str, seq: int, event: ev.AnyEvent) -> dict[str, Any]:
     return {"run": run, "seq": seq, **msgspec.to_builtins(event)}
 
 
+def numbered_line(began: float, seq: int, event: ev.AnyEvent) -> str:
+    """One line of `events`: its number, the time since the run was created at `began`, and what happened."""
+    return f"{seq:>7}  {'+' + duration(event.at - began):>12}  {event_line(event)}"
+
+
 def event_line(event: ev.AnyEvent) -> str:
     """What happened, on one line, without the time."""
     match event:
