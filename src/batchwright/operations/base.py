@@ -18,7 +18,7 @@ from batchwright.model.workflow import Operation, ServerConfig
 from batchwright.operations.draft import Draft
 
 Op = TypeVar("Op", bound=Operation)
-Place = tuple[str | int, ...]
+FieldPath = tuple[str | int, ...]
 
 
 class Port(StrEnum):
@@ -45,7 +45,7 @@ class Wants(Struct, frozen=True):
 
 
 class OperationType(ABC, Generic[Op]):
-    """One operation type. Planning calls `place`, `judge` and `plan` of every type, in this order.
+    """One operation type. Planning calls `place_servers`, `check` and `plan` of every type, in this order.
 
     `lane` is the account whose limits its calls use, "" for that of the operation's provider; `at_once` is how many
     calls of that lane are under way at a time in one process, for all runs.
@@ -69,14 +69,14 @@ class OperationType(ABC, Generic[Op]):
         """What the pre-flight asks about it."""
         return Wants()
 
-    def parts(self, _op: Op) -> dict[str, Place]:
+    def parts(self, _op: Op) -> dict[str, FieldPath]:
         """Where in the operation its named parts stand, for findings about one of them."""
         return {}
 
-    def place(self, draft: Draft) -> None:
+    def place_servers(self, draft: Draft) -> None:
         """Say which servers there will be."""
 
-    def judge(self, draft: Draft) -> None:
+    def check(self, draft: Draft) -> None:
         """Find what is wrong with the operations whatever the pre-flight says."""
 
     @abstractmethod

@@ -17,7 +17,7 @@ from batchwright.model.outcome import Observed, ServerState
 from batchwright.model.plan import Request, ServerFacts, Step
 from batchwright.model.record import StepRecord
 from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry, ServerConfig
-from batchwright.operations.base import OperationType, Place, Port, Wants
+from batchwright.operations.base import FieldPath, OperationType, Port, Wants
 from batchwright.operations.draft import NO_FACTS, Draft, PlannedServer
 from batchwright.operations.observations import ProviderObserved
 from batchwright.operations.wording import enumerated
@@ -207,10 +207,10 @@ class ServerBatchType(OperationType[ServerBatch]):
     def wants(self, op: ServerBatch) -> Wants:
         return Wants(servers=op.server_configs)
 
-    def parts(self, op: ServerBatch) -> dict[str, Place]:
+    def parts(self, op: ServerBatch) -> dict[str, FieldPath]:
         return {config.name: ("server_configs", number) for number, config in enumerate(op.server_configs)}
 
-    def place(self, draft: Draft) -> None:
+    def place_servers(self, draft: Draft) -> None:
         place_servers(draft)
 
     def plan(self, draft: Draft) -> None:

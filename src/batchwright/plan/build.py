@@ -42,20 +42,20 @@ def order_operations(draft: Draft) -> None:
     draft.index = {op.id: i for i, op in enumerate(draft.order)}
 
 
-def _judge(draft: Draft) -> None:
+def _check(draft: Draft) -> None:
     """All that can be judged before the steps are made."""
     order_operations(draft)
     for kind in TYPES:
-        kind.place(draft)
+        kind.place_servers(draft)
     find_targets(draft, {op.id for op in draft.order if type_of(op).targets_all})
     for kind in TYPES:
-        kind.judge(draft)
+        kind.check(draft)
 
 
 def told_by_the_file(workflow: Workflow, catalogue: Mapping[str, Taskserv]) -> tuple[Diagnostic, ...]:
     """What planning will find in a workflow whatever the providers say, errors and warnings; nothing is contacted."""
     draft = Draft(workflow, catalogue, Observations())
-    _judge(draft)
+    _check(draft)
     return tuple(draft.problems)
 
 
@@ -72,7 +72,7 @@ def build(
     Every problem of the whole batch is in the diagnostics; `warnings` are the loader's and are passed through.
     """
     draft = Draft(workflow, catalogue, observations)
-    _judge(draft)
+    _check(draft)
     for kind in TYPES:
         kind.plan(draft)
     told = {(one.code, one.message) for one in warnings}

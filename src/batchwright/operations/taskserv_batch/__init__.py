@@ -3,7 +3,7 @@
 from batchwright.model.actions import Action, Undo
 from batchwright.model.plan import Step
 from batchwright.model.record import StepRecord
-from batchwright.operations.base import OperationType, Place, Port, Wants
+from batchwright.operations.base import FieldPath, OperationType, Port, Wants
 from batchwright.operations.draft import Draft
 from batchwright.operations.taskserv_batch.clusters import form_clusters
 from batchwright.operations.taskserv_batch.draft import TaskservDraft
@@ -38,10 +38,10 @@ class TaskservBatchType(OperationType[TaskservBatch]):
     def wants(self, op: TaskservBatch) -> Wants:
         return Wants(installed=True, secrets={use.name: use.variables for use in op.taskservs})
 
-    def parts(self, op: TaskservBatch) -> dict[str, Place]:
+    def parts(self, op: TaskservBatch) -> dict[str, FieldPath]:
         return {use.name: ("taskservs", number) for number, use in enumerate(op.taskservs)}
 
-    def judge(self, draft: Draft) -> None:
+    def check(self, draft: Draft) -> None:
         own = draft.own[self.name] = TaskservDraft.over(draft)
         for each in PASSES:
             each(own)
