@@ -18,23 +18,6 @@ from batchwright.plan.build import told_by_the_file
 Find = Callable[[Sequence[Path_]], Awaitable[Sequence[Spot]]]
 
 WHOLE: Path_ = ("batch_workflow",)
-# The field of a command or of a task service operation that a finding is about, by its code.
-FIELDS = {
-    "program-missing": "run",
-    "program-not-executable": "run",
-    "program-unfit": "run",
-    "directory-missing": "directory",
-    "secret-missing": "env",
-    "package-missing": "targets",
-    "needs-unmet": "taskservs",
-    "taskserv-conflict": "taskservs",
-    "taskserv-cycle": "taskservs",
-    "requirement-choice": "taskservs",
-    "requirement-soft": "taskservs",
-    "requirement-unknown": "taskservs",
-    "requirement-unordered": "dependencies",
-    "cluster-without-leader": "targets",
-}
 
 
 def static_findings(workflow: Workflow, catalogue: Mapping[str, Taskserv]) -> list[PathDiagnostic]:
@@ -88,9 +71,7 @@ def _within(operation: Operation, inside: Sequence[str], found: Diagnostic) -> P
         if part := parts.get(inside[-1]):
             return (*part, *_steps(found.field))
         return next(iter(parts.values()))[:1]
-    if found.field:
-        return _steps(found.field)
-    return (FIELDS[found.code],) if found.code in FIELDS else ()
+    return _steps(found.field)
 
 
 def _steps(field: str) -> Path_:

@@ -9,6 +9,8 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
+from msgspec.structs import replace
+
 from batchwright.commands.interpreters import unrunnable
 from batchwright.commands.size_limits import unfit
 from batchwright.errors import SecretMissing
@@ -25,16 +27,19 @@ def find_here(command: Command, environ: Mapping[str, str]) -> CommandRequest | 
 
     A relative folder is one of the folder where Batchwright was started.
     """
-    flaws = [*secret_flaws(command.env, environ), *size_flaws(command, environ)]
+    flaws = [*secret_flaws(command.env, environ, field="env"), *size_flaws(command, environ)]
     folder = _folder(command.directory or ".")
     if isinstance(folder, Diagnostic):
         return [*flaws, folder]
     own = command.env.get("PATH")
     path = own if isinstance(own, str) else environ.get("PATH", os.defpath)
-    words = [_found(words, folder, path) for words in (command.run, command.undo)]
-    run, undo = words
+    run, undo = _found(command.run, folder, path), _found(command.undo, folder, path)
     if isinstance(run, Diagnostic) or isinstance(undo, Diagnostic):
-        return [*flaws, *dict.fromkeys(one for one in words if isinstance(one, Diagnostic))]
+        missing: dict[Diagnostic, str] = {}  # the same program in both is told once
+        for field, one in (("run", run), ("undo", undo)):
+            if isinstance(one, Diagnostic):
+                missing.setdefault(one, field)
+        return [*flaws, *(replace(one, field=field) for one, field in missing.items())]
     if flaws:
         return flaws
     name = program_name(command.run[0])
@@ -43,7 +48,7 @@ def find_here(command: Command, environ: Mapping[str, str]) -> CommandRequest | 
 
 def find_there(command: Command, environ: Mapping[str, str]) -> CommandRequest | list[Diagnostic]:
     """A command of servers, which may not exist yet: what does not depend on them is looked at."""
-    flaws = [*secret_flaws(command.env, environ), *size_flaws(command, {})]
+    flaws = [*secret_flaws(command.env, environ, field="env"), *size_flaws(command, {})]
     name, folder = program_name(command.run[0]), command.directory or ""
     return flaws or CommandRequest(name, command.run, command.undo, command.env, folder, command.idempotent)
 
@@ -53,12 +58,15 @@ def program_name(word: str) -> str:
     return PurePosixPath(word).name or word
 
 
-def secret_flaws(values: Mapping[str, object], environ: Mapping[str, str], whose: str = "") -> list[Diagnostic]:
+def secret_flaws(
+    values: Mapping[str, object], environ: Mapping[str, str], whose: str = "", field: str = ""
+) -> list[Diagnostic]:
     """Secrets that are not where they are said to be. A program that prints one is only looked for."""
     found = []
     for name, secret in values.items():
         if isinstance(secret, Secret) and (why := secret_lack(secret, environ)):
-            found.append(Diagnostic("secret-missing", f'the secret for "{name}"{whose} is not there: {why}'))
+            message = f'the secret for "{name}"{whose} is not there: {why}'
+            found.append(Diagnostic("secret-missing", message, field=field))
     return found
 
 
@@ -95,13 +103,12 @@ def _folder(name: str) -> Path | Diagnostic:
         folder = Path(os.path.abspath(name))  # noqa: PTH100 - links stay as they are named
     except FileNotFoundError:
         hint = "Go to a folder that is there, or give the command a `directory` that begins with a slash."
-        return Diagnostic("directory-missing", "the folder that this was started in is gone", hint)
+        return Diagnostic("directory-missing", "the folder that this was started in is gone", hint, field="directory")
     if not folder.is_dir():
-        return Diagnostic("directory-missing", f'there is no folder "{folder}"', _like(folder))
+        return Diagnostic("directory-missing", f'there is no folder "{folder}"', _like(folder), field="directory")
     if not os.access(folder, os.X_OK):
-        return Diagnostic(
-            "directory-missing", f'nobody but its owner may enter "{folder}"', "Allow it, or be another user."
-        )
+        message = f'nobody but its owner may enter "{folder}"'
+        return Diagnostic("directory-missing", message, "Allow it, or be another user.", field="directory")
     return folder
 
 

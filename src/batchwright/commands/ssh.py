@@ -52,7 +52,8 @@ class SshCommands:
     async def resolve(self, command: Command) -> CommandRequest | list[Diagnostic]:
         if find_spec("asyncssh") is None:
             message = "a command with targets needs a package that is not installed: asyncssh"
-            return [Diagnostic("package-missing", message, "Install it with: pip install 'batchwright[ssh]'")]
+            hint = "Install it with: pip install 'batchwright[ssh]'"
+            return [Diagnostic("package-missing", message, hint, field="targets")]
         return find_there(command, self._environ)
 
     async def launch(self, request: CommandRequest, launch: Launch) -> Applied | Rejected | Unknown:

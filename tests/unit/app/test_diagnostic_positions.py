@@ -108,6 +108,19 @@ def test_what_a_command_lacks_points_at_the_command(tmp_path: Path) -> None:
     assert told == {"program-missing": (2, 43), "secret-missing": (3, 59), "directory-missing": (4, 65)}
 
 
+def test_a_program_that_cannot_be_run_is_told_at_its_run_or_its_undo(tmp_path: Path) -> None:
+    asked = Source(tmp_path / "flow.ncl")
+    script = tmp_path / "script"
+    script.write_text("echo well")
+    script.chmod(0o755)
+    command = f"""
+      {{ id = "a", type = "command", run = ["{script}"],
+        undo = ["no-such-program"] }},"""
+    asked.file.write_text(f'{{ batch_workflow = {{ name = "x", version = "1", operations = [{command}] }} }}')
+    told = places(planned(asked, tmp_path, None))
+    assert {code: line for code, (line, _) in told.items()} == {"program-not-runnable": 2, "program-missing": 3}
+
+
 def test_a_warning_stands_in_the_plan_once_with_its_place(tmp_path: Path) -> None:
     """C7: what `validate` has told is not told again by the plan."""
     asked = source(tmp_path, services("a", '["containerd", "kubernetes"]', NEEDS))

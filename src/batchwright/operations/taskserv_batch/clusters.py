@@ -52,6 +52,7 @@ def _refuse_headless(draft: TaskservDraft, op: TaskservBatch, name: str, members
         f'"{name}" on {names_of(members)} joins the "{one}" cluster led by {leader}, but is not installed on {leader}',
         op.id,
         f'Add "{leader}" to its targets.',
+        "targets",
     )
 
 

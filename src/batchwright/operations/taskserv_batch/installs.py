@@ -32,7 +32,7 @@ def check_needs(draft: TaskservDraft) -> None:
                 for message, hint in _lacking(draft.catalogue[name], observed, place):
                     lacking.setdefault((name, message, hint), []).append(place)
         for (name, message, hint), places in lacking.items():
-            draft.refuse("needs-unmet", f'"{name}" on {names_of(places)} {message}', op.id, hint)
+            draft.refuse("needs-unmet", f'"{name}" on {names_of(places)} {message}', op.id, hint, "taskservs")
 
 
 def _lacking(entry: Taskserv, observed: ProviderObserved, place: PlannedServer) -> list[tuple[str, str]]:

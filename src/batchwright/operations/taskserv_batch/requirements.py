@@ -91,7 +91,8 @@ def _order(draft: TaskservDraft, i: int, installs: list[PlannedInstall]) -> list
 
 def _on(places: Sequence[PlannedServer], shared: Diagnostic, operation: str) -> Diagnostic:
     """A problem that several servers share, said once: its message goes on with their names."""
-    return replace(shared, message=f"{shared.message} on {names_of(places)}", where=operation)
+    message = f"{shared.message} on {names_of(places)}"
+    return replace(shared, message=message, where=operation, field=shared.field or "taskservs")
 
 
 def _expand(
@@ -151,7 +152,8 @@ def _look_elsewhere(
     if makers:
         one, maker = makers[0][0], draft.order[makers[0][1]].id
         message = f'"{name}" requires "{one}", which "{maker}" installs, but "{op}" does not depend on it,'
-        return [Diagnostic("requirement-unordered", message, f'Add "{maker}" to the dependencies of "{op}".')]
+        hint = f'Add "{maker}" to the dependencies of "{op}".'
+        return [Diagnostic("requirement-unordered", message, hint, field="dependencies")]
     if not candidates:
         message = f'"{name}" requires "{requirement}", which no task service provides,'
         return [Diagnostic("requirement-unknown", message, "Add a task service that provides it to the catalogue.")]
