@@ -13,13 +13,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.support.command_line import PATIENCE, Command
+from tests.support.command_line import PATIENCE, Command, impatient
 from tests.support.machines import Machine, Machines
 from tests.support.needs import tool
 from tests.support.service_process import service_process
-
-from batchwright.app import adapters
-from batchwright.app.patient_provider import PatientProvider
 
 INSTANT = ("--sim", "time_scale=0")
 
@@ -235,7 +232,7 @@ def test_a_provider_that_cannot_be_opened_is_named_and_no_more(
     simulated: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A record that nobody can read, beside a world that can be."""
-    monkeypatch.setattr(adapters, "PatientProvider", lambda inner, looks, _: PatientProvider(inner, looks, 0.1))
+    impatient(monkeypatch)
     (folder := simulated.home / ".local" / "state" / "batchwright" / "static").mkdir(parents=True)
     (folder / "static-broken.json").write_text("{}")
     answer = simulated.json("servers")

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.support.command_line import run_in_process
 
 from batchwright import home
 from batchwright.app.read_only_stores import copied, is_read_only
@@ -48,7 +49,7 @@ class Shell:
         return done
 
     def runs(self) -> list[dict[str, Any]]:
-        found = json.loads(self("bw list --json").stdout)["runs"]
+        found = json.loads(run_in_process(["list", "--json"], self.env, self.folder).stdout)["runs"]
         return [dict(one) for one in found]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from tests.support.command_line import impatient
 from tests.support.emulated import Running
 
 from batchwright.cli.exit_codes import Exit
@@ -104,7 +105,10 @@ def test_a_run_with_every_fault_makes_exactly_what_was_asked_and_its_rollback_le
         ({"read_errors": 1.0}, "UpCloud: The service is not available"),
     ],
 )
-def test_what_cannot_work_is_told_before_anything_is_changed(desk: Desk, change: dict[str, Any], words: str) -> None:
+def test_what_cannot_work_is_told_before_anything_is_changed(
+    desk: Desk, change: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient(monkeypatch)
     desk.become(**change)
     code, said = desk.type("run", str(desk.file))
     assert code == Exit.NO

@@ -75,14 +75,16 @@ def on_servers(
     folder: Path,
     names: tuple[str, ...],
     scenario: Callable[..., Awaitable[None]],
-    secret: str = "",
+    secret: str | Callable[[], str] = "",
     network: str = "shared",
 ) -> None:
-    """Play a scenario on fresh servers; every secret is `secret`."""
+    """Play a scenario on fresh servers; every secret is `secret`, or what that gives at the time."""
     need_sandboxes()
 
     async def play() -> None:
-        runner = pyinfra_runner(CATALOGUE, CATALOGUE.folders, lambda _reference: secret, SystemClock())
+        runner = pyinfra_runner(
+            CATALOGUE, CATALOGUE.folders, lambda _: secret if isinstance(secret, str) else secret(), SystemClock()
+        )
         async with servers(folder, *names, network=network) as targets:
             await scenario(*(Server(target, runner, []) for target in targets))
 

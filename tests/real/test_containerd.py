@@ -20,7 +20,7 @@ ctr run --detach --rootfs /tmp/treefs stays /bin/busybox sleep 3600
 """
 
 
-@pytest.mark.parametrize("network", ["shared", "own"])
+@pytest.mark.parametrize("network", ["own", pytest.param("shared", marks=pytest.mark.long)])
 def test_containerd_runs_a_container_and_leaves_none(tmp_path: Path, network: str) -> None:
     """E11: on the loopback, and on a network of its own."""
 

@@ -10,7 +10,7 @@ import pytest
 from tests.real.life import Server, asked, live, on_servers
 
 
-@pytest.mark.parametrize("network", ["shared", "own"])
+@pytest.mark.parametrize("network", ["own", pytest.param("shared", marks=pytest.mark.long)])
 def test_nginx_answers_where_it_was_told_to(tmp_path: Path, network: str) -> None:
     """E11: on the loopback, and on a network of its own."""
 

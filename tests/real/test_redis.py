@@ -14,7 +14,7 @@ from tests.real.life import Server, asked, live, on_servers
 PASSWORD = "pl4nted \"quote' \\ back\nsave 1 1 \N{SNOWMAN}"
 
 
-@pytest.mark.parametrize("network", ["shared", "own"])
+@pytest.mark.parametrize("network", ["own", pytest.param("shared", marks=pytest.mark.long)])
 def test_redis_is_reached_at_its_address(tmp_path: Path, network: str) -> None:
     """E11: on an address that is not loopback redis protects itself from everybody else."""
 

@@ -13,8 +13,11 @@ from typing import Any
 from unittest.mock import patch
 
 import msgspec
+import pytest
 
 from batchwright import serve
+from batchwright.app import adapters
+from batchwright.app.patient_provider import PatientProvider
 from batchwright.cli.main import run_command
 
 PATIENCE = 120.0  # seconds until something that hangs counts as a failure
@@ -29,6 +32,11 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     """Of a user who has set nothing but this."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
     return {**kept, "HOME": str(home), "PYTHONPATH": SOURCES, "NO_COLOR": "1", "COLUMNS": "120", **more}
+
+
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider that cannot be asked is given up after a moment, which takes users ten seconds."""
+    monkeypatch.setattr(adapters, "PatientProvider", lambda inner, looks, _: PatientProvider(inner, looks, 0.1))
 
 
 def run_in_process(words: Sequence[str], env: Mapping[str, str], folder: Path | None) -> Done:
