@@ -255,7 +255,7 @@ class UpCloudEmulator(RestFront[UpCloudAccount]):
             raise CallRefused(404, "NOT_FOUND", f"{method} on an address is not emulated.")
         server = self.account.server(row.server) if row.server else None
         if server is not None:
-            self._must_be(server, "stopped")
+            self._must_be(server, "stopped", "error")  # as it is for the server itself
             server.addresses.remove(row)
         del self.account.all_addresses[row.address]
         return 204, None
