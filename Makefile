@@ -34,10 +34,10 @@ rehearsal: $(VENV)/.run ## two clouds emulated with real servers of this machine
 
 test test-long: export PYTHONDONTWRITEBYTECODE := # modules are compiled once, not in each of a thousand processes
 
-test: $(VENV)/.dev ## every test, in some minutes on two cores
+test: $(VENV)/.dev ## every test, in about five minutes on two cores
 	$(BIN)/pytest -n 4 --dist worksteal
 
-test-long: $(VENV)/.dev ## long random explorations, with printed seeds
+test-long: $(VENV)/.dev ## what make test samples, in full, and long random explorations with printed seeds
 	$(BIN)/pytest -m long -s
 	$(BIN)/pytest -m "hypothesis and not long" --hypothesis-profile full
 
