@@ -6,6 +6,7 @@ import ast
 import configparser
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -257,6 +258,12 @@ def test_who_knows_an_operation_type_is_found(tmp_path: Path) -> None:
         "decides by server_batch",
         "imports command",
     ]
+
+
+def test_pytest_can_tell_all_test_modules_apart() -> None:
+    """Outside of packages it imports a module by its file's name alone."""
+    loose = Counter(path.stem for path in sources("tests") if not (path.parent / "__init__.py").exists())
+    assert [name for name, count in loose.items() if count > 1 and name.startswith("test_")] == []
 
 
 def test_a_missing_part_is_skipped_in_one_place() -> None:
