@@ -59,7 +59,7 @@ def check(source: Source, settings: Settings) -> Loaded:
     )
     if loaded.workflow is None:
         return loaded
-    return replace(loaded, workflow=anchored(loaded.workflow, source.file.parent))
+    return replace(loaded, workflow=anchored(loaded.workflow, source.file.parent), catalogue=catalogue)
 
 
 def anchored(workflow: Workflow, folder: Path) -> Workflow:
@@ -161,7 +161,7 @@ def _build(
     missing = tuple(Diagnostic.of_error(error, name) for name, error in around.troubles.items())
     return build(
         loaded.workflow,
-        load_catalogue(settings.catalogues),
+        loaded.catalogue or load_catalogue(settings.catalogues),
         replace(observations, problems=(*observations.problems, *missing), install_seconds=around.install_seconds),
         warnings=loaded.diagnostics,
         simulation=dict(simulation) if simulation is not None else None,  # type: ignore[arg-type]

@@ -167,6 +167,18 @@ class Stores:
         finally:
             mark.close()
 
+    async def summary(self, run: str) -> RunSummary | None:
+        """Of the run with this whole id, if there is one. Raises StoreError if an unreadable store may hold it."""
+        for journal in await self._reachable():
+            try:
+                row = await journal.summary(run)
+            except RunNotFound:
+                continue
+            if _lives(row, journal):
+                return row
+        self.refuse_partial(run)
+        return None
+
     async def find(self, word: str) -> tuple[Journal, str]:
         """The run whose id starts with `word`, or the `latest`. Raises RunNotFound, RunAmbiguous, RunMoved.
 

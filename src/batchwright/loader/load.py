@@ -33,10 +33,14 @@ Judge = Callable[[Workflow], Sequence[PathDiagnostic]]  # what is wrong with a w
 
 
 class Loaded(Struct, frozen=True):
-    """The outcome of a load. `workflow` is None exactly when one of the diagnostics is an error."""
+    """The outcome of a load. `workflow` is None exactly when one of the diagnostics is an error.
+
+    `catalogue` is what the workflow was checked against, where it is at hand.
+    """
 
     workflow: Workflow | None
     diagnostics: tuple[Diagnostic, ...] = ()
+    catalogue: Mapping[str, Taskserv] | None = None
 
 
 class Spot(Struct, frozen=True):

@@ -23,6 +23,11 @@ def run_id(entropy: bytes) -> str:
     return base32(entropy)[:RUN_ID_LENGTH]
 
 
+def keyed_run_id(by: str, key: str) -> str:
+    """The id of the run that this caller submits under this key: it is found again by that, in every process."""
+    return base32(hashlib.sha256(f"{by}\n{key}".encode()).digest()[:8])[:RUN_ID_LENGTH]
+
+
 def base32(data: bytes) -> str:
     """Lower-case base32 without padding: safe in names, labels and idempotency tokens."""
     number = int.from_bytes(data, "big")

@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from weakref import WeakValueDictionary
 
 from batchwright.app.stores import Stores
+from batchwright.journal.base import Journal
 from batchwright.journal.lease import Sightings
 from batchwright.journal.replay import load_run
 from batchwright.model.clock import Clock
+from batchwright.model.events import RunCreated
+from batchwright.model.run import Run
 from batchwright.service.run_feed import Driven, EventEncoder, RunFeed
 
 STEPS_KEPT = 200_000  # of all the runs that are kept in memory for the next look
@@ -37,13 +40,20 @@ class RunFeeds:
             async with self._loading.setdefault(run_id, asyncio.Lock()):
                 tail = self._tails.get(run_id)
                 if tail is None:
-                    run = await load_run(journal, run_id)
-                    tail = RunFeed(journal, run, self._clock, self._frames, self._driven.get, self._sightings)
-                    self._make_room(len(run.records))
-                    self._tails[run_id] = tail
+                    tail = self._keep(journal, await load_run(journal, run_id))
         self._tails.pop(tail.run.id, None)
         self._tails[tail.run.id] = tail  # the last used stand last
         await tail.refresh()
+        return tail
+
+    def add(self, journal: Journal, created: RunCreated) -> None:
+        """Keep the feed of a run that has just been recorded, so that it need not be read back."""
+        self._keep(journal, Run(created))
+
+    def _keep(self, journal: Journal, run: Run) -> RunFeed:
+        tail = RunFeed(journal, run, self._clock, self._frames, self._driven.get, self._sightings)
+        self._make_room(len(run.records))
+        self._tails[run.id] = tail
         return tail
 
     def _make_room(self, steps: int) -> None:

@@ -94,6 +94,8 @@ class RunSupervisor:
         rows = await self.stores.summaries(partial=True)
         for name, error in self.stores.troubles.items():
             log.error("the store %s is left out, and its runs are not driven: %s", name, error.message)
+        if not self.stores.troubles:
+            self.desk.remember(rows)
         for row in rows:
             if row.status not in RUN_ENDED or row.rollback_due:
                 self.undriven[row.run] = 0.0
@@ -153,8 +155,13 @@ class RunSupervisor:
             plan = await self.desk.plan(submission)
             self._refuse_more()
             stored = await Runs(self.settings, self.stores, self.clock).create(
-                plan, submission.by, submission.key, submission.digest(), client=True
+                plan,
+                *(submission.by, submission.key, submission.digest()),
+                client=True,
+                run=self.desk.run_id(submission),
             )
+        assert stored.run is not None
+        self.tails.add(stored.journal, stored.run.created)
         tail = await self.tails.find(stored.id)
         async with self._lock(stored.id):
             self._begin(tail.run.summary(tail.journal.name), lambda runs: runs.drive(stored))

@@ -25,8 +25,10 @@ from batchwright.errors import (
 )
 from batchwright.loader import Loaded, Path_, Spot
 from batchwright.model.clock import Clock
+from batchwright.model.ids import keyed_run_id
 from batchwright.model.plan import Plan
 from batchwright.model.scalar import Scalar
+from batchwright.model.summary import RunSummary
 from batchwright.service.evaluator_pool import EvaluatorPool
 from batchwright.service.evaluator_process import EvaluationJob
 from batchwright.views.wording import counted
@@ -78,6 +80,7 @@ class Submissions:
         self._stores = stores
         self._world = world
         self._evaluations = EvaluatorPool()
+        self._older: dict[tuple[str, str], RunSummary] | None = None  # None while a store has not been read
         self._keys: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def aclose(self) -> None:
@@ -154,10 +157,19 @@ class Submissions:
         """
         if not submission.key:
             return None
-        for row in await self._stores.summaries(partial=True):
-            if row.key == submission.key and row.by in (submission.by, ""):
-                if row.digest != submission.digest():
-                    raise IdempotencyMismatch(f"the key {submission.key!r} belongs to run {row.run}")
-                return row.run
-        self._stores.refuse_partial()  # it may be in a store that cannot be read
-        return None
+        row = await self._stores.summary(keyed_run_id(submission.by, submission.key))
+        if row is None and self._older is None:
+            self.remember(await self._stores.summaries())
+        if row is None and self._older is not None:
+            row = self._older.get((submission.by, submission.key)) or self._older.get(("", submission.key))
+        if row is not None and row.digest != submission.digest():
+            raise IdempotencyMismatch(f"the key {submission.key!r} belongs to run {row.run}")
+        return row.run if row is not None else None
+
+    def remember(self, rows: Sequence[RunSummary]) -> None:
+        """All runs there are: those from before a run's id was made from its key are found by the key in here."""
+        self._older = {(row.by, row.key): row for row in rows if row.key and row.run != keyed_run_id(row.by, row.key)}
+
+    def run_id(self, submission: Submission) -> str:
+        """The id of the run to be made; empty for any."""
+        return keyed_run_id(submission.by, submission.key) if submission.key else ""

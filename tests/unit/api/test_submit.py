@@ -12,7 +12,10 @@ import pytest
 import yaml
 
 from batchwright.app.settings import Settings
+from batchwright.app.stores import Stores
 from batchwright.loader import load
+from batchwright.service import run_feeds
+from batchwright.service.submissions import Submissions
 from batchwright.service.tokens import Role, Tokens
 from batchwright.views.definition import definition
 from tests.support.service_in_loop import RUNS, Answer, serving, workflow
@@ -125,6 +128,10 @@ def test_the_same_key_is_the_same_run_even_after_a_restart(tmp_path: Path) -> No
         async with serving(tmp_path) as service:
             again = await service.submit(workflow(), key="k1")
             other = await service.submit(workflow("other"), key="k1")
+            with pytest.MonkeyPatch.context() as patch:  # none of it reads all runs, or reads back what it has written
+                patch.setattr(Stores, "summaries", None)
+                patch.setattr(run_feeds, "load_run", None)
+                assert (await service.submit(workflow(), key="k2")).status == 202
             rows = (await service.get(RUNS)).json["items"]
         return [at_once, again, other, rows]
 
@@ -133,7 +140,21 @@ def test_the_same_key_is_the_same_run_even_after_a_restart(tmp_path: Path) -> No
     assert sum("idempotency-replayed" not in one.headers for one in at_once) == 1
     assert again.headers["idempotency-replayed"] == "true"
     assert (other.status, other.json["code"]) == (422, "idempotency-mismatch")
-    assert len(rows) == 1
+    assert len(rows) == 2
+
+
+def test_a_key_of_before_ids_were_made_from_keys_still_holds(tmp_path: Path) -> None:
+    async def main() -> list[Any]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Submissions, "run_id", lambda *_: "")
+            async with serving(tmp_path) as service:
+                first = await service.submit(workflow(), key="k1")
+        async with serving(tmp_path) as service:
+            return [first, await service.submit(workflow(), key="k1"), await service.submit(workflow("b"), key="k1")]
+
+    first, again, other = asyncio.run(main())
+    assert first.json["run"] == again.json["run"]
+    assert other.json["code"] == "idempotency-mismatch"
 
 
 def test_who_submits_too_often_has_to_wait(tmp_path: Path) -> None:
