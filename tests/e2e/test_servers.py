@@ -239,7 +239,7 @@ def test_a_provider_that_cannot_be_opened_is_named_and_no_more(
     assert [trouble["provider"] for trouble in answer["troubles"]] == ["static"]
     assert "static is left out" in simulated("servers").stderr
     told = simulated.json("servers", "--provider", "upclod", code=2)["error"]
-    assert told["code"] == "provider-unavailable"
+    assert told["code"] == "usage"
 
 
 def test_a_service_is_asked_where_there_is_one(tmp_path: Path) -> None:
