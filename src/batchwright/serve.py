@@ -19,11 +19,9 @@ from batchwright.views.wording import counted
 GRACE = 20.0
 SUBMIT_RATE = 20.0
 
-Host = Annotated[str, typer.Option("--host", help="Where to listen; any but this machine itself needs a token.")]
-Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")]
-Grace = Annotated[
-    float, typer.Option("--grace", min=0.0, help="Seconds that calls in flight may take when it is stopped.")
-]
+Host = Annotated[str, typer.Option("--host", help="The address to listen on; any but loopback requires a token.")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free port.")]
+Grace = Annotated[float, typer.Option("--grace", min=0.0, help="Seconds that calls in flight may take at shutdown.")]
 SubmitRate = Annotated[
     float, typer.Option("--submit-rate", min=0.01, help="Workflows that one caller may submit per second.")
 ]
@@ -33,7 +31,7 @@ AllowCommands = Annotated[
     bool,
     typer.Option(
         "--allow-commands",
-        help="Take workflows that run programs, with a token or over the service's own socket: whoever may submit can "
+        help="Accept workflows that run programs, with a token or over the service's own socket: every client can "
         "then do all that this user can.",
     ),
 ]
@@ -53,7 +51,7 @@ def serve(
 ) -> int:
     """Run the service: it drives runs, takes new ones over HTTP, and goes on with all that was left unfinished."""
     if (tls_cert is None) is not (tls_key is None):
-        raise UsageError("--tls-cert and --tls-key belong together", hint="Give both.")
+        raise UsageError("--tls-cert and --tls-key must be given together", hint="Give both.")
     try:
         from batchwright.api import server
     except ModuleNotFoundError as error:
@@ -66,11 +64,11 @@ def serve(
     def told(url: str, rights: Permissions) -> None:
         say(f"batchwright serves {url} from {settings.state_dir}")
         say(rights.line())
-        say(f"documentation: {url}/docs   stop it with Ctrl-C; what runs then goes on when it is started again")
+        say(f"documentation: {url}/docs   stop it with Ctrl-C; unfinished runs continue when it is started again")
 
     left = asyncio.run(server.serve(settings, options, told))
     if left:
-        say(f"stopped; {counted(left, 'run')} will go on when it is started again")
+        say(f"stopped; {counted(left, 'run')} will continue when it is started again")
     return Exit.OK
 
 

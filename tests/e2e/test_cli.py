@@ -205,7 +205,7 @@ def test_another_process_pauses_resumes_and_cancels(shell: Shell, slow_run: subp
     view = shell.json("status", "latest")
     assert (view["status"], view["running"][0]["doing"]) == ("Paused", "made, waiting until it is ready")
     assert shell.json("resume", "latest")["asked"] == "resume"
-    wait_for(slow_run, "run goes on")
+    wait_for(slow_run, "run resumed")
     held = shell("resume", "latest")
     assert held.returncode == 2
     assert f"batchwright monitor {view['run']}" in held.stderr
@@ -229,16 +229,16 @@ def test_monitor_follows_until_the_end(shell: Shell, slow_run: subprocess.Popen[
 
 def test_a_killed_run_is_told_apart_and_goes_on(shell: Shell, slow_run: subprocess.Popen[str]) -> None:
     watching = shell.watch("events", "latest", "--follow")
-    wait_for(watching, "web/web-02: made as")
+    wait_for(watching, "web/web-02: created as")
     slow_run.kill()
     slow_run.wait(PATIENCE)
     _, told = watching.communicate(timeout=PATIENCE)
     assert watching.returncode == 3
-    assert "nobody drives this run" in told
+    assert "no process drives this run" in told
     view = shell.json("status", "latest")
     assert (view["status"], view["driven"]) == ("Running", False)
     assert view["next"].endswith(f"batchwright resume {view['run']}")
-    assert "nobody drives it" in shell("list").stdout
+    assert "no process drives it" in shell("list").stdout
     paused = shell("pause", "latest")
     assert (paused.returncode, "[not-allowed]" in paused.stderr) == (2, True)
     beside = shell("run", "shop.json", *SLOW)
@@ -260,7 +260,7 @@ def test_ctrl_c_once_cancels_twice_leaves(shell: Shell, slow_run: subprocess.Pop
     slow_run.send_signal(signal.SIGINT)
     left = wait_for(slow_run, "left: run ", "stderr")
     assert "2 in flight" in left
-    assert "go on with: batchwright resume " in left
+    assert "continue with: batchwright resume " in left
     assert slow_run.wait(PATIENCE) == 130
     view = shell.json("status", "latest")
     assert (view["status"], view["driven"], view["cancelling"]) == ("Running", False, "graceful")

@@ -50,7 +50,7 @@ def test_a_relative_path_is_refused_with_a_sentence(tmp_path: Path, words: tuple
     """F11"""
     done = batchwright(tmp_path / "gone", *words)
     assert done.returncode != 0
-    assert "the folder you are in is gone" in done.stderr
+    assert "the current folder no longer exists" in done.stderr
     assert "hint:" in done.stderr
     assert "bug" not in done.stderr
 

@@ -72,7 +72,7 @@ def test_a_batch_that_fails_fails_the_line(nu: Nu) -> None:
     said = nu.refused(f"batch submit {EXAMPLE} {FAST[:-1]}, fail: web-02}} --watch")
     assert "is Failed: " in said
     assert "upcloud_servers/web-02: " in said
-    assert "do what is not done with: batch resume" in said
+    assert "finish the remaining steps with: batch resume" in said
 
 
 def test_what_the_service_refuses_is_told_in_its_words(nu: Nu) -> None:

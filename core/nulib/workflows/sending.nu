@@ -29,7 +29,7 @@ export def pairs [given: any, option: string, span: record] {
     for text in $texts {
         if $text !~ '^[^=]+=' {
             error make {
-                msg: $"($option) ($text): a key, = and a value are expected"
+                msg: $"($option) ($text): expected a key, = and a value"
                 label: {text: "this one", span: $span}
                 help: $"Write ($option) key=value, ($option) [a=1 b=2] or ($option) {a: 1}."
             }

@@ -36,7 +36,7 @@ export def headers [extra: record = {}] {
 def setting [name: string] {
     let value = ($env | get --optional $name | default "" | into string | str trim)
     if $value !~ '^[!-~]*$' {
-        (wrong-setting $"($name) holds a blank, a control character or a letter that is not ASCII"
+        (wrong-setting $"($name) contains whitespace, a control character or a non-ASCII character"
             $"Set ($name) again: it is one word.")
     }
     $value
@@ -163,8 +163,8 @@ export def problem [status: int, answer: any] {
             diagnostics: $body.diagnostics?}
     }
     {code: "service-unavailable",
-        message: $"(base) answers ($status), and not as a Batchwright service does(words $answer)",
-        hint: $"It may be another program, or a proxy that refuses; its log knows more.(proxy)"}
+        message: $"(base) answers ($status), but not like a Batchwright service(words $answer)",
+        hint: $"It may be another program or a proxy; check its log.(proxy)"}
 }
 
 # What somebody else's answer says, without its markup, in a line.

@@ -85,7 +85,7 @@ class BoundsMiddleware:
             return
         if {name.lower() for name, _ in scope["headers"]} >= FRAMINGS:
             # A proxy in front may have taken the other one, and see requests elsewhere than we do.
-            await refuse(UsageError("the length of the body is told in two ways", hint=ONE_LENGTH), scope, _last(send))
+            await refuse(UsageError("the length of the body is given in two ways", hint=ONE_LENGTH), scope, _last(send))
             return
         try:  # who asks how the service is must be told even then
             begun = _nothing if scope["path"].startswith("/health") else self._bounds.begin()

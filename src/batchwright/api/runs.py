@@ -109,9 +109,9 @@ async def list_runs(
     orchestrator: NamedDependency[RunSupervisor],
     status: Annotated[
         list[Annotated[str, Meta(pattern=schema.STATUS_PATTERN)]] | None,
-        QueryParameter(description="Only these, in any case; may be repeated."),
+        QueryParameter(description="Only runs with this status, in any case; may be repeated."),
     ] = None,
-    name: Annotated[str, QueryParameter(description="Only workflows with this in their name.", max_length=200)] = "",
+    name: Annotated[str, QueryParameter(description="Only workflows whose name contains this.", max_length=200)] = "",
     since: Since = None,
     limit: Limit = 50,
     cursor: Annotated[
@@ -341,7 +341,7 @@ async def cancel(
     orchestrator: NamedDependency[RunSupervisor],
     run: RunId,
     match: Match = None,
-    force: Annotated[bool, QueryParameter(description="Do not wait for what is in flight.")] = False,
+    force: Annotated[bool, QueryParameter(description="Do not wait for calls in flight.")] = False,
 ) -> Response[RunView]:
     """End a run once what is in flight has ended; what it made stays until a rollback."""
     return await _act(request, orchestrator, run, SignalKind.FORCE_CANCEL if force else SignalKind.CANCEL, match)

@@ -15,7 +15,7 @@ from batchwright.model.scalar import Scalar
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.tokens import Role
 
-Provider = Annotated[str, QueryParameter(description="Only this provider's.", max_length=100)]
+Provider = Annotated[str, QueryParameter(description="Only servers of this provider.", max_length=100)]
 Simulate = Annotated[bool, QueryParameter(description="Those of the simulated world.")]
 
 
@@ -49,7 +49,7 @@ async def look(
 async def destroy(
     orchestrator: NamedDependency[RunSupervisor],
     ref: Annotated[str, QueryParameter(description="Its reference.", min_length=1, max_length=300)],
-    anyway: Annotated[bool, QueryParameter(description="Although its run has not ended.")] = False,
+    anyway: Annotated[bool, QueryParameter(description="Even if its run has not ended.")] = False,
     simulate: Simulate = False,
 ) -> Ended:
     """End one server, until it is gone."""

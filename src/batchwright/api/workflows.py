@@ -32,7 +32,7 @@ Sim = Annotated[
     QueryParameter(description="A setting of the simulation, `key=value`; implies it. May be repeated."),
 ]
 PlanHash = Annotated[
-    str, QueryParameter(description="Refuse if the plan is not the one with this hash.", pattern="^([0-9a-f]{16})?$")
+    str, QueryParameter(description="Refuse any plan with a different hash.", pattern="^([0-9a-f]{16})?$")
 ]
 Key = Annotated[
     str | None,

@@ -205,9 +205,9 @@ class Adapters:
             account = await self._patient(self.providers[facts.name]).account()
             if account != facts.account:
                 raise NotAllowed(
-                    f"this run was made in the account {facts.account} of {facts.name}, but the credentials are for "
+                    f"this run was created in the account {facts.account} of {facts.name}, but the credentials are for "
                     f"{account}",
-                    hint="Set the credentials of the account the run was made in.",
+                    hint="Use the credentials of the account in which the run was created.",
                 )
 
     def _check_runners(self, plan: Plan) -> None:

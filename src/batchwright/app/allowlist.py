@@ -27,20 +27,18 @@ from batchwright.operations.registry import type_of
 from batchwright.views.wording import counted, some
 
 CODE = SecretRefused.code
-LIST_HINT = (
-    'Whoever runs the service can list it in config.toml: [service] secrets = { env = ["NAME"], files = ["/PATH"] }'
-)
+LIST_HINT = 'The operator can allow it in config.toml: [service] secrets = { env = ["NAME"], files = ["/PATH"] }'
 PROGRAM_HINT = (
-    "Whoever runs the service can put the secret into a file and list that in config.toml, under [service] secrets; "
+    "The operator can put the secret into a file and allow that in config.toml, under [service] secrets; "
     "or start the service with --allow-commands."
 )
 COMMANDS_HINT = (
-    "Run it without a service: batchwright run FILE. Or let whoever trusts all that may submit start the service with: "
-    "batchwright serve --allow-commands"
+    "Run it without a service: batchwright run FILE. Or, if everyone who may submit is trusted, start the service "
+    "with: batchwright serve --allow-commands"
 )
 
 COMMANDS_WAY = (
-    "This service runs commands only for whoever comes with a token, or over its own socket: batchwright submit FILE "
+    "This service runs commands only for clients with a token or over its own socket: batchwright submit FILE "
     "on this machine, without --url. A token: batchwright token create --role operator"
 )
 

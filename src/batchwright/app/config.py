@@ -41,7 +41,7 @@ class ServiceSecrets(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("a variable's name is empty")
         for name in self.files:
             if not name.startswith(("/", "~/")) or ".." in Path(name).parts:
-                raise ValueError(f"{name!r} is no whole path: it begins with / or ~/ and has no ..")
+                raise ValueError(f"{name!r} is not an absolute path: it must begin with / or ~/ and contain no ..")
 
 
 class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,7 +126,7 @@ def _told(error: msgspec.ValidationError) -> str:
 def _hint(found: dict[str, Any]) -> str:
     server = found.get("surrealdb")
     if isinstance(server, dict) and isinstance(server.get("password"), str):
-        return 'A password is not written here: name where it is, as in password = { file = "/run/secrets/surrealdb" }.'
+        return 'Do not write a password here; refer to it, as in password = { file = "/run/secrets/surrealdb" }.'
     strange = sorted(set(found) - set(ConfigFile.__struct_fields__))
     if strange and (hint := registry.plug_in_hint(strange[0], ConfigFile.__struct_fields__)):
         return f"A table has the name of an installed provider. {hint}"

@@ -55,7 +55,7 @@ async def collect(
         run = await load_run(journal, run_id)
         if run.status not in RUN_ENDED:
             raise NotAllowed(
-                f"run {run_id} is {run.status}: what it makes may not be in its journal yet",
+                f"run {run_id} is {run.status}: what it creates may not be in its journal yet",
                 hint=f"Let it end first: batchwright resume {run_id}",
             )
         limits = Limits()

@@ -51,7 +51,7 @@ def taskserv_offer(settings: Settings, name: str) -> Taskserv:
     if name not in catalogue:
         near = close_matches(name, catalogue, n=1)
         meant = f"Did you mean {near[0]}? " if near else ""
-        raise UsageError(f"there is no task service {name!r}", hint=f"{meant}See them with: batchwright taskservs")
+        raise UsageError(f"there is no task service {name!r}", hint=f"{meant}List them with: batchwright taskservs")
     return catalogue[name]
 
 

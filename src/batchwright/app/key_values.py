@@ -17,7 +17,7 @@ def pairs_of(option: str, pairs: Sequence[str] | None) -> dict[str, str]:
     for pair in pairs or ():
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
-            raise UsageError(f"{before}{pair}: a key, = and a value are expected", hint=f"Write {before}KEY=VALUE.")
+            raise UsageError(f"{before}{pair}: expected a key, = and a value", hint=f"Write {before}KEY=VALUE.")
         if key.strip() in found:
             raise UsageError(f"{before}{key.strip()} is given twice", hint="Give it once.")
         found[key.strip()] = value.strip()

@@ -21,7 +21,7 @@ from batchwright.providers.base import Provider
 from batchwright.taskservs.base import Runner, Target
 
 SIMULATED = "simulated"  # its servers are given nothing
-STARTING = "the server is still starting, so it cannot be told what is installed on it"
+STARTING = "the server is still starting, so what is installed on it is unknown"
 
 
 async def observe(workflow: Workflow, providers: Mapping[str, Provider], runners: Mapping[str, Runner]) -> Observations:
@@ -97,7 +97,7 @@ async def _observe(
     known = provider.capabilities
     facts = ProviderFacts(name, await provider.account(), known.guard, known.settle_seconds)
     if not health.ok:
-        hint = "Check the credentials, the account, and the way to it."
+        hint = "Check the credentials, the account and the network."
         problem = Diagnostic("provider-unhealthy", health.message, where=name, hint=hint)
         return ProviderObserved(facts), [problem]
     problems: list[Diagnostic] = []

@@ -39,9 +39,9 @@ async def verify(name: str, settings: Settings, max_cost: float | None, tell: Te
             return told
         if cost is None or cost.per_hour > max_cost:
             price = f"{cost.per_hour:g} {cost.currency}" if cost else "an unknown price"
-            raise NotAllowed(f"it would cost {price}, more than {max_cost:g}", hint="Nothing was made.")
+            raise NotAllowed(f"it would cost {price}, more than {max_cost:g}", hint="Nothing was created.")
         run = run_id(os.urandom(10))
-        tell(f"all it makes carries the label batchwright-run={run} in the account {account}")
+        tell(f"everything it creates carries the label batchwright-run={run} in the account {account}")
         found = await check.run(run, tell)
     return Verification(name, account, check.makes, check.questions, cost, run, tuple(found))
 
@@ -58,7 +58,7 @@ async def _opened(name: str, settings: Settings) -> AsyncIterator[tuple[LiveChec
     try:
         health = await provider.health()
         if not health.ok:
-            raise ProviderUnavailable(f"{name}: {health.message}", hint="Check the credentials. Nothing was made.")
+            raise ProviderUnavailable(f"{name}: {health.message}", hint="Check the credentials. Nothing was created.")
         yield check_of(), await provider.account()
     finally:
         await provider.aclose()

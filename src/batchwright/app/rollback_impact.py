@@ -14,7 +14,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.run import Run
 from batchwright.providers.base import Attached, ShowsAttached
 
-KEPT = "not this run's: it outlives the server"
+KEPT = "not created by this run: it survives the server"
 
 
 async def planned_undo(settings: Settings, clock: Clock, run: Run) -> list[PlannedUndo]:

@@ -219,8 +219,8 @@ def refuse_rollback(run: Run, by: str, now: float, who: str) -> NoReturn:
 def nothing_to_pause(run: str) -> NotAllowed:
     """Nobody drives this run."""
     return NotAllowed(
-        f"nobody drives run {run}, so there is nothing to pause",
-        hint=f"Let it go on with: batchwright resume {run}, or end it with: batchwright cancel {run}",
+        f"no process drives run {run}, so there is nothing to pause",
+        hint=f"Continue it with: batchwright resume {run}, or end it with: batchwright cancel {run}",
     )
 
 

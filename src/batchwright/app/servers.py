@@ -66,7 +66,7 @@ class ListedServer(Struct, frozen=True):
         raise NotAllowed(
             f"{self.name} ({self.ref}) belongs to run {self.run}, which is {self.status}"
             + (" and being driven" if self.driven else ""),
-            hint=f"Take back all of it: batchwright rollback {self.run}. To end this server alone, add --anyway.",
+            hint=f"Undo the whole run: batchwright rollback {self.run}. To destroy only this server, add --anyway.",
         )
 
     def login(self, command: Sequence[str]) -> list[str]:
@@ -97,7 +97,7 @@ class FoundServers(Struct, frozen=True):
         matching = [one for one in self.servers if word in (one.name, one.ref)]
         if len(matching) > 1:
             refs = ", ".join(f"{one.ref} ({one.provider}, run {one.run})" for one in matching)
-            raise UsageError(f"{len(matching)} servers are called {word!r}", hint=f"Name one by its reference: {refs}")
+            raise UsageError(f"{len(matching)} servers are called {word!r}", hint=f"Use a reference instead: {refs}")
         if not matching:
             left_out = "".join(f"; {trouble.where} could not be asked" for trouble in self.troubles)
             raise ServerNotFound(f"there is no server {word!r}{left_out}")

@@ -46,7 +46,7 @@ class IntegrityReport(Struct, frozen=True):
 class StoreSeen(Struct, frozen=True):
     """What was found about a store as a whole; `accepted` are losses that count as none from now on.
 
-    `complete` says whether it has all that was acknowledged.
+    `complete` says whether it has all acknowledged events.
     """
 
     store: str
@@ -134,13 +134,13 @@ async def _fold(journal: Journal, row: RunSummary, clock: Clock) -> IntegrityRep
         if run is not None and not driven:
             loaded = await load_run(journal, row.run)
             if loaded.summary(journal.name) != run.summary(journal.name):
-                problems.append("the snapshot is not what the events fold to")
+                problems.append("the snapshot does not match the events")
         await journal.signals(row.run)
     except _DAMAGE as error:
         problems.append(error.message)
     seq = run.seq if run else 0
     if not problems and not fits:
-        problems.append("the summary is not what the events fold to, at none of them")
+        problems.append("the summary does not match the events at any point")
     elif not problems and fits < seq and row.status in RUN_ENDED and not driven:
         problems.append(f"the summary is that of event {fits} of {seq}")
     return IntegrityReport(journal.name, row.run, row.workflow, seq, tuple(problems), head, chained_from)
@@ -172,7 +172,7 @@ def _parsed(expected: str) -> tuple[str, int]:
     right = len(digest) == DIGEST_LENGTH and set(digest) <= set("0123456789abcdef")
     if expected and not (right and (not at or (seq.isascii() and seq.isdigit() and 0 < int(seq) < 2**63))):
         raise UsageError(
-            f"--expect {expected[:80]!r} is no digest of a chain",
+            f"--expect {expected[:80]!r} is not a digest of a chain",
             hint="Write it as store check --chain printed it: 64 hexadecimal digits, @ and the number of the event.",
         )
     return digest, int(seq) if at else 0

@@ -87,7 +87,7 @@ class Stores:
             case "surrealdb-server":
                 raise StoreUnavailable(
                     "no SurrealDB server is configured",
-                    hint="Name one in BATCHWRIGHT_SURREALDB_URL or config.toml; docs/stores.md says how.",
+                    hint="Set one in BATCHWRIGHT_SURREALDB_URL or config.toml; docs/stores.md says how.",
                 )
         raise StoreUnavailable(f"there is no store {name!r}", hint=f"Known: {', '.join(STORES)}.")
 
@@ -95,7 +95,7 @@ class Stores:
         """Of every store that holds something, as far as one can tell without opening it. Raises StoreUnavailable."""
         folder = self._settings.state_dir
         if folder.exists() and not folder.is_dir():
-            raise StoreUnavailable(f"{folder} is no folder", hint="Name another state folder with --state-dir.")
+            raise StoreUnavailable(f"{folder} is not a folder", hint="Choose another state folder with --state-dir.")
         there = {
             "filesystem": self._settings.journal_file.exists() or sqlite_mark(self._settings.journal_file).exists(),
             "surrealdb": self._settings.surreal_folder.exists(),
@@ -223,7 +223,7 @@ class Stores:
                         raise RunMoved(
                             f"run {row.run} was being moved to the store {row.store}", hint=f"Finish it with: {again}"
                         )
-                    raise RunMoved(f"run {row.run} lives in the store {row.store}, which is not here")
+                    raise RunMoved(f"run {row.run} lives in the store {row.store}, which is not configured here")
 
 
 def _embedded(settings: Settings, name: str) -> Journal:

@@ -20,22 +20,22 @@ from batchwright.emulators.cloud import CloudEmulator, EmulatorServer
 from batchwright.emulators.program import until_stopped
 from batchwright.errors import UsageError
 
-Cloud = Annotated[str, typer.Argument(metavar="CLOUD", help="aws, hetzner, upcloud, or one that a plug-in brings.")]
+Cloud = Annotated[str, typer.Argument(metavar="CLOUD", help="aws, hetzner, upcloud, or one that a plug-in adds.")]
 Port = Annotated[
-    int | None, typer.Option("--port", min=0, max=65535, help="0 takes a free one; each cloud has its own default.")
+    int | None, typer.Option("--port", min=0, max=65535, help="0: any free port; each cloud has its own default.")
 ]
-Seed = Annotated[int, typer.Option("--seed", help="What goes wrong is the same for the same seed.")]
-Scale = Annotated[float, typer.Option("--time-scale", help="0.01 lets a server boot in a hundredth of the usual time.")]
+Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same faults.")]
+Scale = Annotated[float, typer.Option("--time-scale", help="0.01: servers boot in a hundredth of the usual time.")]
 Faults = Annotated[
     list[str] | None,
     typer.Option("--fault", metavar="KEY=VALUE", help="Such as lost_answers=0.1; may be repeated."),
 ]
 BackedBy = Annotated[
     str | None,
-    typer.Option("--backed-by", metavar="PROVIDER", help="Each server is really one of this provider: local."),
+    typer.Option("--backed-by", metavar="PROVIDER", help="Back each server with a real one of this provider: local."),
 ]
 Explain = Annotated[
-    bool, typer.Option("--explain", help="Only say what is emulated, how that is known, and what can go wrong.")
+    bool, typer.Option("--explain", help="List what is emulated, how that is known and which faults exist, then exit.")
 ]
 
 

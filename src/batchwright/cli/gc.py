@@ -18,10 +18,10 @@ from batchwright.views.wording import counted
 RunOption = Annotated[
     str,
     typer.Option(
-        "--run", metavar="RUN", help="A run's id, the beginning of one, or `latest`.", autocompletion=completion.runs
+        "--run", metavar="RUN", help="A run id, a unique prefix of one, or `latest`.", autocompletion=completion.runs
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Take away what is found, without asking.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Remove what is found without asking.")]
 
 
 def gc(
@@ -47,7 +47,7 @@ def gc(
 
 
 def _tell_found(told: GcResult) -> None:
-    where = ", ".join(told.looked_at) or "no provider: it made nothing"
+    where = ", ".join(told.looked_at) or "no provider: it created nothing"
     note(f"run {told.run} ({told.status}): looked at {where}")
     for stray in told.strays:
         say(f"  {stray.provider}  {stray.ref}  {stray.name}")
@@ -57,9 +57,9 @@ def _tell_removed(told: GcResult) -> None:
     for stray, fault in told.left:
         say(f"  {stray.ref} is left: {fault.message}")
     if not told.strays:
-        say("nothing carries its label but what its journal knows")
+        say("no orphans: everything with its label is in its journal")
     elif told.removed:
         say(f"{counted(told.removed, 'orphan')} removed, {len(told.left)} left")
     else:
-        say(f"{counted(len(told.strays), 'orphan')}, nothing was changed; take them away with: "
+        say(f"{counted(len(told.strays), 'orphan')}, nothing was changed; remove them with: "
             f"batchwright gc --run {told.run} --yes")  # fmt: skip

@@ -15,14 +15,14 @@ from batchwright.cli.output import note, print_json, say
 from batchwright.views.wording import counted, duration
 
 app = typer.Typer(help="Servers on this machine.")
-base_app = typer.Typer(help="The base tree that this machine's servers lie over.")
+base_app = typer.Typer(help="The base system that all local servers share.")
 app.add_typer(base_app, name="base")
 
 Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[SERVER]...", help="Names or references; all servers without.")
+    list[str] | None, typer.Argument(metavar="[SERVER]...", help="Names or references; default: all servers.")
 ]
 
-NO_BOUNDARY = "Servers over it are kept apart for convenience, not for security: run there only what you trust."
+NO_BOUNDARY = "Local servers are not a security boundary: run only what you trust."
 
 
 @app.command("start")
@@ -55,14 +55,14 @@ def build(json: Json = False, _no_color: NoColor = False) -> int:
     tree = base_tree()
     if not tree.built:
         note(f"building {tree.path}: {tree.image} with systemd and sshd, from this machine's package sources.")
-        note("It takes about a minute, 300 MB of disk, and is done once.")
+        note("This takes about a minute and 300 MB of disk, once.")
     built = build_base(lambda line: note(f"  {line}"))
     if json:
         print_json(built)
     elif built.seconds:
         say(f"built in {duration(built.seconds)}: {_line(built.tree)}")
     else:
-        say(f"it is there: {_line(built.tree)}")
+        say(f"already built: {_line(built.tree)}")
     return Exit.OK
 
 
@@ -88,9 +88,9 @@ def remove(json: Json = False, _no_color: NoColor = False) -> int:
     if json:
         print_json({"removed": tree.built, "tree": tree})
     else:
-        say(f"removed {tree.path}" if tree.built else f"{tree.path} was not there")
+        say(f"removed {tree.path}" if tree.built else f"{tree.path} does not exist")
     return Exit.OK
 
 
 def _line(tree: BaseTree) -> str:
-    return f"{tree.path} ({tree.image}), {tree.bytes // 1_000_000} MB, {counted(len(tree.used_by), 'server')} over it"
+    return f"{tree.path} ({tree.image}), {tree.bytes // 1_000_000} MB, {counted(len(tree.used_by), 'server')} using it"

@@ -39,7 +39,7 @@ from batchwright.printable import PrintableFormatter
 _CommandProblem = typer.BadParameter.__mro__[2]
 
 NAME = "batchwright"
-GONE = "Go to one that is there (cd), or write whole paths, those that begin with a slash."
+GONE = "Change to an existing folder (cd), or use absolute paths."
 
 app = typer.Typer(
     name=NAME,
@@ -119,7 +119,7 @@ def run_command(args: Sequence[str]) -> int:
         if isinstance(error, _CommandProblem):
             show_error(_usage(error), json=json)
         elif isinstance(error, FileNotFoundError) and error.filename is None and _lost():
-            show_error(UsageError("the folder you are in is gone", hint=GONE), json=json)
+            show_error(UsageError("the current folder no longer exists", hint=GONE), json=json)
         else:
             _show_bug(error, json=json)
         return Exit.COULD_NOT
@@ -145,7 +145,7 @@ def _show_bug(error: Exception, *, json: bool) -> None:
     if os.environ.get("BATCHWRIGHT_DEBUG") == "1":
         note(traceback.format_exc())
     message = f"{type(error).__name__}: {error}"
-    hint = "This is a bug in Batchwright. BATCHWRIGHT_DEBUG=1 shows where it happened; please report it with that."
+    hint = "This is a bug in Batchwright. Please report it with the traceback that BATCHWRIGHT_DEBUG=1 shows."
     if json:
         print_json({"error": {"code": "bug", "message": message, "hint": hint}})
         return

@@ -67,7 +67,7 @@ def show_progress(
                     safe.tell(words)
                 elif not progress.left:
                     safe.close()
-                    note(f"stopped watching; run {run} goes on")
+                    note(f"stopped watching; run {run} continues")
                     return Exit.OK
     if progress.left:
         return _left(run, last, json=json)
@@ -90,7 +90,7 @@ class _SafeScreen:
             self._screen.draw(update, now)
         except Exception as error:
             self._screen = NullScreen()
-            note(f"error: the display failed, the run goes on: {type(error).__name__}: {error} [bug]", "red")
+            note(f"error: the display failed, the run continues: {type(error).__name__}: {error} [bug]", "red")
 
     def tell(self, line: str) -> None:
         self._screen.tell(line)
@@ -101,12 +101,12 @@ class _SafeScreen:
 
 def _left(run: str, last: Update | None, *, json: bool) -> Exit:
     if last is None:
-        note(f"left before anything was started; go on with: batchwright resume {run}")
+        note(f"interrupted before anything was started; continue with: batchwright resume {run}")
         return Exit.LEFT
     view = last.view
     flying = len(view.running) + view.running_more
     doubt = f" with {flying} in flight, which resume settles" if flying else ""
-    note(f"left: run {run} is {view.status}{doubt}; go on with: batchwright resume {run}")
+    note(f"left: run {run} is {view.status}{doubt}; continue with: batchwright resume {run}")
     if json:
         print_json(view)
     return Exit.LEFT

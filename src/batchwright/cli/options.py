@@ -27,15 +27,13 @@ def _no_color(value: bool) -> bool:
 
 OnlyCheck = Annotated[
     bool,
-    typer.Option(
-        "--check", help="Ask the servers that exist what the installs would change on them; nothing is changed."
-    ),
+    typer.Option("--check", help="Show what the installs would change on existing servers; change nothing."),
 ]
 RunArgument = Annotated[
     str,
     typer.Argument(
         metavar="RUN",
-        help="A run's id, the beginning of one, or `latest`.",
+        help="A run id, a unique prefix of one, or `latest`.",
         show_default=False,
         autocompletion=completion.runs,
     ),
@@ -46,13 +44,15 @@ FileArgument = Annotated[
 ]
 StateDir = Annotated[
     Path | None,
-    typer.Option("--state-dir", help="Where runs are recorded; else BATCHWRIGHT_STATE_DIR, else the XDG state folder."),
+    typer.Option(
+        "--state-dir", help="Where runs are recorded; default: BATCHWRIGHT_STATE_DIR, then the XDG state folder."
+    ),
 ]
 Catalogues = Annotated[
     list[Path] | None,
-    typer.Option("--catalogue", metavar="DIR", help="A folder of task services of your own; may be repeated."),
+    typer.Option("--catalogue", metavar="DIR", help="A folder with your own task services; may be repeated."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, nothing else.")]
+Json = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR does the same.", callback=_no_color)]
 Overlays = Annotated[
     list[Path] | None,
@@ -67,11 +67,13 @@ Inputs = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set an input of the file; may be repeated.")
 ]
 Simulate = Annotated[
-    bool, typer.Option("--simulate", help="Simulate every provider: nothing real is made, no credentials are needed.")
+    bool, typer.Option("--simulate", help="Simulate every provider: create nothing real, need no credentials.")
 ]
 Sim = Annotated[
     list[str] | None,
-    typer.Option("--sim", metavar="KEY=VALUE", help="A setting of the simulation, such as transient=0.2; implies it."),
+    typer.Option(
+        "--sim", metavar="KEY=VALUE", help="A setting of the simulation, such as transient=0.2; implies --simulate."
+    ),
 ]
 
 

@@ -177,6 +177,6 @@ def about(**words: str) -> Iterator[None]:
 def unasked() -> UsageError:
     """Nobody is there to be asked before something is destroyed."""
     return UsageError(
-        "a rollback destroys things, and there is no terminal to ask on",
-        hint="Look first: batchwright rollback RUN --plan. Then add --yes.",
+        "a rollback needs confirmation, and there is no terminal to ask on",
+        hint="Review it first: batchwright rollback RUN --plan. Then add --yes.",
     )

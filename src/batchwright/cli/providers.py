@@ -18,9 +18,10 @@ from batchwright.errors import UsageError
 app = typer.Typer()
 
 ProviderName = Annotated[str, typer.Argument(metavar="NAME", help="An installed provider.")]
-Live = Annotated[bool, typer.Option("--live", help="Really do it, with the account of the credentials.")]
+Live = Annotated[bool, typer.Option("--live", help="Run the verification, in the account of the credentials.")]
 MaxCost = Annotated[
-    float | None, typer.Option("--max-cost", min=0.0, help="Refuse if an hour of all it makes costs more than this.")
+    float | None,
+    typer.Option("--max-cost", min=0.0, help="Refuse if an hour of everything it creates costs more than this."),
 ]
 
 
@@ -33,7 +34,7 @@ def providers(context: typer.Context, json: Json = False, _no_color: NoColor = F
     if json:
         print_json({"providers": offers})
         return Exit.OK
-    headers = ("provider", "repeats are kept off by", "calls", "rate", "servers can", "note")
+    headers = ("provider", "duplicate protection", "calls", "rate", "servers can", "note")
     show_table(headers, map(_row, offers), right=(2, 3))
     return Exit.OK
 
@@ -49,7 +50,7 @@ def verify_provider(
 ) -> int:
     """Ask a real account what no emulator can say. Without --live it only shows what it would do and cost."""
     if live and max_cost is None:
-        raise UsageError("--live needs --max-cost", hint="Say what it may cost: --max-cost 0.05")
+        raise UsageError("--live needs --max-cost", hint="Set a limit: --max-cost 0.05")
     told = asyncio.run(verify(name, settings_of(state_dir), max_cost if live else None, lambda line: note(f"  {line}")))
     if json:
         print_json(told)
@@ -59,17 +60,17 @@ def verify_provider(
 
 
 def _tell_verification(told: Verification, *, live: bool) -> None:
-    cost = f"{told.cost.per_hour:g} {told.cost.currency} an hour" if told.cost else "a price that is not told"
+    cost = f"{told.cost.per_hour:g} {told.cost.currency} an hour" if told.cost else "an unknown price"
     if live:
         wrong = [one for one in told.findings if one.as_assumed is False]
         say(f"{told.provider}: {len(told.findings)} answers, {len(wrong)} of them not as assumed")
         for one in wrong:
             say(f"  not as assumed: {one.question}: {one.answer}")
         return
-    say(f"{told.provider}, account {told.account}: it would make {told.makes}; {cost}")
+    say(f"{told.provider}, account {told.account}: it would create {told.makes}; {cost}")
     for question in told.questions:
         say(f"  {question}")
-    say("nothing was made; to do it: " + f"batchwright providers verify {told.provider} --live --max-cost COST")
+    say("nothing was created; to run it: " + f"batchwright providers verify {told.provider} --live --max-cost COST")
 
 
 def _row(offer: ProviderOffer) -> tuple[str, ...]:

@@ -49,23 +49,24 @@ from batchwright.views.plan import plan_view
 from batchwright.views.run import RunView
 from batchwright.views.wording import counted, some
 
-Force = Annotated[bool, typer.Option("--force", help="Do not wait for what is in flight; it is in doubt afterwards.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-OnlyPlan = Annotated[bool, typer.Option("--plan", help="Show what would be undone, and do nothing.")]
+Force = Annotated[bool, typer.Option("--force", help="Do not wait for calls in flight; they are in doubt afterwards.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation.")]
+OnlyPlan = Annotated[bool, typer.Option("--plan", help="Show what would be undone and do nothing.")]
 PlanHash = Annotated[
-    str | None, typer.Option("--plan-hash", metavar="HASH", help="Refuse if the plan is not the one with this hash.")
+    str | None, typer.Option("--plan-hash", metavar="HASH", help="Refuse any plan with a different hash.")
 ]
-Anyway = Annotated[bool, typer.Option("--anyway", help="Start although an earlier run of this workflow has not ended.")]
+Anyway = Annotated[bool, typer.Option("--anyway", help="Start even if an earlier run of this workflow has not ended.")]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with the last run of this workflow if its process died, else start one.")
+    bool,
+    typer.Option("--resume", help="Continue the last run of this workflow if its process died; otherwise start one."),
 ]
 Redo = Annotated[
     list[str] | None,
-    typer.Option("--redo", metavar="STEP", help="Run this command again, of which nobody knows how far it got."),
+    typer.Option("--redo", metavar="STEP", help="Run this command, which is in doubt, again; may be repeated."),
 ]
 Skip = Annotated[
     list[str] | None,
-    typer.Option("--skip", metavar="STEP", help="Take this command as done, of which nobody knows how far it got."),
+    typer.Option("--skip", metavar="STEP", help="Mark this command, which is in doubt, as done; may be repeated."),
 ]
 
 
@@ -96,7 +97,7 @@ def run(
         simulated, own = simulation is not None, digest(loaded.workflow) if loaded.workflow is not None else ""
         if resume and (found := _unfinished(client, loaded, simulated=simulated)):
             _note_differences(client, found, file, own)
-            said = f"run {found} of this workflow was not finished: going on with it, as it was planned then"
+            said = f"run {found} of this workflow is unfinished: continuing it as it was planned"
             (note if json else say)(said)
             with about(RUN=found):
                 return _shown(client, client.act(found, "resume"), found, json=json)
@@ -140,8 +141,8 @@ def _refuse_beside(client: LocalClient, loaded: Loaded, *, simulated: bool) -> N
     """Raise RunUnfinished, or RunHeld, for a workflow of which a run has not ended."""
     if found := _unfinished(client, loaded, simulated=simulated):
         raise RunUnfinished(
-            f"run {found} of this workflow has not ended and nobody drives it",
-            hint=f"Go on with it: batchwright resume {found}. To start another all the same, add --anyway.",
+            f"run {found} of this workflow has not ended and no process drives it",
+            hint=f"Continue it: batchwright resume {found}. To start a new run anyway, add --anyway.",
         )
 
 
@@ -267,7 +268,7 @@ def _what(undos: Sequence[PlannedUndo]) -> str:
 
 _UNDONE = (
     (UndoKind.DESTROY, "server", "{}"),
-    (UndoKind.RELEASE, "server", "{} that will only be let go"),
+    (UndoKind.RELEASE, "server", "{} that will only be released"),
     (UndoKind.REMOVE, "task service", "{}"),
     (UndoKind.RUN, "command", "{}"),
 )

@@ -56,7 +56,7 @@ def header(view: RunView, width: int) -> Text:
         times += f", about {duration(view.eta)} left" if view.eta >= 0.05 else ", about to end"
     status = "Cancelling" if view.cancelling and view.status is RunState.RUNNING else view.status.value
     if not view.driven and view.status not in RUN_ENDED:
-        status += " (nobody drives it)"
+        status += " (no process drives it)"
     name = clip(f"{view.workflow} {view.version}", max(10, width - len(view.run) - len(status) - len(times) - 12))
     simulated = " (simulated)" if view.simulated and width >= 100 else ""
     return Text.assemble(
@@ -216,7 +216,7 @@ def failed_texts(view: RunView, most: int) -> list[str]:
 def trouble_lines(view: RunView) -> list[Text]:
     """What a person should know beside failures: stopped providers, doubts, restarts, orphans."""
     lines = [
-        Text(f"  nothing more can be made in {lane}: {one_line(message)}", "red")
+        Text(f"  nothing more can be created in {lane}: {one_line(message)}", "red")
         for lane, message in view.stopped_providers.items()
     ]
     doubts = len(view.doubts) + view.doubts_more

@@ -31,17 +31,19 @@ Status = Annotated[
     typer.Option(
         "--status",
         metavar="STATUS",
-        help="Only these, in any case; may be repeated.",
+        help="Only runs with this status, in any case; may be repeated.",
         autocompletion=completion.states,
     ),
 ]
-Name = Annotated[str, typer.Option("--name", help="Only workflows with this in their name.")]
-Limit = Annotated[int, typer.Option("--limit", min=0, help="At most so many, newest first; 0 for all.")]
-WithSteps = Annotated[bool, typer.Option("--steps", help="Every step too.")]
-Since = Annotated[str | None, typer.Option("--since", metavar="SPAN", help="Runs created within: 90s, 30m, 24h, 7d.")]
-Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")]
+Name = Annotated[str, typer.Option("--name", help="Only workflows whose name contains this.")]
+Limit = Annotated[int, typer.Option("--limit", min=0, help="Maximum number, newest first; 0: all.")]
+WithSteps = Annotated[bool, typer.Option("--steps", help="Include every step.")]
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="SPAN", help="Only runs created within this time: 90s, 30m, 24h, 7d.")
+]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Continue until the run has ended.")]
 StepArgument = Annotated[
-    str, typer.Argument(metavar="STEP", help="A step's id, or any part of it that only one has.", show_default=False)
+    str, typer.Argument(metavar="STEP", help="A step id, or a unique part of one.", show_default=False)
 ]
 
 

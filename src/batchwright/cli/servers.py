@@ -22,13 +22,16 @@ from batchwright.cli.text import text_width
 from batchwright.errors import NotAllowed, UsageError
 from batchwright.model.outcome import Fault
 
-app = typer.Typer(help="The servers there are, whichever run made them; how to log in; and to end one by hand.")
+app = typer.Typer(help="List all servers, log in to them, destroy them by hand.")
 
-ServerArgument = Annotated[str, typer.Argument(metavar="SERVER", help="Its name or its reference.")]
-OfProvider = Annotated[str, typer.Option("--provider", help="Only this provider's.")]
-OfRun = Annotated[str, typer.Option("--run", metavar="RUN", help="Only this run's: its id, a beginning, or `latest`.")]
-InUse = Annotated[bool, typer.Option("--anyway", help="Although its run has not ended.")]
-Words = Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]...", help="What to run there.")]
+ServerArgument = Annotated[str, typer.Argument(metavar="SERVER", help="A server name or reference.")]
+OfProvider = Annotated[str, typer.Option("--provider", help="Only servers of this provider.")]
+OfRun = Annotated[
+    str,
+    typer.Option("--run", metavar="RUN", help="Only servers of this run: an id, a unique prefix of one, or `latest`."),
+]
+InUse = Annotated[bool, typer.Option("--anyway", help="Even if its run has not ended.")]
+Words = Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]...", help="The command to run.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -43,7 +46,7 @@ def servers(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """The servers there are, whichever run made them; how to log in; and to end one by hand."""
+    """List all servers, log in to them, destroy them by hand."""
     if context.invoked_subcommand is not None:
         return Exit.OK
     with chosen(url, state_dir) as client:
@@ -97,7 +100,7 @@ def log_in(
     try:
         os.execvp(line[0], line)  # noqa: S606 - an argument list, no shell
     except FileNotFoundError:
-        raise UsageError("there is no ssh client here", hint="Install OpenSSH's client.") from None
+        raise UsageError("no ssh client is installed", hint="Install the OpenSSH client.") from None
 
 
 def _check_here(line: list[str], place: str) -> None:
@@ -105,8 +108,8 @@ def _check_here(line: list[str], place: str) -> None:
     named = [match[1] for word in line if (match := re.fullmatch('UserKnownHostsFile="(.*)"', word))]
     if not all(Path(one).exists() for one in named):
         raise NotAllowed(
-            f"the keys that log in are on the machine of the service {place}",
-            hint="Log in from there. The line that does it: batchwright servers ssh --json SERVER",
+            f"the login keys are on the machine of the service {place}",
+            hint="Log in from there. To see the command: batchwright servers ssh --json SERVER",
         )
 
 
@@ -148,8 +151,8 @@ def _agreed(server: ListedServer) -> bool:
     """Show what it is, and ask."""
     if not sys.stdin.isatty():
         raise UsageError(
-            "this ends a server, and there is no terminal to ask on",
-            hint="Look first: batchwright servers. Then add --yes.",
+            "destroying a server needs confirmation, and there is no terminal to ask on",
+            hint="Review it first: batchwright servers. Then add --yes.",
         )
     what = " ".join(word for word in (server.provider, server.zone, server.plan, server.address) if word)
     note(f"{server.name} ({server.ref}): {what}, {server.state}")

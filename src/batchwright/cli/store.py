@@ -21,8 +21,10 @@ from batchwright.views.wording import counted
 app = typer.Typer(help="The stores that hold the runs.")
 
 Origin = Annotated[str, typer.Option("--from", metavar="STORE", help=f"One of: {', '.join(STORES)}.")]
-Destination = Annotated[str, typer.Option("--to", metavar="STORE", help="Another of them.")]
-Words = Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Only these; all of the store without.")]
+Destination = Annotated[str, typer.Option("--to", metavar="STORE", help="The store to move them to.")]
+Words = Annotated[
+    list[str] | None, typer.Argument(metavar="[RUN]...", help="Only these runs; default: all runs of the store.")
+]
 
 
 @app.command("migrate")
@@ -62,7 +64,7 @@ def migrate_runs(
 
 def _tell_moved(one: Moved) -> None:
     if one.left:
-        note(f"{one.run}  {one.workflow}: left where it is: {one.left}", "yellow")
+        note(f"{one.run}  {one.workflow}: not moved: {one.left}", "yellow")
     else:
         say(f"{one.run}  {one.workflow}: {counted(one.events, 'event')}, all compared")
 
@@ -70,13 +72,16 @@ def _tell_moved(one: Moved) -> None:
 @app.command("check")
 def check_stores(
     chain: Annotated[
-        str, typer.Option("--chain", metavar="RUN", help="Only this run: print DIGEST@SEQ, to be kept elsewhere.")
+        str, typer.Option("--chain", metavar="RUN", help="Only this run: print DIGEST@SEQ, to keep elsewhere.")
     ] = "",
     expect: Annotated[
-        str, typer.Option("--expect", metavar="DIGEST[@SEQ]", help="With --chain: what was printed earlier is on it.")
+        str,
+        typer.Option(
+            "--expect", metavar="DIGEST[@SEQ]", help="With --chain: check that a digest printed earlier is on it."
+        ),
     ] = "",
     accept_loss: Annotated[
-        bool, typer.Option("--accept-loss", help="Go on without acknowledged events that are missing.")
+        bool, typer.Option("--accept-loss", help="Continue without acknowledged events that are missing.")
     ] = False,
     state_dir: StateDir = None,
     json: Json = False,
@@ -86,7 +91,7 @@ def check_stores(
     if expect and not chain:
         raise UsageError("--expect needs --chain", hint="batchwright store check --chain RUN --expect DIGEST@SEQ")
     if chain and accept_loss:
-        raise UsageError("--chain and --accept-loss do not go together")
+        raise UsageError("--chain and --accept-loss cannot be combined")
     settings = settings_of(state_dir)
     return asyncio.run(_chain(settings, chain, expect, json) if chain else _check(settings, json, accept_loss))
 
@@ -135,7 +140,7 @@ def _tell_store(one: StoreSeen) -> None:
     for loss in one.accepted:
         note(f"{one.store}: accepted: {loss}", "yellow")
     if one.complete and not one.accepted:
-        say(f"{one.store}: has all that was acknowledged")
+        say(f"{one.store}: has all acknowledged events")
 
 
 async def _chain(settings: Settings, word: str, expected: str, json: bool) -> int:
@@ -147,12 +152,12 @@ async def _chain(settings: Settings, word: str, expected: str, json: bool) -> in
     elif found.chained_from:
         say(place)
     if not found.chained_from:
-        note(f"run {found.run} was written before there was a chain; its next event begins one", "yellow")
+        note(f"run {found.run} was written before there was a chain; its next event starts one", "yellow")
         return Exit.NO
     if not expected:
         return Exit.OK
     if not found.expected:
-        note(f"{expected} is not on the chain of run {found.run}: its journal is not the one that was looked at", "red")
+        note(f"{expected} is not on the chain of run {found.run}: its journal is not the one that was checked", "red")
         return Exit.NO
     note(f"{expected} is on the chain of run {found.run}, {counted(found.after, 'event')} before its end")
     return Exit.OK

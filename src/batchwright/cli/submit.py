@@ -60,7 +60,7 @@ def submit(
     if not isinstance(client, HttpClient):
         words = again(file, simulate=simulate, sim=sim, overlay=overlay, inputs=inputs, catalogue=catalogue)
         raise ServiceUnavailable(
-            f"no service is named, and none at {DEFAULT_URL} serves {settings_of(state_dir).state_dir}",
+            f"no service is configured, and none at {DEFAULT_URL} serves {settings_of(state_dir).state_dir}",
             hint=f"Start one with: batchwright serve. Or run it without one: batchwright run {words}",
         )
     try:

@@ -22,7 +22,7 @@ Url = Annotated[
     typer.Option(
         "--url",
         metavar="URL",
-        help="The service to ask; else BATCHWRIGHT_URL, the config file, or one on this machine.",
+        help="The service to use; default: BATCHWRIGHT_URL, the config file, or one on this machine.",
     ),
 ]
 

@@ -60,4 +60,4 @@ def show_changes(changes: Sequence[Change]) -> None:
             for change in one.changes:
                 say(f"      {change}")
     if not changes:
-        say("  no task service is to be installed")
+        say("  no task services to install")

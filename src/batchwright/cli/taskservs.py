@@ -20,7 +20,7 @@ app = typer.Typer(help="The task services that can be installed.", invoke_withou
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A task service.")]
 Folder = Annotated[
-    Path | None, typer.Argument(metavar="[DIR]", help="An entry, or a folder of entries; all of the catalogue without.")
+    Path | None, typer.Argument(metavar="[DIR]", help="An entry, or a folder of entries; default: the whole catalogue.")
 ]
 
 TESTED = {
@@ -74,9 +74,7 @@ def check(folder: Folder = None, catalogue: Catalogues = None, json: Json = Fals
         note(f"{mistake.file}: {mistake.message}", "red")
         note(f"    hint: {mistake.hint}")
     entries = f"{len(folders)} {'entry' if len(folders) == 1 else 'entries'}"
-    say(
-        f"{entries} looked at: {counted(len(mistakes), 'mistake')}" if mistakes else f"{entries} looked at: all is well"
-    )
+    say(f"{entries} checked: {counted(len(mistakes), 'mistake')}" if mistakes else f"{entries} checked: no mistakes")
     return Exit.NO if mistakes else Exit.OK
 
 
@@ -85,7 +83,7 @@ def _show(entry: Taskserv) -> None:
     if entry.tested is not Tested.UNKNOWN:
         say(f"  tested: {TESTED[entry.tested]}")
     for label, names in (
-        ("goes on", [str(platform) for platform in entry.platforms]),
+        ("platforms", [str(platform) for platform in entry.platforms]),
         ("provides", entry.provides),
         ("requires", entry.requires),
         ("comes after", entry.after),
@@ -95,7 +93,7 @@ def _show(entry: Taskserv) -> None:
         if names:
             say(f"  {label}: {', '.join(names)}")
     if entry.scope is Scope.CLUSTER:
-        say("  cluster: the servers of an operation are joined; the first leads")
+        say("  cluster: joins the servers of an operation; the first is the leader")
     if wanted := _needs(entry):
         say(f"  needs: {', '.join(wanted)}")
     for key, variable in entry.variables.items():
@@ -118,7 +116,7 @@ def _needs(entry: Taskserv) -> list[str]:
 
 def _default(variable: Variable) -> str:
     if variable.default is None:
-        return "may be left out" if variable.optional else "must be given"
+        return "optional" if variable.optional else "required"
     value = str(variable.default).lower() if isinstance(variable.default, bool) else variable.default
     return (
         f'default "{value}"'

@@ -75,7 +75,7 @@ def show_run(view: RunView) -> None:
         + (f" for {duration(line.since)}" if line.since is not None else "")
         + (f": {one_line(line.said, 80)}" if line.said else "")
         if view.driven
-        else f"{line.step}  was in flight when its process went"
+        else f"{line.step}  was in flight when its process ended"
         for line in view.running[:10]
     ]
     left = len(view.running) + view.running_more - len(running)
@@ -218,7 +218,7 @@ def show_plan(view: PlanView, quotes: Mapping[str, Quote]) -> None:
     path = view.estimate.critical_path
     shown = " -> ".join(path if len(path) <= 6 else (*path[:3], f"{len(path) - 5} more", *path[-2:]))
     say("")
-    say(f"longest way: {shown} ({duration(view.estimate.critical_seconds)})")
+    say(f"critical path: {shown} ({duration(view.estimate.critical_seconds)})")
 
 
 def _counts(counts: Counts) -> list[tuple[str, int]]:
@@ -248,7 +248,7 @@ def show_listing(view: Listing, place: str) -> None:
     )
     show_table(("run", "status", "steps", "failed", "created", "took", "sim", "workflow"), rows, right=(2, 3, 5))
     if any(not row.driven and row.status not in RUN_ENDED for row in view.runs):
-        say("! nobody drives it; let it go on with: batchwright resume RUN")
+        say("! no process drives it; continue it with: batchwright resume RUN")
     if view.more:
         say(f"and {view.more:,} more: --limit 0 shows all")
 
@@ -262,7 +262,7 @@ def show_stats(view: Stats) -> None:
     since = f" since {clock_time(view.since)}" if view.since else ""
     say(f"{counted(view.runs, 'run')}{since}" + "".join(f", {n:,} {s}" for s, n in view.by_status.items()))
     if view.success_rate is not None:
-        say(f"  completed {view.success_rate:.1%} of those that ended and were not taken back")
+        say(f"  completed {view.success_rate:.1%} of the runs that ended and were not rolled back")
     if view.p50 is not None and view.p95 is not None:
         say(f"  a completed run took {duration(view.p50)} (median), {duration(view.p95)} (95 %)")
     facts = (("succeeded", view.succeeded), ("failed", view.failed), ("skipped", view.skipped), ("undone", view.undone))

@@ -23,12 +23,12 @@ NEVER = "never"
 
 app = typer.Typer(help="The tokens that let others use the service.")
 
-Named = Annotated[str, typer.Option("--name", help="Whose it is; it stands in the audit trail and in the journals.")]
+Named = Annotated[str, typer.Option("--name", help="The owner's name, for the audit trail and the journals.")]
 AsRole = Annotated[
-    Role, typer.Option("--role", help="viewer looks, operator also submits and acts, admin may do everything.")
+    Role, typer.Option("--role", help="viewer: read; operator: also submit and control runs; admin: everything.")
 ]
 Expires = Annotated[str, typer.Option("--expires", metavar="SPAN", help="90d, 12h, 30m, or never.")]
-Word = Annotated[str, typer.Argument(metavar="TOKEN", help="Its id or its name.")]
+Word = Annotated[str, typer.Argument(metavar="TOKEN", help="The id or name of the token.")]
 
 
 @app.command("create")
@@ -51,7 +51,7 @@ def create(
         return Exit.OK
     say(secret)
     until = f"for {duration(lifetime)}" if lifetime is not None else "for ever"
-    note(f"this is {made.name}'s token ({made.role}), valid {until}; it is shown this once and kept nowhere")
+    note(f"this is {made.name}'s token ({made.role}), valid {until}; it is shown only once and not stored")
     return Exit.OK
 
 

@@ -78,8 +78,8 @@ def _one_word(text: str, name: str) -> str:
     value = text.strip()
     if any(not "!" <= letter <= "~" for letter in value):
         raise UsageError(
-            f"{name} holds a blank, a control character or a letter that is not ASCII",
-            hint=f"Set {name} again: it is one word.",
+            f"{name} contains whitespace, a control character or a non-ASCII character",
+            hint=f"Set {name} again: it must be a single word.",
         )
     return value
 

@@ -203,7 +203,7 @@ class HttpClient:
             elif isinstance(event, RunCreated):
                 run = Run(event)
         if run is None:
-            raise ServiceUnavailable(f"the service at {self.url} told a run without its beginning")
+            raise ServiceUnavailable(f"the service at {self.url} sent a run without its first event")
         return step_lines(run, time.time())
 
     def checks(self, word: str) -> Conditions:

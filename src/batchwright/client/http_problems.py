@@ -35,7 +35,7 @@ def decoded(answer: bytes | msgspec.Raw, kind: Any) -> Any:
         return msgspec.json.decode(answer, type=kind, dec_hook=dec_hook)
     except msgspec.MsgspecError as error:
         raise ServiceUnavailable(
-            f"what answers is no Batchwright service, or another version of it: {error}"
+            f"the program that answers is not a Batchwright service, or has another version: {error}"
         ) from error
 
 
@@ -52,8 +52,8 @@ def refusal(url: str, status: int, answer: bytes) -> BatchwrightError:
     told = problem_in(answer)
     if told is None:
         return ServiceUnavailable(
-            f"{url} answers {status}, and not as a Batchwright service does{_words(answer)}",
-            hint="It may be another program, or a proxy that refuses; its log knows more.",
+            f"{url} answers {status}, but not like a Batchwright service{_words(answer)}",
+            hint="It may be another program or a proxy; check its log.",
         )
     kind = _known().get(told.code, BatchwrightError)
     error = kind(told.detail or told.title, hint=told.hint, diagnostics=told.diagnostics)

@@ -77,7 +77,7 @@ class LocalClient:
     def warnings(self) -> list[str]:
         """The stores that could not be read, and whether a copy was looked at."""
         told = [f"the store {name} is left out: {error.message}" for name, error in self.stores.troubles.items()]
-        copied = "the state folder cannot be written: this is how it was a moment ago"
+        copied = "the state folder is read-only: showing a recent copy"
         return [*told, copied] if self.stores.is_copy else told
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:

@@ -153,8 +153,8 @@ class DrivenProgress:
             self._run.leave()
             return ""
         if self._run.cancel(self._by):
-            return "cancelling: nothing new is started, what is in flight is waited for; Ctrl-C again leaves"
+            return "cancelling: nothing new starts, calls in flight may finish; Ctrl-C again exits at once"
         if run.cancelling and run.status is not RunState.ROLLING_BACK:
-            return "it is being cancelled already; Ctrl-C again leaves at once"
+            return "already cancelling; Ctrl-C again exits at once"
         resume = f"batchwright resume {run.id}"
-        return f"a rollback is not cancelled; Ctrl-C again leaves at once, {resume} goes on with it"
+        return f"a rollback cannot be cancelled; Ctrl-C again exits at once, {resume} continues it"

@@ -194,7 +194,7 @@ class Machine:
 _HINTS = {
     R.PENDING: "It has not started. Cancel it, or let it run: batchwright resume RUN",
     R.RUNNING: "Cancel it first: batchwright cancel RUN",
-    R.PAUSED: "It is paused. Let it go on with: batchwright resume RUN, or end it with: batchwright cancel RUN",
+    R.PAUSED: "It is paused. Continue it with: batchwright resume RUN, or end it with: batchwright cancel RUN",
     R.COMPLETED: "It is done. To tear it down: batchwright rollback RUN",
     R.ROLLING_BACK: "Its rollback is under way. Watch it with: batchwright monitor RUN",
     R.ROLLED_BACK: "It was rolled back; run the file again.",

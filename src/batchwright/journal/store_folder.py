@@ -22,7 +22,7 @@ def make_private(folder: Path) -> None:
     except OSError as error:
         raise explain(error, folder) from error
     if not folder.is_dir():
-        raise StoreUnavailable(f"{folder} is not a folder", hint="Name another state folder with --state-dir.")
+        raise StoreUnavailable(f"{folder} is not a folder", hint="Choose another state folder with --state-dir.")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise StoreReadOnly(f"{folder} cannot be written")
 

@@ -158,7 +158,7 @@ class Monitor:
         found = [one for driven in self._orchestrator.driven.values() if (one := still(driven, now))]
         for run_id, trouble in self._orchestrator.troubles.items():
             if run_id not in self._orchestrator.driven:
-                found.append(StillRun(run_id, "", 0.0, f"nobody drives it: {trouble}"))
+                found.append(StillRun(run_id, "", 0.0, f"no process drives it: {trouble}"))
         return tuple(found)
 
     def health(self) -> ServiceHealth:

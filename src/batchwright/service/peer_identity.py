@@ -202,7 +202,7 @@ class Peers:
         if uid not in (self._own, 0):
             raise PeerUnknown(f"it comes from the user {uid}")
         if pid <= 0 or _sandboxed(pid):
-            raise PeerUnknown("it comes from a local server or a container, or from nobody any more")
+            raise PeerUnknown("it comes from a local server, a container, or a process that has ended")
 
     async def _holders(self, inode: int) -> list[SocketOwner]:
         future = self._wanted.get(inode)

@@ -58,21 +58,21 @@ def _run_line(event: ev.AnyEvent) -> str:
         case ev.RunPaused():
             return f"run paused{_by(event.by)}: nothing new is started"
         case ev.RunResumed():
-            return f"run goes on{_by(event.by)}"
+            return f"run resumed{_by(event.by)}"
         case ev.CancelRequested():
-            how = "without waiting for what is in flight" if event.force else "what is in flight is waited for"
-            return f"cancel asked for{_by(event.by)}: {how}"
+            how = "without waiting for calls in flight" if event.force else "calls in flight may finish"
+            return f"cancel requested{_by(event.by)}: {how}"
         case ev.RunStopping():
-            then = ", then what was made is rolled back" if event.rollback else ""
+            then = ", then the run is rolled back" if event.rollback else ""
             return f"run is stopping because step {event.step} failed: nothing new is started{then}"
         case ev.ProviderStopped():
-            return f"nothing more can be made in {event.lane}: {_fault(event.fault)}"
+            return f"nothing more can be created in {event.lane}: {_fault(event.fault)}"
         case ev.RunEnded():
             return f"run {event.status}" + (f": {event.reason}" if event.reason else "")
         case ev.RunReopened():
             answers = f"; run again: {some(event.redo)}" if event.redo else ""
-            answers += f"; taken as done: {some(event.skip)}" if event.skip else ""
-            return f"run reopened{_by(event.by)}: what is not done is done now{answers}"
+            answers += f"; marked as done: {some(event.skip)}" if event.skip else ""
+            return f"run reopened{_by(event.by)}: continuing with the unfinished steps{answers}"
         case ev.RollbackStarted():
             return f"rollback started{_by(event.by)}" + (f" because {event.reason}" if event.reason else "")
         case ev.RollbackEnded():
@@ -91,15 +91,15 @@ def step_text(event: ev.AnyEvent) -> str:
         case ev.StepInDoubt():
             return f"in doubt: the outcome of attempt {event.attempt} is unknown ({one_line(event.reason)})"
         case ev.StepCreated():
-            how = "found again as" if event.settled else "made as"
+            how = "found again as" if event.settled else "created as"
             return f"{how} {event.ref}, waiting until it is ready"
         case ev.StepSucceeded():
             found = ", found again after doubt" if event.settled else ""
-            kept = "" if event.made else ", was there before"
+            kept = "" if event.made else ", existed before"
             where = f" ({', '.join(x for x in (event.ref, event.address) if x)})" if event.ref or event.address else ""
             return f"succeeded{where}{found}{kept}"
         case ev.StepRetrying():
-            tail = ", what was made is replaced" if event.replace else ""
+            tail = ", the server is replaced" if event.replace else ""
             again = f"again in {duration(event.until - event.at)}" if event.until > event.at else "again at once"
             return f"attempt {event.attempt} did not work ({_fault(event.fault)}): {again}{tail}"
         case ev.StepFailed():
@@ -119,7 +119,7 @@ def _undo_line(event: ev.UndoStarted | ev.UndoRetrying | ev.StepUndone | ev.Undo
         case ev.UndoRetrying():
             return f"undo did not work ({_fault(event.fault)}): again in {duration(event.until - event.at)}"
         case ev.StepUndone():
-            return "undone, it went with its server" if event.with_server else "undone"
+            return "undone together with its server" if event.with_server else "undone"
         case ev.UndoFailed():
             return f"could not be undone after {counted(event.attempt, 'attempt')}: {_fault(event.fault)}"
 
@@ -127,12 +127,12 @@ def _undo_line(event: ev.UndoStarted | ev.UndoRetrying | ev.StepUndone | ev.Undo
 def _sweep_line(event: ev.SweepStarted | ev.OrphanFound | ev.StrayGone | ev.SweepEnded) -> str:
     match event:
         case ev.SweepStarted():
-            return f"closing sweep of {event.lane}: looking for what nobody knows of"
+            return f"closing sweep of {event.lane}: looking for orphans"
         case ev.OrphanFound():
             name = f" ({event.name})" if event.name else ""
             if event.shared:
                 return f"{event.ref}{name} in {event.lane} belonged to the run, and is removed with its last server"
-            return f"orphan found in {event.lane}: {event.ref}{name}; it is destroyed"
+            return f"orphan found in {event.lane}: {event.ref}{name}; destroying it"
         case ev.StrayGone():
             if event.fault is not None:
                 return f"{event.ref} in {event.lane} could not be removed: {_fault(event.fault)}"
@@ -140,7 +140,7 @@ def _sweep_line(event: ev.SweepStarted | ev.OrphanFound | ev.StrayGone | ev.Swee
         case ev.SweepEnded():
             if event.fault is not None:
                 return f"closing sweep of {event.lane} could not finish: {_fault(event.fault)}"
-            return f"closing sweep of {event.lane} done: nothing is there that the journal does not know"
+            return f"closing sweep of {event.lane} done: no orphans are left"
 
 
 def _fault(fault: Fault) -> str:

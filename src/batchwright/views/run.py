@@ -324,11 +324,11 @@ def next_action(run: Run, *, driven: bool) -> str:
     """What to do now, in one line with the exact command."""
     own = run.id
     if run.status not in RUN_ENDED and not driven:
-        return f"nobody drives this run; let it go on with: batchwright resume {own}"
+        return f"no process drives this run; continue it with: batchwright resume {own}"
     undo = f"batchwright rollback {own}" if run.plan.rollback_enabled and _made_anything(run) else ""
     match run.status:
         case RunState.PAUSED:
-            return f"let it go on with: batchwright resume {own}"
+            return f"continue it with: batchwright resume {own}"
         case RunState.PENDING | RunState.RUNNING | RunState.ROLLING_BACK:
             return f"watch it with: batchwright monitor {own}"
         case RunState.COMPLETED:
@@ -337,19 +337,19 @@ def next_action(run: Run, *, driven: bool) -> str:
             asked = next((i for i in range(len(run.records)) if unsettled(run, i)), None)
             if asked is not None:
                 return _ask(run, asked, undo)
-            first = "mend the cause, then " if run.status is RunState.FAILED else ""
-            resume = f"{first}do what is not done with: batchwright resume {own}"
+            first = "fix the cause, then " if run.status is RunState.FAILED else ""
+            resume = f"{first}finish the remaining steps with: batchwright resume {own}"
             return f"{resume}, or undo it with: {undo}" if undo else resume
         case RunState.ROLLED_BACK:
-            return "nothing that it made is left; run the file again when you like"
+            return "nothing that it created is left; run the file again at any time"
         case RunState.ROLLBACK_INCOMPLETE:
-            return f"remove the cause, then try the rest again with: {undo}"
+            return f"fix the cause, then retry the rest with: {undo}"
 
 
 def _ask(run: Run, i: int, undo: str) -> str:
     step = run.plan.steps[i].id
-    told = f"look how far {step} got, then run it again with: batchwright resume {run.id} --redo {step}"
-    told += f", or take it as done with: batchwright resume {run.id} --skip {step}"
+    told = f"check how far {step} got, then run it again with: batchwright resume {run.id} --redo {step}"
+    told += f", or mark it as done with: batchwright resume {run.id} --skip {step}"
     return f"{told}, or undo the run with: {undo}" if undo else told
 
 

@@ -108,9 +108,9 @@ def undo_reason(run: Run, lane: str, around: Circumstances) -> Reason:
 def _next_in_lane(run: Run, lane: str, around: Circumstances) -> Reason | None:
     """What holds up the next step of a lane, of what can be known."""
     if not around.driven:
-        return WaitCode.DRIVER, "nobody drives the run"
+        return WaitCode.DRIVER, "no process drives the run"
     if len(run.in_flight) >= run.plan.parallel_limit:
-        return WaitCode.LIMIT, f"waits for a free place: parallel_limit {run.plan.parallel_limit} is used up"
+        return WaitCode.LIMIT, f"waits for a free slot: parallel_limit {run.plan.parallel_limit} is reached"
     held = around.lanes.get(lane)
     return (WaitCode.LIMIT, f"waits for {lane}: {held}") if held else None
 
@@ -136,9 +136,9 @@ def open_needs(run: Run, i: int) -> list[str]:
 def place_reason(run: Run, lane: str, around: Circumstances) -> Reason:
     """Why a step that nothing holds up has not started."""
     if run.cancelling:
-        return WaitCode.ENDING, "is not started any more: the run is being cancelled"
+        return WaitCode.ENDING, "will not start: the run is being cancelled"
     if run.stopping:
-        return WaitCode.ENDING, f"is not started any more: step {run.stopping} failed"
+        return WaitCode.ENDING, f"will not start: step {run.stopping} failed"
     if run.status is RunState.PAUSED:
         return WaitCode.PERSON, "paused"
     return _next_in_lane(run, lane, around) or (WaitCode.LIMIT, f"starts as soon as the limits of {lane} allow")
@@ -170,5 +170,5 @@ def retry_reason(run: Run, until: float, fault: Fault, around: Circumstances, no
     halted = run.status is not RunState.ROLLING_BACK and (run.cancelling or run.stopping)
     if run.status is RunState.PAUSED or halted or not around.driven:
         return f"retry held up: {fault.kind}: {one_line(fault.message)}"
-    when = f"in {duration(until - now)}" if until > now else "when there is a place"
+    when = f"in {duration(until - now)}" if until > now else "when a slot is free"
     return f"retry {when}: {fault.kind}: {one_line(fault.message)}"

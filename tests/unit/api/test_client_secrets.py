@@ -177,7 +177,7 @@ def test_programs_are_allowed_where_commands_are(tmp_path: Path) -> None:
     answers, _ = asked(tmp_path / "1", program, "validate", commands=True, token=True)
     assert [one.status for one in answers] == [200]
     answers, _ = asked(tmp_path / "2", program, "validate", commands=True)
-    assert [(one.status, "comes with a token" in one.json["diagnostics"][0]["hint"]) for one in answers] == [
+    assert [(one.status, "clients with a token" in one.json["diagnostics"][0]["hint"]) for one in answers] == [
         (403, True)
     ]
     answers, _ = asked(tmp_path / "3", with_password({"file": "/etc/hostname"}), "validate", commands=True, token=True)

@@ -71,7 +71,7 @@ def test_a_run_that_cannot_be_driven_is_flagged_and_taken_up_again(tmp_path: Pat
 
     run, flagged = asyncio.run(main())
     assert [one["run"] for one in flagged] == [run]
-    assert "nobody drives it" in flagged[0]["reason"]
+    assert "no process drives it" in flagged[0]["reason"]
 
 
 def test_metrics_count_runs_steps_requests_and_appends(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_an_empty_address_switches_the_server_off(tmp_path: Path) -> None:
         (
             "[surrealdb]\nurl = 'ws://x'\npassword = 'geheim'",
             "Expected `object.*at `surrealdb.password`",
-            "not written here",
+            "Do not write a password here",
         ),
         ("[surrealdb]\nurl = 'ws://x'\npassword = { env = 'A', file = 'B' }", "exactly one of", "docs/stores.md"),
         ("[surrealdb]\nurl = 'ws://x'\nauth_level = 'all'", "Invalid enum value 'all'", "docs/stores.md"),
@@ -94,8 +94,8 @@ def test_a_mistake_is_told_with_its_place(text: str, told: str, hint: str, tmp_p
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('secrets = { files = ["passwords"] }', "'passwords' is no whole path"),
-        ('secrets = { files = ["/run/../etc/shadow"] }', "no whole path"),
+        ('secrets = { files = ["passwords"] }', "'passwords' is not an absolute path"),
+        ('secrets = { files = ["/run/../etc/shadow"] }', "not an absolute path"),
         ('secrets = { env = [""] }', "a variable's name is empty"),
         ('secrets = { commands = [["x"]] }', "commands"),
         ("secret = {}", "secret"),

@@ -94,7 +94,7 @@ def test_a_digest_that_was_kept_is_on_the_chain_for_ever(tmp_path: Path, capsys:
         assert (code, "is not on the chain" in said) == (1, True)
     for bad in ("zz", f"{digest}@", f"{digest}@0", f"{digest}@\u0661", "@4"):
         code, said = command(capsys, tmp_path, "store", "check", "--chain", RUN, "--expect", bad)
-        assert (code, "is no digest of a chain" in said) == (2, True), said
+        assert (code, "is not a digest of a chain" in said) == (2, True), said
 
 
 def test_a_journal_that_was_written_anew_is_found_by_the_digest_alone(

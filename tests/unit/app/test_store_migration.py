@@ -237,7 +237,7 @@ def test_check_tells_what_is_wrong() -> None:
         await here.append(lease, 13, [ev.StepSucceeded(9.5, "up/nobody", "r")])
         found = {one.run: one.problems for one in await sound(pair)}
         assert found["aaaa1111"] == found["bbbb2222"] == ()
-        assert found["cccc3333"] == ("the summary is not what the events fold to, at none of them",)
+        assert found["cccc3333"] == ("the summary does not match the events at any point",)
         assert "up/nobody" in found["dddd4444"][0]
 
     run_test(attempt())
@@ -256,6 +256,6 @@ def test_check_compares_the_snapshot() -> None:
         lease = await here.acquire(run.id, "x:1:1", 9.0)
         await here.save_snapshot(lease, Snapshot(run.seq, run.snapshot()))
         await here.release(lease)
-        assert (await sound(pair))[0].problems == ("the snapshot is not what the events fold to",)
+        assert (await sound(pair))[0].problems == ("the snapshot does not match the events",)
 
     run_test(attempt())

@@ -46,5 +46,5 @@ def test_a_broken_display_never_takes_the_run_down(
     fail_with(monkeypatch, KeyError("surprise"))
     assert run_command(["run", workflow, "--sim", "time_scale=0"]) == Exit.OK
     shown = capfd.readouterr()
-    assert shown.err.count("error: the display failed, the run goes on: KeyError: 'surprise' [bug]") == 1
+    assert shown.err.count("error: the display failed, the run continues: KeyError: 'surprise' [bug]") == 1
     assert "Completed in" in shown.out

@@ -88,10 +88,10 @@ def test_one_is_shown_in_full(own: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_entries_are_checked(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words in ([own], [own / "mine"]):
-        assert typed(capsys, "taskservs", "check", *words)[:2] == (Exit.OK, "1 entry looked at: all is well\n")
+        assert typed(capsys, "taskservs", "check", *words)[:2] == (Exit.OK, "1 entry checked: no mistakes\n")
     (own / "mine" / "deploy.py").write_text("def install(v): v.lavel\n")
     code, said, told = typed(capsys, "taskservs", "check", own)
-    assert (code, said) == (Exit.NO, "1 entry looked at: 2 mistakes\n")
+    assert (code, said) == (Exit.NO, "1 entry checked: 2 mistakes\n")
     assert 'hint: Did you mean "level"?' in told
     code, said, _ = typed(capsys, "taskservs", "check", "--catalogue", own, "--json")
     found = json.loads(said)

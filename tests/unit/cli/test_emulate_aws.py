@@ -110,6 +110,6 @@ def test_a_run_that_made_no_server_leaves_no_key_and_no_group(desk: Desk) -> Non
 
 def test_verify_only_shows_what_it_would_do(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["providers", "verify", "aws"]) == Exit.OK
-    assert "it would make two instances t3.micro" in capsys.readouterr().out
+    assert "it would create two instances t3.micro" in capsys.readouterr().out
     assert run_command(["providers", "verify", "aws", "--live", "--max-cost", "0.01"]) == Exit.COULD_NOT
     assert desk.holds().keys == []

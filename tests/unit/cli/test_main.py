@@ -75,7 +75,7 @@ def test_a_bug_is_one_line_without_a_trace(monkeypatch: pytest.MonkeyPatch, caps
     assert entry.run_command(["list"]) == Exit.COULD_NOT
     shown = capsys.readouterr().err
     assert shown.splitlines()[0] == "error: KeyError: 'surprise' [bug]"
-    assert "This is a bug in Batchwright. BATCHWRIGHT_DEBUG=1 shows where it happened" in shown
+    assert "This is a bug in Batchwright. Please report it with the traceback" in shown
     assert "Traceback" not in shown
     monkeypatch.setenv("BATCHWRIGHT_DEBUG", "1")
     assert entry.run_command(["list", "--json"]) == Exit.COULD_NOT

@@ -36,7 +36,7 @@ def test_a_setting_implies_the_simulation() -> None:
 
 @pytest.mark.parametrize("pair", ["seed", "=7", " =7"])
 def test_a_pair_needs_a_key_and_an_equals_sign(pair: str) -> None:
-    with pytest.raises(UsageError, match="a key, = and a value are expected"):
+    with pytest.raises(UsageError, match="expected a key, = and a value"):
         simulation_of(False, [pair])
 
 

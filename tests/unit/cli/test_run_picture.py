@@ -76,7 +76,7 @@ def test_a_run_being_cancelled_says_so() -> None:
 
 def test_a_run_nobody_drives_says_so() -> None:
     story = fleet().begin().start("web/a", at=0)
-    assert "Running (nobody drives it)" in lines(run_view(story.run, T0 + 2, around=Circumstances(driven=False)))[0]
+    assert "Running (no process drives it)" in lines(run_view(story.run, T0 + 2, around=Circumstances(driven=False)))[0]
 
 
 def test_a_rollback_counts_what_is_undone() -> None:

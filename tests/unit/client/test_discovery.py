@@ -64,7 +64,7 @@ def test_blanks_around_an_address_and_a_token_are_dropped(tmp_path: Path, around
 @pytest.mark.parametrize("token", ["bw_se\ncret", "bw_se cret", "bw_s\u00e9cret", "bw_\x7fsecret", "bw_se\0cret"])
 def test_a_token_that_no_header_can_carry_is_refused_and_not_shown(tmp_path: Path, token: str) -> None:
     """F6: by the name of the variable."""
-    with pytest.raises(UsageError, match="BATCHWRIGHT_TOKEN holds a blank") as caught:
+    with pytest.raises(UsageError, match="BATCHWRIGHT_TOKEN contains whitespace") as caught:
         chosen(tmp_path, BATCHWRIGHT_URL=NAMED, BATCHWRIGHT_TOKEN=token)
     assert "cret" not in caught.value.message + caught.value.hint
 
@@ -78,7 +78,7 @@ def test_what_is_no_address_is_refused(tmp_path: Path, url: str) -> None:
         with pytest.raises(UsageError, match=f"^{source} is not the address of a service$") as caught:
             chosen(tmp_path, **given)
         assert "s3cr" not in caught.value.hint
-    with pytest.raises(UsageError, match="--url holds a blank"):
+    with pytest.raises(UsageError, match="--url contains whitespace"):
         chosen(tmp_path, url="http://host/a b")
 
 

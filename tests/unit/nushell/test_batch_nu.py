@@ -199,7 +199,7 @@ def test_an_unknown_status_is_told_before_anything_is_asked(service: FakeService
     [
         ("batch submit nothing.ncl", "there is no file nothing.ncl"),
         ("batch submit README.md", "the format of README.md is not known"),
-        (f"batch submit {EXAMPLE} --sim transient", "--sim transient: a key, = and a value are expected"),
+        (f"batch submit {EXAMPLE} --sim transient", "--sim transient: expected a key, = and a value"),
     ],
 )
 def test_what_cannot_be_sent_is_refused_here(nu: Nu, line: str, said: str) -> None:
@@ -208,7 +208,7 @@ def test_what_cannot_be_sent_is_refused_here(nu: Nu, line: str, said: str) -> No
 
 def test_no_service_and_no_service_of_ours(service: FakeService, nu: Nu, tmp_path: Path) -> None:
     service.on("GET", RUNS, Answer(b"<html>Oh dear</html>", 500, "text/html"))
-    assert "answers 500, and not as a Batchwright service does: Oh dear" in nu.refused("batch list")
+    assert "answers 500, but not like a Batchwright service: Oh dear" in nu.refused("batch list")
     said = Nu(tmp_path, "http://127.0.0.1:1", http_proxy="http://127.0.0.1:2").refused("batch list")
     assert "no service can be reached at http://127.0.0.1:1: nothing listens there [service-unavailable]" in said
     assert "A proxy is set (http://127.0.0.1:2)" in said

@@ -114,7 +114,7 @@ def test_a_monitor_is_as_patient_with_a_proxy_as_with_a_refused_connection(servi
         (problem(401, "unauthorized", "the token is not known"), "the token is not known [unauthorized]"),
         (problem(403, "forbidden", "it may not look"), "it may not look [forbidden]"),
         (problem(404, "run-not-found", "no such run"), "no such run [run-not-found]"),
-        (Answer(b"<b>Go away</b>", 403, "text/html"), "answers 403, and not as a Batchwright service does: Go away"),
+        (Answer(b"<b>Go away</b>", 403, "text/html"), "answers 403, but not like a Batchwright service: Go away"),
     ],
 )
 def test_a_refusal_ends_a_monitor(service: FakeService, nu: Nu, answer: Answer, said: str) -> None:
@@ -148,7 +148,7 @@ def test_blanks_around_settings_are_dropped(service: FakeService, tmp_path: Path
 def test_what_no_header_carries_is_refused_by_its_name(service: FakeService, tmp_path: Path, token: str) -> None:
     """F6: and never shown."""
     said = Nu(tmp_path, service.url, BATCHWRIGHT_TOKEN=token).refused("batch list")
-    assert "BATCHWRIGHT_TOKEN holds a blank, a control character or a letter that is not ASCII" in said
+    assert "BATCHWRIGHT_TOKEN contains whitespace, a control character or a non-ASCII character" in said
     assert "s3cr" not in said
     assert service.asked == []
 
@@ -173,7 +173,7 @@ def test_the_words_of_a_proxy_are_told(service: FakeService, nu: Nu, status: int
     assert (done.returncode, len(service.asked)) == (1, 1)
     assert not set(done.stderr) & {"\x1b", "\x07"}
     said = " ".join(done.stderr.replace("\n  |", " ").split())
-    assert f"answers {status}, and not as a Batchwright service does: No way" in said
+    assert f"answers {status}, but not like a Batchwright service: No way" in said
     assert "color" not in said
     assert said.count("x" * 10) < 30
 

@@ -1,4 +1,4 @@
-"""The estimate: the longest way through a plan, the work in it, and the least time it can take."""
+"""The estimate: the critical path through a plan, the work in it, and the least time it can take."""
 
 from __future__ import annotations
 

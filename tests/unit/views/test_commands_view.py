@@ -38,8 +38,8 @@ def test_a_run_with_a_command_in_doubt_says_what_to_do() -> None:
     view = run_view(hand.run, hand.now)
     assert view.doubts == ("do/run",)
     assert view.next == (
-        "look how far do/run got, then run it again with: batchwright resume run --redo do/run, "
-        "or take it as done with: batchwright resume run --skip do/run"
+        "check how far do/run got, then run it again with: batchwright resume run --redo do/run, "
+        "or mark it as done with: batchwright resume run --skip do/run"
     )
     assert "--skip do/run" in view.failed[0].hint
     told = explain(hand.run, hand.history, "do/run", hand.now)
@@ -52,7 +52,7 @@ def test_a_command_that_plainly_failed_is_just_resumed() -> None:
     hand = Hand(plan_of(QUICK, runs("do", undo=False)))
     hand.answer("do/run", Rejected(Fault(FaultClass.EXIT, "make ended with exit code 2")))
     view = run_view(hand.run, hand.now)
-    assert view.next == "mend the cause, then do what is not done with: batchwright resume run"
+    assert view.next == "fix the cause, then finish the remaining steps with: batchwright resume run"
 
 
 def test_what_was_taken_as_done_says_so() -> None:
@@ -62,7 +62,7 @@ def test_what_was_taken_as_done_says_so() -> None:
     reopened = hand.machine.reopen(hand.now, "ann", ["other/run"], ["do/run"])
     hand.take(reopened)
     assert event_line(reopened[0]) == (
-        "run reopened by ann: what is not done is done now; run again: other/run; taken as done: do/run"
+        "run reopened by ann: continuing with the unfinished steps; run again: other/run; marked as done: do/run"
     )
     assert step_line(hand.run, 0, hand.now).message == "taken as done by ann"
     assert explain(hand.run, hand.history, "do/run", hand.now).summary == "succeeded: taken as done by ann"

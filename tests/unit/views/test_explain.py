@@ -75,8 +75,8 @@ def test_a_stopped_provider_is_the_root_of_a_skip() -> None:
     story = fleet().begin().start("web/a", at=0)
     quota = Fault(FaultClass.QUOTA, "no more servers")
     story.fail("web/a", at=1, fault=quota).tell(ev.ProviderStopped(T0 + 1, "upcloud", quota))
-    story.skip("web/b", 1, "nothing more can be made in upcloud: no more servers", "upcloud")
-    assert "nothing more can be made in upcloud: quota: no more servers" in [
+    story.skip("web/b", 1, "nothing more can be created in upcloud: no more servers", "upcloud")
+    assert "nothing more can be created in upcloud: quota: no more servers" in [
         text for _, text in chain(told(story, "web/b", 2))
     ]
 
@@ -129,14 +129,14 @@ def test_a_waiting_step_says_what_it_waits_for() -> None:
     assert told(story, "kube/b/containerd", 2).waits_for == ("operation web (1 of 2 done)",)
     story.succeed("web/b", at=3).start("kube/a/containerd", at=3)
     assert told(story, "kube/a/kubernetes", 4).waits_for == ("step kube/a/containerd (started)",)
-    assert told(story, "kube/b/containerd", 4, driven=False).waits_for == ("nobody drives the run",)
+    assert told(story, "kube/b/containerd", 4, driven=False).waits_for == ("no process drives the run",)
 
 
 def test_a_step_that_never_started() -> None:
     story = fleet().begin().tell(ev.CancelRequested(T0 + 1, "ada")).end(RunState.CANCELLED, 2, "cancelled")
     explanation = told(story, "late/c", 3)
     assert explanation.summary == "never started: the run ended before its turn came (cancelled)"
-    assert "cancel asked for by ada: what is in flight is waited for" in [text for _, text in chain(explanation)]
+    assert "cancel requested by ada: calls in flight may finish" in [text for _, text in chain(explanation)]
 
 
 def test_a_crash_and_a_rollback_are_part_of_the_chain() -> None:
@@ -163,7 +163,7 @@ def test_a_reopened_run_forgets_the_old_causes() -> None:
     story.start("kube/a/containerd", at=11)
     texts = [text for _, text in chain(told(story, "kube/a/containerd", 12))]
     assert texts[-3:] == [
-        "run reopened by ada: what is not done is done now",
+        "run reopened by ada: continuing with the unfinished steps",
         "web/b succeeded: it was the last that this step waited for",
         "started",
     ]

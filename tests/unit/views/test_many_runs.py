@@ -37,7 +37,7 @@ def test_newest_first_with_elapsed() -> None:
         ("bbb", 5.0, False),
         ("aaa", 10.0, False),
     ]
-    assert listing(ROWS, (), 500.0).runs[1].elapsed == 20.0  # nobody drives it: until its last event
+    assert listing(ROWS, (), 500.0).runs[1].elapsed == 20.0  # no process drives it: until its last event
 
 
 def test_filters_and_limit() -> None:

@@ -52,7 +52,7 @@ def test_an_open_operation_waits_for_places_and_for_its_own_steps() -> None:
     assert reasons(shown(story, 1, throttled))["waits for upcloud: throttled, again in 2 s"] == 1
     story.start("web/b", at=1).succeed("web/b", at=2).start("kube/a/containerd", at=2)
     waiting = reasons(shown(story, 3))
-    assert waiting["waits for a free place: parallel_limit 1 is used up"] == 1
+    assert waiting["waits for a free slot: parallel_limit 1 is reached"] == 1
     assert waiting["waits for an earlier step on its server"] == 2
 
 
@@ -61,15 +61,15 @@ def test_retries_tell_when_and_why() -> None:
     view = shown(story, 2)
     assert reasons(view)["retry in 2.0 s: transient: the service is not available"] == 2
     assert (view.retries, view.providers[0].retries, view.operations[0].state) == (2, 2, "retrying")
-    assert reasons(shown(story, 9))["retry when there is a place: transient: the service is not available"] == 2
+    assert reasons(shown(story, 9))["retry when a slot is free: transient: the service is not available"] == 2
 
 
 @pytest.mark.parametrize(
     ("event", "reason"),
     [
         (ev.RunPaused(T0 + 1), "paused"),
-        (ev.CancelRequested(T0 + 1), "is not started any more: the run is being cancelled"),
-        (ev.RunStopping(T0 + 1, "web/a"), "is not started any more: step web/a failed"),
+        (ev.CancelRequested(T0 + 1), "will not start: the run is being cancelled"),
+        (ev.RunStopping(T0 + 1, "web/a"), "will not start: step web/a failed"),
     ],
 )
 def test_a_halted_run_says_why_nothing_starts(event: ev.AnyEvent, reason: str) -> None:
@@ -83,8 +83,8 @@ def test_a_run_nobody_drives_says_so_and_how_to_go_on() -> None:
     view = shown(story, 900, ALONE)
     assert view.driven is False
     assert view.elapsed == 1.0  # until the last event, not until now
-    assert reasons(view)["nobody drives the run"] == 1
-    assert view.next == "nobody drives this run; let it go on with: batchwright resume abcdefghijkl"
+    assert reasons(view)["no process drives the run"] == 1
+    assert view.next == "no process drives this run; continue it with: batchwright resume abcdefghijkl"
 
 
 def test_a_rollback_leaves_the_failures_before_it_to_history() -> None:
@@ -173,7 +173,7 @@ def test_a_completed_run_is_torn_down_where_that_is_allowed(enabled: bool, words
 def test_a_run_that_made_nothing_is_not_torn_down() -> None:
     story = Story(servers("web", "a")).begin().start("web/a", at=0).fail("web/a", at=1)
     view = shown(story.end(RunState.FAILED, 2), 3)
-    assert view.next == "mend the cause, then do what is not done with: batchwright resume abcdefghijkl"
+    assert view.next == "fix the cause, then finish the remaining steps with: batchwright resume abcdefghijkl"
 
 
 def test_lists_are_bounded_and_say_how_much_is_left_out() -> None:

@@ -85,7 +85,7 @@ def cheapest(offers: HetznerCatalog) -> tuple[str, str]:
         if price.get("location") in offers.locations
     ]
     if not priced:
-        raise ProviderUnavailable("Hetzner lists no price of a server type", hint="Nothing was made.")
+        raise ProviderUnavailable("Hetzner lists no price of a server type", hint="Nothing was created.")
     _, plan, location = min(priced)
     return plan, location
 

@@ -51,7 +51,7 @@ class UpCloudLive(RestCheck[UpCloudClient, UpCloudCatalog]):
         prices = offered.prices.get(ZONE, {})
         known = {plan: prices[f"server_plan_{plan}"] for plan in offered.plans if f"server_plan_{plan}" in prices}
         if not known:
-            raise ProviderUnavailable(f"UpCloud lists no price of a plan in {ZONE}", hint="Nothing was made.")
+            raise ProviderUnavailable(f"UpCloud lists no price of a plan in {ZONE}", hint="Nothing was created.")
         return ServerConfig(name, min(known, key=lambda plan: known[plan]), ZONE)
 
     async def ask(self, run: str) -> None:
