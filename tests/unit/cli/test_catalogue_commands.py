@@ -79,7 +79,7 @@ def test_ones_own_are_listed_by_option_and_by_the_environment(
 def test_one_is_shown_in_full(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, shown, _ = typed(capsys, "taskservs", "show", "mine", "--catalogue", own)
     assert code == Exit.OK
-    for words in ("tested: for real", "needs: 100 MB, 2 CPUs", 'default "low"', "must be given", "such as { env ="):
+    for words in ("tested: for real", "needs: 100 MB, 2 CPUs", 'default "low"', "required", "such as { env ="):
         assert words in shown
     stubs = typed(capsys, "taskservs", "show", "cilium")[1]
     assert "tested: with stubs only" in stubs
