@@ -91,7 +91,7 @@ def test_an_operation_called_like_its_lane_is_not_taken_for_it() -> None:
     story.skip("db/c", 1, "nothing more can be made in upcloud: no more servers", "upcloud")
     web, db = told(story, "web/b", 2), told(story, "db/c", 2)
     assert "the cause: upcloud/a: failed after 1 attempt" in web.summary
-    assert "the cause: nothing more can be made in upcloud: quota" in db.summary
+    assert "the cause: nothing more can be created in upcloud: quota" in db.summary
 
 
 def test_retries_and_the_end_of_patience() -> None:
