@@ -246,7 +246,7 @@ def test_a_killed_run_is_told_apart_and_goes_on(shell: Shell, slow_run: subproce
     assert f"batchwright resume {view['run']}" in beside.stderr
     again = shell.watch("run", "shop.json", *SLOW, "--resume")
     try:
-        assert view["run"] in wait_for(again, "going on with it")
+        assert view["run"] in wait_for(again, "continuing it")
         wait_for(again, "(fence 2)")
     finally:
         again.kill()
@@ -256,7 +256,7 @@ def test_a_killed_run_is_told_apart_and_goes_on(shell: Shell, slow_run: subproce
 
 def test_ctrl_c_once_cancels_twice_leaves(shell: Shell, slow_run: subprocess.Popen[str]) -> None:
     slow_run.send_signal(signal.SIGINT)
-    wait_for(slow_run, "cancelling: nothing new is started", "stderr")
+    wait_for(slow_run, "cancelling: nothing new starts", "stderr")
     slow_run.send_signal(signal.SIGINT)
     left = wait_for(slow_run, "left: run ", "stderr")
     assert "2 in flight" in left
