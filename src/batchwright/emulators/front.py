@@ -120,7 +120,7 @@ class EmulatorFront(ABC, Generic[A]):
             call = await self._read(request)
             answer = self._answer(call, self.handle(call))
         except CallRefused as refusal:
-            answer = self._refused(request, refusal)
+            answer = self._refused(request, refusal.with_traceback(None))  # one of the class's own would hold ever more
             if refusal is self.refusals[FaultClass.THROTTLE] and self.account.behaviour.retry_after:
                 answer.headers["Retry-After"] = str(self.account.behaviour.retry_after)
         except GatewayPage as page:

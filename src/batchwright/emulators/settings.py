@@ -6,13 +6,13 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from batchwright.fault_injection.settings import Count, FaultSettings
+from batchwright.fault_injection.settings import Count, FaultSettings, Positive
 
 
 class EmulatorBehaviour(FaultSettings, frozen=True, kw_only=True):
     """Durations are a real cloud's seconds. A cloud's own settings stand in its subclass."""
 
-    burst: Annotated[int, Meta(ge=1, description="burst size of the rate")] = 10
+    burst: Positive = 10
     retry_after: Annotated[
         Count,
         Meta(description="seconds in Retry-After after too many calls, not scaled; 0: no header"),

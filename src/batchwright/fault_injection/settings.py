@@ -24,6 +24,7 @@ Seconds = Annotated[float, Meta(ge=0)]
 Chance = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]
 Rate = Annotated[float, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
 
 OLD_WORDS = {  # as earlier versions called them
     "errors": "transient",
@@ -70,7 +71,7 @@ class FaultSettings(Struct, frozen=True, kw_only=True):
         Meta(description="`expired` or `wrong`: all credentials are refused for this reason"),
     ] = ""
     rate: Annotated[Rate, Meta(description="calls per second; calls beyond that are refused. 0: no limit")] = 0.0
-    burst: Annotated[int, Meta(ge=1, description="burst size of the rate")] = 5
+    burst: Annotated[Positive, Meta(description="burst size of the rate")] = 5
     capacity: Annotated[Count, Meta(description="maximum servers of a zone; 0: no limit")] = 0
     fail: Annotated[str, Meta(description="scripted faults of creates, by the server's name")] = ""
 
@@ -136,9 +137,15 @@ def _is_text(kind: Any) -> bool:
 
 
 def described(kind: type[FaultSettings]) -> Iterator[tuple[str, str, str]]:
-    """The name, the default and the meaning of each setting: for docs/faults.md and `emulate --explain`."""
+    """The name, the default and the meaning of each setting: for docs/faults.md and `emulate --explain`.
+
+    A subclass that only changes a default leaves the meaning to its base.
+    """
+    meanings: dict[str, str] = {}
+    for base in reversed([one for one in kind.__mro__ if issubclass(one, FaultSettings)]):
+        for name, type_ in _types(base).items():
+            metas = [meta for meta in getattr(type_, "__metadata__", ()) if isinstance(meta, Meta)]
+            meanings.update((name, meta.description) for meta in metas if meta.description)
     for field in msgspec.structs.fields(kind):
-        metas = [meta for meta in getattr(field.type, "__metadata__", ()) if isinstance(meta, Meta)]
-        meaning = next(meta.description for meta in metas if meta.description)
-        default = field.default
-        yield field.name, f"{default:g}" if isinstance(default, float) else str(default).lower(), meaning
+        shown = f"{field.default:g}" if isinstance(field.default, float) else str(field.default).lower()
+        yield field.name, shown, meanings[field.name]

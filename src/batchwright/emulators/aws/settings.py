@@ -7,19 +7,16 @@ from typing import Annotated
 from msgspec import Meta
 
 from batchwright.emulators.settings import EmulatorBehaviour
-from batchwright.fault_injection.settings import Count, Rate, Seconds
+from batchwright.fault_injection.settings import Count, Positive, Rate, Seconds
 
 
 class AwsBehaviour(EmulatorBehaviour, frozen=True, kw_only=True):
     """What only AWS has, and AWS's own defaults."""
 
     regions: Annotated[str, Meta(description="the regions, with commas between")] = "eu-central-1,us-east-1"
-    rate: Annotated[Rate, Meta(description="RunInstances per second and region; 0: no limit")] = 2.0
-    burst: Annotated[int, Meta(ge=1, description="burst size of the rate")] = 5
-    retry_after: Annotated[
-        Count,
-        Meta(description="seconds in Retry-After after too many calls, not scaled; 0: no header"),
-    ] = 0
+    rate: Rate = 2.0
+    burst: Positive = 5
+    retry_after: Count = 0
     vcpus: Annotated[Count, Meta(description="the quota of on-demand standard instances, per region")] = 1000
     answer_seconds: Annotated[Seconds, Meta(description="time of a call that changes something")] = 0.05
     boot_seconds: Annotated[Seconds, Meta(description="time from the create until running")] = 2.0

@@ -16,8 +16,8 @@ class HetznerBehaviour(EmulatorBehaviour, frozen=True, kw_only=True):
 
     create_effects = tuple(word for word in CREATE_EFFECTS if word != "billing")  # Hetzner has no code for it
 
-    late_min: Annotated[Seconds, Meta(description="the shortest delay of a late commit")] = 1.0
-    late_max: Annotated[Seconds, Meta(description="the longest delay of a late commit")] = 30.0
+    late_min: Seconds = 1.0
+    late_max: Seconds = 30.0
     lag_servers: Annotated[Seconds, Meta(description="`list_lag` of servers alone")] = 0.0
     lag_ssh_keys: Annotated[Seconds, Meta(description="`list_lag` of keys alone")] = 0.0
     unsorted: Annotated[bool, Meta(description="`sort` is refused")] = False

@@ -16,8 +16,8 @@ class UpCloudBehaviour(EmulatorBehaviour, frozen=True, kw_only=True):
 
     create_effects = tuple(word for word in CREATE_EFFECTS if word != "conflict")  # UpCloud has no code for it
 
-    late_min: Annotated[Seconds, Meta(description="the shortest delay of a late commit")] = 1.0
-    late_max: Annotated[Seconds, Meta(description="the longest delay of a late commit")] = 30.0
+    late_min: Seconds = 1.0
+    late_max: Seconds = 30.0
     keep_addresses: Annotated[
         Chance, Meta(description="probability that a server's public address has the release policy keep")
     ] = 0.0

@@ -43,8 +43,9 @@ class Simulated:
         self._read_seconds = sim.scaled(sim.read_seconds)
         self._limited = bool(sim.quota_servers or sim.capacity)
         creates, answer = (*CREATE_FAULTS, *SERVER_FAULTS), sim.answer_seconds
-        self._creates = Draws(sim, "create", creates, sim.create_script(), answer, timed=bool(sim.boot_seconds))
-        self._destroys = Draws(sim, "destroy", CALL_FAULTS, sim.destroy_script(), answer, bool(sim.destroy_seconds))
+        destroys = sim.script("fail_destroy")
+        self._creates = Draws(sim, "create", creates, sim.create_script(), answer, timed=sim.boot_seconds > 0)
+        self._destroys = Draws(sim, "destroy", CALL_FAULTS, destroys, answer, timed=sim.destroy_seconds > 0)
         self._reads = Draws(sim, "read", READ_FAULTS)
 
     @classmethod

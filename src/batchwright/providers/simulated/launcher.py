@@ -31,8 +31,8 @@ class SimulatedLauncher:
     def __init__(self, world: World, clock: Clock, simulation: Simulation | None = None) -> None:
         sim = simulation or Simulation()
         self._world, self._clock = world, clock
-        self._runs = Draws(sim, "run", PROGRAM_FAULTS, sim.command_script(), sim.install_seconds)
-        self._undos = Draws(sim, "undo", PROGRAM_FAULTS, sim.undo_script(), sim.install_seconds)
+        self._runs = Draws(sim, "run", PROGRAM_FAULTS, sim.script("fail_command"), sim.install_seconds)
+        self._undos = Draws(sim, "undo", PROGRAM_FAULTS, sim.script("fail_undo"), sim.install_seconds)
 
     async def resolve(self, command: Command) -> CommandRequest:
         words = command.run, command.undo

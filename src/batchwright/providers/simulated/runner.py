@@ -32,8 +32,8 @@ class SimulatedRunner:
     def __init__(self, world: World, clock: Clock, simulation: Simulation | None = None) -> None:
         sim = simulation or Simulation()
         self._world, self._clock = world, clock
-        self._installs = Draws(sim, "install", PROGRAM_FAULTS, sim.install_script(), sim.install_seconds)
-        self._removes = Draws(sim, "remove", PROGRAM_FAULTS, sim.remove_script(), sim.install_seconds)
+        self._installs = Draws(sim, "install", PROGRAM_FAULTS, sim.script("fail_taskserv"), sim.install_seconds)
+        self._removes = Draws(sim, "remove", PROGRAM_FAULTS, sim.script("fail_remove"), sim.install_seconds)
 
     async def install(
         self, request: TaskservRequest, target: OnServer, _job: object = None

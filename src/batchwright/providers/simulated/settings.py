@@ -15,12 +15,16 @@ from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
 
 _WHERE = "simulation"
+_SCRIPTS = {
+    "fail_destroy": CALL_EFFECTS,
+    **dict.fromkeys(("fail_taskserv", "fail_remove", "fail_command", "fail_undo"), PROGRAM_EFFECTS),
+}
 
 
 class Simulation(FaultSettings, frozen=True, kw_only=True):
     """How a simulated place behaves. The defaults are a pleasant demonstration without faults."""
 
-    seed: Annotated[int, Meta(description="seed of all random draws")] = 1
+    seed: int = 1
     guard: Annotated[
         Guard,
         Meta(
@@ -71,8 +75,8 @@ class Simulation(FaultSettings, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("destroy", "install", "remove", "command", "undo"):
-            getattr(self, f"{name}_script")()
+        for setting in _SCRIPTS:
+            self.script(setting)
 
     @classmethod
     def instant(cls, **settings: Scalar) -> Simulation:
@@ -102,25 +106,9 @@ class Simulation(FaultSettings, frozen=True, kw_only=True):
         flaky = ",".join(f"{p}=transient:{n or 1}" for p, _, n in (r.partition(":") for r in _rules(self.flaky)))
         return Script.parse("flaky", flaky, CREATE_EFFECTS).then(super().create_script())
 
-    def destroy_script(self) -> Script:
-        """Scripted faults of destroys."""
-        return Script.parse("fail_destroy", self.fail_destroy, CALL_EFFECTS)
-
-    def install_script(self) -> Script:
-        """Scripted faults of installs, by task service or `taskserv@server`."""
-        return Script.parse("fail_taskserv", self.fail_taskserv, PROGRAM_EFFECTS)
-
-    def remove_script(self) -> Script:
-        """Scripted faults of removals, by task service or `taskserv@server`."""
-        return Script.parse("fail_remove", self.fail_remove, PROGRAM_EFFECTS)
-
-    def command_script(self) -> Script:
-        """Scripted faults of commands, by program, operation or step."""
-        return Script.parse("fail_command", self.fail_command, PROGRAM_EFFECTS)
-
-    def undo_script(self) -> Script:
-        """Scripted faults of commands' undo programs, by program, operation or step."""
-        return Script.parse("fail_undo", self.fail_undo, PROGRAM_EFFECTS)
+    def script(self, setting: str) -> Script:
+        """Scripted faults of other calls than creates, by the setting that holds them."""
+        return Script.parse(setting, getattr(self, setting), _SCRIPTS[setting])
 
     def late_possible(self) -> bool:
         """Whether a create can take effect after its answer is given up."""
