@@ -30,14 +30,14 @@ FLOW = """{
 
 
 class Environment:
-    """A virtual environment with what Batchwright and the plug-in need, and neither of them."""
+    """A virtual environment with what Batchwright, the plug-in and its emulator need, and none of them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"])
         self.bin = folder / "venv" / "bin"
         packages = next((folder / "venv" / "lib").glob("python*/site-packages"))
-        for name in needed("batchwright", "batchwright-libcloud"):
+        for name in ["aiohttp", *needed("aiohttp", "batchwright", "batchwright-libcloud")]:
             for part in parts(name):
                 if not (packages / part.name).exists():
                     (packages / part.name).symlink_to(part)
@@ -86,7 +86,7 @@ def parts(name: str) -> Iterator[Path]:
     return (Path(str(found.locate_file(one))) for one in sorted(names))
 
 
-def test_its_wheel_brings_the_provider_and_its_contract_and_without_it_people_learn_what_to_install(
+def test_its_wheel_brings_all_of_it_and_without_it_people_learn_what_to_install(
     tmp_path: Path,
 ) -> None:
     flow = tmp_path / "shop.ncl"
@@ -98,12 +98,14 @@ def test_its_wheel_brings_the_provider_and_its_contract_and_without_it_people_le
     assert 'shop.ncl:7:20: unknown provider "libcloud" [unknown-provider]' in missing.stderr
     assert "usually the package batchwright-libcloud" in " ".join(missing.stderr.split())
     assert "libcloud" not in clean.batchwright("providers").stdout
+    assert "no cloud libcloud can be emulated" in clean.batchwright("emulate", "libcloud", "--explain").stderr
 
     clean.install(PLUGIN)
     clean.pip("check")
     valid = clean.batchwright("validate", "shop.ncl")
     assert (valid.returncode, valid.stderr) == (0, "")
     assert "libcloud" in clean.batchwright("providers").stdout
+    assert "Vultr" in clean.batchwright("emulate", "libcloud", "--explain").stdout
     flow.write_text(FLOW.replace(', image = "debian"', ""))
     wrong = clean.batchwright("validate", "shop.ncl")
     assert "shop.ncl:8:27: missing field `image` in this libcloud server [missing-field]" in wrong.stderr
