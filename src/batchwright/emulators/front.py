@@ -176,8 +176,11 @@ class EmulatorFront(ABC, Generic[A]):
 
     def _drawn(self, call: EmulatedCall) -> Draw:
         behaviour = self.account.behaviour
-        seed, attempt = self.account.attempt(f"{call.name}/{call.about}")
-        scripted = behaviour.create_script().effect((call.server,), attempt) if call.server and behaviour.fail else ""
+        seed, _ = self.account.attempt(f"{call.name}/{call.about}")
+        scripted = ""
+        if call.server and behaviour.fail:  # counted by name: a replacement may come with another token
+            _, attempt = self.account.attempt(f"fail/{call.server}")
+            scripted = behaviour.create_script().effect((call.server,), attempt)
         return draw(behaviour, call.faults, seed, scripted)
 
     def _seen_as(self, drawn: Draw) -> Exception:

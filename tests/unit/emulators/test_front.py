@@ -48,11 +48,11 @@ class Cloud:
         behaviour, emulator = CLOUDS[name]
         self.front = emulator(behaviour(**{"rate": 0.0, **settings}), lambda: NOW)
 
-    def create(self, name: str = "web-01") -> Any:
+    def create(self, name: str = "web-01", token: str = "") -> Any:
         if isinstance(self.front, AwsEmulator):
             tags = [{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": name}]}]
             arguments = {"ImageId": "ami-0000000000000deb12", "InstanceType": "t3.micro", "TagSpecifications": tags}
-            arguments |= {"MinCount": 1, "MaxCount": 1, "ClientToken": name}
+            arguments |= {"MinCount": 1, "MaxCount": 1, "ClientToken": token or name}
             return self.front.handle(call_of(AwsRequest("ec2", "eu-central-1", "RunInstances", arguments)))
         if isinstance(self.front, HetznerEmulator):
             path, body = "/servers", {"name": name, "server_type": "cx23", "location": "fsn1", "image": 114690387}
@@ -101,6 +101,15 @@ def test_a_scripted_refusal_is_met_by_the_server_of_that_name_as_often_as_it_say
     here.create()
     assert here.create("db-01")
     assert here.servers() == 2
+
+
+def test_a_script_counts_the_attempts_at_a_server_whatever_their_token() -> None:
+    here = Cloud("aws", fail="web-01=broken:1")
+    here.create(token="first")
+    here.create(token="replacement")
+    region = cast(AwsEmulator, here.front).account.regions["eu-central-1"]
+    region.advance(NOW + 100)
+    assert [one.state(NOW + 100)[1] for one in region.instances.values()] == ["terminated", "running"]
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)
