@@ -55,32 +55,47 @@ class Redactor:
 
     def of_bytes(self, data: bytes) -> bytes:
         """The bytes without them."""
-        return self._cut(data, final=True)[0]
+        return self._cut(data, _Cover(), final=True)[0]
 
     def stream(self) -> Stream:
         """For bytes that come in chunks."""
         return Stream(self)
 
-    def _cut(self, data: bytes, *, final: bool) -> tuple[bytes, bytes]:
-        """The bytes without secrets, and those at the end that may be the beginning of one."""
+    def _cut(self, data: bytes, cover: _Cover, *, final: bool) -> tuple[bytes, bytes, _Cover]:
+        """The bytes without secrets, those at the end that may belong to one, and what is known of these already."""
         if self._starts is None:
-            return data, b""
+            return data, b"", cover
         tail = max(0, len(data) - ANCHOR + 1)  # an anchor may be cut off there
         starts = [match.start() for match in self._starts.finditer(data) if match.start() < tail]
         found: list[tuple[int, int]] = []
-        taken: dict[int, int] = {}  # where a part that was found ends: it is looked for again after that
+        taken = {key: (-1, end) for key, end in cover.taken.items()}  # where a part that was found begins and ends
         kept = len(data)
         for at in (*starts, *range(tail, len(data))):
             for part, period in self._parts.get(data[at], ()):
-                if at < taken.get(id(part), 0):
-                    continue
+                if at < taken.get(id(part), (0, 0))[1]:
+                    continue  # it is looked for again after its end
                 end = _walk(part, data, at, final=final)
                 if end > 0:
-                    taken[id(part)] = end
-                    found += [(at, end), *_again(part, period, data, at, end)]
+                    end = _again(part, period, data, at, end, final=final or len(data) - at > 2 * (end - at))
+                if end > 0:
+                    taken[id(part)] = (at, end)
+                    found.append((at, end))
                 elif end == _PARTIAL:
                     kept = min(kept, at)
-        return _blotted(data, found, kept)
+        told, at = _blotted(data, found, kept, cover.replaced)
+        left = {key: end - kept for key, (start, end) in taken.items() if start < kept < end}
+        return told, data[kept:], _Cover(max(0, at - kept), left)
+
+
+class _Cover:
+    """What has been decided about bytes that are held back.
+
+    `replaced`: so many of them are told as a part of a secret already. `taken`: by part, where it ends if it was found.
+    """
+
+    def __init__(self, replaced: int = 0, taken: dict[int, int] | None = None) -> None:
+        self.replaced = replaced
+        self.taken = taken or {}
 
 
 class Stream:
@@ -89,28 +104,32 @@ class Stream:
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._held = b""
+        self._cover = _Cover()
 
     def feed(self, data: bytes) -> bytes:
         """What can be told now."""
-        told, self._held = self._redactor._cut(self._held + data, final=False)
+        told, self._held, self._cover = self._redactor._cut(self._held + data, self._cover, final=False)
         return told
 
     def close(self) -> bytes:
         """The rest of it; most of a secret whose end is cut off is replaced like the whole."""
-        told, self._held = self._redactor._cut(self._held, final=True)[0], b""
+        told, self._held, self._cover = self._redactor._cut(self._held, self._cover, final=True)
         return told
 
 
-def _blotted(data: bytes, found: Sequence[tuple[int, int]], kept: int) -> tuple[bytes, bytes]:
-    """Everything found is replaced, what overlaps as one; the rest begins at `kept` or after what reaches over it."""
-    told, at = [], 0
+def _blotted(data: bytes, found: Sequence[tuple[int, int]], kept: int, replaced: int) -> tuple[bytes, int]:
+    """The bytes before `kept`, with everything found that begins there replaced, and where the last of it ends.
+
+    What overlaps is replaced as one; the first `replaced` bytes have been told already.
+    """
+    told, at = [], replaced
     for start, end in sorted(found):
         if start >= kept:
             break
         if start >= at:
             told += [data[at:start], _BLOT]
         at = max(at, end)
-    return b"".join([*told, data[at : max(at, kept)]]), data[max(at, kept) :]
+    return b"".join([*told, data[at : max(at, kept)]]), at
 
 
 def _walk(part: Part, data: bytes, at: int, *, final: bool) -> int:
@@ -135,13 +154,17 @@ def _walk(part: Part, data: bytes, at: int, *, final: bool) -> int:
     return max(places)
 
 
-def _again(part: Part, period: int, data: bytes, at: int, end: int) -> list[tuple[int, int]]:
-    """Where a part that repeats itself, and was found, is found once more before it ends: a longer row of the same."""
+def _again(part: Part, period: int, data: bytes, at: int, end: int, *, final: bool) -> int:
+    """Where a longer row of the same ends, if the part that was found repeats itself; `end` if there is none.
+
+    _PARTIAL when the data ends before that is clear.
+    """
     step = max(1, (end - at) * period // len(part))
     for start in range(end - step, at, -step) if period < len(part) else ():
-        if (further := _walk(part, data, start, final=True)) > end:
-            return [(start, further)]
-    return []
+        further = _walk(part, data, start, final=final)
+        if further == _PARTIAL or further > end:
+            return further
+    return end
 
 
 def _period(text: str) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from shlex import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchwright.commands.clean_output import CleanOutput
@@ -78,6 +78,9 @@ def test_nothing_of_it_is_left_in_any_form(form: str, secret: str) -> None:
 
 
 @given(SECRETS, st.sampled_from(sorted(FORMS)), st.lists(st.integers(1, 40), max_size=40))
+@example(
+    "00000" + "\x80" * 10 + "\U00010000" * 6, "base64", [1, 30, 40]
+)  # its letters repeat, and a chunk ends in them
 def test_any_secret_in_any_form_in_any_chunks(secret: str, form: str, cuts: list[int]) -> None:
     """B1"""
     check(secret, form, cuts)
