@@ -9,6 +9,7 @@ from base64 import b64encode
 import pytest
 from aiohttp import web
 
+from batchwright.emulators.server import listening
 from batchwright.providers.http import Http, HttpReply
 
 TOKEN = "t0ken/with+signs=="
@@ -27,16 +28,12 @@ def test_refusals_hold_no_credentials(authorization: str, status: int) -> None:
     async def main() -> HttpReply:
         app = web.Application()
         app.router.add_get("/x", echo)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        http = Http(f"http://127.0.0.1:{runner.addresses[0][1]}", authorization)
-        try:
-            return await http.call("GET", "/x")
-        finally:
-            await http.aclose()
-            await runner.cleanup()
+        async with listening(app) as port:
+            http = Http(f"http://127.0.0.1:{port}", authorization)
+            try:
+                return await http.call("GET", "/x")
+            finally:
+                await http.aclose()
 
     reply = asyncio.run(main())
     told = str(reply.body)

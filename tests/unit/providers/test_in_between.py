@@ -14,6 +14,7 @@ from botocore.parsers import ResponseParserError
 from tests.support.emulated_aws import set_credentials
 
 from batchwright.app.system_clock import SystemClock
+from batchwright.emulators.server import listening
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.outcome import Rejected, Unknown
 from batchwright.providers.aws import Aws
@@ -36,13 +37,8 @@ def behind(status: int, text: str, scenario: Callable[[str], Coroutine[Any, Any,
     async def main() -> T:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", answer)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        try:
-            return await scenario(f"http://127.0.0.1:{runner.addresses[0][1]}")
-        finally:
-            await runner.cleanup()
+        async with listening(app) as port:
+            return await scenario(f"http://127.0.0.1:{port}")
 
     return asyncio.run(main())
 

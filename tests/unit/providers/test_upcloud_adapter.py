@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from msgspec.structs import replace
 
 from batchwright.app.system_clock import SystemClock
+from batchwright.emulators.server import listening
 from batchwright.emulators.upcloud import TOKEN, UpCloudBehaviour, UpCloudEmulator, serve
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.ids import Token, run_id
@@ -242,13 +243,8 @@ async def odd(
     """A server that answers everything in its own way."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
-        yield f"{'https://localhost' if tls else 'http://127.0.0.1'}:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with listening(app, tls=tls) as port:
+        yield f"{'https://localhost' if tls else 'http://127.0.0.1'}:{port}"
 
 
 SENT = ServerRequest("web", "1xCPU-2GB", "de-fra1", resolved={"template": "t", "disk_gb": "50", "tier": "maxiops"})
