@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
+from asyncio.base_subprocess import BaseSubprocessTransport
+from asyncio.selector_events import _SelectorTransport  # type: ignore[attr-defined]
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from importlib import import_module
+from typing import Any
 
 import pytest
 
@@ -33,6 +36,24 @@ def own_evaluator(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each load starts a process of its own, as it does for users, and there is no other."""
     SharedEvaluator.end()
     monkeypatch.setattr(import_module("batchwright.loader.load"), "Evaluator", Evaluator)
+
+
+def _remembering(begin: Callable[..., None]) -> Callable[..., None]:
+    def __init__(self: Any, *args: Any, **named: Any) -> None:  # noqa: N807
+        self._begun_in = f"{os.environ.get('PYTEST_CURRENT_TEST')} by {named.get('protocol') or args[2:3]}"
+        begin(self, *args, **named)
+
+    return __init__
+
+
+def _naming(described: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda self: f"{described(self)} begun in {self._begun_in}"
+
+
+# The garbage collector finds an open connection in a later test: its warning says in which one it was begun.
+for _kind in (_SelectorTransport, BaseSubprocessTransport):
+    _kind.__init__ = _remembering(_kind.__init__)
+    _kind.__repr__ = _naming(_kind.__repr__)
 
 
 @pytest.hookimpl(wrapper=True)
