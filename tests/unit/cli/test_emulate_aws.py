@@ -61,13 +61,15 @@ def desk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 HARD = {"broken": 0.3, "transient": 0.1, "lost_answers": 0.1, "late_commits": 0.1, "late_min": 0.1, "late_max": 0.4}
 
 
-@pytest.mark.parametrize("desk", [{**HARD, "list_lag": 0.2, "read_errors": 0.02, "rate": 20.0}], indirect=True)
+@pytest.mark.parametrize(
+    "desk", [{**HARD, "list_lag": 0.2, "read_errors": 0.02, "rate": 20.0, "fail": "web-*=transient:1"}], indirect=True
+)
 def test_a_run_gets_there_whatever_aws_does_and_its_rollback_leaves_nothing(desk: Desk) -> None:
     assert run_command(["run", desk.workflow(*["t3.micro"] * 8)]) == Exit.OK
     made = desk.holds()
     assert sorted(one["Name"] for one in made.instances) == [f"web-{i}" for i in range(8)]
     assert (len(made.volumes), len(made.interfaces), len(made.groups), len(made.keys)) == (8, 8, 1, 1)
-    assert made.refused.keys() & {"RequestLimitExceeded", "Unavailable"}
+    assert "Unavailable" in made.refused  # the first create of each is refused, and not all of these answers are lost
     assert run_command(["rollback", "latest", "--yes"]) == Exit.OK
     left = desk.holds()
     assert (left.instances, left.volumes, left.interfaces, left.groups, left.keys) == ([], [], [], [], [])
