@@ -22,6 +22,7 @@ from batchwright.api.bounds import Bounds
 from batchwright.api.connections import Acceptor, Connections, Guarded, most_connections, origin
 from tests.support.service_in_loop import RUNS, TRIES, Serving, serving, workflow
 
+OPEN: list[asyncio.StreamWriter] = []  # of the test that runs: a failure leaves none to the next tests
 HEAD = b"POST /v1/workflows/batch/validate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
@@ -103,6 +104,7 @@ def test_a_network_of_one_host_is_one_address() -> None:
 
 async def connect(service: Serving, said: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     reader, writer = await asyncio.open_connection("127.0.0.1", int(service.url.rpartition(":")[2]))
+    OPEN.append(writer)
     writer.write(said)
     return reader, writer
 
@@ -124,8 +126,13 @@ async def rest(reader: asyncio.StreamReader) -> bytes:
 
 def play(folder: Path, scenario: Callable[[Serving], Any], connections: Connections, **options: Any) -> None:
     async def main() -> None:
-        async with serving(folder, connections, **options) as service:
-            await scenario(service)
+        try:
+            async with serving(folder, connections, **options) as service:
+                await scenario(service)
+        finally:
+            for writer in OPEN:
+                writer.transport.abort()
+            OPEN.clear()
 
     asyncio.run(main())
 
@@ -188,7 +195,7 @@ def test_more_than_there_may_be_are_told_so(tmp_path: Path) -> None:
     room = Connections(8)
 
     async def scenario(service: Serving) -> None:
-        made = (await service.submit({"batch_workflow": _endless()})).json["run"]
+        made = (await service.submit({"batch_workflow": _endless()}, boot_seconds=3600)).json["run"]
         await service.session.close()
         await until(lambda: room.open == 0)
         head = (
@@ -214,7 +221,7 @@ def test_readers_of_progress_are_bounded(tmp_path: Path) -> None:
     """A3."""
 
     async def scenario(service: Serving) -> None:
-        run = (await service.submit({"batch_workflow": _endless()})).json["run"]
+        run = (await service.submit({"batch_workflow": _endless()}, boot_seconds=3600)).json["run"]
         path, accept = f"{service.url}/v1/workflows/batch/{run}/progress", {"Accept": "text/event-stream"}
         async with service.session.get(path, headers=accept) as first, service.session.get(path, headers=accept):
             await first.content.readuntil(b"event: snapshot")
