@@ -83,6 +83,14 @@ class ServiceServer(uvicorn.Server):
         self.started = True
         self.answers.set()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End; connections that did not end in time are cut off."""
+        await super().shutdown(sockets)
+        for one in list(self.server_state.connections):
+            if isinstance(one, Guarded):
+                one.drop("the service has stopped")
+        await asyncio.sleep(0)  # a connection that was cut off is closed in the next turn of the loop
+
     async def on_tick(self, counter: int) -> bool:
         """What uvicorn does ten times a second; once a second all connections are looked at."""
         if counter % int(SWEEP_SECONDS * 10) == 0:

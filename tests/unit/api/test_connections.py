@@ -217,6 +217,20 @@ def test_more_than_there_may_be_are_told_so(tmp_path: Path) -> None:
     play(tmp_path, scenario, room)
 
 
+def test_a_connection_that_does_not_end_in_time_is_cut_off_when_the_service_stops(tmp_path: Path) -> None:
+    """A3: here one whose body never comes; the service waits for it for no longer than it says."""
+    room = Connections(8)
+
+    async def main() -> None:
+        async with serving(tmp_path, room) as service:
+            reader, _ = await connect(service, HEAD + b"Content-Length: 5\r\n\r\n")
+            await until(lambda: room.open == 1 and room.waiting == 1)
+        assert await rest(reader) == b""
+        assert room.open == 0
+
+    asyncio.run(main())
+
+
 def test_readers_of_progress_are_bounded(tmp_path: Path) -> None:
     """A3."""
 
