@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from batchwright.loader.evaluator import Evaluator
+from batchwright.loader.evaluator_client import Evaluator
 from tests.support import examples
 from tests.support.shared_evaluator import SharedEvaluator
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from batchwright.model.scalar import Scalar
     from batchwright.model.workflow import ServerConfig
     from batchwright.operations.server_batch import ServerRequest
-    from batchwright.providers.account_check import LiveCheck
     from batchwright.providers.base import (
         Attached,
         Capabilities,
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
         Quote,
         refuse_attached,
     )
+    from batchwright.providers.live_check import LiveCheck
 
 __version__ = "0.1.0"
 

@@ -20,7 +20,7 @@ def nonce() -> str:
     return f"batchwright-{secrets.token_hex(8)}"
 
 
-class Marked:
+class MarkedOutput:
     """Hears one command's output. `begun`: the mark was seen, so the command was reached."""
 
     def __init__(self) -> None:
@@ -48,11 +48,11 @@ class Marked:
         return fit(self._before.decode(errors="replace"))
 
 
-class Framed:
-    """Like `Marked`, with a second mark after a script's output that says how it ended."""
+class FramedOutput:
+    """Like `MarkedOutput`, with a second mark after a script's output that says how it ended."""
 
     def __init__(self, most: int = OUTPUT_MAX) -> None:
-        self._marked, self._ends = Marked(), Ends(most)
+        self._marked, self._ends = MarkedOutput(), HeadTailBuffer(most)
 
     @property
     def begun(self) -> bool:
@@ -86,7 +86,7 @@ class Framed:
         return self._marked.login()
 
 
-class Ends:
+class HeadTailBuffer:
     """The beginning and the end of an output; what is left out between them is said in its place."""
 
     def __init__(self, most: int) -> None:

@@ -57,9 +57,9 @@ class Redactor:
         """The bytes without them."""
         return self._cut(data, _Cover(), final=True)[0]
 
-    def stream(self) -> Stream:
+    def stream(self) -> StreamRedactor:
         """For bytes that come in chunks."""
-        return Stream(self)
+        return StreamRedactor(self)
 
     def _cut(self, data: bytes, cover: _Cover, *, final: bool) -> tuple[bytes, bytes, _Cover]:
         """The bytes without secrets, those at the end that may belong to one, and what is known of these already."""
@@ -98,7 +98,7 @@ class _Cover:
         self.taken = taken or {}
 
 
-class Stream:
+class StreamRedactor:
     """Bytes in chunks. What may be the beginning of a secret is held back until it is clear."""
 
     def __init__(self, redactor: Redactor) -> None:

@@ -15,12 +15,12 @@ from contextlib import suppress
 from contextvars import ContextVar, copy_context
 from typing import IO
 
-from batchwright.credentials import carried
 from batchwright.errors import SecretMissing, UsageError
-from batchwright.home import expanded
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 from batchwright.printable import printable, shortened
 from batchwright.redaction import Redactor
+from batchwright.secret_detection import carried
+from batchwright.user_home import expanded
 
 MAX_BYTES = 128 * 1024  # what Linux gives a program in one variable
 PRINTED_MAX = 16 * 1024 * 1024  # of a command: one that prints more is ended
@@ -29,7 +29,7 @@ LOOK_SECONDS = 0.05  # between two looks whether somebody still waits for the co
 REST_SECONDS = 0.5  # for what a command that has ended left in its pipes; what it left running may hold those open
 REASON_BYTES, REASON_CHARACTERS = 64 * 1024, 600  # of what a command says when it fails
 
-Reveal = Callable[[Secret], str]
+Reveal = Callable[[SecretReference], str]
 
 _AT_ONCE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _KINDS = (
@@ -42,12 +42,12 @@ _KINDS = (
 _given_up: ContextVar[threading.Event | None] = ContextVar("given_up", default=None)
 
 
-def reveal(secret: Secret, environ: Mapping[str, str]) -> str:
+def reveal(secret: SecretReference, environ: Mapping[str, str]) -> str:
     """The secret. Raises SecretMissing, which says why in words that show nothing of it."""
     return _text(secret, _printed(secret, environ)) if secret.command else peek(secret, environ)
 
 
-def peek(secret: Secret, environ: Mapping[str, str]) -> str:
+def peek(secret: SecretReference, environ: Mapping[str, str]) -> str:
     """The secret of a file or a variable; "" for a command, which is not run. Raises SecretMissing."""
     if secret.command:
         return ""
@@ -58,7 +58,7 @@ def peek(secret: Secret, environ: Mapping[str, str]) -> str:
     return _text(secret, os.fsencode(environ[secret.env]))
 
 
-async def revealed(secret: Secret, reveal: Reveal) -> str:
+async def revealed(secret: SecretReference, reveal: Reveal) -> str:
     """What `reveal` finds, without holding up anybody else. Who is cancelled leaves no program running."""
     given_up, context = threading.Event(), copy_context()
     context.run(_given_up.set, given_up)
@@ -69,7 +69,7 @@ async def revealed(secret: Secret, reveal: Reveal) -> str:
         raise
 
 
-def _text(secret: Secret, data: bytes) -> str:
+def _text(secret: SecretReference, data: bytes) -> str:
     """The bytes as text, whose encoding gives the same bytes again. Raises SecretMissing."""
     data = data.removesuffix(b"\n")
     if not data:
@@ -84,11 +84,11 @@ def _text(secret: Secret, data: bytes) -> str:
         raise SecretMissing(f"{secret} is not text in UTF-8") from None
 
 
-def _too_long(secret: Secret, size: int, over: str = "") -> SecretMissing:
+def _too_long(secret: SecretReference, size: int, over: str = "") -> SecretMissing:
     return SecretMissing(f"{secret} has {over}{size:,} bytes; a secret has at most {MAX_BYTES:,}")
 
 
-def _read(secret: Secret) -> bytes:
+def _read(secret: SecretReference) -> bytes:
     """A regular file's bytes; nothing else is waited for. Raises SecretMissing."""
     try:
         path = expanded(secret.file)
@@ -109,13 +109,13 @@ def _read(secret: Secret) -> bytes:
     return found
 
 
-def _refuse_others(secret: Secret, mode: int) -> None:
+def _refuse_others(secret: SecretReference, mode: int) -> None:
     if not stat.S_ISREG(mode):
         kind = next((words for test, words in _KINDS if test(mode)), "no regular file")
         raise SecretMissing(f"{secret} is {kind}; it has to be a regular file")
 
 
-def _printed(secret: Secret, environ: Mapping[str, str]) -> bytes:
+def _printed(secret: SecretReference, environ: Mapping[str, str]) -> bytes:
     """What the command prints, once it has ended well: the command's end counts, not that of its output."""
     word = secret.command[0]
     try:
@@ -152,7 +152,7 @@ def _printed(secret: Secret, environ: Mapping[str, str]) -> bytes:
 class _Said:
     """What a command prints: the secret, and beside it the reason if it fails."""
 
-    def __init__(self, secret: Secret, environ: Mapping[str, str]) -> None:
+    def __init__(self, secret: SecretReference, environ: Mapping[str, str]) -> None:
         self._named, self._environ = secret, environ
         self.secret = self._errors = b""
         self._size = 0  # of what it prints, of which no more is kept than a secret may have

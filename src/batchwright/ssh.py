@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 import asyncssh
 from msgspec import Struct
 
-from batchwright.login_output import KEPT, Framed, Marked, fit
+from batchwright.login_output import KEPT, FramedOutput, MarkedOutput, fit
 from batchwright.model.access import Access, known_hosts
 from batchwright.model.outcome import Fault, FaultClass
 from batchwright.ssh_refusals import denied, hung_up, login_fault, not_passed_on, refusal_in
@@ -142,7 +142,7 @@ class CommandOutput(Struct, frozen=True):
 
 async def ask(connection: asyncssh.SSHClientConnection, text: str, command: str = "sh -s") -> CommandOutput:
     """Run shell text, which goes through stdin, and read what it prints and nothing else. Raises what LOST names."""
-    framed, around = Framed(), Marked()
+    framed, around = FramedOutput(), MarkedOutput()
     async with connection.create_process(command, encoding=None) as process:
         with contextlib.suppress(OSError):  # it may have ended without reading: what it says tells why
             process.stdin.write(framed.script(text).encode())

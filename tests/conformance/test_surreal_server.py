@@ -28,7 +28,7 @@ from batchwright.journal.base import Journal, Lease
 from batchwright.journal.surreal import ServerAddress, SurrealServerJournal, integrity
 from batchwright.journal.surreal.server import connection as server_module
 from batchwright.model.events import StepStarted
-from batchwright.model.summary import Signal, SignalKind
+from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.testing import journal_chain_suite, journal_suite
 from batchwright.testing.journal_suite import NOW, begun, created, opened, steps, summary_of
 from tests.conformance.surreal_bridge import AFTER, BEFORE, CONFLICT, HANG, PASSWORD, SWALLOW, USER, Bridge

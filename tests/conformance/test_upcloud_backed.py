@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from batchwright.app.system_clock import SystemClock
-from batchwright.emulators.backend import Backing
+from batchwright.emulators.backend import BackendReconciler
 from batchwright.emulators.upcloud import TOKEN, BackedUpCloudAccount, UpCloudBehaviour, UpCloudEmulator, serve
 from batchwright.emulators.upcloud.backed import first_boot
 from batchwright.model.access import known_hosts, ssh_command
@@ -38,7 +38,7 @@ def play(folder: Path, behind: Provider, scenario: Callable[[UpCloud, list[str]]
         emulator, told = UpCloudEmulator(FAST), list[str]()
         await behind.open()
         async with (
-            Backing(behind, BackedUpCloudAccount(emulator.account), told.append).running(),
+            BackendReconciler(behind, BackedUpCloudAccount(emulator.account), told.append).running(),
             serve(emulator) as url,
         ):
             settings = {"state_dir": str(folder), "settle_seconds": 1.0, "poll_seconds": 0.05}

@@ -11,16 +11,16 @@ from batchwright.engine.loop import Driver
 from batchwright.engine.machine import Machine
 from batchwright.errors import RunHeld, RunNotFound
 from batchwright.journal.base import Journal
-from batchwright.journal.lease import LEASE_SECONDS
+from batchwright.journal.lease_holder import LEASE_SECONDS
 from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.outcome import ServerState
 from batchwright.model.run import Run, unsettled
-from batchwright.model.summary import Signal, SignalKind
+from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
-from batchwright.testing.crash import (
+from batchwright.testing.crash_points import (
     CrashingJournal,
     CrashingLauncher,
     CrashingProvider,

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from batchwright.operations.command import CommandRequest
-from batchwright.testing.crash import CrashPoint, When
+from batchwright.testing.crash_points import CrashPoint, When
 from batchwright.testing.virtual_clock import run_virtual
 from tests.crash.lives import Outcome, live_through
 from tests.crash.scenarios import Scenario, all_scenarios

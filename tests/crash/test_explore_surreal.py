@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from batchwright.journal.surreal import SurrealJournal
-from batchwright.testing.crash import CrashPoint, When
+from batchwright.testing.crash_points import CrashPoint, When
 from batchwright.testing.virtual_clock import run_virtual
 from tests.crash.lives import Lives, live_through
 from tests.crash.scenarios import Scenario

@@ -14,7 +14,7 @@ import pytest
 from batchwright.engine.limits import Lane, Limits
 from batchwright.engine.loop import Driver
 from batchwright.errors import LeaseLost, RunHeld
-from batchwright.journal.lease import LEASE_SECONDS, Sightings
+from batchwright.journal.lease_holder import LEASE_SECONDS, LeaseObserver
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
@@ -86,7 +86,7 @@ class House:
     async def drive(self, holder: str, frost: Frost | None = None) -> Run:
         """One process, as far as the scenario wants it."""
         lease, journal, clock = None, self.lives.journal, self.lives.clock
-        sightings = Sightings(clock.monotonic)
+        sightings = LeaseObserver(clock.monotonic)
         while lease is None:
             try:
                 silent = sightings.silent("run", await journal.held("run"))

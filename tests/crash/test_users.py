@@ -14,15 +14,15 @@ from batchwright.engine.loop import Driver
 from batchwright.engine.machine import Machine
 from batchwright.engine.rollback_preview import preview_rollback
 from batchwright.errors import NotAllowed
-from batchwright.journal.lease import LEASE_SECONDS
+from batchwright.journal.lease_holder import LEASE_SECONDS
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run import Run, unsettled
-from batchwright.model.summary import Signal, SignalKind
+from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.model.workflow import Retry
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation
-from batchwright.testing.crash import (
+from batchwright.testing.crash_points import (
     CrashingJournal,
     CrashingLauncher,
     CrashingProvider,

@@ -16,7 +16,7 @@ from tests.support.needs import tool
 from tests.support.nushell import Nu
 from tests.support.service_process import service_process
 
-from batchwright.providers.aws.plans import SIZES
+from batchwright.providers.aws.instance_types import SIZES
 from batchwright.providers.simulated.catalog import PROFILES
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from tests.support.command_line import COMMAND, environment, run_in_process
 
 from batchwright.app.config import SurrealConfig
 from batchwright.app.settings import Settings
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 
 SIM = ("answer_seconds=0.001", "boot_seconds=0.001", "destroy_seconds=0.001", "read_seconds=0.001", "spread=0")
 OK, NO, COULD_NOT = 0, 1, 2
@@ -173,7 +173,7 @@ def test_a_service_drives_many_runs_on_a_server_whose_connection_breaks(
     monkeypatch.setenv("SURREAL_PW", PASSWORD)
 
     async def attempt(bridge: Bridge) -> None:
-        server = SurrealConfig(bridge.url, USER, Secret(env="SURREAL_PW"))
+        server = SurrealConfig(bridge.url, USER, SecretReference(env="SURREAL_PW"))
         monkeypatch.setattr(services, "Settings", lambda folder, **_: Settings(folder, server))
         async with services.serving(tmp_path) as service:
             begun = await asyncio.gather(*(service.submit(workflow(f"w{i}", "surrealdb", 20)) for i in range(6)))

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from tests.support.command_line import run_in_process
 
-from batchwright import home
-from batchwright.app.read_only_stores import copied, is_read_only
+from batchwright import user_home
 from batchwright.app.settings import settings_from
+from batchwright.app.store_copies import copied, is_read_only
 from batchwright.cli.output import out
 from batchwright.errors import UsageError
 
@@ -123,7 +123,7 @@ def test_without_home_the_password_database_says_it(unset: dict[str, str], monke
     monkeypatch.setattr("pwd.getpwuid", lambda _: SimpleNamespace(pw_dir="/somewhere/ada"))
     assert settings_from(unset).state_dir == Path("/somewhere/ada/.local/state/batchwright")
     assert settings_from({**unset, "BATCHWRIGHT_STATE_DIR": "~/x"}).state_dir == Path("/somewhere/ada/x")
-    assert home.home({"HOME": "/other"}) == Path("/other")
+    assert user_home.home({"HOME": "/other"}) == Path("/other")
 
 
 def test_without_any_home_there_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +137,7 @@ def test_without_any_home_there_is_a_sentence(tmp_path: Path, monkeypatch: pytes
         settings_from({})
     assert settings_from({}, tmp_path).state_dir == tmp_path
     with pytest.raises(UsageError, match="no user here"):
-        home.expanded("~no-such-user-here/x")
+        user_home.expanded("~no-such-user-here/x")
 
 
 # -- a state folder that cannot be written ----------------------------------------------------------------------------

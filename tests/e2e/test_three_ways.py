@@ -23,8 +23,8 @@ from tests.support.service_in_loop import RUNS
 from tests.support.service_process import service_process
 
 from batchwright.providers.simulated import World
-from batchwright.providers.simulated.rows import Change, Installed
 from batchwright.providers.simulated.world_file import WorldFile
+from batchwright.providers.simulated.world_records import Change, Installed
 
 KILLS = (6, pytest.param(20, marks=pytest.mark.long))
 LIFE = 0.8  # seconds at most until a kill

@@ -8,7 +8,7 @@ from collections import deque
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from batchwright.engine import effects as cmd
+from batchwright.engine import effects, reports
 from batchwright.engine.machine import Machine
 from batchwright.model import events as ev
 from batchwright.model.actions import Action, Undo
@@ -100,8 +100,8 @@ class Rig:
         self.run = Run(ev.RunCreated(self.now, "run", case.plan))
         self.machine = Machine(self.run)
         self.history: list[ev.AnyEvent] = [self.run.created]
-        self.open: list[cmd.Command] = []
-        self.said: deque[cmd.Report] = deque(maxlen=20)
+        self.open: list[effects.Command] = []
+        self.said: deque[reports.Report] = deque(maxlen=20)
         self.sends: dict[int, int] = {}
         self.take([ev.DriverStarted(self.now, "rig", 1)])
 
@@ -167,23 +167,23 @@ class Rig:
         assert due is not None, "nothing is open, nothing is due, and it has not ended"
         self.now = max(self.now, due)
 
-    def answer(self, command: cmd.Command) -> cmd.Report:
+    def answer(self, command: effects.Command) -> reports.Report:
         """What the case says happens."""
         match command:
-            case cmd.DoStep(step=step, attempt=attempt):
-                return cmd.Answered(step, attempt, self._answered(step))
-            case cmd.Settle(step=step, attempt=attempt) if self.case.plan.steps[step].action is Action.RUN:
-                return cmd.Settled(step, attempt, fault=Fault(FaultClass.IN_DOUBT, "nobody knows"))
-            case cmd.Settle(step=step, attempt=attempt):
+            case effects.DoStep(step=step, attempt=attempt):
+                return reports.CallReport(step, attempt, self._answered(step))
+            case effects.Settle(step=step, attempt=attempt) if self.case.plan.steps[step].action is Action.RUN:
+                return reports.SettleReport(step, attempt, fault=Fault(FaultClass.IN_DOUBT, "nobody knows"))
+            case effects.Settle(step=step, attempt=attempt):
                 made = self.case.fates[step][min(self.sends[step], len(self.case.fates[step])) - 1] != "lost"
                 found = Observed(f"ref{step}", ServerState.STARTING) if made else None
-                return cmd.Settled(step, attempt, found)
-            case cmd.Await(step=step, attempt=attempt, ref=ref):
-                return cmd.Looked(step, attempt, ref, "addr")
-            case cmd.UndoStep(step=step, attempt=attempt):
-                return cmd.Undid(step, attempt, AGAIN if attempt == 1 and self.chance.random() < 0.3 else None)
-            case cmd.Sweep(lane=lane, round=number):
-                return cmd.Swept(lane, number)
+                return reports.SettleReport(step, attempt, found)
+            case effects.Await(step=step, attempt=attempt, ref=ref):
+                return reports.ServerReport(step, attempt, ref, "addr")
+            case effects.UndoStep(step=step, attempt=attempt):
+                return reports.UndoReport(step, attempt, AGAIN if attempt == 1 and self.chance.random() < 0.3 else None)
+            case effects.Sweep(lane=lane, round=number):
+                return reports.SweepReport(lane, number)
         raise AssertionError(command)
 
     def _answered(self, step: int) -> Created | Applied | Rejected | Unknown:

@@ -8,8 +8,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.model.secret import Secret
-from batchwright.model.secret_references import mapped
+from batchwright.model.secret_reference import SecretReference
+from batchwright.model.secret_traversal import mapped
 
 
 class Deep(msgspec.Struct, frozen=True):
@@ -21,9 +21,9 @@ class Deep(msgspec.Struct, frozen=True):
 
 NAMES = st.text("abcdefgh", min_size=1, max_size=8)
 SECRETS = st.one_of(
-    st.builds(lambda name: Secret(env=name), NAMES),
-    st.builds(lambda name: Secret(file="/" + name), NAMES),
-    st.builds(lambda words: Secret(command=tuple(words)), st.lists(NAMES, min_size=1, max_size=3)),
+    st.builds(lambda name: SecretReference(env=name), NAMES),
+    st.builds(lambda name: SecretReference(file="/" + name), NAMES),
+    st.builds(lambda words: SecretReference(command=tuple(words)), st.lists(NAMES, min_size=1, max_size=3)),
 )
 PLAIN = st.none() | st.booleans() | st.integers() | NAMES
 
@@ -42,7 +42,7 @@ def nested(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 def count(value: Any) -> int:
-    if isinstance(value, Secret):
+    if isinstance(value, SecretReference):
         return 1
     if isinstance(value, msgspec.Struct):
         return sum(count(getattr(value, name)) for name in value.__struct_fields__)
@@ -54,24 +54,27 @@ def count(value: Any) -> int:
 @given(nested(PLAIN | SECRETS))
 def test_each_is_met_once_and_can_be_changed(value: Any) -> None:
     """A1: no reference is missed, and what is not one is left as it was."""
-    met: list[Secret] = []
+    met: list[SecretReference] = []
 
-    def change(_: object, secret: Secret) -> Secret:
+    def change(_: object, secret: SecretReference) -> SecretReference:
         met.append(secret)
-        return Secret(env="OTHER")
+        return SecretReference(env="OTHER")
 
     changed = mapped(value, change)
     assert len(met) == count(value)
     assert mapped(value, lambda _, secret: secret) == value
-    left: list[Secret] = []
+    left: list[SecretReference] = []
     mapped(changed, lambda _, secret: left.append(secret) or secret)
-    assert left == [Secret(env="OTHER")] * len(met)
+    assert left == [SecretReference(env="OTHER")] * len(met)
 
 
 @given(SECRETS, nested(PLAIN))
-def test_what_no_contract_reads_is_judged_by_its_shape(secret: Secret, around: Any) -> None:
+def test_what_no_contract_reads_is_judged_by_its_shape(secret: SecretReference, around: Any) -> None:
     """A1: an option of a provider counts as a reference when it could be taken for one."""
-    met: list[Secret] = []
+    met: list[SecretReference] = []
     value = Deep(None, {"plain": around, "deep": [{"one": msgspec.to_builtins(secret)}], "key": "~/.ssh/id"})
     mapped(value, lambda _, found: met.append(found) or found)
-    assert [one for one in met if one in (secret, Secret(file="~/.ssh/id"))] == [secret, Secret(file="~/.ssh/id")]
+    assert [one for one in met if one in (secret, SecretReference(file="~/.ssh/id"))] == [
+        secret,
+        SecretReference(file="~/.ssh/id"),
+    ]

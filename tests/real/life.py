@@ -11,9 +11,9 @@ from msgspec import Struct
 from batchwright.app.system_clock import SystemClock
 from batchwright.model.outcome import Applied, Rejected, Unknown
 from batchwright.model.scalar import Scalar
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.taskserv_batch import Cluster, TaskservRequest
-from batchwright.taskservs.base import Runner, Target, TaskservJob
+from batchwright.taskservs.base import Runner, Target, TaskservCall
 from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.taskservs.runner import pyinfra_runner
 from batchwright.taskservs.runner.ssh_connection import connected
@@ -22,7 +22,7 @@ from tests.support.sandboxes import need_sandboxes
 
 CATALOGUE = load_catalogue()
 SECONDS = 600.0  # for a machine that is busy with other tests
-Value = Scalar | Secret
+Value = Scalar | SecretReference
 
 
 class Server(Struct, frozen=True):
@@ -54,8 +54,8 @@ class Server(Struct, frozen=True):
         assert checks
         return all(check.ok for check in checks)
 
-    def _job(self, leader: Server | None) -> TaskservJob:
-        return TaskservJob(
+    def _job(self, leader: Server | None) -> TaskservCall:
+        return TaskservCall(
             f"{self.target.name}-job", SECONDS, leader.target if leader is not None else None, self.said.append
         )
 

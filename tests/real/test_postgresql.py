@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from batchwright.model.outcome import Rejected
-from batchwright.model.secret import Secret
-from batchwright.taskservs.base import TaskservJob
+from batchwright.model.secret_reference import SecretReference
+from batchwright.taskservs.base import TaskservCall
 from tests.real.life import Server, asked, live, on_servers
 
 PASSWORD = "planted-secret-4711"
@@ -20,7 +20,7 @@ def test_postgresql_lets_the_owner_in_and_keeps_the_password_to_itself(tmp_path:
     """E11: on the loopback, and on a network of its own."""
 
     async def scenario(server: Server) -> None:
-        request = asked("postgresql", port=5433, database="app", owner="shop", password=Secret(env="PW"))
+        request = asked("postgresql", port=5433, database="app", owner="shop", password=SecretReference(env="PW"))
 
         async def query(password: str) -> str:
             login = f"PGPASSWORD={password} psql -h {server.target.address} -p 5433 -U shop -d app -Atc"
@@ -58,7 +58,7 @@ def test_postgresql_is_in_utf8_whatever_the_language_of_the_server(tmp_path: Pat
         assert await server.sh(ENCODING) == "UTF8"
         assert not await server.install(request)
         await server.sh(f"{ascii_}; cd / && runuser -u postgres -- createdb precious")
-        answer = await server.runner.install(request, server.target, TaskservJob("again"))
+        answer = await server.runner.install(request, server.target, TaskservCall("again"))
         assert isinstance(answer, Rejected)
         assert "SQL_ASCII" in answer.fault.message
         assert "holds data" in answer.fault.message
@@ -85,7 +85,7 @@ def test_a_password_may_be_any_text_and_another_one_later(tmp_path: Path) -> Non
     passwords = [*PASSWORDS]
 
     async def scenario(server: Server) -> None:
-        request = asked("postgresql", database="app", password=Secret(env="PW"))
+        request = asked("postgresql", database="app", password=SecretReference(env="PW"))
         while passwords:
             assert await server.install(request), passwords
             login = f"export PGPASSWORD={shlex.quote(passwords[0])}; psql -h {server.target.address} -U app -d app -Atc"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from batchwright.model.outcome import Rejected
-from batchwright.model.secret import Secret
-from batchwright.taskservs.base import TaskservJob
+from batchwright.model.secret_reference import SecretReference
+from batchwright.taskservs.base import TaskservCall
 from tests.real.life import Server, asked, live, on_servers
 
 PASSWORD = "pl4nted \"quote' \\ back\nsave 1 1 \N{SNOWMAN}"
@@ -36,7 +36,7 @@ def test_a_password_may_be_any_text_and_says_nothing_else_to_redis(tmp_path: Pat
     """E13: what a value holds is quoted for redis.conf, a newline too."""
 
     async def scenario(server: Server) -> None:
-        request = asked("redis", password=Secret(env="PW"))
+        request = asked("redis", password=SecretReference(env="PW"))
         assert await server.install(request)
         assert await server.is_well(request)
         config = "redis-cli -h $(hostname -i)"
@@ -52,7 +52,7 @@ def test_a_service_that_does_not_start_says_why_in_its_own_words(tmp_path: Path)
     async def scenario(server: Server) -> None:
         await server.install(asked("redis"))
         await server.sh("echo 'maxmemory lots' >> /etc/redis/redis.conf")
-        answer = await server.runner.install(asked("redis", maxmemory="1mb"), server.target, TaskservJob("again"))
+        answer = await server.runner.install(asked("redis", maxmemory="1mb"), server.target, TaskservCall("again"))
         assert isinstance(answer, Rejected)
         assert "Restart redis-server" in answer.fault.message
         assert "maxmemory lots" in answer.fault.message
@@ -85,7 +85,7 @@ def test_a_login_that_prints_and_asks_is_no_hindrance(tmp_path: Path) -> None:
         assert await server.runner.installed(server.target) == ("redis",)
         assert await server.remove(asked("redis"))
         await server.sh("echo 'echo not here; exit 0' > ~/.bashrc")
-        answer = await server.runner.install(asked("redis"), server.target, TaskservJob("again", 20.0))
+        answer = await server.runner.install(asked("redis"), server.target, TaskservCall("again", 20.0))
         assert isinstance(answer, Rejected)
         assert "not here" in answer.fault.message
 

@@ -16,9 +16,9 @@ from msgspec.structs import replace
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.taskserv_batch import TaskservRequest
-from batchwright.taskservs.base import Target, TaskservJob
+from batchwright.taskservs.base import Target, TaskservCall
 from batchwright.taskservs.catalogue import Catalogue, read_entry
 from batchwright.taskservs.runner import adapter, pyinfra_runner
 from batchwright.taskservs.runner.child_process import ChildProcess
@@ -74,9 +74,9 @@ class Rig:
 
     def install(self, target: Target, *, seconds: float = PATIENCE, **variables: Any) -> asyncio.Task[Any]:
         request = TaskservRequest(
-            "vault", "1", "default", {"password": Secret(env="X"), "nap": 0, "ending": "true", **variables}
+            "vault", "1", "default", {"password": SecretReference(env="X"), "nap": 0, "ending": "true", **variables}
         )
-        job = TaskservJob(f"token-{target.name}", seconds, None, self._tell)
+        job = TaskservCall(f"token-{target.name}", seconds, None, self._tell)
         return asyncio.get_running_loop().create_task(self.runner.install(request, target, job))  # type: ignore[arg-type]
 
     def _tell(self, line: str) -> None:

@@ -20,7 +20,7 @@ from batchwright.api.server import ServiceServer
 from batchwright.app.config import ServiceConfig
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
-from batchwright.service.health import Monitor
+from batchwright.service.health import HealthMonitor
 from batchwright.service.run_supervisor import RunSupervisor
 
 RUNS = "/v1/workflows/batch"
@@ -50,7 +50,9 @@ class Answer:
 class Serving:
     """A running service."""
 
-    def __init__(self, url: str, session: aiohttp.ClientSession, orchestrator: RunSupervisor, monitor: Monitor) -> None:
+    def __init__(
+        self, url: str, session: aiohttp.ClientSession, orchestrator: RunSupervisor, monitor: HealthMonitor
+    ) -> None:
         self.url = url
         self.session = session
         self.orchestrator = orchestrator
@@ -97,7 +99,7 @@ async def serving(
     """A service over the state folder; leaving it stops it at once, as SIGTERM with no grace does."""
     settings, clock = Settings(folder, service=service or ServiceConfig()), SystemClock()
     made = RunSupervisor(settings, clock, EventFrames(), commands=commands)
-    async with made as orchestrator, Monitor(orchestrator) as monitor:
+    async with made as orchestrator, HealthMonitor(orchestrator) as monitor:
         app = make_app(orchestrator, monitor, **options)
         config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=2)
         sock = socket.create_server(("127.0.0.1", 0))

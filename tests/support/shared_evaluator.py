@@ -9,7 +9,7 @@ from types import TracebackType
 from msgspec.structs import replace
 
 from batchwright.loader.duplicate_keys import DuplicateKey
-from batchwright.loader.evaluator import Died, Evaluator
+from batchwright.loader.evaluator_client import EvaluationLimitExceeded, Evaluator
 from batchwright.loader.limits import LOCAL, LoaderLimits
 
 USES = 200  # of one process; then there is a new one
@@ -49,7 +49,7 @@ class SharedEvaluator:
         """See Evaluator."""
         try:
             return self._evaluator.run(expression)
-        except Died:
+        except EvaluationLimitExceeded:
             self.end()
             raise
 
@@ -57,7 +57,7 @@ class SharedEvaluator:
         """See Evaluator."""
         try:
             return self._evaluator.repeats(text, form)
-        except Died:
+        except EvaluationLimitExceeded:
             self.end()
             raise
 
@@ -65,7 +65,7 @@ class SharedEvaluator:
     def _evaluator(self) -> Evaluator:
         evaluator = self._own or SharedEvaluator.process
         if evaluator is None:  # it died in an earlier expression of the same `with`
-            raise Died("evaluator-failed", "the evaluator has ended")
+            raise EvaluationLimitExceeded("evaluator-failed", "the evaluator has ended")
         return evaluator
 
     @staticmethod

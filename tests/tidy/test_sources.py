@@ -20,7 +20,7 @@ LATE_IMPORTS = (
     "cli/emulate.py",
     "journal/surreal/",
     "commands/ssh.py",
-    "providers/ssh_keys.py",
+    "providers/ssh_key_store.py",
     "serve.py",
     "taskservs/runner/__init__.py",
 )  # a missing package becomes a clear error
@@ -212,6 +212,7 @@ KNOW_TYPES = {  # who may import the module of an operation type, besides operat
     "app/preflight.py": "asks a port about requests",
     "app/patient_provider.py": "wraps a port",
     "app/taskserv_health.py": "the use case of `check`, which is about task services only",
+    "app/install_preview.py": "the use case of `plan --check`, which is about task services only",
 }
 
 

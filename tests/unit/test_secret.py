@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 
 from batchwright import secret as finding
 from batchwright.errors import SecretMissing
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 from batchwright.secret import MAX_BYTES, peek, reveal, revealed
 
 ENVIRON = dict(os.environ)
 PATIENCE = 60.0
 
 
-def prints(text: str) -> Secret:
-    return Secret(command=(sys.executable, "-c", text))
+def prints(text: str) -> SecretReference:
+    return SecretReference(command=(sys.executable, "-c", text))
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=200))
@@ -35,15 +35,15 @@ def test_every_character_arrives(tmp_path_factory: pytest.TempPathFactory, value
         wanted = (value + end).removesuffix("\n")
         if not wanted:
             continue
-        assert reveal(Secret(file=str(path)), {}) == wanted
-        assert reveal(Secret(env="S"), {"S": value + end}) == wanted
+        assert reveal(SecretReference(file=str(path)), {}) == wanted
+        assert reveal(SecretReference(env="S"), {"S": value + end}) == wanted
 
 
 @pytest.mark.parametrize("value", ["pa\rss", "a\r\nb\r\n", "two\n\n", "tab\tand é\U0001f600", "x" * (MAX_BYTES - 1)])
 def test_what_a_command_prints_arrives_unchanged(tmp_path: Path, value: str) -> None:
     """B2"""
     (tmp_path / "s").write_bytes((value + "\n").encode())
-    assert reveal(Secret(command=("cat", str(tmp_path / "s"))), ENVIRON) == value
+    assert reveal(SecretReference(command=("cat", str(tmp_path / "s"))), ENVIRON) == value
 
 
 @pytest.mark.parametrize("size", [MAX_BYTES + 1, MAX_BYTES + 2, 300_000])
@@ -52,13 +52,13 @@ def test_one_that_is_too_long_is_refused_by_name_with_its_size(tmp_path: Path, s
     path = tmp_path / "big"
     path.write_bytes(b"x" * size)
     with pytest.raises(SecretMissing, match=f"the file {path} has {size:,} bytes; a secret has at most 131,072"):
-        peek(Secret(file=str(path)), {})
+        peek(SecretReference(file=str(path)), {})
     with pytest.raises(SecretMissing, match=f"the variable S has {size:,} bytes"):
-        peek(Secret(env="S"), {"S": "x" * size})
+        peek(SecretReference(env="S"), {"S": "x" * size})
     with pytest.raises(SecretMissing, match=f"the output of cat has {size:,} bytes; a secret has at most 131,072"):
-        reveal(Secret(command=("cat", str(path))), ENVIRON)
+        reveal(SecretReference(command=("cat", str(path))), ENVIRON)
     path.write_bytes(b"x" * MAX_BYTES + b"\n")
-    assert len(peek(Secret(file=str(path)), {})) == MAX_BYTES
+    assert len(peek(SecretReference(file=str(path)), {})) == MAX_BYTES
 
 
 def made(kind: str, path: Path) -> Path:
@@ -84,7 +84,7 @@ def test_only_regular_files_are_read(tmp_path: Path, kind: str, *, linked: bool)
         (tmp_path / "link").symlink_to(path)
         path = tmp_path / "link"
     with pytest.raises(SecretMissing, match=f"the file {path} is {kind}; it has to be a regular file"):
-        peek(Secret(file=str(path)), {})
+        peek(SecretReference(file=str(path)), {})
 
 
 @pytest.mark.parametrize(
@@ -95,26 +95,26 @@ def test_what_is_no_secret_is_told_in_its_own_words_and_not_shown(tmp_path: Path
     """B3"""
     path = tmp_path / "s"
     path.write_bytes(body)
-    for secret in (Secret(file=str(path)), Secret(command=("cat", str(path)))):
+    for secret in (SecretReference(file=str(path)), SecretReference(command=("cat", str(path)))):
         with pytest.raises(SecretMissing, match=words) as caught:
             reveal(secret, ENVIRON)
         assert str(secret) in caught.value.message
     if b"\0" not in body:
         with pytest.raises(SecretMissing, match=words):
-            peek(Secret(env="S"), {"S": os.fsdecode(body)})
+            peek(SecretReference(env="S"), {"S": os.fsdecode(body)})
 
 
 def test_what_is_not_there_or_may_not_be_read(tmp_path: Path) -> None:
     """B3"""
     with pytest.raises(SecretMissing, match=r"none is not there$"):
-        peek(Secret(file=str(tmp_path / "none")), {})
+        peek(SecretReference(file=str(tmp_path / "none")), {})
     with pytest.raises(SecretMissing, match="the variable NONE is not set"):
-        peek(Secret(env="NONE"), {})
+        peek(SecretReference(env="NONE"), {})
     (tmp_path / "round").symlink_to(tmp_path / "round")
     with pytest.raises(SecretMissing, match="cannot be read: Too many levels"):
-        peek(Secret(file=str(tmp_path / "round")), {})
+        peek(SecretReference(file=str(tmp_path / "round")), {})
     with pytest.raises(SecretMissing, match="cannot be started: No such file"):
-        reveal(Secret(command=("/none/such",)), ENVIRON)
+        reveal(SecretReference(command=("/none/such",)), ENVIRON)
 
 
 def test_why_a_command_failed_is_told_without_the_secret(capfd: pytest.CaptureFixture[str]) -> None:
@@ -140,7 +140,7 @@ def test_its_input_is_empty_and_it_has_no_terminal() -> None:
 
 def test_what_it_leaves_running_is_not_waited_for() -> None:
     """B5: an agent that a password program starts holds its output open."""
-    assert reveal(Secret(command=("sh", "-c", "sleep 1000 & echo $!")), ENVIRON).isdigit()
+    assert reveal(SecretReference(command=("sh", "-c", "sleep 1000 & echo $!")), ENVIRON).isdigit()
 
 
 def gone(pid: int) -> bool:
@@ -161,20 +161,20 @@ def test_one_that_takes_too_long_is_ended_with_all_it_began(tmp_path: Path, monk
     monkeypatch.setattr(finding, "COMMAND_SECONDS", 3.0)
     script = f"sleep 1000 & echo $! >{tmp_path}/pid; echo still asking >&2; sleep 1000"
     with pytest.raises(SecretMissing, match=r"took over 3 s and was ended: still asking"):
-        reveal(Secret(command=("sh", "-c", script)), ENVIRON)
+        reveal(SecretReference(command=("sh", "-c", script)), ENVIRON)
     asyncio.run(until(lambda: gone(int((tmp_path / "pid").read_text()))))
 
 
 def test_one_that_prints_for_ever_is_ended() -> None:
     """B3"""
     with pytest.raises(SecretMissing, match="has over 16,777,216 bytes"):
-        reveal(Secret(command=("yes",)), ENVIRON)
+        reveal(SecretReference(command=("yes",)), ENVIRON)
 
 
 def test_whoever_stops_waiting_leaves_nothing_running(tmp_path: Path) -> None:
     """B3: Ctrl-C works."""
     pid = tmp_path / "pid"
-    secret = Secret(command=("sh", "-c", f"echo $$ >{pid}.new; mv {pid}.new {pid}; sleep 1000"))
+    secret = SecretReference(command=("sh", "-c", f"echo $$ >{pid}.new; mv {pid}.new {pid}; sleep 1000"))
 
     async def main() -> None:
         task = asyncio.create_task(revealed(secret, lambda one: reveal(one, ENVIRON)))

@@ -12,7 +12,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 from msgspec import Struct
 
-from batchwright.api.connected import End
+from batchwright.api.connection_peer import ConnectionPeer
 from batchwright.engine.bucket import Bucket
 from batchwright.errors import Forbidden, TokensUnreadable, TooManyRequests, Unauthorized
 from batchwright.model.clock import Clock
@@ -75,7 +75,7 @@ class AccessControl:
             log.error("tokens cannot be checked, so none is accepted: %s", error.message)
         self._told = error.message
 
-    async def caller(self, method: str, headers: Headers, end: End) -> Caller | None:
+    async def caller(self, method: str, headers: Headers, end: ConnectionPeer) -> Caller | None:
         """Who asks; None for somebody without a token.
 
         Raises Unauthorized, PeerUnknown, Forbidden, TokensUnreadable.

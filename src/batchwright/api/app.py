@@ -12,17 +12,17 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.spec import OpenAPI
 from litestar.types import ASGIApp
 
-from batchwright.api import pages, problems, runs, servers, workflows
+from batchwright.api import problems, runs, servers, service_info, workflows
 from batchwright.api.access import AccessControl, needs
-from batchwright.api.bounds import Bounds, BoundsMiddleware
-from batchwright.api.gate import AuthMiddleware
+from batchwright.api.admission_control import Bounds, BoundsMiddleware
+from batchwright.api.auth_middleware import AuthMiddleware
 from batchwright.api.metrics import Metrics, MetricsMiddleware
-from batchwright.api.parameters import Parameters
-from batchwright.api.schema import as_any_of, openapi
+from batchwright.api.openapi import as_any_of, openapi
+from batchwright.api.unknown_parameters import Parameters
 from batchwright.loader.limits import UNTRUSTED
 from batchwright.service.audit import Audit
-from batchwright.service.health import Monitor
-from batchwright.service.permissions import rights
+from batchwright.service.health import HealthMonitor
+from batchwright.service.permission_summary import rights
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.tokens import Tokens
 
@@ -30,7 +30,7 @@ SUBMIT_RATE, SUBMIT_BURST = 20.0, 100  # workflows per second and at once, per c
 HANDLERS: Sequence[HTTPRouteHandler] = (
     *(workflows.submit, workflows.validate, workflows.plan),
     *runs.HANDLERS,
-    *pages.HANDLERS,
+    *service_info.HANDLERS,
     *servers.HANDLERS,
 )
 NAMES = ("orchestrator", "monitor", "metrics", "bounds", "access", "document")  # of what handlers are given
@@ -53,7 +53,7 @@ def described() -> bytes:
 
 def make_app(
     orchestrator: RunSupervisor,
-    monitor: Monitor,
+    monitor: HealthMonitor,
     *,
     submit_rate: float = SUBMIT_RATE,
     submit_burst: int = SUBMIT_BURST,

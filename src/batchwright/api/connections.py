@@ -17,9 +17,9 @@ from typing import Any, Protocol
 
 import h11
 
-from batchwright.api.connected import Identified
-from batchwright.api.headers import SAFE
-from batchwright.headroom import is_shortage
+from batchwright.api.connection_peer import PeerProtocol
+from batchwright.api.security_headers import SAFE
+from batchwright.process_limits import is_shortage
 
 MOST = 4_096  # connections at once, with descriptors to spare
 HEAD_SECONDS = 10.0  # from the first byte of a request, or from the connection, to the end of its head
@@ -134,7 +134,7 @@ class Connections:
                 del self._by_address[one.address]
 
 
-class Guarded(Identified):
+class TimeoutProtocol(PeerProtocol):
     """A connection that is ended when it takes too long. `sweep` looks at it about once a second."""
 
     def __init__(self, connections: Connections, address: str, **of_uvicorn: Any) -> None:
@@ -241,7 +241,7 @@ class Guarded(Identified):
         self.drop(why)
 
 
-Made = Callable[[str], Guarded]
+Made = Callable[[str], TimeoutProtocol]
 
 
 class Acceptor:
@@ -305,7 +305,7 @@ class Acceptor:
         connections, made = self._connections, False
         handshakes = connections.handshakes
 
-        def make() -> Guarded:
+        def make() -> TimeoutProtocol:
             return self._make(address)
 
         if self._tls is not None:

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from batchwright.app.active_run import ActiveRun
 from batchwright.model.lifecycle import RunState
-from batchwright.model.summary import RunSummary
+from batchwright.model.run_summary import RunSummary
 from batchwright.service.health import ServiceHealth
 from batchwright.views.stats import stats_view
 

@@ -13,47 +13,48 @@ from litestar.params import HeaderParameter, PathParameter, QueryParameter
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
-from batchwright.api import schema
+from batchwright.api import openapi
 from batchwright.api.access import AccessControl, Caller
-from batchwright.api.bounds import Bounds
+from batchwright.api.admission_control import Bounds
+from batchwright.api.openapi import EventStreamOperation, RepeatableQueryOperation, problems
 from batchwright.api.progress import EVENT_STREAM, EventStream, record
-from batchwright.api.schema import Lists, Streams, problems
-from batchwright.app.gc import GcResult, collect
+from batchwright.app.orphan_sweep import GcResult, collect
 from batchwright.app.rollback_impact import planned_undo
 from batchwright.app.run_reader import history
 from batchwright.app.taskserv_health import check_run
 from batchwright.client.base import RunRow
 from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.errors import UsageError
-from batchwright.model.summary import RunSummary, SignalKind
-from batchwright.service.health import Monitor, ServiceHealth
+from batchwright.model.run_signal import SignalKind
+from batchwright.model.run_summary import RunSummary
+from batchwright.service.health import HealthMonitor, ServiceHealth
 from batchwright.service.run_feed import RunFeed
 from batchwright.service.run_supervisor import NO_ANSWERS, Answers, RunSupervisor
 from batchwright.service.tokens import Role
-from batchwright.views.conditions import Conditions
 from batchwright.views.events import numbered_line
 from batchwright.views.explain import Explanation, explain
-from batchwright.views.listing import matching, state_named
 from batchwright.views.logs import StepLog, log_text
 from batchwright.views.run import RunView
+from batchwright.views.run_list import matching, state_named
 from batchwright.views.stats import Stats, stats_view
 from batchwright.views.steps import ServerLine, servers, step_named
-from batchwright.views.wording import span
+from batchwright.views.taskserv_status import TaskservStatuses
+from batchwright.views.text_format import span
 
 RUNS = "/v1/workflows/batch"
 ONE = RUNS + "/{run:str}"
 SERVERS_MAX = 100_000
 
-RunId = Annotated[str, PathParameter(description=schema.RUN_ID, max_length=200)]
+RunId = Annotated[str, PathParameter(description=openapi.RUN_ID, max_length=200)]
 Since = Annotated[
-    str | None, QueryParameter(description="Created within: 90s, 30m, 24h, 7d.", pattern=schema.SPAN_PATTERN)
+    str | None, QueryParameter(description="Created within: 90s, 30m, 24h, 7d.", pattern=openapi.SPAN_PATTERN)
 ]
 After = Annotated[int, QueryParameter(ge=0, le=2**53, description="Only events after this number.")]
 Limit = Annotated[int, QueryParameter(ge=1, le=1_000, description="At most so many.")]
 StepWord = Annotated[str, Meta(min_length=1, max_length=300)]
 Match = Annotated[
     str | None,
-    HeaderParameter(name="If-Match", pattern=schema.MATCH_PATTERN, description="The ETag of the state that is meant."),
+    HeaderParameter(name="If-Match", pattern=openapi.MATCH_PATTERN, description="The ETag of the state that is meant."),
 ]
 
 
@@ -104,18 +105,18 @@ def seen(tail: RunFeed, status_code: int = 200) -> Response[RunView]:
 # -- many -----------------------------------------------------------------------------------------------------------
 
 
-@get(RUNS, responses=problems(), operation_class=Lists, tags=["Runs"])
+@get(RUNS, responses=problems(), operation_class=RepeatableQueryOperation, tags=["Runs"])
 async def list_runs(
     orchestrator: NamedDependency[RunSupervisor],
     status: Annotated[
-        list[Annotated[str, Meta(pattern=schema.STATUS_PATTERN)]] | None,
+        list[Annotated[str, Meta(pattern=openapi.STATUS_PATTERN)]] | None,
         QueryParameter(description="Only runs with this status, in any case; may be repeated."),
     ] = None,
     name: Annotated[str, QueryParameter(description="Only workflows whose name contains this.", max_length=200)] = "",
     since: Since = None,
     limit: Limit = 50,
     cursor: Annotated[
-        str | None, QueryParameter(description="The next_cursor of the page before.", pattern=schema.CURSOR_PATTERN)
+        str | None, QueryParameter(description="The next_cursor of the page before.", pattern=openapi.CURSOR_PATTERN)
     ] = None,
 ) -> RunPage:
     """Runs, newest first. Following `next_cursor` neither skips nor repeats a run, even while runs are added."""
@@ -147,7 +148,7 @@ def _place_of(cursor: str) -> tuple[float, str]:
 
 @get(RUNS + "/stats", responses=problems(), tags=["Runs"])
 async def stats(
-    orchestrator: NamedDependency[RunSupervisor], monitor: NamedDependency[Monitor], since: Since = None
+    orchestrator: NamedDependency[RunSupervisor], monitor: NamedDependency[HealthMonitor], since: Since = None
 ) -> ServiceStats:
     """All runs in numbers: how they ended, how long they took, retries and throttling per provider."""
     earliest = orchestrator.clock.now() - span(since) if since else 0.0
@@ -164,7 +165,7 @@ async def status(orchestrator: NamedDependency[RunSupervisor], run: RunId) -> Re
     return seen(await orchestrator.tails.find(run))
 
 
-@get(ONE + "/progress", responses=problems(404, 409), operation_class=Streams, tags=["Runs"])
+@get(ONE + "/progress", responses=problems(404, 409), operation_class=EventStreamOperation, tags=["Runs"])
 async def progress(
     request: Request[Any, Any, Any],
     orchestrator: NamedDependency[RunSupervisor],
@@ -234,7 +235,7 @@ async def logs(
 )
 async def checks(
     request: Request[Any, Any, Any], orchestrator: NamedDependency[RunSupervisor], run: RunId
-) -> Conditions:
+) -> TaskservStatuses:
     """Run the checks of all task services that the run has installed, on their servers, now."""
     tail = await orchestrator.tails.find(run)
     request.scope["state"]["run"] = tail.run.id

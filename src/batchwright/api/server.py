@@ -17,21 +17,21 @@ from pathlib import Path
 import uvicorn
 from msgspec import Struct
 
+from batchwright.api.admission_control import READERS, Bounds
 from batchwright.api.app import SUBMIT_RATE, make_app
-from batchwright.api.bounds import READERS, Bounds
-from batchwright.api.connections import SWEEP_SECONDS, Acceptor, Connections, Guarded, most_connections
+from batchwright.api.connections import SWEEP_SECONDS, Acceptor, Connections, TimeoutProtocol, most_connections
 from batchwright.api.progress import EventFrames
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.client import local_socket
 from batchwright.errors import AddressRefused
-from batchwright.headroom import raise_descriptors
 from batchwright.journal.store_folder import make_private
 from batchwright.model.scalar import Scalar
 from batchwright.printable import PrintableFormatter
-from batchwright.service.health import Monitor
+from batchwright.process_limits import raise_descriptors
+from batchwright.service.health import HealthMonitor
 from batchwright.service.peer_identity import is_loopback
-from batchwright.service.permissions import Permissions, confined
+from batchwright.service.permission_summary import PermissionSummary, confined
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.tokens import Tokens
 
@@ -73,8 +73,8 @@ class ServiceServer(uvicorn.Server):
         """Begin to listen, and tell."""
         of_uvicorn = {"config": self.config, "server_state": self.server_state, "app_state": {}}
 
-        def make(address: str) -> Guarded:
-            return Guarded(self._bounds, address, **of_uvicorn)
+        def make(address: str) -> TimeoutProtocol:
+            return TimeoutProtocol(self._bounds, address, **of_uvicorn)
 
         def accepted(sock: socket.socket) -> Acceptor:
             return Acceptor(sock, self._bounds, make, None if is_unix(sock) else self.config.ssl)
@@ -87,7 +87,7 @@ class ServiceServer(uvicorn.Server):
         """End; connections that did not end in time are cut off."""
         await super().shutdown(sockets)
         for one in list(self.server_state.connections):
-            if isinstance(one, Guarded):
+            if isinstance(one, TimeoutProtocol):
                 one.drop("the service has stopped")
         await asyncio.sleep(0)  # a connection that was cut off is closed in the next turn of the loop
 
@@ -96,7 +96,7 @@ class ServiceServer(uvicorn.Server):
         if counter % int(SWEEP_SECONDS * 10) == 0:
             now = time.monotonic()
             for one in list(self.server_state.connections):
-                if isinstance(one, Guarded):
+                if isinstance(one, TimeoutProtocol):
                     one.sweep(now)
         return await super().on_tick(counter)
 
@@ -149,7 +149,7 @@ def url_of(sock: socket.socket, options: ServeOptions) -> str:
     return f"{'https' if options.tls_cert else 'http'}://{host}:{sock.getsockname()[1]}"
 
 
-async def serve(settings: Settings, options: ServeOptions, told: Callable[[str, Permissions], None]) -> int:
+async def serve(settings: Settings, options: ServeOptions, told: Callable[[str, PermissionSummary], None]) -> int:
     """Serve until SIGTERM or SIGINT; a second one ends it at once. Gives how many runs are left to be resumed.
 
     `told` is given the address and who may do what, as soon as it answers.
@@ -166,14 +166,17 @@ async def serve(settings: Settings, options: ServeOptions, told: Callable[[str, 
 
 
 async def _serve(
-    settings: Settings, options: ServeOptions, told: Callable[[str, Permissions], None], sockets: list[socket.socket]
+    settings: Settings,
+    options: ServeOptions,
+    told: Callable[[str, PermissionSummary], None],
+    sockets: list[socket.socket],
 ) -> int:
     sock = sockets[0]
     closed = not is_loopback(sock.getsockname()[0])
     clock = SystemClock()
     connections = Connections(most_connections(raise_descriptors()))
     made = RunSupervisor(settings, clock, EventFrames(), options.simulation, commands=options.commands)
-    async with made as orchestrator, Monitor(orchestrator) as monitor:
+    async with made as orchestrator, HealthMonitor(orchestrator) as monitor:
         bounds = Bounds(readers=min(READERS, connections.most // 2))
         app = make_app(
             orchestrator,

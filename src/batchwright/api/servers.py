@@ -1,19 +1,22 @@
-"""Calls about servers as their providers show them now: look at all of them, end one."""
+"""Calls about servers: those the journals know, those the providers show now, and destroying one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from litestar import post
+from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
+from msgspec import Struct
 
-from batchwright.api.schema import problems
-from batchwright.app.servers import Ended, FoundServers, end_server, find_servers
+from batchwright.api.openapi import problems
+from batchwright.app.servers import FoundServers, ServerDestroyResult, end_server, find_servers
+from batchwright.model.lifecycle import RunState
 from batchwright.model.scalar import Scalar
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.tokens import Role
+from batchwright.views.steps import ServerLine, servers
 
 Provider = Annotated[str, QueryParameter(description="Only servers of this provider.", max_length=100)]
 Simulate = Annotated[bool, QueryParameter(description="Those of the simulated world.")]
@@ -51,11 +54,42 @@ async def destroy(
     ref: Annotated[str, QueryParameter(description="Its reference.", min_length=1, max_length=300)],
     anyway: Annotated[bool, QueryParameter(description="Even if its run has not ended.")] = False,
     simulate: Simulate = False,
-) -> Ended:
+) -> ServerDestroyResult:
     """End one server, until it is gone."""
     simulation = _simulation(orchestrator, simulate)
     settings, stores, clock = orchestrator.settings, orchestrator.stores, orchestrator.clock
     return await end_server(settings, stores, clock, ref, simulation, orchestrator.world, anyway=anyway)
 
 
-HANDLERS: Sequence[Any] = (look, destroy)
+SERVERS_MAX = 1_000  # listed per run
+
+
+class PlacedServer(Struct, frozen=True):
+    """A server that exists as far as the journals know, and the run it belongs to."""
+
+    run: str
+    server: ServerLine
+
+
+class AllServers(Struct, frozen=True):
+    """The servers of the newest runs that may have some; `runs_more` runs were not looked at."""
+
+    items: tuple[PlacedServer, ...]
+    runs_more: int
+
+
+@get("/v1/servers", responses=problems(), tags=["What there is"])
+async def all_servers(
+    orchestrator: NamedDependency[RunSupervisor],
+    runs: Annotated[int, QueryParameter(ge=1, le=200, description="Look at so many runs, newest first.")] = 50,
+) -> AllServers:
+    """The servers that runs made or keep, as far as their journals know."""
+    rows = [row for row in await orchestrator.summaries() if row.steps and row.status is not RunState.ROLLED_BACK]
+    found: list[PlacedServer] = []
+    for row in rows[:runs]:
+        tail = await orchestrator.tails.find(row.run)
+        found += [PlacedServer(row.run, server) for server in servers(tail.run, SERVERS_MAX)[0]]
+    return AllServers(tuple(found), max(0, len(rows) - runs))
+
+
+HANDLERS: Sequence[Any] = (all_servers, look, destroy)

@@ -13,9 +13,9 @@ from litestar.params import HeaderParameter, QueryParameter
 from msgspec import Meta
 
 from batchwright.api.access import AccessControl, Caller
-from batchwright.api.bounds import Bounds
+from batchwright.api.admission_control import Bounds
+from batchwright.api.openapi import KEY_PATTERN, SETTING_PATTERN, TEXT_TYPES, WorkflowBodyOperation, problems
 from batchwright.api.runs import etag
-from batchwright.api.schema import KEY_PATTERN, SETTING_PATTERN, TEXT_TYPES, TakesWorkflow, problems
 from batchwright.app import key_values
 from batchwright.app.planned import PlanAnswer, ValidationAnswer
 from batchwright.errors import BodyUnreadable, MediaTypeUnknown
@@ -44,7 +44,7 @@ Key = Annotated[
     "/v1/workflows/batch/submit",
     status_code=202,
     opt={"role": Role.OPERATOR},
-    operation_class=TakesWorkflow,
+    operation_class=WorkflowBodyOperation,
     responses=problems(409, 413, 415, 422, 429),
     tags=["Workflows"],
 )
@@ -72,7 +72,7 @@ async def submit(
     "/v1/workflows/batch/validate",
     status_code=200,
     opt={"changes": False},
-    operation_class=TakesWorkflow,
+    operation_class=WorkflowBodyOperation,
     responses=problems(413, 415, 422, 429),
     tags=["Workflows"],
 )
@@ -93,7 +93,7 @@ async def validate(
     "/v1/workflows/batch/plan",
     status_code=200,
     opt={"role": Role.OPERATOR, "changes": False},
-    operation_class=TakesWorkflow,
+    operation_class=WorkflowBodyOperation,
     responses=problems(409, 413, 415, 422, 429),
     tags=["Workflows"],
 )

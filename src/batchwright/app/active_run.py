@@ -12,9 +12,9 @@ from batchwright.model.clock import Clock
 from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
-from batchwright.model.summary import Signal, SignalKind
+from batchwright.model.run_signal import Signal, SignalKind
+from batchwright.views.plan_index import PlanIndex, shape_of
 from batchwright.views.run import LIVE, run_view
-from batchwright.views.shape import Shape, shape_of
 from batchwright.views.update import Update
 from batchwright.views.wait_reasons import Circumstances
 
@@ -43,7 +43,7 @@ class ActiveRun:
         self._drive = drive
         self._driving: asyncio.Task[None] | None = None
         self._events: list[AnyEvent] = []
-        self._shape: Shape | None = None
+        self._shape: PlanIndex | None = None
         self._draining = False
         self._waits: dict[str, str] = {}
         self._signals: list[Signal] = []

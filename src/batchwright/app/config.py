@@ -11,10 +11,10 @@ import msgspec
 from msgspec import Struct
 
 from batchwright.errors import ConfigInvalid, UsageError
-from batchwright.home import home
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 from batchwright.providers import registry
 from batchwright.regular_files import contents
+from batchwright.user_home import home
 
 _PREFIX = "BATCHWRIGHT_SURREALDB_"
 
@@ -24,7 +24,7 @@ class SurrealConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     url: str
     user: str = ""
-    password: Secret | None = None
+    password: SecretReference | None = None
     namespace: str = "batchwright"
     database: str = "journal"
     auth_level: Literal["root", "namespace", "database"] = "root"

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from msgspec.structs import replace
 
 from batchwright.app.planned import Planned
-from batchwright.loader import Path_, PathDiagnostic, Spot
+from batchwright.loader import Path_, PathDiagnostic, SourceLocation
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.workflow import Operation, Workflow
@@ -15,7 +15,7 @@ from batchwright.operations.base import Port
 from batchwright.operations.registry import type_of
 from batchwright.plan.build import told_by_the_file
 
-Find = Callable[[Sequence[Path_]], Awaitable[Sequence[Spot]]]
+Find = Callable[[Sequence[Path_]], Awaitable[Sequence[SourceLocation]]]
 
 WHOLE: Path_ = ("batch_workflow",)
 

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 
 from batchwright.errors import BatchwrightError, RunHeld
 from batchwright.journal.base import Journal, Lease
-from batchwright.journal.lease import (
+from batchwright.journal.lease_holder import (
     LEASE_SECONDS,
     HeldLease,
-    Sightings,
+    LeaseObserver,
     is_alive,
     is_dead,
     is_gone,
@@ -62,7 +62,7 @@ async def _is_silent(journal: Journal, run: str, lease: HeldLease, clock: Clock)
         "run %s is held by %s, which cannot be seen from here: looking for up to %.0f s whether it still works",
         *(run, process_of(lease.holder), LEASE_SECONDS),
     )
-    sightings = Sightings(clock.monotonic)
+    sightings = LeaseObserver(clock.monotonic)
     for _ in range(WATCH_LOOKS):
         if sightings.silent(run, await journal.held(run)) == lease:
             return True

@@ -1,14 +1,10 @@
-"""Use cases of the servers on this machine: their base tree, and starting and stopping some of them."""
+"""Use cases of the servers on this machine: start some of them, stop some of them."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol, cast
-
-from msgspec import Struct
 
 from batchwright.app.settings import Settings
 from batchwright.errors import NotAllowed, UsageError
@@ -16,7 +12,6 @@ from batchwright.model.clock import Clock
 from batchwright.model.outcome import Observed, ServerState
 from batchwright.providers import registry
 from batchwright.providers.base import Provider
-from batchwright.providers.local import base_tree as tree
 
 READY_SECONDS = 120.0
 
@@ -25,48 +20,6 @@ class _Restartable(Provider, Protocol):
     async def start(self, ref: str) -> None: ...
 
     async def stop(self, ref: str) -> None: ...
-
-
-class BaseTree(Struct, frozen=True):
-    """The base tree of this machine's servers. `used_by` are the folders of servers that lie over it."""
-
-    name: str
-    path: str
-    image: str
-    built: bool
-    bytes: int = 0
-    used_by: tuple[str, ...] = ()
-
-
-class BuiltTree(Struct, frozen=True):
-    """A base tree, and how long it took to build; 0 when it was there."""
-
-    tree: BaseTree
-    seconds: float
-
-
-def base_tree() -> BaseTree:
-    """As it is. Raises ProviderUnavailable."""
-    place = tree.place(os.environ)
-    built = place.is_dir()
-    size = tree.size(place) if built else 0
-    return BaseTree(place.name, str(place), tree.this_release().image, built, size, tuple(tree.users(place.name)))
-
-
-def build_base(tell: Callable[[str], None]) -> BuiltTree:
-    """Build it unless it is there. Raises ProviderUnavailable."""
-    if tree.place(os.environ).is_dir():
-        return BuiltTree(base_tree(), 0.0)
-    began = time.monotonic()
-    tree.build(os.environ, tell)
-    return BuiltTree(base_tree(), time.monotonic() - began)
-
-
-def remove_base() -> BaseTree:
-    """Remove it; what was there is told. Raises NotAllowed while servers lie over it, ProviderUnavailable."""
-    there = base_tree()
-    tree.remove(os.environ)
-    return there
 
 
 async def start_servers(settings: Settings, clock: Clock, words: Sequence[str]) -> list[Observed]:

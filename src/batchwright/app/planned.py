@@ -11,9 +11,9 @@ from batchwright.errors import BatchwrightError, PlanRefused, WorkflowInvalid
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan
 from batchwright.providers.base import Quote
-from batchwright.views.conditions import Change
 from batchwright.views.plan import PlanView
-from batchwright.views.wording import counted
+from batchwright.views.taskserv_status import InstallPreview
+from batchwright.views.text_format import counted
 
 
 class Planned(Struct, frozen=True):
@@ -44,7 +44,7 @@ class PlanAnswer(Struct, frozen=True):
     plan: PlanView | None
     diagnostics: tuple[Diagnostic, ...]
     quotes: dict[str, Quote] = {}
-    changes: tuple[Change, ...] | None = None
+    changes: tuple[InstallPreview, ...] | None = None
 
 
 def workflow_invalid(diagnostics: Sequence[Diagnostic]) -> WorkflowInvalid:

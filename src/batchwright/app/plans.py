@@ -19,7 +19,7 @@ from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
 from batchwright.errors import BatchwrightError, PlanChanged, SecretMissing, StoreError, UsageError
-from batchwright.loader import Loaded, Path_, Spot, load, locate
+from batchwright.loader import Loaded, Path_, SourceLocation, load, locate
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.did_you_mean import close_matches
@@ -91,7 +91,7 @@ async def plan_source(
     """Ask the providers what must be known of a file that was checked, and plan; read-only."""
     planned = await plan_loaded(settings, clock, stores, loaded, simulation)
 
-    async def find(paths: Sequence[Path_]) -> Sequence[Spot]:
+    async def find(paths: Sequence[Path_]) -> Sequence[SourceLocation]:
         contracts, overlays, inputs = registry.contracts(), source.overlays, source.inputs
         looked = partial(locate, source.file, paths, overlays=overlays, inputs=inputs, providers=contracts)
         return await asyncio.to_thread(looked)

@@ -9,13 +9,13 @@ from batchwright.engine.machine import Machine
 from batchwright.engine.rollback_preview import PlannedUndo, preview_rollback
 from batchwright.errors import RunHeld
 from batchwright.journal.base import Journal
-from batchwright.journal.lease import driver_of
+from batchwright.journal.lease_holder import driver_of
 from batchwright.journal.replay import load_run
 from batchwright.model.clock import Clock
 from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run import Run
-from batchwright.model.summary import RunSummary
+from batchwright.model.run_summary import RunSummary
 from batchwright.model.workflow import Workflow
 
 HOLDER_SECONDS = 1.0  # how often it is looked whether somebody still drives the run

@@ -11,19 +11,19 @@ from msgspec import Struct
 
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
-from batchwright.app.allowlist import Allowlist
+from batchwright.app.client_policy import Allowlist
 from batchwright.app.lease_takeover import is_driven, renewed, take
 from batchwright.app.run_reader import history
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
-from batchwright.engine.doubts import go_on
 from batchwright.engine.limits import Limits
 from batchwright.engine.loop import SIGNAL_SECONDS, Driver
 from batchwright.engine.machine import Machine
+from batchwright.engine.manual_resolution import go_on
 from batchwright.engine.read_retry import OUTAGE_SECONDS
 from batchwright.errors import NotAllowed, RunHeld, StoreFull
 from batchwright.journal.base import Journal
-from batchwright.journal.lease import HeldLease
+from batchwright.journal.lease_holder import HeldLease
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.clock import Clock
@@ -31,7 +31,7 @@ from batchwright.model.ids import run_id
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
-from batchwright.model.summary import Signal, SignalKind
+from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.views.steps import step_named
 
 Wishes = Callable[[Machine, float], Sequence[ev.AnyEvent]]

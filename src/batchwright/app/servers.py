@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from batchwright import durable_files
-from batchwright.app import read_only_stores
+from batchwright.app import store_copies
 from batchwright.app.adapters import Adapters, SharedWorld
 from batchwright.app.run_reader import all_runs
 from batchwright.app.settings import Settings
@@ -26,8 +26,8 @@ from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.outcome import Fault, Observed, ServerState
+from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import SimulationSettings
-from batchwright.model.summary import RunSummary
 from batchwright.providers import registry
 from batchwright.providers.base import Provider
 
@@ -104,7 +104,7 @@ class FoundServers(Struct, frozen=True):
         return matching[0]
 
 
-class Ended(Struct, frozen=True):
+class ServerDestroyResult(Struct, frozen=True):
     """What became of a server: `fault` says why it is not gone. `stays`: it was only released."""
 
     gone: bool
@@ -266,7 +266,7 @@ async def end_server(
     world: SharedWorld | None = None,
     *,
     anyway: bool,
-) -> Ended:
+) -> ServerDestroyResult:
     """Destroy the server with this reference or name, after a fresh look at all; every store must be readable.
 
     Raises ServerNotFound, StoreError, and NotAllowed if its run has not ended, unless `anyway`.
@@ -277,7 +277,7 @@ async def end_server(
         if not anyway:
             found.refuse_in_use()
         fault = await servers.end(found)
-    return Ended(fault is None, found.stays, fault)
+    return ServerDestroyResult(fault is None, found.stays, fault)
 
 
 def _written(path: Path, text: str) -> bool:
@@ -285,7 +285,7 @@ def _written(path: Path, text: str) -> bool:
 
     False where the state folder cannot be written and the file says something else: then nobody can be let in.
     """
-    if read_only_stores.is_read_only(path.parents[1]):
+    if store_copies.is_read_only(path.parents[1]):
         return path.is_file() and path.read_text() == text
     make_private(path.parent)
     with durable_files.alone(path.parent):

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from batchwright.app.config import ServiceConfig, SurrealConfig, config_from
-from batchwright.home import expanded, home
+from batchwright.user_home import expanded, home
 
 
 class Settings(Struct, frozen=True):

@@ -18,12 +18,12 @@ from batchwright.errors import (
 )
 from batchwright.journal.base import Head, Journal
 from batchwright.journal.event_rows import unpack
-from batchwright.journal.lease import driver_of
+from batchwright.journal.lease_holder import driver_of
 from batchwright.journal.replay import load_run
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.model.run import Run
-from batchwright.model.summary import RunSummary
+from batchwright.model.run_summary import RunSummary
 
 PIECE = 2_000  # events that are held at a time
 DIGEST_LENGTH = 64

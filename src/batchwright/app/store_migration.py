@@ -22,11 +22,11 @@ from batchwright.errors import (
     UsageError,
 )
 from batchwright.journal.base import Journal, Lease
-from batchwright.journal.lease import FOR_EVER, LEASE_SECONDS, is_moved, moved_to
+from batchwright.journal.lease_holder import FOR_EVER, LEASE_SECONDS, is_moved, moved_to
 from batchwright.model.clock import Clock
 from batchwright.model.events import RunCreated
 from batchwright.model.run import Run
-from batchwright.model.summary import RunSummary
+from batchwright.model.run_summary import RunSummary
 
 PIECE = 2_000  # events that are held at a time
 COPY = "copy of "  # where the summary of a copy that is not complete says it lives: in no store

@@ -1,23 +1,22 @@
-"""Use cases that ask servers: do a run's task services still pass their checks, and what would an install change."""
+"""The use case behind `check`: do the task services of a run still pass their checks?"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
-from batchwright.app.allowlist import Allowlist
+from batchwright.app.client_policy import Allowlist
 from batchwright.app.settings import Settings
 from batchwright.engine.limits import Limits
 from batchwright.errors import BatchwrightError
 from batchwright.model.access import Access
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import StepState
-from batchwright.model.plan import Plan, Step
+from batchwright.model.plan import Step
 from batchwright.model.run import Run
 from batchwright.operations.taskserv_batch import TaskservRequest
-from batchwright.taskservs.base import Target, TaskservJob
-from batchwright.views.conditions import Change, Condition, Conditions, conditions
+from batchwright.taskservs.base import Target, TaskservCall
+from batchwright.views.taskserv_status import TaskservStatus, TaskservStatuses, conditions
 
 AT_ONCE = 25  # servers asked at the same time
 
@@ -29,7 +28,7 @@ async def check_run(
     world: SharedWorld | None = None,
     runner: SharedRunner | None = None,
     allowed: Allowlist | None = None,
-) -> Conditions:
+) -> TaskservStatuses:
     """Run the checks of every task service that the run has installed, which looks their secrets up again.
 
     Raises ProviderUnavailable, NotAllowed; Forbidden where a client's run wants more than is `allowed`.
@@ -45,21 +44,21 @@ async def check_run(
         await around.open_for(run.plan)
         places = {step.id: step.provider for step in run.plan.steps}
         refs = {step.server: run.record(step.server).ref for step in wanted}
-        ways = await _ways(around, {server: (places[server], ref) for server, ref in refs.items()})
+        ways = await reached_by(around, {server: (places[server], ref) for server, ref in refs.items()})
         gate = asyncio.Semaphore(AT_ONCE)
 
-        async def look(step: Step) -> Condition:
+        async def look(step: Step) -> TaskservStatus:
             record, server = run.record(step.server), run.plan.steps[run.index[step.server]]
             assert isinstance(step.request, TaskservRequest)
             target = Target(server.provider, record.ref, server.request.name, record.address, ways.get(record.ref))
-            job = TaskservJob(leader=_leader(run, step.request, step.server))
+            job = TaskservCall(leader=_leader(run, step.request, step.server))
             about = (step.id, step.request.name, target.name, target.provider, target.address)
             async with gate:
                 try:
                     checks = await around.runners[target.provider].check(step.request, target, job)
                 except BatchwrightError as error:
-                    return Condition(*about, ok=False, trouble=error.message)
-            return Condition(*about, ok=all(check.ok for check in checks), checks=checks)
+                    return TaskservStatus(*about, ok=False, trouble=error.message)
+            return TaskservStatus(*about, ok=all(check.ok for check in checks), checks=checks)
 
         return conditions(run.id, tuple(await asyncio.gather(*(look(step) for step in wanted))))
 
@@ -72,57 +71,11 @@ def _leader(run: Run, request: TaskservRequest, server: str) -> Target | None:
     return Target(step.provider, record.ref, step.request.name, record.address)
 
 
-async def _ways(around: Adapters, servers: dict[str, tuple[str, str]]) -> dict[str, Access]:
+async def reached_by(around: Adapters, servers: dict[str, tuple[str, str]]) -> dict[str, Access]:
     """How these servers are reached, by ref, asked in one call per provider."""
     found: dict[str, Access] = {}
     for name, provider in around.readers.items():
         refs = [ref for place, ref in servers.values() if place == name]
         if refs:
             found |= await provider.access(refs)
-    return found
-
-
-async def preview_plan(settings: Settings, clock: Clock, plan: Plan) -> tuple[Change, ...]:
-    """What the plan's installs would change on servers that exist; read-only."""
-    steps = {step.id: step for step in plan.steps}
-    wanted = [step for step in plan.steps if isinstance(step.request, TaskservRequest)]
-    async with Adapters(settings, clock, Limits(), plan.simulation) as around:
-        await around.open_for(plan)
-        kept = {
-            step.server: (steps[step.server].provider, steps[step.server].ref)
-            for step in wanted
-            if steps[step.server].ref
-        }
-        ways = await _ways(around, kept)
-        addresses = await _addresses(around, list(kept.values()))
-        gate = asyncio.Semaphore(AT_ONCE)
-
-        def target_of(server: Step) -> Target:
-            address, way = addresses.get(server.ref, ""), ways.get(server.ref)
-            return Target(server.provider, server.ref, server.request.name, address, way)
-
-        async def look(step: Step) -> Change:
-            server = steps[step.server]
-            assert isinstance(step.request, TaskservRequest)
-            about = (step.id, step.request.name, server.request.name)
-            if step.server not in kept:
-                return Change(*about, new=True)
-            leader = step.request.cluster and step.request.cluster.leader
-            job = TaskservJob(leader=target_of(steps[leader]) if leader and leader != step.server else None)
-            async with gate:
-                try:
-                    changes = await around.runners[server.provider].preview(step.request, target_of(server), job)
-                except BatchwrightError as error:
-                    return Change(*about, new=False, trouble=error.message)
-            return Change(*about, new=False, changes=changes)
-
-        return tuple(await asyncio.gather(*(look(step) for step in wanted)))
-
-
-async def _addresses(around: Adapters, servers: Sequence[tuple[str, str]]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, provider in around.readers.items():
-        refs = [ref for place, ref in servers if place == name]
-        if refs:
-            found |= {ref: seen.address for ref, seen in (await provider.describe(refs)).items()}
     return found

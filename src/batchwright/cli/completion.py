@@ -10,8 +10,8 @@ import typer
 
 from batchwright.client.base import RunRow
 from batchwright.client.discovery import client_for
-from batchwright.home import expanded
 from batchwright.model.lifecycle import RunState
+from batchwright.user_home import expanded
 
 OFFERED = 50  # runs, the newest
 SECONDS = 1.0  # that the shell waits for a service

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -15,9 +16,8 @@ from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import StateDir, pairs_of, settings_of
 from batchwright.cli.output import note, say
 from batchwright.emulators import registry
-from batchwright.emulators.backend import Backing
+from batchwright.emulators.backend import BackendReconciler
 from batchwright.emulators.cloud import CloudEmulator, EmulatorServer
-from batchwright.emulators.program import until_stopped
 from batchwright.errors import UsageError
 
 Cloud = Annotated[str, typer.Argument(metavar="CLOUD", help="aws, hetzner, upcloud, or one that a plug-in adds.")]
@@ -89,5 +89,22 @@ async def _backed(
             f"emulate {name}: --backed-by is not for this cloud", hint="Servers of aws and upcloud have it."
         )
     account = cloud.backed(emulator.account)
-    async with opened(by, settings_of(state_dir), name) as provider, Backing(provider, account, note).running():
+    async with (
+        opened(by, settings_of(state_dir), name) as provider,
+        BackendReconciler(provider, account, note).running(),
+    ):
         yield
+
+
+async def until_stopped(serving: AbstractAsyncContextManager[str], told: Callable[[str], None]) -> None:
+    """Serve until Ctrl-C or a SIGTERM; `told` is given the address as soon as it can be asked. Raises UsageError."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        try:
+            url = await stack.enter_async_context(serving)
+        except OSError as error:
+            raise UsageError(f"cannot listen: {error.strerror or error}", hint="Use another --port, or 0.") from error
+        told(url)
+        await stop.wait()

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from batchwright.app.gc import GcResult
+from batchwright.app.orphan_sweep import GcResult
 from batchwright.cli import completion
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, StateDir
 from batchwright.cli.output import confirm, note, print_json, say
 from batchwright.cli.target import Url, chosen
-from batchwright.views.wording import counted
+from batchwright.views.text_format import counted
 
 RunOption = Annotated[
     str,

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from batchwright.app.local_servers import BaseTree, base_tree, build_base, remove_base, start_servers, stop_servers
+from batchwright.app.local_base_image import BaseTree, base_tree, build_base, remove_base
+from batchwright.app.local_servers import start_servers, stop_servers
 from batchwright.app.system_clock import SystemClock
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, StateDir, settings_of
 from batchwright.cli.output import note, print_json, say
-from batchwright.views.wording import counted, duration
+from batchwright.views.text_format import counted, duration
 
 app = typer.Typer(help="Servers on this machine.")
 base_app = typer.Typer(help="The base system that all local servers share.")

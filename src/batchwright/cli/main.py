@@ -13,8 +13,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.main import get_command
 
-from batchwright import __version__, headroom, standard_streams
+from batchwright import __version__, process_limits, standard_streams
 from batchwright.cli import (
+    check,
     emulate,
     gc,
     local,
@@ -23,12 +24,14 @@ from batchwright.cli import (
     plan,
     providers,
     run,
-    runs,
+    run_control,
+    run_queries,
     servers,
     store,
     submit,
     taskservs,
     token,
+    validate,
 )
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.output import note, print_json, say, show_error
@@ -50,23 +53,23 @@ app = typer.Typer(
 
 BEFORE, RUNS, LOOKING, OFFERS = "Before anything is changed", "Runs", "Looking", "What there is"
 SERVICE = "The service"
-app.command("validate", rich_help_panel=BEFORE)(plan.validate)
+app.command("validate", rich_help_panel=BEFORE)(validate.validate)
 app.command("plan", rich_help_panel=BEFORE)(plan.plan)
 app.command("run", rich_help_panel=RUNS)(run.run)
 app.command("submit", rich_help_panel=RUNS)(submit.submit)
-app.command("resume", rich_help_panel=RUNS)(run.resume_run)
-app.command("pause", rich_help_panel=RUNS)(run.pause)
-app.command("cancel", rich_help_panel=RUNS)(run.cancel)
-app.command("rollback", rich_help_panel=RUNS)(run.rollback)
+app.command("resume", rich_help_panel=RUNS)(run_control.resume_run)
+app.command("pause", rich_help_panel=RUNS)(run_control.pause)
+app.command("cancel", rich_help_panel=RUNS)(run_control.cancel)
+app.command("rollback", rich_help_panel=RUNS)(run_control.rollback)
 app.command("gc", rich_help_panel=RUNS)(gc.gc)
-app.command("list", rich_help_panel=LOOKING)(runs.list_runs)
-app.command("status", rich_help_panel=LOOKING)(runs.status)
+app.command("list", rich_help_panel=LOOKING)(run_queries.list_runs)
+app.command("status", rich_help_panel=LOOKING)(run_queries.status)
 app.command("monitor", rich_help_panel=LOOKING)(monitor.monitor)
-app.command("events", rich_help_panel=LOOKING)(runs.events)
+app.command("events", rich_help_panel=LOOKING)(run_queries.events)
 app.command("logs", rich_help_panel=LOOKING)(logs.logs)
-app.command("check", rich_help_panel=LOOKING)(logs.check)
-app.command("explain", rich_help_panel=LOOKING)(runs.explain_step)
-app.command("stats", rich_help_panel=LOOKING)(runs.stats)
+app.command("check", rich_help_panel=LOOKING)(check.check)
+app.command("explain", rich_help_panel=LOOKING)(run_queries.explain_step)
+app.command("stats", rich_help_panel=LOOKING)(run_queries.stats)
 app.add_typer(servers.app, name="servers", rich_help_panel=OFFERS)
 app.add_typer(providers.app, name="providers", rich_help_panel=OFFERS)
 app.add_typer(taskservs.app, name="taskservs", rich_help_panel=OFFERS)
@@ -158,7 +161,7 @@ def main() -> NoReturn:
     standard_streams.guard()
     if "_BATCHWRIGHT_COMPLETE" in os.environ:
         app(prog_name=NAME)  # answers the shell and leaves
-    headroom.raise_descriptors()
+    process_limits.raise_descriptors()
     code = run_command(sys.argv[1:])
     if lost := standard_streams.failure():
         note(f"error: not all of the output could be written: {lost.strerror}", "red")

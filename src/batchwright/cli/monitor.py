@@ -12,7 +12,7 @@ from batchwright.cli.options import Json, NoColor, RunArgument, StateDir
 from batchwright.cli.output import note, print_json
 from batchwright.cli.screen import JsonScreen, NullScreen, Screen, screen_for
 from batchwright.cli.target import Url, chosen_run
-from batchwright.cli.text import show_run
+from batchwright.cli.view_printer import show_run
 from batchwright.client.base import Client
 from batchwright.client.progress import Progress, WatchedProgress
 from batchwright.model.lifecycle import RUN_ENDED

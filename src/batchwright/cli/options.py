@@ -16,7 +16,7 @@ from batchwright.app.settings import Settings, settings_from
 from batchwright.cli import completion
 from batchwright.errors import UsageError
 from batchwright.model.scalar import Scalar
-from batchwright.views.wording import span
+from batchwright.views.text_format import span
 
 
 def _no_color(value: bool) -> bool:

@@ -22,6 +22,7 @@ from rich.text import Text
 from batchwright.errors import BatchwrightError, UsageError
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.printable import REPLACEMENT, escaped_json, flat, printable
+from batchwright.views.text_format import counted
 
 SIZE_LEAST = 5  # columns or lines
 _SIZES = ("COLUMNS", "LINES")
@@ -180,3 +181,8 @@ def unasked() -> UsageError:
         "a rollback needs confirmation, and there is no terminal to ask on",
         hint="Review it first: batchwright rollback RUN --plan. Then add --yes.",
     )
+
+
+def tally(diagnostics: Sequence[Diagnostic]) -> str:
+    """How many problems there are."""
+    return counted(sum(one.severity is Severity.ERROR for one in diagnostics), "problem")

@@ -9,7 +9,7 @@ from batchwright.cli.run_picture import progress_words, troubles
 from batchwright.model import events as ev
 from batchwright.views.events import event_line
 from batchwright.views.run import RunView
-from batchwright.views.wording import duration, one_line
+from batchwright.views.text_format import duration, one_line
 
 EACH_STEP_MAX = 50  # steps of a run whose steps are told one by one
 LIKE_IT_MAX = 3  # failures of one kind in one go that are told one by one

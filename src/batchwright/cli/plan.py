@@ -1,4 +1,4 @@
-"""Commands about a file, before anything is changed: validate, plan."""
+"""The command plan: what a run of this file would do."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from batchwright.app.planned import PlanAnswer, ValidationAnswer
-from batchwright.app.plans import check, make_plan
+from batchwright.app.install_preview import preview_plan
+from batchwright.app.planned import PlanAnswer
+from batchwright.app.plans import make_plan
 from batchwright.app.system_clock import SystemClock
-from batchwright.app.taskserv_health import preview_plan
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import (
     Catalogues,
@@ -27,38 +27,10 @@ from batchwright.cli.options import (
     simulation_of,
     source_of,
 )
-from batchwright.cli.output import note, print_json, say, show_diagnostics
-from batchwright.cli.taskserv_text import show_changes
-from batchwright.cli.text import show_plan
-from batchwright.model.diagnostic import Diagnostic, Severity
-from batchwright.views.definition import definition
+from batchwright.cli.output import note, print_json, say, show_diagnostics, tally
+from batchwright.cli.taskserv_printer import show_changes
+from batchwright.cli.view_printer import show_plan
 from batchwright.views.plan import plan_view
-from batchwright.views.wording import counted
-
-
-def validate(
-    file: FileArgument,
-    overlay: Overlays = None,
-    inputs: Inputs = None,
-    catalogue: Catalogues = None,
-    json: Json = False,
-    _no_color: NoColor = False,
-) -> int:
-    """Check a workflow file; nothing is contacted. Every mistake is told with its place."""
-    loaded = check(source_of(file, overlay, inputs), settings_of(None, catalogue))
-    ok = loaded.workflow is not None
-    if json:
-        found = definition(loaded.workflow) if loaded.workflow else None
-        print_json(ValidationAnswer(ok, found, tuple(loaded.diagnostics)))
-        return Exit.OK if ok else Exit.NO
-    show_diagnostics(loaded.diagnostics)
-    if loaded.workflow is not None:
-        checked = loaded.workflow
-        operations = counted(len(checked.operations), "operation")
-        say(f"{file} is valid: {checked.name} {checked.version}, {operations}{_also(loaded.diagnostics)}")
-    else:
-        say(f"{file} is not valid: {tally(loaded.diagnostics)}")
-    return Exit.OK if ok else Exit.NO
 
 
 def plan(
@@ -111,12 +83,3 @@ def again(
         for value in values or ():
             words += [option, str(value)]
     return shlex.join(words)
-
-
-def tally(diagnostics: Sequence[Diagnostic]) -> str:
-    """How many problems there are."""
-    return counted(sum(one.severity is Severity.ERROR for one in diagnostics), "problem")
-
-
-def _also(diagnostics: Sequence[Diagnostic]) -> str:
-    return f", {counted(len(diagnostics), 'warning')}" if diagnostics else ""

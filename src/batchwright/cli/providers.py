@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from batchwright.app.inventory import ProviderOffer, provider_offers
-from batchwright.app.provider_verify import Verification, verify
+from batchwright.app.live_verification import Verification, verify
+from batchwright.app.offerings import ProviderOffer, provider_offers
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, StateDir, settings_of
 from batchwright.cli.output import note, print_json, say
-from batchwright.cli.text import show_table
+from batchwright.cli.view_printer import show_table
 from batchwright.errors import UsageError
 
 app = typer.Typer()

@@ -1,12 +1,8 @@
-"""Commands that change the world or ask a running one to: run, resume, rollback, cancel, pause."""
+"""The command run: plan a file and carry it out."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
-import time
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +12,6 @@ from batchwright.app.planned import Planned
 from batchwright.app.plans import approve, check, plan_source
 from batchwright.app.run_reader import unfinished
 from batchwright.cli.exit_codes import Exit
-from batchwright.cli.monitor import show_progress
 from batchwright.cli.options import (
     Catalogues,
     FileArgument,
@@ -25,7 +20,6 @@ from batchwright.cli.options import (
     NoColor,
     OnlyCheck,
     Overlays,
-    RunArgument,
     Sim,
     Simulate,
     StateDir,
@@ -33,25 +27,17 @@ from batchwright.cli.options import (
     simulation_of,
     source_of,
 )
-from batchwright.cli.output import about, confirm, note, print_json, say, show_diagnostics, show_error, unasked
+from batchwright.cli.output import about, note, say, show_diagnostics, show_error
 from batchwright.cli.plan import plan
-from batchwright.cli.screen import screen_for
-from batchwright.cli.target import Url, chosen_run, show_warnings
-from batchwright.cli.text import show_brief, show_end, show_preview
-from batchwright.client.base import Client
+from batchwright.cli.run_control import shown
+from batchwright.cli.target import show_warnings
+from batchwright.cli.view_printer import show_brief
 from batchwright.client.local import LocalClient
-from batchwright.client.progress import Progress
-from batchwright.engine.rollback_preview import PlannedUndo, UndoKind
 from batchwright.errors import RunUnfinished, SecretMissing, StoreError
 from batchwright.loader import Loaded
 from batchwright.views.definition import digest
 from batchwright.views.plan import plan_view
-from batchwright.views.run import RunView
-from batchwright.views.wording import counted, some
 
-Force = Annotated[bool, typer.Option("--force", help="Do not wait for calls in flight; they are in doubt afterwards.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation.")]
-OnlyPlan = Annotated[bool, typer.Option("--plan", help="Show what would be undone and do nothing.")]
 PlanHash = Annotated[
     str | None, typer.Option("--plan-hash", metavar="HASH", help="Refuse any plan with a different hash.")
 ]
@@ -60,17 +46,6 @@ Resume = Annotated[
     bool,
     typer.Option("--resume", help="Continue the last run of this workflow if its process died; otherwise start one."),
 ]
-Redo = Annotated[
-    list[str] | None,
-    typer.Option("--redo", metavar="STEP", help="Run this command, which is in doubt, again; may be repeated."),
-]
-Skip = Annotated[
-    list[str] | None,
-    typer.Option("--skip", metavar="STEP", help="Mark this command, which is in doubt, as done; may be repeated."),
-]
-
-
-# -- run ------------------------------------------------------------------------------------------------------------
 
 
 def run(
@@ -100,7 +75,7 @@ def run(
             said = f"run {found} of this workflow is unfinished: continuing it as it was planned"
             (note if json else say)(said)
             with about(RUN=found):
-                return _shown(client, client.act(found, "resume"), found, json=json)
+                return shown(client, client.act(found, "resume"), found, json=json)
         if not anyway:  # before the plan, which would wait for the servers that the unfinished run is making
             with contextlib.suppress(StoreError, SecretMissing):  # the plan tells it with all else
                 _refuse_beside(client, loaded, simulated=simulated)
@@ -118,7 +93,7 @@ def run(
         run_id, progress = client.start(planned.plan, own)
         (note if json else say)(f"run {run_id}")
         with about(RUN=run_id):
-            return _shown(client, progress, run_id, json=json)
+            return shown(client, progress, run_id, json=json)
 
 
 def _unfinished(client: LocalClient, loaded: Loaded, *, simulated: bool) -> str | None:
@@ -152,123 +127,3 @@ def refuse(planned: Planned, *, json: bool) -> int:
         show_diagnostics(planned.diagnostics)
     show_error(planned.refusal(), json=json, diagnostics=planned.diagnostics)
     return Exit.NO
-
-
-# -- verbs ----------------------------------------------------------------------------------------------------------
-
-
-def _shown(client: Client, progress: Progress, run: str, *, json: bool, told: str = "") -> int:
-    """Show a run that goes on because of this command, and how long it took."""
-    began = time.time()
-
-    def ending(view: RunView) -> None:
-        show_end(view, time.time() - began)
-
-    return show_progress(client, progress, run, screen_for(stderr=json), json=json, told=told, ending=ending)
-
-
-def _asked(run: str, verb: str, driver: str, *, json: bool) -> int:
-    """Say that the process that drives the run has been asked."""
-    if json:
-        print_json({"run": run, "asked": verb, "driver": driver})
-    else:
-        say(f"asked the process that drives run {run} to {verb} it")
-        say(f"next: batchwright monitor {run}")
-    return Exit.OK
-
-
-# -- resume ---------------------------------------------------------------------------------------------------------
-
-
-def resume_run(
-    run: RunArgument,
-    redo: Redo = None,
-    skip: Skip = None,
-    catalogue: Catalogues = None,
-    state_dir: StateDir = None,
-    url: Url = None,
-    json: Json = False,
-    _no_color: NoColor = False,
-) -> int:
-    """Let a run go on: one whose process died, a paused one, or what is not done of a Failed or Cancelled one."""
-    with chosen_run(run, url, state_dir, catalogue) as (client, view):
-        progress = client.act(view.run, "resume", redo=redo or (), skip=skip or ())
-        if progress.driver:
-            return _asked(view.run, "resume", progress.driver, json=json)
-        return _shown(client, progress, view.run, json=json, told=f"run {view.run}: {view.workflow} {view.version}")
-
-
-# -- pause and cancel -----------------------------------------------------------------------------------------------
-
-
-def pause(
-    run: RunArgument, state_dir: StateDir = None, url: Url = None, json: Json = False, _no_color: NoColor = False
-) -> int:
-    """Start nothing new; what is in flight ends. `resume` lets it go on."""
-    with chosen_run(run, url, state_dir) as (client, view):
-        return _asked(view.run, "pause", client.act(view.run, "pause").driver, json=json)
-
-
-def cancel(
-    run: RunArgument,
-    force: Force = False,
-    state_dir: StateDir = None,
-    url: Url = None,
-    json: Json = False,
-    _no_color: NoColor = False,
-) -> int:
-    """End a run once what is in flight has ended; what it made stays until a rollback."""
-    with chosen_run(run, url, state_dir) as (client, view):
-        progress = client.act(view.run, "cancel", force=force)
-        if progress.driver:
-            return _asked(view.run, "cancel", progress.driver, json=json)
-        ended = _shown(client, progress, view.run, json=json)
-        return Exit.OK if ended == Exit.STOPPED else ended
-
-
-# -- rollback -------------------------------------------------------------------------------------------------------
-
-
-def rollback(
-    run: RunArgument,
-    only_plan: OnlyPlan = False,
-    yes: Yes = False,
-    catalogue: Catalogues = None,
-    state_dir: StateDir = None,
-    url: Url = None,
-    json: Json = False,
-    _no_color: NoColor = False,
-) -> int:
-    """Undo in reverse order what a run made, and only that."""
-    with chosen_run(run, url, state_dir, catalogue) as (client, view):
-        if only_plan:
-            undos = client.undo(view.run)
-            print_json({"run": view.run, "undo": undos}) if json else show_preview(view.run, undos)
-            return Exit.OK
-        if not yes and not sys.stdin.isatty():
-            raise unasked()
-        if not yes and not _agreed(view.run, client.undo(view.run)):
-            note("nothing was changed")
-            return Exit.STOPPED
-        told = f"run {view.run}: rolling back {view.workflow} {view.version}"
-        return _shown(client, client.act(view.run, "rollback"), view.run, json=json, told=told)
-
-
-def _agreed(run: str, undos: Sequence[PlannedUndo]) -> bool:
-    """Ask before something is destroyed."""
-    show_preview(run, undos, to_stderr=True)
-    return confirm(f"Undo {_what(undos)}?")
-
-
-def _what(undos: Sequence[PlannedUndo]) -> str:
-    kinds = Counter(one.what for one in undos)
-    parts = [words.format(counted(kinds[kind], noun)) for kind, noun, words in _UNDONE if kinds[kind]]
-    return some(parts) or "this run"
-
-
-_UNDONE = (
-    (UndoKind.DESTROY, "server", "{}"),
-    (UndoKind.RELEASE, "server", "{} that will only be released"),
-    (UndoKind.REMOVE, "task service", "{}"),
-    (UndoKind.RUN, "command", "{}"),
-)

@@ -12,8 +12,8 @@ from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.printable import shortened
 from batchwright.views.run import OperationProgress, ProviderProgress, RunView
 from batchwright.views.steps import ROLLBACK
+from batchwright.views.text_format import counted, duration, one_line, some
 from batchwright.views.wait_reasons import WaitCode
-from batchwright.views.wording import counted, duration, one_line, some
 
 STATUS_STYLES = {
     RunState.COMPLETED: "green",

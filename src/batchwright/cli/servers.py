@@ -15,10 +15,10 @@ from batchwright.app.servers import ListedServer
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, Sim, Simulate, StateDir, simulation_of
 from batchwright.cli.output import confirm, note, print_json, say
-from batchwright.cli.run import Yes
+from batchwright.cli.run_control import Yes
 from batchwright.cli.table import table
 from batchwright.cli.target import Url, chosen, show_warnings
-from batchwright.cli.text import text_width
+from batchwright.cli.view_printer import text_width
 from batchwright.errors import NotAllowed, UsageError
 from batchwright.model.outcome import Fault
 

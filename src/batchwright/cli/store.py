@@ -16,7 +16,7 @@ from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, StateDir, settings_of
 from batchwright.cli.output import note, print_json, say
 from batchwright.errors import UsageError
-from batchwright.views.wording import counted
+from batchwright.views.text_format import counted
 
 app = typer.Typer(help="The stores that hold the runs.")
 

@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from batchwright.app.inventory import prove_entries, taskserv_offer, taskserv_offers
+from batchwright.app.offerings import prove_entries, taskserv_offer, taskserv_offers
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Catalogues, Json, NoColor, settings_of
 from batchwright.cli.output import note, print_json, say
-from batchwright.cli.text import show_table
+from batchwright.cli.view_printer import show_table
 from batchwright.model.catalogue import Scope, Taskserv, Tested, Variable
-from batchwright.views.wording import counted
+from batchwright.views.text_format import counted
 
 app = typer.Typer(help="The task services that can be installed.", invoke_without_command=True)
 

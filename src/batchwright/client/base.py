@@ -7,18 +7,18 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
-from batchwright.app.gc import GcResult
-from batchwright.app.servers import Ended, FoundServers
+from batchwright.app.orphan_sweep import GcResult
+from batchwright.app.servers import FoundServers, ServerDestroyResult
 from batchwright.client.progress import Progress
 from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.model.events import AnyEvent
+from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import SimulationSettings
-from batchwright.model.summary import RunSummary
-from batchwright.views.conditions import Conditions
 from batchwright.views.explain import Explanation
 from batchwright.views.run import RunView
 from batchwright.views.stats import Stats
 from batchwright.views.steps import StepLine
+from batchwright.views.taskserv_status import TaskservStatuses
 from batchwright.views.update import Update
 
 Verb = Literal["pause", "resume", "cancel", "rollback"]
@@ -79,7 +79,7 @@ class Client(Protocol):
         """All runs in numbers, or those created within `since` (90s, 30m, 24h, 7d)."""
         ...
 
-    def checks(self, word: str) -> Conditions:
+    def checks(self, word: str) -> TaskservStatuses:
         """Run the checks of a run's task services again, now."""
         ...
 
@@ -100,7 +100,7 @@ class Client(Protocol):
         """All servers as the providers show them now, of one provider if it is named."""
         ...
 
-    def end_server(self, ref: str, *, anyway: bool, simulation: SimulationSettings | None) -> Ended:
+    def end_server(self, ref: str, *, anyway: bool, simulation: SimulationSettings | None) -> ServerDestroyResult:
         """Destroy one server until it is gone; `anyway` although its run has not ended. Raises NotAllowed."""
         ...
 

@@ -23,25 +23,25 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 from msgspec import Struct
 
-from batchwright.app.gc import GcResult
-from batchwright.app.servers import Ended, FoundServers
+from batchwright.app.orphan_sweep import GcResult
+from batchwright.app.servers import FoundServers, ServerDestroyResult
 from batchwright.client import local_socket
 from batchwright.client.base import RunRow, Verb
 from batchwright.client.http_problems import GATEWAY, bounded, decoded, problem_in, reason, refusal
 from batchwright.client.progress import Progress, WatchedProgress
 from batchwright.client.sse import ServerSentEvent, server_sent_events
-from batchwright.credentials import masked
 from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.errors import NotAllowed, RunHeld, RunNotFound, ServiceUnavailable, UsageError
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run import Run
 from batchwright.model.scalar import SimulationSettings
-from batchwright.views.conditions import Conditions
+from batchwright.secret_detection import masked
 from batchwright.views.explain import Explanation
 from batchwright.views.run import RunView
 from batchwright.views.stats import Stats
 from batchwright.views.steps import StepLine, step_lines
+from batchwright.views.taskserv_status import TaskservStatuses
 from batchwright.views.update import Update
 
 RUNS = "/v1/workflows/batch"
@@ -206,19 +206,19 @@ class HttpClient:
             raise ServiceUnavailable(f"the service at {self.url} sent a run without its first event")
         return step_lines(run, time.time())
 
-    def checks(self, word: str) -> Conditions:
+    def checks(self, word: str) -> TaskservStatuses:
         """See Client."""
-        return self._done(_path(word, "checks"), Conditions)
+        return self._done(_path(word, "checks"), TaskservStatuses)
 
     def servers(self, provider: str, simulation: SimulationSettings | None) -> FoundServers:
         """See Client."""
         query = [("provider", provider)] * bool(provider) + SIMULATE * (simulation is not None)
         return self._done("/v1/servers/look", FoundServers, query)
 
-    def end_server(self, ref: str, *, anyway: bool, simulation: SimulationSettings | None) -> Ended:
+    def end_server(self, ref: str, *, anyway: bool, simulation: SimulationSettings | None) -> ServerDestroyResult:
         """See Client."""
         query = [("ref", ref), *[("anyway", "true")] * anyway, *SIMULATE * (simulation is not None)]
-        return self._done("/v1/servers/destroy", Ended, query)
+        return self._done("/v1/servers/destroy", ServerDestroyResult, query)
 
     def collect(self, word: str, *, remove: bool) -> GcResult:
         """See Client."""

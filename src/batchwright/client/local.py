@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 from msgspec.structs import asdict
 
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
-from batchwright.app.gc import GcResult, collect
+from batchwright.app.orphan_sweep import GcResult, collect
 from batchwright.app.rollback_impact import planned_undo
 from batchwright.app.run_reader import OpenedRun, all_runs, history, look
 from batchwright.app.runs import Runs, StoredRun, nothing_to_pause, refuse_rollback
-from batchwright.app.servers import Ended, FoundServers, end_server, find_servers
+from batchwright.app.servers import FoundServers, ServerDestroyResult, end_server, find_servers
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.app.system_clock import SystemClock
@@ -24,22 +24,22 @@ from batchwright.app.taskserv_health import check_run
 from batchwright.client.base import RunRow, Verb
 from batchwright.client.progress import DrivenProgress, Progress, WatchedProgress
 from batchwright.engine.rollback_preview import PlannedUndo
-from batchwright.journal.lease import process_of
+from batchwright.journal.lease_holder import process_of
 from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
+from batchwright.model.run_signal import SignalKind
 from batchwright.model.scalar import SimulationSettings
-from batchwright.model.summary import SignalKind
-from batchwright.views.conditions import Conditions
 from batchwright.views.explain import Explanation, explain
-from batchwright.views.listing import matching
+from batchwright.views.plan_index import shape_of
 from batchwright.views.run import LIVE, RunView, run_view
-from batchwright.views.shape import shape_of
+from batchwright.views.run_list import matching
 from batchwright.views.stats import Stats, stats_view
 from batchwright.views.steps import StepLine, step_lines, step_named
+from batchwright.views.taskserv_status import TaskservStatuses
+from batchwright.views.text_format import span
 from batchwright.views.update import Update
 from batchwright.views.wait_reasons import Circumstances
-from batchwright.views.wording import span
 
 FOLLOW_SECONDS = 0.2  # between two looks at a run that is followed
 
@@ -153,7 +153,7 @@ class LocalClient:
         past = self.wait(_events_between(opened, 0, opened.run.seq))
         return explain(opened.run, past, named, self.clock.now(), Circumstances(opened.driven))
 
-    def checks(self, word: str) -> Conditions:
+    def checks(self, word: str) -> TaskservStatuses:
         """See Client."""
         return self.wait(check_run(self.settings, self.clock, self.look(word).run))
 
@@ -202,7 +202,7 @@ class LocalClient:
         """See Client."""
         return self.wait(find_servers(self.settings, self.stores, self.clock, provider, simulation))
 
-    def end_server(self, ref: str, *, anyway: bool, simulation: SimulationSettings | None) -> Ended:
+    def end_server(self, ref: str, *, anyway: bool, simulation: SimulationSettings | None) -> ServerDestroyResult:
         """See Client."""
         return self.wait(end_server(self.settings, self.stores, self.clock, ref, simulation, anyway=anyway))
 

@@ -16,26 +16,26 @@ from pathlib import Path
 
 import msgspec
 
-from batchwright import headroom
+from batchwright import process_limits
+from batchwright.commands.argument_limits import unfit
 from batchwright.commands.base import MARK, RESERVED, RUN, SERVERS, STEP, CommandServer, Launch
 from batchwright.commands.clean_output import CleanOutput
 from batchwright.commands.preflight import find_here
 from batchwright.commands.process_marker import FIRMLY, ProcessMarker
-from batchwright.commands.size_limits import unfit
-from batchwright.credentials import carried
 from batchwright.errors import SecretMissing
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.command import Command, CommandRequest
 from batchwright.secret import Reveal
 from batchwright.secret import revealed as secret_of
+from batchwright.secret_detection import carried
 
 LAST_WORDS_SECONDS = 1.0  # of silence after a program's end; a process it leaves running may hold its output open
 REST_SECONDS = 30.0  # for what was still in the pipe, if somebody else goes on writing into it
 
-SHORT_OF = f"this machine has had no free file descriptors for {headroom.WAIT_SECONDS:g} s"
+SHORT_OF = f"this machine has had no free file descriptors for {process_limits.WAIT_SECONDS:g} s"
 PIPE_BYTES = 1024 * 1024  # of output that a program whose driver died can still write before it has to wait
 
 
@@ -86,7 +86,7 @@ class LocalCommands:
         output: CleanOutput,
     ) -> Applied | Rejected | Unknown:
         words = request.undo if launch.undo else request.run
-        if not await headroom.room(self._clock):
+        if not await process_limits.room(self._clock):
             return Rejected(Fault(FaultClass.TRANSIENT, f"{words[0]} was not started: {SHORT_OF}"))
         try:  # from here to the start nothing else of this process gets its turn
             lock = trace.begin()
@@ -159,7 +159,7 @@ class LocalCommands:
 
 def _as_the_user_set_it(pid: int) -> None:
     """Give a program the limit of descriptors that ours had when it began: some close all that there may be."""
-    soft = headroom.given()
+    soft = process_limits.given()
     if soft is not None and sys.platform == "linux":
         with suppress(OSError, ValueError):
             resource.prlimit(pid, resource.RLIMIT_NOFILE, soft)
@@ -177,7 +177,7 @@ def not_started(name: str, error: Exception) -> Rejected:
     """Whatever fails before a program is started is certain. What this machine is short of, it may have later."""
     if isinstance(error, SecretMissing):
         return Rejected(Fault(FaultClass.INVALID, error.message, error.code, error.hint))
-    kind = FaultClass.TRANSIENT if headroom.is_shortage(error) else FaultClass.NOT_FOUND
+    kind = FaultClass.TRANSIENT if process_limits.is_shortage(error) else FaultClass.NOT_FOUND
     return Rejected(Fault(kind, f"{name} cannot be started: {_why(error)}"))
 
 
@@ -216,9 +216,9 @@ def outcome_of(name: str, code: int, output: CleanOutput) -> Applied | Rejected 
     return Rejected(Fault(FaultClass.EXIT, f"{name} ended with exit code {code}{said(output)}", code=str(code)))
 
 
-async def revealed(env: Mapping[str, str | Secret], reveal: Reveal) -> dict[str, str]:
+async def revealed(env: Mapping[str, str | SecretReference], reveal: Reveal) -> dict[str, str]:
     """The secrets among these variables. A program that prints one may take its time. Raises SecretMissing."""
-    named = {name: value for name, value in env.items() if isinstance(value, Secret)}
+    named = {name: value for name, value in env.items() if isinstance(value, SecretReference)}
     return {name: await secret_of(secret, reveal) for name, secret in named.items()}
 
 

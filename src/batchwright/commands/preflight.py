@@ -11,11 +11,11 @@ from pathlib import Path, PurePosixPath
 
 from msgspec.structs import replace
 
-from batchwright.commands.interpreters import unrunnable
-from batchwright.commands.size_limits import unfit
+from batchwright.commands.argument_limits import unfit
+from batchwright.commands.shebang import unrunnable
 from batchwright.errors import SecretMissing
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.command import Command, CommandRequest
 from batchwright.secret import peek
 
@@ -64,13 +64,13 @@ def secret_flaws(
     """Secrets that are not where they are said to be. A program that prints one is only looked for."""
     found = []
     for name, secret in values.items():
-        if isinstance(secret, Secret) and (why := secret_lack(secret, environ)):
+        if isinstance(secret, SecretReference) and (why := secret_lack(secret, environ)):
             message = f'the secret for "{name}"{whose} is not there: {why}'
             found.append(Diagnostic("secret-missing", message, field=field))
     return found
 
 
-def secret_lack(secret: Secret, environ: Mapping[str, str]) -> str:
+def secret_lack(secret: SecretReference, environ: Mapping[str, str]) -> str:
     """Why a secret cannot be had, "" if nothing speaks against it."""
     if secret.command:
         found = _found(secret.command, Path(), environ.get("PATH", os.defpath))
@@ -89,7 +89,7 @@ def size_flaws(command: Command, environ: Mapping[str, str]) -> list[Diagnostic]
     return list(dict.fromkeys(one for one in found if one is not None))
 
 
-def _known(value: str | Secret, environ: Mapping[str, str]) -> str:
+def _known(value: str | SecretReference, environ: Mapping[str, str]) -> str:
     if isinstance(value, str):
         return value
     try:

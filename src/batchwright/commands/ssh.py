@@ -15,7 +15,7 @@ from batchwright.commands.base import MARK, RUN, STEP, Launch
 from batchwright.commands.clean_output import CleanOutput
 from batchwright.commands.local import held_open, not_started, outcome_of, refused, revealed, said
 from batchwright.commands.preflight import find_there
-from batchwright.login_output import BLANKS, Marked
+from batchwright.login_output import BLANKS, MarkedOutput
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.operations.command import Command, CommandRequest
@@ -120,7 +120,7 @@ async def _run(
     from batchwright import ssh
 
     assert launch.on is not None
-    marked, around = Marked(), Marked()
+    marked, around = MarkedOutput(), MarkedOutput()
     try:
         async with asyncio.timeout(launch.seconds):
             process.stdin.write(f"{BLANKS}{marked.begin()}\n{text}".encode())

@@ -25,7 +25,7 @@ LOOK_SECONDS = 0.3
 PATIENCE = 300.0  # seconds for one server of the other provider to be ready, and to go
 
 
-class Wanted(Struct, frozen=True):
+class DesiredServer(Struct, frozen=True):
     """An emulated server that exists; `script` is run by the one behind it at its first start."""
 
     id: str
@@ -44,7 +44,7 @@ class BackedAccount(Protocol):
         """From now on its servers are up only when they are said to be."""
         ...
 
-    def wanted(self) -> Sequence[Wanted]:
+    def wanted(self) -> Sequence[DesiredServer]:
         """Its servers, without those that have ended."""
         ...
 
@@ -53,7 +53,7 @@ class BackedAccount(Protocol):
         ...
 
 
-class Backing:
+class BackendReconciler:
     """One open provider behind one emulated account. What an earlier emulator left with it is removed first."""
 
     def __init__(self, provider: Provider, account: BackedAccount, tell: Callable[[str], None]) -> None:
@@ -79,7 +79,7 @@ class Backing:
             await self._remove_all()
 
     async def _check(self) -> None:
-        (answer,) = await self._provider.resolve([self._config(Wanted("", "check", 1, 1024, ""))])
+        (answer,) = await self._provider.resolve([self._config(DesiredServer("", "check", 1, 1024, ""))])
         if not isinstance(answer, ServerRequest):
             raise ProviderUnavailable(f"{self._provider.name}: {answer[0].message}", hint=answer[0].hint)
         if not self._provider.capabilities.init:
@@ -114,7 +114,7 @@ class Backing:
         finally:
             self._busy.discard(server)
 
-    async def _make(self, one: Wanted) -> None:
+    async def _make(self, one: DesiredServer) -> None:
         (request,) = await self._provider.resolve([self._config(one)])
         if not isinstance(request, ServerRequest):
             raise ProviderUnavailable(f"{self._provider.name}: {request[0].message}", hint=request[0].hint)
@@ -135,7 +135,7 @@ class Backing:
                 raise ProviderUnavailable(f"what backs it is {seen.state}: {seen.fault and seen.fault.message}")
             await asyncio.sleep(LOOK_SECONDS)
 
-    def _config(self, one: Wanted) -> ServerConfig:
+    def _config(self, one: DesiredServer) -> ServerConfig:
         network = "own" if self._provider.capabilities.own_network else None
         plan = f"{one.cpus}xCPU-{one.memory_mb}MB"
         return ServerConfig(one.name, plan, ZONE, user_data=one.script or None, network=network)

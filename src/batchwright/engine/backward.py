@@ -6,8 +6,8 @@ import heapq
 from collections import deque
 from collections.abc import Mapping
 
-from batchwright.engine import effects as cmd
-from batchwright.engine.order import Order
+from batchwright.engine import effects, reports
+from batchwright.engine.order import ReadinessTracker
 from batchwright.engine.policy import POLICIES, asked_pause, backoff, may_retry
 from batchwright.model import events as ev
 from batchwright.model.actions import Undo
@@ -31,7 +31,9 @@ class Backward:
         self.ready: dict[str, deque[int]] = {}
         self.timers: list[tuple[float, int]] = []
         self.undoable = self._candidates()
-        self.order = Order(run.plan, run.step_operation, [not self._open(i) for i in self.undoable], backward=True)
+        self.order = ReadinessTracker(
+            run.plan, run.step_operation, [not self._open(i) for i in self.undoable], backward=True
+        )
         for i, record in enumerate(run.records):
             if record.state is StepState.UNDO_RETRYING:
                 heapq.heappush(self.timers, (record.until, i))
@@ -61,23 +63,23 @@ class Backward:
         given_up = rolling and record.state is StepState.UNDO_FAILED and record.undo_failures > 0
         return record.state is not StepState.UNDONE and not given_up
 
-    def recover(self) -> list[cmd.Command]:
+    def recover(self) -> list[effects.Command]:
         """Undo calls that were open when the last driver stopped are sent again: they are idempotent."""
         records = self.run.records
         return [
-            cmd.UndoStep(i, records[i].undo_attempt)
+            effects.UndoStep(i, records[i].undo_attempt)
             for i in self.run.in_flight
             if records[i].state is StepState.UNDOING
         ]
 
-    def after(self, _event: ev.AnyEvent, i: int | None) -> list[cmd.Command]:
+    def after(self, _event: ev.AnyEvent, i: int | None) -> list[effects.Command]:
         """Bring the indices up to date with an event the fold has taken; gives what is to be done now."""
         if i is None:
             return []
         record = self.run.records[i]
         match record.state:
             case StepState.UNDOING:
-                return [cmd.UndoStep(i, record.undo_attempt)]
+                return [effects.UndoStep(i, record.undo_attempt)]
             case StepState.UNDO_RETRYING:
                 heapq.heappush(self.timers, (record.until, i))
             case StepState.UNDONE | StepState.UNDO_FAILED:
@@ -121,9 +123,9 @@ class Backward:
         """When the next retry is due."""
         return self.timers[0][0] if self.timers else None
 
-    def accept(self, report: cmd.Report, now: float) -> list[ev.AnyEvent]:
+    def accept(self, report: reports.Report, now: float) -> list[ev.AnyEvent]:
         """The events a report amounts to; a duplicate or outdated one amounts to none."""
-        if not isinstance(report, cmd.Undid):
+        if not isinstance(report, reports.UndoReport):
             return []
         i, record = report.step, self.run.records[report.step]
         if record.state is not StepState.UNDOING or record.undo_attempt != report.attempt:

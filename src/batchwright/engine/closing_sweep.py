@@ -5,7 +5,7 @@ Pure. A lane is swept in rounds until a round finds nothing to destroy.
 
 from __future__ import annotations
 
-from batchwright.engine import effects as cmd
+from batchwright.engine import effects, reports
 from batchwright.engine.policy import POLICIES
 from batchwright.model import events as ev
 from batchwright.model.outcome import Fault, FaultClass
@@ -52,16 +52,16 @@ class ClosingSweep:
         idle = [x for x in self.lanes if x not in self.run.swept and x not in self.looking and not self.strays.get(x)]
         return [ev.SweepStarted(now, lane) for lane in idle]
 
-    def after(self, event: ev.AnyEvent) -> list[cmd.Command]:
+    def after(self, event: ev.AnyEvent) -> list[effects.Command]:
         """Keep track of an event the fold has taken; gives what is to be done now."""
         match event:
             case ev.SweepStarted(lane=lane):
                 self.looking.add(lane)
-                return [cmd.Sweep(lane, self.run.sweeps[lane])]
+                return [effects.Sweep(lane, self.run.sweeps[lane])]
             case ev.OrphanFound(lane=lane, ref=ref, name=name):
                 self.looking.discard(lane)
                 self.strays.setdefault(lane, {})[ref] = name
-                return [cmd.DestroyOrphan(lane, ref)]
+                return [effects.DestroyOrphan(lane, ref)]
             case ev.StrayGone(lane=lane, ref=ref, fault=fault):
                 self.strays.get(lane, {}).pop(ref, None)
                 if fault is not None and not POLICIES[fault.kind].retry:
@@ -70,17 +70,17 @@ class ClosingSweep:
                 self.looking.discard(lane)
         return []
 
-    def accept(self, report: cmd.Report, now: float) -> list[ev.AnyEvent]:
+    def accept(self, report: reports.Report, now: float) -> list[ev.AnyEvent]:
         """The events a report amounts to; a duplicate or outdated one amounts to none."""
         match report:
-            case cmd.Swept(lane=lane) if lane in self.looking and report.round == self.run.sweeps[lane]:
+            case reports.SweepReport(lane=lane) if lane in self.looking and report.round == self.run.sweeps[lane]:
                 if report.fault is not None or not report.strays:
                     return [ev.SweepEnded(now, lane, report.fault)]
                 if report.round - self._before.get(lane, 0) >= ROUNDS_MAX:
                     fault = Fault(FaultClass.PERMANENT, f"orphans were still there after {ROUNDS_MAX} sweeps")
                     return [ev.SweepEnded(now, lane, fault)]
                 return [ev.OrphanFound(now, lane, ref, name, ref in report.shared) for ref, name in report.strays]
-            case cmd.OrphanDestroyed(lane=lane, ref=ref) if ref in self.strays.get(lane, {}):
+            case reports.OrphanReport(lane=lane, ref=ref) if ref in self.strays.get(lane, {}):
                 events: list[ev.AnyEvent] = [ev.StrayGone(now, lane, ref, report.fault)]
                 stuck = self._stuck.get(lane)
                 if report.fault is not None and not POLICIES[report.fault.kind].retry:

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from batchwright.engine import effects as cmd
-from batchwright.engine.doubts import asks
-from batchwright.engine.order import Order
+from batchwright.engine import effects, reports
+from batchwright.engine.manual_resolution import asks
+from batchwright.engine.order import ReadinessTracker
 from batchwright.engine.policy import POLICIES, asked_pause, backoff, may_retry
 from batchwright.model import events as ev
 from batchwright.model.actions import Doubt
@@ -29,7 +29,9 @@ class Forward:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.order = Order(run.plan, run.step_operation, [r.state in STEP_ENDED for r in run.records], backward=False)
+        self.order = ReadinessTracker(
+            run.plan, run.step_operation, [r.state in STEP_ENDED for r in run.records], backward=False
+        )
         self.ready: dict[str, deque[int]] = {}
         self.skips: deque[tuple[int, str, str]] = deque()
         self.timers: list[tuple[float, int]] = []
@@ -41,17 +43,17 @@ class Forward:
 
     # -- what an event makes possible ---------------------------------------------------------------------------
 
-    def recover(self) -> list[cmd.Command]:
+    def recover(self) -> list[effects.Command]:
         """What to do about the calls that were open when the last driver stopped."""
         return [command for i in self.run.in_flight for command in self._reopen(i, self.run.records[i])]
 
-    def _reopen(self, i: int, record: StepRecord) -> list[cmd.Command]:
+    def _reopen(self, i: int, record: StepRecord) -> list[effects.Command]:
         doubt = self.run.plan.steps[i].doubt
         if record.state is StepState.CREATED or doubt is Doubt.NONE:
             return [self._await(i, record)]
-        return [cmd.DoStep(i, record.attempt) if doubt is Doubt.REPEAT else cmd.Settle(i, record.attempt)]
+        return [effects.DoStep(i, record.attempt) if doubt is Doubt.REPEAT else effects.Settle(i, record.attempt)]
 
-    def after(self, event: ev.AnyEvent, i: int | None) -> list[cmd.Command]:
+    def after(self, event: ev.AnyEvent, i: int | None) -> list[effects.Command]:
         """Bring the indices up to date with an event the fold has taken; gives what is to be done now."""
         if i is None:
             if isinstance(event, ev.ProviderStopped):
@@ -70,19 +72,19 @@ class Forward:
                 self._release()
         return []
 
-    def _begin(self, event: ev.AnyEvent, i: int, record: StepRecord) -> list[cmd.Command]:
+    def _begin(self, event: ev.AnyEvent, i: int, record: StepRecord) -> list[effects.Command]:
         if isinstance(event, ev.StepInDoubt):
             return self._reopen(i, record)
         doubt = self.run.plan.steps[i].doubt
         if doubt is Doubt.NONE:
             return [self._await(i, record)]
-        return [cmd.DoStep(i, record.attempt, look_first=record.doubt and doubt is Doubt.LOOK)]
+        return [effects.DoStep(i, record.attempt, look_first=record.doubt and doubt is Doubt.LOOK)]
 
-    def _await(self, i: int, record: StepRecord) -> cmd.Await:
+    def _await(self, i: int, record: StepRecord) -> effects.Await:
         ref = record.ref or self.run.plan.steps[i].ref
         # what passed before this driver began was told by a clock that nobody can vouch for
         since = max(record.attempt_at, self.run.driven_at)
-        return cmd.Await(i, record.attempt, ref, since + self._operation(i).timeout)
+        return effects.Await(i, record.attempt, ref, since + self._operation(i).timeout)
 
     def _release(self) -> None:
         free = self.order.free
@@ -181,24 +183,24 @@ class Forward:
 
     # -- what a report means ------------------------------------------------------------------------------------
 
-    def accept(self, report: cmd.Report, now: float) -> list[ev.AnyEvent]:
+    def accept(self, report: reports.Report, now: float) -> list[ev.AnyEvent]:
         """The events a report amounts to; a duplicate or outdated one amounts to none."""
-        if not isinstance(report, cmd.Answered | cmd.Settled | cmd.Looked):
+        if not isinstance(report, reports.CallReport | reports.SettleReport | reports.ServerReport):
             return []
         record = self.run.records[report.step]
         if record.attempt != report.attempt or record.state not in (StepState.STARTED, StepState.CREATED):
             return []
         match report:
-            case cmd.Looked():
+            case reports.ServerReport():
                 return self._looked(report, record, now)
             case _ if record.state is StepState.CREATED:
                 return []
-            case cmd.Answered():
+            case reports.CallReport():
                 return self._answered(report, record, now)
-            case cmd.Settled():
+            case reports.SettleReport():
                 return self._settled(report, record, now)
 
-    def _answered(self, report: cmd.Answered, record: StepRecord, now: float) -> list[ev.AnyEvent]:
+    def _answered(self, report: reports.CallReport, record: StepRecord, now: float) -> list[ev.AnyEvent]:
         step = self.run.plan.steps[report.step]
         match report.outcome:
             case Created(ref=ref, ready=True, address=address):
@@ -222,7 +224,7 @@ class Forward:
                     return []  # known already, and being settled
                 return [ev.StepInDoubt(now, step.id, record.attempt, unknown.reason)]
 
-    def _settled(self, report: cmd.Settled, record: StepRecord, now: float) -> list[ev.AnyEvent]:
+    def _settled(self, report: reports.SettleReport, record: StepRecord, now: float) -> list[ev.AnyEvent]:
         step = self.run.plan.steps[report.step].id
         found = report.found
         if found is None:
@@ -237,7 +239,7 @@ class Forward:
             return [ev.StepSucceeded(now, step, found.ref, found.address, settled=True)]
         return [ev.StepCreated(now, step, found.ref, settled=True)]
 
-    def _looked(self, report: cmd.Looked, record: StepRecord, now: float) -> list[ev.AnyEvent]:
+    def _looked(self, report: reports.ServerReport, record: StepRecord, now: float) -> list[ev.AnyEvent]:
         step = self.run.plan.steps[report.step]
         if report.ref != (record.ref or step.ref):
             return []

@@ -17,7 +17,7 @@ T = TypeVar("T")
 log = logging.getLogger("batchwright.store")
 
 
-class FullDisk:
+class StoreWriteRetry:
     """Writes of one driver to its store. `full` says what is waited for, empty while there is room."""
 
     def __init__(self, run: str, clock: Clock) -> None:

@@ -6,21 +6,21 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 
-from batchwright import headroom
+from batchwright import process_limits
 from batchwright.commands.base import Launcher
-from batchwright.engine import effects as cmd
+from batchwright.engine import effects, reports
 from batchwright.engine.clocks import RunClock
-from batchwright.engine.full_disk import FullDisk
+from batchwright.engine.full_disk import StoreWriteRetry
 from batchwright.engine.limits import Limits, calls_of
 from batchwright.engine.machine import Machine
 from batchwright.engine.performer import Performer
 from batchwright.errors import StoreFull
 from batchwright.journal.base import Journal, Lease, Snapshot
-from batchwright.journal.lease import LEASE_SECONDS
+from batchwright.journal.lease_holder import LEASE_SECONDS
 from batchwright.model import events as ev
 from batchwright.model.clock import Clock
 from batchwright.model.run import Run
-from batchwright.model.summary import Signal
+from batchwright.model.run_signal import Signal
 from batchwright.providers.base import Provider
 from batchwright.taskservs.base import Runner
 
@@ -55,7 +55,7 @@ class Driver:
         self.append_seconds = 0.0  # how long the last append took
         self._journal = journal
         self._lease = lease
-        self._room = FullDisk(run.id, clock)
+        self._room = StoreWriteRetry(run.id, clock)
         self._has_begun = False
         self._renewed_at = clock.monotonic()
         self._limits = limits
@@ -64,7 +64,7 @@ class Driver:
         self._signal_seconds = signal_seconds
         self._machine = Machine(run)
         self._lanes = sorted({op.lane for op in run.plan.operations})
-        self._reports: list[cmd.Report] = []
+        self._reports: list[reports.Report] = []
         self._signals: list[Signal] = []
         self._failure: BaseException | None = None
         self._wake = asyncio.Event()
@@ -75,7 +75,7 @@ class Driver:
         self._draining = False
         self._snapshot_seq = run.seq
 
-    def _report(self, report: cmd.Report) -> None:
+    def _report(self, report: reports.Report) -> None:
         self._reports.append(report)
         self._wake.set()
 
@@ -142,7 +142,7 @@ class Driver:
         """Take what came in, decide, make it durable, act. False when there was nothing to do."""
         machine, now, passed = self._machine, self._clock.now(), self._clock.monotonic()
         batch: list[ev.AnyEvent] = []
-        commands: list[cmd.Command] = []
+        commands: list[effects.Command] = []
         reports, self._reports = self._reports, []
         signals, self._signals = self._signals, []
 
@@ -228,7 +228,7 @@ class Driver:
 
         A process that was frozen, or waited long, may have lost the run. Raises LeaseLost.
         """
-        await headroom.room(self._clock)  # without any, the call itself says that nothing was begun
+        await process_limits.room(self._clock)  # without any, the call itself says that nothing was begun
         if self._clock.monotonic() - self._renewed_at >= LEASE_SECONDS - LEASE_MARGIN:
             await self._renew()
 

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from batchwright.engine import effects as cmd
+from batchwright.engine import effects, reports
 from batchwright.engine.backward import Backward
 from batchwright.engine.closing_sweep import ClosingSweep
-from batchwright.engine.doubts import go_on
 from batchwright.engine.forward import Forward
+from batchwright.engine.manual_resolution import go_on
 from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RUN_ENDED, CancelMode, RunState, StepState
 from batchwright.model.plan import SEMANTICS
 from batchwright.model.run import Run, made_something
-from batchwright.model.summary import Signal, SignalKind
+from batchwright.model.run_signal import Signal, SignalKind
 
 R = RunState
 
@@ -52,7 +52,7 @@ class Machine:
 
     # -- events -------------------------------------------------------------------------------------------------
 
-    def apply(self, event: ev.AnyEvent) -> list[cmd.Command]:
+    def apply(self, event: ev.AnyEvent) -> list[effects.Command]:
         """Take an event into the fold; gives the commands it allows. Raises IllegalTransition."""
         i = self.run.apply(event)
         match event:
@@ -65,17 +65,17 @@ class Machine:
                 return []
         return self.phase.after(event, i)
 
-    def accept(self, report: cmd.Report, now: float) -> list[ev.AnyEvent]:
+    def accept(self, report: reports.Report, now: float) -> list[ev.AnyEvent]:
         """The events a report from outside amounts to."""
         if self.run.status in RUN_ENDED:
             return []
-        if isinstance(report, cmd.Swept | cmd.OrphanDestroyed):
+        if isinstance(report, reports.SweepReport | reports.OrphanReport):
             return self.sweeping.accept(report, now)
-        if isinstance(report, cmd.Said):
+        if isinstance(report, reports.OutputReport):
             return self._heard(report, now)
         return self.phase.accept(report, now)
 
-    def _heard(self, said: cmd.Said, now: float) -> list[ev.AnyEvent]:
+    def _heard(self, said: reports.OutputReport, now: float) -> list[ev.AnyEvent]:
         """What a call says counts while that call is in flight."""
         record = self.run.records[said.step]
         state, attempt = (StepState.UNDOING, record.undo_attempt) if said.undo else (StepState.STARTED, record.attempt)

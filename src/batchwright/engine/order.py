@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from batchwright.model.plan import Plan
 
 
-class Order:
+class ReadinessTracker:
     """Readiness of a plan's steps; `backward` turns every edge around. Work per ended step is its own edges only.
 
     `ended[i]` says which steps count as ended from the start. Steps that become free are appended to `free`.

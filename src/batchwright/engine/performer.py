@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from batchwright.commands.base import Launcher
-from batchwright.engine import effects as cmd
+from batchwright.engine import effects, reports
 from batchwright.engine.handlers import HANDLERS, Handler
 from batchwright.engine.limits import CallClass, Limits
 from batchwright.engine.poller import Fail, Send
@@ -25,7 +25,7 @@ from batchwright.taskservs.base import Runner
 STRAYS_AT_ONCE = 8  # destroyed at the same time
 ROLLBACKS = (RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE)
 
-C = TypeVar("C", cmd.DoStep, cmd.UndoStep, cmd.Settle | cmd.DoStep)
+C = TypeVar("C", effects.DoStep, effects.UndoStep, effects.Settle | effects.DoStep)
 
 
 class Performer:
@@ -60,25 +60,25 @@ class Performer:
         """The looks of this run, and which provider does not answer them."""
         return self._calls.looks
 
-    def admit(self, command: cmd.Command) -> None:
+    def admit(self, command: effects.Command) -> None:
         """Take the permit that the command needs, if any. It comes back once: after the call, or on close."""
-        if isinstance(command, cmd.CALLS):
+        if isinstance(command, effects.CALLS):
             self._calls.admit(command)
 
-    def perform(self, command: cmd.Command) -> None:
+    def perform(self, command: effects.Command) -> None:
         """Begin to carry it out."""
         match command:
-            case cmd.DoStep(look_first=True) | cmd.Settle():
+            case effects.DoStep(look_first=True) | effects.Settle():
                 self._spawn(self._report(command, self._handler(command.step).settle))
-            case cmd.DoStep():
+            case effects.DoStep():
                 self._spawn(self._report(command, self._handler(command.step).do))
-            case cmd.UndoStep():
+            case effects.UndoStep():
                 self._spawn(self._report(command, self._handler(command.step).undo))
-            case cmd.Await():
+            case effects.Await():
                 self._handler(command.step).wait(command)
-            case cmd.Sweep():
+            case effects.Sweep():
                 self._sweeps.add(self._spawn(self._sweep(command)))
-            case cmd.DestroyOrphan():
+            case effects.DestroyOrphan():
                 self._spawn(self._destroy_orphan(command))
 
     def _handler(self, step: int) -> Handler:
@@ -87,7 +87,7 @@ class Performer:
             self._handlers[kind] = HANDLERS[kind](self._calls)
         return self._handlers[kind]
 
-    async def _report(self, command: C, carry_out: Callable[[C], Awaitable[cmd.Report | None]]) -> None:
+    async def _report(self, command: C, carry_out: Callable[[C], Awaitable[reports.Report | None]]) -> None:
         report = await carry_out(command)
         if report is not None:
             self._calls.release(command.step)
@@ -121,7 +121,7 @@ class Performer:
 
     # -- closing sweep ------------------------------------------------------------------------------------------
 
-    async def _sweep(self, command: cmd.Sweep) -> None:
+    async def _sweep(self, command: effects.Sweep) -> None:
         calls, run = self._calls, self._run
         provider = calls.providers[command.lane]
         until = calls.since(run.doubtful.get(command.lane, 0.0)) + calls.facts[command.lane].settle_seconds
@@ -130,12 +130,12 @@ class Performer:
             listing = await calls.find(provider)
             if isinstance(listing, Unknown):
                 fault = Fault(FaultClass.TRANSIENT, f"cannot list: {listing.reason}")
-                self._send(cmd.Swept(command.lane, command.round, fault=fault))
+                self._send(reports.SweepReport(command.lane, command.round, fault=fault))
                 return
             strays = self._orphans(command.lane, listing)
             if strays or command.lane not in run.doubtful or began >= until:
                 shared = frozenset(o.ref for o in listing if o.needed_by is not None and o.needed_by != o.token)
-                self._send(cmd.Swept(command.lane, command.round, strays, shared=shared))
+                self._send(reports.SweepReport(command.lane, command.round, strays, shared=shared))
                 return
             await calls.clock.sleep(provider.capabilities.poll_seconds)
 
@@ -159,11 +159,11 @@ class Performer:
             and (o.needed_by is None or not any(key.startswith(o.needed_by) for key in keys))
         )
 
-    async def _destroy_orphan(self, command: cmd.DestroyOrphan) -> None:
+    async def _destroy_orphan(self, command: effects.DestroyOrphan) -> None:
         calls = self._calls
         async with self._strays:
             async with turn(calls.limits, command.lane, CallClass.DESTROY, calls.clock):
                 fault = await calls.destroy(command.lane, command.ref)
             if fault is not None:  # the sweep's next round tries again
                 await calls.clock.sleep(calls.providers[command.lane].capabilities.poll_seconds)
-        self._send(cmd.OrphanDestroyed(command.lane, command.ref, fault))
+        self._send(reports.OrphanReport(command.lane, command.ref, fault))

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from batchwright.engine import effects as cmd
+from batchwright.engine import effects, reports
 from batchwright.engine.port_calls import answer
 from batchwright.engine.read_retry import Outage, ReadRetry
 from batchwright.model.clock import Clock
@@ -17,7 +17,7 @@ from batchwright.providers.base import Provider
 
 UNSEEN_SECONDS = 60.0  # for which a server that was made may not be seen, at least
 
-Send = Callable[[cmd.Report], None]
+Send = Callable[[reports.Report], None]
 Fail = Callable[[BaseException], None]
 
 
@@ -31,19 +31,19 @@ class Poller:
         self._looks = looks
         self._send = send
         self._fail = fail
-        self._awaits: dict[int, cmd.Await] = {}
+        self._awaits: dict[int, effects.Await] = {}
         self._missing: dict[str, float] = {}  # servers that are waited for and not seen: since when
-        self._settles: dict[int, tuple[cmd.Settle, str, float]] = {}
+        self._settles: dict[int, tuple[effects.Settle, str, float]] = {}
         self._outages: dict[str, Outage] = {}  # by kind of look
         self._task: asyncio.Task[None] | None = None
         self._closing = False
 
-    def wait_for(self, command: cmd.Await) -> None:
+    def wait_for(self, command: effects.Await) -> None:
         """Report when the server is ready, broken, gone, or late."""
         self._awaits[command.step] = command
         self._wake()
 
-    def look_for(self, command: cmd.Settle, token: str, until: float) -> None:
+    def look_for(self, command: effects.Settle, token: str, until: float) -> None:
         """Report what carries the token, or that nothing does at a look that began after `until`."""
         self._settles[command.step] = (command, token, until)
         self._wake()
@@ -110,7 +110,7 @@ class Poller:
             found = by_token.get(token)
             if found is not None or now >= until:
                 del self._settles[step]
-                self._send(cmd.Settled(step, command.attempt, found))
+                self._send(reports.SettleReport(step, command.attempt, found))
 
     async def _visit(self, now: float) -> None:
         waiting = dict(self._awaits)
@@ -122,7 +122,7 @@ class Poller:
         for step, command in waiting.items():
             self._look(step, command, seen[command.ref], now)
 
-    def _look(self, step: int, command: cmd.Await, seen: Observed, now: float) -> None:
+    def _look(self, step: int, command: effects.Await, seen: Observed, now: float) -> None:
         fault: Fault | None
         unseen = self._unseen(command.ref, seen, now)
         match seen.state:
@@ -140,7 +140,7 @@ class Poller:
             case _:
                 return
         del self._awaits[step]
-        self._send(cmd.Looked(step, command.attempt, command.ref, seen.address, fault))
+        self._send(reports.ServerReport(step, command.attempt, command.ref, seen.address, fault))
 
     def _unseen(self, ref: str, seen: Observed, now: float) -> float:
         """For how long a server has not been seen at all, once that is no lag any more; else 0."""
@@ -152,7 +152,7 @@ class Poller:
 
     def _give_up_settling(self, fault: Fault) -> None:
         for step, (command, _, _) in self._settles.items():
-            self._send(cmd.Settled(step, command.attempt, fault=fault))
+            self._send(reports.SettleReport(step, command.attempt, fault=fault))
         self._settles.clear()
         self._heard("find")
 
@@ -160,6 +160,6 @@ class Poller:
         """Only for those whose time is up; the others may still hear of their server."""
         for waiting in [waiting for waiting in self._awaits.values() if now >= waiting.deadline]:
             del self._awaits[waiting.step]
-            self._send(cmd.Looked(waiting.step, waiting.attempt, waiting.ref, fault=fault))
+            self._send(reports.ServerReport(waiting.step, waiting.attempt, waiting.ref, fault=fault))
         if not self._awaits:
             self._heard("describe")

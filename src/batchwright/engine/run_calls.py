@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from batchwright.commands.base import Launcher
-from batchwright.engine import effects as cmd
+from batchwright.engine import effects, reports
 from batchwright.engine.limits import CallClass, Limits, calls_of
 from batchwright.engine.output import OutputBuffer
 from batchwright.engine.poller import Fail, Poller, Send
@@ -73,10 +73,10 @@ class RunCalls:
 
     # -- permits ------------------------------------------------------------------------------------------------
 
-    def admit(self, command: cmd.DoStep | cmd.UndoStep) -> None:
+    def admit(self, command: effects.DoStep | effects.UndoStep) -> None:
         """Take the permit that the command needs. It comes back once: after the call, or on close."""
         if command.step not in self._admitted:
-            calls = CallClass.DESTROY if isinstance(command, cmd.UndoStep) else CallClass.CREATE
+            calls = CallClass.DESTROY if isinstance(command, effects.UndoStep) else CallClass.CREATE
             self._admitted[command.step] = calls
             self.limits.take(self.run.lane(command.step), calls)
 
@@ -105,10 +105,10 @@ class RunCalls:
         """What a port answers, if it does."""
         return await answer(limit, call, lambda: self.closing)
 
-    def output(self, command: cmd.DoStep | cmd.UndoStep) -> OutputBuffer:
+    def output(self, command: effects.DoStep | effects.UndoStep) -> OutputBuffer:
         """Where a call puts the lines that it says. Close it when the call has ended."""
-        i, attempt, undo = command.step, command.attempt, isinstance(command, cmd.UndoStep)
-        return OutputBuffer(self.clock, lambda lines: self.send(cmd.Said(i, attempt, lines, undo)))
+        i, attempt, undo = command.step, command.attempt, isinstance(command, effects.UndoStep)
+        return OutputBuffer(self.clock, lambda lines: self.send(reports.OutputReport(i, attempt, lines, undo)))
 
     def poller(self, provider: str) -> Poller:
         """Who looks at a provider for all steps of the run."""

@@ -9,9 +9,10 @@ from msgspec import Struct
 
 from batchwright.journal.event_rows import EventRow
 from batchwright.journal.high_water_mark import Loss
-from batchwright.journal.lease import LEASE_SECONDS, HeldLease
+from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease
 from batchwright.model.events import AnyEvent, RunCreated
-from batchwright.model.summary import RunSummary, Signal
+from batchwright.model.run_signal import Signal
+from batchwright.model.run_summary import RunSummary
 
 
 class Lease(Struct, frozen=True):

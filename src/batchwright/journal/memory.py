@@ -10,9 +10,10 @@ from batchwright.journal import hash_chain, refusals
 from batchwright.journal.base import Head, Lease, Snapshot
 from batchwright.journal.event_rows import EventRow, paginate
 from batchwright.journal.high_water_mark import Loss
-from batchwright.journal.lease import LEASE_SECONDS, HeldLease, held, refuse_while_held
+from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease, held, refuse_while_held
 from batchwright.model.events import AnyEvent, RunCreated
-from batchwright.model.summary import RunSummary, Signal
+from batchwright.model.run_signal import Signal
+from batchwright.model.run_summary import RunSummary
 from batchwright.operations import event_codec
 
 

@@ -1,10 +1,10 @@
 """File to Workflow: Nickel contracts (schemas), evaluation under limits, all problems at once with file:line:column."""
 
-from batchwright.loader.evaluator import Confinement, confinement
+from batchwright.loader.contract_report import PathDiagnostic
+from batchwright.loader.evaluator_client import Confinement, confinement
 from batchwright.loader.limits import LOCAL, UNTRUSTED, LoaderLimits
-from batchwright.loader.load import Loaded, Spot, load, load_source, locate, locate_source
+from batchwright.loader.load import Loaded, SourceLocation, load, load_source, locate, locate_source
 from batchwright.loader.nickel_expressions import Path_
-from batchwright.loader.report import PathDiagnostic
 
 __all__ = [
     "LOCAL",
@@ -14,7 +14,7 @@ __all__ = [
     "LoaderLimits",
     "PathDiagnostic",
     "Path_",
-    "Spot",
+    "SourceLocation",
     "confinement",
     "load",
     "load_source",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from batchwright.loader.report import OPERATIONS, PathDiagnostic
+from batchwright.loader.contract_report import OPERATIONS, PathDiagnostic
 from batchwright.model.diagnostic import Diagnostic
 
 MOST_CYCLES = 10

@@ -11,13 +11,20 @@ import msgspec
 from msgspec.structs import replace
 
 from batchwright.errors import ProviderUnavailable
-from batchwright.loader import cycles, nickel_expressions, nickel_messages, nickel_scanner, taskserv_checks, text_checks
-from batchwright.loader.evaluator import Died, Evaluator, NickelError
+from batchwright.loader import (
+    cycles,
+    field_checks,
+    nickel_expressions,
+    nickel_message_parser,
+    nickel_scanner,
+    taskserv_checks,
+)
+from batchwright.loader.contract_report import OPERATIONS, WHOLE, PathDiagnostic, Report, as_written
+from batchwright.loader.error_positions import at_name, below, explained, place_of
+from batchwright.loader.evaluator_client import EvaluationLimitExceeded, Evaluator, NickelError
 from batchwright.loader.limits import LoaderLimits
 from batchwright.loader.nickel_expressions import Path_, Step
 from batchwright.loader.nickel_scanner import Position
-from batchwright.loader.positions import at_name, below, explained, place_of
-from batchwright.loader.report import OPERATIONS, WHOLE, PathDiagnostic, Report, as_written
 from batchwright.loader.sources import SourceFile, Sources
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic, Severity
@@ -31,7 +38,7 @@ DEATH_HINTS = {
 }
 
 
-TOO_DEEP = Died("too-deep", "it is nested too deeply, or refers to itself endlessly")
+TOO_DEEP = EvaluationLimitExceeded("too-deep", "it is nested too deeply, or refers to itself endlessly")
 
 
 class Evaluation:
@@ -60,7 +67,7 @@ class Evaluation:
         """The workflow as plain values, None when there is a mistake. `judge` looks at one that is right so far."""
         try:
             report = self._report()
-        except Died as death:
+        except EvaluationLimitExceeded as death:
             self.diagnostics.append(told_death(death, self._sources))
             return None
         if report is not None:
@@ -88,7 +95,7 @@ class Evaluation:
 
     def _refuse_contract(self, error: NickelError) -> None:
         """Raise ProviderUnavailable where it is a plug-in's contract that cannot be evaluated, not the user's files."""
-        message = nickel_messages.parse(error.args[0])
+        message = nickel_message_parser.parse(error.args[0])
         at_fault = message.frames[0].file if message.frames else ""
         for name, contract in self._providers.items():
             if at_fault == str(contract):
@@ -101,7 +108,7 @@ class Evaluation:
         mark, limits = self._sources.mark, self._limits
         body = self._evaluator.run(nickel_expressions.checked(raw, self._schema, self._providers, mark))
         if body.count(b",") > limits.nodes:
-            raise Died("too-large", f"the workflow has more than {limits.nodes} values")
+            raise EvaluationLimitExceeded("too-large", f"the workflow has more than {limits.nodes} values")
         return Report(body, mark, limits.depth)
 
     def _without(self, masked: Sequence[Path_]) -> str:
@@ -115,7 +122,7 @@ class Evaluation:
         try:
             masked = self._masked(error)
             return self._checked(self._without(masked))
-        except (NickelError, Died):  # no report to be had; what was found on the way is told
+        except (NickelError, EvaluationLimitExceeded):  # no report to be had; what was found on the way is told
             self.diagnostics = self.diagnostics or [first]
             return None
 
@@ -141,7 +148,7 @@ class Evaluation:
 
     def _broken_at(self, error: NickelError) -> list[tuple[Path_, NickelError]]:
         """What is broken at the path that the source shows at the error's place: right where nothing is computed."""
-        found = place_of(nickel_messages.parse(error.args[0]), self._sources)
+        found = place_of(nickel_message_parser.parse(error.args[0]), self._sources)
         path = nickel_scanner.path_at(found[0].text, found[1]) if found and found[1].line > 0 else ()
         return list(self._broken(path)) if len(path) > len(WHOLE) else []
 
@@ -157,7 +164,7 @@ class Evaluation:
                 diagnostic, _ = explained(error, self._sources)
                 if diagnostic not in found:
                     found.append(diagnostic)
-            except Died as death:
+            except EvaluationLimitExceeded as death:
                 found.append(replace(first, code=death.code, message=death.message, hint="", file=source.shown))
                 break
         self.diagnostics += found
@@ -198,7 +205,7 @@ class Evaluation:
             message = f"{len(operations)} operations; a workflow may have {self._limits.operations}"
             findings.append(PathDiagnostic(OPERATIONS, Diagnostic("too-many-operations", message)))
         findings += cycles.cycles(operations)
-        findings += text_checks.mistaken(operations)
+        findings += field_checks.mistaken(operations)
         if self._catalogue is not None:
             findings += taskserv_checks.mistaken(operations, self._catalogue)
         self._tell_all(report, findings)
@@ -265,8 +272,8 @@ class Evaluation:
         try:
             self._evaluator.run(nickel_expressions.located(raw, path))
         except NickelError as error:
-            return place_of(nickel_messages.parse(error.args[0]), self._sources)
-        except Died:
+            return place_of(nickel_message_parser.parse(error.args[0]), self._sources)
+        except EvaluationLimitExceeded:
             return None
         raise AssertionError("locating ends in an error")
 
@@ -274,7 +281,7 @@ class Evaluation:
         return time.monotonic() > self._deadline
 
 
-def told_death(death: Died, sources: Sources) -> Diagnostic:
+def told_death(death: EvaluationLimitExceeded, sources: Sources) -> Diagnostic:
     """That the evaluator gave up, as a diagnostic."""
     hint = DEATH_HINTS.get(death.code, "")
     return Diagnostic(death.code, death.message, file=sources.main[0].shown, line=1, column=1, hint=hint)

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from batchwright.loader import nickel_expressions
-from batchwright.loader.evaluator import Evaluator, NickelError
+from batchwright.loader.contract_report import suggestion
+from batchwright.loader.error_positions import explained
+from batchwright.loader.evaluator_client import Evaluator, NickelError
 from batchwright.loader.nickel_expressions import INPUTS
-from batchwright.loader.positions import explained
-from batchwright.loader.report import suggestion
 from batchwright.loader.sources import Sources
 from batchwright.model.diagnostic import Diagnostic
 

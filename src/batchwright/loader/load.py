@@ -13,12 +13,12 @@ import msgspec
 from msgspec import Struct
 
 from batchwright.loader import inputs as given
-from batchwright.loader.data_checks import twice
+from batchwright.loader.contract_report import PathDiagnostic
+from batchwright.loader.duplicate_key_checks import twice
 from batchwright.loader.evaluation import TOO_DEEP, Evaluation, told_death
-from batchwright.loader.evaluator import Died, Evaluator, NickelError
+from batchwright.loader.evaluator_client import EvaluationLimitExceeded, Evaluator, NickelError
 from batchwright.loader.limits import LOCAL, UNTRUSTED, LoaderLimits
 from batchwright.loader.nickel_expressions import Path_
-from batchwright.loader.report import PathDiagnostic
 from batchwright.loader.sources import Sources, schema_folder
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic, bounded
@@ -43,7 +43,7 @@ class Loaded(Struct, frozen=True):
     catalogue: Mapping[str, Taskserv] | None = None
 
 
-class Spot(Struct, frozen=True):
+class SourceLocation(Struct, frozen=True):
     """A place in a file that is named as it is shown."""
 
     file: str
@@ -51,7 +51,7 @@ class Spot(Struct, frozen=True):
     column: int
 
 
-class Known(Struct, frozen=True):
+class LoadContext(Struct, frozen=True):
     """What there is besides the files."""
 
     providers: Mapping[str, Path | None] = {}
@@ -76,7 +76,7 @@ def load(
     place, as a mistake is. Raises FileUnreadable, EvaluatorUnavailable, ProviderUnavailable for a broken contract.
     """
     sources = _of_files((file, *overlays), limits)
-    return _load(sources, inputs, Known(providers, catalogue, judge))
+    return _load(sources, inputs, LoadContext(providers, catalogue, judge))
 
 
 def locate(
@@ -86,14 +86,14 @@ def locate(
     overlays: Sequence[Path] = (),
     inputs: Mapping[str, str] = {},
     providers: Mapping[str, Path | None] = {},
-) -> list[Spot]:
+) -> list[SourceLocation]:
     """Where these paths of a workflow that was loaded stand, as many as can be found in time. Raises as `load`."""
     return _located(_of_files((file, *overlays), LOCAL), inputs, paths, providers)
 
 
 def locate_source(
     text: str, name: str, paths: Sequence[Path_], *, providers: Mapping[str, Path | None] = {}
-) -> list[Spot]:
+) -> list[SourceLocation]:
     """The same in a text that is no file here. Raises as `load`."""
     with _of_text(text, name, UNTRUSTED) as sources:
         return _located(sources, {}, paths, providers)
@@ -101,15 +101,15 @@ def locate_source(
 
 def _located(
     sources: Sources, inputs: Mapping[str, str], paths: Sequence[Path_], providers: Mapping[str, Path | None]
-) -> list[Spot]:
+) -> list[SourceLocation]:
     if sources.problems:
         return []  # it has changed since
     try:
         with Evaluator(sources.limits, _readable(sources, providers), repeats=bool(inputs)) as evaluator:
             values = given.values(evaluator, sources, inputs)
             session = Evaluation(sources, evaluator, values, providers)
-            return [Spot(source.shown, place.line, place.column) for source, place in session.places(paths)]
-    except (Died, NickelError, given.InputRefused):
+            return [SourceLocation(source.shown, place.line, place.column) for source, place in session.places(paths)]
+    except (EvaluationLimitExceeded, NickelError, given.InputRefused):
         return []
 
 
@@ -152,10 +152,10 @@ def load_source(
     """
     with _of_text(text, name, limits) as sources:
         sources.original = original
-        return _load(sources, inputs, Known(providers, catalogue, judge))
+        return _load(sources, inputs, LoadContext(providers, catalogue, judge))
 
 
-def _load(sources: Sources, inputs: Mapping[str, str], known: Known) -> Loaded:
+def _load(sources: Sources, inputs: Mapping[str, str], known: LoadContext) -> Loaded:
     if sources.problems:
         return Loaded(None, bounded(sources.told))
     try:
@@ -186,7 +186,7 @@ def _with_options(server: dict[str, Any]) -> dict[str, Any]:
 
 
 def _evaluate(
-    sources: Sources, inputs: Mapping[str, str], known: Known
+    sources: Sources, inputs: Mapping[str, str], known: LoadContext
 ) -> tuple[dict[str, Any] | None, Sequence[Diagnostic]]:
     has_data = bool(inputs) or any(source.form in ("json", "yaml") for source in sources.nickel())
     with Evaluator(sources.limits, _readable(sources, known.providers), repeats=has_data) as evaluator:
@@ -199,7 +199,7 @@ def _evaluate(
             return None, refused.diagnostics
         except NickelError:
             values = {}  # the files themselves are broken: the session tells how
-        except Died as death:
+        except EvaluationLimitExceeded as death:
             return None, (told_death(death, sources),)
         session = Evaluation(sources, evaluator, values, known.providers, known.catalogue)
         judge = known.judge
@@ -220,7 +220,7 @@ def _undefined(found: Sequence[Diagnostic], sources: Sources) -> tuple[str, Diag
 
 
 def _behind_undefined_names(
-    found: Sequence[Diagnostic], sources: Sources, inputs: Mapping[str, str], known: Known
+    found: Sequence[Diagnostic], sources: Sources, inputs: Mapping[str, str], known: LoadContext
 ) -> Sequence[Diagnostic]:
     """What else is wrong: a name that nobody defines hides the rest of its file, so define it and look again."""
     names: dict[str, Diagnostic] = {}

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
+from batchwright.loader.contract_report import OPERATIONS, PathDiagnostic, suggestion
 from batchwright.loader.nickel_expressions import Path_
-from batchwright.loader.report import OPERATIONS, PathDiagnostic, suggestion
 from batchwright.model.catalogue import Taskserv, Variable
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 
 
 def mistaken(operations: Sequence[Any], catalogue: Mapping[str, Taskserv]) -> Iterator[PathDiagnostic]:
@@ -52,6 +52,6 @@ def _wanted(variable: Variable, value: object) -> str | None:
     if not isinstance(value, dict):
         return variable.wanted(value)  # type: ignore[arg-type]
     try:
-        return variable.wanted(msgspec.convert(value, Secret))
+        return variable.wanted(msgspec.convert(value, SecretReference))
     except msgspec.ValidationError:
         return None

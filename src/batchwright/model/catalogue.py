@@ -11,7 +11,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from batchwright.model.scalar import Scalar
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 from batchwright.model.templates import filled, references
 
 
@@ -50,7 +50,7 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
     least: int | None = None
     most: int | None = None
 
-    def wanted(self, value: Scalar | Secret) -> str | None:
+    def wanted(self, value: Scalar | SecretReference) -> str | None:
         """None if the value is right, else what would be."""
         if isinstance(value, str):
             known = {"server.address": "192.0.2.1", "server.name": "server"}
@@ -59,9 +59,11 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
             value = filled(value, known)
         return None if self._accepts(value) else self.described()
 
-    def settled(self, value: Scalar | Secret) -> Scalar | Secret:
+    def settled(self, value: Scalar | SecretReference) -> Scalar | SecretReference:
         """The one form of a right value: a duration is seconds."""
-        seconds = seconds_of(value) if self.type is VariableType.DURATION and not isinstance(value, Secret) else None
+        seconds = (
+            seconds_of(value) if self.type is VariableType.DURATION and not isinstance(value, SecretReference) else None
+        )
         return value if seconds is None else seconds
 
     def revealed(self, secret: str) -> str | None:
@@ -85,7 +87,7 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
             and (self.most is None or value <= self.most)
         )
 
-    def _accepts(self, value: Scalar | Secret) -> bool:
+    def _accepts(self, value: Scalar | SecretReference) -> bool:
         number = isinstance(value, int | float) and not isinstance(value, bool) and self._is_within(value)
         match self.type:
             case VariableType.BOOLEAN:
@@ -105,9 +107,9 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
             case VariableType.URL:
                 return isinstance(value, str) and _URL.fullmatch(value) is not None
             case VariableType.DURATION:
-                return not isinstance(value, Secret) and seconds_of(value) is not None
+                return not isinstance(value, SecretReference) and seconds_of(value) is not None
             case VariableType.SECRET:
-                return isinstance(value, Secret)
+                return isinstance(value, SecretReference)
             case VariableType.STRING:
                 if self.pattern:
                     return isinstance(value, str) and re.fullmatch(self.pattern, value) is not None
@@ -159,7 +161,7 @@ def _is_cidr(value: str) -> bool:
     return "/" in value and "%" not in value
 
 
-class Needs(Struct, frozen=True, forbid_unknown_fields=True):
+class ServerRequirements(Struct, frozen=True, forbid_unknown_fields=True):
     """What a server must be able to do. `memory_mb` and `cpus` are compared where the provider says what a plan has."""
 
     init: bool = False  # a service manager
@@ -254,7 +256,7 @@ class Taskserv(Struct, frozen=True, forbid_unknown_fields=True):
     requires: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
-    needs: Needs = Needs()
+    needs: ServerRequirements = ServerRequirements()
     variables: dict[str, Variable] = {}
     variants: dict[str, Variant] = {}  # by provider
     scope: Scope = Scope.SERVER

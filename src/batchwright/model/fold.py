@@ -21,7 +21,7 @@ from batchwright.model.lifecycle import (
     next_step_state,
 )
 from batchwright.model.outcome import FaultClass
-from batchwright.model.record import RunRecord, StepRecord
+from batchwright.model.run_record import RunRecord, StepRecord
 
 
 def _move(run: RunRecord, step: str, event: str) -> tuple[int, StepRecord]:

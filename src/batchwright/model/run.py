@@ -16,8 +16,8 @@ from batchwright.model.fold import APPLY
 from batchwright.model.ids import step_token
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.outcome import Fault, Observed
-from batchwright.model.record import RunRecord, StepRecord
-from batchwright.model.summary import RunSummary
+from batchwright.model.run_record import RunRecord, StepRecord
+from batchwright.model.run_summary import RunSummary
 
 __all__ = ["Run", "StepRecord", "made_something", "unsettled"]
 

@@ -13,7 +13,7 @@ from batchwright.model.actions import Action
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.lifecycle import StepState
 from batchwright.model.plan import Request, Step
-from batchwright.model.record import StepRecord
+from batchwright.model.run_record import StepRecord
 from batchwright.model.workflow import Operation, ServerConfig
 from batchwright.operations.draft import Draft
 

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from batchwright.model.actions import Action, Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.plan import Request, Step
-from batchwright.model.record import StepRecord
-from batchwright.model.secret import Secret
+from batchwright.model.run_record import StepRecord
+from batchwright.model.secret_reference import SecretReference
 from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry
 from batchwright.operations.base import OperationType, Port, Wants
 from batchwright.operations.draft import Draft, PlannedServer
@@ -29,7 +29,7 @@ class Command(Operation, Struct, frozen=True, tag_field="type", tag="command"):
     id: str
     run: tuple[str, ...]
     undo: tuple[str, ...] = ()
-    env: dict[str, str | Secret] = {}
+    env: dict[str, str | SecretReference] = {}
     directory: str | None = None
     targets: tuple[str, ...] | None = None
     idempotent: bool = False
@@ -55,7 +55,7 @@ class CommandRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field
     name: str
     run: tuple[str, ...]
     undo: tuple[str, ...] = ()
-    env: dict[str, str | Secret] = {}
+    env: dict[str, str | SecretReference] = {}
     directory: str = ""
     idempotent: bool = False
 

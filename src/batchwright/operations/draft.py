@@ -11,7 +11,7 @@ from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import ServerFacts, Step
 from batchwright.model.workflow import DependencyKind, Operation, Workflow
 from batchwright.operations.observations import Observations
-from batchwright.operations.wording import enumerated
+from batchwright.operations.suggestions import enumerated
 
 Op = TypeVar("Op", bound=Operation)
 
@@ -39,7 +39,7 @@ class PlannedServer:
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class Predecessors:
     """The operations that one depends on, transitively, as bits by index; `hard`: over hard dependencies only."""
 
     all: int
@@ -71,13 +71,13 @@ class Draft:
         """The operations of one type with their indices, in order."""
         return ((i, op) for i, op in enumerate(self.order) if isinstance(op, kind))
 
-    def walk(self) -> Iterator[tuple[int, Operation, Before]]:
+    def walk(self) -> Iterator[tuple[int, Operation, Predecessors]]:
         """Each operation with what comes before it. Bits are kept only while somebody still waits for them."""
         waiting = [0] * len(self.order)
         for op in self.order:
             for dependency in op.dependencies:
                 waiting[self.index[dependency.id]] += 1
-        alive: dict[int, Before] = {}
+        alive: dict[int, Predecessors] = {}
         for i, op in enumerate(self.order):
             every = hard = 0
             for dependency in op.dependencies:
@@ -88,7 +88,7 @@ class Draft:
                 waiting[at] -= 1
                 if waiting[at] == 0:
                     del alive[at]
-            before = Before(every, hard)
+            before = Predecessors(every, hard)
             if waiting[i]:
                 alive[i] = before
             yield i, op, before

@@ -15,12 +15,12 @@ from batchwright.model.actions import Action, Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Observed, ServerState
 from batchwright.model.plan import Request, ServerFacts, Step
-from batchwright.model.record import StepRecord
+from batchwright.model.run_record import StepRecord
 from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry, ServerConfig
 from batchwright.operations.base import FieldPath, OperationType, Port, Wants
 from batchwright.operations.draft import NO_FACTS, Draft, PlannedServer
 from batchwright.operations.observations import ProviderObserved
-from batchwright.operations.wording import enumerated
+from batchwright.operations.suggestions import enumerated
 
 
 class ServerBatch(Operation, Struct, frozen=True, tag_field="type", tag="server_batch"):

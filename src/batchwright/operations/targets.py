@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from batchwright.model.workflow import Operation
-from batchwright.operations.draft import Before, Draft, PlannedServer
+from batchwright.operations.draft import Draft, PlannedServer, Predecessors
 
 
 def find_targets(draft: Draft, all_of: Collection[str]) -> None:
@@ -35,7 +35,7 @@ def _all_before(draft: Draft, op: Operation, batches: int) -> list[PlannedServer
     return chosen
 
 
-def _named(draft: Draft, op: Operation, before: Before, servers: dict[str, PlannedServer]) -> list[PlannedServer]:
+def _named(draft: Draft, op: Operation, before: Predecessors, servers: dict[str, PlannedServer]) -> list[PlannedServer]:
     chosen: dict[int, PlannedServer] = {}
     for number, target in enumerate(op.targets or ()):
         field = f"targets.{number}"

@@ -18,10 +18,10 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import PASSING, Created, Fault, FaultClass, Observed, Rejected, Unknown
 from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
-from batchwright.providers import ssh_keys
-from batchwright.providers.account_check import AccountFinding, LiveCheck, Tell
+from batchwright.providers import ssh_key_store
 from batchwright.providers.base import Capabilities, Provider, ProviderHealthReport
 from batchwright.providers.http import Http, HttpReply, NoAnswer, NotSent, Query
+from batchwright.providers.live_check import AccountFinding, LiveCheck, Tell
 from batchwright.providers.settings import RestSettings, rest_settings
 
 MESSAGE_MAX = 300  # characters of what a cloud says that are passed on
@@ -259,8 +259,8 @@ class RestProvider(ABC, Generic[C, F]):
     def _state(self) -> Path:
         return Path(self._settings.state_dir)
 
-    def _host_key(self, run: str, token: str) -> ssh_keys.KeyPair:
-        return ssh_keys.key_in(ssh_keys.host_folder(self._state, run, token))
+    def _host_key(self, run: str, token: str) -> ssh_key_store.KeyPair:
+        return ssh_key_store.key_in(ssh_key_store.host_folder(self._state, run, token))
 
     @abstractmethod
     async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
@@ -274,9 +274,9 @@ class RestProvider(ABC, Generic[C, F]):
         )
 
     def _way(self, server: Observed) -> Access | None:
-        if not server.token or not ssh_keys.host_folder(self._state, server.run, server.token).exists():
+        if not server.token or not ssh_key_store.host_folder(self._state, server.run, server.token).exists():
             return None
-        host, own = self._host_key(server.run, server.token), ssh_keys.run_key(self._state, server.run)
+        host, own = self._host_key(server.run, server.token), ssh_key_store.run_key(self._state, server.run)
         return Access(server.address, self.user, key=str(own.path), host_keys=(host.public,))
 
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from batchwright.errors import EvaluatorUnavailable, ServiceBusy, TooManyRequests
-from batchwright.headroom import is_shortage
-from batchwright.loader import UNTRUSTED, Loaded, Spot
+from batchwright.loader import UNTRUSTED, Loaded, SourceLocation
+from batchwright.process_limits import is_shortage
 from batchwright.service.evaluator_process import (
     LENGTH,
     Evaluated,
@@ -102,7 +102,7 @@ class EvaluatorPool:
             raise raised(answer)
         return answer.loaded
 
-    async def places(self, job: EvaluationJob, *, urgent: bool = False) -> Sequence[Spot]:
+    async def places(self, job: EvaluationJob, *, urgent: bool = False) -> Sequence[SourceLocation]:
         """Where the job's paths stand, as many as can be found; none when there is no room to look."""
         try:
             return (await self._answer(job, urgent=urgent)).spots

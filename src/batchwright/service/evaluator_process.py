@@ -18,10 +18,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright import errors
-from batchwright.app.allowlist import Allowlist
+from batchwright.app.client_policy import Allowlist
 from batchwright.app.diagnostic_positions import static_findings
 from batchwright.errors import BatchwrightError, BodyUnreadable
-from batchwright.loader import UNTRUSTED, Loaded, Path_, PathDiagnostic, Spot, load_source, locate_source
+from batchwright.loader import UNTRUSTED, Loaded, Path_, PathDiagnostic, SourceLocation, load_source, locate_source
 from batchwright.loader.depth import too_deep
 from batchwright.loader.limits import MIB
 from batchwright.model.diagnostic import Diagnostic
@@ -49,7 +49,7 @@ class Evaluated(Struct, frozen=True):
     """What was loaded, or the error's class, message and hint. `memory` is what the process has used at most."""
 
     loaded: Loaded | None = None
-    spots: tuple[Spot, ...] = ()
+    spots: tuple[SourceLocation, ...] = ()
     error: str = ""
     message: str = ""
     hint: str | None = None

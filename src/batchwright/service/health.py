@@ -14,10 +14,10 @@ from batchwright.app.active_run import ActiveRun
 from batchwright.errors import BatchwrightError
 from batchwright.model.run import Run
 from batchwright.providers.base import Provider
-from batchwright.service.permissions import Permissions
+from batchwright.service.permission_summary import PermissionSummary
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.views.steps import step_line
-from batchwright.views.wording import duration, one_line
+from batchwright.views.text_format import duration, one_line
 
 LAG_SECONDS, LAGS_KEPT = 0.25, 40  # how often the loop's lag is measured, and how many of them count
 PROBE_SECONDS = 30.0  # between two looks at the providers in use and at the stores
@@ -47,7 +47,7 @@ class ProviderHealth(Struct, frozen=True):
     quota: dict[str, tuple[float, float]] = {}
 
 
-class StillRun(Struct, frozen=True):
+class StalledRun(Struct, frozen=True):
     """An unfinished run that does not move, and why as far as it is known."""
 
     run: str
@@ -71,15 +71,15 @@ class ServiceHealth(Struct, frozen=True):
     readers: int
     stores: tuple[StoreHealth, ...]
     providers: tuple[ProviderHealth, ...]
-    still: tuple[StillRun, ...]
-    access: Permissions = Permissions()
+    still: tuple[StalledRun, ...]
+    access: PermissionSummary = PermissionSummary()
 
 
-class Monitor:
+class HealthMonitor:
     """Looks after the health of one orchestrator in the background. `rights` tells who may do what there."""
 
     def __init__(self, orchestrator: RunSupervisor) -> None:
-        self.rights: Callable[[], Permissions] = Permissions
+        self.rights: Callable[[], PermissionSummary] = PermissionSummary
         self._orchestrator = orchestrator
         self._began = orchestrator.clock.now()
         self._lags: deque[float] = deque([0.0], maxlen=LAGS_KEPT)
@@ -87,7 +87,7 @@ class Monitor:
         self._providers: dict[tuple[str, str], ProviderHealth] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def __aenter__(self) -> Monitor:
+    async def __aenter__(self) -> HealthMonitor:
         await self._look_at_stores()
         self._tasks = [asyncio.create_task(self._measure_lag()), asyncio.create_task(self._probe())]
         return self
@@ -153,12 +153,12 @@ class Monitor:
                 seen.append(StoreHealth(name, True, time.monotonic() - began))
         self._stores = tuple(seen)
 
-    def _still(self) -> tuple[StillRun, ...]:
+    def _still(self) -> tuple[StalledRun, ...]:
         now = self._orchestrator.clock.now()
         found = [one for driven in self._orchestrator.driven.values() if (one := still(driven, now))]
         for run_id, trouble in self._orchestrator.troubles.items():
             if run_id not in self._orchestrator.driven:
-                found.append(StillRun(run_id, "", 0.0, f"no process drives it: {trouble}"))
+                found.append(StalledRun(run_id, "", 0.0, f"no process drives it: {trouble}"))
         return tuple(found)
 
     def health(self) -> ServiceHealth:
@@ -190,12 +190,12 @@ class Monitor:
         return not self._orchestrator.stopping and all(one.ok for one in self._stores)
 
 
-def still(driven: ActiveRun, now: float) -> StillRun | None:
+def still(driven: ActiveRun, now: float) -> StalledRun | None:
     """Set when something of the run is in flight and nothing has happened for long."""
     run, seconds = driven.run, now - driven.moved_at
     if run is None or seconds < STILL_SECONDS or not run.in_flight:
         return None
-    return StillRun(run.id, run.plan.workflow, seconds, _why(run, now))
+    return StalledRun(run.id, run.plan.workflow, seconds, _why(run, now))
 
 
 def _why(run: Run, now: float) -> str:

@@ -15,13 +15,13 @@ from batchwright.app.run_reader import HOLDER_SECONDS
 from batchwright.engine.limits import Limits, calls_of
 from batchwright.errors import BatchwrightError
 from batchwright.journal.base import Journal
-from batchwright.journal.lease import Sightings
+from batchwright.journal.lease_holder import LeaseObserver
 from batchwright.model.clock import Clock
 from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.model.run import Run
+from batchwright.views.plan_index import shape_of
 from batchwright.views.run import RunView, ViewBounds, run_view
-from batchwright.views.shape import shape_of
 from batchwright.views.wait_reasons import Circumstances
 
 PAGE = 1_000  # events read in one go
@@ -119,7 +119,7 @@ class RunFeed:
         clock: Clock,
         frames: EventEncoder,
         driven: Callable[[str], Driven | None],
-        sightings: Sightings,
+        sightings: LeaseObserver,
     ) -> None:
         self.journal = journal
         self.run = run

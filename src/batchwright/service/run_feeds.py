@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 from batchwright.app.stores import Stores
 from batchwright.journal.base import Journal
-from batchwright.journal.lease import Sightings
+from batchwright.journal.lease_holder import LeaseObserver
 from batchwright.journal.replay import load_run
 from batchwright.model.clock import Clock
 from batchwright.model.events import RunCreated
@@ -22,7 +22,7 @@ class RunFeeds:
     """Tails by run. `driven` is what this process drives, by run."""
 
     def __init__(
-        self, stores: Stores, clock: Clock, frames: EventEncoder, driven: Mapping[str, Driven], sightings: Sightings
+        self, stores: Stores, clock: Clock, frames: EventEncoder, driven: Mapping[str, Driven], sightings: LeaseObserver
     ) -> None:
         self._stores = stores
         self._clock = clock

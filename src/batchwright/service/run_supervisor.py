@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import SharedRunner, SharedWorld
-from batchwright.app.allowlist import Allowlist
+from batchwright.app.client_policy import Allowlist
 from batchwright.app.runs import Runs, StoredRun, nothing_to_pause, refuse_rollback, refuse_unless
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
@@ -24,12 +24,13 @@ from batchwright.errors import (
     StoreError,
     TooManyRequests,
 )
-from batchwright.journal.lease import Sightings, own_holder, process_of
+from batchwright.journal.lease_holder import LeaseObserver, own_holder, process_of
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run import Run
+from batchwright.model.run_signal import Signal, SignalKind
+from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import Scalar
-from batchwright.model.summary import RunSummary, Signal, SignalKind
 from batchwright.service.run_feed import EventEncoder, RunFeed
 from batchwright.service.run_feeds import RunFeeds
 from batchwright.service.submissions import Submission, Submissions
@@ -73,7 +74,7 @@ class RunSupervisor:
         self.runner = SharedRunner(settings, clock)
         self.driven: dict[str, ActiveRun] = {}
         self.troubles: dict[str, str] = {}  # run -> why it could not be driven last time
-        self._sightings = Sightings(clock.monotonic)
+        self._sightings = LeaseObserver(clock.monotonic)
         self.tails = RunFeeds(self.stores, clock, frames, self.driven, self._sightings)
         self.allowed = Allowlist(commands, settings.service.secrets)
         self.desk = Submissions(settings, clock, self.stores, self.world, simulation, allowed=self.allowed)

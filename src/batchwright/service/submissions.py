@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.app.adapters import SharedWorld
-from batchwright.app.allowlist import CODE, COMMANDS_WAY, NOTHING, Allowlist
+from batchwright.app.client_policy import CODE, COMMANDS_WAY, NOTHING, Allowlist
 from batchwright.app.diagnostic_positions import placed
 from batchwright.app.planned import Planned, workflow_invalid
 from batchwright.app.plans import approve, plan_loaded
@@ -23,15 +23,15 @@ from batchwright.errors import (
     IdempotencyMismatch,
     SecretRefused,
 )
-from batchwright.loader import Loaded, Path_, Spot
+from batchwright.loader import Loaded, Path_, SourceLocation
 from batchwright.model.clock import Clock
 from batchwright.model.ids import keyed_run_id
 from batchwright.model.plan import Plan
+from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import Scalar
-from batchwright.model.summary import RunSummary
 from batchwright.service.evaluator_pool import EvaluatorPool
 from batchwright.service.evaluator_process import EvaluationJob
-from batchwright.views.wording import counted
+from batchwright.views.text_format import counted
 
 
 class Submission(Struct, frozen=True):
@@ -124,7 +124,7 @@ class Submissions:
             self._allowed_to(submission).check_commands(loaded.workflow)
         planned = await plan_loaded(self._settings, self._clock, self._stores, loaded, simulation, self._world)
 
-        async def find(paths: Sequence[Path_]) -> Sequence[Spot]:
+        async def find(paths: Sequence[Path_]) -> Sequence[SourceLocation]:
             return await self._evaluations.places(self._job(submission, paths), urgent=urgent)
 
         planned = await placed(planned, loaded.workflow, find)

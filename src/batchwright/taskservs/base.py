@@ -28,7 +28,7 @@ def _nobody(_line: str) -> None:
     """Who hears the output when nobody asked for it."""
 
 
-class TaskservJob(Struct, frozen=True):
+class TaskservCall(Struct, frozen=True):
     """What surrounds one call. `token` marks its processes on the server, `seconds` is all the time it may take.
 
     `tell` hears its output, line by line, without secrets. `leader` is the first server of the cluster that the
@@ -41,14 +41,14 @@ class TaskservJob(Struct, frozen=True):
     tell: Tell = _nobody
 
 
-NO_JOB = TaskservJob()
+NO_JOB = TaskservCall()
 
 
 class Runner(Protocol):
     """Carries out one call at a time per server; anything raised counts as Unknown."""
 
     async def install(
-        self, request: TaskservRequest, target: Target, job: TaskservJob = NO_JOB
+        self, request: TaskservRequest, target: Target, job: TaskservCall = NO_JOB
     ) -> Applied | Rejected | Unknown:
         """Install, start and check; `Applied.changed` is false when it was so before."""
         ...
@@ -57,18 +57,18 @@ class Runner(Protocol):
         """The names of the task services that are on the server now; read-only. Raises when that cannot be told."""
         ...
 
-    async def preview(self, request: TaskservRequest, target: Target, job: TaskservJob = NO_JOB) -> tuple[str, ...]:
+    async def preview(self, request: TaskservRequest, target: Target, job: TaskservCall = NO_JOB) -> tuple[str, ...]:
         """What an install would change, one line each; read-only. Raises when that cannot be told."""
         ...
 
     async def check(
-        self, request: TaskservRequest, target: Target, job: TaskservJob = NO_JOB
+        self, request: TaskservRequest, target: Target, job: TaskservCall = NO_JOB
     ) -> tuple[CheckResult, ...]:
         """Run its checks now; read-only. Raises when the server cannot be asked."""
         ...
 
     async def remove(
-        self, request: TaskservRequest, target: Target, job: TaskservJob = NO_JOB
+        self, request: TaskservRequest, target: Target, job: TaskservCall = NO_JOB
     ) -> Applied | Rejected | Unknown:
         """Take it away again; `Applied.changed` is false when it was not there."""
         ...

@@ -15,8 +15,8 @@ from pyinfra.facts.server import Command
 from pyinfra.facts.systemd import SystemdStatus
 from pyinfra.operations import files, server, systemd
 
+from batchwright.taskservs.config_escapes import shell_word
 from batchwright.taskservs.package_locks import WITH_PACKAGES
-from batchwright.taskservs.quoting import shell_word
 
 LOCK = "/run/batchwright-packages.lock"  # two installs at a time would take away each other's policy-rc.d
 POLICY = "/usr/sbin/policy-rc.d"

@@ -21,11 +21,12 @@ from msgspec.structs import replace
 
 from batchwright.errors import LeaseLost, RunHeld, RunNotFound, SequenceConflict
 from batchwright.journal.base import Journal, Lease, Snapshot
-from batchwright.journal.lease import FOR_EVER, HeldLease, driver_of, moved_to, own_holder
+from batchwright.journal.lease_holder import FOR_EVER, HeldLease, driver_of, moved_to, own_holder
 from batchwright.model.events import AnyEvent, RunCreated, RunStarted, StepStarted, StepSucceeded
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
-from batchwright.model.summary import RunSummary, Signal, SignalKind
+from batchwright.model.run_signal import Signal, SignalKind
+from batchwright.model.run_summary import RunSummary
 
 Factory = Callable[[], Journal]
 Case = Callable[[Factory], Awaitable[None]]

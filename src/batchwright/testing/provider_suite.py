@@ -22,7 +22,7 @@ from batchwright.model.plan import Guard
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider
-from batchwright.testing.attached_tests import AttachedTests, Scenario
+from batchwright.testing.attachment_suite import AttachmentSuite, Scenario
 from batchwright.testing.provider_fixture import ProviderFixture
 
 __all__ = ["ProviderFixture", "ProviderSuite"]
@@ -30,7 +30,7 @@ __all__ = ["ProviderFixture", "ProviderSuite"]
 NOT_THERE = (ServerState.GONE, ServerState.NOT_VISIBLE)
 
 
-class ProviderSuite(AttachedTests):
+class ProviderSuite(AttachmentSuite):
     """Inherit, say how a client is made, and let pytest collect it."""
 
     patience = 300.0  # seconds of the clock that a server may take to become ready or to go

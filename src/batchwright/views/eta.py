@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.run import Run, StepRecord
-from batchwright.views.shape import Shape
+from batchwright.views.plan_index import PlanIndex
 
 PROBES = 2000  # steps looked at, evenly spread
 RECENT, ENOUGH = 40, 8  # of the probes of one operation that ended: so many last ones, at least so many
@@ -24,7 +24,7 @@ class ObservedPace(Struct, frozen=True):
     speed: dict[int, float]
 
 
-def remaining_seconds(run: Run, shape: Shape, now: float) -> float | None:
+def remaining_seconds(run: Run, shape: PlanIndex, now: float) -> float | None:
     """An estimate, None when nothing can be said: it is not running, or no step has an estimate."""
     if run.status is not RunState.RUNNING or run.cancelling or run.stopping or not run.plan.steps:
         return None

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from batchwright.journal.lease import process_of
+from batchwright.journal.lease_holder import process_of
 from batchwright.model import events as ev
 from batchwright.model.outcome import Fault
-from batchwright.views.wording import counted, duration, one_line, some
+from batchwright.views.text_format import counted, duration, one_line, some
 
 
 def event_record(run: str, seq: int, event: ev.AnyEvent) -> dict[str, Any]:

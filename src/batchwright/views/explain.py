@@ -14,8 +14,9 @@ from batchwright.model.run import Run
 from batchwright.model.workflow import DependencyKind
 from batchwright.operations.registry import type_of
 from batchwright.views.events import event_line, step_text
+from batchwright.views.plan_index import shape_of
 from batchwright.views.run import next_action
-from batchwright.views.shape import shape_of
+from batchwright.views.text_format import counted, duration, one_line
 from batchwright.views.wait_reasons import (
     LIVE,
     Circumstances,
@@ -25,7 +26,6 @@ from batchwright.views.wait_reasons import (
     place_reason,
     retry_reason,
 )
-from batchwright.views.wording import counted, duration, one_line
 
 CAUSES_MAX = 50  # how far back a chain of skipped operations is followed
 NOTICEABLE = 0.05  # seconds of waiting worth a word

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from batchwright.model import events as ev
 from batchwright.views.events import step_text
-from batchwright.views.wording import duration
+from batchwright.views.text_format import duration
 
 
 class LogLine(Struct, frozen=True):

@@ -11,7 +11,7 @@ from batchwright.model.plan import PlannedOperation
 from batchwright.model.run import Run, made_something, unsettled
 from batchwright.model.workflow import DependencyKind
 from batchwright.views.eta import remaining_seconds
-from batchwright.views.shape import Shape, shape_of
+from batchwright.views.plan_index import PlanIndex, shape_of
 from batchwright.views.steps import (
     ROLLBACK,
     FailedStep,
@@ -28,7 +28,7 @@ from batchwright.views.steps import (
 from batchwright.views.wait_reasons import (
     Circumstances,
     Tally,
-    Waiting,
+    WaitingSteps,
     as_list,
     ended_operations,
     undo_reason,
@@ -96,7 +96,7 @@ class RunView(Struct, frozen=True):
     providers: tuple[ProviderProgress, ...]
     running: tuple[StepLine, ...]
     running_more: int
-    waiting: tuple[Waiting, ...]
+    waiting: tuple[WaitingSteps, ...]
     failed: tuple[FailedStep, ...]
     failed_more: int
     skipped: tuple[Skipped, ...]
@@ -134,7 +134,7 @@ def run_view(
     *,
     around: Circumstances | None = None,
     store: str = "",
-    shape: Shape | None = None,
+    shape: PlanIndex | None = None,
     bounds: ViewBounds | None = None,
 ) -> RunView:
     """The view of a run at `now`. `shape` is `shape_of(run.plan)`: give it when the same run is drawn often."""
@@ -214,7 +214,7 @@ def _doubts(run: Run) -> list[int]:
 # -- operations and providers ---------------------------------------------------------------------------------------
 
 
-def _operations(run: Run, shape: Shape, ended: list[bool]) -> tuple[OperationProgress, ...]:
+def _operations(run: Run, shape: PlanIndex, ended: list[bool]) -> tuple[OperationProgress, ...]:
     backward = run.status in ROLLBACK
     rows = []
     for i, op in enumerate(run.plan.operations):
@@ -231,7 +231,7 @@ def _operations(run: Run, shape: Shape, ended: list[bool]) -> tuple[OperationPro
     return tuple(rows)
 
 
-def _to_undo(run: Run, shape: Shape, op: int) -> int:
+def _to_undo(run: Run, shape: PlanIndex, op: int) -> int:
     counts = run.counts[op]
     undo = sum(counts.get(state, 0) for state in _UNDO_STATES)
     if undo == len(shape.steps[op]):
@@ -240,7 +240,9 @@ def _to_undo(run: Run, shape: Shape, op: int) -> int:
     return undo + sum(run.records[i].state in rest and made_something(run, i) for i in shape.steps[op])
 
 
-def _still_to_undo(run: Run, operations: tuple[OperationProgress, ...], around: Circumstances) -> tuple[Waiting, ...]:
+def _still_to_undo(
+    run: Run, operations: tuple[OperationProgress, ...], around: Circumstances
+) -> tuple[WaitingSteps, ...]:
     if run.status is not RunState.ROLLING_BACK:
         return ()
     tally: Tally = {}
@@ -251,7 +253,7 @@ def _still_to_undo(run: Run, operations: tuple[OperationProgress, ...], around: 
     return tuple(as_list(tally))
 
 
-def _forward_word(run: Run, shape: Shape, ended: list[bool], op: int) -> str:
+def _forward_word(run: Run, shape: PlanIndex, ended: list[bool], op: int) -> str:
     counts = run.counts[op]
     if counts.get(S.STARTED) or counts.get(S.CREATED):
         return "running"
@@ -281,7 +283,7 @@ def _backward_word(run: Run, op: int, done: int, total: int) -> str:
     return "to undo"
 
 
-def _degraded_by(run: Run, shape: Shape, ended: list[bool], op: PlannedOperation) -> tuple[str, ...]:
+def _degraded_by(run: Run, shape: PlanIndex, ended: list[bool], op: PlannedOperation) -> tuple[str, ...]:
     return tuple(
         dependency.id
         for dependency in op.dependencies
@@ -289,7 +291,7 @@ def _degraded_by(run: Run, shape: Shape, ended: list[bool], op: PlannedOperation
     )
 
 
-def _ended_badly(run: Run, shape: Shape, ended: list[bool], operation: str) -> bool:
+def _ended_badly(run: Run, shape: PlanIndex, ended: list[bool], operation: str) -> bool:
     op = run.operation_index[operation]
     counts = run.counts[op]
     return ended[op] and bool(counts.get(S.FAILED) or counts.get(S.SKIPPED)) and bool(shape.steps[op])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from batchwright.model.lifecycle import RUN_ENDED, RunState
-from batchwright.model.summary import RunSummary
+from batchwright.model.run_summary import RunSummary
 
 
 class ProviderStats(Struct, frozen=True):

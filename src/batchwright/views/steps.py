@@ -14,7 +14,7 @@ from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.run import Run
 from batchwright.operations.base import Port
 from batchwright.operations.registry import type_of
-from batchwright.views.wording import some
+from batchwright.views.text_format import some
 
 ROLLBACK = frozenset({RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE})
 REASONS_MAX = 10

@@ -10,8 +10,8 @@ from msgspec import Struct
 from batchwright.model.lifecycle import STEP_ENDED, RunState, StepState
 from batchwright.model.outcome import Fault, FaultClass
 from batchwright.model.run import Run
-from batchwright.views.shape import Shape
-from batchwright.views.wording import duration, one_line, some
+from batchwright.views.plan_index import PlanIndex
+from batchwright.views.text_format import duration, one_line, some
 
 OPEN = (StepState.WAITING, StepState.STARTED, StepState.CREATED, StepState.RETRYING)
 LIVE = frozenset({RunState.PENDING, RunState.RUNNING, RunState.PAUSED})
@@ -29,7 +29,7 @@ class WaitCode(StrEnum):
     ENDING = "ending"  # it will not start: the run is being cancelled or stopped
 
 
-class Waiting(Struct, frozen=True):
+class WaitingSteps(Struct, frozen=True):
     """So many steps wait for the same reason: its kind, and its words for people."""
 
     reason: str
@@ -50,7 +50,7 @@ class Circumstances(Struct, frozen=True):
     unheard: Mapping[str, str] = {}
 
 
-def ended_operations(run: Run, shape: Shape) -> list[bool]:
+def ended_operations(run: Run, shape: PlanIndex) -> list[bool]:
     """Per operation whether it has ended: all of its steps, and all that it depends on."""
     ended: list[bool] = []
     for counts, before in zip(run.counts, shape.before, strict=True):
@@ -58,7 +58,7 @@ def ended_operations(run: Run, shape: Shape) -> list[bool]:
     return ended
 
 
-def operations_waited_for(run: Run, shape: Shape, ended: list[bool], op: int) -> list[str]:
+def operations_waited_for(run: Run, shape: PlanIndex, ended: list[bool], op: int) -> list[str]:
     """The direct dependencies of an operation that have not ended, with how far they are."""
     return [
         f"{run.plan.operations[other].id} ({_succeeded(run, other):,} of {len(shape.steps[other]):,} done)"
@@ -71,7 +71,9 @@ def _succeeded(run: Run, op: int) -> int:
     return run.counts[op].get(StepState.SUCCEEDED, 0)
 
 
-def waiting_reasons(run: Run, shape: Shape, ended: list[bool], around: Circumstances, now: float) -> list[Waiting]:
+def waiting_reasons(
+    run: Run, shape: PlanIndex, ended: list[bool], around: Circumstances, now: float
+) -> list[WaitingSteps]:
     """Every step of a live run that could still run and does not, grouped by reason, retries first."""
     tally: Tally = {}
     if run.status is RunState.ROLLING_BACK:
@@ -95,9 +97,9 @@ def waiting_reasons(run: Run, shape: Shape, ended: list[bool], around: Circumsta
     return as_list(tally)
 
 
-def as_list(tally: Tally) -> list[Waiting]:
+def as_list(tally: Tally) -> list[WaitingSteps]:
     """One line for each reason."""
-    return [Waiting(words, steps, code) for (code, words), steps in tally.items() if steps > 0]
+    return [WaitingSteps(words, steps, code) for (code, words), steps in tally.items() if steps > 0]
 
 
 def undo_reason(run: Run, lane: str, around: Circumstances) -> Reason:
@@ -119,7 +121,7 @@ def _add(tally: Tally, reason: Reason, steps: int) -> None:
     tally[reason] = tally.get(reason, 0) + steps
 
 
-def _held_by_needs(run: Run, shape: Shape, op: int) -> int:
+def _held_by_needs(run: Run, shape: PlanIndex, op: int) -> int:
     records = run.records
     return sum(
         records[i].state is StepState.WAITING and bool(open_needs(run, i))
@@ -144,7 +146,7 @@ def place_reason(run: Run, lane: str, around: Circumstances) -> Reason:
     return _next_in_lane(run, lane, around) or (WaitCode.LIMIT, f"starts as soon as the limits of {lane} allow")
 
 
-def _add_retries(run: Run, shape: Shape, around: Circumstances, now: float, tally: Tally, state: StepState) -> None:
+def _add_retries(run: Run, shape: PlanIndex, around: Circumstances, now: float, tally: Tally, state: StepState) -> None:
     soonest: dict[FaultClass, tuple[float, Fault]] = {}
     counts: dict[FaultClass, int] = {}
     for op, by_state in enumerate(run.counts):

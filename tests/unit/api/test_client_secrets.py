@@ -17,7 +17,7 @@ from batchwright.model.events import RunCreated
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.registry import dec_hook
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.service.tokens import Role, Tokens
@@ -189,7 +189,7 @@ def test_a_recorded_run_is_checked_again_unless_it_is_the_operators(
     client: bool | None, driven: bool, tmp_path: Path
 ) -> None:
     """A1: a service that allows less than the one that took a run does not drive it, nor one from before the check."""
-    password = Secret(command=("touch", str(tmp_path / "ran")))
+    password = SecretReference(command=("touch", str(tmp_path / "ran")))
 
     async def main() -> tuple[str, Any]:
         secret = Tokens(Settings(tmp_path / "state")).create("ada", Role.OPERATOR, 0.0, None)[1]

@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright.api import connections as bounds
+from batchwright.api.admission_control import Bounds
 from batchwright.api.app import _openapi
-from batchwright.api.bounds import Bounds
-from batchwright.api.connections import Acceptor, Connections, Guarded, most_connections, origin
+from batchwright.api.connections import Acceptor, Connections, TimeoutProtocol, most_connections, origin
 from tests.support.service_in_loop import RUNS, TRIES, Serving, serving, workflow
 
 OPEN: list[asyncio.StreamWriter] = []  # of the test that runs: a failure leaves none to the next tests
@@ -300,7 +300,7 @@ def test_without_descriptors_it_is_accepted_again_later_and_not_in_a_loop(monkey
         sock.bind(("127.0.0.1", 0))
         made = asyncio.Event()
 
-        def make(_address: str) -> Guarded:
+        def make(_address: str) -> TimeoutProtocol:
             made.set()
             return asyncio.Protocol()  # type: ignore[return-value]
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from batchwright.api.headers import SAFE, page_policy
+from batchwright.api.security_headers import SAFE, page_policy
 from batchwright.app.settings import Settings
 from batchwright.service import audit
-from batchwright.service.permissions import Permissions
+from batchwright.service.permission_summary import PermissionSummary
 from batchwright.service.tokens import Role, Tokens
 from tests.support.service_in_loop import RUNS, Serving, serving, workflow
 
@@ -216,13 +216,19 @@ def test_what_is_allowed_is_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (Permissions(), "tokens: none; without a token: nobody; commands: refused; secrets from clients: refused"),
-        (Permissions(2, commands="over its own socket, or with a token"), "tokens: 2"),
-        (Permissions(-1), "tokens: cannot be read"),
-        (Permissions(confined="no: Landlock is missing"), "untrusted evaluation confined: no: Landlock is missing"),
+        (
+            PermissionSummary(),
+            "tokens: none; without a token: nobody; commands: refused; secrets from clients: refused",
+        ),
+        (PermissionSummary(2, commands="over its own socket, or with a token"), "tokens: 2"),
+        (PermissionSummary(-1), "tokens: cannot be read"),
+        (
+            PermissionSummary(confined="no: Landlock is missing"),
+            "untrusted evaluation confined: no: Landlock is missing",
+        ),
     ],
 )
-def test_a_service_says_in_one_line_who_may_do_what(given: Permissions, words: str) -> None:
+def test_a_service_says_in_one_line_who_may_do_what(given: PermissionSummary, words: str) -> None:
     """Nothing of it has to be guessed."""
     assert words in given.line()
     assert "\n" not in given.line()

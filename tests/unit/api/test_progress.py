@@ -13,7 +13,7 @@ import aiohttp
 from batchwright.api.progress import EventFrames
 from batchwright.app.system_clock import SystemClock
 from batchwright.journal.base import Lease
-from batchwright.journal.lease import Sightings
+from batchwright.journal.lease_holder import LeaseObserver
 from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
@@ -141,7 +141,7 @@ class Told:
         self.lease = await self.journal.acquire(created.run, "elsewhere:1:1", SystemClock().now(), 3600)
         run = await load_run(self.journal, created.run)
         return RunFeed(
-            self.journal, run, SystemClock(), EventFrames(), lambda _: None, Sightings(SystemClock().monotonic)
+            self.journal, run, SystemClock(), EventFrames(), lambda _: None, LeaseObserver(SystemClock().monotonic)
         )
 
     async def tell(self, *events: ev.AnyEvent) -> None:

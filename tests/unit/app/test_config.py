@@ -10,7 +10,7 @@ from batchwright.app.config import ServiceSecrets, SurrealConfig, config_from
 from batchwright.app.settings import settings_from
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import ConfigInvalid, UsageError
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 from batchwright.providers import registry
 
 FILE = """
@@ -48,7 +48,7 @@ def test_catalogues_of_the_option_the_environment_and_the_file_count_together(tm
 
 def test_the_file_names_the_server(tmp_path: Path) -> None:
     found = settings_from(home(tmp_path, FILE)).surrealdb
-    password = Secret(command=("pass", "show", "db"))
+    password = SecretReference(command=("pass", "show", "db"))
     assert found == SurrealConfig("wss://db.example.org:8000", "me", password, auth_level="namespace")
     assert (found.namespace, found.database) == ("batchwright", "journal")
 
@@ -57,10 +57,10 @@ def test_the_environment_beats_the_file_one_by_one(tmp_path: Path) -> None:
     environ = home(tmp_path, FILE)
     values = {"USER": "you", "NAMESPACE": "n", "DATABASE": "d", "PASSWORD": "p", "AUTH_LEVEL": "root"}
     found = config_from({**environ, **{PREFIX + key: value for key, value in values.items()}}).surrealdb
-    password = Secret(env=PREFIX + "PASSWORD")
+    password = SecretReference(env=PREFIX + "PASSWORD")
     assert found == SurrealConfig("wss://db.example.org:8000", "you", password, "n", "d", "root")
     only = config_from({PREFIX + "URL": "ws://db:1", PREFIX + "PASSWORD_FILE": "/x"}).surrealdb
-    assert only == SurrealConfig("ws://db:1", password=Secret(file="/x"))
+    assert only == SurrealConfig("ws://db:1", password=SecretReference(file="/x"))
 
 
 def test_an_empty_address_switches_the_server_off(tmp_path: Path) -> None:

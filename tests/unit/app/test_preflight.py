@@ -16,14 +16,14 @@ from batchwright.model.actions import Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Observed
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.taskserv_batch import TaskservBatch, TaskservUse
 from batchwright.plan import Observations
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
-from batchwright.providers.simulated.runner import OnServer
+from batchwright.providers.simulated.taskserv_runner import OnServer
 from batchwright.taskservs.base import Target
 from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.testing.plans import plan_of, servers, taskservs, workflow
@@ -178,8 +178,18 @@ def test_quota_counts_only_what_has_to_be_made() -> None:
 def test_a_missing_secret_of_a_task_service_is_found_before_its_servers_are_made(tmp_path: Path) -> None:
     """B9: with its variable, its source and its place."""
     (tmp_path / "there").write_text("s3cret\n")
-    use = TaskservUse("db", {"a": Secret(file=str(tmp_path)), "b": Secret(env="NONE"), "c": Secret(env="SET"), "d": 1})
-    last = TaskservUse("web", {"key": Secret(command=("no-such-tool",)), "ok": Secret(file=str(tmp_path / "there"))})
+    use = TaskservUse(
+        "db",
+        {
+            "a": SecretReference(file=str(tmp_path)),
+            "b": SecretReference(env="NONE"),
+            "c": SecretReference(env="SET"),
+            "d": 1,
+        },
+    )
+    last = TaskservUse(
+        "web", {"key": SecretReference(command=("no-such-tool",)), "ok": SecretReference(file=str(tmp_path / "there"))}
+    )
     batches = [TaskservBatch(place, place, (use, last)) for place in ("local", "simulated")]
     seen = observe_secrets(workflow(*batches), Observations(), {"SET": "x", "PATH": "/none"})
     assert [(one.code, one.where) for one in seen.problems] == [

@@ -19,14 +19,14 @@ from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
 from batchwright.errors import NotAllowed, ProviderUnavailable, RunHeld, RunNotFound
 from batchwright.journal.base import Journal
-from batchwright.journal.lease import LEASE_SECONDS, driver_of
+from batchwright.journal.lease_holder import LEASE_SECONDS, driver_of
 from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
-from batchwright.model.summary import Signal, SignalKind
+from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.providers.simulated import World
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 from tests.unit.engine.stage import QUICK, installs, plan_of, servers

@@ -21,7 +21,7 @@ from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
-from batchwright.testing.crash import CrashingJournal, CrashPoint, ProcessDied, When
+from batchwright.testing.crash_points import CrashingJournal, CrashPoint, ProcessDied, When
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 from tests.crash.scenarios import plan, servers
 

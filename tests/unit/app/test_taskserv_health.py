@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from batchwright.app.taskserv_health import check_run, preview_plan
+from batchwright.app.install_preview import preview_plan
+from batchwright.app.taskserv_health import check_run
 from batchwright.model.run import Run
 from batchwright.providers.simulated import World
 from batchwright.testing.virtual_clock import run_virtual

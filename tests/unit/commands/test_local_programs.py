@@ -23,7 +23,7 @@ from batchwright.commands.process_marker import ProcessMarker
 from batchwright.errors import SecretMissing
 from batchwright.model.access import Access
 from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.command import CommandRequest
 from batchwright.secret import reveal
 
@@ -105,7 +105,7 @@ def test_the_undo_program_is_another_one_in_the_same_surroundings(bench: Bench, 
 
 
 def test_it_is_given_its_variables_and_the_secrets_and_none_of_ours(bench: Bench) -> None:
-    env: dict[str, str | Secret] = {"PLAIN": "a b", "TOKEN": Secret(env="SECRET_OF_OURS")}
+    env: dict[str, str | SecretReference] = {"PLAIN": "a b", "TOKEN": SecretReference(env="SECRET_OF_OURS")}
     names = "RUN STEP MARK SERVERS TOKEN"
     assert run(bench, shell(f'echo "$PLAIN $TOKEN"; for n in {names}; do env | grep ^BATCHWRIGHT_$n=; done', env=env))
     assert bench.said[:3] == ["a b ***", "BATCHWRIGHT_RUN=run", "BATCHWRIGHT_STEP=do/run"]
@@ -113,13 +113,13 @@ def test_it_is_given_its_variables_and_the_secrets_and_none_of_ours(bench: Bench
 
 
 def test_a_secret_that_is_gone_starts_nothing(bench: Bench) -> None:
-    outcome = run(bench, shell("echo started", env={"TOKEN": Secret(env="NOBODY_SET_THIS")}))
+    outcome = run(bench, shell("echo started", env={"TOKEN": SecretReference(env="NOBODY_SET_THIS")}))
     assert isinstance(outcome, Rejected)
     assert (outcome.fault.kind, outcome.fault.code, bench.said) == (FaultClass.INVALID, "secret-missing", [])
 
 
 def test_a_secret_is_in_no_fault(bench: Bench) -> None:
-    outcome = run(bench, shell("echo it is $TOKEN; exit 1", env={"TOKEN": Secret(env="SECRET_OF_OURS")}))
+    outcome = run(bench, shell("echo it is $TOKEN; exit 1", env={"TOKEN": SecretReference(env="SECRET_OF_OURS")}))
     assert "hunter2" not in str(outcome)
     assert "it is ***" in str(outcome)
 
@@ -269,7 +269,7 @@ def test_bytes_of_secrets_arrive_unchanged(bench: Bench, tmp_path: Path) -> None
     """B2"""
     body = b"pa\rss\r\n'\"\\ $x \xc3\xa9\t\r"
     (tmp_path / "s").write_bytes(body + b"\n")
-    secret = Secret(file=str(tmp_path / "s"))
+    secret = SecretReference(file=str(tmp_path / "s"))
     assert run(bench, shell(f'printf %s "$S" >{tmp_path}/out', env={"S": secret})) == Applied()
     assert (tmp_path / "out").read_bytes() == body
 
@@ -277,8 +277,8 @@ def test_bytes_of_secrets_arrive_unchanged(bench: Bench, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("request_", "code"),
     [
-        (shell("true", env={"S": Secret(file="/dev/zero")}), "secret-missing"),
-        (shell("true", env={"S": Secret(command=("false",))}), "secret-missing"),
+        (shell("true", env={"S": SecretReference(file="/dev/zero")}), "secret-missing"),
+        (shell("true", env={"S": SecretReference(command=("false",))}), "secret-missing"),
         (shell("true", env={"S": "a\0b"}), "command-invalid"),
         (shell("true", env={"S": "x" * 140_000}), "command-too-long"),
         (CommandRequest("sh", ("/bin/sh", "-c", "true", *["x" * 100_000] * 40)), "command-too-long"),
@@ -315,11 +315,11 @@ def test_a_folder_of_ours_that_cannot_be_written_is_certain(bench: Bench) -> Non
 def test_short_of_descriptors_for_the_secret_is_tried_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """B4"""
 
-    def none_left(_secret: Secret) -> str:
+    def none_left(_secret: SecretReference) -> str:
         raise OSError(errno.EMFILE, "Too many open files")
 
     here = LocalCommands(bench.folder, SystemClock(), bench.environ, none_left)
-    outcome = asyncio.run(here.launch(shell("true", env={"S": Secret(env="S")}), bench.launch()))
+    outcome = asyncio.run(here.launch(shell("true", env={"S": SecretReference(env="S")}), bench.launch()))
     assert isinstance(outcome, Rejected)
     assert outcome.fault.kind is FaultClass.TRANSIENT
 
@@ -356,7 +356,9 @@ def test_a_secret_is_told_in_no_form(bench: Bench) -> None:
         "  print()\n"
         "sys.exit(1)"
     )
-    request = CommandRequest("python3", (sys.executable, "-c", script), env={"S": Secret(env="SECRET_OF_OURS")})
+    request = CommandRequest(
+        "python3", (sys.executable, "-c", script), env={"S": SecretReference(env="SECRET_OF_OURS")}
+    )
     told = str(run(bench, request)) + "\n".join(bench.said)
     for part in ("word", "cCdh", "s+s", "p'a", "p%27"):
         assert part not in told
@@ -379,4 +381,4 @@ def test_the_reason_of_a_secret_command_shows_no_inherited_secret() -> None:
     """B1: what a password tool says when it fails is told, and it has our whole environment."""
     environ = {"PATH": os.environ["PATH"], "HCLOUD_TOKEN": "hcloudsecret99"}
     with pytest.raises(SecretMissing, match=r"refused: \*\*\*"):
-        reveal(Secret(command=("sh", "-c", 'echo "refused: $HCLOUD_TOKEN" >&2; exit 1')), environ)
+        reveal(SecretReference(command=("sh", "-c", 'echo "refused: $HCLOUD_TOKEN" >&2; exit 1')), environ)

@@ -9,7 +9,7 @@ import pytest
 
 from batchwright.commands.preflight import find_here, find_there
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.command import CommandRequest
 from batchwright.testing.plans import command
 
@@ -70,13 +70,13 @@ def test_a_place_is_told_with_what_stands_there(environ: dict[str, str], tmp_pat
 
 
 def test_all_that_is_missing_is_told_at_once_and_no_secret_with_it(environ: dict[str, str], tmp_path: Path) -> None:
-    env: dict[str, str | Secret] = {
-        "A": Secret(env="TOKEN"),
-        "B": Secret(env="TOKEM"),
-        "C": Secret(file=str(tmp_path / "none")),
-        "D": Secret(command=("pass", "show", "x")),
-        "E": Secret(command=("deploy",)),
-        "F": Secret(file=str(tmp_path / "tools" / "notes")),
+    env: dict[str, str | SecretReference] = {
+        "A": SecretReference(env="TOKEN"),
+        "B": SecretReference(env="TOKEM"),
+        "C": SecretReference(file=str(tmp_path / "none")),
+        "D": SecretReference(command=("pass", "show", "x")),
+        "E": SecretReference(command=("deploy",)),
+        "F": SecretReference(file=str(tmp_path / "tools" / "notes")),
     }
     for found in (
         find_here(command("do", "deply", env=env), environ),
@@ -86,7 +86,9 @@ def test_all_that_is_missing_is_told_at_once_and_no_secret_with_it(environ: dict
         told = [flaw.message for flaw in found if flaw.code == "secret-missing"]
         assert [message.split('"')[1] for message in told] == ["B", "C", "D"]
         assert "hunter2" not in str(found)
-    assert isinstance(find_there(command("do", "anything", env={"A": Secret(env="TOKEN")}), environ), CommandRequest)
+    assert isinstance(
+        find_there(command("do", "anything", env={"A": SecretReference(env="TOKEN")}), environ), CommandRequest
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,7 @@ def test_a_script_that_the_system_would_not_start_is_found(tmp_path: Path, body:
         assert [flaw.code for flaw in found] == ["program-not-runnable"]
         assert words in found[0].message
         assert found[0].hint
-    secret = command("do", "true", env={"S": Secret(command=(str(script),))})
+    secret = command("do", "true", env={"S": SecretReference(command=(str(script),))})
     [flaw] = find_here(secret, dict(os.environ))  # type: ignore[misc]
     assert words in flaw.message
 
@@ -141,7 +143,7 @@ def test_the_hint_for_one_long_word_splits_it(environ: dict[str, str]) -> None:
 def test_what_no_program_can_be_given_is_found(environ: dict[str, str], tmp_path: Path) -> None:
     """F13: for the undo too, and for programs on servers."""
     (tmp_path / "long").write_text("x" * 131_072)
-    long: dict[str, str | Secret] = {"S": Secret(file=str(tmp_path / "long"))}
+    long: dict[str, str | SecretReference] = {"S": SecretReference(file=str(tmp_path / "long"))}
     for asked, code, words in (
         (command("do", "deploy", "x" * 200_000), "command-too-long", "argument 1 has 200,000 bytes"),
         (command("do", "deploy", undo=["deploy", "x" * 200_000]), "command-too-long", "argument 1 has 200,000 bytes"),
@@ -174,12 +176,12 @@ def test_secrets_that_no_program_can_be_given_are_found(environ: dict[str, str],
     """B3: each in its own words."""
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "nul").write_bytes(b"a\0b")
-    env: dict[str, str | Secret] = {
-        "F": Secret(file=str(tmp_path / "fifo")),
-        "D": Secret(file=str(tmp_path)),
-        "Z": Secret(file="/dev/zero"),
-        "N": Secret(file=str(tmp_path / "nul")),
-        "E": Secret(env="EMPTY"),
+    env: dict[str, str | SecretReference] = {
+        "F": SecretReference(file=str(tmp_path / "fifo")),
+        "D": SecretReference(file=str(tmp_path)),
+        "Z": SecretReference(file="/dev/zero"),
+        "N": SecretReference(file=str(tmp_path / "nul")),
+        "E": SecretReference(env="EMPTY"),
     }
     found = find_here(command("do", "deploy", env=env), {**environ, "EMPTY": ""})
     assert isinstance(found, list)

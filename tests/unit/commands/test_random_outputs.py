@@ -16,7 +16,7 @@ from batchwright.commands.clean_output import LINE_MAX, CleanOutput
 from batchwright.commands.local import LocalCommands
 from batchwright.model.access import Access
 from batchwright.model.outcome import Applied, Rejected
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.command import CommandRequest
 from batchwright.providers.local import boot_status, records, sandbox
 from batchwright.secret import reveal
@@ -64,7 +64,7 @@ async def run_here(folder: Path, chance: random.Random, count: int) -> None:
         environ = {"PATH": "/usr/bin:/bin", "PLANTED": secret}
         here = LocalCommands(folder / "programs", SystemClock(), environ, lambda one, known=environ: reveal(one, known))  # type: ignore[misc]
         request = CommandRequest(
-            "sh", ("/bin/sh", "-c", script), env={"S": Secret(env="PLANTED")}, directory=str(folder)
+            "sh", ("/bin/sh", "-c", script), env={"S": SecretReference(env="PLANTED")}, directory=str(folder)
         )
         lines: list[str] = []
         outcome = await here.launch(request, Launch("run", "do/run", f"{folder.name}-{number}", tell=lines.append))

@@ -22,7 +22,7 @@ from batchwright.commands.ssh import SshCommands, script
 from batchwright.model.access import Access
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.command import CommandRequest
 from batchwright.secret import reveal
 from batchwright.testing.plans import command
@@ -127,7 +127,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 def test_it_runs_there_with_its_variables_and_no_secret_on_a_command_line(tmp_path: Path) -> None:
-    env: dict[str, str | Secret] = {"PLAIN": "it's\ntwo", "TOKEN": Secret(env="SECRET_OF_OURS")}
+    env: dict[str, str | SecretReference] = {"PLAIN": "it's\ntwo", "TOKEN": SecretReference(env="SECRET_OF_OURS")}
 
     async def scenario(host: Host) -> None:
         script = 'echo "$PLAIN"; echo "$TOKEN"; echo oops >&2; echo $BATCHWRIGHT_RUN $BATCHWRIGHT_STEP; cat'
@@ -245,7 +245,7 @@ def test_what_it_needs_is_looked_for_before_its_server_is_there(monkeypatch: pyt
     there = SshCommands(ENVIRON, lambda one: reveal(one, ENVIRON))
     found = asyncio.run(there.resolve(command("do", "deploy", "--all", targets=("web-01",), directory="srv")))
     assert found == CommandRequest("deploy", ("deploy", "--all"), directory="srv")
-    missing = asyncio.run(there.resolve(command("do", "x", env={"A": Secret(env="NONE")})))
+    missing = asyncio.run(there.resolve(command("do", "x", env={"A": SecretReference(env="NONE")})))
     assert isinstance(missing, list)
     assert [flaw.code for flaw in missing] == ["secret-missing"]
     monkeypatch.setattr("batchwright.commands.ssh.find_spec", lambda _name: None)
@@ -262,7 +262,7 @@ def test_bytes_of_secrets_arrive_unchanged_there(tmp_path: Path) -> None:
     """B2"""
     body = b"pa\rss\r\n'\"\\ $x `id` \xc3\xa9\t!\r"
     (tmp_path / "s").write_bytes(body + b"\n")
-    request = shell('printf %s "$S" >out', env={"S": Secret(file=str(tmp_path / "s"))})
+    request = shell('printf %s "$S" >out', env={"S": SecretReference(file=str(tmp_path / "s"))})
 
     async def scenario(host: Host) -> None:
         assert await host.there.launch(request, host.launch()) == Applied()
@@ -276,7 +276,7 @@ def test_what_fails_before_the_shell_has_its_script_is_certain(tmp_path: Path, m
 
     async def scenario(host: Host) -> None:
         for request in (
-            shell("touch begun", env={"S": Secret(file="/dev/zero")}),
+            shell("touch begun", env={"S": SecretReference(file="/dev/zero")}),
             shell("touch begun", env={"S": "x" * 140_000}),
             CommandRequest("sh", ("sh", "-c", "touch begun", "a\0b")),
         ):

@@ -15,7 +15,7 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.emulators import backend
 from batchwright.emulators.aws import AwsAccount, AwsBehaviour, BackedAwsAccount
 from batchwright.emulators.aws.backed import SUDO, first_boot
-from batchwright.emulators.backend import Backing
+from batchwright.emulators.backend import BackendReconciler
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.outcome import Going, ServerState
 from batchwright.providers.simulated import Simulated, Simulation, World
@@ -39,7 +39,7 @@ def test_an_instance_runs_when_what_is_behind_it_is_ready_and_takes_it_along() -
 
     async def scenario() -> None:
         front = BackedAwsAccount(account)
-        async with Backing(behind, front, print).running():
+        async with BackendReconciler(behind, front, print).running():
             made = region.run(instance("one"), time.time())
             assert made.state(time.time())[1] == "pending"
             await until(lambda: made.state(time.time())[1] == "running")
@@ -63,7 +63,7 @@ def test_what_never_goes_does_not_keep_the_emulator_from_ending(monkeypatch: pyt
     async def scenario() -> None:
         account = AwsAccount(AwsBehaviour(boot_seconds=0, shutdown_seconds=0), time.time)
         front = BackedAwsAccount(account)
-        async with Backing(behind, front, print).running():
+        async with BackendReconciler(behind, front, print).running():
             made = account.regions["eu-central-1"].run(instance("one"), time.time())
             await until(lambda: made.state(time.time())[1] == "running")
             monkeypatch.setattr(behind, "destroy", refuse)

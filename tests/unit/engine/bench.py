@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from batchwright.engine import effects as cmd
+from batchwright.engine import effects, reports
 from batchwright.engine.limits import Lane, Limits
 from batchwright.engine.performer import Performer
 from batchwright.errors import LeaseLost
@@ -16,7 +16,7 @@ from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.simulated import Simulation, World
-from batchwright.providers.simulated.rows import SimulatedServer
+from batchwright.providers.simulated.world_records import SimulatedServer
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 from tests.unit.engine.scripted import ScriptedProvider, ScriptedRunner
 from tests.unit.engine.stage import QUICK, Settings, installs, plan_of, servers
@@ -36,7 +36,7 @@ class Bench:
         self.limits = Limits()
         self.limits.add("upcloud", Lane(5))
         self.limits.add("taskservs", Lane(5))
-        self.said: list[cmd.Report] = []
+        self.said: list[reports.Report] = []
         self.errors: list[BaseException] = []
         self.ours = True
         self.took = 0.0
@@ -65,7 +65,7 @@ class Bench:
         self.world.plant(server)
         return server
 
-    async def perform(self, command: cmd.Command) -> list[cmd.Report]:
+    async def perform(self, command: effects.Command) -> list[reports.Report]:
         """Carry one out as the driver does, until it is reported or has failed."""
         before, failures = len(self.said), len(self.errors)
         self.performer.admit(command)
@@ -77,10 +77,10 @@ class Bench:
         assert all(lane.in_flight == 0 for lane in self.limits.lanes.values()), "the permit has come back"
         return self.said[before:]
 
-    async def undo(self, step: str = "up/a") -> cmd.Undid:
+    async def undo(self, step: str = "up/a") -> reports.UndoReport:
         """Undo a step of a run that is rolled back."""
-        (report,) = await self.perform(cmd.UndoStep(self.run.step(step), 1))
-        assert isinstance(report, cmd.Undid)
+        (report,) = await self.perform(effects.UndoStep(self.run.step(step), 1))
+        assert isinstance(report, reports.UndoReport)
         return report
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from batchwright.engine import effects as cmd
+from batchwright.engine import effects, reports
 from batchwright.engine.machine import Machine
 from batchwright.model import events as ev
 from batchwright.model.outcome import Applied, Created, Fault, FaultClass, Observed, Rejected, Unknown
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
-from batchwright.model.summary import Signal, SignalKind
+from batchwright.model.run_signal import Signal, SignalKind
 
 T = TypeVar("T")
 START = 1_000_000.0
@@ -27,7 +27,7 @@ class Hand:
         self.machine = Machine(self.run)
         self.permits = permits
         self.history: list[ev.AnyEvent] = [self.run.created]
-        self.commands: list[cmd.Command] = []
+        self.commands: list[effects.Command] = []
         if begin:
             self.take([ev.DriverStarted(self.now, "hand", 1)])
             self.decide()
@@ -50,7 +50,7 @@ class Hand:
             decided += self.take(events)
         raise AssertionError("the machine never comes to rest")
 
-    def say(self, report: cmd.Report) -> list[ev.AnyEvent]:
+    def say(self, report: reports.Report) -> list[ev.AnyEvent]:
         """Report; gives what that and the decisions after it amount to."""
         return [*self.take(self.machine.accept(report, self.now)), *self.decide()]
 
@@ -58,7 +58,7 @@ class Hand:
         """The answer to the step's present attempt; a fault class stands for a refusal of this kind."""
         i = self.run.step(step)
         said = refusal(outcome) if isinstance(outcome, FaultClass) else outcome
-        return self.say(cmd.Answered(i, self.run.records[i].attempt, said))
+        return self.say(reports.CallReport(i, self.run.records[i].attempt, said))
 
     def make(self, *steps: str) -> None:
         """Answer these creates with a server that is ready."""
@@ -68,23 +68,23 @@ class Hand:
     def settled(self, step: str, found: Observed | None = None, fault: Fault | None = None) -> list[ev.AnyEvent]:
         """What the provider knows of the step's call in doubt."""
         i = self.run.step(step)
-        return self.say(cmd.Settled(i, self.run.records[i].attempt, found, fault))
+        return self.say(reports.SettleReport(i, self.run.records[i].attempt, found, fault))
 
     def looked(self, step: str, fault: Fault | None = None) -> list[ev.AnyEvent]:
         """How the server that is waited for is."""
         i = self.run.step(step)
         record = self.run.records[i]
         ref = record.ref or self.run.plan.steps[i].ref
-        return self.say(cmd.Looked(i, record.attempt, ref, "addr", fault))
+        return self.say(reports.ServerReport(i, record.attempt, ref, "addr", fault))
 
     def undid(self, step: str, fault: Fault | None = None) -> list[ev.AnyEvent]:
         """How the step's undo went."""
         i = self.run.step(step)
-        return self.say(cmd.Undid(i, self.run.records[i].undo_attempt, fault))
+        return self.say(reports.UndoReport(i, self.run.records[i].undo_attempt, fault))
 
     def swept(self, *strays: tuple[str, str], lane: str = "upcloud", fault: Fault | None = None) -> list[ev.AnyEvent]:
         """What the sweep of a lane found."""
-        return self.say(cmd.Swept(lane, self.run.sweeps[lane], strays, fault))
+        return self.say(reports.SweepReport(lane, self.run.sweeps[lane], strays, fault))
 
     def wish(self, kind: SignalKind) -> list[ev.AnyEvent]:
         """A user's signal, and what is decided then."""

@@ -17,15 +17,15 @@ from batchwright.model import events as ev
 from batchwright.model.actions import Action, Undo
 from batchwright.model.plan import Guard, Need, Plan, PlannedOperation, ProviderFacts, Step
 from batchwright.model.run import Run
+from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.model.scalar import Scalar
-from batchwright.model.summary import Signal, SignalKind
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
 from batchwright.operations.command import CommandRequest
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedLauncher, SimulatedRunner, Simulation, World
-from batchwright.providers.simulated.rows import SimulatedCall, SimulatedServer
+from batchwright.providers.simulated.world_records import SimulatedCall, SimulatedServer
 from batchwright.taskservs.base import Runner
 from batchwright.testing.virtual_clock import VirtualClock
 

@@ -11,11 +11,12 @@ import pytest
 from batchwright.engine.loop import BATCH_EVENTS, Driver
 from batchwright.errors import LeaseLost, StoreFull
 from batchwright.journal.base import Lease
-from batchwright.journal.lease import LEASE_SECONDS, driver_of
+from batchwright.journal.lease_holder import LEASE_SECONDS, driver_of
 from batchwright.journal.memory import MemoryJournal
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
-from batchwright.model.summary import RunSummary, SignalKind
+from batchwright.model.run_signal import SignalKind
+from batchwright.model.run_summary import RunSummary
 from batchwright.testing.virtual_clock import run_virtual
 from tests.unit.engine.stage import Settings, Stage, installs, reopen, servers, signal, states, undo
 

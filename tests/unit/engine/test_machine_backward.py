@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from batchwright.engine import effects as cmd
+from batchwright.engine import effects, reports
 from batchwright.engine.policy import THROTTLES_MAX
 from batchwright.engine.rollback_preview import PlannedUndo, preview_rollback
 from batchwright.errors import NotAllowed
@@ -15,7 +15,7 @@ from batchwright.model.actions import Undo
 from batchwright.model.lifecycle import RunState
 from batchwright.model.outcome import Applied, Created, FaultClass, Unknown
 from batchwright.model.plan import Plan
-from batchwright.model.summary import SignalKind
+from batchwright.model.run_signal import SignalKind
 from batchwright.model.workflow import Retry
 from tests.unit.engine.hand import Hand, fault, kinds
 from tests.unit.engine.stage import QUICK, installs, keeps, plan_of, servers
@@ -223,7 +223,7 @@ def test_a_crash_sends_open_undos_again_and_doubts_nothing_new() -> None:
     hand = done(layered(), "upcloud", "aws")
     roll_back(hand)
     hand = hand.crash()
-    assert hand.commands == [cmd.UndoStep(hand.run.step("aws/c"), 1)]
+    assert hand.commands == [effects.UndoStep(hand.run.step("aws/c"), 1)]
     assert not hand.run.record("aws/c").doubt
     assert not hand.run.doubtful
     hand.undid("aws/c")
@@ -236,7 +236,7 @@ def test_a_crash_between_the_server_and_what_was_on_it() -> None:
     roll_back(hand)
     hand.undid("aws/c")
     a = hand.run.step("up/a")
-    hand.take(hand.machine.accept(cmd.Undid(a, 1), hand.now))
+    hand.take(hand.machine.accept(reports.UndoReport(a, 1), hand.now))
     assert hand.state("svc/a/one") == "succeeded"
     hand = hand.crash()
     assert [line.what for line in preview_rollback(hand.run) if line.step == "svc/a/one"] == ["goes with its server"]

@@ -6,14 +6,14 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from batchwright.engine import effects as cmd
+from batchwright.engine import effects
 from batchwright.engine.rollback_preview import PlannedUndo, preview_rollback
 from batchwright.errors import NotAllowed, StepNotFound
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.run import Run, unsettled
-from batchwright.model.summary import SignalKind
+from batchwright.model.run_signal import SignalKind
 from batchwright.model.workflow import OnFailure, Retry
 from tests.unit.engine.hand import Hand, kinds
 from tests.unit.engine.stage import QUICK, Part, installs, plan_of, runs, servers
@@ -33,9 +33,9 @@ def failure(by_hand: Hand, step: str) -> ev.StepFailed:
 
 def test_a_command_that_ends_well_succeeds_and_counts_as_made() -> None:
     one = hand(runs("do", undo=False), runs("then", after=["do"]))
-    assert one.taken(cmd.DoStep) == [cmd.DoStep(0, 1)]
+    assert one.taken(effects.DoStep) == [effects.DoStep(0, 1)]
     one.answer("do/run", Applied())
-    assert one.taken(cmd.DoStep) == [cmd.DoStep(1, 1)]
+    assert one.taken(effects.DoStep) == [effects.DoStep(1, 1)]
     one.answer("then/run", Applied())
     assert one.run.status is RunState.COMPLETED
     assert one.run.record("do/run").made
@@ -48,7 +48,7 @@ def test_an_idempotent_command_is_retried_whatever_became_of_it() -> None:
     one.answer("do/run", LOST)
     assert one.run.record("do/run").doubt
     one.later(10)
-    assert [c.attempt for c in one.taken(cmd.DoStep)] == [1, 2, 3]
+    assert [c.attempt for c in one.taken(effects.DoStep)] == [1, 2, 3]
     one.answer("do/run", Applied())
     assert one.run.status is RunState.COMPLETED
     assert not one.run.record("do/run").doubt
@@ -61,7 +61,7 @@ def test_one_that_is_not_is_never_run_again_by_itself() -> None:
         one.later(1_000)
         assert failure(one, "do/run").doubt is doubt
         assert one.state("then/run") == "skipped"
-        assert (one.run.status, len(one.taken(cmd.DoStep))) == (RunState.FAILED, 1)
+        assert (one.run.status, len(one.taken(effects.DoStep))) == (RunState.FAILED, 1)
 
 
 def test_a_refusal_before_it_was_started_is_retried_all_the_same() -> None:
@@ -85,8 +85,8 @@ def test_a_refusal_before_a_start_leaves_the_doubt_about_the_start_before_it() -
 
 def test_after_a_crash_an_idempotent_command_is_run_again_and_another_one_is_looked_for() -> None:
     one = hand(runs("again", idempotent=True), runs("once")).crash()
-    assert one.taken(cmd.DoStep) == [cmd.DoStep(0, 1)]
-    assert one.taken(cmd.Settle) == [cmd.Settle(1, 1)]
+    assert one.taken(effects.DoStep) == [effects.DoStep(0, 1)]
+    assert one.taken(effects.Settle) == [effects.Settle(1, 1)]
     one.settled("once/run", fault=Fault(FaultClass.IN_DOUBT, "it still runs as process 7"))
     failed = failure(one, "once/run")
     assert failed.doubt
@@ -103,7 +103,7 @@ def doubtful() -> Hand:
     one.answer("a/run", LOST)
     one.answer("b/run", LOST)
     assert one.run.status is RunState.FAILED
-    one.taken(cmd.DoStep)
+    one.taken(effects.DoStep)
     return one
 
 
@@ -123,7 +123,7 @@ def test_it_goes_on_once_it_is_said_for_each_what_to_do() -> None:
     assert (one.state("a/run"), one.state("b/run"), one.state("c/run")) == ("waiting", "succeeded", "waiting")
     assert one.run.record("b/run").reason == "taken as done by user"
     one.decide()
-    assert one.taken(cmd.DoStep) == [cmd.DoStep(0, 2)]
+    assert one.taken(effects.DoStep) == [effects.DoStep(0, 2)]
     one.answer("a/run", Applied())
     one.answer("c/run", Applied())
     assert one.run.status is RunState.COMPLETED
@@ -173,7 +173,7 @@ def test_what_was_running_when_a_run_was_cancelled_by_force_is_asked_about() -> 
     assert kinds(events) == ["StepFailed", "RunReopened"]
     one.take(events)
     one.decide()
-    assert one.taken(cmd.DoStep)[-1] == cmd.DoStep(0, 2)
+    assert one.taken(effects.DoStep)[-1] == effects.DoStep(0, 2)
 
 
 def test_a_second_crash_while_it_is_done_again_asks_again() -> None:
@@ -181,7 +181,7 @@ def test_a_second_crash_while_it_is_done_again_asks_again() -> None:
     one.take(one.machine.reopen(one.now, "user", ["a/run", "b/run"]))
     one.decide()
     two = one.crash()
-    assert {c.step for c in two.taken(cmd.Settle)} == {0, 1}
+    assert {c.step for c in two.taken(effects.Settle)} == {0, 1}
 
 
 def test_a_rollback_runs_the_undo_of_what_ran_and_of_what_may_have_run() -> None:
@@ -198,10 +198,10 @@ def test_a_rollback_runs_the_undo_of_what_ran_and_of_what_may_have_run() -> None
     }
     one.take(one.machine.rollback(one.now, "user"))
     one.decide()
-    assert sorted(c.step for c in one.taken(cmd.UndoStep)) == [1, 2]
+    assert sorted(c.step for c in one.taken(effects.UndoStep)) == [1, 2]
     one.undid("failed/run")
     one.undid("lost/run")
-    assert one.taken(cmd.UndoStep) == [cmd.UndoStep(0, 1)]
+    assert one.taken(effects.UndoStep) == [effects.UndoStep(0, 1)]
     one.undid("done/run")
     assert one.run.status is RunState.ROLLED_BACK
     assert one.state("bare/run") == "succeeded"
@@ -211,7 +211,7 @@ def test_an_automatic_rollback_does_not_wait_for_an_answer() -> None:
     one = hand(runs("do", on_failure=OnFailure.ROLLBACK))
     one.answer("do/run", LOST)
     assert one.run.status is RunState.ROLLING_BACK
-    assert one.taken(cmd.UndoStep) == [cmd.UndoStep(0, 1)]
+    assert one.taken(effects.UndoStep) == [effects.UndoStep(0, 1)]
 
 
 def test_an_undo_that_fails_is_tried_again_and_then_left() -> None:
@@ -236,9 +236,9 @@ def test_an_undo_on_a_server_comes_before_the_server_goes() -> None:
     one.swept()
     one.take(one.machine.rollback(one.now, "user"))
     one.decide()
-    assert one.taken(cmd.UndoStep) == [cmd.UndoStep(2, 1)]
+    assert one.taken(effects.UndoStep) == [effects.UndoStep(2, 1)]
     one.undid("do/run")
-    assert one.taken(cmd.UndoStep) == [cmd.UndoStep(0, 1)]
+    assert one.taken(effects.UndoStep) == [effects.UndoStep(0, 1)]
     assert PlannedUndo("do/run", "", "run", "make clean") not in preview_rollback(one.run)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from batchwright.engine import effects as cmd
+from batchwright.engine import effects
 from batchwright.engine.machine import Machine
 from batchwright.engine.policy import RETRY_AFTER_MAX, THROTTLES_MAX
 from batchwright.errors import NotAllowed
@@ -34,9 +34,9 @@ def test_no_more_start_than_the_parallel_limit_and_the_permits_allow() -> None:
     tight.take([ev.DriverStarted(START, "hand", 1), ev.RunStarted(START)])
     assert len(tight.machine.decide(START, {"upcloud": 2})) == 2
     hand = Hand(plan)
-    assert len(hand.taken(cmd.DoStep)) == 4
+    assert len(hand.taken(effects.DoStep)) == 4
     hand.make("up/a")
-    assert len(hand.taken(cmd.DoStep)) == 1, "an end makes a place"
+    assert len(hand.taken(effects.DoStep)) == 1, "an end makes a place"
 
 
 def test_lanes_share_the_places_and_one_without_permits_holds_none() -> None:
@@ -44,8 +44,8 @@ def test_lanes_share_the_places_and_one_without_permits_holds_none() -> None:
     hand = Hand(plan, begin=False)
     hand.take([ev.DriverStarted(START, "hand", 1), ev.RunStarted(START)])
     hand.take(hand.machine.decide(START, {"upcloud": 0, "aws": 50}))
-    assert {plan.steps[c.step].provider for c in hand.taken(cmd.DoStep)} == {"aws"}
-    fair = Hand(plan).taken(cmd.DoStep)
+    assert {plan.steps[c.step].provider for c in hand.taken(effects.DoStep)} == {"aws"}
+    fair = Hand(plan).taken(effects.DoStep)
     assert sorted(plan.steps[c.step].provider for c in fair) == ["aws", "aws", "upcloud", "upcloud"]
 
 
@@ -90,7 +90,7 @@ def test_retries_of_a_counted_fault_come_later_each_time_and_end() -> None:
         assert hand.later(wait - 0.01) == []
         assert kinds(hand.later(0.01)) == ["StepStarted"]
     assert kinds(hand.answer("up/a", FaultClass.TRANSIENT)) == ["StepFailed", "SweepStarted"]
-    assert [c.attempt for c in hand.taken(cmd.DoStep)] == [1, 2, 3, 4]
+    assert [c.attempt for c in hand.taken(effects.DoStep)] == [1, 2, 3, 4]
     assert {e.token for e in hand.events(ev.StepStarted)} == {hand.run.token(0)}, "always under the same token"
 
 
@@ -166,13 +166,13 @@ def test_a_failure_that_wants_a_rollback_is_stronger_than_one_that_only_stops() 
 
 def test_an_unknown_outcome_is_settled_before_anything_is_sent_again() -> None:
     hand = Hand(plan_of(QUICK, servers("up", "a")))
-    hand.taken(cmd.DoStep)
+    hand.taken(effects.DoStep)
     assert kinds(hand.answer("up/a", Unknown("reset"))) == ["StepInDoubt"]
-    assert hand.taken(cmd.Settle) == [cmd.Settle(0, 1)]
+    assert hand.taken(effects.Settle) == [effects.Settle(0, 1)]
     assert hand.answer("up/a", Unknown("again")) == [], "it is being settled"
     assert kinds(hand.settled("up/a")) == ["StepRetrying"]
     hand.later(60.0)
-    assert hand.taken(cmd.DoStep) == [cmd.DoStep(0, 2)]
+    assert hand.taken(effects.DoStep) == [effects.DoStep(0, 2)]
     assert hand.run.records[0].failures == 1
 
 
@@ -189,9 +189,9 @@ def test_a_provider_that_cannot_be_asked_leaves_the_doubt_and_the_next_attempt_l
     hand.answer("up/a", Unknown("reset"))
     hand.settled("up/a", fault=fault(FaultClass.IN_DOUBT))
     assert hand.run.records[0].doubt
-    hand.taken(cmd.DoStep)
+    hand.taken(effects.DoStep)
     hand.later(60.0)
-    assert hand.taken(cmd.DoStep) == [cmd.DoStep(0, 2, look_first=True)]
+    assert hand.taken(effects.DoStep) == [effects.DoStep(0, 2, look_first=True)]
     hand.settled("up/a", fault=fault(FaultClass.IN_DOUBT))
     assert hand.state("up/a") == "failed"
     assert hand.run.records[0].doubt, "given up, and still nobody knows"
@@ -212,7 +212,7 @@ def test_a_server_that_is_no_good_is_replaced_under_another_token() -> None:
     hand = Hand(plan_of(QUICK, servers("up", "a")))
     first = hand.run.token(0)
     hand.answer("up/a", Created("r1"))
-    assert [(c.ref, c.deadline) for c in hand.taken(cmd.Await)] == [("r1", START + 60.0)]
+    assert [(c.ref, c.deadline) for c in hand.taken(effects.Await)] == [("r1", START + 60.0)]
     hand.looked("up/a", fault(FaultClass.TIMEOUT))
     assert (hand.run.records[0].stale, hand.run.records[0].ref) == ("r1", "")
     hand.later(60.0)
@@ -224,7 +224,7 @@ def test_a_server_that_is_no_good_is_replaced_under_another_token() -> None:
 def test_a_kept_server_is_only_looked_at_and_one_that_has_gone_is_a_failure() -> None:
     for end in (None, FaultClass.CONFLICT, FaultClass.TIMEOUT, FaultClass.TRANSIENT, FaultClass.IN_DOUBT):
         hand = Hand(plan_of(QUICK, keeps("up", {"a": "r1"})))
-        assert [c.ref for c in hand.taken(cmd.Await)] == ["r1"]
+        assert [c.ref for c in hand.taken(effects.Await)] == ["r1"]
         assert not hand.commands
         hand.looked("up/a", fault(end) if end else None)
         assert (hand.state("up/a"), hand.run.records[0].made) == ("failed" if end else "succeeded", False)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from batchwright.engine import effects as cmd
+from batchwright.engine import effects, reports
 from batchwright.errors import IllegalTransition
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.outcome import Applied, Created, Fault, FaultClass, Observed, ServerState, Unknown
-from batchwright.model.summary import SignalKind
+from batchwright.model.run_signal import SignalKind
 from batchwright.model.workflow import Retry
 from tests.unit.engine.hand import START, Hand, fault, kinds, refusal
 from tests.unit.engine.stage import QUICK, installs, keeps, plan_of, servers
@@ -18,11 +18,11 @@ from tests.unit.engine.stage import QUICK, installs, keeps, plan_of, servers
 def test_a_second_answer_amounts_to_nothing() -> None:
     hand = Hand(plan_of(QUICK, servers("up", "a")))
     hand.answer("up/a", Created("r1"))
-    assert hand.say(cmd.Answered(0, 1, Created("r2"))) == []
-    assert hand.say(cmd.Answered(0, 1, refusal(FaultClass.PERMANENT))) == []
-    assert hand.say(cmd.Settled(0, 1, None)) == []
+    assert hand.say(reports.CallReport(0, 1, Created("r2"))) == []
+    assert hand.say(reports.CallReport(0, 1, refusal(FaultClass.PERMANENT))) == []
+    assert hand.say(reports.SettleReport(0, 1, None)) == []
     hand.looked("up/a")
-    assert hand.say(cmd.Looked(0, 1, "r1", "addr")) == []
+    assert hand.say(reports.ServerReport(0, 1, "r1", "addr")) == []
     assert hand.run.records[0].ref == "r1"
 
 
@@ -32,58 +32,58 @@ def test_reports_of_an_earlier_attempt_amount_to_nothing() -> None:
     hand.looked("up/a", fault(FaultClass.TIMEOUT))
     hand.later(60.0)
     assert hand.run.records[0].attempt == 2
-    assert hand.say(cmd.Answered(0, 1, Created("r1", ready=True))) == []
-    assert hand.say(cmd.Looked(0, 1, "r1", "addr")) == []
+    assert hand.say(reports.CallReport(0, 1, Created("r1", ready=True))) == []
+    assert hand.say(reports.ServerReport(0, 1, "r1", "addr")) == []
     hand.answer("up/a", Created("r2"))
-    assert hand.say(cmd.Looked(0, 2, "r1", "addr")) == [], "of another server"
+    assert hand.say(reports.ServerReport(0, 2, "r1", "addr")) == [], "of another server"
 
 
 def test_reports_to_a_run_that_has_ended_amount_to_nothing() -> None:
     hand = Hand(plan_of(QUICK, servers("up", "a")))
     hand.wish(SignalKind.FORCE_CANCEL)
     assert hand.answer("up/a", Created("r1")) == []
-    assert hand.say(cmd.Swept("upcloud", 1)) == []
+    assert hand.say(reports.SweepReport("upcloud", 1)) == []
     assert hand.run.records[0].doubt, "what came of it is settled by a resume or a rollback"
 
 
 def test_undo_reports_out_of_place_amount_to_nothing() -> None:
     hand = Hand(plan_of(QUICK, servers("up", "a")))
-    assert hand.say(cmd.Undid(0, 1)) == []
+    assert hand.say(reports.UndoReport(0, 1)) == []
     hand.make("up/a")
     hand.swept()
     hand.take(hand.machine.rollback(hand.now, "user"))
     hand.decide()
-    assert hand.say(cmd.Answered(0, 1, Created("r9"))) == []
-    assert hand.say(cmd.Undid(0, 7)) == []
+    assert hand.say(reports.CallReport(0, 1, Created("r9"))) == []
+    assert hand.say(reports.UndoReport(0, 7)) == []
     hand.undid("up/a")
     assert hand.undid("up/a") == []
 
 
 def test_a_crash_between_intent_and_outcome_is_settled_and_costs_no_attempt() -> None:
     hand = Hand(plan_of(QUICK, servers("up", "a", retry=Retry(max_attempts=1)))).crash()
-    assert hand.commands == [cmd.Settle(0, 1)]
+    assert hand.commands == [effects.Settle(0, 1)]
     assert hand.run.records[0].doubt
     hand.settled("up/a")
     assert (hand.state("up/a"), hand.run.records[0].failures) == ("started", 0)
-    assert hand.taken(cmd.DoStep) == [cmd.DoStep(0, 2)]
+    assert hand.taken(effects.DoStep) == [effects.DoStep(0, 2)]
 
 
 def test_a_crash_while_a_server_starts_waits_for_it_again() -> None:
     hand = Hand(plan_of(QUICK, servers("up", "a")))
     hand.answer("up/a", Created("r1"))
     hand = hand.crash()
-    assert hand.commands == [cmd.Await(0, 1, "r1", START + 60.0)]
+    assert hand.commands == [effects.Await(0, 1, "r1", START + 60.0)]
     assert not hand.run.records[0].doubt, "its reference is known"
 
 
 def test_a_crash_during_an_install_or_a_look_at_a_kept_server_does_it_again() -> None:
     kept = keeps("up", {"a": "r1"})
     hand = Hand(plan_of(QUICK, kept, installs("svc", kept, "redis", after=["up"]))).crash()
-    assert hand.commands == [cmd.Await(0, 1, "r1", START + 60.0)]
+    assert hand.commands == [effects.Await(0, 1, "r1", START + 60.0)]
     assert not hand.run.records[0].doubt, "nothing was sent for a kept server"
     hand.looked("up/a")
     again = hand.crash()
-    assert again.commands == [cmd.DoStep(1, 1)]
+    assert again.commands == [effects.DoStep(1, 1)]
     again.answer("svc/a/redis", Applied(changed=False))
     assert again.run.record("svc/a/redis").made, "the swallowed call may have installed it"
 
@@ -103,7 +103,7 @@ def test_a_paused_run_settles_what_a_crash_left_open() -> None:
     hand.wish(SignalKind.PAUSE)
     hand = hand.crash()
     assert hand.run.status is RunState.PAUSED
-    assert hand.taken(cmd.Settle) == [cmd.Settle(0, 1)]
+    assert hand.taken(effects.Settle) == [effects.Settle(0, 1)]
     hand.settled("up/a", Observed("r1", ServerState.READY))
     assert (hand.state("up/a"), hand.state("up/b")) == ("succeeded", "waiting")
 
@@ -127,14 +127,14 @@ def test_an_install_whose_outcome_is_unknown_is_done_again_and_counted() -> None
 def test_what_a_call_says_counts_only_while_it_is_in_flight() -> None:
     web = servers("up", "a")
     hand = Hand(plan_of(QUICK, web, installs("svc", web, "redis", after=("up",))))
-    said = cmd.Said(1, 1, ("one", "two"))
+    said = reports.OutputReport(1, 1, ("one", "two"))
     assert hand.say(said) == [], "not begun"
     hand.make("up/a")
     before = len(hand.commands)
     assert hand.say(said) == [ev.StepOutput(hand.now, "svc/a/redis", 1, ("one", "two"))]
     assert len(hand.commands) == before, "output asks for nothing"
     assert hand.run.records[1].said == "two"
-    assert hand.say(cmd.Said(1, 2, ("of another attempt",))) == []
-    assert hand.say(cmd.Said(1, 1, ("of an undo",), undo=True)) == []
+    assert hand.say(reports.OutputReport(1, 2, ("of another attempt",))) == []
+    assert hand.say(reports.OutputReport(1, 1, ("of an undo",), undo=True)) == []
     hand.answer("svc/a/redis", Applied())
     assert hand.say(said) == [], "it has ended"

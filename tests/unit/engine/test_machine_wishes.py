@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from batchwright.engine import effects as cmd
+from batchwright.engine import effects, reports
 from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.outcome import Created, FaultClass
-from batchwright.model.summary import SignalKind
+from batchwright.model.run_signal import SignalKind
 from batchwright.model.workflow import OnFailure, Retry
 from tests.unit.engine.hand import Hand, fault, kinds
 from tests.unit.engine.stage import QUICK, operation, plan_of, servers
@@ -62,7 +62,7 @@ def test_cancel_waits_for_what_is_in_flight_and_sweeps() -> None:
         assert kinds(hand.answer("up/a", Created("r1"))) == ["StepCreated"]
         assert hand.run.status is (RunState.PAUSED if paused else RunState.RUNNING)
         hand.looked("up/a")
-        assert [c.lane for c in hand.taken(cmd.Sweep)] == ["upcloud"]
+        assert [c.lane for c in hand.taken(effects.Sweep)] == ["upcloud"]
         hand.swept()
         assert (hand.run.status, hand.run.reason) == (RunState.CANCELLED, "cancelled")
         assert hand.state("up/b") == "waiting"
@@ -75,7 +75,7 @@ def test_a_forced_cancel_ends_at_once_and_leaves_a_doubt_that_a_resume_settles()
     assert hand.run.records[0].doubt
     hand.commands.clear()
     hand.take([ev.DriverStarted(hand.now, "next", 2), *hand.machine.reopen(hand.now, "user")])
-    assert hand.taken(cmd.Settle) == [cmd.Settle(0, 1)]
+    assert hand.taken(effects.Settle) == [effects.Settle(0, 1)]
     hand.settled("up/a")
     assert (hand.state("up/a"), hand.run.records[0].doubt) == ("retrying", False)
     hand.make("up/b", "up/a")
@@ -142,7 +142,7 @@ def test_a_reopened_run_does_again_what_is_not_done_and_nothing_else() -> None:
     hand.take(hand.machine.reopen(hand.now, "user"))
     assert not hand.run.stopped_lanes
     hand.decide()
-    assert [plan.steps[c.step].id for c in hand.taken(cmd.DoStep)] == ["up/b"]
+    assert [plan.steps[c.step].id for c in hand.taken(effects.DoStep)] == ["up/b"]
     hand.make("up/b", "top/c")
     hand.swept()
     assert (hand.run.status, hand.run.reason) == (RunState.COMPLETED, "")
@@ -227,7 +227,7 @@ def test_a_crash_before_the_automatic_rollback_begins_does_not_forget_it() -> No
     hand = Hand(plan_of(QUICK, servers("up", "a", "b", on_failure=OnFailure.ROLLBACK)))
     hand.make("up/a")
     hand.answer("up/b", FaultClass.PERMANENT)
-    hand.take(hand.machine.accept(cmd.Swept("upcloud", 1), hand.now))
+    hand.take(hand.machine.accept(reports.SweepReport("upcloud", 1), hand.now))
     hand.take(hand.machine.decide(hand.now, {}))
     assert hand.run.status is RunState.FAILED
     assert not hand.machine.ended

@@ -6,25 +6,25 @@ from collections import deque
 
 import msgspec
 
-from batchwright.engine.order import Order
+from batchwright.engine.order import ReadinessTracker
 from batchwright.model.plan import Need, Plan, Step
 from batchwright.model.workflow import DependencyKind
 from tests.unit.engine.stage import QUICK, Part, installs, operation, plan_of, servers
 
 
-def order(plan: Plan, *ended: str, backward: bool = False) -> Order:
+def order(plan: Plan, *ended: str, backward: bool = False) -> ReadinessTracker:
     index = {op.id: i for i, op in enumerate(plan.operations)}
     places = [index[step.operation] for step in plan.steps]
-    return Order(plan, places, [step.id in ended for step in plan.steps], backward=backward)
+    return ReadinessTracker(plan, places, [step.id in ended for step in plan.steps], backward=backward)
 
 
-def freed(plan: Plan, order: Order) -> list[str]:
+def freed(plan: Plan, order: ReadinessTracker) -> list[str]:
     names = [plan.steps[i].id for i in order.free]
     order.free = deque()
     return names
 
 
-def end(plan: Plan, order: Order, *steps: str) -> list[str]:
+def end(plan: Plan, order: ReadinessTracker, *steps: str) -> list[str]:
     names = [step.id for step in plan.steps]
     for step in steps:
         order.end(names.index(step))

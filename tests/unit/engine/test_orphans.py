@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batchwright.engine import effects as cmd
+from batchwright.engine import effects, reports
 from batchwright.engine.performer import Performer
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.outcome import FaultClass, Observed, ServerState
@@ -51,8 +51,8 @@ def test_a_run_label_with_a_token_that_the_run_never_gave_is_somebody_elses(toke
     async def play(bench: Bench) -> None:
         made(bench)
         bench.plant("copy").token = token
-        (report,) = await bench.perform(cmd.DestroyOrphan("upcloud", "copy"))
-        assert isinstance(report, cmd.OrphanDestroyed)
+        (report,) = await bench.perform(effects.DestroyOrphan("upcloud", "copy"))
+        assert isinstance(report, reports.OrphanReport)
         assert report.fault is not None
         assert report.fault.kind is FaultClass.CONFLICT
         assert "copy does not carry" in report.fault.message

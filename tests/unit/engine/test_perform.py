@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batchwright.engine import effects as cmd
+from batchwright.engine import effects, reports
 from batchwright.engine.limits import CallClass, Lane
 from batchwright.errors import LeaseLost
 from batchwright.model import events as ev
@@ -34,7 +34,7 @@ def test_a_create_is_sent_once_and_whatever_is_not_an_answer_is_unknown(answer: 
     async def play(bench: Bench) -> None:
         bench.provider.script.next["create"] = [answer]
         bench.start()
-        assert await bench.perform(cmd.DoStep(0, 1)) == [cmd.Answered(0, 1, wanted)]  # type: ignore[arg-type]
+        assert await bench.perform(effects.DoStep(0, 1)) == [reports.CallReport(0, 1, wanted)]  # type: ignore[arg-type]
 
     bench = staged(play)
     assert bench.provider.script.asked == [("create", bench.run.token(0))]
@@ -54,8 +54,8 @@ def test_what_is_replaced_is_gone_before_anything_new_is_made() -> None:
     async def play(bench: Bench) -> None:
         bench.plant("s1")
         replacing(bench)
-        (report,) = await bench.perform(cmd.DoStep(0, 2))
-        assert isinstance(report, cmd.Answered)
+        (report,) = await bench.perform(effects.DoStep(0, 2))
+        assert isinstance(report, reports.CallReport)
         assert isinstance(report.outcome, Created)
 
     bench = staged(play)
@@ -71,8 +71,8 @@ def test_trouble_while_replacing_is_a_refusal_to_retry_and_nothing_is_made(metho
         bench.plant("s1")
         bench.provider.script.always[method] = trouble
         replacing(bench)
-        (report,) = await bench.perform(cmd.DoStep(0, 2))
-        assert isinstance(report, cmd.Answered)
+        (report,) = await bench.perform(effects.DoStep(0, 2))
+        assert isinstance(report, reports.CallReport)
         assert report.outcome.fault.kind in (FaultClass.TRANSIENT, FaultClass.TIMEOUT)  # type: ignore[union-attr]
 
     bench = staged(play)
@@ -84,7 +84,7 @@ def test_a_server_that_is_someone_elses_by_now_is_not_replaced() -> None:
     async def play(bench: Bench) -> None:
         bench.plant("s1", run="another")
         replacing(bench)
-        (report,) = await bench.perform(cmd.DoStep(0, 2))
+        (report,) = await bench.perform(effects.DoStep(0, 2))
         assert report.outcome.fault.kind is FaultClass.CONFLICT  # type: ignore[union-attr]
 
     bench = staged(play)
@@ -97,7 +97,7 @@ def test_a_server_that_is_someone_elses_by_now_is_not_replaced() -> None:
 def test_a_label_is_looked_for_until_the_settle_time_has_passed_and_nothing_is_sent() -> None:
     async def play(bench: Bench) -> None:
         in_doubt(bench)
-        assert await bench.perform(cmd.Settle(0, 1)) == [cmd.Settled(0, 1, None)]
+        assert await bench.perform(effects.Settle(0, 1)) == [reports.SettleReport(0, 1, None)]
 
     bench = staged(play, list_lag=8.0)
     assert bench.took >= bench.provider.capabilities.settle_seconds
@@ -108,7 +108,7 @@ def test_a_token_is_sent_again_and_its_answer_counts() -> None:
     async def play(bench: Bench) -> None:
         in_doubt(bench)
         bench.plant("s1", token=bench.run.token(0)).request = bench.run.plan.steps[0].request  # type: ignore[assignment]
-        assert await bench.perform(cmd.Settle(0, 1)) == [cmd.Answered(0, 1, Created("s1"))]
+        assert await bench.perform(effects.Settle(0, 1)) == [reports.CallReport(0, 1, Created("s1"))]
 
     bench = staged(play, guard="token")
     assert bench.provider.script.asked == [("create", bench.run.token(0))]
@@ -120,13 +120,13 @@ def test_a_token_sent_again_without_an_answer_is_looked_for_from_then_on(answer:
         in_doubt(bench)
         bench.provider.script.next["create"] = [answer]
         token, began = bench.run.token(0), bench.clock.now()
-        looking = asyncio.ensure_future(bench.perform(cmd.Settle(0, 1)))
+        looking = asyncio.ensure_future(bench.perform(effects.Settle(0, 1)))
         while bench.provider.script.count("find") == 0:
             await bench.clock.sleep(0.1)
         resent = bench.clock.now() - began
         late = bench.plant("s1", token=token, visible=bench.provider.capabilities.settle_seconds * 0.9)
         (report,) = await looking
-        assert isinstance(report, cmd.Settled)
+        assert isinstance(report, reports.SettleReport)
         assert report.found is not None, f"what took effect late, after {resent} s, is found"
         assert report.found.ref == late.ref
 
@@ -137,14 +137,14 @@ def test_looking_first_sends_nothing_and_keeps_no_permit() -> None:
     async def play(bench: Bench) -> None:
         in_doubt(bench)
         bench.plant("s1", token=bench.run.token(0))
-        command = cmd.DoStep(0, 1, look_first=True)
+        command = effects.DoStep(0, 1, look_first=True)
         bench.performer.admit(command)
         bench.performer.perform(command)
         await asyncio.sleep(0)
         assert bench.limits.lanes["upcloud"].in_flight == 0
         await bench.clock.sleep(5.0)
         (report,) = bench.said
-        assert isinstance(report, cmd.Settled)
+        assert isinstance(report, reports.SettleReport)
         assert report.found is not None
 
     assert staged(play).provider.script.count("create") == 0
@@ -166,8 +166,8 @@ def test_what_is_sent_again_to_settle_a_doubt_takes_a_permit_of_the_creates(look
             return Created("r1")
 
         bench.provider.script.always["create"] = sending
-        command = cmd.DoStep(0, 1, look_first=True) if look_first else cmd.Settle(0, 1)
-        assert await bench.perform(command) == [cmd.Answered(0, 1, Created("r1"))]
+        command = effects.DoStep(0, 1, look_first=True) if look_first else effects.Settle(0, 1)
+        assert await bench.perform(command) == [reports.CallReport(0, 1, Created("r1"))]
         assert sent == [pytest.approx(0.0 if look_first else 2.0, abs=0.01)]
 
     staged(play, guard="token")
@@ -179,7 +179,7 @@ def test_to_destroy_what_is_replaced_counts_as_a_destroy() -> None:
         bench.start()
         bench.run.record("up/a").stale = bench.plant("s0").ref
         bench.provider.script.next["destroy"] = [Gone]
-        await bench.perform(cmd.DoStep(0, 1))
+        await bench.perform(effects.DoStep(0, 1))
         assert [bucket.tokens for bucket in lane.buckets.values()] == [4.0, 4.0]
 
     script = staged(play).provider.script
@@ -205,7 +205,7 @@ def test_an_install_is_asked_of_the_runner_of_its_servers_provider(answer: Any, 
         bench.start("svc/a/redis")
         bench.runner.script.next["install"] = [answer]
         i = bench.run.step("svc/a/redis")
-        assert await bench.perform(cmd.DoStep(i, 1)) == [cmd.Answered(i, 1, wanted)]  # type: ignore[arg-type]
+        assert await bench.perform(effects.DoStep(i, 1)) == [reports.CallReport(i, 1, wanted)]  # type: ignore[arg-type]
 
     ((_, target),) = staged(play).runner.script.asked
     assert (target.provider, target.ref, target.name, target.address) == ("upcloud", "s1", "a", "addr")
@@ -220,7 +220,7 @@ def test_a_throttle_answer_slows_its_lane(step: str) -> None:
             made(bench)
         bench.start(step)
         i = bench.run.step(step)
-        await bench.perform(cmd.DoStep(i, 1))
+        await bench.perform(effects.DoStep(i, 1))
         lane = bench.limits.lanes[bench.run.lane(i)]
         assert lane.available(CallClass.CREATE, bench.clock.now()) == 0
         assert lane.available(CallClass.DESTROY, bench.clock.now()) > 0, "what undoes something is counted apart"
@@ -244,10 +244,10 @@ def test_nothing_that_changes_anything_is_sent_by_a_driver_that_lost_its_run(wha
             in_doubt(bench)
         else:
             bench.start("svc/b/redis" if what == "install" else "up/a")
-        commands: dict[str, cmd.Command] = {
-            "create": cmd.DoStep(0, 1), "settle": cmd.Settle(0, 1), "install": cmd.DoStep(service, 1),
-            "destroy": cmd.UndoStep(1, 1), "remove": cmd.UndoStep(service, 1),
-            "stray": cmd.DestroyOrphan("upcloud", "s1"),
+        commands: dict[str, effects.Command] = {
+            "create": effects.DoStep(0, 1), "settle": effects.Settle(0, 1), "install": effects.DoStep(service, 1),
+            "destroy": effects.UndoStep(1, 1), "remove": effects.UndoStep(service, 1),
+            "stray": effects.DestroyOrphan("upcloud", "s1"),
         }  # fmt: skip
         bench.performer.admit(commands[what])
         bench.performer.perform(commands[what])
@@ -265,11 +265,11 @@ def test_commands_that_were_never_begun_and_calls_cut_off_give_their_permits_bac
         bench.provider.script.always["create"] = silence
         bench.start("up/a")
         bench.start("up/b")
-        bench.performer.admit(cmd.DoStep(0, 1))
-        bench.performer.admit(cmd.DoStep(0, 1))
-        bench.performer.admit(cmd.DoStep(1, 1))
+        bench.performer.admit(effects.DoStep(0, 1))
+        bench.performer.admit(effects.DoStep(0, 1))
+        bench.performer.admit(effects.DoStep(1, 1))
         assert bench.limits.lanes["upcloud"].in_flight == 2, "a command that is carried out twice takes one permit"
-        bench.performer.perform(cmd.DoStep(0, 1))
+        bench.performer.perform(effects.DoStep(0, 1))
         await bench.performer.aclose()
         assert bench.limits.lanes["upcloud"].in_flight == 0
 
@@ -279,7 +279,7 @@ def test_commands_that_were_never_begun_and_calls_cut_off_give_their_permits_bac
 def test_a_server_is_waited_for() -> None:
     async def play(bench: Bench) -> None:
         made(bench)
-        assert await bench.perform(cmd.Await(0, 1, "s1", 1e12)) == [cmd.Looked(0, 1, "s1", "addr")]
+        assert await bench.perform(effects.Await(0, 1, "s1", 1e12)) == [reports.ServerReport(0, 1, "s1", "addr")]
 
     assert staged(play).provider.script.count("describe") == 1
 
@@ -291,8 +291,8 @@ def test_a_cloud_that_does_not_say_where_a_server_is_slows_itself_and_no_install
         bench.plant("s1")
         bench.start("svc/a/redis")
         bench.provider.script.always["access"] = too_often
-        (report,) = await bench.perform(cmd.DoStep(bench.run.step("svc/a/redis"), 1))
-        assert isinstance(report, cmd.Answered)
+        (report,) = await bench.perform(effects.DoStep(bench.run.step("svc/a/redis"), 1))
+        assert isinstance(report, reports.CallReport)
         assert isinstance(report.outcome, Rejected)
         assert (report.outcome.fault.kind, report.outcome.fault.retry_after) == (FaultClass.THROTTLE, 7.0)
         now = bench.clock.now()

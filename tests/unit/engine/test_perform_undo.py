@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batchwright.engine import effects as cmd
+from batchwright.engine import effects, reports
 from batchwright.engine.limits import CallClass, Lane
 from batchwright.engine.performer import STRAYS_AT_ONCE
 from batchwright.engine.read_retry import OUTAGE_SECONDS, PAUSE_MAX
@@ -25,7 +25,7 @@ def test_a_server_is_destroyed_until_it_is_gone() -> None:
     async def play(bench: Bench) -> None:
         made(bench)
         rolling_back(bench, "up/a")
-        assert await bench.undo() == cmd.Undid(0, 1)
+        assert await bench.undo() == reports.UndoReport(0, 1)
 
     bench = staged(play, destroy_seconds=20.0)
     assert not bench.world.servers()
@@ -286,7 +286,7 @@ def test_a_sweep_tells_apart_what_the_journal_knows() -> None:
         bench.plant("x1", token=bench.run.token(0))
         bench.plant("x2", run="another", token=bench.run.token(0))
         bench.plant("x3").gone_at = bench.clock.now()
-        assert await bench.perform(cmd.Sweep("upcloud", 1)) == [cmd.Swept("upcloud", 1, (("x1", "a"),))]
+        assert await bench.perform(effects.Sweep("upcloud", 1)) == [reports.SweepReport("upcloud", 1, (("x1", "a"),))]
 
     staged(play)
 
@@ -295,7 +295,7 @@ def test_what_is_listed_although_it_is_gone_is_no_stray() -> None:
     async def play(bench: Bench) -> None:
         listing = [Observed("x1", ServerState.GONE, run="run"), Observed("x2", ServerState.STOPPING, "b", run="run")]
         bench.provider.script.next["find"] = [lambda: listing]
-        assert await bench.perform(cmd.Sweep("upcloud", 1)) == [cmd.Swept("upcloud", 1, (("x2", "b"),))]
+        assert await bench.perform(effects.Sweep("upcloud", 1)) == [reports.SweepReport("upcloud", 1, (("x2", "b"),))]
 
     staged(play)
 
@@ -308,7 +308,7 @@ def test_in_a_rollback_only_what_could_not_be_removed_is_known() -> None:
         now = bench.clock.now()
         bench.happen(ev.UndoFailed(now, "up/a", 1, fault(FaultClass.AUTH)), ev.StepUndone(now, "up/b"))
         assert bench.run.status is RunState.ROLLING_BACK
-        assert await bench.perform(cmd.Sweep("upcloud", 1)) == [cmd.Swept("upcloud", 1, (("s2", "a"),))]
+        assert await bench.perform(effects.Sweep("upcloud", 1)) == [reports.SweepReport("upcloud", 1, (("s2", "a"),))]
 
     staged(play)
 
@@ -318,7 +318,7 @@ def test_a_sweep_after_a_doubt_looks_until_the_settle_time_has_passed(doubtful: 
     async def play(bench: Bench) -> None:
         if doubtful:
             in_doubt(bench)
-        assert await bench.perform(cmd.Sweep("upcloud", 1)) == [cmd.Swept("upcloud", 1)]
+        assert await bench.perform(effects.Sweep("upcloud", 1)) == [reports.SweepReport("upcloud", 1)]
 
     bench = staged(play, list_lag=8.0)
     assert (bench.took >= bench.provider.capabilities.settle_seconds) is doubtful
@@ -329,10 +329,10 @@ def test_a_sweep_waits_out_an_outage_and_says_so_when_it_has_no_end() -> None:
 
     async def play(bench: Bench) -> None:
         bench.provider.script.next["find"] = [broken] * 20
-        assert await bench.perform(cmd.Sweep("upcloud", 1)) == [cmd.Swept("upcloud", 1)]
+        assert await bench.perform(effects.Sweep("upcloud", 1)) == [reports.SweepReport("upcloud", 1)]
         bench.provider.script.always["find"] = broken
-        (report,) = await bench.perform(cmd.Sweep("upcloud", 2))
-        assert isinstance(report, cmd.Swept)
+        (report,) = await bench.perform(effects.Sweep("upcloud", 2))
+        assert isinstance(report, reports.SweepReport)
         assert report.fault is not None
         assert "connection was reset" in report.fault.message
 
@@ -356,13 +356,13 @@ def test_strays_are_destroyed_a_few_at_a_time_and_only_with_the_runs_label(concu
         bench.limits.lanes["upcloud"] = Lane(concurrency)
         for i in range(40):
             bench.plant(f"x{i}")
-            bench.performer.perform(cmd.DestroyOrphan("upcloud", f"x{i}"))
+            bench.performer.perform(effects.DestroyOrphan("upcloud", f"x{i}"))
         while len(bench.said) < 40:
             await bench.clock.sleep(1.0)
         assert most == min(STRAYS_AT_ONCE, concurrency)
         bench.plant("y", run="another")
-        (report,) = await bench.perform(cmd.DestroyOrphan("upcloud", "y"))
-        assert isinstance(report, cmd.OrphanDestroyed)
+        (report,) = await bench.perform(effects.DestroyOrphan("upcloud", "y"))
+        assert isinstance(report, reports.OrphanReport)
         assert report.fault is not None
         assert report.fault.kind is FaultClass.CONFLICT
 
@@ -374,7 +374,7 @@ def test_strays_keep_to_the_rate_of_destroys() -> None:
         lane = bench.limits.lanes["upcloud"] = Lane(5, 100.0, 100, 0.5, 1)
         for i in range(3):
             bench.plant(f"x{i}")
-            bench.performer.perform(cmd.DestroyOrphan("upcloud", f"x{i}"))
+            bench.performer.perform(effects.DestroyOrphan("upcloud", f"x{i}"))
         while len(bench.said) < 3:
             await bench.clock.sleep(0.1)
         assert lane.in_flight == 0

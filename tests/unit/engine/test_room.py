@@ -16,7 +16,7 @@ from batchwright.journal.base import Lease, Snapshot
 from batchwright.journal.memory import MemoryJournal
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
-from batchwright.model.summary import RunSummary
+from batchwright.model.run_summary import RunSummary
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 from tests.support.examples import share
 from tests.unit.engine.stage import Stage, installs, runs, servers, undo

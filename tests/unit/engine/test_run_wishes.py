@@ -9,7 +9,7 @@ from batchwright.engine.loop import Driver
 from batchwright.journal.base import Lease, Snapshot
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
-from batchwright.model.summary import SignalKind
+from batchwright.model.run_signal import SignalKind
 from batchwright.testing.virtual_clock import run_virtual
 from tests.unit.engine.stage import Stage, installs, reopen, servers, signal, states, undo
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from batchwright.engine import effects as cmd
+from batchwright.engine import effects, reports
 from batchwright.engine.closing_sweep import ROUNDS_MAX
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.outcome import FaultClass, Unknown
-from batchwright.model.summary import SignalKind
+from batchwright.model.run_signal import SignalKind
 from batchwright.model.workflow import Retry
 from batchwright.views.events import event_line
 from tests.unit.engine.hand import Hand, fault, kinds
@@ -23,12 +23,12 @@ def ended(*, lanes: int = 1) -> Hand:
 
 
 def gone(hand: Hand, ref: str, kind: FaultClass | None = None) -> list[ev.AnyEvent]:
-    return hand.say(cmd.OrphanDestroyed("upcloud", ref, fault(kind) if kind else None))
+    return hand.say(reports.OrphanReport("upcloud", ref, fault(kind) if kind else None))
 
 
 def test_every_lane_in_which_something_was_sent_is_swept() -> None:
     hand = ended(lanes=2)
-    assert [c.lane for c in hand.taken(cmd.Sweep)] == ["upcloud", "aws"]
+    assert [c.lane for c in hand.taken(effects.Sweep)] == ["upcloud", "aws"]
     hand.swept(lane="aws")
     assert hand.run.status is RunState.RUNNING
     hand.swept(lane="upcloud")
@@ -39,7 +39,10 @@ def test_strays_are_destroyed_and_looked_for_again() -> None:
     hand = ended()
     hand.commands.clear()
     assert kinds(hand.swept(("x1", "a"), ("x2", "a"))) == ["OrphanFound", "OrphanFound"]
-    assert hand.taken(cmd.DestroyOrphan) == [cmd.DestroyOrphan("upcloud", "x1"), cmd.DestroyOrphan("upcloud", "x2")]
+    assert hand.taken(effects.DestroyOrphan) == [
+        effects.DestroyOrphan("upcloud", "x1"),
+        effects.DestroyOrphan("upcloud", "x2"),
+    ]
     assert kinds(gone(hand, "x1")) == ["StrayGone"]
     assert kinds(gone(hand, "x2")) == ["StrayGone", "SweepStarted"]
     hand.swept()
@@ -49,7 +52,7 @@ def test_strays_are_destroyed_and_looked_for_again() -> None:
 def test_what_servers_had_in_common_is_removed_and_is_no_orphan() -> None:
     """C12: a run's own group and key were told as strays."""
     hand = ended()
-    listed = cmd.Swept(
+    listed = reports.SweepReport(
         "upcloud", hand.run.sweeps["upcloud"], (("sg", "run x"), ("i", "late")), shared=frozenset({"sg"})
     )
     told = [event_line(event) for event in hand.say(listed)]
@@ -98,11 +101,11 @@ def test_strays_that_keep_coming_end_the_sweep() -> None:
 def test_duplicate_and_outdated_reports_amount_to_nothing() -> None:
     hand = ended()
     hand.swept(("x1", "a"))
-    assert hand.say(cmd.Swept("upcloud", 1, (("x9", "z"),))) == []
+    assert hand.say(reports.SweepReport("upcloud", 1, (("x9", "z"),))) == []
     gone(hand, "x1")
     assert gone(hand, "x1") == []
-    assert hand.say(cmd.Swept("upcloud", 1)) == [], "of the round before"
-    assert hand.say(cmd.Swept("elsewhere", 1)) == []
+    assert hand.say(reports.SweepReport("upcloud", 1)) == [], "of the round before"
+    assert hand.say(reports.SweepReport("elsewhere", 1)) == []
 
 
 def test_a_crash_sweeps_again_what_was_not_swept() -> None:
@@ -111,7 +114,7 @@ def test_a_crash_sweeps_again_what_was_not_swept() -> None:
     hand.swept(("x1", "a"), lane="upcloud")
     hand = hand.crash()
     hand.decide()
-    assert [(c.lane, c.round) for c in hand.taken(cmd.Sweep)] == [("upcloud", 2)]
+    assert [(c.lane, c.round) for c in hand.taken(effects.Sweep)] == [("upcloud", 2)]
     assert gone(hand, "x1") == [], "asked for by the driver that died"
     hand.swept()
     assert hand.run.status is RunState.COMPLETED

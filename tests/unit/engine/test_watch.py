@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from batchwright.engine import effects as cmd
+from batchwright.engine import effects, reports
 from batchwright.engine.poller import Poller
 from batchwright.engine.read_retry import OUTAGE_SECONDS, ReadRetry
 from batchwright.errors import ProviderThrottled
 from batchwright.model.outcome import FaultClass, Observed, ServerState
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.simulated import Simulation, World
-from batchwright.providers.simulated.rows import SimulatedServer
+from batchwright.providers.simulated.world_records import SimulatedServer
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 from tests.unit.engine.scripted import ScriptedProvider, broken, gone_astray, silence, too_often
 
@@ -28,13 +28,13 @@ class Bench:
         self.clock = VirtualClock()
         self.world = World(None)
         self.provider = ScriptedProvider("upcloud", self.world, self.clock, Simulation.from_settings(settings))
-        self.said: list[tuple[float, cmd.Report]] = []
+        self.said: list[tuple[float, reports.Report]] = []
         self.errors: list[BaseException] = []
         self.began = self.clock.now()
         self.looks = ReadRetry(self.clock)
         self.watch = Poller(self.provider, "run", self.clock, self.looks, self.hear, self.errors.append)
 
-    def hear(self, report: cmd.Report) -> None:
+    def hear(self, report: reports.Report) -> None:
         self.said.append((self.clock.now() - self.began, report))
 
     def plant(self, ref: str, token: str = "", ready: float | None = 0.0, visible: float = 0.0) -> SimulatedServer:
@@ -47,12 +47,12 @@ class Bench:
         return server
 
     def wait(self, step: int, ref: str, timeout: float = 100.0) -> None:
-        self.watch.wait_for(cmd.Await(step, 1, ref, self.clock.now() + timeout))
+        self.watch.wait_for(effects.Await(step, 1, ref, self.clock.now() + timeout))
 
     def settle(self, step: int, token: str, within: float) -> None:
-        self.watch.look_for(cmd.Settle(step, 1), token, self.clock.now() + within)
+        self.watch.look_for(effects.Settle(step, 1), token, self.clock.now() + within)
 
-    async def until(self, count: int) -> list[cmd.Report]:
+    async def until(self, count: int) -> list[reports.Report]:
         async with asyncio.timeout(100_000):
             while len(self.said) < count:
                 await self.clock.sleep(0.5)
@@ -81,7 +81,7 @@ def test_a_thousand_servers_cost_one_look_per_tick() -> None:
     ticks = 10.0 / bench.provider.capabilities.poll_seconds
     assert bench.provider.script.count("describe") <= ticks + 2
     assert bench.provider.script.count("find") == 0
-    assert all(isinstance(r, cmd.Looked) and r.fault is None and r.address == "a" for _, r in bench.said)
+    assert all(isinstance(r, reports.ServerReport) and r.fault is None and r.address == "a" for _, r in bench.said)
 
 
 def test_many_doubts_cost_one_listing_per_tick_and_are_found_or_given_up_in_time() -> None:
@@ -93,7 +93,7 @@ def test_many_doubts_cost_one_listing_per_tick_and_are_found_or_given_up_in_time
 
     bench = staged(play)
     assert bench.provider.script.count("find") <= 8.0 / bench.provider.capabilities.poll_seconds + 2
-    found = {r.step: (at, r.found) for at, r in bench.said if isinstance(r, cmd.Settled)}
+    found = {r.step: (at, r.found) for at, r in bench.said if isinstance(r, reports.SettleReport)}
     at, observed = found.pop(1)
     assert 4.0 <= at < 5.5
     assert observed is not None
@@ -124,7 +124,7 @@ def test_of_two_with_one_token_the_first_is_taken_and_what_is_going_is_not() -> 
         await bench.until(1)
 
     (report,) = [r for _, r in staged(play).said]
-    assert isinstance(report, cmd.Settled)
+    assert isinstance(report, reports.SettleReport)
     assert report.found is not None
     assert report.found.ref == "s2"
 
@@ -150,7 +150,7 @@ def test_why_a_server_is_no_good(state: str, kind: FaultClass) -> None:
         await bench.until(1)
 
     ((at, report),) = staged(play).said
-    assert isinstance(report, cmd.Looked)
+    assert isinstance(report, reports.ServerReport)
     assert report.fault is not None
     assert report.fault.kind is kind
     assert (at >= 20.0) is (kind is FaultClass.TIMEOUT)
@@ -166,7 +166,7 @@ def test_failed_looks_say_nothing_until_patience_ends(trouble: Any) -> None:
     bench = staged(play)
     ((at, report),) = bench.said
     assert OUTAGE_SECONDS <= at < OUTAGE_SECONDS + 130.0
-    assert isinstance(report, cmd.Settled)
+    assert isinstance(report, reports.SettleReport)
     assert report.fault is not None
     assert report.fault.kind is FaultClass.IN_DOUBT
     assert not bench.errors
@@ -235,7 +235,7 @@ def test_one_that_asks_for_long_pauses_is_asked_often_enough_all_the_same() -> N
         await bench.until(1)
 
     ((at, report),) = staged(play).said
-    assert isinstance(report, cmd.Settled)
+    assert isinstance(report, reports.SettleReport)
     assert report.fault is None
     assert at >= 3 * OUTAGE_SECONDS
 
@@ -252,7 +252,7 @@ def test_a_server_that_starts_during_an_outage_has_its_time_all_the_same() -> No
         await bench.until(1)
 
     ((_, report),) = staged(play).said
-    assert isinstance(report, cmd.Looked)
+    assert isinstance(report, reports.ServerReport)
     assert report.fault is None
 
 
@@ -265,7 +265,7 @@ def test_one_look_that_works_is_enough_to_be_patient_again() -> None:
         await bench.until(1)
 
     ((_, report),) = staged(play, boot_seconds=30.0).said
-    assert isinstance(report, cmd.Settled)
+    assert isinstance(report, reports.SettleReport)
     assert report.found is not None
 
 
@@ -281,8 +281,8 @@ def test_who_asks_after_others_gave_up_is_met_with_the_same_patience() -> None:
         await bench.until(2)
 
     (_, first), (_, second) = staged(play).said
-    assert isinstance(first, cmd.Settled)
-    assert isinstance(second, cmd.Settled)
+    assert isinstance(first, reports.SettleReport)
+    assert isinstance(second, reports.SettleReport)
     assert (first.fault is not None, second.fault) == (True, None)
 
 
@@ -295,7 +295,7 @@ def test_a_listing_that_keeps_failing_holds_up_nobody_who_waits_for_a_server() -
         await bench.until(1)
 
     ((at, report),) = staged(play).said
-    assert isinstance(report, cmd.Looked)
+    assert isinstance(report, reports.ServerReport)
     assert report.fault is None
     assert at < 10.0
 
@@ -315,8 +315,8 @@ def test_a_look_that_keeps_failing_tells_only_those_whose_time_is_up() -> None:
 
     (at, late), (_, fine) = staged(play).said
     assert at >= OUTAGE_SECONDS
-    assert isinstance(late, cmd.Looked)
-    assert isinstance(fine, cmd.Looked)
+    assert isinstance(late, reports.ServerReport)
+    assert isinstance(fine, reports.ServerReport)
     assert late.fault is not None
     assert (late.step, late.fault.kind, fine.step, fine.fault) == (1, FaultClass.IN_DOUBT, 2, None)
 
@@ -365,7 +365,7 @@ def test_a_server_that_vanishes_before_the_first_look_is_told_long_before_its_ti
         await bench.until(1)
 
     ((at, report),) = staged(play).said
-    assert isinstance(report, cmd.Looked)
+    assert isinstance(report, reports.ServerReport)
     assert report.fault is not None
     assert report.fault.kind is FaultClass.TRANSIENT
     assert "has not been seen" in report.fault.message
@@ -379,7 +379,7 @@ def test_unseen_is_not_gone() -> None:
         await bench.until(1)
 
     ((at, report),) = staged(play).said
-    assert isinstance(report, cmd.Looked)
+    assert isinstance(report, reports.ServerReport)
     assert report.fault is None
     assert at >= 30.0
     assert ServerState.NOT_VISIBLE is not ServerState.GONE

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from batchwright.errors import RunNotFound
 from batchwright.journal.base import Journal
-from batchwright.journal.lease import own_holder
+from batchwright.journal.lease_holder import own_holder
 from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import SurrealJournal
-from batchwright.model.summary import Signal, SignalKind
+from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.testing.journal_suite import NOW, begun, created, steps, summary_of
 
 

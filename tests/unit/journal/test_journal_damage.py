@@ -17,7 +17,8 @@ from batchwright.journal.base import Journal, Snapshot
 from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import SurrealJournal
 from batchwright.model.events import AnyEvent
-from batchwright.model.summary import RunSummary, Signal, SignalKind
+from batchwright.model.run_signal import Signal, SignalKind
+from batchwright.model.run_summary import RunSummary
 from batchwright.testing.journal_suite import NOW, begun, steps, summary_of
 
 BACKENDS: dict[str, Callable[[Path], Journal]] = {

@@ -13,7 +13,7 @@ import pytest
 from tests.support.needs import missing, tool
 
 from batchwright.journal.base import Journal
-from batchwright.journal.lease import own_holder
+from batchwright.journal.lease_holder import own_holder
 from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import SurrealJournal
 from batchwright.testing.journal_suite import NOW, steps

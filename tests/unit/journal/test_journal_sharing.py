@@ -13,11 +13,11 @@ import pytest
 
 from batchwright.errors import RunNotFound, StoreHeld, StoreUnavailable
 from batchwright.journal.base import Lease, Snapshot
-from batchwright.journal.lease import driver_of, own_holder
+from batchwright.journal.lease_holder import driver_of, own_holder
 from batchwright.journal.surreal import SurrealJournal
 from batchwright.journal.surreal.embedded import journal as sharing
 from batchwright.journal.surreal.embedded import lock, owner, peer, protocol
-from batchwright.model.summary import Signal, SignalKind
+from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.testing.journal_suite import NOW, begun, created, opened, steps, summary_of
 
 SCRIPT = Path(__file__).with_name("journal_process.py")

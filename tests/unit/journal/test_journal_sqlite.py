@@ -23,7 +23,7 @@ from batchwright.errors import (
 from batchwright.journal.base import Journal, Lease, Snapshot
 from batchwright.journal.sqlite import SqliteJournal, connect
 from batchwright.model.events import AnyEvent, StepStarted
-from batchwright.model.summary import Signal, SignalKind
+from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.testing.journal_suite import NOW, begun, opened, steps, summary_of
 
 SCRIPT = Path(__file__).with_name("journal_process.py")

@@ -21,9 +21,9 @@ from batchwright.errors import (
 )
 from batchwright.journal.high_water_mark import Entry, HighWaterMark
 from batchwright.journal.surreal import SurrealJournal, integrity
+from batchwright.journal.surreal.database import QueryRefused
 from batchwright.journal.surreal.embedded import engine
 from batchwright.journal.surreal.embedded.engine import Engine
-from batchwright.journal.surreal.results import QueryRefused
 from batchwright.model.events import AnyEvent, StepStarted
 from batchwright.testing.journal_suite import NOW, begun, opened, steps, summary_of
 

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright.errors import RunHeld
-from batchwright.journal.lease import (
+from batchwright.journal.lease_holder import (
     FOR_EVER,
     LEASE_SECONDS,
     HeldLease,
-    Sightings,
+    LeaseObserver,
     driver_of,
     is_alive,
     is_dead,
@@ -25,7 +25,7 @@ from batchwright.journal.lease import (
     refuse_while_held,
 )
 
-CHILD = "from batchwright.journal.lease import own_holder; print(own_holder(), flush=True); input()"
+CHILD = "from batchwright.journal.lease_holder import own_holder; print(own_holder(), flush=True); input()"
 
 
 def changed(holder: str, pid: str = "", start: str = "", kernel: str = "", pids: str = "", time: str = "") -> str:
@@ -125,7 +125,7 @@ LOOKS = st.lists(st.tuples(st.floats(0.0, 10.0), st.booleans(), st.floats(-18_00
 def test_a_lease_is_silent_only_after_so_long_without_a_sign(looks: list[tuple[float, bool, float]]) -> None:
     """D5: any clock of the holder, jumping as it likes; all that counts is our own monotonic time."""
     now = quiet_since = 0.0
-    sightings, expires = Sightings(lambda: now), 100.0
+    sightings, expires = LeaseObserver(lambda: now), 100.0
     sightings.silent("run", HeldLease("elsewhere:1:1", 1, expires))
     for passed, renews, jump in looks:
         now += passed

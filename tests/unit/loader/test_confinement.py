@@ -22,12 +22,12 @@ from batchwright.loader import (
     Confinement,
     LoaderLimits,
     confinement,
-    evaluator,
+    evaluator_client,
     evaluator_process,
     load,
     load_source,
 )
-from batchwright.loader.evaluator import Died, Evaluator, NickelError
+from batchwright.loader.evaluator_client import EvaluationLimitExceeded, Evaluator, NickelError
 from batchwright.model.diagnostic import Diagnostic
 from tests.support.needs import missing
 
@@ -228,7 +228,7 @@ def test_the_child_has_no_environment_and_answers_again_after_an_error() -> None
 def test_a_dead_child_says_so_each_time_it_is_asked() -> None:
     with Evaluator(SMALL, []) as evaluator:
         for _ in range(2):
-            with pytest.raises(Died) as caught:
+            with pytest.raises(EvaluationLimitExceeded) as caught:
                 evaluator.run("std.number.pow 7 100000000000")
             assert caught.value.code == "too-much-memory"
 
@@ -266,8 +266,8 @@ def kernel_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
     def make(call: str, error: str) -> None:
         script = tmp_path / "worker.py"
         script.write_text(KERNEL_WITHOUT.format(worker=evaluator_process.__file__, call=call, errno=error))
-        monkeypatch.setattr(evaluator.evaluator_process, "__file__", str(script))
-        evaluator.confinement.cache_clear()
+        monkeypatch.setattr(evaluator_client.evaluator_process, "__file__", str(script))
+        evaluator_client.confinement.cache_clear()
 
     return make
 
@@ -275,7 +275,7 @@ def kernel_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
 @pytest.fixture(autouse=True)
 def forget_the_confinement() -> Iterator[None]:
     yield
-    evaluator.confinement.cache_clear()
+    evaluator_client.confinement.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batchwright.errors import EvaluatorUnavailable, FileUnreadable
-from batchwright.loader import LOCAL, Loaded, evaluator, load, load_source
+from batchwright.loader import LOCAL, Loaded, evaluator_client, load, load_source
 from batchwright.model.diagnostic import Severity
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry, ServerConfig, Workflow
 from batchwright.operations.server_batch import ServerBatch
@@ -366,13 +366,13 @@ def test_a_file_that_cannot_be_read_raises(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("own_evaluator")
 def test_an_evaluator_that_cannot_be_started_raises(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(evaluator, "find_nickel", lambda: str(tmp_path / "missing.so"))
+    monkeypatch.setattr(evaluator_client, "find_nickel", lambda: str(tmp_path / "missing.so"))
     with pytest.raises(EvaluatorUnavailable, match="while it was starting"):
         load(EXAMPLE)
     monkeypatch.setattr("sys.executable", str(tmp_path / "missing-python"))
     with pytest.raises(EvaluatorUnavailable, match="cannot be started"):
         load(EXAMPLE)
     monkeypatch.undo()
-    monkeypatch.setattr(evaluator, "EXTENSION_SUFFIXES", [".nothing"])
+    monkeypatch.setattr(evaluator_client, "EXTENSION_SUFFIXES", [".nothing"])
     with pytest.raises(EvaluatorUnavailable, match="py-nickel is not installed"):
         load(EXAMPLE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchwright.loader.nickel_messages import first_frame, labelled, parse
+from batchwright.loader.nickel_message_parser import first_frame, labelled, parse
 from batchwright.loader.nickel_scanner import Position
 
 RAW = """\x1b[0m\x1b[1m\x1b[38;5;9merror\x1b[0m\x1b[1m: contract broken by the value of `limit`\x1b[0m

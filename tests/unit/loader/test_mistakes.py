@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from batchwright.loader import LOCAL, load
-from batchwright.loader.evaluator import Evaluator, NickelError
+from batchwright.loader.evaluator_client import Evaluator, NickelError
 from batchwright.loader.sources import schema_folder
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.taskservs.catalogue import load_catalogue

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.app.allowlist import NOTHING
+from batchwright.app.client_policy import NOTHING
 from batchwright.errors import ProviderUnavailable
-from batchwright.loader import Loaded, Spot, load, load_source, locate_source
+from batchwright.loader import Loaded, SourceLocation, load, load_source, locate_source
 from batchwright.providers import registry
 from batchwright.service.evaluator_process import EvaluationJob, evaluated
 
@@ -52,7 +52,9 @@ def test_mistakes_are_told_with_their_places(contract: Path) -> None:
     found = load_source(flow(wrong), "flow.ncl", providers={"rack": contract})
     assert codes(found) == [("out-of-range", 2, 22), ("unknown-field", 2, 26)]
     path = ("batch_workflow", "operations", 0, "server_configs", 0, "slot")
-    assert locate_source(flow(), "flow.ncl", [path], providers={"rack": contract}) == [Spot("flow.ncl", 2, 22)]
+    assert locate_source(flow(), "flow.ncl", [path], providers={"rack": contract}) == [
+        SourceLocation("flow.ncl", 2, 22)
+    ]
 
 
 @pytest.mark.parametrize("text", ["fun workflows => {", "{ a = 1 }", "fun workflows => workflows.kit.Feilds 1 2 3 4"])

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from batchwright.loader import LOCAL, nickel_scanner
-from batchwright.loader.evaluator import Died, Evaluator, NickelError
+from batchwright.loader.evaluator_client import EvaluationLimitExceeded, Evaluator, NickelError
 
 IMPORTS = (
     """import "/nowhere/canary.txt" as 'Text""",
@@ -169,7 +169,7 @@ class Judge:
             self._child.run(text)
         except NickelError as error:
             return str(error)
-        except Died:
+        except EvaluationLimitExceeded:
             self.close()
             return "died"
         return ""

@@ -13,7 +13,7 @@ import pytest
 
 from batchwright import loader
 from batchwright.loader import LOCAL, load
-from batchwright.loader.evaluator import Evaluator, NickelError
+from batchwright.loader.evaluator_client import Evaluator, NickelError
 from batchwright.loader.sources import schema_folder
 
 ROOT = Path(__file__).parents[3]

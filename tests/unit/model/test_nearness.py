@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.loader.report import suggestion
+from batchwright.loader.contract_report import suggestion
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.workflow import ServerConfig
-from batchwright.operations.wording import did_you_mean
+from batchwright.operations.suggestions import did_you_mean
 from tests.unit.app.test_preflight import simulated
 
 KNOWN = ["de-fra1", "us-nyc1", "1xCPU-2GB", "DEV-1xCPU-1GB"]

@@ -7,9 +7,9 @@ from itertools import permutations
 import msgspec
 import pytest
 
-from batchwright.engine.order import Order
+from batchwright.engine.order import ReadinessTracker
 from batchwright.model.actions import Undo
-from batchwright.model.catalogue import Needs, Platform, Scope
+from batchwright.model.catalogue import Platform, Scope, ServerRequirements
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.outcome import Observed, ServerState
 from batchwright.model.plan import Need, Plan, ServerFacts
@@ -89,7 +89,9 @@ def test_a_part_of_a_cluster_without_its_leader_is_refused() -> None:
 def test_a_rollback_goes_the_same_way_back() -> None:
     plan = plan_of(workflow(MADE, taskservs("on", *THREE, after=["made"])), CATALOGUE)
     index = {op.id: at for at, op in enumerate(plan.operations)}
-    order = Order(plan, [index[step.operation] for step in plan.steps], [False] * len(plan.steps), backward=True)
+    order = ReadinessTracker(
+        plan, [index[step.operation] for step in plan.steps], [False] * len(plan.steps), backward=True
+    )
     ended: list[str] = []
     while order.free:
         step = order.free.popleft()
@@ -122,7 +124,7 @@ def test_a_cluster_on_top_of_which_nothing_is_gets_no_edges_it_does_not_need() -
 def problem_with(facts: ServerFacts | None = None) -> list[str]:
     entry = msgspec.structs.replace(
         CATALOGUE["nginx"],
-        needs=Needs(cpus=2, own_network=True),
+        needs=ServerRequirements(cpus=2, own_network=True),
         platforms=(Platform("debian", ("12", "13")), Platform("ubuntu")),
         scope=Scope.SERVER,
     )

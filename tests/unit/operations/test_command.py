@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from batchwright.model.actions import Action, Undo
 from batchwright.model.plan import Step
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.command import CommandRequest
 from batchwright.plan import build
 from batchwright.testing.plans import command, empty_world, plan_of, servers, workflow
@@ -21,7 +21,7 @@ def steps(*operations: object) -> dict[str, Step]:
 
 
 def test_without_targets_it_is_one_step_of_this_machine() -> None:
-    env: dict[str, str | Secret] = {"A": "b", "T": Secret(env="TOKEN")}
+    env: dict[str, str | SecretReference] = {"A": "b", "T": SecretReference(env="TOKEN")}
     step = steps(command("do", "make", "all", undo=["make", "clean"], env=env, idempotent=True))["do/run"]
     assert (step.action, step.undo, step.server, step.provider) == (Action.RUN, Undo.RUN, "", "")
     assert step.request == CommandRequest("make", ("make", "all"), ("make", "clean"), env, "", True)
@@ -90,5 +90,5 @@ def test_a_command_of_which_nothing_is_known_is_refused_even_without_a_reason() 
 
 
 def test_a_secret_is_in_the_plan_by_reference_and_changes_its_hash() -> None:
-    one, two = (plan_of(workflow(command("do", "x", env={"T": Secret(env=n)})), {}) for n in ("A", "B"))
+    one, two = (plan_of(workflow(command("do", "x", env={"T": SecretReference(env=n)})), {}) for n in ("A", "B"))
     assert one.hash() != two.hash()

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from batchwright.model.actions import Undo
-from batchwright.model.catalogue import Needs, Taskserv, Variable, VariableType, Variant
+from batchwright.model.catalogue import ServerRequirements, Taskserv, Variable, VariableType, Variant
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Need, Plan, ServerFacts
 from batchwright.model.scalar import Scalar
@@ -223,12 +223,14 @@ def test_a_service_goes_with_its_server_only_if_the_plan_makes_that_server() -> 
 @pytest.mark.parametrize(
     ("needs", "able", "words"),
     [
-        (Needs(init=True), {"init": False}, "needs a service manager"),
-        (Needs(privileged=True), {"privileged": False}, "needs to run containers"),
-        (Needs(own_network=True), {"own_network": False}, "needs its own network"),
+        (ServerRequirements(init=True), {"init": False}, "needs a service manager"),
+        (ServerRequirements(privileged=True), {"privileged": False}, "needs to run containers"),
+        (ServerRequirements(own_network=True), {"own_network": False}, "needs its own network"),
     ],
 )
-def test_needs_that_servers_cannot_meet_are_refused_in_words(needs: Needs, able: dict[str, bool], words: str) -> None:
+def test_needs_that_servers_cannot_meet_are_refused_in_words(
+    needs: ServerRequirements, able: dict[str, bool], words: str
+) -> None:
     flow = workflow(MADE, taskservs("on", "apples", after=["made"], provider="aws"))
     catalogue = {"apples": msgspec.structs.replace(CATALOGUE["apples"], needs=needs)}
     world = empty_world(flow)
@@ -244,7 +246,7 @@ def test_needs_that_servers_cannot_meet_are_refused_in_words(needs: Needs, able:
 
 def test_memory_is_compared_where_the_provider_tells_it() -> None:
     flow = workflow(MADE, taskservs("on", "apples", after=["made"]))
-    catalogue = {"apples": msgspec.structs.replace(CATALOGUE["apples"], needs=Needs(memory_mb=2048))}
+    catalogue = {"apples": msgspec.structs.replace(CATALOGUE["apples"], needs=ServerRequirements(memory_mb=2048))}
     world = empty_world(flow).providers["upcloud"]
     small = msgspec.structs.replace(world.requests["web-01"], facts=ServerFacts(1024))
     large = msgspec.structs.replace(world.requests["web-02"], facts=ServerFacts(2048))

@@ -18,7 +18,7 @@ from batchwright.providers.base import Quota
 from batchwright.providers.http import HttpReply
 from batchwright.providers.settings import rest_settings
 from batchwright.providers.upcloud import catalog as shop
-from batchwright.providers.upcloud import payload, quotas, rows
+from batchwright.providers.upcloud import config_checks, payload, quotas, rows
 from batchwright.providers.upcloud.faults import REFUSALS
 from batchwright.providers.upcloud.settings import UpCloudSettings, api_url, authorization
 from batchwright.providers.upcloud.user_data import against, combined
@@ -143,12 +143,12 @@ def test_prices_add_up_in_whole_money_and_an_unlisted_one_leaves_no_sum() -> Non
     ],
 )
 def test_what_is_wrong_anyway_is_said_without_asking_anybody(config: ServerConfig, field: str) -> None:
-    assert [problem.field for problem in payload.problems(config)] == [field]
+    assert [problem.field for problem in config_checks.problems(config)] == [field]
 
 
 @pytest.mark.parametrize("plan", ["1xCPU-2GB", "DEV-1xCPU-1GB-10GB", "CLOUDNATIVE-1xCPU-4GB", "GPU-8xCPU-64GB-1xL40S"])
 def test_every_family_of_plans_passes(plan: str) -> None:
-    assert payload.problems(ServerConfig("web", plan, "de-fra1")) == []
+    assert config_checks.problems(ServerConfig("web", plan, "de-fra1")) == []
 
 
 def test_server_and_disk_carry_the_labels_in_the_create_call_itself() -> None:

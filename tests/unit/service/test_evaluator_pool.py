@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.service_in_loop import workflow
 
-from batchwright.app.allowlist import NOTHING
+from batchwright.app.client_policy import NOTHING
 from batchwright.errors import BodyUnreadable, EvaluatorUnavailable, ServiceBusy, TooManyRequests
 from batchwright.loader import Loaded, load
+from batchwright.loader.contract_report import Report
 from batchwright.loader.depth import too_deep
 from batchwright.loader.limits import UNTRUSTED
-from batchwright.loader.report import Report
 from batchwright.model.diagnostic import Diagnostic, Severity, bounded
 from batchwright.service.evaluator_pool import EvaluatorPool
 from batchwright.service.evaluator_process import Evaluated, EvaluationJob, decode_answer, definition, encode, evaluated

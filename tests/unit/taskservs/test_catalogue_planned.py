@@ -13,7 +13,7 @@ from batchwright.model.access import Access
 from batchwright.model.outcome import FaultClass, Rejected
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.plan import build
-from batchwright.taskservs.base import Target, TaskservJob
+from batchwright.taskservs.base import Target, TaskservCall
 from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.taskservs.runner import pyinfra_runner
 from batchwright.testing.plans import empty_world, servers, taskservs, workflow
@@ -46,7 +46,7 @@ def outcome(root: Path, change: Callable[[Path], object], verb: str = "install")
     assert request.digest == catalogue["mine"].digest != ""
     change(folder)
     runner = pyinfra_runner(catalogue, catalogue.folders, str, SystemClock())
-    found = asyncio.run(getattr(runner, verb)(request, NOWHERE, TaskservJob(seconds=1.0)))
+    found = asyncio.run(getattr(runner, verb)(request, NOWHERE, TaskservCall(seconds=1.0)))
     assert isinstance(found, Rejected)
     return found
 

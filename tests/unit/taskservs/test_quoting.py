@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.examples import share
 
-from batchwright.taskservs import quoting
+from batchwright.taskservs import config_escapes
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
 anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -59,13 +59,13 @@ def unescaped(inner: str, double: str = "") -> str:
 @given(anything)
 def test_redis(text: str) -> None:
     """E13: nothing ends the word or the line."""
-    assert redis_words(quoting.redis_word(text)) == [text.encode()]
+    assert redis_words(config_escapes.redis_word(text)) == [text.encode()]
 
 
 @given(texts.filter(lambda text: "$" not in text and "'" not in text))
 def test_nginx(text: str) -> None:
     """E13."""
-    word = quoting.nginx_word(text)
+    word = config_escapes.nginx_word(text)
     assert (word[0], word[-1]) == ('"', '"')
     assert unescaped(word[1:-1]) == text
 
@@ -73,7 +73,7 @@ def test_nginx(text: str) -> None:
 @given(texts)
 def test_settings_of_postgresql(text: str) -> None:
     """E13."""
-    value = quoting.postgresql_value(text)
+    value = config_escapes.postgresql_value(text)
     assert (value[0], value[-1]) == ("'", "'")
     assert unescaped(value[1:-1], "'") == text
 
@@ -81,7 +81,7 @@ def test_settings_of_postgresql(text: str) -> None:
 @given(texts)
 def test_statements_of_postgresql(text: str) -> None:
     """E13: with and without backslashes, which mean something only in E''."""
-    literal = quoting.sql_literal(text)
+    literal = config_escapes.sql_literal(text)
     inner = literal.removeprefix(" E")[1:-1]
     if literal.startswith(" E"):
         inner = inner.replace("\\\\", "\\")
@@ -94,7 +94,7 @@ def test_statements_of_postgresql(text: str) -> None:
 @given(texts.filter(lambda text: 0 < len(text.encode()) <= 63))
 def test_names_of_postgresql(text: str) -> None:
     """E13."""
-    name = quoting.sql_identifier(text)
+    name = config_escapes.sql_identifier(text)
     assert name[1:-1].replace('""', "") == name[1:-1].replace('"', "")
     assert name[1:-1].replace('""', '"') == text
 
@@ -103,17 +103,17 @@ def test_names_of_postgresql(text: str) -> None:
 @given(texts.filter(lambda text: "\r" not in text))
 def test_environment_files_and_shells(text: str) -> None:
     """E13: a shell reads an EnvironmentFile as systemd does."""
-    for word in (quoting.systemd_value(text), quoting.shell_word(text)):
+    for word in (config_escapes.systemd_value(text), config_escapes.shell_word(text)):
         script = f'X={word}\nprintf %s "$X"'
         done = subprocess.run(["sh", "-s"], input=script.encode(), capture_output=True, check=True)
         assert done.stdout == text.encode()
-    assert shlex.split(quoting.shell_word(text)) == [text]
+    assert shlex.split(config_escapes.shell_word(text)) == [text]
 
 
 @given(anything)
 def test_toml(text: str) -> None:
     """E13."""
-    line = quoting.toml_string(text)
+    line = config_escapes.toml_string(text)
     assert "\n" not in line
     assert tomllib.loads(f"x = {line}") == {"x": text}
 
@@ -122,11 +122,11 @@ def test_toml(text: str) -> None:
 def test_what_cannot_be_written_is_refused(text: str) -> None:
     """E13: a $ in nginx, a line end in pg_hba.conf, a space in a source of apt, a NUL almost everywhere."""
     for write, bad in (
-        (quoting.nginx_word, "$\0"),
-        (quoting.hba_word, "\n\r\0"),
-        (quoting.postgresql_value, "\0"),
-        (quoting.sql_literal, "\0"),
-        (quoting.systemd_value, "\0"),
+        (config_escapes.nginx_word, "$\0"),
+        (config_escapes.hba_word, "\n\r\0"),
+        (config_escapes.postgresql_value, "\0"),
+        (config_escapes.sql_literal, "\0"),
+        (config_escapes.systemd_value, "\0"),
     ):
         if any(one in text for one in bad):
             with pytest.raises(ValueError, match="hold"):
@@ -134,7 +134,7 @@ def test_what_cannot_be_written_is_refused(text: str) -> None:
         else:
             assert write(text)
     try:
-        assert quoting.source_word(text).split() == [text]
+        assert config_escapes.source_word(text).split() == [text]
     except ValueError:
         assert not text.isascii() or not text.isalnum()
 
@@ -142,4 +142,4 @@ def test_what_cannot_be_written_is_refused(text: str) -> None:
 def test_a_name_that_postgresql_would_cut_off_is_refused() -> None:
     """E13: 70 characters became another name without a word."""
     with pytest.raises(ValueError, match="63 bytes"):
-        quoting.sql_identifier("o" * 70)
+        config_escapes.sql_identifier("o" * 70)

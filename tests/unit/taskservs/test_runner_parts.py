@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from batchwright.model.access import Access
 from batchwright.model.catalogue import Platform, Taskserv
 from batchwright.model.outcome import CheckResult, FaultClass
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.redaction import Redactor
 from batchwright.taskservs.base import Target
@@ -38,7 +38,12 @@ NOTHING = Redactor(())
 
 
 def test_places_are_filled_in_and_secrets_revealed() -> None:
-    given_values = {"bind": "${server.address}:1", "node": "${server.name}", "port": 6379, "key": Secret(env="KEY")}
+    given_values = {
+        "bind": "${server.address}:1",
+        "node": "${server.name}",
+        "port": 6379,
+        "key": SecretReference(env="KEY"),
+    }
     filled = asyncio.run(fill(given_values, TARGET, lambda secret: f"of {secret}${{server.name}}"))
     assert filled.values == {
         "bind": "127.77.0.5:1",

@@ -10,7 +10,7 @@ import pytest
 from batchwright.model.access import Access
 from batchwright.model.outcome import Fault, FaultClass
 from batchwright.taskservs.runner.readiness import DENIED_SECONDS, ready
-from batchwright.taskservs.runner.ssh_connection import Ran, SshConnection, Unreachable
+from batchwright.taskservs.runner.ssh_connection import ScriptResult, SshConnection, Unreachable
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 ACCESS = Access("127.77.0.5")
@@ -37,9 +37,9 @@ class Server:
         finally:
             self.open -= 1
 
-    async def script(self, _text: str, _seconds: float) -> Ran:
+    async def script(self, _text: str, _seconds: float) -> ScriptResult:
         why = self._state(self.now())
-        return Ran(0, "") if why is None else Ran(1, f"{why}\n")
+        return ScriptResult(0, "") if why is None else ScriptResult(1, f"{why}\n")
 
     async def wait(self, seconds: float) -> float:
         async with ready(ACCESS, self._clock, self.told.append, seconds, self.connect):

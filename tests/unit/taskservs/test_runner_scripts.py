@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.examples import share
 
-from batchwright.taskservs.runner.scripts import end_marked, list_installed, told, with_environment
+from batchwright.taskservs.runner.shell_snippets import end_marked, list_installed, told, with_environment
 
 PATIENCE = 60
 

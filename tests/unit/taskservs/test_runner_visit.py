@@ -13,26 +13,29 @@ from batchwright.errors import SecretMissing
 from batchwright.model.access import Access
 from batchwright.model.catalogue import Check, Output, Taskserv
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.taskserv_batch import Cluster, TaskservRequest
-from batchwright.taskservs.base import Target, TaskservJob
+from batchwright.taskservs.base import Target, TaskservCall
 from batchwright.taskservs.runner import server_task as module
 from batchwright.taskservs.runner.child_process import ChildDied
 from batchwright.taskservs.runner.child_protocol import Done, Verb
 from batchwright.taskservs.runner.server_task import ServerTask
-from batchwright.taskservs.runner.ssh_connection import Ran, Unreachable
+from batchwright.taskservs.runner.ssh_connection import ScriptResult, Unreachable
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 ENTRY = Taskserv("redis", "7.0", "x", 1.0, check=(Check("ping", "ping it", retries=2, every=5.0),))
-REQUEST = TaskservRequest("redis", "7.0", "default", {"password": Secret(env="X")})
+REQUEST = TaskservRequest("redis", "7.0", "default", {"password": SecretReference(env="X")})
 DOWN = Unreachable(Fault(FaultClass.TRANSIENT, "connection refused"), lasting=True)
 
 
 class Place:
     """Servers as scripts see them: `answers` by a word of the script, else success without a word."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **answers: Ran | list[Ran]) -> None:
-        self.answers: dict[str, Ran | list[Ran]] = {"os-release": Ran(0, "platform debian 12\n"), **answers}
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **answers: ScriptResult | list[ScriptResult]) -> None:
+        self.answers: dict[str, ScriptResult | list[ScriptResult]] = {
+            "os-release": ScriptResult(0, "platform debian 12\n"),
+            **answers,
+        }
         self.scripts: list[str] = []
         self.down: Unreachable | None = None
         monkeypatch.setattr(asyncio, "to_thread", _here)  # the virtual clock does not wait for threads
@@ -45,14 +48,14 @@ class Place:
             raise self.down
         yield self
 
-    async def script(self, text: str, _seconds: float) -> Ran:
+    async def script(self, text: str, _seconds: float) -> ScriptResult:
         self.scripts.append(text)
         if "kill -TERM" in text:
-            return Ran(0, "ended 0\n")
+            return ScriptResult(0, "ended 0\n")
         for word, answer in self.answers.items():
             if word.replace("_", " ") in text:
                 return answer.pop(0) if isinstance(answer, list) else answer
-        return Ran(0, "")
+        return ScriptResult(0, "")
 
     def ran(self, word: str) -> int:
         return sum(word in text for text in self.scripts)
@@ -77,7 +80,7 @@ def applied(
     **rest: Any,
 ) -> Applied | Rejected | Unknown:
     target = Target("local", "ref", "one", "127.77.0.5", Access("127.77.0.5"))
-    job = TaskservJob("token", seconds, rest.get("leader"), (told if told is not None else []).append)
+    job = TaskservCall("token", seconds, rest.get("leader"), (told if told is not None else []).append)
     call = ServerTask(entry, request, target, job, rest.get("reveal", lambda _: "s3cret"), VirtualClock())
 
     async def main() -> Applied | Rejected | Unknown:
@@ -134,7 +137,7 @@ def test_a_call_that_is_cancelled_ends_what_it_began(place: Place) -> None:
 
 
 def test_a_check_is_tried_again_and_its_last_words_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    place = Place(monkeypatch, ping_it=Ran(1, "no PONG, but s3cret\n"))
+    place = Place(monkeypatch, ping_it=ScriptResult(1, "no PONG, but s3cret\n"))
     answer = applied()
     assert answer == Rejected(
         Fault(FaultClass.PERMANENT, "redis: the check ping fails: no PONG, but ***", "check-failed")
@@ -144,7 +147,7 @@ def test_a_check_is_tried_again_and_its_last_words_are_told(monkeypatch: pytest.
 
 
 def test_a_check_may_need_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    place = Place(monkeypatch, ping_it=[Ran(1, "not yet"), Ran(0, "")])
+    place = Place(monkeypatch, ping_it=[ScriptResult(1, "not yet"), ScriptResult(0, "")])
     assert applied() == Applied(True)
     assert place.ran("ping it") == 2
 
@@ -169,7 +172,7 @@ def test_a_child_that_died_leaves_it_unknown(place: Place) -> None:
 
 
 def test_a_secret_that_is_missing_is_told_before_anything_is_done(place: Place) -> None:
-    def missing(secret: Secret) -> str:
+    def missing(secret: SecretReference) -> str:
         raise SecretMissing(f"the secret in {secret} is empty or missing")
 
     answer = applied(reveal=missing)
@@ -187,13 +190,13 @@ def test_a_removal_takes_the_mark_away(
     async def deploy(_visit: ServerTask) -> Done:
         return Done("s", ok=True, changes=changes)
 
-    place = Place(monkeypatch, **{"taskservs/redis.json": Ran(0, "gone\n" if was_marked else "")})
+    place = Place(monkeypatch, **{"taskservs/redis.json": ScriptResult(0, "gone\n" if was_marked else "")})
     assert applied(Verb.REMOVE, deploy) == Applied(expected)
     assert place.ran("ping it") == 0
 
 
 def test_what_the_leader_tells_reaches_the_others_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    Place(monkeypatch, tell_the_token=Ran(0, "join-me\n"))
+    Place(monkeypatch, tell_the_token=ScriptResult(0, "join-me\n"))
     seen: list[dict[str, str]] = []
 
     async def joins(call: ServerTask) -> Done:
@@ -213,14 +216,14 @@ def test_what_the_leader_tells_reaches_the_others_and_nobody_else(monkeypatch: p
 
 def test_a_server_may_say_half_of_what_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """A word without its value is none: that is no bug."""
-    Place(monkeypatch, **{"os-release": Ran(0, "temp\nplatform debian 12\n")})
+    Place(monkeypatch, **{"os-release": ScriptResult(0, "temp\nplatform debian 12\n")})
     assert applied() == Applied(True)
 
 
 def test_what_a_server_says_when_it_cannot_be_made_ready_is_shown_without_secrets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    Place(monkeypatch, **{"os-release": Ran(1, "no room for s3\x1b[1mcret\x1b[2J")})
+    Place(monkeypatch, **{"os-release": ScriptResult(1, "no room for s3\x1b[1mcret\x1b[2J")})
     answer = applied()
     assert isinstance(answer, Rejected)
     assert answer.fault.message == "the server could not be made ready (ended with 1): no room for ***"

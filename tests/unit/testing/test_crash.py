@@ -15,7 +15,7 @@ from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
 from batchwright.taskservs.base import Runner, Target
-from batchwright.testing.crash import CrashingProvider, CrashingRunner, CrashPoint, ProcessDied, When
+from batchwright.testing.crash_points import CrashingProvider, CrashingRunner, CrashPoint, ProcessDied, When
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 CLOCK = VirtualClock()

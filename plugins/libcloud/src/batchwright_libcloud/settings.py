@@ -9,9 +9,9 @@ from typing import Literal
 from msgspec import Struct
 
 from batchwright import ProviderUnavailable, Scalar
-from batchwright.home import expanded
 from batchwright.providers.settings import checked_address, must_be, settings_of
 from batchwright.regular_files import contents
+from batchwright.user_home import expanded
 
 Adopt = Literal["", "metadata", "name", "nothing"]
 OPTIONS = ("region", "host", "port", "secure", "api_version")  # handed to the driver, like all that begins with ex_

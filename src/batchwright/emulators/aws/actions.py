@@ -13,7 +13,7 @@ from batchwright.emulators.aws import responses
 from batchwright.emulators.aws.catalog import ARM, IMAGES, PARAMETERS, PRICES, VCPUS
 from batchwright.emulators.aws.protocol import ApiError
 from batchwright.emulators.aws.region import Region
-from batchwright.emulators.aws.rows import Interface
+from batchwright.emulators.aws.resources import Interface
 from batchwright.emulators.aws.settings import AwsBehaviour
 from batchwright.fault_injection.draw import Draw
 

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 from aiohttp import web
 
 from batchwright.emulators.aws import protocol
-from batchwright.emulators.aws.account import AwsAccount
 from batchwright.emulators.aws.actions import READS
+from batchwright.emulators.aws.dispatcher import AwsAccount
 from batchwright.emulators.aws.protocol import AwsRequest
 from batchwright.emulators.aws.region import tags_of
 from batchwright.emulators.aws.settings import AwsBehaviour

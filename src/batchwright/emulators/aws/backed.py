@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
-from batchwright.emulators.aws.account import AwsAccount
 from batchwright.emulators.aws.catalog import VCPUS
-from batchwright.emulators.aws.rows import Instance
-from batchwright.emulators.backend import Wanted
+from batchwright.emulators.aws.dispatcher import AwsAccount
+from batchwright.emulators.aws.resources import Instance
+from batchwright.emulators.backend import DesiredServer
 
 _HOST = "/etc/ssh/ssh_host_ed25519_key"
 # The images of AWS let their user become root by sudo; the servers behind may have no sudo, so that user is root here
@@ -42,16 +42,16 @@ class BackedAwsAccount:
         """From now on its instances run only when they are said to."""
         self._account.back()
 
-    def wanted(self) -> Sequence[Wanted]:
+    def wanted(self) -> Sequence[DesiredServer]:
         """Instances that have not ended."""
         return [self._wanted(one, public) for one, public in self._account.to_be_backed()]
 
-    def _wanted(self, one: Instance, public_key: str) -> Wanted:
+    def _wanted(self, one: Instance, public_key: str) -> DesiredServer:
         cpus, memory = VCPUS[one.arguments["InstanceType"]]
         told = base64.b64decode(one.arguments.get("UserData", "")).decode()
         login = one.tags.get("batchwright-login", "ec2-user")
         script = first_boot(told, login, [public_key] if public_key else [])
-        return Wanted(one.id, one.tags.get("Name") or one.id, cpus, memory, script)
+        return DesiredServer(one.id, one.tags.get("Name") or one.id, cpus, memory, script)
 
     def is_up(self, server: str, address: str) -> None:
         """It is running from now on."""

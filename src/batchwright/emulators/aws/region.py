@@ -11,7 +11,7 @@ from typing import Any
 
 from batchwright.emulators.aws.catalog import ARM, IMAGES, VCPUS, ZONES, Image
 from batchwright.emulators.aws.protocol import ApiError
-from batchwright.emulators.aws.rows import AwsVolume, Group, Instance, Interface, Key, Tags
+from batchwright.emulators.aws.resources import AwsVolume, Group, Instance, Interface, Key, Tags
 from batchwright.emulators.aws.settings import AwsBehaviour
 from batchwright.fault_injection.draw import NOTHING, Draw
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from batchwright.emulators.aws.catalog import Image
 from batchwright.emulators.aws.protocol import ApiError
 from batchwright.emulators.aws.region import Region
-from batchwright.emulators.aws.rows import AwsVolume, Group, Instance, Interface, Key, Tags
+from batchwright.emulators.aws.resources import AwsVolume, Group, Instance, Interface, Key, Tags
 
 T = TypeVar("T")
 Seen = dict[str, list[str]]  # name of a filter -> values that match it

@@ -15,7 +15,7 @@ from batchwright.emulators.hetzner.settings import HetznerBehaviour
 from batchwright.fault_injection.draw import Draw
 
 
-class Thing(Struct):
+class HetznerResource(Struct):
     """A server or a key; times are of the emulator's clock. `asked` is the body it was made with."""
 
     id: int
@@ -69,30 +69,30 @@ class HetznerAccount(EmulatedAccount[HetznerBehaviour]):
 
     def __init__(self, behaviour: HetznerBehaviour, clock: Callable[[], float]) -> None:
         super().__init__(behaviour, clock)
-        self._things: dict[str, dict[int, Thing]] = {"servers": {}, "ssh_keys": {}}
+        self._things: dict[str, dict[int, HetznerResource]] = {"servers": {}, "ssh_keys": {}}
         self.volumes: dict[int, HetznerVolume] = {}
         self.primary_ips: dict[int, PrimaryIp] = {}
         self.backups: dict[int, Backup] = {}
         self.kept_own: set[int] = set()  # ids of servers' own addresses whose auto_delete was taken away
         self._serial = 1000
 
-    def all(self, kind: str) -> list[Thing]:
+    def all(self, kind: str) -> list[HetznerResource]:
         """What exists now, listed or not."""
         now = self.clock()
         return [thing for thing in self._things[kind].values() if thing.exists(now)]
 
-    def listed(self, kind: str) -> list[Thing]:
+    def listed(self, kind: str) -> list[HetznerResource]:
         """What a listing shows now."""
         return [thing for thing in self.all(kind) if thing.visible_at <= self.clock()]
 
-    def one(self, kind: str, number: str) -> Thing:
+    def one(self, kind: str, number: str) -> HetznerResource:
         """Raises CallRefused."""
         found = [thing for thing in self.all(kind) if str(thing.id) == number]
         if not found:
             raise CallRefused(404, "not_found", f"{kind} with ID '{number}' not found")
         return found[0]
 
-    def make(self, kind: str, asked: dict[str, Any], drawn: Draw) -> Thing:
+    def make(self, kind: str, asked: dict[str, Any], drawn: Draw) -> HetznerResource:
         """One more, as late as it was drawn. Raises CallRefused."""
         e, name, at = self.behaviour, asked["name"], self.clock() + drawn.late
         if any(thing.name == name for thing in self.all(kind)):
@@ -106,11 +106,11 @@ class HetznerAccount(EmulatedAccount[HetznerBehaviour]):
         self._serial += 1
         lag = max(e.list_lag, e.lag_servers if kind == "servers" else e.lag_ssh_keys)
         ready = math.inf if "never_ready" in drawn.server else at + e.scaled(e.boot_seconds)
-        thing = Thing(self._serial, name, asked, at, at + e.scaled(lag), ready, "broken" in drawn.server)
+        thing = HetznerResource(self._serial, name, asked, at, at + e.scaled(lag), ready, "broken" in drawn.server)
         mine[thing.id] = thing
         return thing
 
-    def delete(self, kind: str, thing: Thing) -> None:
+    def delete(self, kind: str, thing: HetznerResource) -> None:
         """A key goes at once, a server takes its time."""
         now = self.clock()
         thing.deleted_at = now
@@ -119,7 +119,7 @@ class HetznerAccount(EmulatedAccount[HetznerBehaviour]):
         if kind == "servers":
             self._part(thing)
 
-    def _part(self, server: Thing) -> None:
+    def _part(self, server: HetznerResource) -> None:
         """Volumes are detached, addresses with auto_delete and backups go."""
         for volume in self.volumes.values():
             volume.server = 0 if volume.server == server.id else volume.server
@@ -137,7 +137,7 @@ class HetznerAccount(EmulatedAccount[HetznerBehaviour]):
         self._serial += 1
         return self._serial
 
-    def attach_volume(self, server: Thing) -> HetznerVolume:
+    def attach_volume(self, server: HetznerResource) -> HetznerVolume:
         """A volume of somebody's, on a server."""
         volume = HetznerVolume(self._number(), f"data-{self._serial}", server.id)
         self.volumes[volume.id] = volume
@@ -153,7 +153,7 @@ class HetznerAccount(EmulatedAccount[HetznerBehaviour]):
             server.volumes = [one for one in server.volumes if one != volume.id]
         volume.server = 0
 
-    def assign_address(self, server: Thing) -> PrimaryIp:
+    def assign_address(self, server: HetznerResource) -> PrimaryIp:
         """A primary IP of somebody's in the place of the server's own, which goes with the server."""
         number = self._number()
         address = PrimaryIp(number, f"dns-{number}", f"203.0.113.{number & 255}", self.clock(), server.id)
@@ -161,7 +161,7 @@ class HetznerAccount(EmulatedAccount[HetznerBehaviour]):
         server.ipv4 = number
         return address
 
-    def back_up(self, server: Thing) -> Backup:
+    def back_up(self, server: HetznerResource) -> Backup:
         """Somebody enabled backups, and there is one."""
         backup = Backup(self._number(), server.id)
         self.backups[backup.id] = backup
@@ -174,7 +174,7 @@ class HetznerAccount(EmulatedAccount[HetznerBehaviour]):
         elif not auto_delete:
             self.kept_own.add(number)
 
-    def status(self, thing: Thing) -> str:
+    def status(self, thing: HetznerResource) -> str:
         """Hetzner's word for a server's state; a broken one stays off."""
         now = self.clock()
         if now >= thing.deleted_at:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from batchwright.emulators.front import CallRefused, RestFront
 from batchwright.emulators.hetzner import catalog, responses
-from batchwright.emulators.hetzner.account import HetznerAccount, Thing
+from batchwright.emulators.hetzner.account import HetznerAccount, HetznerResource
 from batchwright.emulators.hetzner.settings import HetznerBehaviour
 from batchwright.fault_injection.draw import Draw
 from batchwright.model.outcome import FaultClass
@@ -105,7 +105,7 @@ class HetznerEmulator(RestFront[HetznerAccount]):
                 return 200, self._page(request, "images", rows)
             case "POST", "images" | "primary_ips" | "volumes", []:
                 server = self.account.one("servers", str(body.get("server") or body.get("assignee_id")))
-                acts: dict[str, Callable[[Thing], Any]] = {
+                acts: dict[str, Callable[[HetznerResource], Any]] = {
                     "images": self.account.back_up,
                     "primary_ips": self.account.assign_address,
                 }
@@ -124,12 +124,12 @@ class HetznerEmulator(RestFront[HetznerAccount]):
                 return 200, {"primary_ip": self._address(number)}
         raise CallRefused(404, "not_found", f"{method} on {kind} is not emulated like this")
 
-    def _make(self, kind: str, body: dict[str, Any], drawn: Draw) -> Thing:
+    def _make(self, kind: str, body: dict[str, Any], drawn: Draw) -> HetznerResource:
         if not isinstance(body.get("name"), str) or not body["name"]:
             raise CallRefused(422, "invalid_input", "invalid input in field 'name'")
         return self.account.make(kind, body, drawn)
 
-    def _shown(self, kind: str, thing: Thing) -> dict[str, Any]:
+    def _shown(self, kind: str, thing: HetznerResource) -> dict[str, Any]:
         return responses.server(thing, self.account) if kind == "servers" else responses.ssh_key(thing)
 
     def _address(self, number: str) -> dict[str, Any]:

@@ -5,23 +5,23 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from batchwright.emulators.hetzner.account import HetznerAccount, HetznerVolume, Thing
+from batchwright.emulators.hetzner.account import HetznerAccount, HetznerResource, HetznerVolume
 from batchwright.emulators.hetzner.catalog import IMAGES, LOCATIONS, TYPES
 
 Shown = dict[str, Any]
 
 
-def _common(thing: Thing) -> Shown:
+def _common(thing: HetznerResource) -> Shown:
     created = _at(thing.committed_at)
     return {"id": thing.id, "name": thing.name, "labels": thing.asked.get("labels", {}), "created": created}
 
 
-def ssh_key(thing: Thing) -> Shown:
+def ssh_key(thing: HetznerResource) -> Shown:
     """As in GET /ssh_keys."""
     return {**_common(thing), "public_key": thing.asked["public_key"], "fingerprint": f"{thing.id:032x}"}
 
 
-def server(thing: Thing, account: HetznerAccount) -> Shown:
+def server(thing: HetznerResource, account: HetznerAccount) -> Shown:
     """As in GET /servers."""
     asked = thing.asked
     return {
@@ -63,7 +63,7 @@ def primary_ip(number: int, account: HetznerAccount) -> Shown | None:
     return None
 
 
-def _ipv4(thing: Thing, account: HetznerAccount) -> Shown:
+def _ipv4(thing: HetznerResource, account: HetznerAccount) -> Shown:
     if (other := account.primary_ips.get(thing.ipv4)) is not None:
         return {"id": other.id, "ip": other.ip, "blocked": False}
     return {"id": 2 * thing.id, "ip": _own_ipv4(thing), "blocked": False}
@@ -73,9 +73,9 @@ def _at(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00")
 
 
-def _own_ipv4(server: Thing) -> str:
+def _own_ipv4(server: HetznerResource) -> str:
     return f"198.18.{server.id >> 8 & 255}.{server.id & 255}"
 
 
-def _own_ipv6(server: Thing) -> str:
+def _own_ipv6(server: HetznerResource) -> str:
     return f"2001:db8:{server.id:x}::/64"

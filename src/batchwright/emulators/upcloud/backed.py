@@ -6,7 +6,7 @@ import email
 import re
 from collections.abc import Sequence
 
-from batchwright.emulators.backend import Wanted
+from batchwright.emulators.backend import DesiredServer
 from batchwright.emulators.upcloud.account import Address, EmulatedServer, UpCloudAccount
 from batchwright.emulators.upcloud.catalog import PLANS
 
@@ -26,15 +26,15 @@ class BackedUpCloudAccount:
         """From now on its servers are started only when they are said to be."""
         self._account.backed = True
 
-    def wanted(self) -> Sequence[Wanted]:
+    def wanted(self) -> Sequence[DesiredServer]:
         """Every server that exists."""
         return [self._wanted(server) for server in self._account.servers()]
 
-    def _wanted(self, server: EmulatedServer) -> Wanted:
+    def _wanted(self, server: EmulatedServer) -> DesiredServer:
         asked, plan = server.asked, PLANS[server.asked["plan"]]
         keys = asked.get("login_user", {}).get("ssh_keys", {}).get("ssh_key", [])
         script = first_boot(str(asked.get("user_data", "")), keys)
-        return Wanted(server.uuid, asked["hostname"], plan["core_number"], plan["memory_amount"], script)
+        return DesiredServer(server.uuid, asked["hostname"], plan["core_number"], plan["memory_amount"], script)
 
     def is_up(self, server: str, address: str) -> None:
         """It is started from now on, and has the address of what stands behind it."""

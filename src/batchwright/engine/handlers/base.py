@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from batchwright.engine import effects as cmd
+from batchwright.engine import effects, reports
 from batchwright.engine.run_calls import RunCalls
 
 
@@ -19,17 +19,19 @@ class Handler(ABC):
         self.calls = calls
 
     @abstractmethod
-    async def do(self, command: cmd.DoStep) -> cmd.Answered | None:
+    async def do(self, command: effects.DoStep) -> reports.CallReport | None:
         """Send the call of a step."""
 
     @abstractmethod
-    async def undo(self, command: cmd.UndoStep) -> cmd.Undid | None:
+    async def undo(self, command: effects.UndoStep) -> reports.UndoReport | None:
         """Undo a step until nothing of it is left, or say why that did not work this time."""
 
-    async def settle(self, command: cmd.Settle | cmd.DoStep) -> cmd.Answered | cmd.Settled | None:
+    async def settle(
+        self, command: effects.Settle | effects.DoStep
+    ) -> reports.CallReport | reports.SettleReport | None:
         """Find out what became of a call in doubt. Only for actions whose doubt is LOOK or ASK."""
         raise AssertionError(f"{type(self).__name__} cannot settle {command}")
 
-    def wait(self, command: cmd.Await) -> None:
+    def wait(self, command: effects.Await) -> None:
         """Report when what a step made or keeps is ready. Only for actions that make or keep something by reference."""
         raise AssertionError(f"{type(self).__name__} cannot wait: {command}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from batchwright.commands.base import CommandServer, Launch, Launcher, Tell
-from batchwright.engine import effects as cmd
+from batchwright.engine import effects, reports
 from batchwright.engine.handlers.base import Handler
 from batchwright.engine.port_calls import trouble, unmade
 from batchwright.engine.run_calls import RunCalls
@@ -27,19 +27,19 @@ class CommandHandler(Handler):
         super().__init__(calls)
         self._flying: set[tuple[int, int, bool]] = set()
 
-    async def do(self, command: cmd.DoStep) -> cmd.Answered | None:
+    async def do(self, command: effects.DoStep) -> reports.CallReport | None:
         """Run the program; what an earlier start of it left running is ended first."""
         outcome = await self._launch(command)
-        return None if outcome is None else cmd.Answered(command.step, command.attempt, outcome)
+        return None if outcome is None else reports.CallReport(command.step, command.attempt, outcome)
 
-    async def undo(self, command: cmd.UndoStep) -> cmd.Undid | None:
+    async def undo(self, command: effects.UndoStep) -> reports.UndoReport | None:
         """Run the program that the command names for it."""
         outcome = await self._launch(command)
-        return None if outcome is None else cmd.Undid(command.step, command.attempt, unmade(outcome))
+        return None if outcome is None else reports.UndoReport(command.step, command.attempt, unmade(outcome))
 
-    async def _launch(self, command: cmd.DoStep | cmd.UndoStep) -> Applied | Rejected | Unknown | None:
+    async def _launch(self, command: effects.DoStep | effects.UndoStep) -> Applied | Rejected | Unknown | None:
         """Run the step's program or undo. None if this start is under way already: it must not run twice."""
-        calls, i, attempt, undo = self.calls, command.step, command.attempt, isinstance(command, cmd.UndoStep)
+        calls, i, attempt, undo = self.calls, command.step, command.attempt, isinstance(command, effects.UndoStep)
         if (i, attempt, undo) in self._flying:
             return None
         self._flying.add((i, attempt, undo))
@@ -56,7 +56,7 @@ class CommandHandler(Handler):
             output.close()
             self._flying.discard((i, attempt, undo))
 
-    async def settle(self, command: cmd.Settle | cmd.DoStep) -> cmd.Settled:
+    async def settle(self, command: effects.Settle | effects.DoStep) -> reports.SettleReport:
         """Say what can be seen of a start that nobody heard the end of. How far it got, only its user can tell."""
         i = command.step
         words = "it was in flight when the process that drove the run went"
@@ -64,7 +64,7 @@ class CommandHandler(Handler):
         if not isinstance(surrounds, Unknown):
             seen = await self.calls.ask(LOOK_SECONDS, self._launcher(self.calls.step(i)).left_over(surrounds))
             words += f"; {seen}" if isinstance(seen, str) and seen else ""
-        return cmd.Settled(i, command.attempt, fault=Fault(FaultClass.IN_DOUBT, words))
+        return reports.SettleReport(i, command.attempt, fault=Fault(FaultClass.IN_DOUBT, words))
 
     def _launcher(self, step: Step) -> Launcher:
         run = self.calls.run

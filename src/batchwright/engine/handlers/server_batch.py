@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchwright.engine import effects as cmd
+from batchwright.engine import effects, reports
 from batchwright.engine.handlers.base import Handler
 from batchwright.engine.limits import CallClass
 from batchwright.engine.port_calls import trouble, turn
@@ -16,7 +16,7 @@ from batchwright.operations.server_batch import ServerRequest
 class ServerHandler(Handler):
     """Calls the provider of each step."""
 
-    async def do(self, command: cmd.DoStep) -> cmd.Answered:
+    async def do(self, command: effects.DoStep) -> reports.CallReport:
         """Send the create call, after what an earlier attempt made and was no good is destroyed."""
         calls, i = self.calls, command.step
         step, stale = calls.step(i), calls.run.records[i].stale
@@ -24,7 +24,7 @@ class ServerHandler(Handler):
         outcome = Rejected(fault) if fault else await self._create(step, i)
         if fault is not None and fault.kind is FaultClass.THROTTLE:  # it is a create that waits for its turn now
             calls.heed(step.provider, CallClass.CREATE, outcome)
-        return cmd.Answered(i, command.attempt, outcome)
+        return reports.CallReport(i, command.attempt, outcome)
 
     async def _destroy_stale(self, provider: str, ref: str) -> Fault | None:
         self.calls.limits.lanes[provider].buckets[CallClass.DESTROY].spend()  # its create holds the place
@@ -39,7 +39,7 @@ class ServerHandler(Handler):
         calls.heed(step.provider, CallClass.CREATE, outcome)
         return outcome
 
-    async def settle(self, command: cmd.Settle | cmd.DoStep) -> cmd.Answered | None:
+    async def settle(self, command: effects.Settle | effects.DoStep) -> reports.CallReport | None:
         """Send the same again where the provider takes a token, else look for the label until its time has passed."""
         calls, i = self.calls, command.step
         step = calls.step(i)
@@ -47,10 +47,10 @@ class ServerHandler(Handler):
         if facts.guard is Guard.TOKEN:
             outcome = await self._resend(step, i)
             if isinstance(outcome, Created):
-                return cmd.Answered(i, command.attempt, outcome)
+                return reports.CallReport(i, command.attempt, outcome)
             since = max(since, calls.clock.now())  # this call may be the one that takes effect late
         calls.release(i)  # to look takes no permit
-        settle = cmd.Settle(i, command.attempt)
+        settle = effects.Settle(i, command.attempt)
         calls.poller(step.provider).look_for(settle, calls.run.token(i), since + facts.settle_seconds)
         return None
 
@@ -63,14 +63,14 @@ class ServerHandler(Handler):
         async with turn(calls.limits, step.provider, CallClass.CREATE, calls.clock):
             return await self._create(step, i)
 
-    def wait(self, command: cmd.Await) -> None:
+    def wait(self, command: effects.Await) -> None:
         """Watch a server that was made or is kept."""
         self.calls.poller(self.calls.step(command.step).provider).wait_for(command)
 
-    async def undo(self, command: cmd.UndoStep) -> cmd.Undid:
+    async def undo(self, command: effects.UndoStep) -> reports.UndoReport:
         """Destroy all that the step made: its server, one that was no good, and what a lost call may have made."""
         step, record = self.calls.step(command.step), self.calls.run.records[command.step]
-        return cmd.Undid(command.step, command.attempt, await self._undo(step, record, command.step))
+        return reports.UndoReport(command.step, command.attempt, await self._undo(step, record, command.step))
 
     async def _undo(self, step: Step, record: StepRecord, i: int) -> Fault | None:
         refs = [ref for ref in (record.ref, record.stale) if ref]

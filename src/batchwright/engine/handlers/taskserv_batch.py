@@ -5,34 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from batchwright.engine import effects as cmd
+from batchwright.engine import effects, reports
 from batchwright.engine.handlers.base import Handler
 from batchwright.engine.limits import CallClass
 from batchwright.engine.port_calls import trouble, unmade
 from batchwright.model.outcome import Applied, Rejected, Unknown
 from batchwright.operations.taskserv_batch import TaskservRequest
-from batchwright.taskservs.base import Runner, Target, TaskservJob
+from batchwright.taskservs.base import Runner, Target, TaskservCall
 
 GRACE = 15.0  # seconds beyond its limit for a runner to end by itself what it began on a server
 
-Apply = Callable[[TaskservRequest, Target, TaskservJob], Coroutine[Any, Any, Applied | Rejected | Unknown]]
+Apply = Callable[[TaskservRequest, Target, TaskservCall], Coroutine[Any, Any, Applied | Rejected | Unknown]]
 
 
 class TaskservHandler(Handler):
     """Calls the runner of the provider that the step's server lives at."""
 
-    async def do(self, command: cmd.DoStep) -> cmd.Answered:
+    async def do(self, command: effects.DoStep) -> reports.CallReport:
         """Install, start and check."""
         outcome = await self._apply(command, lambda runner: runner.install, CallClass.CREATE)
-        return cmd.Answered(command.step, command.attempt, outcome)
+        return reports.CallReport(command.step, command.attempt, outcome)
 
-    async def undo(self, command: cmd.UndoStep) -> cmd.Undid:
+    async def undo(self, command: effects.UndoStep) -> reports.UndoReport:
         """Take it away from its server, which stays."""
         outcome = await self._apply(command, lambda runner: runner.remove, CallClass.DESTROY)
-        return cmd.Undid(command.step, command.attempt, unmade(outcome))
+        return reports.UndoReport(command.step, command.attempt, unmade(outcome))
 
     async def _apply(
-        self, command: cmd.DoStep | cmd.UndoStep, verb: Callable[[Runner], Apply], kind: CallClass
+        self, command: effects.DoStep | effects.UndoStep, verb: Callable[[Runner], Apply], kind: CallClass
     ) -> Applied | Rejected | Unknown:
         """Install or remove, and pass on what that says.
 
@@ -51,7 +51,7 @@ class TaskservHandler(Handler):
         if isinstance(leader, Unknown):
             return Rejected(trouble(leader))
         output = calls.output(command)
-        job = TaskservJob(calls.run.token(i), limit, leader, output.hear)
+        job = TaskservCall(calls.run.token(i), limit, leader, output.hear)
         await calls.hold()  # after the looks above, which may take long
         try:
             outcome = await calls.ask(limit + GRACE, verb(calls.runners[target.provider])(step.request, target, job))

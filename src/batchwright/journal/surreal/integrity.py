@@ -9,7 +9,7 @@ from batchwright.errors import StoreCorrupt, StoreNewer
 from batchwright.journal import hash_chain
 from batchwright.journal.event_rows import EventRow
 from batchwright.journal.high_water_mark import Entry, HighWaterMark, Loss, behind
-from batchwright.journal.surreal.results import Database, Query
+from batchwright.journal.surreal.database import Database, Query
 
 FORMAT = 2  # 2: entries are chained, and there is a mark
 PLACES_AT_ONCE = 1_000

@@ -12,11 +12,12 @@ from batchwright.journal import hash_chain, refusals
 from batchwright.journal.base import Head, Snapshot
 from batchwright.journal.event_rows import PAGE_EVENTS, EventRow
 from batchwright.journal.high_water_mark import Entry, HighWaterMark, Loss, behind
-from batchwright.journal.lease import HeldLease, held
+from batchwright.journal.lease_holder import HeldLease, held
 from batchwright.journal.surreal import integrity
+from batchwright.journal.surreal.database import Database, QueryRefused
 from batchwright.journal.surreal.integrity import SurrealRecord
-from batchwright.journal.surreal.results import Database, QueryRefused
-from batchwright.model.summary import RunSummary, Signal
+from batchwright.model.run_signal import Signal
+from batchwright.model.run_summary import RunSummary
 
 PAGES_AT_ONCE = 512
 

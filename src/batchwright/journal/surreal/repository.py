@@ -18,12 +18,12 @@ from batchwright.journal import hash_chain, refusals
 from batchwright.journal.base import Lease, Snapshot
 from batchwright.journal.event_rows import EventRow
 from batchwright.journal.high_water_mark import Entry, HighWaterMark
-from batchwright.journal.lease import HeldLease, held, refuse_while_held
+from batchwright.journal.lease_holder import HeldLease, held, refuse_while_held
 from batchwright.journal.surreal import integrity
+from batchwright.journal.surreal.database import AnswerLost, Database, HolderGone, Query, QueryRefused, commit_id
 from batchwright.journal.surreal.integrity import SurrealRecord
 from batchwright.journal.surreal.reader import Reads
-from batchwright.journal.surreal.results import AnswerLost, Database, HolderGone, Query, QueryRefused, commit_id
-from batchwright.model.summary import Signal
+from batchwright.model.run_signal import Signal
 
 MAX_GROUP = 1_000
 GROUP_BYTES = 4 * 1024 * 1024  # a group ends beyond this, so that a server takes it in one message
@@ -55,7 +55,7 @@ class _Other(NamedTuple):
     done: asyncio.Future[Any]
 
 
-class Store(Reads):
+class SurrealRepository(Reads):
     """The runs in one open database."""
 
     def __init__(self, database: Database, mark: HighWaterMark | None = None) -> None:

@@ -14,10 +14,11 @@ from batchwright.journal.base import Head, Lease, Snapshot
 from batchwright.journal.event_rows import EventRow, paginate, unpack
 from batchwright.journal.hash_chain import chained
 from batchwright.journal.high_water_mark import Loss
-from batchwright.journal.lease import LEASE_SECONDS, HeldLease
-from batchwright.journal.surreal.repository import Store
+from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease
+from batchwright.journal.surreal.repository import SurrealRepository
 from batchwright.model.events import AnyEvent, RunCreated
-from batchwright.model.summary import RunSummary, Signal
+from batchwright.model.run_signal import Signal
+from batchwright.model.run_summary import RunSummary
 
 T = TypeVar("T")
 
@@ -66,7 +67,7 @@ class Readable(Protocol):
         ...
 
 
-class StorePort(ABC):
+class SurrealJournalBase(ABC):
     """What the journals over a folder and over a server have in common."""
 
     @abstractmethod
@@ -74,7 +75,7 @@ class StorePort(ABC):
         """Do what needs no lease."""
 
     @abstractmethod
-    async def _write(self, work: Callable[[Store], Awaitable[T]]) -> T:
+    async def _write(self, work: Callable[[SurrealRepository], Awaitable[T]]) -> T:
         """Do what changes a run."""
 
     @abstractmethod
@@ -188,7 +189,7 @@ class StorePort(ABC):
         """Requests after number `after`, in order."""
         return await self._read(lambda role: role.signals(run, after))
 
-    async def _under(self, lease: Lease, work: Callable[[Store], Awaitable[T]]) -> T:
+    async def _under(self, lease: Lease, work: Callable[[SurrealRepository], Awaitable[T]]) -> T:
         try:
             return await self._write(work)
         except LeaseLost:

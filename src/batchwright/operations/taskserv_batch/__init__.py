@@ -2,7 +2,7 @@
 
 from batchwright.model.actions import Action, Undo
 from batchwright.model.plan import Step
-from batchwright.model.record import StepRecord
+from batchwright.model.run_record import StepRecord
 from batchwright.operations.base import FieldPath, OperationType, Port, Wants
 from batchwright.operations.draft import Draft
 from batchwright.operations.taskserv_batch.clusters import form_clusters

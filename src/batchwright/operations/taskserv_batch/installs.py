@@ -8,14 +8,14 @@ from batchwright.model.actions import Action, Undo
 from batchwright.model.catalogue import Taskserv
 from batchwright.model.plan import Need, Step
 from batchwright.model.scalar import Scalar
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 from batchwright.model.workflow import DependencyKind
 from batchwright.operations.draft import PlannedServer, names_of
 from batchwright.operations.observations import ProviderObserved
+from batchwright.operations.suggestions import did_you_mean, enumerated
 from batchwright.operations.taskserv_batch.clusters import cluster_needs, cluster_of, leader_stays
 from batchwright.operations.taskserv_batch.draft import PlannedInstall, TaskservDraft
 from batchwright.operations.taskserv_batch.structs import TaskservBatch, TaskservRequest, TaskservUse
-from batchwright.operations.wording import did_you_mean, enumerated
 
 DEFAULT_VARIANT = "default"
 
@@ -86,7 +86,7 @@ def _request(draft: TaskservDraft, op: TaskservBatch, name: str, use: TaskservUs
     return TaskservRequest(name, entry.version, variant, known, digest=entry.digest)
 
 
-def _check_given(draft: TaskservDraft, where: str, entry: Taskserv, given: dict[str, Scalar | Secret]) -> None:
+def _check_given(draft: TaskservDraft, where: str, entry: Taskserv, given: dict[str, Scalar | SecretReference]) -> None:
     for name, value in given.items():
         variable = entry.variables.get(name)
         if variable is None:

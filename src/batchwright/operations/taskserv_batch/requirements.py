@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from batchwright.model.catalogue import conflict_between
 from batchwright.model.diagnostic import Diagnostic, Severity
-from batchwright.operations.draft import Before, PlannedServer, names_of
+from batchwright.operations.draft import PlannedServer, Predecessors, names_of
+from batchwright.operations.suggestions import did_you_mean, enumerated
 from batchwright.operations.taskserv_batch.draft import PlannedInstall, TaskservDraft
 from batchwright.operations.taskserv_batch.structs import TaskservBatch
-from batchwright.operations.wording import did_you_mean, enumerated
 
 
 def take_listed(draft: TaskservDraft) -> None:
@@ -96,7 +96,7 @@ def _on(places: Sequence[PlannedServer], shared: Diagnostic, operation: str) -> 
 
 
 def _expand(
-    draft: TaskservDraft, listed: Iterable[str], installed: Mapping[str, int], before: Before, op: str
+    draft: TaskservDraft, listed: Iterable[str], installed: Mapping[str, int], before: Predecessors, op: str
 ) -> tuple[PlannedInstall, list[Diagnostic]]:
     present, findings = _bring_along(draft, listed, installed)
     hard: dict[str, tuple[str, ...]] = {}
@@ -135,7 +135,7 @@ def _bring_along(
 
 
 def _look_elsewhere(
-    draft: TaskservDraft, asked: tuple[str, str], installed: Mapping[str, int], before: Before, op: str
+    draft: TaskservDraft, asked: tuple[str, str], installed: Mapping[str, int], before: Predecessors, op: str
 ) -> list[Diagnostic]:
     """Whether another operation installs what the first of `asked` requires, and comes before."""
     name, requirement = asked

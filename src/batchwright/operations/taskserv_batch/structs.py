@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from batchwright.model.plan import Request
 from batchwright.model.scalar import Scalar
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry
 
 
@@ -16,7 +16,7 @@ class TaskservUse(Struct, frozen=True):
     """A task service asked for by name, with values for its variables; a secret is only named, never given."""
 
     name: str
-    variables: dict[str, Scalar | Secret] = {}
+    variables: dict[str, Scalar | SecretReference] = {}
 
 
 class TaskservBatch(Operation, Struct, frozen=True, tag_field="type", tag="taskserv_batch"):
@@ -48,6 +48,6 @@ class TaskservRequest(Request, Struct, frozen=True, omit_defaults=True, tag_fiel
     name: str
     version: str
     variant: str  # the provider whose variant of the entry is used
-    variables: dict[str, Scalar | Secret] = {}
+    variables: dict[str, Scalar | SecretReference] = {}
     cluster: Cluster | None = None
     digest: str = ""

@@ -28,17 +28,17 @@ from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers import ssh_keys
-from batchwright.providers.account_check import LiveCheck
-from batchwright.providers.aws import catalog, lookup, payload, plans, preflight, prices, rows
-from batchwright.providers.aws.account_check import AwsLive
+from batchwright.providers import ssh_key_store
+from batchwright.providers.aws import catalog, config_checks, instance_types, lookup, payload, preflight, prices, rows
 from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.faults import ERRORS, code_of, explain, outcome, unavailable
+from batchwright.providers.aws.live_check import AwsLive
 from batchwright.providers.aws.refs import RefKind, parse, spent
 from batchwright.providers.aws.removal import Removal
 from batchwright.providers.aws.settings import AwsSettings, settings_from
 from batchwright.providers.aws.shared_resources import SharedResources
 from batchwright.providers.base import Attached, Capabilities, ProviderHealthReport, Quota, Quote
+from batchwright.providers.live_check import LiveCheck
 
 Errors = ERRORS
 
@@ -75,7 +75,7 @@ class Aws:
         return cls(name, clock, settings_from(settings))
 
     def validate(self, config: ServerConfig) -> list[Diagnostic]:
-        return plans.problems(config, self._settings.named_regions)
+        return config_checks.problems(config, self._settings.named_regions)
 
     async def open(self) -> None:
         connection = self._connection
@@ -136,7 +136,7 @@ class Aws:
         by_region: dict[str, list[int]] = {}
         for i, config in enumerate(configs):
             if not answers[i]:
-                by_region.setdefault(plans.region_of(config.zone), []).append(i)
+                by_region.setdefault(instance_types.region_of(config.zone), []).append(i)
         for region in [region for region in by_region if region not in self._regions]:
             known = f"Enabled are: {', '.join(self._regions)}"
             for i in by_region.pop(region):
@@ -158,7 +158,7 @@ class Aws:
     # -- making -------------------------------------------------------------------------------------------------
 
     async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
-        region = plans.region_of(request.zone)
+        region = instance_types.region_of(request.zone)
         wrong = self.validate(ServerConfig(request.name, request.plan, request.zone))
         if wrong:
             return Rejected(Fault(FaultClass.INVALID, wrong[0].message, hint=wrong[0].hint))
@@ -175,7 +175,7 @@ class Aws:
     async def _prepare(self, request: ServerRequest, token: Token) -> dict[str, Any]:
         """See to what the server needs; gives the bytes of its create. Raises botocore's exceptions, OSError."""
         shared, host, private = await asyncio.to_thread(self._keys, token)
-        region, vpc = plans.region_of(request.zone), request.resolved["vpc"]
+        region, vpc = instance_types.region_of(request.zone), request.resolved["vpc"]
         group = await self._surroundings.ready(region, vpc, token.run, shared.public)
         return payload.arguments(request, token, group, private, host.public)
 
@@ -256,12 +256,12 @@ class Aws:
         return Path(self._settings.state_dir)
 
     def _host_folder(self, run: str, token: str) -> Path:
-        return ssh_keys.host_folder(self._state, run, token)
+        return ssh_key_store.host_folder(self._state, run, token)
 
-    def _keys(self, token: Token) -> tuple[ssh_keys.KeyPair, ssh_keys.KeyPair, str]:
+    def _keys(self, token: Token) -> tuple[ssh_key_store.KeyPair, ssh_key_store.KeyPair, str]:
         """The run's key, the server's own, and the private half of that; made when they are first needed."""
-        host = ssh_keys.key_in(self._host_folder(token.run, token.value))
-        return ssh_keys.run_key(self._state, token.run), host, host.path.read_text()
+        host = ssh_key_store.key_in(self._host_folder(token.run, token.value))
+        return ssh_key_store.run_key(self._state, token.run), host, host.path.read_text()
 
     # -- removing -----------------------------------------------------------------------------------------------
 

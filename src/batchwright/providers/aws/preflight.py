@@ -14,7 +14,7 @@ from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws import payload, quotas
 from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.faults import ERRORS, code_of, explain, kind_of
-from batchwright.providers.aws.plans import region_of
+from batchwright.providers.aws.instance_types import region_of
 
 _GROUP = {"GroupName": "batchwright-rehearsal", "Description": "never made", "DryRun": True}
 _KEY = {"KeyName": "batchwright-rehearsal", "PublicKeyMaterial": b"ssh-ed25519 AAAA", "DryRun": True}

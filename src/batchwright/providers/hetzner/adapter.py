@@ -16,16 +16,16 @@ from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers import lookup, ssh_keys
-from batchwright.providers.account_check import LiveCheck
+from batchwright.providers import lookup, ssh_key_store
 from batchwright.providers.base import Attached, Quota, Quote, refuse_attached
 from batchwright.providers.hetzner import catalog as shop
-from batchwright.providers.hetzner import payload, rows
-from batchwright.providers.hetzner.account_check import HetznerLive
+from batchwright.providers.hetzner import config_checks, payload, rows
 from batchwright.providers.hetzner.client import HetznerClient
 from batchwright.providers.hetzner.faults import REFUSALS
+from batchwright.providers.hetzner.live_check import HetznerLive
 from batchwright.providers.hetzner.settings import API, HetznerSettings, api_url, project_of, token_of
 from batchwright.providers.http import HttpReply, NoAnswer, NotSent
+from batchwright.providers.live_check import LiveCheck
 from batchwright.providers.rest import RestProvider, meant
 from batchwright.providers.user_data import combined
 
@@ -47,7 +47,7 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
         self._with_key: set[str] = set()  # runs whose key is there
 
     def validate(self, config: ServerConfig) -> list[Diagnostic]:
-        return payload.problems(config)
+        return config_checks.problems(config)
 
     def _connected(self) -> HetznerClient:
         url, token = api_url(self._settings, self._environ), token_of(self._environ)
@@ -99,7 +99,7 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
             return Rejected(Fault(FaultClass.INVALID, wrong[0].message, hint=wrong[0].hint))
         try:
             user_data = await asyncio.to_thread(self._user_data, request, token)
-            own = await asyncio.to_thread(ssh_keys.run_key, self._state, token.run)
+            own = await asyncio.to_thread(ssh_key_store.run_key, self._state, token.run)
         except OSError as error:  # no key, nothing sent
             return Rejected(Fault(FaultClass.PERMANENT, f"the keys of this run cannot be kept: {error}"))
         if (fault := await self._key_missing(token.run, own.public)) is not None:

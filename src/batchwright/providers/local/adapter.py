@@ -20,10 +20,10 @@ from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Capabilities, ProviderHealthReport, Quota, Quote
-from batchwright.providers.local import base_tree, plans
+from batchwright.providers.local import base_tree, config_checks, sizes
 from batchwright.providers.local.host_support import NONE, HostSupport, this_machine
-from batchwright.providers.local.inventory import ServerFolder
 from batchwright.providers.local.records import SYSTEM, Damaged
+from batchwright.providers.local.server_lifecycle import LocalServers
 from batchwright.providers.lookup import is_wanted
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class Local:
             note=f"{machine.why}. {machine.hint or NO_BOUNDARY}",
         )
         self._base, self._image = base_tree, image
-        self._lot = ServerFolder(state_dir, base_tree.parent, clock, machine)
+        self._lot = LocalServers(state_dir, base_tree.parent, clock, machine)
 
     @classmethod
     def connect(cls, name: str, clock: Clock, settings: Mapping[str, Scalar]) -> Local:
@@ -69,7 +69,7 @@ class Local:
         return cls(name, clock, state_dir, machine, base_tree.place(os.environ), base_tree.this_release().image)
 
     def validate(self, config: ServerConfig) -> list[Diagnostic]:
-        return plans.problems(config, self._image, self.capabilities.own_network)
+        return config_checks.problems(config, self._image, self.capabilities.own_network)
 
     async def open(self) -> None:
         if self.machine.mode == NONE:
@@ -105,7 +105,7 @@ class Local:
         return [Diagnostic("base-tree-missing", message, base_tree.BUILD_HINT)]
 
     def _request(self, config: ServerConfig) -> ServerRequest:
-        size = plans.size_of(config.plan)
+        size = sizes.size_of(config.plan)
         assert size is not None
         network = config.network or "shared"
         facts = ServerFacts(size.memory_mb, size.cpus, own_network=network == "own")
@@ -118,7 +118,7 @@ class Local:
         return ServerRequest.of(config, self._image, resolved, facts)
 
     async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
-        if plans.size_of(request.plan) is None:
+        if sizes.size_of(request.plan) is None:
             return Rejected(Fault(FaultClass.INVALID, f'local has no plan "{request.plan}"'))
         return await self._carried_out(lambda: self._lot.create(request, token))
 

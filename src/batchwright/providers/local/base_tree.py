@@ -11,11 +11,11 @@ from pathlib import Path
 
 from batchwright.durable_files import FolderHeld, alone, make_private
 from batchwright.errors import NotAllowed, ProviderUnavailable
-from batchwright.home import home
 from batchwright.providers.local import addresses, apt_sources, base_tree_contents, records, sandbox
 from batchwright.providers.local.host_support import this_machine
 from batchwright.providers.local.sandbox_command import ONE_USER
 from batchwright.providers.local.seccomp import one_user_filter
+from batchwright.user_home import home
 
 BUILD_SECONDS = 3600.0  # longest wait for another process that builds it
 NEEDED_MB = 1024  # of disk, for the build

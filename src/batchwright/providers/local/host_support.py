@@ -14,7 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from batchwright.providers.local import cgroups, kernel_guard
+from batchwright.providers.local import cgroup_bpf, cgroups
 from batchwright.providers.local.records import SYSTEM, USER
 from batchwright.providers.local.sandbox_command import Tools
 from batchwright.providers.local.seccomp import MACHINES
@@ -46,7 +46,7 @@ class HostSupport(Struct, frozen=True):
 class Signs(Struct, frozen=True):
     """What was looked at.
 
-    `memory`: its use can be limited. `unguarded`: why root's servers cannot be held back (kernel_guard.py).
+    `memory`: its use can be limited. `unguarded`: why root's servers cannot be held back (cgroup_bpf.py).
     `refusal`: how a try to make a user namespace ended. `settings`: the kernel's.
     """
 
@@ -151,7 +151,7 @@ def _try(bwrap: str) -> str:
 def _unguarded() -> str:
     if not any(one.version == 2 for one in cgroups.here()):
         return "there are no control groups of the second version"
-    return kernel_guard.refusal()
+    return cgroup_bpf.refusal()
 
 
 def _setting(path: str) -> str:

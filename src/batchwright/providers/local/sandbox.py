@@ -22,9 +22,9 @@ from batchwright import durable_files
 from batchwright.printable import printable, shortened
 from batchwright.providers.local import (
     boot_status,
+    cgroup_bpf,
     cgroups,
     first_start_files,
-    kernel_guard,
     network,
     processes,
     records,
@@ -32,7 +32,7 @@ from batchwright.providers.local import (
 )
 from batchwright.providers.local.records import SYSTEM, Intent, Process
 from batchwright.providers.local.seccomp import MACHINES, one_user_filter, system_filter
-from batchwright.providers.ssh_keys import key_in
+from batchwright.providers.ssh_key_store import key_in
 
 START_SECONDS = 20.0  # until a sandbox must have said which process it is
 STOP_SECONDS = 10.0  # that a service manager may take to end what runs
@@ -105,9 +105,9 @@ def _system_line(folder: Path, intent: Intent, base: Path, tools: sandbox_comman
     """Make what it needs of the machine; gives the line that starts it."""
     found = cgroups.here()
     groups = cgroups.make(found, intent.ref, int(intent.request.resolved["memory_mb"]))
-    if not kernel_guard.refusal():
+    if not cgroup_bpf.refusal():
         for group in [cgroups.group_of(one, intent.ref) for one in found if one.version == 2][:1]:
-            kernel_guard.attach(group, own_network=intent.own_network)
+            cgroup_bpf.attach(group, own_network=intent.own_network)
     seccomp: Path | None = folder / records.FILTER
     if seccomp is not None and platform.machine() in MACHINES:
         containers_need_bpf = not any("devices" in one.controllers for one in found)

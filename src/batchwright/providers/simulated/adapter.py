@@ -21,9 +21,9 @@ from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Capabilities, ProviderHealthReport, Quota, Quote
 from batchwright.providers.simulated.catalog import profile_of
 from batchwright.providers.simulated.draws import Draws, fault, refusal
-from batchwright.providers.simulated.rows import SimulatedCall, SimulatedServer
 from batchwright.providers.simulated.settings import Simulation
 from batchwright.providers.simulated.world import World
+from batchwright.providers.simulated.world_records import SimulatedCall, SimulatedServer
 
 _NO_ANSWER = "simulated: the connection was lost before an answer came"
 

@@ -12,7 +12,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from batchwright.errors import ProviderUnavailable
-from batchwright.providers.simulated.rows import (
+from batchwright.providers.simulated.world_file import WorldFile
+from batchwright.providers.simulated.world_records import (
     Attempted,
     Change,
     DestroyRequested,
@@ -22,7 +23,6 @@ from batchwright.providers.simulated.rows import (
     SimulatedCall,
     SimulatedServer,
 )
-from batchwright.providers.simulated.world_file import WorldFile
 
 
 class World:

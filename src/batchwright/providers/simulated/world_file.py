@@ -13,7 +13,7 @@ from types import TracebackType
 import msgspec
 
 from batchwright.errors import ProviderUnavailable
-from batchwright.providers.simulated.rows import Change
+from batchwright.providers.simulated.world_records import Change
 
 _APPLICATION = 0x62776B73  # marks the file as a simulated world
 _VERSION = 1

@@ -7,10 +7,10 @@ from typing import Any
 
 import asyncssh
 
-from batchwright.home import expanded
 from batchwright.model.access import Access
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.workflow import ServerConfig
+from batchwright.user_home import expanded
 
 KNOWN_HOSTS = "~/.ssh/known_hosts"
 

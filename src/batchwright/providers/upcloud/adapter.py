@@ -19,16 +19,16 @@ from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers import lookup, ssh_keys
-from batchwright.providers.account_check import LiveCheck
+from batchwright.providers import lookup, ssh_key_store
 from batchwright.providers.base import Attached, Quota, Quote, refuse_attached
 from batchwright.providers.http import HttpReply, Query
+from batchwright.providers.live_check import LiveCheck
 from batchwright.providers.rest import LookRefused, RestProvider, meant
 from batchwright.providers.upcloud import catalog as shop
-from batchwright.providers.upcloud import payload, quotas, rows
-from batchwright.providers.upcloud.account_check import UpCloudLive
+from batchwright.providers.upcloud import config_checks, payload, quotas, rows
 from batchwright.providers.upcloud.client import UpCloudClient
 from batchwright.providers.upcloud.faults import REFUSALS
+from batchwright.providers.upcloud.live_check import UpCloudLive
 from batchwright.providers.upcloud.settings import API, UpCloudSettings, api_url, authorization
 from batchwright.providers.upcloud.user_data import combined
 
@@ -51,13 +51,13 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
         super().__init__(name, clock, settings, environ)
         self._reads = asyncio.Semaphore(READS_AT_ONCE)
         self._addresses: dict[str, str] = {}  # of servers, once they have one
-        self._taken = payload.Taken()
+        self._taken = payload.SupportedCreateFields()
         self._unfiltered: set[str] = set()  # listings that cannot be narrowed by a label
         self._addresses_listed = True  # until the token turns out to have no right to it
         self._parting: dict[str, tuple[Observed, list[str]]] = {}  # deleted servers whose disks are still to go
 
     def validate(self, config: ServerConfig) -> list[Diagnostic]:
-        return payload.problems(config)
+        return config_checks.problems(config)
 
     def _connected(self) -> UpCloudClient:
         return UpCloudClient(api_url(self._settings, self._environ), authorization(self._environ), self._settings.page)
@@ -159,8 +159,8 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
         for uuid in rows.disks_of(server):
             await meant(self._api.call("PUT", f"/storage/{uuid}", {"storage": {"labels": labels}}))
 
-    def _body(self, request: ServerRequest, token: Token, taken: payload.Taken) -> dict[str, object]:
-        run_key, user_data = ssh_keys.run_key(self._state, token.run), request.user_data
+    def _body(self, request: ServerRequest, token: Token, taken: payload.SupportedCreateFields) -> dict[str, object]:
+        run_key, user_data = ssh_key_store.run_key(self._state, token.run), request.user_data
         if request.resolved.get("host_key") == "given":
             pair = self._host_key(token.run, token.value)
             let_in = () if taken.login_user else (run_key.public, *request.ssh_keys)

@@ -16,10 +16,10 @@ from msgspec.structs import replace
 from batchwright.errors import CatalogueInvalid
 from batchwright.model.catalogue import (
     Check,
-    Needs,
     Output,
     Platform,
     Scope,
+    ServerRequirements,
     Taskserv,
     Timeouts,
     Variable,
@@ -41,7 +41,16 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _VARIABLE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _PATH = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _UNKNOWN_FIELD = re.compile(r"unknown field `(?P<name>[^`]*)`")
-_STRUCTS: tuple[type[Struct], ...] = (Taskserv, Variable, Variant, Needs, Platform, Check, Output, Timeouts)
+_STRUCTS: tuple[type[Struct], ...] = (
+    Taskserv,
+    Variable,
+    Variant,
+    ServerRequirements,
+    Platform,
+    Check,
+    Output,
+    Timeouts,
+)
 
 T = TypeVar("T")
 

@@ -19,9 +19,9 @@ from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.redaction import Redactor
 from batchwright.secret import Reveal
 from batchwright.ssh import Unreachable
-from batchwright.taskservs.base import NO_JOB, Target, TaskservJob
+from batchwright.taskservs.base import NO_JOB, Target, TaskservCall
 from batchwright.taskservs.catalogue import digest_of, read_entry
-from batchwright.taskservs.runner import scripts
+from batchwright.taskservs.runner import shell_snippets
 from batchwright.taskservs.runner.batcher import Batcher
 from batchwright.taskservs.runner.checks import run_checks
 from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess, Hearer, NotBegun
@@ -60,19 +60,19 @@ class PyinfraRunner:
         self._gathering: Batcher[tuple[BatchKind, ServerTask], Done] = Batcher(clock, self._carry)
 
     async def install(
-        self, request: TaskservRequest, target: Target, job: TaskservJob = NO_JOB
+        self, request: TaskservRequest, target: Target, job: TaskservCall = NO_JOB
     ) -> Applied | Rejected | Unknown:
         """Install, start and check."""
         return await self._apply(Verb.INSTALL, request, target, job)
 
     async def remove(
-        self, request: TaskservRequest, target: Target, job: TaskservJob = NO_JOB
+        self, request: TaskservRequest, target: Target, job: TaskservCall = NO_JOB
     ) -> Applied | Rejected | Unknown:
         """Take it away again."""
         return await self._apply(Verb.REMOVE, request, target, job)
 
     async def _apply(
-        self, verb: Verb, request: TaskservRequest, target: Target, job: TaskservJob
+        self, verb: Verb, request: TaskservRequest, target: Target, job: TaskservCall
     ) -> Applied | Rejected | Unknown:
         known = self._catalogue.get(request.name)
         if known is None:
@@ -117,14 +117,14 @@ class PyinfraRunner:
             raise ServerUnreachable(_unreachable(target))
         try:
             async with ready(target.access, self._clock, NO_JOB.tell, LOOK_SECONDS) as connection:
-                ran = await connection.script(scripts.list_installed(probes), LOOK_SECONDS)
+                ran = await connection.script(shell_snippets.list_installed(probes), LOOK_SECONDS)
         except Unreachable as error:
             raise _asked_in_vain(target, error) from error
         if ran.code != 0:
             raise ServerUnreachable(f"{target.name} cannot tell what is installed: {ran.tail}")
         return tuple(sorted(set(ran.output.split())))
 
-    async def preview(self, request: TaskservRequest, target: Target, job: TaskservJob = NO_JOB) -> tuple[str, ...]:
+    async def preview(self, request: TaskservRequest, target: Target, job: TaskservCall = NO_JOB) -> tuple[str, ...]:
         """The operations that would change something. Raises ServerUnreachable, SecretMissing."""
         visit, known = self._visit(request, target, job)
         try:
@@ -143,7 +143,7 @@ class PyinfraRunner:
         return tuple(map(Redactor(filled.secrets).shown, done.changes))
 
     async def check(
-        self, request: TaskservRequest, target: Target, job: TaskservJob = NO_JOB
+        self, request: TaskservRequest, target: Target, job: TaskservCall = NO_JOB
     ) -> tuple[CheckResult, ...]:
         """Run its checks now, once. Raises ServerUnreachable, SecretMissing."""
         visit, known = self._visit(request, target, job)
@@ -155,7 +155,7 @@ class PyinfraRunner:
         except Unreachable as error:
             raise _asked_in_vain(target, error) from error
 
-    def _visit(self, request: TaskservRequest, target: Target, job: TaskservJob) -> tuple[ServerTask, Installable]:
+    def _visit(self, request: TaskservRequest, target: Target, job: TaskservCall) -> tuple[ServerTask, Installable]:
         known = self._catalogue.get(request.name)
         if known is None:
             raise ServerUnreachable(f"the catalogue has no task service {request.name}")

@@ -9,7 +9,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.outcome import CheckResult
 from batchwright.redaction import Redactor
 from batchwright.taskservs.base import Tell
-from batchwright.taskservs.runner.scripts import CHECKING, with_environment
+from batchwright.taskservs.runner.shell_snippets import CHECKING, with_environment
 from batchwright.taskservs.runner.ssh_connection import TOOK_TOO_LONG, SshConnection
 
 

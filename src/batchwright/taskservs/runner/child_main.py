@@ -29,7 +29,6 @@ from pyinfra.connectors.util import read_output_buffers
 from pyinfra.context import ctx_config, ctx_host, ctx_state
 
 from batchwright.model.access import known_hosts
-from batchwright.taskservs.runner.channel import Channel
 from batchwright.taskservs.runner.child_protocol import (
     ChildJob,
     Done,
@@ -45,7 +44,8 @@ from batchwright.taskservs.runner.child_protocol import (
 from batchwright.taskservs.runner.deploys import Deploy, DeployFailed, load_deploy, values
 from batchwright.taskservs.runner.jump_hosts import RSA_TRIES, tunnel
 from batchwright.taskservs.runner.progress import ProgressListener, would
-from batchwright.taskservs.runner.scripts import ENVIRONMENT, MARK
+from batchwright.taskservs.runner.pyinfra_shell import Channel
+from batchwright.taskservs.runner.shell_snippets import ENVIRONMENT, MARK
 
 CONNECT_SECONDS = 15
 REST_SECONDS = 5  # for the rest of an output after a command's end; what the command left running may hold it open

@@ -11,7 +11,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.outcome import Fault, FaultClass
 from batchwright.ssh import Unreachable
 from batchwright.taskservs.base import Tell
-from batchwright.taskservs.runner.scripts import FIRST_START
+from batchwright.taskservs.runner.shell_snippets import FIRST_START
 from batchwright.taskservs.runner.ssh_connection import SshConnection, connected
 
 POLL_SECONDS = 2.0

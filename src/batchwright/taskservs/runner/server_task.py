@@ -12,14 +12,14 @@ from batchwright.model.catalogue import Moment, Taskserv
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.scalar import Scalar
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.redaction import Redactor
 from batchwright.secret import Reveal
 from batchwright.ssh import Unreachable
-from batchwright.taskservs.base import Target, TaskservJob
+from batchwright.taskservs.base import Target, TaskservCall
 from batchwright.taskservs.package_locks import LOCK_SECONDS
-from batchwright.taskservs.runner import scripts
+from batchwright.taskservs.runner import shell_snippets
 from batchwright.taskservs.runner.checks import first_failing
 from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess, NotBegun
 from batchwright.taskservs.runner.child_protocol import Done, Host, Member, Verb
@@ -44,7 +44,7 @@ class ServerTask:
         entry: Taskserv,
         request: TaskservRequest,
         target: Target,
-        job: TaskservJob,
+        job: TaskservCall,
         reveal: Reveal,
         clock: Clock,
     ) -> None:
@@ -83,10 +83,12 @@ class ServerTask:
         variable, given = self.entry.variables.get(name), self.request.variables.get(name)
         if variable is None:
             return
-        wanted = variable.revealed(str(value)) if isinstance(given, Secret) else variable.wanted(value)
+        wanted = variable.revealed(str(value)) if isinstance(given, SecretReference) else variable.wanted(value)
         if wanted:
             message = f'the variable "{name}" of "{self.entry.name}" is {wanted}'
-            raise VariableInvalid(message, hint="Correct what its secret is." if isinstance(given, Secret) else "")
+            raise VariableInvalid(
+                message, hint="Correct what its secret is." if isinstance(given, SecretReference) else ""
+            )
 
     def surroundings(self, filled: Filled) -> dict[str, str]:
         """What is in the environment of checks."""
@@ -172,13 +174,13 @@ class ServerTask:
     async def _prepare(self, connection: SshConnection) -> str | Rejected:
         """End what an earlier attempt left, and mend it. Gives the private folder there, "" for root."""
         self._touched = True
-        ended = (await connection.script(scripts.end_marked(self.token), SCRIPT_SECONDS)).output.split()
+        ended = (await connection.script(shell_snippets.end_marked(self.token), SCRIPT_SECONDS)).output.split()
         if ended != ["ended", "0"]:
             self.tell(f"processes that an earlier attempt had left: {' '.join(ended)}")
         if locked := await self._wait_for_others(connection):
             return locked
         private = self.access.user != "root"
-        ran = await connection.script(scripts.prepare(self.token, private=private), PREPARE_SECONDS)
+        ran = await connection.script(shell_snippets.prepare(self.token, private=private), PREPARE_SECONDS)
         if ran.code != 0:
             message = f"the server could not be made ready (ended with {ran.code}): {self.shown(ran.tail)}"
             return Rejected(Fault(FaultClass.TRANSIENT, message, "prepare-failed"))
@@ -190,7 +192,7 @@ class ServerTask:
     async def _wait_for_others(self, connection: SshConnection) -> Rejected | None:
         """Whoever holds a lock of the packages is waited for, here where it is told at once; each use waits too."""
         until, told = self._clock.now() + LOCK_SECONDS, ""
-        while holder := (await connection.script(scripts.HELD_NOW, SCRIPT_SECONDS)).tail:
+        while holder := (await connection.script(shell_snippets.HELD_NOW, SCRIPT_SECONDS)).tail:
             pid, name, file = (*holder.split(), "", "", "")[:3]
             who = f"{name} (process {pid}), which holds {file}" if file else holder
             if self._clock.now() >= until:
@@ -227,7 +229,7 @@ class ServerTask:
         around = environment(filled.values, self.request, leader, self.member)
         async with ready(leader.access, self._clock, self.tell, seconds or self.job.seconds) as connection:
             for name, output in wanted.items():
-                text = scripts.with_environment(around, scripts.told(output.run))
+                text = shell_snippets.with_environment(around, shell_snippets.told(output.run))
                 ran = await connection.script(text, SCRIPT_SECONDS)
                 if ran.code != 0:
                     message = f"{leader.name} does not tell {name} (ended with {ran.code}): {self.shown(ran.tail)}"
@@ -242,15 +244,15 @@ class ServerTask:
         """Checks and the marker. Raises Unreachable."""
         assert self.host is not None
         if self.host.temp:
-            await connection.script(scripts.remove_folder(self.host.temp), SCRIPT_SECONDS)
-        noted = scripts.remove_marker(self.entry.name)
+            await connection.script(shell_snippets.remove_folder(self.host.temp), SCRIPT_SECONDS)
+        noted = shell_snippets.remove_marker(self.entry.name)
         if verb is Verb.INSTALL:
             around = self.surroundings(filled)
             check = await first_failing(connection, self.entry.check, around, self._redact, self._clock, self.tell)
             if check is not None:
                 return unhealthy(self.request.name, check)
             at = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="seconds")
-            noted = scripts.write_marker(self.entry.name, self.request.version, self.token, at)
+            noted = shell_snippets.write_marker(self.entry.name, self.request.version, self.token, at)
         ran = await connection.script(noted, SCRIPT_SECONDS)
         if ran.code != 0:
             return Rejected(Fault(FaultClass.TRANSIENT, f"it could not be noted on the server: {self.shown(ran.tail)}"))
@@ -262,7 +264,7 @@ class ServerTask:
         if self.host is not None and self.host.temp:
             with contextlib.suppress(Unreachable):
                 async with connected(self.access) as connection:
-                    await connection.script(scripts.remove_folder(self.host.temp), SCRIPT_SECONDS)
+                    await connection.script(shell_snippets.remove_folder(self.host.temp), SCRIPT_SECONDS)
 
     async def _end(self) -> str | None:
         """End on the server what this call runs there; None when it is certain, else why it is not."""
@@ -273,9 +275,9 @@ class ServerTask:
                 if not self._touched:
                     return None
                 async with connected(self.access) as connection:
-                    ran = await connection.script(scripts.end_marked(self.token, looks=2), END_SECONDS)
+                    ran = await connection.script(shell_snippets.end_marked(self.token, looks=2), END_SECONDS)
                     if self.host is not None and self.host.temp:
-                        await connection.script(scripts.remove_folder(self.host.temp), END_SECONDS)
+                        await connection.script(shell_snippets.remove_folder(self.host.temp), END_SECONDS)
                     return None if ran.code == 0 else ran.tail
         except TimeoutError:
             return "no answer from the server"

@@ -14,7 +14,7 @@ from batchwright.model.access import Access
 from batchwright.model.outcome import Fault, FaultClass
 from batchwright.ssh import LOST, Unreachable, ask, connect, interfering, words
 from batchwright.ssh_refusals import refusal_in
-from batchwright.taskservs.runner.scripts import KNOWN
+from batchwright.taskservs.runner.shell_snippets import KNOWN
 
 CONNECT_SECONDS = 10.0
 KILL_SECONDS = 3  # between the polite and the other signal, for a script that takes too long
@@ -23,7 +23,7 @@ _SUDO_REFUSES = re.compile(r"sudo(-rs)?: .*(password|authentication|privilege|te
 TOOK_TOO_LONG, NO_CODE = 124, 255
 
 
-class Ran(Struct, frozen=True):
+class ScriptResult(Struct, frozen=True):
     """How a script ended. `code` is 124 when it took too long; `left_out` are bytes from the middle of its output."""
 
     code: int
@@ -43,7 +43,7 @@ class SshConnection:
         self._user, self._host, self._root = access.user, str(access), access.user == "root"
         self._inner = inner
 
-    async def script(self, text: str, seconds: float) -> Ran:
+    async def script(self, text: str, seconds: float) -> ScriptResult:
         """Run shell text as root. It goes through stdin, so nothing of it is seen in a list of processes.
 
         Raises Unreachable when the connection breaks. What takes too long is ended on the server.
@@ -54,11 +54,11 @@ class SshConnection:
                 command = command if self._root else f"sudo -n {command}"
                 answer = await ask(self._inner, KNOWN + text, command)
         except TimeoutError:
-            return Ran(TOOK_TOO_LONG, "no answer")
+            return ScriptResult(TOOK_TOO_LONG, "no answer")
         except LOST as error:
             raise broken(error) from error
         if answer.begun:
-            return Ran(NO_CODE if answer.code is None else answer.code, answer.output, answer.left_out)
+            return ScriptResult(NO_CODE if answer.code is None else answer.code, answer.output, answer.left_out)
         if not self._root and answer.code == 1 and _SUDO_REFUSES.search(answer.login):
             message = f"{self._user} cannot become root on {self._host} by sudo without a password: {answer.login}"
             code, hint = refusal_in(answer.login, self._user, self._host) or ("sudo-refused", "")

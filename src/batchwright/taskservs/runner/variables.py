@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from batchwright.model.scalar import Scalar
-from batchwright.model.secret import Secret
+from batchwright.model.secret_reference import SecretReference
 from batchwright.model.templates import filled
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.secret import Reveal, revealed
@@ -22,12 +22,12 @@ class Filled(Struct, frozen=True):
     secrets: tuple[str, ...]
 
 
-async def fill(variables: Mapping[str, Scalar | Secret], target: Target, reveal: Reveal) -> Filled:
+async def fill(variables: Mapping[str, Scalar | SecretReference], target: Target, reveal: Reveal) -> Filled:
     """Reveal and fill in `${server.address}` and `${server.name}`; `$${` is a literal `${`. Raises SecretMissing."""
     values: dict[str, Scalar] = {}
     secrets = []
     for name, value in variables.items():
-        if isinstance(value, Secret):
+        if isinstance(value, SecretReference):
             values[name] = found = await revealed(value, reveal)
             secrets.append(found)
         elif isinstance(value, str):

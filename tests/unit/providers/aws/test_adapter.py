@@ -21,7 +21,7 @@ from batchwright.model.outcome import Created, FaultClass, Going, Gone, Rejected
 from batchwright.model.plan import ServerFacts
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Quote
-from batchwright.providers.ssh_keys import public_of, run_key
+from batchwright.providers.ssh_key_store import public_of, run_key
 
 Account = Callable[..., AbstractContextManager[RunningAws]]
 

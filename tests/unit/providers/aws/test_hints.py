@@ -10,7 +10,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import FaultClass
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers.aws import catalog, faults, plans
+from batchwright.providers.aws import catalog, config_checks, faults
 
 TYPE = {"InstanceType": "t3.micro", "MemoryInfo": {"SizeInMiB": 1024}, "VCpuInfo": {"DefaultVCpus": 2}}
 SUBNET = {"SubnetId": "subnet-1", "AvailabilityZone": "eu-central-1b", "VpcId": "vpc-1"}
@@ -60,7 +60,7 @@ def test_every_problem_that_is_told_offline_has_a_hint() -> None:
     """E9."""
     labels = {f"key-{n}": "" for n in range(99)}
     wrong = asked("moon", "huge", image="dos", network="lan", labels=labels)
-    assert all(len(one.hint) > 10 for one in plans.problems(wrong, ("eu-central-1",)))
+    assert all(len(one.hint) > 10 for one in config_checks.problems(wrong, ("eu-central-1",)))
 
 
 @pytest.mark.parametrize("kind", FaultClass)

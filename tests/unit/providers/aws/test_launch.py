@@ -14,7 +14,7 @@ from batchwright.model.ids import Token
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers import user_data
 from batchwright.providers.aws import payload, rows
-from batchwright.providers.aws.plans import USER_DATA_MAX
+from batchwright.providers.aws.config_checks import USER_DATA_MAX
 
 KNOWN = {"image_id": "ami-1", "devices": "/dev/xvda=8,/dev/sdb", "vpc": "vpc-1", "login": "admin"}
 REQUEST = ServerRequest("web", "t3.micro", "eu-central-1a", image="debian-12", labels={"team": "red"}, resolved=KNOWN)

@@ -10,9 +10,9 @@ from tests.support.emulated_aws import QUICK, Visit, client, set_credentials, vi
 
 from batchwright.emulators.aws import AwsBehaviour
 from batchwright.errors import ProviderUnavailable
-from batchwright.providers.account_check import AccountFinding
-from batchwright.providers.aws.account_check import LISTED
+from batchwright.providers.aws.live_check import LISTED
 from batchwright.providers.base import Quote
+from batchwright.providers.live_check import AccountFinding
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.errors import UsageError
 from batchwright.model.ids import Token
 from batchwright.providers import registry
-from batchwright.providers.aws import Aws, images, plans
+from batchwright.providers.aws import Aws, config_checks, images, instance_types
 from batchwright.providers.aws.refs import Ref, RefKind, parse, spent, spent_token
 from batchwright.providers.aws.settings import settings_from
 
@@ -26,8 +26,8 @@ from batchwright.providers.aws.settings import settings_from
     ],
 )
 def test_a_zone_is_a_region_or_lies_in_one(zone: str, region: str, exact: bool) -> None:
-    assert plans.region_of(zone) == region
-    assert plans.is_availability_zone(zone) is exact
+    assert instance_types.region_of(zone) == region
+    assert instance_types.is_availability_zone(zone) is exact
 
 
 @pytest.mark.parametrize(
@@ -43,20 +43,20 @@ def test_a_zone_is_a_region_or_lies_in_one(zone: str, region: str, exact: bool) 
     ],
 )
 def test_what_can_never_work_is_said_offline(change: dict[str, object], field: str, code: str) -> None:
-    (problem,) = plans.problems(config("web", **change), ())  # type: ignore[arg-type]
+    (problem,) = config_checks.problems(config("web", **change), ())  # type: ignore[arg-type]
     assert (problem.field, problem.code) == (field, code)
     assert problem.message
 
 
 def test_a_size_means_an_instance_type() -> None:
-    assert plans.instance_type("2xCPU-4GB") == "t3.medium"
-    assert plans.instance_type("m7g.large") == "m7g.large"
-    assert plans.problems(config("web", plan="2xCPU-4GB"), ()) == []
-    assert "2xCPU-4GB" in plans.problems(config("web", plan="2xCPU-4G"), ())[0].hint
+    assert instance_types.instance_type("2xCPU-4GB") == "t3.medium"
+    assert instance_types.instance_type("m7g.large") == "m7g.large"
+    assert config_checks.problems(config("web", plan="2xCPU-4GB"), ()) == []
+    assert "2xCPU-4GB" in config_checks.problems(config("web", plan="2xCPU-4G"), ())[0].hint
 
 
 def test_only_named_regions_are_used() -> None:
-    (problem,) = plans.problems(config("web", zone="us-east-1a"), ("eu-central-1",))
+    (problem,) = config_checks.problems(config("web", zone="us-east-1a"), ("eu-central-1",))
     assert problem.code == "zone-not-allowed"
 
 

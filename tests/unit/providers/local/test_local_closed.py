@@ -17,7 +17,7 @@ from tests.unit.providers.local.test_local_pure import intent
 from tests.unit.providers.local.test_local_servers import Site, Story, tell
 
 from batchwright.model.outcome import Gone, ServerState
-from batchwright.providers.local import cgroups, hosts_file, kernel_guard, records, seccomp
+from batchwright.providers.local import cgroup_bpf, cgroups, hosts_file, records, seccomp
 from batchwright.providers.local.host_support import this_machine
 
 __all__ = ["tell"]
@@ -51,7 +51,7 @@ X86 = {"kexec_load": 246, "init_module": 175, "open_by_handle_at": 304, "perf_ev
 @pytest.mark.parametrize("network", ["shared", "own"])
 def test_what_is_closed_stays_closed_for_root(tell: Callable[[Story], None], network: str) -> None:
     """A10: whatever is mounted again, unmounted or made anew inside."""
-    if refusal := kernel_guard.refusal():
+    if refusal := cgroup_bpf.refusal():
         missing(f"this kernel does not hold servers back: {refusal}")
 
     async def story(site: Site) -> None:
@@ -80,7 +80,7 @@ def test_a_machine_that_cannot_hold_servers_back_says_so() -> None:
     """A10: nobody takes for closed what is open."""
     machine = this_machine()
     if machine.mode == records.SYSTEM:
-        assert ("not blocked" in machine.why) == bool(kernel_guard.refusal())
+        assert ("not blocked" in machine.why) == bool(cgroup_bpf.refusal())
 
 
 def test_the_settings_of_its_own_network_are_a_servers(tell: Callable[[Story], None]) -> None:
@@ -94,7 +94,7 @@ def test_the_settings_of_its_own_network_are_a_servers(tell: Callable[[Story], N
     tell(story)
 
 
-def play(program: list[kernel_guard.Step], context: bytes) -> int:
+def play(program: list[cgroup_bpf.Step], context: bytes) -> int:
     """The few instructions that are used, as the kernel does them; no calls."""
     registers, at = dict.fromkeys(range(11), 0), 0
     while True:
@@ -124,16 +124,16 @@ def play(program: list[kernel_guard.Step], context: bytes) -> int:
 @given(st.integers(1, 7), st.sampled_from([1, 2]), st.integers(0, 300), st.integers(0, 300))
 def test_only_the_devices_of_the_list_are_used(access: int, kind: int, major: int, minor: int) -> None:
     """A10."""
-    allowed = kernel_guard.ALLOWED.get(major)
+    allowed = cgroup_bpf.ALLOWED.get(major)
     expected = access == 1 or (kind == 2 and allowed is not None and (not allowed or minor in allowed))
     context = struct.pack("<III", access << 16 | kind, major, minor)
-    assert play(kernel_guard.devices_program(), context) == int(expected)
+    assert play(cgroup_bpf.devices_program(), context) == int(expected)
 
 
 @given(st.booleans())
 def test_settings_are_read_and_not_written(write: bool) -> None:
     """A10."""
-    assert play(kernel_guard.settings_program(own_network=False), struct.pack("<II", write, 0)) == int(not write)
+    assert play(cgroup_bpf.settings_program(own_network=False), struct.pack("<II", write, 0)) == int(not write)
 
 
 @pytest.mark.parametrize("machine", seccomp.MACHINES)

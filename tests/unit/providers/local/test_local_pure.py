@@ -16,11 +16,12 @@ from batchwright.providers.local import (
     base_tree_contents,
     boot_status,
     cgroups,
+    config_checks,
     first_start_files,
-    host_capacity,
-    plans,
+    host_limits,
     records,
     sandbox_command,
+    sizes,
 )
 from batchwright.providers.local.host_support import CAP_SYS_ADMIN, NONE, Signs, judge
 from batchwright.providers.local.sandbox import last_lines
@@ -44,12 +45,12 @@ def intent(mode: str = records.SYSTEM, network: str = "shared", user_data: str =
 
 @given(st.integers(1, 1024), st.integers(64, 999_999))
 def test_a_plan_in_megabytes_means_what_it_says(cpus: int, size: int) -> None:
-    assert plans.size_of(f"{cpus}xCPU-{size}MB") == plans.Size(cpus, size)
+    assert sizes.size_of(f"{cpus}xCPU-{size}MB") == sizes.Size(cpus, size)
 
 
 @given(st.integers(1, 1024), st.integers(1, 1024))
 def test_a_plan_in_gigabytes_means_1024_times_that(cpus: int, size: int) -> None:
-    assert plans.size_of(f"{cpus}xCPU-{size}GB") == plans.Size(cpus, size * 1024)
+    assert sizes.size_of(f"{cpus}xCPU-{size}GB") == sizes.Size(cpus, size * 1024)
 
 
 @pytest.mark.parametrize(
@@ -58,14 +59,14 @@ def test_a_plan_in_gigabytes_means_1024_times_that(cpus: int, size: int) -> None
      "1xCPU-1GB\n", "1xCPU-9999999GB", "2000xCPU-1GB"],
 )  # fmt: skip
 def test_other_words_are_no_plan(plan: str) -> None:
-    assert plans.size_of(plan) is None
-    assert [problem.field for problem in plans.problems(config(plan=plan), "debian-12", True)] == ["plan"]
+    assert sizes.size_of(plan) is None
+    assert [problem.field for problem in config_checks.problems(config(plan=plan), "debian-12", True)] == ["plan"]
 
 
 @given(words)
 def test_any_word_is_a_plan_or_is_refused(word: str) -> None:
-    size = plans.size_of(word)
-    assert size is None or size.memory_mb >= plans.MEMORY_LEAST
+    size = sizes.size_of(word)
+    assert size is None or size.memory_mb >= sizes.MEMORY_LEAST
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_any_word_is_a_plan_or_is_refused(word: str) -> None:
      ("user_data", "#!/bin/sh\n" + "x" * 70_000)],
 )  # fmt: skip
 def test_what_cannot_be_is_named_by_its_field(field: str, value: object) -> None:
-    (problem,) = plans.problems(config(**{field: value}), "debian-12", True)
+    (problem,) = config_checks.problems(config(**{field: value}), "debian-12", True)
     if field == "user_data" and str(value).startswith("#cloud"):
         assert problem.code == "user-data-invalid"
     assert problem.field == field
@@ -91,8 +92,8 @@ def test_what_can_be_has_no_problem() -> None:
         user_data="#!/bin/sh\ntrue",
         zone="local",
     )
-    assert plans.problems(good, "debian-12", True) == []
-    assert [one.code for one in plans.problems(good, "debian-12", False)] == ["network-unavailable"]
+    assert config_checks.problems(good, "debian-12", True) == []
+    assert [one.code for one in config_checks.problems(good, "debian-12", False)] == ["network-unavailable"]
 
 
 # -- names and records ------------------------------------------------------------------------------------------
@@ -290,22 +291,22 @@ def test_hierarchies_are_found_with_their_controllers() -> None:
 @given(st.text(max_size=200))
 def test_any_text_of_mounts_is_survived(text: str) -> None:
     cgroups.hierarchies(text)
-    host_capacity.file_system(text, 42)
+    host_limits.file_system(text, 42)
 
 
 def test_a_file_system_is_told_by_its_device() -> None:
-    assert host_capacity.file_system(MOUNTS, (254 << 8)) == "ext4"
-    assert host_capacity.file_system(MOUNTS, 50) == "overlay"
-    assert host_capacity.file_system(MOUNTS, 99) == ""
+    assert host_limits.file_system(MOUNTS, (254 << 8)) == "ext4"
+    assert host_limits.file_system(MOUNTS, 50) == "overlay"
+    assert host_limits.file_system(MOUNTS, 99) == ""
 
 
 def test_room_is_counted_in_inotify_instances_and_disk() -> None:
-    assert host_capacity.inotify_problems(128, raisable=False, there=10, more=6) == []
-    assert host_capacity.inotify_problems(128, raisable=True, there=10, more=60) == []
-    (problem,) = host_capacity.inotify_problems(128, raisable=False, there=10, more=7)
+    assert host_limits.inotify_problems(128, raisable=False, there=10, more=6) == []
+    assert host_limits.inotify_problems(128, raisable=True, there=10, more=60) == []
+    (problem,) = host_limits.inotify_problems(128, raisable=False, there=10, more=7)
     assert "room for 6 more" in problem.message
-    assert host_capacity.disk_problems(640, 10, Path("/s")) == []
-    (problem,) = host_capacity.disk_problems(639, 10, Path("/s"))
+    assert host_limits.disk_problems(640, 10, Path("/s")) == []
+    (problem,) = host_limits.disk_problems(639, 10, Path("/s"))
     assert "640 MB" in problem.message
 
 

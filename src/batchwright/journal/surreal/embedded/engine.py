@@ -22,9 +22,9 @@ from batchwright.errors import (
 )
 from batchwright.journal import store_folder
 from batchwright.journal.high_water_mark import HighWaterMark
+from batchwright.journal.surreal.database import SURREALQL, Examine, HolderGone, QueryFailed, result_of
 from batchwright.journal.surreal.embedded import truncation
 from batchwright.journal.surreal.embedded.log_capture import said_in
-from batchwright.journal.surreal.results import SURREALQL, Examine, HolderGone, QueryFailed, result_of
 
 # Only "true" is understood, and only before the first database of the process is opened. Without it a commit that was
 # acknowledged waits in the page cache for the next power cut.

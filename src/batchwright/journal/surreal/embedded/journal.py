@@ -10,14 +10,14 @@ from typing import TypeVar
 from batchwright.errors import StoreHeld
 from batchwright.journal import refusals
 from batchwright.journal.base import Lease
-from batchwright.journal.lease import process_of
+from batchwright.journal.lease_holder import process_of
 from batchwright.journal.store_folder import make_private
+from batchwright.journal.surreal.database import HolderGone
 from batchwright.journal.surreal.embedded import lock
 from batchwright.journal.surreal.embedded.owner import FolderOwner
 from batchwright.journal.surreal.embedded.peer import FolderPeer
-from batchwright.journal.surreal.repository import Store
-from batchwright.journal.surreal.repository_journal import StorePort
-from batchwright.journal.surreal.results import HolderGone
+from batchwright.journal.surreal.repository import SurrealRepository
+from batchwright.journal.surreal.repository_journal import SurrealJournalBase
 
 TRIES = 200  # looks at who holds the folder, PAUSE seconds apart: while it changes hands nobody answers
 PAUSE = 0.025
@@ -26,7 +26,7 @@ COURTESY = 0.2  # seconds in which one who has handed the folder over does not a
 T = TypeVar("T")
 
 
-class SurrealJournal(StorePort):
+class SurrealJournal(SurrealJournalBase):
     """One process at a time has the engine. Others read and signal through it, and write when it drives no run."""
 
     name = "surrealdb"
@@ -60,7 +60,7 @@ class SurrealJournal(StorePort):
 
     # --- who holds the folder ---
 
-    async def _read(self, work: Callable[[Store | FolderPeer], Awaitable[T]]) -> T:
+    async def _read(self, work: Callable[[SurrealRepository | FolderPeer], Awaitable[T]]) -> T:
         """What the holder and its guests can do alike."""
         for _ in range(TRIES):
             role = await self._find_role()
@@ -70,7 +70,7 @@ class SurrealJournal(StorePort):
                 await self._forget(role)
         raise self._held(None)
 
-    async def _write(self, work: Callable[[Store], Awaitable[T]]) -> T:
+    async def _write(self, work: Callable[[SurrealRepository], Awaitable[T]]) -> T:
         """What only the holder can do; a guest asks for the folder first."""
         self._writes += 1
         try:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from batchwright.journal import store_folder
-from batchwright.journal.lease import own_holder
+from batchwright.journal.lease_holder import own_holder
 
 NAME = "lock"
 

@@ -15,11 +15,11 @@ import msgspec
 
 from batchwright.errors import StoreError, StoreUnavailable
 from batchwright.journal.high_water_mark import HighWaterMark
+from batchwright.journal.surreal.database import HolderGone
 from batchwright.journal.surreal.embedded import protocol
 from batchwright.journal.surreal.embedded.engine import Engine
 from batchwright.journal.surreal.embedded.lock import Lock
-from batchwright.journal.surreal.repository import Store
-from batchwright.journal.surreal.results import HolderGone
+from batchwright.journal.surreal.repository import SurrealRepository
 
 _LONGEST_PATH = 100  # of a socket; the kernel takes 107 bytes
 MAX_GUESTS = 64
@@ -30,7 +30,7 @@ class FolderOwner:
 
     def __init__(self, place: Path, lock: Lock, hand_over: Callable[[], bool]) -> None:
         mark = surreal_mark(place)
-        self.store = Store(Engine(place / "database", mark), mark)
+        self.store = SurrealRepository(Engine(place / "database", mark), mark)
         self._lock = lock
         self._hand_over = hand_over
         self._server: asyncio.Server | None = None
@@ -90,27 +90,27 @@ class FolderOwner:
     def _answer(self, request: protocol.WireRequest) -> Awaitable[Any]:
         store = self.store
         match request:
-            case protocol.Pages(run, after, limit):
+            case protocol.PagesRequest(run, after, limit):
                 return store.pages(run, after, limit)
-            case protocol.HeadOf(run):
+            case protocol.HeadRequest(run):
                 return store.head(run)
-            case protocol.RunIds():
+            case protocol.RunIdsRequest():
                 return store.runs()
-            case protocol.Losses():
+            case protocol.LossesRequest():
                 return store.losses()
-            case protocol.Summaries():
+            case protocol.SummariesRequest():
                 return store.summaries()
-            case protocol.Summary(run):
+            case protocol.SummaryRequest(run):
                 return store.summary(run)
-            case protocol.SnapshotOf(run):
+            case protocol.SnapshotRequest(run):
                 return store.snapshot(run)
-            case protocol.HeldOf(run):
+            case protocol.LeaseRequest(run):
                 return store.held(run)
-            case protocol.PutSignal(run, signal):
+            case protocol.SignalRequest(run, signal):
                 return store.signal(run, signal)
-            case protocol.Signals(run, after):
+            case protocol.SignalsRequest(run, after):
                 return store.signals(run, after)
-            case protocol.HandOver():
+            case protocol.HandOverRequest():
                 return self._consider()
 
     async def _consider(self) -> bool:

@@ -11,11 +11,12 @@ from batchwright.errors import StoreHeld, StoreUnavailable
 from batchwright.journal.base import Head, Snapshot
 from batchwright.journal.event_rows import EventRow
 from batchwright.journal.high_water_mark import Loss
-from batchwright.journal.lease import HeldLease, process_of
+from batchwright.journal.lease_holder import HeldLease, process_of
+from batchwright.journal.surreal.database import HolderGone
 from batchwright.journal.surreal.embedded import protocol
 from batchwright.journal.surreal.embedded.lock import LockOwner
-from batchwright.journal.surreal.results import HolderGone
-from batchwright.model.summary import RunSummary, Signal
+from batchwright.model.run_signal import Signal
+from batchwright.model.run_summary import RunSummary
 
 ANSWER_SECONDS = 30.0  # a holder that is busy for longer is told of instead of waited for
 
@@ -49,56 +50,58 @@ class FolderPeer:
 
     async def pages(self, run: str, after: int, limit: int) -> list[EventRow]:
         """Pages that hold up to `limit` events after `after`, or fewer."""
-        answer: list[EventRow] = await self._ask(protocol.Pages(run, after, limit), list[EventRow])
+        answer: list[EventRow] = await self._ask(protocol.PagesRequest(run, after, limit), list[EventRow])
         return answer
 
     async def head(self, run: str) -> Head:
         """Where a run ends, and the digest of it."""
-        answer: Head = await self._ask(protocol.HeadOf(run), Head)
+        answer: Head = await self._ask(protocol.HeadRequest(run), Head)
         return answer
 
     async def runs(self) -> list[str]:
         """The ids of all runs."""
-        answer: list[str] = await self._ask(protocol.RunIds(), list[str])
+        answer: list[str] = await self._ask(protocol.RunIdsRequest(), list[str])
         return answer
 
     async def losses(self) -> list[Loss]:
         """All runs compared with the mark."""
-        answer: list[Loss] = await self._ask(protocol.Losses(), list[Loss])
+        answer: list[Loss] = await self._ask(protocol.LossesRequest(), list[Loss])
         return answer
 
     async def summaries(self) -> list[RunSummary]:
         """Of all runs."""
-        answer: list[RunSummary] = await self._ask(protocol.Summaries(), list[RunSummary])
+        answer: list[RunSummary] = await self._ask(protocol.SummariesRequest(), list[RunSummary])
         return answer
 
     async def summary(self, run: str) -> RunSummary:
         """Of one run."""
-        answer: RunSummary = await self._ask(protocol.Summary(run), RunSummary)
+        answer: RunSummary = await self._ask(protocol.SummaryRequest(run), RunSummary)
         return answer
 
     async def snapshot(self, run: str) -> Snapshot | None:
         """The newest of a run."""
-        answer: Snapshot | None = await self._ask(protocol.SnapshotOf(run), Snapshot | None)
+        answer: Snapshot | None = await self._ask(protocol.SnapshotRequest(run), Snapshot | None)
         return answer
 
     async def held(self, run: str) -> HeldLease | None:
         """The lease of a run."""
-        answer: HeldLease | None = await self._ask(protocol.HeldOf(run), HeldLease | None)
+        answer: HeldLease | None = await self._ask(protocol.LeaseRequest(run), HeldLease | None)
         return answer
 
     async def signal(self, run: str, signal: Signal) -> None:
         """A request for a run's driver."""
-        await self._ask(protocol.PutSignal(run, signal), None)
+        await self._ask(protocol.SignalRequest(run, signal), None)
 
     async def signals(self, run: str, after: int) -> list[tuple[int, Signal]]:
         """Requests after a number."""
-        answer: list[tuple[int, Signal]] = await self._ask(protocol.Signals(run, after), list[tuple[int, Signal]])
+        answer: list[tuple[int, Signal]] = await self._ask(
+            protocol.SignalsRequest(run, after), list[tuple[int, Signal]]
+        )
         return answer
 
     async def ask_for_the_folder(self) -> bool:
         """Whether the holder, which drives no run, lets go of it now."""
-        answer: bool = await self._ask(protocol.HandOver(), bool)
+        answer: bool = await self._ask(protocol.HandOverRequest(), bool)
         return answer
 
     async def _ask(self, request: protocol.WireRequest, kind: Any) -> Any:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from batchwright import errors
 from batchwright.errors import StoreError, StoreUnavailable
-from batchwright.model.summary import Signal
+from batchwright.model.run_signal import Signal
 
 WIRE = 3  # raised when a message changes its meaning; holder and guest must agree
 FRAME = 1024 * 1024
@@ -24,7 +24,7 @@ class TooLarge(Exception):
     """A message that breaks the bounds; what follows it on the stream means nothing."""
 
 
-class Pages(Struct, frozen=True, tag="pages"):
+class PagesRequest(Struct, frozen=True, tag="pages"):
     """Pages of a run that hold up to `limit` events after a sequence number, or fewer."""
 
     run: str
@@ -32,62 +32,72 @@ class Pages(Struct, frozen=True, tag="pages"):
     limit: int
 
 
-class Summaries(Struct, frozen=True, tag="summaries"):
+class SummariesRequest(Struct, frozen=True, tag="summaries"):
     """Of all runs."""
 
 
-class Summary(Struct, frozen=True, tag="summary"):
+class SummaryRequest(Struct, frozen=True, tag="summary"):
     """Of one run."""
 
     run: str
 
 
-class HeadOf(Struct, frozen=True, tag="head"):
+class HeadRequest(Struct, frozen=True, tag="head"):
     """Where a run ends, and the digest of it."""
 
     run: str
 
 
-class RunIds(Struct, frozen=True, tag="runs"):
+class RunIdsRequest(Struct, frozen=True, tag="runs"):
     """The ids of all runs."""
 
 
-class Losses(Struct, frozen=True, tag="losses"):
+class LossesRequest(Struct, frozen=True, tag="losses"):
     """All runs compared with the mark."""
 
 
-class SnapshotOf(Struct, frozen=True, tag="snapshot"):
+class SnapshotRequest(Struct, frozen=True, tag="snapshot"):
     """The newest snapshot of a run."""
 
     run: str
 
 
-class HeldOf(Struct, frozen=True, tag="held"):
+class LeaseRequest(Struct, frozen=True, tag="held"):
     """The lease of a run."""
 
     run: str
 
 
-class PutSignal(Struct, frozen=True, tag="signal"):
+class SignalRequest(Struct, frozen=True, tag="signal"):
     """A request for a run's driver."""
 
     run: str
     signal: Signal
 
 
-class Signals(Struct, frozen=True, tag="signals"):
+class SignalsRequest(Struct, frozen=True, tag="signals"):
     """Requests after a number."""
 
     run: str
     after: int
 
 
-class HandOver(Struct, frozen=True, tag="hand_over"):
-    """The guest wants to write: may it have the folder? True if the holder drives no run and lets go of it."""
+class HandOverRequest(Struct, frozen=True, tag="hand_over"):
+    """The guest wants to write: may it have the folder? True if the holder drives no run and releases it."""
 
 
 WireRequest = (
-    Pages | HeadOf | RunIds | Losses | Summaries | Summary | SnapshotOf | HeldOf | PutSignal | Signals | HandOver
+    PagesRequest
+    | HeadRequest
+    | RunIdsRequest
+    | LossesRequest
+    | SummariesRequest
+    | SummaryRequest
+    | SnapshotRequest
+    | LeaseRequest
+    | SignalRequest
+    | SignalsRequest
+    | HandOverRequest
 )
 
 

@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from batchwright.credentials import masked
 from batchwright.errors import (
     StoreDenied,
     StoreError,
@@ -27,7 +26,8 @@ from batchwright.errors import (
     StoreUnreachable,
     StoreUnsupported,
 )
-from batchwright.journal.surreal.results import SURREALQL, AnswerLost, Examine, HolderGone, QueryFailed, result_of
+from batchwright.journal.surreal.database import SURREALQL, AnswerLost, Examine, HolderGone, QueryFailed, result_of
+from batchwright.secret_detection import masked
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0  # longest wait for one answer; then the connection counts as lost

@@ -12,16 +12,16 @@ from batchwright.journal import refusals
 from batchwright.journal.base import Lease
 from batchwright.journal.high_water_mark import HighWaterMark
 from batchwright.journal.store_folder import alone, make_private
+from batchwright.journal.surreal.database import HolderGone
 from batchwright.journal.surreal.embedded.peer import FolderPeer
-from batchwright.journal.surreal.repository import Store
-from batchwright.journal.surreal.repository_journal import StorePort
-from batchwright.journal.surreal.results import HolderGone
+from batchwright.journal.surreal.repository import SurrealRepository
+from batchwright.journal.surreal.repository_journal import SurrealJournalBase
 from batchwright.journal.surreal.server.connection import ServerAddress, ServerDatabase
 
 T = TypeVar("T")
 
 
-class SurrealServerJournal(StorePort):
+class SurrealServerJournal(SurrealJournalBase):
     """Each run has one driver at a time, by its lease; the server orders those who write at the same moment."""
 
     name = "surrealdb-server"
@@ -30,13 +30,13 @@ class SurrealServerJournal(StorePort):
         """`marks` is a folder of this machine, where it is kept what was acknowledged to it; none: nothing is."""
         self._server = server
         self._marks = marks
-        self._store: Store | None = None
+        self._store: SurrealRepository | None = None
 
     async def open(self, *, behind: bool = False) -> None:
         """Connect; begins the store if the database is empty."""
         if self._store is None:
             self._server.check()
-            store = Store(ServerDatabase(self._server), await asyncio.to_thread(self._mark))
+            store = SurrealRepository(ServerDatabase(self._server), await asyncio.to_thread(self._mark))
             await store.open(behind=behind)
             self._store = store
 
@@ -59,10 +59,10 @@ class SurrealServerJournal(StorePort):
         if store is not None:
             await store.aclose()
 
-    async def _read(self, work: Callable[[Store | FolderPeer], Awaitable[T]]) -> T:
+    async def _read(self, work: Callable[[SurrealRepository | FolderPeer], Awaitable[T]]) -> T:
         return await self._write(work)
 
-    async def _write(self, work: Callable[[Store], Awaitable[T]]) -> T:
+    async def _write(self, work: Callable[[SurrealRepository], Awaitable[T]]) -> T:
         if self._store is None:
             raise refusals.closed(self._server)
         try:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pyinfra.operations import server
 
+from batchwright.taskservs.config_escapes import toml_string
 from batchwright.taskservs.debian import (
     Written,
     install_packages,
@@ -15,7 +16,6 @@ from batchwright.taskservs.debian import (
     run_service,
     stop_service,
 )
-from batchwright.taskservs.quoting import toml_string
 
 PACKAGES = ("containerd", "runc", "containernetworking-plugins")
 DATA = "/var/lib/containerd"

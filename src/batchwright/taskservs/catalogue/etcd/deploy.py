@@ -10,6 +10,7 @@ from pyinfra import host
 from pyinfra.facts.files import Directory
 from pyinfra.operations import server
 
+from batchwright.taskservs.config_escapes import systemd_value
 from batchwright.taskservs.debian import (
     Written,
     endpoint,
@@ -20,7 +21,6 @@ from batchwright.taskservs.debian import (
     run_service,
     stop_service,
 )
-from batchwright.taskservs.quoting import systemd_value
 
 DATA = "/var/lib/etcd/default"
 MEMBER = f"{DATA}/member/wal"  # with it etcd is a member, and looks at no initial cluster any more

@@ -13,6 +13,7 @@ from pyinfra import host
 from pyinfra.facts.server import Command
 from pyinfra.operations import files, server, systemd
 
+from batchwright.taskservs.config_escapes import source_word
 from batchwright.taskservs.debian import (
     Written,
     endpoint,
@@ -23,7 +24,6 @@ from batchwright.taskservs.debian import (
     remove_paths,
     stop_service,
 )
-from batchwright.taskservs.quoting import source_word
 
 PACKAGES = ("kubelet", "kubeadm", "kubectl")
 SOCKET = "unix:///run/containerd/containerd.sock"

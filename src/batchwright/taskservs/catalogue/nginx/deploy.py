@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from batchwright.taskservs.config_escapes import nginx_word
 from batchwright.taskservs.debian import (
     Written,
     endpoint,
@@ -13,7 +14,6 @@ from batchwright.taskservs.debian import (
     run_service,
     stop_service,
 )
-from batchwright.taskservs.quoting import nginx_word
 
 MAIN = """\
 # Written by Batchwright.

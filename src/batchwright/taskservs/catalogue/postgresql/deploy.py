@@ -14,6 +14,7 @@ from pyinfra import host
 from pyinfra.facts.server import Command
 from pyinfra.operations import server
 
+from batchwright.taskservs.config_escapes import hba_word, postgresql_value, shell_word, sql_identifier, sql_literal
 from batchwright.taskservs.debian import (
     NameRefused,
     Written,
@@ -23,7 +24,6 @@ from batchwright.taskservs.debian import (
     run_service,
     stop_service,
 )
-from batchwright.taskservs.quoting import hba_word, postgresql_value, shell_word, sql_identifier, sql_literal
 
 MAJOR = "15"
 FOLDER = f"/etc/postgresql/{MAJOR}/main"

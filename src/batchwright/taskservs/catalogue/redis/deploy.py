@@ -7,6 +7,7 @@ from typing import Any
 
 from pyinfra.operations import files
 
+from batchwright.taskservs.config_escapes import redis_word
 from batchwright.taskservs.debian import (
     NameRefused,
     Written,
@@ -16,7 +17,6 @@ from batchwright.taskservs.debian import (
     run_service,
     stop_service,
 )
-from batchwright.taskservs.quoting import redis_word
 
 PACKAGES = ("redis-server", "redis-tools")
 MAIN = "/etc/redis/redis.conf"

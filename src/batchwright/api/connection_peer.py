@@ -1,0 +1,68 @@
+"""A connection as the application sees it: whose it is, told once and kept for as long as it is open."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from batchwright.api.security_headers import SAFE
+from batchwright.service.peer_identity import Address, Peers
+
+KEY = "connection"  # of a request's state
+
+
+class ConnectionPeer:
+    """The other end of a connection. `unix` is set for the service's own socket."""
+
+    def __init__(self, peer: Address | None, own: Address | None, unix: socket.socket | None = None) -> None:
+        self.address = peer[0] if peer else "socket" if unix is not None else ""
+        self.unix = unix
+        self._ends = (peer, own) if peer and own else None
+        self._checked = False
+
+    async def check(self, peers: Peers) -> None:
+        """Raise PeerUnknown unless it is the service's user, or root, on this machine and in no local server."""
+        if self._checked:
+            return
+        if self.unix is not None:
+            peers.check_unix(self.unix)
+        else:
+            peer, own = self._ends or (("", 0), ("", 0))
+            await peers.check((peer[0], peer[1]), (own[0], own[1]))
+        self._checked = True
+
+
+class PeerProtocol(H11Protocol):
+    """Hands the connection's End to every request on it; what it refuses itself has our headers too."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """It is open."""
+        super().connection_made(transport)
+        sock: Any = transport.get_extra_info("socket")
+        unix = sock if sock is not None and sock.family == getattr(socket, "AF_UNIX", None) else None
+        names = [transport.get_extra_info(name) for name in ("peername", "sockname")]
+        peer, own = ((name[0], name[1]) if isinstance(name, tuple) else None for name in names)
+        self.app_state = {**self.app_state, KEY: ConnectionPeer(peer, own, unix)}
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP is told so, unless an answer has begun; a request that became none is left without one."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.close()
+            return
+        body = msg.encode("ascii", "replace")
+        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close"), *SAFE]
+        length = (b"content-length", str(len(body)).encode())
+        for event in (
+            h11.Response(status_code=400, headers=[*headers, length], reason=b"Bad Request"),
+            h11.Data(data=body),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()

@@ -1,0 +1,119 @@
+"""What the OpenAPI document says beyond what follows from the handlers' types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import (
+    Components,
+    OpenAPIMediaType,
+    Operation,
+    Parameter,
+    RequestBody,
+    Schema,
+    SecurityScheme,
+)
+from litestar.openapi.spec.enums import OpenAPIType
+
+from batchwright import __version__
+from batchwright.api.problems import MEDIA_TYPE, ProblemDetails
+from batchwright.model.lifecycle import RunState
+
+TEXT_TYPES = {"text/x-nickel": ".ncl", "application/yaml": ".yaml"}
+
+RUN_ID = "A run's id, the beginning of one that only it has, or `latest`."
+SPAN_PATTERN = "^[0-9]{1,6}[smhd]$"
+SETTING_PATTERN = "^[a-z_.]{1,60}=[^\\u0000-\\u001f]{0,200}$"
+CURSOR_PATTERN = "^[A-Za-z0-9_-]{1,200}$"
+KEY_PATTERN = "^[!-~]{1,200}$"
+MATCH_PATTERN = '^(\\*|"[a-z2-7]{12}-[0-9]{1,12}")$'
+
+
+def _any_case(word: str) -> str:
+    return "".join(f"[{letter.upper()}{letter.lower()}]" for letter in word)
+
+
+STATUS_PATTERN = "^(" + "|".join(_any_case(state.value) for state in RunState) + ")$"
+
+_TOLD = {
+    400: "The request cannot be what it says.",
+    401: "A token is needed.",
+    403: "The token's role, or the origin of the request, does not allow this.",
+    404: "There is no such run or step.",
+    409: "The run is in a state in which this cannot be done, or the id is ambiguous.",
+    412: "The run has changed since the state that If-Match names.",
+    413: "The body is too large.",
+    415: "The body is of a type that is not taken.",
+    422: "The workflow or its plan was refused; every diagnostic is listed.",
+    429: "Too much is asked at a time.",
+    503: "The service is stopping, or a store or provider does not answer.",
+}
+
+
+def problems(*statuses: int) -> dict[int, ResponseSpec]:
+    """The problem responses of a handler."""
+    return {
+        status: ResponseSpec(ProblemDetails, description=_TOLD[status], media_type=MEDIA_TYPE, generate_examples=False)
+        for status in (400, 401, 403, 503, *statuses)
+    }
+
+
+@dataclass
+class RepeatableQueryOperation(Operation):
+    """An operation with parameters that may be repeated, whose items' patterns the framework forgets."""
+
+    def __post_init__(self) -> None:
+        for one in self.parameters or ():
+            if isinstance(one, Parameter) and one.name in _ITEMS and isinstance(one.schema, Schema):
+                items = Schema(type=OpenAPIType.STRING, pattern=_ITEMS[one.name])
+                one.schema = Schema(type=OpenAPIType.ARRAY, items=items)
+
+
+_ITEMS = {"status": STATUS_PATTERN, "sim": SETTING_PATTERN}
+
+
+@dataclass
+class WorkflowBodyOperation(RepeatableQueryOperation):
+    """An operation whose body is a workflow in one of three languages."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        definition = Schema(
+            type=OpenAPIType.OBJECT,
+            description='The shape of a workflow file, `{"batch_workflow": {...}}`, or the inner record alone.',
+        )
+        content = {"application/json": OpenAPIMediaType(schema=definition)}
+        content |= {kind: OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING)) for kind in TEXT_TYPES}
+        self.request_body = RequestBody(content, "The workflow.", required=True)
+
+
+@dataclass
+class EventStreamOperation(Operation):
+    """An operation that also answers with server-sent events."""
+
+    def __post_init__(self) -> None:
+        content: Any = (self.responses or {})["200"]
+        content.content["text/event-stream"] = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
+
+
+def openapi() -> OpenAPIConfig:
+    """The document's settings; api/service_info.py serves it."""
+    return OpenAPIConfig(
+        title="Batchwright",
+        version=__version__,
+        description="Batch workflows of infrastructure operations: typed, planned, parallel, crash-safe, reversible.",
+        use_handler_docstrings=True,
+        security=[{"bearer": []}, {}],
+        components=Components(security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer")}),
+        path="/openapi",
+    )
+
+
+def as_any_of(document: Any) -> Any:
+    """The document with `anyOf` for each `oneOf`: in a union of Python types a value may well fit two, as 1 does."""
+    if isinstance(document, dict):
+        return {"anyOf" if key == "oneOf" else key: as_any_of(value) for key, value in document.items()}
+    return [as_any_of(one) for one in document] if isinstance(document, list | tuple) else document

@@ -1,0 +1,53 @@
+"""Use cases of the base tree that this machine's servers share: show it, build it, remove it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from batchwright.providers.local import base_tree as tree
+
+
+class BaseTree(Struct, frozen=True):
+    """The base tree of this machine's servers. `used_by` are the folders of servers that lie over it."""
+
+    name: str
+    path: str
+    image: str
+    built: bool
+    bytes: int = 0
+    used_by: tuple[str, ...] = ()
+
+
+class BuiltTree(Struct, frozen=True):
+    """A base tree, and how long it took to build; 0 when it was there."""
+
+    tree: BaseTree
+    seconds: float
+
+
+def base_tree() -> BaseTree:
+    """As it is. Raises ProviderUnavailable."""
+    place = tree.place(os.environ)
+    built = place.is_dir()
+    size = tree.size(place) if built else 0
+    return BaseTree(place.name, str(place), tree.this_release().image, built, size, tuple(tree.users(place.name)))
+
+
+def build_base(tell: Callable[[str], None]) -> BuiltTree:
+    """Build it unless it is there. Raises ProviderUnavailable."""
+    if tree.place(os.environ).is_dir():
+        return BuiltTree(base_tree(), 0.0)
+    began = time.monotonic()
+    tree.build(os.environ, tell)
+    return BuiltTree(base_tree(), time.monotonic() - began)
+
+
+def remove_base() -> BaseTree:
+    """Remove it; what was there is told. Raises NotAllowed while servers lie over it, ProviderUnavailable."""
+    there = base_tree()
+    tree.remove(os.environ)
+    return there

@@ -1,0 +1,158 @@
+"""Commands that ask something of a run: resume, pause, cancel, rollback."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from batchwright.cli.exit_codes import Exit
+from batchwright.cli.monitor import show_progress
+from batchwright.cli.options import (
+    Catalogues,
+    Json,
+    NoColor,
+    RunArgument,
+    StateDir,
+)
+from batchwright.cli.output import confirm, note, print_json, say, unasked
+from batchwright.cli.screen import screen_for
+from batchwright.cli.target import Url, chosen_run
+from batchwright.cli.view_printer import show_end, show_preview
+from batchwright.client.base import Client
+from batchwright.client.progress import Progress
+from batchwright.engine.rollback_preview import PlannedUndo, UndoKind
+from batchwright.views.run import RunView
+from batchwright.views.text_format import counted, some
+
+Force = Annotated[bool, typer.Option("--force", help="Do not wait for calls in flight; they are in doubt afterwards.")]
+
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation.")]
+
+
+OnlyPlan = Annotated[bool, typer.Option("--plan", help="Show what would be undone and do nothing.")]
+
+
+Redo = Annotated[
+    list[str] | None,
+    typer.Option("--redo", metavar="STEP", help="Run this command, which is in doubt, again; may be repeated."),
+]
+
+
+Skip = Annotated[
+    list[str] | None,
+    typer.Option("--skip", metavar="STEP", help="Mark this command, which is in doubt, as done; may be repeated."),
+]
+
+
+def shown(client: Client, progress: Progress, run: str, *, json: bool, told: str = "") -> int:
+    """Show a run that goes on because of this command, and how long it took."""
+    began = time.time()
+
+    def ending(view: RunView) -> None:
+        show_end(view, time.time() - began)
+
+    return show_progress(client, progress, run, screen_for(stderr=json), json=json, told=told, ending=ending)
+
+
+def asked(run: str, verb: str, driver: str, *, json: bool) -> int:
+    """Say that the process that drives the run has been asked."""
+    if json:
+        print_json({"run": run, "asked": verb, "driver": driver})
+    else:
+        say(f"asked the process that drives run {run} to {verb} it")
+        say(f"next: batchwright monitor {run}")
+    return Exit.OK
+
+
+def resume_run(
+    run: RunArgument,
+    redo: Redo = None,
+    skip: Skip = None,
+    catalogue: Catalogues = None,
+    state_dir: StateDir = None,
+    url: Url = None,
+    json: Json = False,
+    _no_color: NoColor = False,
+) -> int:
+    """Let a run go on: one whose process died, a paused one, or what is not done of a Failed or Cancelled one."""
+    with chosen_run(run, url, state_dir, catalogue) as (client, view):
+        progress = client.act(view.run, "resume", redo=redo or (), skip=skip or ())
+        if progress.driver:
+            return asked(view.run, "resume", progress.driver, json=json)
+        return shown(client, progress, view.run, json=json, told=f"run {view.run}: {view.workflow} {view.version}")
+
+
+def pause(
+    run: RunArgument, state_dir: StateDir = None, url: Url = None, json: Json = False, _no_color: NoColor = False
+) -> int:
+    """Start nothing new; what is in flight ends. `resume` lets it go on."""
+    with chosen_run(run, url, state_dir) as (client, view):
+        return asked(view.run, "pause", client.act(view.run, "pause").driver, json=json)
+
+
+def cancel(
+    run: RunArgument,
+    force: Force = False,
+    state_dir: StateDir = None,
+    url: Url = None,
+    json: Json = False,
+    _no_color: NoColor = False,
+) -> int:
+    """End a run once what is in flight has ended; what it made stays until a rollback."""
+    with chosen_run(run, url, state_dir) as (client, view):
+        progress = client.act(view.run, "cancel", force=force)
+        if progress.driver:
+            return asked(view.run, "cancel", progress.driver, json=json)
+        ended = shown(client, progress, view.run, json=json)
+        return Exit.OK if ended == Exit.STOPPED else ended
+
+
+def rollback(
+    run: RunArgument,
+    only_plan: OnlyPlan = False,
+    yes: Yes = False,
+    catalogue: Catalogues = None,
+    state_dir: StateDir = None,
+    url: Url = None,
+    json: Json = False,
+    _no_color: NoColor = False,
+) -> int:
+    """Undo in reverse order what a run made, and only that."""
+    with chosen_run(run, url, state_dir, catalogue) as (client, view):
+        if only_plan:
+            undos = client.undo(view.run)
+            print_json({"run": view.run, "undo": undos}) if json else show_preview(view.run, undos)
+            return Exit.OK
+        if not yes and not sys.stdin.isatty():
+            raise unasked()
+        if not yes and not _agreed(view.run, client.undo(view.run)):
+            note("nothing was changed")
+            return Exit.STOPPED
+        told = f"run {view.run}: rolling back {view.workflow} {view.version}"
+        return shown(client, client.act(view.run, "rollback"), view.run, json=json, told=told)
+
+
+def _agreed(run: str, undos: Sequence[PlannedUndo]) -> bool:
+    """Ask before something is destroyed."""
+    show_preview(run, undos, to_stderr=True)
+    return confirm(f"Undo {_what(undos)}?")
+
+
+def _what(undos: Sequence[PlannedUndo]) -> str:
+    kinds = Counter(one.what for one in undos)
+    parts = [words.format(counted(kinds[kind], noun)) for kind, noun, words in _UNDONE if kinds[kind]]
+    return some(parts) or "this run"
+
+
+_UNDONE = (
+    (UndoKind.DESTROY, "server", "{}"),
+    (UndoKind.RELEASE, "server", "{} that will only be released"),
+    (UndoKind.REMOVE, "task service", "{}"),
+    (UndoKind.RUN, "command", "{}"),
+)

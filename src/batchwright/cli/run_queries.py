@@ -1,0 +1,162 @@
+"""Commands that only look at runs: list, status, events, explain, stats."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from msgspec import Struct
+
+from batchwright import standard_streams
+from batchwright.cli import completion
+from batchwright.cli.exit_codes import Exit
+from batchwright.cli.monitor import stopped
+from batchwright.cli.options import Json, NoColor, RunArgument, StateDir, window
+from batchwright.cli.output import print_json, say
+from batchwright.cli.target import Url, chosen, chosen_run, show_warnings
+from batchwright.cli.view_printer import show_explanation, show_listing, show_run, show_stats, show_steps
+from batchwright.client.base import Client
+from batchwright.model.events import AnyEvent
+from batchwright.views.events import event_record, numbered_line
+from batchwright.views.run import RunView
+from batchwright.views.run_list import listing, state_named
+from batchwright.views.steps import StepLine
+
+LIMIT = 50
+
+Status = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--status",
+        metavar="STATUS",
+        help="Only runs with this status, in any case; may be repeated.",
+        autocompletion=completion.states,
+    ),
+]
+Name = Annotated[str, typer.Option("--name", help="Only workflows whose name contains this.")]
+Limit = Annotated[int, typer.Option("--limit", min=0, help="Maximum number, newest first; 0: all.")]
+WithSteps = Annotated[bool, typer.Option("--steps", help="Include every step.")]
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="SPAN", help="Only runs created within this time: 90s, 30m, 24h, 7d.")
+]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Continue until the run has ended.")]
+StepArgument = Annotated[
+    str, typer.Argument(metavar="STEP", help="A step id, or a unique part of one.", show_default=False)
+]
+
+
+class Everything(Struct, frozen=True):
+    """What `status --steps --json` prints."""
+
+    run: RunView
+    steps: tuple[StepLine, ...]
+
+
+def list_runs(
+    status: Status = None,
+    name: Name = "",
+    limit: Limit = LIMIT,
+    state_dir: StateDir = None,
+    url: Url = None,
+    json: Json = False,
+    _no_color: NoColor = False,
+) -> int:
+    """All runs, newest first."""
+    statuses = [state_named(word) for word in status or ()]
+    with chosen(url, state_dir) as client:
+        rows = client.runs(statuses, name)
+        show_warnings(client)
+    driven = {row.run for row in rows if row.driven}
+    view = listing(rows, driven, time.time(), limit=limit or None)
+    print_json(view) if json else show_listing(view, client.place)
+    return Exit.OK
+
+
+def status(
+    run: RunArgument,
+    steps: WithSteps = False,
+    state_dir: StateDir = None,
+    url: Url = None,
+    json: Json = False,
+    _no_color: NoColor = False,
+) -> int:
+    """How a run is: what is done, what runs, what waits and why, what failed, what to do next."""
+    with chosen_run(run, url, state_dir) as (client, view):
+        lines = client.steps(view.run) if steps else ()
+    if json:
+        print_json(Everything(view, lines) if steps else view)
+        return Exit.OK
+    show_run(view)
+    if steps:
+        show_steps(lines)
+    return Exit.OK
+
+
+def events(
+    run: RunArgument,
+    follow: Follow = False,
+    state_dir: StateDir = None,
+    url: Url = None,
+    json: Json = False,
+    _no_color: NoColor = False,
+) -> int:
+    """What happened in a run, in order. With --json one event a line, as the journal holds it."""
+    with chosen_run(run, url, state_dir) as (client, view):
+
+        def tell(seq: int, event: AnyEvent) -> None:
+            if json:
+                print_json(event_record(view.run, seq, event))
+            else:
+                say(numbered_line(view.created_at, seq, event))
+
+        return tell_history(client, view.run, tell, follow=follow)
+
+
+def tell_history(client: Client, run: str, tell: Callable[[int, AnyEvent], None], *, follow: bool) -> int:
+    """Tell each event of a run in order; with `follow` those to come too, until it is over or nobody drives it."""
+    last = 0
+    try:
+        for last, event in client.events(run):
+            tell(last, event)
+            if standard_streams.unread():
+                return Exit.OK
+        if not follow:
+            return Exit.OK
+        for update in client.follow(run, last):
+            for seq, event in update.numbered:
+                tell(seq, event)
+            if standard_streams.unread():
+                return Exit.OK
+        return stopped(update.view)
+    except KeyboardInterrupt:
+        return Exit.OK
+
+
+def explain_step(
+    run: RunArgument,
+    step: StepArgument,
+    state_dir: StateDir = None,
+    url: Url = None,
+    json: Json = False,
+    _no_color: NoColor = False,
+) -> int:
+    """Why a step ran, waited, was skipped, retried or undone."""
+    with chosen_run(run, url, state_dir) as (client, view):
+        explanation = client.explain(view.run, step)
+    print_json(explanation) if json else show_explanation(explanation)
+    return Exit.OK
+
+
+def stats(
+    since: Since = None, state_dir: StateDir = None, url: Url = None, json: Json = False, _no_color: NoColor = False
+) -> int:
+    """All runs in numbers: how they ended, how long they took, retries and throttling per provider."""
+    if since:
+        window(since)
+    with chosen(url, state_dir) as client:
+        view = client.stats(since)
+        show_warnings(client)
+    print_json(view) if json else show_stats(view)
+    return Exit.OK

@@ -1,0 +1,63 @@
+"""Task services as text for people: what a step said, whether they are well, what an install would change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.text import Text
+
+from batchwright.cli.output import print_json, say
+from batchwright.cli.view_printer import show_table
+from batchwright.views.logs import LogLine, log_text
+from batchwright.views.taskserv_status import InstallPreview, TaskservStatus, TaskservStatuses
+from batchwright.views.text_format import counted, one_line
+
+
+def show_log(lines: Iterable[LogLine], *, json: bool) -> None:
+    """Lines as they are, headings with their time."""
+    for line in lines:
+        if json:
+            print_json(line)
+        else:
+            say(Text(log_text(line), "bold" if line.heading else ""))
+
+
+def show_conditions(found: TaskservStatuses) -> None:
+    """One row per task service; what is not well with the reason."""
+    if not found.items:
+        say(f"run {found.run}: no task service is installed")
+        return
+    rows = ((one.server, one.taskserv, one.address, _state(one), _why(one)) for one in found.items)
+    show_table(("server", "task service", "address", "state", "why"), rows)
+    bad = sum(not one.ok for one in found.items)
+    say(f"{bad} of {counted(len(found.items), 'task service')} not well" if bad else "all well")
+
+
+def _state(one: TaskservStatus) -> Text:
+    if one.ok:
+        return Text("well", "green")
+    return Text("not reached" if one.trouble else "not well", "red")
+
+
+def _why(one: TaskservStatus) -> str:
+    failing = [f"{check.name}: {one_line(check.output)}" for check in one.checks if not check.ok]
+    return one.trouble or "; ".join(failing)
+
+
+def show_changes(changes: Sequence[InstallPreview]) -> None:
+    """What each install of a plan would change."""
+    say("")
+    say(Text("changes", "bold"))
+    for one in changes:
+        if one.trouble:
+            say(Text(f"  {one.step}: cannot be told: {one.trouble}", "red"))
+        elif one.new:
+            say(f"  {one.step}: {one.server} is new: all of {one.taskserv} is installed")
+        elif not one.changes:
+            say(f"  {one.step}: nothing changes")
+        else:
+            say(f"  {one.step}: {counted(len(one.changes), 'change')}")
+            for change in one.changes:
+                say(f"      {change}")
+    if not changes:
+        say("  no task services to install")

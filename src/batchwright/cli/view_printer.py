@@ -1,0 +1,291 @@
+"""Views as text for people, one function per view. Each prints to stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from rich.text import Text
+
+from batchwright.cli.output import err, out, say
+from batchwright.cli.run_picture import (
+    STATUS_STYLES,
+    failed_texts,
+    hanging,
+    header,
+    labelled,
+    operation_lines,
+    progress_words,
+    trouble_lines,
+    troubles,
+    waiting_lines,
+)
+from batchwright.cli.table import Cell, table
+from batchwright.engine.rollback_preview import PlannedUndo, UndoKind
+from batchwright.model.lifecycle import RUN_ENDED
+from batchwright.providers.base import Quote
+from batchwright.views.explain import Explanation
+from batchwright.views.plan import Counts, PlanView
+from batchwright.views.run import RunView
+from batchwright.views.run_list import Listing, RunLine
+from batchwright.views.stats import Stats
+from batchwright.views.steps import ROLLBACK, ServerLine, StepLine
+from batchwright.views.text_format import counted, duration, one_line
+
+WIDTH_MAX = 120
+STEPS_SHOWN = 40  # of a plan, before the rest is left to --json
+SERVERS_SHOWN = 12
+NOTHING_TO_DO = (UndoKind.WITH_SERVER, UndoKind.STAYS, UndoKind.UNKNOWN)
+
+
+def text_width() -> int:
+    """Of the screen, within reason; nothing is cut or wrapped where there is none."""
+    console = out()
+    return min(WIDTH_MAX, console.width) if console.is_terminal else 10_000
+
+
+def show_table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], *, right: Iterable[int] = ()) -> None:
+    """A table that fits the screen."""
+    for line in table(headers, rows, text_width(), right=right):
+        say(line)
+
+
+def clock_time(at: float) -> str:
+    """A moment in local time."""
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else "-"
+
+
+# -- a run ----------------------------------------------------------------------------------------------------------
+
+
+def show_run(view: RunView) -> None:
+    """The whole state of a run, bounded."""
+    say(header(view, text_width()))
+    show_reason(view)
+    started = f"started {clock_time(view.started_at)}" if view.started_at else f"created {clock_time(view.created_at)}"
+    ended = f", ended {clock_time(view.ended_at)}" if view.ended_at and view.status in RUN_ENDED else ""
+    simulated = ", simulated" if view.simulated else ""
+    say(f"  {started}{ended}")
+    say(f"  store {view.store}{simulated}, at most {view.parallel_limit:,} steps at a time")
+    say(f"  {progress_words(view)}{_tally(view)}")
+    for text in operation_lines(view.operations, 20):
+        say(text)
+    running = [
+        f"{line.step}  {line.doing}"
+        + (f" for {duration(line.since)}" if line.since is not None else "")
+        + (f": {one_line(line.said, 80)}" if line.said else "")
+        if view.driven
+        else f"{line.step}  was in flight when its process ended"
+        for line in view.running[:10]
+    ]
+    left = len(view.running) + view.running_more - len(running)
+    block("running" if view.driven else "in doubt", [*running, *([f"and {left:,} more in flight"] if left else [])])
+    for text in waiting_lines(view, text_width(), 10):
+        say(text)
+    show_outcome(view)
+    block("next", [view.next])
+
+
+def show_end(view: RunView, took: float) -> None:
+    """What has come of a run that this command drove for so many seconds: the last thing on the screen."""
+    status = Text.assemble((view.status.value, STATUS_STYLES.get(view.status, "")), f" in {duration(took)}: ")
+    say(status.append(f"{progress_words(view)}{_tally(view)}"))
+    show_reason(view)
+    for text in operation_lines(view.operations, 12):
+        say(text)
+    show_outcome(view)
+    block("look", [f"batchwright status {view.run}"])
+    block("next", [view.next])
+
+
+def show_outcome(view: RunView) -> None:
+    """What failed and why, what was skipped, what exists, what is left."""
+    block("failed", failed_texts(view, 8), "red")
+    block("hint", list(dict.fromkeys(f.hint for f in view.failed if f.hint))[:5])
+    block("skipped", [f"{one.steps:,} because {one.reason}" for one in view.skipped[:5]], "yellow")
+    for text in trouble_lines(view):
+        say(text)
+    show_servers(view.run, view.servers, view.servers_more)
+    more = [f"and {len(view.residue) - 10:,} more: batchwright status {view.run} --json"]
+    block("left", [*view.residue[:10], *(more if len(view.residue) > 10 else [])], "red")
+
+
+def block(label: str, texts: Sequence[str], style: str = "") -> None:
+    """A labelled block, wrapped at words on a terminal."""
+    for text in labelled(label, texts, style, text_width()):
+        say(text)
+
+
+def show_reason(view: RunView) -> None:
+    """Why it ended as it did, unless the line before has said so."""
+    tally = f"{view.counts.get('failed', 0)} failed, {view.counts.get('skipped', 0)} skipped"
+    if view.reason and view.reason not in (tally, view.status.value.lower()):
+        block("because", [one_line(view.reason)])
+
+
+def _tally(view: RunView) -> str:
+    return "".join(f", {fact}" for fact, _ in troubles(view))
+
+
+def show_servers(run: str, servers: Sequence[ServerLine], more: int) -> None:
+    """What exists: all of a few, some of many."""
+    total = len(servers) + more
+    shown = servers if total <= SERVERS_SHOWN else servers[:5]
+    rows = [(s.name, s.address or "no address yet", f"{s.provider} {s.zone}", s.ref + _remarks(s)) for s in shown]
+    widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
+    texts = ["  ".join([*(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=False)), row[3]]) for row in rows]
+    left = total - len(shown)
+    for text in labelled(
+        "servers", [*texts, *([f"and {left:,} more: batchwright status {run} --steps"] if left else [])]
+    ):
+        say(text)
+
+
+def _remarks(server: ServerLine) -> str:
+    return ("" if server.made else ", kept") + ("" if server.ready else ", not ready")
+
+
+def show_steps(lines: Sequence[StepLine]) -> None:
+    """Every step in a table."""
+    rows = (
+        (
+            line.step,
+            line.state.replace("_", " "),
+            str(line.attempt or ""),
+            duration(line.took) if line.took is not None else "",
+            line.address,
+            one_line(line.message, 80),
+        )
+        for line in lines
+    )
+    show_table(("step", "state", "attempt", "took", "address", "note"), rows, right=(2, 3))
+
+
+def show_preview(run: str, undos: Sequence[PlannedUndo], *, to_stderr: bool = False) -> None:
+    """What a rollback would do, in its order."""
+    console = err() if to_stderr else out()
+    if not undos:
+        console.print(Text(f"run {run}: nothing to undo"))
+        return
+    console.print(Text(f"run {run}: a rollback would do this, in order:"))
+    most = 12 if to_stderr else STEPS_SHOWN
+    for one in undos[:most]:
+        what = one.what.value if one.what in NOTHING_TO_DO else f"{one.what} {one.ref}".rstrip()
+        extra = f"  ({one.note})" if one.note else ""
+        place = f"  {one.provider}" if one.provider else ""
+        console.print(Text(f"  {one.step}{place}: {what}{extra}"))
+    if len(undos) > most:
+        console.print(Text(f"  and {len(undos) - most:,} more: batchwright rollback {run} --plan --json"))
+
+
+# -- a plan ---------------------------------------------------------------------------------------------------------
+
+
+def show_brief(view: PlanView) -> None:
+    """A plan in three lines."""
+    actions = ", ".join(f"{word} {number:,}" for word, number in _counts(view.counts))
+    simulated = ", every provider simulated" if view.simulated else ""
+    what = f"{counted(len(view.steps), 'step')} in {counted(len(view.operations), 'operation')}{simulated}"
+    say(Text.assemble((f"{view.workflow} {view.version}", "bold"), f": {what}"))
+    block("will", [f"{actions}; {view.parallel_limit:,} at a time, about {duration(view.estimate.least)}"])
+    block("plan", [f"{view.hash}, store {view.storage_backend}"])
+
+
+def show_plan(view: PlanView, quotes: Mapping[str, Quote]) -> None:
+    """Operations, steps with their undo, and about how long."""
+    show_brief(view)
+    texts = []
+    for name, counts in view.providers.items():
+        parts = [f"{word} {number:,}" for word, number in _counts(counts)]
+        price = quotes.get(name)
+        cost = f", {price.per_hour:.4g} {price.currency} per hour" if price else ""
+        texts.append(f"{name}: {', '.join(parts)}{cost}")
+    block("providers", texts)
+    say("")
+    budget = STEPS_SHOWN
+    for op in view.operations:
+        after = [f"{d.id}{' (soft)' if d.kind == 'soft' else ''}" for d in op.dependencies]
+        behind = f", after {', '.join(after)}" if after else ""
+        place = f" on {op.provider}" if op.provider else ""
+        say(Text.assemble((op.id, "bold"), f"  {op.type}{place}, {counted(op.steps, 'step')}{behind}"))
+        steps = [step for step in view.steps if step.operation == op.id] if budget else []
+        for step in steps[:budget]:
+            say(f"  {step.does}")
+            say(Text(f"      undo: {step.undoes}", "bright_black"))
+        budget -= min(budget, len(steps))
+    if len(view.steps) > STEPS_SHOWN:
+        say(f"and {len(view.steps) - STEPS_SHOWN:,} more steps: --json shows all of them")
+    path = view.estimate.critical_path
+    shown = " -> ".join(path if len(path) <= 6 else (*path[:3], f"{len(path) - 5} more", *path[-2:]))
+    say("")
+    say(f"critical path: {shown} ({duration(view.estimate.critical_seconds)})")
+
+
+def _counts(counts: Counts) -> list[tuple[str, int]]:
+    return [(action, number) for action, number in counts.items() if number]
+
+
+# -- many runs ------------------------------------------------------------------------------------------------------
+
+
+def show_listing(view: Listing, place: str) -> None:
+    """One line per run; `place` is where they were looked for."""
+    if not view.runs:
+        say(f"no runs in {place}")
+        return
+    rows = (
+        (
+            row.run,
+            Text(_status(row), STATUS_STYLES.get(row.status, "cyan")),
+            f"{row.undone if row.status in ROLLBACK else row.succeeded:,}/{row.steps:,}",
+            f"{row.failed:,}" if row.failed else "",
+            clock_time(row.created_at)[5:16],
+            duration(row.elapsed) if row.elapsed else "",
+            "yes" if row.simulated else "",
+            f"{row.workflow} {row.version}",
+        )
+        for row in view.runs
+    )
+    show_table(("run", "status", "steps", "failed", "created", "took", "sim", "workflow"), rows, right=(2, 3, 5))
+    if any(not row.driven and row.status not in RUN_ENDED for row in view.runs):
+        say("! no process drives it; continue it with: batchwright resume RUN")
+    if view.more:
+        say(f"and {view.more:,} more: --limit 0 shows all")
+
+
+def _status(row: RunLine) -> str:
+    return row.status.value + ("" if row.driven or row.status in RUN_ENDED else " !")
+
+
+def show_stats(view: Stats) -> None:
+    """Many runs in numbers."""
+    since = f" since {clock_time(view.since)}" if view.since else ""
+    say(f"{counted(view.runs, 'run')}{since}" + "".join(f", {n:,} {s}" for s, n in view.by_status.items()))
+    if view.success_rate is not None:
+        say(f"  completed {view.success_rate:.1%} of the runs that ended and were not rolled back")
+    if view.p50 is not None and view.p95 is not None:
+        say(f"  a completed run took {duration(view.p50)} (median), {duration(view.p95)} (95 %)")
+    facts = (("succeeded", view.succeeded), ("failed", view.failed), ("skipped", view.skipped), ("undone", view.undone))
+    say(f"  {counted(view.steps, 'step')}" + "".join(f", {n:,} {w}" for w, n in facts if n))
+    say(f"  retries {view.retries:,}, throttled {view.throttles:,} x, restarts {view.restarts:,}")
+    if view.providers:
+        rows = (
+            (p.name, *(f"{n:,}" for n in (p.steps, p.succeeded, p.failed, p.retries, p.throttles)))
+            for p in view.providers
+        )
+        headers = ("provider", "steps", "succeeded", "failed", "retries", "throttles")
+        show_table(headers, rows, right=range(1, 6))
+
+
+def show_explanation(view: Explanation) -> None:
+    """The answer first, then the chain that led to it."""
+    wide = text_width()
+    lines = hanging(f"{view.step}: {view.summary}", 4, wide)
+    for link in view.chain:
+        own = link.step in ("", view.step) or link.text.startswith(link.step)
+        told = link.text if own else f"{link.step}: {link.text}"
+        lines += hanging(f"{'+' + duration(link.after):>12}  {told}", 14, wide)
+    for line in lines:
+        say(line)
+    block("waits for", view.waits_for)
+    block("next", [view.next])

@@ -1,0 +1,180 @@
+"""Who a driver is, whether it still lives, and who may take its place. No clock of one machine is believed by another.
+
+A killed process of this machine is replaced without waiting. Of any other, all that can be seen is its lease: each
+renewal changes `expires`, which is compared and never read as a time. Who has watched one that does not change for
+LEASE_SECONDS of its own monotonic clock may take the run; the fence keeps it from harm if it was wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct
+
+from batchwright.errors import RunHeld
+
+LEASE_SECONDS = 15.0  # a driver that has not renewed for so long may be replaced
+FOR_EVER = 1e11  # seconds for which nobody drives what was moved away
+
+_MOVED = "moved to "
+
+
+class HeldLease(Struct, frozen=True):
+    """A lease as it stands in the store. Two that are equal: its holder has given no sign of life in between."""
+
+    holder: str
+    fence: int
+    expires: float
+
+
+def held(holder: str | None, fence: int, expires: float) -> HeldLease | None:
+    """The lease in a run's record, if somebody holds it."""
+    return HeldLease(holder, fence, expires) if holder else None
+
+
+def moved_to(store: str) -> str:
+    """The holder of a run that is moved, or was moved, to another store: nobody drives what is left here."""
+    return _MOVED + store
+
+
+def is_moved(holder: str | None) -> bool:
+    """Whether this is no driver, but the sign that the run was moved away."""
+    return bool(holder) and str(holder).startswith(_MOVED)
+
+
+def own_holder() -> str:
+    """`host:pid:start@place`: start is in clock ticks since boot (proc(5), field 22), place is the kernel and the
+    namespaces in which pid and start mean something."""
+    pid = os.getpid()
+    place = _place()
+    return f"{socket.gethostname()}:{pid}:{_start_ticks(pid)}" + (f"@{place}" if place else "")
+
+
+def is_dead(holder: str) -> bool:
+    """True only when it is certain: the holder was a process that this one could see, and is no more."""
+    pid, start, place = _parts(holder)
+    here = _place()
+    if not _same_processes(place, here):
+        return False
+    if not _exists(pid):
+        return True
+    ticks = _start_ticks(pid)
+    return ticks == "none" or (ticks not in ("?", start) and place == here)
+
+
+def is_alive(holder: str) -> bool:
+    """True only when it is certain: the holder is a process that this one can see, and nobody has stopped it."""
+    pid, start, place = _parts(holder)
+    return bool(place) and place == _place() and _exists(pid) and _start_ticks(pid) == start and not _is_stopped(pid)
+
+
+def driver_of(lease: HeldLease | None, now: float) -> str | None:
+    """Who drives the run, as far as one look can tell. To be shown; nothing is decided by it."""
+    if lease is None or is_dead(lease.holder):
+        return None
+    return lease.holder if is_alive(lease.holder) or lease.expires > now else None
+
+
+def refuse_while_held(run: str, lease: HeldLease | None, holder: str, silent: HeldLease | None) -> None:
+    """Raise RunHeld unless `holder` may take the run: it has it, nobody has, or who has it is dead or `silent`."""
+    if lease is None or lease.holder == holder or is_dead(lease.holder):
+        return
+    if lease == silent and not is_gone(lease):
+        return
+    if is_moved(lease.holder):
+        store = lease.holder.removeprefix(_MOVED)
+        hint = f"Look where it lives with: batchwright status {run}"
+        raise RunHeld(f"run {run} is being moved, or was moved, to the store {store}", hint=hint)
+    raise RunHeld(f"run {run} is driven by {process_of(lease.holder)}")
+
+
+def is_gone(lease: HeldLease) -> bool:
+    """Whether the run was moved away for good, so that its silence says nothing."""
+    return is_moved(lease.holder) and lease.expires >= FOR_EVER
+
+
+def process_of(holder: str) -> str:
+    """A holder in words."""
+    host, _, pid = holder.rpartition(":")[0].rpartition(":")
+    return f"process {pid} on {host}" if pid.isdigit() else holder
+
+
+class LeaseObserver:
+    """The leases that one process has seen, and since when each of them is as it is. Times are monotonic."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._seen: dict[str, tuple[HeldLease, float]] = {}
+
+    def silent(self, run: str, lease: HeldLease | None) -> HeldLease | None:
+        """Take note of a look at a run's lease. Gives it when nobody holds it up any more: take the run with it."""
+        if lease is None:
+            self._seen.pop(run, None)
+            return None
+        known, now = self._seen.get(run), self._monotonic()
+        if known is None or known[0] != lease:
+            self._seen[run] = (lease, now)
+            return None
+        return lease if now - known[1] >= LEASE_SECONDS else None
+
+    def last(self, run: str) -> HeldLease | None:
+        """The lease as it was seen last."""
+        known = self._seen.get(run)
+        return known[0] if known else None
+
+    def is_free(self, run: str, lease: HeldLease | None) -> bool:
+        """The same look: whether the run can be taken."""
+        return self.silent(run, lease) is not None or lease is None or is_dead(lease.holder)
+
+
+def _parts(holder: str) -> tuple[int, str, str]:
+    rest, _, start = holder.rpartition(":")
+    pid = rest.rpartition(":")[2]
+    start, _, place = start.partition("@")
+    return (int(pid), start, place) if pid.isascii() and pid.isdigit() else (0, start, "")
+
+
+def _place() -> str:
+    """This kernel since its boot, and the namespaces of this process; empty where they cannot be told."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
+        pids = Path("/proc/self/ns/pid").stat().st_ino
+        time = Path("/proc/self/ns/time")
+        return f"{boot}.{pids}.{time.stat().st_ino if time.exists() else 0}"
+    except OSError:
+        return ""
+
+
+def _same_processes(place: str, here: str) -> bool:
+    """Whether a pid means the same in both; a start time only does where the time namespace is the same, too."""
+    return bool(here) and place.rpartition(".")[0] == here.rpartition(".")[0]
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass  # it is another user's, or no number of a process
+    return True
+
+
+def _start_ticks(pid: int) -> str:
+    """`none` for one that has ended, `?` where nobody says."""
+    fields = _stat(pid)
+    return "?" if not fields else "none" if fields[0] in "ZX" else fields[19]
+
+
+def _is_stopped(pid: int) -> bool:
+    return _stat(pid)[:1] in (["T"], ["t"])
+
+
+def _stat(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []

@@ -1,0 +1,300 @@
+"""What the journal does to the database, as plain functions on a connection inside somebody else's transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from batchwright.errors import StoreCorrupt, StoreError
+from batchwright.journal import hash_chain, refusals
+from batchwright.journal import lease_holder as leases
+from batchwright.journal.base import Head, Lease, Snapshot
+from batchwright.journal.event_rows import EventRow, unpack
+from batchwright.journal.high_water_mark import Entry, Loss, behind
+from batchwright.journal.lease_holder import HeldLease
+from batchwright.journal.query_files import load
+from batchwright.model.events import AnyEvent
+from batchwright.model.run_signal import Signal
+from batchwright.model.run_summary import RunSummary
+
+SQL = load(__package__, ".sql")
+
+_summary = msgspec.json.Decoder(RunSummary)
+_signal = msgspec.json.Decoder(Signal)
+
+
+class State(NamedTuple):
+    """Where a run stands and who drives it."""
+
+    last: int
+    fence: int
+    holder: str | None
+    expires: float
+    head: bytes | None
+
+
+class SqliteRecord(NamedTuple):
+    """A run's record, but for who drives it."""
+
+    run: str
+    last: int
+    head: bytes | None
+    seal: bytes | None
+    summary: bytes
+
+    def checked(self) -> SqliteRecord:
+        """Itself. Raises StoreCorrupt if it is not what was written."""
+        hash_chain.check_seal(*self[:3], self.summary, self.seal)
+        return self
+
+
+def state(connection: sqlite3.Connection, run: str) -> State | None:
+    """Of one run, if it is there."""
+    row = connection.execute(SQL["state_of_run"], {"run": run}).fetchone()
+    return None if row is None else State(*row)
+
+
+def record(connection: sqlite3.Connection, run: str) -> SqliteRecord:
+    """Of one run. Raises RunNotFound, StoreCorrupt."""
+    row = connection.execute(SQL["summary"], {"run": run}).fetchone()
+    if row is None:
+        raise refusals.missing(run)
+    return SqliteRecord(*row).checked()
+
+
+def create(connection: sqlite3.Connection, run: str, created_at: float, pages: list[EventRow], summary: bytes) -> Entry:
+    """A run with its first event, in a page that is chained already."""
+    last, head = pages[-1].last, pages[-1].chain
+    values = {"run": run, "created_at": created_at, "summary": summary, "last": last, "head": head}
+    seal = hash_chain.seal(run, last, head, summary)
+    if connection.execute(SQL["create_run"], {**values, "seal": seal}).rowcount != 1:
+        raise refusals.exists(run)
+    _insert(connection, run, pages)
+    return Entry(run, last, head)
+
+
+def append(
+    connection: sqlite3.Connection,
+    lease: Lease,
+    after: int,
+    pages: list[EventRow],
+    summary: bytes | None,
+    *,
+    copied: bool = False,
+) -> Entry | int:
+    """Events after sequence `after`; gives the last sequence, or what is to be marked when there are events.
+
+    Copied pages have their place in the chain, which is looked at; the others are given one.
+    """
+    before = record(connection, lease.run)
+    if copied:
+        head = before.head
+        for page in pages:
+            hash_chain.verify(lease.run, head, page)
+            head = page.chain
+    else:
+        pages = hash_chain.chained(before.head, lease.run, pages)
+    last, head = (pages[-1].last, pages[-1].chain) if pages else (after, before.head)
+    values = {
+        "run": lease.run,
+        "after": after,
+        "last": last,
+        "fence": lease.fence,
+        "holder": lease.holder,
+        "summary": summary,
+        "head": head,
+        "seal": hash_chain.seal(lease.run, last, head, before.summary if summary is None else summary),
+    }
+    if connection.execute(SQL["advance_run"], values).rowcount != 1:
+        raise _why_refused(connection, lease, after)
+    _insert(connection, lease.run, pages)
+    return Entry(lease.run, last, head) if pages else last
+
+
+def _insert(connection: sqlite3.Connection, run: str, pages: list[EventRow]) -> None:
+    connection.executemany(SQL["insert_page"], [(run, *page) for page in pages])
+
+
+def _why_refused(connection: sqlite3.Connection, lease: Lease, after: int) -> StoreError:
+    found = state(connection, lease.run)
+    if found is None:
+        return refusals.missing(lease.run)
+    if (found.fence, found.holder) != (lease.fence, lease.holder):
+        return refusals.lost(lease.run)
+    return refusals.moved_on(lease.run, found.last, after)
+
+
+def acquire(connection: sqlite3.Connection, run: str, holder: str, expires: float, silent: HeldLease | None) -> Lease:
+    """The run for this holder, with the next fence."""
+    record(connection, run)
+    found = state(connection, run)
+    if found is None:
+        raise refusals.missing(run)
+    leases.refuse_while_held(run, leases.held(found.holder, found.fence, found.expires), holder, silent)
+    values = {"run": run, "holder": holder, "expires": expires}
+    fence = connection.execute(SQL["take_lease"], values).fetchone()[0]
+    return Lease(run, holder, fence, expires)
+
+
+def renew(connection: sqlite3.Connection, lease: Lease, expires: float) -> Lease:
+    """The same lease until later."""
+    if connection.execute(SQL["renew_lease"], {**_of(lease), "expires": expires}).rowcount != 1:
+        raise refusals.lost(lease.run)
+    return Lease(lease.run, lease.holder, lease.fence, expires)
+
+
+def release(connection: sqlite3.Connection, lease: Lease) -> None:
+    """Nobody drives the run, unless somebody else does already."""
+    connection.execute(SQL["release_lease"], _of(lease))
+
+
+def save_snapshot(connection: sqlite3.Connection, lease: Lease, snapshot: Snapshot) -> None:
+    """The snapshot, unless a newer one is there."""
+    found = state(connection, lease.run)
+    if found is None:
+        raise refusals.missing(lease.run)
+    if (found.fence, found.holder) != (lease.fence, lease.holder):
+        raise refusals.lost(lease.run)
+    digest = hash_chain.digest_of("snapshot", lease.run, snapshot.seq, snapshot.body)
+    values = {"run": lease.run, "seq": snapshot.seq, "body": snapshot.body, "digest": digest}
+    connection.execute(SQL["save_snapshot"], values)
+
+
+def add_signal(connection: sqlite3.Connection, run: str, body: bytes) -> None:
+    """A request with the next number."""
+    row = connection.execute(SQL["last_signal"], {"run": run}).fetchone()
+    if row is None:
+        raise refusals.missing(run)
+    number = row[0] + 1
+    digest = hash_chain.digest_of("signal", run, number, body)
+    connection.execute(SQL["add_signal"], {"run": run, "number": number, "body": body, "digest": digest})
+
+
+def read(connection: sqlite3.Connection, run: str, after: int, limit: int) -> list[tuple[int, AnyEvent]]:
+    """Up to `limit` events after sequence `after`. Raises StoreCorrupt if they are not those that were written."""
+    return unpack(run, _pages(connection, run, after, limit), after, limit)
+
+
+def pages(connection: sqlite3.Connection, run: str, after: int, limit: int) -> list[EventRow]:
+    """The pages after the one that ends with `after`, with so many events or a page more."""
+    return list(_pages(connection, run, after, limit))
+
+
+def _pages(connection: sqlite3.Connection, run: str, after: int, limit: int) -> Iterator[EventRow]:
+    found = state(connection, run)  # before the pages: a writer may append between the two, never take away
+    if found is None:
+        raise refusals.missing(run)
+    at = after
+    if found.last > after:
+        cursor = connection.execute(SQL["read_pages"], {"run": run, "after": after})
+        try:
+            before, first = None, True
+            for row in cursor:
+                page = EventRow(*row)
+                if first and page.first > 1:
+                    before = _chain_at(connection, run, page.first - 1)
+                first = False
+                hash_chain.verify(run, before, page)
+                if page.last == found.last and page.chain != found.head:
+                    raise StoreCorrupt(f"the last event of run {run} is not the one that was recorded")
+                yield page
+                before, at = page.chain, page.last
+                if at >= min(after + limit, found.last):
+                    break
+        finally:
+            cursor.close()  # it may not have been read to its end, and would keep its view of the file
+    if at < min(after + limit, found.last):
+        raise StoreCorrupt(f"events of run {run} are missing after number {at}: it had {found.last}")
+
+
+def _chain_at(connection: sqlite3.Connection, run: str, last: int) -> bytes | None:
+    row = connection.execute(SQL["chain_at"], {"run": run, "last": last}).fetchone()
+    if row is None:
+        raise StoreCorrupt(f"events of run {run} are missing near number {last}")
+    chain_at: bytes | None = row[0]
+    return chain_at
+
+
+def head(connection: sqlite3.Connection, run: str) -> Head:
+    """The last event and the digest of all."""
+    found = record(connection, run)
+    return Head(found.last, (found.head or b"").hex())
+
+
+def runs(connection: sqlite3.Connection) -> list[Entry]:
+    """How far each run is, by its record."""
+    return [Entry(*row) for row in connection.execute(SQL["runs"])]
+
+
+def losses(connection: sqlite3.Connection, marked: Iterable[Entry]) -> list[Loss]:
+    """Which of these runs have less than was acknowledged."""
+    lost = []
+    for run, last, digest in marked:
+        found = state(connection, run)
+        if found is None or found.last < last:
+            lost.append(Loss(run, found.last if found else 0, last))
+        elif digest is not None:
+            row = connection.execute(SQL["chain_at"], {"run": run, "last": last}).fetchone()
+            if row is None or row[0] != digest or (found.last == last and found.head != digest):
+                lost.append(Loss(run, found.last, last))
+    return lost
+
+
+def summaries(connection: sqlite3.Connection, marked: Mapping[str, Entry]) -> list[RunSummary]:
+    """One per run, newest first. Raises StoreBehind if one that is marked is not there or not so far."""
+    rows = [SqliteRecord(*row) for row in connection.execute(SQL["summaries"])]
+    last = {row.run: row.last for row in rows}
+    lost = [Loss(*entry[:1], last.get(entry.run, 0), entry.last) for entry in marked.values()
+            if last.get(entry.run, 0) < entry.last]  # fmt: skip
+    if lost:
+        raise behind("the store", lost)
+    return [_decoded(_summary, row.run, row.checked().summary) for row in rows]
+
+
+def summary(connection: sqlite3.Connection, run: str) -> RunSummary:
+    """Of one run."""
+    decoded: RunSummary = _decoded(_summary, run, record(connection, run).summary)
+    return decoded
+
+
+def snapshot(connection: sqlite3.Connection, run: str) -> Snapshot | None:
+    """The newest, if there is one. Raises StoreCorrupt."""
+    row = connection.execute(SQL["snapshot"], {"run": run}).fetchone()
+    if row is None:
+        return None
+    seq, body, digest = row
+    if digest is not None and digest != hash_chain.digest_of("snapshot", run, seq, body):
+        raise StoreCorrupt(f"the snapshot of run {run} is not what was written")
+    return Snapshot(seq, body)
+
+
+def held(connection: sqlite3.Connection, run: str) -> HeldLease | None:
+    """The run's lease as it stands."""
+    found = state(connection, run)
+    return None if found is None else leases.held(found.holder, found.fence, found.expires)
+
+
+def signals(connection: sqlite3.Connection, run: str, after: int) -> list[tuple[int, Signal]]:
+    """Requests after number `after`. Raises StoreCorrupt."""
+    found: list[tuple[int, Signal]] = []
+    for number, body, digest in connection.execute(SQL["signals"], {"run": run, "after": after}):
+        if number != after + len(found) + 1:
+            raise StoreCorrupt(f"request {after + len(found) + 1} to run {run} is missing")
+        if digest is not None and digest != hash_chain.digest_of("signal", run, number, body):
+            raise StoreCorrupt(f"request {number} to run {run} is not what was written")
+        found.append((number, _decoded(_signal, run, body)))
+    return found
+
+
+def _decoded(decoder: msgspec.json.Decoder[Any], run: str, body: bytes) -> Any:
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StoreCorrupt(f"what the store keeps about run {run} is damaged: {error}") from error
+
+
+def _of(lease: Lease) -> dict[str, Any]:
+    return {"run": lease.run, "fence": lease.fence, "holder": lease.holder}

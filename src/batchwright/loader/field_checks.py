@@ -1,0 +1,78 @@
+"""What is wrong with the texts of operations that no contract reads: references, public keys, first-boot data."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from batchwright.loader.contract_report import OPERATIONS, PathDiagnostic
+from batchwright.loader.nickel_expressions import Path_
+from batchwright.loader.user_data_checks import warnings
+from batchwright.model import public_key, templates
+from batchwright.model.diagnostic import Diagnostic
+
+SHELL = ("run", "undo", "unless", "env")  # fields of an operation whose texts a shell may read
+PUBLIC = "Use the public key, the line in the file that ends in .pub: ssh-ed25519 AAAA... NAME"
+PRIVATE = f"{PUBLIC}. Anyone who could read this file has the private key: create a new key pair."
+LITERAL = "For a literal ${ write $${."
+
+
+def mistaken(operations: Sequence[Any]) -> Iterator[PathDiagnostic]:
+    """A finding for each text that cannot mean what it says; parts that are broken already are passed over."""
+    for number, operation in enumerate(operations):
+        if isinstance(operation, dict):
+            for path, text in _texts(operation, ()):
+                yield from _judged((*OPERATIONS, number), path, text)
+
+
+def _texts(value: Any, path: Path_) -> Iterator[tuple[Path_, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from _texts(part, (*path, key))
+    elif isinstance(value, list):
+        for place, part in enumerate(value):
+            yield from _texts(part, (*path, place))
+
+
+def _judged(operation: Path_, path: Path_, text: str) -> Iterator[PathDiagnostic]:
+    where = (*operation, *path)
+    is_key = (path[0] == "server_configs" and "ssh_keys" in path) or path[-1] == "host_key"
+    if is_key and (why := public_key.flaw(text)):
+        private = public_key.is_private(text)
+        code = "ssh-key-private" if private else "ssh-key-invalid"
+        yield PathDiagnostic(where, Diagnostic(code, f"expected a public key: {why}", PRIVATE if private else PUBLIC))
+        return
+    if path[-1] == "address" and path[0] == "server_configs" and ":" in text and not _is_v6(text):
+        message = f'expected a host name or an address, got the text "{text[:60]}"'
+        yield PathDiagnostic(where, Diagnostic("bad-format", message))
+    script = path[-1] == "user_data" or (path[0] in SHELL and len(path) == 2)
+    is_variable = path[0] == "taskservs" and "variables" in path
+    for reference in templates.references(text, script=script):
+        if is_variable and reference.written.startswith("${server."):
+            continue  # known, or told with the variable
+        message = f"`{reference.written}` is not a known reference"
+        yield PathDiagnostic(where, Diagnostic("unknown-reference", message, _hint(reference)))
+    if path[-1] == "user_data":
+        for warning in warnings(text):
+            yield PathDiagnostic(where, warning)
+
+
+def _is_v6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _hint(reference: templates.Reference) -> str:
+    if reference.root in templates.ROOTS:
+        return f"Write the value itself. {LITERAL}"
+    if reference.root == "inputs":
+        return f"Nickel inserts inputs, in *.ncl files only: %{{inputs.NAME}}. {LITERAL}"
+    if "." not in reference.written:
+        return f"Shell variables are allowed only in run, undo, env and user_data. {LITERAL}"
+    return f"Write the value itself, or a shell variable without a dot. {LITERAL}"

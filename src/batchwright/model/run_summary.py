@@ -1,0 +1,43 @@
+"""One line about a run, so that a list of runs folds nothing."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchwright.model.lifecycle import RunState
+
+LATER = ("by",)  # fields that rows of older versions do not have
+
+
+class RunSummary(Struct, frozen=True):
+    """What `list` and `stats` need. Times are seconds since the epoch, 0 when it has not happened."""
+
+    run: str
+    workflow: str
+    version: str
+    status: RunState
+    store: str
+    created_at: float
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    updated_at: float = 0.0
+    steps: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    skipped: int = 0
+    undone: int = 0
+    retries: int = 0
+    throttles: int = 0
+    restarts: int = 0  # drivers that took over from one that died
+    simulated: bool = False
+    rollback_due: bool = False  # Failed, and about to roll back by itself
+    by: str = ""  # who had it made; not in rows from before this was noted
+    key: str = ""  # the Idempotency-Key of the submit
+    digest: str = ""  # of what was submitted with it
+    providers: dict[str, dict[str, int]] = {}  # provider -> steps, succeeded, failed, retries, throttles
+
+    def is_of(self, folded: RunSummary) -> bool:
+        """Whether this row says what the events fold to; one that an older version wrote lacks what came later."""
+        lacking = {name: "" for name in LATER if not getattr(self, name)}
+        return self == replace(folded, **lacking)

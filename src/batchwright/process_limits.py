@@ -1,0 +1,71 @@
+"""Descriptors, processes, memory, room on disk: what a machine can run out of, and has again later."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+
+from batchwright.model.clock import Clock
+
+SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN, errno.ENOSPC, errno.EDQUOT})
+SPARE = 12  # descriptors that starting a program or connecting to a host takes at most
+WAIT_SECONDS = 60.0  # for descriptors to become free, before a step is told to try again later
+LOOK_SECONDS = 0.25
+MANY = 1_048_576  # descriptors, where the hard limit is none
+
+
+_given: list[tuple[int, int]] = []  # the limit that this process was started with, once it was raised
+
+
+def given() -> tuple[int, int] | None:
+    """The limits of descriptors that this process was started with, if it has raised them."""
+    return _given[0] if _given else None
+
+
+def raise_descriptors() -> int:
+    """Raise the soft limit of open descriptors to the hard one, for this process. Gives the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MANY if hard == resource.RLIM_INFINITY else hard
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            _given[:] = _given or [(soft, hard)]
+        except (OSError, ValueError):  # macOS allows less than its hard limit says
+            return soft
+    return min(wanted, MANY)
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether this machine was short of something that others will give back: no fault of what was tried."""
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, RuntimeError):  # how Python says that the system gives it no more threads
+        return "can't start new thread" in str(error)
+    return isinstance(error, OSError) and error.errno in SHORT
+
+
+def has_room(spare: int = SPARE) -> bool:
+    """Whether so many descriptors can be opened now."""
+    opened: list[int] = []
+    try:
+        while len(opened) < spare:
+            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        if is_shortage(error):
+            return False
+        raise
+    finally:
+        for one in opened:
+            os.close(one)
+    return True
+
+
+async def room(clock: Clock, seconds: float = WAIT_SECONDS) -> bool:
+    """Wait until there are descriptors for a program or a connection; False when there are none after `seconds`."""
+    until = clock.now() + seconds
+    while not has_room():
+        if clock.now() >= until:
+            return False
+        await clock.sleep(LOOK_SECONDS)
+    return True

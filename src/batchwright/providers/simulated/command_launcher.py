@@ -1,0 +1,55 @@
+"""The launcher port where everything is simulated: nothing is started, but it takes its time, and may fail."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from batchwright.fault_injection.words import PROGRAM_FAULTS
+from batchwright.model.clock import Clock
+from batchwright.model.outcome import Applied, Rejected, Unknown
+from batchwright.operations.command import Command, CommandRequest
+from batchwright.providers.simulated.draws import Draws, fault, refusal
+from batchwright.providers.simulated.settings import Simulation
+from batchwright.providers.simulated.world import World
+from batchwright.providers.simulated.world_records import SimulatedCall
+
+
+class Start(Protocol):
+    """What must be known of a start; the launcher port's Launch has it."""
+
+    @property
+    def step(self) -> str: ...
+    @property
+    def mark(self) -> str: ...
+    @property
+    def undo(self) -> bool: ...
+
+
+class SimulatedLauncher:
+    """Finds every program, and runs none. Scripted faults go by program, operation or step."""
+
+    def __init__(self, world: World, clock: Clock, simulation: Simulation | None = None) -> None:
+        sim = simulation or Simulation()
+        self._world, self._clock = world, clock
+        self._runs = Draws(sim, "run", PROGRAM_FAULTS, sim.script("fail_command"), sim.install_seconds)
+        self._undos = Draws(sim, "undo", PROGRAM_FAULTS, sim.script("fail_undo"), sim.install_seconds)
+
+    async def resolve(self, command: Command) -> CommandRequest:
+        words = command.run, command.undo
+        return CommandRequest(command.run[0], *words, command.env, command.directory or "", command.idempotent)
+
+    async def launch(self, request: CommandRequest, launch: Start) -> Applied | Rejected | Unknown:
+        kind, draws = ("undo", self._undos) if launch.undo else ("run", self._runs)
+        if self._world.calls is not None:
+            self._world.calls.append(SimulatedCall(self._clock.now(), "", kind, launch.step))
+        names = (request.name, launch.step.partition("/")[0], launch.step)
+        with self._world.turn:
+            drawn, seconds = draws.next(self._world, "", launch.step, launch.mark, names)
+        if seconds > 0:
+            await self._clock.sleep(seconds)
+        if (kind_of := refusal(drawn)) is not None:
+            return Rejected(fault(kind_of))
+        return Unknown("simulated: the connection was lost before an answer came") if drawn.fault else Applied()
+
+    async def left_over(self, _launch: Start) -> str:
+        return ""

@@ -1,0 +1,99 @@
+"""The part of the provider suite about what others attached to a server: a destroy never takes it with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any
+from unittest import SkipTest
+
+from batchwright.model.clock import Clock
+from batchwright.model.outcome import Gone
+from batchwright.model.workflow import ServerConfig
+from batchwright.providers.base import Provider, ShowsAttached
+from batchwright.testing.provider_fixture import ProviderFixture
+
+Scenario = Callable[[ProviderFixture], Coroutine[Any, Any, None]]
+
+
+class AttachmentSuite:
+    """What a rig says about its cloud, beside what `ProviderSuite` asks."""
+
+    patience: float
+
+    def attach(self, ref: str) -> Collection[str]:  # noqa: ARG002 - a rig that can overrides it
+        """Attach to a server, behind the adapter's back, one of each thing that somebody else could, without our label
+        and set to go with the server where that can be set. Gives their ids; none where nothing can be attached."""
+        return ()
+
+    def foreign(self) -> Collection[str]:
+        """The ids of what `attach` attached and is still there."""
+        return ()
+
+    def client(self) -> Provider:
+        raise NotImplementedError
+
+    def clock(self) -> Clock:
+        raise NotImplementedError
+
+    def config(self, name: str) -> ServerConfig:
+        raise NotImplementedError
+
+    def play(self, scenario: Scenario) -> None:
+        raise NotImplementedError
+
+    def _hang(self, ref: str) -> set[str]:
+        hung = set(self.attach(ref))
+        if not hung:
+            raise SkipTest("nothing can be attached to a server here")
+        return hung
+
+    def test_a_destroy_leaves_what_is_not_ours_and_a_preview_names_it(self) -> None:
+        """E1."""
+
+        async def scenario(bench: ProviderFixture) -> None:
+            ref, kept = await bench.created("suite-laden"), await bench.created("suite-kept")
+            await bench.ready(ref)
+            hung = self._hang(ref)
+            assert isinstance(bench.provider, ShowsAttached)
+            shown = await bench.provider.attached([ref, kept])
+            assert {one.server for one in shown} == {ref}
+            assert all(any(name in one.what for one in shown) for name in hung), shown
+            assert not any(one.blocks for one in shown)
+            await bench.gone(ref)
+            assert set(self.foreign()) == hung
+            assert [o.ref for o in await bench.provider.find(bench.run)] == [kept], "all that is ours is gone"
+
+        self.play(scenario)
+
+    def test_a_destroy_that_dies_after_each_of_its_steps_leaves_it_too_and_nothing_of_ours(self) -> None:
+        """E1: a new client takes every step, as after a SIGKILL between detaching and deleting."""
+
+        async def step(ref: str) -> bool:
+            other = self.client()
+            await other.open()
+            try:
+                return isinstance(await other.destroy(ref), Gone)
+            finally:
+                await other.aclose()
+
+        async def scenario(bench: ProviderFixture) -> None:
+            ref = await bench.created("suite-laden")
+            await bench.ready(ref)
+            hung = self._hang(ref)
+
+            async def ended() -> bool:
+                return await step(ref) or all(one.ref != ref for one in await bench.provider.find(bench.run))
+
+            await bench.until(f"{ref} is gone", ended)
+            await bench.settle()
+
+            async def swept() -> bool:
+                left = await bench.provider.find(bench.run)
+                for one in left:
+                    await step(one.ref)
+                return not left
+
+            await bench.until("all that is ours is gone", swept)
+            assert set(self.foreign()) == hung
+
+        self.play(scenario)

@@ -1,0 +1,267 @@
+"""Processes that die on purpose: wrappers of the ports that count every call and stop just before or after the n-th.
+
+All wrappers of one 'process' share one CrashPoint, so its calls are numbered over all ports in the order they are made.
+Once it is dead every further call raises ProcessDied, and so does a call that was under way when its answer comes:
+what the outside did is done, but nobody hears of it. Run with `CrashPoint()` first to learn how many calls there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from enum import StrEnum
+from functools import partial
+from typing import NoReturn, ParamSpec, TypeVar
+
+from batchwright.commands.base import Launch, Launcher
+from batchwright.journal.base import Head, Journal, Lease, Snapshot
+from batchwright.journal.event_rows import EventRow
+from batchwright.journal.high_water_mark import Loss
+from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease
+from batchwright.model.access import Access
+from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.events import AnyEvent, RunCreated
+from batchwright.model.ids import Token
+from batchwright.model.outcome import Applied, CheckResult, Created, Going, Gone, Observed, Rejected, Unknown
+from batchwright.model.run_signal import Signal
+from batchwright.model.run_summary import RunSummary
+from batchwright.model.workflow import ServerConfig
+from batchwright.operations.command import Command, CommandRequest
+from batchwright.operations.server_batch import ServerRequest
+from batchwright.operations.taskserv_batch import TaskservRequest
+from batchwright.providers.base import Provider, ProviderHealthReport, Quota, Quote
+from batchwright.taskservs.base import NO_JOB, Runner, Target, TaskservCall
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class ProcessDied(BaseException):
+    """The process is dead from here on. Like KeyboardInterrupt, nothing may catch it as an ordinary error."""
+
+
+class When(StrEnum):
+    """On which side of the call the process dies."""
+
+    BEFORE = "before"  # the call is not sent
+    AFTER = "after"  # the call took effect, its answer is not heard
+
+
+class CrashPoint:
+    """Dies at the n-th call, counted from 1; without n it never dies and only counts."""
+
+    def __init__(self, n: int | None = None, when: When = When.BEFORE) -> None:
+        self.n, self.when = n, when
+        self.calls: list[str] = []
+        self.dead = False
+
+    @property
+    def count(self) -> int:
+        """How many calls were made, with the one it died at."""
+        return len(self.calls)
+
+    def __str__(self) -> str:
+        about = self.calls[self.n - 1] if self.n and self.n <= self.count else "not reached"
+        return f"{self.when} call {self.n} ({about})" if self.n else f"no crash in {self.count} calls"
+
+    def check(self) -> None:
+        """Raise ProcessDied if the process is dead."""
+        if self.dead:
+            raise ProcessDied(str(self))
+
+    def die(self) -> NoReturn:
+        """Be dead from now on."""
+        self.dead = True
+        raise ProcessDied(str(self))
+
+    async def guard(self, label: str, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Make one call of a port, or die of it."""
+        self.check()
+        self.calls.append(label)
+        mine = self.count == self.n
+        if mine and self.when is When.BEFORE:
+            self.die()
+        try:
+            answer = await call(*args, **kwargs)
+        except BaseException as error:
+            if mine:
+                self.die()
+            if isinstance(error, Exception):  # the dead hear no errors either, but can be cancelled
+                self.check()
+            raise
+        if mine:
+            self.die()
+        self.check()
+        return answer
+
+
+class CrashingJournal:
+    """A Journal in a process that dies."""
+
+    def __init__(self, inner: Journal, point: CrashPoint) -> None:
+        self.name, self._inner, self._point = inner.name, inner, point
+
+    async def open(self, *, behind: bool = False) -> None:
+        await self._point.guard("journal.open", partial(self._inner.open, behind=behind))
+
+    async def aclose(self) -> None:
+        await self._point.guard("journal.aclose", self._inner.aclose)
+
+    async def create(self, event: RunCreated, summary: RunSummary, page: EventRow | None = None) -> None:
+        await self._point.guard("journal.create", self._inner.create, event, summary, page)
+
+    async def append(
+        self, lease: Lease, after: int, events: Sequence[AnyEvent], summary: RunSummary | None = None
+    ) -> int:
+        label = "journal.append " + " ".join(type(event).__name__ for event in events)
+        return await self._point.guard(label, self._inner.append, lease, after, events, summary)
+
+    async def read(self, run: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, AnyEvent]]:
+        return await self._point.guard("journal.read", self._inner.read, run, after, limit)
+
+    async def copy(self, lease: Lease, pages: Sequence[EventRow]) -> int:
+        return await self._point.guard("journal.copy", self._inner.copy, lease, pages)
+
+    async def pages(self, run: str, after: int = 0, limit: int = 10_000) -> list[EventRow]:
+        return await self._point.guard("journal.pages", self._inner.pages, run, after, limit)
+
+    async def head(self, run: str) -> Head:
+        return await self._point.guard("journal.head", self._inner.head, run)
+
+    async def runs(self) -> list[str]:
+        return await self._point.guard("journal.runs", self._inner.runs)
+
+    async def losses(self) -> list[Loss]:
+        return await self._point.guard("journal.losses", self._inner.losses)
+
+    async def accept_loss(self) -> None:
+        await self._point.guard("journal.accept_loss", self._inner.accept_loss)
+
+    async def summaries(self) -> list[RunSummary]:
+        return await self._point.guard("journal.summaries", self._inner.summaries)
+
+    async def summary(self, run: str) -> RunSummary:
+        return await self._point.guard("journal.summary", self._inner.summary, run)
+
+    async def save_snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
+        await self._point.guard("journal.save_snapshot", self._inner.save_snapshot, lease, snapshot)
+
+    async def snapshot(self, run: str) -> Snapshot | None:
+        return await self._point.guard("journal.snapshot", self._inner.snapshot, run)
+
+    async def acquire(
+        self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS, *, silent: HeldLease | None = None
+    ) -> Lease:
+        return await self._point.guard("journal.acquire", self._inner.acquire, run, holder, now, ttl, silent=silent)
+
+    async def renew(self, lease: Lease, now: float, ttl: float = LEASE_SECONDS) -> Lease:
+        return await self._point.guard("journal.renew", self._inner.renew, lease, now, ttl)
+
+    async def release(self, lease: Lease) -> None:
+        await self._point.guard("journal.release", self._inner.release, lease)
+
+    async def held(self, run: str) -> HeldLease | None:
+        return await self._point.guard("journal.held", self._inner.held, run)
+
+    async def signal(self, run: str, signal: Signal) -> None:
+        await self._point.guard("journal.signal", self._inner.signal, run, signal)
+
+    async def signals(self, run: str, after: int = 0) -> list[tuple[int, Signal]]:
+        return await self._point.guard("journal.signals", self._inner.signals, run, after)
+
+
+class CrashingProvider:
+    """A Provider in a process that dies. `validate` asks nobody and is not counted."""
+
+    def __init__(self, inner: Provider, point: CrashPoint) -> None:
+        self.name, self.capabilities = inner.name, inner.capabilities
+        self._inner, self._point = inner, point
+
+    def validate(self, config: ServerConfig) -> list[Diagnostic]:
+        self._point.check()
+        return self._inner.validate(config)
+
+    async def open(self) -> None:
+        await self._point.guard(f"{self.name}.open", self._inner.open)
+
+    async def aclose(self) -> None:
+        await self._point.guard(f"{self.name}.aclose", self._inner.aclose)
+
+    async def account(self) -> str:
+        return await self._point.guard(f"{self.name}.account", self._inner.account)
+
+    async def health(self) -> ProviderHealthReport:
+        return await self._point.guard(f"{self.name}.health", self._inner.health)
+
+    async def quota(self) -> Quota:
+        return await self._point.guard(f"{self.name}.quota", self._inner.quota)
+
+    async def quote(self, requests: Sequence[ServerRequest]) -> Quote | None:
+        return await self._point.guard(f"{self.name}.quote", self._inner.quote, requests)
+
+    async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Diagnostic]]:
+        return await self._point.guard(f"{self.name}.resolve", self._inner.resolve, configs)
+
+    async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Diagnostic]:
+        return await self._point.guard(f"{self.name}.quota_after", self._inner.quota_after, requests)
+
+    async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
+        return await self._point.guard(f"{self.name}.create {request.name}", self._inner.create, request, token)
+
+    async def find(self, run: str | None = None, token: str | None = None) -> list[Observed]:
+        return await self._point.guard(f"{self.name}.find", self._inner.find, run, token)
+
+    async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
+        return await self._point.guard(f"{self.name}.describe", self._inner.describe, refs)
+
+    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
+        return await self._point.guard(f"{self.name}.access", self._inner.access, refs)
+
+    async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
+        return await self._point.guard(f"{self.name}.destroy {ref}", self._inner.destroy, ref)
+
+
+class CrashingRunner:
+    """A Runner in a process that dies."""
+
+    def __init__(self, inner: Runner, point: CrashPoint) -> None:
+        self._inner, self._point = inner, point
+
+    async def install(
+        self, request: TaskservRequest, target: Target, job: TaskservCall = NO_JOB
+    ) -> Applied | Rejected | Unknown:
+        label = f"install {request.name} on {target.name}"
+        return await self._point.guard(label, self._inner.install, request, target, job)
+
+    async def installed(self, target: Target) -> tuple[str, ...]:
+        return await self._point.guard(f"look what is on {target.name}", self._inner.installed, target)
+
+    async def preview(self, request: TaskservRequest, target: Target, job: TaskservCall = NO_JOB) -> tuple[str, ...]:
+        return await self._point.guard(f"preview on {target.name}", self._inner.preview, request, target, job)
+
+    async def check(
+        self, request: TaskservRequest, target: Target, job: TaskservCall = NO_JOB
+    ) -> tuple[CheckResult, ...]:
+        return await self._point.guard(f"check on {target.name}", self._inner.check, request, target, job)
+
+    async def remove(
+        self, request: TaskservRequest, target: Target, job: TaskservCall = NO_JOB
+    ) -> Applied | Rejected | Unknown:
+        label = f"remove {request.name} from {target.name}"
+        return await self._point.guard(label, self._inner.remove, request, target, job)
+
+
+class CrashingLauncher:
+    """A Launcher in a process that dies."""
+
+    def __init__(self, inner: Launcher, point: CrashPoint) -> None:
+        self._inner, self._point = inner, point
+
+    async def resolve(self, command: Command) -> CommandRequest | list[Diagnostic]:
+        return await self._point.guard(f"resolve {command.id}", self._inner.resolve, command)
+
+    async def launch(self, request: CommandRequest, launch: Launch) -> Applied | Rejected | Unknown:
+        label = f"{'undo' if launch.undo else 'run'} {launch.step}"
+        return await self._point.guard(label, self._inner.launch, request, launch)
+
+    async def left_over(self, launch: Launch) -> str:
+        return await self._point.guard(f"look for {launch.step}", self._inner.left_over, launch)
