@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 from types import TracebackType
 
@@ -82,7 +82,7 @@ class Adapters:
 
     `launchers` run the programs of commands: on this machine (""), and on the servers of each provider.
     With `simulation` every provider is simulated, whatever its name, over the durable world of the state folder.
-    A provider that does not answer is asked again for `patience` seconds; `tell` is told of it.
+    A provider that does not answer is asked again for `patience` seconds.
     """
 
     def __init__(
@@ -95,10 +95,9 @@ class Adapters:
         runner: SharedRunner | None = None,
         *,
         patience: float = SOON_SECONDS,
-        tell: Tell | None = None,
     ) -> None:
         self.providers: dict[str, Provider] = {}
-        self.looks = ReadRetry(clock, tell=tell or _tell)
+        self.looks = ReadRetry(clock, tell=_tell)
         self.runners: dict[str, Runner] = {}
         self.launchers: dict[str, Launcher] = {}
         self.troubles: dict[str, ProviderUnavailable] = {}
@@ -122,6 +121,7 @@ class Adapters:
         )
         if self._world is not None and self._own_world:
             self._world.close()
+        self.providers = {}
         for outcome in closed:
             if outcome is not None:
                 raise outcome
@@ -142,13 +142,20 @@ class Adapters:
         simulation = Simulation.from_settings(self._simulation)
         return simulation.install_seconds * simulation.time_scale
 
-    async def open(self, names: Iterable[str]) -> None:
-        """Open these providers; one that cannot be is remembered in `troubles`, not raised."""
+    def look_for(self, patience: float, tell: Tell) -> None:
+        """From now on, ask a provider that does not answer again for `patience` seconds and report it to `tell`."""
+        self._patience, self.looks = patience, ReadRetry(self._clock, tell=tell)
+
+    async def open(self, names: Iterable[str], ports: Collection[Port] = ()) -> None:
+        """Open these providers; one that cannot be is remembered in `troubles`, not raised.
+
+        `ports` are what else is used there: a runner for their servers, a launcher.
+        """
         for name in names:
             if name in self.providers or name in self.troubles:
                 continue
             try:
-                provider = self._connect(name)
+                provider = self._connect(name, ports)
                 await self._patient(provider).open()
             except ProviderUnavailable as error:
                 self.troubles[name] = error
@@ -178,25 +185,30 @@ class Adapters:
     def _over_ssh(self) -> Launcher:
         return SshCommands(os.environ, partial(reveal, environ=os.environ))
 
-    def _connect(self, name: str) -> Provider:
+    def _connect(self, name: str, ports: Collection[Port]) -> Provider:
         if self._simulation is None and name != "simulated":
             told = {**self._settings.providers.get(name, {}), "state_dir": str(self._settings.state_dir)}
             provider = registry.connect(name, self._clock, told)
-            with contextlib.suppress(TaskservPackageMissing):  # told by open_for, if the plan installs something there
-                self.runners[name] = self._runner.get()
-            self.launchers[name] = self._over_ssh
+            if Port.RUNNER in ports:
+                with contextlib.suppress(TaskservPackageMissing):  # told by open_for, if something is installed there
+                    self.runners[name] = self._runner.get()
+            if Port.LAUNCHER in ports:
+                self.launchers[name] = self._over_ssh
             return provider
         simulation = Simulation.from_settings(self._simulation or {}, name)
         world = self._world.get()
         clock = RunClock(self._clock, world.latest)
-        self.runners[name] = SimulatedRunner(world, clock, simulation)
-        self.launchers[name] = self._pretend(simulation)
+        if Port.RUNNER in ports:
+            self.runners[name] = SimulatedRunner(world, clock, simulation)
+        if Port.LAUNCHER in ports:
+            self.launchers[name] = self._pretend(simulation)
         return Simulated(name, world, clock, simulation)
 
     async def open_for(self, plan: Plan) -> None:
         """Open what an existing plan needs. Raises ProviderUnavailable; NotAllowed for another account."""
-        await self.open(facts.name for facts in plan.providers)
-        if any(type_of(step).port is Port.LAUNCHER for step in plan.steps):
+        ports = {type_of(step).port for step in plan.steps}
+        await self.open((facts.name for facts in plan.providers), ports)
+        if Port.LAUNCHER in ports:
             self.open_programs()
         self._check_runners(plan)
         for facts in plan.providers:

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchwright.app.adapters import Adapters, SharedWorld
+from batchwright.app.adapters import Adapters
 from batchwright.app.diagnostic_positions import placed, static_findings
 from batchwright.app.planned import Planned
 from batchwright.app.preflight import observe, observe_commands, observe_secrets
@@ -20,6 +20,7 @@ from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
 from batchwright.errors import BatchwrightError, PlanChanged, SecretMissing, StoreError, UsageError
 from batchwright.loader import Loaded, Path_, SourceLocation, load, locate
+from batchwright.model.catalogue import LazyCatalogue, Taskserv
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.did_you_mean import close_matches
@@ -48,7 +49,7 @@ class Source(Struct, frozen=True):
 
 def check(source: Source, settings: Settings) -> Loaded:
     """Look at a workflow file; nothing is contacted."""
-    catalogue = load_catalogue(settings.catalogues)
+    catalogue = _catalogue(settings)
     loaded = load(
         source.file,
         overlays=source.overlays,
@@ -60,6 +61,11 @@ def check(source: Source, settings: Settings) -> Loaded:
     if loaded.workflow is None:
         return loaded
     return replace(loaded, workflow=anchored(loaded.workflow, source.file.parent), catalogue=catalogue)
+
+
+def _catalogue(settings: Settings) -> Mapping[str, Taskserv]:
+    """Read at once where the user has named folders, which may be wrong; else when something is installed."""
+    return load_catalogue(settings.catalogues) if settings.catalogues else LazyCatalogue(load_catalogue)
 
 
 def anchored(workflow: Workflow, folder: Path) -> Workflow:
@@ -76,20 +82,22 @@ async def make_plan(
     settings: Settings, clock: Clock, source: Source, simulation: SimulationSettings | None = None
 ) -> Planned:
     """Check the file, ask the providers what they must know, and plan; read-only."""
-    async with Stores(settings) as stores:
-        return await plan_source(settings, clock, stores, source, check(source, settings), simulation)
+    async with Stores(settings) as stores, Adapters(settings, clock, Limits(), simulation) as around:
+        return await plan_source(settings, stores, around, source, check(source, settings), simulation)
 
 
 async def plan_source(
     settings: Settings,
-    clock: Clock,
     stores: Stores,
+    around: Adapters,
     source: Source,
     loaded: Loaded,
     simulation: SimulationSettings | None = None,
 ) -> Planned:
     """Ask the providers what must be known of a file that was checked, and plan; read-only."""
-    planned = await plan_loaded(settings, clock, stores, loaded, simulation)
+    planned = await plan_loaded(settings, stores, around, loaded, simulation)
+    if not planned.diagnostics:
+        return planned
 
     async def find(paths: Sequence[Path_]) -> Sequence[SourceLocation]:
         contracts, overlays, inputs = registry.contracts(), source.overlays, source.inputs
@@ -101,34 +109,35 @@ async def plan_source(
 
 async def plan_loaded(
     settings: Settings,
-    clock: Clock,
     stores: Stores,
+    around: Adapters,
     loaded: Loaded,
     simulation: SimulationSettings | None = None,
-    world: SharedWorld | None = None,
 ) -> Planned:
-    """Ask the providers what must be known about a workflow that was checked, and plan; read-only."""
+    """Ask the providers what must be known about a workflow that was checked, and plan; read-only.
+
+    They are opened in `around`, which may carry the plan out too.
+    """
     if loaded.workflow is None:
         return Planned(None, loaded.diagnostics, is_valid=False)
     loaded = replace(loaded, workflow=literal(loaded.workflow))
     assert loaded.workflow is not None
     refuse_unknown_providers(loaded.workflow, simulation or {})
-    async with Adapters(settings, clock, Limits(), simulation, world) as around:
-        await around.open(_server_providers(loaded.workflow))
-        observations = await observe(loaded.workflow, around.readers, around.runners)
-        observations = await observe_commands(loaded.workflow, observations, around)
-        if simulation is None:
-            observations = observe_secrets(loaded.workflow, observations, os.environ)
-        made = partial(_build, settings, loaded, observations, around, simulation)
-        # a large one takes long, and whoever else is served by this process must not wait for it
-        built = await asyncio.to_thread(made) if _servers(loaded.workflow) > MANY else made()
-        if built.plan is None:
-            return Planned(None, built.diagnostics)
-        store = await _store_trouble(stores, built.plan.storage_backend)
-        if store:
-            return Planned(None, (*built.diagnostics, *store))
-        quotes, unknown = await _quotes(built.plan, around)
-        return Planned(built.plan, (*built.diagnostics, *unknown), quotes)
+    await around.open(_server_providers(loaded.workflow), {type_of(op).port for op in loaded.workflow.operations})
+    observations = await observe(loaded.workflow, around.readers, around.runners)
+    observations = await observe_commands(loaded.workflow, observations, around)
+    if simulation is None:
+        observations = observe_secrets(loaded.workflow, observations, os.environ)
+    made = partial(_build, settings, loaded, observations, around, simulation)
+    # a large one takes long, and whoever else is served by this process must not wait for it
+    built = await asyncio.to_thread(made) if _servers(loaded.workflow) > MANY else made()
+    if built.plan is None:
+        return Planned(None, built.diagnostics)
+    store = await _store_trouble(stores, built.plan.storage_backend)
+    if store:
+        return Planned(None, (*built.diagnostics, *store))
+    quotes, unknown = await _quotes(built.plan, around)
+    return Planned(built.plan, (*built.diagnostics, *unknown), quotes)
 
 
 def _servers(workflow: Workflow) -> int:
@@ -161,7 +170,7 @@ def _build(
     missing = tuple(Diagnostic.of_error(error, name) for name, error in around.troubles.items())
     return build(
         loaded.workflow,
-        loaded.catalogue or load_catalogue(settings.catalogues),
+        loaded.catalogue if loaded.catalogue is not None else _catalogue(settings),
         replace(observations, problems=(*observations.problems, *missing), install_seconds=around.install_seconds),
         warnings=loaded.diagnostics,
         simulation=dict(simulation) if simulation is not None else None,  # type: ignore[arg-type]

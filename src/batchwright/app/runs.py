@@ -32,6 +32,7 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.model.run_signal import Signal, SignalKind
+from batchwright.model.scalar import SimulationSettings
 from batchwright.views.steps import step_named
 
 Wishes = Callable[[Machine, float], Sequence[ev.AnyEvent]]
@@ -157,14 +158,23 @@ class Runs:
         stored.silent = found if isinstance(found, HeldLease) else None
         return found is True
 
-    def drive(self, stored: StoredRun, wishes: Wishes | None = None) -> ActiveRun:
-        """The run, to be driven to its end; `wishes` are the events to begin with."""
-        return self._active(stored, lambda active: self._drive(active, stored, wishes))
+    def adapters(self, simulation: SimulationSettings | None) -> Adapters:
+        """What a run that is simulated so, or not at all, works with; nothing is opened yet."""
+        return Adapters(self._settings, self._clock, self._limits, simulation, self._world, self._runner)
+
+    def drive(self, stored: StoredRun, wishes: Wishes | None = None, around: Adapters | None = None) -> ActiveRun:
+        """The run, to be driven to its end; `wishes` are the events to begin with.
+
+        `around` is what its plan was made with: it is taken over and closed at the end.
+        """
+        return self._active(stored, lambda active: self._drive(active, stored, wishes, around))
 
     def _active(self, stored: StoredRun, work: Callable[[ActiveRun], Awaitable[Run]]) -> ActiveRun:
         return ActiveRun(stored.id, stored.journal.name, self._limits, self._clock, work)
 
-    async def _drive(self, active: ActiveRun, stored: StoredRun, wishes: Wishes | None) -> Run:
+    async def _drive(
+        self, active: ActiveRun, stored: StoredRun, wishes: Wishes | None, opened: Adapters | None = None
+    ) -> Run:
         """Take the lease and drive to the end."""
         journal, run_id = stored.journal, stored.id
         active.accepted = wishes is None  # somebody else's doing: the run is to be driven
@@ -177,11 +187,8 @@ class Runs:
             if wishes is not None:  # refuse before a provider is opened or a driver recorded
                 wishes(Machine(run), self._clock.now())
             active.accepted = True
-            async with Adapters(
-                *(self._settings, self._clock, self._limits, run.plan.simulation, self._world, self._runner),
-                patience=OUTAGE_SECONDS,
-                tell=active.waits,
-            ) as around:
+            async with opened or self.adapters(run.plan.simulation) as around:
+                around.look_for(OUTAGE_SECONDS, active.waits)
                 async with renewed(journal, lease, self._clock):
                     await around.open_for(run.plan)
                 driver = Driver(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from batchwright.app.planned import Planned
-from batchwright.app.plans import approve, check, plan_source
+from batchwright.app.plans import approve, check
 from batchwright.app.run_reader import unfinished
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import (
@@ -79,7 +79,7 @@ def run(
         if not anyway:  # before the plan, which would wait for the servers that the unfinished run is making
             with contextlib.suppress(StoreError, SecretMissing):  # the plan tells it with all else
                 _refuse_beside(client, loaded, simulated=simulated)
-        planned = client.wait(plan_source(client.settings, client.clock, client.stores, source, loaded, simulation))
+        planned = client.plan(source, loaded, simulation)
         if planned.plan is None:
             return refuse(planned, json=json)
         with about(FILE=str(file)):

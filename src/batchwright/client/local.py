@@ -12,7 +12,10 @@ from typing import Any, TypeVar
 from msgspec.structs import asdict
 
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
+from batchwright.app.adapters import Adapters
 from batchwright.app.orphan_sweep import GcResult, collect
+from batchwright.app.planned import Planned
+from batchwright.app.plans import Source, plan_source
 from batchwright.app.rollback_impact import planned_undo
 from batchwright.app.run_reader import OpenedRun, all_runs, history, look
 from batchwright.app.runs import Runs, StoredRun, nothing_to_pause, refuse_rollback
@@ -25,6 +28,7 @@ from batchwright.client.base import RunRow, Verb
 from batchwright.client.progress import DrivenProgress, Progress, WatchedProgress
 from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.journal.lease_holder import process_of
+from batchwright.loader import Loaded
 from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
@@ -59,6 +63,7 @@ class LocalClient:
         self.runs_here = Runs(settings, self.stores, self.clock)
         self._runner = asyncio.Runner()
         self._opened: OpenedRun | None = None
+        self._around: Adapters | None = None
 
     def __enter__(self) -> LocalClient:
         return self
@@ -67,6 +72,8 @@ class LocalClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._runner:
+            if self._around is not None:
+                self.wait(self._around.__aexit__(None, None, None))
             self.wait(self.stores.__aexit__())
 
     @property
@@ -187,10 +194,15 @@ class LocalClient:
             return self.drive(self.runs_here.resume(stored, by))
         return self.drive(self.runs_here.cancel(stored, by, force=force))
 
+    def plan(self, source: Source, loaded: Loaded, simulation: SimulationSettings | None) -> Planned:
+        """The plan of a file that was checked. What it opens stays open for `start`."""
+        self._around = self.runs_here.adapters(simulation)
+        return self.wait(plan_source(self.settings, self.stores, self._around, source, loaded, simulation))
+
     def start(self, plan: Plan, source: str) -> tuple[str, Progress]:
         """Record a run of this plan, to be driven here; `source` is the digest of what it was planned from."""
         stored = self.wait(self.runs_here.create(plan, user(), source=source))
-        return stored.id, self.drive(self.runs_here.drive(stored))
+        return stored.id, self.drive(self.runs_here.drive(stored, around=self._around))
 
     def drive(self, run: ActiveRun) -> Progress:
         """The updates of a run that this process drives."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 from msgspec import Struct
 
@@ -274,6 +276,26 @@ class Taskserv(Struct, frozen=True, forbid_unknown_fields=True):
         general = {name: each.default for name, each in self.variables.items() if each.default is not None}
         variant = self.variants.get(provider)
         return {**general, **variant.variables} if variant else general
+
+
+@dataclass(frozen=True, eq=False)
+class LazyCatalogue(Mapping[str, Taskserv]):
+    """A catalogue that `read` gives when an entry is first asked for. Raises then what `read` raises."""
+
+    read: Callable[[], Mapping[str, Taskserv]]
+
+    @cached_property
+    def _entries(self) -> Mapping[str, Taskserv]:
+        return self.read()
+
+    def __getitem__(self, name: str) -> Taskserv:
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
 
 def by_provided_name(entries: Mapping[str, Taskserv]) -> dict[str, tuple[str, ...]]:

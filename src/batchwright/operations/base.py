@@ -45,7 +45,7 @@ class Wants(Struct, frozen=True):
 
 
 class OperationType(ABC, Generic[Op]):
-    """One operation type. Planning calls `place_servers`, `check` and `plan` of every type, in this order.
+    """One operation type. Planning calls `place_servers`, `check` and `plan` of each type that a workflow uses.
 
     `lane` is the account whose limits its calls use, "" for that of the operation's provider; `at_once` is how many
     calls of that lane are under way at a time in one process, for all runs.

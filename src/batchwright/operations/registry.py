@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -21,6 +22,12 @@ _READ: dict[type, tuple[str, dict[str, type]]] = {  # a base class -> the field 
     Operation: ("type", {kind.name: kind.operation for kind in TYPES}),
     Request: ("kind", {kind.request.kind(): kind.request for kind in TYPES}),
 }
+
+
+def types_in(operations: Iterable[Operation]) -> tuple[OperationType[Any], ...]:
+    """The types that these operations are of, in the order in which they are planned."""
+    used = {type(op) for op in operations}
+    return tuple(kind for kind in TYPES if kind.operation in used)
 
 
 def type_of(one: Operation | Step) -> OperationType[Any]:

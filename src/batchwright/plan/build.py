@@ -1,10 +1,11 @@
-"""A workflow and what was observed, to a plan: all operation types in turn fill one draft. Nothing is contacted."""
+"""A workflow and what was observed, to a plan: its operation types fill one draft in turn. Nothing is contacted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from graphlib import TopologicalSorter
 from heapq import heappop, heappush
+from typing import Any
 
 from msgspec import Struct
 
@@ -13,9 +14,10 @@ from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan, PlannedOperation
 from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import Operation, Workflow
+from batchwright.operations.base import OperationType
 from batchwright.operations.draft import Draft
 from batchwright.operations.observations import Observations
-from batchwright.operations.registry import TYPES, type_of
+from batchwright.operations.registry import type_of, types_in
 from batchwright.operations.targets import find_targets
 
 
@@ -42,14 +44,16 @@ def order_operations(draft: Draft) -> None:
     draft.index = {op.id: i for i, op in enumerate(draft.order)}
 
 
-def _check(draft: Draft) -> None:
-    """All that can be judged before the steps are made."""
+def _check(draft: Draft) -> Sequence[OperationType[Any]]:
+    """Judge all that can be judged before the steps are made; gives the types of the operations."""
     order_operations(draft)
-    for kind in TYPES:
+    kinds = types_in(draft.order)
+    for kind in kinds:
         kind.place_servers(draft)
     find_targets(draft, {op.id for op in draft.order if type_of(op).targets_all})
-    for kind in TYPES:
+    for kind in kinds:
         kind.check(draft)
+    return kinds
 
 
 def told_by_the_file(workflow: Workflow, catalogue: Mapping[str, Taskserv]) -> tuple[Diagnostic, ...]:
@@ -72,14 +76,14 @@ def build(
     Every problem of the whole batch is in the diagnostics; `warnings` are the loader's and are passed through.
     """
     draft = Draft(workflow, catalogue, observations)
-    _check(draft)
-    for kind in TYPES:
+    kinds = _check(draft)
+    for kind in kinds:
         kind.plan(draft)
     told = {(one.code, one.message) for one in warnings}
     problems = (one for one in draft.problems if (one.code, one.message) not in told)
     diagnostics = (*warnings, *observations.problems, *problems)
     if not any(one.severity is Severity.ERROR for one in diagnostics):
-        diagnostics += tuple(one for kind in TYPES for one in kind.unplanned(draft))
+        diagnostics += tuple(one for kind in kinds for one in kind.unplanned(draft))
     if any(one.severity is Severity.ERROR for one in diagnostics):
         return PlanResult(None, diagnostics)
     return PlanResult(_plan(draft, diagnostics, simulation), diagnostics)

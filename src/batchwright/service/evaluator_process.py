@@ -24,6 +24,7 @@ from batchwright.errors import BatchwrightError, BodyUnreadable
 from batchwright.loader import UNTRUSTED, Loaded, Path_, PathDiagnostic, SourceLocation, load_source, locate_source
 from batchwright.loader.depth import too_deep
 from batchwright.loader.limits import MIB
+from batchwright.model.catalogue import LazyCatalogue
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.workflow import Workflow
 from batchwright.operations.registry import dec_hook
@@ -74,7 +75,8 @@ def evaluated(job: EvaluationJob) -> Evaluated:
         text = definition(job.text) if job.is_definition else job.text
         if job.places:
             return Evaluated(spots=tuple(locate_source(text, job.name, job.places, providers=registry.contracts())))
-        catalogue = load_catalogue([Path(one) for one in job.catalogues])
+        own = [Path(one) for one in job.catalogues]
+        catalogue = load_catalogue(own) if own else LazyCatalogue(load_catalogue)
 
         def judge(workflow: Workflow) -> list[PathDiagnostic]:
             return [*job.allowed.refused(workflow), *static_findings(workflow, catalogue)]

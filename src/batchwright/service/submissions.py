@@ -12,13 +12,14 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchwright.app.adapters import SharedWorld
+from batchwright.app.adapters import Adapters, SharedWorld
 from batchwright.app.client_policy import CODE, COMMANDS_WAY, NOTHING, Allowlist
 from batchwright.app.diagnostic_positions import placed
 from batchwright.app.planned import Planned, workflow_invalid
 from batchwright.app.plans import approve, plan_loaded
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
+from batchwright.engine.limits import Limits
 from batchwright.errors import (
     IdempotencyMismatch,
     SecretRefused,
@@ -122,7 +123,8 @@ class Submissions:
         simulation = self.simulation if submission.simulation is None else submission.simulation
         if simulation is None and loaded.workflow is not None:
             self._allowed_to(submission).check_commands(loaded.workflow)
-        planned = await plan_loaded(self._settings, self._clock, self._stores, loaded, simulation, self._world)
+        async with Adapters(self._settings, self._clock, Limits(), simulation, self._world) as around:
+            planned = await plan_loaded(self._settings, self._stores, around, loaded, simulation)
 
         async def find(paths: Sequence[Path_]) -> Sequence[SourceLocation]:
             return await self._evaluations.places(self._job(submission, paths), urgent=urgent)

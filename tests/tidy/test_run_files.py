@@ -1,0 +1,39 @@
+"""How many files a reader has to open to follow a run of one simulated server; it must not creep up."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support import executed_files
+from tests.support.command_line import environment
+
+FILES_MOST = 113
+SERVER = {"name": "web-01", "plan": "small", "zone": "zone-a"}
+BATCH = {"id": "web", "type": "server_batch", "provider": "simulated", "server_configs": [SERVER]}
+NEEDLESS = (  # rooms and files that such a run has no use for
+    *("taskservs/", "commands/", "emulators/", "service/", "api/", "providers/local/", "providers/aws/"),
+    *("operations/command.py", "operations/taskserv_batch/", "app/client_policy.py"),
+)
+
+
+def test_a_run_executes_few_files(tmp_path: Path) -> None:
+    file = tmp_path / "one.json"
+    workflow = {"name": "one", "version": "1", "operations": [BATCH]}
+    file.write_text(json.dumps({"batch_workflow": workflow}), encoding="utf-8")
+    ran = subprocess.run(
+        [sys.executable, executed_files.__file__, "run", str(file), "--state-dir", "state", "--sim", "time_scale=0.01"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr
+    executed = json.loads(ran.stdout.splitlines()[-1])
+    listed = "\n".join(f"{name}: {', '.join(functions)}" for name, functions in executed.items())
+    assert "engine/loop.py" in executed, listed
+    assert [name for name in executed if name.startswith(NEEDLESS)] == []
+    assert len(executed) <= FILES_MOST, f"{len(executed)} files:\n{listed}"
