@@ -80,7 +80,7 @@ __all__ = [
 
 _HOMES = (  # asked in this order; the first that has a name is its home
     *("errors", "model.diagnostic", "model.scalar", "model.workflow", "model.outcome", "model.plan", "model.access"),
-    *("model.ids", "model.clock", "operations.server_batch", "providers.base", "providers.account_check"),
+    *("model.ids", "model.clock", "operations.server_batch", "providers.base", "providers.live_check"),
 )
 
 

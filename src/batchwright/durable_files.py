@@ -77,7 +77,7 @@ def alone(folder: Path, seconds: float = LOCK_SECONDS) -> Iterator[int]:
         deadline = time.monotonic() + seconds
         while not _locked(descriptor):
             if time.monotonic() > deadline:
-                raise FolderHeld(f"{folder} has been held by another process for {seconds:g} s")
+                raise FolderHeld(f"{folder} has been locked by another process for {seconds:g} s")
             time.sleep(0.01)
         mine, there = os.fstat(descriptor), folder.stat()
         if (mine.st_dev, mine.st_ino) != (there.st_dev, there.st_ino):

@@ -111,7 +111,7 @@ class HeadTailBuffer:
 
     def content(self) -> bytes:
         """All that was kept."""
-        gap = f"\n... ({self.left_out:,} bytes are left out) ...\n".encode() if self.left_out else b""
+        gap = f"\n... ({self.left_out:,} bytes omitted) ...\n".encode() if self.left_out else b""
         return self._head + gap + self._tail
 
 

@@ -77,11 +77,11 @@ def _text(secret: SecretReference, data: bytes) -> str:
     if len(data) > MAX_BYTES:
         raise _too_long(secret, len(data))
     if b"\0" in data:
-        raise SecretMissing(f"{secret} has a NUL byte in it, which no program can be given")
+        raise SecretMissing(f"{secret} contains a NUL byte, which cannot be passed to a program")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
-        raise SecretMissing(f"{secret} is not text in UTF-8") from None
+        raise SecretMissing(f"{secret} is not UTF-8 text") from None
 
 
 def _too_long(secret: SecretReference, size: int, over: str = "") -> SecretMissing:
@@ -100,7 +100,7 @@ def _read(secret: SecretReference) -> bytes:
             while len(found) <= MAX_BYTES + 1 and (some := file.read(MAX_BYTES + 2 - len(found))):
                 found += some
     except FileNotFoundError:
-        raise SecretMissing(f"{secret} is not there") from None
+        raise SecretMissing(f"{secret} does not exist") from None
     except (OSError, UsageError, ValueError) as error:  # no home to expand `~` to; a NUL in its name
         why = error.strerror or "error" if isinstance(error, OSError) else str(error)
         raise SecretMissing(f"{secret} cannot be read: {why}") from None
@@ -111,8 +111,8 @@ def _read(secret: SecretReference) -> bytes:
 
 def _refuse_others(secret: SecretReference, mode: int) -> None:
     if not stat.S_ISREG(mode):
-        kind = next((words for test, words in _KINDS if test(mode)), "no regular file")
-        raise SecretMissing(f"{secret} is {kind}; it has to be a regular file")
+        kind = next((words for test, words in _KINDS if test(mode)), "not a regular file")
+        raise SecretMissing(f"{secret} is {kind}; it must be a regular file")
 
 
 def _printed(secret: SecretReference, environ: Mapping[str, str]) -> bytes:
@@ -130,7 +130,7 @@ def _printed(secret: SecretReference, environ: Mapping[str, str]) -> bytes:
         )
     except (OSError, ValueError) as error:
         why = error.strerror or "error" if isinstance(error, OSError) else str(error)
-        raise SecretMissing(f"{secret} cannot be had: {word} cannot be started: {why}") from None
+        raise SecretMissing(f"{secret} is not available: {word} cannot be started: {why}") from None
     said = _Said(secret, environ)
     try:
         assert process.stdout is not None
@@ -175,7 +175,7 @@ class _Said:
                 if ended and now - ended > REST_SECONDS:
                     return
                 if given_up is not None and given_up.is_set():
-                    raise SecretMissing(f"{word}, which prints a secret, was broken off")
+                    raise SecretMissing(f"{word}, which prints a secret, was interrupted")
                 if not ended and now > until:
                     limit = f"took over {COMMAND_SECONDS:g} s and was ended"
                     raise SecretMissing(f"{word}, which prints a secret, {limit}{self.reason()}")

@@ -25,14 +25,16 @@ Grace = Annotated[float, typer.Option("--grace", min=0.0, help="Seconds that cal
 SubmitRate = Annotated[
     float, typer.Option("--submit-rate", min=0.01, help="Workflows that one caller may submit per second.")
 ]
-TlsCert = Annotated[Path | None, typer.Option("--tls-cert", metavar="FILE", help="A certificate chain, PEM.")]
-TlsKey = Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="Its key, PEM.")]
+TlsCert = Annotated[Path | None, typer.Option("--tls-cert", metavar="FILE", help="TLS certificate chain (PEM file).")]
+TlsKey = Annotated[
+    Path | None, typer.Option("--tls-key", metavar="FILE", help="Private key of the certificate (PEM file).")
+]
 AllowCommands = Annotated[
     bool,
     typer.Option(
         "--allow-commands",
         help="Accept workflows that run programs, with a token or over the service's own socket: every client can "
-        "then do all that this user can.",
+        "then do everything that this user can.",
     ),
 ]
 

@@ -72,7 +72,7 @@ async def connect(access: Access, stack: AsyncExitStack, seconds: float) -> asyn
     """
     for hop in access.hops():
         if not hop.host_keys:
-            message = f"no host key of {hop} is known, and none is trusted on first use"
+            message = f"the host key of {hop} is not known, and keys are not trusted on first use"
             raise Unreachable(Fault(FaultClass.AUTH, message, "host-key-unknown"), lasting=True)
     connection: asyncssh.SSHClientConnection | None = None
     before: Access | None = None
@@ -165,16 +165,18 @@ def _unreachable(hop: Access, error: Exception, guest: _Guest, jump: Access | No
     """What went wrong at this hop, which was reached through `jump`, in words."""
     match error:
         case asyncssh.HostKeyNotVerifiable():
-            message = f"{hop} shows another host key than the one that is known: either it was installed anew, or "
-            message += "somebody stands between you and it"
-            hint = "Do not log in before you know which. If it was installed anew, get its new key in a way you trust."
+            message = f"{hop} shows a different host key from the known one: either it was reinstalled, or "
+            message += "someone is intercepting the connection"
+            hint = (
+                "Do not log in before you know which. If it was reinstalled, get its new key from a source you trust."
+            )
             return Unreachable(Fault(FaultClass.AUTH, message, "host-key-mismatch", hint), lasting=True)
         case asyncssh.PermissionDenied():
             keys = f"the key {hop.key}" if hop.key else "your usual keys and your agent's"
             asked = [] if guest.refused else list(dict.fromkeys(guest.asked))
             return Unreachable(denied(hop.user, str(hop), keys, asked, fit(guest.banner)), lasting=False)
         case asyncssh.KeyImportError() | FileNotFoundError() | PermissionError() if hop.key:
-            hint = "If it has a passphrase, add it to your agent with ssh-add and name no key."
+            hint = "If it has a passphrase, add it to your agent with ssh-add and do not configure a key."
             message = f"the key {hop.key} cannot be used: {words(error)}"
             return Unreachable(Fault(FaultClass.AUTH, message, "key-unusable", hint), lasting=True)
         case asyncssh.ChannelOpenError() if jump is not None:
@@ -183,9 +185,9 @@ def _unreachable(hop: Access, error: Exception, guest: _Guest, jump: Access | No
         case asyncssh.DisconnectError() if fault := hung_up(hop.user, str(hop), words(error), bool(hop.key)):
             return Unreachable(fault, lasting=False)
     if found := refusal_in(guest.banner, hop.user, str(hop)):  # of an account: after the key was taken
-        message = f"{hop} lets {hop.user} in no further: {fit(guest.banner)}"
+        message = f"{hop} does not let {hop.user} in any more: {fit(guest.banner)}"
         return Unreachable(Fault(FaultClass.AUTH, message, *found), lasting=False)
-    hint = "Look whether it is up and whether SSH listens there."
+    hint = "Check that it is running and that SSH listens there."
     message = f"{hop} cannot be reached: {words(error)}" + (f"; it says: {fit(guest.banner)}" if guest.banner else "")
     return Unreachable(Fault(FaultClass.TRANSIENT, message, "unreachable", hint), lasting=False)
 

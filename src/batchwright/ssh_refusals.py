@@ -29,13 +29,13 @@ REFUSALS = (
              "sudo on {host} wants a terminal: put 'Defaults:{user} !requiretty' into its sudoers."),
     _refusal(r"password.*expired|expired.*password|password change required|change your password|"
              r"required to change", "password-expired",
-             "Log in to {host} by hand and change the password of {user}, or let it never expire: chage -M -1 {user}."),
+             "Log in to {host} by hand and change the password of {user}, or disable its expiry: chage -M -1 {user}."),
     _refusal(r"account.*(locked|expired|disabled)|user account has expired|(locked|expired) account", "account-locked",
              "Unlock {user} on {host}: usermod -U {user}; chage -E -1 {user}."),
     _refusal(r"account is currently not available|/nologin|login.*(disabled|not permitted)", "no-shell",
              "{user} has no shell on {host}: give it one (usermod -s /bin/sh {user}), or log in as another user."),
     _refusal(r"system is (booting up|going down|about to|being)|logins? (are|is) currently", "not-now",
-             "Logins to {host} are closed for now, as while it starts or stops; look for /run/nologin there."),
+             "{host} is not accepting logins now, perhaps because it boots or shuts down; check /run/nologin there."),
     _refusal(r"key.*(can|may) only|only.*(allowed|permitted)|forced command|restricted|sftp connections only|"
              r"please login as", "forced-command",
              "A forced command answers for {user} on {host}: take command= off the key in authorized_keys, or "
@@ -58,8 +58,8 @@ def login_fault(user: str, host: str, login: str, how: str) -> Fault:
     said = f", after it said: {login}" if login else " and said nothing"
     code, hint = refusal_in(login, user, host) or (
         "login-interferes",
-        "Its shell's start-up files (.bashrc and the like) must neither end nor wait where there is no terminal; "
-        "nor may a forced command answer in its place.",
+        "Its shell's start-up files (.bashrc and the like) must neither exit nor wait when there is no "
+        "terminal, and no forced command may answer instead.",
     )
     message = f"the login of {user} on {host} does not get as far as a command: it {how}{said}"
     return Fault(FaultClass.AUTH, message, code, hint)
@@ -69,7 +69,8 @@ def denied(user: str, host: str, keys: str, asked: list[str], banner: str) -> Fa
     """Why a server lets nobody in: not with these `keys`, or not with a key alone when it has `asked` for more."""
     said = f"; it says: {banner}" if banner else ""
     if asked:
-        message = f"{host} lets {user} in with no key alone: it asks for {' or '.join(asked)}, and nobody can answer"
+        more = " or ".join(asked)
+        message = f"{host} does not accept a key alone for {user}: it also wants {more}, which Batchwright cannot give"
         hint = "Let this user in with a key alone (AuthenticationMethods publickey in its sshd_config), or use another."
         return Fault(FaultClass.AUTH, message + said, "login-asks-more", hint)
     hint = f"Put the public key into the file authorized_keys of {user} there."
@@ -84,16 +85,16 @@ def hung_up(user: str, host: str, reason: str, named_key: bool) -> Fault | None:
     hint = (
         "Raise MaxAuthTries in its sshd_config." if named_key else "Name one `key`: your agent offers all of its keys."
     )
-    message = f"{host} takes no more keys for {user}: {reason}"
+    message = f"{host} accepts no more keys for {user}: {reason}"
     return Fault(FaultClass.AUTH, message, "too-many-keys", hint)
 
 
 def not_passed_on(jump: str, host: str, reason: str, *, prohibited: bool) -> Fault:
     """A jump host that does not connect to the next server."""
     if prohibited:
-        message = f"the jump host {jump} lets nobody through to {host}: {reason}"
+        message = f"the jump host {jump} does not allow connections to {host}: {reason}"
         hint = f"Set AllowTcpForwarding yes in the sshd_config of {jump}; see PermitOpen and authorized_keys there too."
         return Fault(FaultClass.AUTH, message, "forwarding-refused", hint)
     message = f"{host} cannot be reached from the jump host {jump}: {reason}"
-    hint = f"Look whether {host} is up, and whether {jump} may connect to its SSH port."
+    hint = f"Check that {host} is running and that {jump} may connect to its SSH port."
     return Fault(FaultClass.TRANSIENT, message, "unreachable", hint)

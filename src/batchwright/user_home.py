@@ -20,7 +20,7 @@ def home(environ: Mapping[str, str] = os.environ) -> Path:
             found = ""
     if not Path(found).is_absolute():
         raise UsageError(
-            f"HOME names no folder, and the password database has none for user id {os.getuid()}",
+            f"HOME is not set to a folder, and the password database has none for user id {os.getuid()}",
             hint="Set HOME, or name the state folder with --state-dir or BATCHWRIGHT_STATE_DIR.",
         )
     return Path(found)
@@ -34,4 +34,4 @@ def expanded(path: Path | str, environ: Mapping[str, str] = os.environ) -> Path:
     try:
         return path.expanduser()
     except RuntimeError:
-        raise UsageError(f"{path.parts[0]} is no user here", hint="Write the whole path.") from None
+        raise UsageError(f"{path.parts[0]} is not a user of this machine", hint="Write the full path.") from None

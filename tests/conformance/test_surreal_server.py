@@ -304,7 +304,9 @@ def test_tls_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
     with Bridge(tls=tls) as bridge:
-        assert "SSL_CERT_FILE" in refused(at(bridge), StoreUnreachable, "cannot be trusted or speaks no TLS")
+        assert "SSL_CERT_FILE" in refused(
+            at(bridge), StoreUnreachable, "has no trusted certificate or does not use TLS"
+        )
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         asyncio.run(empty(at(bridge)))
 
@@ -328,9 +330,9 @@ def test_an_entry_that_no_server_takes_is_told_before_it_is_sent(bridge: Bridge)
 @pytest.mark.parametrize(
     ("url", "match"),
     [
-        ("db.example.org:8000", "is no address of a SurrealDB server"),
-        ("mem://", "is no address of a SurrealDB server"),
-        ("ws://me:secret@db.example.org", "holds a user or a password"),
+        ("db.example.org:8000", "is not the address of a SurrealDB server"),
+        ("mem://", "is not the address of a SurrealDB server"),
+        ("ws://me:secret@db.example.org", "contains a user or a password"),
     ],
 )
 def test_an_address_that_cannot_be_one_is_told(url: str, match: str) -> None:
@@ -358,7 +360,7 @@ def test_a_server_that_was_set_back_is_told_by_what_this_machine_was_told(tmp_pa
         mine = mark.with_name(f"{journal.name}-{hashlib.sha256(str(at(bridge)).encode()).hexdigest()[:12]}.mark")
         if mine != mark:
             mark.rename(mine)  # the other bridge has another port
-        with pytest.raises(StoreBehind, match="run aaaa is gone, which had 5 events"):
+        with pytest.raises(StoreBehind, match="run aaaa, which had 5 events, is missing"):
             await journal.open()
 
     with Bridge() as bridge:

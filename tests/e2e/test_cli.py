@@ -203,7 +203,7 @@ def test_another_process_pauses_resumes_and_cancels(shell: Shell, slow_run: subp
     assert shell.json("pause", "latest")["asked"] == "pause"
     wait_for(slow_run, "run paused")
     view = shell.json("status", "latest")
-    assert (view["status"], view["running"][0]["doing"]) == ("Paused", "made, waiting until it is ready")
+    assert (view["status"], view["running"][0]["doing"]) == ("Paused", "created, waiting until it is ready")
     assert shell.json("resume", "latest")["asked"] == "resume"
     wait_for(slow_run, "run resumed")
     held = shell("resume", "latest")

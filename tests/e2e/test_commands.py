@@ -126,7 +126,7 @@ def test_killed_around_one_that_is_not_it_stops_and_asks(desk: Desk) -> None:
     assert (run["status"], run["doubts"]) == ("Failed", ["do/run"])
     [failed] = run["failed"]
     assert f"it still runs as process {old}" in failed["message"]
-    assert "--redo do/run; to take it as done: --skip do/run" in failed["hint"]
+    assert "--redo do/run; to mark it as done: --skip do/run" in failed["hint"]
     assert "--redo do/run" in run["next"]
     assert "--skip do/run" in run["next"]
     assert "--redo do/run" in desk.command("status", "latest").stdout
@@ -141,7 +141,7 @@ def test_killed_around_one_that_is_not_it_stops_and_asks(desk: Desk) -> None:
     until(lambda: bool(desk.lines("ended")))  # it was never disturbed
     assert desk.command.json("resume", "latest", "--skip", "do")["status"] == "Completed"
     assert len(desk.lines("begun")) == 1
-    assert "taken as done" in desk.command("status", "latest", "--steps").stdout
+    assert "marked as done" in desk.command("status", "latest", "--steps").stdout
     assert desk.command.json("rollback", "latest", "--yes")["status"] == "RolledBack"
     assert desk.lines("undone") == ["undone"]
 

@@ -66,7 +66,7 @@ def test_outcomes_are_kept_until_there_is_room_again(
                 said.append(process.stdout.readline())
             filler = fill(disk)
             (work / "go").touch()
-            while said[-1] and "waits for room" not in said[-1]:
+            while said[-1] and "waits for disk space" not in said[-1]:
                 said.append(process.stdout.readline())
             filler.unlink()
             said.append(process.stdout.read())

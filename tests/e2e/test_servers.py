@@ -58,8 +58,8 @@ def test_servers_that_are_there_are_taken_shown_kept_and_let_go(place: Place) ->
     jump = gate.options(key=str(place.machines.key), user="hop")
     place.write(place.server("web-01", web, jump=jump), place.server("db-01", db))
     plan = place.command("plan", "shop.json").stdout
-    assert "take server web-01, which is there already at 127.0.0.3" in plan
-    assert "undo: let go of server web-01, which stays" in plan
+    assert "take server web-01, which already exists at 127.0.0.3" in plan
+    assert "undo: release server web-01, which stays" in plan
     assert place.servers() == []
 
     run = place.command.json("run", "shop.json")

@@ -116,7 +116,7 @@ def test_runs_move_between_stores_and_live_on(terminal: Terminal) -> None:
     terminal.check()
     said = terminal.json("status", run, code=COULD_NOT, BATCHWRIGHT_SURREALDB_URL="")
     assert said["error"]["code"] == "run-moved"
-    assert "lives in the store surrealdb-server" in said["error"]["message"]
+    assert "is in the store surrealdb-server" in said["error"]["message"]
 
 
 def test_a_migration_that_is_killed_goes_on(terminal: Terminal) -> None:

@@ -133,10 +133,10 @@ def test_without_any_home_there_is_a_sentence(tmp_path: Path, monkeypatch: pytes
         raise KeyError
 
     monkeypatch.setattr("pwd.getpwuid", nobody)
-    with pytest.raises(UsageError, match="HOME names no folder"):
+    with pytest.raises(UsageError, match="HOME is not set to a folder"):
         settings_from({})
     assert settings_from({}, tmp_path).state_dir == tmp_path
-    with pytest.raises(UsageError, match="no user here"):
+    with pytest.raises(UsageError, match="is not a user of this machine"):
         user_home.expanded("~no-such-user-here/x")
 
 

@@ -34,5 +34,5 @@ def test_what_is_too_long_is_refused_with_its_bound(tmp_path: Path) -> None:
     place = tmp_path / "file"
     place.write_bytes(b"x" * 11)
     assert contents(place, 11) == b"x" * 11
-    with pytest.raises(OSError, match="more than 10 bytes"):
+    with pytest.raises(OSError, match="larger than 10 bytes"):
         contents(place, 10)

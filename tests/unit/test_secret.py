@@ -83,13 +83,13 @@ def test_only_regular_files_are_read(tmp_path: Path, kind: str, *, linked: bool)
     if linked:
         (tmp_path / "link").symlink_to(path)
         path = tmp_path / "link"
-    with pytest.raises(SecretMissing, match=f"the file {path} is {kind}; it has to be a regular file"):
+    with pytest.raises(SecretMissing, match=f"the file {path} is {kind}; it must be a regular file"):
         peek(SecretReference(file=str(path)), {})
 
 
 @pytest.mark.parametrize(
     ("body", "words"),
-    [(b"", "is empty"), (b"\n", "is empty"), (b"a\0b", "has a NUL byte"), (b"\xff\xfe", "is not text in UTF-8")],
+    [(b"", "is empty"), (b"\n", "is empty"), (b"a\0b", "contains a NUL byte"), (b"\xff\xfe", "is not UTF-8 text")],
 )
 def test_what_is_no_secret_is_told_in_its_own_words_and_not_shown(tmp_path: Path, body: bytes, words: str) -> None:
     """B3"""
@@ -106,7 +106,7 @@ def test_what_is_no_secret_is_told_in_its_own_words_and_not_shown(tmp_path: Path
 
 def test_what_is_not_there_or_may_not_be_read(tmp_path: Path) -> None:
     """B3"""
-    with pytest.raises(SecretMissing, match=r"none is not there$"):
+    with pytest.raises(SecretMissing, match=r"none does not exist$"):
         peek(SecretReference(file=str(tmp_path / "none")), {})
     with pytest.raises(SecretMissing, match="the variable NONE is not set"):
         peek(SecretReference(env="NONE"), {})

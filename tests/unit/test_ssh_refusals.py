@@ -69,7 +69,7 @@ def test_a_server_that_asks_for_more_than_a_key(tmp_path: Path, more: str) -> No
         async with server(tmp_path, "", server_factory=lambda: Picky("Use your token.", more), **NO_KEYS) as access:
             fault = await fault_of(access)
         assert fault.code == "login-asks-more"
-        assert f"{access} lets root in with no key alone: it asks for {more}" in fault.message
+        assert f"{access} does not accept a key alone for root: it also wants {more}" in fault.message
         assert "it says: Use your token." in fault.message
         assert "AuthenticationMethods publickey" in fault.hint
 
@@ -125,7 +125,7 @@ def test_a_jump_host_that_passes_nobody_on_is_the_one_that_is_named(tmp_path: Pa
             behind = replace(jump, host="localhost", port=1, jump=jump)
             fault = await fault_of(behind)
             assert fault.code == "forwarding-refused"
-            assert f"the jump host {jump} lets nobody through to localhost port 1" in fault.message
+            assert f"the jump host {jump} does not allow connections to localhost port 1" in fault.message
             assert f"AllowTcpForwarding yes in the sshd_config of {jump}" in fault.hint
 
         class Open(asyncssh.SSHServer):

@@ -117,9 +117,9 @@ def ask [method: string, path: string, query: list<any>, content: any] {
         if $lost >= $ANSWER_TRIES {
             if $method == "get" { unreachable $told.lost }
             error make --unspanned {
-                msg: (fit ($"(base) was asked ($lost) times and did not answer; whether it heard is not known: "
+                msg: (fit ($"(base) did not answer ($lost) attempts; it may have carried out the request: "
                     + $"($told.lost) [service-unavailable]"))
-                help: "Look first, then try again if it did not: batch list"
+                help: "Check before you try again: batch list"
             }
         }
         if $lost > 1 { sleep $PAUSE }
@@ -140,7 +140,7 @@ export def judged [answer: record] {
     let told = ($body | describe --detailed | get type) == "record"
     if $answer.status < 300 and $told { return {body: $body} }
     if $answer.status in $GATEWAY and not ($told and $body.code? != null) {
-        return {lost: $"a proxy on the way answers ($answer.status)"}
+        return {lost: $"a proxy answered ($answer.status)"}
     }
     {problem: (problem $answer.status $answer.body)}
 }
@@ -163,7 +163,7 @@ export def problem [status: int, answer: any] {
             diagnostics: $body.diagnostics?}
     }
     {code: "service-unavailable",
-        message: $"(base) answers ($status), but not like a Batchwright service(words $answer)",
+        message: $"(base) answered ($status), but is not a Batchwright service(words $answer)",
         hint: $"It may be another program or a proxy; check its log.(proxy)"}
 }
 

@@ -124,7 +124,7 @@ class ActiveRun:
 
     def waits(self, provider: str, why: str, _patience: float) -> None:
         """A provider cannot be asked yet, so the driver has not begun."""
-        self._waits[provider] = f"cannot be asked: {why}"
+        self._waits[provider] = f"cannot be queried: {why}"
         self.tell()
 
     def begun(self, driver: Driver) -> None:
@@ -158,7 +158,7 @@ class ActiveRun:
             self.driver.signal(signal)
 
     def cancel(self, by: str) -> bool:
-        """End the run once what is in flight has ended. False where that cannot be asked: a rollback, or not twice."""
+        """End the run once all calls in flight have ended. False if it is rolling back or already cancelling."""
         run = self.run
         if run is None or run.status not in LIVE_STATES or run.cancelling:
             return False

@@ -38,7 +38,7 @@ log = logging.getLogger("batchwright.providers")
 
 
 def _tell(provider: str, why: str, patience: float) -> None:
-    log.warning("%s cannot be asked: %s. Trying again, for up to %.0f s", provider, why, patience)
+    log.warning("%s cannot be queried: %s. Trying again, for up to %.0f s", provider, why, patience)
 
 
 class SharedWorld:

@@ -88,7 +88,7 @@ class Allowlist(Struct, frozen=True):
             return Diagnostic(
                 CODE, f"{about}{field} is {secret}, and this service runs no programs for this client", hint
             )
-        message = f"{about}{field} is {secret}, which this service does not let its clients use"
+        message = f"{about}{field} is {secret}, which this service does not allow its clients to use"
         return Diagnostic(CODE, message, LIST_HINT)
 
     def bound(self, workflow: Workflow) -> Workflow:
@@ -97,7 +97,7 @@ class Allowlist(Struct, frozen=True):
         def change(_: Place, secret: SecretReference) -> SecretReference:
             used = self.instead(secret)
             if used is None:
-                raise SecretRefused(f"{secret} is not allowed to clients", hint=LIST_HINT)
+                raise SecretRefused(f"{secret} may not be used by clients", hint=LIST_HINT)
             return used
 
         return mapped(workflow, change)

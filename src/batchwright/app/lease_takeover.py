@@ -59,7 +59,7 @@ async def is_driven(journal: Journal, run: str, clock: Clock) -> HeldLease | boo
 async def _is_silent(journal: Journal, run: str, lease: HeldLease, clock: Clock) -> bool:
     """Whether this lease stays as it is for LEASE_SECONDS of this process's own time."""
     log.warning(
-        "run %s is held by %s, which cannot be seen from here: looking for up to %.0f s whether it still works",
+        "run %s is held by %s, which cannot be checked from here: waiting up to %.0f s to see whether it still works",
         *(run, process_of(lease.holder), LEASE_SECONDS),
     )
     sightings = LeaseObserver(clock.monotonic)

@@ -53,7 +53,9 @@ async def _opened(name: str, settings: Settings) -> AsyncIterator[tuple[LiveChec
     provider = registry.connect(name, SystemClock(), told)
     check_of = getattr(provider, "live_check", None)
     if check_of is None:
-        raise ProviderUnavailable(f"the provider {name} has no live check", hint="Its tests say all that it can.")
+        raise ProviderUnavailable(
+            f"the provider {name} has no live check", hint="The provider's own tests are the only check."
+        )
     await provider.open()
     try:
         health = await provider.health()

@@ -40,7 +40,7 @@ async def start_servers(settings: Settings, clock: Clock, words: Sequence[str]) 
         if all(one.state is ServerState.READY for one in seen):
             return seen
         if clock.now() > deadline:
-            raise NotAllowed(f"not all were ready within {READY_SECONDS:g} s", hint="Look at their console.log.")
+            raise NotAllowed(f"not all servers were ready within {READY_SECONDS:g} s", hint="Read their console.log.")
         await clock.sleep(provider.capabilities.poll_seconds)
 
 

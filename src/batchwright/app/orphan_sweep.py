@@ -55,7 +55,7 @@ async def collect(
         run = await load_run(journal, run_id)
         if run.status not in RUN_ENDED:
             raise NotAllowed(
-                f"run {run_id} is {run.status}: what it creates may not be in its journal yet",
+                f"run {run_id} is {run.status}: its journal may not list everything it creates yet",
                 hint=f"Let it end first: batchwright resume {run_id}",
             )
         limits = Limits()
@@ -114,7 +114,7 @@ class _Broom:
         assert isinstance(report, reports.SweepReport)
         if report.fault is not None:
             raise ProviderUnavailable(
-                f"{lane}: {report.fault.message}", hint="Nothing is known; try again in a moment."
+                f"{lane}: {report.fault.message}", hint="The result is not known; try again in a moment."
             )
         return [Orphan(lane, ref, name) for ref, name in report.strays]
 

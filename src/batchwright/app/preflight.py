@@ -86,7 +86,7 @@ async def _ask(
     except BatchwrightError as error:
         return None, [Diagnostic.of_error(error, name)]
     except Exception as error:
-        message = f"{name} could not be asked: {type(error).__name__}: {error}"
+        message = f"{name} could not be queried: {type(error).__name__}: {error}"
         return None, [Diagnostic("provider-unreachable", message, where=name, hint="Try again in a moment.")]
 
 
@@ -161,7 +161,7 @@ async def _started(provider: Provider, kept: list[Observed]) -> list[Observed]:
 
 
 def _duplicates(name: str) -> Diagnostic:
-    message = f"after a crash, duplicates are possible here: what {name} makes cannot be found by a label or a name"
+    message = f"after a crash, duplicates are possible here: {name} cannot find its servers again by label or name"
     hint = "When a run was interrupted, compare the cloud's own list with `batchwright servers`."
     return Diagnostic("duplicates-possible", message, where=name, hint=hint, severity=Severity.WARNING)
 

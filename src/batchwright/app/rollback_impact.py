@@ -14,7 +14,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.run import Run
 from batchwright.providers.base import Attached, ShowsAttached
 
-KEPT = "not created by this run: it survives the server"
+KEPT = "not created by this run; it is kept when the server is destroyed"
 
 
 async def planned_undo(settings: Settings, clock: Clock, run: Run) -> list[PlannedUndo]:

@@ -233,7 +233,7 @@ def nothing_to_pause(run: str) -> NotAllowed:
 
 def _cancelled(now: float, by: str, when: str) -> Sequence[ev.AnyEvent]:
     """A run whose process went has ended cancelled; whoever resumes it wants it to go on from there."""
-    ended = ev.RunEnded(now, RunState.CANCELLED, f"its process went {when}")
+    ended = ev.RunEnded(now, RunState.CANCELLED, f"its process ended {when}")
     return [ev.CancelRequested(now, by, force=True), ended]
 
 

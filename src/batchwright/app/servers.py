@@ -81,13 +81,13 @@ class ListedServer(Struct, frozen=True):
 
 
 class ProviderDiagnostic(Diagnostic, frozen=True):
-    """Why a provider could not be asked, so that a short list is not taken for a whole one. In JSON: `provider`."""
+    """Why a provider could not be queried, so that a short list is not taken for a whole one. In JSON: `provider`."""
 
     where: str = msgspec.field(default="", name="provider")
 
 
 class FoundServers(Struct, frozen=True):
-    """All servers that were found, and the providers that could not be asked."""
+    """All servers that were found, and the providers that could not be queried."""
 
     servers: tuple[ListedServer, ...]
     troubles: tuple[ProviderDiagnostic, ...]
@@ -99,7 +99,7 @@ class FoundServers(Struct, frozen=True):
             refs = ", ".join(f"{one.ref} ({one.provider}, run {one.run})" for one in matching)
             raise UsageError(f"{len(matching)} servers are called {word!r}", hint=f"Use a reference instead: {refs}")
         if not matching:
-            left_out = "".join(f"; {trouble.where} could not be asked" for trouble in self.troubles)
+            left_out = "".join(f"; {trouble.where} could not be queried" for trouble in self.troubles)
             raise ServerNotFound(f"there is no server {word!r}{left_out}")
         return matching[0]
 
@@ -177,7 +177,7 @@ class Servers:
             self.troubles.append(ProviderDiagnostic.of_error(error, name))
             return []
         except Exception as error:
-            message = f"{name} could not be asked: {type(error).__name__}: {error}".removesuffix(": ")
+            message = f"{name} could not be queried: {type(error).__name__}: {error}".removesuffix(": ")
             self.troubles.append(
                 ProviderDiagnostic("provider-unreachable", message, "Try again in a moment.", where=name)
             )

@@ -142,7 +142,7 @@ async def _fold(journal: Journal, row: RunSummary, clock: Clock) -> IntegrityRep
     if not problems and not fits:
         problems.append("the summary does not match the events at any point")
     elif not problems and fits < seq and row.status in RUN_ENDED and not driven:
-        problems.append(f"the summary is that of event {fits} of {seq}")
+        problems.append(f"the summary describes event {fits} of {seq}")
     return IntegrityReport(journal.name, row.run, row.workflow, seq, tuple(problems), head, chained_from)
 
 
@@ -172,7 +172,7 @@ def _parsed(expected: str) -> tuple[str, int]:
     right = len(digest) == DIGEST_LENGTH and set(digest) <= set("0123456789abcdef")
     if expected and not (right and (not at or (seq.isascii() and seq.isdigit() and 0 < int(seq) < 2**63))):
         raise UsageError(
-            f"--expect {expected[:80]!r} is not a digest of a chain",
+            f"--expect {expected[:80]!r} is not a chain digest",
             hint="Write it as store check --chain printed it: 64 hexadecimal digits, @ and the number of the event.",
         )
     return digest, int(seq) if at else 0

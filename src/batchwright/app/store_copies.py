@@ -37,13 +37,13 @@ def copied(folder: Path) -> TemporaryDirectory[str]:
     except (OSError, shutil.Error) as error:
         copy.cleanup()
         raise StoreUnavailable(
-            f"{folder} cannot be written, and a copy to look at cannot be made: {error}",
-            hint="Set TMPDIR to a folder with room for a copy, readable by you alone.",
+            f"{folder} cannot be written, and a copy to read cannot be made: {error}",
+            hint="Set TMPDIR to a folder that only you can read, with room for a copy.",
         ) from None
     copy.cleanup()
     raise StoreUnavailable(
-        f"{folder} cannot be written, and it changes while it is copied",
-        hint="Ask the process that writes it: name its service with --url or BATCHWRIGHT_URL.",
+        f"{folder} cannot be written, and it changed while it was being copied",
+        hint="Query the service that writes to it: give its address with --url or BATCHWRIGHT_URL.",
     )
 
 

@@ -133,12 +133,12 @@ class _Move:
         (_, lease), at = self._leases[1], 0
         while there := await self._target.read(self._run, at, PIECE):
             if there != (await self._source.read(self._run, at, PIECE))[: len(there)]:
-                raise StoreCorrupt(f"what the store {self._target.name} has of run {self._run} is something else")
+                raise StoreCorrupt(f"the store {self._target.name} has a different run {self._run}")
             at = there[-1][0]
             await self._keep()
         while pages := await self._source.pages(self._run, at, PIECE):
             if pages[0].first != at + 1:
-                raise StoreCorrupt(f"what the store {self._target.name} has of run {self._run} ends within an append")
+                raise StoreCorrupt(f"in the store {self._target.name}, run {self._run} ends in the middle of an append")
             at = await self._target.copy(lease, pages)
             await self._keep()
         snapshot = await self._source.snapshot(self._run)
@@ -172,5 +172,5 @@ class _Move:
         self._leases = self._leases[1:]
         await self._target.append(there, run.seq, [], summary)
         if await self._target.summary(self._run) != summary:
-            raise StoreCorrupt(f"the summary of run {self._run} is not what was written")
+            raise StoreCorrupt(f"the summary of run {self._run} differs from what was written")
         await self._target.release(there)

@@ -1,4 +1,4 @@
-"""The stores there are. Each run lives in the store its file names; reading looks into all that exist."""
+"""The stores there are. Each run is in the store its file names; reading looks into all that exist."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ class Stores:
                         raise RunMoved(
                             f"run {row.run} was being moved to the store {row.store}", hint=f"Finish it with: {again}"
                         )
-                    raise RunMoved(f"run {row.run} lives in the store {row.store}, which is not configured here")
+                    raise RunMoved(f"run {row.run} is in the store {row.store}, which is not configured here")
 
 
 def _embedded(settings: Settings, name: str) -> Journal:

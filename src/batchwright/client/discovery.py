@@ -48,7 +48,10 @@ def service_for(
     without a token, and taken only if it serves the same state folder. Raises UsageError, ConfigInvalid.
     """
     if url is not None and state_dir is not None:
-        raise UsageError("--url and --state-dir are both given", hint="A service has a state folder of its own.")
+        raise UsageError(
+            "--url and --state-dir are both given",
+            hint="A service uses its own state folder; give only one of the two.",
+        )
     named, source = url, "--url"
     if url is None and state_dir is None:
         named, source = setting(environ, "BATCHWRIGHT_URL"), "BATCHWRIGHT_URL"

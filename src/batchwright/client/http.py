@@ -351,14 +351,14 @@ class HttpClient:
         if method == "GET":
             raise ServiceUnavailable(f"no service can be reached at {self.url}: {lost[-1]}") from error
         raise ServiceUnavailable(
-            f"{self.url} was asked {len(lost)} times and did not answer; whether it heard is not known: {lost[-1]}",
-            hint="Look first, then try again if it did not: batchwright list",
+            f"{self.url} did not answer {len(lost)} attempts; it may have carried out the request: {lost[-1]}",
+            hint="Check before you try again: batchwright list",
         ) from error
 
     def _check_gateway(self, response: HTTPResponse, answer: bytes) -> None:
         """Raise _Lost if a proxy says that the service did not answer; the service's own refusals have a code."""
         if response.status in GATEWAY and problem_in(answer) is None:
-            raise _Lost(f"a proxy on the way answers {response.status} {response.reason}".rstrip())
+            raise _Lost(f"a proxy answered {response.status} {response.reason}".rstrip())
 
     def _stream(self, path: str, last: str) -> Iterator[ServerSentEvent]:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})

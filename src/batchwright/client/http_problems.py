@@ -35,7 +35,7 @@ def decoded(answer: bytes | msgspec.Raw, kind: Any) -> Any:
         return msgspec.json.decode(answer, type=kind, dec_hook=dec_hook)
     except msgspec.MsgspecError as error:
         raise ServiceUnavailable(
-            f"the program that answers is not a Batchwright service, or has another version: {error}"
+            f"the program that answers is not a Batchwright service, or is another version: {error}"
         ) from error
 
 
@@ -52,7 +52,7 @@ def refusal(url: str, status: int, answer: bytes) -> BatchwrightError:
     told = problem_in(answer)
     if told is None:
         return ServiceUnavailable(
-            f"{url} answers {status}, but not like a Batchwright service{_words(answer)}",
+            f"{url} answered {status}, but is not a Batchwright service{_words(answer)}",
             hint="It may be another program or a proxy; check its log.",
         )
     kind = _known().get(told.code, BatchwrightError)

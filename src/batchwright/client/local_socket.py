@@ -46,7 +46,8 @@ def listening(state_dir: Path) -> Iterator[socket.socket | None]:
     folder = path.parent.lstat()
     if not stat.S_ISDIR(folder.st_mode) or folder.st_uid != os.geteuid():
         raise AddressRefused(
-            f"{path.parent} is not this user's folder", hint="Remove it, or name another state folder."
+            f"{path.parent} does not belong to this user",
+            hint="Remove it, or choose another state folder with --state-dir.",
         )
     path.parent.chmod(0o700)
     with alone(path.parent):

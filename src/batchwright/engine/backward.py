@@ -152,5 +152,7 @@ class Backward:
             if record.state is StepState.UNDO_FAILED:
                 why = record.fault.message if record.fault else ""
                 left.append(f"{step.id}: {type_of(step).residue(step, record.ref)}: {why}")
-        left.extend(f"{lane}: could not be swept: {fault.message}" for lane, fault in run.sweep_faults.items())
+        left.extend(
+            f"{lane}: could not be searched for orphans: {fault.message}" for lane, fault in run.sweep_faults.items()
+        )
         return tuple(left)

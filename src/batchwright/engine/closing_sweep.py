@@ -77,7 +77,7 @@ class ClosingSweep:
                 if report.fault is not None or not report.strays:
                     return [ev.SweepEnded(now, lane, report.fault)]
                 if report.round - self._before.get(lane, 0) >= ROUNDS_MAX:
-                    fault = Fault(FaultClass.PERMANENT, f"orphans were still there after {ROUNDS_MAX} sweeps")
+                    fault = Fault(FaultClass.PERMANENT, f"orphans remained after {ROUNDS_MAX} sweeps")
                     return [ev.SweepEnded(now, lane, fault)]
                 return [ev.OrphanFound(now, lane, ref, name, ref in report.shared) for ref, name in report.strays]
             case reports.OrphanReport(lane=lane, ref=ref) if ref in self.strays.get(lane, {}):

@@ -101,7 +101,9 @@ class Forward:
     def _queue(self, i: int) -> None:
         lane = self.run.lane(i)
         if lane in self.run.stopped_lanes:
-            self.skips.append((i, f"nothing more can be made in {lane}: {self.run.stopped_lanes[lane].message}", lane))
+            self.skips.append(
+                (i, f"nothing more can be created in {lane}: {self.run.stopped_lanes[lane].message}", lane)
+            )
         else:
             self.ready.setdefault(lane, deque()).append(i)
 
@@ -229,7 +231,7 @@ class Forward:
         found = report.found
         if found is None:
             fault = report.fault or Fault(
-                FaultClass.IN_DOUBT, "the provider has no trace of the call; nothing was made"
+                FaultClass.IN_DOUBT, "the provider has no record of the call; nothing was created"
             )
             # A crash leaves open whether the call was sent at all, and an old doubt is not this attempt's fault.
             certain = report.fault is None

@@ -36,12 +36,14 @@ class StoreWriteRetry:
                     raise
                 if not self.full:
                     log.warning(
-                        "run %s waits for room, and begins nothing new until there is: %s", self._run, error.message
+                        "run %s waits for free disk space and starts nothing new until then: %s",
+                        self._run,
+                        error.message,
                     )
-                self.full = f"waits for room: {error.message}"
+                self.full = f"waits for disk space: {error.message}"
                 await self._clock.sleep(PAUSE_SECONDS)
             else:
                 if self.full:
-                    log.warning("run %s has room again and goes on", self._run)
+                    log.warning("run %s has disk space again and continues", self._run)
                 self.full = ""
                 return done

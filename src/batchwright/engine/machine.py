@@ -31,8 +31,8 @@ class Machine:
     def __init__(self, run: Run) -> None:
         if run.plan.semantics != SEMANTICS:
             raise NotAllowed(
-                f"run {run.id} was planned under semantics {run.plan.semantics}; this Batchwright drives {SEMANTICS}",
-                hint="Drive it with the version that planned it.",
+                f"run {run.id} was planned with semantics {run.plan.semantics}; this Batchwright supports {SEMANTICS}",
+                hint="Continue it with the version that planned it.",
             )
         self.run = run
         self._rebuild()
@@ -166,16 +166,18 @@ class Machine:
         if status in (R.FAILED, R.CANCELLED):
             swept = self.sweeping.finished and not self.sweeping.faults
             if swept and all(record.state is StepState.SUCCEEDED for record in self.run.records):
-                raise NotAllowed(f"run {self.run.id} is {status} and every step of it is done")
+                raise NotAllowed(f"run {self.run.id} is {status} and all of its steps are done")
             return go_on(self.run, now, by, redo, skip)
-        raise NotAllowed(f"run {self.run.id} is {status}; only a Failed or Cancelled run goes on", hint=_HINTS[status])
+        raise NotAllowed(
+            f"run {self.run.id} is {status}; only a Failed or Cancelled run can continue", hint=_HINTS[status]
+        )
 
     def check_rollback(self) -> None:
         """Raises NotAllowed for a run that is never rolled back."""
         if not self.run.plan.rollback_enabled:
             raise NotAllowed(
                 f"run {self.run.id} was planned with rollback_enabled = false",
-                hint="Destroy what it made by hand: batchwright status RUN lists it.",
+                hint="Destroy what it created by hand: batchwright status RUN lists it.",
             )
 
     def rollback(self, now: float, by: str) -> list[ev.AnyEvent]:
@@ -186,17 +188,19 @@ class Machine:
             raise NotAllowed(f"run {run.id} is {run.status} and cannot be rolled back now", hint=_HINTS[run.status])
         if not any(made_something(run, i) for i in range(len(run.records))) and not run.doubtful and not run.residue:
             kept = any(step.ref for step in run.plan.steps)
-            hint = "What it kept is another run's, which is rolled back instead. Which one: batchwright servers"
-            raise NotAllowed(f"run {run.id} made nothing, so there is nothing to roll back", hint=hint if kept else "")
+            hint = "The servers it kept belong to another run; roll that one back. To see which: batchwright servers"
+            raise NotAllowed(
+                f"run {run.id} created nothing, so there is nothing to roll back", hint=hint if kept else ""
+            )
         return [ev.RollbackStarted(now, by, automatic=False)]
 
 
 _HINTS = {
-    R.PENDING: "It has not started. Cancel it, or let it run: batchwright resume RUN",
+    R.PENDING: "It has not started. Cancel it, or start it: batchwright resume RUN",
     R.RUNNING: "Cancel it first: batchwright cancel RUN",
     R.PAUSED: "It is paused. Continue it with: batchwright resume RUN, or end it with: batchwright cancel RUN",
     R.COMPLETED: "It is done. To tear it down: batchwright rollback RUN",
-    R.ROLLING_BACK: "Its rollback is under way. Watch it with: batchwright monitor RUN",
+    R.ROLLING_BACK: "Its rollback is in progress. Watch it with: batchwright monitor RUN",
     R.ROLLED_BACK: "It was rolled back; run the file again.",
     R.ROLLBACK_INCOMPLETE: "Try the rollback again: batchwright rollback RUN",
     R.FAILED: "",

@@ -23,9 +23,9 @@ def asks(run: Run, i: int, fault: Fault) -> str:
     if step.doubt is not Doubt.ASK or fault.kind not in (FaultClass.EXIT, FaultClass.IN_DOUBT):
         return ""
     if fault.kind is FaultClass.EXIT:
-        return f"Mend the cause, then run it again: batchwright resume {run.id}"
+        return f"Fix the cause, then run it again: batchwright resume {run.id}"
     again = f"batchwright resume {run.id} --redo {step.id}"
-    return f"Look how far it got. To run it again: {again}; to take it as done: --skip {step.id} instead."
+    return f"Check how far it got. To run it again: {again}; to mark it as done: --skip {step.id} instead."
 
 
 def go_on(run: Run, now: float, by: str, redo: Sequence[str], skip: Sequence[str]) -> list[ev.AnyEvent]:
@@ -39,7 +39,7 @@ def go_on(run: Run, now: float, by: str, redo: Sequence[str], skip: Sequence[str
     unanswered = [step for i in open_ if (step := run.plan.steps[i].id) not in (*redo, *skip)]
     if unanswered:
         raise _unanswered(run, unanswered)
-    lost = Fault(FaultClass.IN_DOUBT, "it was running when its process went")
+    lost = Fault(FaultClass.IN_DOUBT, "it was running when its process ended")
     given_up: list[ev.AnyEvent] = [
         ev.StepFailed(now, run.plan.steps[i].id, run.records[i].attempt, lost, doubt=True)
         for i in open_
@@ -52,17 +52,17 @@ def _refuse_misfit(run: Run, step: str, *, both: bool) -> None:
     i = run.step(step)
     hint = f"batchwright explain {run.id} {step}"
     if both:
-        raise NotAllowed(f"step {step} cannot be done again and skipped", hint=hint)
+        raise NotAllowed(f"step {step} cannot be both run again and skipped", hint=hint)
     if run.plan.steps[i].traits.doubt is not Doubt.ASK:
-        raise NotAllowed(f"step {step} is no command; what became of it is found out by asking its provider", hint=hint)
+        raise NotAllowed(f"step {step} is not a command; its provider tells what happened to it", hint=hint)
     if not unsettled(run, i) and run.records[i].state is not StepState.FAILED:
-        raise NotAllowed(f"step {step} is {run.records[i].state} and not in doubt", hint=hint)
+        raise NotAllowed(f"step {step} is {run.records[i].state} and is not in doubt", hint=hint)
 
 
 def _unanswered(run: Run, steps: Sequence[str]) -> NotAllowed:
     more = f" and {len(steps) - SHOWN} more" if len(steps) > SHOWN else ""
     return NotAllowed(
-        f"run {run.id} cannot go on: nobody knows how far {', '.join(steps[:SHOWN])}{more} got",
-        hint=f"Look, then say for each one: batchwright resume {run.id} --redo STEP to run it again, or --skip STEP to "
-        "take it as done. Both may be repeated.",
+        f"run {run.id} cannot continue: it is unknown how far {', '.join(steps[:SHOWN])}{more} got",
+        hint=f"Check each one, then decide: batchwright resume {run.id} --redo STEP to run it again, or --skip STEP to "
+        "mark it as done. Both options may be repeated.",
     )

@@ -14,7 +14,7 @@ LINE_MAX = 2_000  # characters
 LINES_MAX = 200  # in one report
 HEAD_MAX = TAIL_MAX = 128 * 1024  # characters of one call: its beginning, and its end
 
-GOES_ON = "... (there is more; its end is shown when it has ended) ..."
+GOES_ON = "... (output continues; its end is shown when the command has ended) ..."
 
 
 class OutputBuffer:
@@ -71,7 +71,7 @@ class OutputBuffer:
             self._waiting = None
         if self._dropped[0]:
             lines, characters = self._dropped
-            self._lines.append(f"... ({lines:,} lines with {characters:,} characters are left out) ...")
+            self._lines.append(f"... ({lines:,} lines with {characters:,} characters omitted) ...")
         self._lines += self._tail
         self._tail.clear()
         self._hand_on()

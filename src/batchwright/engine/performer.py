@@ -129,7 +129,7 @@ class Performer:
             began = calls.clock.now()
             listing = await calls.find(provider)
             if isinstance(listing, Unknown):
-                fault = Fault(FaultClass.TRANSIENT, f"cannot list: {listing.reason}")
+                fault = Fault(FaultClass.TRANSIENT, f"cannot list servers: {listing.reason}")
                 self._send(reports.SweepReport(command.lane, command.round, fault=fault))
                 return
             strays = self._orphans(command.lane, listing)

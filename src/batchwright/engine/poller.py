@@ -93,7 +93,7 @@ class Poller:
         outage.failed(seen, ended := self._clock.monotonic(), known.poll_seconds)
         if not outage.over(ended):
             return None
-        why = f"the provider could not be asked for {ended - outage.since:.0f} s: {seen.reason}"
+        why = f"the provider did not answer for {ended - outage.since:.0f} s: {seen.reason}"
         return Fault(FaultClass.IN_DOUBT, why)
 
     def _heard(self, kind: str) -> None:
@@ -129,11 +129,13 @@ class Poller:
             case ServerState.READY:
                 fault = None
             case ServerState.BROKEN:
-                fault = seen.fault or Fault(FaultClass.TRANSIENT, "the server came up broken")
+                fault = seen.fault or Fault(FaultClass.TRANSIENT, "the server started in a failed state")
             case ServerState.GONE | ServerState.STOPPING:
-                fault = Fault(FaultClass.CONFLICT, f"server {command.ref} is gone; somebody else removed it")
+                fault = Fault(
+                    FaultClass.CONFLICT, f"server {command.ref} is gone; something other than this run removed it"
+                )
             case ServerState.NOT_VISIBLE if unseen:
-                told = f"server {command.ref} has not been seen for {unseen:.0f} s: it is gone, or never came up"
+                told = f"server {command.ref} has not been seen for {unseen:.0f} s: it is gone, or never started"
                 fault = Fault(FaultClass.TRANSIENT, told)
             case _ if now >= command.deadline:
                 fault = Fault(FaultClass.TIMEOUT, f"server {command.ref} was not ready in time ({seen.state})")

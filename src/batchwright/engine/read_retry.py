@@ -24,7 +24,7 @@ UNHEARD_SECONDS = 10.0  # of looks that fail, before it is worth a word
 
 T = TypeVar("T")
 Heed = Callable[[Unknown], None]
-Tell = Callable[[str, str, float], None]  # provider, why it could not be asked, for how long it is tried again
+Tell = Callable[[str, str, float], None]  # provider, why it could not be queried, for how long it is tried again
 
 
 class Outage:
@@ -53,7 +53,7 @@ class Outage:
 
     def words(self, now: float) -> str:
         """For how long it has failed, and why."""
-        return f"cannot be asked for {now - self.since:.0f} s: {self.why}"
+        return f"has not answered for {now - self.since:.0f} s: {self.why}"
 
 
 class ReadRetry:
@@ -127,5 +127,5 @@ class ReadRetry:
 
 
 def _given_up(seen: Unknown, outage: Outage, now: float) -> Unknown:
-    why = f"the provider could not be asked for {now - outage.since:.0f} s: {seen.reason}"
+    why = f"the provider did not answer for {now - outage.since:.0f} s: {seen.reason}"
     return Throttled(why, seen.retry_after) if isinstance(seen, Throttled) else Unknown(why)

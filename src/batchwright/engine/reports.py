@@ -21,7 +21,7 @@ class SettleReport(Struct, frozen=True):
     step: int
     attempt: int
     found: Observed | None = None
-    fault: Fault | None = None  # the provider could not be asked, for longer than is bearable
+    fault: Fault | None = None  # the provider could not be queried, for longer than is bearable
 
 
 class ServerReport(Struct, frozen=True):

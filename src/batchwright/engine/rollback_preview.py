@@ -84,5 +84,5 @@ def _worth(run: Run, i: int) -> bool:
 
 def _stays(run: Run, i: int) -> PlannedUndo:
     step, record = run.plan.steps[i], run.records[i]
-    why = "it was there before this run" if step.traits.lasts else "it has no undo"
+    why = "it existed before this run" if step.traits.lasts else "it has no undo"
     return PlannedUndo(step.id, step.provider, UndoKind.STAYS, record.ref, why)

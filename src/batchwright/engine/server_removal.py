@@ -70,11 +70,11 @@ async def destroy(
             unanswered = unanswered + 1 if lost else 0
         pause = known.poll_seconds * 2 ** min(max(0, unanswered - 1), 10)
         await clock.sleep(max(known.poll_seconds, min(PAUSE_MAX, pause)))
-    return fault or Fault(FaultClass.TIMEOUT, f"{ref} was still there after {limit:.0f} s")
+    return fault or Fault(FaultClass.TIMEOUT, f"{ref} still existed after {limit:.0f} s")
 
 
 def _not_ours(seen: Observed) -> Fault:
     told = f"its labels say run {seen.run or '-'}, token {seen.token or seen.made_with or '-'}"
-    hint = "If it is yours, remove its labels batchwright-*; if it was this run's, delete it by hand."
-    message = f"{seen.ref} does not carry this run's labels, so it is left alone: {told}"
+    hint = "If it is yours, remove its batchwright-* labels; if this run created it, delete it by hand."
+    message = f"{seen.ref} does not carry this run's labels, so it is not touched: {told}"
     return Fault(FaultClass.CONFLICT, message, "FOREIGN_LABELS", hint)

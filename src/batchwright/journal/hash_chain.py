@@ -46,7 +46,7 @@ def verify(run: str, before: bytes | None, page: EventRow) -> None:
             f"event {page.first} of run {run} was not written by this version of Batchwright, or is damaged"
         )
     if page.chain != link(before, run, page):
-        raise StoreCorrupt(f"event {page.first} of run {run}, or one before it, is not what was recorded")
+        raise StoreCorrupt(f"event {page.first} of run {run}, or one before it, differs from what was recorded")
 
 
 def seal(run: str, last: int, head: bytes | None, summary: bytes) -> bytes | None:
@@ -63,7 +63,7 @@ def seal(run: str, last: int, head: bytes | None, summary: bytes) -> bytes | Non
 def check_seal(run: str, last: int, head: bytes | None, summary: bytes, found: bytes | None) -> None:
     """Raise StoreCorrupt if the record of a run is not what was written."""
     if found != seal(run, last, head, summary):
-        raise StoreCorrupt(f"what the store keeps about run {run} is not what was written")
+        raise StoreCorrupt(f"the stored record of run {run} differs from what was written")
 
 
 def digest_of(kind: str, run: str, number: int, body: bytes) -> bytes:

@@ -53,11 +53,11 @@ class Loss(NamedTuple):
 
     def __str__(self) -> str:
         if not self.found:
-            return f"run {self.run} is gone, which had {self.marked} events"
+            return f"run {self.run}, which had {self.marked} events, is missing"
         if self.found < self.marked:
             missing = self.marked - self.found
             return f"run {self.run} ends at event {self.found}, and {missing} acknowledged after it are missing"
-        return f"event {self.marked} of run {self.run} is not the one that was acknowledged"
+        return f"event {self.marked} of run {self.run} differs from the one that was acknowledged"
 
 
 class HighWaterMark:
@@ -175,7 +175,7 @@ class HighWaterMark:
             try:
                 self._descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
             except FileNotFoundError:
-                raise StoreBehind(f"{self.path} is gone, so that nobody can say whether events are missing") from None
+                raise StoreBehind(f"{self.path} is missing, so lost events cannot be detected") from None
             except OSError as error:
                 raise store_folder.explain(error, self.path) from error
             self._inode = os.fstat(self._descriptor).st_ino
@@ -189,7 +189,7 @@ class HighWaterMark:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise StoreUnavailable(
-                        f"another process has kept {self.path} for {LOCK_SECONDS:.0f} seconds"
+                        f"another process has locked {self.path} for {LOCK_SECONDS:.0f} seconds"
                     ) from None
                 time.sleep(0.001)
 
@@ -209,7 +209,9 @@ class HighWaterMark:
             run, last, head, checksum = _RECORD.unpack(record)
             name = run.rstrip(b"\0")
             if checksum != zlib.crc32(record[:-4]) or (self._end == 0) != (name == _MAGIC):
-                raise StoreBehind(f"{self.path} is damaged at byte {self._end}, so that it cannot be compared")
+                raise StoreBehind(
+                    f"{self.path} is damaged at byte {self._end}, so the journal cannot be checked against it"
+                )
             if self._end:
                 entry = Entry(name.decode(), last, None if head == _NO_DIGEST else head)
                 known = self._entries.pop(entry.run, entry)  # processes may write out of order

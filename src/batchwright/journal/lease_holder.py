@@ -86,7 +86,7 @@ def refuse_while_held(run: str, lease: HeldLease | None, holder: str, silent: He
         return
     if is_moved(lease.holder):
         store = lease.holder.removeprefix(_MOVED)
-        hint = f"Look where it lives with: batchwright status {run}"
+        hint = f"See which store has it: batchwright status {run}"
         raise RunHeld(f"run {run} is being moved, or was moved, to the store {store}", hint=hint)
     raise RunHeld(f"run {run} is driven by {process_of(lease.holder)}")
 

@@ -12,7 +12,7 @@ def missing(run: str) -> RunNotFound:
 
 def exists(run: str) -> SequenceConflict:
     """A second run with this id."""
-    return SequenceConflict(f"run {run} exists already")
+    return SequenceConflict(f"run {run} already exists")
 
 
 def moved_on(run: str, last: int, after: int) -> SequenceConflict:

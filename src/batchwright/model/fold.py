@@ -42,7 +42,7 @@ def _move(run: RunRecord, step: str, event: str) -> tuple[int, StepRecord]:
 
 
 def _run_created(_run: RunRecord, _event: ev.RunCreated) -> None:
-    raise IllegalTransition("run_created is the first event of a journal and comes once")
+    raise IllegalTransition("run_created must be the first event of a journal and may occur only once")
 
 
 def _driver_started(run: RunRecord, event: ev.DriverStarted) -> None:
@@ -129,7 +129,7 @@ def _run_reopened(run: RunRecord, event: ev.RunReopened) -> None:
 def _take_as_done(run: RunRecord, step: str, event: ev.RunReopened) -> None:
     _, record = _move(run, step, "taken_as_done")
     record.made, record.doubt, record.fault = True, False, None
-    record.reason = f"taken as done by {event.by}" if event.by else "taken as done"
+    record.reason = f"marked as done by {event.by}" if event.by else "marked as done"
     record.ended_at = event.at
 
 

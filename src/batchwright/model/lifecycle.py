@@ -110,7 +110,7 @@ def next_run_state(state: RunState, event: str) -> RunState:
     try:
         return RUN_TRANSITIONS[state][event]
     except KeyError:
-        raise IllegalTransition(f"a run that is {state} cannot take {event}") from None
+        raise IllegalTransition(f"a run that is {state} does not accept {event}") from None
 
 
 def next_step_state(state: StepState, event: str, step: str) -> StepState:
@@ -118,4 +118,4 @@ def next_step_state(state: StepState, event: str, step: str) -> StepState:
     try:
         return STEP_TRANSITIONS[state][event]
     except KeyError:
-        raise IllegalTransition(f"step {step} is {state} and cannot take {event}") from None
+        raise IllegalTransition(f"step {step} is {state} and does not accept {event}") from None

@@ -38,7 +38,7 @@ def flaw(text: str) -> str | None:
     if "\n" in bare or "\r" in bare:
         return "this is more than one line"
     if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in bare):
-        return "this holds a control character"
+        return "this contains a control character"
     kind, _, rest = bare.partition(" ")
     if kind not in KINDS:
         return _unknown(bare, kind)
@@ -55,10 +55,10 @@ def _unknown(bare: str, kind: str) -> str:
     if kind == "ssh-dss":
         return "keys of type ssh-dss are no longer used"
     if any(f" {one} " in f" {bare} " for one in KINDS):
-        return "something stands before the key"
+        return "there is text before the key"
     if bare.startswith(("---- BEGIN SSH2", "-----BEGIN")):
-        return "this is a key of another format"
-    return "this is no public key"
+        return "this key is in another format"
+    return "this is not a public key"
 
 
 def _flaw_of_blob(kind: str, blob: bytes) -> str | None:
@@ -70,13 +70,13 @@ def _flaw_of_blob(kind: str, blob: bytes) -> str | None:
         blob = blob[4 + length :]
     name, *parts = fields
     if name != kind.encode():
-        return f"it says {kind}, and the key in it is of another type"
+        return f"it says {kind}, but contains a key of another type"
     sizes = [len(part) for part in parts]
     if kind == "ssh-rsa":
         if len(parts) != 2 or any(part[0] >= 0x80 for part in parts):  # a negative number
             return CHANGED.format(kind)
         short = int.from_bytes(parts[1]).bit_length() < RSA_BITS_MIN
-        return f"it is an RSA key of less than {RSA_BITS_MIN} bits" if short else None
+        return f"it is an RSA key with fewer than {RSA_BITS_MIN} bits" if short else None
     if kind.startswith("sk-"):
         *parts, application = parts
         sizes = [len(part) for part in parts] if application else []

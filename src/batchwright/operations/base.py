@@ -115,11 +115,11 @@ class OperationType(ABC, Generic[Op]):
             case StepState.STARTED:
                 return self.started(step, record)
             case StepState.CREATED:
-                return "made, waiting until it is ready"
+                return "created, waiting until it is ready"
             case StepState.UNDOING:
                 return self.undoing(step)
             case StepState.SUCCEEDED if not record.made:
-                return "was there before"
+                return "existed before"
         return record.state.value.replace("_", " ")
 
     def residue(self, step: Step, ref: str) -> str:

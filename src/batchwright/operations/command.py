@@ -102,7 +102,7 @@ class CommandType(OperationType[Command]):
     port = Port.LAUNCHER
     lane = "commands"
     at_once = 20
-    doubt_note = "nobody knows how far the command got"
+    doubt_note = "it is unknown how far the command got"
 
     def wants(self, op: Command) -> Wants:
         return Wants(program=op)
@@ -132,7 +132,7 @@ class CommandType(OperationType[Command]):
             case Undo.RUN:
                 return f"run {_words(request.undo)} {_place(request, server)}"
             case Undo.WITH_SERVER:
-                return f"nothing by itself: goes with server {server}"
+                return f"nothing by itself: removed together with server {server}"
         return "nothing: it has no undo"
 
     def verb(self, _action: Action) -> str:
@@ -141,7 +141,7 @@ class CommandType(OperationType[Command]):
     def started(self, step: Step, record: StepRecord) -> str:
         if not record.doubt:
             return "running"
-        return "running again" if step.request.idempotent else "in doubt: looking whether it still runs"
+        return "running again" if step.request.idempotent else "in doubt: checking whether it still runs"
 
     def undoing(self, _step: Step) -> str:
         return "running its undo"

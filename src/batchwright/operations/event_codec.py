@@ -83,7 +83,8 @@ def _refuse_unknown(version: int) -> None:
         )
     if version < 1:
         raise EventUnreadable(
-            f"the journal holds an event of version {version}, which never was", hint="Restore the store from a backup."
+            f"the journal holds an event of the invalid version {version}",
+            hint="Restore the store from a backup.",
         )
 
 

@@ -30,7 +30,7 @@ class ProviderObserved(Struct, frozen=True):
 
 
 class Observations(Struct, frozen=True):
-    """By provider name. A provider that could not be asked is missing and a problem says why.
+    """By provider name. A provider that could not be queried is missing and a problem says why.
 
     `install_seconds` is what an install takes where it is simulated; None: what the catalogue says. `requests` is by
     operation, for types that have one for all of its steps; what was not found is missing and a problem says why.

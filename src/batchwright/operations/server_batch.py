@@ -199,7 +199,7 @@ class ServerBatchType(OperationType[ServerBatch]):
     operation = ServerBatch
     request = ServerRequest
     port = Port.PROVIDER
-    doubt_note = "its create call is in doubt: it is looked for first"
+    doubt_note = "its create call is in doubt: the rollback looks for it first"
 
     def written(self, fields: dict[str, Any]) -> dict[str, Any]:
         return {**fields, "server_configs": [_written(config) for config in fields["server_configs"]]}
@@ -233,10 +233,10 @@ class ServerBatchType(OperationType[ServerBatch]):
         request = step.request
         assert isinstance(request, ServerRequest)
         if step.action is Action.KEEP:
-            return f"keep server {request.name} ({step.ref}): it is there and matches"
+            return f"keep server {request.name} ({step.ref}): it exists and matches"
         if not request.plan:
             where = f" at {request.access.host}" if request.access is not None else ""
-            return f"take server {request.name}, which is there already{where}"
+            return f"take server {request.name}, which already exists{where}"
         image = f", image {request.image}" if request.image else ""
         return f"create server {request.name}: plan {request.plan}, zone {request.zone}{image}"
 
@@ -245,16 +245,16 @@ class ServerBatchType(OperationType[ServerBatch]):
             case Undo.DESTROY:
                 return f"destroy server {step.request.name}"
             case Undo.RELEASE:
-                return f"let go of server {step.request.name}, which stays"
-        return f"nothing: {step.request.name} was there before"
+                return f"release server {step.request.name}, which stays"
+        return f"nothing: {step.request.name} existed before"
 
     def verb(self, action: Action) -> str:
-        return "keep a server that is there" if action is Action.KEEP else "create a server"
+        return "keep an existing server" if action is Action.KEEP else "create a server"
 
     def started(self, step: Step, record: StepRecord) -> str:
         if step.action is Action.KEEP:
-            return "looking at the server that is there"
-        return f"in doubt: asking {step.provider} what became of the call" if record.doubt else "creating"
+            return "checking the existing server"
+        return f"in doubt: asking {step.provider} whether the call took effect" if record.doubt else "creating"
 
     def undoing(self, step: Step) -> str:
         return "letting go" if step.undo is Undo.RELEASE else "destroying"

@@ -137,7 +137,7 @@ def _lock(descriptor: int, path: Path) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise OSError(errno.EAGAIN, f"another process has been writing {path.name} for long") from None
+                raise OSError(errno.EAGAIN, f"another process has locked {path.name} for too long") from None
             time.sleep(0.002)
         else:
             return

@@ -111,7 +111,7 @@ class EvaluatorPool:
 
     async def _answer(self, job: EvaluationJob, *, urgent: bool) -> Evaluated:
         if self._waiting >= self._most:
-            raise TooManyRequests(f"{self._most} workflows are waiting to be evaluated already")
+            raise TooManyRequests(f"{self._most} workflows are already waiting to be evaluated")
         self._waiting += 1
         try:
             async with contextlib.nullcontext() if urgent else self._looks, self._places:
@@ -131,7 +131,7 @@ class EvaluatorPool:
             return Evaluated(refused(job.name, "too-slow", f"reading it takes more than {self._seconds:g} seconds"))
         except _Lost:
             return Evaluated(
-                refused(job.name, "evaluator-failed", "the process that reads workflows ended while it read")
+                refused(job.name, "evaluator-failed", "the process that reads workflows ended while reading this one")
             )
         finally:
             self._busy.discard(worker)

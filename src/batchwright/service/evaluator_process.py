@@ -115,7 +115,7 @@ def definition(text: str) -> str:
     except (msgspec.DecodeError, RecursionError) as error:
         raise BodyUnreadable(f"the body is not JSON: {error}") from error
     if not isinstance(found, dict):
-        raise BodyUnreadable("the body is no JSON object", hint='Send {"batch_workflow": {...}}.')
+        raise BodyUnreadable("the body is not a JSON object", hint='Send {"batch_workflow": {...}}.')
     bare = _without_nulls(found)
     if "batch_workflow" in found and bare == found:
         return text  # as it is, so that places in it are told right

@@ -58,7 +58,7 @@ def trouble(end: Socket, own_uid: int, *, whole: bool) -> str:
     if end.uid not in (own_uid, 0):
         return f"it comes from the user {end.uid}"
     if end.uid == OVERFLOW_UID and not whole:
-        return "it comes from a user who has no number here"
+        return "it comes from a user who has no user id here"
     return ""
 
 
@@ -66,7 +66,7 @@ def held_trouble(holders: Iterable[SocketOwner]) -> str:
     """Why those who hold the socket are not to be let in, empty if they are. Pure."""
     found = list(holders)
     if not found:
-        return "it cannot be told which process it comes from"
+        return "the process it comes from cannot be determined"
     if inside := [one.pid for one in found if one.sandboxed]:
         return f"it comes from a local server or a container (process {inside[0]})"
     return ""
@@ -96,7 +96,7 @@ def far_end(peer: Address, own: Address) -> Socket:
             kernel.send(struct.pack("=IHHII", 16 + len(asked), _BY_FAMILY, _REQUEST, 1, 0) + asked)
             told = kernel.recv(65536)
     except (OSError, AttributeError, ValueError) as error:  # no Linux, or a sandbox around us that forbids it
-        raise PeerUnknown("this system does not tell whose a connection is") from error
+        raise PeerUnknown("this system does not report the owner of a connection") from error
     if struct.unpack_from("=H", told, 4)[0] != _BY_FAMILY:  # an error: there is no such socket
         return Socket(0, 0, 0)
     state = told[17]
@@ -187,7 +187,7 @@ class Peers:
         why = trouble(end, self._own, whole=self._whole)
         if not why and end.uid == 0 != self._own:  # root's files are not ours to see
             inside = await asyncio.to_thread(_root_may_be_inside)
-            why = "it is root's, and root has local servers or containers here" if inside else ""
+            why = "it comes from root, and root runs local servers or containers here" if inside else ""
         elif not why:
             why = held_trouble(await self._holders(end.inode))
         if why:
@@ -198,7 +198,7 @@ class Peers:
         try:
             pid, uid, _ = struct.unpack("=iii", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         except (OSError, AttributeError) as error:
-            raise PeerUnknown("this system does not tell whose a connection is") from error
+            raise PeerUnknown("this system does not report the owner of a connection") from error
         if uid not in (self._own, 0):
             raise PeerUnknown(f"it comes from the user {uid}")
         if pid <= 0 or _sandboxed(pid):
@@ -221,7 +221,7 @@ class Peers:
                     found = await asyncio.to_thread(holders_of, frozenset(wanted))
                 except Exception as error:
                     for future in wanted.values():
-                        future.set_exception(PeerUnknown(f"the processes cannot be looked at: {error}"))
+                        future.set_exception(PeerUnknown(f"the processes cannot be inspected: {error}"))
                 else:
                     for inode, future in wanted.items():
                         future.set_result(found[inode])

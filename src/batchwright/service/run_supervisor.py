@@ -94,7 +94,7 @@ class RunSupervisor:
                 raise  # with another store to work with it is told below and by `health`
         rows = await self.stores.summaries(partial=True)
         for name, error in self.stores.troubles.items():
-            log.error("the store %s is left out, and its runs are not driven: %s", name, error.message)
+            log.error("the store %s is skipped, and its runs are not driven: %s", name, error.message)
         if not self.stores.troubles:
             self.desk.remember(rows)
         for row in rows:
@@ -120,7 +120,7 @@ class RunSupervisor:
             try:
                 await self._adopt()
             except BatchwrightError as error:
-                log.warning("runs that were left cannot be looked at: %s", error.message)
+                log.warning("unfinished runs cannot be read: %s", error.message)
 
     async def _adopt(self) -> None:
         """Drive every run that has not ended and that nobody drives; a paused one stays paused."""
@@ -136,7 +136,7 @@ class RunSupervisor:
                     self.undriven.pop(run_id, None)
                     self._forget_trouble(run_id)
                 elif self._sightings.is_free(run_id, lease := await journal.held(run_id)):
-                    log.info("run %s (%s) goes on", run_id, row.workflow)
+                    log.info("run %s (%s) continues", run_id, row.workflow)
                     stored = StoredRun(journal, run_id, silent=lease)
                     self._begin(row, partial(_drive, stored))
 
@@ -170,9 +170,9 @@ class RunSupervisor:
 
     def _refuse_more(self) -> None:
         if self.stopping:
-            raise ServiceStopping("the service is stopping and takes no more work")
+            raise ServiceStopping("the service is stopping and accepts no more work")
         if len(self.driven) >= MAX_DRIVEN:
-            raise TooManyRequests(f"{MAX_DRIVEN} runs are driven already", hint="Try again when some have ended.")
+            raise TooManyRequests(f"{MAX_DRIVEN} runs are already being driven", hint="Try again when some have ended.")
 
     # -- driving --------------------------------------------------------------------------------------------------
 

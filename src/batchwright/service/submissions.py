@@ -106,7 +106,9 @@ class Submissions:
         """
         loaded = await self._evaluations.load(self._job(submission), urgent=urgent)
         if refused := [one for one in loaded.diagnostics if one.code == CODE]:
-            message = f"the workflow names {counted(len(refused), 'secret')} that this service does not let clients use"
+            message = (
+                f"the workflow names {counted(len(refused), 'secret')} that this service does not allow clients to use"
+            )
             raise SecretRefused(message, diagnostics=loaded.diagnostics)
         return loaded
 

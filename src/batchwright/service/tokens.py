@@ -81,7 +81,7 @@ class Tokens:
             state = self._path.stat()
         except FileNotFoundError:
             if self._path.is_symlink():
-                raise TokensUnreadable(f"{self._path} is a link to nothing") from None
+                raise TokensUnreadable(f"{self._path} is a link to a missing file") from None
             self._stamp, self._known = None, ()
             return ()
         except OSError as error:
@@ -90,9 +90,12 @@ class Tokens:
         if stamp != self._stamp:
             self._stamp = None
             if state.st_mode & 0o077:
-                raise TokensUnreadable(f"{self._path} can be read by others", hint=f"chmod 600 {self._path}")
+                raise TokensUnreadable(f"{self._path} can be read by other users", hint=f"chmod 600 {self._path}")
             if state.st_uid not in (os.geteuid(), 0):
-                raise TokensUnreadable(f"{self._path} belongs to the user {state.st_uid}", hint="Make new tokens.")
+                raise TokensUnreadable(
+                    f"{self._path} belongs to the user {state.st_uid}",
+                    hint="Create new tokens with: batchwright token create",
+                )
             self._known, self._stamp = self._read(), stamp
         return self._known
 
@@ -107,7 +110,7 @@ class Tokens:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> TokensUnreadable:
-        hint = "Remove it, then make new tokens: batchwright token create"
+        hint = "Remove it, then create new tokens: batchwright token create"
         return TokensUnreadable(f"{self._path} cannot be read: {error}", hint=hint)
 
     def create(
@@ -119,8 +122,8 @@ class Tokens:
         """
         if not NAME.fullmatch(name) or name in (LOCAL, NOBODY):
             raise UsageError(
-                f"{name!r} is no name for a token",
-                hint=f"Use 1 to 64 letters, digits, . _ @ + and -. {LOCAL} and {NOBODY} stand for who has no token.",
+                f"{name!r} is not a valid token name",
+                hint=f"Use 1 to 64 letters, digits, . _ @ + and -. {LOCAL} and {NOBODY} mean a caller without a token.",
             )
         secret = PREFIX + secrets.token_urlsafe(32)
         expires = now + lifetime if lifetime is not None else 0.0
@@ -129,7 +132,7 @@ class Tokens:
         with alone(self._folder):
             known = self.all()
             if any(token.name == name and not token.trouble(now) for token in known):
-                raise UsageError(f"there is a token named {name!r} already", hint="Choose another name, or revoke it.")
+                raise UsageError(f"a token named {name!r} already exists", hint="Choose another name, or revoke it.")
             record(made)
             self._write((*known, made))
         return made, secret
@@ -141,7 +144,7 @@ class Tokens:
             known = self.all()
             found = [one for one in known if word in (one.id, one.name) and not one.revoked_at]
             if len(found) != 1:
-                raise UsageError(f"there is no token {word!r} to revoke", hint="See them with: batchwright token list")
+                raise UsageError(f"there is no token {word!r}", hint="List them with: batchwright token list")
             revoked = replace(found[0], revoked_at=now)
             record(revoked)
             self._write(tuple(revoked if token is found[0] else token for token in known))
@@ -158,7 +161,7 @@ class Tokens:
                 if trouble := token.trouble(now):
                     raise Unauthorized(f"the token {token.name} {trouble}")
                 return token
-        raise Unauthorized("this token is not known here")
+        raise Unauthorized("this service does not know this token")
 
     def holds(self, token: str, now: float) -> bool:
         """Whether the token with this id still lets somebody in. Raises TokensUnreadable."""

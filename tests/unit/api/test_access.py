@@ -275,7 +275,7 @@ def test_every_change_is_recorded_with_who_and_what_came_of_it(tmp_path: Path) -
 def test_a_token_is_named_by_a_plain_word_that_nobody_else_has(name: str, tmp_path: Path) -> None:
     """A8: the audit trail has `local` and `nobody` for who has no token, and a name is told as it is."""
     tokens = Tokens(Settings(tmp_path))
-    with pytest.raises(UsageError, match="no name for a token"):
+    with pytest.raises(UsageError, match="is not a valid token name"):
         tokens.create(name, Role.VIEWER, NOW, None)
     assert tokens.all() == ()
 

@@ -177,7 +177,7 @@ def test_a_copy_that_is_something_else_is_told_and_the_run_stays() -> None:
         summary = replace(Run(created).summary(THERE), store=moving.COPY + HERE)
         await pair.journals[THERE].create(created, summary)
         [one] = await moved(pair)
-        assert "is something else" in one.left
+        assert "has a different run" in one.left
         assert (await pair.find("aaaa"))[0].name == HERE
         lease = await pair.journals[HERE].acquire("aaaa1111", "me:1:1", pair.clock.now())
         assert lease.fence > 1

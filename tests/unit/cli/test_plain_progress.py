@@ -95,8 +95,8 @@ def test_a_small_run_needs_no_sums() -> None:
 def test_a_minute_of_silence_is_broken_with_what_it_waits_for() -> None:
     written: list[str] = []
     plain, story = Plain(7, written.append), fleet().begin().start("web/a", at=0)
-    around = Circumstances(unheard={"upcloud": "cannot be asked for 58 s: OSError: no route"})
+    around = Circumstances(unheard={"upcloud": "has not answered for 58 s: OSError: no route"})
     for second in range(0, 200, 5):
         plain.progress(run_view(story.run, T0 + second, around=around), T0 + second)
     assert len(written) == 3
-    assert "1 in flight, upcloud cannot be asked for 58 s: OSError: no route" in written[0]
+    assert "1 in flight, upcloud has not answered for 58 s: OSError: no route" in written[0]

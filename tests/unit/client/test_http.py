@@ -72,7 +72,7 @@ def test_a_proxy_that_gives_up_says_nothing_about_a_submission(fake: FakeService
 def test_what_is_never_answered_is_told_as_not_known(fake: FakeService) -> None:
     """F2: neither "no" nor "nobody is there"."""
     fake.on("POST", f"{RUNS}/submit", gateway(504))
-    with pytest.raises(ServiceUnavailable, match="whether it heard is not known: a proxy on the way answers 504"):
+    with pytest.raises(ServiceUnavailable, match="it may have carried out the request: a proxy answered 504"):
         HttpClient(fake.url).submit({"name": "shop"}, None)
     assert len(fake.asked) == http.ANSWER_TRIES
 
@@ -108,7 +108,7 @@ def test_a_stream_is_as_patient_with_a_proxy_as_with_a_refused_connection(fake: 
     fake.on("GET", f"{RUNS}/{RUN}/progress", gateway(502), gateway(502), gateway(503), end)
     heard = list(HttpClient(fake.url).follow(RUN))
     assert [one.lost != "" for one in heard] == [True, False]
-    assert heard[0].lost == "a proxy on the way answers 502 Bad Gateway"
+    assert heard[0].lost == "a proxy answered 502 Bad Gateway"
 
 
 def test_a_look_is_patient_too(fake: FakeService) -> None:
@@ -121,7 +121,7 @@ def test_the_words_of_a_proxy_are_told(fake: FakeService) -> None:
     """F12: a refusal of somebody else is told in his words, not as "no Batchwright service"."""
     body = b"<html><style>h1 { color: red }</style><h1>413 Request Entity Too Large</h1>\x1b[31m</html>"
     fake.on("POST", f"{RUNS}/submit", Answer(body, 413, "text/html"))
-    with pytest.raises(ServiceUnavailable, match=r"answers 413, but not like .*: 413 Request Entity Too Large"):
+    with pytest.raises(ServiceUnavailable, match=r"answered 413, but is not a .*: 413 Request Entity Too Large"):
         HttpClient(fake.url).submit({}, None)
 
 
@@ -156,7 +156,7 @@ def test_a_word_that_can_be_no_id_asks_nothing(fake: FakeService) -> None:
 )
 def test_something_else_that_answers_is_told_apart(fake: FakeService, answer: object) -> None:
     fake.on("GET", f"{RUNS}/{RUN}", answer)
-    with pytest.raises(ServiceUnavailable, match=r"is not a Batchwright service|not like a Batchwright service"):
+    with pytest.raises(ServiceUnavailable, match="is not a Batchwright service"):
         HttpClient(fake.url).run(RUN)
 
 

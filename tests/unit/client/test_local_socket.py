@@ -52,6 +52,6 @@ def test_a_folder_of_somebody_elses_is_not_used(tmp_path: Path) -> None:
     """A5: nor one that a link leads to."""
     (tmp_path / "other").mkdir()
     (tmp_path / "service").symlink_to("other")
-    with pytest.raises(AddressRefused, match="not this user's"), local_socket.listening(tmp_path):
+    with pytest.raises(AddressRefused, match="does not belong to this user"), local_socket.listening(tmp_path):
         pass
     assert not [*(tmp_path / "other").iterdir()]

@@ -121,7 +121,7 @@ def test_what_was_there_before_is_never_undone() -> None:
     hand.looked("up/a")
     hand.answer("svc/a/redis", Applied(changed=False))
     assert hand.run.status is RunState.COMPLETED
-    with pytest.raises(NotAllowed, match="made nothing"):
+    with pytest.raises(NotAllowed, match="created nothing"):
         hand.machine.rollback(hand.now, "user")
 
 
@@ -159,7 +159,7 @@ def test_a_server_in_doubt_and_one_that_was_to_be_replaced_are_undone() -> None:
     hand.answer("up/c", FaultClass.PERMANENT)
     hand.wish(SignalKind.FORCE_CANCEL)
     preview = roll_back(hand)
-    assert undoing(hand) == {"up/a", "up/b"}, "c made nothing, and that is certain"
+    assert undoing(hand) == {"up/a", "up/b"}, "c created nothing, and that is certain"
     assert "in doubt" in next(line.note for line in preview if line.step == "up/a")
 
 

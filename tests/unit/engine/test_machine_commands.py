@@ -110,7 +110,7 @@ def doubtful() -> Hand:
 def test_a_run_with_commands_in_doubt_does_not_just_go_on() -> None:
     one = doubtful()
     for redo, skip in (((), ()), (("a/run",), ()), ((), ("b/run",))):
-        with pytest.raises(NotAllowed, match="nobody knows how far") as caught:
+        with pytest.raises(NotAllowed, match="it is unknown how far") as caught:
             one.machine.reopen(one.now, "user", redo, skip)
         assert "--redo STEP" in caught.value.hint
     with pytest.raises(NotAllowed, match=r"how far a/run, b/run got"):
@@ -121,7 +121,7 @@ def test_it_goes_on_once_it_is_said_for_each_what_to_do() -> None:
     one = doubtful()
     one.take(one.machine.reopen(one.now, "user", ["a/run"], ["b/run"]))
     assert (one.state("a/run"), one.state("b/run"), one.state("c/run")) == ("waiting", "succeeded", "waiting")
-    assert one.run.record("b/run").reason == "taken as done by user"
+    assert one.run.record("b/run").reason == "marked as done by user"
     one.decide()
     assert one.taken(effects.DoStep) == [effects.DoStep(0, 2)]
     one.answer("a/run", Applied())
@@ -133,8 +133,8 @@ def test_it_goes_on_once_it_is_said_for_each_what_to_do() -> None:
 @pytest.mark.parametrize(
     ("redo", "skip", "words"),
     [
-        (["a/run", "b/run"], ["a/run"], "cannot be done again and skipped"),
-        (["a/run", "b/run", "c/run"], [], "c/run is skipped and not in doubt"),
+        (["a/run", "b/run"], ["a/run"], "cannot be both run again and skipped"),
+        (["a/run", "b/run", "c/run"], [], "c/run is skipped and is not in doubt"),
     ],
 )
 def test_an_answer_that_fits_no_command_in_doubt_is_refused(redo: list[str], skip: list[str], words: str) -> None:
@@ -149,7 +149,7 @@ def test_what_becomes_of_a_server_is_not_for_a_person_to_say() -> None:
     one = hand(servers("up", "x"))
     one.answer("up/x", FaultClass.PERMANENT)
     one.swept()
-    with pytest.raises(NotAllowed, match="up/x is no command"):
+    with pytest.raises(NotAllowed, match="up/x is not a command"):
         one.machine.reopen(one.now, "user", skip=["up/x"])
 
 
@@ -193,7 +193,7 @@ def test_a_rollback_runs_the_undo_of_what_ran_and_of_what_may_have_run() -> None
     assert {(line.step, line.what, line.ref, line.note) for line in preview_rollback(one.run)} == {
         ("done/run", "run", "make clean", ""),
         ("failed/run", "run", "make clean", ""),
-        ("lost/run", "run", "make clean", "nobody knows how far the command got"),
+        ("lost/run", "run", "make clean", "it is unknown how far the command got"),
         ("bare/run", "stays", "", "it has no undo"),
     }
     one.take(one.machine.rollback(one.now, "user"))

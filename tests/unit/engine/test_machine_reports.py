@@ -110,7 +110,7 @@ def test_a_paused_run_settles_what_a_crash_left_open() -> None:
 
 def test_a_first_event_comes_once() -> None:
     hand = Hand(plan_of(QUICK, servers("up", "a")))
-    with pytest.raises(IllegalTransition, match="comes once"):
+    with pytest.raises(IllegalTransition, match="only once"):
         hand.machine.apply(hand.run.created)
 
 

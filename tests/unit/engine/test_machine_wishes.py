@@ -167,7 +167,7 @@ def test_a_run_of_which_everything_is_done_is_not_reopened() -> None:
     hand.looked("up/b")
     hand.swept()
     assert hand.run.status is RunState.CANCELLED
-    with pytest.raises(NotAllowed, match="every step of it is done"):
+    with pytest.raises(NotAllowed, match="all of its steps are done"):
         hand.machine.reopen(hand.now, "user")
 
 
@@ -213,7 +213,7 @@ def test_a_run_that_made_nothing_or_forbids_it_is_not_rolled_back() -> None:
     hand = Hand(plan_of(QUICK, servers("up", "a")))
     hand.answer("up/a", FaultClass.PERMANENT)
     hand.swept()
-    with pytest.raises(NotAllowed, match="made nothing"):
+    with pytest.raises(NotAllowed, match="created nothing"):
         hand.machine.rollback(hand.now, "user")
     forbidden = Hand(plan_of(QUICK, servers("up", "a"), rollback_enabled=False))
     forbidden.make("up/a")

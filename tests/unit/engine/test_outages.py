@@ -1,4 +1,4 @@
-"""A cloud that cannot be asked for minutes, at any time: every kind of look waits for it, and no step pays for it."""
+"""A cloud that has not answered for minutes, at any time: every kind of look waits for it, and no step pays for it."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ def test_a_look_that_never_works_again_is_given_up_in_time(method: str, trouble:
         report = await bench.undo()
         assert report.fault is not None
         assert report.fault.kind is FaultClass.TRANSIENT
-        assert "could not be asked for" in report.fault.message
+        assert "did not answer for" in report.fault.message
 
     bench = staged(play)
     assert bench.provider.script.count("destroy") == 0

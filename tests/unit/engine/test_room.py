@@ -101,7 +101,7 @@ def test_nothing_new_is_begun_and_what_is_waited_for_is_told() -> None:
         run = await stage.drive(meanwhile=look)
         assert run.status is RunState.COMPLETED
         assert {"append", "renew"} <= set(journal.refused)
-        assert told == [{"upcloud": "waits for room: the disk that holds the journal is full"}, {}]
+        assert told == [{"upcloud": "waits for disk space: the disk that holds the journal is full"}, {}]
 
     run_virtual(play())
 

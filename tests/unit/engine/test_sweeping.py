@@ -158,7 +158,7 @@ def test_a_rollback_that_cannot_sweep_is_incomplete_and_says_why() -> None:
     hand.undid("up/a")
     hand.swept(fault=fault(FaultClass.TRANSIENT))
     assert hand.run.status is RunState.ROLLBACK_INCOMPLETE
-    assert hand.run.residue == ("upcloud: could not be swept: it is transient",)
+    assert hand.run.residue == ("upcloud: could not be searched for orphans: it is transient",)
     hand.take(hand.machine.rollback(hand.now, "user"))
     hand.decide()
     hand.swept()

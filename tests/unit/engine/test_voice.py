@@ -44,7 +44,7 @@ def test_of_a_flood_the_beginning_and_the_end_are_kept_and_the_size_of_the_middl
     lines = [line for report in heard for line in report]
     assert (lines[0], lines[-1]) == ("the first", "FATAL: the real cause")
     at = lines.index(GOES_ON)
-    left = re.fullmatch(r"\.\.\. \(([\d,]+) lines with ([\d,]+) characters are left out\) \.\.\.", lines[at + 1])
+    left = re.fullmatch(r"\.\.\. \(([\d,]+) lines with ([\d,]+) characters omitted\) \.\.\.", lines[at + 1])
     assert left
     first, last = lines[at - 1], lines[at + 2]
     gap = int(last.split()[1]) - int(first.split()[1]) - 1

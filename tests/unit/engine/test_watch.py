@@ -187,7 +187,7 @@ def test_a_provider_that_does_not_answer_is_told_until_it_does() -> None:
 
     staged(play)
     assert [words.partition(": ")[0] for words in told] == [
-        *("", "", "cannot be asked for 16 s", "cannot be asked for 24 s"),
+        *("", "", "has not answered for 16 s", "has not answered for 24 s"),
         "",
     ]
     assert told[2].partition(": ")[2]

@@ -124,9 +124,9 @@ def test_a_flipped_bit_in_the_mark_is_told(at: int, tmp_path: Path) -> None:
 
 def test_losses_are_said_in_words() -> None:
     """D6."""
-    assert str(Loss("aaaa", 0, 9)) == "run aaaa is gone, which had 9 events"
+    assert str(Loss("aaaa", 0, 9)) == "run aaaa, which had 9 events, is missing"
     assert str(Loss("aaaa", 5, 9)) == "run aaaa ends at event 5, and 4 acknowledged after it are missing"
-    assert str(Loss("aaaa", 9, 9)) == "event 9 of run aaaa is not the one that was acknowledged"
+    assert str(Loss("aaaa", 9, 9)) == "event 9 of run aaaa differs from the one that was acknowledged"
 
 
 async def filled(journal: Journal, run: str, events: int) -> Head:
@@ -154,11 +154,11 @@ def test_an_older_copy_of_the_store_is_told_and_can_be_accepted(backend: str, tm
         for _ in range(2):
             with pytest.raises(StoreBehind) as told:
                 await make(old).open()
-            assert "run bbbb is gone, which had 3 events" in told.value.message
+            assert "run bbbb, which had 3 events, is missing" in told.value.message
             assert "run aaaa ends at event 6, and 4 acknowledged after it are missing" in told.value.message
         looking = make(old)
         await looking.open(behind=True)
-        assert sorted(map(str, await looking.losses()))[1:] == ["run bbbb is gone, which had 3 events"]
+        assert sorted(map(str, await looking.losses()))[1:] == ["run bbbb, which had 3 events, is missing"]
         with pytest.raises(StoreBehind):
             await looking.acquire("aaaa", "here", NOW + 99)
         with pytest.raises(StoreBehind):
@@ -184,7 +184,7 @@ def test_a_store_without_its_mark_is_told(backend: str, tmp_path: Path) -> None:
         async with opened(lambda: make(tmp_path / "s")) as journal:
             await filled(journal, "aaaa", 5)
         mark_of(tmp_path / "s").path.unlink()
-        with pytest.raises(StoreBehind, match="is gone"):
+        with pytest.raises(StoreBehind, match="is missing"):
             await make(tmp_path / "s").open()
 
     asyncio.run(attempt())
@@ -200,7 +200,7 @@ def test_a_database_that_was_removed_is_told_and_none_is_made(backend: str, tmp_
         async with opened(lambda: make(tmp_path / "s")) as journal:
             await filled(journal, "aaaa", 5)
         place.rename(tmp_path / "moved")
-        with pytest.raises(StoreBehind, match="run aaaa is gone, which had 6 events"):
+        with pytest.raises(StoreBehind, match="run aaaa, which had 6 events, is missing"):
             await make(tmp_path / "s").open()
         assert not place.exists()
         (tmp_path / "moved").rename(place)
@@ -236,7 +236,7 @@ def test_a_store_of_format_1_goes_on_and_its_chain_begins_with_the_next_entry(tm
             assert [bool(page.chain) for page in await journal.pages("aaaa")] == [False, False, True]
             assert len(await journal.read("aaaa")) == 8
         path.unlink()
-        with pytest.raises(StoreBehind, match="run aaaa is gone"):
+        with pytest.raises(StoreBehind, match="run aaaa, which had 8 events, is missing"):
             await SqliteJournal(path).open()
 
     asyncio.run(attempt())
@@ -265,7 +265,7 @@ def test_an_embedded_database_of_format_1_goes_on_too(tmp_path: Path, monkeypatc
             assert await journal.append(lease, 6, steps(7, 2)) == 8
             assert [bool(page.chain) for page in await journal.pages("aaaa")] == [False, False, True]
         (tmp_path / "database").rename(tmp_path / "gone")
-        with pytest.raises(StoreBehind, match="run aaaa is gone, which had 8 events"):
+        with pytest.raises(StoreBehind, match="run aaaa, which had 8 events, is missing"):
             await SurrealJournal(tmp_path).open()
 
     asyncio.run(attempt())

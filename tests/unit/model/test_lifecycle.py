@@ -98,7 +98,7 @@ def test_a_step_is_taken_as_done_as_the_table_says_or_not_at_all(state: StepStat
         assert run.records[0].state is STEP_TRANSITIONS[state]["taken_as_done"]
         return
     before = run.snapshot()
-    with pytest.raises(IllegalTransition, match=f"step {STEP} is {state} and cannot take taken_as_done"):
+    with pytest.raises(IllegalTransition, match=f"step {STEP} is {state} and does not accept taken_as_done"):
         run.apply(reopened)
     assert run.snapshot() == before
 
@@ -112,7 +112,7 @@ def test_a_run_changes_as_the_table_says_or_not_at_all(state: RunState, name: st
         assert run.status is RUN_TRANSITIONS[state][name] is next_run_state(state, name)
         return
     before = run.snapshot()
-    with pytest.raises(IllegalTransition, match=f"a run that is {state} cannot take {name}"):
+    with pytest.raises(IllegalTransition, match=f"a run that is {state} does not accept {name}"):
         run.apply(RUN_EVENTS[name])
     assert run.status is state
     assert run.snapshot() == before
@@ -129,7 +129,7 @@ def test_a_step_changes_as_the_table_says_or_not_at_all(state: StepState, name: 
         assert (run.count(after), 0 in run.in_flight) == (1, after in STEP_IN_FLIGHT)
         return
     before = run.snapshot()
-    with pytest.raises(IllegalTransition, match=f"step up/a is {state} and cannot take {name}"):
+    with pytest.raises(IllegalTransition, match=f"step up/a is {state} and does not accept {name}"):
         run.apply(STEP_EVENTS[name])
     assert run.records[0].state is state
     assert run.snapshot() == before

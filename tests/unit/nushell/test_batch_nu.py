@@ -208,7 +208,7 @@ def test_what_cannot_be_sent_is_refused_here(nu: Nu, line: str, said: str) -> No
 
 def test_no_service_and_no_service_of_ours(service: FakeService, nu: Nu, tmp_path: Path) -> None:
     service.on("GET", RUNS, Answer(b"<html>Oh dear</html>", 500, "text/html"))
-    assert "answers 500, but not like a Batchwright service: Oh dear" in nu.refused("batch list")
+    assert "answered 500, but is not a Batchwright service: Oh dear" in nu.refused("batch list")
     said = Nu(tmp_path, "http://127.0.0.1:1", http_proxy="http://127.0.0.1:2").refused("batch list")
     assert "no service can be reached at http://127.0.0.1:1: nothing listens there [service-unavailable]" in said
     assert "A proxy is set (http://127.0.0.1:2)" in said

@@ -56,12 +56,12 @@ def test_what_is_never_answered_is_told_as_not_known(service: FakeService, nu: N
     """F2: neither "no" nor "nobody is there"."""
     service.on("POST", f"{RUNS}/submit", gateway(504))
     said = nu.refused(f"batch submit {EXAMPLE}")
-    assert f"was asked {TRIES} times and did not answer; whether it heard is not known: a proxy on the way" in said
-    assert "answers 504 [service-unavailable]" in said
-    assert "Look first, then try again if it did not: batch list" in said
+    assert f"did not answer {TRIES} attempts; it may have carried out the request: a proxy answered" in said
+    assert "answered 504 [service-unavailable]" in said
+    assert "Check before you try again: batch list" in said
     assert len(service.asked) == TRIES
     service.on("POST", f"{OWN}/pause", BROKEN)
-    assert "whether it heard is not known" in nu.refused(f"batch pause {STORY.run.id}")
+    assert "it may have carried out the request" in nu.refused(f"batch pause {STORY.run.id}")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_monitor_is_as_patient_with_a_proxy_as_with_a_refused_connection(servi
     service.on("GET", f"{OWN}/progress", *[gateway(502)] * 6, end)
     done = nu(f"batch monitor {STORY.run.id} | get status")
     assert (done.returncode, done.stdout.strip()) == (0, "Completed")
-    why = f"the connection to {service.url} is lost (a proxy on the way answers 502); trying again"
+    why = f"the connection to {service.url} is lost (a proxy answered 502); trying again"
     assert done.stderr.splitlines() == [why]
 
 
@@ -114,7 +114,7 @@ def test_a_monitor_is_as_patient_with_a_proxy_as_with_a_refused_connection(servi
         (problem(401, "unauthorized", "the token is not known"), "the token is not known [unauthorized]"),
         (problem(403, "forbidden", "it may not look"), "it may not look [forbidden]"),
         (problem(404, "run-not-found", "no such run"), "no such run [run-not-found]"),
-        (Answer(b"<b>Go away</b>", 403, "text/html"), "answers 403, but not like a Batchwright service: Go away"),
+        (Answer(b"<b>Go away</b>", 403, "text/html"), "answered 403, but is not a Batchwright service: Go away"),
     ],
 )
 def test_a_refusal_ends_a_monitor(service: FakeService, nu: Nu, answer: Answer, said: str) -> None:
@@ -173,7 +173,7 @@ def test_the_words_of_a_proxy_are_told(service: FakeService, nu: Nu, status: int
     assert (done.returncode, len(service.asked)) == (1, 1)
     assert not set(done.stderr) & {"\x1b", "\x07"}
     said = " ".join(done.stderr.replace("\n  |", " ").split())
-    assert f"answers {status}, but not like a Batchwright service: No way" in said
+    assert f"answered {status}, but is not a Batchwright service: No way" in said
     assert "color" not in said
     assert said.count("x" * 10) < 30
 

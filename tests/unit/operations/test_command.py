@@ -72,7 +72,7 @@ def test_the_plan_says_what_it_does_and_what_undoing_it_does() -> None:
     assert told == {
         "here/run": ("run sh -c 'echo a b' on this machine, in /srv", "run make clean on this machine, in /srv"),
         "bare/run": ("run make on this machine", "nothing: it has no undo"),
-        "there/web-01": ("run make on web-01", "nothing by itself: goes with server web-01"),
+        "there/web-01": ("run make on web-01", "nothing by itself: removed together with server web-01"),
     }
 
 

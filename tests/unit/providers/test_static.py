@@ -123,7 +123,7 @@ def test_another_host_key_than_the_known_one_is_refused_in_strong_words(rig: Rig
     other = " ".join(asyncssh.generate_private_key(kind).export_public_key().decode().split()[:2])
     problem = rig.problem(host_key=other)
     assert problem.code == "host-key-mismatch"
-    assert "in a way you trust" in problem.hint
+    assert "from a source you trust" in problem.hint
 
 
 def test_what_stands_in_a_file_that_is_no_known_hosts_is_not_told(rig: Rig) -> None:

@@ -23,7 +23,7 @@ def test_what_a_command_is_doing() -> None:
     hand = Hand(plan_of(QUICK, runs("once"), runs("again", idempotent=True)))
     assert doing(hand, "once/run") == "running"
     after = hand.crash()
-    assert doing(after, "once/run") == "in doubt: looking whether it still runs"
+    assert doing(after, "once/run") == "in doubt: checking whether it still runs"
     assert doing(after, "again/run") == "running again"
     hand.answer("once/run", Applied())
     hand.answer("again/run", Applied())
@@ -64,8 +64,8 @@ def test_what_was_taken_as_done_says_so() -> None:
     assert event_line(reopened[0]) == (
         "run reopened by ann: continuing with the unfinished steps; run again: other/run; marked as done: do/run"
     )
-    assert step_line(hand.run, 0, hand.now).message == "taken as done by ann"
-    assert explain(hand.run, hand.history, "do/run", hand.now).summary == "succeeded: taken as done by ann"
+    assert step_line(hand.run, 0, hand.now).message == "marked as done by ann"
+    assert explain(hand.run, hand.history, "do/run", hand.now).summary == "succeeded: marked as done by ann"
 
 
 def test_commands_are_counted_as_steps_and_under_no_provider() -> None:

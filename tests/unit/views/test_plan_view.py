@@ -37,9 +37,9 @@ def shown() -> PlanView:
 def test_each_step_says_what_it_does_and_what_undoing_it_does() -> None:
     assert [(step.does, step.undoes) for step in shown().steps] == [
         ("create server web-01: plan 1xCPU-2GB, zone de-fra1, image debian-12", "destroy server web-01"),
-        ("keep server web-02 (ref-2): it is there and matches", "nothing: web-02 was there before"),
+        ("keep server web-02 (ref-2): it exists and matches", "nothing: web-02 existed before"),
         ("install agent 2 on web-01", "remove agent from web-01"),
-        ("install redis 7.0 on web-01", "nothing by itself: goes with server web-01"),
+        ("install redis 7.0 on web-01", "nothing by itself: removed together with server web-01"),
         ("install agent 2 on web-02", "remove agent from web-02"),
         ("install redis 7.0 on web-02", "remove redis from web-02"),
     ]
@@ -54,8 +54,8 @@ def test_a_server_that_exists_already_is_taken_and_let_go_and_what_was_put_on_it
     stays = msgspec.structs.replace(world, destroys=False, requests=requests)
     steps = plan_view(plan_of(FLOW, CATALOGUE, Observations({"upcloud": stays}))).steps
     assert (steps[0].does, steps[0].undoes) == (
-        "take server web-01, which is there already at 10.0.0.1",
-        "let go of server web-01, which stays",
+        "take server web-01, which already exists at 10.0.0.1",
+        "release server web-01, which stays",
     )
     assert [step.undoes for step in steps[2:4]] == ["remove agent from web-01", "remove redis from web-01"]
 

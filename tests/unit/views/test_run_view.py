@@ -127,7 +127,7 @@ def test_doubts_are_named_wherever_the_step_is() -> None:
     story.tell(ev.StepInDoubt(T0 + 1, "web/a", 1, "no answer"))
     view = shown(story, 2)
     assert view.doubts == ("web/a",)
-    assert view.running[0].doing == "in doubt: asking upcloud what became of the call"
+    assert view.running[0].doing == "in doubt: asking upcloud whether the call took effect"
     story.tell(ev.StepFailed(T0 + 3, "web/a", 1, DOWN, doubt=True))
     assert shown(story, 3).doubts == ("web/a",)
 

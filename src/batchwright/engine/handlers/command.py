@@ -59,7 +59,7 @@ class CommandHandler(Handler):
     async def settle(self, command: effects.Settle | effects.DoStep) -> reports.SettleReport:
         """Say what can be seen of a start that nobody heard the end of. How far it got, only its user can tell."""
         i = command.step
-        words = "it was in flight when the process that drove the run went"
+        words = "it was in flight when the process that drove the run ended"
         surrounds = await self._surrounds(i, lambda _line: None, undo=False, again=True)
         if not isinstance(surrounds, Unknown):
             seen = await self.calls.ask(LOOK_SECONDS, self._launcher(self.calls.step(i)).left_over(surrounds))

@@ -81,7 +81,7 @@ def _make(path: Path, mark: HighWaterMark, behind: bool) -> None:
         raise mark_behind(path, [Loss(entry.run, 0, entry.last) for entry in marked.values()])
     log = path.with_name(f"{path.name}-wal")
     if log.exists() and log.stat().st_size:
-        raise StoreCorrupt(f"{path} is gone or empty, and its log {log.name} is there: the two belong together")
+        raise StoreCorrupt(f"{path} is missing or empty, but its log {log.name} exists: the two belong together")
     if not mark.exists():
         mark.make()
     _create(path)
@@ -137,8 +137,8 @@ def _fill(connection: sqlite3.Connection, path: Path) -> None:
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise StoreUnavailable(
-            f"the file system of {path} cannot share memory between processes, which the store needs",
-            hint="Name a folder on a local disk with --state-dir or BATCHWRIGHT_STATE_DIR.",
+            f"the file system of {path} does not support memory shared between processes, which the store needs",
+            hint="Choose a folder on a local disk with --state-dir or BATCHWRIGHT_STATE_DIR.",
         )
     connection.executescript(_text("schema.sql"))
 

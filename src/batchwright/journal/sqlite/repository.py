@@ -199,7 +199,7 @@ def _pages(connection: sqlite3.Connection, run: str, after: int, limit: int) -> 
                 first = False
                 hash_chain.verify(run, before, page)
                 if page.last == found.last and page.chain != found.head:
-                    raise StoreCorrupt(f"the last event of run {run} is not the one that was recorded")
+                    raise StoreCorrupt(f"the last event of run {run} differs from the one that was recorded")
                 yield page
                 before, at = page.chain, page.last
                 if at >= min(after + limit, found.last):
@@ -267,7 +267,7 @@ def snapshot(connection: sqlite3.Connection, run: str) -> Snapshot | None:
         return None
     seq, body, digest = row
     if digest is not None and digest != hash_chain.digest_of("snapshot", run, seq, body):
-        raise StoreCorrupt(f"the snapshot of run {run} is not what was written")
+        raise StoreCorrupt(f"the snapshot of run {run} differs from what was written")
     return Snapshot(seq, body)
 
 
@@ -284,7 +284,7 @@ def signals(connection: sqlite3.Connection, run: str, after: int) -> list[tuple[
         if number != after + len(found) + 1:
             raise StoreCorrupt(f"request {after + len(found) + 1} to run {run} is missing")
         if digest is not None and digest != hash_chain.digest_of("signal", run, number, body):
-            raise StoreCorrupt(f"request {number} to run {run} is not what was written")
+            raise StoreCorrupt(f"request {number} to run {run} differs from what was written")
         found.append((number, _decoded(_signal, run, body)))
     return found
 
@@ -293,7 +293,7 @@ def _decoded(decoder: msgspec.json.Decoder[Any], run: str, body: bytes) -> Any:
     try:
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise StoreCorrupt(f"what the store keeps about run {run} is damaged: {error}") from error
+        raise StoreCorrupt(f"the stored record of run {run} is damaged: {error}") from error
 
 
 def _of(lease: Lease) -> dict[str, Any]:

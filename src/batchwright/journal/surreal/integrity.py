@@ -94,7 +94,7 @@ def proven(run: str, after: int, limit: int, answer: list[Any], most: int) -> li
         hash_chain.verify(run, before, page)
         before, at = page.chain, page.last
         if at == last and before != head:
-            raise StoreCorrupt(f"the last event of run {run} is not the one that was recorded")
+            raise StoreCorrupt(f"the last event of run {run} differs from the one that was recorded")
     if len(pages) < most and at < min(after + limit, last):
         raise StoreCorrupt(f"events of run {run} are missing after number {at}: it had {last}")
     return pages

@@ -80,7 +80,7 @@ class Reads:
             return None
         seq, body, digest = found[0]
         if digest is not None and digest != hash_chain.digest_of("snapshot", run, seq, body):
-            raise StoreCorrupt(f"the snapshot of run {run} is not what was written")
+            raise StoreCorrupt(f"the snapshot of run {run} differs from what was written")
         return Snapshot(seq, body)
 
     async def held(self, run: str) -> HeldLease | None:
@@ -95,7 +95,7 @@ class Reads:
             if number != after + len(found) + 1:
                 raise StoreCorrupt(f"request {after + len(found) + 1} to run {run} is missing")
             if digest is not None and digest != hash_chain.digest_of("signal", run, 0, body):
-                raise StoreCorrupt(f"request {number} to run {run} is not what was written")
+                raise StoreCorrupt(f"request {number} to run {run} differs from what was written")
             found.append((number, self._decoded(body, Signal)))
         return found
 
@@ -129,7 +129,7 @@ class Reads:
         if refused.word == "exists":
             return refusals.exists(run)
         if refused.word == "taken":
-            return RunHeld(f"run {run} was taken by another process at this moment")
+            return RunHeld(f"run {run} was just taken over by another process")
         if refused.word == "lost":
             return refusals.lost(run)
         if refused.word == "moved_on":

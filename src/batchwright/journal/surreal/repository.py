@@ -318,8 +318,8 @@ class SurrealRepository(Reads):
             if await self._was_made(runs, mark):
                 return
         raise StoreUnavailable(
-            f"{self._database.place} took a request {TRIES} times and the connection broke before each answer",
-            hint="What was recorded is safe. When the connection is good again: batchwright resume RUN",
+            f"{self._database.place} received a request {TRIES} times, but the connection broke before each answer",
+            hint="What was recorded is safe. When the connection is stable again: batchwright resume RUN",
         )
 
     async def _was_made(self, runs: Sequence[str], mark: str) -> bool:

@@ -33,7 +33,7 @@ class TaskservBatchType(OperationType[TaskservBatch]):
     lane = "taskservs"
     at_once = 50
     targets_all = True
-    doubt_note = "its create call is in doubt: it is looked for first"
+    doubt_note = "its create call is in doubt: the rollback looks for it first"
 
     def wants(self, op: TaskservBatch) -> Wants:
         return Wants(installed=True, secrets={use.name: use.variables for use in op.taskservs})
@@ -53,7 +53,7 @@ class TaskservBatchType(OperationType[TaskservBatch]):
 
     def does(self, step: Step, server: str) -> str:
         assert isinstance(step.request, TaskservRequest)
-        there = ", where it is already" if step.undo is Undo.NOTHING else ""
+        there = ", where it is already installed" if step.undo is Undo.NOTHING else ""
         return f"install {step.request.name} {step.request.version} on {server}{there}"
 
     def undoes(self, step: Step, server: str) -> str:
@@ -61,8 +61,8 @@ class TaskservBatchType(OperationType[TaskservBatch]):
             case Undo.REMOVE:
                 return f"remove {step.request.name} from {server}"
             case Undo.WITH_SERVER:
-                return f"nothing by itself: goes with server {server}"
-        return f"nothing: {step.request.name} was there before"
+                return f"nothing by itself: removed together with server {server}"
+        return f"nothing: {step.request.name} existed before"
 
     def verb(self, _action: Action) -> str:
         return "install a task service"

@@ -140,8 +140,8 @@ class SurrealJournal(SurrealJournalBase):
     def _held(self, tenant: lock.LockOwner | None) -> StoreHeld:
         who = process_of(tenant.holder) if tenant is not None else "another process"
         return StoreHeld(
-            f"{who} holds the store {self._folder}, and only one process can write to it",
-            hint='Wait until that process has ended, or use storage_backend = "filesystem", which takes many.',
+            f"{who} has the store {self._folder} open, and only one process can write to it",
+            hint='Wait until it has ended, or use storage_backend = "filesystem", which allows several writers.',
         )
 
     def _taken(self, lease: Lease) -> None:

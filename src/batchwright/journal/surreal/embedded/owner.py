@@ -66,7 +66,7 @@ class FolderOwner:
         self._guests.add(task)
         try:
             if len(self._guests) > MAX_GUESTS:
-                await protocol.send_refusal(writer, StoreUnavailable(f"{MAX_GUESTS} processes read the store already"))
+                await protocol.send_refusal(writer, StoreUnavailable(f"{MAX_GUESTS} processes already read the store"))
             else:
                 await self._serve(reader, writer)
         except (OSError, EOFError, msgspec.MsgspecError, protocol.TooLarge, HolderGone):
@@ -132,5 +132,5 @@ def private_folder() -> Path:
             refused.append(base)
     raise StoreUnavailable(
         f"no temporary folder for a socket could be made in {', '.join(refused) or 'any place'}",
-        hint="Set TMPDIR to a folder with a short path that can be written.",
+        hint="Set TMPDIR to a writable folder with a short path.",
     )

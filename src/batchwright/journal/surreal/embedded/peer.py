@@ -35,7 +35,7 @@ class FolderPeer:
         """Connect to the holder. Raises HolderGone, StoreHeld if the two cannot talk."""
         if tenant.wire != protocol.WIRE:
             raise StoreHeld(
-                f"{process_of(tenant.holder)} holds the store and is another version of Batchwright",
+                f"{process_of(tenant.holder)} has the store open and is another version of Batchwright",
                 hint="Wait until it has ended.",
             )
         try:
@@ -113,8 +113,8 @@ class FolderPeer:
             except TimeoutError as error:
                 self._writer.close()  # a late answer must not be taken for the next one's
                 raise StoreHeld(
-                    f"{process_of(self.tenant.holder)} holds the store and has not answered for {ANSWER_SECONDS:.0f} s",
-                    hint="Look at that process; if it hangs, end it and try again.",
+                    f"{process_of(self.tenant.holder)} holds the store and gave no answer in {ANSWER_SECONDS:.0f} s",
+                    hint="Check that process; if it hangs, end it and try again.",
                 ) from error
             except (OSError, EOFError, msgspec.MsgspecError) as error:
                 self._writer.close()

@@ -71,12 +71,12 @@ class ServerAddress(Struct, frozen=True):
         parts = urlsplit(self.url)
         if parts.scheme not in _SCHEMES or not parts.hostname:
             raise StoreUnavailable(
-                f"{masked(self.url)!r} is no address of a SurrealDB server",
-                hint="Write it like this: wss://db.example.org:8000",
+                f"{masked(self.url)!r} is not the address of a SurrealDB server",
+                hint="Write it as, for example, wss://db.example.org:8000",
             )
         if "@" in parts.netloc:
             raise StoreUnavailable(
-                "the address of the SurrealDB server holds a user or a password",
+                "the address of the SurrealDB server contains a user or a password",
                 hint="Name the user in BATCHWRIGHT_SURREALDB_USER and where the password is in "
                 "BATCHWRIGHT_SURREALDB_PASSWORD_FILE.",
             )
@@ -147,7 +147,7 @@ class ServerDatabase:
         if not known <= (found[0] if found else 0) <= known + unknown:
             raise StoreUnsupported(
                 f"{self.place} loses changes when several clients write at the same moment",
-                hint="Let the server keep its data in rocksdb or tikv instead of surrealkv. Nothing was recorded.",
+                hint="Make the server store its data in rocksdb or tikv, not surrealkv. Nothing was recorded.",
             )
 
     def need_space(self, size: int) -> None:
@@ -276,8 +276,8 @@ class ServerDatabase:
 
     def _explained(self, text: str) -> StoreError:
         if any(word in text.lower() for word in _DENIED):
-            user = f"the user {self._server.user!r}" if self._server.user else "somebody without a user name"
-            return StoreDenied(f"{self.place} does not let {user} in or do this: {text}")
+            user = f"the user {self._server.user!r}" if self._server.user else "an anonymous user"
+            return StoreDenied(f"{self.place} rejects {user} or this operation: {text}")
         if "no space left" in text.lower():
             return StoreFull(f"the disk of {self.place} is full")
         return StoreUnavailable(f"{self.place} cannot be used: {text}")
@@ -285,8 +285,8 @@ class ServerDatabase:
     def _unreachable(self, text: str, error: BaseException | None = None) -> StoreUnreachable:
         if isinstance(error, ssl.SSLError):
             return StoreUnreachable(
-                f"{self.place} cannot be trusted or speaks no TLS: {text}",
-                hint="Name the certificate of your own authority in SSL_CERT_FILE; for a server without TLS write ws://.",
+                f"{self.place} has no trusted certificate or does not use TLS: {text}",
+                hint="Set SSL_CERT_FILE to the certificate of your own authority; for a server without TLS write ws://.",
             )
         return StoreUnreachable(f"{self.place} cannot be reached: {text}")
 
