@@ -195,7 +195,12 @@ def error_rows() -> list[str]:
     found = {
         one.code: one for _, one in inspect.getmembers(errors, inspect.isclass) if one.code not in ("error", "store")
     }
-    return [f"| `{code}` | {' '.join(one.__doc__.split())} | {one.hint} |" for code, one in sorted(found.items())]
+    return [f"| `{code}` | {summary(one)} | {one.hint} |" for code, one in sorted(found.items())]
+
+
+def summary(kind: type) -> str:
+    """The first paragraph of its docstring, in one line; an example may follow it."""
+    return " ".join(inspect.getdoc(kind).split("\n\n")[0].split())
 
 
 CLOUDS: dict[str, type[EmulatorBehaviour]] = {

@@ -58,7 +58,12 @@ from batchwright.errors.service import (
 
 
 class UsageError(BatchwrightError):
-    """The command line is not valid: an option, an argument or a combination of them is wrong."""
+    """The command line is not valid: an option, an argument or a combination of them is wrong.
+
+    >>> raise UsageError("--zone is not known", hint="List the zones with: racks zones")
+    Traceback (most recent call last):
+    batchwright.errors.UsageError: --zone is not known
+    """
 
     code = "usage"
 
@@ -278,7 +283,13 @@ class IllegalTransition(BatchwrightError):
 
 
 class ProviderUnavailable(BatchwrightError):
-    """A provider cannot be used: its name is unknown, its package is missing, or it cannot be reached."""
+    """A provider cannot be used: its name is unknown, its package is missing, or it cannot be reached.
+
+    `passing` says whether a retry may help; None: the adapter does not know.
+
+    >>> ProviderUnavailable("racks does not answer", passing=True).passing
+    True
+    """
 
     code = "provider-unavailable"
 
@@ -288,7 +299,14 @@ class ProviderUnavailable(BatchwrightError):
 
 
 class ProviderThrottled(ProviderUnavailable):
-    """A provider rejected a call because too many were made."""
+    """A provider rejected a call because too many were made.
+
+    `retry_after` is the number of seconds to wait, or None if the provider did not say.
+
+    >>> error = ProviderThrottled("racks: too many requests", retry_after=2.5)
+    >>> (error.retry_after, error.passing)
+    (2.5, True)
+    """
 
     code = "provider-throttled"
     hint = "Try again in a moment, or lower the rate in its settings."
@@ -305,7 +323,12 @@ class ConfigInvalid(BatchwrightError):
 
 
 class SecretMissing(BatchwrightError):
-    """A secret is not at the place that the settings name."""
+    """A secret is not at the place that the settings name.
+
+    >>> raise SecretMissing("the variable RACKS_TOKEN is not set")
+    Traceback (most recent call last):
+    batchwright.errors.SecretMissing: the variable RACKS_TOKEN is not set
+    """
 
     code = "secret-missing"
 

@@ -2,9 +2,17 @@
 
 
 class BatchwrightError(Exception):
-    """An error that Batchwright can explain.
+    """An error that Batchwright can explain to its user.
 
-    `message` is one line; `hint` says what to do, or is empty; `diagnostics` are the problems behind it.
+    `message` is one line; `hint` says what to do, or is empty; `diagnostics` are the problems behind it. A subclass
+    sets `code`, which scripts match on, and perhaps a default `hint`.
+
+    >>> class RackOffline(BatchwrightError):
+    ...     code = "rack-offline"
+    ...     hint = "Switch it on."
+    >>> error = RackOffline("rack 7 is offline")
+    >>> (error.code, error.message, error.hint)
+    ('rack-offline', 'rack 7 is offline', 'Switch it on.')
     """
 
     code = "error"

@@ -9,9 +9,14 @@ from msgspec import Struct
 
 
 class Access(Struct, frozen=True, omit_defaults=True):
-    """`key` is the path of a private key file. `host_keys` ("ssh-ed25519 AAAA...") are the only ones that are trusted.
+    """How to log in to a server over SSH.
 
-    `jump` is the server to go through first.
+    `key` is the path of a private key file; empty: the user's own keys. Only `host_keys` ("ssh-ed25519 AAAA...") are
+    trusted. `jump` is the server to go through first.
+
+    >>> access = Access("10.0.0.5", user="admin", port=2222, jump=Access("gate.example.org"))
+    >>> [str(hop) for hop in access.hops()]
+    ['10.0.0.5 port 2222', 'gate.example.org']
     """
 
     host: str

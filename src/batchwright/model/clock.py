@@ -6,7 +6,21 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """The time of one process. No step of the machine's wall clock ever moves it."""
+    """The time of one process. A step of the machine's wall clock does not change it.
+
+    Anything that has these three methods will do, so a test can use a clock that does not wait:
+
+    >>> class Stopped:
+    ...     def now(self) -> float:
+    ...         return 1_700_000_000.0
+    ...     def monotonic(self) -> float:
+    ...         return 0.0
+    ...     async def sleep(self, seconds: float) -> None:
+    ...         pass
+    >>> clock: Clock = Stopped()
+    >>> clock.now()
+    1700000000.0
+    """
 
     def now(self) -> float:
         """Seconds since the epoch (UTC): the wall time at which the process began, and what has passed since."""

@@ -16,17 +16,26 @@ TEXT_MAX = 2_000  # characters of a message or a hint
 
 
 class Severity(StrEnum):
-    """Whether a diagnostic stops the work."""
+    """Whether a diagnostic stops the work.
+
+    >>> Severity("warning") is Severity.WARNING
+    True
+    """
 
     ERROR = "error"
     WARNING = "warning"
 
 
 class Diagnostic(Struct, frozen=True):
-    """One problem. Who finds it fills in what it knows: a provider only `field`, the loader the place in the file.
+    """One problem. Its finder fills in what it knows: a provider only `field`, the loader the place in the file.
 
-    `line` and `column` count from 1 in characters; 0 where there is no place in a file. `where` names the operation,
-    server or provider that it is about, `field` the field of that: `plan`, `targets.0`.
+    `line` and `column` count from 1 in characters; 0 means no place in a file. `where` names the operation, server or
+    provider that the problem is about, and `field` a field of it, such as `plan` or `targets.0`.
+
+    >>> print(Diagnostic("plan-unknown", 'there is no plan "huge"', hint="Known: small.", field="plan"))
+    there is no plan "huge" [plan-unknown]
+    >>> print(Diagnostic("price-unknown", "the price is not known", severity=Severity.WARNING, where="racks"))
+    racks: warning: the price is not known [price-unknown]
     """
 
     code: str

@@ -12,7 +12,11 @@ _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
 
 class Token(Struct, frozen=True):
-    """What a create call carries, and the labels of what it makes: the run, and this step's one value."""
+    """Identifies one create call: the run, and a value that is unique to the step. The server's labels carry both.
+
+    >>> Token("abcdefabcdef", step_token("abcdefabcdef", "web/web-01", 1)).value
+    '5yqhzg2txeutf5a3kp7xw224ed'
+    """
 
     run: str
     value: str

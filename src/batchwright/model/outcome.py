@@ -8,7 +8,11 @@ from msgspec import Struct
 
 
 class FaultClass(StrEnum):
-    """What kind of refusal or trouble this is; each has one policy in engine/policy.py."""
+    """The kind of a refusal or failure. Each has one policy in engine/policy.py.
+
+    >>> FaultClass.QUOTA in PASSING, FaultClass.BUSY in PASSING
+    (False, True)
+    """
 
     TRANSIENT = "transient"  # may work in a moment
     THROTTLE = "throttle"  # too many calls: slow the provider's bucket, not the step
@@ -30,7 +34,13 @@ PASSING = (FaultClass.TRANSIENT, FaultClass.THROTTLE, FaultClass.BUSY, FaultClas
 
 
 class Fault(Struct, frozen=True, omit_defaults=True):
-    """Why something did not work. `code` is the provider's own word where it has one; never holds a secret."""
+    """Why something did not work. It never holds a secret.
+
+    `code` is the provider's own error code, if it has one. `retry_after` is in seconds, if the provider says.
+
+    >>> Fault(FaultClass.CAPACITY, "zone eu is full", code="NoCapacity", retry_after=30.0).kind
+    <FaultClass.CAPACITY: 'capacity'>
+    """
 
     kind: FaultClass
     message: str
@@ -40,7 +50,11 @@ class Fault(Struct, frozen=True, omit_defaults=True):
 
 
 class ServerState(StrEnum):
-    """What a fresh look at a server shows."""
+    """The state of a server, as a fresh read of the provider shows it.
+
+    >>> ServerState("not_visible")
+    <ServerState.NOT_VISIBLE: 'not_visible'>
+    """
 
     STARTING = "starting"
     READY = "ready"
@@ -51,11 +65,16 @@ class ServerState(StrEnum):
 
 
 class Observed(Struct, frozen=True, omit_defaults=True):
-    """A server as the provider shows it; `run` and `token` are the labels it carries, empty when it has none.
+    """A server as the provider shows it; `run` and `token` are the labels it carries, empty if it has none.
 
-    `needed_by` is set for what is no server: how the references of the servers that need it begin, or their token. As
-    long as the journal keeps such a server, it is no orphan. Empty: any server of its run needs it. `made_with` is the
-    token of the server that a disk was made with, where a search for a token must not show the disk.
+    `needed_by` is set on a resource that is not a server: the prefix of the references of the servers that need it, or
+    their token. While the journal keeps such a server, the resource is not an orphan. Empty: every server of its run
+    needs it. `made_with` is the token of the server that a disk was created with, if a search for a token must not find
+    the disk itself.
+
+    >>> seen = Observed("racks-7", ServerState.READY, name="web-01", run="abcdefabcdef", address="10.0.0.5")
+    >>> seen.state is ServerState.READY
+    True
     """
 
     ref: str
@@ -73,7 +92,13 @@ class Observed(Struct, frozen=True, omit_defaults=True):
 
 
 class Created(Struct, frozen=True):
-    """The call made it (or found what an earlier call with this token made)."""
+    """The call created the server, or found the one that an earlier call with the same token created.
+
+    `ready`: it needs no further wait. `address` may be empty until it is ready.
+
+    >>> Created("racks-7", ready=True, address="10.0.0.5")
+    Created(ref='racks-7', ready=True, address='10.0.0.5')
+    """
 
     ref: str
     ready: bool = False
@@ -81,14 +106,14 @@ class Created(Struct, frozen=True):
 
 
 class Applied(Struct, frozen=True, omit_defaults=True):
-    """A task service is installed (or removed); `changed` is false when it was so before."""
+    """A task service is installed (or removed). `changed` is false if it already was."""
 
     changed: bool = True
     outputs: dict[str, str] = {}
 
 
 class CheckResult(Struct, frozen=True, omit_defaults=True):
-    """One check of a task service; `output` holds the last lines of what it said."""
+    """One check of a task service. `output` holds the last lines that it printed."""
 
     name: str
     ok: bool
@@ -96,35 +121,54 @@ class CheckResult(Struct, frozen=True, omit_defaults=True):
 
 
 class Rejected(Struct, frozen=True):
-    """Nothing was made and nothing will be."""
+    """The provider refused the call: nothing was created or changed, and nothing will be.
+
+    >>> Rejected(Fault(FaultClass.QUOTA, "the account may have 3 servers")).fault.message
+    'the account may have 3 servers'
+    """
 
     fault: Fault
 
 
 class Unknown(Struct, frozen=True):
-    """The call was sent and its outcome is not known."""
+    """The call was sent and its outcome is not known. The engine looks for the server before it tries again.
+
+    >>> Unknown("the connection broke before the answer")
+    Unknown(reason='the connection broke before the answer')
+    """
 
     reason: str
 
 
 class Throttled(Unknown, frozen=True):
-    """A look, or one inside another call, was not answered because there were too many of them.
+    """A read was not answered because too many calls were made, also a read inside another call.
 
-    `retry_after` is seconds, where that was said.
+    `retry_after` is in seconds, if the provider says.
+
+    >>> isinstance(Throttled("too many requests", retry_after=2.0), Unknown)
+    True
     """
 
     retry_after: float | None = None
 
 
 class ReadRefused(Unknown, frozen=True):
-    """A look was turned away for a reason that asking again does not change: credentials, a right, a setting."""
+    """A read was refused for a reason that a retry does not change: credentials, a permission or a setting."""
 
 
 class Gone(Struct, frozen=True):
-    """What was to be destroyed is certainly no longer there."""
+    """What was to be destroyed certainly no longer exists.
+
+    >>> Gone()
+    Gone()
+    """
 
 
 class Going(Struct, frozen=True):
-    """The destroy is under way; look again."""
+    """The destroy is in progress; call again until the answer is Gone. `note` is for people.
+
+    >>> Going("stopping").note
+    'stopping'
+    """
 
     note: str = ""

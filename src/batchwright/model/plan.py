@@ -18,7 +18,11 @@ SEMANTICS = 1  # raised when the machine would decide differently; an old plan i
 
 
 class Guard(StrEnum):
-    """How a provider keeps a repeated create from making a second server."""
+    """How a provider keeps a repeated create from making a second server.
+
+    >>> Guard("token") is Guard.TOKEN
+    True
+    """
 
     TOKEN = "token"  # noqa: S105 - the provider takes an idempotency token
     UNIQUE_NAME = "unique_name"
@@ -46,7 +50,13 @@ class Request:
 
 
 class ServerFacts(Struct, frozen=True, omit_defaults=True):
-    """What a provider knows of a server before it is made, for planning; 0, "" and None where it does not say."""
+    """What a provider knows about a server before it exists, for planning.
+
+    0, "" and None mean that the provider does not say. `memory_mb` is in MiB.
+
+    >>> ServerFacts(memory_mb=2048, cpus=2, os="debian", release="12").own_network is None
+    True
+    """
 
     memory_mb: int = 0
     cpus: int = 0

@@ -42,7 +42,10 @@ class Retry(Struct, frozen=True):
 class ServerConfig(Struct, frozen=True):
     """One server as the user describes it; plan, zone, image and network are the provider's own names.
 
-    `options` are what a provider's own contract in schemas/workflows.ncl lets its servers say besides these.
+    `options` are further fields, which the provider's own Nickel contract allows for its servers.
+
+    >>> ServerConfig("web-01", plan="small", zone="eu", options={"rack": 7}).options["rack"]
+    7
     """
 
     name: str

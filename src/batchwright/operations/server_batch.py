@@ -36,10 +36,14 @@ class ServerBatch(Operation, Struct, frozen=True, tag_field="type", tag="server_
 
 
 class ServerRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="server"):
-    """A create request with the provider's own ids in it, so that a retry sends the same thing.
+    """A create request with the provider's own ids in it, so that a retry sends exactly the same request.
 
-    Only the provider that wrote `resolved` reads it. `access` is how a server is reached that exists before it is
-    taken. `facts` are there until the plan is made; its steps have none.
+    Only the provider that wrote `resolved` reads it. `access` is set for a server that exists already and is only
+    taken. `facts` exist only while planning; the steps of the plan have none.
+
+    >>> config = ServerConfig("web-01", plan="small", zone="eu")
+    >>> ServerRequest.of(config, "debian-12", {"image_id": "img-42"}).resolved["image_id"]
+    'img-42'
     """
 
     name: str

@@ -22,7 +22,11 @@ from batchwright.operations.server_batch import ServerRequest
 
 
 class Capabilities(Struct, frozen=True):
-    """What an adapter promises and what its servers can do. Rates are calls per second, 0 for no limit."""
+    """What an adapter promises and what its servers can do. Rates are calls per second, 0 for no limit.
+
+    >>> Capabilities(Guard.TOKEN, settle_seconds=30.0, rate=2.0, burst=5).concurrency
+    50
+    """
 
     guard: Guard
     settle_seconds: float  # after so long without a sighting, a create in doubt certainly made nothing
@@ -44,7 +48,11 @@ class Capabilities(Struct, frozen=True):
 
 
 class ProviderHealthReport(Struct, frozen=True):
-    """Whether the place answers and lets us in; `passing`: it may in a moment."""
+    """Whether the provider answers and accepts the credentials. `passing`: if not, a retry may help.
+
+    >>> ProviderHealthReport(False, "503 Service Unavailable", passing=True).passing
+    True
+    """
 
     ok: bool
     message: str
@@ -53,22 +61,33 @@ class ProviderHealthReport(Struct, frozen=True):
 
 
 class Quota(Struct, frozen=True):
-    """Limits of the account: resource -> (used, limit)."""
+    """Limits of the account. `usage` maps a resource to (used, limit).
+
+    >>> Quota({"servers": (3, 10)}).usage["servers"]
+    (3, 10)
+    """
 
     usage: dict[str, tuple[float, float]] = {}
 
 
 class Quote(Struct, frozen=True):
-    """Price of what was asked for, where the provider tells one."""
+    """The price of a request per hour, in `currency`, if the provider tells prices.
+
+    >>> Quote(0.02, "EUR").per_hour * 24
+    0.48
+    """
 
     per_hour: float
     currency: str
 
 
 class Attached(Struct, frozen=True):
-    """Something on a server that does not carry the label of the server's run, and so outlives it.
+    """Something on a server that does not carry the label of the server's run, and so survives the server.
 
-    `what` is for people: "disk 01...". `blocks` is why the server cannot be destroyed with it; empty where it can.
+    `what` is for people: "disk 01...". `blocks` says why the server cannot be destroyed with it; empty if it can.
+
+    >>> Attached("racks-7", "disk d-1", blocks="it cannot be detached").server
+    'racks-7'
     """
 
     server: str
@@ -77,7 +96,13 @@ class Attached(Struct, frozen=True):
 
 
 def refuse_attached(attached: Sequence[Attached]) -> Rejected | None:
-    """The refusal of a destroy that would take something foreign with it."""
+    """The refusal of a destroy that would also destroy something foreign; None if nothing blocks it.
+
+    >>> refuse_attached([Attached("racks-7", "address 10.0.0.9")])
+    >>> refused = refuse_attached([Attached("racks-7", "disk d-1", blocks="it cannot be detached")])
+    >>> refused.fault.code
+    'FOREIGN_ATTACHED'
+    """
     blocking = [one for one in attached if one.blocks]
     if not blocking:
         return None
@@ -97,7 +122,21 @@ class ShowsAttached(Protocol):
 
 
 class Provider(Protocol):
-    """One account at one place. Anything raised by `create` and `destroy` counts as Unknown."""
+    """One account at one provider. An exception raised by `create` or `destroy` counts as Unknown.
+
+    docs/adding-a-provider.md explains each method. An adapter begins like this, and inherits from nothing:
+
+    >>> import asyncio
+    >>> class Racks:
+    ...     name = "racks"
+    ...     capabilities = Capabilities(Guard.UNIQUE_NAME, settle_seconds=5.0)
+    ...     async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
+    ...         if request.plan != "small":
+    ...             return Rejected(Fault(FaultClass.INVALID, f'there is no plan "{request.plan}"'))
+    ...         return Created(f"racks-{request.name}")
+    >>> asyncio.run(Racks().create(ServerRequest("web-01", "small", "eu"), Token("abcdefabcdef", "t")))
+    Created(ref='racks-web-01', ready=False, address='')
+    """
 
     name: str
     capabilities: Capabilities

@@ -31,9 +31,23 @@ class AccountFinding(Struct, frozen=True):
 
 
 class LiveCheck(ABC):
-    """What `batchwright providers verify NAME --live` does. An adapter that has one gives it by `live_check()`.
+    """What `batchwright providers verify NAME --live` does. An adapter that has one returns it from `live_check()`.
 
-    A cloud's own check says what it asks; here answers are noted, things waited for within bounds, and taken away.
+    A subclass asks its questions. This class notes the answers, waits within bounds, and removes what was created.
+
+    >>> class RacksCheck(LiveCheck):
+    ...     questions = (LISTED,)
+    ...     makes = "two small servers"
+    ...     console = "https://racks.example/servers"
+    ...     async def config(self, name: str) -> ServerConfig:
+    ...         return ServerConfig(name, plan="small", zone="eu")
+    ...     async def ask(self, run: str) -> None:
+    ...         token = token_of(run, "live/verify-1")
+    ...         began = self._clock.now()
+    ...         await self.made(await self.request("verify-1"), token)
+    ...         await self.listed(token, began)
+    >>> RacksCheck.servers
+    ('verify-1', 'verify-2')
     """
 
     questions: tuple[str, ...]
