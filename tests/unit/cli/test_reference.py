@@ -58,5 +58,6 @@ def test_every_exit_code_is_told() -> None:
 
 def test_every_error_is_told() -> None:
     assert len(ERRORS) > 50
-    rows = {e.code: f"| `{e.code}` | {' '.join((e.__doc__ or '').split())} | {e.hint} |" for e in ERRORS}
+    meaning = {e.code: " ".join((e.__doc__ or "").split("\n\n")[0].split()) for e in ERRORS}
+    rows = {e.code: f"| `{e.code}` | {meaning[e.code]} | {e.hint} |" for e in ERRORS}
     assert {code for code, row in rows.items() if row not in ERROR_REFERENCE} == set()
