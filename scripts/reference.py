@@ -16,8 +16,8 @@ from batchwright.emulators.aws.settings import AwsBehaviour
 from batchwright.emulators.hetzner.settings import HetznerBehaviour
 from batchwright.emulators.settings import EmulatorBehaviour
 from batchwright.emulators.upcloud.settings import UpCloudBehaviour
+from batchwright.fault_injection.fault_names import REFUSALS
 from batchwright.fault_injection.settings import OLD_WORDS, FaultSettings, described
-from batchwright.fault_injection.words import REFUSALS
 from batchwright.model import events
 from batchwright.model.lifecycle import (
     RUN_ENDED,

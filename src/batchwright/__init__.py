@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from batchwright.errors import BatchwrightError, ProviderThrottled, ProviderUnavailable, SecretMissing, UsageError
-    from batchwright.model.access import Access
     from batchwright.model.clock import Clock
     from batchwright.model.diagnostic import Diagnostic, Severity
     from batchwright.model.ids import Token
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     )
     from batchwright.model.plan import Guard, ServerFacts
     from batchwright.model.scalar import Scalar
+    from batchwright.model.ssh_access import SshAccess
     from batchwright.model.workflow import ServerConfig
     from batchwright.operations.server_batch import ServerRequest
     from batchwright.providers.base import (
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Access",
     "Attached",
     "BatchwrightError",
     "Capabilities",
@@ -71,6 +70,7 @@ __all__ = [
     "ServerRequest",
     "ServerState",
     "Severity",
+    "SshAccess",
     "Throttled",
     "Token",
     "Unknown",
@@ -79,8 +79,8 @@ __all__ = [
 ]
 
 _HOMES = (  # asked in this order; the first that has a name is its home
-    *("errors", "model.diagnostic", "model.scalar", "model.workflow", "model.outcome", "model.plan", "model.access"),
-    *("model.ids", "model.clock", "operations.server_batch", "providers.base", "providers.live_check"),
+    *("errors", "model.diagnostic", "model.scalar", "model.workflow", "model.outcome", "model.plan", "model.ids"),
+    *("model.ssh_access", "model.clock", "operations.server_batch", "providers.base", "providers.live_check"),
 )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.testing.kill_suite import CrashSuite
+from batchwright.testing.provider_kill_suite import CrashSuite
 
 
 class CloudCrashSuite(CrashSuite):

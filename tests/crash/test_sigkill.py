@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batchwright.providers.simulated import World
-from batchwright.testing import kill_suite
+from batchwright.testing import provider_kill_suite
 from tests.conformance.surreal_bridge import PASSWORD, USER, Bridge
 
 SERVERS = 76  # per run
@@ -40,7 +40,7 @@ def workflow(name: str, backend: str) -> dict[str, object]:
     return {"batch_workflow": {"name": name, "version": "1", **limits, "operations": operations}}
 
 
-class Terminal(kill_suite.Terminal):
+class Terminal(provider_kill_suite.Terminal):
     """Types commands over simulated clouds, whose world stands beside the store."""
 
     def __init__(self, folder: Path, seed: int, store: str, server: str = "") -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from batchwright.testing.kill_suite import look
+from batchwright.testing.provider_kill_suite import look
 from tests.crash.clouds import CloudCrashSuite
 from tests.support.emulated_aws import credentials
 

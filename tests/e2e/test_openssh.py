@@ -14,15 +14,15 @@ from msgspec.structs import replace
 from tests.real.servers import servers
 from tests.support.sandboxes import need_sandboxes
 
-from batchwright.model.access import Access
 from batchwright.model.outcome import Fault, ServerState
+from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.static import Static
 from batchwright.providers.static.records import Records, ServerClaim
 from batchwright.providers.static.ssh_probe import Facts, look
-from batchwright.taskservs.runner.ssh_connection import connected
+from batchwright.taskservs.runner.asyncssh_connection import connected
 
-Story = Callable[[Access], Awaitable[None]]
+Story = Callable[[SshAccess], Awaitable[None]]
 
 
 def keys(path: Path, kind: str = "ssh-ed25519") -> str:
@@ -46,7 +46,7 @@ def at_openssh(folder: Path, story: Story) -> None:
 
 
 def test_whom_it_lets_in_and_what_it_says_to_others(tmp_path: Path) -> None:
-    async def story(server: Access) -> None:
+    async def story(server: SshAccess) -> None:
         found = await look(server)
         assert isinstance(found, Facts), found
         assert found.memory_mb > 0
@@ -88,7 +88,7 @@ REFUSALS = {  # what is set in sshd_config, or done to the user `other`: how it 
 def test_how_it_refuses_is_told_in_its_words(tmp_path: Path) -> None:
     """F12: OpenSSH's own, and those of PAM behind it."""
 
-    async def story(server: Access) -> None:
+    async def story(server: SshAccess) -> None:
         keys(tmp_path / "stranger")
         other = (
             "useradd -m other; mkdir ~other/.ssh; cp ~root/.ssh/authorized_keys ~other/.ssh; chown -R other ~other/.ssh"
@@ -118,7 +118,7 @@ def test_how_it_refuses_is_told_in_its_words(tmp_path: Path) -> None:
 def test_many_go_through_one_jump_host_without_being_turned_away(tmp_path: Path) -> None:
     """sshd turns away some of the logins that are under way at the same time, from the tenth on (MaxStartups)."""
 
-    async def story(server: Access) -> None:
+    async def story(server: SshAccess) -> None:
         through = replace(server, jump=server)
         assert isinstance(await look(through), Facts)
         provider, records = Static("static", tmp_path / "records"), Records(tmp_path / "records")

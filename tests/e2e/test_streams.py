@@ -14,8 +14,8 @@ import pytest
 from tests.support.command_line import run_in_process
 
 from batchwright import user_home
+from batchwright.app.read_only_store import copied, is_read_only
 from batchwright.app.settings import settings_from
-from batchwright.app.store_copies import copied, is_read_only
 from batchwright.cli.output import out
 from batchwright.errors import UsageError
 

@@ -7,9 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchwright.client.http import HttpClient
+from batchwright.environment_secrets import carried, masked
 from batchwright.errors import BatchwrightError
 from batchwright.providers.settings import checked_address
-from batchwright.secret_detection import carried, masked
 
 
 def test_the_secrets_of_the_environment_are_known_by_name_and_form() -> None:

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batchwright.model.actions import Action, Undo
-from batchwright.model.catalogue import Scope, Taskserv
 from batchwright.model.diagnostic import Severity
 from batchwright.model.outcome import Observed, ServerState
 from batchwright.model.plan import Need, Plan, Step
+from batchwright.model.taskserv import Scope, Taskserv
 from batchwright.model.workflow import Dependency, DependencyKind, Operation, ServerConfig, Workflow
 from batchwright.operations.server_batch import ServerBatch, ServerRequest
 from batchwright.operations.taskserv_batch import Cluster, TaskservBatch, TaskservUse

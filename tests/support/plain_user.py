@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives import serialization  # noqa: F401
 from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: F401
 
 from batchwright.app.system_clock import SystemClock
-from batchwright.model.access import known_hosts, ssh_command
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Gone, Observed, ServerState
+from batchwright.model.ssh_access import known_hosts, ssh_command
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.local import base_tree

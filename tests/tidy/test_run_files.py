@@ -15,7 +15,7 @@ SERVER = {"name": "web-01", "plan": "small", "zone": "zone-a"}
 BATCH = {"id": "web", "type": "server_batch", "provider": "simulated", "server_configs": [SERVER]}
 NEEDLESS = (  # rooms and files that such a run has no use for
     *("taskservs/", "commands/", "emulators/", "service/", "api/", "providers/local/", "providers/aws/"),
-    *("operations/command.py", "operations/taskserv_batch/", "app/client_policy.py"),
+    *("operations/command.py", "operations/taskserv_batch/", "app/workflow_allowlist.py"),
 )
 
 

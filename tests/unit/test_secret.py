@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright import secret as finding
+from batchwright import secret_resolver as finding
 from batchwright.errors import SecretMissing
 from batchwright.model.secret_reference import SecretReference
-from batchwright.secret import MAX_BYTES, peek, reveal, revealed
+from batchwright.secret_resolver import MAX_BYTES, peek, reveal, revealed
 
 ENVIRON = dict(os.environ)
 PATIENCE = 60.0

@@ -13,13 +13,13 @@ from asyncssh.auth import _ServerPublicKeyAuth
 from asyncssh.connection import SSHConnection
 from asyncssh.packet import SSHPacket
 
-from batchwright import ssh
+from batchwright import ssh_client
 from batchwright.commands.ssh import _swept
-from batchwright.model.access import Access
 from batchwright.model.outcome import Fault, FaultClass
+from batchwright.model.ssh_access import SshAccess
 from batchwright.providers.static.ssh_probe import Facts, look
+from batchwright.taskservs.runner.asyncssh_connection import Unreachable, connected
 from batchwright.taskservs.runner.jump_hosts import RSA_TRIES
-from batchwright.taskservs.runner.ssh_connection import Unreachable, connected
 from tests.support.children import child
 
 NOISES = {
@@ -32,7 +32,7 @@ NOISES = {
 
 
 @contextlib.asynccontextmanager
-async def server(folder: Path, noise: str, key: str = "ssh-ed25519", **settings: object) -> AsyncIterator[Access]:
+async def server(folder: Path, noise: str, key: str = "ssh-ed25519", **settings: object) -> AsyncIterator[SshAccess]:
     """One whose login first runs `noise`, in the shell that then runs the command."""
     private, host_key = asyncssh.generate_private_key(key), asyncssh.generate_private_key("ssh-ed25519")
     private.write_private_key(str(folder / "key"))
@@ -49,7 +49,7 @@ async def server(folder: Path, noise: str, key: str = "ssh-ed25519", **settings:
         **{"authorized_client_keys": asyncssh.import_authorized_keys(private.export_public_key().decode()), **settings},
     ) as listener:  # fmt: skip
         known = " ".join(host_key.export_public_key().decode().split()[:2])
-        yield Access("127.0.0.1", "root", listener.get_port(), str(folder / "key"), (known,))
+        yield SshAccess("127.0.0.1", "root", listener.get_port(), str(folder / "key"), (known,))
 
 
 def play(story: Callable[[], Awaitable[None]]) -> None:
@@ -131,7 +131,7 @@ def test_an_rsa_key_is_offered_with_both_algorithms(
 
 def test_the_key_pairs_of_a_key(tmp_path: Path) -> None:
     """F9."""
-    for kind, expected in (("ssh-rsa", [*ssh.RSA]), ("ssh-ed25519", [b"ssh-ed25519"])):
+    for kind, expected in (("ssh-rsa", [*ssh_client.RSA]), ("ssh-ed25519", [b"ssh-ed25519"])):
         asyncssh.generate_private_key(kind).write_private_key(str(tmp_path / kind))
-        assert [pair.sig_algorithm for pair in ssh._key_pairs(str(tmp_path / kind))] == expected
+        assert [pair.sig_algorithm for pair in ssh_client._key_pairs(str(tmp_path / kind))] == expected
     assert len(RSA_TRIES) == 2

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from batchwright.commands.ssh import _swept
-from batchwright.model.access import Access
 from batchwright.model.outcome import Fault
+from batchwright.model.ssh_access import SshAccess
 from batchwright.providers.static.ssh_probe import look
-from batchwright.ssh import Unreachable
+from batchwright.ssh_client import Unreachable
 from batchwright.ssh_refusals import denied, login_fault, refusal_in
-from batchwright.taskservs.runner.ssh_connection import connected
+from batchwright.taskservs.runner.asyncssh_connection import connected
 from tests.unit.test_ssh import play, server
 
 
-async def fault_of(access: Access) -> Fault:
+async def fault_of(access: SshAccess) -> Fault:
     fault = await look(access)
     assert isinstance(fault, Fault), fault
     return fault
@@ -55,7 +55,7 @@ class Picky(asyncssh.SSHServer):
         return self._more == "password"
 
 
-def stranger(folder: Path, access: Access) -> Access:
+def stranger(folder: Path, access: SshAccess) -> SshAccess:
     path = folder / "stranger"
     asyncssh.generate_private_key("ssh-ed25519").write_private_key(str(path))
     return replace(access, key=str(path))

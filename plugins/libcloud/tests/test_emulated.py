@@ -16,7 +16,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.outcome import Rejected
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider
-from batchwright.testing.kill_suite import CrashSuite
+from batchwright.testing.provider_kill_suite import CrashSuite
 from batchwright.testing.provider_suite import ProviderSuite
 from batchwright_libcloud import Libcloud
 from batchwright_libcloud.emulator import EMULATOR, PLANS, SYSTEMS, VultrBehaviour, VultrEmulator

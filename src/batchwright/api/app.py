@@ -13,17 +13,17 @@ from litestar.openapi.spec import OpenAPI
 from litestar.types import ASGIApp
 
 from batchwright.api import problems, runs, servers, service_info, workflows
-from batchwright.api.access import AccessControl, needs
 from batchwright.api.admission_control import Bounds, BoundsMiddleware
 from batchwright.api.auth_middleware import AuthMiddleware
+from batchwright.api.authentication import Authenticator, needs
 from batchwright.api.metrics import Metrics, MetricsMiddleware
 from batchwright.api.openapi import as_any_of, openapi
 from batchwright.api.unknown_parameters import Parameters
 from batchwright.loader.limits import UNTRUSTED
 from batchwright.service.audit import Audit
 from batchwright.service.health import HealthMonitor
-from batchwright.service.permission_summary import rights
 from batchwright.service.run_supervisor import RunSupervisor
+from batchwright.service.security_posture import rights
 from batchwright.service.tokens import Tokens
 
 SUBMIT_RATE, SUBMIT_BURST = 20.0, 100  # workflows per second and at once, per caller
@@ -63,11 +63,11 @@ def make_app(
 ) -> ASGIApp:
     """The application over one orchestrator, which is opened and closed elsewhere.
 
-    `closed`: see AccessControl; `confined`: see Rights.
+    `closed`: see Authenticator; `confined`: see Rights.
     """
     clock = orchestrator.clock
     tokens = Tokens(orchestrator.settings)
-    access = AccessControl(tokens, clock, submit_rate, submit_burst, closed=closed)
+    access = Authenticator(tokens, clock, submit_rate, submit_burst, closed=closed)
     monitor.rights = lambda: rights(orchestrator.allowed, tokens, clock.now(), closed=access.closed, confined=confined)
     metrics = Metrics()
     bounds = bounds or Bounds()

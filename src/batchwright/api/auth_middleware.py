@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from batchwright.api.access import REFUSED, SAFE, AccessControl, Caller
+from batchwright.api.authentication import REFUSED, SAFE, Authenticator, Caller
 from batchwright.api.connection_peer import KEY, ConnectionPeer
 from batchwright.api.problems import CLIENT_GONE, GONE, refuse
 from batchwright.api.security_headers import secured
@@ -26,7 +26,7 @@ class AuthMiddleware:
     """`looks` are the paths whose POST changes nothing."""
 
     def __init__(
-        self, app: ASGIApp, access: AccessControl, audit: Audit, clock: Clock, looks: Iterable[str] = ()
+        self, app: ASGIApp, access: Authenticator, audit: Audit, clock: Clock, looks: Iterable[str] = ()
     ) -> None:
         self._app = app
         self._access = access

@@ -14,8 +14,8 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from batchwright.api import openapi
-from batchwright.api.access import AccessControl, Caller
 from batchwright.api.admission_control import Bounds
+from batchwright.api.authentication import Authenticator, Caller
 from batchwright.api.openapi import EventStreamOperation, RepeatableQueryOperation, problems
 from batchwright.api.progress import EVENT_STREAM, EventStream, record
 from batchwright.app.orphan_sweep import GcResult, collect
@@ -35,8 +35,8 @@ from batchwright.views.events import numbered_line
 from batchwright.views.explain import Explanation, explain
 from batchwright.views.logs import StepLog, log_text
 from batchwright.views.run import RunView
+from batchwright.views.run_history_stats import Stats, stats_view
 from batchwright.views.run_list import matching, state_named
-from batchwright.views.stats import Stats, stats_view
 from batchwright.views.steps import ServerLine, servers, step_named
 from batchwright.views.taskserv_status import TaskservStatuses
 from batchwright.views.text_format import span
@@ -170,7 +170,7 @@ async def progress(
     request: Request[Any, Any, Any],
     orchestrator: NamedDependency[RunSupervisor],
     bounds: NamedDependency[Bounds],
-    access: NamedDependency[AccessControl],
+    access: NamedDependency[Authenticator],
     run: RunId,
     last: Annotated[
         int | None,

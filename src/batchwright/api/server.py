@@ -30,9 +30,9 @@ from batchwright.model.scalar import Scalar
 from batchwright.printable import PrintableFormatter
 from batchwright.process_limits import raise_descriptors
 from batchwright.service.health import HealthMonitor
-from batchwright.service.peer_identity import is_loopback
-from batchwright.service.permission_summary import PermissionSummary, confined
 from batchwright.service.run_supervisor import RunSupervisor
+from batchwright.service.security_posture import PermissionSummary, confined
+from batchwright.service.socket_owner import is_loopback
 from batchwright.service.tokens import Tokens
 
 CLOSING_SECONDS = 3  # for answers that are being written when everything else has ended

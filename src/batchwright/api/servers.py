@@ -11,7 +11,7 @@ from litestar.params import QueryParameter
 from msgspec import Struct
 
 from batchwright.api.openapi import problems
-from batchwright.app.servers import FoundServers, ServerDestroyResult, end_server, find_servers
+from batchwright.app.live_servers import FoundServers, ServerDestroyResult, end_server, find_servers
 from batchwright.model.lifecycle import RunState
 from batchwright.model.scalar import Scalar
 from batchwright.service.run_supervisor import RunSupervisor

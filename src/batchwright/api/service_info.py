@@ -14,7 +14,7 @@ from batchwright.api.metrics import Metrics
 from batchwright.api.openapi import problems
 from batchwright.api.security_headers import page_policy
 from batchwright.app.offerings import ProviderOffer, provider_offers, taskserv_offers
-from batchwright.model.catalogue import Taskserv
+from batchwright.model.taskserv import Taskserv
 from batchwright.service.health import HealthMonitor, ServiceHealth
 from batchwright.service.run_supervisor import RunSupervisor
 

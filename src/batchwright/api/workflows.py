@@ -12,8 +12,8 @@ from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, QueryParameter
 from msgspec import Meta
 
-from batchwright.api.access import AccessControl, Caller
 from batchwright.api.admission_control import Bounds
+from batchwright.api.authentication import Authenticator, Caller
 from batchwright.api.openapi import KEY_PATTERN, SETTING_PATTERN, TEXT_TYPES, WorkflowBodyOperation, problems
 from batchwright.api.runs import etag
 from batchwright.app import key_values
@@ -51,7 +51,7 @@ Key = Annotated[
 async def submit(
     request: Request[Any, Any, Any],
     orchestrator: NamedDependency[RunSupervisor],
-    access: NamedDependency[AccessControl],
+    access: NamedDependency[Authenticator],
     simulate: Simulate = False,
     sim: Sim = None,
     plan_hash: PlanHash = "",
@@ -79,7 +79,7 @@ async def submit(
 async def validate(
     request: Request[Any, Any, Any],
     orchestrator: NamedDependency[RunSupervisor],
-    access: NamedDependency[AccessControl],
+    access: NamedDependency[Authenticator],
 ) -> ValidationAnswer:
     """Check a workflow; nothing is contacted. Every mistake is told with its place."""
     caller = _place(request, access)
@@ -100,7 +100,7 @@ async def validate(
 async def plan(
     request: Request[Any, Any, Any],
     orchestrator: NamedDependency[RunSupervisor],
-    access: NamedDependency[AccessControl],
+    access: NamedDependency[Authenticator],
     bounds: NamedDependency[Bounds],
     simulate: Simulate = False,
     sim: Sim = None,
@@ -114,7 +114,7 @@ async def plan(
     return PlanAnswer(True, view, bounded(planned.diagnostics), planned.quotes)
 
 
-def _place(request: Request[Any, Any, Any], access: AccessControl) -> Caller:
+def _place(request: Request[Any, Any, Any], access: Authenticator) -> Caller:
     """Who asks, if it is not too often."""
     caller: Caller = request.scope["state"]["caller"]
     access.take_place(caller.name)

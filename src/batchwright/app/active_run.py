@@ -13,7 +13,7 @@ from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 from batchwright.model.run_signal import Signal, SignalKind
-from batchwright.views.plan_index import PlanIndex, shape_of
+from batchwright.views.plan_index import PlanIndex, plan_index
 from batchwright.views.run import LIVE, run_view
 from batchwright.views.update import Update
 from batchwright.views.wait_reasons import Circumstances
@@ -99,7 +99,7 @@ class ActiveRun:
 
     def _update(self, driver: Driver, *, driven: bool) -> Update:
         run, events, self._events = driver.run, self._events, []
-        self._shape = self._shape or shape_of(run.plan)
+        self._shape = self._shape or plan_index(run.plan)
         view = partial(
             run_view,
             run,

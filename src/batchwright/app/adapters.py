@@ -24,12 +24,12 @@ from batchwright.model.clock import Clock
 from batchwright.model.plan import Plan
 from batchwright.model.scalar import SimulationSettings
 from batchwright.model.workflow import Operation
-from batchwright.operations.base import Port
+from batchwright.operations.base import PortKind
 from batchwright.operations.registry import type_of
 from batchwright.providers import registry
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedLauncher, SimulatedRunner, Simulation, World
-from batchwright.secret import reveal
+from batchwright.secret_resolver import reveal
 from batchwright.taskservs.base import Runner
 from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.taskservs.runner import pyinfra_runner
@@ -146,7 +146,7 @@ class Adapters:
         """From now on, ask a provider that does not answer again for `patience` seconds and report it to `tell`."""
         self._patience, self.looks = patience, ReadRetry(self._clock, tell=tell)
 
-    async def open(self, names: Iterable[str], ports: Collection[Port] = ()) -> None:
+    async def open(self, names: Iterable[str], ports: Collection[PortKind] = ()) -> None:
         """Open these providers; one that cannot be is remembered in `troubles`, not raised.
 
         `ports` are what else is used there: a runner for their servers, a launcher.
@@ -185,22 +185,22 @@ class Adapters:
     def _over_ssh(self) -> Launcher:
         return SshCommands(os.environ, partial(reveal, environ=os.environ))
 
-    def _connect(self, name: str, ports: Collection[Port]) -> Provider:
+    def _connect(self, name: str, ports: Collection[PortKind]) -> Provider:
         if self._simulation is None and name != "simulated":
             told = {**self._settings.providers.get(name, {}), "state_dir": str(self._settings.state_dir)}
             provider = registry.connect(name, self._clock, told)
-            if Port.RUNNER in ports:
+            if PortKind.RUNNER in ports:
                 with contextlib.suppress(TaskservPackageMissing):  # told by open_for, if something is installed there
                     self.runners[name] = self._runner.get()
-            if Port.LAUNCHER in ports:
+            if PortKind.LAUNCHER in ports:
                 self.launchers[name] = self._over_ssh
             return provider
         simulation = Simulation.from_settings(self._simulation or {}, name)
         world = self._world.get()
         clock = RunClock(self._clock, world.latest)
-        if Port.RUNNER in ports:
+        if PortKind.RUNNER in ports:
             self.runners[name] = SimulatedRunner(world, clock, simulation)
-        if Port.LAUNCHER in ports:
+        if PortKind.LAUNCHER in ports:
             self.launchers[name] = self._pretend(simulation)
         return Simulated(name, world, clock, simulation)
 
@@ -208,7 +208,7 @@ class Adapters:
         """Open what an existing plan needs. Raises ProviderUnavailable; NotAllowed for another account."""
         ports = {type_of(step).port for step in plan.steps}
         await self.open((facts.name for facts in plan.providers), ports)
-        if Port.LAUNCHER in ports:
+        if PortKind.LAUNCHER in ports:
             self.open_programs()
         self._check_runners(plan)
         for facts in plan.providers:
@@ -225,7 +225,7 @@ class Adapters:
     def _check_runners(self, plan: Plan) -> None:
         """Better known now than when the servers stand. Raises TaskservPackageMissing."""
         places = {step.id: step.provider for step in plan.steps}
-        wanted = (places[step.server] for step in plan.steps if type_of(step).port is Port.RUNNER)
+        wanted = (places[step.server] for step in plan.steps if type_of(step).port is PortKind.RUNNER)
         for place in dict.fromkeys(wanted):
             if place not in self.runners and place not in self.troubles:
                 if self._simulation is not None:

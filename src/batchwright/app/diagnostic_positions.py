@@ -8,10 +8,10 @@ from msgspec.structs import replace
 
 from batchwright.app.planned import Planned
 from batchwright.loader import Path_, PathDiagnostic, SourceLocation
-from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.taskserv import Taskserv
 from batchwright.model.workflow import Operation, Workflow
-from batchwright.operations.base import Port
+from batchwright.operations.base import PortKind
 from batchwright.operations.registry import type_of
 from batchwright.plan.build import told_by_the_file
 
@@ -56,7 +56,7 @@ def path_of(workflow: Workflow, found: Diagnostic) -> Path_ | None:
             return (*path, *_within(operation, inside, found))
     for number, operation in enumerate(workflow.operations):
         kind = type_of(operation)
-        if kind.port is Port.PROVIDER and (part := kind.parts(operation).get(name)):
+        if kind.port is PortKind.PROVIDER and (part := kind.parts(operation).get(name)):
             return (*WHOLE, "operations", number, *part, *_steps(found.field))
     for number, operation in enumerate(workflow.operations):
         if operation.provider and operation.provider == name:

@@ -10,12 +10,12 @@ from msgspec import Struct
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import BatchwrightError, UsageError
-from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.did_you_mean import close_matches
+from batchwright.model.taskserv import Taskserv
 from batchwright.providers import registry
 from batchwright.providers.base import Capabilities
-from batchwright.taskservs.catalogue import ENTRY_FILE, all_folders, folders_in, load_catalogue, prove
+from batchwright.taskservs.catalogue import ENTRY_FILE, all_folders, folders_in, lint_folders, load_catalogue
 
 
 class ProviderOffer(Struct, frozen=True):
@@ -55,7 +55,7 @@ def taskserv_offer(settings: Settings, name: str) -> Taskserv:
     return catalogue[name]
 
 
-def prove_entries(settings: Settings, folder: Path | None) -> tuple[list[Path], list[Diagnostic]]:
+def lint_entries(settings: Settings, folder: Path | None) -> tuple[list[Path], list[Diagnostic]]:
     """What was looked at, and what is wrong with it: one entry, a folder of them, or all of the catalogue.
 
     Raises CatalogueInvalid where there is none.
@@ -66,4 +66,4 @@ def prove_entries(settings: Settings, folder: Path | None) -> tuple[list[Path], 
         folders = [folder.absolute()]
     else:
         folders = [Path(str(each)) for each in folders_in(folder)]
-    return folders, prove(folders)
+    return folders, lint_folders(folders)

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 from batchwright.engine.read_retry import SOON_SECONDS, ReadRetry
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
-from batchwright.model.access import Access
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Going, Gone, Observed, Rejected, Throttled, Unknown
+from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider, ProviderHealthReport, Quota, Quote
@@ -81,7 +81,7 @@ class PatientProvider:
     async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
         return await self._look(lambda: self._inner.describe(refs))
 
-    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
+    async def access(self, refs: Sequence[str]) -> dict[str, SshAccess]:
         return await self._look(lambda: self._inner.access(refs))
 
     async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:

@@ -20,15 +20,15 @@ from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
 from batchwright.errors import BatchwrightError, PlanChanged, SecretMissing, StoreError, UsageError
 from batchwright.loader import Loaded, Path_, SourceLocation, load, locate
-from batchwright.model.catalogue import LazyCatalogue, Taskserv
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.plan import Plan
 from batchwright.model.scalar import SimulationSettings
+from batchwright.model.taskserv import LazyCatalogue, Taskserv
 from batchwright.model.templates import literal
 from batchwright.model.workflow import Workflow
-from batchwright.operations.base import Port
+from batchwright.operations.base import PortKind
 from batchwright.operations.observations import Observations
 from batchwright.operations.registry import type_of
 from batchwright.plan.build import PlanResult, build
@@ -156,7 +156,7 @@ def refuse_unknown_providers(workflow: Workflow, simulation: SimulationSettings)
 
 
 def _server_providers(workflow: Workflow) -> Sequence[str]:
-    return sorted({op.provider for op in workflow.operations if type_of(op).port is Port.PROVIDER})
+    return sorted({op.provider for op in workflow.operations if type_of(op).port is PortKind.PROVIDER})
 
 
 def _build(

@@ -11,11 +11,11 @@ from msgspec import Struct
 
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
-from batchwright.app.client_policy import Allowlist
 from batchwright.app.lease_takeover import is_driven, renewed, take
 from batchwright.app.run_reader import history
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
+from batchwright.app.workflow_allowlist import WorkflowAllowlist
 from batchwright.engine.limits import Limits
 from batchwright.engine.loop import SIGNAL_SECONDS, Driver
 from batchwright.engine.machine import Machine
@@ -73,7 +73,7 @@ class Runs:
         limits: Limits | None = None,
         world: SharedWorld | None = None,
         runner: SharedRunner | None = None,
-        allowed: Allowlist | None = None,
+        allowed: WorkflowAllowlist | None = None,
         signal_seconds: float = SIGNAL_SECONDS,
     ) -> None:
         self._allowed = allowed

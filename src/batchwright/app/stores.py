@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from batchwright.app import store_copies
+from batchwright.app import read_only_store
 from batchwright.app.config import SurrealConfig
 from batchwright.app.settings import Settings
 from batchwright.errors import RunAmbiguous, RunMoved, RunNotFound, StoreError, StoreUnavailable
@@ -19,7 +19,7 @@ from batchwright.journal.sqlite import SqliteJournal, sqlite_mark
 from batchwright.journal.surreal import ServerAddress, SurrealJournal, SurrealServerJournal, surreal_mark
 from batchwright.model.ids import RUN_ID_LENGTH
 from batchwright.model.run_summary import RunSummary
-from batchwright.secret import reveal
+from batchwright.secret_resolver import reveal
 
 BACKENDS = ("filesystem", "surrealdb")
 STORES = (*BACKENDS, "surrealdb-server")
@@ -74,9 +74,9 @@ class Stores:
 
     def _make(self, name: str) -> Journal:
         settings, here = self._settings, self._settings.state_dir
-        if name in BACKENDS and store_copies.is_read_only(here):
-            self._copy = self._copy or store_copies.copied(here)
-            return store_copies.read_only(
+        if name in BACKENDS and read_only_store.is_read_only(here):
+            self._copy = self._copy or read_only_store.copied(here)
+            return read_only_store.read_only(
                 _embedded(msgspec.structs.replace(settings, state_dir=Path(self._copy.name)), name), here
             )
         match name:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 
 from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
-from batchwright.app.client_policy import Allowlist
 from batchwright.app.settings import Settings
+from batchwright.app.workflow_allowlist import WorkflowAllowlist
 from batchwright.engine.limits import Limits
 from batchwright.errors import BatchwrightError
-from batchwright.model.access import Access
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import StepState
 from batchwright.model.plan import Step
 from batchwright.model.run import Run
+from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import Target, TaskservCall
-from batchwright.views.taskserv_status import TaskservStatus, TaskservStatuses, conditions
+from batchwright.views.taskserv_status import TaskservStatus, TaskservStatuses, statuses_of
 
 AT_ONCE = 25  # servers asked at the same time
 
@@ -27,7 +27,7 @@ async def check_run(
     run: Run,
     world: SharedWorld | None = None,
     runner: SharedRunner | None = None,
-    allowed: Allowlist | None = None,
+    allowed: WorkflowAllowlist | None = None,
 ) -> TaskservStatuses:
     """Run the checks of every task service that the run has installed, which looks their secrets up again.
 
@@ -60,7 +60,7 @@ async def check_run(
                     return TaskservStatus(*about, ok=False, trouble=error.message)
             return TaskservStatus(*about, ok=all(check.ok for check in checks), checks=checks)
 
-        return conditions(run.id, tuple(await asyncio.gather(*(look(step) for step in wanted))))
+        return statuses_of(run.id, tuple(await asyncio.gather(*(look(step) for step in wanted))))
 
 
 def _leader(run: Run, request: TaskservRequest, server: str) -> Target | None:
@@ -71,9 +71,9 @@ def _leader(run: Run, request: TaskservRequest, server: str) -> Target | None:
     return Target(step.provider, record.ref, step.request.name, record.address)
 
 
-async def reached_by(around: Adapters, servers: dict[str, tuple[str, str]]) -> dict[str, Access]:
+async def reached_by(around: Adapters, servers: dict[str, tuple[str, str]]) -> dict[str, SshAccess]:
     """How these servers are reached, by ref, asked in one call per provider."""
-    found: dict[str, Access] = {}
+    found: dict[str, SshAccess] = {}
     for name, provider in around.readers.items():
         refs = [ref for place, ref in servers.values() if place == name]
         if refs:

@@ -16,7 +16,7 @@ from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import StateDir, pairs_of, settings_of
 from batchwright.cli.output import note, say
 from batchwright.emulators import registry
-from batchwright.emulators.backend import BackendReconciler
+from batchwright.emulators.backend_reconciler import BackendReconciler
 from batchwright.emulators.cloud import CloudEmulator, EmulatorServer
 from batchwright.errors import UsageError
 

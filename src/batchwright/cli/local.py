@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from batchwright.app.local_base_image import BaseTree, base_tree, build_base, remove_base
-from batchwright.app.local_servers import start_servers, stop_servers
+from batchwright.app.local_start_stop import start_servers, stop_servers
 from batchwright.app.system_clock import SystemClock
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, StateDir, settings_of

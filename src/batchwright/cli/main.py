@@ -15,7 +15,6 @@ from typer.main import get_command
 
 from batchwright import __version__, process_limits, standard_streams
 from batchwright.cli import (
-    check,
     emulate,
     gc,
     local,
@@ -29,6 +28,7 @@ from batchwright.cli import (
     servers,
     store,
     submit,
+    taskserv_check,
     taskservs,
     token,
     validate,
@@ -67,7 +67,7 @@ app.command("status", rich_help_panel=LOOKING)(run_queries.status)
 app.command("monitor", rich_help_panel=LOOKING)(monitor.monitor)
 app.command("events", rich_help_panel=LOOKING)(run_queries.events)
 app.command("logs", rich_help_panel=LOOKING)(logs.logs)
-app.command("check", rich_help_panel=LOOKING)(check.check)
+app.command("check", rich_help_panel=LOOKING)(taskserv_check.check)
 app.command("explain", rich_help_panel=LOOKING)(run_queries.explain_step)
 app.command("stats", rich_help_panel=LOOKING)(run_queries.stats)
 app.add_typer(servers.app, name="servers", rich_help_panel=OFFERS)

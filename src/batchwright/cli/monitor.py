@@ -10,7 +10,7 @@ from batchwright import standard_streams
 from batchwright.cli.exit_codes import Exit, exit_of
 from batchwright.cli.options import Json, NoColor, RunArgument, StateDir
 from batchwright.cli.output import note, print_json
-from batchwright.cli.screen import JsonScreen, NullScreen, Screen, screen_for
+from batchwright.cli.progress_display import JsonDisplay, NullDisplay, ProgressDisplay, display_for
 from batchwright.cli.target import Url, chosen_run
 from batchwright.cli.view_printer import show_run
 from batchwright.client.base import Client
@@ -25,16 +25,16 @@ def monitor(
 ) -> int:
     """Watch a run that another process drives, live. Ctrl-C stops watching, not the run."""
     with chosen_run(run, url, state_dir) as (client, view):
-        screen = JsonScreen() if json else screen_for(stderr=False)
+        display = JsonDisplay() if json else display_for(stderr=False)
         watched = WatchedProgress(client.follow(view.run), "")
-        return show_progress(client, watched, view.run, screen, json=json, only=True)
+        return show_progress(client, watched, view.run, display, json=json, only=True)
 
 
 def show_progress(
     client: Client,
     progress: Progress,
     run: str,
-    screen: Screen,
+    display: ProgressDisplay,
     *,
     json: bool,
     only: bool = False,
@@ -47,7 +47,7 @@ def show_progress(
     With `only` nothing but the picture is wanted: when nobody reads it any more, it is over.
     """
     last: Update | None = None
-    safe = _SafeScreen(screen)
+    safe = _SafeDisplay(display)
     with progress, closing(safe):
         while True:
             try:
@@ -79,24 +79,24 @@ def show_progress(
     return exit_of(view)
 
 
-class _SafeScreen:
-    """A screen that fails never takes the run down with it."""
+class _SafeDisplay:
+    """A display that fails never takes the run down with it."""
 
-    def __init__(self, screen: Screen) -> None:
-        self._screen = screen
+    def __init__(self, display: ProgressDisplay) -> None:
+        self._display = display
 
     def draw(self, update: Update, now: float) -> None:
         try:
-            self._screen.draw(update, now)
+            self._display.draw(update, now)
         except Exception as error:
-            self._screen = NullScreen()
+            self._display = NullDisplay()
             note(f"error: the display failed, the run continues: {type(error).__name__}: {error} [bug]", "red")
 
     def tell(self, line: str) -> None:
-        self._screen.tell(line)
+        self._display.tell(line)
 
     def close(self) -> None:
-        self._screen.close()
+        self._display.close()
 
 
 def _left(run: str, last: Update | None, *, json: bool) -> Exit:

@@ -20,7 +20,7 @@ from batchwright.cli.options import (
     StateDir,
 )
 from batchwright.cli.output import confirm, note, print_json, say, unasked
-from batchwright.cli.screen import screen_for
+from batchwright.cli.progress_display import display_for
 from batchwright.cli.target import Url, chosen_run
 from batchwright.cli.view_printer import show_end, show_preview
 from batchwright.client.base import Client
@@ -57,7 +57,7 @@ def shown(client: Client, progress: Progress, run: str, *, json: bool, told: str
     def ending(view: RunView) -> None:
         show_end(view, time.time() - began)
 
-    return show_progress(client, progress, run, screen_for(stderr=json), json=json, told=told, ending=ending)
+    return show_progress(client, progress, run, display_for(stderr=json), json=json, told=told, ending=ending)
 
 
 def asked(run: str, verb: str, driver: str, *, json: bool) -> int:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from batchwright.app.servers import ListedServer
+from batchwright.app.live_servers import ListedServer
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, Sim, Simulate, StateDir, simulation_of
 from batchwright.cli.output import confirm, note, print_json, say

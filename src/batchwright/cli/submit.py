@@ -26,7 +26,7 @@ from batchwright.cli.options import (
 )
 from batchwright.cli.output import about, note, print_json, say, show_diagnostics, show_error
 from batchwright.cli.plan import again
-from batchwright.cli.screen import screen_for
+from batchwright.cli.progress_display import display_for
 from batchwright.cli.target import Url, chosen
 from batchwright.client.discovery import DEFAULT_URL
 from batchwright.client.http import HttpClient
@@ -76,7 +76,7 @@ def submit(
     if watch:
         (note if json else say)(f"run {view.run}")
         watched = WatchedProgress(client.follow(view.run, 1), "")
-        return show_progress(client, watched, view.run, screen_for(stderr=json), json=json)
+        return show_progress(client, watched, view.run, display_for(stderr=json), json=json)
     if json:
         print_json(view)
     else:

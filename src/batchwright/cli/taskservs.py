@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from batchwright.app.offerings import prove_entries, taskserv_offer, taskserv_offers
+from batchwright.app.offerings import lint_entries, taskserv_offer, taskserv_offers
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Catalogues, Json, NoColor, settings_of
 from batchwright.cli.output import note, print_json, say
 from batchwright.cli.view_printer import show_table
-from batchwright.model.catalogue import Scope, Taskserv, Tested, Variable
+from batchwright.model.taskserv import Scope, Taskserv, Tested, Variable
 from batchwright.views.text_format import counted
 
 app = typer.Typer(help="The task services that can be installed.", invoke_without_command=True)
@@ -66,7 +66,7 @@ def show(name: Name, catalogue: Catalogues = None, json: Json = False, _no_color
 @app.command("check")
 def check(folder: Folder = None, catalogue: Catalogues = None, json: Json = False, _no_color: NoColor = False) -> int:
     """Look for mistakes in entries: metadata, deploys and scripts. Nothing is installed."""
-    folders, mistakes = prove_entries(settings_of(None, catalogue), folder)
+    folders, mistakes = lint_entries(settings_of(None, catalogue), folder)
     if json:
         print_json({"ok": not mistakes, "entries": [str(each) for each in folders], "mistakes": mistakes})
         return Exit.NO if mistakes else Exit.OK

@@ -27,8 +27,8 @@ from batchwright.providers.base import Quote
 from batchwright.views.explain import Explanation
 from batchwright.views.plan import Counts, PlanView
 from batchwright.views.run import RunView
+from batchwright.views.run_history_stats import Stats
 from batchwright.views.run_list import Listing, RunLine
-from batchwright.views.stats import Stats
 from batchwright.views.steps import ROLLBACK, ServerLine, StepLine
 from batchwright.views.text_format import counted, duration, one_line
 

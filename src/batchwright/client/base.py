@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
+from batchwright.app.live_servers import FoundServers, ServerDestroyResult
 from batchwright.app.orphan_sweep import GcResult
-from batchwright.app.servers import FoundServers, ServerDestroyResult
 from batchwright.client.progress import Progress
 from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.model.events import AnyEvent
@@ -16,7 +16,7 @@ from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import SimulationSettings
 from batchwright.views.explain import Explanation
 from batchwright.views.run import RunView
-from batchwright.views.stats import Stats
+from batchwright.views.run_history_stats import Stats
 from batchwright.views.steps import StepLine
 from batchwright.views.taskserv_status import TaskservStatuses
 from batchwright.views.update import Update

@@ -23,23 +23,23 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 from msgspec import Struct
 
+from batchwright.app.live_servers import FoundServers, ServerDestroyResult
 from batchwright.app.orphan_sweep import GcResult
-from batchwright.app.servers import FoundServers, ServerDestroyResult
 from batchwright.client import local_socket
 from batchwright.client.base import RunRow, Verb
 from batchwright.client.http_problems import GATEWAY, bounded, decoded, problem_in, reason, refusal
 from batchwright.client.progress import Progress, WatchedProgress
 from batchwright.client.sse import ServerSentEvent, server_sent_events
 from batchwright.engine.rollback_preview import PlannedUndo
+from batchwright.environment_secrets import masked
 from batchwright.errors import NotAllowed, RunHeld, RunNotFound, ServiceUnavailable, UsageError
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run import Run
 from batchwright.model.scalar import SimulationSettings
-from batchwright.secret_detection import masked
 from batchwright.views.explain import Explanation
 from batchwright.views.run import RunView
-from batchwright.views.stats import Stats
+from batchwright.views.run_history_stats import Stats
 from batchwright.views.steps import StepLine, step_lines
 from batchwright.views.taskserv_status import TaskservStatuses
 from batchwright.views.update import Update

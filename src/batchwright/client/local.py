@@ -13,13 +13,13 @@ from msgspec.structs import asdict
 
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import Adapters
+from batchwright.app.live_servers import FoundServers, ServerDestroyResult, end_server, find_servers
 from batchwright.app.orphan_sweep import GcResult, collect
 from batchwright.app.planned import Planned
 from batchwright.app.plans import Source, plan_source
 from batchwright.app.rollback_impact import planned_undo
 from batchwright.app.run_reader import OpenedRun, all_runs, history, look
 from batchwright.app.runs import Runs, StoredRun, nothing_to_pause, refuse_rollback
-from batchwright.app.servers import FoundServers, ServerDestroyResult, end_server, find_servers
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.app.system_clock import SystemClock
@@ -35,10 +35,10 @@ from batchwright.model.plan import Plan
 from batchwright.model.run_signal import SignalKind
 from batchwright.model.scalar import SimulationSettings
 from batchwright.views.explain import Explanation, explain
-from batchwright.views.plan_index import shape_of
+from batchwright.views.plan_index import plan_index
 from batchwright.views.run import LIVE, RunView, run_view
+from batchwright.views.run_history_stats import Stats, stats_view
 from batchwright.views.run_list import matching
-from batchwright.views.stats import Stats, stats_view
 from batchwright.views.steps import StepLine, step_lines, step_named
 from batchwright.views.taskserv_status import TaskservStatuses
 from batchwright.views.text_format import span
@@ -134,7 +134,7 @@ class LocalClient:
     def follow(self, word: str, after: int | None = None) -> Iterator[Update]:
         """See Client."""
         opened = self.look(word)
-        run, shape = opened.run, shape_of(opened.run.plan)
+        run, shape = opened.run, plan_index(opened.run.plan)
         events = [] if after is None else self.wait(_events_between(opened, after, run.seq))
         while True:
             ended = opened.over or not opened.driven

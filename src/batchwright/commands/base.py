@@ -7,9 +7,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from batchwright.model.access import Access
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Applied, Rejected, Unknown
+from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.command import Command, CommandRequest
 
 Tell = Callable[[str], None]
@@ -25,7 +25,7 @@ class CommandServer(Struct, frozen=True):
     address: str
     provider: str
     zone: str
-    access: Access | None = None
+    access: SshAccess | None = None
 
 
 def _nobody(_line: str) -> None:

@@ -22,15 +22,15 @@ from batchwright.commands.base import MARK, RESERVED, RUN, SERVERS, STEP, Comman
 from batchwright.commands.clean_output import CleanOutput
 from batchwright.commands.preflight import find_here
 from batchwright.commands.process_marker import FIRMLY, ProcessMarker
+from batchwright.environment_secrets import carried
 from batchwright.errors import SecretMissing
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.command import Command, CommandRequest
-from batchwright.secret import Reveal
-from batchwright.secret import revealed as secret_of
-from batchwright.secret_detection import carried
+from batchwright.secret_resolver import Reveal
+from batchwright.secret_resolver import revealed as secret_of
 
 LAST_WORDS_SECONDS = 1.0  # of silence after a program's end; a process it leaves running may hold its output open
 REST_SECONDS = 30.0  # for what was still in the pipe, if somebody else goes on writing into it

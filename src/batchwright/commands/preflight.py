@@ -17,7 +17,7 @@ from batchwright.errors import SecretMissing
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.command import Command, CommandRequest
-from batchwright.secret import peek
+from batchwright.secret_resolver import peek
 
 COMPARED = 20_000  # names that a misspelt one is compared with
 

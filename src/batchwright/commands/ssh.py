@@ -20,7 +20,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.operations.command import Command, CommandRequest
 from batchwright.printable import printable
-from batchwright.secret import Reveal
+from batchwright.secret_resolver import Reveal
 
 CONNECT_SECONDS = 30.0
 SWEEP_SECONDS = 25.0  # for looking for what an earlier start left, and ending it
@@ -60,7 +60,7 @@ class SshCommands:
         if launch.on is None or launch.on.access is None:
             name = launch.on.name if launch.on else "its server"
             return Rejected(Fault(FaultClass.NOT_FOUND, f"{name} cannot be reached over SSH"))
-        from batchwright import ssh  # needs a package that only commands with targets need
+        from batchwright import ssh_client
 
         name = launch.on.name
         async with AsyncExitStack() as hops:
@@ -70,32 +70,34 @@ class SshCommands:
                 text = _script(request, launch, secrets)
                 if isinstance(text, Rejected):
                     return text
-                connection = await ssh.connect(launch.on.access, hops, CONNECT_SECONDS)
+                connection = await ssh_client.connect(launch.on.access, hops, CONNECT_SECONDS)
                 left = await _swept(connection, launch.mark, "end") if launch.again else ""
                 if left:
                     return Rejected(
                         Fault(FaultClass.BUSY, f"an earlier start cannot be ended on {name}: process {left}")
                     )
                 process = await _shell(connection)
-            except ssh.Unreachable as error:
+            except ssh_client.Unreachable as error:
                 wait = FaultClass.TRANSIENT if not error.lasting else error.fault.kind  # its first boot may go on
                 return Rejected(replace(error.fault, kind=wait))
-            except ssh.LOST as error:
-                return Rejected(Fault(FaultClass.TRANSIENT, f"the connection to {name} was lost: {ssh.words(error)}"))
+            except ssh_client.LOST as error:
+                return Rejected(
+                    Fault(FaultClass.TRANSIENT, f"the connection to {name} was lost: {ssh_client.words(error)}")
+                )
             except Exception as error:
                 return not_started(request.name, error)
             try:
                 return await _run(connection, process, text, request, launch, output)
-            except ssh.LOST as error:
-                return Unknown(f"the connection to {name} was lost: {ssh.words(error)}")
+            except ssh_client.LOST as error:
+                return Unknown(f"the connection to {name} was lost: {ssh_client.words(error)}")
 
     async def left_over(self, launch: Launch) -> str:
         if launch.on is None or launch.on.access is None:
             return ""
-        from batchwright import ssh
+        from batchwright import ssh_client
 
         async with AsyncExitStack() as hops:
-            connection = await ssh.connect(launch.on.access, hops, CONNECT_SECONDS)
+            connection = await ssh_client.connect(launch.on.access, hops, CONNECT_SECONDS)
             left = await _swept(connection, launch.mark, "look")
         return f"it still runs on {launch.on.name} as process {left}" if left else ""
 
@@ -117,7 +119,7 @@ async def _shell(connection: Any) -> Any:
 async def _run(
     connection: Any, process: Any, text: str, request: CommandRequest, launch: Launch, output: CleanOutput
 ) -> Applied | Rejected | Unknown:
-    from batchwright import ssh
+    from batchwright import ssh_client
 
     assert launch.on is not None
     marked, around = MarkedOutput(), MarkedOutput()
@@ -125,7 +127,7 @@ async def _run(
         async with asyncio.timeout(launch.seconds):
             process.stdin.write(f"{BLANKS}{marked.begin()}\n{text}".encode())
             process.stdin.write_eof()
-            ended = await ssh.hear(process, lambda data: output.hear(marked.hear(data)), around.hear)
+            ended = await ssh_client.hear(process, lambda data: output.hear(marked.hear(data)), around.hear)
     except TimeoutError:
         await _swept(connection, launch.mark, "end")
         output.close()
@@ -143,7 +145,7 @@ async def _run(
     if not marked.begun:
         user = connection.get_extra_info("username")
         return Rejected(
-            ssh.interfering(user, launch.on.name, marked.login() or around.login(), f"ended with {code}").fault
+            ssh_client.interfering(user, launch.on.name, marked.login() or around.login(), f"ended with {code}").fault
         )
     return outcome_of(request.name, code, output)
 
@@ -161,13 +163,13 @@ def script(words: tuple[str, ...], environ: Mapping[str, str], directory: str) -
 
 async def _holders(connection: Any, mark: str) -> str:
     """What a program that has ended left running, with names."""
-    from batchwright import ssh
+    from batchwright import ssh_client
 
     try:
         pids = (await _swept(connection, mark, "look")).split()
         looks = "".join(f"echo {pid} $(cat /proc/{pid}/comm)\n" for pid in pids[:5])
         done = await connection.run("exec sh 2>/dev/null", input=looks, timeout=SWEEP_SECONDS)
-    except ssh.LOST:
+    except ssh_client.LOST:
         return "a process"
     rows = [line.split(maxsplit=1) for line in str(done.stdout).splitlines()]
     return ", ".join(f"process {row[0]} ({printable(row[-1])})" for row in rows if len(row) == 2) or "a process"
@@ -176,11 +178,11 @@ async def _holders(connection: Any, mark: str) -> str:
 async def _swept(connection: Any, mark: str, verb: str) -> str:
     """The processes that are left of an earlier start, after they were ended if that is the verb."""
     text = f"mark={shlex.quote(f'{MARK}={mark}')}\nverb={verb}\n{SWEEP}"
-    from batchwright import ssh
+    from batchwright import ssh_client
 
     async with asyncio.timeout(SWEEP_SECONDS):
-        answer = await ssh.ask(connection, text)
+        answer = await ssh_client.ask(connection, text)
     if not answer.begun:
         user, host = connection.get_extra_info("username"), connection.get_extra_info("host")
-        raise ssh.interfering(user, host, answer.login, f"ended with {answer.code}")
+        raise ssh_client.interfering(user, host, answer.login, f"ended with {answer.code}")
     return " ".join(answer.output.split())

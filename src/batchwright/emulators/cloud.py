@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from batchwright.emulators.backend import BackedAccount
+from batchwright.emulators.backend_reconciler import BackedAccount
 from batchwright.emulators.settings import EmulatorBehaviour
 from batchwright.errors import UsageError
 from batchwright.fault_injection.settings import described, parse

@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Generic, TypeVar
 from aiohttp import web
 from msgspec import Struct
 
-from batchwright.emulators.account import EmulatedAccount
+from batchwright.emulators.base_account import EmulatedAccount
 from batchwright.fault_injection.draw import Draw, draw
+from batchwright.fault_injection.fault_names import CALL_FAULTS, CREATE_FAULTS, READ_FAULTS, SERVER_FAULTS
 from batchwright.fault_injection.rate_limit import RateLimit
-from batchwright.fault_injection.words import CALL_FAULTS, CREATE_FAULTS, READ_FAULTS, SERVER_FAULTS
 from batchwright.model.outcome import FaultClass
 
 SUMMARY = "/_emulator"

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Mapping
 
 from batchwright.engine import effects, reports
-from batchwright.engine.order import ReadinessTracker
 from batchwright.engine.policy import POLICIES, asked_pause, backoff, may_retry
+from batchwright.engine.step_readiness import ReadinessTracker
 from batchwright.model import events as ev
 from batchwright.model.actions import Undo
 from batchwright.model.lifecycle import RunState, StepState

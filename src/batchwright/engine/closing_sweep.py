@@ -62,7 +62,7 @@ class ClosingSweep:
                 self.looking.discard(lane)
                 self.strays.setdefault(lane, {})[ref] = name
                 return [effects.DestroyOrphan(lane, ref)]
-            case ev.StrayGone(lane=lane, ref=ref, fault=fault):
+            case ev.OrphanRemovalEnded(lane=lane, ref=ref, fault=fault):
                 self.strays.get(lane, {}).pop(ref, None)
                 if fault is not None and not POLICIES[fault.kind].retry:
                     self._stuck[lane] = fault
@@ -81,7 +81,7 @@ class ClosingSweep:
                     return [ev.SweepEnded(now, lane, fault)]
                 return [ev.OrphanFound(now, lane, ref, name, ref in report.shared) for ref, name in report.strays]
             case reports.OrphanReport(lane=lane, ref=ref) if ref in self.strays.get(lane, {}):
-                events: list[ev.AnyEvent] = [ev.StrayGone(now, lane, ref, report.fault)]
+                events: list[ev.AnyEvent] = [ev.OrphanRemovalEnded(now, lane, ref, report.fault)]
                 stuck = self._stuck.get(lane)
                 if report.fault is not None and not POLICIES[report.fault.kind].retry:
                     stuck = report.fault

@@ -10,14 +10,14 @@ import msgspec
 
 from batchwright.engine import effects, reports
 from batchwright.engine.manual_resolution import asks
-from batchwright.engine.order import ReadinessTracker
 from batchwright.engine.policy import POLICIES, asked_pause, backoff, may_retry
+from batchwright.engine.step_readiness import ReadinessTracker
 from batchwright.model import events as ev
 from batchwright.model.actions import Doubt
 from batchwright.model.lifecycle import STEP_ENDED, RunState, StepState
 from batchwright.model.outcome import Applied, Created, Fault, FaultClass, Rejected, ServerState
 from batchwright.model.plan import PlannedOperation
-from batchwright.model.run import Run, StepRecord
+from batchwright.model.run import Run, StepFoldState
 from batchwright.model.workflow import DependencyKind, OnFailure
 
 SKIPS_MAX = 2000  # skipped in one go, so that a batch of events stays small
@@ -47,7 +47,7 @@ class Forward:
         """What to do about the calls that were open when the last driver stopped."""
         return [command for i in self.run.in_flight for command in self._reopen(i, self.run.records[i])]
 
-    def _reopen(self, i: int, record: StepRecord) -> list[effects.Command]:
+    def _reopen(self, i: int, record: StepFoldState) -> list[effects.Command]:
         doubt = self.run.plan.steps[i].doubt
         if record.state is StepState.CREATED or doubt is Doubt.NONE:
             return [self._await(i, record)]
@@ -72,7 +72,7 @@ class Forward:
                 self._release()
         return []
 
-    def _begin(self, event: ev.AnyEvent, i: int, record: StepRecord) -> list[effects.Command]:
+    def _begin(self, event: ev.AnyEvent, i: int, record: StepFoldState) -> list[effects.Command]:
         if isinstance(event, ev.StepInDoubt):
             return self._reopen(i, record)
         doubt = self.run.plan.steps[i].doubt
@@ -80,7 +80,7 @@ class Forward:
             return [self._await(i, record)]
         return [effects.DoStep(i, record.attempt, look_first=record.doubt and doubt is Doubt.LOOK)]
 
-    def _await(self, i: int, record: StepRecord) -> effects.Await:
+    def _await(self, i: int, record: StepFoldState) -> effects.Await:
         ref = record.ref or self.run.plan.steps[i].ref
         # what passed before this driver began was told by a clock that nobody can vouch for
         since = max(record.attempt_at, self.run.driven_at)
@@ -202,7 +202,7 @@ class Forward:
             case reports.SettleReport():
                 return self._settled(report, record, now)
 
-    def _answered(self, report: reports.CallReport, record: StepRecord, now: float) -> list[ev.AnyEvent]:
+    def _answered(self, report: reports.CallReport, record: StepFoldState, now: float) -> list[ev.AnyEvent]:
         step = self.run.plan.steps[report.step]
         match report.outcome:
             case Created(ref=ref, ready=True, address=address):
@@ -226,7 +226,7 @@ class Forward:
                     return []  # known already, and being settled
                 return [ev.StepInDoubt(now, step.id, record.attempt, unknown.reason)]
 
-    def _settled(self, report: reports.SettleReport, record: StepRecord, now: float) -> list[ev.AnyEvent]:
+    def _settled(self, report: reports.SettleReport, record: StepFoldState, now: float) -> list[ev.AnyEvent]:
         step = self.run.plan.steps[report.step].id
         found = report.found
         if found is None:
@@ -241,7 +241,7 @@ class Forward:
             return [ev.StepSucceeded(now, step, found.ref, found.address, settled=True)]
         return [ev.StepCreated(now, step, found.ref, settled=True)]
 
-    def _looked(self, report: reports.ServerReport, record: StepRecord, now: float) -> list[ev.AnyEvent]:
+    def _looked(self, report: reports.ServerReport, record: StepFoldState, now: float) -> list[ev.AnyEvent]:
         step = self.run.plan.steps[report.step]
         if report.ref != (record.ref or step.ref):
             return []
@@ -252,7 +252,7 @@ class Forward:
     def _fault(
         self,
         i: int,
-        record: StepRecord,
+        record: StepFoldState,
         fault: Fault,
         now: float,
         *,

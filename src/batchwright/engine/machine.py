@@ -59,7 +59,7 @@ class Machine:
             case ev.DriverStarted() | ev.RunReopened() | ev.RollbackStarted():
                 self._rebuild()
                 return self.phase.recover() if self.run.status not in RUN_ENDED else []
-            case ev.SweepStarted() | ev.OrphanFound() | ev.StrayGone() | ev.SweepEnded():
+            case ev.SweepStarted() | ev.OrphanFound() | ev.OrphanRemovalEnded() | ev.SweepEnded():
                 return self.sweeping.after(event)
             case ev.StepOutput():
                 return []

@@ -10,7 +10,7 @@ from batchwright.engine.backward import Backward
 from batchwright.model.actions import Undo
 from batchwright.model.lifecycle import StepState
 from batchwright.model.plan import Step
-from batchwright.model.run import Run, StepRecord
+from batchwright.model.run import Run, StepFoldState
 from batchwright.operations.registry import type_of
 
 
@@ -66,7 +66,7 @@ def preview_rollback(run: Run) -> list[PlannedUndo]:
     return lines
 
 
-def _by_itself(step: Step, record: StepRecord) -> PlannedUndo:
+def _by_itself(step: Step, record: StepFoldState) -> PlannedUndo:
     kind = type_of(step)
     note = kind.doubt_note if record.doubt else ""
     return PlannedUndo(step.id, step.provider, _KINDS[step.undo], kind.undo_target(step, record), note)

@@ -12,8 +12,8 @@ from statistics import NormalDist
 
 from msgspec import Struct
 
+from batchwright.fault_injection.fault_names import SERVER_FAULTS
 from batchwright.fault_injection.settings import FaultSettings
-from batchwright.fault_injection.words import SERVER_FAULTS
 from batchwright.model.ids import fraction
 
 _NORMAL = NormalDist()

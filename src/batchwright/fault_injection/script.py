@@ -21,19 +21,19 @@ class Rule(Struct, frozen=True):
     times: int
 
 
-class Script(Struct, frozen=True):
+class FaultScript(Struct, frozen=True):
     """Rules in order; the first that matches decides."""
 
     rules: tuple[Rule, ...] = ()
 
     @classmethod
-    def parse(cls, setting: str, text: str, effects: tuple[str, ...]) -> Script:
+    def parse(cls, setting: str, text: str, effects: tuple[str, ...]) -> FaultScript:
         """Read PATTERN[=EFFECT][:TIMES], ... Raises UsageError that names the setting."""
         return cls(tuple(_rule(setting, part.strip(), effects) for part in text.split(",") if part.strip()))
 
-    def then(self, other: Script) -> Script:
+    def then(self, other: FaultScript) -> FaultScript:
         """These rules, then those."""
-        return Script(self.rules + other.rules)
+        return FaultScript(self.rules + other.rules)
 
     def mentions(self, effect: str) -> bool:
         """Whether a rule has this effect."""
@@ -47,7 +47,7 @@ class Script(Struct, frozen=True):
         return ""
 
 
-NO_SCRIPT = Script()
+NO_SCRIPT = FaultScript()
 
 
 def _rule(setting: str, text: str, effects: tuple[str, ...]) -> Rule:

@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from batchwright.errors import UsageError
-from batchwright.fault_injection.script import Script
-from batchwright.fault_injection.words import CREATE_EFFECTS
+from batchwright.fault_injection.fault_names import CREATE_EFFECTS
+from batchwright.fault_injection.script import FaultScript
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.scalar import Scalar
 
@@ -83,9 +83,9 @@ class FaultSettings(Struct, frozen=True, kw_only=True):
             )
         self.create_script()
 
-    def create_script(self) -> Script:
+    def create_script(self) -> FaultScript:
         """Scripted faults of creates. Raises UsageError."""
-        return Script.parse("fail", self.fail, self.create_effects)
+        return FaultScript.parse("fail", self.fail, self.create_effects)
 
     def scaled(self, seconds: float) -> float:
         """Seconds of this machine's clock."""

@@ -20,14 +20,14 @@ from batchwright.loader import (
     taskserv_checks,
 )
 from batchwright.loader.contract_report import OPERATIONS, WHOLE, PathDiagnostic, Report, as_written
-from batchwright.loader.error_positions import at_name, below, explained, place_of
 from batchwright.loader.evaluator_client import EvaluationLimitExceeded, Evaluator, NickelError
 from batchwright.loader.limits import LoaderLimits
+from batchwright.loader.nickel_diagnostics import at_name, below, explained, place_of
 from batchwright.loader.nickel_expressions import Path_, Step
 from batchwright.loader.nickel_scanner import Position
 from batchwright.loader.sources import SourceFile, Sources
-from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic, Severity
+from batchwright.model.taskserv import Taskserv
 
 DEATH_HINTS = {
     "too-deep": "Look for a value that contains itself, or for a very long chain of brackets.",

@@ -8,8 +8,8 @@ import msgspec
 
 from batchwright.loader import nickel_expressions
 from batchwright.loader.contract_report import suggestion
-from batchwright.loader.error_positions import explained
 from batchwright.loader.evaluator_client import Evaluator, NickelError
+from batchwright.loader.nickel_diagnostics import explained
 from batchwright.loader.nickel_expressions import INPUTS
 from batchwright.loader.sources import Sources
 from batchwright.model.diagnostic import Diagnostic

@@ -20,8 +20,8 @@ from batchwright.loader.evaluator_client import EvaluationLimitExceeded, Evaluat
 from batchwright.loader.limits import LOCAL, UNTRUSTED, LoaderLimits
 from batchwright.loader.nickel_expressions import Path_
 from batchwright.loader.sources import Sources, schema_folder
-from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic, bounded
+from batchwright.model.taskserv import Taskserv
 from batchwright.model.workflow import ServerConfig, Workflow
 from batchwright.operations.registry import dec_hook
 

@@ -9,9 +9,9 @@ import msgspec
 
 from batchwright.loader.contract_report import OPERATIONS, PathDiagnostic, suggestion
 from batchwright.loader.nickel_expressions import Path_
-from batchwright.model.catalogue import Taskserv, Variable
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.secret_reference import SecretReference
+from batchwright.model.taskserv import Taskserv, Variable
 
 
 def mistaken(operations: Sequence[Any], catalogue: Mapping[str, Taskserv]) -> Iterator[PathDiagnostic]:

@@ -234,7 +234,7 @@ class OrphanFound(Event, frozen=True, tag="stray_found"):
     shared: bool = False
 
 
-class StrayGone(Event, frozen=True, tag="stray_gone"):
+class OrphanRemovalEnded(Event, frozen=True, tag="stray_gone"):
     """The orphan is gone, or `fault` says why not."""
 
     lane: str
@@ -276,6 +276,6 @@ AnyEvent = (
     | UndoFailed
     | SweepStarted
     | OrphanFound
-    | StrayGone
+    | OrphanRemovalEnded
     | SweepEnded
 )

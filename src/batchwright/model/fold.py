@@ -1,4 +1,4 @@
-"""The one fold: what each event changes in a RunRecord, one function per event.
+"""The one fold: what each event changes in a RunFoldState, one function per event.
 
 It takes no decision and never looks at a clock. The state of a step changes only through model/lifecycle.py.
 """
@@ -21,10 +21,10 @@ from batchwright.model.lifecycle import (
     next_step_state,
 )
 from batchwright.model.outcome import FaultClass
-from batchwright.model.run_record import RunRecord, StepRecord
+from batchwright.model.run_fold_state import RunFoldState, StepFoldState
 
 
-def _move(run: RunRecord, step: str, event: str) -> tuple[int, StepRecord]:
+def _move(run: RunFoldState, step: str, event: str) -> tuple[int, StepFoldState]:
     i = run.step(step)
     record = run.records[i]
     before = record.state
@@ -41,18 +41,18 @@ def _move(run: RunRecord, step: str, event: str) -> tuple[int, StepRecord]:
     return i, record
 
 
-def _run_created(_run: RunRecord, _event: ev.RunCreated) -> None:
+def _run_created(_run: RunFoldState, _event: ev.RunCreated) -> None:
     raise IllegalTransition("run_created must be the first event of a journal and may occur only once")
 
 
-def _driver_started(run: RunRecord, event: ev.DriverStarted) -> None:
+def _driver_started(run: RunFoldState, event: ev.DriverStarted) -> None:
     run.driver = event.driver
     run.driven_at = event.at
     run.restarts += run.status in (RunState.RUNNING, RunState.PAUSED, RunState.ROLLING_BACK)
     _lose_sight(run, event.at)
 
 
-def _lose_sight(run: RunRecord, at: float) -> None:
+def _lose_sight(run: RunFoldState, at: float) -> None:
     """Whoever sent the calls that are open hears no answers any more."""
     for i in run.in_flight:
         record = run.records[i]
@@ -61,47 +61,47 @@ def _lose_sight(run: RunRecord, at: float) -> None:
             record.crashed = True
 
 
-def _doubt(run: RunRecord, i: int, record: StepRecord, at: float) -> None:
+def _doubt(run: RunFoldState, i: int, record: StepFoldState, at: float) -> None:
     record.doubt = True
     record.doubt_at = at
     if run.plan.steps[i].traits.sweeps:
         run.doubtful[run.lane(i)] = at
 
 
-def _run_started(run: RunRecord, event: ev.RunStarted) -> None:
+def _run_started(run: RunFoldState, event: ev.RunStarted) -> None:
     run.status = next_run_state(run.status, "run_started")
     run.started_at = event.at
 
 
-def _run_paused(run: RunRecord, _event: ev.RunPaused) -> None:
+def _run_paused(run: RunFoldState, _event: ev.RunPaused) -> None:
     run.status = next_run_state(run.status, "run_paused")
 
 
-def _run_resumed(run: RunRecord, _event: ev.RunResumed) -> None:
+def _run_resumed(run: RunFoldState, _event: ev.RunResumed) -> None:
     run.status = next_run_state(run.status, "run_resumed")
 
 
-def _cancel_requested(run: RunRecord, event: ev.CancelRequested) -> None:
+def _cancel_requested(run: RunFoldState, event: ev.CancelRequested) -> None:
     run.cancelling = CancelMode.FORCE if event.force else CancelMode.GRACEFUL
 
 
-def _run_stopping(run: RunRecord, event: ev.RunStopping) -> None:
+def _run_stopping(run: RunFoldState, event: ev.RunStopping) -> None:
     run.stopping = event.step
     run.rollback_after_stop = event.rollback
 
 
-def _provider_stopped(run: RunRecord, event: ev.ProviderStopped) -> None:
+def _provider_stopped(run: RunFoldState, event: ev.ProviderStopped) -> None:
     run.stopped_lanes[event.lane] = event.fault
 
 
-def _run_ended(run: RunRecord, event: ev.RunEnded) -> None:
+def _run_ended(run: RunFoldState, event: ev.RunEnded) -> None:
     run.status = next_run_state(run.status, f"run_{event.status.value.lower()}")
     run.ended_at = event.at
     run.reason = event.reason
     _lose_sight(run, event.at)  # only a forced cancel leaves anything in flight
 
 
-def _run_reopened(run: RunRecord, event: ev.RunReopened) -> None:
+def _run_reopened(run: RunFoldState, event: ev.RunReopened) -> None:
     status = next_run_state(run.status, "run_reopened")
     for step in event.skip:
         next_step_state(run.records[run.step(step)].state, "taken_as_done", step)
@@ -126,19 +126,19 @@ def _run_reopened(run: RunRecord, event: ev.RunReopened) -> None:
                 record.generation += 1
 
 
-def _take_as_done(run: RunRecord, step: str, event: ev.RunReopened) -> None:
+def _take_as_done(run: RunFoldState, step: str, event: ev.RunReopened) -> None:
     _, record = _move(run, step, "taken_as_done")
     record.made, record.doubt, record.fault = True, False, None
     record.reason = f"marked as done by {event.by}" if event.by else "marked as done"
     record.ended_at = event.at
 
 
-def _forget_sweeps(run: RunRecord) -> None:
+def _forget_sweeps(run: RunFoldState) -> None:
     run.swept.clear()
     run.sweep_faults.clear()
 
 
-def _rollback_started(run: RunRecord, event: ev.RollbackStarted) -> None:
+def _rollback_started(run: RunFoldState, event: ev.RollbackStarted) -> None:
     run.status = next_run_state(run.status, "rollback_started")
     run.rolled_back_by = event.by
     run.rolled_back_automatically = event.by == "on_failure" if event.automatic is None else event.automatic
@@ -151,14 +151,14 @@ def _rollback_started(run: RunRecord, event: ev.RollbackStarted) -> None:
         record.undo_failures = record.throttles = 0
 
 
-def _rollback_ended(run: RunRecord, event: ev.RollbackEnded) -> None:
+def _rollback_ended(run: RunFoldState, event: ev.RollbackEnded) -> None:
     clean = event.status is RunState.ROLLED_BACK
     run.status = next_run_state(run.status, "rollback_completed" if clean else "rollback_left_residue")
     run.ended_at = event.at
     run.residue = event.residue
 
 
-def _step_started(run: RunRecord, event: ev.StepStarted) -> int:
+def _step_started(run: RunFoldState, event: ev.StepStarted) -> int:
     i, record = _move(run, event.step, "step_started")
     record.attempt = event.attempt
     record.started_at = record.started_at or event.at
@@ -169,20 +169,20 @@ def _step_started(run: RunRecord, event: ev.StepStarted) -> int:
     return i
 
 
-def _step_in_doubt(run: RunRecord, event: ev.StepInDoubt) -> int:
+def _step_in_doubt(run: RunFoldState, event: ev.StepInDoubt) -> int:
     i, record = _move(run, event.step, "step_in_doubt")
     _doubt(run, i, record, event.at)
     return i
 
 
-def _step_output(run: RunRecord, event: ev.StepOutput) -> int:
+def _step_output(run: RunFoldState, event: ev.StepOutput) -> int:
     i = run.step(event.step)
     if event.lines:
         run.records[i].said = event.lines[-1]
     return i
 
 
-def _step_created(run: RunRecord, event: ev.StepCreated) -> int:
+def _step_created(run: RunFoldState, event: ev.StepCreated) -> int:
     i, record = _move(run, event.step, "step_created")
     record.ref = event.ref
     record.stale = ""
@@ -190,7 +190,7 @@ def _step_created(run: RunRecord, event: ev.StepCreated) -> int:
     return i
 
 
-def _step_succeeded(run: RunRecord, event: ev.StepSucceeded) -> int:
+def _step_succeeded(run: RunFoldState, event: ev.StepSucceeded) -> int:
     i, record = _move(run, event.step, "step_succeeded")
     record.ref = event.ref or record.ref
     record.stale = ""
@@ -202,7 +202,7 @@ def _step_succeeded(run: RunRecord, event: ev.StepSucceeded) -> int:
     return i
 
 
-def _step_retrying(run: RunRecord, event: ev.StepRetrying) -> int:
+def _step_retrying(run: RunFoldState, event: ev.StepRetrying) -> int:
     i, record = _move(run, event.step, "step_retrying")
     record.until = event.until
     record.fault = event.fault
@@ -218,20 +218,20 @@ def _step_retrying(run: RunRecord, event: ev.StepRetrying) -> int:
     return i
 
 
-def _count_retry(run: RunRecord, i: int) -> None:
+def _count_retry(run: RunFoldState, i: int) -> None:
     provider = run.plan.steps[i].provider
     run.retries += 1
     run.provider_retries[provider] = run.provider_retries.get(provider, 0) + 1
 
 
-def _count_throttle(run: RunRecord, i: int, record: StepRecord) -> None:
+def _count_throttle(run: RunFoldState, i: int, record: StepFoldState) -> None:
     provider = run.plan.steps[i].provider
     record.throttles += 1
     run.throttles += 1
     run.provider_throttles[provider] = run.provider_throttles.get(provider, 0) + 1
 
 
-def _step_failed(run: RunRecord, event: ev.StepFailed) -> int:
+def _step_failed(run: RunFoldState, event: ev.StepFailed) -> int:
     i, record = _move(run, event.step, "step_failed")
     record.fault = event.fault
     record.doubt = event.doubt
@@ -239,7 +239,7 @@ def _step_failed(run: RunRecord, event: ev.StepFailed) -> int:
     return i
 
 
-def _step_skipped(run: RunRecord, event: ev.StepSkipped) -> int:
+def _step_skipped(run: RunFoldState, event: ev.StepSkipped) -> int:
     i, record = _move(run, event.step, "step_skipped")
     record.reason = event.reason
     record.because = event.because
@@ -247,14 +247,14 @@ def _step_skipped(run: RunRecord, event: ev.StepSkipped) -> int:
     return i
 
 
-def _undo_started(run: RunRecord, event: ev.UndoStarted) -> int:
+def _undo_started(run: RunFoldState, event: ev.UndoStarted) -> int:
     i, record = _move(run, event.step, "undo_started")
     record.undo_attempt = event.attempt
     record.attempt_at = event.at
     return i
 
 
-def _undo_retrying(run: RunRecord, event: ev.UndoRetrying) -> int:
+def _undo_retrying(run: RunFoldState, event: ev.UndoRetrying) -> int:
     i, record = _move(run, event.step, "undo_retrying")
     record.until = event.until
     record.fault = event.fault
@@ -266,7 +266,7 @@ def _undo_retrying(run: RunRecord, event: ev.UndoRetrying) -> int:
     return i
 
 
-def _step_undone(run: RunRecord, event: ev.StepUndone) -> int:
+def _step_undone(run: RunFoldState, event: ev.StepUndone) -> int:
     i, record = _move(run, event.step, "step_undone")
     record.doubt = record.made = False
     record.ended_at = event.at
@@ -274,7 +274,7 @@ def _step_undone(run: RunRecord, event: ev.StepUndone) -> int:
     return i
 
 
-def _undo_failed(run: RunRecord, event: ev.UndoFailed) -> int:
+def _undo_failed(run: RunFoldState, event: ev.UndoFailed) -> int:
     i, record = _move(run, event.step, "undo_failed")
     record.undo_failures += 1
     record.fault = event.fault
@@ -282,20 +282,20 @@ def _undo_failed(run: RunRecord, event: ev.UndoFailed) -> int:
     return i
 
 
-def _sweep_started(run: RunRecord, event: ev.SweepStarted) -> None:
+def _sweep_started(run: RunFoldState, event: ev.SweepStarted) -> None:
     run.swept.discard(event.lane)
     run.sweeps[event.lane] = run.sweeps.get(event.lane, 0) + 1
 
 
-def _stray_found(run: RunRecord, event: ev.OrphanFound) -> None:
+def _stray_found(run: RunFoldState, event: ev.OrphanFound) -> None:
     run.strays_found += not event.shared
 
 
-def _stray_gone(run: RunRecord, _event: ev.StrayGone) -> None:
+def _stray_gone(run: RunFoldState, _event: ev.OrphanRemovalEnded) -> None:
     pass  # one that is still there is found again by the next round, or ends the sweep with a fault
 
 
-def _sweep_ended(run: RunRecord, event: ev.SweepEnded) -> None:
+def _sweep_ended(run: RunFoldState, event: ev.SweepEnded) -> None:
     run.swept.add(event.lane)
     if event.fault is not None:
         run.sweep_faults[event.lane] = event.fault
@@ -306,7 +306,7 @@ def _sweep_ended(run: RunRecord, event: ev.SweepEnded) -> None:
                 record.doubt = False
 
 
-APPLY: dict[type[ev.Event], Callable[[RunRecord, Any], int | None]] = {
+APPLY: dict[type[ev.Event], Callable[[RunFoldState, Any], int | None]] = {
     ev.RunCreated: _run_created,
     ev.DriverStarted: _driver_started,
     ev.RunStarted: _run_started,
@@ -333,6 +333,6 @@ APPLY: dict[type[ev.Event], Callable[[RunRecord, Any], int | None]] = {
     ev.UndoFailed: _undo_failed,
     ev.SweepStarted: _sweep_started,
     ev.OrphanFound: _stray_found,
-    ev.StrayGone: _stray_gone,
+    ev.OrphanRemovalEnded: _stray_gone,
     ev.SweepEnded: _sweep_ended,
 }

@@ -16,10 +16,10 @@ from batchwright.model.fold import APPLY
 from batchwright.model.ids import step_token
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.outcome import Fault, Observed
-from batchwright.model.run_record import RunRecord, StepRecord
+from batchwright.model.run_fold_state import RunFoldState, StepFoldState
 from batchwright.model.run_summary import RunSummary
 
-__all__ = ["Run", "StepRecord", "made_something", "unsettled"]
+__all__ = ["Run", "StepFoldState", "made_something", "unsettled"]
 
 FOLD = 6  # raised with every change of what is folded; older snapshots are left aside then and the events fold again
 
@@ -30,7 +30,7 @@ class RunSnapshot(Struct, frozen=True):
     fold: int
     seq: int
     header: dict[str, Any]
-    records: list[StepRecord]
+    records: list[StepFoldState]
 
 
 class _SnapshotFold(Struct, frozen=True):
@@ -67,7 +67,7 @@ _HEADER = (
 )
 
 
-class Run(RunRecord):
+class Run(RunFoldState):
     """The fold of one run's events. Mutable; `apply` is the only way to change it."""
 
     _tokens: AbstractSet[str] = frozenset()  # that steps have had, as far as somebody asked
@@ -96,7 +96,7 @@ class Run(RunRecord):
 
     # -- reading ------------------------------------------------------------------------------------------------
 
-    def record(self, step: str) -> StepRecord:
+    def record(self, step: str) -> StepFoldState:
         """Of one step by its full id."""
         return self.records[self.step(step)]
 

@@ -13,7 +13,7 @@ from batchwright.model.actions import Action
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.lifecycle import StepState
 from batchwright.model.plan import Request, Step
-from batchwright.model.run_record import StepRecord
+from batchwright.model.run_fold_state import StepFoldState
 from batchwright.model.workflow import Operation, ServerConfig
 from batchwright.operations.draft import Draft
 
@@ -21,7 +21,7 @@ Op = TypeVar("Op", bound=Operation)
 FieldPath = tuple[str | int, ...]
 
 
-class Port(StrEnum):
+class PortKind(StrEnum):
     """The port that carries a type's steps out."""
 
     PROVIDER = "provider"
@@ -54,7 +54,7 @@ class OperationType(ABC, Generic[Op]):
     name: ClassVar[str]
     operation: type[Op]
     request: ClassVar[type[Request]]
-    port: ClassVar[Port] = Port.NONE
+    port: ClassVar[PortKind] = PortKind.NONE
     lane: ClassVar[str] = ""
     at_once: ClassVar[int] = 1
     targets_all: ClassVar[bool] = False  # without `targets`: all servers it depends on, and there must be one
@@ -102,14 +102,14 @@ class OperationType(ABC, Generic[Op]):
         """What a step of this kind was planned to do: "create a server"."""
 
     @abstractmethod
-    def started(self, step: Step, record: StepRecord) -> str:
+    def started(self, step: Step, record: StepFoldState) -> str:
         """What is going on in a step whose call is under way, or in doubt."""
 
     def undoing(self, _step: Step) -> str:
         """What is going on in a step that is being undone."""
         return "being undone"
 
-    def doing(self, step: Step, record: StepRecord) -> str:
+    def doing(self, step: Step, record: StepFoldState) -> str:
         """What is happening to a step now."""
         match record.state:
             case StepState.STARTED:
@@ -126,7 +126,7 @@ class OperationType(ABC, Generic[Op]):
         """What is left when the undo of a step failed."""
         return f"what {step.id} did{f' to {ref}' if ref else ''}"
 
-    def undo_target(self, _step: Step, record: StepRecord) -> str:
+    def undo_target(self, _step: Step, record: StepFoldState) -> str:
         """What the undo works on, for the preview of a rollback: a reference, or a program with its arguments."""
         return record.ref
 

@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from batchwright.model.actions import Action, Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.plan import Request, Step
-from batchwright.model.run_record import StepRecord
+from batchwright.model.run_fold_state import StepFoldState
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry
-from batchwright.operations.base import OperationType, Port, Wants
+from batchwright.operations.base import OperationType, PortKind, Wants
 from batchwright.operations.draft import Draft, PlannedServer
 from batchwright.printable import printable, shortened
 
@@ -99,7 +99,7 @@ class CommandType(OperationType[Command]):
     name = "command"
     operation = Command
     request = CommandRequest
-    port = Port.LAUNCHER
+    port = PortKind.LAUNCHER
     lane = "commands"
     at_once = 20
     doubt_note = "it is unknown how far the command got"
@@ -138,7 +138,7 @@ class CommandType(OperationType[Command]):
     def verb(self, _action: Action) -> str:
         return "run a program"
 
-    def started(self, step: Step, record: StepRecord) -> str:
+    def started(self, step: Step, record: StepFoldState) -> str:
         if not record.doubt:
             return "running"
         return "running again" if step.request.idempotent else "in doubt: checking whether it still runs"
@@ -149,7 +149,7 @@ class CommandType(OperationType[Command]):
     def residue(self, _step: Step, _ref: str) -> str:
         return "its undo program"
 
-    def undo_target(self, step: Step, _record: StepRecord) -> str:
+    def undo_target(self, step: Step, _record: StepFoldState) -> str:
         return shlex.join(_request(step).undo)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import ServerFacts, Step
+from batchwright.model.taskserv import Taskserv
 from batchwright.model.workflow import DependencyKind, Operation, Workflow
 from batchwright.operations.observations import Observations
 from batchwright.operations.suggestions import enumerated

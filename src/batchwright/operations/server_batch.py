@@ -10,14 +10,14 @@ from typing import Any, Self
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchwright.model.access import Access
 from batchwright.model.actions import Action, Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Observed, ServerState
 from batchwright.model.plan import Request, ServerFacts, Step
-from batchwright.model.run_record import StepRecord
+from batchwright.model.run_fold_state import StepFoldState
+from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry, ServerConfig
-from batchwright.operations.base import FieldPath, OperationType, Port, Wants
+from batchwright.operations.base import FieldPath, OperationType, PortKind, Wants
 from batchwright.operations.draft import NO_FACTS, Draft, PlannedServer
 from batchwright.operations.observations import ProviderObserved
 from batchwright.operations.suggestions import enumerated
@@ -54,7 +54,7 @@ class ServerRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field=
     user_data: str = ""
     labels: dict[str, str] = {}
     resolved: dict[str, str] = {}
-    access: Access | None = None
+    access: SshAccess | None = None
     facts: ServerFacts | None = None
 
     @classmethod
@@ -202,7 +202,7 @@ class ServerBatchType(OperationType[ServerBatch]):
     name = "server_batch"
     operation = ServerBatch
     request = ServerRequest
-    port = Port.PROVIDER
+    port = PortKind.PROVIDER
     doubt_note = "its create call is in doubt: the rollback looks for it first"
 
     def written(self, fields: dict[str, Any]) -> dict[str, Any]:
@@ -255,7 +255,7 @@ class ServerBatchType(OperationType[ServerBatch]):
     def verb(self, action: Action) -> str:
         return "keep an existing server" if action is Action.KEEP else "create a server"
 
-    def started(self, step: Step, record: StepRecord) -> str:
+    def started(self, step: Step, record: StepFoldState) -> str:
         if step.action is Action.KEEP:
             return "checking the existing server"
         return f"in doubt: asking {step.provider} whether the call took effect" if record.doubt else "creating"

@@ -9,10 +9,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan, PlannedOperation
 from batchwright.model.scalar import Scalar
+from batchwright.model.taskserv import Taskserv
 from batchwright.model.workflow import Operation, Workflow
 from batchwright.operations.base import OperationType
 from batchwright.operations.draft import Draft

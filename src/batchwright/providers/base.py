@@ -12,11 +12,11 @@ from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from batchwright.model.access import Access
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, Unknown
 from batchwright.model.plan import Guard
+from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 
@@ -195,7 +195,7 @@ class Provider(Protocol):
         """A fresh look at these, in as few calls as can be; every ref is answered, GONE and NOT_VISIBLE too."""
         ...
 
-    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
+    async def access(self, refs: Sequence[str]) -> dict[str, SshAccess]:
         """How these servers are reached over SSH, in as few calls as can be; one that cannot be reached is missing."""
         ...
 

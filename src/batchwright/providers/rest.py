@@ -12,12 +12,12 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 from msgspec import Struct
 
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
-from batchwright.model.access import Access
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import PASSING, Created, Fault, FaultClass, Observed, Rejected, Unknown
 from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
+from batchwright.model.ssh_access import SshAccess
 from batchwright.providers import ssh_key_store
 from batchwright.providers.base import Capabilities, Provider, ProviderHealthReport
 from batchwright.providers.http import Http, HttpReply, NoAnswer, NotSent, Query
@@ -266,18 +266,18 @@ class RestProvider(ABC, Generic[C, F]):
     async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
         """As the port says."""
 
-    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
+    async def access(self, refs: Sequence[str]) -> dict[str, SshAccess]:
         """With the run's key; a server whose own key is not known cannot be trusted and is left out."""
         seen = await self.describe([ref for ref in refs if not ref.startswith(self.beside)])
         return await asyncio.to_thread(
             lambda: {ref: way for ref, one in seen.items() if one.address and (way := self._way(one)) is not None}
         )
 
-    def _way(self, server: Observed) -> Access | None:
+    def _way(self, server: Observed) -> SshAccess | None:
         if not server.token or not ssh_key_store.host_folder(self._state, server.run, server.token).exists():
             return None
         host, own = self._host_key(server.run, server.token), ssh_key_store.run_key(self._state, server.run)
-        return Access(server.address, self.user, key=str(own.path), host_keys=(host.public,))
+        return SshAccess(server.address, self.user, key=str(own.path), host_keys=(host.public,))
 
 
 class RestCheck(LiveCheck, Generic[C, F]):

@@ -14,7 +14,7 @@ from msgspec import Struct
 from batchwright.errors import EvaluatorUnavailable, ServiceBusy, TooManyRequests
 from batchwright.loader import UNTRUSTED, Loaded, SourceLocation
 from batchwright.process_limits import is_shortage
-from batchwright.service.evaluator_process import (
+from batchwright.service.evaluator_worker import (
     LENGTH,
     Evaluated,
     EvaluationJob,
@@ -24,7 +24,7 @@ from batchwright.service.evaluator_process import (
     refused,
 )
 
-MODULE = "batchwright.service.evaluator_process"
+MODULE = "batchwright.service.evaluator_worker"
 PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
 PROCESSES = 2
 WAITING = 64  # workflows that may wait for one

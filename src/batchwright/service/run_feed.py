@@ -20,7 +20,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.model.run import Run
-from batchwright.views.plan_index import shape_of
+from batchwright.views.plan_index import plan_index
 from batchwright.views.run import RunView, ViewBounds, run_view
 from batchwright.views.wait_reasons import Circumstances
 
@@ -131,7 +131,7 @@ class RunFeed:
         self._frames = frames
         self._driven = driven
         self._sightings = sightings
-        self._shape = shape_of(run.plan)
+        self._shape = plan_index(run.plan)
         self._lock = asyncio.Lock()
         self._hinted = True
         self._hint = asyncio.Event()

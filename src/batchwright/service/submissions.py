@@ -13,12 +13,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.app.adapters import Adapters, SharedWorld
-from batchwright.app.client_policy import CODE, COMMANDS_WAY, NOTHING, Allowlist
 from batchwright.app.diagnostic_positions import placed
 from batchwright.app.planned import Planned, workflow_invalid
 from batchwright.app.plans import approve, plan_loaded
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
+from batchwright.app.workflow_allowlist import CODE, COMMANDS_WAY, NOTHING, WorkflowAllowlist
 from batchwright.engine.limits import Limits
 from batchwright.errors import (
     IdempotencyMismatch,
@@ -31,7 +31,7 @@ from batchwright.model.plan import Plan
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import Scalar
 from batchwright.service.evaluator_pool import EvaluatorPool
-from batchwright.service.evaluator_process import EvaluationJob
+from batchwright.service.evaluator_worker import EvaluationJob
 from batchwright.views.text_format import counted
 
 
@@ -72,7 +72,7 @@ class Submissions:
         world: SharedWorld,
         simulation: dict[str, Scalar] | None = None,
         *,
-        allowed: Allowlist = NOTHING,
+        allowed: WorkflowAllowlist = NOTHING,
     ) -> None:
         self._allowed = allowed
         self.simulation = simulation
@@ -88,7 +88,7 @@ class Submissions:
         """End the processes that evaluate."""
         await self._evaluations.aclose()
 
-    def _allowed_to(self, submission: Submission) -> Allowlist:
+    def _allowed_to(self, submission: Submission) -> WorkflowAllowlist:
         if submission.commands or not self._allowed.commands:
             return self._allowed
         return replace(self._allowed, commands=False, way=COMMANDS_WAY)

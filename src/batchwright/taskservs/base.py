@@ -7,8 +7,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from batchwright.model.access import Access
 from batchwright.model.outcome import Applied, CheckResult, Rejected, Unknown
+from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.taskserv_batch import TaskservRequest
 
 Tell = Callable[[str], None]
@@ -21,7 +21,7 @@ class Target(Struct, frozen=True):
     ref: str
     name: str
     address: str
-    access: Access | None = None
+    access: SshAccess | None = None
 
 
 def _nobody(_line: str) -> None:

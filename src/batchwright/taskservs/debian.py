@@ -64,7 +64,7 @@ with_packages {APT} purge $gone
 """
 
 
-class NameRefused(Exception):
+class DeployImpossible(Exception):
     """What is asked for cannot be done, whoever tries it again; its words are for people."""
 
 

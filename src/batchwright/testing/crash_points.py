@@ -17,13 +17,13 @@ from batchwright.journal.base import Head, Journal, Lease, Snapshot
 from batchwright.journal.event_rows import EventRow
 from batchwright.journal.high_water_mark import Loss
 from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease
-from batchwright.model.access import Access
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Applied, CheckResult, Created, Going, Gone, Observed, Rejected, Unknown
 from batchwright.model.run_signal import Signal
 from batchwright.model.run_summary import RunSummary
+from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.command import Command, CommandRequest
 from batchwright.operations.server_batch import ServerRequest
@@ -213,7 +213,7 @@ class CrashingProvider:
     async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
         return await self._point.guard(f"{self.name}.describe", self._inner.describe, refs)
 
-    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
+    async def access(self, refs: Sequence[str]) -> dict[str, SshAccess]:
         return await self._point.guard(f"{self.name}.access", self._inner.access, refs)
 
     async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:

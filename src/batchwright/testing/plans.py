@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from batchwright.model.catalogue import Taskserv
 from batchwright.model.plan import Guard, Plan, ProviderFacts
+from batchwright.model.taskserv import Taskserv
 from batchwright.model.workflow import Dependency, DependencyKind, Operation, ServerConfig, Workflow
 from batchwright.operations.command import Command, CommandRequest
 from batchwright.operations.server_batch import ServerBatch, ServerRequest

@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.run import Run, StepRecord
+from batchwright.model.run import Run, StepFoldState
 from batchwright.views.plan_index import PlanIndex
 
 PROBES = 2000  # steps looked at, evenly spread
@@ -49,7 +49,7 @@ def remaining_seconds(run: Run, shape: PlanIndex, now: float) -> float | None:
     return seconds if seconds > 0 or not run.count(*_TO_DO) else None
 
 
-def _left(usual: float, record: StepRecord, now: float) -> float:
+def _left(usual: float, record: StepFoldState, now: float) -> float:
     """Of a step in flight. One that is late is taken to need as long again as it is late, from its first attempt on: so
     long as nothing ends, the estimate grows and never stands still.
     """

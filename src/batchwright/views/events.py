@@ -33,7 +33,7 @@ def event_line(event: ev.AnyEvent) -> str:
             )
         case ev.DriverStarted():
             return f"driven by {process_of(event.driver)} (fence {event.fence})"
-        case ev.SweepStarted() | ev.OrphanFound() | ev.StrayGone() | ev.SweepEnded():
+        case ev.SweepStarted() | ev.OrphanFound() | ev.OrphanRemovalEnded() | ev.SweepEnded():
             return _sweep_line(event)
         case ev.UndoStarted() | ev.UndoRetrying() | ev.StepUndone() | ev.UndoFailed():
             return f"{event.step}: {_undo_line(event)}"
@@ -124,7 +124,7 @@ def _undo_line(event: ev.UndoStarted | ev.UndoRetrying | ev.StepUndone | ev.Undo
             return f"could not be undone after {counted(event.attempt, 'attempt')}: {_fault(event.fault)}"
 
 
-def _sweep_line(event: ev.SweepStarted | ev.OrphanFound | ev.StrayGone | ev.SweepEnded) -> str:
+def _sweep_line(event: ev.SweepStarted | ev.OrphanFound | ev.OrphanRemovalEnded | ev.SweepEnded) -> str:
     match event:
         case ev.SweepStarted():
             return f"closing sweep of {event.lane}: looking for orphans"
@@ -133,7 +133,7 @@ def _sweep_line(event: ev.SweepStarted | ev.OrphanFound | ev.StrayGone | ev.Swee
             if event.shared:
                 return f"{event.ref}{name} in {event.lane} belonged to the run, and is removed with its last server"
             return f"orphan found in {event.lane}: {event.ref}{name}; destroying it"
-        case ev.StrayGone():
+        case ev.OrphanRemovalEnded():
             if event.fault is not None:
                 return f"{event.ref} in {event.lane} could not be removed: {_fault(event.fault)}"
             return f"{event.ref} in {event.lane} is gone"

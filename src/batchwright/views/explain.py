@@ -14,7 +14,7 @@ from batchwright.model.run import Run
 from batchwright.model.workflow import DependencyKind
 from batchwright.operations.registry import type_of
 from batchwright.views.events import event_line, step_text
-from batchwright.views.plan_index import shape_of
+from batchwright.views.plan_index import plan_index
 from batchwright.views.run import next_action
 from batchwright.views.text_format import counted, duration, one_line
 from batchwright.views.wait_reasons import (
@@ -93,7 +93,7 @@ def waits_for(run: Run, i: int, now: float, around: Circumstances) -> tuple[str,
         return (retry_reason(run, record.until, record.fault, around, now),)
     if record.state is not S.WAITING:
         return ()
-    shape = shape_of(run.plan)
+    shape = plan_index(run.plan)
     op = run.step_operation[i]
     blockers = [f"operation {name}" for name in operations_waited_for(run, shape, ended_operations(run, shape), op)]
     blockers += [f"step {need} ({run.record(need).state.replace('_', ' ')})" for need in open_needs(run, i)]

@@ -17,7 +17,7 @@ class PlanIndex(Struct, frozen=True):
     has_needs: list[bool]
 
 
-def shape_of(plan: Plan) -> PlanIndex:
+def plan_index(plan: Plan) -> PlanIndex:
     """The shape of a plan."""
     index = {op.id: i for i, op in enumerate(plan.operations)}
     count = len(plan.operations)

@@ -11,7 +11,7 @@ from batchwright.model.plan import PlannedOperation
 from batchwright.model.run import Run, made_something, unsettled
 from batchwright.model.workflow import DependencyKind
 from batchwright.views.eta import remaining_seconds
-from batchwright.views.plan_index import PlanIndex, shape_of
+from batchwright.views.plan_index import PlanIndex, plan_index
 from batchwright.views.steps import (
     ROLLBACK,
     FailedStep,
@@ -137,9 +137,9 @@ def run_view(
     shape: PlanIndex | None = None,
     bounds: ViewBounds | None = None,
 ) -> RunView:
-    """The view of a run at `now`. `shape` is `shape_of(run.plan)`: give it when the same run is drawn often."""
+    """The view of a run at `now`. `shape` is `plan_index(run.plan)`: give it when the same run is drawn often."""
     around = around or Circumstances()
-    shape = shape or shape_of(run.plan)
+    shape = shape or plan_index(run.plan)
     bounds = bounds or ViewBounds()
     ended = ended_operations(run, shape)
     operations = _operations(run, shape, ended)

@@ -12,7 +12,7 @@ from batchwright.errors import StepNotFound
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.run import Run
-from batchwright.operations.base import Port
+from batchwright.operations.base import PortKind
 from batchwright.operations.registry import type_of
 from batchwright.views.text_format import some
 
@@ -147,7 +147,7 @@ _EXISTS = (StepState.CREATED, StepState.SUCCEEDED, StepState.UNDOING, StepState.
 def _existing(run: Run, *, made: bool) -> Iterator[ServerLine]:
     for step, record in zip(run.plan.steps, run.records, strict=True):
         request = step.request
-        if step.traits.sweeps is not made or type_of(step).port is not Port.PROVIDER:
+        if step.traits.sweeps is not made or type_of(step).port is not PortKind.PROVIDER:
             continue
         if not (record.ref or step.ref):
             continue

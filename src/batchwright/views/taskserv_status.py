@@ -39,6 +39,6 @@ class TaskservStatuses(Struct, frozen=True):
     items: tuple[TaskservStatus, ...]
 
 
-def conditions(run: str, items: tuple[TaskservStatus, ...]) -> TaskservStatuses:
+def statuses_of(run: str, items: tuple[TaskservStatus, ...]) -> TaskservStatuses:
     """With the sum of it."""
     return TaskservStatuses(run, all(one.ok for one in items), items)

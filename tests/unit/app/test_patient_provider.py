@@ -14,7 +14,7 @@ from batchwright.engine.read_retry import OUTAGE_SECONDS, SOON_SECONDS, ReadRetr
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
 from batchwright.model.lifecycle import RunState
 from batchwright.model.outcome import Unknown
-from batchwright.operations.base import Port
+from batchwright.operations.base import PortKind
 from batchwright.providers.base import ProviderHealthReport
 from batchwright.providers.simulated import Simulated, Simulation, World
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
@@ -147,7 +147,7 @@ def test_an_account_that_cannot_be_asked_ends_no_verb(
     real = Adapters._connect
     until = [0.0]
 
-    def connect(self: Adapters, name: str, ports: Collection[Port]) -> Any:
+    def connect(self: Adapters, name: str, ports: Collection[PortKind]) -> Any:
         provider = real(self, name, ports)
         account = provider.account
 

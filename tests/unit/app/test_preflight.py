@@ -11,12 +11,12 @@ from msgspec.structs import replace
 
 from batchwright.app.preflight import observe, observe_secrets
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.access import Access
 from batchwright.model.actions import Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Observed
 from batchwright.model.secret_reference import SecretReference
+from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.taskserv_batch import TaskservBatch, TaskservUse
@@ -142,7 +142,7 @@ class Existing(Simulated):
 
     async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Diagnostic]]:
         return [
-            replace(one, access=Access("10.0.0.5")) if isinstance(one, ServerRequest) else one
+            replace(one, access=SshAccess("10.0.0.5")) if isinstance(one, ServerRequest) else one
             for one in await super().resolve(configs)
         ]
 

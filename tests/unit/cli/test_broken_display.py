@@ -10,7 +10,7 @@ import pytest
 from batchwright.cli import run_control
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.main import run_command
-from batchwright.cli.screen import NullScreen
+from batchwright.cli.progress_display import NullDisplay
 from batchwright.views.update import Update
 
 SERVER = {"name": "a", "plan": "1xCPU-2GB", "zone": "de-fra1"}
@@ -18,7 +18,7 @@ WEB = {"id": "web", "type": "server_batch", "provider": "upcloud", "server_confi
 WORKFLOW = {"batch_workflow": {"name": "shop", "version": "1.0.0", "operations": [WEB]}}
 
 
-class Failing(NullScreen):
+class Failing(NullDisplay):
     """Fails at the first look."""
 
     def __init__(self, error: Exception) -> None:
@@ -37,7 +37,7 @@ def workflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def fail_with(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    monkeypatch.setattr(run_control, "screen_for", lambda **_: Failing(error))
+    monkeypatch.setattr(run_control, "display_for", lambda **_: Failing(error))
 
 
 def test_a_broken_display_never_takes_the_run_down(

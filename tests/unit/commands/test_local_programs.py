@@ -21,11 +21,11 @@ from batchwright.commands.base import CommandServer, Launch
 from batchwright.commands.local import LocalCommands
 from batchwright.commands.process_marker import ProcessMarker
 from batchwright.errors import SecretMissing
-from batchwright.model.access import Access
 from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
 from batchwright.model.secret_reference import SecretReference
+from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.command import CommandRequest
-from batchwright.secret import reveal
+from batchwright.secret_resolver import reveal
 
 PATIENCE = 60.0  # seconds for something that is bound to happen
 
@@ -125,7 +125,7 @@ def test_a_secret_is_in_no_fault(bench: Bench) -> None:
 
 
 def test_it_is_told_of_the_servers_in_a_private_file_that_goes_when_it_ends(bench: Bench) -> None:
-    access = Access("127.0.0.5", "root", 2222, "/keys/run", ("ssh-ed25519 AAAA",))
+    access = SshAccess("127.0.0.5", "root", 2222, "/keys/run", ("ssh-ed25519 AAAA",))
     servers = (
         CommandServer("web-01", "127.0.0.5", "local", "here", access),
         CommandServer("db-01", "10.0.0.2", "aws", "eu"),

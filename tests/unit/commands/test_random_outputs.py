@@ -14,12 +14,12 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.commands.base import Launch
 from batchwright.commands.clean_output import LINE_MAX, CleanOutput
 from batchwright.commands.local import LocalCommands
-from batchwright.model.access import Access
 from batchwright.model.outcome import Applied, Rejected
 from batchwright.model.secret_reference import SecretReference
+from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.command import CommandRequest
 from batchwright.providers.local import boot_status, records, sandbox
-from batchwright.secret import reveal
+from batchwright.secret_resolver import reveal
 from batchwright.taskservs.runner import child_process
 from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess, Hearer
 from batchwright.taskservs.runner.child_protocol import ChildJob, Done, Host, Verb
@@ -82,7 +82,7 @@ async def heard(folder: Path, chance: random.Random, count: int) -> None:
         (folder / "words").write_bytes(data)
         done = {host: asyncio.get_running_loop().create_future() for host in ("a", "b")}
         child = ChildProcess({host: Hearer(lambda _line: None, one) for host, one in done.items()})
-        hosts = tuple(Host(host, host, "", Access(""), "token", "default", {}) for host in done)
+        hosts = tuple(Host(host, host, "", SshAccess(""), "token", "default", {}) for host in done)
         async with asyncio.timeout(60):
             await child.run(ChildJob("says", "1", str(folder / "words"), Verb.INSTALL, hosts))
         for one in done.values():

@@ -19,12 +19,12 @@ from tests.support.children import child
 from batchwright.commands.base import MARK, CommandServer, Launch
 from batchwright.commands.process_marker import ProcessMarker
 from batchwright.commands.ssh import SshCommands, script
-from batchwright.model.access import Access
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
 from batchwright.model.secret_reference import SecretReference
+from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.command import CommandRequest
-from batchwright.secret import reveal
+from batchwright.secret_resolver import reveal
 from batchwright.testing.plans import command
 
 PATIENCE = 60.0
@@ -48,7 +48,7 @@ class Host:
         self.said: list[str] = []
         self.connections: list[Any] = []
         self.there = SshCommands(ENVIRON, lambda one: reveal(one, ENVIRON))
-        self.access = Access("127.0.0.1")
+        self.access = SshAccess("127.0.0.1")
 
     @asynccontextmanager
     async def up(self) -> AsyncIterator[Host]:
@@ -66,7 +66,7 @@ class Host:
             encoding=None,
         )
         public = own.export_public_key().decode().strip()
-        self.access = Access("127.0.0.1", "tester", server.get_port(), str(key), (public,))
+        self.access = SshAccess("127.0.0.1", "tester", server.get_port(), str(key), (public,))
         try:
             yield self
         finally:
@@ -170,9 +170,9 @@ def test_a_server_that_cannot_be_reached_or_is_another_one_starts_nothing(tmp_pa
         stranger = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
         good = host.access
         for access, kind, code in (
-            (Access("127.0.0.1", "tester", 1, good.key, good.host_keys), FaultClass.TRANSIENT, "unreachable"),
-            (Access("127.0.0.1", "tester", good.port, good.key, (stranger,)), FaultClass.AUTH, "host-key-mismatch"),
-            (Access("127.0.0.1", "tester", good.port, good.key), FaultClass.AUTH, "host-key-unknown"),
+            (SshAccess("127.0.0.1", "tester", 1, good.key, good.host_keys), FaultClass.TRANSIENT, "unreachable"),
+            (SshAccess("127.0.0.1", "tester", good.port, good.key, (stranger,)), FaultClass.AUTH, "host-key-mismatch"),
+            (SshAccess("127.0.0.1", "tester", good.port, good.key), FaultClass.AUTH, "host-key-unknown"),
         ):
             host.access = access
             outcome = await host.there.launch(shell("true"), host.launch())
@@ -189,14 +189,14 @@ def test_a_server_that_cannot_be_reached_or_is_another_one_starts_nothing(tmp_pa
 
 def test_through_a_jump_host(tmp_path: Path) -> None:
     async def scenario(host: Host) -> None:
-        host.access = Access(*_fields(host.access), jump=host.access)
+        host.access = SshAccess(*_fields(host.access), jump=host.access)
         outcome = await host.there.launch(shell("echo there"), host.launch())
         assert (outcome, host.said) == (Applied(), ["there"])
 
     play(tmp_path, scenario)
 
 
-def _fields(access: Access) -> tuple[Any, ...]:
+def _fields(access: SshAccess) -> tuple[Any, ...]:
     return access.host, access.user, access.port, access.key, access.host_keys
 
 

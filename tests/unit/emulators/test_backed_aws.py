@@ -12,10 +12,10 @@ import pytest
 from tests.support.emulated_aws import instance
 
 from batchwright.app.system_clock import SystemClock
-from batchwright.emulators import backend
+from batchwright.emulators import backend_reconciler
 from batchwright.emulators.aws import AwsAccount, AwsBehaviour, BackedAwsAccount
 from batchwright.emulators.aws.backed import SUDO, first_boot
-from batchwright.emulators.backend import BackendReconciler
+from batchwright.emulators.backend_reconciler import BackendReconciler
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.outcome import Going, ServerState
 from batchwright.providers.simulated import Simulated, Simulation, World
@@ -67,7 +67,7 @@ def test_what_never_goes_does_not_keep_the_emulator_from_ending(monkeypatch: pyt
             made = account.regions["eu-central-1"].run(instance("one"), time.time())
             await until(lambda: made.state(time.time())[1] == "running")
             monkeypatch.setattr(behind, "destroy", refuse)
-            monkeypatch.setattr(backend, "PATIENCE", 0.0)
+            monkeypatch.setattr(backend_reconciler, "PATIENCE", 0.0)
 
     with pytest.raises(ProviderUnavailable, match=r"behind did not let .* go within 0 s"):
         asyncio.run(scenario())

@@ -22,7 +22,7 @@ from batchwright.emulators.hetzner import HetznerBehaviour, HetznerEmulator
 from batchwright.emulators.settings import EmulatorBehaviour
 from batchwright.emulators.upcloud import UpCloudBehaviour, UpCloudEmulator
 from batchwright.errors import UsageError
-from batchwright.fault_injection.words import CALL_FAULTS, READ_FAULTS, REFUSALS
+from batchwright.fault_injection.fault_names import CALL_FAULTS, READ_FAULTS, REFUSALS
 from batchwright.model.ids import Token
 from batchwright.model.outcome import FaultClass
 from batchwright.operations.server_batch import ServerRequest

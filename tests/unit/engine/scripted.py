@@ -7,9 +7,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from batchwright.errors import ProviderThrottled
-from batchwright.model.access import Access
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Applied, Created, Going, Gone, Observed, Rejected, Unknown
+from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.providers.simulated import Simulated, SimulatedRunner
@@ -79,7 +79,7 @@ class ScriptedProvider(Simulated):
     async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
         return await self.script.call("describe", tuple(refs), lambda: super(ScriptedProvider, self).describe(refs))
 
-    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
+    async def access(self, refs: Sequence[str]) -> dict[str, SshAccess]:
         return await self.script.call("access", tuple(refs), lambda: super(ScriptedProvider, self).access(refs))
 
     async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:

@@ -6,7 +6,7 @@ from collections import deque
 
 import msgspec
 
-from batchwright.engine.order import ReadinessTracker
+from batchwright.engine.step_readiness import ReadinessTracker
 from batchwright.model.plan import Need, Plan, Step
 from batchwright.model.workflow import DependencyKind
 from tests.unit.engine.stage import QUICK, Part, installs, operation, plan_of, servers

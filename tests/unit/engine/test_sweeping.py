@@ -43,8 +43,8 @@ def test_strays_are_destroyed_and_looked_for_again() -> None:
         effects.DestroyOrphan("upcloud", "x1"),
         effects.DestroyOrphan("upcloud", "x2"),
     ]
-    assert kinds(gone(hand, "x1")) == ["StrayGone"]
-    assert kinds(gone(hand, "x2")) == ["StrayGone", "SweepStarted"]
+    assert kinds(gone(hand, "x1")) == ["OrphanRemovalEnded"]
+    assert kinds(gone(hand, "x2")) == ["OrphanRemovalEnded", "SweepStarted"]
     hand.swept()
     assert (hand.run.status, hand.run.strays_found) == (RunState.COMPLETED, 2)
 
@@ -146,7 +146,7 @@ def test_a_pause_during_the_sweep_holds_up_the_next_round_only() -> None:
     hand = ended()
     hand.wish(SignalKind.PAUSE)
     hand.swept(("x1", "a"))
-    assert kinds(gone(hand, "x1")) == ["StrayGone"]
+    assert kinds(gone(hand, "x1")) == ["OrphanRemovalEnded"]
     assert kinds(hand.wish(SignalKind.RESUME)) == ["RunResumed", "SweepStarted"]
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from batchwright.fault_injection.draw import Draw, draw, lognormal
+from batchwright.fault_injection.fault_names import CALL_FAULTS, CREATE_FAULTS, SERVER_FAULTS
 from batchwright.fault_injection.settings import FaultSettings
-from batchwright.fault_injection.words import CALL_FAULTS, CREATE_FAULTS, SERVER_FAULTS
 
 CREATE = (*CREATE_FAULTS, *SERVER_FAULTS)
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.app.client_policy import NOTHING
+from batchwright.app.workflow_allowlist import NOTHING
 from batchwright.errors import ProviderUnavailable
 from batchwright.loader import Loaded, SourceLocation, load, load_source, locate_source
 from batchwright.providers import registry
-from batchwright.service.evaluator_process import EvaluationJob, evaluated
+from batchwright.service.evaluator_worker import EvaluationJob, evaluated
 
 CONTRACT = """
 fun workflows =>

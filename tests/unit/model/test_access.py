@@ -6,16 +6,16 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from batchwright.model.access import Access, known_hosts, ssh_command
+from batchwright.model.ssh_access import SshAccess, known_hosts, ssh_command
 from tests.support.needs import tool
 
 KEY, OTHER = "ssh-ed25519 AAAAkey", "ecdsa-sha2-nistp256 AAAAother"
-GATE = Access("gate.example", "hop", 2222, "/keys/gate", (OTHER,))
+GATE = SshAccess("gate.example", "hop", 2222, "/keys/gate", (OTHER,))
 
 
 def test_known_hosts_names_every_key_of_every_hop_once() -> None:
-    web = Access("10.0.0.1", host_keys=(KEY, OTHER), jump=GATE)
-    db = Access("10.0.0.2", port=2200, host_keys=(KEY,), jump=GATE)
+    web = SshAccess("10.0.0.1", host_keys=(KEY, OTHER), jump=GATE)
+    db = SshAccess("10.0.0.2", port=2200, host_keys=(KEY,), jump=GATE)
     assert known_hosts([web, db]).splitlines() == [
         f"10.0.0.1 {OTHER}",
         f"10.0.0.1 {KEY}",
@@ -26,7 +26,7 @@ def test_known_hosts_names_every_key_of_every_hop_once() -> None:
 
 
 def test_a_plain_server_is_reached_by_a_plain_line() -> None:
-    assert ssh_command(Access("10.0.0.1")) == ["ssh", "root@10.0.0.1"]
+    assert ssh_command(SshAccess("10.0.0.1")) == ["ssh", "root@10.0.0.1"]
     assert ssh_command(GATE) == [
         "ssh",
         "-i",
@@ -40,7 +40,7 @@ def test_a_plain_server_is_reached_by_a_plain_line() -> None:
 
 
 def test_the_words_of_a_command_arrive_as_they_are() -> None:
-    assert ssh_command(Access("a"), command=["echo", "two  blanks", "$HOME"])[-5:] == [
+    assert ssh_command(SshAccess("a"), command=["echo", "two  blanks", "$HOME"])[-5:] == [
         "--",
         "root@a",
         "echo",
@@ -53,8 +53,8 @@ def test_openssh_understands_it(tmp_path: Path) -> None:
     tool("ssh", "scripts/local.sh")
     key = tmp_path / "my key"
     key.touch(mode=0o600)
-    inner = Access("inner", "hop2", 2201, "/keys/100% mine", (KEY,), GATE)
-    line = ssh_command(Access("10.0.0.1", "admin", 2022, str(key), (KEY,), inner), "/state/100% known")
+    inner = SshAccess("inner", "hop2", 2201, "/keys/100% mine", (KEY,), GATE)
+    line = ssh_command(SshAccess("10.0.0.1", "admin", 2022, str(key), (KEY,), inner), "/state/100% known")
     told = subprocess.run([line[0], "-G", *line[1:]], capture_output=True, text=True, check=True, timeout=20).stdout
     config = dict(setting.partition(" ")[::2] for setting in told.splitlines())
     assert (config["hostname"], config["user"], config["port"]) == ("10.0.0.1", "admin", "2022")

@@ -7,12 +7,12 @@ from itertools import permutations
 import msgspec
 import pytest
 
-from batchwright.engine.order import ReadinessTracker
+from batchwright.engine.step_readiness import ReadinessTracker
 from batchwright.model.actions import Undo
-from batchwright.model.catalogue import Platform, Scope, ServerRequirements
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.outcome import Observed, ServerState
 from batchwright.model.plan import Need, Plan, ServerFacts
+from batchwright.model.taskserv import Platform, Scope, ServerRequirements
 from batchwright.model.workflow import DependencyKind, Workflow
 from batchwright.operations.taskserv_batch import Cluster, TaskservRequest, TaskservUse
 from batchwright.plan import Observations, build

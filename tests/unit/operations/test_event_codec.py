@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from batchwright.errors import EventUnreadable
-from batchwright.model.access import Access
 from batchwright.model.actions import Action, Undo
 from batchwright.model.events import AnyEvent, RunCreated, RunStarted, StepFailed, StepStarted, StepSucceeded
 from batchwright.model.outcome import Fault, FaultClass
 from batchwright.model.plan import Plan, Step
+from batchwright.model.ssh_access import SshAccess
 from batchwright.operations import event_codec
 from batchwright.operations.server_batch import ServerRequest
 
@@ -49,7 +49,7 @@ RAISED = StepStarted(1.0, "web/a", 1, "t")
 
 
 def test_a_plan_of_version_1_has_the_access_of_its_servers_in_a_text() -> None:
-    access = Access("10.0.0.5", "admin", jump=Access("10.0.0.1"))
+    access = SshAccess("10.0.0.5", "admin", jump=SshAccess("10.0.0.1"))
     request, other = ServerRequest("web", "", "", access=access), ServerRequest("db", "s", "z", resolved={"id": "7"})
     steps = tuple(Step(f"up/{one.name}", "up", "static", Action.CREATE, Undo.RELEASE, one) for one in (request, other))
     event = RunCreated(1.0, "run", Plan("w", "1", "filesystem", 1, True, (), steps))

@@ -11,7 +11,7 @@ from batchwright.engine.handlers import HANDLERS
 from batchwright.model.actions import TRAITS, Action, Doubt
 from batchwright.model.plan import Request
 from batchwright.model.workflow import Operation, Workflow
-from batchwright.operations.base import OperationType, Port
+from batchwright.operations.base import OperationType, PortKind
 from batchwright.operations.registry import TYPES, dec_hook, type_of
 from batchwright.testing.plans import command, plan_of, servers, workflow
 
@@ -35,7 +35,7 @@ def test_a_type_is_named_after_the_tag_of_its_operations(kind: OperationType[Any
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
 def test_calls_that_no_provider_limits_have_a_lane_of_their_own(kind: OperationType[Any]) -> None:
-    assert (kind.lane == "") == (kind.port is Port.PROVIDER)
+    assert (kind.lane == "") == (kind.port is PortKind.PROVIDER)
 
 
 def test_an_operation_and_its_steps_are_of_one_type() -> None:

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from batchwright.model.actions import Undo
-from batchwright.model.catalogue import ServerRequirements, Taskserv, Variable, VariableType, Variant
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Need, Plan, ServerFacts
 from batchwright.model.scalar import Scalar
+from batchwright.model.taskserv import ServerRequirements, Taskserv, Variable, VariableType, Variant
 from batchwright.model.workflow import DependencyKind, Workflow
 from batchwright.operations.taskserv_batch import TaskservRequest, TaskservUse
 from batchwright.plan import Observations, build

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from batchwright.model.catalogue import Taskserv
 from batchwright.model.plan import Plan
+from batchwright.model.taskserv import Taskserv
 from batchwright.plan import estimate
 from batchwright.testing.plans import plan_of, servers, taskservs, workflow
 

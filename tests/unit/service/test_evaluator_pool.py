@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.service_in_loop import workflow
 
-from batchwright.app.client_policy import NOTHING
+from batchwright.app.workflow_allowlist import NOTHING
 from batchwright.errors import BodyUnreadable, EvaluatorUnavailable, ServiceBusy, TooManyRequests
 from batchwright.loader import Loaded, load
 from batchwright.loader.contract_report import Report
@@ -25,7 +25,7 @@ from batchwright.loader.depth import too_deep
 from batchwright.loader.limits import UNTRUSTED
 from batchwright.model.diagnostic import Diagnostic, Severity, bounded
 from batchwright.service.evaluator_pool import EvaluatorPool
-from batchwright.service.evaluator_process import Evaluated, EvaluationJob, decode_answer, definition, encode, evaluated
+from batchwright.service.evaluator_worker import Evaluated, EvaluationJob, decode_answer, definition, encode, evaluated
 
 EXAMPLE = Path(__file__).parents[3] / "workflows" / "example_batch.ncl"
 BURNING = "let rec burn = fun n => if n == 0 then 0 else burn (n - 1) in { batch_workflow = burn 1e18 }"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.support.needs import missing
 
 from batchwright.errors import PeerUnknown
-from batchwright.service.peer_identity import (
+from batchwright.service.socket_owner import (
     OVERFLOW_UID,
     Peers,
     Socket,
@@ -169,9 +169,9 @@ def test_what_the_system_does_not_tell_is_refused(monkeypatch: pytest.MonkeyPatc
         raise PermissionError(1, "no")
 
     with Talk(os.getuid()) as talk:
-        monkeypatch.setattr("batchwright.service.peer_identity.PROC", Path("/nowhere"))
+        monkeypatch.setattr("batchwright.service.socket_owner.PROC", Path("/nowhere"))
         assert "cannot be told" in talk.refused()
-        monkeypatch.setattr("batchwright.service.peer_identity.socket.socket", none)
+        monkeypatch.setattr("batchwright.service.socket_owner.socket.socket", none)
         with pytest.raises(PeerUnknown, match="does not tell"):
             far_end(talk.peer, talk.own)
 
@@ -185,7 +185,7 @@ def test_many_connections_are_looked_up_together(monkeypatch: pytest.MonkeyPatch
         looks += 1
         return holders_of(inodes)
 
-    monkeypatch.setattr("batchwright.service.peer_identity.holders_of", counted)
+    monkeypatch.setattr("batchwright.service.socket_owner.holders_of", counted)
     with socket.create_server(("127.0.0.1", 0), backlog=300) as listener:
         ours = [socket.create_connection(listener.getsockname()) for _ in range(200)]
 

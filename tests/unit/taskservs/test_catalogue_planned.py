@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from batchwright.app.system_clock import SystemClock
-from batchwright.model.access import Access
 from batchwright.model.outcome import FaultClass, Rejected
+from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.plan import build
 from batchwright.taskservs.base import Target, TaskservCall
@@ -18,7 +18,7 @@ from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.taskservs.runner import pyinfra_runner
 from batchwright.testing.plans import empty_world, servers, taskservs, workflow
 
-NOWHERE = Target("local", "ref", "web-01", "127.0.0.1", Access("127.0.0.1", port=1))  # nobody listens there
+NOWHERE = Target("local", "ref", "web-01", "127.0.0.1", SshAccess("127.0.0.1", port=1))  # nobody listens there
 METADATA = 'name: mine\nversion: "1"\nsummary: x\nseconds: 5\n'
 
 

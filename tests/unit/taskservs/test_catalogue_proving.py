@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.taskservs.catalogue import all_folders, prove
+from batchwright.taskservs.catalogue import all_folders, lint_folders
 
 ENTRY = """\
 name: mine
@@ -40,11 +40,11 @@ def entry(folder: Path, deploy: str | None = DEPLOY, metadata: str = ENTRY) -> P
 def test_the_built_in_entries_are_right() -> None:
     folders = [Path(str(folder)) for folder in all_folders()]
     assert len(folders) == 7
-    assert prove(folders) == []
+    assert lint_folders(folders) == []
 
 
 def test_a_right_entry_has_no_mistakes(tmp_path: Path) -> None:
-    assert prove([entry(tmp_path)]) == []
+    assert lint_folders([entry(tmp_path)]) == []
 
 
 @pytest.mark.parametrize(
@@ -70,14 +70,14 @@ def test_a_right_entry_has_no_mistakes(tmp_path: Path) -> None:
 )
 def test_a_deploy_that_would_fail_is_told_before(tmp_path: Path, old: str, new: str, said: str, hint: str) -> None:
     assert old in DEPLOY
-    (mistake,) = prove([entry(tmp_path, DEPLOY.replace(old, new))])
+    (mistake,) = lint_folders([entry(tmp_path, DEPLOY.replace(old, new))])
     assert mistake.file == str(tmp_path / "mine" / "deploy.py")
     assert said in mistake.message
     assert mistake.hint.startswith(hint)
 
 
 def test_a_missing_deploy_is_told(tmp_path: Path) -> None:
-    (mistake,) = prove([entry(tmp_path, None)])
+    (mistake,) = lint_folders([entry(tmp_path, None)])
     assert (Path(mistake.file).name, mistake.message) == ("deploy.py", "is missing")
 
 
@@ -86,11 +86,11 @@ def test_scripts_that_are_no_shell_are_told(tmp_path: Path) -> None:
     folder = entry(tmp_path, metadata=metadata + "present: 'case'\n")
     (folder / "files").mkdir()
     (folder / "files" / "a.sh").write_text("while\n")
-    found = prove([folder])
+    found = lint_folders([folder])
     assert [Path(one.file).name for one in found] == ["taskserv.yaml"] * 3 + ["a.sh"]
     assert [one.message.partition(":")[0] for one in found[:3]] == ["check.up.run", "outputs.key.run", "present"]
 
 
 def test_mistakes_of_the_metadata_come_first_and_keep_the_rest_from_being_looked_at(tmp_path: Path) -> None:
-    found = prove([entry(tmp_path, "def", ENTRY.replace("scope: cluster", "scope: everywhere"))])
+    found = lint_folders([entry(tmp_path, "def", ENTRY.replace("scope: cluster", "scope: everywhere"))])
     assert [one.message for one in found] == ["scope: Invalid enum value 'everywhere'"]

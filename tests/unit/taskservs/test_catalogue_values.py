@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.model.catalogue import Variable, VariableType
-from batchwright.taskservs.catalogue import load_catalogue, prove
+from batchwright.model.taskserv import Variable, VariableType
+from batchwright.taskservs.catalogue import lint_folders, load_catalogue
 
 CATALOGUE = load_catalogue()
 ALL = [(entry.name, key) for entry in CATALOGUE.values() for key in entry.variables]
@@ -81,7 +81,8 @@ def test_a_wrong_pattern_or_bound_is_named(tmp_path: Path, more: str, said: str)
     head = "name: mine\nversion: '1'\nsummary: x\nseconds: 1\n"
     (tmp_path / "mine/taskserv.yaml").write_text(f"{head}variables:\n  size: {more}\n")
     assert any(
-        re.search(re.escape(said).replace("pattern:\\ a", "a"), one.message) for one in prove([tmp_path / "mine"])
+        re.search(re.escape(said).replace("pattern:\\ a", "a"), one.message)
+        for one in lint_folders([tmp_path / "mine"])
     )
 
 

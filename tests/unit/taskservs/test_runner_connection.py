@@ -12,9 +12,9 @@ import pytest
 from tests.support.children import child
 
 from batchwright.login_output import OUTPUT_MAX
-from batchwright.model.access import Access
 from batchwright.model.outcome import FaultClass
-from batchwright.taskservs.runner.ssh_connection import TOOK_TOO_LONG, SshConnection, Unreachable, connected
+from batchwright.model.ssh_access import SshAccess
+from batchwright.taskservs.runner.asyncssh_connection import TOOK_TOO_LONG, SshConnection, Unreachable, connected
 
 # sudo as it is met: it warns of what does not matter, and may refuse
 SUDO = """#!/bin/sh
@@ -42,14 +42,14 @@ class Rig:
         self._client = asyncssh.import_authorized_keys(private.export_public_key().decode())
 
     @contextlib.asynccontextmanager
-    async def server(self, user: str = "root", jump: Access | None = None) -> AsyncIterator[Access]:
+    async def server(self, user: str = "root", jump: SshAccess | None = None) -> AsyncIterator[SshAccess]:
         host_key = asyncssh.generate_private_key("ssh-ed25519")
         async with asyncssh.listen(
             "127.0.0.1", 0, server_factory=_Open, server_host_keys=[host_key], process_factory=self._process,
             authorized_client_keys=self._client, encoding=None,
         ) as listener:  # fmt: skip
             known = " ".join(host_key.export_public_key().decode().split()[:2])
-            yield Access("127.0.0.1", user, listener.get_port(), str(self.folder / "key"), (known,), jump)
+            yield SshAccess("127.0.0.1", user, listener.get_port(), str(self.folder / "key"), (known,), jump)
 
     async def _process(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         command = f"PATH={self.folder}:$PATH; {process.command}"
@@ -126,7 +126,7 @@ def test_a_server_is_reached_through_another(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-async def refused(access: Access) -> Unreachable:
+async def refused(access: SshAccess) -> Unreachable:
     with pytest.raises(Unreachable) as raised:
         async with connected(access):
             pass
@@ -136,9 +136,9 @@ async def refused(access: Access) -> Unreachable:
 def test_only_the_known_host_key_is_trusted(tmp_path: Path) -> None:
     async def scenario(rig: Rig) -> None:
         async with rig.server() as one, rig.server() as other:
-            swapped = Access(one.host, one.user, one.port, one.key, other.host_keys)
-            unknown = Access(one.host, one.user, one.port, one.key)
-            behind = Access(one.host, one.user, one.port, one.key, one.host_keys, jump=unknown)
+            swapped = SshAccess(one.host, one.user, one.port, one.key, other.host_keys)
+            unknown = SshAccess(one.host, one.user, one.port, one.key)
+            behind = SshAccess(one.host, one.user, one.port, one.key, one.host_keys, jump=unknown)
             troubles = [await refused(access) for access in (swapped, unknown, behind)]
         assert [trouble.fault.code for trouble in troubles] == [
             "host-key-mismatch",
@@ -156,9 +156,11 @@ def test_nobody_there_nobody_let_in_and_no_key(tmp_path: Path) -> None:
             stranger = asyncssh.generate_private_key("ssh-ed25519")
             stranger.write_private_key(str(tmp_path / "stranger"))
             denied = await refused(
-                Access(access.host, "eve", access.port, str(tmp_path / "stranger"), access.host_keys)
+                SshAccess(access.host, "eve", access.port, str(tmp_path / "stranger"), access.host_keys)
             )
-            keyless = await refused(Access(access.host, "eve", access.port, str(tmp_path / "gone"), access.host_keys))
+            keyless = await refused(
+                SshAccess(access.host, "eve", access.port, str(tmp_path / "gone"), access.host_keys)
+            )
         down = await refused(access)
         assert (denied.fault.kind, denied.lasting) == (FaultClass.AUTH, False)
         assert "does not let eve in" in denied.fault.message

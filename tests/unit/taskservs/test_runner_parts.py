@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.model.access import Access
-from batchwright.model.catalogue import Platform, Taskserv
 from batchwright.model.outcome import CheckResult, FaultClass
 from batchwright.model.secret_reference import SecretReference
+from batchwright.model.ssh_access import SshAccess
+from batchwright.model.taskserv import Platform, Taskserv
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.redaction import Redactor
 from batchwright.taskservs.base import Target
@@ -120,7 +120,7 @@ def test_changes_are_told_and_so_is_that_there_were_none() -> None:
 
 @given(st.text(), st.dictionaries(st.text(), st.one_of(st.text(), st.integers(-(2**60), 2**60), st.booleans())))
 def test_a_job_is_one_line_and_comes_out_as_it_went_in(name: str, variables: dict[str, str | int | bool]) -> None:
-    access = Access("127.77.0.5", host_keys=("ssh-ed25519 AAAA",), jump=Access("10.0.0.1"))
+    access = SshAccess("127.77.0.5", host_keys=("ssh-ed25519 AAAA",), jump=SshAccess("10.0.0.1"))
     host = Host("s1", name, "127.77.0.5", access, "token", "default", variables, {"join": name}, Member(1, 2, "x"))
     job = ChildJob("redis", "7.0", "/folder", Verb.REMOVE, (host,))
     line = written(job)

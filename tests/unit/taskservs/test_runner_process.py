@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.model.access import Access
+from batchwright.model.ssh_access import SshAccess
 from batchwright.taskservs.runner import child_process
 from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess, Hearer
 from batchwright.taskservs.runner.child_protocol import ChildJob, Done, Host, Verb
@@ -37,7 +37,7 @@ class Heard:
         self.first_line.set()
 
     async def run(self, name: str, folder: Path = Path("/")) -> None:
-        hosts = tuple(Host(host, host, "", Access(""), "token", "default", {}) for host in self.done)
+        hosts = tuple(Host(host, host, "", SshAccess(""), "token", "default", {}) for host in self.done)
         async with asyncio.timeout(60):
             await self.child.run(ChildJob(name, "1", str(folder), Verb.INSTALL, hosts))
 

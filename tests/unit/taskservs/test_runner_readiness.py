@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from batchwright.model.access import Access
 from batchwright.model.outcome import Fault, FaultClass
+from batchwright.model.ssh_access import SshAccess
+from batchwright.taskservs.runner.asyncssh_connection import ScriptResult, SshConnection, Unreachable
 from batchwright.taskservs.runner.readiness import DENIED_SECONDS, ready
-from batchwright.taskservs.runner.ssh_connection import ScriptResult, SshConnection, Unreachable
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
-ACCESS = Access("127.77.0.5")
+ACCESS = SshAccess("127.77.0.5")
 
 
 class Server:
@@ -28,7 +28,7 @@ class Server:
         return self._clock.now() - self._clock.epoch
 
     @contextlib.asynccontextmanager
-    async def connect(self, _access: Access) -> AsyncIterator[SshConnection]:
+    async def connect(self, _access: SshAccess) -> AsyncIterator[SshConnection]:
         if isinstance(found := self._state(self.now()), Unreachable):
             raise found
         self.open += 1

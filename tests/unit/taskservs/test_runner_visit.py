@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from batchwright.errors import SecretMissing
-from batchwright.model.access import Access
-from batchwright.model.catalogue import Check, Output, Taskserv
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.secret_reference import SecretReference
+from batchwright.model.ssh_access import SshAccess
+from batchwright.model.taskserv import Check, Output, Taskserv
 from batchwright.operations.taskserv_batch import Cluster, TaskservRequest
 from batchwright.taskservs.base import Target, TaskservCall
-from batchwright.taskservs.runner import server_task as module
+from batchwright.taskservs.runner import server_call as module
+from batchwright.taskservs.runner.asyncssh_connection import ScriptResult, Unreachable
 from batchwright.taskservs.runner.child_process import ChildDied
 from batchwright.taskservs.runner.child_protocol import Done, Verb
-from batchwright.taskservs.runner.server_task import ServerTask
-from batchwright.taskservs.runner.ssh_connection import ScriptResult, Unreachable
+from batchwright.taskservs.runner.server_call import ServerCall
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 ENTRY = Taskserv("redis", "7.0", "x", 1.0, check=(Check("ping", "ping it", retries=2, every=5.0),))
@@ -43,7 +43,7 @@ class Place:
         monkeypatch.setattr(module, "connected", self.ready)
 
     @contextlib.asynccontextmanager
-    async def ready(self, access: Access, *_: object) -> AsyncIterator[Place]:
+    async def ready(self, access: SshAccess, *_: object) -> AsyncIterator[Place]:
         if self.down is not None:
             raise self.down
         yield self
@@ -65,13 +65,13 @@ async def _here(work: Callable[..., Any], *given: Any) -> Any:
     return work(*given)
 
 
-async def changed(_visit: ServerTask) -> Done:
+async def changed(_visit: ServerCall) -> Done:
     return Done("s", ok=True, operations=3, changes=("one",))
 
 
 def applied(
     verb: Verb = Verb.INSTALL,
-    deploy: Callable[[ServerTask], Awaitable[Done]] = changed,
+    deploy: Callable[[ServerCall], Awaitable[Done]] = changed,
     *,
     seconds: float = 60.0,
     entry: Taskserv = ENTRY,
@@ -79,9 +79,9 @@ def applied(
     told: list[str] | None = None,
     **rest: Any,
 ) -> Applied | Rejected | Unknown:
-    target = Target("local", "ref", "one", "127.77.0.5", Access("127.77.0.5"))
+    target = Target("local", "ref", "one", "127.77.0.5", SshAccess("127.77.0.5"))
     job = TaskservCall("token", seconds, rest.get("leader"), (told if told is not None else []).append)
-    call = ServerTask(entry, request, target, job, rest.get("reveal", lambda _: "s3cret"), VirtualClock())
+    call = ServerCall(entry, request, target, job, rest.get("reveal", lambda _: "s3cret"), VirtualClock())
 
     async def main() -> Applied | Rejected | Unknown:
         return await call.apply(verb, seconds, "s", deploy)
@@ -103,7 +103,7 @@ def test_an_install_is_checked_then_marked(place: Place) -> None:
 
 
 def test_what_takes_too_long_is_ended_on_the_server(place: Place) -> None:
-    async def slow(_visit: ServerTask) -> Done:
+    async def slow(_visit: ServerCall) -> Done:
         _visit.tell("half of it with s3cret")
         await asyncio.sleep(300)
         raise AssertionError
@@ -118,7 +118,7 @@ def test_what_takes_too_long_is_ended_on_the_server(place: Place) -> None:
 
 
 def test_what_cannot_be_ended_is_not_known(place: Place) -> None:
-    async def slow(_visit: ServerTask) -> Done:
+    async def slow(_visit: ServerCall) -> Done:
         place.down = DOWN
         await asyncio.sleep(300)
         raise AssertionError
@@ -128,7 +128,7 @@ def test_what_cannot_be_ended_is_not_known(place: Place) -> None:
 
 
 def test_a_call_that_is_cancelled_ends_what_it_began(place: Place) -> None:
-    async def cancelled(_visit: ServerTask) -> Done:
+    async def cancelled(_visit: ServerCall) -> Done:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
@@ -157,7 +157,7 @@ def test_a_server_out_of_reach_is_certain_before_the_deploy_and_not_after_it(pla
     assert applied() == Rejected(DOWN.fault)
     place.down = None
 
-    async def broken(_visit: ServerTask) -> Done:
+    async def broken(_visit: ServerCall) -> Done:
         place.down = DOWN
         return await changed(_visit)
 
@@ -165,7 +165,7 @@ def test_a_server_out_of_reach_is_certain_before_the_deploy_and_not_after_it(pla
 
 
 def test_a_child_that_died_leaves_it_unknown(place: Place) -> None:
-    async def dies(_visit: ServerTask) -> Done:
+    async def dies(_visit: ServerCall) -> Done:
         raise ChildDied("it ended with -9: s3cret")
 
     assert applied(deploy=dies) == Unknown("it ended with -9: ***")
@@ -187,7 +187,7 @@ def test_a_secret_that_is_missing_is_told_before_anything_is_done(place: Place) 
 def test_a_removal_takes_the_mark_away(
     monkeypatch: pytest.MonkeyPatch, was_marked: bool, changes: tuple[str, ...], expected: bool
 ) -> None:
-    async def deploy(_visit: ServerTask) -> Done:
+    async def deploy(_visit: ServerCall) -> Done:
         return Done("s", ok=True, changes=changes)
 
     place = Place(monkeypatch, **{"taskservs/redis.json": ScriptResult(0, "gone\n" if was_marked else "")})
@@ -199,7 +199,7 @@ def test_what_the_leader_tells_reaches_the_others_and_nobody_else(monkeypatch: p
     Place(monkeypatch, tell_the_token=ScriptResult(0, "join-me\n"))
     seen: list[dict[str, str]] = []
 
-    async def joins(call: ServerTask) -> Done:
+    async def joins(call: ServerCall) -> Done:
         assert call.host is not None
         seen.append(call.host.outputs)
         call.tell("kubeadm join with join-me")
@@ -208,7 +208,7 @@ def test_what_the_leader_tells_reaches_the_others_and_nobody_else(monkeypatch: p
     told: list[str] = []
     entry = Taskserv("redis", "7.0", "x", 1.0, outputs={"token": Output("tell the token")})
     request = TaskservRequest("redis", "7.0", "default", cluster=Cluster("servers/first", 1, 3))
-    leader = Target("local", "first", "first", "127.77.0.4", Access("127.77.0.4"))
+    leader = Target("local", "first", "first", "127.77.0.4", SshAccess("127.77.0.4"))
     assert applied(deploy=joins, entry=entry, request=request, leader=leader, told=told) == Applied(True)
     assert seen == [{"token": "join-me"}]
     assert told[0] == "kubeadm join with ***"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from batchwright.model import events as ev
-from batchwright.model.catalogue import Taskserv
 from batchwright.model.lifecycle import RunState
 from batchwright.model.outcome import Fault, FaultClass
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
+from batchwright.model.taskserv import Taskserv
 from batchwright.model.workflow import Operation
 from batchwright.testing.plans import plan_of, servers, taskservs, workflow
 

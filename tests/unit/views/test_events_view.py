@@ -59,8 +59,8 @@ EVENTS: list[tuple[ev.AnyEvent, str]] = [
     (ev.UndoFailed(T0, "s", 3, BAD), "s: could not be undone after 3 attempts: invalid: no such plan"),
     (ev.SweepStarted(T0, "aws"), "closing sweep of aws: looking for orphans"),
     (ev.OrphanFound(T0, "aws", "r", "n"), "orphan found in aws: r (n); destroying it"),
-    (ev.StrayGone(T0, "aws", "r"), "r in aws is gone"),
-    (ev.StrayGone(T0, "aws", "r", BAD), "r in aws could not be removed: invalid: no such plan"),
+    (ev.OrphanRemovalEnded(T0, "aws", "r"), "r in aws is gone"),
+    (ev.OrphanRemovalEnded(T0, "aws", "r", BAD), "r in aws could not be removed: invalid: no such plan"),
     (ev.SweepEnded(T0, "aws"), "closing sweep of aws done: no orphans are left"),
     (ev.SweepEnded(T0, "aws", BAD), "closing sweep of aws could not finish: invalid: no such plan"),
 ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from batchwright.model.access import Access
 from batchwright.model.actions import Action
-from batchwright.model.catalogue import Taskserv
 from batchwright.model.outcome import Observed, ServerState
+from batchwright.model.ssh_access import SshAccess
+from batchwright.model.taskserv import Taskserv
 from batchwright.operations.command import COMMAND_MAX, _words
 from batchwright.plan import Observations
 from batchwright.testing.plans import empty_world, plan_of, servers, taskservs, workflow
@@ -48,7 +48,7 @@ def test_each_step_says_what_it_does_and_what_undoing_it_does() -> None:
 def test_a_server_that_exists_already_is_taken_and_let_go_and_what_was_put_on_it_removed() -> None:
     world = empty_world(FLOW).providers["upcloud"]
     requests = {
-        name: msgspec.structs.replace(request, plan="", zone="", access=Access("10.0.0.1"))
+        name: msgspec.structs.replace(request, plan="", zone="", access=SshAccess("10.0.0.1"))
         for name, request in world.requests.items()
     }
     stays = msgspec.structs.replace(world, destroys=False, requests=requests)

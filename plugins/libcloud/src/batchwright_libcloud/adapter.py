@@ -11,7 +11,6 @@ from libcloud.compute.base import Node, NodeDriver, StorageVolume
 from libcloud.compute.types import NodeState
 
 from batchwright import (
-    Access,
     Attached,
     Capabilities,
     Clock,
@@ -32,6 +31,7 @@ from batchwright import (
     ServerConfig,
     ServerRequest,
     ServerState,
+    SshAccess,
     Token,
     Unknown,
     refuse_attached,
@@ -224,18 +224,18 @@ class Libcloud:
         gone = ref in self._seen or self._clock.now() - since >= self._settings.settle_seconds
         return ServerState.GONE if gone else ServerState.NOT_VISIBLE
 
-    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
+    async def access(self, refs: Sequence[str]) -> dict[str, SshAccess]:
         seen = await self.describe(refs)
         return await self._api.run(
             lambda _: {ref: way for ref, one in seen.items() if one.address and (way := self._way(one)) is not None}
         )
 
-    def _way(self, server: Observed) -> Access | None:
+    def _way(self, server: Observed) -> SshAccess | None:
         folder = ssh_key_store.host_folder(self._state, server.run, server.token)
         if not server.token or not folder.exists():
             return None
         host, own = ssh_key_store.key_in(folder), ssh_key_store.run_key(self._state, server.run)
-        return Access(server.address, self._settings.user, key=str(own.path), host_keys=(host.public,))
+        return SshAccess(server.address, self._settings.user, key=str(own.path), host_keys=(host.public,))
 
     # -- destroy ------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from batchwright.emulators.account import EmulatedAccount
+from batchwright.emulators.base_account import EmulatedAccount
 from batchwright.emulators.cloud import CloudEmulator
 from batchwright.emulators.front import CallRefused, RestFront
 from batchwright.emulators.settings import EmulatorBehaviour

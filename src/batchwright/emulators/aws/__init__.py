@@ -1,9 +1,9 @@
 """AWS in one process: EC2 with what a careful client depends on, and what it asks of STS, SSM and Service Quotas."""
 
+from batchwright.emulators.aws.account import AwsAccount, Inventory
 from batchwright.emulators.aws.app import AwsEmulator
 from batchwright.emulators.aws.backed import BackedAwsAccount
 from batchwright.emulators.aws.coverage import coverage
-from batchwright.emulators.aws.dispatcher import AwsAccount, Inventory
 from batchwright.emulators.aws.settings import AwsBehaviour
 from batchwright.emulators.cloud import CloudEmulator
 from batchwright.emulators.server import serve

@@ -10,14 +10,14 @@ from typing import Any, ClassVar
 from aiohttp import web
 
 from batchwright.emulators.aws import protocol
+from batchwright.emulators.aws.account import AwsAccount
 from batchwright.emulators.aws.actions import READS
-from batchwright.emulators.aws.dispatcher import AwsAccount
 from batchwright.emulators.aws.protocol import AwsRequest
 from batchwright.emulators.aws.region import tags_of
 from batchwright.emulators.aws.settings import AwsBehaviour
 from batchwright.emulators.front import CREATE, SUMMARY, CallRefused, EmulatedCall, EmulatorFront
 from batchwright.fault_injection.draw import Draw
-from batchwright.fault_injection.words import READ_FAULTS
+from batchwright.fault_injection.fault_names import READ_FAULTS
 from batchwright.model.outcome import FaultClass
 
 _WRONG = CallRefused(403, "InvalidClientTokenId", "The security token included in the request is invalid.")

@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
+from batchwright.emulators.aws.account import AwsAccount
 from batchwright.emulators.aws.catalog import VCPUS
-from batchwright.emulators.aws.dispatcher import AwsAccount
 from batchwright.emulators.aws.resources import Instance
-from batchwright.emulators.backend import DesiredServer
+from batchwright.emulators.backend_reconciler import DesiredServer
 
 _HOST = "/etc/ssh/ssh_host_ed25519_key"
 # The images of AWS let their user become root by sudo; the servers behind may have no sudo, so that user is root here

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from batchwright.emulators.account import EmulatedAccount
+from batchwright.emulators.base_account import EmulatedAccount
 from batchwright.emulators.front import CallRefused
 from batchwright.emulators.hetzner.settings import HetznerBehaviour
 from batchwright.fault_injection.draw import Draw

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from batchwright.emulators.account import EmulatedAccount
+from batchwright.emulators.base_account import EmulatedAccount
 from batchwright.emulators.upcloud.catalog import PLANS, TEMPLATES
 from batchwright.emulators.upcloud.settings import UpCloudBehaviour
 from batchwright.fault_injection.draw import Draw, lognormal

@@ -6,7 +6,7 @@ import email
 import re
 from collections.abc import Sequence
 
-from batchwright.emulators.backend import DesiredServer
+from batchwright.emulators.backend_reconciler import DesiredServer
 from batchwright.emulators.upcloud.account import Address, EmulatedServer, UpCloudAccount
 from batchwright.emulators.upcloud.catalog import PLANS
 

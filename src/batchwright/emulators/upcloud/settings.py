@@ -7,8 +7,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from batchwright.emulators.settings import EmulatorBehaviour
+from batchwright.fault_injection.fault_names import CREATE_EFFECTS
 from batchwright.fault_injection.settings import Chance, Count, Seconds
-from batchwright.fault_injection.words import CREATE_EFFECTS
 
 
 class UpCloudBehaviour(EmulatorBehaviour, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from batchwright.engine.port_calls import trouble, turn
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.plan import Guard, Step
-from batchwright.model.run import StepRecord
+from batchwright.model.run import StepFoldState
 from batchwright.operations.server_batch import ServerRequest
 
 
@@ -72,7 +72,7 @@ class ServerHandler(Handler):
         step, record = self.calls.step(command.step), self.calls.run.records[command.step]
         return reports.UndoReport(command.step, command.attempt, await self._undo(step, record, command.step))
 
-    async def _undo(self, step: Step, record: StepRecord, i: int) -> Fault | None:
+    async def _undo(self, step: Step, record: StepFoldState, i: int) -> Fault | None:
         refs = [ref for ref in (record.ref, record.stale) if ref]
         if record.doubt:
             found = await self._find_doubtful(step, record, i)
@@ -85,7 +85,7 @@ class ServerHandler(Handler):
                 return fault
         return None
 
-    async def _find_doubtful(self, step: Step, record: StepRecord, i: int) -> list[str] | Unknown:
+    async def _find_doubtful(self, step: Step, record: StepFoldState, i: int) -> list[str] | Unknown:
         """What a call in doubt made, looked for until the settle time has passed."""
         calls = self.calls
         provider = calls.providers[step.provider]

@@ -2,13 +2,17 @@
 
 from batchwright.model.actions import Action, Undo
 from batchwright.model.plan import Step
-from batchwright.model.run_record import StepRecord
-from batchwright.operations.base import FieldPath, OperationType, Port, Wants
+from batchwright.model.run_fold_state import StepFoldState
+from batchwright.operations.base import FieldPath, OperationType, PortKind, Wants
 from batchwright.operations.draft import Draft
 from batchwright.operations.taskserv_batch.clusters import form_clusters
+from batchwright.operations.taskserv_batch.dependency_resolution import (
+    expand_requirements,
+    refuse_conflicts,
+    take_listed,
+)
 from batchwright.operations.taskserv_batch.draft import TaskservDraft
 from batchwright.operations.taskserv_batch.installs import chain_installs, check_needs, fill_variables
-from batchwright.operations.taskserv_batch.requirements import expand_requirements, refuse_conflicts, take_listed
 from batchwright.operations.taskserv_batch.structs import Cluster, TaskservBatch, TaskservRequest, TaskservUse
 
 __all__ = ["Cluster", "TaskservBatch", "TaskservBatchType", "TaskservRequest", "TaskservUse"]
@@ -29,7 +33,7 @@ class TaskservBatchType(OperationType[TaskservBatch]):
     name = "taskserv_batch"
     operation = TaskservBatch
     request = TaskservRequest
-    port = Port.RUNNER
+    port = PortKind.RUNNER
     lane = "taskservs"
     at_once = 50
     targets_all = True
@@ -67,7 +71,7 @@ class TaskservBatchType(OperationType[TaskservBatch]):
     def verb(self, _action: Action) -> str:
         return "install a task service"
 
-    def started(self, _step: Step, record: StepRecord) -> str:
+    def started(self, _step: Step, record: StepFoldState) -> str:
         return "installing again" if record.doubt else "installing"
 
     def undoing(self, _step: Step) -> str:

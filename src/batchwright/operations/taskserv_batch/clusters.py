@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from batchwright.model.catalogue import Scope
 from batchwright.model.plan import Need
+from batchwright.model.taskserv import Scope
 from batchwright.model.workflow import DependencyKind
 from batchwright.operations.draft import PlannedServer, names_of
 from batchwright.operations.taskserv_batch.draft import Membership, TaskservDraft

@@ -5,10 +5,10 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from batchwright.model.actions import Action, Undo
-from batchwright.model.catalogue import Taskserv
 from batchwright.model.plan import Need, Step
 from batchwright.model.scalar import Scalar
 from batchwright.model.secret_reference import SecretReference
+from batchwright.model.taskserv import Taskserv
 from batchwright.model.workflow import DependencyKind
 from batchwright.operations.draft import PlannedServer, names_of
 from batchwright.operations.observations import ProviderObserved

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.access import Access
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
@@ -26,6 +25,7 @@ from batchwright.model.outcome import (
 )
 from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
+from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers import ssh_key_store
@@ -229,7 +229,7 @@ class Aws:
         except Errors as error:
             raise unavailable(error, self._clock.now()) from error
 
-    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
+    async def access(self, refs: Sequence[str]) -> dict[str, SshAccess]:
         try:
             found = await lookup.servers(self._connection, refs)
         except Errors as error:
@@ -237,7 +237,7 @@ class Aws:
         up = [(seen, tags) for seen, tags in found if seen.state is ServerState.READY and seen.address]
         return await asyncio.to_thread(self._reached, up)
 
-    def _reached(self, servers: Sequence[tuple[Observed, rows.Tags]]) -> dict[str, Access]:
+    def _reached(self, servers: Sequence[tuple[Observed, rows.Tags]]) -> dict[str, SshAccess]:
         """Those whose host key is known here: it was handed to them, and its fingerprint is among their tags."""
         reached = {}
         for seen, tags in servers:
@@ -246,7 +246,7 @@ class Aws:
             shared, host, _ = self._keys(Token(seen.run, seen.token))
             if rows.fingerprint(host.public) == tags.get(rows.HOST_KEY):
                 login = tags.get(rows.LOGIN, "")
-                reached[seen.ref] = Access(seen.address, login, key=str(shared.path), host_keys=(host.public,))
+                reached[seen.ref] = SshAccess(seen.address, login, key=str(shared.path), host_keys=(host.public,))
         return reached
 
     @property

@@ -10,13 +10,13 @@ from typing import TypeVar
 
 from batchwright.durable_files import FolderHeld
 from batchwright.errors import ProviderUnavailable, UsageError
-from batchwright.model.access import Access
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerFacts
 from batchwright.model.scalar import Scalar
+from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Capabilities, ProviderHealthReport, Quota, Quote
@@ -133,7 +133,7 @@ class Local:
         seen = await asyncio.gather(*(self._lot.answer(look) for look in looks))
         return {one.ref: one for one in seen}
 
-    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
+    async def access(self, refs: Sequence[str]) -> dict[str, SshAccess]:
         return await self._carried_out(lambda: self._lot.access(refs))
 
     async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:

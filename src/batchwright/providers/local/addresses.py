@@ -54,7 +54,7 @@ def choose(prefix: str, seed: int, taken: Collection[str]) -> str:
     raise NoAddress(f"every address of {prefix}.0.0 is taken")
 
 
-def registry() -> Path:
+def claims_folder() -> Path:
     """Where this user's claims are kept, whatever HOME and the state folder are."""
     uid = os.geteuid()
     place = Path("/var/lib/batchwright") if uid == 0 else _place_of_user(uid)
@@ -81,7 +81,7 @@ def claim(folder: Path, prefix: str, seed: int, wish: str = "", claims: Path | N
 
     `wish` is taken where it is free: the address a server had before.
     """
-    claims = claims or registry()
+    claims = claims or claims_folder()
     with alone(claims):
         taken = _live(claims)
         mine = [address for address, held in taken.items() if held.folder == str(folder) and _within(address, prefix)]
@@ -95,7 +95,7 @@ def claim(folder: Path, prefix: str, seed: int, wish: str = "", claims: Path | N
 
 def release(folder: Path, claims: Path | None = None) -> None:
     """Give up the address of this folder's server, if it has one. Raises Held, OSError."""
-    claims = claims or registry()
+    claims = claims or claims_folder()
     with alone(claims):
         for address, held in _claims(claims):
             if held is not None and held.folder == str(folder):
@@ -104,7 +104,7 @@ def release(folder: Path, claims: Path | None = None) -> None:
 
 def claimed(claims: Path | None = None) -> dict[str, str]:
     """Address -> folder of the server, of every server of this user, whatever its state folder."""
-    return {address: held.folder for address, held in _claims(claims or registry()) if held is not None}
+    return {address: held.folder for address, held in _claims(claims or claims_folder()) if held is not None}
 
 
 def _within(address: str, prefix: str) -> bool:

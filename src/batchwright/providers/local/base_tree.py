@@ -11,7 +11,7 @@ from pathlib import Path
 
 from batchwright.durable_files import FolderHeld, alone, make_private
 from batchwright.errors import NotAllowed, ProviderUnavailable
-from batchwright.providers.local import addresses, apt_sources, base_tree_contents, records, sandbox
+from batchwright.providers.local import addresses, base_tree_contents, host_apt_sources, records, sandbox
 from batchwright.providers.local.host_support import this_machine
 from batchwright.providers.local.sandbox_command import ONE_USER
 from batchwright.providers.local.seccomp import one_user_filter
@@ -81,10 +81,10 @@ def bootstrap(program: str, fresh: Path, holder: int, tell: Tell) -> None:
     A plain user's runs where that user's only id is root, which is also how the servers over the tree will run.
     """
     release = this_release()
-    found = apt_sources.distribution_sources(dict(_apt_files()), release.codename)
+    found = host_apt_sources.distribution_sources(dict(_apt_files()), release.codename)
     if not found:
         raise ProviderUnavailable(
-            f"apt of this machine knows no source of {release.codename}", hint="Mend /etc/apt/apt_sources.list.d."
+            f"apt of this machine knows no source of {release.codename}", hint="Mend /etc/apt/host_apt_sources.list.d."
         )
     scratch = fresh.with_name(".build")
     remove_tree(scratch)
@@ -95,7 +95,7 @@ def bootstrap(program: str, fresh: Path, holder: int, tell: Tell) -> None:
         *(("unshare", "--mount", "--") if os.geteuid() == 0 else _as_only_user(scratch)),
         *(program, "--mode=root", "--variant=apt", "--format=directory"),
         f"--include={','.join(base_tree_contents.PACKAGES)}",
-        *(f"--aptopt={option}" for option in apt_sources.network_options(_apt_config(), os.environ)),
+        *(f"--aptopt={option}" for option in host_apt_sources.network_options(_apt_config(), os.environ)),
         *(() if os.geteuid() == 0 else _WITHOUT_DEVICES),
         *(f"--dpkgopt={option}" for option in base_tree_contents.DPKG_OPTIONS),
         "--skip=cleanup/apt",

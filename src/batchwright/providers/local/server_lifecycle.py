@@ -14,11 +14,11 @@ from msgspec.structs import replace
 
 from batchwright import durable_files
 from batchwright.errors import NotAllowed, ProviderUnavailable
-from batchwright.model.access import Access
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token, base32
 from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
+from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.local import addresses, host_limits, hosts_file, network, records, sandbox
 from batchwright.providers.local.boot_status import SCRIPT_UNIT, SSH_UNIT
@@ -278,7 +278,7 @@ class LocalServers:
             return look.seen
         return replace(look.seen, state=ServerState.STARTING)
 
-    def access(self, refs: Sequence[str]) -> dict[str, Access]:
+    def access(self, refs: Sequence[str]) -> dict[str, SshAccess]:
         """How each is reached: the run's key, and the host key that was made for it."""
         found = {}
         for ref in refs:
@@ -287,7 +287,7 @@ class LocalServers:
             if intent is not None and (folder / records.IDENTITY).exists():
                 key = run_key(self._state_dir, intent.run)
                 host_key = key_in(folder / records.IDENTITY).public
-                found[ref] = Access(intent.address, "root", intent.port, str(key.path), (host_key,))
+                found[ref] = SshAccess(intent.address, "root", intent.port, str(key.path), (host_key,))
         return found
 
     # -- destroyed ----------------------------------------------------------------------------------------------

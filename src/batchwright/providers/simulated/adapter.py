@@ -7,15 +7,15 @@ from pathlib import Path
 
 from batchwright.errors import ProviderUnavailable
 from batchwright.fault_injection.draw import Draw, lognormal
+from batchwright.fault_injection.fault_names import CALL_FAULTS, CREATE_FAULTS, READ_FAULTS, SERVER_FAULTS
 from batchwright.fault_injection.rate_limit import RateLimit
-from batchwright.fault_injection.words import CALL_FAULTS, CREATE_FAULTS, READ_FAULTS, SERVER_FAULTS
-from batchwright.model.access import Access
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
+from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Capabilities, ProviderHealthReport, Quota, Quote
@@ -227,7 +227,7 @@ class Simulated:
         gone = server.gone_at is not None and server.gone_at <= now
         return (Gone() if gone else Going("simulated: it is shutting down")), seconds
 
-    async def access(self, _refs: Sequence[str]) -> dict[str, Access]:
+    async def access(self, _refs: Sequence[str]) -> dict[str, SshAccess]:
         """Nobody logs in to a simulated server."""
         return {}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from batchwright.fault_injection.draw import NOTHING, Draw, draw, lognormal
-from batchwright.fault_injection.script import NO_SCRIPT, Script
+from batchwright.fault_injection.script import NO_SCRIPT, FaultScript
 from batchwright.model.outcome import Fault, FaultClass
 from batchwright.providers.simulated.settings import Simulation
 from batchwright.providers.simulated.world import World
@@ -50,7 +50,7 @@ class Draws:
         simulation: Simulation,
         kind: str,
         faults: Sequence[str],
-        script: Script = NO_SCRIPT,
+        script: FaultScript = NO_SCRIPT,
         median: float = 0.0,
         timed: bool = False,
     ) -> None:

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from batchwright.errors import UsageError
-from batchwright.fault_injection.script import Script
+from batchwright.fault_injection.fault_names import CALL_EFFECTS, CREATE_EFFECTS, PROGRAM_EFFECTS
+from batchwright.fault_injection.script import FaultScript
 from batchwright.fault_injection.settings import Count, FaultSettings, Rate, Seconds, checked
-from batchwright.fault_injection.words import CALL_EFFECTS, CREATE_EFFECTS, PROGRAM_EFFECTS
 from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
 
@@ -101,14 +101,14 @@ class Simulation(FaultSettings, frozen=True, kw_only=True):
         except UsageError as error:
             raise UsageError(f"{_WHERE}: {error.message}", hint=error.hint) from error
 
-    def create_script(self) -> Script:
+    def create_script(self) -> FaultScript:
         """Scripted faults of creates."""
         flaky = ",".join(f"{p}=transient:{n or 1}" for p, _, n in (r.partition(":") for r in _rules(self.flaky)))
-        return Script.parse("flaky", flaky, CREATE_EFFECTS).then(super().create_script())
+        return FaultScript.parse("flaky", flaky, CREATE_EFFECTS).then(super().create_script())
 
-    def script(self, setting: str) -> Script:
+    def script(self, setting: str) -> FaultScript:
         """Scripted faults of other calls than creates, by the setting that holds them."""
-        return Script.parse(setting, getattr(self, setting), _SCRIPTS[setting])
+        return FaultScript.parse(setting, getattr(self, setting), _SCRIPTS[setting])
 
     def late_possible(self) -> bool:
         """Whether a create can take effect after its answer is given up."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from batchwright.fault_injection.draw import Draw
-from batchwright.fault_injection.words import PROGRAM_FAULTS
+from batchwright.fault_injection.fault_names import PROGRAM_FAULTS
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, CheckResult, FaultClass, Rejected, ServerState, Unknown
 from batchwright.operations.taskserv_batch import TaskservRequest

@@ -9,13 +9,13 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.access import Access
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Created, Fault, FaultClass, Gone, Observed, Rejected, ServerState
 from batchwright.model.plan import Guard, ServerFacts
 from batchwright.model.scalar import Scalar
+from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Capabilities, ProviderHealthReport, Quota, Quote
@@ -92,15 +92,15 @@ class Static:
         answers = []
         for config in configs:
             access = access_of(config)
-            if isinstance(access, Access):
+            if isinstance(access, SshAccess):
                 access = _twice(config.name, access, places) or _taken(config.name, access, records) or access
             answers.append(self._resolve(config, access))
         return list(await asyncio.gather(*answers))
 
     async def _resolve(
-        self, config: ServerConfig, access: Access | list[Diagnostic]
+        self, config: ServerConfig, access: SshAccess | list[Diagnostic]
     ) -> ServerRequest | list[Diagnostic]:
-        if not isinstance(access, Access):
+        if not isinstance(access, SshAccess):
             return access
         found = await self._look(access)
         if isinstance(found, Fault):
@@ -108,7 +108,7 @@ class Static:
         facts = ServerFacts(found.memory_mb)
         return ServerRequest(config.name, config.plan, config.zone, labels=config.labels, access=access, facts=facts)
 
-    async def _look(self, access: Access) -> Facts | Fault:
+    async def _look(self, access: SshAccess) -> Facts | Fault:
         gate = self._gates.setdefault(_place(access)[-1], asyncio.Semaphore(THROUGH_ONE))
         async with gate, self._looks:
             return await look(access)
@@ -153,7 +153,7 @@ class Static:
         state = ServerState.STARTING if found.kind is FaultClass.TRANSIENT else ServerState.BROKEN
         return _observed(record, state, found)
 
-    async def access(self, refs: Sequence[str]) -> dict[str, Access]:
+    async def access(self, refs: Sequence[str]) -> dict[str, SshAccess]:
         found = {ref: self._records.get(ref) for ref in refs}
         return {ref: record.access for ref, record in found.items() if record is not None}
 
@@ -163,7 +163,7 @@ class Static:
         return Gone()
 
 
-def _place(access: Access) -> Place:
+def _place(access: SshAccess) -> Place:
     """What makes it another server: where it is, and what lies between."""
     return tuple(f"{hop.host} {hop.port}" for hop in access.hops())
 
@@ -197,7 +197,7 @@ def _rival(wanted: ServerClaim, records: Sequence[ServerClaim]) -> ServerClaim |
     return None
 
 
-def _twice(name: str, access: Access, places: dict[Place, str]) -> list[Diagnostic]:
+def _twice(name: str, access: SshAccess, places: dict[Place, str]) -> list[Diagnostic]:
     """Whether this workflow has named the server before, as something else."""
     first = places.setdefault(_place(access), name)
     if first == name:
@@ -206,7 +206,7 @@ def _twice(name: str, access: Access, places: dict[Place, str]) -> list[Diagnost
     return [Diagnostic("server-twice", message, "Name it once.", field="address")]
 
 
-def _taken(name: str, access: Access, records: Sequence[ServerClaim]) -> list[Diagnostic]:
+def _taken(name: str, access: SshAccess, records: Sequence[ServerClaim]) -> list[Diagnostic]:
     """Why the server cannot be taken, or kept, under this name."""
     for record in records:
         if record.request.name != name:
@@ -225,7 +225,7 @@ def _let_go(record: ServerClaim) -> str:
     return f"Roll that run back, or let the server go: batchwright servers destroy {record.ref}"
 
 
-def _differing(recorded: Access, wanted: Access) -> str:
+def _differing(recorded: SshAccess, wanted: SshAccess) -> str:
     """The first field in which they differ. Of several host keys one in common is enough."""
     if _place(recorded) != _place(wanted):
         return "address"

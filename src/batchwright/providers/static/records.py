@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from batchwright import durable_files
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.access import Access
 from batchwright.model.ids import base32
+from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.server_batch import ServerRequest
 
 LOCK_SECONDS = 10.0  # the folder is held for one small write at a time
@@ -26,7 +26,7 @@ class ServerClaim(Struct, frozen=True):
     run: str
     token: str
     request: ServerRequest
-    access: Access
+    access: SshAccess
 
 
 class Records:

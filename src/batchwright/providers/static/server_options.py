@@ -7,8 +7,8 @@ from typing import Any
 
 import asyncssh
 
-from batchwright.model.access import Access
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import ServerConfig
 from batchwright.user_home import expanded
 
@@ -22,7 +22,7 @@ def missing(config: ServerConfig) -> list[Diagnostic]:
     return [Diagnostic("address-missing", f'"{config.name}" has no address', "Give it an address.", field="address")]
 
 
-def access_of(config: ServerConfig) -> Access | list[Diagnostic]:
+def access_of(config: ServerConfig) -> SshAccess | list[Diagnostic]:
     """How the server is reached, or why that is not known; looks only at files of this machine."""
     problems = missing(config)
     if problems:
@@ -35,10 +35,10 @@ def access_of(config: ServerConfig) -> Access | list[Diagnostic]:
 
 
 def _hop(
-    options: dict[str, Any], trusted: str, prefix: str, problems: list[Diagnostic], jump: Access | None = None
-) -> Access:
+    options: dict[str, Any], trusted: str, prefix: str, problems: list[Diagnostic], jump: SshAccess | None = None
+) -> SshAccess:
     key = str(expanded(options["key"])) if "key" in options else ""
-    access = Access(options["address"], options.get("user", "root"), options.get("port", 22), key, (), jump)
+    access = SshAccess(options["address"], options.get("user", "root"), options.get("port", 22), key, (), jump)
     if key and not Path(key).is_file():
         problems.append(
             Diagnostic("key-missing", f"there is no private key {key}", "Correct the path.", field=f"{prefix}key")
@@ -53,10 +53,10 @@ def _hop(
         return access
     if not known:
         problems.append(_unknown(access, trusted, prefix))
-    return Access(access.host, access.user, access.port, key, known, jump)
+    return SshAccess(access.host, access.user, access.port, key, known, jump)
 
 
-def _known(access: Access, file: Path) -> list[str]:
+def _known(access: SshAccess, file: Path) -> list[str]:
     """The host keys that a known_hosts file holds for it, hashed names too, without those it revokes."""
     if not file.is_file():  # a pipe would be waited for, a device has no end
         return []
@@ -70,7 +70,7 @@ def _bare(key: str) -> str:
     return " ".join(asyncssh.import_public_key(key).export_public_key().decode().split()[:2])
 
 
-def _unknown(access: Access, trusted: str, prefix: str) -> Diagnostic:
+def _unknown(access: SshAccess, trusted: str, prefix: str) -> Diagnostic:
     port = f"-p {access.port} " if access.port != 22 else ""
     return Diagnostic(
         "host-key-unknown",

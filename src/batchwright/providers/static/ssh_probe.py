@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack
 from msgspec import Struct
 
 from batchwright.login_output import fit
-from batchwright.model.access import Access
 from batchwright.model.outcome import Fault, FaultClass
-from batchwright.ssh import LOST, Unreachable, ask, connect, interfering, words
+from batchwright.model.ssh_access import SshAccess
+from batchwright.ssh_client import LOST, Unreachable, ask, connect, interfering, words
 from batchwright.ssh_refusals import refusal_in
 
 LOOK_SECONDS = 15.0  # for the whole way, jump hosts included
@@ -26,7 +26,7 @@ class Facts(Struct, frozen=True):
     memory_mb: int
 
 
-async def look(access: Access) -> Facts | Fault:
+async def look(access: SshAccess) -> Facts | Fault:
     """Log in, through its jump hosts, with the known host keys only; one that nobody vouches for is refused."""
     try:
         async with asyncio.timeout(LOOK_SECONDS), AsyncExitStack() as stack:
@@ -43,7 +43,7 @@ async def look(access: Access) -> Facts | Fault:
     return _facts(answer.output, access)
 
 
-def _facts(said: str, access: Access) -> Facts | Fault:
+def _facts(said: str, access: SshAccess) -> Facts | Fault:
     told = dict(line.partition("=")[::2] for line in said.splitlines())
     if told.get("root") != "yes":
         why = fit(told.get("why", ""))

@@ -9,7 +9,7 @@ from batchwright.taskservs.catalogue.entries import (
     load_catalogue,
     read_entry,
 )
-from batchwright.taskservs.catalogue.lint import prove
+from batchwright.taskservs.catalogue.lint import lint_folders
 from batchwright.taskservs.catalogue.metadata import DEPLOY_FILE, ENTRY_FILE, digest_of
 
 __all__ = [
@@ -21,7 +21,7 @@ __all__ = [
     "all_folders",
     "digest_of",
     "folders_in",
+    "lint_folders",
     "load_catalogue",
-    "prove",
     "read_entry",
 ]

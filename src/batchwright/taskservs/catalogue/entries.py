@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from batchwright.errors import CatalogueInvalid
-from batchwright.model.catalogue import Taskserv, by_provided_name
+from batchwright.model.taskserv import Taskserv, by_provided_name
 from batchwright.taskservs.catalogue.metadata import ENTRY_FILE, closest, examine
 
 GROUP = "batchwright.taskservs"  # entry points that name a package whose folder holds entries

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from batchwright.errors import CatalogueInvalid
-from batchwright.model.catalogue import Taskserv
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.taskserv import Taskserv
 from batchwright.taskservs.catalogue.metadata import DEPLOY_FILE, ENTRY_FILE, GIVEN, closest, examine
 
 VERBS = ("install", "remove")
@@ -29,7 +29,7 @@ for number, path in enumerate(sys.argv[1:]):
 """
 
 
-def prove(folders: Sequence[Path]) -> list[Diagnostic]:
+def lint_folders(folders: Sequence[Path]) -> list[Diagnostic]:
     """All that is wrong with the entries in these folders; nothing is installed."""
     found: list[Diagnostic] = []
     loadable: list[Path] = []

@@ -14,7 +14,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.errors import CatalogueInvalid
-from batchwright.model.catalogue import (
+from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.did_you_mean import close_matches
+from batchwright.model.scalar import Scalar
+from batchwright.model.taskserv import (
     Check,
     Output,
     Platform,
@@ -27,9 +30,6 @@ from batchwright.model.catalogue import (
     Variant,
     seconds_of,
 )
-from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.did_you_mean import close_matches
-from batchwright.model.scalar import Scalar
 
 ENTRY_FILE = "taskserv.yaml"
 DEPLOY_FILE = "deploy.py"

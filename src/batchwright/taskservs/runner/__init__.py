@@ -7,9 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from batchwright.errors import TaskservPackageMissing
-from batchwright.model.catalogue import Taskserv
 from batchwright.model.clock import Clock
-from batchwright.secret import Reveal
+from batchwright.model.taskserv import Taskserv
+from batchwright.secret_resolver import Reveal
 from batchwright.taskservs.base import Runner
 
 PACKAGES = ("asyncssh", "pyinfra")

@@ -12,13 +12,13 @@ from weakref import WeakValueDictionary
 from msgspec import Struct
 
 from batchwright.errors import CatalogueInvalid, ServerUnreachable
-from batchwright.model.catalogue import Taskserv
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, CheckResult, Fault, FaultClass, Rejected, Unknown
+from batchwright.model.taskserv import Taskserv
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.redaction import Redactor
-from batchwright.secret import Reveal
-from batchwright.ssh import Unreachable
+from batchwright.secret_resolver import Reveal
+from batchwright.ssh_client import Unreachable
 from batchwright.taskservs.base import NO_JOB, Target, TaskservCall
 from batchwright.taskservs.catalogue import digest_of, read_entry
 from batchwright.taskservs.runner import shell_snippets
@@ -28,7 +28,7 @@ from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess, 
 from batchwright.taskservs.runner.child_protocol import ChildJob, Done, Verb
 from batchwright.taskservs.runner.outcomes import failed
 from batchwright.taskservs.runner.readiness import ready
-from batchwright.taskservs.runner.server_task import ServerTask
+from batchwright.taskservs.runner.server_call import ServerCall
 
 LOOK_SECONDS = 20.0  # for a server that is only looked at to become ready
 
@@ -57,7 +57,7 @@ class PyinfraRunner:
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._names = (f"s{number:07}" for number in itertools.count())
         self._kinds: dict[str, BatchKind] = {}
-        self._gathering: Batcher[tuple[BatchKind, ServerTask], Done] = Batcher(clock, self._carry)
+        self._gathering: Batcher[tuple[BatchKind, ServerCall], Done] = Batcher(clock, self._carry)
 
     async def install(
         self, request: TaskservRequest, target: Target, job: TaskservCall = NO_JOB
@@ -87,18 +87,18 @@ class PyinfraRunner:
             known = self._catalogue[request.name] = planned
         limits = known.entry.timeouts
         seconds = min(job.seconds, limits.remove if verb is Verb.REMOVE else limits.install)
-        visit = ServerTask(known.entry, request, target, job, self._reveal, self._clock)
+        visit = ServerCall(known.entry, request, target, job, self._reveal, self._clock)
         lock = self._locks.setdefault((target.provider, target.ref), asyncio.Lock())
         if lock.locked():
             job.tell("waiting until something else has been done on this server")
         async with lock:
             return await visit.apply(verb, seconds, next(self._names), lambda one: self._deploy(verb, known, one))
 
-    async def _deploy(self, verb: Verb, known: Installable, visit: ServerTask) -> Done:
+    async def _deploy(self, verb: Verb, known: Installable, visit: ServerCall) -> Done:
         kind = BatchKind(visit.request.name, visit.request.version, str(known.folder), verb)
         return await self._gathering.join(kind, (kind, visit))
 
-    async def _carry(self, batch: Sequence[tuple[tuple[BatchKind, ServerTask], asyncio.Future[Done]]]) -> None:
+    async def _carry(self, batch: Sequence[tuple[tuple[BatchKind, ServerCall], asyncio.Future[Done]]]) -> None:
         """One child process for servers on which the same is to be done."""
         kind, visits = batch[0][0][0], [visit for (_, visit), _ in batch]
         hosts = tuple(visit.host for visit in visits if visit.host is not None)
@@ -155,13 +155,13 @@ class PyinfraRunner:
         except Unreachable as error:
             raise _asked_in_vain(target, error) from error
 
-    def _visit(self, request: TaskservRequest, target: Target, job: TaskservCall) -> tuple[ServerTask, Installable]:
+    def _visit(self, request: TaskservRequest, target: Target, job: TaskservCall) -> tuple[ServerCall, Installable]:
         known = self._catalogue.get(request.name)
         if known is None:
             raise ServerUnreachable(f"the catalogue has no task service {request.name}")
         if target.access is None:
             raise ServerUnreachable(_unreachable(target))
-        return ServerTask(known.entry, request, target, job, self._reveal, self._clock), known
+        return ServerCall(known.entry, request, target, job, self._reveal, self._clock), known
 
 
 def _as_planned(request: TaskservRequest, known: Installable) -> Installable | Rejected:

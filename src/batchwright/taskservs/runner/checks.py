@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from batchwright.model.catalogue import Check
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import CheckResult
+from batchwright.model.taskserv import Check
 from batchwright.redaction import Redactor
 from batchwright.taskservs.base import Tell
+from batchwright.taskservs.runner.asyncssh_connection import TOOK_TOO_LONG, SshConnection
 from batchwright.taskservs.runner.shell_snippets import CHECKING, with_environment
-from batchwright.taskservs.runner.ssh_connection import TOOK_TOO_LONG, SshConnection
 
 
 async def run_checks(

@@ -7,8 +7,8 @@ from enum import StrEnum
 import msgspec
 from msgspec import Struct
 
-from batchwright.model.access import Access
 from batchwright.model.scalar import Scalar
+from batchwright.model.ssh_access import SshAccess
 
 
 class Verb(StrEnum):
@@ -36,7 +36,7 @@ class Host(Struct, frozen=True):
     id: str
     name: str
     address: str
-    access: Access
+    access: SshAccess
     token: str
     variant: str
     variables: dict[str, Scalar]

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 from pyinfra.api.exceptions import NestedOperationError, PyinfraError
 
-from batchwright.taskservs.debian import NameRefused
+from batchwright.taskservs.debian import DeployImpossible
 from batchwright.taskservs.runner.child_protocol import ChildJob, Host, Verb
 
 DEPLOY_FILE = "deploy.py"
@@ -34,7 +34,7 @@ def load_deploy(job: ChildJob) -> Deploy:
             _function(path, job.verb)(v)
         except NestedOperationError:
             raise DeployFailed("an operation did not work") from None
-        except NameRefused as error:
+        except DeployImpossible as error:
             raise DeployFailed(str(error), bug=True) from None
         except DeployFailed:
             raise

@@ -9,14 +9,14 @@ from typing import Any
 from paramiko import AuthenticationException, HostKeys, RejectPolicy, SSHClient, SSHException
 from paramiko.hostkeys import HostKeyEntry
 
-from batchwright.model.access import Access, known_hosts
+from batchwright.model.ssh_access import SshAccess, known_hosts
 from batchwright.taskservs.runner.deploys import DeployFailed
 
 # paramiko signs with one algorithm per connection, the first that is not disabled, where a server names none
 RSA_TRIES: tuple[dict[str, list[str]], ...] = ({}, {"pubkeys": ["rsa-sha2-512", "ssh-rsa"]})
 
 
-def tunnel(access: Access, seconds: float) -> Any:
+def tunnel(access: SshAccess, seconds: float) -> Any:
     """A channel to the server through its jump hosts. Raises DeployFailed."""
     assert access.jump is not None
     jump = access.jump

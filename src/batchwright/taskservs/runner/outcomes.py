@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from batchwright.model.catalogue import Taskserv
 from batchwright.model.outcome import CheckResult, Fault, FaultClass, Rejected
+from batchwright.model.taskserv import Taskserv
 from batchwright.printable import printable, shortened
 from batchwright.redaction import Redactor
 from batchwright.taskservs.base import Tell

@@ -6,25 +6,25 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
-from batchwright.model.access import Access
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Fault, FaultClass
-from batchwright.ssh import Unreachable
+from batchwright.model.ssh_access import SshAccess
+from batchwright.ssh_client import Unreachable
 from batchwright.taskservs.base import Tell
+from batchwright.taskservs.runner.asyncssh_connection import SshConnection, connected
 from batchwright.taskservs.runner.shell_snippets import FIRST_START
-from batchwright.taskservs.runner.ssh_connection import SshConnection, connected
 
 POLL_SECONDS = 2.0
 TELL_SECONDS = 6.0  # between two lines that say the same
 LOOK_SECONDS = 20.0  # for one look at how far its start is
 DENIED_SECONDS = 120.0  # a server that starts may let nobody in before it has been given the key
 
-Connect = Callable[[Access], AbstractAsyncContextManager[SshConnection]]
+Connect = Callable[[SshAccess], AbstractAsyncContextManager[SshConnection]]
 
 
 @contextlib.asynccontextmanager
 async def ready(
-    access: Access, clock: Clock, tell: Tell, seconds: float, connect: Connect = connected
+    access: SshAccess, clock: Clock, tell: Tell, seconds: float, connect: Connect = connected
 ) -> AsyncIterator[SshConnection]:
     """A connection to the server once it is ready. Raises Unreachable, at the latest after so many seconds."""
     async with AsyncExitStack() as stack:
@@ -32,7 +32,7 @@ async def ready(
 
 
 async def _wait(
-    stack: AsyncExitStack, access: Access, clock: Clock, tell: Tell, seconds: float, connect: Connect
+    stack: AsyncExitStack, access: SshAccess, clock: Clock, tell: Tell, seconds: float, connect: Connect
 ) -> SshConnection:
     began, told_at, told = clock.now(), 0.0, ""
     while True:

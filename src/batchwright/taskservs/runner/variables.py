@@ -10,7 +10,7 @@ from batchwright.model.scalar import Scalar
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.templates import filled
 from batchwright.operations.taskserv_batch import TaskservRequest
-from batchwright.secret import Reveal, revealed
+from batchwright.secret_resolver import Reveal, revealed
 from batchwright.taskservs.base import Target
 from batchwright.taskservs.runner.child_protocol import Member
 

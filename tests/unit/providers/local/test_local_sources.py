@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.providers.local.apt_sources import AptSource, distribution_sources, network_options
+from batchwright.providers.local.host_apt_sources import AptSource, distribution_sources, network_options
 
 DEB822 = """\
 # the distribution

@@ -16,8 +16,8 @@ from batchwright.journal.surreal.database import HolderGone
 from batchwright.journal.surreal.embedded import lock
 from batchwright.journal.surreal.embedded.owner import FolderOwner
 from batchwright.journal.surreal.embedded.peer import FolderPeer
+from batchwright.journal.surreal.journal_base import SurrealJournalBase
 from batchwright.journal.surreal.repository import SurrealRepository
-from batchwright.journal.surreal.repository_journal import SurrealJournalBase
 
 TRIES = 200  # looks at who holds the folder, PAUSE seconds apart: while it changes hands nobody answers
 PAUSE = 0.025

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from batchwright.environment_secrets import masked
 from batchwright.errors import (
     StoreDenied,
     StoreError,
@@ -27,7 +28,6 @@ from batchwright.errors import (
     StoreUnsupported,
 )
 from batchwright.journal.surreal.database import SURREALQL, AnswerLost, Examine, HolderGone, QueryFailed, result_of
-from batchwright.secret_detection import masked
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0  # longest wait for one answer; then the connection counts as lost

@@ -16,7 +16,7 @@ from pyinfra.operations import server
 
 from batchwright.taskservs.config_escapes import hba_word, postgresql_value, shell_word, sql_identifier, sql_literal
 from batchwright.taskservs.debian import (
-    NameRefused,
+    DeployImpossible,
     Written,
     install_packages,
     purge_packages,
@@ -82,14 +82,14 @@ def install(v: Any) -> None:
     install_packages(*PACKAGES)
     state, *holds = (host.get_fact(Command, LOOK) or "missing").split()
     if state == "half" and holds:
-        raise NameRefused(f"the cluster in {DATA} is not whole, but holds data. {_HELP}")
+        raise DeployImpossible(f"the cluster in {DATA} is not whole, but holds data. {_HELP}")
     if state != "whole":
         _make(v.port)
     _start(settings, access)
     encoding = _ask(v.port, "SHOW server_encoding")
     if encoding not in ("", "UTF8"):
         if holds or _ask(v.port, "SELECT count(*) FROM pg_roles WHERE oid >= 16384") != "0":
-            raise NameRefused(
+            raise DeployImpossible(
                 f"the cluster in {DATA} has the encoding {encoding} instead of UTF8, and holds data. {_HELP}"
             )
         _make(v.port)

@@ -9,7 +9,7 @@ from pyinfra.operations import files
 
 from batchwright.taskservs.config_escapes import redis_word
 from batchwright.taskservs.debian import (
-    NameRefused,
+    DeployImpossible,
     Written,
     install_packages,
     purge_packages,
@@ -46,7 +46,7 @@ def _settings(v: Any) -> str:
     listens = ipaddress.ip_address(v.bind)
     reached = ipaddress.ip_address(v.server.address) if listens.is_unspecified else listens
     if not password and reached.is_global:
-        raise NameRefused(f"redis without a password would be open to everybody at {v.bind}: give it a `password`")
+        raise DeployImpossible(f"redis without a password would be open to everybody at {v.bind}: give it a `password`")
     values = {
         "bind": v.bind,
         "port": str(v.port),

@@ -7,7 +7,7 @@ import pwd
 
 from msgspec import Struct
 
-from batchwright.app.client_policy import Allowlist
+from batchwright.app.workflow_allowlist import WorkflowAllowlist
 from batchwright.errors import EvaluatorUnavailable, TokensUnreadable
 from batchwright.loader import confinement
 from batchwright.service.tokens import Tokens
@@ -43,7 +43,9 @@ def confined() -> str:
     return "yes" if found.is_whole else f"no: {'; '.join(found.missing) or 'Landlock is missing'}"
 
 
-def rights(allowed: Allowlist, tokens: Tokens, now: float, *, closed: bool, confined: str = "") -> PermissionSummary:
+def rights(
+    allowed: WorkflowAllowlist, tokens: Tokens, now: float, *, closed: bool, confined: str = ""
+) -> PermissionSummary:
     """As they are now."""
     try:
         valid = tokens.valid(now)

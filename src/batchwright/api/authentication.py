@@ -16,7 +16,7 @@ from batchwright.api.connection_peer import ConnectionPeer
 from batchwright.engine.bucket import Bucket
 from batchwright.errors import Forbidden, TokensUnreadable, TooManyRequests, Unauthorized
 from batchwright.model.clock import Clock
-from batchwright.service.peer_identity import Peers, is_loopback
+from batchwright.service.socket_owner import Peers, is_loopback
 from batchwright.service.tokens import LOCAL, PREFIX, Role, Tokens
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -39,7 +39,7 @@ class Caller(Struct, frozen=True):
     token: str = ""
 
 
-class AccessControl:
+class Authenticator:
     """Decides who a request is from.
 
     `closed`: every request needs a token. Once it is so, because the service listens elsewhere too or because there was

@@ -15,11 +15,11 @@ from contextlib import suppress
 from contextvars import ContextVar, copy_context
 from typing import IO
 
+from batchwright.environment_secrets import carried
 from batchwright.errors import SecretMissing, UsageError
 from batchwright.model.secret_reference import SecretReference
 from batchwright.printable import printable, shortened
 from batchwright.redaction import Redactor
-from batchwright.secret_detection import carried
 from batchwright.user_home import expanded
 
 MAX_BYTES = 128 * 1024  # what Linux gives a program in one variable

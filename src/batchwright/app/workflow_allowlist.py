@@ -21,7 +21,7 @@ from batchwright.model.secret_reference import SecretReference
 from batchwright.model.secret_traversal import Path as Place
 from batchwright.model.secret_traversal import mapped
 from batchwright.model.workflow import Workflow
-from batchwright.operations.base import Port
+from batchwright.operations.base import PortKind
 from batchwright.operations.registry import type_of
 from batchwright.user_home import expanded
 from batchwright.views.text_format import counted, some
@@ -43,7 +43,7 @@ COMMANDS_WAY = (
 )
 
 
-class Allowlist(Struct, frozen=True):
+class WorkflowAllowlist(Struct, frozen=True):
     """`commands`: a client's workflow may run programs. `secrets` are those that it may name.
 
     `way` is how a client comes to run programs.
@@ -104,7 +104,7 @@ class Allowlist(Struct, frozen=True):
 
     def check_commands(self, workflow: Workflow) -> None:
         """Raise Forbidden if the workflow would run programs and may not."""
-        named = [op.id for op in workflow.operations if type_of(op).port is Port.LAUNCHER]
+        named = [op.id for op in workflow.operations if type_of(op).port is PortKind.LAUNCHER]
         if named and not self.commands:
             raise Forbidden(
                 f"no commands are run for this client, and the workflow has {counted(len(named), 'command')}: "
@@ -127,13 +127,13 @@ class Allowlist(Struct, frozen=True):
             )
             raise SecretRefused(message, hint=f"{LIST_HINT}. {hint}")
         real = client and run.plan.simulation is None
-        named = [step.id for step in run.plan.steps if type_of(step).port is Port.LAUNCHER]
+        named = [step.id for step in run.plan.steps if type_of(step).port is PortKind.LAUNCHER]
         if real and named and not self.commands:
             message = f"run {run.id} is from a client and has commands, which this service does not run: {some(named)}"
             raise Forbidden(message, hint=f"{COMMANDS_HINT}. {hint}")
 
 
-NOTHING = Allowlist()
+NOTHING = WorkflowAllowlist()
 
 
 def _real(name: str) -> str | None:

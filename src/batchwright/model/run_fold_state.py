@@ -11,7 +11,7 @@ from batchwright.model.outcome import Fault
 from batchwright.model.plan import Plan
 
 
-class StepRecord(Struct, gc=False, omit_defaults=True):
+class StepFoldState(Struct, gc=False, omit_defaults=True):
     """What is known about one step. Times are seconds since the epoch, 0 when it has not happened.
 
     `failures` counts the attempts that used up a retry; `attempt` counts every send. `doubt`: a call was sent and
@@ -42,7 +42,7 @@ class StepRecord(Struct, gc=False, omit_defaults=True):
     said: str = ""  # the last line of its output
 
 
-class RunRecord:
+class RunFoldState:
     """What the events so far add up to; `in_flight` and `counts` are indices over `records`."""
 
     def __init__(self, created: ev.RunCreated) -> None:
@@ -73,7 +73,7 @@ class RunRecord:
         self.provider_retries: dict[str, int] = {}
         self.provider_throttles: dict[str, int] = {}
         self.index = {step.id: i for i, step in enumerate(self.plan.steps)}
-        self.records = [StepRecord() for _ in self.plan.steps]
+        self.records = [StepFoldState() for _ in self.plan.steps]
         self.derive()
 
     def derive(self) -> None:

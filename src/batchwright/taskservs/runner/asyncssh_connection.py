@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 import asyncssh
 from msgspec import Struct
 
-from batchwright.model.access import Access
 from batchwright.model.outcome import Fault, FaultClass
-from batchwright.ssh import LOST, Unreachable, ask, connect, interfering, words
+from batchwright.model.ssh_access import SshAccess
+from batchwright.ssh_client import LOST, Unreachable, ask, connect, interfering, words
 from batchwright.ssh_refusals import refusal_in
 from batchwright.taskservs.runner.shell_snippets import KNOWN
 
@@ -39,7 +39,7 @@ class ScriptResult(Struct, frozen=True):
 class SshConnection:
     """A connection to one server."""
 
-    def __init__(self, access: Access, inner: asyncssh.SSHClientConnection) -> None:
+    def __init__(self, access: SshAccess, inner: asyncssh.SSHClientConnection) -> None:
         self._user, self._host, self._root = access.user, str(access), access.user == "root"
         self._inner = inner
 
@@ -68,7 +68,7 @@ class SshConnection:
 
 
 @contextlib.asynccontextmanager
-async def connected(access: Access) -> AsyncIterator[SshConnection]:
+async def connected(access: SshAccess) -> AsyncIterator[SshConnection]:
     """A connection, closed afterwards. Raises Unreachable."""
     async with contextlib.AsyncExitStack() as stack:
         yield SshConnection(access, await connect(access, stack, CONNECT_SECONDS))

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 
-class Access(Struct, frozen=True, omit_defaults=True):
+class SshAccess(Struct, frozen=True, omit_defaults=True):
     """How to log in to a server over SSH.
 
     `key` is the path of a private key file; empty: the user's own keys. Only `host_keys` ("ssh-ed25519 AAAA...") are
     trusted. `jump` is the server to go through first.
 
-    >>> access = Access("10.0.0.5", user="admin", port=2222, jump=Access("gate.example.org"))
+    >>> access = SshAccess("10.0.0.5", user="admin", port=2222, jump=SshAccess("gate.example.org"))
     >>> [str(hop) for hop in access.hops()]
     ['10.0.0.5 port 2222', 'gate.example.org']
     """
@@ -24,23 +24,23 @@ class Access(Struct, frozen=True, omit_defaults=True):
     port: int = 22
     key: str = ""
     host_keys: tuple[str, ...] = ()
-    jump: Access | None = None
+    jump: SshAccess | None = None
 
     def __str__(self) -> str:
         return self.host if self.port == 22 else f"{self.host} port {self.port}"
 
-    def hops(self) -> list[Access]:
+    def hops(self) -> list[SshAccess]:
         """The server itself, then the one to go through to reach it, and so on."""
         return [self, *(self.jump.hops() if self.jump is not None else ())]
 
 
-def known_hosts(accesses: Iterable[Access]) -> str:
+def known_hosts(accesses: Iterable[SshAccess]) -> str:
     """The text of a known_hosts file that trusts these servers' keys, those of their jump hosts, and no others."""
     lines = {f"{_host_pattern(hop)} {key}\n" for access in accesses for hop in access.hops() for key in hop.host_keys}
     return "".join(sorted(lines))
 
 
-def ssh_command(access: Access, known_hosts_file: str = "", command: Iterable[str] = ()) -> list[str]:
+def ssh_command(access: SshAccess, known_hosts_file: str = "", command: Iterable[str] = ()) -> list[str]:
     """The argument list of OpenSSH's client. With `known_hosts_file`, only what stands in it is trusted: no question.
 
     A jump host is reached by a ProxyCommand and not by -J, which would not take its key and its known hosts along.
@@ -59,16 +59,16 @@ def with_command(login: list[str], command: Iterable[str] | str) -> list[str]:
     return [*login[:-1], "--", login[-1], *words]  # what follows is not for ssh
 
 
-def _host_pattern(access: Access) -> str:
+def _host_pattern(access: SshAccess) -> str:
     """How known_hosts writes a host; see sshd(8), SSH_KNOWN_HOSTS FILE FORMAT."""
     return access.host if access.port == 22 else f"[{access.host}]:{access.port}"
 
 
-def _destination(access: Access) -> str:
+def _destination(access: SshAccess) -> str:
     return f"{access.user}@{access.host}"
 
 
-def _options(access: Access, known_hosts_file: str) -> list[str]:
+def _options(access: SshAccess, known_hosts_file: str) -> list[str]:
     options = [*_identity(access.key), "-o", "IdentitiesOnly=yes"] if access.key else []
     if access.port != 22:
         options += ["-p", str(access.port)]

@@ -1,4 +1,4 @@
-"""The process in which workflows of clients are read and checked: `python -m batchwright.service.evaluator_process`.
+"""The process in which workflows of clients are read and checked: `python -m batchwright.service.evaluator_worker`.
 
 It reads one job after the other from its input and answers each on its output; both are a length and a message. Reading
 what a client has sent can cost all that a bound allows: here it costs nobody else anything, and can be killed.
@@ -18,14 +18,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright import errors
-from batchwright.app.client_policy import Allowlist
 from batchwright.app.diagnostic_positions import static_findings
+from batchwright.app.workflow_allowlist import WorkflowAllowlist
 from batchwright.errors import BatchwrightError, BodyUnreadable
 from batchwright.loader import UNTRUSTED, Loaded, Path_, PathDiagnostic, SourceLocation, load_source, locate_source
 from batchwright.loader.depth import too_deep
 from batchwright.loader.limits import MIB
-from batchwright.model.catalogue import LazyCatalogue
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.taskserv import LazyCatalogue
 from batchwright.model.workflow import Workflow
 from batchwright.operations.registry import dec_hook
 from batchwright.providers import registry
@@ -42,7 +42,7 @@ class EvaluationJob(Struct, frozen=True):
     name: str
     is_definition: bool
     catalogues: tuple[str, ...]
-    allowed: Allowlist
+    allowed: WorkflowAllowlist
     places: tuple[Path_, ...] = ()  # nothing but where these paths stand is asked
 
 

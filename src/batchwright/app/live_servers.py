@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from batchwright import durable_files
-from batchwright.app import store_copies
+from batchwright.app import read_only_store
 from batchwright.app.adapters import Adapters, SharedWorld
 from batchwright.app.run_reader import all_runs
 from batchwright.app.settings import Settings
@@ -21,13 +21,13 @@ from batchwright.engine.read_retry import SOON_SECONDS
 from batchwright.engine.server_removal import destroy
 from batchwright.errors import BatchwrightError, NotAllowed, ServerNotFound, UsageError
 from batchwright.journal.store_folder import make_private
-from batchwright.model.access import Access, known_hosts, ssh_command, with_command
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.outcome import Fault, Observed, ServerState
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import SimulationSettings
+from batchwright.model.ssh_access import SshAccess, known_hosts, ssh_command, with_command
 from batchwright.providers import registry
 from batchwright.providers.base import Provider
 
@@ -130,7 +130,7 @@ class Servers:
         self._clock = clock
         self._simulated = simulation is not None
         self._around = Adapters(settings, clock, Limits(), simulation, world)
-        self._access: dict[str, Access] = {}
+        self._access: dict[str, SshAccess] = {}
 
     async def __aenter__(self) -> Servers:
         await self._around.__aenter__()
@@ -285,7 +285,7 @@ def _written(path: Path, text: str) -> bool:
 
     False where the state folder cannot be written and the file says something else: then nobody can be let in.
     """
-    if store_copies.is_read_only(path.parents[1]):
+    if read_only_store.is_read_only(path.parents[1]):
         return path.is_file() and path.read_text() == text
     make_private(path.parent)
     with durable_files.alone(path.parent):

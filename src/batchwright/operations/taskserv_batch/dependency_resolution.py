@@ -9,8 +9,8 @@ from itertools import combinations
 
 from msgspec.structs import replace
 
-from batchwright.model.catalogue import conflict_between
 from batchwright.model.diagnostic import Diagnostic, Severity
+from batchwright.model.taskserv import conflict_between
 from batchwright.operations.draft import PlannedServer, Predecessors, names_of
 from batchwright.operations.suggestions import did_you_mean, enumerated
 from batchwright.operations.taskserv_batch.draft import PlannedInstall, TaskservDraft

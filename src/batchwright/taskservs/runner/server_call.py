@@ -8,24 +8,24 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from batchwright.errors import SecretMissing, VariableInvalid
-from batchwright.model.catalogue import Moment, Taskserv
 from batchwright.model.clock import Clock
 from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.scalar import Scalar
 from batchwright.model.secret_reference import SecretReference
+from batchwright.model.taskserv import Moment, Taskserv
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.redaction import Redactor
-from batchwright.secret import Reveal
-from batchwright.ssh import Unreachable
+from batchwright.secret_resolver import Reveal
+from batchwright.ssh_client import Unreachable
 from batchwright.taskservs.base import Target, TaskservCall
 from batchwright.taskservs.package_locks import LOCK_SECONDS
 from batchwright.taskservs.runner import shell_snippets
+from batchwright.taskservs.runner.asyncssh_connection import SshConnection, connected
 from batchwright.taskservs.runner.checks import first_failing
 from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess, NotBegun
 from batchwright.taskservs.runner.child_protocol import Done, Host, Member, Verb
 from batchwright.taskservs.runner.outcomes import failed, tell_changes, unhealthy, unsupported
 from batchwright.taskservs.runner.readiness import ready
-from batchwright.taskservs.runner.ssh_connection import SshConnection, connected
 from batchwright.taskservs.runner.variables import Filled, environment, fill
 
 PREPARE_SECONDS = 300.0 + LOCK_SECONDS  # packages that were left half-way may take their time
@@ -36,7 +36,7 @@ LAST_SECONDS = 1.0  # of the time limit, left to say why a server did not become
 END_SECONDS = 12.0  # for ending on the server what was broken off; the engine gives 15
 
 
-class ServerTask:
+class ServerCall:
     """`deploy` joins the next batch and gives what came of it; the batch sets `child` when it begins."""
 
     def __init__(
@@ -121,7 +121,7 @@ class ServerTask:
     # -- install and remove -------------------------------------------------------------------------------------
 
     async def apply(
-        self, verb: Verb, seconds: float, name: str, deploy: Callable[[ServerTask], Awaitable[Done]]
+        self, verb: Verb, seconds: float, name: str, deploy: Callable[[ServerCall], Awaitable[Done]]
     ) -> Applied | Rejected | Unknown:
         """Install or remove. What is broken off, by the time limit or from outside, is ended on the server too."""
         try:
@@ -143,7 +143,7 @@ class ServerTask:
             return Rejected(Fault(FaultClass.PERMANENT, error.message, error.code, error.hint))
 
     async def _apply(
-        self, verb: Verb, seconds: float, name: str, deploy: Callable[[ServerTask], Awaitable[Done]]
+        self, verb: Verb, seconds: float, name: str, deploy: Callable[[ServerCall], Awaitable[Done]]
     ) -> Applied | Rejected | Unknown:
         filled = await self.filled()
         try:

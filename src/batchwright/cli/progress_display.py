@@ -20,7 +20,7 @@ DRAW_SHARE = 0.05  # of the process's time at most is spent on drawing
 LINE_SECONDS = 1.0  # between two lines of JSON, or two looks whether a line of progress is due
 
 
-class Screen(Protocol):
+class ProgressDisplay(Protocol):
     """Something a run is shown on, whoever drives it and wherever."""
 
     def draw(self, update: Update, now: float) -> None:
@@ -36,7 +36,7 @@ class Screen(Protocol):
         ...
 
 
-class LiveScreen:
+class LiveDisplay:
     """At most 20 lines on a terminal."""
 
     def __init__(self, *, stderr: bool) -> None:
@@ -68,7 +68,7 @@ class LiveScreen:
         self._quiet.close()
 
 
-class PlainScreen:
+class PlainDisplay:
     """Lines, for pipes and logs."""
 
     def __init__(self, *, stderr: bool) -> None:
@@ -93,7 +93,7 @@ class PlainScreen:
         self._plain = None
 
 
-class JsonScreen:
+class JsonDisplay:
     """A line of JSON whenever something has changed, at most once a second."""
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ class JsonScreen:
         self._next = 0.0
 
 
-class NullScreen:
+class NullDisplay:
     """Shows nothing: drawing failed."""
 
     def draw(self, update: Update, now: float) -> None:
@@ -129,6 +129,6 @@ class NullScreen:
         return
 
 
-def screen_for(*, stderr: bool) -> Screen:
+def display_for(*, stderr: bool) -> ProgressDisplay:
     """A picture where there is a terminal to draw on, lines elsewhere."""
-    return LiveScreen(stderr=stderr) if drawable(stderr=stderr) else PlainScreen(stderr=stderr)
+    return LiveDisplay(stderr=stderr) if drawable(stderr=stderr) else PlainDisplay(stderr=stderr)

@@ -1,6 +1,6 @@
 """SSH to servers in our own event loop, for whoever looks, installs or runs something there.
 
-Only known keys are trusted, and the `Access` alone says which, and who logs in: no configuration file says more.
+Only known keys are trusted, and the `SshAccess` alone says which, and who logs in: no configuration file says more.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import asyncssh
 from msgspec import Struct
 
 from batchwright.login_output import KEPT, FramedOutput, MarkedOutput, fit
-from batchwright.model.access import Access, known_hosts
 from batchwright.model.outcome import Fault, FaultClass
+from batchwright.model.ssh_access import SshAccess, known_hosts
 from batchwright.ssh_refusals import denied, hung_up, login_fault, not_passed_on, refusal_in
 
 KEEPALIVE_SECONDS, KEEPALIVES = 10, 3  # a server that leaves so many of them unanswered is lost
@@ -65,7 +65,7 @@ class _Guest(asyncssh.SSHClient):
         self.asked.append("password")
 
 
-async def connect(access: Access, stack: AsyncExitStack, seconds: float) -> asyncssh.SSHClientConnection:
+async def connect(access: SshAccess, stack: AsyncExitStack, seconds: float) -> asyncssh.SSHClientConnection:
     """To the server, through its jump hosts; the stack closes it. `seconds` for the way of each, and for its login.
 
     Raises Unreachable.
@@ -75,7 +75,7 @@ async def connect(access: Access, stack: AsyncExitStack, seconds: float) -> asyn
             message = f"the host key of {hop} is not known, and keys are not trusted on first use"
             raise Unreachable(Fault(FaultClass.AUTH, message, "host-key-unknown"), lasting=True)
     connection: asyncssh.SSHClientConnection | None = None
-    before: Access | None = None
+    before: SshAccess | None = None
     for hop in reversed(access.hops()):
         guest = _Guest()
         try:
@@ -90,7 +90,7 @@ async def connect(access: Access, stack: AsyncExitStack, seconds: float) -> asyn
 
 
 async def _connected(
-    hop: Access, through: asyncssh.SSHClientConnection | None, seconds: float, guest: _Guest
+    hop: SshAccess, through: asyncssh.SSHClientConnection | None, seconds: float, guest: _Guest
 ) -> asyncssh.SSHClientConnection:
     return await asyncssh.connect(
         hop.host,
@@ -161,7 +161,7 @@ def interfering(user: str, host: str, login: str, how: str) -> Unreachable:
     return Unreachable(login_fault(user, host, login, how), lasting=False)
 
 
-def _unreachable(hop: Access, error: Exception, guest: _Guest, jump: Access | None) -> Unreachable:
+def _unreachable(hop: SshAccess, error: Exception, guest: _Guest, jump: SshAccess | None) -> Unreachable:
     """What went wrong at this hop, which was reached through `jump`, in words."""
     match error:
         case asyncssh.HostKeyNotVerifiable():

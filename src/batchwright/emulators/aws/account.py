@@ -12,12 +12,12 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchwright.emulators.account import EmulatedAccount
 from batchwright.emulators.aws.actions import CHANGES, READS, Call
 from batchwright.emulators.aws.protocol import ApiError, AwsRequest
 from batchwright.emulators.aws.region import Region
 from batchwright.emulators.aws.resources import Instance
 from batchwright.emulators.aws.settings import AwsBehaviour
+from batchwright.emulators.base_account import EmulatedAccount
 from batchwright.fault_injection.draw import Draw
 
 
