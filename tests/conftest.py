@@ -19,7 +19,12 @@ from tests.support.shared_evaluator import SharedEvaluator
 
 assert examples.PART  # registers its profiles of hypothesis before any test is collected
 
-SLOW = ("tests/crash/", "tests/e2e/", "tests/real/", "tests/conformance/")
+# The longest first, so that none of them is left for the end
+SLOW = (
+    *("tests/real/test_kubernetes", "tests/real/test_postgresql", "tests/real/test_redis", "tests/crash/test_local"),
+    *("tests/real/", "tests/crash/test_sigkill", "tests/unit/providers/local/", "tests/conformance/test_pyinfra"),
+    *("tests/conformance/test_local", "tests/crash/", "tests/e2e/", "tests/conformance/"),
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -68,10 +73,27 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each worker begins with its share of the slow ones, so that none of them is left for the end."""
+    """Each worker begins with its share of the slow ones. Those that share servers, an `xdist_group`, stay together."""
+    groups: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        group = item.get_closest_marker("xdist_group")
+        groups.setdefault(group.args[0] if group else item.nodeid, []).append(item)
+    slow = sorted(
+        (tests for tests in groups.values() if _place(tests[0]) < len(SLOW)), key=lambda tests: _place(tests[0])
+    )
+    quick = [item for tests in groups.values() if _place(tests[0]) == len(SLOW) for item in tests]
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    ordered = sorted(items, key=lambda item: not item.nodeid.startswith(SLOW))
-    items[:] = [item for worker in range(workers) for item in ordered[worker::workers]]
+    ordered: list[pytest.Item] = []
+    for worker in range(workers):  # as many for each as `worksteal` will give it
+        share = [item for tests in slow[worker::workers] for item in tests]
+        fill = max(0, (len(items) - len(ordered)) // (workers - worker) - len(share))
+        ordered += [*share, *quick[:fill]]
+        del quick[:fill]
+    items[:] = ordered + quick
+
+
+def _place(item: pytest.Item) -> int:
+    return next((n for n, start in enumerate(SLOW) if item.nodeid.startswith(start)), len(SLOW))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -48,6 +48,7 @@ def at(bridge: Bridge) -> ServerAddress:
 CASES = [*journal_suite.CASES, *journal_chain_suite.CASES]
 
 
+@pytest.mark.long  # in `make test` each case runs over a connection that breaks, which asks for all that this one does
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_server(case: journal_suite.Case, bridge: Bridge) -> None:
     asyncio.run(case(lambda: SurrealServerJournal(at(bridge))))

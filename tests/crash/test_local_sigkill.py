@@ -16,7 +16,7 @@ from batchwright.providers.local.records import ref_of
 from tests.crash.local_lives import NAMES, token
 from tests.support.sandboxes import leftovers, need_sandboxes
 
-KILLS = (12, pytest.param(32, marks=pytest.mark.long))
+KILLS = (6, pytest.param(32, marks=pytest.mark.long))
 PATIENCE = 300
 
 

@@ -12,22 +12,25 @@ from batchwright.providers.simulated import World
 from batchwright.testing import provider_kill_suite
 from tests.conformance.surreal_bridge import PASSWORD, USER, Bridge
 
-SERVERS = 76  # per run
-KILLS = 15  # per run
 SIM = (
     *("lost_answers=0.08", "late_commits=0.08", "list_lag=0.3", "late_min=0.1", "late_max=0.6", "transient=0.05"),
     *("answer_seconds=0.1", "boot_seconds=0.6", "destroy_seconds=0.4", "install_seconds=0.3", "read_seconds=0.01"),
 )
 
 
-STORES = [("filesystem", 0), ("surrealdb-server", 0)]
-MORE = [*(("filesystem", seed) for seed in range(1, 5)), ("surrealdb", 0), ("surrealdb", 1)]
+# Of each run: its store, the seed, how many servers, and how many kills
+RUNS = [("filesystem", 0, 40, 8), ("surrealdb-server", 0, 40, 8)]
+MORE = [
+    *(("filesystem", seed) for seed in range(1, 5)),
+    *(("surrealdb", seed) for seed in (0, 1)),
+    ("surrealdb-server", 0),
+]
+LONG = [pytest.param(*run, 76, 15, marks=pytest.mark.long) for run in MORE]
 
 
-def workflow(name: str, backend: str) -> dict[str, object]:
-    """Two clouds, then one task service on every server."""
+def workflow(name: str, backend: str, half: int) -> dict[str, object]:
+    """Two clouds with `half` of the servers each, then one task service on every server."""
     retry = {"max_attempts": 15, "initial_delay": 0.1, "max_delay": 0.5}
-    half = SERVERS // 2
 
     def batch(op: str, provider: str, plan: str, zone: str) -> dict[str, object]:
         configs = [{"name": f"{name}-{op}-{i:02d}", "plan": plan, "zone": zone} for i in range(half)]
@@ -43,48 +46,50 @@ def workflow(name: str, backend: str) -> dict[str, object]:
 class Terminal(provider_kill_suite.Terminal):
     """Types commands over simulated clouds, whose world stands beside the store."""
 
-    def __init__(self, folder: Path, seed: int, store: str, server: str = "") -> None:
+    def __init__(self, folder: Path, seed: int, store: str, servers: int, server: str = "") -> None:
         environ = {"URL": server, "USER": USER, "PASSWORD": PASSWORD}
         told = {f"BATCHWRIGHT_SURREALDB_{key}": value for key, value in environ.items()}
-        super().__init__(folder, seed, workflow(f"kill{seed}", store.removesuffix("-server")), told)
-        self.seed, self.store = seed, store
+        super().__init__(folder, seed, workflow(f"kill{seed}", store.removesuffix("-server"), servers // 2), told)
+        self.seed, self.store, self.servers = seed, store, servers
 
     def world(self) -> World:
         """What there is."""
         return World(self.state / "simulated.db")
 
 
-@pytest.mark.parametrize(("store", "seed"), [*STORES, *(pytest.param(*one, marks=pytest.mark.long) for one in MORE)])
+@pytest.mark.parametrize(("store", "seed", "servers", "kills"), [*RUNS, *LONG])
 def test_a_run_killed_at_random_leaves_no_duplicate_and_no_orphan(
-    store: str, seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    store: str, seed: int, servers: int, kills: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if store == "surrealdb-server":
         with Bridge() as bridge:
-            kill_and_look(Terminal(tmp_path, seed, store, bridge.url), capsys)
+            kill_and_look(Terminal(tmp_path, seed, store, servers, bridge.url), kills, capsys)
     else:
-        kill_and_look(Terminal(tmp_path, seed, store), capsys)
+        kill_and_look(Terminal(tmp_path, seed, store, servers), kills, capsys)
 
 
-def kill_and_look(terminal: Terminal, capsys: pytest.CaptureFixture[str]) -> None:
+def kill_and_look(terminal: Terminal, kills: int, capsys: pytest.CaptureFixture[str]) -> None:
     """The whole story of one run."""
     seed = terminal.seed
     sims = [word for setting in (f"seed={seed}", *SIM) for word in ("--sim", setting)]
     forward = 0
-    for _ in terminal.rounds(KILLS):
+    for _ in terminal.rounds(kills):
         before = terminal.kills
-        terminal.until("Completed", ("run", str(terminal.file), *sims), ("resume", "latest"), before + KILLS - 4)
+        terminal.until(
+            "Completed", ("run", str(terminal.file), *sims), ("resume", "latest"), before + kills - kills // 4
+        )
         forward += terminal.kills - before
         world = terminal.world()
         alive = world.servers()
         assert Counter(server.name for server in alive) == Counter(
-            f"kill{seed}-{op}-{i:02d}" for op in ("up", "aws") for i in range(SERVERS // 2)
+            f"kill{seed}-{op}-{i:02d}" for op in ("up", "aws") for i in range(terminal.servers // 2)
         )
         installed = {"redis": world.installed_on(alive[0].ref)["redis"]}
         assert all(world.installed_on(server.ref) == installed for server in alive)
-        terminal.until("RolledBack", ("rollback", "latest", "--yes"), ("rollback", "latest", "--yes"), before + KILLS)
+        terminal.until("RolledBack", ("rollback", "latest", "--yes"), ("rollback", "latest", "--yes"), before + kills)
         assert not terminal.world().servers()
     assert {row["store"] for row in terminal.ask("list")["runs"]} == {terminal.store}
     assert terminal.ask("store", "check")["ok"]
     times = f"killed {forward} times on the way and {terminal.kills - forward} on the way back"
     with capsys.disabled():
-        print(f"\n{terminal.store}, seed {seed}: {SERVERS} servers, {times}")
+        print(f"\n{terminal.store}, seed {seed}: {terminal.servers} servers, {times}")

@@ -37,9 +37,6 @@ rate = 0
         assert Counter(one["name"] for one in made["servers"]) == names
         assert len(made["ssh_keys"]) == 1
 
-    def test_a_run_killed_at_random_leaves_no_duplicate_and_no_orphan(self) -> None:
-        self.survives(0, servers=24, forward=4, back=2, least=6)
-
     @pytest.mark.long
     @pytest.mark.parametrize("seed", range(1, 7))
     def test_600_servers_and_at_least_60_kills(self, seed: int) -> None:

@@ -91,9 +91,14 @@ def on_servers(
     asyncio.run(play())
 
 
-async def live(server: Server, request: TaskservRequest, use: Callable[[], Awaitable[None]]) -> None:
-    """Install it, twice; use it; remove it, twice; and compare the server with what it was."""
-    before = await traces(server)
+async def live(
+    server: Server,
+    request: TaskservRequest,
+    use: Callable[[], Awaitable[None]],
+    before: dict[str, list[str]] | None = None,
+) -> None:
+    """Install it, twice; use it; remove it, twice; and compare the server with `before`, else with what it is now."""
+    before = before or await traces(server)
     assert await server.install(request)
     assert await server.runner.installed(server.target) == (request.name,)
     await use()

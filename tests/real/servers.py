@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from batchwright.app.system_clock import SystemClock
@@ -35,6 +36,18 @@ async def servers(folder: Path, *names: str, network: str = "shared") -> AsyncIt
             while not isinstance(await provider.destroy(ref), Gone):
                 await SystemClock().sleep(0.1)
         await provider.aclose()
+
+
+@contextlib.contextmanager
+def standing(folder: Path, *names: str) -> Iterator[tuple[Target, ...]]:
+    """The same servers for several tests, each of which has an event loop of its own."""
+    with asyncio.Runner() as runner:
+        made = servers(folder, *names)
+        targets = runner.run(made.__aenter__())
+        try:
+            yield targets
+        finally:
+            runner.run(made.__aexit__(None, None, None))
 
 
 async def _made(provider: Local, name: str, network: str) -> str:

@@ -52,7 +52,7 @@ async def documents(server: Server, name: str) -> dict[str, dict[str, Any]]:
     return {document["kind"]: document for document in map(json.loads, texts)}
 
 
-def test_a_cluster_is_begun_joined_given_a_network_and_taken_apart(tmp_path: Path) -> None:
+def test_a_cluster_is_begun_even_after_an_interruption_joined_given_a_network_and_taken_apart(tmp_path: Path) -> None:
     need_sandboxes()
     need_tools()
     make_repository(tmp_path / "repository")
@@ -61,6 +61,8 @@ def test_a_cluster_is_begun_joined_given_a_network_and_taken_apart(tmp_path: Pat
     async def scenario(first: Server, second: Server, third: Server) -> None:
         everyone = (first, second, third)
         await asyncio.gather(*(supply(each, tmp_path / "repository") for each in everyone))
+        await interrupted_and_reset(first)
+        await first.sh(f"kubeadm reset --force; rm -r {CALLED}")
         assert await first.install(kubernetes[0])
         await asyncio.gather(*(each.install(kubernetes[n], first) for n, each in enumerate(everyone) if n))
         await begun_and_joined(first, second, third)
@@ -136,30 +138,24 @@ async def taken_apart(
         )
 
 
-def test_what_was_interrupted_is_reset_and_what_is_not_ours_never(tmp_path: Path) -> None:
-    need_sandboxes()
-    need_tools()
-    make_repository(tmp_path / "repository")
+async def interrupted_and_reset(server: Server) -> None:
+    """What was interrupted is reset and begun again, and what is not ours never."""
     request = asked("kubernetes", Cluster("one", 0, 1), **REPOSITORY)
 
-    async def scenario(server: Server) -> None:
-        async def calls() -> list[str]:
-            return (await server.sh(f"grep -oE 'kubeadm (init|reset)' {CALLED}/calls || true")).splitlines()
+    async def calls() -> list[str]:
+        return (await server.sh(f"grep -oE 'kubeadm (init|reset)' {CALLED}/calls || true")).splitlines()
 
-        await supply(server, tmp_path / "repository")
-        await server.sh("mkdir -p /etc/kubernetes; cd /etc/kubernetes; echo mine | tee admin.conf > kubelet.conf")
-        await server.runner.install(request, server.target)
-        assert await calls() == []
-        assert await server.sh("cat /etc/kubernetes/admin.conf") == "mine"
+    await server.sh("mkdir -p /etc/kubernetes; cd /etc/kubernetes; echo mine | tee admin.conf > kubelet.conf")
+    await server.runner.install(request, server.target)
+    assert await calls() == []
+    assert await server.sh("cat /etc/kubernetes/admin.conf") == "mine"
 
-        await server.sh("rm -r /etc/kubernetes; touch /run/stubs-init-fails")
-        outcome = await server.runner.install(request, server.target)
-        assert isinstance(outcome, Rejected)
-        assert "it does not work" in outcome.fault.message
-        await server.sh("rm /run/stubs-init-fails")
-        await server.install(request)
-        assert await calls() == ["kubeadm init", "kubeadm reset", "kubeadm init"]
-        begun = (await documents(server, "kubeadm-init.json"))["InitConfiguration"]
-        assert begun["nodeRegistration"]["taints"] == []
-
-    on_servers(tmp_path / "servers", ("one",), scenario)
+    await server.sh("rm -r /etc/kubernetes; touch /run/stubs-init-fails")
+    outcome = await server.runner.install(request, server.target)
+    assert isinstance(outcome, Rejected)
+    assert "it does not work" in outcome.fault.message
+    await server.sh("rm /run/stubs-init-fails")
+    await server.install(request)
+    assert await calls() == ["kubeadm init", "kubeadm reset", "kubeadm init"]
+    begun = (await documents(server, "kubeadm-init.json"))["InitConfiguration"]
+    assert begun["nodeRegistration"]["taints"] == []

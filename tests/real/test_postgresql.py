@@ -10,87 +10,73 @@ import pytest
 from batchwright.model.outcome import Rejected
 from batchwright.model.secret_reference import SecretReference
 from batchwright.taskservs.base import TaskservCall
-from tests.real.life import Server, asked, live, on_servers
+from tests.real.life import Server, asked, live, on_servers, traces
 
-PASSWORD = "planted-secret-4711"
-
-
-@pytest.mark.parametrize("network", ["own", pytest.param("shared", marks=pytest.mark.long)])
-def test_postgresql_lets_the_owner_in_and_keeps_the_password_to_itself(tmp_path: Path, network: str) -> None:
-    """E11: on the loopback, and on a network of its own."""
-
-    async def scenario(server: Server) -> None:
-        request = asked("postgresql", port=5433, database="app", owner="shop", password=SecretReference(env="PW"))
-
-        async def query(password: str) -> str:
-            login = f"PGPASSWORD={password} psql -h {server.target.address} -p 5433 -U shop -d app -Atc"
-            return await server.sh(f"{login} 'select current_user, current_database()' 2>&1 || true")
-
-        async def use() -> None:
-            assert await query(PASSWORD) == "shop|app"
-            assert "password authentication failed" in await query("wrong")
-            assert await server.sh(f"grep -rl {PASSWORD} /etc /var/log /var/lib/postgresql /run /root || true") == ""
-
-        await live(server, request, use)
-        assert not any(PASSWORD in line for line in server.said)
-
-    on_servers(tmp_path, ("db",), scenario, PASSWORD, network=network)
-
-
-ENCODING = "cd / && runuser -u postgres -- psql -Atc 'SHOW server_encoding'"
-
-
-def test_postgresql_is_in_utf8_whatever_the_language_of_the_server(tmp_path: Path) -> None:
-    """F8: a cluster that holds nothing is made again, one that was left half-made too, and one with data is refused."""
-
-    async def scenario(server: Server) -> None:
-        request = asked("postgresql")
-        await server.sh("echo LANG=C > /etc/default/locale; echo LC_ALL=C >> /etc/environment")
-        assert await server.install(request)
-        assert await server.sh(ENCODING) == "UTF8"
-        ascii_ = "pg_dropcluster --stop 15 main; pg_createcluster --locale C --encoding SQL_ASCII 15 main --start"
-        await server.sh(ascii_)
-        assert await server.sh(ENCODING) == "SQL_ASCII"
-        assert await server.install(request)
-        assert await server.sh(ENCODING) == "UTF8"
-        await server.sh("systemctl stop postgresql@15-main; rm /var/lib/postgresql/15/main/global/pg_control")
-        assert await server.install(request)
-        assert await server.sh(ENCODING) == "UTF8"
-        assert not await server.install(request)
-        await server.sh(f"{ascii_}; cd / && runuser -u postgres -- createdb precious")
-        answer = await server.runner.install(request, server.target, TaskservCall("again"))
-        assert isinstance(answer, Rejected)
-        assert "SQL_ASCII" in answer.fault.message
-        assert "holds data" in answer.fault.message
-        encoding = (await server.runner.check(request, server.target))[-1]
-        assert (encoding.name, encoding.ok) == ("encoding", False)
-        assert "SQL_ASCII" in encoding.output
-        await server.sh("cd / && runuser -u postgres -- psql precious -Atc 'SELECT 1'")
-
-    on_servers(tmp_path, ("db",), scenario)
-
-
-# Of each kind: quotes and backslashes, non-ASCII that is prepared, that is prepared away, and that may not be prepared
+# Of each kind: plain, quotes and backslashes, non-ASCII that is prepared, that is prepared away, and that may not be
 PASSWORDS = [
+    "planted-secret-4711",
     "a\"b'c\\d $(x) `y`",
     "Gr\u00fc\u00dfe \u2168 \ufb01",
     "a\u00adb\u00a0c",
     "x\u0627\u0661",
     "\u00e9\u0007\u00e9",
 ]
+ENCODING = "cd / && runuser -u postgres -- psql -Atc 'SHOW server_encoding'"
 
 
-def test_a_password_may_be_any_text_and_another_one_later(tmp_path: Path) -> None:
-    """E13: the verifier is the one that PostgreSQL and its clients would make."""
+@pytest.mark.parametrize("network", ["own", pytest.param("shared", marks=pytest.mark.long)])
+def test_postgresql_is_in_utf8_lets_the_owner_in_and_keeps_the_password_to_itself(tmp_path: Path, network: str) -> None:
+    """E11: on the loopback, and on a network of its own."""
     passwords = [*PASSWORDS]
 
     async def scenario(server: Server) -> None:
-        request = asked("postgresql", database="app", password=SecretReference(env="PW"))
-        while passwords:
-            assert await server.install(request), passwords
-            login = f"export PGPASSWORD={shlex.quote(passwords[0])}; psql -h {server.target.address} -U app -d app -Atc"
-            assert await server.sh(f"{login} 'select 1'") == "1"
-            assert not await server.install(request), passwords
-            del passwords[0]
+        request = asked("postgresql", port=5433, database="app", owner="shop", password=SecretReference(env="PW"))
 
-    on_servers(tmp_path, ("db",), scenario, lambda: passwords[0])
+        async def query(password: str) -> str:
+            login = f"PGPASSWORD={shlex.quote(password)} psql -h {server.target.address} -p 5433 -U shop -d app -Atc"
+            return await server.sh(f"{login} 'select current_user, current_database()' 2>&1 || true")
+
+        async def use() -> None:
+            planted = passwords[0]
+            assert await query(planted) == "shop|app"
+            assert "password authentication failed" in await query("wrong")
+            assert await server.sh(f"grep -rl {planted} /etc /var/log /var/lib/postgresql /run /root || true") == ""
+            while len(passwords) > 1:
+                assert not await server.install(request), passwords
+                del passwords[0]
+                assert await server.install(request), passwords
+                assert await query(passwords[0]) == "shop|app"
+
+        before = await traces(server)
+        await made_in_utf8(server)
+        await live(server, request, use, before)
+        assert not any(PASSWORDS[0] in line for line in server.said)
+
+    on_servers(tmp_path, ("db",), scenario, lambda: passwords[0], network=network)
+
+
+async def made_in_utf8(server: Server) -> None:
+    """F8: whatever the language of the server. A cluster that holds nothing is made again, one that was left half-made
+    too, and one with data is refused."""
+    request = asked("postgresql")
+    await server.sh("echo LANG=C > /etc/default/locale; echo LC_ALL=C >> /etc/environment")
+    assert await server.install(request)
+    assert await server.sh(ENCODING) == "UTF8"
+    ascii_ = "pg_dropcluster --stop 15 main; pg_createcluster --locale C --encoding SQL_ASCII 15 main --start"
+    await server.sh(ascii_)
+    assert await server.sh(ENCODING) == "SQL_ASCII"
+    assert await server.install(request)
+    assert await server.sh(ENCODING) == "UTF8"
+    await server.sh("systemctl stop postgresql@15-main; rm /var/lib/postgresql/15/main/global/pg_control")
+    assert await server.install(request)
+    assert await server.sh(ENCODING) == "UTF8"
+    assert not await server.install(request)
+    await server.sh(f"{ascii_}; cd / && runuser -u postgres -- createdb precious")
+    answer = await server.runner.install(request, server.target, TaskservCall("again"))
+    assert isinstance(answer, Rejected)
+    assert "SQL_ASCII" in answer.fault.message
+    assert "holds data" in answer.fault.message
+    encoding = (await server.runner.check(request, server.target))[-1]
+    assert (encoding.name, encoding.ok) == ("encoding", False)
+    assert "SQL_ASCII" in encoding.output
+    await server.sh("cd / && runuser -u postgres -- psql precious -Atc 'SELECT 1'; pg_dropcluster --stop 15 main")

@@ -8,6 +8,7 @@ import pytest
 
 from batchwright.model.outcome import Rejected
 from batchwright.model.secret_reference import SecretReference
+from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import TaskservCall
 from tests.real.life import Server, asked, live, on_servers
 
@@ -15,7 +16,7 @@ PASSWORD = "pl4nted \"quote' \\ back\nsave 1 1 \N{SNOWMAN}"
 
 
 @pytest.mark.parametrize("network", ["own", pytest.param("shared", marks=pytest.mark.long)])
-def test_redis_is_reached_at_its_address(tmp_path: Path, network: str) -> None:
+def test_redis_is_reached_at_its_address_protected_and_put_right(tmp_path: Path, network: str) -> None:
     """E11: on an address that is not loopback redis protects itself from everybody else."""
 
     async def scenario(server: Server, other: Server) -> None:
@@ -26,42 +27,49 @@ def test_redis_is_reached_at_its_address(tmp_path: Path, network: str) -> None:
             assert await other.sh(f"bash -c '{knock}'") == "+PONG"
             ask = f"redis-cli -h {server.target.address} config get maxmemory"
             assert (await server.sh(ask)).split() == ["maxmemory", "67108864"]
+            await preview_and_repair(server, request)
+            await any_password(server)
+            await says_why_it_does_not_start(server)
+            await server.sh("sed -i '/maxmemory lots/d' /etc/redis/redis.conf")
+            assert await server.install(request)
 
+        assert await server.runner.preview(request, server.target)
+        assert not all(check.ok for check in await server.runner.check(request, server.target))
         await live(server, request, use)
 
-    on_servers(tmp_path, ("cache", "other"), scenario, network=network)
+    on_servers(tmp_path, ("cache", "other"), scenario, PASSWORD, network=network)
 
 
-def test_a_password_may_be_any_text_and_says_nothing_else_to_redis(tmp_path: Path) -> None:
-    """E13: what a value holds is quoted for redis.conf, a newline too."""
-
-    async def scenario(server: Server) -> None:
-        request = asked("redis", password=SecretReference(env="PW"))
-        assert await server.install(request)
-        assert await server.is_well(request)
-        config = "redis-cli -h $(hostname -i)"
-        assert "NOAUTH" in await server.sh(f"{config} config get save")
-        assert not any("pl4nted" in line for line in server.said)
-
-    on_servers(tmp_path, ("cache",), scenario, PASSWORD)
+async def preview_and_repair(server: Server, request: TaskservRequest) -> None:
+    """What somebody else has changed is seen, and an install puts it right."""
+    assert await server.runner.preview(request, server.target) == ()
+    await server.sh("systemctl stop redis-server")
+    assert not await server.is_well(request)
+    assert await server.runner.preview(request, server.target)
+    assert await server.install(request)
+    assert await server.is_well(request)
 
 
-def test_a_service_that_does_not_start_says_why_in_its_own_words(tmp_path: Path) -> None:
+async def any_password(server: Server) -> None:
+    """E13: what a value holds is quoted for redis.conf, a newline too, and says nothing else to redis."""
+    request = asked("redis", password=SecretReference(env="PW"))
+    assert await server.install(request)
+    assert await server.is_well(request)
+    assert "NOAUTH" in await server.sh("redis-cli -h $(hostname -i) config get save")
+    assert not any("pl4nted" in line for line in server.said)
+
+
+async def says_why_it_does_not_start(server: Server) -> None:
     """E13: its words, instead of where they could be read. E11: and a check says what it saw."""
-
-    async def scenario(server: Server) -> None:
-        await server.install(asked("redis"))
-        await server.sh("echo 'maxmemory lots' >> /etc/redis/redis.conf")
-        answer = await server.runner.install(asked("redis", maxmemory="1mb"), server.target, TaskservCall("again"))
-        assert isinstance(answer, Rejected)
-        assert "Restart redis-server" in answer.fault.message
-        assert "maxmemory lots" in answer.fault.message
-        unit, ping = await server.runner.check(asked("redis"), server.target)
-        assert "redis-server is " in unit.output
-        assert "FATAL CONFIG FILE ERROR" in unit.output
-        assert "Connection refused" in ping.output
-
-    on_servers(tmp_path, ("cache",), scenario)
+    await server.sh("echo 'maxmemory lots' >> /etc/redis/redis.conf")
+    answer = await server.runner.install(asked("redis", maxmemory="1mb"), server.target, TaskservCall("again"))
+    assert isinstance(answer, Rejected)
+    assert "Restart redis-server" in answer.fault.message
+    assert "maxmemory lots" in answer.fault.message
+    unit, ping = await server.runner.check(asked("redis"), server.target)
+    assert "redis-server is " in unit.output
+    assert "FATAL CONFIG FILE ERROR" in unit.output
+    assert "Connection refused" in ping.output
 
 
 NOISE = """

@@ -6,8 +6,7 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,13 @@ from batchwright.taskservs.catalogue import Catalogue, read_entry
 from batchwright.taskservs.runner import adapter, pyinfra_runner
 from batchwright.taskservs.runner.asyncssh_connection import connected
 from batchwright.taskservs.runner.child_process import ChildProcess
-from tests.real.servers import servers
+from tests.real.servers import standing
 from tests.support.sandboxes import need_sandboxes
 
 PLANTED = "pl4nted\"s'ecret"
 PATIENCE = 60.0
+
+pytestmark = pytest.mark.xdist_group("runner")
 
 METADATA = """\
 name: vault
@@ -99,15 +100,23 @@ class Rig:
         return int(ran.output)
 
 
-@asynccontextmanager
-async def rig(folder: Path, *names: str) -> AsyncIterator[Rig]:
-    async with servers(folder / "state", *names) as targets:
-        yield Rig(folder, targets)
+@pytest.fixture(scope="module")
+def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the servers are kept."""
+    return tmp_path_factory.mktemp("servers")
 
 
-@pytest.fixture(autouse=True)
-def _servers() -> None:
+@pytest.fixture(scope="module")
+def targets(state_dir: Path) -> Iterator[tuple[Target, ...]]:
+    """Three servers for all tests here. What is left on them is what the next install puts right."""
     need_sandboxes()
+    with standing(state_dir, "one", "two", "three") as targets:
+        yield targets
+
+
+@pytest.fixture
+def it(tmp_path: Path, targets: tuple[Target, ...]) -> Rig:
+    return Rig(tmp_path, targets)
 
 
 def children() -> list[int]:
@@ -124,45 +133,43 @@ def children() -> list[int]:
     return found
 
 
-def test_what_takes_too_long_or_is_cancelled_ends_on_the_server_too(tmp_path: Path) -> None:
+def test_what_takes_too_long_or_is_cancelled_ends_on_the_server_too(it: Rig) -> None:
     async def main() -> None:
-        async with rig(tmp_path, "one") as it:
-            (target,) = it.targets
-            answer = await it.install(target, seconds=6.0, nap=301)
-            assert isinstance(answer, Rejected)
-            assert answer.fault.kind is FaultClass.TIMEOUT
-            assert await it.sleepers(target) == 0
-            it.heard.clear()
-            task = it.install(target, nap=302)
-            await it.asleep()
-            assert await it.sleepers(target) > 0
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert await it.sleepers(target) == 0
-            assert await it.install(target) == Applied(changed=True)
+        target = it.targets[0]
+        answer = await it.install(target, seconds=6.0, nap=301)
+        assert isinstance(answer, Rejected)
+        assert answer.fault.kind is FaultClass.TIMEOUT
+        assert await it.sleepers(target) == 0
+        it.heard.clear()
+        task = it.install(target, nap=302)
+        await it.asleep()
+        assert await it.sleepers(target) > 0
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await it.sleepers(target) == 0
+        assert await it.install(target) == Applied(changed=True)
 
     asyncio.run(main())
 
 
-def test_a_killed_child_leaves_its_work_unknown_and_doing_it_again_converges(tmp_path: Path) -> None:
+def test_a_killed_child_leaves_its_work_unknown_and_doing_it_again_converges(it: Rig) -> None:
     async def main() -> None:
-        async with rig(tmp_path, "one") as it:
-            (target,) = it.targets
-            task = it.install(target, nap=303)
-            await it.asleep()
-            (child,) = children()
-            os.kill(child, signal.SIGKILL)
-            assert isinstance(await task, Unknown)
-            assert await it.sleepers(target) > 0  # nobody has told the server
-            assert isinstance(await it.install(target), Applied)
-            assert any("that an earlier attempt had left" in line for line in it.told), it.told
-            assert await it.sleepers(target) == 0
+        target = it.targets[0]
+        task = it.install(target, nap=303)
+        await it.asleep()
+        (child,) = children()
+        os.kill(child, signal.SIGKILL)
+        assert isinstance(await task, Unknown)
+        assert await it.sleepers(target) > 0  # nobody has told the server
+        assert isinstance(await it.install(target), Applied)
+        assert any("that an earlier attempt had left" in line for line in it.told), it.told
+        assert await it.sleepers(target) == 0
 
     asyncio.run(main())
 
 
-def test_servers_share_a_process_and_each_has_its_own_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_servers_share_a_process_and_each_has_its_own_answer(it: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[ChildProcess] = []
 
     class Counted(ChildProcess):
@@ -173,20 +180,19 @@ def test_servers_share_a_process_and_each_has_its_own_answer(tmp_path: Path, mon
     monkeypatch.setattr(adapter, "ChildProcess", Counted)
 
     async def main() -> None:
-        async with rig(tmp_path, "one", "two", "three") as it:
-            one, two, three = it.targets
-            answers = await asyncio.gather(
-                it.install(one), it.install(two, ending="echo it broke; false"), it.install(three, seconds=8.0, nap=304)
-            )
-            assert len(begun) == 1
-            assert answers[0] == Applied(changed=True)
-            assert isinstance(answers[1], Rejected)
-            assert answers[1].fault.message == "vault: end\nit broke"
-            assert isinstance(answers[2], Rejected)
-            assert answers[2].fault.kind is FaultClass.TIMEOUT
-            assert await it.sleepers(three) == 0
-            assert await it.runner.installed(one) == ("vault",)
-            assert await it.runner.installed(two) == ()
+        one, two, three = it.targets
+        answers = await asyncio.gather(
+            it.install(one), it.install(two, ending="echo it broke; false"), it.install(three, seconds=8.0, nap=304)
+        )
+        assert len(begun) == 1
+        assert answers[0] == Applied(changed=True)
+        assert isinstance(answers[1], Rejected)
+        assert answers[1].fault.message == "vault: end\nit broke"
+        assert isinstance(answers[2], Rejected)
+        assert answers[2].fault.kind is FaultClass.TIMEOUT
+        assert await it.sleepers(three) == 0
+        assert await it.runner.installed(one) == ("vault",)
+        assert await it.runner.installed(two) == ()
 
     asyncio.run(main())
 
@@ -202,9 +208,9 @@ def command_lines() -> Iterator[Callable[[], set[bytes]]]:
         nonlocal looks
         while not over.wait(0.001):
             looks += 1
-            for entry in Path("/proc").glob("[0-9]*/cmdline"):
+            for entry in Path("/proc").glob("[0-9]*"):
                 try:
-                    line = entry.read_bytes()
+                    line = (entry / "cmdline").read_bytes()
                 except OSError:
                     continue
                 if b"pl4nted" in line:
@@ -222,21 +228,20 @@ def command_lines() -> Iterator[Callable[[], set[bytes]]]:
 
 
 def test_a_secret_is_told_nowhere_and_stands_in_its_own_file_only(
-    tmp_path: Path, command_lines: Callable[[], set[bytes]]
+    it: Rig, state_dir: Path, tmp_path: Path, command_lines: Callable[[], set[bytes]]
 ) -> None:
     async def main() -> None:
-        async with rig(tmp_path, "one") as it:
-            (target,) = it.targets
-            assert isinstance(await it.install(target), Applied)
-            assert "***" in it.told
-            broken = await it.install(target, ending="echo changed > /etc/vault/password")
-            assert isinstance(broken, Rejected)
-            assert broken.fault.message == "vault: the check kept fails: it is ***"
-            assert isinstance(await it.install(target), Applied)
-            assert not any("pl4nted" in line for line in it.told)
-            holding = [path for path in tmp_path.rglob("*") if _holds(path)]
-            assert [path.parts[-3:] for path in holding] == [("etc", "vault", "password")]
-            assert holding[0].stat().st_mode & 0o777 == 0o600
+        target = it.targets[0]
+        assert isinstance(await it.install(target), Applied)
+        assert "***" in it.told
+        broken = await it.install(target, ending="echo changed > /etc/vault/password")
+        assert isinstance(broken, Rejected)
+        assert broken.fault.message == "vault: the check kept fails: it is ***"
+        assert isinstance(await it.install(target), Applied)
+        assert not any("pl4nted" in line for line in it.told)
+        holding = [path for folder in (tmp_path, state_dir) for path in folder.rglob("*") if _holds(path)]
+        assert {path.parts[-3:] for path in holding} == {("etc", "vault", "password")}
+        assert {path.stat().st_mode & 0o777 for path in holding} == {0o600}
 
     asyncio.run(main())
     assert command_lines() == set()
@@ -246,22 +251,21 @@ def _holds(path: Path) -> bool:
     return path.is_file() and not path.is_symlink() and b"pl4nted" in path.read_bytes()
 
 
-def test_a_system_that_an_entry_does_not_know_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+def test_a_system_that_an_entry_does_not_know_is_refused_before_anything_is_done(it: Rig, tmp_path: Path) -> None:
     async def main() -> None:
-        async with rig(tmp_path, "one") as it:
-            metadata = tmp_path / "vault/taskserv.yaml"
-            metadata.write_text(METADATA + 'platforms: [{ os: plan9, release: ["4"] }]\n')
-            catalogue = Catalogue()
-            catalogue.add(read_entry(tmp_path / "vault"), tmp_path / "vault")
-            it.runner = pyinfra_runner(catalogue, catalogue.folders, lambda _: PLANTED, SystemClock())
-            answer = await it.install(it.targets[0])
-            assert isinstance(answer, Rejected)
-            assert answer.fault.message == "vault cannot be installed on debian 12, only on plan9 4"
-            wrong_key = it.targets[0].access
-            assert wrong_key is not None
-            other = replace(wrong_key, host_keys=("ssh-ed25519 " + "A" * 68,))
-            answer = await it.install(replace(it.targets[0], access=other))
-            assert isinstance(answer, Rejected)
-            assert answer.fault.code == "host-key-mismatch"
+        metadata = tmp_path / "vault/taskserv.yaml"
+        metadata.write_text(METADATA + 'platforms: [{ os: plan9, release: ["4"] }]\n')
+        catalogue = Catalogue()
+        catalogue.add(read_entry(tmp_path / "vault"), tmp_path / "vault")
+        it.runner = pyinfra_runner(catalogue, catalogue.folders, lambda _: PLANTED, SystemClock())
+        answer = await it.install(it.targets[0])
+        assert isinstance(answer, Rejected)
+        assert answer.fault.message == "vault cannot be installed on debian 12, only on plan9 4"
+        wrong_key = it.targets[0].access
+        assert wrong_key is not None
+        other = replace(wrong_key, host_keys=("ssh-ed25519 " + "A" * 68,))
+        answer = await it.install(replace(it.targets[0], access=other))
+        assert isinstance(answer, Rejected)
+        assert answer.fault.code == "host-key-mismatch"
 
     asyncio.run(main())

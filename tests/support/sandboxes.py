@@ -39,10 +39,10 @@ def leftovers(state_dir: Path, refs: Iterable[str]) -> list[str]:
         found += [f"network {ref}"] if Path(network.path_of(ref)).exists() else []
         links = subprocess.run(["ip", "link"], capture_output=True, text=True, check=True).stdout
         found += [f"link of {ref}"] if ref.removeprefix("local-") in links else []
-    for mounts in Path("/proc").glob("[0-9]*/mountinfo"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            text = mounts.read_text()
+            text = (process / "mountinfo").read_text()
         except OSError:  # it has just ended
             continue
-        found += [f"mount of process {mounts.parent.name}"] if f"{state_dir}/" in text else []
+        found += [f"mount of process {process.name}"] if f"{state_dir}/" in text else []
     return found
