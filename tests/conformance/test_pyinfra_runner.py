@@ -48,15 +48,16 @@ def no_secrets(secret: object) -> str:
     raise AssertionError(f"nothing here has a secret, and {secret} is asked for")
 
 
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    need_sandboxes()
+    with standing(tmp_path_factory.mktemp("servers"), "one") as (target,):
+        yield target
+
+
 @pytest.mark.xdist_group("pyinfra")
 class TestPyinfraRunner(RunnerSuite):
     taskserv = TaskservRequest("beacon", "1", "default")
-
-    @pytest.fixture(scope="class")
-    def target(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-        need_sandboxes()
-        with standing(tmp_path_factory.mktemp("servers"), "one") as (target,):
-            yield target
 
     @pytest.fixture(autouse=True)
     def _at(self, target: Target, tmp_path: Path) -> None:
