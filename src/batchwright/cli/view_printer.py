@@ -282,9 +282,7 @@ def show_explanation(view: Explanation) -> None:
     wide = text_width()
     lines = hanging(f"{view.step}: {view.summary}", 4, wide)
     for link in view.chain:
-        own = link.step in ("", view.step) or link.text.startswith(link.step)
-        told = link.text if own else f"{link.step}: {link.text}"
-        lines += hanging(f"{'+' + duration(link.after):>12}  {told}", 14, wide)
+        lines += hanging(f"{'+' + duration(link.after):>12}  {link.text}", 14, wide)
     for line in lines:
         say(line)
     block("waits for", view.waits_for)

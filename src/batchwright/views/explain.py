@@ -35,7 +35,10 @@ _EndedEvent = ev.StepSucceeded | ev.StepFailed | ev.StepSkipped
 
 
 class Link(Struct, frozen=True):
-    """One thing that happened. `after` is seconds since the run was created; `step` the step it happened to, if any."""
+    """One thing that happened. `after` is seconds since the run was created; `step` the step it happened to, if any.
+
+    `text` begins with the step's name unless it is the step that is explained.
+    """
 
     at: float
     after: float
