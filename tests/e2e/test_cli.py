@@ -117,7 +117,7 @@ def test_a_run_explains_itself_and_is_rolled_back(shell: Shell) -> None:
     lines = run.stdout.splitlines()
     own = next(line.removeprefix("run ") for line in lines if line.startswith("run "))
     assert "Completed in" in run.stdout
-    assert f"to tear down what it made: batchwright rollback {own}" in lines[-1]
+    assert f"to remove what it created: batchwright rollback {own}" in lines[-1]
     assert any("servers" in line and "web-01" in line and "upcloud de-fra1" in line for line in lines)
     status = shell.json("status", own[:4])
     assert (status["status"], status["done"], status["total"]) == ("Completed", 4, 4)
@@ -280,7 +280,7 @@ def test_going_on_with_a_file_that_was_changed_is_told(shell: Shell) -> None:
     process.communicate(timeout=PATIENCE)
     shell.write(parallel_limit=4)
     told = shell("run", "shop.json", "--simulate", "--resume")
-    assert "shop.json differs from what run" in told.stderr
+    assert "shop.json has changed since run" in told.stderr
     assert "batchwright cancel" in told.stderr
     assert [run["status"] for run in shell.json("list")["runs"]] == ["Completed"]
 

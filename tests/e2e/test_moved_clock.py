@@ -97,7 +97,7 @@ def test_a_retry_that_waits_does_not_wait_for_the_wall_clock(machine: Machine, j
     """D5: the clock is set while it waits."""
     machine.write(RETRIED, idempotent=True, retry={"max_attempts": 3, "initial_delay": 2})
     process = machine.start("run", "clk.json")
-    machine.until(process, "did not work")
+    machine.until(process, "failed (")
     machine.set(jump)
     code, said = ended(process)
     assert (code, "Completed" in said) == (0, True), said
@@ -108,7 +108,7 @@ def test_nor_does_the_next_process(machine: Machine, jump: int) -> None:
     """D5: killed while it waits, and gone on with under another wall clock."""
     machine.write(RETRIED, idempotent=True, retry={"max_attempts": 3, "initial_delay": 4})
     process = machine.start("run", "clk.json")
-    machine.until(process, "did not work")
+    machine.until(process, "failed (")
     process.kill()
     ended(process)
     machine.set(jump)

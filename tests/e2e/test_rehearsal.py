@@ -32,6 +32,6 @@ def test_the_rehearsal_makes_installs_checks_and_takes_all_of_it_away(tmp_path: 
     assert done.returncode == 0, told + done.stderr
     assert "Completed in" in told
     assert told.count("/containerd: succeeded") == 3
-    assert "all well" in told
+    assert "all healthy" in told
     assert "RolledBack in" in told
     assert list(tmp_path.iterdir()) == []

@@ -1,1 +1,1 @@
-"""The service's door: REST, server-sent events, metrics. It calls use cases and renders views, nothing else."""
+"""The HTTP API of the service: REST, server-sent events and metrics. It calls use cases and renders views."""

@@ -1,4 +1,4 @@
-"""How much of the service requests may take at a time: bytes of bodies, readers, heads, and work that takes long."""
+"""Limits what all requests together may use: bytes of bodies, readers, pending requests and expensive work."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Message, Rece
 from batchwright.api.problems import refuse
 from batchwright.errors import HeadTooLarge, ServiceBusy, UsageError
 
-BODY_BYTES = 32 * 1024 * 1024  # of all bodies together that are being read or evaluated
-# A reader is some 110 objects, and a full garbage collection looks at all of them while nothing else gets its turn:
-# with 2,000 readers that alone was half a second on a busy machine.
-READERS = 1_024  # of live progress at once
-UNANSWERED = 512  # requests whose answer has not begun
-HEADERS, HEAD_BYTES = 100, 32 * 1024  # of one request, its address included
-LOOKS = 2  # answers that are worked out in threads at a time
+BODY_BYTES = 32 * 1024 * 1024  # of all request bodies that are being received or evaluated
+# A reader is some 110 objects, and a full garbage collection visits all of them while the event loop stands still:
+# with 2,000 readers that alone took half a second on a busy machine.
+READERS = 1_024  # readers of live progress at a time
+UNANSWERED = 512  # requests whose response has not begun
+HEADERS, HEAD_BYTES = 100, 32 * 1024  # of one request; the bytes include its path
+LOOKS = 2  # expensive answers that are computed in threads at a time
 
 FRAMINGS = {b"content-length", b"transfer-encoding"}
 ONE_LENGTH = "Send Content-Length or Transfer-Encoding, not both."
@@ -28,25 +28,25 @@ T = TypeVar("T")
 
 
 class Bounds:
-    """What all requests share. `readers` and `unanswered` are how many of these there may be."""
+    """Limits shared by all requests. `readers` and `unanswered` are the most that are allowed of each."""
 
     def __init__(self, readers: int = READERS, body_bytes: int = BODY_BYTES, unanswered: int = UNANSWERED) -> None:
         self.readers = readers
         self.unanswered = unanswered
-        self.waiting = 0  # for the beginning of their answer
+        self.waiting = 0  # requests whose response has not begun
         self.body_bytes = body_bytes
-        self.in_flight = 0  # bytes of bodies
+        self.in_flight = 0  # bytes of request bodies
         self._threads = ThreadPoolExecutor(LOOKS, thread_name_prefix="batchwright-look")
 
     def refuse_reader(self, there: int) -> None:
-        """Raise ServiceBusy when there are as many readers as there may be."""
+        """Raise ServiceBusy if the limit of readers is reached."""
         if there >= self.readers:
-            raise ServiceBusy(f"{self.readers} readers follow runs already")
+            raise ServiceBusy(f"{self.readers} clients already follow runs")
 
     def begin(self) -> Callable[[], None]:
-        """One more request; what is given back is to be called when its answer begins, or ends. Raises ServiceBusy."""
+        """Count one more request. Call the returned function when its response begins or ends. Raises ServiceBusy."""
         if self.waiting >= self.unanswered:
-            raise ServiceBusy(f"{self.unanswered} requests wait for their answer already")
+            raise ServiceBusy(f"{self.unanswered} requests are already waiting for an answer")
         self.waiting += 1
         counted = True
 
@@ -58,25 +58,25 @@ class Bounds:
         return begun
 
     def take(self, size: int) -> None:
-        """So many bytes of a body have come. Raises ServiceBusy."""
+        """Count bytes of a body that were received. Raises ServiceBusy."""
         if self.in_flight + size > self.body_bytes:
-            raise ServiceBusy(f"workflows of {self.body_bytes >> 20} MiB in all are being taken in already")
+            raise ServiceBusy(f"request bodies of {self.body_bytes >> 20} MiB in total are already being processed")
         self.in_flight += size
 
     async def in_thread(self, work: Callable[[], T]) -> T:
-        """Do something that takes long beside the event loop; never in the threads that runs use."""
+        """Run expensive work in a thread beside the event loop, never in the threads that runs use."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
 class BoundsMiddleware:
-    """Refuses heads that are too large and one request too many, and counts bytes of bodies until they are answered."""
+    """Refuses oversized heads and excess requests, and counts the bytes of bodies until they are answered."""
 
     def __init__(self, app: ASGIApp, bounds: Bounds) -> None:
         self._app = app
         self._bounds = bounds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handle one request."""
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
@@ -84,10 +84,10 @@ class BoundsMiddleware:
             await refuse(HeadTooLarge(words), scope, send)
             return
         if {name.lower() for name, _ in scope["headers"]} >= FRAMINGS:
-            # A proxy in front may have taken the other one, and see requests elsewhere than we do.
-            await refuse(UsageError("the length of the body is given in two ways", hint=ONE_LENGTH), scope, _last(send))
+            # A proxy in front may have believed the other one and see the requests split differently.
+            await refuse(UsageError("the request gives its body's length twice", hint=ONE_LENGTH), scope, _last(send))
             return
-        try:  # who asks how the service is must be told even then
+        try:  # health must be answered even under full load
             begun = _nothing if scope["path"].startswith("/health") else self._bounds.begin()
         except ServiceBusy as error:
             await refuse(error, scope, _last(send))
@@ -119,7 +119,7 @@ def _nothing() -> None:
 
 
 def _last(send: Send) -> Send:
-    """For the last answer on a connection."""
+    """A `send` for the last response on a connection."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -130,7 +130,7 @@ def _last(send: Send) -> Send:
 
 
 def too_large(scope: HTTPScope) -> str:
-    """What of a request's head is more than is taken; empty when nothing is."""
+    """What exceeds the limit in a request's head, in words; empty if nothing does."""
     headers = list(scope["headers"])
     if len(headers) > HEADERS:
         return f"more than {HEADERS} headers"

@@ -1,4 +1,4 @@
-"""Puts the service's ASGI application together."""
+"""Builds the ASGI application of the service."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.security_posture import rights
 from batchwright.service.tokens import Tokens
 
-SUBMIT_RATE, SUBMIT_BURST = 20.0, 100  # workflows per second and at once, per caller
+SUBMIT_RATE, SUBMIT_BURST = 20.0, 100  # workflows per second, and in one burst, per caller
 HANDLERS: Sequence[HTTPRouteHandler] = (
     *(workflows.submit, workflows.validate, workflows.plan),
     *runs.HANDLERS,
     *service_info.HANDLERS,
     *servers.HANDLERS,
 )
-NAMES = ("orchestrator", "monitor", "metrics", "bounds", "access", "document")  # of what handlers are given
+NAMES = ("orchestrator", "monitor", "metrics", "bounds", "access", "document")  # what handlers can receive
 LOOKS = [path for handler in HANDLERS if handler.opt.get("changes") is False for path in handler.paths]
 
 
 @cache
 def _openapi() -> OpenAPI:
-    """What every operation takes and gives: told by an application of its own, which answers nothing."""
+    """The OpenAPI document. A separate application that serves nothing generates it."""
     nothing = {name: Provide(lambda: None, sync_to_thread=False) for name in NAMES}
-    told = openapi()  # with a logging_config of its own, it would print all that is logged a second time
+    told = openapi()  # its own logging_config would print every log line twice
     return Litestar(HANDLERS, dependencies=nothing, openapi_config=told, logging_config=None).openapi_schema
 
 
 @cache
 def described() -> bytes:
-    """The OpenAPI document."""
+    """The OpenAPI document, as JSON bytes."""
     return msgspec.json.encode(as_any_of(_openapi().to_schema()))
 
 
@@ -84,7 +84,7 @@ def make_app(
         dependencies={**dependencies, "document": Provide(lambda: described, sync_to_thread=False)},
         guards=[needs, Parameters(_openapi())],
         exception_handlers=problems.HANDLERS,
-        openapi_config=None,  # with one, the framework adds pages that load scripts from elsewhere
+        openapi_config=None,  # otherwise the framework adds pages that load scripts from other sites
         request_max_body_size=UNTRUSTED.file_bytes,
         logging_config=None,
     )

@@ -1,4 +1,4 @@
-"""The outermost layer: knows the caller before anything else happens, and keeps the audit trail."""
+"""The outermost layer: authenticates the caller and keeps the audit trail."""
 
 from __future__ import annotations
 
@@ -17,13 +17,20 @@ from batchwright.model.clock import Clock
 from batchwright.service.audit import Audit, AuditEntry, AuditLine, shown, told
 from batchwright.service.tokens import NOBODY, Role
 
-PARAMETERS = ("simulate", "sim", "plan_hash", "force", "redo", "skip")  # of calls that change something
+PARAMETERS = (
+    "simulate",
+    "sim",
+    "plan_hash",
+    "force",
+    "redo",
+    "skip",
+)  # of calls that change something
 
 log = logging.getLogger("batchwright.api")
 
 
 class AuthMiddleware:
-    """`looks` are the paths whose POST changes nothing."""
+    """Authenticates every request and audits changes. `looks` are the paths whose POST changes nothing."""
 
     def __init__(
         self, app: ASGIApp, access: Authenticator, audit: Audit, clock: Clock, looks: Iterable[str] = ()
@@ -35,10 +42,10 @@ class AuthMiddleware:
         self._looks = frozenset(looks)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handle one request."""
         if scope["type"] != ScopeType.HTTP:
             if scope["type"] == ScopeType.WEBSOCKET:
-                await send({"type": "websocket.close", "code": 1008, "reason": "there is nothing here"})
+                await send({"type": "websocket.close", "code": 1008, "reason": "not found"})
             return
 
         async def sending(message: Message) -> None:
@@ -52,7 +59,7 @@ class AuthMiddleware:
         try:
             caller = await self._access.caller(scope["method"], scope["headers"], end)
         except PeerUnknown as error:
-            state[REFUSED] = error  # what everybody may see is shown all the same
+            state[REFUSED] = error  # public paths are answered all the same
         except BatchwrightError as error:
             refusal = error
         state["caller"] = caller
@@ -84,7 +91,7 @@ class AuthMiddleware:
         receive: Receive,
         send: Send,
     ) -> None:
-        """Write what is asked for, do it, and write what came of it, before it is answered."""
+        """Write the request to the audit trail, handle it, and write the outcome before the response is sent."""
         try:
             if caller is None or caller.role is Role.VIEWER:
                 self._access.take_stranger()
@@ -119,11 +126,11 @@ class AuthMiddleware:
                 AuditEntry(self._clock.now(), *who, what, address=end.address, query=query)
             )
         except (OSError, BatchwrightError) as error:
-            log.error("the audit trail cannot be written, so nothing is done: %s", error)
+            log.error("the audit trail cannot be written, so the request is refused: %s", error)
             raise AuditUnwritable("the audit trail cannot be written") from error
 
     async def _end(self, line: AuditLine, run: str, status: int, code: str) -> None:
         try:
             await self._audit.end_aside(line, run, status, code)
-        except OSError as error:  # what was done is done; the line stands without its end
-            log.error("what came of %s cannot be written into the audit trail: %s", line.deed.what, error)
+        except OSError as error:  # the change is made already; its line stays without an outcome
+            log.error("the outcome of %s cannot be written to the audit trail: %s", line.deed.what, error)

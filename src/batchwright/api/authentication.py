@@ -1,4 +1,4 @@
-"""Who may do what: tokens and roles, or, without any token, only the user who runs the service, on this machine."""
+"""Access control: tokens and roles or, without any token, only the user who runs the service, on this machine."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from batchwright.service.socket_owner import Peers, is_loopback
 from batchwright.service.tokens import LOCAL, PREFIX, Role, Tokens
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-CALLERS = 1_000  # whose rates are remembered
-REFUSED = "refused"  # in a request's state: why its sender is nobody
-STRANGERS_RATE, STRANGERS_BURST = 20.0, 1_000  # of what those who may not do anything ask to be done
+CALLERS = 1_000  # callers whose rates are remembered
+REFUSED = "refused"  # key in a request's state: why its sender was not authenticated
+STRANGERS_RATE, STRANGERS_BURST = 20.0, 1_000  # changes asked for by callers that may change nothing
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -30,7 +30,9 @@ log = logging.getLogger("batchwright.api")
 
 
 class Caller(Struct, frozen=True):
-    """Who asks. `commands`: may use what `serve --allow-commands` allows. `token` is the id of the one it came with."""
+    """The sender of a request. `commands`: may use what `serve --allow-commands` allows. `token` is the id of its
+    token.
+    """
 
     name: str
     role: Role
@@ -40,10 +42,10 @@ class Caller(Struct, frozen=True):
 
 
 class Authenticator:
-    """Decides who a request is from.
+    """Finds out who sent a request and what they may do.
 
-    `closed`: every request needs a token. Once it is so, because the service listens elsewhere too or because there was
-    a token, it stays so for good: a file that vanishes opens nothing.
+    `closed`: every request needs a token. Once closed, because the service also listens elsewhere or because a token
+    existed, it stays closed for good, so that deleting the token file opens nothing.
     """
 
     def __init__(
@@ -70,13 +72,13 @@ class Authenticator:
         return self._closed
 
     def _tell(self, error: TokensUnreadable) -> None:
-        """Once, and only here: the path in it is nothing for who has no token."""
+        """Log the error once, and only here: its path must not reach callers without a token."""
         if error.message != self._told:
             log.error("tokens cannot be checked, so none is accepted: %s", error.message)
         self._told = error.message
 
     async def caller(self, method: str, headers: Headers, end: ConnectionPeer) -> Caller | None:
-        """Who asks; None for somebody without a token.
+        """The sender of a request; None without a token.
 
         Raises Unauthorized, PeerUnknown, Forbidden, TokensUnreadable.
         """
@@ -105,9 +107,9 @@ class Authenticator:
         return Caller(token.name, token.role, address, commands=True, token=token.id)
 
     def still(self, caller: Caller) -> bool:
-        """Whether who was let in would be let in now."""
+        """Whether a caller that was admitted would still be admitted now."""
         if not caller.token:
-            return caller.commands or not self.closed  # over the service's own socket; or without any token
+            return caller.commands or not self.closed  # admitted over the service's own socket, or without any token
         try:
             return self._tokens.holds(caller.token, self._clock.now())
         except TokensUnreadable as error:
@@ -115,17 +117,17 @@ class Authenticator:
             return False
 
     def _refuse_foreign(self, method: str, headers: Headers) -> None:
-        """A web page must not be able to borrow the user's own address."""
+        """Refuse requests that a web page made through the user's browser. Raises Forbidden."""
         named, origin = _one(headers, b"host") or "", _one(headers, b"origin")
         try:
             host = (urlsplit(f"//{named}").hostname or "") if named else ""
             origin_host = (urlsplit(origin).netloc if origin else "").lower()
         except ValueError as error:
-            raise Forbidden(f"the Host or Origin header is no address: {error}") from error
+            raise Forbidden(f"the Host or Origin header is not an address: {error}") from error
         if not is_loopback(host):
-            hint = "Use http://localhost, or make a token: batchwright token create --role ROLE"
+            hint = "Use http://localhost, or create a token: batchwright token create --role ROLE"
             raise Forbidden(
-                f"without tokens only requests to this machine's own name are answered, not {host!r}", hint=hint
+                f"without tokens the service only answers requests for this machine, not for {host!r}", hint=hint
             )
         if origin is not None and origin_host != named.lower():
             raise Forbidden(f"a page of {origin} may not use this service")
@@ -134,7 +136,7 @@ class Authenticator:
             raise Forbidden("a page of another site may not use this service")
 
     def take_place(self, name: str) -> None:
-        """One more submission by this caller. Raises TooManyRequests."""
+        """Count one more submission by this caller. Raises TooManyRequests."""
         now = self._clock.now()
         bucket = self._rates.pop(name, None) or Bucket(2**31, self._rate, self._burst)
         self._rates[name] = bucket
@@ -146,18 +148,18 @@ class Authenticator:
         bucket.release()
 
     def take_stranger(self) -> None:
-        """One more change that is asked for by who may change nothing: each costs a line of the audit trail.
+        """Count one more change by a caller that may change nothing, since each costs a line of the audit trail.
 
         Raises TooManyRequests.
         """
         if self._strangers.available(self._clock.now()) < 1:
-            raise TooManyRequests("too much is asked by those who may change nothing")
+            raise TooManyRequests("too many refused requests from callers without permission")
         self._strangers.take()
         self._strangers.release()
 
 
 def _one(headers: Headers, name: bytes) -> str | None:
-    """A header that means something only where it is given once. Raises Forbidden."""
+    """The value of a header that may be given only once; None if it is missing. Raises Forbidden."""
     found = [value for key, value in headers if key.lower() == name]
     if len(found) > 1:
         raise Forbidden(f"the header {name.decode()} is given {len(found)} times", hint="Give it once.")
@@ -165,12 +167,12 @@ def _one(headers: Headers, name: bytes) -> str | None:
 
 
 def needs(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Guard: the caller's role is enough for the handler's `role`. Raises Unauthorized, Forbidden."""
+    """Guard: check that the caller's role covers the handler's `role`. Raises Unauthorized, Forbidden."""
     role = handler.opt.get("role", Role.VIEWER)
     if role is None:
         return
     caller: Caller | None = connection.scope["state"].get("caller")
     if caller is None:
-        raise connection.scope["state"].get(REFUSED) or Unauthorized("this needs a token")
+        raise connection.scope["state"].get(REFUSED) or Unauthorized("this request needs a token")
     if not caller.role.allows(role):
-        raise Forbidden(f"the token {caller.name} is a {caller.role}'s; this needs {role}")
+        raise Forbidden(f"the token {caller.name} has the role {caller.role}; this request needs {role}")

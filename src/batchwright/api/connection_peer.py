@@ -1,4 +1,4 @@
-"""A connection as the application sees it: whose it is, told once and kept for as long as it is open."""
+"""The peer of a connection, found once and kept while the connection is open."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from batchwright.api.security_headers import SAFE
 from batchwright.service.socket_owner import Address, Peers
 
-KEY = "connection"  # of a request's state
+KEY = "connection"  # key in a request's state
 
 
 class ConnectionPeer:
-    """The other end of a connection. `unix` is set for the service's own socket."""
+    """The other end of a connection. `unix` is true for the service's own socket."""
 
     def __init__(self, peer: Address | None, own: Address | None, unix: socket.socket | None = None) -> None:
         self.address = peer[0] if peer else "socket" if unix is not None else ""
@@ -25,7 +25,7 @@ class ConnectionPeer:
         self._checked = False
 
     async def check(self, peers: Peers) -> None:
-        """Raise PeerUnknown unless it is the service's user, or root, on this machine and in no local server."""
+        """Raise PeerUnknown unless it is the service's user, or root, on this machine and outside local servers."""
         if self._checked:
             return
         if self.unix is not None:
@@ -37,10 +37,10 @@ class ConnectionPeer:
 
 
 class PeerProtocol(H11Protocol):
-    """Hands the connection's End to every request on it; what it refuses itself has our headers too."""
+    """Adds the connection's peer to every request on it, and our headers to what it refuses itself."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """It is open."""
+        """The connection is open."""
         super().connection_made(transport)
         sock: Any = transport.get_extra_info("socket")
         unix = sock if sock is not None and sock.family == getattr(socket, "AF_UNIX", None) else None
@@ -49,7 +49,7 @@ class PeerProtocol(H11Protocol):
         self.app_state = {**self.app_state, KEY: ConnectionPeer(peer, own, unix)}
 
     def send_400_response(self, msg: str) -> None:
-        """What is no HTTP is told so, unless an answer has begun; a request that became none is left without one."""
+        """Answer what is not HTTP with 400, unless a response has begun."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()

@@ -1,4 +1,4 @@
-"""Prometheus metrics: what the stores say about all runs, and what this process has measured."""
+"""Prometheus metrics: figures from the stores about all runs, and measurements of this process."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from batchwright.model.run_summary import RunSummary
 from batchwright.service.health import ServiceHealth
 from batchwright.views.run_history_stats import stats_view
 
-METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"})  # a client may call its own anything
+METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"})  # a client may invent others
 APPEND_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 
 class _Runs(Collector):
-    """The figures that follow from the runs' summaries, as of the last page."""
+    """The figures that follow from the runs' summaries, as of the last scrape."""
 
     def __init__(self) -> None:
         self.rows: Sequence[RunSummary] = ()
 
     def collect(self) -> Iterator[Metric]:
-        """As Prometheus wants them."""
+        """Yield the metrics, as Prometheus calls it."""
         by_status = Tally(row.status for row in self.rows)
         runs = GaugeMetricFamily("batchwright_runs", "Runs by status", labels=["status"])
         for state in RunState:
@@ -49,7 +49,7 @@ class _Runs(Collector):
 
 
 class Metrics:
-    """One registry per service, so that nothing is global."""
+    """The metrics of one service, in a registry of their own."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -59,36 +59,36 @@ class Metrics:
         self._append = Histogram(
             "batchwright_store_append_seconds", "Durable appends to a journal", registry=own, buckets=APPEND_BUCKETS
         )
-        self._store = Gauge("batchwright_store_read_seconds", "The last look into a store", ["store"], registry=own)
-        self._lag = Gauge("batchwright_event_loop_lag_seconds", "Worst lag in the last seconds", registry=own)
+        self._store = Gauge("batchwright_store_read_seconds", "Time of the last store read", ["store"], registry=own)
+        self._lag = Gauge("batchwright_event_loop_lag_seconds", "Worst lag of the event loop lately", registry=own)
         self._driven = Gauge("batchwright_driven_runs", "Runs that this process drives", registry=own)
-        self._readers = Gauge("batchwright_progress_readers", "Readers of live progress", registry=own)
-        self._still = Gauge("batchwright_still_runs", "Unfinished runs that do not move", registry=own)
+        self._readers = Gauge("batchwright_progress_readers", "Clients that follow live progress", registry=own)
+        self._still = Gauge("batchwright_still_runs", "Unfinished runs without progress", registry=own)
         self._provider = Gauge(
             "batchwright_provider_up", "Whether a provider in use answers", ["provider", "account"], registry=own
         )
         self._latency = Gauge(
-            "batchwright_provider_latency_seconds", "Of the last probe", ["provider", "account"], registry=own
+            "batchwright_provider_latency_seconds", "Time of the last probe", ["provider", "account"], registry=own
         )
         self._requests = Counter(
             "batchwright_http_requests", "Requests by call and status", ["method", "path", "status"], registry=own
         )
         self._seconds = Histogram(
-            "batchwright_http_seconds", "Until the answer began, by call", ["method", "path"], registry=own
+            "batchwright_http_seconds", "Time until the response began, by call", ["method", "path"], registry=own
         )
 
     def appended(self, driven: ActiveRun) -> None:
-        """A driver has made events durable."""
+        """Count an append that a driver made durable."""
         if driven.driver is not None:
             self._append.observe(driven.driver.append_seconds)
 
     def answered(self, method: str, path: str, status: int, seconds: float) -> None:
-        """A request was answered."""
+        """Count an answered request and its time in seconds."""
         self._requests.labels(method, path, str(status)).inc()
         self._seconds.labels(method, path).observe(seconds)
 
     def page(self, rows: Sequence[RunSummary], health: ServiceHealth) -> tuple[bytes, str]:
-        """The page and its media type."""
+        """The metrics page and its media type."""
         self._runs.rows = rows
         self._lag.set(health.event_loop_lag_seconds)
         self._driven.set(health.driven)
@@ -105,14 +105,14 @@ class Metrics:
 
 
 class MetricsMiddleware:
-    """Counts and times every request; an unknown path is one path, so that the labels stay few."""
+    """Counts and times every request. All unknown paths count as one, so that the labels stay few."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handle one request."""
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond what follows from the handlers' types."""
+"""The parts of the OpenAPI document that do not follow from the handlers' types."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from batchwright.model.lifecycle import RunState
 
 TEXT_TYPES = {"text/x-nickel": ".ncl", "application/yaml": ".yaml"}
 
-RUN_ID = "A run's id, the beginning of one that only it has, or `latest`."
+RUN_ID = "A run's id, a unique prefix of one, or `latest`."
 SPAN_PATTERN = "^[0-9]{1,6}[smhd]$"
 SETTING_PATTERN = "^[a-z_.]{1,60}=[^\\u0000-\\u001f]{0,200}$"
 CURSOR_PATTERN = "^[A-Za-z0-9_-]{1,200}$"
@@ -39,22 +39,22 @@ def _any_case(word: str) -> str:
 STATUS_PATTERN = "^(" + "|".join(_any_case(state.value) for state in RunState) + ")$"
 
 _TOLD = {
-    400: "The request cannot be what it says.",
-    401: "A token is needed.",
-    403: "The token's role, or the origin of the request, does not allow this.",
-    404: "There is no such run or step.",
-    409: "The run is in a state in which this cannot be done, or the id is ambiguous.",
-    412: "The run has changed since the state that If-Match names.",
+    400: "The request is malformed.",
+    401: "The request needs a token.",
+    403: "The token's role or the origin of the request does not allow this.",
+    404: "The run or step does not exist.",
+    409: "The run's state does not allow this, or the id is ambiguous.",
+    412: "The run has changed since the state named by If-Match.",
     413: "The body is too large.",
-    415: "The body is of a type that is not taken.",
+    415: "The body has an unsupported media type.",
     422: "The workflow or its plan was refused; every diagnostic is listed.",
-    429: "Too much is asked at a time.",
+    429: "Too many requests.",
     503: "The service is stopping, or a store or provider does not answer.",
 }
 
 
 def problems(*statuses: int) -> dict[int, ResponseSpec]:
-    """The problem responses of a handler."""
+    """The problem responses of a handler, by status."""
     return {
         status: ResponseSpec(ProblemDetails, description=_TOLD[status], media_type=MEDIA_TYPE, generate_examples=False)
         for status in (400, 401, 403, 503, *statuses)
@@ -63,7 +63,9 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
 
 @dataclass
 class RepeatableQueryOperation(Operation):
-    """An operation with parameters that may be repeated, whose items' patterns the framework forgets."""
+    """An operation with parameters that may be repeated. The framework drops the patterns of their items; this adds
+    them.
+    """
 
     def __post_init__(self) -> None:
         for one in self.parameters or ():
@@ -100,7 +102,7 @@ class EventStreamOperation(Operation):
 
 
 def openapi() -> OpenAPIConfig:
-    """The document's settings; api/service_info.py serves it."""
+    """The settings of the document. api/service_info.py serves it."""
     return OpenAPIConfig(
         title="Batchwright",
         version=__version__,
@@ -113,7 +115,9 @@ def openapi() -> OpenAPIConfig:
 
 
 def as_any_of(document: Any) -> Any:
-    """The document with `anyOf` for each `oneOf`: in a union of Python types a value may well fit two, as 1 does."""
+    """The document with `anyOf` for each `oneOf`: a value can match two types of a Python union, as 1 matches int and
+    float.
+    """
     if isinstance(document, dict):
         return {"anyOf" if key == "oneOf" else key: as_any_of(value) for key, value in document.items()}
     return [as_any_of(one) for one in document] if isinstance(document, list | tuple) else document

@@ -19,12 +19,12 @@ from batchwright.model.diagnostic import Diagnostic, bounded
 
 MEDIA_TYPE = "application/problem+json"
 
-CLIENT_GONE = 499  # as nginx has it: nobody is there to be answered
-GONE = "gone"  # in a request's state, once its client has left
+CLIENT_GONE = 499  # as nginx has it: the client has disconnected
+GONE = "gone"  # key in a request's state, set once its client has disconnected
 
 log = logging.getLogger("batchwright.api")
 
-# the first class that fits counts
+# the first matching class counts
 STATUS: tuple[tuple[type[BatchwrightError], int], ...] = (
     (errors.RunNotFound, 404),
     (errors.ServerNotFound, 404),
@@ -55,7 +55,7 @@ STATUS: tuple[tuple[type[BatchwrightError], int], ...] = (
     (errors.EvaluatorUnavailable, 503),
 )
 
-# what the framework itself refuses
+# refusals by the framework itself
 CODES = {
     400: "usage",
     404: "no-such-resource",
@@ -66,7 +66,7 @@ CODES = {
 
 
 class ProblemDetails(Struct, frozen=True):
-    """RFC 9457, with `code`, `hint` and, for a workflow or plan that was refused, everything that is wrong."""
+    """RFC 9457, with `code`, `hint` and, for a refused workflow or plan, all diagnostics."""
 
     type: str
     title: str
@@ -78,12 +78,12 @@ class ProblemDetails(Struct, frozen=True):
 
 
 def status_of(error: BatchwrightError) -> int:
-    """The HTTP status that an error stands for; 500 where none does."""
+    """The HTTP status of an error; 500 for one without a status of its own."""
     return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
 
 
 def problem_of(error: BatchwrightError) -> ProblemDetails:
-    """The problem that tells of an error."""
+    """The problem details of an error."""
     found = bounded([one for one in error.diagnostics if isinstance(one, Diagnostic)])
     return _problem(status_of(error), error.code, error.message, error.hint, found)
 
@@ -94,7 +94,7 @@ def _problem(status: int, code: str, detail: str, hint: str = "", found: tuple[D
 
 
 def body_of(problem: ProblemDetails) -> bytes:
-    """As JSON; members that say nothing are left out."""
+    """Encode as JSON, without empty members."""
     plain = msgspec.to_builtins(problem)
     return msgspec.json.encode({key: value for key, value in plain.items() if value or key not in _OPTIONAL})
 
@@ -103,7 +103,7 @@ _OPTIONAL = ("hint", "diagnostics")
 
 
 def headers_of(problem: ProblemDetails) -> dict[str, str]:
-    """What else goes with it."""
+    """The headers that go with a problem."""
     match problem.status:
         case 401:
             return {"WWW-Authenticate": 'Bearer realm="batchwright"'}
@@ -121,14 +121,14 @@ def _respond(
 
 
 def ours(request: Request[Any, Any, Any], error: BatchwrightError) -> Response[bytes]:
-    """An error of ours."""
+    """Answer an error of Batchwright."""
     if status_of(error) == 500:
         log.error("%s %s: %s [%s]", request.method, request.url.path, error.message, error.code)
     return _respond(request, problem_of(error))
 
 
 def framework(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """A request that never reached us: no such path, a parameter that cannot be, a client that left too early."""
+    """Answer a request that the framework refused: unknown path, invalid parameter, or a client that disconnected."""
     if request.scope["state"].get(GONE):
         request.scope["state"]["code"] = "client-gone"
         return Response(b"", status_code=CLIENT_GONE)
@@ -143,7 +143,7 @@ def _words(error: HTTPException) -> str:
 
 
 def bug(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """What should not happen: the trace goes to the log, never to the client."""
+    """Answer a bug. The traceback goes to the log, never to the client."""
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     detail = f"{type(error).__name__}: this is a bug in Batchwright"
     return _respond(
@@ -152,7 +152,7 @@ def bug(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
 
 
 async def refuse(error: BatchwrightError, scope: Scope, send: Send) -> None:
-    """Answer with an error before the application has been asked."""
+    """Answer with an error before the application was called."""
     problem = problem_of(error)
     headers = {"content-type": MEDIA_TYPE, **headers_of(problem)}
     body = b"" if scope.get("method") == "HEAD" else body_of(problem)

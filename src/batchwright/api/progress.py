@@ -1,4 +1,4 @@
-"""Live progress as server-sent events (WHATWG HTML, section 9.2): resumable, and bounded for readers of any speed."""
+"""Live progress as server-sent events (WHATWG HTML, section 9.2): resumable, and bounded for slow readers."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from batchwright.views.events import event_line, event_record
 from batchwright.views.run import RunView
 
 EVENT_STREAM = "text/event-stream"
-PIECE = 32 * 1024  # bytes written at a time
-STUCK_SECONDS = 30.0  # for one write, before a reader that takes nothing is dropped
+PIECE = 32 * 1024  # bytes per write
+STUCK_SECONDS = 30.0  # a reader that reads nothing for this long is dropped
 
 log = logging.getLogger("batchwright.api")
 _encode = msgspec.json.Encoder().encode
 
 
 def record(run: str, seq: int, event: AnyEvent) -> dict[str, Any]:
-    """An event as the journal holds it, with its number and in words; of each request what is public."""
+    """An event as the journal holds it, plus its number and its line of text; of requests only the public fields."""
     if isinstance(event, RunCreated):
         event = replace(event, plan=replace(event.plan, steps=tuple(map(_public, event.plan.steps))))
     return {**event_record(run, seq, event), "line": event_line(event)}
@@ -40,25 +40,25 @@ def _public(step: Step) -> Step:
 
 
 def frame(name: str, data: bytes, number: int | None = None) -> bytes:
-    """One server-sent event; JSON has no line breaks."""
+    """Encode one server-sent event. JSON has no line breaks."""
     head = b"" if number is None else b"id: %d\n" % number
     return b"event: %s\n%sdata: %s\n\n" % (name.encode(), head, data)
 
 
 class EventFrames:
-    """How the events and views of a run are written for readers."""
+    """Encodes the events and views of a run for readers."""
 
     def event(self, run: str, seq: int, event: AnyEvent) -> bytes:
-        """One event; its number is what a reader resumes from."""
+        """Encode one event. A reader resumes from its number."""
         return frame("event", _encode(record(run, seq, event)), seq)
 
     def view(self, name: str, view: RunView, seq: int | None) -> bytes:
-        """A view of the run; with `seq` a reader can resume from it."""
+        """Encode a view of the run. With `seq` a reader can resume from it."""
         return frame(name, _encode(view), seq)
 
 
 class EventStream(Response[None]):
-    """The response that goes on until the run is over, the reader goes, falls too far behind, or may no longer look."""
+    """A response that streams until the run ends, the reader leaves, falls too far behind or loses its access."""
 
     def __init__(self, tail: RunFeed, after: int | None, allowed: Callable[[], bool]) -> None:
         super().__init__(None, media_type=EVENT_STREAM)
@@ -67,12 +67,12 @@ class EventStream(Response[None]):
         self._allowed = allowed
 
     def to_asgi_response(self, *_: Any, **__: Any) -> _Streaming:  # type: ignore[override]
-        """What the server calls."""
+        """The ASGI response."""
         return _Streaming(self._tail, self._after, self._allowed)
 
 
 class _Streaming:
-    """One reader's connection."""
+    """The stream of one reader."""
 
     def __init__(self, tail: RunFeed, after: int | None, allowed: Callable[[], bool]) -> None:
         self._tail = tail
@@ -103,23 +103,23 @@ class _Streaming:
             await send({"type": "http.response.body", "body": last, "more_body": False})
 
     async def _until_end(self, reader: Subscription, send: Send) -> bytes | None:
-        """Write until the end; gives the last words, None for who does not take any."""
+        """Write until the end. Returns the last frame to send, or None if the reader does not read."""
         try:
-            await _say(send, b"")  # at once: who is connected knows it, however soon it breaks again
+            await _say(send, b"")  # at once: the client sees that it is connected
             while True:
                 chunk = await reader.next()
                 if not self._allowed():
-                    return frame("problem", body_of(problem_of(Unauthorized("this is no longer let in"))))
+                    return frame("problem", body_of(problem_of(Unauthorized("access was revoked"))))
                 if chunk is None:
-                    return b": too slow; come back with Last-Event-ID\n\n"
+                    return b": too slow; reconnect with Last-Event-ID\n\n"
                 await _say(send, chunk)
                 if reader.at_end:
-                    return b": the service stops; come back\n\n" if self._tail.closed else self._end()
+                    return b": the service is stopping; reconnect\n\n" if self._tail.closed else self._end()
         except TimeoutError:
             return None
         except BatchwrightError as error:
             return frame("problem", body_of(problem_of(error)))
-        except OSError:  # the reader is gone
+        except OSError:  # the reader has disconnected
             return None
 
     def _end(self) -> bytes:
@@ -127,7 +127,7 @@ class _Streaming:
 
 
 async def _say(send: Send, chunk: bytes) -> None:
-    """In pieces: what one reader does not take is copied for it, and there are many readers."""
+    """Write in pieces: the unread part of each write is copied per reader, and there are many readers."""
     for at in range(0, len(chunk) or 1, PIECE):
         async with asyncio.timeout(STUCK_SECONDS):
             piece = chunk[at : at + PIECE] or b": \n\n"

@@ -1,4 +1,4 @@
-"""Calls about runs: look at them, follow them, act on them."""
+"""Calls about runs: read them, follow them, control them."""
 
 from __future__ import annotations
 
@@ -50,23 +50,25 @@ Since = Annotated[
     str | None, QueryParameter(description="Created within: 90s, 30m, 24h, 7d.", pattern=openapi.SPAN_PATTERN)
 ]
 After = Annotated[int, QueryParameter(ge=0, le=2**53, description="Only events after this number.")]
-Limit = Annotated[int, QueryParameter(ge=1, le=1_000, description="At most so many.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=1_000, description="The largest number of entries.")]
 StepWord = Annotated[str, Meta(min_length=1, max_length=300)]
 Match = Annotated[
     str | None,
-    HeaderParameter(name="If-Match", pattern=openapi.MATCH_PATTERN, description="The ETag of the state that is meant."),
+    HeaderParameter(name="If-Match", pattern=openapi.MATCH_PATTERN, description="The ETag of the expected state."),
 ]
 
 
 class RunPage(Struct, frozen=True):
-    """Runs, newest first; `next_cursor` leads to those that come after, None when there are none."""
+    """Runs, newest first. `next_cursor` leads to the next page; None if there is none."""
 
     items: tuple[RunRow, ...]
     next_cursor: str | None
 
 
 class EventPage(Struct, frozen=True):
-    """Events in order, each with `run`, `seq`, `type`, `at`, its own fields and `line`; `next_after` goes on."""
+    """Events in order, each with `run`, `seq`, `type`, `at`, its own fields and `line`. `next_after` leads to the next
+    page.
+    """
 
     items: list[dict[str, Any]]
     next_after: int | None
@@ -87,13 +89,13 @@ class RunServers(Struct, frozen=True):
 
 
 class ServiceStats(Stats, frozen=True):
-    """All runs in numbers, and how the service itself is."""
+    """Statistics over all runs, and the health of the service."""
 
     service: ServiceHealth
 
 
 def etag(tail: RunFeed) -> str:
-    """Names the state of a run: everything that is durable of it up to this event."""
+    """The ETag of a run's state: it changes with every durable event."""
     return f'"{tail.run.id}-{tail.seq}"'
 
 
@@ -116,7 +118,7 @@ async def list_runs(
     since: Since = None,
     limit: Limit = 50,
     cursor: Annotated[
-        str | None, QueryParameter(description="The next_cursor of the page before.", pattern=openapi.CURSOR_PATTERN)
+        str | None, QueryParameter(description="The next_cursor of the previous page.", pattern=openapi.CURSOR_PATTERN)
     ] = None,
 ) -> RunPage:
     """Runs, newest first. Following `next_cursor` neither skips nor repeats a run, even while runs are added."""
@@ -143,14 +145,14 @@ def _place_of(cursor: str) -> tuple[float, str]:
             raise ValueError(cursor)
         return -float(at), run
     except (ValueError, binascii.Error) as error:
-        raise UsageError("this cursor is none of this service's", hint="Begin again without one.") from error
+        raise UsageError("this cursor is not from this service", hint="Start again without a cursor.") from error
 
 
 @get(RUNS + "/stats", responses=problems(), tags=["Runs"])
 async def stats(
     orchestrator: NamedDependency[RunSupervisor], monitor: NamedDependency[HealthMonitor], since: Since = None
 ) -> ServiceStats:
-    """All runs in numbers: how they ended, how long they took, retries and throttling per provider."""
+    """Statistics over all runs: outcomes, durations, and retries and throttling per provider."""
     earliest = orchestrator.clock.now() - span(since) if since else 0.0
     view = stats_view(await orchestrator.summaries(), max(0.0, earliest))
     return ServiceStats(**asdict(view), service=monitor.health())
@@ -161,7 +163,7 @@ async def stats(
 
 @get(ONE, responses=problems(404, 409), tags=["Runs"])
 async def status(orchestrator: NamedDependency[RunSupervisor], run: RunId) -> Response[RunView]:
-    """How a run is: what is done, what runs, what waits and why, what failed, what to do next."""
+    """A run: what is done, running, waiting (and why) and failed, and what to do next."""
     return seen(await orchestrator.tails.find(run))
 
 
@@ -175,11 +177,11 @@ async def progress(
     last: Annotated[
         int | None,
         HeaderParameter(
-            name="Last-Event-ID", ge=0, le=2**53, description="Go on after this event, without a snapshot."
+            name="Last-Event-ID", ge=0, le=2**53, description="Continue after this event, without a snapshot."
         ),
     ] = None,
 ) -> Response[RunView]:
-    """How a run is now; with `Accept: text/event-stream` a snapshot, then every event as it becomes durable."""
+    """A run now; with `Accept: text/event-stream` a snapshot, then every event as it becomes durable."""
     tail = await orchestrator.tails.find(run)
     if EVENT_STREAM not in request.headers.get("accept", ""):
         return seen(tail)
@@ -198,7 +200,7 @@ async def events(
     after: After = 0,
     limit: Limit = 500,
 ) -> EventPage:
-    """What happened, in order, as the journal holds it."""
+    """The events of a run, in order, as the journal holds them."""
     tail = await orchestrator.tails.find(run)
     page = await tail.journal.read(tail.run.id, after, limit)
     more = page[-1][0] if page and page[-1][0] < tail.seq else None
@@ -213,12 +215,12 @@ async def logs(
     after: After = 0,
     limit: Limit = 1_000,
     step: Annotated[
-        str | None, QueryParameter(description="Only this step, with its output in full.", min_length=1, max_length=300)
+        str | None, QueryParameter(description="Only this step, with its full output.", min_length=1, max_length=300)
     ] = None,
 ) -> str:
-    """What happened, in words, one line per event: its number, the time since the run was created, what it was.
+    """The events in words, one per line: number, time since the run was created, what happened.
 
-    With `step` what that step has said, attempt by attempt; then `after` and `limit` do not count.
+    With `step` it is the output of that step, attempt by attempt; `after` and `limit` do not apply then.
     """
     tail = await orchestrator.tails.find(run)
     if step is not None:
@@ -236,7 +238,7 @@ async def logs(
 async def checks(
     request: Request[Any, Any, Any], orchestrator: NamedDependency[RunSupervisor], run: RunId
 ) -> TaskservStatuses:
-    """Run the checks of all task services that the run has installed, on their servers, now."""
+    """Run the health checks of all task services that the run has installed, on their servers, now."""
     tail = await orchestrator.tails.find(run)
     request.scope["state"]["run"] = tail.run.id
     around = orchestrator.world, orchestrator.runner, orchestrator.allowed
@@ -248,9 +250,9 @@ async def gc(
     request: Request[Any, Any, Any],
     orchestrator: NamedDependency[RunSupervisor],
     run: RunId,
-    remove: Annotated[bool, QueryParameter(description="Remove what is found.")] = False,
+    remove: Annotated[bool, QueryParameter(description="Remove the orphans.")] = False,
 ) -> GcResult:
-    """Repeat the closing sweep of a run that has ended: what carries its label and its journal does not know."""
+    """Repeat the closing sweep of an ended run: find what has its label but is not in its journal."""
     own = request.scope["state"]["run"] = (await orchestrator.tails.find(run)).run.id
     around = orchestrator.settings, orchestrator.stores, orchestrator.clock
     return await collect(*around, own, orchestrator.world, remove=remove)
@@ -261,7 +263,7 @@ async def explain_step(
     orchestrator: NamedDependency[RunSupervisor],
     run: RunId,
     step: Annotated[
-        str, QueryParameter(description="A step's id, or a part of it that only one has.", min_length=1, max_length=300)
+        str, QueryParameter(description="A step's id, or a unique part of one.", min_length=1, max_length=300)
     ],
 ) -> Explanation:
     """Why a step ran, waited, was skipped, retried or undone."""
@@ -274,14 +276,14 @@ async def explain_step(
 
 @get(ONE + "/servers", responses=problems(404, 409), tags=["Runs"])
 async def run_servers(orchestrator: NamedDependency[RunSupervisor], run: RunId) -> RunServers:
-    """The servers of a run that exist as far as its journal knows."""
+    """The servers of a run that exist according to its journal."""
     tail = await orchestrator.tails.find(run)
     return RunServers(tail.run.id, servers(tail.run, SERVERS_MAX)[0])
 
 
 @get(ONE + "/rollback", responses=problems(404, 409), tags=["Actions"])
 async def preview(orchestrator: NamedDependency[RunSupervisor], run: RunId) -> RollbackPreview:
-    """What a rollback would do; nothing is done."""
+    """What a rollback would do. Nothing is changed."""
     tail = await orchestrator.tails.find(run)
     return RollbackPreview(tail.run.id, tuple(await planned_undo(orchestrator.settings, orchestrator.clock, tail.run)))
 
@@ -315,7 +317,7 @@ async def _act(
 async def pause(
     request: Request[Any, Any, Any], orchestrator: NamedDependency[RunSupervisor], run: RunId, match: Match = None
 ) -> Response[RunView]:
-    """Start nothing new; what is in flight ends."""
+    """Start no new steps; steps in flight finish."""
     return await _act(request, orchestrator, run, SignalKind.PAUSE, match)
 
 
@@ -326,13 +328,13 @@ async def resume(
     run: RunId,
     match: Match = None,
     redo: Annotated[
-        list[StepWord] | None, QueryParameter(description="A command in doubt that is run again; may be repeated.")
+        list[StepWord] | None, QueryParameter(description="A command in doubt to run again; may be repeated.")
     ] = None,
     skip: Annotated[
-        list[StepWord] | None, QueryParameter(description="A command in doubt that is taken as done; may be repeated.")
+        list[StepWord] | None, QueryParameter(description="A command in doubt to mark as done; may be repeated.")
     ] = None,
 ) -> Response[RunView]:
-    """Let a paused run go on, or do what is not done of a Failed or Cancelled one."""
+    """Continue a paused run, or the unfinished steps of a Failed or Cancelled one."""
     return await _act(request, orchestrator, run, SignalKind.RESUME, match, (redo or (), skip or ()))
 
 
@@ -344,7 +346,7 @@ async def cancel(
     match: Match = None,
     force: Annotated[bool, QueryParameter(description="Do not wait for calls in flight.")] = False,
 ) -> Response[RunView]:
-    """End a run once what is in flight has ended; what it made stays until a rollback."""
+    """End a run once the calls in flight have finished. What it created stays until a rollback."""
     return await _act(request, orchestrator, run, SignalKind.FORCE_CANCEL if force else SignalKind.CANCEL, match)
 
 
@@ -352,7 +354,7 @@ async def cancel(
 async def rollback(
     request: Request[Any, Any, Any], orchestrator: NamedDependency[RunSupervisor], run: RunId, match: Match = None
 ) -> Response[RunView]:
-    """Undo in reverse order what a run made, and only that."""
+    """Undo what a run created, and only that, in reverse order."""
     return await _act(request, orchestrator, run, None, match)
 
 

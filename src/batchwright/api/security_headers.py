@@ -1,4 +1,4 @@
-"""Headers of every answer: our pages hold nothing of others, and others can hold nothing of ours."""
+"""Security headers of every response: our pages load nothing from other sites, and other sites cannot embed ours."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ SAFE: Raw = [
 
 
 def secured(headers: Iterable[tuple[bytes, bytes]]) -> Raw:
-    """The headers of an answer with those of SAFE that it does not set itself."""
+    """The headers of a response, plus those of SAFE that it does not set itself."""
     own = list(headers)
     named = {name.lower() for name, _ in own}
     return own + [(name, value) for name, value in SAFE if name not in named]
 
 
 def page_policy(page: bytes) -> str:
-    """The policy for a page of ours: its own scripts and styles, by their hashes, and calls to where it came from."""
+    """The content security policy of one of our pages: its own scripts and styles, by hash, and requests to this
+    service.
+    """
     scripts, styles = (_hashes(page, tag) for tag in (b"script", b"style"))
     rest = "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     return f"default-src 'none'; script-src {scripts}; style-src {styles}; {rest}"

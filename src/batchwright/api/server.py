@@ -1,4 +1,4 @@
-"""Listens: uvicorn around the application, with an end that lets calls in flight end."""
+"""Runs uvicorn around the application, with a shutdown that lets calls in flight finish."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ from batchwright.service.security_posture import PermissionSummary, confined
 from batchwright.service.socket_owner import is_loopback
 from batchwright.service.tokens import Tokens
 
-CLOSING_SECONDS = 3  # for answers that are being written when everything else has ended
+CLOSING_SECONDS = 3  # for responses that are still being written when everything else has stopped
 
 log = logging.getLogger("batchwright.service")
 
 
 class ServeOptions(Struct, frozen=True):
-    """Where and how to listen. `grace` is how many seconds calls in flight may take when it is stopped.
+    """Where and how to listen. `grace` is how many seconds calls in flight may take when the service stops.
 
-    With `simulation` everything that is submitted is simulated; without `commands` none of it may run programs.
+    With `simulation` everything that is submitted is simulated; without `commands` workflows may not run programs.
     """
 
     host: str = "127.0.0.1"
@@ -57,11 +57,11 @@ class ServeOptions(Struct, frozen=True):
 
 
 class ServiceServer(uvicorn.Server):
-    """Leaves the signals to us: stopping begins with the runs, not with the connections."""
+    """A uvicorn server without signal handling: stopping begins with the runs, not with the connections."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
+        """Capture no signals."""
         yield
 
     def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
@@ -70,7 +70,7 @@ class ServiceServer(uvicorn.Server):
         self._bounds = connections
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen, and tell."""
+        """Begin to listen, and report the address."""
         of_uvicorn = {"config": self.config, "server_state": self.server_state, "app_state": {}}
 
         def make(address: str) -> TimeoutProtocol:
@@ -84,15 +84,15 @@ class ServiceServer(uvicorn.Server):
         self.answers.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End; connections that did not end in time are cut off."""
+        """Shut down. Connections that did not end in time are cut off."""
         await super().shutdown(sockets)
         for one in list(self.server_state.connections):
             if isinstance(one, TimeoutProtocol):
                 one.drop("the service has stopped")
-        await asyncio.sleep(0)  # a connection that was cut off is closed in the next turn of the loop
+        await asyncio.sleep(0)  # the event loop closes a connection that was cut off in its next turn
 
     async def on_tick(self, counter: int) -> bool:
-        """What uvicorn does ten times a second; once a second all connections are looked at."""
+        """Called by uvicorn ten times a second. Once a second all connections are swept."""
         if counter % int(SWEEP_SECONDS * 10) == 0:
             now = time.monotonic()
             for one in list(self.server_state.connections):
@@ -102,20 +102,20 @@ class ServiceServer(uvicorn.Server):
 
 
 def is_unix(sock: socket.socket) -> bool:
-    """Whether only processes of this machine can be at its other end, by a file."""
+    """Whether it is a Unix socket, which only processes of this machine reach."""
     return sock.family == getattr(socket, "AF_UNIX", None)
 
 
 def listening(settings: Settings, options: ServeOptions) -> socket.socket:
-    """The socket, bound. Raises AddressRefused, TokensUnreadable, StoreError."""
+    """The bound socket. Raises AddressRefused, TokensUnreadable, StoreError."""
     _refuse_open_folder(settings)
     has_tokens = bool(Tokens(settings).all())
     try:
         family, kind, number, _, address = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)[0]
         if not is_loopback(str(address[0])) and not has_tokens:
             raise AddressRefused(
-                f"without tokens the service listens on this machine only, not on {options.host}",
-                hint="Make one first: batchwright token create --role operator. TLS belongs in front of the service, "
+                f"without tokens the service only listens on this machine, not on {options.host}",
+                hint="Create one first: batchwright token create --role operator. TLS belongs in front of the service, "
                 "or give it --tls-cert and --tls-key.",
             )
         sock = socket.socket(family, kind, number)
@@ -133,34 +133,37 @@ def listening(settings: Settings, options: ServeOptions) -> socket.socket:
 
 
 def _refuse_open_folder(settings: Settings) -> None:
-    """Who can write the state folder can put plans, tokens and programs into it. Raises AddressRefused, StoreError."""
+    """Refuse a state folder that others can write: they could put plans, tokens and programs into it.
+
+    Raises AddressRefused, StoreError.
+    """
     make_private(settings.state_dir)
     found = settings.state_dir.stat()
     if found.st_uid not in (os.geteuid(), 0) or found.st_mode & 0o022:
         raise AddressRefused(
-            f"others can write {settings.state_dir}, and could make the service do what they want",
-            hint=f"chmod 700 {settings.state_dir}, or name a folder of this user's with --state-dir.",
+            f"others can write to {settings.state_dir} and could take over the service",
+            hint=f"chmod 700 {settings.state_dir}, or use --state-dir with a folder of this user.",
         )
 
 
 def url_of(sock: socket.socket, options: ServeOptions) -> str:
-    """Where the service can be found."""
+    """The URL of the service."""
     host = f"[{options.host}]" if ":" in options.host else options.host
     return f"{'https' if options.tls_cert else 'http'}://{host}:{sock.getsockname()[1]}"
 
 
 async def serve(settings: Settings, options: ServeOptions, told: Callable[[str, PermissionSummary], None]) -> int:
-    """Serve until SIGTERM or SIGINT; a second one ends it at once. Gives how many runs are left to be resumed.
+    """Serve until SIGTERM or SIGINT; a second one stops at once. Returns how many runs have to be resumed.
 
-    `told` is given the address and who may do what, as soon as it answers.
+    `told` is called with the address and who has access, once the service answers.
     """
     with listening(settings, options) as sock, local_socket.listening(settings.state_dir) as own:
         if own is None:
-            log.warning("another service of %s listens on its own socket; this one does not", settings.state_dir)
+            log.warning("another service of %s already listens on its socket; this one does not", settings.state_dir)
             if options.commands and not Tokens(settings).all():
                 raise AddressRefused(
-                    "--allow-commands needs a token, for the folder's own socket is another service's",
-                    hint="Stop that one, or make a token: batchwright token create --role operator",
+                    "--allow-commands needs a token, because another service uses the folder's socket",
+                    hint="Stop that one, or create a token: batchwright token create --role operator",
                 )
         return await _serve(settings, options, told, [sock, *([own] if own is not None else [])])
 
@@ -202,16 +205,16 @@ async def _serve(
             connections,
         )
         if closed and options.tls_cert is None:
-            log.warning("requests and tokens travel in the clear: put TLS in front, or use --tls-cert and --tls-key")
+            log.warning("requests and tokens are not encrypted: put TLS in front, or use --tls-cert and --tls-key")
         serving = asyncio.create_task(server.serve(sockets=sockets))
         await _first(serving, server.answers)
-        gc.freeze()  # what the program itself consists of need not be looked at by every full collection
+        gc.freeze()  # full collections need not visit the objects of the program itself
         told(url_of(sock, options), monitor.rights())
         with _signals() as stop:
             await _first(serving, stop)
             stop.clear()
             stopping = asyncio.create_task(orchestrator.stop(options.grace))
-            log.info("stopping: calls in flight may take %g s more", options.grace)
+            log.info("stopping: calls in flight have %g s to finish", options.grace)
             await _first(stopping, stop)
             stopping.cancel()
             left = await orchestrator.stop(0.0)
@@ -239,9 +242,9 @@ async def _first(task: asyncio.Task[object] | asyncio.Task[None] | asyncio.Task[
 
 
 def log_to_stderr() -> None:
-    """One line per message, for whoever keeps the service's output."""
+    """Log to stderr, one line per message."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    for name, level in (("batchwright", logging.INFO), ("uvicorn", logging.ERROR)):  # the latter warns of each stranger
+    for name, level in (("batchwright", logging.INFO), ("uvicorn", logging.ERROR)):  # it warns about every bad request
         logging.getLogger(name).addHandler(handler)
         logging.getLogger(name).setLevel(level)

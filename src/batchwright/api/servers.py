@@ -1,4 +1,4 @@
-"""Calls about servers: those the journals know, those the providers show now, and destroying one."""
+"""Calls about servers: those in the journals, those the providers have now, and destroying one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from batchwright.service.tokens import Role
 from batchwright.views.steps import ServerLine, servers
 
 Provider = Annotated[str, QueryParameter(description="Only servers of this provider.", max_length=100)]
-Simulate = Annotated[bool, QueryParameter(description="Those of the simulated world.")]
+Simulate = Annotated[bool, QueryParameter(description="The servers of the simulated world.")]
 
 
 def _simulation(orchestrator: RunSupervisor, simulate: bool) -> dict[str, Scalar] | None:
@@ -36,7 +36,7 @@ def _simulation(orchestrator: RunSupervisor, simulate: bool) -> dict[str, Scalar
 async def look(
     orchestrator: NamedDependency[RunSupervisor], provider: Provider = "", simulate: Simulate = False
 ) -> FoundServers:
-    """Ask the providers for all servers that carry Batchwright's labels, and how each is reached."""
+    """Ask the providers for all servers with Batchwright's labels, and how to reach each."""
     simulation = _simulation(orchestrator, simulate)
     settings, stores, clock = orchestrator.settings, orchestrator.stores, orchestrator.clock
     return await find_servers(settings, stores, clock, provider, simulation, orchestrator.world)
@@ -51,11 +51,11 @@ async def look(
 )
 async def destroy(
     orchestrator: NamedDependency[RunSupervisor],
-    ref: Annotated[str, QueryParameter(description="Its reference.", min_length=1, max_length=300)],
-    anyway: Annotated[bool, QueryParameter(description="Even if its run has not ended.")] = False,
+    ref: Annotated[str, QueryParameter(description="The server's reference.", min_length=1, max_length=300)],
+    anyway: Annotated[bool, QueryParameter(description="Destroy it even if its run has not ended.")] = False,
     simulate: Simulate = False,
 ) -> ServerDestroyResult:
-    """End one server, until it is gone."""
+    """Destroy one server and wait until it is gone."""
     simulation = _simulation(orchestrator, simulate)
     settings, stores, clock = orchestrator.settings, orchestrator.stores, orchestrator.clock
     return await end_server(settings, stores, clock, ref, simulation, orchestrator.world, anyway=anyway)
@@ -65,14 +65,14 @@ SERVERS_MAX = 1_000  # listed per run
 
 
 class PlacedServer(Struct, frozen=True):
-    """A server that exists as far as the journals know, and the run it belongs to."""
+    """A server that exists according to the journals, and its run."""
 
     run: str
     server: ServerLine
 
 
 class AllServers(Struct, frozen=True):
-    """The servers of the newest runs that may have some; `runs_more` runs were not looked at."""
+    """The servers of the newest runs that may have some. `runs_more` runs were not read."""
 
     items: tuple[PlacedServer, ...]
     runs_more: int
@@ -81,9 +81,9 @@ class AllServers(Struct, frozen=True):
 @get("/v1/servers", responses=problems(), tags=["What there is"])
 async def all_servers(
     orchestrator: NamedDependency[RunSupervisor],
-    runs: Annotated[int, QueryParameter(ge=1, le=200, description="Look at so many runs, newest first.")] = 50,
+    runs: Annotated[int, QueryParameter(ge=1, le=200, description="How many runs to read, newest first.")] = 50,
 ) -> AllServers:
-    """The servers that runs made or keep, as far as their journals know."""
+    """The servers that runs made or keep, according to their journals."""
     rows = [row for row in await orchestrator.summaries() if row.steps and row.status is not RunState.ROLLED_BACK]
     found: list[PlacedServer] = []
     for row in rows[:runs]:

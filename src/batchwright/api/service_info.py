@@ -1,4 +1,4 @@
-"""Calls about the service itself: health, metrics, its providers and task services, the documentation."""
+"""Calls about the service itself: health, metrics, providers, task services, documentation."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from batchwright.service.run_supervisor import RunSupervisor
 
 
 class Alive(Struct, frozen=True):
-    """The process answers, or takes work."""
+    """The process is alive, or ready for work."""
 
     status: str
 
 
 class Providers(Struct, frozen=True):
-    """The providers that are installed here."""
+    """The installed providers."""
 
     providers: list[ProviderOffer]
 
@@ -39,7 +39,7 @@ class Taskservs(Struct, frozen=True):
 
 @get("/health", responses=problems(), tags=["Service"])
 async def health(monitor: NamedDependency[HealthMonitor]) -> ServiceHealth:
-    """How the service is: stores, event loop, the providers in use, and runs that do not move with the reason."""
+    """The health of the service: stores, event loop, providers in use, and stalled runs with the reason."""
     return monitor.health()
 
 
@@ -51,7 +51,7 @@ async def live() -> Alive:
 
 @get("/health/ready", opt={"role": None}, responses=problems(), tags=["Service"])
 async def ready(monitor: NamedDependency[HealthMonitor]) -> Response[Alive]:
-    """Whether work is taken: 503 while it is not."""
+    """Whether the service accepts work: 503 if not."""
     return Response(Alive("ok" if monitor.ready else "not ready"), status_code=200 if monitor.ready else 503)
 
 
@@ -68,7 +68,7 @@ async def metrics(
 
 @get("/v1/providers", sync_to_thread=True, responses=problems(), tags=["What there is"])
 def providers(orchestrator: NamedDependency[RunSupervisor]) -> Providers:
-    """The providers that are installed here, and what each promises; none is contacted."""
+    """The installed providers and what each supports. None is contacted."""
     return Providers(provider_offers(orchestrator.settings.providers))
 
 
@@ -86,13 +86,13 @@ async def openapi(document: NamedDependency[Callable[[], bytes]]) -> Response[by
 
 @get("/", opt={"role": None}, include_in_schema=False)
 async def front() -> Response[bytes]:
-    """Leads a browser to what there is to see; the address is relative, so that it holds under a sub-path too."""
+    """Redirect a browser to the documentation. The address is relative, so that it works under a sub-path too."""
     return Response(b"", status_code=307, headers={"Location": "docs"})
 
 
 @get("/docs", opt={"role": None}, include_in_schema=False)
 async def page() -> Response[bytes]:
-    """A page that shows the document; it loads nothing from anywhere else."""
+    """A page that shows the OpenAPI document. It loads nothing from other sites."""
     body = files("batchwright.api").joinpath("docs.html").read_bytes()
     return Response(body, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": page_policy(body)})
 

@@ -1,6 +1,6 @@
-"""Refuses what an operation does not take: a parameter that is misspelt must never be a parameter that is ignored.
+"""Refuses unknown parameters: a misspelt parameter must never be ignored.
 
-`submit?simulat=true` would make real servers, `rollback?dry_run=true` would destroy them.
+`submit?simulat=true` would create real servers, `rollback?dry_run=true` would destroy them.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from msgspec import Struct
 from batchwright.errors import UsageError
 
 OURS = ("idempotency-key", "if-match", "last-event-id")  # headers that change what a request does
-ALWAYS = frozenset({"idempotency-key"})  # clients may send it with everything they post
-NEAR = 0.8  # how alike a header must be to one of ours to count as that one, misspelt
-SHOWN_MAX = 60  # characters of a name that somebody else chose
+ALWAYS = frozenset({"idempotency-key"})  # clients may send it with every POST
+NEAR = 0.8  # a header this similar to one of ours counts as that one, misspelt
+SHOWN_MAX = 60  # characters of a name that the client chose
 
 
 class TakenParameters(Struct, frozen=True):
-    """What an operation takes: parameters, those that may be repeated, headers in lower case, and whether a body."""
+    """What an operation takes: parameters, repeatable parameters, headers in lower case, and whether it has a body."""
 
     query: frozenset[str] = frozenset()
     repeated: frozenset[str] = frozenset()
@@ -34,7 +34,7 @@ class TakenParameters(Struct, frozen=True):
 
 
 class Parameters:
-    """A guard that knows every operation from the document that describes it to everybody."""
+    """A guard that knows the parameters of every operation from the OpenAPI document."""
 
     def __init__(self, document: OpenAPI) -> None:
         self._taken: dict[tuple[str, str], TakenParameters] = {}
@@ -45,7 +45,7 @@ class Parameters:
                     self._taken[method.upper(), path] = _taken(told, body=operation.request_body is not None)
 
     async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
-        """Raise UsageError for what the operation does not take."""
+        """Raise UsageError for anything that the operation does not take."""
         assert isinstance(connection, Request)
         method = "GET" if connection.method == "HEAD" else str(connection.method)
         taken = self._taken.get((method, connection.scope["path_template"]), TakenParameters())
@@ -61,7 +61,7 @@ class Parameters:
             if name not in taken.headers | ALWAYS and get_close_matches(name, OURS, n=1, cutoff=NEAR):
                 raise _unknown("header", name, taken.headers | ALWAYS)
         if not taken.body and (await connection.body()).strip() not in (b"", b"{}"):
-            raise UsageError("this operation takes no body", hint="Its parameters stand in the address: ?name=value.")
+            raise UsageError("this operation takes no body", hint="Its parameters belong in the address: ?name=value.")
 
 
 def _taken(told: list[Parameter], *, body: bool) -> TakenParameters:
@@ -72,7 +72,7 @@ def _taken(told: list[Parameter], *, body: bool) -> TakenParameters:
 
 
 def _is_list(schema: Any) -> bool:
-    """Also where it may be left out: then it is one of several."""
+    """Whether the schema is a list; one that may be omitted is wrapped in a union."""
     return schema is not None and (
         schema.type == OpenAPIType.ARRAY or any(map(_is_list, (*(schema.one_of or ()), *(schema.any_of or ()))))
     )

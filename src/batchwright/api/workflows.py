@@ -26,17 +26,19 @@ from batchwright.service.tokens import Role
 from batchwright.views.plan import plan_view
 from batchwright.views.run import RunView
 
-Simulate = Annotated[bool, QueryParameter(description="Simulate every provider: nothing real is made.")]
+Simulate = Annotated[bool, QueryParameter(description="Simulate every provider: create nothing real.")]
 Sim = Annotated[
     list[Annotated[str, Meta(pattern=SETTING_PATTERN)]] | None,
-    QueryParameter(description="A setting of the simulation, `key=value`; implies it. May be repeated."),
+    QueryParameter(description="A setting of the simulation, `key=value`; implies `simulate`. May be repeated."),
 ]
 PlanHash = Annotated[
     str, QueryParameter(description="Refuse any plan with a different hash.", pattern="^([0-9a-f]{16})?$")
 ]
 Key = Annotated[
     str | None,
-    HeaderParameter(name="Idempotency-Key", description="The same key and body: the same run.", pattern=KEY_PATTERN),
+    HeaderParameter(
+        name="Idempotency-Key", description="The same key and body give the same run.", pattern=KEY_PATTERN
+    ),
 ]
 
 
@@ -57,7 +59,7 @@ async def submit(
     plan_hash: PlanHash = "",
     key: Key = None,
 ) -> Response[RunView]:
-    """Check, plan, record and begin a run."""
+    """Check, plan, record and start a run."""
     caller = _place(request, access)
     submission = await submission_of(request, caller, simulate, sim, plan_hash, key or "")
     tail, new = await orchestrator.submit(submission)
@@ -81,7 +83,7 @@ async def validate(
     orchestrator: NamedDependency[RunSupervisor],
     access: NamedDependency[Authenticator],
 ) -> ValidationAnswer:
-    """Check a workflow; nothing is contacted. Every mistake is told with its place."""
+    """Check a workflow and report every mistake with its position. Nothing is contacted."""
     caller = _place(request, access)
     loaded = await orchestrator.desk.check(await submission_of(request, caller))
     assert loaded.workflow is not None
@@ -106,7 +108,7 @@ async def plan(
     sim: Sim = None,
     plan_hash: PlanHash = "",
 ) -> PlanAnswer:
-    """What a run would do and what undoing it would do; nothing is changed."""
+    """What a run would do, and what undoing it would do. Nothing is changed."""
     caller = _place(request, access)
     planned = await orchestrator.desk.look(await submission_of(request, caller, simulate, sim, plan_hash))
     assert planned.plan is not None
@@ -115,7 +117,7 @@ async def plan(
 
 
 def _place(request: Request[Any, Any, Any], access: Authenticator) -> Caller:
-    """Who asks, if it is not too often."""
+    """The caller, unless it submits too often. Raises TooManyRequests."""
     caller: Caller = request.scope["state"]["caller"]
     access.take_place(caller.name)
     return caller
@@ -129,12 +131,12 @@ async def submission_of(
     plan_hash: str = "",
     key: str = "",
 ) -> Submission:
-    """What the request holds. Raises BodyUnreadable, MediaTypeUnknown, UsageError."""
+    """The submission in a request. Raises BodyUnreadable, MediaTypeUnknown, UsageError."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and kind not in TEXT_TYPES:
-        raise MediaTypeUnknown(f"a body of type {kind or 'unknown'} is not taken")
+        raise MediaTypeUnknown(f"the media type {kind or 'unknown'} is not supported")
     if (coding := request.headers.get("content-encoding", "identity").strip().lower()) != "identity":
-        raise MediaTypeUnknown(f"a body with the encoding {coding!r} is not taken", hint="Send it as it is.")
+        raise MediaTypeUnknown(f"the encoding {coding!r} is not supported", hint="Send it without an encoding.")
     try:
         text = (await request.body()).decode()
     except UnicodeDecodeError as error:

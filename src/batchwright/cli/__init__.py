@@ -1,1 +1,1 @@
-"""The `batchwright` command: reads options, calls use cases, renders views, and nothing else."""
+"""The `batchwright` command line: parses options, calls use cases and prints views."""

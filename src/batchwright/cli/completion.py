@@ -1,4 +1,4 @@
-"""What the shell offers for a word that is being typed. Never an error: a shell shows it in the middle of the line."""
+"""Shell completion. It never raises: the shell would print the error into the line that is being typed."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from batchwright.client.discovery import client_for
 from batchwright.model.lifecycle import RunState
 from batchwright.user_home import expanded
 
-OFFERED = 50  # runs, the newest
-SECONDS = 1.0  # that the shell waits for a service
+OFFERED = 50  # runs offered, newest first
+SECONDS = 1.0  # how long the shell waits for a service
 FORMATS = (".ncl", ".json", ".yaml", ".yml")
 
 Offers = Iterator[tuple[str, str]]
 
 
 def _quiet(complete: Callable[..., Offers]) -> Callable[..., list[tuple[str, str]]]:
-    """Offer nothing when it goes wrong; the command itself says what is wrong."""
+    """Offer nothing if `complete` raises. The command itself reports the error."""
 
     def quiet(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
         try:
@@ -34,7 +34,7 @@ def _quiet(complete: Callable[..., Offers]) -> Callable[..., list[tuple[str, str
 
 @_quiet
 def runs(ctx: typer.Context, incomplete: str) -> Offers:
-    """Ids of runs with how each is."""
+    """Run ids, each with its status and workflow as help text."""
     rows = _newest(ctx)
     for row in rows:
         if row.run.startswith(incomplete):
@@ -45,16 +45,16 @@ def runs(ctx: typer.Context, incomplete: str) -> Offers:
 
 @_quiet
 def states(_: typer.Context, incomplete: str) -> Offers:
-    """The states of a run."""
+    """The run statuses that begin with what was typed."""
     for state in RunState:
-        word = state.value if state.value.startswith(incomplete) else state.lower()  # any case is understood
+        word = state.value if state.value.startswith(incomplete) else state.lower()  # statuses match in any case
         if word.startswith(incomplete):
             yield word, ""
 
 
 @_quiet
 def files(_: typer.Context, incomplete: str) -> Offers:
-    """Workflow files, and folders on the way to them."""
+    """Workflow files, and the folders that lead to them."""
     folder, slash, start = incomplete.rpartition("/")
     place = folder + slash
     for entry in sorted(expanded(place or ".").iterdir()):

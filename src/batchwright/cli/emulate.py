@@ -1,4 +1,4 @@
-"""emulate: serve a cloud's own service on this machine, to rehearse on with the real adapter."""
+"""The command `emulate`: serves an emulated cloud API on this machine, so that the real adapter can be rehearsed."""
 
 from __future__ import annotations
 
@@ -22,20 +22,22 @@ from batchwright.errors import UsageError
 
 Cloud = Annotated[str, typer.Argument(metavar="CLOUD", help="aws, hetzner, upcloud, or one that a plug-in adds.")]
 Port = Annotated[
-    int | None, typer.Option("--port", min=0, max=65535, help="0: any free port; each cloud has its own default.")
+    int | None, typer.Option("--port", min=0, max=65535, help="0 picks a free port; each cloud has its own default.")
 ]
 Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same faults.")]
-Scale = Annotated[float, typer.Option("--time-scale", help="0.01: servers boot in a hundredth of the usual time.")]
+Scale = Annotated[float, typer.Option("--time-scale", help="With 0.01 servers boot in a hundredth of the usual time.")]
 Faults = Annotated[
     list[str] | None,
-    typer.Option("--fault", metavar="KEY=VALUE", help="Such as lost_answers=0.1; may be repeated."),
+    typer.Option("--fault", metavar="KEY=VALUE", help="For example lost_answers=0.1; may be repeated."),
 ]
 BackedBy = Annotated[
     str | None,
-    typer.Option("--backed-by", metavar="PROVIDER", help="Back each server with a real one of this provider: local."),
+    typer.Option(
+        "--backed-by", metavar="PROVIDER", help="Back each emulated server with a real one of this provider: local."
+    ),
 ]
 Explain = Annotated[
-    bool, typer.Option("--explain", help="List what is emulated, how that is known and which faults exist, then exit.")
+    bool, typer.Option("--explain", help="List what is emulated, the evidence and the faults, then exit.")
 ]
 
 
@@ -49,9 +51,9 @@ def emulate(
     state_dir: StateDir = None,
     explain: Explain = False,
 ) -> int:
-    """Serve an emulated cloud until Ctrl-C, to rehearse on with the real adapter."""
+    """Serve an emulated cloud until Ctrl-C, to rehearse with the real adapter."""
     found = registry.load(cloud)
-    from batchwright.emulators.server import serve  # needs a package that load() has found
+    from batchwright.emulators.server import serve  # needs an extra package, which load() checks for
 
     if explain:
         for line in found.explanation():
@@ -80,13 +82,15 @@ def emulate(
 async def _backed(
     name: str, cloud: CloudEmulator, emulator: EmulatorServer, by: str | None, state_dir: Path | None
 ) -> AsyncIterator[None]:
-    """Each emulated server is one of the provider `by`, if there is one. Raises UsageError, ProviderUnavailable."""
+    """Back each emulated server with one of the provider `by`, unless it is empty. Raises UsageError,
+    ProviderUnavailable.
+    """
     if by is None:
         yield
         return
     if cloud.backed is None:
         raise UsageError(
-            f"emulate {name}: --backed-by is not for this cloud", hint="Servers of aws and upcloud have it."
+            f"emulate {name}: --backed-by does not work with this cloud", hint="It works with aws and upcloud."
         )
     account = cloud.backed(emulator.account)
     async with (
@@ -97,7 +101,7 @@ async def _backed(
 
 
 async def until_stopped(serving: AbstractAsyncContextManager[str], told: Callable[[str], None]) -> None:
-    """Serve until Ctrl-C or a SIGTERM; `told` is given the address as soon as it can be asked. Raises UsageError."""
+    """Serve until Ctrl-C or SIGTERM. `told` is called with the address once it accepts requests. Raises UsageError."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -105,6 +109,8 @@ async def until_stopped(serving: AbstractAsyncContextManager[str], told: Callabl
         try:
             url = await stack.enter_async_context(serving)
         except OSError as error:
-            raise UsageError(f"cannot listen: {error.strerror or error}", hint="Use another --port, or 0.") from error
+            raise UsageError(
+                f"cannot listen: {error.strerror or error}", hint="Choose another --port, or 0."
+            ) from error
         told(url)
         await stop.wait()

@@ -1,4 +1,4 @@
-"""The exit codes: what a script can rely on. docs/commands.md says the same."""
+"""The exit codes that scripts rely on. docs/commands.md lists them too."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from batchwright.views.run import RunView
 
 
 class Exit(IntEnum):
-    """How a command ended."""
+    """The exit code of a command."""
 
     OK = 0
     NO = 1  # the answer is no: invalid file, refused plan, Failed, RollbackIncomplete
-    COULD_NOT = 2  # it could not be done: usage, store, no such run, a bug
-    STOPPED = 3  # the run was cancelled, is paused, or nobody drives it
-    LEFT = 130  # left by a second Ctrl-C or a signal; the run can go on
+    COULD_NOT = 2  # it could not be done: usage error, store error, unknown run, a bug
+    STOPPED = 3  # the run was cancelled, is paused, or no process drives it
+    LEFT = 130  # a second Ctrl-C or a signal ended the command; the run can be resumed
 
 
 def exit_of(run: Run | RunView) -> Exit:
-    """The exit code that the state of a run stands for."""
+    """The exit code for the state of a run."""
     match run.status:
         case RunState.COMPLETED:
             return Exit.OK

@@ -1,4 +1,4 @@
-"""gc: look, at any time later, for what a run made and its journal does not know; and take it away when told to."""
+"""The command `gc`: finds resources with a run's label that are not in its journal, and can remove them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RunOption = Annotated[
         "--run", metavar="RUN", help="A run id, a unique prefix of one, or `latest`.", autocompletion=completion.runs
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Remove what is found without asking.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Remove the orphans without asking.")]
 
 
 def gc(
@@ -32,12 +32,12 @@ def gc(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """Repeat a run's closing sweep: what carries its label and its journal does not know is listed, then removed."""
+    """Repeat a run's closing sweep: list what has the run's label but is not in its journal, then remove it."""
     with chosen(url, state_dir) as client:
         told = client.collect(run, remove=yes)
         if not json:
             _tell_found(told)
-        if told.strays and not yes and not json and sys.stdin.isatty() and confirm("Remove all of these?"):
+        if told.strays and not yes and not json and sys.stdin.isatty() and confirm("Remove all of them?"):
             told = client.collect(told.run, remove=True)
     if json:
         print_json(told)
@@ -47,7 +47,7 @@ def gc(
 
 
 def _tell_found(told: GcResult) -> None:
-    where = ", ".join(told.looked_at) or "no provider: it created nothing"
+    where = ", ".join(told.looked_at) or "no provider: the run created nothing"
     note(f"run {told.run} ({told.status}): looked at {where}")
     for stray in told.strays:
         say(f"  {stray.provider}  {stray.ref}  {stray.name}")
@@ -57,9 +57,9 @@ def _tell_removed(told: GcResult) -> None:
     for stray, fault in told.left:
         say(f"  {stray.ref} is left: {fault.message}")
     if not told.strays:
-        say("no orphans: everything with its label is in its journal")
+        say("no orphans: everything with the run's label is in its journal")
     elif told.removed:
         say(f"{counted(told.removed, 'orphan')} removed, {len(told.left)} left")
     else:
-        say(f"{counted(len(told.strays), 'orphan')}, nothing was changed; remove them with: "
+        say(f"{counted(len(told.strays), 'orphan')}; nothing was changed. Remove them with: "
             f"batchwright gc --run {told.run} --yes")  # fmt: skip

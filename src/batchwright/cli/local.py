@@ -1,4 +1,4 @@
-"""Servers on this machine: local base build, show, remove; local start, stop."""
+"""The commands for servers on this machine: local base build, show, remove; local start, stop."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NO_BOUNDARY = "Local servers are not a security boundary: run only what you trus
 
 @app.command("start")
 def start(servers: Names = None, state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False) -> int:
-    """Start servers that do not run, after a restart of the machine too, with their data."""
+    """Start stopped servers with their data, also after a reboot of this machine."""
     started = asyncio.run(start_servers(settings_of(state_dir), SystemClock(), servers or ()))
     if json:
         print_json({"servers": started})
@@ -40,7 +40,7 @@ def start(servers: Names = None, state_dir: StateDir = None, json: Json = False,
 
 @app.command("stop")
 def stop(servers: Names = None, state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False) -> int:
-    """End what runs on servers and keep their data."""
+    """Stop servers and keep their data."""
     stopped = asyncio.run(stop_servers(settings_of(state_dir), SystemClock(), servers or ()))
     if json:
         print_json({"servers": stopped})
@@ -52,7 +52,7 @@ def stop(servers: Names = None, state_dir: StateDir = None, json: Json = False, 
 
 @base_app.command("build")
 def build(json: Json = False, _no_color: NoColor = False) -> int:
-    """Build it, unless it is there: a small system with systemd and sshd. It takes about a minute."""
+    """Build the base system, unless it exists: a small system with systemd and sshd. It takes about a minute."""
     tree = base_tree()
     if not tree.built:
         note(f"building {tree.path}: {tree.image} with systemd and sshd, from this machine's package sources.")
@@ -69,7 +69,7 @@ def build(json: Json = False, _no_color: NoColor = False) -> int:
 
 @base_app.command("show")
 def show(json: Json = False, _no_color: NoColor = False) -> int:
-    """Where it is, how large, and how many servers lie over it. Exit code 1 if it has not been built."""
+    """Show its path, size and how many servers use it. Exit code 1 if it has not been built."""
     tree = base_tree()
     if json:
         print_json(tree)
@@ -84,7 +84,7 @@ def show(json: Json = False, _no_color: NoColor = False) -> int:
 
 @base_app.command("remove")
 def remove(json: Json = False, _no_color: NoColor = False) -> int:
-    """Remove it; refused while servers lie over it."""
+    """Remove the base system. Refused while servers use it."""
     tree = remove_base()
     if json:
         print_json({"removed": tree.built, "tree": tree})

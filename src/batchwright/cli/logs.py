@@ -1,4 +1,4 @@
-"""The command logs: what a step printed."""
+"""The command `logs`: prints the output of a step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def logs(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """What a step has said: the output of its installs and removals, attempt by attempt."""
+    """Print the output of a step: of its installs and removals, attempt by attempt."""
     with chosen_run(run, url, state_dir) as (client, view):
         log = StepLog(client.explain(view.run, step).step, view.created_at)
         return tell_history(client, view.run, lambda _seq, event: show_log(log.take(event), json=json), follow=follow)

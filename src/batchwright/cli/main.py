@@ -1,4 +1,4 @@
-"""The console entry point: which commands there are, and how anything that goes wrong is told."""
+"""The console entry point: lists the commands and reports every error."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from batchwright.cli.output import note, print_json, say, show_error
 from batchwright.errors import BatchwrightError, PlanChanged, UsageError
 from batchwright.printable import PrintableFormatter
 
-# Typer carries its own Click, or uses the installed one: this is the base class of whichever it is
+# Typer vendors Click or uses the installed one: this is the base class of either
 _CommandProblem = typer.BadParameter.__mro__[2]
 
 NAME = "batchwright"
@@ -51,7 +51,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-BEFORE, RUNS, LOOKING, OFFERS = "Before anything is changed", "Runs", "Looking", "What there is"
+BEFORE, RUNS, LOOKING, OFFERS = "Before anything is changed", "Runs", "Looking", "Look around"
 SERVICE = "The service"
 app.command("validate", rich_help_panel=BEFORE)(validate.validate)
 app.command("plan", rich_help_panel=BEFORE)(plan.plan)
@@ -96,14 +96,14 @@ def root(
 
 @cache
 def command() -> Any:
-    """The whole command line, with what was added to `app` until it is first asked for."""
+    """The whole command line. Commands added to `app` after the first call are not in it."""
     return get_command(app)
 
 
 def run_command(args: Sequence[str]) -> int:
-    """Carry out one command line and give its exit code; nothing is raised."""
+    """Run one command line and return its exit code. It raises nothing."""
     json = "--json" in args
-    if logging.lastResort is not None:  # where warnings of libraries go when nobody keeps a log
+    if logging.lastResort is not None:  # this handler prints library warnings when no logging is set up
         logging.lastResort.setFormatter(PrintableFormatter())
     try:
         with command().make_context(NAME, list(args) or ["--help"]) as context:
@@ -129,7 +129,7 @@ def run_command(args: Sequence[str]) -> int:
 
 
 def _lost() -> bool:
-    """Whether the working folder was removed, so that no relative path means anything."""
+    """Whether the working folder was removed: relative paths no longer resolve then."""
     try:
         return not os.getcwd()  # noqa: PTH109
     except FileNotFoundError:
@@ -137,14 +137,14 @@ def _lost() -> bool:
 
 
 def _usage(problem: Any) -> UsageError:
-    """What Typer found wrong with the command line, as one of ours."""
+    """Turn a usage error of Typer into a UsageError."""
     context = getattr(problem, "ctx", None)
     path = context.command_path if context else NAME
     return UsageError(problem.format_message(), hint=f"See: {path} --help")
 
 
 def _show_bug(error: Exception, *, json: bool) -> None:
-    """One line; the trace only for who asks for it."""
+    """Report a bug on one line. Only BATCHWRIGHT_DEBUG=1 shows the traceback."""
     if os.environ.get("BATCHWRIGHT_DEBUG") == "1":
         note(traceback.format_exc())
     message = f"{type(error).__name__}: {error}"
@@ -157,10 +157,10 @@ def _show_bug(error: Exception, *, json: bool) -> None:
 
 
 def main() -> NoReturn:
-    """The `batchwright` command."""
+    """Run the `batchwright` command and exit with its code."""
     standard_streams.guard()
     if "_BATCHWRIGHT_COMPLETE" in os.environ:
-        app(prog_name=NAME)  # answers the shell and leaves
+        app(prog_name=NAME)  # answers a completion request of the shell and exits
     process_limits.raise_descriptors()
     code = run_command(sys.argv[1:])
     if lost := standard_streams.failure():

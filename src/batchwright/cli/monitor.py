@@ -1,4 +1,4 @@
-"""monitor: a run that another process drives, shown to its end; other commands end with it too."""
+"""The command `monitor`: follows a run that another process drives until it ends. Other commands reuse it."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def show_progress(
     told: str = "",
     ending: Callable[[RunView], None] = show_run,
 ) -> int:
-    """Show the run to its end, then how it ended; `told` is noted once it goes on.
+    """Show the run until it ends, then print how it ended. `told` is the message printed once the run goes on.
 
-    Ctrl-C stops watching where another process drives the run, and cancels it where this one does.
-    With `only` nothing but the picture is wanted: when nobody reads it any more, it is over.
+    Ctrl-C stops watching if another process drives the run, and cancels the run if this process does. With `only`, just
+    the picture is wanted: it stops when nobody reads the output any more.
     """
     last: Update | None = None
     safe = _SafeDisplay(display)
@@ -80,7 +80,7 @@ def show_progress(
 
 
 class _SafeDisplay:
-    """A display that fails never takes the run down with it."""
+    """Wraps a screen so that a failing display never stops the run."""
 
     def __init__(self, display: ProgressDisplay) -> None:
         self._display = display
@@ -101,11 +101,11 @@ class _SafeDisplay:
 
 def _left(run: str, last: Update | None, *, json: bool) -> Exit:
     if last is None:
-        note(f"interrupted before anything was started; continue with: batchwright resume {run}")
+        note(f"interrupted before anything started; continue with: batchwright resume {run}")
         return Exit.LEFT
     view = last.view
     flying = len(view.running) + view.running_more
-    doubt = f" with {flying} in flight, which resume settles" if flying else ""
+    doubt = f" with {flying} in flight (resume finds out how they ended)" if flying else ""
     note(f"left: run {run} is {view.status}{doubt}; continue with: batchwright resume {run}")
     if json:
         print_json(view)
@@ -113,7 +113,7 @@ def _left(run: str, last: Update | None, *, json: bool) -> Exit:
 
 
 def stopped(view: RunView) -> Exit:
-    """OK for a run that has ended; one that nobody drives goes no further, which is said with what to do about it."""
+    """OK for a run that has ended. For a run that no process drives, also print what to do next."""
     if view.status in RUN_ENDED:
         return Exit.OK
     note(f"run {view.run} is {view.status}: {view.next}")

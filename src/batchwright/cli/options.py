@@ -1,4 +1,4 @@
-"""The options that several commands share, each with its one meaning."""
+"""The options that several commands share, each defined once."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from batchwright.views.text_format import span
 
 def _no_color(value: bool) -> bool:
     if value:
-        os.environ["NO_COLOR"] = "1"  # what Rich looks at whenever a console is made
+        os.environ["NO_COLOR"] = "1"  # Rich reads this whenever a console is created
     return value
 
 
 OnlyCheck = Annotated[
     bool,
-    typer.Option("--check", help="Show what the installs would change on existing servers; change nothing."),
+    typer.Option("--check", help="Show what the installs would change on existing servers, and change nothing."),
 ]
 RunArgument = Annotated[
     str,
@@ -78,17 +78,17 @@ Sim = Annotated[
 
 
 def settings_of(state_dir: Path | None, catalogues: Sequence[Path] | None = None) -> Settings:
-    """The settings with what the user named."""
+    """The settings, with the state folder and catalogues given on the command line."""
     return settings_from(os.environ, state_dir, catalogues or ())
 
 
 def source_of(file: Path, overlays: Sequence[Path] | None, inputs: Sequence[str] | None) -> Source:
-    """What the user named to be loaded. Raises UsageError."""
+    """The workflow file with its overlays and inputs. Raises UsageError."""
     return Source(file, tuple(overlays or ()), pairs_of("--set", inputs))
 
 
 def simulation_of(simulate: bool, pairs: Sequence[str] | None) -> dict[str, Scalar] | None:
-    """The settings of the simulation, None for the real world. Raises UsageError."""
+    """The settings of the simulation; None if nothing is simulated. Raises UsageError."""
     if not simulate and not pairs:
         return None
     return key_values.settings_of("--sim", pairs)
@@ -99,5 +99,5 @@ def window(text: str) -> float:
     try:
         return span(text)
     except ValueError as error:
-        hint = "Write a number and s, m, h or d: --since 24h"
+        hint = "Use a number followed by s, m, h or d: --since 24h"
         raise UsageError(f"--since {error}", hint=hint) from error

@@ -1,6 +1,6 @@
-"""What goes to stdout and stderr: results and JSON to the one, messages and errors to the other.
+"""Writes to stdout and stderr: results and JSON to stdout, messages and errors to stderr.
 
-Everything that a person is shown passes through here, and is made fit for a terminal here: see tests/tidy.
+All text for people passes through here and is escaped for the terminal here; tests/tidy checks that.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.printable import REPLACEMENT, escaped_json, flat, printable
 from batchwright.views.text_format import counted
 
-SIZE_LEAST = 5  # columns or lines
+SIZE_LEAST = 5  # smallest COLUMNS or LINES that is believed
 _SIZES = ("COLUMNS", "LINES")
 _ALONE = re.compile("[\ud800-\udfff]")
 
 
 class TerminalConsole(Console):
-    """A Rich console that shows text as it is, made fit for a terminal."""
+    """A Rich console that escapes control characters and ignores markup."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """The pieces that are written: styles and moves of the cursor are Rich's own, texts are made fit."""
+        """Render to segments: styles and cursor moves are Rich's own, the text is escaped."""
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else printable(text), style, control)
 
 
 def out() -> Console:
-    """For results."""
+    """The console for results, on stdout."""
     return _console(stderr=False)
 
 
 def err() -> Console:
-    """For messages and errors."""
+    """The console for messages and errors, on stderr."""
     return _console(stderr=True)
 
 
@@ -54,28 +54,28 @@ def _console(*, stderr: bool) -> Console:
 
 
 def _is_size(value: str) -> bool:
-    """Whether COLUMNS or LINES says something. Else the terminal is asked; where there is none it is 80 by 25."""
+    """Whether COLUMNS or LINES holds a usable size. Else the terminal is asked; without one it is 80 by 25."""
     return value.isascii() and value.isdigit() and int(value[:5]) >= SIZE_LEAST and len(value) < 5
 
 
 class Lines:
-    """Plain lines on stdout or stderr, each written at once; no text begins a line of its own."""
+    """Plain lines on stdout or stderr, each flushed at once. Line breaks in a text do not start a new line."""
 
     def __init__(self, *, stderr: bool) -> None:
         self._stream = sys.stderr if stderr else sys.stdout
 
     def write(self, line: str) -> None:
-        """One line."""
+        """Write and flush one line."""
         self._stream.write(flat(line) + "\n")
         self._stream.flush()
 
 
 @contextmanager
 def unechoed() -> Iterator[None]:
-    """The terminal does not write `^C` into a picture that is redrawn; as it was again afterwards."""
+    """Stop the terminal from echoing `^C` into a picture that is redrawn. The setting is restored afterwards."""
     try:
         before = termios.tcgetattr(0)
-        ours = os.tcgetpgrp(0) == os.getpgrp()  # one in the background would be stopped
+        ours = os.tcgetpgrp(0) == os.getpgrp()  # tcsetattr would stop a background process
     except (termios.error, OSError):
         ours = False
     if not ours:
@@ -92,28 +92,28 @@ def unechoed() -> Iterator[None]:
 
 
 def drawable(*, stderr: bool) -> bool:
-    """Whether there is a terminal to draw on."""
+    """Whether the stream is a terminal that a picture can be drawn on."""
     stream = sys.stderr if stderr else sys.stdout
     return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def say(line: str | Text) -> None:
-    """A result on stdout; brackets in it mean nothing."""
+    """Print a result on stdout. Brackets in it are not markup."""
     out().print(line if isinstance(line, Text) else Text(line))
 
 
 def note(line: str, style: str = "") -> None:
-    """A message on stderr."""
+    """Print a message on stderr."""
     err().print(Text(line, style=style))
 
 
 def confirm(question: str) -> bool:
-    """A question on stderr, to be answered on the terminal."""
+    """Ask a question on stderr and read the answer from the terminal."""
     return typer.confirm(printable(question), err=True)
 
 
 def print_json(value: Any) -> None:
-    """One JSON document, or one line of JSON lines, in UTF-8 whatever the locale is."""
+    """Print one JSON document, or one JSON line, in UTF-8 whatever the locale is."""
     text = escaped_json(encoded(value).decode()) + "\n"
     sys.stdout.flush()
     binary = getattr(sys.stdout, "buffer", None)
@@ -125,7 +125,7 @@ def print_json(value: Any) -> None:
 
 
 def encoded(value: Any) -> bytes:
-    """JSON. Names of files may have bytes that are no text, for which JSON has no form: they are replaced."""
+    """Encode as JSON. Bytes of file names that are not text are replaced, since JSON cannot hold them."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
@@ -141,7 +141,7 @@ def _mended(value: Any) -> Any:
 
 
 def show_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
-    """Each on its own line with its notes and hint, on stderr."""
+    """Print each diagnostic on its own line with its notes and hint, on stderr."""
     console = err()
     for one in diagnostics:
         style = "red" if one.severity is Severity.ERROR else "yellow"
@@ -151,7 +151,7 @@ def show_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
 
 
 def show_error(error: BatchwrightError, *, json: bool, diagnostics: Sequence[Diagnostic] = ()) -> None:
-    """An error for people on stderr, or for programs on stdout."""
+    """Print an error: as text on stderr, or as JSON on stdout."""
     if json:
         told: dict[str, Any] = {"code": error.code, "message": error.message, "hint": error.hint}
         if diagnostics:
@@ -166,7 +166,7 @@ def show_error(error: BatchwrightError, *, json: bool, diagnostics: Sequence[Dia
 
 @contextmanager
 def about(**words: str) -> Iterator[None]:
-    """Put the actual RUN or FILE into the hint of an error that passes."""
+    """Fill the actual RUN or FILE into the hint of an error that is raised inside."""
     try:
         yield
     except BatchwrightError as error:
@@ -176,7 +176,7 @@ def about(**words: str) -> Iterator[None]:
 
 
 def unasked() -> UsageError:
-    """Nobody is there to be asked before something is destroyed."""
+    """The error when a rollback needs a confirmation and nobody can be asked."""
     return UsageError(
         "a rollback needs confirmation, and there is no terminal to ask on",
         hint="Review it first: batchwright rollback RUN --plan. Then add --yes.",
@@ -184,5 +184,5 @@ def unasked() -> UsageError:
 
 
 def tally(diagnostics: Sequence[Diagnostic]) -> str:
-    """How many problems there are."""
+    """How many errors and warnings there are, in words."""
     return counted(sum(one.severity is Severity.ERROR for one in diagnostics), "problem")

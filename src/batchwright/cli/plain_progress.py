@@ -1,4 +1,4 @@
-"""Progress in a pipe: one line for each thing that matters, and for big runs only sums, so that no log drowns."""
+"""Progress in a pipe: a line for each step of a small run, only totals for a big one, so that logs stay short."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from batchwright.views.events import event_line
 from batchwright.views.run import RunView
 from batchwright.views.text_format import duration, one_line
 
-EACH_STEP_MAX = 50  # steps of a run whose steps are told one by one
-LIKE_IT_MAX = 3  # failures of one kind in one go that are told one by one
-SHARE = 0.05  # of the steps, between two lines of progress
-SILENCE_MOST = 60.0  # seconds, then somebody who reads wonders what it waits for
-SECONDS_LEAST, SECONDS_MOST = 1.0, 30.0  # between two lines of progress
+EACH_STEP_MAX = 50  # runs with more steps than this show totals only
+LIKE_IT_MAX = 3  # failures of one kind in one batch that get a line each
+SHARE = 0.05  # of the steps: at most this much progress between two progress lines
+SILENCE_MOST = 60.0  # seconds without output after which a reader wonders whether it hangs
+SECONDS_LEAST, SECONDS_MOST = 1.0, 30.0  # between two progress lines
 
 _QUIET = (ev.RunCreated, ev.StepCreated, ev.StepOutput, ev.SweepStarted, ev.SweepEnded)
 _OF_STEPS = (
@@ -25,16 +25,16 @@ _OF_STEPS = (
 
 
 class Plain:
-    """Turns events into lines; `write` takes each."""
+    """Turns events into lines and passes each to `write`."""
 
     def __init__(self, steps: int, write: Callable[[str], None]) -> None:
         self._each = steps <= EACH_STEP_MAX
         self._write = write
-        self._told_at = self._heard_at = 0.0  # of a line of progress, of any line
+        self._told_at = self._heard_at = 0.0  # times of the last progress line and of the last line of any kind
         self._told_done = 0
 
     def take(self, events: Sequence[ev.AnyEvent], began: float) -> None:
-        """Tell what happened, in order; times are told since `began`."""
+        """Write lines for these events, in order. Times count from `began`."""
         alike = Counter(kind for event in events if (kind := _trouble(event)))
         told: Counter[tuple[str, str]] = Counter()
         for event in events:
@@ -52,7 +52,7 @@ class Plain:
 
     def _matters(self, event: ev.AnyEvent) -> bool:
         if isinstance(event, ev.DriverStarted):
-            return event.fence > 1  # another process took over
+            return event.fence > 1  # another process took over the run
         if isinstance(event, _QUIET):
             return isinstance(event, ev.SweepEnded) and event.fault is not None
         return self._each or not isinstance(event, _OF_STEPS)
@@ -62,7 +62,7 @@ class Plain:
         self._write(_stamp(event.at - began) + event_line(event))
 
     def progress(self, view: RunView, now: float) -> None:
-        """Tell how far it is, if it is time to; a silence of SILENCE_MOST is broken even if nothing has moved."""
+        """Write a progress line if one is due. After SILENCE_MOST seconds one is due even if nothing has changed."""
         self._heard_at = self._heard_at or now
         if not self._is_due(view, now) and now - self._heard_at < SILENCE_MOST:
             return
@@ -78,7 +78,7 @@ class Plain:
 
 
 def _trouble(event: ev.AnyEvent) -> tuple[str, str] | None:
-    """What kind of failure or skip this is; those of one kind are told together."""
+    """The kind of failure or skip this event is. Events of one kind are summed up together."""
     match event:
         case ev.StepFailed(fault=fault) | ev.UndoFailed(fault=fault):
             return (fault.kind, fault.message)
@@ -88,7 +88,7 @@ def _trouble(event: ev.AnyEvent) -> tuple[str, str] | None:
 
 
 def progress_line(view: RunView) -> str:
-    """How far a run is, on one line."""
+    """The progress of a run on one line."""
     parts = [progress_words(view)]
     flying = len(view.running) + view.running_more
     if flying:

@@ -1,4 +1,4 @@
-"""The command plan: what a run of this file would do."""
+"""The command `plan`: shows what a run of a file would do."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def plan(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """Show what a run would do and what undoing it would do; nothing is changed."""
+    """Show what a run would do, and what undoing it would do. Nothing is changed."""
     source, settings, clock = source_of(file, overlay, inputs), settings_of(state_dir, catalogue), SystemClock()
     planned = asyncio.run(make_plan(settings, clock, source, simulation_of(simulate, sim)))
     view = plan_view(planned.plan) if planned.plan else None
@@ -76,7 +76,7 @@ def again(
     inputs: Sequence[str] | None,
     catalogue: Sequence[Any] | None,
 ) -> str:
-    """The same file with the same options, for a command to be copied."""
+    """The same file and options as words of a command line that can be copied."""
     words = [str(file), *(["--simulate"] if simulate else [])]
     given = (("--sim", sim), ("--overlay", overlay), ("--set", inputs), ("--catalogue", catalogue))
     for option, values in given:

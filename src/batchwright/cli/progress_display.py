@@ -1,4 +1,4 @@
-"""Shows a run while it goes: a picture that is redrawn on a terminal, plain lines in a pipe, JSON lines on request."""
+"""Shows a run while it goes on: a redrawn picture on a terminal, plain lines in a pipe, JSON lines on request."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from batchwright.cli.run_picture import frame
 from batchwright.views.update import Update
 
 DRAW_SECONDS = 0.2
-DRAW_SHARE = 0.05  # of the process's time at most is spent on drawing
-LINE_SECONDS = 1.0  # between two lines of JSON, or two looks whether a line of progress is due
+DRAW_SHARE = 0.05  # of the process's time, at most, goes into drawing
+LINE_SECONDS = 1.0  # between two JSON lines, or two checks whether a progress line is due
 
 
 class ProgressDisplay(Protocol):
-    """Something a run is shown on, whoever drives it and wherever."""
+    """Something that shows a run, in any client."""
 
     def draw(self, update: Update, now: float) -> None:
-        """Show how it is at `now`."""
+        """Show the run as of `now`."""
         ...
 
     def tell(self, line: str) -> None:
-        """A message to the person who watches."""
+        """Show a message to the user."""
         ...
 
     def close(self) -> None:
-        """Leave the screen as a person wants to find it."""
+        """Stop drawing and restore the terminal."""
         ...
 
 
 class LiveDisplay:
-    """At most 20 lines on a terminal."""
+    """A redrawn picture of at most 20 lines on a terminal."""
 
     def __init__(self, *, stderr: bool) -> None:
         self._console = err() if stderr else out()
@@ -69,7 +69,7 @@ class LiveDisplay:
 
 
 class PlainDisplay:
-    """Lines, for pipes and logs."""
+    """Plain lines, for pipes and logs."""
 
     def __init__(self, *, stderr: bool) -> None:
         self._write = Lines(stderr=stderr).write
@@ -94,7 +94,7 @@ class PlainDisplay:
 
 
 class JsonDisplay:
-    """A line of JSON whenever something has changed, at most once a second."""
+    """A JSON line whenever something has changed, at most once a second."""
 
     def __init__(self) -> None:
         self._next = 0.0
@@ -117,7 +117,7 @@ class JsonDisplay:
 
 
 class NullDisplay:
-    """Shows nothing: drawing failed."""
+    """Shows nothing. Used after the real screen failed."""
 
     def draw(self, update: Update, now: float) -> None:
         del update, now
@@ -130,5 +130,5 @@ class NullDisplay:
 
 
 def display_for(*, stderr: bool) -> ProgressDisplay:
-    """A picture where there is a terminal to draw on, lines elsewhere."""
+    """A picture if there is a terminal to draw on, plain lines otherwise."""
     return LiveDisplay(stderr=stderr) if drawable(stderr=stderr) else PlainDisplay(stderr=stderr)

@@ -1,4 +1,4 @@
-"""providers: what is installed here; providers verify: ask a real account what no emulator can say."""
+"""The commands `providers` and `providers verify`: list installed providers; check assumptions in a real account."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ ProviderName = Annotated[str, typer.Argument(metavar="NAME", help="An installed 
 Live = Annotated[bool, typer.Option("--live", help="Run the verification, in the account of the credentials.")]
 MaxCost = Annotated[
     float | None,
-    typer.Option("--max-cost", min=0.0, help="Refuse if an hour of everything it creates costs more than this."),
+    typer.Option("--max-cost", min=0.0, help="Refuse if everything it creates costs more than this per hour."),
 ]
 
 
 @app.callback(invoke_without_command=True)
 def providers(context: typer.Context, json: Json = False, _no_color: NoColor = False) -> int:
-    """The providers that are installed here, and what each promises."""
+    """List the installed providers and what each supports."""
     if context.invoked_subcommand is not None:
         return Exit.OK
     offers = provider_offers(settings_of(None).providers)
@@ -48,7 +48,7 @@ def verify_provider(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """Ask a real account what no emulator can say. Without --live it only shows what it would do and cost."""
+    """Check assumptions about a provider in a real account. Without --live it only shows what it would do and cost."""
     if live and max_cost is None:
         raise UsageError("--live needs --max-cost", hint="Set a limit: --max-cost 0.05")
     told = asyncio.run(verify(name, settings_of(state_dir), max_cost if live else None, lambda line: note(f"  {line}")))
@@ -63,9 +63,9 @@ def _tell_verification(told: Verification, *, live: bool) -> None:
     cost = f"{told.cost.per_hour:g} {told.cost.currency} an hour" if told.cost else "an unknown price"
     if live:
         wrong = [one for one in told.findings if one.as_assumed is False]
-        say(f"{told.provider}: {len(told.findings)} answers, {len(wrong)} of them not as assumed")
+        say(f"{told.provider}: {len(told.findings)} checks, {len(wrong)} with an unexpected result")
         for one in wrong:
-            say(f"  not as assumed: {one.question}: {one.answer}")
+            say(f"  unexpected: {one.question}: {one.answer}")
         return
     say(f"{told.provider}, account {told.account}: it would create {told.makes}; {cost}")
     for question in told.questions:

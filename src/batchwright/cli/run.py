@@ -1,4 +1,4 @@
-"""The command run: plan a file and carry it out."""
+"""The command `run`: plans a file and runs the plan."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def run(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """Check, plan and run a workflow, and show it live. Ctrl-C cancels; twice leaves at once."""
+    """Check, plan and run a workflow, and show it live. Ctrl-C cancels; a second Ctrl-C exits at once."""
     if only_check:
         return plan(file, simulate, sim, only_check, overlay, inputs, catalogue, state_dir, json)
     source, simulation = source_of(file, overlay, inputs), simulation_of(simulate, sim)
@@ -72,12 +72,12 @@ def run(
         simulated, own = simulation is not None, digest(loaded.workflow) if loaded.workflow is not None else ""
         if resume and (found := _unfinished(client, loaded, simulated=simulated)):
             _note_differences(client, found, file, own)
-            said = f"run {found} of this workflow is unfinished: continuing it as it was planned"
+            said = f"run {found} of this workflow is unfinished: continuing it with its recorded plan"
             (note if json else say)(said)
             with about(RUN=found):
                 return shown(client, client.act(found, "resume"), found, json=json)
-        if not anyway:  # before the plan, which would wait for the servers that the unfinished run is making
-            with contextlib.suppress(StoreError, SecretMissing):  # the plan tells it with all else
+        if not anyway:  # check before planning: the plan would wait for servers that the unfinished run is making
+            with contextlib.suppress(StoreError, SecretMissing):  # planning reports these with all other errors
                 _refuse_beside(client, loaded, simulated=simulated)
         planned = client.plan(source, loaded, simulation)
         if planned.plan is None:
@@ -97,23 +97,25 @@ def run(
 
 
 def _unfinished(client: LocalClient, loaded: Loaded, *, simulated: bool) -> str | None:
-    """The run of this workflow that has not ended and that nobody drives. Raises RunHeld if somebody does."""
+    """The unfinished run of this workflow that no process drives; None if there is none. Raises RunHeld if one is
+    driven.
+    """
     return client.wait(unfinished(client.stores, client.clock, loaded.workflow, simulated))
 
 
 def _note_differences(client: LocalClient, run_id: str, file: Path, own: str) -> None:
-    """Say that the unfinished run was planned from something else than the file is now."""
+    """Warn if the file has changed since the unfinished run was planned from it."""
     planned_from = client.look(run_id).run.created.source
     if planned_from and planned_from != own:
         note(
-            f"{file} differs from what run {run_id} was planned from: the recorded plan is applied, not the file",
+            f"{file} has changed since run {run_id} was planned: the recorded plan is used, not the file",
             "yellow",
         )
-        note(f"to apply the file instead: batchwright cancel {run_id}, then run it again")
+        note(f"to use the file instead: batchwright cancel {run_id}, then run it again")
 
 
 def _refuse_beside(client: LocalClient, loaded: Loaded, *, simulated: bool) -> None:
-    """Raise RunUnfinished, or RunHeld, for a workflow of which a run has not ended."""
+    """Raise RunUnfinished or RunHeld if a run of this workflow has not ended."""
     if found := _unfinished(client, loaded, simulated=simulated):
         raise RunUnfinished(
             f"run {found} of this workflow has not ended and no process drives it",
@@ -122,7 +124,7 @@ def _refuse_beside(client: LocalClient, loaded: Loaded, *, simulated: bool) -> N
 
 
 def refuse(planned: Planned, *, json: bool) -> int:
-    """Say why there is no plan."""
+    """Print why the file cannot be planned, and return the exit code."""
     if not json:
         show_diagnostics(planned.diagnostics)
     show_error(planned.refusal(), json=json, diagnostics=planned.diagnostics)

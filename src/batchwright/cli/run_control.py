@@ -1,4 +1,4 @@
-"""Commands that ask something of a run: resume, pause, cancel, rollback."""
+"""Commands that control a run: resume, pause, cancel, rollback."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Force = Annotated[bool, typer.Option("--force", help="Do not wait for calls in f
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation.")]
 
 
-OnlyPlan = Annotated[bool, typer.Option("--plan", help="Show what would be undone and do nothing.")]
+OnlyPlan = Annotated[bool, typer.Option("--plan", help="Show what would be undone, and change nothing.")]
 
 
 Redo = Annotated[
@@ -51,7 +51,7 @@ Skip = Annotated[
 
 
 def shown(client: Client, progress: Progress, run: str, *, json: bool, told: str = "") -> int:
-    """Show a run that goes on because of this command, and how long it took."""
+    """Show a run while it goes on, then its end and how long it took."""
     began = time.time()
 
     def ending(view: RunView) -> None:
@@ -61,7 +61,7 @@ def shown(client: Client, progress: Progress, run: str, *, json: bool, told: str
 
 
 def asked(run: str, verb: str, driver: str, *, json: bool) -> int:
-    """Say that the process that drives the run has been asked."""
+    """Report that the process that drives the run was asked to do it."""
     if json:
         print_json({"run": run, "asked": verb, "driver": driver})
     else:
@@ -80,7 +80,7 @@ def resume_run(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """Let a run go on: one whose process died, a paused one, or what is not done of a Failed or Cancelled one."""
+    """Continue a run: one whose process died, a paused one, or the unfinished steps of a Failed or Cancelled one."""
     with chosen_run(run, url, state_dir, catalogue) as (client, view):
         progress = client.act(view.run, "resume", redo=redo or (), skip=skip or ())
         if progress.driver:
@@ -91,7 +91,7 @@ def resume_run(
 def pause(
     run: RunArgument, state_dir: StateDir = None, url: Url = None, json: Json = False, _no_color: NoColor = False
 ) -> int:
-    """Start nothing new; what is in flight ends. `resume` lets it go on."""
+    """Start no new steps; steps in flight finish. `resume` continues the run."""
     with chosen_run(run, url, state_dir) as (client, view):
         return asked(view.run, "pause", client.act(view.run, "pause").driver, json=json)
 
@@ -104,7 +104,7 @@ def cancel(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """End a run once what is in flight has ended; what it made stays until a rollback."""
+    """End a run once the calls in flight have finished. What it created stays until a rollback."""
     with chosen_run(run, url, state_dir) as (client, view):
         progress = client.act(view.run, "cancel", force=force)
         if progress.driver:
@@ -123,7 +123,7 @@ def rollback(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """Undo in reverse order what a run made, and only that."""
+    """Undo what a run created, and only that, in reverse order."""
     with chosen_run(run, url, state_dir, catalogue) as (client, view):
         if only_plan:
             undos = client.undo(view.run)
@@ -139,7 +139,7 @@ def rollback(
 
 
 def _agreed(run: str, undos: Sequence[PlannedUndo]) -> bool:
-    """Ask before something is destroyed."""
+    """Show what would be undone and ask for confirmation."""
     show_preview(run, undos, to_stderr=True)
     return confirm(f"Undo {_what(undos)}?")
 
@@ -152,7 +152,7 @@ def _what(undos: Sequence[PlannedUndo]) -> str:
 
 _UNDONE = (
     (UndoKind.DESTROY, "server", "{}"),
-    (UndoKind.RELEASE, "server", "{} that will only be released"),
+    (UndoKind.RELEASE, "server", "{} that will be released, not destroyed"),
     (UndoKind.REMOVE, "task service", "{}"),
     (UndoKind.RUN, "command", "{}"),
 )

@@ -1,4 +1,4 @@
-"""A run on a screen: the lines of one picture, never more than the height given, whatever the number of steps."""
+"""Draws a live run as lines of text that never exceed the given height, however many steps there are."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NAME_MAX = 26
 
 
 def frame(view: RunView, width: int, height: int = 20) -> list[Text]:
-    """The picture of a live run, most important first where not all fits."""
+    """The picture of a live run, cut to `width` and `height`. The most important blocks come first."""
     lines = [header(view, width), _progress(view, width)]
     lines += operation_lines(view.operations, OPERATIONS_MAX, 12 if width >= 100 else 8)
     lines += _provider_lines(view.providers, width)
@@ -50,10 +50,10 @@ def frame(view: RunView, width: int, height: int = 20) -> list[Text]:
 
 
 def header(view: RunView, width: int) -> Text:
-    """Which run this is and how it is."""
+    """The workflow, the run id, its status and its progress."""
     times = duration(view.elapsed)
     if view.eta is not None:
-        times += f", about {duration(view.eta)} left" if view.eta >= 0.05 else ", about to end"
+        times += f", about {duration(view.eta)} left" if view.eta >= 0.05 else ", almost done"
     status = "Cancelling" if view.cancelling and view.status is RunState.RUNNING else view.status.value
     if not view.driven and view.status not in RUN_ENDED:
         status += " (no process drives it)"
@@ -72,7 +72,7 @@ def _progress(view: RunView, width: int) -> Text:
 
 
 def troubles(view: RunView) -> list[tuple[str, str]]:
-    """What went wrong, in numbers, each with its style."""
+    """What went wrong, as counts, each with a style."""
     facts = [
         (len(view.failed) + view.failed_more, "not undone" if _backward(view) else "failed", "red"),
         (sum(one.steps for one in view.skipped), "skipped", "yellow"),
@@ -90,18 +90,18 @@ def _backward(view: RunView) -> bool:
 
 
 def progress_words(view: RunView) -> str:
-    """`5 of 8 steps done`."""
+    """`5 of 8 steps done`, or `undone` in a rollback."""
     return f"{view.done:,} of {counted(view.total, 'step')} {'undone' if _backward(view) else 'done'}"
 
 
 def bar(done: int, total: int, width: int) -> Text:
-    """How far, as a bar; full only when it is."""
+    """A progress bar. It is full only when everything is done."""
     full = width if total and done >= total else (done * width // total if total else 0)
     return Text.assemble(("━" * full, "green"), ("─" * (width - full), "bright_black"))
 
 
 def operation_lines(operations: Sequence[OperationProgress], most: int, bars: int = 12) -> list[Text]:
-    """One line per operation; where there are too many, those that matter now."""
+    """One line per operation. If there are too many, the active and failed ones are shown."""
     shown = _chosen(operations, most)
     names = min(NAME_MAX, max((cell_len(op.id) for op in shown), default=0))
     places = min(14, max((cell_len(op.provider) for op in shown), default=0))
@@ -140,7 +140,7 @@ def _rest(operations: Sequence[OperationProgress], shown: Iterable[OperationProg
 
 
 def _state_words(op: OperationProgress) -> str:
-    """The state, with numbers where they say more than the word does."""
+    """The state, with counts where they say more than the state alone."""
     counts = op.counts
     flying = counts.get("started", 0) + counts.get("created", 0) + counts.get("undoing", 0)
     parts = [f"{flying:,} in flight"] if flying else []
@@ -153,7 +153,7 @@ def _state_words(op: OperationProgress) -> str:
 
 
 def _provider_lines(providers: Sequence[ProviderProgress], width: int) -> list[Text]:
-    """Only when they say more than the operations do."""
+    """One line per provider, only where it adds something to the operations."""
     busy = [p for p in providers if p.retries or p.throttles or p.limit or p.failed]
     if not busy and len(providers) < 2:
         return []
@@ -190,7 +190,7 @@ def _running_lines(view: RunView, width: int) -> list[Text]:
 
 
 def waiting_lines(view: RunView, width: int, most: int) -> list[Text]:
-    """What waits, and why."""
+    """How many steps wait, grouped by reason."""
     rows = sorted(view.waiting, key=lambda w: (w.code is not WaitCode.RETRY, -w.steps))
     shown = rows if len(rows) <= most else rows[: most - 1]
     digits = max((len(f"{w.steps:,}") for w in shown), default=1)
@@ -202,7 +202,7 @@ def waiting_lines(view: RunView, width: int, most: int) -> list[Text]:
 
 
 def failed_texts(view: RunView, most: int) -> list[str]:
-    """What failed, with the provider's words; those that failed alike together."""
+    """The failed steps with the provider's message; steps with the same message are grouped."""
     alike: dict[str, list[str]] = {}
     for one in view.failed:
         alike.setdefault(f"{one.kind}: {one_line(one.message)}", []).append(one.step)
@@ -214,7 +214,7 @@ def failed_texts(view: RunView, most: int) -> list[str]:
 
 
 def trouble_lines(view: RunView) -> list[Text]:
-    """What a person should know beside failures: stopped providers, doubts, restarts, orphans."""
+    """Problems beside failed steps: exhausted lanes, steps in doubt, restarts, orphans."""
     lines = [
         Text(f"  nothing more can be created in {lane}: {one_line(message)}", "red")
         for lane, message in view.stopped_providers.items()
@@ -230,7 +230,7 @@ def trouble_lines(view: RunView) -> list[Text]:
 
 
 def labelled(label: str, texts: Iterable[str], style: str = "", width: int | None = None) -> list[Text]:
-    """A block with its name at the left of its first line; with a width, its texts are wrapped at words."""
+    """A block with its name to the left of the first line. If `width` is given, texts are wrapped at words."""
     if width is not None:
         texts = [line for text in texts for line in hanging(text, 0, max(20, width - INDENT))]
     return [
@@ -240,7 +240,7 @@ def labelled(label: str, texts: Iterable[str], style: str = "", width: int | Non
 
 
 def hanging(text: str, indent: int, width: int) -> list[str]:
-    """Wrapped at words, so that a command can be copied; lines after the first are indented."""
+    """Text wrapped at words, so that a command in it can be copied. Lines after the first are indented."""
     return wrap(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
@@ -250,7 +250,7 @@ def _pad(text: str, width: int) -> str:
 
 
 def clip(text: str, width: int) -> str:
-    """Cut in the middle, because both ends of a name tell something."""
+    """Cut a name in the middle, so that both ends stay readable."""
     if cell_len(text) <= width:
         return text
     keep = max(1, width - 1)
@@ -259,7 +259,7 @@ def clip(text: str, width: int) -> str:
 
 
 def cut(text: str, width: int) -> str:
-    """Cut at the end, as sentences are."""
+    """Cut a sentence at its end."""
     return text if cell_len(text) <= width else text[: max(1, width - 1)] + "…"
 
 

@@ -1,4 +1,4 @@
-"""Commands that only look at runs: list, status, events, explain, stats."""
+"""Commands that read runs: list, status, events, explain, stats."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Status = Annotated[
     ),
 ]
 Name = Annotated[str, typer.Option("--name", help="Only workflows whose name contains this.")]
-Limit = Annotated[int, typer.Option("--limit", min=0, help="Maximum number, newest first; 0: all.")]
+Limit = Annotated[int, typer.Option("--limit", min=0, help="Maximum number, newest first; 0 for all.")]
 WithSteps = Annotated[bool, typer.Option("--steps", help="Include every step.")]
 Since = Annotated[
     str | None, typer.Option("--since", metavar="SPAN", help="Only runs created within this time: 90s, 30m, 24h, 7d.")
@@ -48,7 +48,7 @@ StepArgument = Annotated[
 
 
 class Everything(Struct, frozen=True):
-    """What `status --steps --json` prints."""
+    """The JSON document of `status --steps --json`."""
 
     run: RunView
     steps: tuple[StepLine, ...]
@@ -63,7 +63,7 @@ def list_runs(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """All runs, newest first."""
+    """List all runs, newest first."""
     statuses = [state_named(word) for word in status or ()]
     with chosen(url, state_dir) as client:
         rows = client.runs(statuses, name)
@@ -82,7 +82,7 @@ def status(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """How a run is: what is done, what runs, what waits and why, what failed, what to do next."""
+    """Show a run: what is done, running, waiting (and why) and failed, and what to do next."""
     with chosen_run(run, url, state_dir) as (client, view):
         lines = client.steps(view.run) if steps else ()
     if json:
@@ -102,7 +102,7 @@ def events(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """What happened in a run, in order. With --json one event a line, as the journal holds it."""
+    """Print the events of a run, in order. With --json one event per line, as in the journal."""
     with chosen_run(run, url, state_dir) as (client, view):
 
         def tell(seq: int, event: AnyEvent) -> None:
@@ -115,7 +115,7 @@ def events(
 
 
 def tell_history(client: Client, run: str, tell: Callable[[int, AnyEvent], None], *, follow: bool) -> int:
-    """Tell each event of a run in order; with `follow` those to come too, until it is over or nobody drives it."""
+    """Pass each event of a run to `tell`, in order. With `follow`, until the run ends or no process drives it."""
     last = 0
     try:
         for last, event in client.events(run):
@@ -142,7 +142,7 @@ def explain_step(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """Why a step ran, waited, was skipped, retried or undone."""
+    """Explain why a step ran, waited, was skipped, retried or undone."""
     with chosen_run(run, url, state_dir) as (client, view):
         explanation = client.explain(view.run, step)
     print_json(explanation) if json else show_explanation(explanation)
@@ -152,7 +152,7 @@ def explain_step(
 def stats(
     since: Since = None, state_dir: StateDir = None, url: Url = None, json: Json = False, _no_color: NoColor = False
 ) -> int:
-    """All runs in numbers: how they ended, how long they took, retries and throttling per provider."""
+    """Statistics over all runs: outcomes, durations, and retries and throttling per provider."""
     if since:
         window(since)
     with chosen(url, state_dir) as client:

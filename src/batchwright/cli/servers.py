@@ -1,4 +1,4 @@
-"""The servers themselves: servers, servers ssh, servers destroy."""
+"""The commands servers, servers ssh and servers destroy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from batchwright.cli.view_printer import text_width
 from batchwright.errors import NotAllowed, UsageError
 from batchwright.model.outcome import Fault
 
-app = typer.Typer(help="List all servers, log in to them, destroy them by hand.")
+app = typer.Typer(help="List all servers, log in to one, or destroy one.")
 
 ServerArgument = Annotated[str, typer.Argument(metavar="SERVER", help="A server name or reference.")]
 OfProvider = Annotated[str, typer.Option("--provider", help="Only servers of this provider.")]
@@ -30,7 +30,7 @@ OfRun = Annotated[
     str,
     typer.Option("--run", metavar="RUN", help="Only servers of this run: an id, a unique prefix of one, or `latest`."),
 ]
-InUse = Annotated[bool, typer.Option("--anyway", help="Even if its run has not ended.")]
+InUse = Annotated[bool, typer.Option("--anyway", help="Destroy it even if its run has not ended.")]
 Words = Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]...", help="The command to run.")]
 
 
@@ -46,7 +46,7 @@ def servers(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """List all servers, log in to them, destroy them by hand."""
+    """List all servers, log in to one, or destroy one."""
     if context.invoked_subcommand is not None:
         return Exit.OK
     with chosen(url, state_dir) as client:
@@ -58,7 +58,7 @@ def servers(
         print_json({"servers": shown, "troubles": found.troubles})
         return Exit.OK
     for trouble in found.troubles:
-        note(f"{trouble.where} is left out: {trouble.message}", "yellow")
+        note(f"{trouble.where} is not listed: {trouble.message}", "yellow")
     _show(shown)
     return Exit.OK
 
@@ -76,7 +76,7 @@ def _show(found: list[ListedServer]) -> None:
     for line, one in zip(lines, found, strict=True):
         say(line)
         if one.ssh:
-            say(f"    {one.ssh}")  # never cut: it is there to be copied
+            say(f"    {one.ssh}")  # never truncated, so that it can be copied
 
 
 @app.command("ssh", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -88,7 +88,7 @@ def log_in(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """Log in to a server, or run a command there; its exit code is this one's. With --json: only show how."""
+    """Log in to a server, or run a command there and exit with its code. With --json: only print how."""
     with chosen(url, state_dir) as client:
         line = client.servers("", None).named(server).login(command or ())
     if json:
@@ -96,7 +96,7 @@ def log_in(
         return Exit.OK
     _check_here(line, client.place)
     sys.stdout.flush()
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which Python ignores, and programs inherit that
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores SIGPIPE, and child programs would inherit that
     try:
         os.execvp(line[0], line)  # noqa: S606 - an argument list, no shell
     except FileNotFoundError:
@@ -104,7 +104,7 @@ def log_in(
 
 
 def _check_here(line: list[str], place: str) -> None:
-    """Raise NotAllowed where the keys that the line names are on another machine."""
+    """Raise NotAllowed if the keys that the command line needs are on another machine."""
     named = [match[1] for word in line if (match := re.fullmatch('UserKnownHostsFile="(.*)"', word))]
     if not all(Path(one).exists() for one in named):
         raise NotAllowed(
@@ -125,7 +125,7 @@ def destroy(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """End one server, after a question; what its run's rollback then finds gone is fine with it."""
+    """Destroy one server after a confirmation. A rollback of its run accepts that it is gone."""
     simulation = simulation_of(simulate, sim)
     with chosen(url, state_dir) as client:
         found = client.servers("", simulation).named(server)
@@ -141,14 +141,14 @@ def _end_told(found: ListedServer, fault: Fault | None, *, json: bool) -> int:
     if json:
         print_json({"server": found, "gone": fault is None, "fault": fault})
     elif fault is not None:
-        note(f"{found.name} ({found.ref}) is not gone: {fault.message}", "red")
+        note(f"{found.name} ({found.ref}) could not be destroyed: {fault.message}", "red")
     else:
         say(f"{found.name} ({found.ref}) is {'released' if found.stays else 'gone'}")
     return Exit.NO if fault is not None else Exit.OK
 
 
 def _agreed(server: ListedServer) -> bool:
-    """Show what it is, and ask."""
+    """Show the server and ask for confirmation."""
     if not sys.stdin.isatty():
         raise UsageError(
             "destroying a server needs confirmation, and there is no terminal to ask on",

@@ -1,4 +1,4 @@
-"""The stores themselves: store migrate, store check."""
+"""The commands for stores: store migrate, store check."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from batchwright.views.text_format import counted
 app = typer.Typer(help="The stores that hold the runs.")
 
 Origin = Annotated[str, typer.Option("--from", metavar="STORE", help=f"One of: {', '.join(STORES)}.")]
-Destination = Annotated[str, typer.Option("--to", metavar="STORE", help="The store to move them to.")]
+Destination = Annotated[str, typer.Option("--to", metavar="STORE", help="The store to move the runs to.")]
 Words = Annotated[
     list[str] | None, typer.Argument(metavar="[RUN]...", help="Only these runs; default: all runs of the store.")
 ]
@@ -36,7 +36,7 @@ def migrate_runs(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """Move runs that nobody drives from one store to another; every event is compared. Killed, run it again."""
+    """Move runs that no process drives to another store and compare every event. It can be interrupted and repeated."""
     for option, name in (("--from", origin), ("--to", destination)):
         if name not in STORES:
             raise UsageError(f"{option} {name}: there is no such store", hint=f"Known: {', '.join(STORES)}.")
@@ -72,22 +72,22 @@ def _tell_moved(one: Moved) -> None:
 @app.command("check")
 def check_stores(
     chain: Annotated[
-        str, typer.Option("--chain", metavar="RUN", help="Only this run: print DIGEST@SEQ, to keep elsewhere.")
+        str, typer.Option("--chain", metavar="RUN", help="Only this run: print DIGEST@SEQ, for you to keep elsewhere.")
     ] = "",
     expect: Annotated[
         str,
         typer.Option(
-            "--expect", metavar="DIGEST[@SEQ]", help="With --chain: check that a digest printed earlier is on it."
+            "--expect", metavar="DIGEST[@SEQ]", help="With --chain: check that an earlier digest is on the chain."
         ),
     ] = "",
     accept_loss: Annotated[
-        bool, typer.Option("--accept-loss", help="Continue without acknowledged events that are missing.")
+        bool, typer.Option("--accept-loss", help="Continue although acknowledged events are missing.")
     ] = False,
     state_dir: StateDir = None,
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """Read every run of every store: nothing acknowledged is missing, the chain holds, and all events fold."""
+    """Read every run of every store: check that no acknowledged event is missing, chains hold and all events fold."""
     if expect and not chain:
         raise UsageError("--expect needs --chain", hint="batchwright store check --chain RUN --expect DIGEST@SEQ")
     if chain and accept_loss:
@@ -129,7 +129,7 @@ def _tell_found(one: IntegrityReport) -> None:
 
 def _chain_in_words(one: IntegrityReport) -> str:
     if not one.chained_from:
-        return "written before there was a chain"
+        return "written before chains existed"
     since = f" from event {one.chained_from} on" if one.chained_from > 1 else ""
     return f"chained{since}, head {one.head[:16]}@{one.events}"
 
@@ -152,12 +152,12 @@ async def _chain(settings: Settings, word: str, expected: str, json: bool) -> in
     elif found.chained_from:
         say(place)
     if not found.chained_from:
-        note(f"run {found.run} was written before there was a chain; its next event starts one", "yellow")
+        note(f"run {found.run} was written before chains existed; its next event starts one", "yellow")
         return Exit.NO
     if not expected:
         return Exit.OK
     if not found.expected:
-        note(f"{expected} is not on the chain of run {found.run}: its journal is not the one that was checked", "red")
+        note(f"{expected} is not on the chain of run {found.run}: the journal is not the one checked earlier", "red")
         return Exit.NO
-    note(f"{expected} is on the chain of run {found.run}, {counted(found.after, 'event')} before its end")
+    note(f"{expected} is on the chain of run {found.run}, followed by {counted(found.after, 'event')}")
     return Exit.OK

@@ -1,4 +1,4 @@
-"""The command that hands a workflow to a service: evaluated here, driven there."""
+"""The command `submit`: evaluates a workflow here and hands it to a service that runs it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def submit(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """Check a workflow here and let a service run it; overlays, inputs and imports work."""
+    """Check a workflow here and let a service run it. Overlays, inputs and imports work."""
     source, simulation = source_of(file, overlay, inputs), simulation_of(simulate, sim)
     loaded = check(source, settings_of(state_dir, catalogue))
     if loaded.workflow is None:
@@ -60,7 +60,7 @@ def submit(
     if not isinstance(client, HttpClient):
         words = again(file, simulate=simulate, sim=sim, overlay=overlay, inputs=inputs, catalogue=catalogue)
         raise ServiceUnavailable(
-            f"no service is configured, and none at {DEFAULT_URL} serves {settings_of(state_dir).state_dir}",
+            f"no service is configured, and none at {DEFAULT_URL} uses {settings_of(state_dir).state_dir}",
             hint=f"Start one with: batchwright serve. Or run it without one: batchwright run {words}",
         )
     try:

@@ -1,4 +1,4 @@
-"""Tables as plain aligned text: quick for 100,000 rows, and no row is ever broken over two lines."""
+"""Tables as plain aligned text: fast for 100,000 rows, and a row never wraps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from batchwright.cli.run_picture import clip
 from batchwright.printable import flat
 
 GAP = "  "
-LEAST = 8  # characters left of a column that has to give way
+LEAST = 8  # characters that a shortened column keeps
 
 Cell = str | Text
 
@@ -19,9 +19,9 @@ Cell = str | Text
 def table(
     headers: Sequence[str], rows: Iterable[Sequence[Cell]], width: int, *, right: Iterable[int] = ()
 ) -> Iterator[Text]:
-    """The lines. Columns in `right` are numbers; a column without any content is left out.
+    """The lines of a table. Columns in `right` are right-aligned numbers; empty columns are left out.
 
-    Where a line would be too long, the last column gives way first, then the longest.
+    If a line would exceed `width`, the last column is shortened first, then the longest.
     """
     numbers = frozenset(right)
     cells = [[_text(cell) for cell in row] for row in rows]
@@ -39,7 +39,7 @@ def table(
 
 
 def _text(cell: Cell) -> Text:
-    """On one line and fit for a terminal, before its width is measured."""
+    """The cell on one line, escaped for the terminal before its width is measured."""
     return Text(flat(cell.plain), cell.style) if isinstance(cell, Text) else Text(flat(cell))
 
 

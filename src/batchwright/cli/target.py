@@ -1,4 +1,4 @@
-"""Whom a command asks, a service or the local store, and what all commands that ask about one run begin with."""
+"""Chooses the client of a command, a service or the local store, and finds the run that a command is about."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Url = Annotated[
 
 
 def chosen(url: str | None, state_dir: Path | None, catalogues: Sequence[Path] | None = None) -> Client:
-    """Whom to ask, which is shown. Raises UsageError, ConfigInvalid."""
+    """The client to use; prints which one it is. Raises UsageError, ConfigInvalid."""
     client = client_for(os.environ, url=url, state_dir=state_dir, catalogues=catalogues or ())
     if not isinstance(client, LocalClient):
         note(f"service {client.place}", "dim")
@@ -41,7 +41,7 @@ def chosen(url: str | None, state_dir: Path | None, catalogues: Sequence[Path] |
 def chosen_run(
     word: str, url: str | None, state_dir: Path | None, catalogues: Sequence[Path] | None = None
 ) -> Iterator[tuple[Client, RunView]]:
-    """Whom to ask, and how the run is; hints name its whole id, whatever was typed."""
+    """The client and the current state of the run that `word` names. Hints show the full run id."""
     with chosen(url, state_dir, catalogues) as client:
         view = client.run(word)
         show_warnings(client)
@@ -50,6 +50,6 @@ def chosen_run(
 
 
 def show_warnings(client: Client) -> None:
-    """Say what is left out, so that a short list is not taken for a whole one."""
+    """Print what the client could not read, so that nobody takes a partial list for the whole one."""
     for line in client.warnings():
         note(line, "yellow")

@@ -1,4 +1,4 @@
-"""The command check: are the task services of a run still well?"""
+"""The command `check`: runs the health checks of a run's task services again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batchwright.cli.taskserv_printer import show_conditions
 def check(
     run: RunArgument, state_dir: StateDir = None, url: Url = None, json: Json = False, _no_color: NoColor = False
 ) -> int:
-    """Run the checks of all task services of a run again. Exit code 0: all well; 2: drift, or a server out of reach."""
+    """Run the checks of a run's task services again. Exit code 0: all healthy; 2: drift, or a server unreachable."""
     with chosen_run(run, url, state_dir) as (client, view):
         found = client.checks(view.run)
     print_json(found) if json else show_conditions(found)

@@ -1,4 +1,4 @@
-"""Task services as text for people: what a step said, whether they are well, what an install would change."""
+"""Prints task services: the output of a step, their health, and what an install would change."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from batchwright.views.text_format import counted, one_line
 
 
 def show_log(lines: Iterable[LogLine], *, json: bool) -> None:
-    """Lines as they are, headings with their time."""
+    """Output lines as they are, headings with their time."""
     for line in lines:
         if json:
             print_json(line)
@@ -23,20 +23,20 @@ def show_log(lines: Iterable[LogLine], *, json: bool) -> None:
 
 
 def show_conditions(found: TaskservStatuses) -> None:
-    """One row per task service; what is not well with the reason."""
+    """One row per task service; for an unhealthy one with the reason."""
     if not found.items:
         say(f"run {found.run}: no task service is installed")
         return
     rows = ((one.server, one.taskserv, one.address, _state(one), _why(one)) for one in found.items)
     show_table(("server", "task service", "address", "state", "why"), rows)
     bad = sum(not one.ok for one in found.items)
-    say(f"{bad} of {counted(len(found.items), 'task service')} not well" if bad else "all well")
+    say(f"{bad} of {counted(len(found.items), 'task service')} unhealthy" if bad else "all healthy")
 
 
 def _state(one: TaskservStatus) -> Text:
     if one.ok:
-        return Text("well", "green")
-    return Text("not reached" if one.trouble else "not well", "red")
+        return Text("healthy", "green")
+    return Text("not reached" if one.trouble else "unhealthy", "red")
 
 
 def _why(one: TaskservStatus) -> str:
@@ -50,7 +50,7 @@ def show_changes(changes: Sequence[InstallPreview]) -> None:
     say(Text("changes", "bold"))
     for one in changes:
         if one.trouble:
-            say(Text(f"  {one.step}: cannot be told: {one.trouble}", "red"))
+            say(Text(f"  {one.step}: unknown: {one.trouble}", "red"))
         elif one.new:
             say(f"  {one.step}: {one.server} is new: all of {one.taskserv} is installed")
         elif not one.changes:

@@ -1,4 +1,4 @@
-"""Commands about the catalogue of task services: taskservs list, show, check."""
+"""The commands for the catalogue of task services: taskservs list, show, check."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ app = typer.Typer(help="The task services that can be installed.", invoke_withou
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A task service.")]
 Folder = Annotated[
-    Path | None, typer.Argument(metavar="[DIR]", help="An entry, or a folder of entries; default: the whole catalogue.")
+    Path | None, typer.Argument(metavar="[DIR]", help="An entry or a folder of entries; default: the whole catalogue.")
 ]
 
 TESTED = {
@@ -34,13 +34,13 @@ TESTED = {
 def default(
     context: typer.Context, catalogue: Catalogues = None, json: Json = False, _no_color: NoColor = False
 ) -> int:
-    """The task services that can be installed."""
+    """List the task services that can be installed."""
     return list_entries(catalogue, json) if context.invoked_subcommand is None else Exit.OK
 
 
 @app.command("list")
 def list_entries(catalogue: Catalogues = None, json: Json = False, _no_color: NoColor = False) -> int:
-    """The task services that can be installed."""
+    """List the task services that can be installed."""
     entries = taskserv_offers(settings_of(None, catalogue))
     if json:
         print_json({"taskservs": entries})
@@ -48,13 +48,13 @@ def list_entries(catalogue: Catalogues = None, json: Json = False, _no_color: No
     rows = (
         (entry.name, entry.version, ", ".join(entry.requires), TESTED[entry.tested], entry.summary) for entry in entries
     )
-    show_table(("name", "version", "requires", "tested", "what it is"), rows)
+    show_table(("name", "version", "requires", "tested", "description"), rows)
     return Exit.OK
 
 
 @app.command("show")
 def show(name: Name, catalogue: Catalogues = None, json: Json = False, _no_color: NoColor = False) -> int:
-    """One task service in full: what it needs, its variables and its checks."""
+    """Show one task service in full: its requirements, variables and checks."""
     entry = taskserv_offer(settings_of(None, catalogue), name)
     if json:
         print_json(entry)
@@ -65,7 +65,7 @@ def show(name: Name, catalogue: Catalogues = None, json: Json = False, _no_color
 
 @app.command("check")
 def check(folder: Folder = None, catalogue: Catalogues = None, json: Json = False, _no_color: NoColor = False) -> int:
-    """Look for mistakes in entries: metadata, deploys and scripts. Nothing is installed."""
+    """Check catalogue entries for mistakes: metadata, deploys and scripts. Nothing is installed."""
     folders, mistakes = lint_entries(settings_of(None, catalogue), folder)
     if json:
         print_json({"ok": not mistakes, "entries": [str(each) for each in folders], "mistakes": mistakes})
@@ -93,7 +93,7 @@ def _show(entry: Taskserv) -> None:
         if names:
             say(f"  {label}: {', '.join(names)}")
     if entry.scope is Scope.CLUSTER:
-        say("  cluster: joins the servers of an operation; the first is the leader")
+        say("  cluster: joins the servers of an operation; the first one is the leader")
     if wanted := _needs(entry):
         say(f"  needs: {', '.join(wanted)}")
     for key, variable in entry.variables.items():

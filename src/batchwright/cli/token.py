@@ -1,4 +1,4 @@
-"""The tokens of the service: token create, list, revoke."""
+"""The commands for the service's tokens: token create, list, revoke."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from batchwright.views.text_format import duration
 
 NEVER = "never"
 
-app = typer.Typer(help="The tokens that let others use the service.")
+app = typer.Typer(help="The tokens that give access to the service.")
 
 Named = Annotated[str, typer.Option("--name", help="The owner's name, for the audit trail and the journals.")]
 AsRole = Annotated[
@@ -40,7 +40,7 @@ def create(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """Make a token and print it, once. A service that runs takes it at once, and from then on wants one from all."""
+    """Create a token and print it once. A running service accepts it at once, and requires a token from then on."""
     clock, settings = SystemClock(), settings_of(state_dir)
     lifetime = None if expires == NEVER else window(expires)
     made, secret = Tokens(settings).create(
@@ -57,7 +57,7 @@ def create(
 
 @app.command("list")
 def list_tokens(state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False) -> int:
-    """All tokens, without their secrets."""
+    """List all tokens, without their secrets."""
     tokens, now = Tokens(settings_of(state_dir)).all(), SystemClock().now()
     if json:
         print_json({"tokens": [_shown(token) for token in tokens]})
@@ -73,7 +73,7 @@ def _left(token: AccessToken, now: float) -> str:
 
 @app.command("revoke")
 def revoke(token: Word, state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False) -> int:
-    """End a token; a service that runs refuses it from the next request on."""
+    """Revoke a token. A running service refuses it from the next request on."""
     revoked = Tokens(settings_of(state_dir)).revoke(
         token, SystemClock().now(), partial(_audit, state_dir, "token revoke")
     )
@@ -95,7 +95,7 @@ def _shown(token: AccessToken) -> dict[str, object]:
 def _audit(state_dir: Path | None, what: str, token: AccessToken) -> None:
     try:
         who = getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name
+    except (KeyError, OSError):  # the user id has no name
         who = "cli"
     deed = AuditEntry(SystemClock().now(), who, Role.ADMIN, f"{what} {token.name} ({token.id}, {token.role})")
     try:

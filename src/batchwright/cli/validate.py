@@ -1,4 +1,4 @@
-"""The command validate: is a workflow file right?"""
+"""The command `validate`: checks a workflow file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def validate(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """Check a workflow file; nothing is contacted. Every mistake is told with its place."""
+    """Check a workflow file and report every mistake with its position. Nothing is contacted."""
     loaded = check(source_of(file, overlay, inputs), settings_of(None, catalogue))
     ok = loaded.workflow is not None
     if json:

@@ -1,4 +1,4 @@
-"""Views as text for people, one function per view. Each prints to stdout."""
+"""Prints views as text for people, one function per view, to stdout."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ from batchwright.views.steps import ROLLBACK, ServerLine, StepLine
 from batchwright.views.text_format import counted, duration, one_line
 
 WIDTH_MAX = 120
-STEPS_SHOWN = 40  # of a plan, before the rest is left to --json
+STEPS_SHOWN = 40  # steps of a plan that are printed; --json has all
 SERVERS_SHOWN = 12
 NOTHING_TO_DO = (UndoKind.WITH_SERVER, UndoKind.STAYS, UndoKind.UNKNOWN)
 
 
 def text_width() -> int:
-    """Of the screen, within reason; nothing is cut or wrapped where there is none."""
+    """The width to wrap text at, within bounds. Without a terminal nothing is wrapped or cut."""
     console = out()
     return min(WIDTH_MAX, console.width) if console.is_terminal else 10_000
 
 
 def show_table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], *, right: Iterable[int] = ()) -> None:
-    """A table that fits the screen."""
+    """Print a table that fits the screen."""
     for line in table(headers, rows, text_width(), right=right):
         say(line)
 
 
 def clock_time(at: float) -> str:
-    """A moment in local time."""
+    """A time, formatted in local time."""
     return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else "-"
 
 
@@ -59,7 +59,7 @@ def clock_time(at: float) -> str:
 
 
 def show_run(view: RunView) -> None:
-    """The whole state of a run, bounded."""
+    """Print the whole state of a run, with bounded lists."""
     say(header(view, text_width()))
     show_reason(view)
     started = f"started {clock_time(view.started_at)}" if view.started_at else f"created {clock_time(view.created_at)}"
@@ -75,7 +75,7 @@ def show_run(view: RunView) -> None:
         + (f" for {duration(line.since)}" if line.since is not None else "")
         + (f": {one_line(line.said, 80)}" if line.said else "")
         if view.driven
-        else f"{line.step}  was in flight when its process ended"
+        else f"{line.step}  was in flight when the driving process ended"
         for line in view.running[:10]
     ]
     left = len(view.running) + view.running_more - len(running)
@@ -87,7 +87,7 @@ def show_run(view: RunView) -> None:
 
 
 def show_end(view: RunView, took: float) -> None:
-    """What has come of a run that this command drove for so many seconds: the last thing on the screen."""
+    """Print how a run ended that this command drove for `took` seconds."""
     status = Text.assemble((view.status.value, STATUS_STYLES.get(view.status, "")), f" in {duration(took)}: ")
     say(status.append(f"{progress_words(view)}{_tally(view)}"))
     show_reason(view)
@@ -99,7 +99,7 @@ def show_end(view: RunView, took: float) -> None:
 
 
 def show_outcome(view: RunView) -> None:
-    """What failed and why, what was skipped, what exists, what is left."""
+    """Print what failed and why, what was skipped, which servers exist and what is left over."""
     block("failed", failed_texts(view, 8), "red")
     block("hint", list(dict.fromkeys(f.hint for f in view.failed if f.hint))[:5])
     block("skipped", [f"{one.steps:,} because {one.reason}" for one in view.skipped[:5]], "yellow")
@@ -111,13 +111,13 @@ def show_outcome(view: RunView) -> None:
 
 
 def block(label: str, texts: Sequence[str], style: str = "") -> None:
-    """A labelled block, wrapped at words on a terminal."""
+    """Print a labelled block, wrapped at words on a terminal."""
     for text in labelled(label, texts, style, text_width()):
         say(text)
 
 
 def show_reason(view: RunView) -> None:
-    """Why it ended as it did, unless the line before has said so."""
+    """Print why the run ended as it did, unless the line above has said so."""
     tally = f"{view.counts.get('failed', 0)} failed, {view.counts.get('skipped', 0)} skipped"
     if view.reason and view.reason not in (tally, view.status.value.lower()):
         block("because", [one_line(view.reason)])
@@ -128,7 +128,7 @@ def _tally(view: RunView) -> str:
 
 
 def show_servers(run: str, servers: Sequence[ServerLine], more: int) -> None:
-    """What exists: all of a few, some of many."""
+    """Print the servers that exist: all if they are few, otherwise the first ones."""
     total = len(servers) + more
     shown = servers if total <= SERVERS_SHOWN else servers[:5]
     rows = [(s.name, s.address or "no address yet", f"{s.provider} {s.zone}", s.ref + _remarks(s)) for s in shown]
@@ -146,7 +146,7 @@ def _remarks(server: ServerLine) -> str:
 
 
 def show_steps(lines: Sequence[StepLine]) -> None:
-    """Every step in a table."""
+    """Print every step in a table."""
     rows = (
         (
             line.step,
@@ -162,12 +162,12 @@ def show_steps(lines: Sequence[StepLine]) -> None:
 
 
 def show_preview(run: str, undos: Sequence[PlannedUndo], *, to_stderr: bool = False) -> None:
-    """What a rollback would do, in its order."""
+    """Print what a rollback would do, in its order."""
     console = err() if to_stderr else out()
     if not undos:
         console.print(Text(f"run {run}: nothing to undo"))
         return
-    console.print(Text(f"run {run}: a rollback would do this, in order:"))
+    console.print(Text(f"run {run}: a rollback would do this, in this order:"))
     most = 12 if to_stderr else STEPS_SHOWN
     for one in undos[:most]:
         what = one.what.value if one.what in NOTHING_TO_DO else f"{one.what} {one.ref}".rstrip()
@@ -182,7 +182,7 @@ def show_preview(run: str, undos: Sequence[PlannedUndo], *, to_stderr: bool = Fa
 
 
 def show_brief(view: PlanView) -> None:
-    """A plan in three lines."""
+    """Print a plan in three lines."""
     actions = ", ".join(f"{word} {number:,}" for word, number in _counts(view.counts))
     simulated = ", every provider simulated" if view.simulated else ""
     what = f"{counted(len(view.steps), 'step')} in {counted(len(view.operations), 'operation')}{simulated}"
@@ -192,7 +192,7 @@ def show_brief(view: PlanView) -> None:
 
 
 def show_plan(view: PlanView, quotes: Mapping[str, Quote]) -> None:
-    """Operations, steps with their undo, and about how long."""
+    """Print operations, steps with their undo, and the estimated time and price."""
     show_brief(view)
     texts = []
     for name, counts in view.providers.items():
@@ -229,7 +229,7 @@ def _counts(counts: Counts) -> list[tuple[str, int]]:
 
 
 def show_listing(view: Listing, place: str) -> None:
-    """One line per run; `place` is where they were looked for."""
+    """Print one line per run. `place` is the store or service they come from."""
     if not view.runs:
         say(f"no runs in {place}")
         return
@@ -258,13 +258,13 @@ def _status(row: RunLine) -> str:
 
 
 def show_stats(view: Stats) -> None:
-    """Many runs in numbers."""
+    """Print statistics over many runs."""
     since = f" since {clock_time(view.since)}" if view.since else ""
     say(f"{counted(view.runs, 'run')}{since}" + "".join(f", {n:,} {s}" for s, n in view.by_status.items()))
     if view.success_rate is not None:
         say(f"  completed {view.success_rate:.1%} of the runs that ended and were not rolled back")
     if view.p50 is not None and view.p95 is not None:
-        say(f"  a completed run took {duration(view.p50)} (median), {duration(view.p95)} (95 %)")
+        say(f"  a completed run took {duration(view.p50)} (median), {duration(view.p95)} (95th percentile)")
     facts = (("succeeded", view.succeeded), ("failed", view.failed), ("skipped", view.skipped), ("undone", view.undone))
     say(f"  {counted(view.steps, 'step')}" + "".join(f", {n:,} {w}" for w, n in facts if n))
     say(f"  retries {view.retries:,}, throttled {view.throttles:,} x, restarts {view.restarts:,}")
@@ -278,7 +278,7 @@ def show_stats(view: Stats) -> None:
 
 
 def show_explanation(view: Explanation) -> None:
-    """The answer first, then the chain that led to it."""
+    """Print the answer first, then the chain of events that led to it."""
     wide = text_width()
     lines = hanging(f"{view.step}: {view.summary}", 4, wide)
     for link in view.chain:

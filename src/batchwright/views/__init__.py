@@ -1,1 +1,1 @@
-"""A run, a plan and many runs as people and programs see them: pure functions of the fold; they never write."""
+"""Views of a run, a plan and many runs, for people and programs. Pure functions of the fold; they write nothing."""

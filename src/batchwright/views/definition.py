@@ -1,4 +1,4 @@
-"""A workflow as it may be written in a JSON file: evaluated, with its defaults, without what was left out."""
+"""A workflow as JSON: evaluated, with its defaults, without the fields that were left out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batchwright.operations.registry import type_of
 
 
 def definition(workflow: Workflow) -> dict[str, Any]:
-    """The value of `batch_workflow` in a file that means the same."""
+    """The value of `batch_workflow` in a JSON file that means the same."""
     given = _given(msgspec.to_builtins(workflow))
     assert isinstance(given, dict)
     operations = zip(workflow.operations, given["operations"], strict=True)
@@ -20,7 +20,7 @@ def definition(workflow: Workflow) -> dict[str, Any]:
 
 
 def digest(workflow: Workflow) -> str:
-    """Tells one workflow from another, however its file is written."""
+    """A hash (16 hex digits) of what a workflow means, independent of the language and layout of its file."""
     return hashlib.sha256(msgspec.json.encode(definition(workflow), order="sorted")).hexdigest()[:16]
 
 

@@ -1,7 +1,7 @@
-"""How much longer a run will take: the work that is left over the limit, or the longest way that is left.
+"""Estimates how long a run will still take: the remaining work over the limit, or the longest remaining path.
 
-Estimates of the plan are corrected by what was observed: how long steps really took, and how quickly the steps of an
-operation that is under way have been ending lately, which is what throttling and limits show in.
+The plan's estimates are corrected by observation: by how long steps really took, and by how fast the steps of a running
+operation have been ending lately, which is where throttling and limits show.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.run import Run, StepFoldState
 from batchwright.views.plan_index import PlanIndex
 
-PROBES = 2000  # steps looked at, evenly spread
-RECENT, ENOUGH = 40, 8  # of the probes of one operation that ended: so many last ones, at least so many
+PROBES = 2000  # steps that are sampled, evenly spread
+RECENT, ENOUGH = 40, 8  # of the sampled steps of an operation that ended: the last 40 count, at least 8 are needed
 _TO_DO = (StepState.WAITING, StepState.RETRYING)
 
 
 class ObservedPace(Struct, frozen=True):
-    """`pace`: how long steps really took over how long they were said to; `speed`: by operation, ends per second."""
+    """`pace`: real over estimated duration of steps; `speed`: steps that end per second, by operation."""
 
     pace: float
     speed: dict[int, float]
 
 
 def remaining_seconds(run: Run, shape: PlanIndex, now: float) -> float | None:
-    """An estimate, None when nothing can be said: it is not running, or no step has an estimate."""
+    """The estimate; None if the run is not running or no step has an estimate."""
     if run.status is not RunState.RUNNING or run.cancelling or run.stopping or not run.plan.steps:
         return None
     seen = observed(run, now)
-    in_flight: dict[int, float] = {}  # operation -> what its longest step in flight has left
+    in_flight: dict[int, float] = {}  # operation -> seconds left of its longest step in flight
     work = 0.0
     for i in run.in_flight:
         left = _left(run.plan.steps[i].seconds * seen.pace, run.records[i], now)
@@ -50,8 +50,10 @@ def remaining_seconds(run: Run, shape: PlanIndex, now: float) -> float | None:
 
 
 def _left(usual: float, record: StepFoldState, now: float) -> float:
-    """Of a step in flight. One that is late is taken to need as long again as it is late, from its first attempt on: so
-    long as nothing ends, the estimate grows and never stands still.
+    """Seconds left of a step in flight.
+
+    A step that is late is assumed to need as long again as it is late, counted from its first attempt. So while nothing
+    ends, the estimate grows and never stands still.
     """
     late = now - record.attempt_at - usual
     if late <= 0 and not record.failures:
@@ -60,7 +62,7 @@ def _left(usual: float, record: StepFoldState, now: float) -> float:
 
 
 def observed(run: Run, now: float) -> ObservedPace:
-    """What the steps that succeeded tell."""
+    """Measure the steps that succeeded."""
     took = said = 0.0
     stride = max(1, len(run.records) // PROBES)
     ended: dict[int, list[float]] = {}

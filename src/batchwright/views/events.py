@@ -1,4 +1,4 @@
-"""Events for people: one line each; and for programs: each with its number."""
+"""Events as one line each for people, and as numbered records for programs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batchwright.views.text_format import counted, duration, one_line, some
 
 
 def event_record(run: str, seq: int, event: ev.AnyEvent) -> dict[str, Any]:
-    """The event as the journal holds it, with its run and number: one line of `events --json`."""
+    """The event as the journal holds it, plus its run and number: one line of `events --json`."""
     return {"run": run, "seq": seq, **msgspec.to_builtins(event)}
 
 
@@ -56,7 +56,7 @@ def _run_line(event: ev.AnyEvent) -> str:
         case ev.RunStarted():
             return "run started"
         case ev.RunPaused():
-            return f"run paused{_by(event.by)}: nothing new is started"
+            return f"run paused{_by(event.by)}: no new steps are started"
         case ev.RunResumed():
             return f"run resumed{_by(event.by)}"
         case ev.CancelRequested():
@@ -64,7 +64,7 @@ def _run_line(event: ev.AnyEvent) -> str:
             return f"cancel requested{_by(event.by)}: {how}"
         case ev.RunStopping():
             then = ", then the run is rolled back" if event.rollback else ""
-            return f"run is stopping because step {event.step} failed: nothing new is started{then}"
+            return f"run is stopping because step {event.step} failed: no new steps are started{then}"
         case ev.ProviderStopped():
             return f"nothing more can be created in {event.lane}: {_fault(event.fault)}"
         case ev.RunEnded():
@@ -82,7 +82,7 @@ def _run_line(event: ev.AnyEvent) -> str:
 
 
 def step_text(event: ev.AnyEvent) -> str:
-    """What happened to the step an event of the way forward is about, without its name."""
+    """What happened to the step of a forward or undo event, without the step's name."""
     match event:
         case ev.StepStarted():
             return f"attempt {event.attempt} started" if event.attempt > 1 else "started"
@@ -94,14 +94,14 @@ def step_text(event: ev.AnyEvent) -> str:
             how = "found again as" if event.settled else "created as"
             return f"{how} {event.ref}, waiting until it is ready"
         case ev.StepSucceeded():
-            found = ", found again after doubt" if event.settled else ""
+            found = ", confirmed after doubt" if event.settled else ""
             kept = "" if event.made else ", existed before"
             where = f" ({', '.join(x for x in (event.ref, event.address) if x)})" if event.ref or event.address else ""
             return f"succeeded{where}{found}{kept}"
         case ev.StepRetrying():
             tail = ", the server is replaced" if event.replace else ""
             again = f"again in {duration(event.until - event.at)}" if event.until > event.at else "again at once"
-            return f"attempt {event.attempt} did not work ({_fault(event.fault)}): {again}{tail}"
+            return f"attempt {event.attempt} failed ({_fault(event.fault)}): {again}{tail}"
         case ev.StepFailed():
             doubt = ", still in doubt" if event.doubt else ""
             return f"failed after {counted(event.attempt, 'attempt')}{doubt}: {_fault(event.fault)}"
@@ -117,7 +117,7 @@ def _undo_line(event: ev.UndoStarted | ev.UndoRetrying | ev.StepUndone | ev.Undo
         case ev.UndoStarted():
             return "undo started" if event.attempt <= 1 else f"undo attempt {event.attempt} started"
         case ev.UndoRetrying():
-            return f"undo did not work ({_fault(event.fault)}): again in {duration(event.until - event.at)}"
+            return f"undo failed ({_fault(event.fault)}): again in {duration(event.until - event.at)}"
         case ev.StepUndone():
             return "undone together with its server" if event.with_server else "undone"
         case ev.UndoFailed():
@@ -131,7 +131,7 @@ def _sweep_line(event: ev.SweepStarted | ev.OrphanFound | ev.OrphanRemovalEnded 
         case ev.OrphanFound():
             name = f" ({event.name})" if event.name else ""
             if event.shared:
-                return f"{event.ref}{name} in {event.lane} belonged to the run, and is removed with its last server"
+                return f"{event.ref}{name} in {event.lane} belonged to the run and is removed with its last server"
             return f"orphan found in {event.lane}: {event.ref}{name}; destroying it"
         case ev.OrphanRemovalEnded():
             if event.fault is not None:

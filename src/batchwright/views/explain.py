@@ -1,4 +1,4 @@
-"""Why a step ran, waited, was skipped, retried or undone: a chain of events that ends with what is so now."""
+"""Explains why a step ran, waited, was skipped, retried or undone: the events that led to its current state."""
 
 from __future__ import annotations
 
@@ -27,18 +27,15 @@ from batchwright.views.wait_reasons import (
     retry_reason,
 )
 
-CAUSES_MAX = 50  # how far back a chain of skipped operations is followed
-NOTICEABLE = 0.05  # seconds of waiting worth a word
+CAUSES_MAX = 50  # how many skipped operations a chain is followed back
+NOTICEABLE = 0.05  # seconds; shorter waits are not mentioned
 
 S = StepState
 _EndedEvent = ev.StepSucceeded | ev.StepFailed | ev.StepSkipped
 
 
 class Link(Struct, frozen=True):
-    """One thing that happened. `after` is seconds since the run was created; `step` the step it happened to, if any.
-
-    `text` begins with the step's name unless it is the step that is explained.
-    """
+    """One thing that happened. `after` is seconds since the run was created; `step` is the step it happened to."""
 
     at: float
     after: float
@@ -47,7 +44,7 @@ class Link(Struct, frozen=True):
 
 
 class Explanation(Struct, frozen=True):
-    """The answer in one sentence, the chain that led to it, and what is still waited for."""
+    """The answer in one sentence, the chain of events that led to it, and what the step still waits for."""
 
     run: str
     step: str
@@ -64,7 +61,7 @@ class Explanation(Struct, frozen=True):
 def explain(
     run: Run, history: Iterable[ev.AnyEvent], step: str, now: float, around: Circumstances | None = None
 ) -> Explanation:
-    """Explain a step by its full id from the run's whole history. Raises StepNotFound."""
+    """Explain a step, given by its full id, from the run's whole history. Raises StepNotFound."""
     around = around or Circumstances()
     i = run.step(step)
     told = _Telling(run, i)
@@ -87,7 +84,7 @@ def explain(
 
 
 def waits_for(run: Run, i: int, now: float, around: Circumstances) -> tuple[str, ...]:
-    """What a step of a live run still waits for; nothing if it does not wait."""
+    """What a step of a live run still waits for; empty if it does not wait."""
     record = run.records[i]
     if run.status not in LIVE:
         return ()
@@ -108,15 +105,15 @@ def _summary(run: Run, i: int, waits: tuple[str, ...], root: str) -> str:
     fault = f"{record.fault.kind}: {one_line(record.fault.message)}" if record.fault else ""
     match record.state:
         case S.WAITING if run.status in RUN_ENDED:
-            return f"never started: the run ended before its turn came ({run.reason or run.status})"
+            return f"never started: the run ended first ({run.reason or run.status})"
         case S.WAITING:
             return f"has not started: {waits[0] if waits else f'the run is {run.status}'}"
         case S.RETRYING:
-            return f"attempt {record.attempt} did not work; {waits[0] if waits else fault}"
+            return f"attempt {record.attempt} failed; {waits[0] if waits else fault}"
         case S.SUCCEEDED if record.reason:
             return f"succeeded: {record.reason}"
         case S.SUCCEEDED if not record.made:
-            return "succeeded: it was there before, so nothing was made and a rollback leaves it"
+            return "succeeded: it existed before, so nothing was created and a rollback keeps it"
         case S.SUCCEEDED:
             tries = f" with {counted(record.attempt, 'attempt')}" if record.attempt > 1 else ""
             return f"succeeded in {duration(record.ended_at - record.started_at)}{tries}"
@@ -132,7 +129,7 @@ def _summary(run: Run, i: int, waits: tuple[str, ...], root: str) -> str:
 
 
 class _Telling:
-    """Follows the history once with a fold of its own and writes down what mattered to one step."""
+    """Folds the history once and records what mattered to one step."""
 
     def __init__(self, run: Run, i: int) -> None:
         self.run = Run(run.created)
@@ -141,10 +138,10 @@ class _Telling:
         self.operation = run.plan.operations[run.step_operation[i]]
         self.lane = run.lane(i)
         self.chain: list[Link] = []
-        self.root = ""  # of the last skip
-        self._last_end: dict[str, _EndedEvent] = {}  # operation -> its last end
-        self._ends: dict[str, _EndedEvent] = {}  # step -> its end
-        self._first_bad: dict[str, ev.StepFailed | ev.StepSkipped] = {}  # operation -> what went wrong in it first
+        self.root = ""  # cause of the last skip
+        self._last_end: dict[str, _EndedEvent] = {}  # operation -> the last event that ended one of its steps
+        self._ends: dict[str, _EndedEvent] = {}  # step -> the event that ended it
+        self._first_bad: dict[str, ev.StepFailed | ev.StepSkipped] = {}  # operation -> its first failure
         self._stopped: dict[str, ev.ProviderStopped] = {}
         self._full_at = self._throttled_at = self._paused_at = 0.0
 
@@ -159,7 +156,7 @@ class _Telling:
         before = self.record_state
         failures, until = self.run.records[self.i].failures, self.run.records[self.i].until
         if len(self.run.in_flight) >= self.run.plan.parallel_limit:
-            self._full_at = event.at  # it was full until now
+            self._full_at = event.at  # all slots were in use until now
         i = self.run.apply(event)
         if i is None:
             self._take_of_run(event, before)
@@ -208,8 +205,8 @@ class _Telling:
             case ev.DriverStarted():
                 told = self.run.restarts > 0 and self.run.records[self.i].crashed and self.i in self.run.in_flight
                 if told:
-                    self._say(event.at, "the process that drove the run was gone while this step was in flight")
-                    self._say(event.at, "another process took over and settles what became of it")
+                    self._say(event.at, "the process that drove the run died while this step was in flight")
+                    self._say(event.at, "another process took over and finds out how it ended")
                 return
             case ev.RunReopened():
                 told = before in (S.FAILED, S.SKIPPED, S.RETRYING)
@@ -236,10 +233,10 @@ class _Telling:
         if isinstance(event, ev.StepFailed):
             most = self.operation.retry.max_attempts
             if self.step.doubt is Doubt.ASK:
-                text += " (a command that is not idempotent is not run again by itself)"
+                text += " (a command that is not idempotent is not run again automatically)"
             else:
                 used = failures + 1 >= most
-                text += f" (max_attempts {most} is used up)" if used else " (a fault of this kind is not retried)"
+                text += f" (max_attempts {most} is used up)" if used else " (this kind of fault is not retried)"
         self._say(event.at, text, self.step.id)
 
     def _say_gate(self, event: ev.StepStarted) -> None:
@@ -250,20 +247,20 @@ class _Telling:
         if gates:
             last = max(gates, key=lambda end: end.at)
             opened = last.at
-            self._say(opened, f"{last.step} {_ended_word(last)}: it was the last that this step waited for", last.step)
+            self._say(opened, f"{last.step} {_ended_word(last)}: the last step that it waited for", last.step)
         elif not ends:
-            self._say(opened, "nothing to wait for: it could start with the run")
+            self._say(opened, "it depends on nothing: it could start with the run")
         self._say_wait(event.at, opened)
 
     def _say_wait(self, at: float, opened: float) -> None:
         if at - opened >= NOTICEABLE:
-            self._say(at, f"waited {duration(at - opened)} more, {self._held_by(opened)}")
+            self._say(at, f"waited another {duration(at - opened)} {self._held_by(opened)}")
 
     def _held_by(self, opened: float) -> str:
         if self._full_at > opened:
-            return f"for a free place: parallel_limit {self.run.plan.parallel_limit} was used up"
+            return f"for a free slot: parallel_limit {self.run.plan.parallel_limit} was reached"
         if self._throttled_at >= opened:
-            return f"for {self.lane}, which throttled"
+            return f"because {self.lane} throttled"
         if self._paused_at >= opened:
             return "because the run was paused"
         return f"for the limits of {self.lane}"
@@ -280,9 +277,9 @@ class _Telling:
         self.root = event_line(causes[-1]) if causes else ""
 
     def _cause(self, event: ev.StepSkipped) -> ev.AnyEvent | None:
-        """A skip names a step, or an operation that was needed, or a lane.
+        """The event that caused a skip: of a step, a required operation or a lane.
 
-        An operation may be called like a lane. Whether what was needed has failed is asked first, as by the machine.
+        An operation and a lane may have the same name. As in the run machine, a failed operation comes first.
         """
         run, because = self.run, event.because
         if because in run.index:

@@ -1,4 +1,4 @@
-"""What a step said while its calls went on: its output under a heading for each attempt."""
+"""The output of a step, with a heading for each attempt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from batchwright.views.text_format import duration
 
 
 class LogLine(Struct, frozen=True):
-    """A line of output, or with `heading` what happened to the step. `after` is seconds since the run was created."""
+    """A line of output or, with `heading`, what happened to the step. `after` is seconds since the run was created."""
 
     at: float
     after: float
@@ -29,7 +29,7 @@ _UNDO = (ev.UndoStarted, ev.UndoRetrying, ev.UndoFailed, ev.StepUndone)
 
 
 def log_text(line: LogLine) -> str:
-    """A line for people."""
+    """Format a line for people."""
     return f"-- +{duration(line.after)} {line.text}" if line.heading else line.text
 
 
@@ -41,7 +41,7 @@ class StepLog:
         self._attempt = 0
 
     def take(self, event: ev.AnyEvent) -> list[LogLine]:
-        """The lines that an event adds; none if it is about something else."""
+        """The lines that an event adds; none if it is about another step."""
         if getattr(event, "step", None) != self._step:
             return []
         self._attempt = getattr(event, "attempt", self._attempt)

@@ -1,4 +1,4 @@
-"""What people see of a plan before it is run: each step and its undo in words, counts, and about how long."""
+"""A plan as people see it before it runs: each step and its undo in words, counts, and an estimate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batchwright.plan.critical_path import Estimate, estimate
 
 
 class StepView(Struct, frozen=True):
-    """One step: what it will do and what undoing it would do, in words."""
+    """One step: what it will do, and what undoing it would do, in words."""
 
     id: str
     operation: str
@@ -37,7 +37,7 @@ class OperationView(Struct, frozen=True):
     steps: int
 
 
-Counts = dict[Action, int]  # how many steps there are of each
+Counts = dict[Action, int]  # number of steps per action
 
 
 class PlanView(Struct, frozen=True):
@@ -59,7 +59,7 @@ class PlanView(Struct, frozen=True):
 
 
 def plan_view(plan: Plan) -> PlanView:
-    """The view of a plan; nothing in it is not in the plan."""
+    """The view of a plan."""
     sizes: dict[str, int] = {op.id: 0 for op in plan.operations}
     providers: dict[str, Counts] = {}
     total = dict.fromkeys(Action, 0)

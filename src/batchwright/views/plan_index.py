@@ -1,4 +1,4 @@
-"""What never changes about a plan while it runs, worked out once so that a screen can be drawn often."""
+"""Facts about a plan that never change while it runs, computed once so that a screen can be drawn often."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from batchwright.model.plan import Plan
 
 
 class PlanIndex(Struct, frozen=True):
-    """Lists are by the operation's index. `chain` is the longest way through its steps, in estimated seconds."""
+    """Lists are indexed by operation. `chain` is the longest path through its steps, in estimated seconds."""
 
     steps: list[list[int]]
-    before: list[list[int]]  # the operations it depends on directly
+    before: list[list[int]]  # the operations that each one depends on directly
     work: list[float]
     chain: list[float]
     has_needs: list[bool]
 
 
 def plan_index(plan: Plan) -> PlanIndex:
-    """The shape of a plan."""
+    """Compute the index of a plan."""
     index = {op.id: i for i, op in enumerate(plan.operations)}
     count = len(plan.operations)
     steps: list[list[int]] = [[] for _ in range(count)]

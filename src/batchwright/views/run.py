@@ -1,4 +1,4 @@
-"""A run as people see it: how far it is, what runs, what waits and why, what failed, and what to do next."""
+"""A run as people see it: its progress, what runs, what waits and why, what failed, and what to do next."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _UNDO_STATES = (S.UNDOING, S.UNDO_RETRYING, S.UNDONE, S.UNDO_FAILED)
 
 
 class OperationProgress(Struct, frozen=True):
-    """One operation. In a rollback `done` of `total` counts what is undone of what is to be undone.
+    """One operation. In a rollback `done` of `total` counts the steps that are undone.
 
     `degraded_by` are soft dependencies that ended without success; `waiting_for` are dependencies that have not ended.
     """
@@ -57,7 +57,7 @@ class OperationProgress(Struct, frozen=True):
 
 
 class ProviderProgress(Struct, frozen=True):
-    """One provider: n of m, its troubles, and why its calls wait or what keeps it from being asked, where known."""
+    """One provider: n of m steps, counts of its troubles, and, if known, why its calls wait or it cannot be reached."""
 
     name: str
     done: int
@@ -69,9 +69,10 @@ class ProviderProgress(Struct, frozen=True):
 
 
 class RunView(Struct, frozen=True):
-    """A whole run. Times are seconds since the epoch, 0 when it has not happened; `elapsed` and `eta` are seconds.
+    """A whole run. Times are seconds since the epoch, 0 if it has not happened; `elapsed` and `eta` are seconds.
 
-    `driven` says whether a process drives the run now. Lists are bounded; `..._more` says how many are left out.
+    `driven` says whether a process drives the run now. Lists are bounded; `..._more` says how many entries are left
+    out.
     """
 
     run: str
@@ -117,7 +118,7 @@ class RunView(Struct, frozen=True):
 
 
 class ViewBounds(Struct, frozen=True):
-    """How many of each a view lists."""
+    """How many entries each list of a view has at most."""
 
     running: int = 20
     failed: int = 20
@@ -125,7 +126,7 @@ class ViewBounds(Struct, frozen=True):
     servers: int = 50
 
 
-LIVE = ViewBounds(running=20, failed=20, doubts=1, servers=0)  # of a picture that is drawn again and again
+LIVE = ViewBounds(running=20, failed=20, doubts=1, servers=0)  # for a picture that is redrawn often
 
 
 def run_view(
@@ -137,7 +138,7 @@ def run_view(
     shape: PlanIndex | None = None,
     bounds: ViewBounds | None = None,
 ) -> RunView:
-    """The view of a run at `now`. `shape` is `plan_index(run.plan)`: give it when the same run is drawn often."""
+    """The view of a run at `now`. `shape` is `shape_of(run.plan)`: pass it if the same run is drawn often."""
     around = around or Circumstances()
     shape = shape or plan_index(run.plan)
     bounds = bounds or ViewBounds()
@@ -203,7 +204,7 @@ def _all_counts(run: Run) -> dict[str, int]:
 
 
 def _doubts(run: Run) -> list[int]:
-    """Steps in doubt that are in flight, or were given up or put off in doubt."""
+    """Steps in doubt that are in flight, failed in doubt, or wait for a retry in doubt."""
     doubts = [i for i in run.in_flight if run.records[i].doubt]
     if run.count(S.FAILED, S.RETRYING, S.UNDO_FAILED):
         resting = indices_in(run, (S.FAILED, S.RETRYING, S.UNDO_FAILED), len(run.records))
@@ -334,7 +335,7 @@ def next_action(run: Run, *, driven: bool) -> str:
         case RunState.PENDING | RunState.RUNNING | RunState.ROLLING_BACK:
             return f"watch it with: batchwright monitor {own}"
         case RunState.COMPLETED:
-            return f"to tear down what it made: {undo}" if undo else "nothing is left to do"
+            return f"to remove what it created: {undo}" if undo else "nothing is left to do"
         case RunState.FAILED | RunState.CANCELLED:
             asked = next((i for i in range(len(run.records)) if unsettled(run, i)), None)
             if asked is not None:
@@ -343,14 +344,14 @@ def next_action(run: Run, *, driven: bool) -> str:
             resume = f"{first}finish the remaining steps with: batchwright resume {own}"
             return f"{resume}, or undo it with: {undo}" if undo else resume
         case RunState.ROLLED_BACK:
-            return "nothing that it created is left; run the file again at any time"
+            return "nothing that it created is left; you can run the file again"
         case RunState.ROLLBACK_INCOMPLETE:
             return f"fix the cause, then retry the rest with: {undo}"
 
 
 def _ask(run: Run, i: int, undo: str) -> str:
     step = run.plan.steps[i].id
-    told = f"check how far {step} got, then run it again with: batchwright resume {run.id} --redo {step}"
+    told = f"check whether {step} took effect, then run it again with: batchwright resume {run.id} --redo {step}"
     told += f", or mark it as done with: batchwright resume {run.id} --skip {step}"
     return f"{told}, or undo the run with: {undo}" if undo else told
 

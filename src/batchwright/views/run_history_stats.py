@@ -1,4 +1,4 @@
-"""Many runs in numbers: how they ended, how long they took, and what their providers made of it."""
+"""Statistics over many runs: outcomes, durations, and retries and throttling per provider."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batchwright.model.run_summary import RunSummary
 
 
 class ProviderStats(Struct, frozen=True):
-    """One provider over all runs."""
+    """One provider, summed over all runs."""
 
     name: str
     steps: int
@@ -23,9 +23,9 @@ class ProviderStats(Struct, frozen=True):
 
 
 class Stats(Struct, frozen=True):
-    """`success_rate` is Completed over ended; runs without a failure that somebody took back are not counted.
+    """`success_rate` is Completed over ended runs; a run without failures that a user rolled back does not count.
 
-    `p50` and `p95` are seconds of Completed runs; None without any.
+    `p50` and `p95` are seconds, of Completed runs; None if there are none.
     """
 
     since: float
@@ -46,7 +46,7 @@ class Stats(Struct, frozen=True):
 
 
 def stats_view(summaries: Sequence[RunSummary], since: float = 0.0) -> Stats:
-    """Over the runs created at `since` (seconds since the epoch) or later."""
+    """Statistics over the runs created at `since` (seconds since the epoch) or later."""
     rows = [row for row in summaries if row.created_at >= since]
     ended = [row for row in rows if row.status in RUN_ENDED]
     counted = [row for row in ended if not _taken_back(row)]
@@ -73,12 +73,12 @@ def stats_view(summaries: Sequence[RunSummary], since: float = 0.0) -> Stats:
 
 
 def _taken_back(row: RunSummary) -> bool:
-    """Whether it was rolled back because somebody wanted it, which says nothing of how the run went."""
+    """Whether a user rolled it back by choice, which says nothing about how the run went."""
     return row.status in (RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE) and not row.failed and not row.skipped
 
 
 def _percentile(ordered: Sequence[float], share: float) -> float | None:
-    """The smallest value that at least this share of them does not exceed (nearest rank)."""
+    """The nearest-rank percentile: the smallest value that at least this share of the values does not exceed."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
 
 

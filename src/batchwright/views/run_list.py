@@ -1,4 +1,4 @@
-"""Many runs, one line each, newest first."""
+"""A list of runs, one line each, newest first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row = TypeVar("Row", bound=RunSummary)
 
 
 class RunLine(Struct, frozen=True):
-    """One run. `driven`: a process drives it now; a run that is not driven and has not ended waits for `resume`."""
+    """One run. `driven`: a process drives it now. A run that is not driven and has not ended waits for `resume`."""
 
     run: str
     workflow: str
@@ -36,14 +36,14 @@ class RunLine(Struct, frozen=True):
 
 
 class Listing(Struct, frozen=True):
-    """The runs that were asked for; `more` are left out by the limit."""
+    """The runs that were asked for. `more` is how many the limit left out."""
 
     runs: tuple[RunLine, ...]
     more: int
 
 
 def state_named(word: str) -> RunState:
-    """The state a user names in any case. Raises UsageError that lists them."""
+    """The state a user names, in any case. Raises UsageError, which lists the states."""
     plain = {_plain(state.value): state for state in RunState}
     found = plain.get(_plain(word))
     if found is None:
@@ -60,7 +60,7 @@ def _plain(word: str) -> str:
 
 
 def matching(rows: Iterable[Row], statuses: Collection[str], name: str) -> list[Row]:
-    """Those with one of the statuses (any if none is named) and `name` in their workflow's name, in any case."""
+    """Rows with one of the statuses (any, if none is given) and `name` in the workflow's name, in any case."""
     return [row for row in rows if (not statuses or row.status in statuses) and name.lower() in row.workflow.lower()]
 
 

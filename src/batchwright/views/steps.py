@@ -1,4 +1,4 @@
-"""Steps one by one: what one is doing in words, the servers of a run, and what failed."""
+"""Single steps in words: their state, the servers of a run, and failures."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from batchwright.views.text_format import some
 
 ROLLBACK = frozenset({RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE})
 REASONS_MAX = 10
-NAMES_COMPARED = 5000  # ids that a misspelt step is compared with
+NAMES_COMPARED = 5000  # step ids that a misspelt one is compared with
 
 
 class StepLine(Struct, frozen=True):
-    """One step now. `since` is seconds since its last attempt began, `took` the time from its start to its end."""
+    """One step now. `since` is seconds since its last attempt began; `took` is seconds from its start to its end."""
 
     step: str
     operation: str
@@ -40,7 +40,7 @@ class StepLine(Struct, frozen=True):
 
 
 class FailedStep(Struct, frozen=True):
-    """A step that was given up, or whose undo was, and why."""
+    """A step that failed, or whose undo failed, and why."""
 
     step: str
     operation: str
@@ -54,7 +54,7 @@ class FailedStep(Struct, frozen=True):
 
 
 class ServerLine(Struct, frozen=True):
-    """A server that exists as far as the journal knows. `made` is false when it was there before the run."""
+    """A server that exists according to the journal. `made` is false if it existed before the run."""
 
     name: str
     step: str
@@ -68,7 +68,7 @@ class ServerLine(Struct, frozen=True):
 
 
 def step_line(run: Run, i: int, now: float) -> StepLine:
-    """One step as it is now."""
+    """The current state of one step."""
     step, record = run.plan.steps[i], run.records[i]
     flying = i in run.in_flight
     message = record.reason or (record.fault.message if record.fault else "")
@@ -90,24 +90,24 @@ def step_line(run: Run, i: int, now: float) -> StepLine:
 
 
 def step_lines(run: Run, now: float) -> tuple[StepLine, ...]:
-    """All steps, in the order of the plan."""
+    """The current state of all steps, in plan order."""
     return tuple(step_line(run, i, now) for i in range(len(run.records)))
 
 
 def indices_in(run: Run, states: Iterable[StepState], most: int) -> list[int]:
-    """Up to `most` steps in one of these states; stops looking when there are no more."""
+    """The first steps in one of these states, `most` at most."""
     wanted = frozenset(states)
     count = min(most, run.count(*wanted))
     return list(islice((i for i, record in enumerate(run.records) if record.state in wanted), count))
 
 
 def failed_steps(run: Run, most: int) -> tuple[FailedStep, ...]:
-    """The first steps that failed; once it is rolled back, those that could not be undone."""
+    """The first steps that failed or, in a rollback, could not be undone."""
     return tuple(_failed(run, i) for i in indices_in(run, (failed_state(run),), most))
 
 
 def failed_state(run: Run) -> StepState:
-    """What counts as failed: after a rollback began, what went wrong before it is history."""
+    """The state that counts as failed. In a rollback only failed undos count."""
     return StepState.UNDO_FAILED if run.status in ROLLBACK else StepState.FAILED
 
 
@@ -122,7 +122,7 @@ def _failed(run: Run, i: int) -> FailedStep:
 
 
 class Skipped(Struct, frozen=True):
-    """So many steps were skipped for the same reason."""
+    """How many steps were skipped for one reason."""
 
     reason: str
     steps: int
@@ -135,7 +135,7 @@ def skipped_steps(run: Run) -> tuple[Skipped, ...]:
 
 
 def servers(run: Run, most: int) -> tuple[tuple[ServerLine, ...], int]:
-    """The servers that exist, those that the run made first, at most so many, and how many more there are."""
+    """The first `most` servers that exist, those the run made first, and how many more there are."""
     found = chain(_existing(run, made=True), _existing(run, made=False))
     shown = tuple(islice(found, most))
     return shown, sum(1 for _ in found)
@@ -180,18 +180,16 @@ def step_named(run: Run, word: str) -> str:
         if len(found) == 1:
             return found[0]
         if found:
-            raise StepNotFound(
-                f"{len(found)} steps of run {run.id} are called like {word!r}", hint=f"There are: {some(found, 5)}"
-            )
+            raise StepNotFound(f"{len(found)} steps of run {run.id} match {word!r}", hint=f"They are: {some(found, 5)}")
     ends = {end: one for one in ids[:NAMES_COMPARED] for end in _endings(one)}
     near = close_matches(word, ends, n=1)
     hint = f"Did you mean {ends[near[0]]}? " if near else ""
     raise StepNotFound(
-        f"run {run.id} has no step {word!r}", hint=f"{hint}See them with: batchwright status RUN --steps"
+        f"run {run.id} has no step {word!r}", hint=f"{hint}List them with: batchwright status RUN --steps"
     )
 
 
 def _endings(step: str) -> Iterator[str]:
-    """`a/b/c`, `b/c`, `c`: what a person may call a step."""
+    """`a/b/c`, `b/c`, `c`: the short names of a step."""
     parts = step.split("/")
     return ("/".join(parts[i:]) for i in range(len(parts)))

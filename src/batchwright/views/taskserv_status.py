@@ -1,4 +1,4 @@
-"""Task services as their servers show them: whether they are well, and what an install would change."""
+"""The state of task services on their servers: their health, and what an install would change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from batchwright.model.outcome import CheckResult
 
 
 class TaskservStatus(Struct, frozen=True):
-    """One task service on one server: its checks, or why the server could not be asked."""
+    """One task service on one server: its checks, or why the server could not be reached."""
 
     step: str
     taskserv: str
@@ -21,7 +21,7 @@ class TaskservStatus(Struct, frozen=True):
 
 
 class InstallPreview(Struct, frozen=True):
-    """What an install would change on a server. `new`: the server does not exist yet, so all of it is installed."""
+    """What an install would change on a server. `new`: the server does not exist yet, so everything is installed."""
 
     step: str
     taskserv: str
@@ -32,7 +32,7 @@ class InstallPreview(Struct, frozen=True):
 
 
 class TaskservStatuses(Struct, frozen=True):
-    """All task services of a run; `ok` when each is well."""
+    """All task services of a run. `ok` is true if all are healthy."""
 
     run: str
     ok: bool
@@ -40,5 +40,5 @@ class TaskservStatuses(Struct, frozen=True):
 
 
 def statuses_of(run: str, items: tuple[TaskservStatus, ...]) -> TaskservStatuses:
-    """With the sum of it."""
+    """Combine the task services of a run."""
     return TaskservStatuses(run, all(one.ok for one in items), items)

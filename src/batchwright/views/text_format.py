@@ -1,4 +1,4 @@
-"""How durations, numbers and lists are put into words, the same on every screen."""
+"""Formats durations, numbers and lists, the same way on every screen."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def some(names: Sequence[str], most: int = 3) -> str:
 
 
 def one_line(text: str, most: int = 300) -> str:
-    """A message on one bounded line: its beginning and its end, where the cause of a failure stands."""
+    """A message on one bounded line. A long one keeps its beginning and its end, where the cause usually is."""
     return shortened(" ".join(printable(text).split()), most)
 
 
@@ -48,7 +48,7 @@ SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def span(text: str) -> float:
-    """`90s`, `30m`, `24h`, `7d` in seconds. Raises ValueError."""
+    """Parse `90s`, `30m`, `24h`, `7d` into seconds. Raises ValueError."""
     number, unit = text[:-1], text[-1:].lower()
     if unit not in SPANS or not number.isdecimal():
         raise ValueError(f"{text} is not a time span")

@@ -1,4 +1,4 @@
-"""One look at a run that goes on: what every screen, monitor and service is given while it does."""
+"""One update of a run in progress, as every screen, monitor and service gets it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from batchwright.views.run import RunView
 
 
 class Update:
-    """How a run is now, and the events that became durable since the update before.
+    """The state of a run now, and the events that became durable since the previous update.
 
-    `seq` is the number of the last of them. The view is computed when it is first asked for, which must be before the
-    next update is taken. `lost` says why the connection to who tells it is lost; it is being looked for again.
+    `seq` is the number of the last event. The view is computed on first use, which must be before the next update is
+    taken. `lost` says why the connection to the service was lost while it is being restored.
     """
 
     def __init__(

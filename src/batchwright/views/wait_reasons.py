@@ -1,4 +1,4 @@
-"""What steps that do not run are waiting for, in words: the same words for a whole run and for one step."""
+"""Says in words why steps do not run yet, with the same words for a whole run and for one step."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ LIVE = frozenset({RunState.PENDING, RunState.RUNNING, RunState.PAUSED})
 
 
 class WaitCode(StrEnum):
-    """What kind of thing a step waits for."""
+    """The kind of thing a step waits for."""
 
-    OPERATION = "operation"  # one that it depends on
+    OPERATION = "operation"  # an operation that it depends on
     SERVER = "server"  # an earlier step on its server
-    LIMIT = "limit"  # of the run or of its account
+    LIMIT = "limit"  # a limit of the run or of its account
     RETRY = "retry"  # the next attempt
     DRIVER = "driver"  # no process drives the run
     PERSON = "person"  # the run is paused
@@ -30,20 +30,21 @@ class WaitCode(StrEnum):
 
 
 class WaitingSteps(Struct, frozen=True):
-    """So many steps wait for the same reason: its kind, and its words for people."""
+    """How many steps wait for one reason: its code, and its words for people."""
 
     reason: str
     steps: int
     code: WaitCode = WaitCode.LIMIT
 
 
-Reason = tuple[WaitCode, str]  # with its words for people
-Tally = dict[Reason, int]  # steps
+Reason = tuple[WaitCode, str]  # the code, and the words for people
+Tally = dict[Reason, int]  # reason -> number of steps
 
 
 class Circumstances(Struct, frozen=True):
-    """What the journal does not say: whether a process drives the run now, per lane why its next call waits, and per
-    provider that does not answer, for how long and why."""
+    """Facts that are not in the journal: whether a process drives the run now, why the next call of each lane waits,
+    and for each provider that does not answer, since when and why.
+    """
 
     driven: bool = True
     lanes: Mapping[str, str] = {}
@@ -51,7 +52,7 @@ class Circumstances(Struct, frozen=True):
 
 
 def ended_operations(run: Run, shape: PlanIndex) -> list[bool]:
-    """Per operation whether it has ended: all of its steps, and all that it depends on."""
+    """For each operation, whether it has ended: all of its steps, and every operation it depends on."""
     ended: list[bool] = []
     for counts, before in zip(run.counts, shape.before, strict=True):
         ended.append(all(ended[op] for op in before) and not any(counts.get(state) for state in OPEN))
@@ -59,7 +60,7 @@ def ended_operations(run: Run, shape: PlanIndex) -> list[bool]:
 
 
 def operations_waited_for(run: Run, shape: PlanIndex, ended: list[bool], op: int) -> list[str]:
-    """The direct dependencies of an operation that have not ended, with how far they are."""
+    """The direct dependencies of an operation that have not ended, with their progress."""
     return [
         f"{run.plan.operations[other].id} ({_succeeded(run, other):,} of {len(shape.steps[other]):,} done)"
         for other in shape.before[op]
@@ -74,7 +75,7 @@ def _succeeded(run: Run, op: int) -> int:
 def waiting_reasons(
     run: Run, shape: PlanIndex, ended: list[bool], around: Circumstances, now: float
 ) -> list[WaitingSteps]:
-    """Every step of a live run that could still run and does not, grouped by reason, retries first."""
+    """The steps of a live run that could still run but do not, grouped by reason, retries first."""
     tally: Tally = {}
     if run.status is RunState.ROLLING_BACK:
         _add_retries(run, shape, around, now, tally, StepState.UNDO_RETRYING)
@@ -98,17 +99,17 @@ def waiting_reasons(
 
 
 def as_list(tally: Tally) -> list[WaitingSteps]:
-    """One line for each reason."""
+    """One entry per reason."""
     return [WaitingSteps(words, steps, code) for (code, words), steps in tally.items() if steps > 0]
 
 
 def undo_reason(run: Run, lane: str, around: Circumstances) -> Reason:
-    """Why a step that is still to be undone is not being undone."""
+    """Why a step that has to be undone is not being undone."""
     return _next_in_lane(run, lane, around) or (WaitCode.LIMIT, "waits for its turn")
 
 
 def _next_in_lane(run: Run, lane: str, around: Circumstances) -> Reason | None:
-    """What holds up the next step of a lane, of what can be known."""
+    """What is known to hold up the next step of a lane, if anything."""
     if not around.driven:
         return WaitCode.DRIVER, "no process drives the run"
     if len(run.in_flight) >= run.plan.parallel_limit:
@@ -131,12 +132,12 @@ def _held_by_needs(run: Run, shape: PlanIndex, op: int) -> int:
 
 
 def open_needs(run: Run, i: int) -> list[str]:
-    """The steps of its own operation that this one waits for."""
+    """The steps of its own operation that this step still waits for."""
     return [need.step for need in run.plan.steps[i].needs if run.record(need.step).state not in STEP_ENDED]
 
 
 def place_reason(run: Run, lane: str, around: Circumstances) -> Reason:
-    """Why a step that nothing holds up has not started."""
+    """Why a step with no open dependency has not started."""
     if run.cancelling:
         return WaitCode.ENDING, "will not start: the run is being cancelled"
     if run.stopping:
@@ -168,7 +169,7 @@ def _add_retries(run: Run, shape: PlanIndex, around: Circumstances, now: float, 
 
 
 def retry_reason(run: Run, until: float, fault: Fault, around: Circumstances, now: float) -> str:
-    """Why a step that backs off is not tried again yet."""
+    """Why a step that backs off is not retried yet."""
     halted = run.status is not RunState.ROLLING_BACK and (run.cancelling or run.stopping)
     if run.status is RunState.PAUSED or halted or not around.driven:
         return f"retry held up: {fault.kind}: {one_line(fault.message)}"

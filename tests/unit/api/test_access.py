@@ -181,7 +181,7 @@ def test_a_service_that_listens_elsewhere_too_is_closed_from_the_beginning(tmp_p
 def test_a_state_folder_that_others_can_write_is_not_served(mode: int, tmp_path: Path) -> None:
     """A2: who can write it can put tokens and plans into it."""
     tmp_path.chmod(mode)
-    with pytest.raises(AddressRefused, match="others can write"):
+    with pytest.raises(AddressRefused, match="others can write to"):
         listening(Settings(tmp_path), ServeOptions(port=0))
 
 

@@ -120,7 +120,7 @@ def test_readers_are_let_go_when_the_service_stops(tmp_path: Path) -> None:
             await service.orchestrator.stop(0.0)
             return await reading
 
-    assert b"the service stops" in asyncio.run(main())
+    assert b"the service is stopping" in asyncio.run(main())
 
 
 # -- the tail alone -------------------------------------------------------------------------------------------------

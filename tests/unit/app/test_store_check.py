@@ -88,7 +88,7 @@ def test_a_digest_that_was_kept_is_on_the_chain_for_ever(tmp_path: Path, capsys:
     for expected in (kept, digest, kept.upper()):
         code, said = command(capsys, tmp_path, "store", "check", "--chain", RUN[:4], "--expect", expected)
         assert code == 0, said
-        assert "1 event before its end" in said
+        assert "followed by 1 event" in said
     for wrong in (f"{digest}@12", "0" * 64, digest.replace(digest[0], "f" if digest[0] != "f" else "e")):
         code, said = command(capsys, tmp_path, "store", "check", "--chain", RUN, "--expect", wrong)
         assert (code, "is not on the chain" in said) == (1, True)

@@ -83,7 +83,7 @@ def test_one_is_shown_in_full(own: Path, capsys: pytest.CaptureFixture[str]) -> 
         assert words in shown
     stubs = typed(capsys, "taskservs", "show", "cilium")[1]
     assert "tested: with stubs only" in stubs
-    assert "the first is the leader" in stubs
+    assert "the first one is the leader" in stubs
 
 
 def test_entries_are_checked(own: Path, capsys: pytest.CaptureFixture[str]) -> None:

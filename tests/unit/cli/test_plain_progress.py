@@ -18,7 +18,7 @@ def test_a_small_run_is_told_step_by_step() -> None:
     assert written == [
         "        0 s  run started",
         "        0 s  web/a: started",
-        "      1.0 s  web/a: attempt 1 did not work (transient: the service is not available [503]): again in 2.0 s",
+        "      1.0 s  web/a: attempt 1 failed (transient: the service is not available [503]): again in 2.0 s",
         "      3.0 s  web/a: attempt 2 started",
         " 1 min 02 s  web/a: succeeded (ref-a, 10.0.0.1)",
     ]

@@ -57,7 +57,7 @@ def test_what_servers_had_in_common_is_removed_and_is_no_orphan() -> None:
     )
     told = [event_line(event) for event in hand.say(listed)]
     assert told == [
-        "sg (run x) in upcloud belonged to the run, and is removed with its last server",
+        "sg (run x) in upcloud belonged to the run and is removed with its last server",
         "orphan found in upcloud: i (late); destroying it",
     ]
     gone(hand, "sg")

@@ -38,14 +38,14 @@ def test_a_run_with_a_command_in_doubt_says_what_to_do() -> None:
     view = run_view(hand.run, hand.now)
     assert view.doubts == ("do/run",)
     assert view.next == (
-        "check how far do/run got, then run it again with: batchwright resume run --redo do/run, "
+        "check whether do/run took effect, then run it again with: batchwright resume run --redo do/run, "
         "or mark it as done with: batchwright resume run --skip do/run"
     )
     assert "--skip do/run" in view.failed[0].hint
     told = explain(hand.run, hand.history, "do/run", hand.now)
     assert told.next == view.next
     assert told.summary == "failed after 1 attempt: in_doubt: the connection was lost"
-    assert any("not run again by itself" in link.text for link in told.chain)
+    assert any("not run again automatically" in link.text for link in told.chain)
 
 
 def test_a_command_that_plainly_failed_is_just_resumed() -> None:

@@ -29,13 +29,13 @@ def test_the_dependency_that_ended_last_opened_the_way() -> None:
     story.start("kube/a/kubernetes", at=7)
     explanation = told(story, "kube/a/containerd", 8)
     assert chain(explanation)[1:3] == [
-        (4.0, "web/a succeeded: it was the last that this step waited for"),
+        (4.0, "web/a succeeded: the last step that it waited for"),
         (4.0, "started"),
     ]
     assert explanation.summary == "succeeded in 1.0 s"
     assert chain(told(story, "kube/a/kubernetes", 8))[1:] == [
-        (5.0, "kube/a/containerd succeeded: it was the last that this step waited for"),
-        (7.0, "waited 2.0 s more, for the limits of taskservs"),
+        (5.0, "kube/a/containerd succeeded: the last step that it waited for"),
+        (7.0, "waited another 2.0 s for the limits of taskservs"),
         (7.0, "started"),
     ]
 
@@ -43,15 +43,15 @@ def test_the_dependency_that_ended_last_opened_the_way() -> None:
 def test_a_full_run_is_why_a_step_had_to_wait() -> None:
     story = fleet(parallel_limit=1).begin().start("web/a", at=0).succeed("web/a", at=3).start("web/b", at=3)
     assert chain(told(story, "web/b", 4))[1:3] == [
-        (0.0, "nothing to wait for: it could start with the run"),
-        (3.0, "waited 3.0 s more, for a free place: parallel_limit 1 was used up"),
+        (0.0, "it depends on nothing: it could start with the run"),
+        (3.0, "waited another 3.0 s for a free slot: parallel_limit 1 was reached"),
     ]
 
 
 def test_throttling_is_why_a_step_had_to_wait() -> None:
     story = fleet().begin().start("web/a", at=0)
     story.retry("web/a", at=1, until=5, fault=Fault(FaultClass.THROTTLE, "slow"), counted=False).start("web/b", at=3)
-    assert (3.0, "waited 3.0 s more, for upcloud, which throttled") in chain(told(story, "web/b", 4))
+    assert (3.0, "waited another 3.0 s because upcloud throttled") in chain(told(story, "web/b", 4))
 
 
 def test_a_skip_is_followed_to_its_root() -> None:
@@ -98,13 +98,13 @@ def test_retries_and_the_end_of_patience() -> None:
     story = fleet().begin().start("web/a", at=0).retry("web/a", at=1, until=2).start("web/a", at=2)
     story.retry("web/a", at=3, until=5)
     waiting = told(story, "web/a", 4)
-    assert waiting.summary == ("attempt 2 did not work; retry in 1.0 s: transient: the service is not available")
+    assert waiting.summary == ("attempt 2 failed; retry in 1.0 s: transient: the service is not available")
     story.start("web/a", at=5).fail("web/a", at=6, fault=Fault(FaultClass.TRANSIENT, "still down"))
     assert [text for _, text in chain(told(story, "web/a", 7))[2:]] == [
         "started",
-        "attempt 1 did not work (transient: the service is not available [503]): again in 1.0 s",
+        "attempt 1 failed (transient: the service is not available [503]): again in 1.0 s",
         "attempt 2 started",
-        "attempt 2 did not work (transient: the service is not available [503]): again in 2.0 s",
+        "attempt 2 failed (transient: the service is not available [503]): again in 2.0 s",
         "attempt 3 started",
         "failed after 3 attempts: transient: still down (max_attempts 3 is used up)",
     ]
@@ -114,14 +114,14 @@ def test_a_retry_that_was_due_may_have_to_wait() -> None:
     story = fleet(parallel_limit=1).begin().start("web/a", at=0).retry("web/a", at=1, until=2).start("web/b", at=1)
     story.succeed("web/b", at=5).start("web/a", at=5)
     assert chain(told(story, "web/a", 6))[-2:] == [
-        (5.0, "waited 3.0 s more, for a free place: parallel_limit 1 was used up"),
+        (5.0, "waited another 3.0 s for a free slot: parallel_limit 1 was reached"),
         (5.0, "attempt 2 started"),
     ]
 
 
 def test_a_fault_that_is_never_retried_says_so() -> None:
     story = fleet().begin().start("web/a", at=0).fail("web/a", at=1)
-    assert chain(told(story, "web/a", 2))[-1][1].endswith("(a fault of this kind is not retried)")
+    assert chain(told(story, "web/a", 2))[-1][1].endswith("(this kind of fault is not retried)")
 
 
 def test_a_waiting_step_says_what_it_waits_for() -> None:
@@ -135,7 +135,7 @@ def test_a_waiting_step_says_what_it_waits_for() -> None:
 def test_a_step_that_never_started() -> None:
     story = fleet().begin().tell(ev.CancelRequested(T0 + 1, "ada")).end(RunState.CANCELLED, 2, "cancelled")
     explanation = told(story, "late/c", 3)
-    assert explanation.summary == "never started: the run ended before its turn came (cancelled)"
+    assert explanation.summary == "never started: the run ended first (cancelled)"
     assert "cancel requested by ada: calls in flight may finish" in [text for _, text in chain(explanation)]
 
 
@@ -147,9 +147,9 @@ def test_a_crash_and_a_rollback_are_part_of_the_chain() -> None:
     explanation = told(story, "web/a", 80)
     assert (explanation.state, explanation.summary) == (StepState.UNDONE, "undone by the rollback that ada asked for")
     assert [text for _, text in chain(explanation)[3:]] == [
-        "the process that drove the run was gone while this step was in flight",
-        "another process took over and settles what became of it",
-        "succeeded (ref-a), found again after doubt",
+        "the process that drove the run died while this step was in flight",
+        "another process took over and finds out how it ended",
+        "succeeded (ref-a), confirmed after doubt",
         "rollback started by ada",
         "undo started",
         "undone",
@@ -164,7 +164,7 @@ def test_a_reopened_run_forgets_the_old_causes() -> None:
     texts = [text for _, text in chain(told(story, "kube/a/containerd", 12))]
     assert texts[-3:] == [
         "run reopened by ada: continuing with the unfinished steps",
-        "web/b succeeded: it was the last that this step waited for",
+        "web/b succeeded: the last step that it waited for",
         "started",
     ]
 
@@ -174,9 +174,9 @@ def test_steps_are_found_by_any_part_that_only_one_has() -> None:
     assert step_named(run, "web/a") == "web/a"
     assert step_named(run, "a/kubernetes") == "kube/a/kubernetes"
     assert step_named(run, "late") == "late/c"
-    with pytest.raises(StepNotFound, match="2 steps of run abcdefghijkl are called like 'kubernetes'") as found:
+    with pytest.raises(StepNotFound, match="2 steps of run abcdefghijkl match 'kubernetes'") as found:
         step_named(run, "kubernetes")
-    assert found.value.hint == "There are: kube/a/kubernetes and kube/b/kubernetes"
+    assert found.value.hint == "They are: kube/a/kubernetes and kube/b/kubernetes"
     with pytest.raises(StepNotFound) as found:
         step_named(run, "kubernets")
     assert found.value.hint.startswith("Did you mean kube/")

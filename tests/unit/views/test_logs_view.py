@@ -26,7 +26,7 @@ def test_lines_stand_under_their_attempt() -> None:
         (1, True, "started"),
         (1, False, "one"),
         (1, False, "two"),
-        (1, True, "attempt 1 did not work"),
+        (1, True, "attempt 1 failed"),
         (2, True, "attempt 2 started"),
         (2, False, "three"),
         (2, True, "succeeded"),
