@@ -10,7 +10,7 @@ from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unkn
 from batchwright.operations.command import Command, CommandRequest
 
 SECONDS = 0.3  # that a program takes
-EXITS = Rejected(Fault(FaultClass.EXIT, "it ended with exit code 1"))
+EXITS = Rejected(Fault(FaultClass.EXIT, "it exited with code 1"))
 LOST = Unknown("the connection was lost")
 
 

@@ -125,7 +125,7 @@ def test_killed_around_one_that_is_not_it_stops_and_asks(desk: Desk) -> None:
     run = desk.command.json("resume", "latest", code=1)
     assert (run["status"], run["doubts"]) == ("Failed", ["do/run"])
     [failed] = run["failed"]
-    assert f"it still runs as process {old}" in failed["message"]
+    assert f"still running as process {old}" in failed["message"]
     assert "--redo do/run; to mark it as done: --skip do/run" in failed["hint"]
     assert "--redo do/run" in run["next"]
     assert "--skip do/run" in run["next"]

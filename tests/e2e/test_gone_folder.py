@@ -61,4 +61,4 @@ def test_a_command_that_would_run_there_is_found_by_the_plan(tmp_path: Path) -> 
     flow.write_text(HERE)
     done = batchwright(tmp_path / "gone", "plan", str(flow), "--state-dir", str(tmp_path / "state"))
     assert done.returncode != 0
-    assert "the folder that this was started in is gone [directory-missing]" in done.stderr
+    assert "the current folder no longer exists [directory-missing]" in done.stderr

@@ -22,7 +22,7 @@ from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.taskserv_batch import TaskservRequest
 
 FAILS = Fault(FaultClass.PERMANENT, "it cannot work")
-EXITS = Fault(FaultClass.EXIT, "it ended with exit code 1")
+EXITS = Fault(FaultClass.EXIT, "it exited with code 1")
 AGAIN = Fault(FaultClass.TRANSIENT, "not now")
 SLOW = Fault(FaultClass.THROTTLE, "too fast")
 TURNS_MAX = 20_000

@@ -1,1 +1,1 @@
-"""Programs that commands run: on this machine, and on servers over SSH."""
+"""Runs the programs of commands: on this machine, and on servers over SSH."""

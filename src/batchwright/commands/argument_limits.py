@@ -1,4 +1,4 @@
-"""What Linux lets a program be given: how long its arguments and its environment may be, and what may stand in them."""
+"""Linux's limits on the arguments and environment of a program: their length, and the characters they may hold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ POINTER = 8
 
 
 def all_max() -> int:
-    """The bytes that all arguments and variables of a program may have on this machine."""
+    """How many bytes all arguments and variables of a program may have together on this machine."""
     try:
         return os.sysconf("SC_ARG_MAX")
     except (OSError, ValueError):
@@ -22,25 +22,25 @@ def all_max() -> int:
 
 
 def unfit(words: Sequence[str], env: Mapping[str, str]) -> Diagnostic | None:
-    """Why no program can be started with these, None if it can; values are not shown."""
+    """Why no program can be started with these words and variables; None if it can. Values are not shown."""
     total = ROOM
     texts = [(f"argument {number}" if number else "the program's name", word) for number, word in enumerate(words)]
     for what, text in (*texts, *((f'the variable "{name}"', f"{name}={value}") for name, value in env.items())):
         if "\0" in text:
-            hint = "Leave it out; what is binary goes into a file or as base64."
-            return Diagnostic("command-invalid", f"{what} has a NUL byte in it, which no program can be given", hint)
+            hint = "Leave it out. Pass binary data in a file or as base64."
+            return Diagnostic("command-invalid", f"{what} contains a NUL byte, which no program can receive", hint)
         try:
             size = len(os.fsencode(text))
         except UnicodeEncodeError:
-            hint = "Set LC_ALL=C.UTF-8, or PYTHONUTF8=1, where this runs."
-            return Diagnostic("command-invalid", f"{what} has characters that this locale's encoding lacks", hint)
+            hint = "Set LC_ALL=C.UTF-8, or PYTHONUTF8=1, where Batchwright runs."
+            return Diagnostic("command-invalid", f"{what} has characters that this locale cannot encode", hint)
         if size > WORD_MAX:
-            hint = "Put it into a file, and give the program the file's name."
+            hint = "Put it into a file and pass the file's name."
             return Diagnostic(
-                "command-too-long", f"{what} has {size:,} bytes; the system takes {WORD_MAX:,} at most", hint
+                "command-too-long", f"{what} has {size:,} bytes; the system allows {WORD_MAX:,} at most", hint
             )
         total += size + 1 + POINTER
     if total > all_max():
-        message = f"its arguments and variables have {total:,} bytes together; the system takes {all_max():,} at most"
-        return Diagnostic("command-too-long", message, "Put what is long into files.")
+        message = f"its arguments and variables have {total:,} bytes together; the system allows {all_max():,} at most"
+        return Diagnostic("command-too-long", message, "Put long values into files.")
     return None

@@ -1,4 +1,4 @@
-"""The launcher port: finds and runs the programs of commands, in one place: on this machine, or on servers."""
+"""The launcher port: finds the programs of commands and runs them, on this machine or on servers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from batchwright.operations.command import Command, CommandRequest
 
 Tell = Callable[[str], None]
 
-RESERVED = "BATCHWRIGHT_"  # what such variables hold is ours: a program is given those of its own start and no others
+RESERVED = "BATCHWRIGHT_"  # variables with this prefix are set only by Batchwright, for the program's own start
 RUN, STEP, MARK, SERVERS = "BATCHWRIGHT_RUN", "BATCHWRIGHT_STEP", "BATCHWRIGHT_MARK", "BATCHWRIGHT_SERVERS"
 
 
 class CommandServer(Struct, frozen=True):
-    """A server that a program runs on or is told of. `access` is None where nothing is reached over SSH."""
+    """A server that a program runs on or gets facts about. `access` is None if nothing is reached over SSH."""
 
     name: str
     address: str
@@ -29,15 +29,15 @@ class CommandServer(Struct, frozen=True):
 
 
 def _nobody(_line: str) -> None:
-    """Who hears the output when nobody asked for it."""
+    """Discards the output."""
 
 
 class Launch(Struct, frozen=True):
-    """What surrounds one start. `mark` is in the environment of every process of the step, and tells them from others.
+    """The circumstances of one start. `mark` is in the environment of every process of the step and identifies them.
 
-    `undo`: the request's undo program is meant. `again`: nobody knows whether an earlier start of this step has ended,
-    so what is left of it is ended first. `seconds` is all the time it may take. `on` is the server it runs on;
-    `servers` are those that it is told of. `tell` hears its output, line by line, without secrets.
+    `undo`: run the request's undo program. `again`: an earlier start of this step may still be running, so its
+    processes are ended first. `seconds` is the total time limit. `on` is the server it runs on; `servers` are those
+    listed in the file the program gets. `tell` receives its output line by line, without secrets.
     """
 
     run: str
@@ -52,17 +52,22 @@ class Launch(Struct, frozen=True):
 
 
 class Launcher(Protocol):
-    """Runs one program at a time per step; anything raised counts as Unknown."""
+    """Runs one program at a time per step. Any exception counts as Unknown."""
 
     async def resolve(self, command: Command) -> CommandRequest | list[Diagnostic]:
-        """Find what it needs, and freeze it, or say all that is missing; nothing is started."""
+        """Find the programs, folder and secrets of a command and freeze them, or return everything that is missing.
+        Nothing is started.
+        """
         ...
 
     async def launch(self, request: CommandRequest, launch: Launch) -> Applied | Rejected | Unknown:
-        """Run it to its end. `Rejected` with the class EXIT when it ended with another code than 0, with another class
-        when it was certainly not started; `Unknown` when it was ended or lost on the way."""
+        """Run the program to its end.
+
+        Returns `Rejected` with the class EXIT for an exit code other than 0, and with another class if it was certainly
+        not started; `Unknown` if it was ended or lost on the way.
+        """
         ...
 
     async def left_over(self, launch: Launch) -> str:
-        """Whether something of an earlier start still runs, in words; "" if not. Raises when that cannot be told."""
+        """Describe what still runs of an earlier start; "" if nothing. Raises if that cannot be found out."""
         ...

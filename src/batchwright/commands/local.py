@@ -1,4 +1,4 @@
-"""Programs on this machine. Each has a session of its own, and is found again by whoever drives the run next."""
+"""Runs programs on this machine. Each has its own session, and the next driver of the run finds it again."""
 
 from __future__ import annotations
 
@@ -32,15 +32,17 @@ from batchwright.operations.command import Command, CommandRequest
 from batchwright.secret_resolver import Reveal
 from batchwright.secret_resolver import revealed as secret_of
 
-LAST_WORDS_SECONDS = 1.0  # of silence after a program's end; a process it leaves running may hold its output open
-REST_SECONDS = 30.0  # for what was still in the pipe, if somebody else goes on writing into it
+LAST_WORDS_SECONDS = 1.0  # of silence after the program ended; a process it left running may keep its output open
+REST_SECONDS = 30.0  # for the rest of the output, if another process keeps writing to the pipe
 
 SHORT_OF = f"this machine has had no free file descriptors for {process_limits.WAIT_SECONDS:g} s"
-PIPE_BYTES = 1024 * 1024  # of output that a program whose driver died can still write before it has to wait
+PIPE_BYTES = 1024 * 1024  # of output that a program can write after its driver died, before it blocks
 
 
 class LocalCommands:
-    """`folder` is private and keeps what a program leaves while it runs. `reveal` finds a secret when it is used."""
+    """The launcher of this machine. `folder` is private and holds the marker files of running programs. `reveal` looks
+    up a secret when it is used.
+    """
 
     def __init__(self, folder: Path, clock: Clock, environ: Mapping[str, str], reveal: Reveal) -> None:
         self._folder = folder
@@ -59,7 +61,7 @@ class LocalCommands:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             trace, told = ProcessMarker(self._folder, launch.mark), self._folder / f"{launch.mark}.json"
             if trace.left and not await trace.end(self._clock):
-                return Rejected(Fault(FaultClass.BUSY, f"an earlier start cannot be ended: {_who(trace)}"))
+                return Rejected(Fault(FaultClass.BUSY, f"an earlier start cannot be stopped: {_who(trace)}"))
             environ = {name: value for name, value in self._environ.items() if not name.startswith(RESERVED)}
             environ |= {name: value for name, value in request.env.items() if isinstance(value, str)} | secrets
             environ |= {RUN: launch.run, STEP: launch.step, MARK: launch.mark, SERVERS: str(told)}
@@ -75,7 +77,7 @@ class LocalCommands:
 
     async def left_over(self, launch: Launch) -> str:
         trace = ProcessMarker(self._folder, launch.mark)
-        return f"it still runs as {_who(trace)}" if trace.left and (trace.survivors() or trace.held()) else ""
+        return f"still running as {_who(trace)}" if trace.left and (trace.survivors() or trace.held()) else ""
 
     async def _run(
         self,
@@ -88,7 +90,7 @@ class LocalCommands:
         words = request.undo if launch.undo else request.run
         if not await process_limits.room(self._clock):
             return Rejected(Fault(FaultClass.TRANSIENT, f"{words[0]} was not started: {SHORT_OF}"))
-        try:  # from here to the start nothing else of this process gets its turn
+        try:  # no other coroutine runs between here and the start
             lock = trace.begin()
         except OSError as error:
             return not_started(request.name, error)
@@ -107,7 +109,7 @@ class LocalCommands:
                 cwd=request.directory or None,
                 env=environ,
                 start_new_session=True,
-                pass_fds=(lock, reading),  # with a reader of its own it outlives ours: no SIGPIPE half-way
+                pass_fds=(lock, reading),  # as a reader of its own pipe it survives us without a SIGPIPE
             )
         except (OSError, ValueError, RuntimeError, MemoryError) as error:
             os.close(reading)
@@ -128,7 +130,7 @@ class LocalCommands:
                 code = await process.wait()
         except TimeoutError:
             await _end(process, trace, self._clock)
-            return Unknown(f"{request.name} did not end within {launch.seconds:g} s and was ended{said(output)}")
+            return Unknown(f"{request.name} did not end within {launch.seconds:g} s and was stopped{said(output)}")
         except BaseException:
             await _end(process, trace, self._clock)
             raise
@@ -144,21 +146,21 @@ class LocalCommands:
         return outcome_of(request.name, code, output)
 
     async def _not_started(self, word: str, error: Exception, trace: ProcessMarker) -> Rejected | Unknown:
-        """What a start that failed means. It may fail when the program has begun already and cannot be waited for."""
+        """The outcome of a start that failed. The program may already be running without a way to wait for it."""
         try:
             begun = bool(trace.survivors()) or trace.held()
         except OSError as blind:
-            return Unknown(f"{word} cannot be started: {_why(error)}; whether it was cannot be seen: {blind.strerror}")
+            return Unknown(f"{word} failed to start: {_why(error)}; it may be running: {blind.strerror}")
         if not begun:
             trace.forget()
             return not_started(word, error)
         if await trace.end(self._clock):
             trace.forget()
-        return Unknown(f"{word} was started and could not be watched ({_why(error)}), so it was ended")
+        return Unknown(f"{word} was started but could not be monitored ({_why(error)}), so it was stopped")
 
 
 def _as_the_user_set_it(pid: int) -> None:
-    """Give a program the limit of descriptors that ours had when it began: some close all that there may be."""
+    """Restore the soft limit of file descriptors that our process began with: some programs close all possible ones."""
     soft = process_limits.given()
     if soft is not None and sys.platform == "linux":
         with suppress(OSError, ValueError):
@@ -166,33 +168,33 @@ def _as_the_user_set_it(pid: int) -> None:
 
 
 def refused(request: CommandRequest, words: Sequence[str], environ: Mapping[str, str]) -> Rejected | None:
-    """What the system would refuse, in better words than its own."""
+    """Why the system would refuse the start, in clearer words than its own; None if it would not."""
     if (flaw := unfit(words, environ)) is None:
         return None
-    message = f"{request.name} cannot be started: {flaw.message}"
+    message = f"{request.name} failed to start: {flaw.message}"
     return Rejected(Fault(FaultClass.NOT_FOUND, message, flaw.code, flaw.hint))
 
 
 def not_started(name: str, error: Exception) -> Rejected:
-    """Whatever fails before a program is started is certain. What this machine is short of, it may have later."""
+    """The outcome of a start that failed for certain. If this machine lacks a resource, a retry may work."""
     if isinstance(error, SecretMissing):
         return Rejected(Fault(FaultClass.INVALID, error.message, error.code, error.hint))
     kind = FaultClass.TRANSIENT if process_limits.is_shortage(error) else FaultClass.NOT_FOUND
-    return Rejected(Fault(kind, f"{name} cannot be started: {_why(error)}"))
+    return Rejected(Fault(kind, f"{name} failed to start: {_why(error)}"))
 
 
 def _why(error: Exception) -> str:
-    """What went wrong, without the text that could not be encoded: it may be a secret."""
+    """The reason, without the text that could not be encoded, which may be a secret."""
     if isinstance(error, UnicodeError):
-        return "it is given characters that this locale's encoding lacks"
+        return "it has characters that this locale cannot encode"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return str(error) or type(error).__name__
 
 
 def held_open(name: str, holders: str) -> str:
-    """A hint for who wonders where the rest of an output is."""
-    return f"{name} has ended; {holders} still holds its output open: redirect the output of what is to go on running"
+    """A hint that explains why the output is not complete."""
+    return f"{name} has ended, but {holders} can still write to its output: redirect the output of background processes"
 
 
 def _writers(reading: int) -> list[str]:
@@ -201,29 +203,29 @@ def _writers(reading: int) -> list[str]:
     for place in Path("/proc").iterdir():
         if not place.name.isdigit() or int(place.name) == os.getpid():
             continue
-        with suppress(OSError):  # it has ended, or is somebody else's
+        with suppress(OSError):  # it has ended, or belongs to another user
             if any(os.readlink(one) == pipe and one.lstat().st_mode & stat.S_IWUSR for one in (place / "fd").iterdir()):  # noqa: PTH115
                 found.append(f"process {place.name} ({(place / 'comm').read_text().strip()})")
     return found
 
 
 def outcome_of(name: str, code: int, output: CleanOutput) -> Applied | Rejected | Unknown:
-    """What the code that a program ended with means; a signal is a negative code."""
+    """The outcome for the exit code of a program; a negative code is a signal."""
     if code == 0:
         return Applied()
     if code < 0:
-        return Unknown(f"{name} was ended by {_signal_name(-code)}{said(output)}")
-    return Rejected(Fault(FaultClass.EXIT, f"{name} ended with exit code {code}{said(output)}", code=str(code)))
+        return Unknown(f"{name} was killed by {_signal_name(-code)}{said(output)}")
+    return Rejected(Fault(FaultClass.EXIT, f"{name} exited with code {code}{said(output)}", code=str(code)))
 
 
 async def revealed(env: Mapping[str, str | SecretReference], reveal: Reveal) -> dict[str, str]:
-    """The secrets among these variables. A program that prints one may take its time. Raises SecretMissing."""
+    """The secrets among these variables. A program that prints one may take a while. Raises SecretMissing."""
     named = {name: value for name, value in env.items() if isinstance(value, SecretReference)}
     return {name: await secret_of(secret, reveal) for name, secret in named.items()}
 
 
 async def _end(process: Process, trace: ProcessMarker, clock: Clock) -> None:
-    """End the program and all that it began, and forget it if that worked."""
+    """Stop the program and all processes it started, and remove its marker if that worked."""
     ended = await trace.end(clock)
     with suppress(TimeoutError):
         if not ended and process.returncode is None:
@@ -237,7 +239,7 @@ async def _end(process: Process, trace: ProcessMarker, clock: Clock) -> None:
 
 def _pipe() -> tuple[int, int]:
     reading, writing = os.pipe()
-    with suppress(OSError):  # a user may have only so much of it
+    with suppress(OSError):  # a user may have only a limited number of watches
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     return reading, writing
 
@@ -255,7 +257,7 @@ async def _listen(reading: int, output: CleanOutput) -> None:
 
 
 async def _rest(listening: asyncio.Task[None], output: CleanOutput) -> None:
-    """Hear what a program that has ended left in the pipe, to its end or until nothing more comes."""
+    """Read what a program that has ended left in the pipe, until its end or until it stays silent."""
     loop = asyncio.get_running_loop()
     until, heard = loop.time() + REST_SECONDS, -1
     while not listening.done() and heard != output.heard and loop.time() < until:
@@ -278,7 +280,7 @@ def _signal_name(number: int) -> str:
 
 def _who(trace: ProcessMarker) -> str:
     pids = trace.survivors()
-    return _pids(pids) if pids else "a process that cannot be looked into"
+    return _pids(pids) if pids else "a process that cannot be inspected"
 
 
 def _pids(pids: Iterable[int]) -> str:
@@ -286,7 +288,7 @@ def _pids(pids: Iterable[int]) -> str:
 
 
 def _row(server: CommandServer) -> dict[str, object]:
-    """A server in the file that a program is told of, for scripts and inventories."""
+    """A server as it stands in the file that a program gets, for scripts and inventories."""
     row: dict[str, object] = {
         "name": server.name,
         "address": server.address,

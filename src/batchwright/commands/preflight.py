@@ -1,4 +1,4 @@
-"""What a command needs on this machine, found before anything is changed: its programs, its folder, its secrets."""
+"""Checks what a command needs on this machine before anything is changed: programs, folder and secrets."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.command import Command, CommandRequest
 from batchwright.secret_resolver import peek
 
-COMPARED = 20_000  # names that a misspelt one is compared with
+COMPARED = 20_000  # file names that a misspelt one is compared with
 
 
 def find_here(command: Command, environ: Mapping[str, str]) -> CommandRequest | list[Diagnostic]:
-    """A command of this machine with its programs' own places in it, or all that is missing.
+    """A local command with the absolute paths of its programs, or everything that is missing.
 
-    A relative folder is one of the folder where Batchwright was started.
+    A relative folder is relative to the folder where Batchwright was started.
     """
     flaws = [*secret_flaws(command.env, environ, field="env"), *size_flaws(command, environ)]
     folder = _folder(command.directory or ".")
@@ -35,7 +35,7 @@ def find_here(command: Command, environ: Mapping[str, str]) -> CommandRequest | 
     path = own if isinstance(own, str) else environ.get("PATH", os.defpath)
     run, undo = _found(command.run, folder, path), _found(command.undo, folder, path)
     if isinstance(run, Diagnostic) or isinstance(undo, Diagnostic):
-        missing: dict[Diagnostic, str] = {}  # the same program in both is told once
+        missing: dict[Diagnostic, str] = {}  # a program that both need is reported once
         for field, one in (("run", run), ("undo", undo)):
             if isinstance(one, Diagnostic):
                 missing.setdefault(one, field)
@@ -47,31 +47,31 @@ def find_here(command: Command, environ: Mapping[str, str]) -> CommandRequest | 
 
 
 def find_there(command: Command, environ: Mapping[str, str]) -> CommandRequest | list[Diagnostic]:
-    """A command of servers, which may not exist yet: what does not depend on them is looked at."""
+    """A command that runs on servers, which may not exist yet: only what does not depend on them is checked."""
     flaws = [*secret_flaws(command.env, environ, field="env"), *size_flaws(command, {})]
     name, folder = program_name(command.run[0]), command.directory or ""
     return flaws or CommandRequest(name, command.run, command.undo, command.env, folder, command.idempotent)
 
 
 def program_name(word: str) -> str:
-    """What people call it."""
+    """The name of the program for people."""
     return PurePosixPath(word).name or word
 
 
 def secret_flaws(
     values: Mapping[str, object], environ: Mapping[str, str], whose: str = "", field: str = ""
 ) -> list[Diagnostic]:
-    """Secrets that are not where they are said to be. A program that prints one is only looked for."""
+    """The secrets that cannot be found. A program that prints a secret is only located, not run."""
     found = []
     for name, secret in values.items():
         if isinstance(secret, SecretReference) and (why := secret_lack(secret, environ)):
-            message = f'the secret for "{name}"{whose} is not there: {why}'
+            message = f'the secret for "{name}"{whose} is missing: {why}'
             found.append(Diagnostic("secret-missing", message, field=field))
     return found
 
 
 def secret_lack(secret: SecretReference, environ: Mapping[str, str]) -> str:
-    """Why a secret cannot be had, "" if nothing speaks against it."""
+    """Why a secret is not available; "" if nothing is known against it."""
     if secret.command:
         found = _found(secret.command, Path(), environ.get("PATH", os.defpath))
         return found.message if isinstance(found, Diagnostic) else ""
@@ -83,7 +83,7 @@ def secret_lack(secret: SecretReference, environ: Mapping[str, str]) -> str:
 
 
 def size_flaws(command: Command, environ: Mapping[str, str]) -> list[Diagnostic]:
-    """What no program can be given: too long, or with characters that there is no way to hand over."""
+    """Values that cannot be passed to a program: too long, or with characters that cannot be encoded."""
     env = {**environ, **{name: _known(value, environ) for name, value in command.env.items()}}
     found = [unfit(words, env) for words in (command.run, command.undo) if words]
     return list(dict.fromkeys(one for one in found if one is not None))
@@ -102,13 +102,13 @@ def _folder(name: str) -> Path | Diagnostic:
     try:
         folder = Path(os.path.abspath(name))  # noqa: PTH100 - links stay as they are named
     except FileNotFoundError:
-        hint = "Go to a folder that is there, or give the command a `directory` that begins with a slash."
-        return Diagnostic("directory-missing", "the folder that this was started in is gone", hint, field="directory")
+        hint = "Change to an existing folder, or give the command an absolute `directory`."
+        return Diagnostic("directory-missing", "the current folder no longer exists", hint, field="directory")
     if not folder.is_dir():
         return Diagnostic("directory-missing", f'there is no folder "{folder}"', _like(folder), field="directory")
     if not os.access(folder, os.X_OK):
-        message = f'nobody but its owner may enter "{folder}"'
-        return Diagnostic("directory-missing", message, "Allow it, or be another user.", field="directory")
+        message = f'no permission to enter the folder "{folder}"'
+        return Diagnostic("directory-missing", message, "Change its permissions, or the user.", field="directory")
     return folder
 
 
@@ -122,7 +122,7 @@ def _found(words: tuple[str, ...], folder: Path, path: str) -> tuple[str, ...] |
             what = f'"{place}" is a folder' if place.is_dir() else f'there is no program "{place}"'
             return Diagnostic("program-missing", what, _words_hint(words) or _like(place))
         if not os.access(place, os.X_OK):
-            return Diagnostic("program-not-executable", f'"{place}" may not be executed', f"Allow it: chmod +x {place}")
+            return Diagnostic("program-not-executable", f'"{place}" is not executable', f"Run: chmod +x {place}")
     else:
         found = shutil.which(word, path=path) if word and "\0" not in word else None
         if found is None:
@@ -132,11 +132,11 @@ def _found(words: tuple[str, ...], folder: Path, path: str) -> tuple[str, ...] |
 
 
 def _like(place: Path) -> str:
-    """What stands where this was looked for, under a name like it."""
+    """A hint with the existing file of a similar name."""
     try:
         near = _near(place.name, (one.name for one in place.parent.iterdir() if one.name != place.name))
     except OSError:
-        return f"There is no folder {place.parent} either."
+        return f"The folder {place.parent} does not exist either."
     return f'Did you mean "{place.parent / near}"?' if near else ""
 
 
@@ -150,16 +150,16 @@ def _meant(words: tuple[str, ...], path: str) -> str:
         except OSError:
             continue
     near = _near(words[0], names)
-    return f'Did you mean "{near}"?' if near else "Install it, or write where it is."
+    return f'Did you mean "{near}"?' if near else "Install it, or give its full path."
 
 
 def _words_hint(words: tuple[str, ...]) -> str:
     split = " " in words[0].strip()
-    return f"Write the program and each argument as a separate text: {_split(words)}" if split else ""
+    return f"Write the program and each argument as separate strings: {_split(words)}" if split else ""
 
 
 def _split(words: tuple[str, ...]) -> str:
-    """The list that was probably meant; what only a shell understands is left to one."""
+    """The list of words that was probably meant; a `sh -c` call if only a shell can interpret it."""
     line = words[0] if len(words) == 1 else shlex.join(words)
     try:
         parts = shlex.split(words[0], comments=False) + list(words[1:])

@@ -1,8 +1,8 @@
-"""What a start on this machine leaves: a locked file for as long as one of its processes lives, and a mark in each.
+"""The marker of a program start on this machine: a file that stays locked while any process of the start lives.
 
-Whoever was killed cannot tell what it left running. So every program inherits an open, locked file: the kernel lets go
-of the lock when the last of its processes has ended, and not before. Which ones those are, /proc shows: they have the
-file open, or the mark in their environment.
+A driver that was killed cannot say what it left running. So every program inherits an open, locked file, and the kernel
+releases the lock when the last of its processes has ended, not before. /proc shows which processes these are: they have
+the file open, or the mark in their environment.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 from batchwright.commands.base import MARK
 from batchwright.model.clock import Clock
 
-GENTLY, FIRMLY = 5.0, 5.0  # seconds that processes get to end after a SIGTERM, and to be gone after a SIGKILL
+GENTLY, FIRMLY = 5.0, 5.0  # seconds to end after a SIGTERM, and to be gone after a SIGKILL
 LOOK_SECONDS = 0.05
 
 
 class ProcessMarker:
-    """The file of one start. It is there from before the program is started until it is known how it ended."""
+    """The marker file of one start. It exists from before the program is started until its outcome is known."""
 
     def __init__(self, folder: Path, mark: str) -> None:
         self._path = folder / mark
@@ -28,26 +28,26 @@ class ProcessMarker:
 
     @property
     def left(self) -> bool:
-        """Whether there was a start of which nobody knows that it has ended."""
+        """Whether an earlier start may still be running."""
         return self._path.exists()
 
     def begin(self) -> int:
-        """Make the file and lock it; gives the descriptor for the program to inherit."""
+        """Create and lock the file. Returns the descriptor that the program inherits."""
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return descriptor
 
     def forget(self) -> None:
-        """It is known how it ended; what it left running on purpose is left alone."""
+        """Remove the marker once the outcome is known. Processes left running on purpose are not touched."""
         self._path.unlink(missing_ok=True)
 
     def survivors(self) -> list[int]:
-        """The processes that are left of it."""
+        """The process ids that are left of the start."""
         found = self._file()
         return [pid for name in os.listdir("/proc") if name.isdigit() and self._is_of(pid := int(name), found)]  # noqa: PTH208
 
     def held(self) -> bool:
-        """Whether a process holds the lock, be it one that cannot be looked into."""
+        """Whether a process holds the lock, even one that cannot be inspected."""
         try:
             descriptor = os.open(self._path, os.O_RDWR)
         except FileNotFoundError:
@@ -61,7 +61,7 @@ class ProcessMarker:
         return False
 
     async def end(self, clock: Clock) -> bool:
-        """End what is left, gently first. False when something is still there."""
+        """End the remaining processes, first with SIGTERM, then with SIGKILL. False if something still runs."""
         for number, seconds in ((signal.SIGTERM, GENTLY), (signal.SIGKILL, FIRMLY)):
             asked: set[int] = set()
             until = clock.now() + seconds
@@ -98,12 +98,12 @@ class ProcessMarker:
                     continue
                 if (found.st_dev, found.st_ino) == file:
                     return True
-        except OSError:  # it has ended, or is somebody else's
+        except OSError:  # it has ended, or belongs to another user
             return False
         return False
 
     def _send(self, pid: int, number: int) -> None:
-        """To this very process, and to none that was given its number since."""
+        """Send a signal to this very process, never to a later one with the same number."""
         try:
             process = os.pidfd_open(pid)
         except OSError:

@@ -1,4 +1,4 @@
-"""Programs on servers, over SSH. What may be secret goes over the connection's input, never onto a command line."""
+"""Runs programs on servers over SSH. Secrets go over the connection's input, never onto a command line."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from batchwright.printable import printable
 from batchwright.secret_resolver import Reveal
 
 CONNECT_SECONDS = 30.0
-SWEEP_SECONDS = 25.0  # for looking for what an earlier start left, and ending it
+SWEEP_SECONDS = 25.0  # for finding and ending the processes of an earlier start
 
-# Looks for processes whose environment holds the mark; `end` also ends them, gently first. Prints what is there then.
-# A shell, grep and tr are all that it takes; grep -z is in GNU's, BSD's and BusyBox's.
+# Finds processes with the mark in their environment; `end` also ends them, SIGTERM first. Prints those that are left.
+# It needs only a shell, grep and tr; GNU, BSD and BusyBox grep have -z.
 SWEEP = """\
 found() {
     grep -lzxF "$mark" /proc/[0-9]*/environ 2>/dev/null | tr -dc '0-9\\n'
@@ -43,7 +43,7 @@ found
 
 
 class SshCommands:
-    """The launcher for servers that are reached over SSH. `reveal` finds a secret when it is used."""
+    """The launcher for servers that are reached over SSH. `reveal` looks up a secret when it is used."""
 
     def __init__(self, environ: Mapping[str, str], reveal: Reveal) -> None:
         self._environ = environ
@@ -74,11 +74,11 @@ class SshCommands:
                 left = await _swept(connection, launch.mark, "end") if launch.again else ""
                 if left:
                     return Rejected(
-                        Fault(FaultClass.BUSY, f"an earlier start cannot be ended on {name}: process {left}")
+                        Fault(FaultClass.BUSY, f"an earlier start cannot be stopped on {name}: process {left}")
                     )
                 process = await _shell(connection)
             except ssh_client.Unreachable as error:
-                wait = FaultClass.TRANSIENT if not error.lasting else error.fault.kind  # its first boot may go on
+                wait = FaultClass.TRANSIENT if not error.lasting else error.fault.kind  # it may still be booting
                 return Rejected(replace(error.fault, kind=wait))
             except ssh_client.LOST as error:
                 return Rejected(
@@ -99,11 +99,11 @@ class SshCommands:
         async with AsyncExitStack() as hops:
             connection = await ssh_client.connect(launch.on.access, hops, CONNECT_SECONDS)
             left = await _swept(connection, launch.mark, "look")
-        return f"it still runs on {launch.on.name} as process {left}" if left else ""
+        return f"still running on {launch.on.name} as process {left}" if left else ""
 
 
 def _script(request: CommandRequest, launch: Launch, secrets: Mapping[str, str]) -> str | Rejected:
-    """What the server's shell is given, or why no program can be given that."""
+    """The script for the server's shell, or why it cannot be run."""
     words = request.undo if launch.undo else request.run
     plain = {name: value for name, value in request.env.items() if isinstance(value, str)}
     environ = {**plain, **secrets, RUN: launch.run, STEP: launch.step, MARK: launch.mark}
@@ -111,7 +111,7 @@ def _script(request: CommandRequest, launch: Launch, secrets: Mapping[str, str])
 
 
 async def _shell(connection: Any) -> Any:
-    """A shell that waits for its script: nothing of ours runs before it has the whole of it."""
+    """A shell that waits for its script: nothing is run before it has received all of it."""
     async with asyncio.timeout(CONNECT_SECONDS):
         return await connection.create_process("exec sh", encoding=None)
 
@@ -131,7 +131,7 @@ async def _run(
     except TimeoutError:
         await _swept(connection, launch.mark, "end")
         output.close()
-        return Unknown(f"{request.name} did not end within {launch.seconds:g} s and was ended{said(output)}")
+        return Unknown(f"{request.name} did not end within {launch.seconds:g} s and was stopped{said(output)}")
     except asyncio.CancelledError:
         await _swept(connection, launch.mark, "end")
         raise
@@ -139,7 +139,7 @@ async def _run(
     if not ended:
         launch.tell(held_open(request.name, await _holders(connection, launch.mark)))
         process.close()
-    code = process.returncode  # None when the connection was lost, negative for a signal
+    code = process.returncode  # None if the connection was lost, negative for a signal
     if code is None:
         return Unknown(f"the connection to {launch.on.name} was lost{said(output)}")
     if not marked.begun:
@@ -151,9 +151,9 @@ async def _run(
 
 
 def script(words: tuple[str, ...], environ: Mapping[str, str], directory: str) -> str:
-    """What the server's shell is given on its input: it becomes the program, which has no input itself.
+    """The script that the server's shell reads from its input. The shell becomes the program, which has no input.
 
-    The braces make the shell read all of it before it does any of it: a part of a command line is never run.
+    The braces make the shell read the whole script before it runs any of it, so that a partial command line never runs.
     """
     lines = [f"export {name}={shlex.quote(value)}" for name, value in environ.items()]
     if directory:
@@ -162,7 +162,7 @@ def script(words: tuple[str, ...], environ: Mapping[str, str], directory: str) -
 
 
 async def _holders(connection: Any, mark: str) -> str:
-    """What a program that has ended left running, with names."""
+    """The processes, with names, that a program left running."""
     from batchwright import ssh_client
 
     try:
@@ -176,7 +176,7 @@ async def _holders(connection: Any, mark: str) -> str:
 
 
 async def _swept(connection: Any, mark: str, verb: str) -> str:
-    """The processes that are left of an earlier start, after they were ended if that is the verb."""
+    """The processes that are left of an earlier start; with the verb `end` they are ended first."""
     text = f"mark={shlex.quote(f'{MARK}={mark}')}\nverb={verb}\n{SWEEP}"
     from batchwright import ssh_client
 

@@ -197,7 +197,7 @@ def test_a_missing_secret_of_a_task_service_is_found_before_its_servers_are_made
         ("secret-missing", "local/web"),
     ]
     assert [one.message for one in seen.problems] == [
-        f'the secret for "a" of "db" is not there: the file {tmp_path} is a folder; it must be a regular file',
-        'the secret for "b" of "db" is not there: the variable NONE is not set',
-        'the secret for "key" of "web" is not there: there is no program "no-such-tool"',
+        f'the secret for "a" of "db" is missing: the file {tmp_path} is a folder; it must be a regular file',
+        'the secret for "b" of "db" is missing: the variable NONE is not set',
+        'the secret for "key" of "web" is missing: there is no program "no-such-tool"',
     ]

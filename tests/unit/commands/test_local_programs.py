@@ -82,12 +82,12 @@ def test_another_exit_code_is_told_with_the_last_lines(bench: Bench) -> None:
     outcome = run(bench, shell("echo no disk; exit 3"))
     assert isinstance(outcome, Rejected)
     fault = outcome.fault
-    assert (fault.kind, fault.code, fault.message) == (FaultClass.EXIT, "3", "sh ended with exit code 3:\nno disk")
+    assert (fault.kind, fault.code, fault.message) == (FaultClass.EXIT, "3", "sh exited with code 3:\nno disk")
     assert list(bench.folder.iterdir()) == []
 
 
 def test_ended_by_a_signal_means_that_nobody_knows_how_far_it_got(bench: Bench) -> None:
-    assert run(bench, shell("kill -KILL $$")) == Unknown("sh was ended by SIGKILL")
+    assert run(bench, shell("kill -KILL $$")) == Unknown("sh was killed by SIGKILL")
 
 
 def test_what_cannot_be_started_certainly_was_not(bench: Bench, tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_it_is_told_of_the_servers_in_a_private_file_that_goes_when_it_ends(benc
 
 def test_one_that_takes_too_long_is_ended_with_all_that_it_began(bench: Bench) -> None:
     outcome = run(bench, shell("echo begun; sleep 1000 & sleep 1000"), seconds=0.5)
-    assert outcome == Unknown("sh did not end within 0.5 s and was ended:\nbegun")
+    assert outcome == Unknown("sh did not end within 0.5 s and was stopped:\nbegun")
     assert bench.trace().survivors() == []
     assert list(bench.folder.iterdir()) == []
 
@@ -183,7 +183,7 @@ def test_one_that_holds_the_output_open_holds_nobody_up_and_is_named(bench: Benc
     assert run(bench, shell(f"sleep 1000 & echo $! >{tmp_path}/pid; echo done"), seconds=PATIENCE) == Applied()
     assert bench.said[0] == "done"
     pid = (tmp_path / "pid").read_text().strip()
-    assert f"process {pid} (sleep) still holds its output open" in bench.said[1]
+    assert f"process {pid} (sleep) can still write to its output" in bench.said[1]
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
@@ -223,7 +223,7 @@ def test_a_program_whose_driver_was_killed_is_told_of_and_ended_before_the_next_
 ) -> None:
     log = tmp_path / "log"
     orphaned(bench, f"echo begun; while :; do echo old >>{log}; sleep 0.01; done")
-    assert re.fullmatch(r"it still runs as process \d+(, \d+)*", asyncio.run(bench.here.left_over(bench.launch())))
+    assert re.fullmatch(r"still running as process \d+(, \d+)*", asyncio.run(bench.here.left_over(bench.launch())))
     assert run(bench, shell(f"echo new >>{log}")) == Applied()
     assert bench.trace().survivors() == []
     lines = log.read_text().splitlines()
@@ -302,7 +302,7 @@ def test_what_the_system_does_not_start_is_certain(bench: Bench, tmp_path: Path,
     script.chmod(0o755)
     outcome = run(bench, CommandRequest("do", (str(script),)))
     assert isinstance(outcome, Rejected)
-    assert outcome.fault.message.startswith("do cannot be started: ")
+    assert outcome.fault.message.startswith("do failed to start: ")
 
 
 def test_a_folder_of_ours_that_cannot_be_written_is_certain(bench: Bench) -> None:
@@ -333,7 +333,7 @@ def test_the_programs_own_end_decides(bench: Bench, tmp_path: Path, code: int, m
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
     assert task == Applied() if code == 0 else isinstance(task, Rejected)
     assert bench.said[0] in ("own", "noise")
-    assert "still holds its output open" in bench.said[-1]
+    assert "can still write to its output" in bench.said[-1]
 
 
 def test_what_it_said_last_is_heard_to_its_end_after_its_own(bench: Bench) -> None:

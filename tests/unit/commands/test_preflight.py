@@ -44,16 +44,16 @@ def test_programs_and_folder_are_frozen_with_their_whole_names(
 
 def test_the_commands_own_path_counts(environ: dict[str, str], tmp_path: Path) -> None:
     assert flaws(find_here(command("do", "deploy", env={"PATH": str(tmp_path)}), environ)) == [
-        ("program-missing", "Install it, or write where it is.")
+        ("program-missing", "Install it, or give its full path.")
     ]
 
 
 def test_a_program_that_is_not_there_is_told_with_what_was_probably_meant(environ: dict[str, str]) -> None:
     assert flaws(find_here(command("do", "depoly", undo=["nothing-like-it"]), environ)) == [
         ("program-missing", 'Did you mean "deploy"?'),
-        ("program-missing", "Install it, or write where it is."),
+        ("program-missing", "Install it, or give its full path."),
     ]
-    assert "as a separate text" in flaws(find_here(command("do", "deploy --all"), environ))[0][1]
+    assert "as separate strings" in flaws(find_here(command("do", "deploy --all"), environ))[0][1]
     assert flaws(find_here(command("do", ""), environ))[0][0] == "program-missing"
 
 
@@ -62,7 +62,7 @@ def test_a_place_is_told_with_what_stands_there(environ: dict[str, str], tmp_pat
         ("program-missing", f'Did you mean "{tmp_path}/tools/deploy"?')
     ]
     assert flaws(find_here(command("do", f"{tmp_path}/tools/notes"), environ)) == [
-        ("program-not-executable", f"Allow it: chmod +x {tmp_path}/tools/notes")
+        ("program-not-executable", f"Run: chmod +x {tmp_path}/tools/notes")
     ]
     assert flaws(find_here(command("do", "deploy", directory=f"{tmp_path}/tool"), environ)) == [
         ("directory-missing", f'Did you mean "{tmp_path}/tools"?')
@@ -94,13 +94,13 @@ def test_all_that_is_missing_is_told_at_once_and_no_secret_with_it(environ: dict
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (b"echo hi\n", "whose first line does not say what runs it"),
+        (b"echo hi\n", "whose first line names no interpreter"),
         (b"", "is empty"),
         (b"#!/bin/sh\r\necho hi\r\n", "ends with a carriage return"),
-        (b"#!\n", "names no program"),
-        (b"#!/none/python3\n", "/none/python3, which is not there"),
-        (b"#!/usr/bin/env nothing-like-it -x\n", '"nothing-like-it -x", and there is no such program'),
-        (b"#!/usr/bin/env -S nothing-like-it -x\n", '"nothing-like-it", and there is no such program'),
+        (b"#!\n", "names no interpreter"),
+        (b"#!/none/python3\n", "/none/python3, which does not exist"),
+        (b"#!/usr/bin/env nothing-like-it -x\n", '"nothing-like-it -x", which is not installed'),
+        (b"#!/usr/bin/env -S nothing-like-it -x\n", '"nothing-like-it", which is not installed'),
     ],
 )
 def test_a_script_that_the_system_would_not_start_is_found(tmp_path: Path, body: bytes, words: str) -> None:
@@ -150,7 +150,7 @@ def test_what_no_program_can_be_given_is_found(environ: dict[str, str], tmp_path
         (command("do", "deploy", env={"A": "x" * 131_072}), "command-too-long", 'the variable "A" has 131,074 bytes'),
         (command("do", "deploy", env=long), "command-too-long", 'the variable "S" has 131,074 bytes'),
         (command("do", "deploy", *["x" * 100_000] * 30), "command-too-long", "bytes together"),
-        (command("do", "deploy", "a\0b"), "command-invalid", "argument 1 has a NUL byte"),
+        (command("do", "deploy", "a\0b"), "command-invalid", "argument 1 contains a NUL byte"),
     ):
         for found in (find_here(asked, environ), find_there(asked, environ)):
             assert isinstance(found, list)
@@ -168,7 +168,7 @@ def test_a_folder_that_is_gone_is_told(
     monkeypatch.chdir(there)
     there.rmdir()
     found = find_here(command("do", "deploy"), environ)
-    assert [flaw.message for flaw in found] == ["the folder that this was started in is gone"]  # type: ignore[union-attr]
+    assert [flaw.message for flaw in found] == ["the current folder no longer exists"]  # type: ignore[union-attr]
     assert isinstance(find_here(command("do", "deploy", directory=str(tmp_path)), environ), CommandRequest)
 
 

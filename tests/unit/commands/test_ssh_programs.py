@@ -143,8 +143,8 @@ def test_how_it_ended_is_told(tmp_path: Path) -> None:
         outcome = await host.there.launch(shell("echo no disk; exit 3"), host.launch())
         assert isinstance(outcome, Rejected)
         assert (outcome.fault.kind, outcome.fault.code) == (FaultClass.EXIT, "3")
-        assert outcome.fault.message == "sh ended with exit code 3:\nno disk"
-        assert await host.there.launch(shell("kill -KILL $$"), host.launch()) == Unknown("sh was ended by SIGKILL")
+        assert outcome.fault.message == "sh exited with code 3:\nno disk"
+        assert await host.there.launch(shell("kill -KILL $$"), host.launch()) == Unknown("sh was killed by SIGKILL")
         missing = await host.there.launch(CommandRequest("none", ("no-such-program",)), host.launch())
         assert isinstance(missing, Rejected)
         assert "not found" in missing.fault.message
@@ -203,7 +203,7 @@ def _fields(access: SshAccess) -> tuple[Any, ...]:
 def test_one_that_takes_too_long_is_ended_there(tmp_path: Path) -> None:
     async def scenario(host: Host) -> None:
         outcome = await host.there.launch(shell("sleep 1000 & sleep 1000"), host.launch(seconds=1.0))
-        assert outcome == Unknown("sh did not end within 1 s and was ended")
+        assert outcome == Unknown("sh did not end within 1 s and was stopped")
         assert host.survivors() == []
 
     play(tmp_path, scenario)
@@ -233,7 +233,7 @@ def test_a_lost_connection_is_in_doubt_and_what_goes_on_there_is_told_of_and_end
         assert "the connection to web-01 was lost" in outcome.reason
         await until(lambda: len(host.survivors()) == 1)
         [pid] = host.survivors()
-        assert await host.there.left_over(host.launch()) == f"it still runs on web-01 as process {pid}"
+        assert await host.there.left_over(host.launch()) == f"still running on web-01 as process {pid}"
         assert await host.there.launch(shell("echo again"), host.launch(again=True)) == Applied()
         assert host.survivors() == []
         assert await host.there.left_over(host.launch()) == ""
@@ -323,6 +323,6 @@ def test_the_programs_own_end_decides_there_too(tmp_path: Path) -> None:
             os.kill(pid, signal.SIGKILL)
             assert outcome == Applied() if code == 0 else isinstance(outcome, Rejected)
             assert f"process {pid} (sleep)" in host.said[-1]
-            assert "still holds its output open" in host.said[-1]
+            assert "can still write to its output" in host.said[-1]
 
     play(tmp_path, scenario)

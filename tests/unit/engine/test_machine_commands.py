@@ -18,7 +18,7 @@ from batchwright.model.workflow import OnFailure, Retry
 from tests.unit.engine.hand import Hand, kinds
 from tests.unit.engine.stage import QUICK, Part, installs, plan_of, runs, servers
 
-EXITED = Rejected(Fault(FaultClass.EXIT, "make ended with exit code 2"))
+EXITED = Rejected(Fault(FaultClass.EXIT, "make exited with code 2"))
 LOST = Unknown("the connection was lost")
 
 
@@ -87,10 +87,10 @@ def test_after_a_crash_an_idempotent_command_is_run_again_and_another_one_is_loo
     one = hand(runs("again", idempotent=True), runs("once")).crash()
     assert one.taken(effects.DoStep) == [effects.DoStep(0, 1)]
     assert one.taken(effects.Settle) == [effects.Settle(1, 1)]
-    one.settled("once/run", fault=Fault(FaultClass.IN_DOUBT, "it still runs as process 7"))
+    one.settled("once/run", fault=Fault(FaultClass.IN_DOUBT, "still running as process 7"))
     failed = failure(one, "once/run")
     assert failed.doubt
-    assert failed.fault.message == "it still runs as process 7"
+    assert failed.fault.message == "still running as process 7"
     assert "batchwright resume run --redo once/run" in failed.fault.hint
     assert "--skip once/run" in failed.fault.hint
     one.answer("again/run", Applied())
@@ -219,11 +219,11 @@ def test_an_undo_that_fails_is_tried_again_and_then_left() -> None:
     one.answer("do/run", Applied())
     one.take(one.machine.rollback(one.now, "user"))
     one.decide()
-    one.undid("do/run", Fault(FaultClass.EXIT, "it ended with exit code 2"))
+    one.undid("do/run", Fault(FaultClass.EXIT, "it exited with code 2"))
     one.later(10)
-    one.undid("do/run", Fault(FaultClass.EXIT, "it ended with exit code 2"))
+    one.undid("do/run", Fault(FaultClass.EXIT, "it exited with code 2"))
     assert one.run.status is RunState.ROLLBACK_INCOMPLETE
-    assert one.run.residue == ("do/run: its undo program: it ended with exit code 2",)
+    assert one.run.residue == ("do/run: its undo program: it exited with code 2",)
 
 
 def test_an_undo_on_a_server_comes_before_the_server_goes() -> None:

@@ -112,7 +112,7 @@ def test_what_takes_too_long_is_ended_on_the_server(place: Place) -> None:
     assert isinstance(answer, Rejected)
     assert answer.fault.kind is FaultClass.TIMEOUT
     assert answer.fault.message == (
-        "it took over 5 s and was ended, on the server too; the last it said was: half of it with ***"
+        "it took over 5 s and was stopped, on the server too; the last it said was: half of it with ***"
     )
     assert place.ran("kill -TERM") == 2  # leftovers before it, itself after it
 

@@ -50,7 +50,7 @@ def test_a_run_with_a_command_in_doubt_says_what_to_do() -> None:
 
 def test_a_command_that_plainly_failed_is_just_resumed() -> None:
     hand = Hand(plan_of(QUICK, runs("do", undo=False)))
-    hand.answer("do/run", Rejected(Fault(FaultClass.EXIT, "make ended with exit code 2")))
+    hand.answer("do/run", Rejected(Fault(FaultClass.EXIT, "make exited with code 2")))
     view = run_view(hand.run, hand.now)
     assert view.next == "fix the cause, then finish the remaining steps with: batchwright resume run"
 
