@@ -95,7 +95,7 @@ class HeadTailBuffer:
         self.left_out = 0
 
     def add(self, data: bytes) -> None:
-        """Some more of it."""
+        """Append output; what exceeds the limit is dropped from the middle."""
         room = self._most // 2 - len(self._head)
         self._head += data[:room]
         self._tail += data[room:]
@@ -110,7 +110,7 @@ class HeadTailBuffer:
         self._tail = self._tail[at:]
 
     def content(self) -> bytes:
-        """All that was kept."""
+        """The kept output; a line in the middle says how much was dropped."""
         gap = f"\n... ({self.left_out:,} bytes omitted) ...\n".encode() if self.left_out else b""
         return self._head + gap + self._tail
 

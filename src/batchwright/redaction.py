@@ -42,19 +42,22 @@ class Redactor:
         self._starts = re.compile(b"(?=" + b"|".join(map(re.escape, sorted(anchors))) + b")") if anchors else None
 
     def __call__(self, text: str) -> str:
-        """The text without them."""
+        """The text with every secret replaced."""
         if self._starts is None:
             return text
         return self.of_bytes(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
     def shown(self, text: str) -> str:
-        """The text without them, fit for a terminal; also without one that a colour stood in."""
+        """The text with every secret replaced, fit for a terminal.
+
+        A secret that was interrupted by a colour code is found too.
+        """
         plain = self(text)
         fit = printable(plain)
         return fit if fit == plain else self(fit)  # only now such a one is in one piece
 
     def of_bytes(self, data: bytes) -> bytes:
-        """The bytes without them."""
+        """The bytes with every secret replaced."""
         return self._cut(data, _Cover(), final=True)[0]
 
     def stream(self) -> StreamRedactor:

@@ -78,5 +78,5 @@ command_line.app.command("serve", rich_help_panel=command_line.SERVICE)(serve)
 
 
 def main() -> NoReturn:
-    """The `batchwright` command."""
+    """Run the whole `batchwright` command line, `serve` included."""
     command_line.main()

@@ -56,7 +56,7 @@ class ListedServer(Struct, frozen=True):
 
     @property
     def owner(self) -> str:
-        """Its run in words."""
+        """Its run and the run's status, in words."""
         return f"{self.workflow}, {self.status}" if self.status is not None else "unknown run"
 
     def refuse_in_use(self) -> None:
@@ -218,7 +218,7 @@ class Servers:
         return ssh_command(self._access[ref], str(self._trusted(provider)))
 
     def result(self) -> FoundServers:
-        """What was found."""
+        """The servers and troubles that `look` found."""
         return FoundServers(tuple(self.found), tuple(self.troubles))
 
     async def end(self, server: ListedServer) -> Fault | None:

@@ -224,7 +224,7 @@ def refuse_rollback(run: Run, by: str, now: float, who: str) -> NoReturn:
 
 
 def nothing_to_pause(run: str) -> NotAllowed:
-    """Nobody drives this run."""
+    """The error for a pause of a run that no process drives."""
     return NotAllowed(
         f"no process drives run {run}, so there is nothing to pause",
         hint=f"Continue it with: batchwright resume {run}, or end it with: batchwright cancel {run}",

@@ -25,12 +25,12 @@ class Settings(Struct, frozen=True):
 
     @property
     def journal_file(self) -> Path:
-        """The `filesystem` store."""
+        """The path of the SQLite database of the `filesystem` store."""
         return self.state_dir / "journal.db"
 
     @property
     def surreal_folder(self) -> Path:
-        """The embedded `surrealdb` store."""
+        """The folder of the embedded `surrealdb` store."""
         return self.state_dir / "surrealdb"
 
     @property

@@ -56,7 +56,7 @@ class Client(Protocol):
         ...
 
     def run(self, word: str) -> RunView:
-        """How a run is."""
+        """The current view of a run."""
         ...
 
     def steps(self, word: str) -> tuple[StepLine, ...]:

@@ -96,10 +96,11 @@ class _Lost(Exception):
 
 
 class HttpClient:
-    """One service. Every method raises ServiceUnavailable, and what the service refuses with as the error it names.
+    """The Client port over the REST API of a service; `Client` documents the methods.
 
-    With `socket` it is asked over that, its own one in its state folder; `url` only names it then. `tries` is how often
-    a lost answer is asked for.
+    Every method raises ServiceUnavailable, and the error that the service answers with. With `socket`, requests go over
+    that Unix socket in the service's state folder, and `url` is only its name. `tries` is how often a request is sent
+    whose answer is lost.
     """
 
     def __init__(
@@ -159,11 +160,9 @@ class HttpClient:
         return cast(RunView, decoded(self._ask("POST", f"{RUNS}/submit", query, headers, body), RunView))
 
     def run(self, word: str) -> RunView:
-        """See Client."""
         return self._get(_path(word), RunView)
 
     def runs(self, statuses: Sequence[str] = (), name: str = "", most: int | None = None) -> list[RunRow]:
-        """See Client."""
         query = [("status", status) for status in statuses] + ([("name", name)] if name else [])
         rows: list[RunRow] = []
         cursor: str | None = None
@@ -178,15 +177,12 @@ class HttpClient:
         return rows
 
     def stats(self, since: str | None) -> Stats:
-        """See Client."""
         return self._get(f"{RUNS}/stats", Stats, [("since", since)] if since else [])
 
     def explain(self, word: str, step: str) -> Explanation:
-        """See Client."""
         return self._get(_path(word, "explain"), Explanation, [("step", step)])
 
     def events(self, word: str) -> Iterator[tuple[int, AnyEvent]]:
-        """See Client."""
         after: int | None = 0
         while after is not None:
             page = self._get(_path(word, "events"), _Events, [("after", str(after)), ("limit", str(PAGE))])
@@ -207,25 +203,20 @@ class HttpClient:
         return step_lines(run, time.time())
 
     def checks(self, word: str) -> TaskservStatuses:
-        """See Client."""
         return self._done(_path(word, "checks"), TaskservStatuses)
 
     def servers(self, provider: str, simulation: SimulationSettings | None) -> FoundServers:
-        """See Client."""
         query = [("provider", provider)] * bool(provider) + SIMULATE * (simulation is not None)
         return self._done("/v1/servers/look", FoundServers, query)
 
     def end_server(self, ref: str, *, anyway: bool, simulation: SimulationSettings | None) -> ServerDestroyResult:
-        """See Client."""
         query = [("ref", ref), *[("anyway", "true")] * anyway, *SIMULATE * (simulation is not None)]
         return self._done("/v1/servers/destroy", ServerDestroyResult, query)
 
     def collect(self, word: str, *, remove: bool) -> GcResult:
-        """See Client."""
         return self._done(_path(word, "gc"), GcResult, [("remove", "true")] * remove)
 
     def undo(self, word: str) -> tuple[PlannedUndo, ...]:
-        """See Client."""
         return self._get(_path(word, "rollback"), _Undo).undo
 
     def act(

@@ -51,9 +51,10 @@ T = TypeVar("T")
 
 
 class LocalClient:
-    """Opens each store once, when it is first needed, and closes it when it is left.
+    """The Client port over the stores of this machine; `Client` documents the methods.
 
-    It has an event loop of its own, which runs only while something is asked.
+    It opens each store when it is first needed and closes all of them on exit. It has its own event loop, which runs
+    only during a call.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -78,7 +79,7 @@ class LocalClient:
 
     @property
     def place(self) -> str:
-        """The state folder."""
+        """The path of the state folder."""
         return str(self.settings.state_dir)
 
     def warnings(self) -> list[str]:
@@ -107,32 +108,26 @@ class LocalClient:
         return [RunRow(**asdict(row), driven=row.run in driven) for row in rows]
 
     def runs(self, statuses: Sequence[str] = (), name: str = "", most: int | None = None) -> list[RunRow]:
-        """See Client."""
         return matching(self._rows(), statuses, name)[:most]
 
     def stats(self, since: str | None) -> Stats:
-        """See Client."""
         return stats_view(self._rows(), self.clock.now() - span(since) if since else 0.0)
 
     def run(self, word: str) -> RunView:
-        """See Client."""
         opened = self.look(word)
         around = Circumstances(opened.driven)
         return run_view(opened.run, self.clock.now(), around=around, store=opened.journal.name)
 
     def steps(self, word: str) -> tuple[StepLine, ...]:
-        """See Client."""
         return step_lines(self.look(word).run, self.clock.now())
 
     def events(self, word: str) -> Iterator[tuple[int, AnyEvent]]:
-        """See Client."""
         opened, last = self.look(word), 0
         while page := self.wait(opened.journal.read(opened.run.id, last)):
             yield from page
             last = page[-1][0]
 
     def follow(self, word: str, after: int | None = None) -> Iterator[Update]:
-        """See Client."""
         opened = self.look(word)
         run, shape = opened.run, plan_index(opened.run.plan)
         events = [] if after is None else self.wait(_events_between(opened, after, run.seq))
@@ -154,18 +149,15 @@ class LocalClient:
             events = self.wait(opened.refresh(self.clock.now()))
 
     def explain(self, word: str, step: str) -> Explanation:
-        """See Client."""
         opened = self.look(word)
         named = step_named(opened.run, step)
         past = self.wait(_events_between(opened, 0, opened.run.seq))
         return explain(opened.run, past, named, self.clock.now(), Circumstances(opened.driven))
 
     def checks(self, word: str) -> TaskservStatuses:
-        """See Client."""
         return self.wait(check_run(self.settings, self.clock, self.look(word).run))
 
     def undo(self, word: str) -> tuple[PlannedUndo, ...]:
-        """See Client."""
         return tuple(self.wait(planned_undo(self.settings, self.clock, self.look(word).run)))
 
     # -- acting ---------------------------------------------------------------------------------------------------
@@ -173,7 +165,6 @@ class LocalClient:
     def act(
         self, word: str, verb: Verb, *, force: bool = False, redo: Sequence[str] = (), skip: Sequence[str] = ()
     ) -> Progress:
-        """See Client."""
         opened = self.look(word)
         run, stored, by = opened.run, StoredRun(opened.journal, opened.run.id, opened.run), user()
         kind = {"pause": SignalKind.PAUSE, "resume": SignalKind.RESUME}.get(
@@ -211,15 +202,12 @@ class LocalClient:
     # -- servers --------------------------------------------------------------------------------------------------
 
     def servers(self, provider: str, simulation: SimulationSettings | None) -> FoundServers:
-        """See Client."""
         return self.wait(find_servers(self.settings, self.stores, self.clock, provider, simulation))
 
     def end_server(self, ref: str, *, anyway: bool, simulation: SimulationSettings | None) -> ServerDestroyResult:
-        """See Client."""
         return self.wait(end_server(self.settings, self.stores, self.clock, ref, simulation, anyway=anyway))
 
     def collect(self, word: str, *, remove: bool) -> GcResult:
-        """See Client."""
         return self.wait(collect(self.settings, self.stores, self.clock, word, remove=remove))
 
 

@@ -109,5 +109,5 @@ class OverSocket(HTTPConnection):
         self._path, self._seconds = path, seconds
 
     def connect(self) -> None:
-        """Connect. Raises OSError."""
+        """Connect to the Unix socket instead of a host and port. Raises OSError."""
         self.sock = connect(self._path, self._seconds)

@@ -60,7 +60,7 @@ class WatchedProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing is held."""
+        """Nothing to release: no connection is kept open."""
 
     def __iter__(self) -> Iterator[Update]:
         return self
@@ -69,7 +69,6 @@ class WatchedProgress:
         return next(self._updates)
 
     def interrupt(self) -> str:
-        """See Progress."""
         return ""
 
 
@@ -92,7 +91,6 @@ class DrivenProgress:
 
     @property
     def left(self) -> bool:
-        """See Progress."""
         return self._run.left
 
     def __enter__(self) -> DrivenProgress:

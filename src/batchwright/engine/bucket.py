@@ -58,7 +58,7 @@ class Bucket:
         self.tokens = min(float(self.burst), self.tokens + self.rate * elapsed)
 
     def take(self) -> None:
-        """A call begins."""
+        """Count a call as in flight and spend one token."""
         self.in_flight += 1
         self.spend()
 
@@ -67,7 +67,7 @@ class Bucket:
         self.tokens -= 1.0
 
     def release(self) -> None:
-        """A call has ended."""
+        """Count a call in flight as ended."""
         self.in_flight -= 1
 
     def answered(self, now: float) -> None:

@@ -30,7 +30,7 @@ class Await(Struct, frozen=True, gc=False):
 
 
 class UndoStep(Struct, frozen=True, gc=False):
-    """Undo a step."""
+    """Undo what a step created or did."""
 
     step: int
     attempt: int

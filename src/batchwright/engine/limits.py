@@ -93,7 +93,7 @@ class Limits:
         return permits
 
     def take(self, name: str, calls: CallClass) -> None:
-        """A call begins."""
+        """Count a call in this lane as in flight."""
         self.lanes[name].buckets[calls].take()
 
     def release(self, name: str, calls: CallClass) -> None:

@@ -65,7 +65,7 @@ class OutputBuffer:
             self._send(tuple(lines[at : at + LINES_MAX]))
 
     def close(self) -> None:
-        """The call has ended."""
+        """Send the remaining lines; the call has ended."""
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None

@@ -58,7 +58,7 @@ class Poller:
             self._fail(error)
 
     async def aclose(self) -> None:
-        """Stop looking."""
+        """Stop polling and cancel the pending reads."""
         self._closing = True
         if self._task is not None:
             self._task.cancel()

@@ -32,7 +32,7 @@ class FaultScript(Struct, frozen=True):
         return cls(tuple(_rule(setting, part.strip(), effects) for part in text.split(",") if part.strip()))
 
     def then(self, other: FaultScript) -> FaultScript:
-        """These rules, then those."""
+        """A script with the rules of both; those of `self` are tried first."""
         return FaultScript(self.rules + other.rules)
 
     def mentions(self, effect: str) -> bool:

@@ -97,7 +97,7 @@ def is_gone(lease: HeldLease) -> bool:
 
 
 def process_of(holder: str) -> str:
-    """A holder in words."""
+    """The holder of a lease in words: its process and host."""
     host, _, pid = holder.rpartition(":")[0].rpartition(":")
     return f"process {pid} on {host}" if pid.isdigit() else holder
 

@@ -40,10 +40,10 @@ class MemoryJournal:
         self._runs: dict[str, _Record] = {}
 
     async def open(self, *, behind: bool = False) -> None:
-        """Nothing to make ready."""
+        """Does nothing; there is no file to open."""
 
     async def aclose(self) -> None:
-        """Nothing to end."""
+        """Does nothing; the runs stay in memory."""
 
     async def create(self, event: RunCreated, summary: RunSummary, page: EventRow | None = None) -> None:
         """Begin a run with its first event."""
@@ -95,7 +95,7 @@ class MemoryJournal:
         return Head(last.last, (last.chain or b"").hex())
 
     async def runs(self) -> list[str]:
-        """All that are there."""
+        """The ids of all runs."""
         return list(self._runs)
 
     async def losses(self) -> list[Loss]:
@@ -103,7 +103,7 @@ class MemoryJournal:
         return []
 
     async def accept_loss(self) -> None:
-        """Nothing is ever lost."""
+        """Does nothing; memory loses no events."""
 
     async def read(self, run: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, AnyEvent]]:
         """Up to `limit` events after sequence `after`, in order."""

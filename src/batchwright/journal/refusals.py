@@ -6,7 +6,7 @@ from batchwright.errors import LeaseLost, RunNotFound, SequenceConflict, StoreUn
 
 
 def missing(run: str) -> RunNotFound:
-    """No such run."""
+    """The error for an unknown run id."""
     return RunNotFound(f"there is no run {run}")
 
 

@@ -263,7 +263,7 @@ def _path(levels: list[_Level]) -> tuple[str | int, ...]:
 
 
 class Places:
-    """Offsets to places."""
+    """Converts offsets in a text to lines and columns, and back."""
 
     def __init__(self, source: str) -> None:
         self._starts = [0, *(match.end() for match in re.finditer("\n", source))]

@@ -84,7 +84,7 @@ class Operation:
 
 
 class Workflow(Struct, frozen=True):
-    """A whole workflow file."""
+    """A whole workflow file, evaluated and valid."""
 
     name: str
     version: str

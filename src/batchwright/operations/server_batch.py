@@ -197,7 +197,7 @@ def _differing(config: ServerConfig, request: ServerRequest, found: Observed) ->
 
 
 class ServerBatchType(OperationType[ServerBatch]):
-    """Servers of one provider."""
+    """The operation type `server_batch`: servers of one provider."""
 
     name = "server_batch"
     operation = ServerBatch

@@ -103,7 +103,7 @@ class Audit:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self.begin, deed)
 
     async def end_aside(self, line: AuditLine, run: str, status: int, code: str) -> None:
-        """`Line.end` in that thread."""
+        """Call `AuditLine.end` in a thread, so that a slow disk does not block the service."""
         await asyncio.get_running_loop().run_in_executor(self._thread, line.end, run, status, code)
 
     def _append(self, line: bytes) -> tuple[int, int, int]:

@@ -147,7 +147,7 @@ class EvaluatorPool:
         task.add_done_callback(self._ending.discard)
 
     async def aclose(self) -> None:
-        """End all processes."""
+        """End all evaluator processes."""
         for worker in (*self._idle, *self._busy):
             self._end(worker)
         self._idle.clear()

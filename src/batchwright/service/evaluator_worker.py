@@ -101,7 +101,7 @@ def evaluated(job: EvaluationJob) -> Evaluated:
 
 
 def refused(name: str, code: str, message: str) -> Loaded:
-    """Nothing but one mistake."""
+    """The result of an evaluation that found exactly one mistake."""
     return Loaded(None, (Diagnostic(code, message, file=name, line=1, column=1),))
 
 

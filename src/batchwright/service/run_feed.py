@@ -42,7 +42,7 @@ class EventEncoder(Protocol):
     """How a door writes what readers are sent."""
 
     def event(self, run: str, seq: int, event: AnyEvent) -> bytes:
-        """One event."""
+        """One event as bytes for the stream."""
         ...
 
     def view(self, name: str, view: RunView, seq: int | None) -> bytes:
@@ -251,7 +251,7 @@ class RunFeed:
         return reader
 
     def detach(self, reader: Subscription) -> None:
-        """It reads no more."""
+        """Stop sending to a reader that has gone."""
         self._readers.pop(reader, None)
         if not self._readers:
             self._ring.clear()
@@ -304,7 +304,7 @@ class RunFeed:
         return self._joined[2]
 
     def close(self) -> None:
-        """Let every reader go."""
+        """End the streams of all readers."""
         self.closed = True
         self._hint.set()
         for reader in self._readers:

@@ -77,6 +77,6 @@ class RunFeeds:
         return sum(tail.readers for tail in self._tails.values())
 
     def close(self) -> None:
-        """Let every reader go."""
+        """End the streams of all readers of all runs."""
         for tail in self._tails.values():
             tail.close()

@@ -26,7 +26,7 @@ class PermissionSummary(Struct, frozen=True):
     confined: str = ""  # whether clients' workflows are evaluated in confinement; if not, why, and none is taken
 
     def line(self) -> str:
-        """In one line."""
+        """The summary as one line, for the service's log."""
         tokens = "cannot be read" if self.tokens < 0 else str(self.tokens or "none")
         return (
             f"tokens: {tokens}; without a token: {self.without_token}; commands: {self.commands}; "
@@ -46,7 +46,7 @@ def confined() -> str:
 def rights(
     allowed: WorkflowAllowlist, tokens: Tokens, now: float, *, closed: bool, confined: str = ""
 ) -> PermissionSummary:
-    """As they are now."""
+    """What callers may do now, with and without a token."""
     try:
         valid = tokens.valid(now)
     except TokensUnreadable:

@@ -22,7 +22,7 @@ class TaskservHandler(Handler):
     """Calls the runner of the provider that the step's server lives at."""
 
     async def do(self, command: effects.DoStep) -> reports.CallReport:
-        """Install, start and check."""
+        """Install and start the task service, then run its checks."""
         outcome = await self._apply(command, lambda runner: runner.install, CallClass.CREATE)
         return reports.CallReport(command.step, command.attempt, outcome)
 

@@ -255,7 +255,7 @@ def summaries(connection: sqlite3.Connection, marked: Mapping[str, Entry]) -> li
 
 
 def summary(connection: sqlite3.Connection, run: str) -> RunSummary:
-    """Of one run."""
+    """The summary of one run, None if there is no such run."""
     decoded: RunSummary = _decoded(_summary, run, record(connection, run).summary)
     return decoded
 

@@ -42,7 +42,7 @@ def commit_id(session: str, number: int) -> str:
 
 
 class Database(Protocol):
-    """An open database."""
+    """An open SurrealDB database, embedded or on a server."""
 
     @property
     def place(self) -> object:
@@ -61,7 +61,7 @@ class Database(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Let go of it."""
+        """Close the database or the connection to it."""
         ...
 
     async def query(self, name: str, **values: Any) -> list[Any]:

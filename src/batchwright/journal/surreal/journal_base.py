@@ -43,19 +43,19 @@ class Readable(Protocol):
         ...
 
     async def summaries(self) -> list[RunSummary]:
-        """Of all runs."""
+        """The summaries of all runs, newest first."""
         ...
 
     async def summary(self, run: str) -> RunSummary:
-        """Of one run."""
+        """The summary of one run, None if there is no such run."""
         ...
 
     async def snapshot(self, run: str) -> Snapshot | None:
-        """The newest of a run."""
+        """The newest snapshot of a run, None if it has none."""
         ...
 
     async def held(self, run: str) -> HeldLease | None:
-        """The lease of a run."""
+        """The lease of a run, None if no process holds it."""
         ...
 
     async def signal(self, run: str, signal: Signal) -> None:
@@ -63,7 +63,7 @@ class Readable(Protocol):
         ...
 
     async def signals(self, run: str, after: int) -> list[tuple[int, Signal]]:
-        """Requests after a number."""
+        """A run's signals with a number above `after`, each with its number."""
         ...
 
 

@@ -70,7 +70,7 @@ class Reads:
         return sorted(found, key=lambda summary: (-summary.created_at, summary.run))
 
     async def summary(self, run: str) -> RunSummary:
-        """Of one run."""
+        """The summary of one run, None if there is no such run."""
         return self._decoded((await self._record(run)).summary, RunSummary)
 
     async def snapshot(self, run: str) -> Snapshot | None:

@@ -45,7 +45,7 @@ class FolderPeer:
         return cls(tenant, reader, writer)
 
     async def aclose(self) -> None:
-        """Leave."""
+        """Close the connection to the process that holds the folder."""
         self._writer.close()
 
     async def pages(self, run: str, after: int, limit: int) -> list[EventRow]:
@@ -69,12 +69,12 @@ class FolderPeer:
         return answer
 
     async def summaries(self) -> list[RunSummary]:
-        """Of all runs."""
+        """The summaries of all runs, newest first."""
         answer: list[RunSummary] = await self._ask(protocol.SummariesRequest(), list[RunSummary])
         return answer
 
     async def summary(self, run: str) -> RunSummary:
-        """Of one run."""
+        """The summary of one run, None if there is no such run."""
         answer: RunSummary = await self._ask(protocol.SummaryRequest(run), RunSummary)
         return answer
 
@@ -93,7 +93,7 @@ class FolderPeer:
         await self._ask(protocol.SignalRequest(run, signal), None)
 
     async def signals(self, run: str, after: int) -> list[tuple[int, Signal]]:
-        """Requests after a number."""
+        """A run's signals with a number above `after`."""
         answer: list[tuple[int, Signal]] = await self._ask(
             protocol.SignalsRequest(run, after), list[tuple[int, Signal]]
         )

@@ -33,11 +33,11 @@ class PagesRequest(Struct, frozen=True, tag="pages"):
 
 
 class SummariesRequest(Struct, frozen=True, tag="summaries"):
-    """Of all runs."""
+    """Ask for the summaries of all runs."""
 
 
 class SummaryRequest(Struct, frozen=True, tag="summary"):
-    """Of one run."""
+    """Ask for the summary of one run."""
 
     run: str
 
@@ -76,7 +76,7 @@ class SignalRequest(Struct, frozen=True, tag="signal"):
 
 
 class SignalsRequest(Struct, frozen=True, tag="signals"):
-    """Requests after a number."""
+    """Ask for a run's signals with a number above `after`."""
 
     run: str
     after: int

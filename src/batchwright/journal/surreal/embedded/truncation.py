@@ -59,7 +59,7 @@ def forget_untouched(database: Path) -> None:
 
 
 def forget(database: Path) -> None:
-    """Remove the second names."""
+    """Remove the hard links to the log files."""
     for original in _kept(database).glob("*"):
         original.unlink()
     if _kept(database).exists():

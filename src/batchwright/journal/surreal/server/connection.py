@@ -98,7 +98,7 @@ class ServerDatabase:
 
     @property
     def place(self) -> ServerAddress:
-        """Which server."""
+        """The server's address, for messages."""
         return self._server
 
     async def open(self, examine: Examine | None = None, *, look_only: bool = False) -> None:  # noqa: ARG002 - a server mends its data by itself
