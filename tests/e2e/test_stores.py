@@ -15,8 +15,7 @@ from tests.conformance.surreal_bridge import AFTER, BEFORE, PASSWORD, USER, Brid
 from tests.support import service_in_loop as services
 from tests.support.command_line import COMMAND, environment, run_in_process
 
-from batchwright.app.config import SurrealConfig
-from batchwright.app.settings import Settings
+from batchwright.app.settings import Settings, SurrealConfig
 from batchwright.model.secret_reference import SecretReference
 
 SIM = ("answer_seconds=0.001", "boot_seconds=0.001", "destroy_seconds=0.001", "read_seconds=0.001", "spread=0")

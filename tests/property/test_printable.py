@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from batchwright.cli import main, output, plain_progress, run_picture, taskserv_printer, view_printer
+from batchwright.cli import main, output, progress_display, run_picture, taskserv_printer, view_printer
 from batchwright.errors import BatchwrightError
 from batchwright.model import events as ev
 from batchwright.model.diagnostic import Diagnostic
@@ -158,7 +158,7 @@ def test_a_run_that_is_drawn_and_told_is_fit(capsys: pytest.CaptureFixture[str])
     """B7"""
     view = filled(get_type_hints(view_printer.show_run)["view"], HOSTILE)
     output.out().print(*run_picture.frame(view, 100, 20))
-    teller = plain_progress.Plain(5, output.Lines(stderr=False).write)
+    teller = progress_display.Plain(5, output.Lines(stderr=False).write)
     teller.take([filled(kind, HOSTILE + "\nRun Completed") for kind in KINDS if kind is not ev.RunCreated], 0.0)
     teller.progress(view, 1e9)
     text = shown(capsys)

@@ -17,8 +17,7 @@ from batchwright.api.app import make_app
 from batchwright.api.connections import MOST, Connections
 from batchwright.api.progress import EventFrames
 from batchwright.api.server import ServiceServer
-from batchwright.app.config import ServiceConfig
-from batchwright.app.settings import Settings
+from batchwright.app.settings import ServiceConfig, Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.service.health import HealthMonitor
 from batchwright.service.run_supervisor import RunSupervisor

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.app.config import config_from
+from batchwright.app.settings import config_from
 from batchwright.errors import ConfigInvalid
 from batchwright.regular_files import contents
 

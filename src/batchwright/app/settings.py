@@ -1,17 +1,77 @@
-"""Where state lives. Explicit beats environment beats the XDG default."""
+"""What the user has set: the configuration file, the environment, which beats it, and where state lives."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
 
-from batchwright.app.config import ServiceConfig, SurrealConfig, config_from
+from batchwright.errors import ConfigInvalid, UsageError
+from batchwright.model.secret_reference import SecretReference
+from batchwright.providers import registry
+from batchwright.regular_files import contents
 from batchwright.user_home import expanded, home
+
+_PREFIX = "BATCHWRIGHT_SURREALDB_"
+
+
+class SurrealConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The SurrealDB server that holds the runs of `storage_backend = "surrealdb"`."""
+
+    url: str
+    user: str = ""
+    password: SecretReference | None = None
+    namespace: str = "batchwright"
+    database: str = "journal"
+    auth_level: Literal["root", "namespace", "database"] = "root"
+
+
+class ServiceSecrets(Struct, frozen=True, forbid_unknown_fields=True):
+    """The secrets that workflows of clients may name: variables of the service's environment, and files."""
+
+    env: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not all(self.env):
+            raise ValueError("a variable's name is empty")
+        for name in self.files:
+            if not name.startswith(("/", "~/")) or ".." in Path(name).parts:
+                raise ValueError(f"{name!r} is not an absolute path: it must begin with / or ~/ and contain no ..")
+
+
+class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What `batchwright serve` allows its clients."""
+
+    secrets: ServiceSecrets = ServiceSecrets()
+
+
+class ConfigFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the file may hold besides a table for each provider."""
+
+    url: str = ""
+    service: ServiceConfig = ServiceConfig()
+    catalogues: tuple[str, ...] = ()
+    surrealdb: SurrealConfig | None = None
+
+
+class Config(Struct, frozen=True):
+    """`url` is the service that commands talk to, `catalogues` folders of task services.
+
+    `providers` are the tables with the name of an installed provider, as they are: the provider itself checks them.
+    """
+
+    url: str = ""
+    service: ServiceConfig = ServiceConfig()
+    catalogues: tuple[str, ...] = ()
+    surrealdb: SurrealConfig | None = None
+    providers: dict[str, dict[str, Any]] = {}
 
 
 class Settings(Struct, frozen=True):
@@ -72,3 +132,64 @@ def settings_from(
             state_dir = home(environ) / ".local" / "state" / "batchwright"
     own = tuple(dict.fromkeys(expanded(folder, environ).absolute() for folder in folders))
     return Settings(expanded(state_dir, environ).absolute(), config.surrealdb, own, config.providers, config.service)
+
+
+def config_from(environ: Mapping[str, str]) -> Config:
+    """The file under XDG_CONFIG_HOME or ~/.config, with BATCHWRIGHT_SURREALDB_* over it. Raises ConfigInvalid.
+
+    An empty BATCHWRIGHT_SURREALDB_URL means: no server, whatever the file says.
+    """
+    place, found = _read(environ)
+    url = environ.get(_PREFIX + "URL")
+    if url == "":
+        found.pop("surrealdb", None)
+    over: dict[str, Any] = {
+        key: environ[_PREFIX + key.upper()]
+        for key in ("url", "user", "namespace", "database", "auth_level")
+        if environ.get(_PREFIX + key.upper())
+    }
+    if environ.get(_PREFIX + "PASSWORD"):
+        over["password"] = {"env": _PREFIX + "PASSWORD"}
+    elif environ.get(_PREFIX + "PASSWORD_FILE"):
+        over["password"] = {"file": environ[_PREFIX + "PASSWORD_FILE"]}
+    server = found.get("surrealdb")
+    if url or (isinstance(server, dict) and url != ""):
+        found["surrealdb"] = {**(server if isinstance(server, dict) else {}), **over}
+    others = set(found) - set(ConfigFile.__struct_fields__)
+    tables = {name: found.pop(name) for name in others & set(registry.names())} if others else {}
+    try:
+        file = msgspec.convert(found, ConfigFile)
+        providers = msgspec.convert(tables, dict[str, dict[str, Any]])
+        return Config(file.url, file.service, file.catalogues, file.surrealdb, providers)
+    except msgspec.ValidationError as error:
+        about = f"{place} or a variable {_PREFIX}*" if over else str(place)
+        raise ConfigInvalid(f"{about} has a mistake: {_told(error)}", hint=_hint(found)) from None
+
+
+def _read(environ: Mapping[str, str]) -> tuple[Path, dict[str, Any]]:
+    xdg = environ.get("XDG_CONFIG_HOME")
+    try:
+        base = Path(xdg) if xdg and Path(xdg).is_absolute() else home(environ) / ".config"
+    except UsageError:  # no home, so there is no file in it
+        return Path("config.toml"), {}
+    place = base / "batchwright" / "config.toml"
+    try:
+        return place, tomllib.loads(contents(place).decode())
+    except (FileNotFoundError, NotADirectoryError):
+        return place, {}
+    except (OSError, ValueError) as error:
+        raise ConfigInvalid(f"cannot read {place}: {error}", hint="Correct it or remove it.") from error
+
+
+def _told(error: msgspec.ValidationError) -> str:
+    return str(error).replace(" - at `$.", ", at `").replace("`$.", "`")
+
+
+def _hint(found: dict[str, Any]) -> str:
+    server = found.get("surrealdb")
+    if isinstance(server, dict) and isinstance(server.get("password"), str):
+        return 'Do not write a password here; refer to it, as in password = { file = "/run/secrets/surrealdb" }.'
+    strange = sorted(set(found) - set(ConfigFile.__struct_fields__))
+    if strange and (hint := registry.plug_in_hint(strange[0], ConfigFile.__struct_fields__)):
+        return f"A table has the name of an installed provider. {hint}"
+    return "docs/stores.md has an example."

@@ -11,8 +11,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from batchwright.app import read_only_store
-from batchwright.app.config import SurrealConfig
-from batchwright.app.settings import Settings
+from batchwright.app.settings import Settings, SurrealConfig
 from batchwright.errors import RunAmbiguous, RunMoved, RunNotFound, StoreError, StoreUnavailable
 from batchwright.journal.base import Journal
 from batchwright.journal.sqlite import SqliteJournal, sqlite_mark

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from batchwright.app.config import ServiceSecrets
+from batchwright.app.settings import ServiceSecrets
 from batchwright.errors import Forbidden, SecretRefused, UsageError
 from batchwright.loader.contract_report import WHOLE, PathDiagnostic
 from batchwright.model.diagnostic import Diagnostic

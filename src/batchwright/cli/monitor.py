@@ -1,4 +1,4 @@
-"""The command `monitor`: follows a run that another process drives until it ends. Other commands reuse it."""
+"""Shows a run until it ends: the command `monitor`, and what every command that drives a run does then."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batchwright.cli.options import Json, NoColor, RunArgument, StateDir
 from batchwright.cli.output import note, print_json
 from batchwright.cli.progress_display import JsonDisplay, NullDisplay, ProgressDisplay, display_for
 from batchwright.cli.target import Url, chosen_run
-from batchwright.cli.view_printer import show_run
+from batchwright.cli.view_printer import show_end, show_run
 from batchwright.client.base import Client
 from batchwright.client.progress import Progress, WatchedProgress
 from batchwright.model.lifecycle import RUN_ENDED
@@ -28,6 +28,16 @@ def monitor(
         display = JsonDisplay() if json else display_for(stderr=False)
         watched = WatchedProgress(client.follow(view.run), "")
         return show_progress(client, watched, view.run, display, json=json, only=True)
+
+
+def shown(client: Client, progress: Progress, run: str, *, json: bool, told: str = "") -> int:
+    """Show a run while it goes on, then its end and how long it took."""
+    began = time.time()
+
+    def ending(view: RunView) -> None:
+        show_end(view, time.time() - began)
+
+    return show_progress(client, progress, run, display_for(stderr=json), json=json, told=told, ending=ending)
 
 
 def show_progress(

@@ -12,6 +12,7 @@ from batchwright.app.planned import Planned
 from batchwright.app.plans import approve, check
 from batchwright.app.run_reader import unfinished
 from batchwright.cli.exit_codes import Exit
+from batchwright.cli.monitor import shown
 from batchwright.cli.options import (
     Catalogues,
     FileArgument,
@@ -29,7 +30,6 @@ from batchwright.cli.options import (
 )
 from batchwright.cli.output import about, note, say, show_diagnostics, show_error
 from batchwright.cli.plan import plan
-from batchwright.cli.run_control import shown
 from batchwright.cli.target import show_warnings
 from batchwright.cli.view_printer import show_brief
 from batchwright.client.local import LocalClient

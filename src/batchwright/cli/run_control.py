@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated
@@ -11,7 +10,7 @@ from typing import Annotated
 import typer
 
 from batchwright.cli.exit_codes import Exit
-from batchwright.cli.monitor import show_progress
+from batchwright.cli.monitor import shown
 from batchwright.cli.options import (
     Catalogues,
     Json,
@@ -20,13 +19,9 @@ from batchwright.cli.options import (
     StateDir,
 )
 from batchwright.cli.output import confirm, note, print_json, say, unasked
-from batchwright.cli.progress_display import display_for
 from batchwright.cli.target import Url, chosen_run
-from batchwright.cli.view_printer import show_end, show_preview
-from batchwright.client.base import Client
-from batchwright.client.progress import Progress
+from batchwright.cli.view_printer import show_preview
 from batchwright.engine.rollback_preview import PlannedUndo, UndoKind
-from batchwright.views.run import RunView
 from batchwright.views.text_format import counted, some
 
 Force = Annotated[bool, typer.Option("--force", help="Do not wait for calls in flight; they are in doubt afterwards.")]
@@ -48,16 +43,6 @@ Skip = Annotated[
     list[str] | None,
     typer.Option("--skip", metavar="STEP", help="Mark this command, which is in doubt, as done; may be repeated."),
 ]
-
-
-def shown(client: Client, progress: Progress, run: str, *, json: bool, told: str = "") -> int:
-    """Show a run while it goes on, then its end and how long it took."""
-    began = time.time()
-
-    def ending(view: RunView) -> None:
-        show_end(view, time.time() - began)
-
-    return show_progress(client, progress, run, display_for(stderr=json), json=json, told=told, ending=ending)
 
 
 def asked(run: str, verb: str, driver: str, *, json: bool) -> int:

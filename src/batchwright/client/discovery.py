@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from batchwright.app.config import config_from
-from batchwright.app.settings import Settings, settings_from
+from batchwright.app.settings import Settings, config_from, settings_from
 from batchwright.client import local_socket
 from batchwright.client.base import Client
 from batchwright.client.http import ANSWER_SECONDS, HttpClient

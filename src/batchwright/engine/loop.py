@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 
 from batchwright import process_limits
 from batchwright.commands.base import Launcher
 from batchwright.engine import effects, reports
 from batchwright.engine.clocks import RunClock
-from batchwright.engine.full_disk import StoreWriteRetry
 from batchwright.engine.limits import Limits, calls_of
 from batchwright.engine.machine import Machine
 from batchwright.engine.performer import Performer
@@ -30,8 +31,48 @@ SIGNAL_SECONDS = 0.25
 DRAIN_SECONDS = 0.05  # between two looks whether the last call in flight has ended
 LEASE_MARGIN = 2.0  # seconds before its end at which a lease is too old to begin something under it
 BATCH_EVENTS = 4_000  # decided in one go, about; the rest follows in the next batch
+ROOM_SECONDS = 3600.0  # a disk that is full for so long is no longer waited for
+PAUSE_SECONDS = 2.0  # between two attempts
 
+T = TypeVar("T")
 Listener = Callable[[Run, Sequence[ev.AnyEvent]], None]
+
+log = logging.getLogger("batchwright.store")
+
+
+class StoreWriteRetry:
+    """Writes of one driver to its store, made again while the disk is full: what is known is kept in memory meanwhile.
+
+    `full` says what is waited for, empty while there is room.
+    """
+
+    def __init__(self, run: str, clock: Clock) -> None:
+        self.full = ""
+        self._run = run
+        self._clock = clock
+
+    async def write(self, call: Callable[[], Awaitable[T]]) -> T:
+        """The result of `call`, made again while the disk is full. Raises StoreFull when that has no end."""
+        since = self._clock.monotonic()
+        while True:
+            try:
+                done = await call()
+            except StoreFull as error:
+                if self._clock.monotonic() - since >= ROOM_SECONDS:
+                    raise
+                if not self.full:
+                    log.warning(
+                        "run %s waits for free disk space and starts nothing new until then: %s",
+                        self._run,
+                        error.message,
+                    )
+                self.full = f"waits for disk space: {error.message}"
+                await self._clock.sleep(PAUSE_SECONDS)
+            else:
+                if self.full:
+                    log.warning("run %s has disk space again and continues", self._run)
+                self.full = ""
+                return done
 
 
 class Driver:

@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from batchwright.app.config import ServiceConfig, ServiceSecrets
-from batchwright.app.settings import Settings
+from batchwright.app.settings import ServiceConfig, ServiceSecrets, Settings
 from batchwright.app.stores import Stores
 from batchwright.model.events import RunCreated
 from batchwright.model.lifecycle import RunState

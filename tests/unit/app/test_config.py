@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.app.config import ServiceSecrets, SurrealConfig, config_from
-from batchwright.app.settings import settings_from
+from batchwright.app.settings import ServiceSecrets, SurrealConfig, config_from, settings_from
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import ConfigInvalid, UsageError
 from batchwright.model.secret_reference import SecretReference

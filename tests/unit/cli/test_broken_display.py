@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.cli import run_control
+from batchwright.cli import monitor
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.main import run_command
 from batchwright.cli.progress_display import NullDisplay
@@ -37,7 +37,7 @@ def workflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def fail_with(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    monkeypatch.setattr(run_control, "display_for", lambda **_: Failing(error))
+    monkeypatch.setattr(monitor, "display_for", lambda **_: Failing(error))
 
 
 def test_a_broken_display_never_takes_the_run_down(

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchwright.engine.full_disk import PAUSE_SECONDS, ROOM_SECONDS
-from batchwright.engine.loop import Driver
+from batchwright.engine.loop import PAUSE_SECONDS, ROOM_SECONDS, Driver
 from batchwright.errors import StoreFull
 from batchwright.journal.base import Lease, Snapshot
 from batchwright.journal.memory import MemoryJournal
