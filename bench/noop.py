@@ -83,7 +83,7 @@ async def drive(journal: Journal, run: Run, plan: Plan, *, stop_at: float = 0.0)
     limits.add("bench", Lane(10_000))
     done = asyncio.Event()
 
-    def listen(run: Run, batch: object) -> None:
+    def listen(batch: object) -> None:
         batches.append(sum(len(event_codec.encode(event)) for event in batch))  # type: ignore[attr-defined]
         if stop_at and run.seq >= stop_at * 2 * len(plan.steps):
             done.set()

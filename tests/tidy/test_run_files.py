@@ -11,8 +11,12 @@ from tests.support import executed_files
 from tests.support.command_line import environment
 
 FILES_MOST = 108
-SERVER = {"name": "web-01", "plan": "small", "zone": "zone-a"}
-BATCH = {"id": "web", "type": "server_batch", "provider": "simulated", "server_configs": [SERVER]}
+FILE = """{ batch_workflow = {
+  name = "one", version = "1", operations = [{
+    id = "web", type = "server_batch", provider = "simulated",
+    server_configs = [{ name = "web-01", plan = "small", zone = "zone-a" }],
+  }],
+} }"""
 NEEDLESS = (  # rooms and files that such a run has no use for
     *("taskservs/", "commands/", "emulators/", "service/", "api/", "providers/local/", "providers/aws/"),
     *("operations/command.py", "operations/taskserv_batch/", "app/workflow_allowlist.py"),
@@ -20,9 +24,8 @@ NEEDLESS = (  # rooms and files that such a run has no use for
 
 
 def test_a_run_executes_few_files(tmp_path: Path) -> None:
-    file = tmp_path / "one.json"
-    workflow = {"name": "one", "version": "1", "operations": [BATCH]}
-    file.write_text(json.dumps({"batch_workflow": workflow}), encoding="utf-8")
+    file = tmp_path / "one.ncl"
+    file.write_text(FILE, encoding="utf-8")
     ran = subprocess.run(
         [sys.executable, executed_files.__file__, "run", str(file), "--state-dir", "state", "--sim", "time_scale=0.01"],
         cwd=tmp_path,

@@ -137,7 +137,7 @@ class ActiveRun:
         if self._draining:
             driver.drain()
 
-    def appended(self, _run: Run, events: Sequence[AnyEvent]) -> None:
+    def appended(self, events: Sequence[AnyEvent]) -> None:
         """Events of the run are durable."""
         self.moved_at = self._clock.now()
         self._events.extend(events)

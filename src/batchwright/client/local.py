@@ -45,7 +45,9 @@ from batchwright.views.text_format import span
 from batchwright.views.update import Update
 from batchwright.views.wait_reasons import Circumstances
 
-FOLLOW_SECONDS = 0.2  # between two looks at a run that is followed
+# Between two looks at a run that another process drives. It polls: neither SQLite nor an embedded SurrealDB tells
+# others of a change, and a look is one indexed query: `monitor` takes 0.4 % of a core while nothing happens.
+FOLLOW_SECONDS = 0.2
 
 T = TypeVar("T")
 

@@ -35,7 +35,7 @@ ROOM_SECONDS = 3600.0  # a disk that is full for so long is no longer waited for
 PAUSE_SECONDS = 2.0  # between two attempts
 
 T = TypeVar("T")
-Listener = Callable[[Run, Sequence[ev.AnyEvent]], None]
+Listener = Callable[[Sequence[ev.AnyEvent]], None]  # is given each batch as soon as it is durable
 
 log = logging.getLogger("batchwright.store")
 
@@ -229,7 +229,7 @@ class Driver:
         self._has_begun = True
         self.append_seconds = self._clock.monotonic() - now
         if self._listener is not None:
-            self._listener(self.run, batch)
+            self._listener(batch)
         if self.run.seq - self._snapshot_seq >= SNAPSHOT_EVENTS:
             await self._save_snapshot()
 

@@ -33,11 +33,11 @@ def test_a_pause_is_answered_when_the_run_is_paused_and_not_at_the_next_event() 
         answer = asyncio.create_task(active.until(paused, 600))
         for _ in range(3):
             await asyncio.sleep(0)
-            active.appended(run, [])
+            active.appended([])
         await asyncio.sleep(0)
         assert not answer.done()
         run.status = RunState.PAUSED
-        active.appended(run, [])
+        active.appended([])
         await answer
         active.task.cancel()
 
