@@ -13,7 +13,7 @@ LOCK_SECONDS = 30.0  # longest wait for another process or thread
 
 
 class FolderHeld(Exception):
-    """Somebody else has held the folder for too long."""
+    """Another process has locked the folder for too long."""
 
 
 def make_private(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a login says by itself, told apart from what was asked for: marks stand around that, and nothing else is parsed.
+"""Separates the output of a command from what the login itself prints: markers enclose it, and only it is parsed.
 
 A start-up file of a server's shell may print anything, ask questions, or end at once. Pure.
 """

@@ -10,7 +10,7 @@ from batchwright.model.clock import Clock
 
 SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN, errno.ENOSPC, errno.EDQUOT})
 SPARE = 12  # descriptors that starting a program or connecting to a host takes at most
-WAIT_SECONDS = 60.0  # for descriptors to become free, before a step is told to try again later
+WAIT_SECONDS = 60.0  # to wait for free descriptors before a step is retried later
 LOOK_SECONDS = 0.25
 MANY = 1_048_576  # descriptors, where the hard limit is none
 

@@ -1,4 +1,4 @@
-"""Keeps secrets out of what is told: each is replaced on the raw bytes, however it is escaped, quoted or encoded.
+"""Keeps secrets out of output: each is replaced in the raw bytes, however it is escaped, quoted or encoded.
 
 Every character of a secret has several forms: itself, and how JSON, Python, a shell, a URL, HTML or SQL write it. A
 secret is found wherever its characters follow one another, each in any of its forms; so no list of encodings has to be
@@ -93,7 +93,7 @@ class Redactor:
 class _Cover:
     """What has been decided about bytes that are held back.
 
-    `replaced`: so many of them are told as a part of a secret already. `taken`: by part, where it ends if it was found.
+    `replaced`: so many of them belong to a secret that was replaced already. `taken`: by part, where it ends if found.
     """
 
     def __init__(self, replaced: int = 0, taken: dict[int, int] | None = None) -> None:
@@ -110,7 +110,7 @@ class StreamRedactor:
         self._cover = _Cover()
 
     def feed(self, data: bytes) -> bytes:
-        """What can be told now."""
+        """The bytes that can be passed on now."""
         told, self._held, self._cover = self._redactor._cut(self._held + data, self._cover, final=False)
         return told
 
@@ -123,7 +123,7 @@ class StreamRedactor:
 def _blotted(data: bytes, found: Sequence[tuple[int, int]], kept: int, replaced: int) -> tuple[bytes, int]:
     """The bytes before `kept`, with everything found that begins there replaced, and where the last of it ends.
 
-    What overlaps is replaced as one; the first `replaced` bytes have been told already.
+    What overlaps is replaced as one; the first `replaced` bytes have been passed on already.
     """
     told, at = [], replaced
     for start, end in sorted(found):
@@ -182,8 +182,7 @@ def _period(text: str) -> int:
 
 
 def _anchors(text: str, part: Part) -> set[bytes]:
-    """What stands where it is worth a closer look: its first plain letters, or what another form of the first begins
-    with."""
+    """Byte strings that make a position worth checking: the first plain letters, or the start of another form."""
     begin = text[:ANCHOR]
     if not (begin.isascii() and begin.isalnum()):
         return {bytes([first]) for first in part[0]}

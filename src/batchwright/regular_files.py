@@ -1,4 +1,4 @@
-"""Reads files that somebody else may have put there: regular ones only, bounded, without ever waiting."""
+"""Reads files that another user may have created: only regular files, up to a size limit, and never blocking."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from batchwright.user_home import expanded
 MAX_BYTES = 128 * 1024  # what Linux gives a program in one variable
 PRINTED_MAX = 16 * 1024 * 1024  # of a command: one that prints more is ended
 COMMAND_SECONDS = 20.0
-LOOK_SECONDS = 0.05  # between two looks whether somebody still waits for the command's secret
+LOOK_SECONDS = 0.05  # between two checks whether a caller still waits for the command's secret
 REST_SECONDS = 0.5  # for what a command that has ended left in its pipes; what it left running may hold those open
 REASON_BYTES, REASON_CHARACTERS = 64 * 1024, 600  # of what a command says when it fails
 
@@ -125,7 +125,7 @@ def _printed(secret: SecretReference, environ: Mapping[str, str]) -> bytes:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=dict(environ),
-            start_new_session=True,  # so that it can be ended with all it began, and asks nobody at a terminal
+            start_new_session=True,  # so that it can be ended with its children, and cannot prompt at a terminal
             bufsize=0,
         )
     except (OSError, ValueError) as error:

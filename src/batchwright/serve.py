@@ -51,7 +51,7 @@ def serve(
     sim: Sim = None,
     state_dir: StateDir = None,
 ) -> int:
-    """Run the service: it drives runs, takes new ones over HTTP, and goes on with all that was left unfinished."""
+    """Run the service: it drives runs, accepts new ones over HTTP, and continues all that are unfinished."""
     if (tls_cert is None) is not (tls_key is None):
         raise UsageError("--tls-cert and --tls-key must be given together", hint="Give both.")
     try:

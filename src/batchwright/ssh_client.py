@@ -1,4 +1,4 @@
-"""SSH to servers in our own event loop, for whoever looks, installs or runs something there.
+"""SSH to servers in our own event loop, for reading from them, installing and running programs.
 
 Only known keys are trusted, and the `SshAccess` alone says which, and who logs in: no configuration file says more.
 """
@@ -23,7 +23,7 @@ KEEPALIVE_SECONDS, KEEPALIVES = 10, 3  # a server that leaves so many of them un
 CLOSE_SECONDS = 3
 CHUNK = 64 * 1024
 SILENCE_SECONDS = 1.0  # after a program's end: something else holds its output open, and may do so for ever
-REST_SECONDS = 30.0  # for what was still under way, if somebody else goes on writing
+REST_SECONDS = 30.0  # for the rest of the output, if another process keeps writing
 RSA = (b"rsa-sha2-512", b"rsa-sha2-256")  # how an RSA key signs; not every server takes both, or says which
 LOST = (OSError, asyncssh.Error)  # what a connection raises that breaks
 _FAILURES = (*LOST, ValueError)  # what one raises that is not made; ValueError for a key that cannot be read
@@ -195,10 +195,11 @@ def _unreachable(hop: SshAccess, error: Exception, guest: _Guest, jump: SshAcces
 async def hear(
     process: asyncssh.SSHClientProcess[bytes], tell: Callable[[bytes], None], around: Callable[[bytes], object] = id
 ) -> bool:
-    """Hear what a program says. The program's end counts: False when something else holds its output open after it.
+    """Pass on the output of a program until it ends. False if another process still holds its output open.
 
-    `around` hears its stderr: not a script's, whose own goes where its output goes, but its login's. Nothing says when
-    that comes, so it is never mixed with the output; and what nobody reads holds up the output.
+    `around` gets the stderr of the login; a script's own stderr goes where its output goes. Nothing says when the
+    login's stderr comes, so it is never mixed with the output. It must be read, since an unread stream blocks the
+    output.
     """
     aside = asyncio.ensure_future(_drain(process, around))
     try:
@@ -212,7 +213,7 @@ async def hear(
 
 
 async def _drain(process: asyncssh.SSHClientProcess[bytes], around: Callable[[bytes], object]) -> None:
-    with contextlib.suppress(*LOST):  # whoever hears the output meets it too
+    with contextlib.suppress(*LOST):  # the reader of the output gets it too
         while data := await process.stderr.read(CHUNK):
             around(data)
 

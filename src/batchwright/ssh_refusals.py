@@ -1,6 +1,6 @@
-"""How SSH servers refuse, in their own words, and what to set about each. Pure.
+"""How SSH servers refuse, in their own words, and what to do about each. Pure.
 
-OpenSSH, PAM and sudo say these texts; a text that is not known is told as it is, with a general hint.
+OpenSSH, PAM and sudo print these texts; an unknown text is passed on unchanged, with a general hint.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def login_fault(user: str, host: str, login: str, how: str) -> Fault:
 
 
 def denied(user: str, host: str, keys: str, asked: list[str], banner: str) -> Fault:
-    """Why a server lets nobody in: not with these `keys`, or not with a key alone when it has `asked` for more."""
+    """Why a server refuses a login: it rejects these `keys`, or it has `asked` for more than a key."""
     said = f"; it says: {banner}" if banner else ""
     if asked:
         more = " or ".join(asked)
@@ -79,7 +79,7 @@ def denied(user: str, host: str, keys: str, asked: list[str], banner: str) -> Fa
 
 
 def hung_up(user: str, host: str, reason: str, named_key: bool) -> Fault | None:
-    """A server that ends the connection while somebody logs in; None where that has nothing to do with the login."""
+    """The fault of a server that ends the connection during the login; None if the cause is something else."""
     if not _TOO_MANY.search(reason):
         return None
     hint = (

@@ -34,7 +34,7 @@ class _Soft(io.RawIOBase):
         while self.failure is None:
             try:
                 return os.write(self._descriptor, view)
-            except BlockingIOError:  # somebody who shares it made it non-blocking
+            except BlockingIOError:  # another process that shares it made it non-blocking
                 select.select([], [self._descriptor], [])
             except OSError as error:
                 self.failure = error

@@ -22,10 +22,10 @@ LIVE_STATES = (RunState.PENDING, RunState.RUNNING, RunState.PAUSED)
 
 
 class ActiveRun:
-    """Iterating it drives the run, in a task of its own: whoever is slow to take updates does not slow the run down.
+    """Iterating over it drives the run, in its own task: a slow reader of the updates does not slow the run down.
 
-    `accepted`: what was asked is being done, so that what is raised from then on is no refusal. `left`: it was ended by
-    `leave`, with a run that can be resumed. `store` names where its journal is.
+    `accepted`: the request was accepted, so an error raised from then on is not a refusal. `left`: `leave` ended it,
+    and the run can be resumed. `store` names the store that holds its journal.
     """
 
     def __init__(
@@ -61,9 +61,9 @@ class ActiveRun:
         return self.updates()
 
     async def updates(self, every: float | None = None) -> AsyncGenerator[Update, None]:
-        """Drive; give an update for each durable batch of events, or one `every` so many seconds, and one at the end.
+        """Drive the run; yield an update for each durable batch or every `every` seconds, and one at the end.
 
-        Whoever cancels it leaves a run that can be resumed. Raises RunHeld, NotAllowed, Forbidden, ProviderUnavailable,
+        If it is cancelled, the run can be resumed. Raises RunHeld, NotAllowed, Forbidden, ProviderUnavailable,
         StoreError, LeaseLost.
         """
         self._driving = task = asyncio.ensure_future(self._to_the_end())

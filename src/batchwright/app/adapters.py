@@ -190,7 +190,9 @@ class Adapters:
             told = {**self._settings.providers.get(name, {}), "state_dir": str(self._settings.state_dir)}
             provider = registry.connect(name, self._clock, told)
             if PortKind.RUNNER in ports:
-                with contextlib.suppress(TaskservPackageMissing):  # told by open_for, if something is installed there
+                with contextlib.suppress(
+                    TaskservPackageMissing
+                ):  # open_for reports it, if something is installed there
                     self.runners[name] = self._runner.get()
             if PortKind.LAUNCHER in ports:
                 self.launchers[name] = self._over_ssh

@@ -21,7 +21,7 @@ WHOLE: Path_ = ("batch_workflow",)
 
 
 def static_findings(workflow: Workflow, catalogue: Mapping[str, Taskserv]) -> list[PathDiagnostic]:
-    """What planning will find whatever the providers say: better told by `validate`, with its place."""
+    """Problems that do not depend on the providers' answers: `validate` reports them with a position."""
     return [PathDiagnostic(path_of(workflow, one) or WHOLE, one) for one in told_by_the_file(workflow, catalogue)]
 
 

@@ -11,7 +11,7 @@ NUMBER_MAX = 2**53  # a larger one is not the same everywhere in JSON
 
 
 def pairs_of(option: str, pairs: Sequence[str] | None) -> dict[str, str]:
-    """The words as a table; `option` is what stands before each of them: `--sim`, `sim`. Raises UsageError."""
+    """The words as a dict; `option` is their prefix in error messages: `--sim`, `sim`. Raises UsageError."""
     before = f"{option} " if option.startswith("-") else f"{option}="
     found: dict[str, str] = {}
     for pair in pairs or ():

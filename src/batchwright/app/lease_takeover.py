@@ -1,4 +1,4 @@
-"""Becoming the driver of a run: at once where nobody drives it, else only after watching that nobody holds it up."""
+"""Take the lease of a run: at once if no process drives it, else only after its holder has shown no sign of life."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ log = logging.getLogger("batchwright.leases")
 
 
 async def take(journal: Journal, run: str, clock: Clock, silent: HeldLease | None = None, holder: str = "") -> Lease:
-    """The lease of this process. `silent` is what the caller has watched already. Raises RunHeld, RunNotFound.
+    """Take the lease for this process. `silent` is a lease that the caller has watched already.
 
-    A holder on another machine that gives no sign of life for LEASE_SECONDS is replaced; what is waited for is told.
+    A holder on another machine that gives no sign of life for LEASE_SECONDS is replaced; the wait is logged. Raises
+    RunHeld, RunNotFound.
     """
     try:
         return await journal.acquire(run, holder or own_holder(), clock.now(), silent=silent)
@@ -74,7 +75,7 @@ async def _is_silent(journal: Journal, run: str, lease: HeldLease, clock: Clock)
 
 @asynccontextmanager
 async def renewed(journal: Journal, lease: Lease, clock: Clock) -> AsyncIterator[None]:
-    """Give signs of life while something else takes long. A lease that is lost is found by whoever writes next."""
+    """Renew the lease while something else takes long. A lost lease shows at the next write."""
 
     async def keep() -> None:
         while True:

@@ -35,9 +35,10 @@ HERE = ("local", "static")  # providers of this machine, which keep what they ma
 
 
 class ListedServer(Struct, frozen=True):
-    """A server that carries Batchwright's labels. `workflow` and `status` are those of its run, empty: it is unknown.
+    """A server that carries Batchwright's labels. `workflow` and `status` are those of its run, empty if not known.
 
-    `ssh` is the line that logs in without a question, empty where nobody can. `stays`: a destroy only lets go of it.
+    `ssh` is the command line that logs in without a question, empty if no login is possible. `stays`: a destroy only
+    releases the server.
     """
 
     name: str
@@ -70,9 +71,9 @@ class ListedServer(Struct, frozen=True):
         )
 
     def login(self, command: Sequence[str]) -> list[str]:
-        """The argument list that logs in and runs the command. Raises NotAllowed where nobody can.
+        """The argument list that logs in and runs the command. Raises NotAllowed if no login is possible.
 
-        One word is a line for the server's shell, as ssh takes it; several arrive as they are, as kubectl exec has it.
+        One word is a line for the server's shell, as with ssh; several are passed unchanged, as with kubectl exec.
         """
         if not self.ssh:
             raise NotAllowed(f"{self.name} ({self.ref}) cannot be reached over SSH")
@@ -105,7 +106,7 @@ class FoundServers(Struct, frozen=True):
 
 
 class ServerDestroyResult(Struct, frozen=True):
-    """What became of a server: `fault` says why it is not gone. `stays`: it was only released."""
+    """The result of a destroy: `fault` says why the server still exists. `stays`: it was only released."""
 
     gone: bool
     stays: bool
@@ -281,9 +282,9 @@ async def end_server(
 
 
 def _written(path: Path, text: str) -> bool:
-    """Replace a file as a whole: an ssh that is just starting reads the old one or the new one.
+    """Replace a file as a whole, so that an ssh that is just starting reads either the old file or the new one.
 
-    False where the state folder cannot be written and the file says something else: then nobody can be let in.
+    False if the state folder cannot be written and the file has other content: then no login is possible.
     """
     if read_only_store.is_read_only(path.parents[1]):
         return path.is_file() and path.read_text() == text

@@ -19,7 +19,7 @@ from batchwright.providers.live_check import AccountFinding, LiveCheck, Tell
 
 
 class Verification(Struct, frozen=True):
-    """What it would do and cost an hour, and what was found; `cost` None where it could not be told."""
+    """What the check would create and cost per hour, and its findings; `cost` is None if not known."""
 
     provider: str
     account: str

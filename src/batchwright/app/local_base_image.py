@@ -47,7 +47,7 @@ def build_base(tell: Callable[[str], None]) -> BuiltTree:
 
 
 def remove_base() -> BaseTree:
-    """Remove it; what was there is told. Raises NotAllowed while servers lie over it, ProviderUnavailable."""
+    """Remove the base tree; gives what was removed. Raises NotAllowed while servers use it, ProviderUnavailable."""
     there = base_tree()
     tree.remove(os.environ)
     return there

@@ -35,7 +35,7 @@ class Orphan(Struct, frozen=True):
 
 
 class GcResult(Struct, frozen=True):
-    """What a sweep found and, when it was asked to, what became of it; `left` are those that could not be removed."""
+    """The orphans that a sweep found, and how many it removed if it was asked to; `left` could not be removed."""
 
     run: str
     status: str

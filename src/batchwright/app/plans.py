@@ -129,7 +129,7 @@ async def plan_loaded(
     if simulation is None:
         observations = observe_secrets(loaded.workflow, observations, os.environ)
     made = partial(_build, settings, loaded, observations, around, simulation)
-    # a large one takes long, and whoever else is served by this process must not wait for it
+    # a large one takes long, and other clients of this process must not wait for it
     built = await asyncio.to_thread(made) if _servers(loaded.workflow) > MANY else made()
     if built.plan is None:
         return Planned(None, built.diagnostics)
@@ -187,7 +187,7 @@ async def _store_trouble(stores: Stores, backend: str) -> list[Diagnostic]:
 
 
 async def _quotes(plan: Plan, around: Adapters) -> tuple[dict[str, Quote], list[Diagnostic]]:
-    """Prices, and of whom they are not known: nobody needs one to make a server."""
+    """Prices, and a warning for each provider without one: no price is needed to create a server."""
     quotes, unknown = {}, []
     for name, provider in around.providers.items():
         requests = [s.request for s in plan.steps if s.traits.sweeps and s.provider == name]

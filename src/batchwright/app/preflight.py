@@ -32,7 +32,7 @@ async def observe(workflow: Workflow, providers: Mapping[str, Provider], runners
         for name in providers
     }  # fmt: skip
     if not any(wants.installed for _, wants in asked):
-        runners = {}  # nobody asks what is installed
+        runners = {}  # nothing needs to know what is installed
     answers = await asyncio.gather(
         *(_ask(name, providers[name], runners.get(name), configs) for name, configs in wanted.items())
     )

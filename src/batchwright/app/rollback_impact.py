@@ -18,13 +18,13 @@ KEPT = "not created by this run; it is kept when the server is destroyed"
 
 
 async def planned_undo(settings: Settings, clock: Clock, run: Run) -> list[PlannedUndo]:
-    """The steps in order, each server followed by what is attached to it and is not the run's.
+    """The steps in order, each server followed by what is attached to it and does not belong to the run.
 
-    A provider that cannot be asked is told as such: the journal alone says what would be undone. Raises NotAllowed.
+    If a provider does not answer, a line says so, and the journal alone decides the rest. Raises NotAllowed.
     """
     undos = undo_preview(run, clock.now())
     refs: dict[str, list[str]] = {}
-    for one in undos if run.plan.simulation is None else ():  # in a simulation nobody attaches anything
+    for one in undos if run.plan.simulation is None else ():  # in a simulation nothing foreign is attached
         if one.what is UndoKind.DESTROY and one.ref:
             refs.setdefault(one.provider, []).append(one.ref)
     async with Adapters(settings, clock, Limits(), run.plan.simulation) as around:

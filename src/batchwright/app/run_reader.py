@@ -18,11 +18,11 @@ from batchwright.model.run import Run
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.workflow import Workflow
 
-HOLDER_SECONDS = 1.0  # how often it is looked whether somebody still drives the run
+HOLDER_SECONDS = 1.0  # between two checks whether a process still drives the run
 
 
 class OpenedRun:
-    """A run as its journal shows it, whoever drives it; `refresh` brings it up to date."""
+    """A run as its journal shows it, whichever process drives it; `refresh` brings it up to date."""
 
     def __init__(self, journal: Journal, run: Run, driver: str | None, now: float) -> None:
         self.journal = journal
@@ -81,9 +81,9 @@ async def all_runs(stores: Stores, clock: Clock, *, partial: bool = False) -> tu
 
 
 async def unfinished(stores: Stores, clock: Clock, workflow: Workflow | None, simulated: bool) -> str | None:
-    """The newest run of this workflow, if it has not ended and nobody drives it. Raises RunHeld if somebody does.
+    """The newest run of this workflow if it has not ended and no process drives it. Raises RunHeld if one does.
 
-    Raises StoreError if the store where its runs live cannot be read; another one that cannot is in `troubles`.
+    Raises StoreError if the store of its runs cannot be read; other unreadable stores are in `troubles`.
     """
     if workflow is None:
         return None

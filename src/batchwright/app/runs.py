@@ -39,9 +39,9 @@ Wishes = Callable[[Machine, float], Sequence[ev.AnyEvent]]
 
 
 class StoredRun(Struct):
-    """A run in the store where it lives; `run` is the fold of what has been read of it so far.
+    """A run in its store; `run` is the fold of the events read so far.
 
-    `silent` is a lease that nobody was seen to renew.
+    `silent` is a lease that was watched and not renewed.
     """
 
     journal: Journal
@@ -105,9 +105,9 @@ class Runs:
         return StoredRun(journal, own, made)
 
     def resume(self, stored: StoredRun, by: str, redo: Sequence[str] = (), skip: Sequence[str] = ()) -> ActiveRun:
-        """Let a run go on: one whose process died, a paused one, or a Failed or Cancelled one.
+        """Continue a run whose process died, a paused run, or a Failed or Cancelled one.
 
-        `redo` and `skip` name commands in doubt that are to be run again, or taken as done. Raises StepNotFound.
+        `redo` and `skip` name commands in doubt that are to be run again, or marked as done. Raises StepNotFound.
         """
 
         def wishes(machine: Machine, now: float) -> Sequence[ev.AnyEvent]:
@@ -126,7 +126,7 @@ class Runs:
         return self.drive(stored, wishes)
 
     def rollback(self, stored: StoredRun, by: str) -> ActiveRun:
-        """Undo what a run made. A run whose process died is cancelled first; a live one must be cancelled by hand."""
+        """Undo what a run created. A run whose process died is cancelled first; the user must cancel a live one."""
 
         def wishes(machine: Machine, now: float) -> Sequence[ev.AnyEvent]:
             return [] if machine.run.status is RunState.ROLLING_BACK else machine.rollback(now, by)
@@ -142,18 +142,20 @@ class Runs:
         return self._active(stored, both)
 
     def cancel(self, stored: StoredRun, by: str, *, force: bool) -> ActiveRun:
-        """Cancel a run that nobody drives, settling what was in flight."""
+        """Cancel a run that no process drives, and settle its calls in flight."""
         kind = SignalKind.FORCE_CANCEL if force else SignalKind.CANCEL
         return self.drive(stored, lambda machine, now: machine.request(Signal(kind, now, by), now))
 
     async def ask(self, stored: StoredRun, kind: SignalKind, by: str, states: Sequence[RunState]) -> bool:
-        """Leave a signal for the run's driver. False when nobody drives it. Raises NotAllowed in another state."""
+        """Leave a signal for the run's driver. False if no process drives it. Raises NotAllowed in another state."""
         journal = stored.journal
         refuse_unless((await journal.summary(stored.id)).status, stored.id, kind, states)
         now = self._clock.now()
         if await journal.held(stored.id) is None:
             return False
-        await journal.signal(stored.id, Signal(kind, now, by))  # first: a driver hears it while it is looked for
+        await journal.signal(
+            stored.id, Signal(kind, now, by)
+        )  # first: a driver sees the signal while this process looks for the driver
         found = await is_driven(journal, stored.id, self._clock)
         stored.silent = found if isinstance(found, HeldLease) else None
         return found is True
@@ -177,8 +179,8 @@ class Runs:
     ) -> Run:
         """Take the lease and drive to the end."""
         journal, run_id = stored.journal, stored.id
-        active.accepted = wishes is None  # somebody else's doing: the run is to be driven
-        seen = len(await journal.signals(run_id))  # before the lease: who signals from here on means this driver
+        active.accepted = wishes is None  # another process's doing: the run is to be driven
+        seen = len(await journal.signals(run_id))  # before the lease: a signal from here on is for this driver
         lease = await take(journal, run_id, self._clock, stored.silent)
         try:
             run = await stored.current()
@@ -232,13 +234,13 @@ def nothing_to_pause(run: str) -> NotAllowed:
 
 
 def _cancelled(now: float, by: str, when: str) -> Sequence[ev.AnyEvent]:
-    """A run whose process went has ended cancelled; whoever resumes it wants it to go on from there."""
+    """A run whose process has died ends as Cancelled; a resume continues it from there."""
     ended = ev.RunEnded(now, RunState.CANCELLED, f"its process ended {when}")
     return [ev.CancelRequested(now, by, force=True), ended]
 
 
 def _answer(machine: Machine, now: float, by: str, redo: Sequence[str], skip: Sequence[str]) -> Sequence[ev.AnyEvent]:
-    """Go on with commands in doubt done again or skipped, also when the run's process died in the midst of them."""
+    """Continue with commands in doubt run again or skipped, also if the run's process died during one."""
     if machine.run.status in (RunState.RUNNING, RunState.PAUSED):
         return [*_cancelled(now, by, "with commands in flight"), *go_on(machine.run, now, by, redo, skip)]
     return machine.reopen(now, by, redo, skip)

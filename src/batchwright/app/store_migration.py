@@ -29,13 +29,13 @@ from batchwright.model.run import Run
 from batchwright.model.run_summary import RunSummary
 
 PIECE = 2_000  # events that are held at a time
-COPY = "copy of "  # where the summary of a copy that is not complete says it lives: in no store
+COPY = "copy of "  # the store in the summary of an incomplete copy: none
 
 _LEFT = (RunHeld, LeaseLost, SequenceConflict, EventUnreadable, IllegalTransition, StoreCorrupt, StoreTooLarge)
 
 
 class Moved(Struct, frozen=True):
-    """What became of one run; `left` says why it stays where it is."""
+    """The result for one run; `left` says why it was not moved."""
 
     run: str
     workflow: str
@@ -52,7 +52,7 @@ async def migrate(
     if origin not in stores.existing_names():
         raise RunNotFound(f"there is no store {origin} here, so there is nothing to move")
     source, target = await stores.get(origin), await stores.get(destination)
-    # one that was left between the two says already that it lives in the target, where it is not complete
+    # a move that was interrupted in between: its summary names the target already, where it is incomplete
     home = {row.run for row in await target.summaries() if row.store == target.name}
     rows = [row for row in await source.summaries() if row.store in (source.name, target.name) and row.run not in home]
     for row in _chosen(rows, words):
@@ -77,11 +77,11 @@ def _chosen(rows: Sequence[RunSummary], words: Sequence[str]) -> list[RunSummary
 
 
 class _Move:
-    """One run from source to target. Nobody can drive it meanwhile, and it is never seen in both or by halves.
+    """Moves one run from source to target. No process can drive it meanwhile, and it never appears twice or in part.
 
-    The copy says of itself that it lives nowhere until it is complete and compared. Then the source says that the run
-    lives in the target and keeps its lease for ever; then the target says so too. Killed anywhere, the run is still
-    whole in the source, and the same command goes on with it.
+    The copy is marked as belonging to no store until it is complete and compared. Then the source records that the run
+    is in the target, and keeps its lease for good; then the target records it too. If the process is killed at any
+    point, the run is still whole in the source, and the same command continues the move.
     """
 
     def __init__(self, source: Journal, target: Journal, clock: Clock, row: RunSummary) -> None:

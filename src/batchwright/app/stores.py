@@ -214,7 +214,7 @@ class Stores:
             try:
                 rows = await journal.summaries()
             except StoreError:
-                continue  # one that cannot be read does not hold it: `refuse_partial` has been asked
+                continue  # a store that cannot be read does not hold it: `refuse_partial` has checked
             for row in rows:
                 if word and row.run.startswith(word) and row.store in STORES:
                     if row.store in self.existing_names():

@@ -1,7 +1,7 @@
 """What the workflow of a client may use of this machine: programs, and secrets that the operator has listed.
 
-A client's workflow is data. Whoever may submit one may use what is listed here and nothing else that the service's
-user could read or run.
+A client's workflow is data. A client that may submit one may use what is listed here, and nothing else that the
+service's user could read or run.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ NOTHING = WorkflowAllowlist()
 
 
 def _real(name: str) -> str | None:
-    """Where a file really lies; None for a name that means a place only to whoever says it."""
+    """The real path of a file, links resolved; None if it is not absolute, contains `..` or cannot be resolved."""
     path = Path(name)
     if name.startswith("~/"):
         try:

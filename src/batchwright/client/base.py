@@ -68,7 +68,7 @@ class Client(Protocol):
         ...
 
     def follow(self, word: str, after: int | None = None) -> Iterator[Update]:
-        """A run as it goes on, after this event or from now, until it is over or nobody drives it."""
+        """The updates of a run, after this event or from now, until it has ended or no process drives it."""
         ...
 
     def explain(self, word: str, step: str) -> Explanation:
@@ -90,9 +90,9 @@ class Client(Protocol):
     def act(
         self, word: str, verb: Verb, *, force: bool = False, redo: Sequence[str] = (), skip: Sequence[str] = ()
     ) -> Progress:
-        """Pause, resume, cancel or roll back a run: its driver is asked, and where nobody drives it, it is driven.
+        """Pause, resume, cancel or roll back a run: its driver is asked; if there is none, this client drives it.
 
-        Raises NotAllowed and RunHeld, at once or from the first update, before anything is done.
+        Raises NotAllowed and RunHeld, at once or with the first update, before anything is changed.
         """
         ...
 

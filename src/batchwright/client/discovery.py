@@ -18,7 +18,7 @@ from batchwright.errors import BatchwrightError, UsageError
 DEFAULT_URL = "http://127.0.0.1:9090"
 OWN_URL = "http://localhost"  # of a service that is asked over its own socket
 SOCKET_SECONDS = 5.0  # that a service which is there may take to say what it serves
-PROBE_SECONDS = 0.5  # that a command waits for an answer from an address nobody named
+PROBE_SECONDS = 0.5  # that a command waits for an answer from the default address
 
 
 def client_for(
@@ -94,12 +94,12 @@ def _of_this_folder(settings: Settings, seconds: float) -> HttpClient | None:
     if socket.is_socket():
         try:
             served = HttpClient(OWN_URL, seconds=SOCKET_SECONDS, socket=socket, tries=1).health().state
-        except BatchwrightError:  # left by one that was killed
+        except BatchwrightError:  # left by a killed process
             served = ""
         if served == own:
             return HttpClient(OWN_URL, seconds=seconds, socket=socket)
     try:
         served = HttpClient(DEFAULT_URL, seconds=PROBE_SECONDS, tries=1).health().state
-    except BatchwrightError:  # nothing there, or something else: nobody named it, so that is no error
+    except BatchwrightError:  # nothing there, or another program: it is only the default address, so that is no error
         return None
     return HttpClient(DEFAULT_URL, seconds=seconds) if served == own else None

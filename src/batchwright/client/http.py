@@ -51,12 +51,12 @@ CHECK_SECONDS = 600.0  # for an answer that all servers of a run are asked for
 SILENCE_SECONDS = 15.0  # of a stream, which says something every two, until the connection counts as lost
 TRIES = 120  # connections in a row that may fail before a stream is given up
 PAUSE_SECONDS = 1.0  # between two of them
-ANSWER_TRIES = 30  # for one answer, where the one before was lost: whether it was heard is not known then
+ANSWER_TRIES = 30  # for an answer after a lost one: the request may have been carried out
 SIMULATE = [("simulate", "true")]
 SILENT_SIGNS = 4  # of life without a word, until it is asked whether anybody still drives the run
 PAGE = 500  # runs or events asked for at a time
 
-HEARD = {  # how a run is that heard each wish
+HEARD = {  # the state of a run that carried out each request
     "pause": frozenset({RunState.PAUSED}),
     "resume": frozenset({RunState.RUNNING, RunState.ROLLING_BACK}),
     "cancel": frozenset({RunState.CANCELLED}),
@@ -92,7 +92,7 @@ class _Undo(Struct, frozen=True):
 
 
 class _Lost(Exception):
-    """The answer was lost on the way: whether the request was heard is not known."""
+    """The answer was lost on the way: it is not known whether the service received the request."""
 
 
 class HttpClient:
@@ -222,15 +222,15 @@ class HttpClient:
     def act(
         self, word: str, verb: Verb, *, force: bool = False, redo: Sequence[str] = (), skip: Sequence[str] = ()
     ) -> Progress:
-        """See Client.
+        """As `Client.act`. A request repeated after a lost answer may be refused if the first was carried out.
 
-        Asked again after a lost answer, it may be refused because it was heard the first time: the run shows it then.
+        In that case the run shows its effect.
         """
         tag: list[str] = []
         before: RunView = decoded(self._ask("GET", _path(word), tag=tag), RunView)
         after = (
             int(tag[0].strip('"').rpartition("-")[2]) if tag else None
-        )  # so that what it causes is told from the first
+        )  # so that its effects are shown from the first
         query = [("force", "true")] if force else []
         query += [("redo", step) for step in redo] + [("skip", step) for step in skip]
         lost: list[str] = []
@@ -307,11 +307,11 @@ class HttpClient:
         lost: list[str] | None = None,
         tag: list[str] | None = None,
     ) -> bytes:
-        """The body of the answer. `lost` is given why each earlier answer did not come, `tag` the ETag of the last.
+        """The body of the answer. `lost` gets the reason of each lost answer, `tag` the ETag of the last.
 
-        Whatever is sent may be sent again: a submission has an Idempotency-Key, and an action changes nothing more the
-        second time. A lost answer leaves open whether it was heard, so it is sent again until somebody answers;
-        only a service that was not there at all was surely asked nothing.
+        Every request may be sent again: a submission has an Idempotency-Key, and an action changes nothing more the
+        second time. A lost answer leaves open whether the request was received, so it is sent again until there is an
+        answer. Only a refused connection certainly carried no request.
         """
         lost = [] if lost is None else lost
         if method != "GET":

@@ -1,4 +1,4 @@
-"""What an answer over HTTP says: a refusal of a Batchwright service, or somebody else's words."""
+"""What an HTTP answer means: a refusal by a Batchwright service, or the page of another program."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def problem_in(answer: bytes) -> HttpProblem | None:
 
 
 def refusal(url: str, status: int, answer: bytes) -> BatchwrightError:
-    """The error that an answer stands for: the one it names, or what somebody else says."""
+    """The error for an answer: the one that it names, or one with the words of another program."""
     told = problem_in(answer)
     if told is None:
         return ServiceUnavailable(
@@ -71,7 +71,7 @@ def reason(error: Exception) -> str:
 
 
 def _words(answer: bytes) -> str:
-    """What somebody else's answer says, without its markup, in a line."""
+    """What the answer of another program says, without markup, in one line."""
     text = answer[:WORDS_READ].decode(errors="replace")
     words = " ".join(re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", text).split())
     return f": {words[:WORDS_SHOWN]}" if words else ""

@@ -81,7 +81,7 @@ def _bound(path: Path) -> socket.socket:
         with _short(path) as name:
             sock.bind(name)
         path.chmod(0o600)
-        sock.listen(BACKLOG)  # at once: who starts now must see that it is taken
+        sock.listen(BACKLOG)  # at once: a process that starts now must see that it is taken
     except OSError as error:
         sock.close()
         raise AddressRefused(f"cannot listen on {path}: {error.strerror or error}") from error

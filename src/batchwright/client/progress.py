@@ -1,4 +1,4 @@
-"""A run that goes on after somebody asked for it: driven by this process, or watched while another one drives it."""
+"""A run that continues after a command: driven by this process, or watched while another process drives it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ T = TypeVar("T")
 
 
 class Progress(Protocol):
-    """The updates of a run until it is over, nobody drives it, or this process has left it.
+    """The updates of a run until it has ended, no process drives it, or this process has left it.
 
-    `driver` is who drove the run when it was asked, empty for nobody. `left`: this process drove it and was ended.
+    `driver` is the process that drove the run before the command, empty for none. `left`: this process drove the run
+    and stopped before its end.
     """
 
     @property
@@ -75,7 +76,7 @@ class WatchedProgress:
 class DrivenProgress:
     """This process drives the run while it waits for updates. SIGTERM and SIGHUP make it leave the run at once.
 
-    A Ctrl-C raises KeyboardInterrupt from `next`, which may be called again: the run goes on until `interrupt`.
+    A Ctrl-C raises KeyboardInterrupt from `next`, which may be called again: the run continues until `interrupt`.
     """
 
     driver = ""

@@ -1,4 +1,4 @@
-"""Server-sent events (WHATWG HTML, section 9.2), as a service sends them while a run goes on."""
+"""Server-sent events (WHATWG HTML, section 9.2), as a service sends them while a run continues."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ from batchwright.operations.registry import type_of
 class Backward:
     """Indices over the fold while the run is undone; rebuilt from it after a crash.
 
-    A step whose undo failed is residue and does not hold up the others: whoever rolls back wants as little left (and
-    billed) as can be, and the rollback can be tried again.
+    A step whose undo failed is residue and does not hold up the others: a rollback should leave, and bill, as little as
+    possible, and it can be tried again.
     """
 
     def __init__(self, run: Run) -> None:

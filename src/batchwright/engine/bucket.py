@@ -21,7 +21,7 @@ class Bucket:
     def __init__(self, concurrency: int, rate: float = 0.0, burst: int = 1) -> None:
         self.concurrency = concurrency
         self.base_rate = self.rate = rate
-        self.pace = LearnedRate()  # what the account was seen to let through, once it refused something
+        self.pace = LearnedRate()  # the rate that the account accepted, known once it has refused something
         self.refusals = Refusals()
         self.burst = max(1, burst)
         self.tokens = float(self.burst)

@@ -26,9 +26,9 @@ class SteadyClock:
 
 
 class RunClock:
-    """The time of a run's events, which never goes back: it goes on from the last one where that is ahead.
+    """The time of a run's events, which never goes back: it continues from the last event if that is ahead.
 
-    A clock that was set back between two drivers would otherwise put due times hours away.
+    Otherwise a clock set back between two drivers would move due times hours away.
     """
 
     def __init__(self, clock: Clock, last: float) -> None:

@@ -22,7 +22,7 @@ class ClosingSweep:
         self._before = dict(run.sweeps)
         self.looking: set[str] = set()
         self.strays: dict[str, dict[str, str]] = {}
-        self._stuck: dict[str, Fault] = {}  # lane -> why a stray of it can never be removed
+        self._stuck: dict[str, Fault] = {}  # lane -> why an orphan in it can never be removed
         self._lanes: list[str] | None = None
 
     @property

@@ -1,4 +1,4 @@
-"""Effects: the closed set of things the machine may ask the performer to do. What comes back stands in `reports`."""
+"""Effects: the closed set of calls that the machine may ask the performer for. `reports` has the answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class DoStep(Struct, frozen=True, gc=False):
 
 
 class Settle(Struct, frozen=True, gc=False):
-    """Find out what became of a call in doubt."""
+    """Find out whether a call in doubt took effect."""
 
     step: int
     attempt: int

@@ -82,7 +82,7 @@ class Forward:
 
     def _await(self, i: int, record: StepFoldState) -> effects.Await:
         ref = record.ref or self.run.plan.steps[i].ref
-        # what passed before this driver began was told by a clock that nobody can vouch for
+        # times before this driver began come from another clock, which may be wrong
         since = max(record.attempt_at, self.run.driven_at)
         return effects.Await(i, record.attempt, ref, since + self._operation(i).timeout)
 

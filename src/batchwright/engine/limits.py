@@ -74,7 +74,7 @@ class Limits:
     def __init__(self) -> None:
         self.lanes: dict[str, Lane] = {}
         self._listeners: set[Callable[[], None]] = set()
-        self._short: set[str] = set()  # lanes of which somebody was told that nothing is free
+        self._short: set[str] = set()  # lanes that were reported as full
 
     def add(self, name: str, lane: Lane) -> None:
         """Set a lane's limits; the first setting stays, since its buckets are shared."""
@@ -97,7 +97,7 @@ class Limits:
         self.lanes[name].buckets[calls].take()
 
     def release(self, name: str, calls: CallClass) -> None:
-        """A call has ended; whoever waits for this lane is told."""
+        """Count a call as ended, and wake a waiter for this lane."""
         self.lanes[name].buckets[calls].release()
         if name in self._short:
             self._short.discard(name)
@@ -105,7 +105,7 @@ class Limits:
                 listener()
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Be told when a call has ended in a lane that had nothing free; gives the function that ends it."""
+        """Call `listener` when a call has ended in a lane that was full; gives the function that unsubscribes."""
         self._listeners.add(listener)
         return lambda: self._listeners.discard(listener)
 

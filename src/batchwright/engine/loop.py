@@ -76,7 +76,7 @@ class StoreWriteRetry:
 
 
 class Driver:
-    """Drives one run under a lease until it has ended. Whoever cancels `drive` leaves a run that can be resumed."""
+    """Drives one run under a lease until it has ended. If `drive` is cancelled, the run can be resumed."""
 
     def __init__(
         self,
@@ -269,7 +269,7 @@ class Driver:
 
         A process that was frozen, or waited long, may have lost the run. Raises LeaseLost.
         """
-        await process_limits.room(self._clock)  # without any, the call itself says that nothing was begun
+        await process_limits.room(self._clock)  # if there is none, the call itself reports that nothing was started
         if self._clock.monotonic() - self._renewed_at >= LEASE_SECONDS - LEASE_MARGIN:
             await self._renew()
 
@@ -282,7 +282,7 @@ class Driver:
         async def renew() -> None:
             began = self._clock.monotonic()
             self._lease = await self._journal.renew(self._lease, self._clock.now())
-            self._renewed_at = began  # whoever watches the lease may have seen the one before from then on
+            self._renewed_at = began  # from the start: until then, others may have seen the lease before it
 
         await self._room.write(renew)
 

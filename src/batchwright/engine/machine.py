@@ -158,9 +158,9 @@ class Machine:
         return []
 
     def reopen(self, now: float, by: str, redo: Sequence[str] = (), skip: Sequence[str] = ()) -> list[ev.AnyEvent]:
-        """Let a Failed or Cancelled run go on. Raises NotAllowed, saying why and what to do.
+        """Continue a Failed or Cancelled run. Raises NotAllowed, with the reason and what to do.
 
-        `redo` and `skip` are commands in doubt that are run again, or taken as done.
+        `redo` and `skip` are commands in doubt that are run again, or marked as done.
         """
         status = self.run.status
         if status in (R.FAILED, R.CANCELLED):

@@ -29,9 +29,9 @@ def asks(run: Run, i: int, fault: Fault) -> str:
 
 
 def go_on(run: Run, now: float, by: str, redo: Sequence[str], skip: Sequence[str]) -> list[ev.AnyEvent]:
-    """The events that reopen a run which nobody drives, with what is to become of its commands in doubt.
+    """The events that reopen a run that no process drives, with the user's answers for its commands in doubt.
 
-    Raises NotAllowed for one that is not answered, and for an answer that fits no command.
+    Raises NotAllowed for a command without an answer, and for an answer that fits no command.
     """
     for step in (*redo, *skip):
         _refuse_misfit(run, step, both=step in redo and step in skip)

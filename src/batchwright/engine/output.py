@@ -1,4 +1,4 @@
-"""What a call says while it goes on, gathered into few reports and bounded, so that the journal stays small."""
+"""The output of a call while it runs, gathered into few reports and bounded, so that the journal stays small."""
 
 from __future__ import annotations
 

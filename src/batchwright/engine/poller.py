@@ -97,7 +97,7 @@ class Poller:
         return Fault(FaultClass.IN_DOUBT, why)
 
     def _heard(self, kind: str) -> None:
-        """This kind of look was answered, or nobody waits for it; whoever asks next is as patient again."""
+        """A read of this kind was answered, or no step waits for it; the next one has the full patience again."""
         self._looks.end(self._outages.pop(kind, None))
 
     async def _search(self, now: float) -> None:
@@ -159,7 +159,7 @@ class Poller:
         self._heard("find")
 
     def _give_up_waiting(self, fault: Fault, now: float) -> None:
-        """Only for those whose time is up; the others may still hear of their server."""
+        """Give up only the steps whose time is over; the others may still see their server."""
         for waiting in [waiting for waiting in self._awaits.values() if now >= waiting.deadline]:
             del self._awaits[waiting.step]
             self._send(reports.ServerReport(waiting.step, waiting.attempt, waiting.ref, fault=fault))

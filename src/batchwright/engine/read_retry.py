@@ -57,9 +57,9 @@ class Outage:
 
 
 class ReadRetry:
-    """The looks of one process at what providers hold. `leaving` says whether a cancelled look was meant to end.
+    """Repeats failed reads of the providers, for one process. `leaving` says whether a read was cancelled on purpose.
 
-    `tell` is told once of each that fails.
+    `tell` is called once for each read that fails.
     """
 
     def __init__(
@@ -82,9 +82,9 @@ class ReadRetry:
         patience: float = OUTAGE_SECONDS,
         heed: Heed = lambda _: None,
     ) -> T | Unknown:
-        """The answer of `call`, made again while it fails. `heed` is told of every failure.
+        """The answer of `call`, which is repeated while it fails. `heed` is called with every failure.
 
-        Unknown only when nothing was heard for `patience` seconds; ReadRefused at once when asking again cannot help.
+        Unknown only after `patience` seconds without an answer; ReadRefused at once if a retry cannot help.
         """
         known, outage = provider.capabilities, None
         try:
@@ -113,7 +113,7 @@ class ReadRetry:
         return outage
 
     def end(self, outage: Outage | None) -> None:
-        """It was answered, or nobody waits for it any more."""
+        """The read was answered, or no step waits for it any more."""
         if outage is not None:
             self._outages.pop(outage, None)
 

@@ -65,7 +65,7 @@ class SweepReport(Struct, frozen=True):
 
 
 class OrphanReport(Struct, frozen=True):
-    """A stray is gone, or could not be removed."""
+    """An orphan is gone, or could not be removed."""
 
     lane: str
     ref: str

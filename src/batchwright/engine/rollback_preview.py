@@ -25,7 +25,7 @@ class UndoKind(StrEnum):
     STAYS = "stays"
     KEEP = "keep"  # attached
     BLOCKED = "cannot destroy: attached is"
-    UNKNOWN = "stays unknown"  # nobody could say what is attached
+    UNKNOWN = "stays unknown"  # it is not known what is attached
 
 
 _KINDS = {

@@ -25,9 +25,9 @@ async def destroy(
     hold: Hold,
     heed: Callable[[object], None],
 ) -> Fault | None:
-    """Destroy until gone, after a fresh look that it is `ours`. None when it is certainly gone.
+    """Destroy until gone, after a fresh read has shown that it is `ours`. None once it is certainly gone.
 
-    `hold` is awaited before each call that changes something; `heed` is told what it answered, and what a look did not.
+    `hold` is awaited before each call that changes something; `heed` gets each answer, and each failed read.
     """
     known = provider.capabilities
     began = clock.monotonic()

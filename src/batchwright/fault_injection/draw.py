@@ -1,7 +1,7 @@
-"""What goes wrong with one call, drawn beforehand from a seed that names the call and its attempt.
+"""The faults of one call, drawn in advance from a seed that names the call and its attempt.
 
 A draw never depends on the order of calls, on the time or on other draws, so a run that is killed and started again
-meets what it would have met.
+has the same faults.
 """
 
 from __future__ import annotations

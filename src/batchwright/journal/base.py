@@ -145,7 +145,7 @@ class Journal(Protocol):
         ...
 
     async def held(self, run: str) -> HeldLease | None:
-        """The run's lease as it stands, or None when nobody holds it."""
+        """The run's current lease, or None if no process holds it."""
         ...
 
     async def signal(self, run: str, signal: Signal) -> None:

@@ -50,10 +50,10 @@ def verify(run: str, before: bytes | None, page: EventRow) -> None:
 
 
 def seal(run: str, last: int, head: bytes | None, summary: bytes) -> bytes | None:
-    """The digest of what a run's record says; None before there is a chain.
+    """The digest of a run's record; None for a run from before the chain.
 
-    Holder, fence and expiry are not in it: an append must match both holder and fence, so that damage there keeps
-    somebody away and lets nobody in.
+    Holder, fence and expiry are not in it: an append must match both holder and fence, so damage there can lock a
+    process out but never let one in.
     """
     if head is None:
         return None

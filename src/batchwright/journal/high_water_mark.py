@@ -1,7 +1,7 @@
-"""The mark: how far each run had come when its last append was acknowledged, in a file beside the store.
+"""The mark: the last acknowledged event of each run, in a file beside the store.
 
-A store that lost the end of its log opens as if nothing were missing. The mark tells: a run that is behind it, or gone,
-has lost events that somebody was told are safe. A store may be ahead of its mark: what was written last was perhaps not
+A store that lost the end of its log opens as if nothing were missing. The mark shows it: a run that is behind its mark,
+or missing, has lost acknowledged events. A store may be ahead of its mark: the last write was perhaps not
 acknowledged. The file is a list of records of one size with a checksum each, appended under a lock by any number of
 processes; zeros follow the last, so that a record never makes the file longer.
 """
@@ -26,7 +26,7 @@ from batchwright.journal import store_folder
 
 RECENT = 256  # runs that are compared when a store is opened: a log that is cut loses the newest
 ROOM = 512  # records for which zeros are written at a time
-SPARE = 8_192  # superseded records that are kept before the file is written anew
+SPARE = 8_192  # superseded records that are kept before the file is replaced
 LOCK_SECONDS = 30.0
 
 _RECORD = struct.Struct(">64sQ32s20xI")  # run, last event, its digest, checksum
@@ -79,7 +79,7 @@ class HighWaterMark:
         return self.path.exists()
 
     def make(self, entries: Iterable[Entry] = ()) -> None:
-        """Write the file anew with these entries. Raises StoreError."""
+        """Replace the file by a new one with these entries. Raises StoreError."""
         with self._one_at_a_time:
             self._make(entries)
 
@@ -123,7 +123,10 @@ class HighWaterMark:
             self.unsynced = True
 
     def renew(self) -> None:
-        """Write the file anew: after a sync that failed, another may succeed for nothing. Raises StoreError."""
+        """Replace the file by a new one: after a failed sync, a second sync of the old file may succeed without effect.
+
+        Raises StoreError.
+        """
         with self._one_at_a_time, self._locked(fcntl.LOCK_EX):
             self._make(list(self._entries.values()))
 
@@ -161,7 +164,7 @@ class HighWaterMark:
                 there = None
             if there is not None and there.st_ino == self._inode:
                 break
-            self._close()  # it was written anew; the lock goes with the descriptor
+            self._close()  # it was replaced; the lock belongs to the descriptor
         try:
             self._room = max(self._room, there.st_size)
             self._read(descriptor)

@@ -17,13 +17,13 @@ from msgspec import Struct
 from batchwright.errors import RunHeld
 
 LEASE_SECONDS = 15.0  # a driver that has not renewed for so long may be replaced
-FOR_EVER = 1e11  # seconds for which nobody drives what was moved away
+FOR_EVER = 1e11  # seconds for which no process may drive a run that was moved away
 
 _MOVED = "moved to "
 
 
 class HeldLease(Struct, frozen=True):
-    """A lease as it stands in the store. Two that are equal: its holder has given no sign of life in between."""
+    """A lease as the store has it. If two reads are equal, the holder gave no sign of life in between."""
 
     holder: str
     fence: int
@@ -31,12 +31,12 @@ class HeldLease(Struct, frozen=True):
 
 
 def held(holder: str | None, fence: int, expires: float) -> HeldLease | None:
-    """The lease in a run's record, if somebody holds it."""
+    """The lease in a run's record, None if no process holds it."""
     return HeldLease(holder, fence, expires) if holder else None
 
 
 def moved_to(store: str) -> str:
-    """The holder of a run that is moved, or was moved, to another store: nobody drives what is left here."""
+    """The holder that marks a run as being moved, or moved, to another store: no process drives it here."""
     return _MOVED + store
 
 
@@ -66,7 +66,7 @@ def is_dead(holder: str) -> bool:
 
 
 def is_alive(holder: str) -> bool:
-    """True only when it is certain: the holder is a process that this one can see, and nobody has stopped it."""
+    """True only if it is certain: the holder is a process that this one can see, and it is not stopped."""
     pid, start, place = _parts(holder)
     return bool(place) and place == _place() and _exists(pid) and _start_ticks(pid) == start and not _is_stopped(pid)
 
@@ -79,7 +79,7 @@ def driver_of(lease: HeldLease | None, now: float) -> str | None:
 
 
 def refuse_while_held(run: str, lease: HeldLease | None, holder: str, silent: HeldLease | None) -> None:
-    """Raise RunHeld unless `holder` may take the run: it has it, nobody has, or who has it is dead or `silent`."""
+    """Raise RunHeld unless `holder` may take the run: it has it, it is free, or its holder is dead or `silent`."""
     if lease is None or lease.holder == holder or is_dead(lease.holder):
         return
     if lease == silent and not is_gone(lease):
@@ -110,7 +110,7 @@ class LeaseObserver:
         self._seen: dict[str, tuple[HeldLease, float]] = {}
 
     def silent(self, run: str, lease: HeldLease | None) -> HeldLease | None:
-        """Take note of a look at a run's lease. Gives it when nobody holds it up any more: take the run with it."""
+        """Note a read of a run's lease. Gives the lease once its holder counts as gone: take the run with it."""
         if lease is None:
             self._seen.pop(run, None)
             return None
@@ -138,7 +138,7 @@ def _parts(holder: str) -> tuple[int, str, str]:
 
 
 def _place() -> str:
-    """This kernel since its boot, and the namespaces of this process; empty where they cannot be told."""
+    """This kernel since its boot, and the namespaces of this process; empty if they cannot be determined."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
         pids = Path("/proc/self/ns/pid").stat().st_ino
@@ -164,7 +164,7 @@ def _exists(pid: int) -> bool:
 
 
 def _start_ticks(pid: int) -> str:
-    """`none` for one that has ended, `?` where nobody says."""
+    """`none` for a process that has ended, `?` if the system does not say."""
     fields = _stat(pid)
     return "?" if not fields else "none" if fields[0] in "ZX" else fields[19]
 

@@ -78,7 +78,7 @@ class MemoryJournal:
         return last
 
     async def pages(self, run: str, after: int = 0, limit: int = 10_000) -> list[EventRow]:
-        """Made when they are asked for, because nobody needs them while a run is driven."""
+        """Made on demand, because no driver needs them."""
         record = self._record(run)
         pages: list[EventRow] = []
         for start, end in itertools.pairwise([0, *record.ends]):
@@ -151,7 +151,7 @@ class MemoryJournal:
             record.holder = None
 
     async def held(self, run: str) -> HeldLease | None:
-        """The run's lease as it stands."""
+        """The run's current lease, None if no process holds it."""
         record = self._runs.get(run)
         return None if record is None else held(record.holder, record.fence, record.expires)
 

@@ -29,7 +29,7 @@ def make_private(folder: Path) -> None:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Hold the folder while a store is opened; the kernel lets go of it when the process dies."""
+    """Lock the folder while a store is opened; the kernel releases the lock if the process dies."""
     with ExitStack() as held:
         try:
             held.enter_context(durable_files.alone(folder, OPENING_SECONDS))
@@ -51,7 +51,7 @@ def has_no_space(folder: Path) -> bool:
 
 
 def explain(error: OSError, place: Path) -> StoreError:
-    """What an operating system error means to somebody who uses the store at `place`."""
+    """The StoreError for an operating system error, for the user of the store at `place`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreFull(f"the disk that holds {place} is full")
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):

@@ -35,9 +35,9 @@ class ReportProblem(Struct, frozen=True):
 
 
 class PathDiagnostic(Struct, frozen=True):
-    """A diagnostic with its path in what the user wrote, whose line is still to be found.
+    """A diagnostic with its path in the user's file; its line is still to be found.
 
-    `at_name`: it stands at the field's name, not at its value.
+    `at_name`: its position is the field's name, not the field's value.
     """
 
     path: Path_

@@ -69,7 +69,7 @@ class _Mapping:
 
 
 def in_yaml(text: str) -> Iterator[DuplicateKey]:
-    """Keys are compared by their text, quoted or plain, as Nickel does; an alias is what it stands for."""
+    """Duplicate keys in YAML, compared by their text, quoted or plain, as Nickel does; an alias counts as its value."""
     open_: list[_Mapping | None] = []  # None for a sequence
     names: dict[str, str] = {}
     documents = 0

@@ -122,12 +122,12 @@ class Evaluation:
         try:
             masked = self._masked(error)
             return self._checked(self._without(masked))
-        except (NickelError, EvaluationLimitExceeded):  # no report to be had; what was found on the way is told
+        except (NickelError, EvaluationLimitExceeded):  # no report; what was found so far is reported
             self.diagnostics = self.diagnostics or [first]
             return None
 
     def _masked(self, error: NickelError) -> list[Path_]:
-        """The paths of the values that cannot be evaluated; each is told."""
+        """The paths of the values that cannot be evaluated; each becomes a diagnostic."""
         masked: list[Path_] = []
         while len(masked) < self._limits.diagnostics and not self._is_over():
             found = [one for one in self._broken_at(error) if one[0] not in masked]
@@ -252,10 +252,10 @@ class Evaluation:
         return found
 
     def _place(self, path: Path_, name: bool) -> tuple[SourceFile, Position]:
-        """Where the value at `path` stands, or with `name` its field's name.
+        """The position of the value at `path`, or with `name` that of its field's name.
 
-        A record that was merged from several files is looked for in each. A value that was computed has no place:
-        then the field's name, in the record around it, is what there is to show.
+        A record that was merged from several files is looked up in each. A computed value has no position: then the
+        field's name, in the surrounding record, is shown.
         """
         files = [nickel_expressions.content(source.path, source.form) for source in self._sources.main]
         whole = [nickel_expressions.merged(files, self._inputs), *(files if len(files) > 1 else [])]

@@ -202,7 +202,7 @@ class Evaluator:
             try:
                 self._pipe(name).close()
             except BrokenPipeError:
-                continue  # what was still to be sent has nobody to read it
+                continue  # the process that would read the rest is gone
 
 
 def _is_ready(handle: int, seconds: float) -> bool:

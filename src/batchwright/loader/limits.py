@@ -1,4 +1,4 @@
-"""How much a workflow file may cost. Every bound of the loader stands here."""
+"""How much a workflow file may cost. All limits of the loader are in this module."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from batchwright.model.taskserv import Taskserv
 from batchwright.model.workflow import ServerConfig, Workflow
 from batchwright.operations.registry import dec_hook
 
-# On the line of a name that nobody defines these only follow from it.
+# On the line of an undefined name these only follow from it.
 FOLLOWING = frozenset({"type-error", "evaluation-error", "contract-broken", "no-such-field"})
 
 
@@ -71,9 +71,9 @@ def load(
 ) -> Loaded:
     """Load a workflow file with overlays merged over it and inputs set.
 
-    `providers` are those besides the schema's, with the file of their servers' contract where they have their own; with
-    a `catalogue` what is asked of it is looked at too. What `judge` finds in a workflow that is valid is told with its
-    place, as a mistake is. Raises FileUnreadable, EvaluatorUnavailable, ProviderUnavailable for a broken contract.
+    `providers` are those besides the schema's own, each with the file of its server contract if it has one. With a
+    `catalogue`, task services are checked too. What `judge` finds in a valid workflow is reported with its position,
+    like a mistake. Raises FileUnreadable, EvaluatorUnavailable, ProviderUnavailable for a broken contract.
     """
     sources = _of_files((file, *overlays), limits)
     return _load(sources, inputs, LoadContext(providers, catalogue, judge))
@@ -210,7 +210,7 @@ def _evaluate(
 
 
 def _undefined(found: Sequence[Diagnostic], sources: Sources) -> tuple[str, Diagnostic] | None:
-    """The name in the file itself that nobody defines, with its diagnostic."""
+    """The first name in the file that is not defined, with its diagnostic."""
     file = sources.main[0]
     for one in found:
         if one.code == "unbound-name" and one.file == file.shown:
@@ -222,7 +222,7 @@ def _undefined(found: Sequence[Diagnostic], sources: Sources) -> tuple[str, Diag
 def _behind_undefined_names(
     found: Sequence[Diagnostic], sources: Sources, inputs: Mapping[str, str], known: LoadContext
 ) -> Sequence[Diagnostic]:
-    """What else is wrong: a name that nobody defines hides the rest of its file, so define it and look again."""
+    """The other mistakes: an undefined name hides the rest of its file, so define it and evaluate again."""
     names: dict[str, Diagnostic] = {}
     with tempfile.TemporaryDirectory(prefix="batchwright-") as folder:
         while (undefined := _undefined(found, sources)) and len(names) < sources.limits.undefined_names:

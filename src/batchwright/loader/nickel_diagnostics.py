@@ -40,7 +40,7 @@ def explained(error: NickelError, sources: Sources) -> tuple[Diagnostic, bool]:
 
 
 def _other_places(message: nickel_message_parser.Message, sources: Sources, source: SourceFile) -> tuple[str, ...]:
-    """Where else a conflict between two files stands."""
+    """The other positions of a conflict between two files."""
     if "mergeable" not in message.title:
         return ()
     others = [(found, frame.place) for frame in message.frames if (found := sources.shown(frame.file))]
@@ -50,7 +50,7 @@ def _other_places(message: nickel_message_parser.Message, sources: Sources, sour
 
 
 def at_name(source: SourceFile, place: Position, name: str) -> Position:
-    """The place of a field's name on the line of its value, where it stands before it."""
+    """The position of a field's name on the line of its value, if it comes before the value."""
     before = source.line(place.line)[: place.column - 1]
     at = before.rfind(name)
     if at < 0:

@@ -30,7 +30,7 @@ class NickelToken(Struct, frozen=True):
 
 
 class _Text(Struct):
-    """A string being read: where it began and how it goes on. `marks` is the number of % of a multi-line one."""
+    """A string being read: its start and how it continues. `marks` is the number of % of a multi-line one."""
 
     offset: int
     opening: str
@@ -176,7 +176,7 @@ def imports(source: str) -> list[Import]:
 
 
 def possible_imports(source: str) -> list[Position]:
-    """Where the word import stands outside of texts and comments, and anywhere behind what Nickel would not read."""
+    """Positions of the word import outside of strings and comments, or anywhere after a syntax error."""
     if "import" not in source:
         return []
     places, certain, found = Places(source), len(source), set()

@@ -48,7 +48,7 @@ def _use(use: Mapping[str, Any], path: Path_, catalogue: Mapping[str, Taskserv])
 
 
 def _wanted(variable: Variable, value: object) -> str | None:
-    """What would be right; None for a secret that is not told how yet, because it is wrong by itself."""
+    """What would be valid; None for a secret reference that is not valid by itself."""
     if not isinstance(value, dict):
         return variable.wanted(value)  # type: ignore[arg-type]
     try:

@@ -32,7 +32,7 @@ class Doubt(StrEnum):
 
     LOOK = "look"  # the provider is asked what the call made; it is never just sent again
     REPEAT = "repeat"  # it is sent again: doing it twice is the same as doing it once
-    ASK = "ask"  # a person says how to go on, unless the request is idempotent
+    ASK = "ask"  # a person decides, unless the request is idempotent
     NONE = "none"  # no call is sent, only something that exists is waited for
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from batchwright.errors.base import BatchwrightError
 
-MOST = 50  # that are told at a time
+MOST = 50  # diagnostics reported at a time
 TEXT_MAX = 2_000  # characters of a message or a hint
 
 
@@ -61,9 +61,9 @@ class Diagnostic(Struct, frozen=True):
 
 
 def bounded(found: Sequence[Diagnostic], most: int = MOST) -> tuple[Diagnostic, ...]:
-    """The first of them, errors before warnings where there are too many, and how many more there are.
+    """The first `most` of them, and how many more there are; if there are too many, errors come before warnings.
 
-    A name or text of the user's that is told whole may be as large as the file: it is shortened.
+    Long messages are shortened: a name or text of the user's may be as large as the file.
     """
     if len(found) <= most + 1:  # the last one may be such a count already
         return tuple(_short(one) for one in found)

@@ -53,7 +53,7 @@ def _driver_started(run: RunFoldState, event: ev.DriverStarted) -> None:
 
 
 def _lose_sight(run: RunFoldState, at: float) -> None:
-    """Whoever sent the calls that are open hears no answers any more."""
+    """The process that sent the open calls will not see their answers."""
     for i in run.in_flight:
         record = run.records[i]
         if record.state is StepState.STARTED and run.plan.steps[i].doubt is not Doubt.NONE:

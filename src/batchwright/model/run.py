@@ -70,7 +70,7 @@ _HEADER = (
 class Run(RunFoldState):
     """The fold of one run's events. Mutable; `apply` is the only way to change it."""
 
-    _tokens: AbstractSet[str] = frozenset()  # that steps have had, as far as somebody asked
+    _tokens: AbstractSet[str] = frozenset()  # that steps have used, as far as they were requested
 
     @classmethod
     def replay(cls, history: Iterable[ev.AnyEvent]) -> Run:
@@ -212,12 +212,12 @@ def made_something(run: Run, index: int) -> bool:
     if record.state in (StepState.STARTED, StepState.CREATED):
         return True
     if step.traits.doubt is not Doubt.LOOK and record.state is not StepState.SUCCEEDED:
-        return record.attempt > 0  # nobody looks what a failed call left behind
+        return record.attempt > 0  # nothing shows what a failed call left behind
     return record.made or record.doubt or bool(record.ref) or bool(record.stale)
 
 
 def unsettled(run: Run, index: int) -> bool:
-    """Whether a person must say how to go on with a step in doubt, in a run that nobody drives."""
+    """Whether a person must decide how a step in doubt continues, in a run that no process drives."""
     step, record = run.plan.steps[index], run.records[index]
     if step.doubt is not Doubt.ASK:
         return False

@@ -14,8 +14,8 @@ from batchwright.model.plan import Plan
 class StepFoldState(Struct, gc=False, omit_defaults=True):
     """What is known about one step. Times are seconds since the epoch, 0 when it has not happened.
 
-    `failures` counts the attempts that used up a retry; `attempt` counts every send. `doubt`: a call was sent and
-    nobody knows what became of it; `crashed`: because the driver died. `stale`: made, no good, to be thrown away.
+    `failures` counts the attempts that used up a retry; `attempt` counts every send. `doubt`: a call was sent and its
+    outcome is not known; `crashed`: because the driver died. `stale`: created but unusable, to be destroyed.
     """
 
     state: StepState = StepState.WAITING

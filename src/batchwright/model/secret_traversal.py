@@ -1,4 +1,4 @@
-"""Every secret reference in a value, found by its shape: whatever operation, provider or field it stands in."""
+"""Every secret reference in a value, found by its shape, whichever operation, provider or field contains it."""
 
 from __future__ import annotations
 

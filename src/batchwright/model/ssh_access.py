@@ -1,4 +1,4 @@
-"""How a server is reached over SSH; made by its provider, used by whoever installs, checks or shows something there."""
+"""How a server is reached over SSH; the provider says it, and the rooms that log in use it."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def known_hosts(accesses: Iterable[SshAccess]) -> str:
 
 
 def ssh_command(access: SshAccess, known_hosts_file: str = "", command: Iterable[str] = ()) -> list[str]:
-    """The argument list of OpenSSH's client. With `known_hosts_file`, only what stands in it is trusted: no question.
+    """The argument list of OpenSSH's client. With `known_hosts_file`, only its keys are trusted, without a question.
 
-    A jump host is reached by a ProxyCommand and not by -J, which would not take its key and its known hosts along.
+    A jump host is reached by a ProxyCommand and not by -J, which would not use its key and its known hosts.
     """
     return with_command(["ssh", *_options(access, known_hosts_file), _destination(access)], command)
 

@@ -183,7 +183,7 @@ class Scope(StrEnum):
     """Whether an install knows only its own server, or joins the servers of its operation together."""
 
     SERVER = "server"
-    CLUSTER = "cluster"  # the first server leads: it is installed first, the others are told where it is
+    CLUSTER = "cluster"  # the first server leads: it is installed first, the others get its address
 
 
 class Platform(Struct, frozen=True, forbid_unknown_fields=True):
@@ -218,9 +218,9 @@ class Moment(StrEnum):
 
 
 class Output(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the leader of a cluster tells the others: printed by the script `run`, asked for when it is needed.
+    """A value that the leader of a cluster gives to the other servers: printed by the script `run` when it is needed.
 
-    It is handed from server to server and kept nowhere. A leader that cannot tell it keeps nobody from being removed.
+    It is passed from server to server and stored nowhere. A leader that cannot print it does not prevent a removal.
     """
 
     run: str
@@ -266,7 +266,7 @@ class Taskserv(Struct, frozen=True, forbid_unknown_fields=True):
     check: tuple[Check, ...] = ()
     outputs: dict[str, Output] = {}
     timeouts: Timeouts = Timeouts()
-    present: str = ""  # a shell script that ends with 0 when it is on a server, whoever put it there
+    present: str = ""  # a shell script that ends with 0 if it is on the server, however it was installed
     remove_before_destroy: bool = False  # a rollback uninstalls it even when its server is destroyed next
     tested: Tested = Tested.UNKNOWN
     digest: str = ""  # of all files of its folder, set by who reads it: what was planned is what is installed

@@ -19,7 +19,7 @@ class DependencyKind(StrEnum):
 class OnFailure(StrEnum):
     """What a failed step does to the rest of the run."""
 
-    CONTINUE = "continue"  # independent branches go on
+    CONTINUE = "continue"  # independent branches continue
     STOP = "stop"  # nothing new is started
     ROLLBACK = "rollback"  # nothing new is started, then what was made is undone
 

@@ -1,4 +1,4 @@
-"""What every operation type offers, pure. What acts for it stands in engine/handlers."""
+"""What every operation type offers, without side effects. The code that acts is in engine/handlers."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from batchwright.printable import printable, shortened
 class Command(Operation, Struct, frozen=True, tag_field="type", tag="command"):
     """Runs a program, without a shell, on this machine, or with `targets` (operation ids or server names) on servers.
 
-    `undo` is the program of a rollback. `idempotent`: it may be run again when nobody knows how far it got.
+    `undo` is the program of a rollback. `idempotent`: it may be run again if it is unknown how far it got.
     """
 
     id: str
@@ -48,8 +48,8 @@ class Command(Operation, Struct, frozen=True, tag_field="type", tag="command"):
 class CommandRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="command"):
     """A program and its arguments; no shell. `name` is its last word in a path, for people.
 
-    On this machine the program is where it was found when the plan was made, and `directory` is absolute. Secrets
-    stay references; `idempotent`: it may be run again when nobody knows how far it got.
+    On this machine the program is the path found when the plan was made, and `directory` is absolute. Secrets stay
+    references; `idempotent`: it may be run again if it is unknown how far it got.
     """
 
     name: str
@@ -61,7 +61,7 @@ class CommandRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field
 
 
 COMMAND_MAX = 160  # characters of a command that are shown
-COMMAND_SECONDS = 5.0  # nobody knows; an estimate like all `seconds`
+COMMAND_SECONDS = 5.0  # unknown beforehand; an estimate like all `seconds`
 
 
 def plan_commands(draft: Draft) -> None:

@@ -72,7 +72,7 @@ class Draft:
         return ((i, op) for i, op in enumerate(self.order) if isinstance(op, kind))
 
     def walk(self) -> Iterator[tuple[int, Operation, Predecessors]]:
-        """Each operation with what comes before it. Bits are kept only while somebody still waits for them."""
+        """Each operation with those before it. Their bits are kept only while another operation still needs them."""
         waiting = [0] * len(self.order)
         for op in self.order:
             for dependency in op.dependencies:

@@ -1,4 +1,4 @@
-"""What is known of the world when a plan is made, as plain values: planning itself asks nobody."""
+"""What is known about the world when a plan is made, as plain values: planning itself calls no provider."""
 
 from __future__ import annotations
 

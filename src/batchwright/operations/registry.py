@@ -36,7 +36,7 @@ def type_of(one: Operation | Step) -> OperationType[Any]:
 
 
 def dec_hook(kind: type, value: Any) -> Any:
-    """Reads an operation or a request, wherever msgspec meets one. Raises ValidationError for one of no known type."""
+    """Decodes an operation or a request for msgspec. Raises ValidationError for an unknown type."""
     field, known = _READ[kind]
     tag = value.get(field) if isinstance(value, dict) else None
     if tag not in known:

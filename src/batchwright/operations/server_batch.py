@@ -96,7 +96,7 @@ _KEPT = frozenset({ServerState.STARTING, ServerState.READY})
 
 
 def place_servers(draft: Draft) -> None:
-    """Fill `places`: which servers are kept, which are made, and what stands against the rest."""
+    """Fill `places`: which servers are kept, which are created, and the problems of the rest."""
     numbers = count()
     for i, op in draft.of(ServerBatch):
         draft.places[i] = []

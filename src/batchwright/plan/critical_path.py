@@ -8,8 +8,10 @@ from batchwright.model.plan import Plan, Step
 
 
 class Estimate(Struct, frozen=True):
-    """Seconds. If every step took its estimate, no schedule were faster than `least`: the longer of the critical path
-    and the work over the limit. Steps may be quicker than estimated, so it is told as about so long.
+    """Estimated durations in seconds. If every step took its estimate, no schedule could be faster than `least`.
+
+    `least` is the longer of the critical path and the total work over the limit. Steps may be quicker than estimated,
+    so it is shown as an approximation.
     """
 
     critical_path: tuple[str, ...]

@@ -1,8 +1,8 @@
-"""The audit trail: one JSON line for everything that was asked to change something, by whom, and what came of it.
+"""The audit trail: one JSON line for every request to change something: the caller, the action and its result.
 
-The line is written before anything is done, and what came of it is written into it afterwards, into room that was kept:
-a full disk, a crash or a client that leaves costs no line. A `status` of 0 in a service's line means that it is not
-known what came of it: the service was killed meanwhile, and the journals tell.
+The line is written before the action, and the result is written into it afterwards, into reserved space: a full disk, a
+crash or a client that leaves costs no line. A `status` of 0 in a service's line means that the result is not known: the
+service was killed meanwhile, and the journals have the result.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ def shown(words: str) -> str:
 
 
 class AuditLine:
-    """A line that stands, and into which what came of it is still to be written."""
+    """A line in the file whose result is still to be written."""
 
     def __init__(self, descriptor: int, start: int, size: int, deed: AuditEntry) -> None:
         self._descriptor, self._start, self._size = descriptor, start, size
         self.deed = deed
 
     def end(self, run: str, status: int, code: str) -> None:
-        """Write what came of it, and close. Raises OSError; the line stands as it was then."""
+        """Write the result and close the file. Raises OSError, and then the line stays as it was."""
         full = replace(self.deed, run=run, status=status, code=code)
         try:
             for deed in (full, replace(full, run=""), replace(full, run="", code="")):
@@ -113,7 +113,7 @@ class Audit:
         try:
             _lock(descriptor, self._path)
             start = os.fstat(descriptor).st_size
-            if start and os.pread(descriptor, 1, start - 1) != b"\n":  # half a line of somebody who was cut off
+            if start and os.pread(descriptor, 1, start - 1) != b"\n":  # half a line of an interrupted writer
                 line, half = b"\n" + line, 1
             else:
                 half = 0
@@ -130,7 +130,7 @@ class Audit:
 
 
 def _lock(descriptor: int, path: Path) -> None:
-    """Wait for who is writing; one that was stopped in the middle of it must not stop us for ever."""
+    """Wait for another writer, but not for ever: one that was stopped while writing must not stop this process."""
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:

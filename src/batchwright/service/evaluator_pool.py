@@ -31,7 +31,7 @@ WAITING = 64  # workflows that may wait for one
 SECONDS = UNTRUSTED.wall_seconds + UNTRUSTED.search_seconds + 10.0  # for one workflow, all looks into it included
 ANSWER_BYTES = 16 * 1024 * 1024  # of a workflow that was evaluated
 USES = 200  # of one process
-MEMORY_KIB = 512 * 1024  # that a process may have used and go on
+MEMORY_KIB = 512 * 1024  # of memory that a process may have used and still take jobs
 
 _PIPE = asyncio.subprocess.PIPE
 
@@ -107,7 +107,7 @@ class EvaluatorPool:
         try:
             return (await self._answer(job, urgent=urgent)).spots
         except (TooManyRequests, EvaluatorUnavailable, ServiceBusy):
-            return ()  # the findings are told all the same
+            return ()  # the findings are reported all the same
 
     async def _answer(self, job: EvaluationJob, *, urgent: bool) -> Evaluated:
         if self._waiting >= self._most:

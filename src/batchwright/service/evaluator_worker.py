@@ -1,7 +1,7 @@
 """The process in which workflows of clients are read and checked: `python -m batchwright.service.evaluator_worker`.
 
-It reads one job after the other from its input and answers each on its output; both are a length and a message. Reading
-what a client has sent can cost all that a bound allows: here it costs nobody else anything, and can be killed.
+It reads one job after the other from its input and answers each on its output; both are a length and a message. A
+client's workflow can use up every limit: in its own process it costs other clients nothing, and can be killed.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def definition(text: str) -> str:
         raise BodyUnreadable("the body is not a JSON object", hint='Send {"batch_workflow": {...}}.')
     bare = _without_nulls(found)
     if "batch_workflow" in found and bare == found:
-        return text  # as it is, so that places in it are told right
+        return text  # unchanged, so that positions in it are right
     return msgspec.json.encode(bare if "batch_workflow" in found else {"batch_workflow": bare}).decode()
 
 
@@ -131,7 +131,7 @@ def _without_nulls(value: Any) -> Any:
 def _read(stream: BinaryIO, size: int) -> bytes:
     body = stream.read(size)
     if len(body) < size:
-        sys.exit()  # who asked is gone
+        sys.exit()  # the caller is gone
     return body
 
 
@@ -146,7 +146,7 @@ def _peak() -> int:
 
 def main() -> None:
     """Work until the input ends."""
-    os.nice(10)  # whoever drives runs comes first
+    os.nice(10)  # processes that drive runs come first
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     memory = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
     resource.setrlimit(resource.RLIMIT_AS, (memory, hard))

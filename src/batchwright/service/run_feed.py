@@ -1,7 +1,7 @@
-"""What is durable of a run, for many who look at it at once: read from the journal once, encoded once.
+"""The durable events of a run for many readers at once: read from the journal once, encoded once.
 
-A driver in this process only says that there is something new; what is told is always what the journal holds, so that
-nobody ever sees an event that a crash could take back.
+A driver in this process only signals that there is something new. Readers get what the journal holds, so they never see
+an event that a crash could take back.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from batchwright.views.run import RunView, ViewBounds, run_view
 from batchwright.views.wait_reasons import Circumstances
 
 PAGE = 1_000  # events read in one go
-PAST = 200  # for one reader, who may be one of many that take nothing
+PAST = 200  # for one reader, of which many may be stuck
 CHUNK_BYTES = 256 * 1024  # that one reader is given at a time, and one event
-RING_EVENTS = 20_000  # that are kept for readers; who falls further behind is dropped
+RING_EVENTS = 20_000  # that are kept for readers; a reader further behind is dropped
 RING_BYTES = 8 * 1024 * 1024
 POLL_SECONDS = 0.25  # between two looks at a run that another process drives
-HEARTBEAT_SECONDS = 1.5  # readers hear something at least this often
+HEARTBEAT_SECONDS = 1.5  # readers get something at least this often
 LIGHT_SECONDS = 1.0  # between two views that are sent with the events
 SHARE = 0.05  # of the loop's time that readers may take, as long as that keeps the heartbeat
 PACE_SECONDS = 0.05  # events that come closer together than this are sent together
@@ -110,7 +110,7 @@ class Subscription:
 
 
 class RunFeed:
-    """The fold of what is durable of one run, and a ring of its newest events while somebody reads them."""
+    """The fold of the durable events of one run, and a ring of its newest events while there are readers."""
 
     def __init__(
         self,
@@ -160,7 +160,7 @@ class RunFeed:
 
     @property
     def over(self) -> bool:
-        """The run has ended, nothing more is due, and nobody drives it."""
+        """Whether the run has ended, nothing more is due, and no process drives it."""
         return self.run.status in RUN_ENDED and not self.run.rollback_due and not self.is_driven
 
     @property

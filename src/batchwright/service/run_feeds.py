@@ -1,4 +1,4 @@
-"""The tails of the runs that somebody looks at. A tail that nobody has used for long makes room for others."""
+"""The feeds of the runs that have readers. A feed that has been unused for long is dropped for a new one."""
 
 from __future__ import annotations
 

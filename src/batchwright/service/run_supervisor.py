@@ -37,7 +37,7 @@ from batchwright.service.submissions import Submission, Submissions
 
 MAX_DRIVEN = 1_000  # runs that are driven at once
 AGAIN_SECONDS, AGAIN_MAX = 5.0, 300.0  # until a run that could not be driven is taken up again, doubled each time
-SIGNAL_SECONDS = 1.0  # between two looks at what other processes ask for; what is asked here is heard at once
+SIGNAL_SECONDS = 1.0  # between two reads of other processes' signals; those of this process arrive at once
 EFFECT_SECONDS = 5.0  # how long an action waits for its first event before it answers
 BACKWARD = (RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE)
 # What a run shows when a signal has had its effect; until then other events of the run may become durable.
@@ -56,7 +56,7 @@ log = logging.getLogger("batchwright.orchestrator")
 
 
 class RunSupervisor:
-    """Submits, drives, adopts and relays. Each run has at most one driver here, whoever asks for how many at once."""
+    """Submits, drives, adopts and relays. Each run has at most one driver here, however many callers ask at once."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class RunSupervisor:
             await self.stores.get("filesystem")
         except StoreError:
             if set(self.stores.existing_names()) <= {"filesystem"}:
-                raise  # with another store to work with it is told below and by `health`
+                raise  # if another store works, it is logged below and shown by `health`
         rows = await self.stores.summaries(partial=True)
         for name, error in self.stores.troubles.items():
             log.error("the store %s is skipped, and its runs are not driven: %s", name, error.message)
@@ -123,7 +123,7 @@ class RunSupervisor:
                 log.warning("unfinished runs cannot be read: %s", error.message)
 
     async def _adopt(self) -> None:
-        """Drive every run that has not ended and that nobody drives; a paused one stays paused."""
+        """Drive every unfinished run that no process drives; a paused one stays paused."""
         for run_id, due in list(self.undriven.items()):
             if self.stopping or len(self.driven) >= MAX_DRIVEN:
                 return
@@ -192,7 +192,7 @@ class RunSupervisor:
         driven = self.driven[row.run] = verb(runs)
         self.undriven.pop(row.run, None)
         driven.task = asyncio.create_task(self._carry(driven, row))
-        driven.task.add_done_callback(lambda task: task.cancelled() or task.exception())  # told by _carry already
+        driven.task.add_done_callback(lambda task: task.cancelled() or task.exception())  # reported by _carry already
         return driven
 
     async def _carry(self, driven: ActiveRun, row: RunSummary) -> Run | None:
@@ -223,7 +223,7 @@ class RunSupervisor:
         return run
 
     def _tell_trouble(self, driven: ActiveRun, row: RunSummary, words: str) -> None:
-        """Keep in mind why a run is not driven that should be. One that has ended waits for nobody."""
+        """Log and remember why a run that should be driven is not; forget it for a run that has ended."""
         run_id, now = driven.run_id, driven.run or row
         if self.troubles.get(run_id) != words:
             log.warning("run %s is not driven: %s", run_id, words)

@@ -17,7 +17,7 @@ REFUSED = "refused"
 
 
 class PermissionSummary(Struct, frozen=True):
-    """`tokens` let somebody in now, -1 where the file cannot be read; `without_token`: who is let in without one."""
+    """`tokens` are valid now, -1 if the file cannot be read; `without_token`: the callers that need none."""
 
     tokens: int = 0
     without_token: str = "nobody"  # noqa: S105 - who that is

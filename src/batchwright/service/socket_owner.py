@@ -1,8 +1,8 @@
-"""Who is at the other end of a connection from this machine: the owner of its socket, as the kernel tells it.
+"""Who is at the other end of a connection from this machine: the owner of its socket, as the kernel reports it.
 
-Without a token that is all there is to go by. What cannot be told is refused, never guessed. Linux: sock_diag(7) names
-a socket's owner and inode, /proc the processes that hold the inode. A process of a local server may have our user's
-number, and root's, so it is told by its namespace of processes and by its control group.
+Without a token there is no other evidence. What cannot be determined is refused, never guessed. Linux: sock_diag(7)
+names a socket's owner and inode, /proc the processes that hold the inode. A process of a local server may have the user
+id of our user or of root, so it is recognised by its PID namespace and its control group.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from batchwright.errors import PeerUnknown
 
 PROC = Path("/proc")
 GROUP = "/batchwright-"  # how the control groups of local servers begin; see providers/local/cgroups.py
-OVERFLOW_UID = 65534  # stands for every user that this namespace has no number for
+OVERFLOW_UID = 65534  # the id of every user that is not mapped in this namespace
 ANSWER_SECONDS = 2.0  # the kernel answers at once, or not at all
 
 _INET_DIAG, _BY_FAMILY, _REQUEST = 4, 20, 1  # NETLINK_INET_DIAG, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST
-_CONNECTED = frozenset({1, 4, 5, 8})  # ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT: of others the owner is not told
+_CONNECTED = frozenset(
+    {1, 4, 5, 8}
+)  # ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT: the kernel reports no owner for others
 
 Address = tuple[str, int]
 
@@ -144,7 +146,7 @@ def _sandboxed(pid: int) -> bool:
 
 
 def _root_may_be_inside() -> bool:
-    """Whether some process of root runs in a local server or a container, or that cannot be told."""
+    """Whether a process of root may run in a local server or a container; also true if that cannot be determined."""
     try:
         if os.stat(PROC / "1").st_uid != 0 and 0 not in {os.stat(PROC / str(pid)).st_uid for pid in _pids()}:  # noqa: PTH116
             return True  # others are hidden from us
@@ -213,7 +215,7 @@ class Peers:
         return await asyncio.shield(future)
 
     async def _look(self) -> None:
-        """Look until nobody waits; who comes meanwhile is served by the next look."""
+        """Read until no caller waits; callers that arrive meanwhile are served by the next read."""
         try:
             while self._wanted:
                 wanted, self._wanted = self._wanted, {}

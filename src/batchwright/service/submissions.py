@@ -58,10 +58,10 @@ class Submission(Struct, frozen=True):
 
 
 class Submissions:
-    """Takes submissions in. With `simulation` none of them is for the real world, whatever it asks for.
+    """Accepts submissions. With `simulation`, all of them are simulated, whatever they ask for.
 
-    `allowed` is checked before anything that a workflow names is looked up: whoever may submit may not do all that the
-    service's user may.
+    `allowed` is checked before anything that a workflow names is looked up: a client may not do all that the service's
+    user may.
     """
 
     def __init__(
@@ -155,9 +155,9 @@ class Submissions:
             yield
 
     async def earlier(self, submission: Submission) -> str | None:
-        """The run that this caller made under this key, which is as durable as the run. Raises IdempotencyMismatch.
+        """The run that this caller submitted with this key, which is as durable as the run. Raises IdempotencyMismatch.
 
-        Nobody meets the runs of others by their keys. Runs from before it was noted who made them are anybody's.
+        A key never leads to the run of another caller. Runs that do not record their creator may be found by all.
         """
         if not submission.key:
             return None

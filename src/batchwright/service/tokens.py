@@ -22,7 +22,7 @@ from batchwright.regular_files import contents
 
 PREFIX = "bw_"  # so that scanners for leaked secrets, and people, know it when they see it
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
-LOCAL, NOBODY = "local", "nobody"  # who has no token, in the audit trail
+LOCAL, NOBODY = "local", "nobody"  # a caller without a token, in the audit trail
 
 
 class Role(StrEnum):
@@ -56,7 +56,7 @@ class AccessToken(Struct, frozen=True):
         return "has expired" if self.expires_at and self.expires_at <= now else ""
 
 
-Record = Callable[[AccessToken], None]  # told of a change before it is made
+Record = Callable[[AccessToken], None]  # called with a change before it is made
 
 
 def _nothing(_: AccessToken) -> None:
@@ -100,7 +100,7 @@ class Tokens:
         return self._known
 
     def valid(self, now: float) -> int:
-        """How many let somebody in. Raises TokensUnreadable."""
+        """How many tokens are valid now. Raises TokensUnreadable."""
         return sum(not token.trouble(now) for token in self.all())
 
     def _read(self) -> tuple[AccessToken, ...]:
@@ -164,7 +164,7 @@ class Tokens:
         raise Unauthorized("this service does not know this token")
 
     def holds(self, token: str, now: float) -> bool:
-        """Whether the token with this id still lets somebody in. Raises TokensUnreadable."""
+        """Whether the token with this id is still valid. Raises TokensUnreadable."""
         return any(one.id == token and not one.trouble(now) for one in self.all())
 
 

@@ -29,7 +29,7 @@ class Handler(ABC):
     async def settle(
         self, command: effects.Settle | effects.DoStep
     ) -> reports.CallReport | reports.SettleReport | None:
-        """Find out what became of a call in doubt. Only for actions whose doubt is LOOK or ASK."""
+        """Find out whether a call in doubt took effect. Only for actions whose doubt is LOOK or ASK."""
         raise AssertionError(f"{type(self).__name__} cannot settle {command}")
 
     def wait(self, command: effects.Await) -> None:

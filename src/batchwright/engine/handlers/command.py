@@ -1,4 +1,4 @@
-"""Programs: run them on this machine or on servers, with what surrounds them and what they are told of servers."""
+"""Programs: run them on this machine or on servers, with their environment and what they may know about servers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class CommandHandler(Handler):
             self._flying.discard((i, attempt, undo))
 
     async def settle(self, command: effects.Settle | effects.DoStep) -> reports.SettleReport:
-        """Say what can be seen of a start that nobody heard the end of. How far it got, only its user can tell."""
+        """Report what can be seen of a start whose end was not reported. How far it got, only the user can tell."""
         i = command.step
         words = "it was in flight when the process that drove the run ended"
         surrounds = await self._surrounds(i, lambda _line: None, undo=False, again=True)
@@ -90,7 +90,7 @@ class CommandHandler(Handler):
     async def _servers(self, i: int) -> dict[str, CommandServer] | Unknown:
         """The servers of all operations that the step's operation depends on, by step, with how they are reached.
 
-        Of a program that runs on a server only that one: it is told of no other.
+        A program that runs on a server gets only that server.
         """
         run, before, only = self.calls.run, self._before(i), self.calls.step(i).server
         wanted: dict[str, list[tuple[Step, str, str]]] = {}

@@ -17,7 +17,7 @@ class ServerHandler(Handler):
     """Calls the provider of each step."""
 
     async def do(self, command: effects.DoStep) -> reports.CallReport:
-        """Send the create call, after what an earlier attempt made and was no good is destroyed."""
+        """Send the create call, after destroying the unusable server of an earlier attempt."""
         calls, i = self.calls, command.step
         step, stale = calls.step(i), calls.run.records[i].stale
         fault = await self._destroy_stale(step.provider, stale) if stale else None
@@ -68,7 +68,7 @@ class ServerHandler(Handler):
         self.calls.poller(self.calls.step(command.step).provider).wait_for(command)
 
     async def undo(self, command: effects.UndoStep) -> reports.UndoReport:
-        """Destroy all that the step made: its server, one that was no good, and what a lost call may have made."""
+        """Destroy all that the step created: its server, an unusable one, and what a lost call may have created."""
         step, record = self.calls.step(command.step), self.calls.run.records[command.step]
         return reports.UndoReport(command.step, command.attempt, await self._undo(step, record, command.step))
 

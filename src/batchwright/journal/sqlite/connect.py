@@ -148,7 +148,7 @@ def _text(name: str) -> str:
 
 
 def explain(error: sqlite3.Error, path: Path) -> StoreError:
-    """What an SQLite error means to somebody who uses the store at `path`."""
+    """The StoreError for an SQLite error, with what the user of the store at `path` can do."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and store_folder.has_no_space(path.parent)):
         return StoreFull(f"the disk that holds {path} is full")

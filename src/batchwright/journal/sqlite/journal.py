@@ -158,7 +158,7 @@ class SqliteJournal:
         await self._write(lambda db: transactions.release(db, lease))
 
     async def held(self, run: str) -> HeldLease | None:
-        """The run's lease as it stands."""
+        """The run's current lease, None if no process holds it."""
         return await self._read(lambda db: transactions.held(db, run))
 
     async def signal(self, run: str, signal: Signal) -> None:

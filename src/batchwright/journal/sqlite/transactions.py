@@ -1,4 +1,4 @@
-"""What the journal does to the database, as plain functions on a connection inside somebody else's transaction."""
+"""What the journal does to the database, as plain functions on a connection inside the caller's transaction."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _signal = msgspec.json.Decoder(Signal)
 
 
 class State(NamedTuple):
-    """Where a run stands and who drives it."""
+    """The last event of a run, and its lease."""
 
     last: int
     fence: int
@@ -147,7 +147,7 @@ def renew(connection: sqlite3.Connection, lease: Lease, expires: float) -> Lease
 
 
 def release(connection: sqlite3.Connection, lease: Lease) -> None:
-    """Nobody drives the run, unless somebody else does already."""
+    """Release the run's lease, unless another process holds it already."""
     connection.execute(SQL["release_lease"], _of(lease))
 
 
@@ -272,7 +272,7 @@ def snapshot(connection: sqlite3.Connection, run: str) -> Snapshot | None:
 
 
 def held(connection: sqlite3.Connection, run: str) -> HeldLease | None:
-    """The run's lease as it stands."""
+    """The run's current lease, None if no process holds it."""
     found = state(connection, run)
     return None if found is None else leases.held(found.holder, found.fence, found.expires)
 

@@ -31,12 +31,11 @@ class _Job(NamedTuple):
 class Writer:
     """Runs jobs in order of arrival, in groups; a refused job does not disturb the others of its group.
 
-    What a group has appended is marked before anybody hears of it; the mark is synced while they go on, before the next
-    group. So a power cut can leave the mark behind the store by one group, never ahead of it.
+    What a group has appended is marked before it is acknowledged. The mark is synced afterwards, before the next group.
+    So a power cut can leave the mark behind the store by one group, never ahead of it.
 
-    After an error of the disk nothing that the process believes of the file can be trusted (a second fsync may succeed
-    over what the first one lost): the connection is closed, and the next group opens the file again and compares it
-    with the mark.
+    After a disk error the process cannot trust what it knows about the file (a second fsync may succeed over what the
+    first one lost): the connection is closed, and the next group opens the file again and compares it with the mark.
     """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], mark: HighWaterMark, path: Path) -> None:
@@ -61,7 +60,7 @@ class Writer:
         return await done
 
     async def aclose(self) -> None:
-        """Finish what was begun, then let go of the file."""
+        """Finish the jobs that have begun, then close the file."""
         self._jobs.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
 
@@ -120,7 +119,7 @@ class Writer:
     def _sync_mark(self) -> None:
         try:
             self._mark.sync()
-        except StoreError:  # the next group tells, unless it can be written anew by then
+        except StoreError:  # the next group raises it, unless the file can be replaced by then
             self._mark_failed = True
 
     def _roll_back(self) -> None:
@@ -136,7 +135,7 @@ class Writer:
             connection.close()
 
     def _report(self, group: list[_Job], outcomes: list[Any]) -> None:
-        # a loop that has been closed has nobody left who waits
+        # in a closed event loop no job waits any more
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(_settle, group, outcomes)
 

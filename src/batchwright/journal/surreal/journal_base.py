@@ -178,7 +178,7 @@ class SurrealJournalBase(ABC):
         self._given_up(lease)
 
     async def held(self, run: str) -> HeldLease | None:
-        """The run's lease as it stands."""
+        """The run's current lease, None if no process holds it."""
         return await self._read(lambda role: role.held(run))
 
     async def signal(self, run: str, signal: Signal) -> None:

@@ -84,7 +84,7 @@ class Reads:
         return Snapshot(seq, body)
 
     async def held(self, run: str) -> HeldLease | None:
-        """The run's lease as it stands."""
+        """The run's current lease, None if no process holds it."""
         found = await self._state(run)
         return None if found is None else held(found["holder"], found["fence"], found["expires"])
 

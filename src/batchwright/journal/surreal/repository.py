@@ -80,7 +80,7 @@ class SurrealRepository(Reads):
         self._writer = asyncio.create_task(self._write())
 
     async def aclose(self) -> None:
-        """Finish what was begun, then let go of the files."""
+        """Finish the writes that have begun, then close the files."""
         writer, self._writer = self._writer, None
         if writer is not None:
             self._waiting.put_nowait(None)
@@ -151,7 +151,7 @@ class SurrealRepository(Reads):
         return await self._do(work, lease.run)
 
     async def release(self, lease: Lease) -> None:
-        """Nobody drives the run, unless somebody else does already."""
+        """Release the run's lease, unless another process holds it already."""
         self._known.pop(lease.run, None)
         await self._do(lambda: self._database.query("release_lease", mark=self._mark(), **_of(lease)), lease.run)
 
@@ -191,11 +191,11 @@ class SurrealRepository(Reads):
             self._acknowledged.put(entries)
 
     async def _sync(self) -> None:
-        """The mark, while those who were told go on; so a power cut can leave it behind the store by one group."""
+        """Sync the mark after the group is acknowledged; so a power cut can leave it behind the store by one group."""
         if self._acknowledged is not None and self._acknowledged.unsynced:
             try:
                 await asyncio.to_thread(self._acknowledged.sync)
-            except StoreError:  # the next append tells, unless it can be written anew by then
+            except StoreError:  # the next append raises it, unless the file can be replaced by then
                 self._mark_failed = True
 
     async def _do(self, work: Callable[[], Awaitable[T]], run: str) -> T:
@@ -326,7 +326,7 @@ class SurrealRepository(Reads):
         return bool(await self._database.query("marked", runs=runs, mark=mark))
 
     def _mark(self) -> str:
-        """A text of its own for each commit, by which a damaged log is told from one that was cut off in the last."""
+        """A unique text for each commit, which tells a damaged log from one that was cut off in its last commit."""
         self._marks += 1
         return commit_id(self._session, self._marks)
 

@@ -63,7 +63,7 @@ def cluster_of(draft: TaskservDraft, name: str, place: PlannedServer) -> Cluster
 
 
 def leader_stays(draft: TaskservDraft, name: str, place: PlannedServer) -> bool:
-    """Whether whoever leads it outlives a rollback, so that it has to be told who leaves."""
+    """Whether the leader survives a rollback, so that it must be told which members leave."""
     part = draft.clusters.get((name, place.number))
     return part is not None and not part.leader.made
 

@@ -90,7 +90,7 @@ def _order(draft: TaskservDraft, i: int, installs: list[PlannedInstall]) -> list
 
 
 def _on(places: Sequence[PlannedServer], shared: Diagnostic, operation: str) -> Diagnostic:
-    """A problem that several servers share, said once: its message goes on with their names."""
+    """One problem for several servers: the message ends with their names."""
     message = f"{shared.message} on {names_of(places)}"
     return replace(shared, message=message, where=operation, field=shared.field or "taskservs")
 

@@ -41,7 +41,7 @@ class Engine:
 
     def __init__(self, place: Path, mark: HighWaterMark | None = None) -> None:
         self.place = place
-        self._mark = mark  # of what was acknowledged, by which one that never held a run is known
+        self._mark = mark  # of the acknowledged events; it shows whether the store ever held a run
         self._database: Any = None
         self._opening = asyncio.Lock()
         self._closed = True

@@ -19,9 +19,9 @@ from batchwright.journal.surreal.embedded.peer import FolderPeer
 from batchwright.journal.surreal.journal_base import SurrealJournalBase
 from batchwright.journal.surreal.repository import SurrealRepository
 
-TRIES = 200  # looks at who holds the folder, PAUSE seconds apart: while it changes hands nobody answers
+TRIES = 200  # attempts to find the holder, PAUSE seconds apart: during a handover no process answers
 PAUSE = 0.025
-COURTESY = 0.2  # seconds in which one who has handed the folder over does not ask for it back
+COURTESY = 0.2  # seconds before a process that handed the folder over may ask for it again
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ class SurrealJournal(SurrealJournalBase):
         await self._forget(self._role)
         self._driven.clear()
 
-    # --- who holds the folder ---
+    # --- the holder of the folder ---
 
     async def _read(self, work: Callable[[SurrealRepository | FolderPeer], Awaitable[T]]) -> T:
         """What the holder and its guests can do alike."""
@@ -97,7 +97,7 @@ class SurrealJournal(SurrealJournalBase):
             return self._role
 
     async def _look(self) -> FolderOwner | FolderPeer:
-        """Take the folder if nobody has it, else visit who has."""
+        """Take the folder if no process has it, else connect to the one that does."""
         make_private(self._folder)
         tenant = None
         for _ in range(TRIES):

@@ -1,6 +1,6 @@
-"""The engine takes no lock of its own, so this does: a file the kernel locks for one process and frees when it dies.
+"""A file that the kernel locks for one process and frees when it dies: the engine itself takes no lock.
 
-The file says who holds it and where the holder listens.
+The file says which process holds it and where that process listens.
 """
 
 from __future__ import annotations
@@ -77,6 +77,6 @@ def tenant(place: Path) -> LockOwner | None:
 
 def _clear(socket: Path) -> None:
     """Remove what a killed holder left in the temporary folder."""
-    with contextlib.suppress(OSError):  # another user's, or somebody has tidied up already
+    with contextlib.suppress(OSError):  # another user's, or removed already
         socket.unlink()
         socket.parent.rmdir()

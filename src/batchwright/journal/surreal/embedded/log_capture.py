@@ -1,6 +1,6 @@
-"""The engine prints what it mends in its log, straight to the process's streams. It is kept in a file instead.
+"""Keeps the engine's messages in a file. The engine prints repairs of its log straight to the process's streams.
 
-Somebody's `--json` must not be spoilt by it, nor somebody be frightened: a log that a kill cut short is mended so.
+They would break `--json` output and alarm people, though a log that a kill cut short is repaired like that.
 """
 
 from __future__ import annotations

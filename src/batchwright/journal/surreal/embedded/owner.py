@@ -38,7 +38,7 @@ class FolderOwner:
         self._socket: Path | None = None
 
     async def open(self, *, behind: bool = False) -> None:
-        """Open the engine and listen. Raises StoreError, and has let go of everything then."""
+        """Open the engine and listen. Raises StoreError after closing everything again."""
         try:
             await self.store.open(behind=behind)
             self._socket = private_folder() / "store"

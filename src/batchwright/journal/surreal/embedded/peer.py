@@ -18,7 +18,7 @@ from batchwright.journal.surreal.embedded.lock import LockOwner
 from batchwright.model.run_signal import Signal
 from batchwright.model.run_summary import RunSummary
 
-ANSWER_SECONDS = 30.0  # a holder that is busy for longer is told of instead of waited for
+ANSWER_SECONDS = 30.0  # seconds to wait for a busy holder before an error
 
 
 class FolderPeer:

@@ -1,6 +1,7 @@
 """A SurrealDB server over a WebSocket: connects, signs in, and connects again when the connection is lost.
 
-What can be sent twice is sent again. For the rest the Store is told that the answer was lost, and looks.
+A request that may be sent twice is sent again. For any other, the repository learns that the answer was lost, and
+reads.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0  # longest wait for one answer; then the connection counts as lost
 RECONNECT_SECONDS = 30.0  # how long a lost server is looked for
 PAUSES = (0.05, 2.0)  # between two attempts, from the first to the longest
-CONFLICTS = 100  # of a transaction with others' before it is told instead of repeated
+CONFLICTS = 100  # of a transaction with others before it is an error instead of repeated
 PROBERS, PROBES = 8, 8  # how many count one number up at the same time, and how far each
 MAX_MESSAGE = 15 * 1024 * 1024  # a server takes 16 MiB in one frame (SURREAL_WEBSOCKET_MAX_FRAME_SIZE)
 
@@ -199,7 +200,7 @@ class ServerDatabase:
     def _answered(self, task: asyncio.Task[Any]) -> None:
         self._asked.discard(task)
         if not task.cancelled():
-            task.exception()  # it may be that nobody waits any more
+            task.exception()  # the caller may have stopped waiting
 
     async def _ready(self) -> Any:
         if self._closed:
@@ -254,7 +255,7 @@ class ServerDatabase:
             if isinstance(error, SurrealError):
                 raise self._explained(str(error)) from error
             if isinstance(error, OSError | EOFError | WebSocketException | KeyError):
-                # the SDK drops whoever waits when the connection is closed, and stumbles over that
+                # the SDK drops its waiters when the connection is closed, and then raises this
                 text = "the connection was closed" if isinstance(error, KeyError) else str(error)
                 raise self._unreachable(text or type(error).__name__, error) from error
             raise

@@ -41,7 +41,7 @@ class SurrealServerJournal(SurrealJournalBase):
             self._store = store
 
     def _mark(self) -> HighWaterMark | None:
-        """One for each database. A machine knows what it was told; what others wrote is ahead of its mark."""
+        """One mark for each database. It holds what this machine wrote; what others wrote is ahead of it."""
         if self._marks is None:
             return None
         make_private(self._marks)
@@ -71,7 +71,7 @@ class SurrealServerJournal(SurrealJournalBase):
             raise refusals.closed(self._server) from None
 
     def _taken(self, lease: Lease) -> None:
-        pass  # nobody has to be kept from the server because of it
+        pass  # this is no reason to refuse the server
 
     def _given_up(self, lease: Lease) -> None:
         pass
