@@ -100,7 +100,7 @@ def test_a_run_with_every_fault_makes_exactly_what_was_asked_and_its_rollback_le
     ("change", "words"),
     [
         ({"auth": "expired"}, "The token may have expired"),
-        ({"cores": 3}, "the account may use 3 of cores: 0 are used, 6 more are asked for"),
+        ({"cores": 3}, "the account may use 3 of cores: 0 are used, 6 more are needed"),
         ({"public_ipv4": 5}, "public IPv4 addresses"),
         ({"read_errors": 1.0}, "UpCloud: The service is not available"),
     ],
@@ -129,7 +129,7 @@ def test_a_token_without_the_right_to_create_is_told_before_anything_is_begun(de
     code, said = desk.type("run", str(desk.file))
     assert code == Exit.NO
     assert "lack a permission" in said
-    assert "refused the credentials or the right" in said
+    assert "refused the credentials or the permission" in said
     assert desk.emulator.account.happened["POST /server"] == 1, "one that could have made nothing"
     assert desk.ask("list") == (Exit.OK, {"runs": [], "more": 0})
 

@@ -1,1 +1,1 @@
-"""Where servers live: one port, one adapter folder per place."""
+"""Providers: one port, and one adapter folder per cloud or kind of server."""

@@ -1,8 +1,8 @@
-"""The provider port. Adapters send single requests and say what the answers mean; the engine owns retries and order.
+"""The provider port. Adapters send single requests and interpret the answers; the engine owns retries and order.
 
-The rule of a destroy, the same everywhere: it removes only what carries the label of the server's run. Whatever else is
+The rule of a destroy, the same everywhere: it removes only what carries the label of the server's run. Anything else
 attached to the server (a disk, a volume, an address, an interface, a backup) outlives it: it is detached first, or the
-deletion is sent so that it stays. Where neither can be had, the destroy is refused and names it.
+deletion is sent so that it stays. If neither is possible, the destroy is refused and names it.
 """
 
 from __future__ import annotations
@@ -22,37 +22,29 @@ from batchwright.operations.server_batch import ServerRequest
 
 
 class Capabilities(Struct, frozen=True):
-    """What an adapter promises and what its servers can do. Rates are calls per second, 0 for no limit.
-
-    >>> Capabilities(Guard.TOKEN, settle_seconds=30.0, rate=2.0, burst=5).concurrency
-    50
-    """
+    """What an adapter guarantees and what its servers can do. Rates are calls per second, 0 for no limit."""
 
     guard: Guard
-    settle_seconds: float  # after so long without a sighting, a create in doubt certainly made nothing
+    settle_seconds: float  # a create in doubt that is not seen for this long certainly created nothing
     poll_seconds: float = 1.0  # between two batched looks at servers that are starting
     concurrency: int = 50  # calls in flight per account
     rate: float = 0.0  # of creates
     burst: int = 1
-    destroy_rate: float | None = None  # of destroys, counted apart; None: as many as creates
+    destroy_rate: float | None = None  # of destroys, limited separately; None: they count with the creates
     destroy_burst: int | None = None
     call_timeout: float = 60.0  # seconds before an unanswered call counts as Unknown
-    create_seconds: float = 30.0  # what a server usually takes, for estimates only
-    cascades: tuple[str, ...] = ()  # what a destroy takes with it
-    adopts: bool = True  # False: what a create made that was never answered cannot be found again
-    destroys: bool = True  # False: the servers were there before, a destroy only lets them go
+    create_seconds: float = 30.0  # typical time until a server is ready, for estimates only
+    cascades: tuple[str, ...] = ()  # what a destroy also removes
+    adopts: bool = True  # False: the result of an unanswered create cannot be found again
+    destroys: bool = True  # False: the servers existed before, a destroy only releases them
     init: bool = True  # servers have a service manager
     privileged: bool = True  # containers can run on them
     own_network: bool = True
-    note: str = ""  # what people should know about its servers here
+    note: str = ""  # shown to people
 
 
 class ProviderHealthReport(Struct, frozen=True):
-    """Whether the provider answers and accepts the credentials. `passing`: if not, a retry may help.
-
-    >>> ProviderHealthReport(False, "503 Service Unavailable", passing=True).passing
-    True
-    """
+    """Whether the provider answers and accepts the credentials. `passing`: a failure that may go away by itself."""
 
     ok: bool
     message: str
@@ -71,23 +63,17 @@ class Quota(Struct, frozen=True):
 
 
 class Quote(Struct, frozen=True):
-    """The price of a request per hour, in `currency`, if the provider tells prices.
-
-    >>> Quote(0.02, "EUR").per_hour * 24
-    0.48
-    """
+    """The price of what was asked for, if the provider publishes it."""
 
     per_hour: float
     currency: str
 
 
 class Attached(Struct, frozen=True):
-    """Something on a server that does not carry the label of the server's run, and so survives the server.
+    """Something on a server without the label of the server's run, which therefore outlives it.
 
-    `what` is for people: "disk 01...". `blocks` says why the server cannot be destroyed with it; empty if it can.
-
-    >>> Attached("racks-7", "disk d-1", blocks="it cannot be detached").server
-    'racks-7'
+    `what` is for people: "disk 01...". `blocks` says why the server cannot be destroyed while it is attached; empty if
+    it can.
     """
 
     server: str
@@ -96,28 +82,22 @@ class Attached(Struct, frozen=True):
 
 
 def refuse_attached(attached: Sequence[Attached]) -> Rejected | None:
-    """The refusal of a destroy that would also destroy something foreign; None if nothing blocks it.
-
-    >>> refuse_attached([Attached("racks-7", "address 10.0.0.9")])
-    >>> refused = refuse_attached([Attached("racks-7", "disk d-1", blocks="it cannot be detached")])
-    >>> refused.fault.code
-    'FOREIGN_ATTACHED'
-    """
+    """The refusal of a destroy that would also remove something foreign."""
     blocking = [one for one in attached if one.blocks]
     if not blocking:
         return None
     told = "; ".join(f"{one.what} ({one.blocks})" for one in blocking)
-    hint = "Take it off the server, or decide about it, then roll back again."
-    return Rejected(Fault(FaultClass.PERMANENT, f"left alone, since it would take with it what is not ours: {told}",
+    hint = "Detach it from the server or delete it, then roll back again."
+    return Rejected(Fault(FaultClass.PERMANENT, f"not destroyed: that would also remove what is not ours: {told}",
                           "FOREIGN_ATTACHED", hint))  # fmt: skip
 
 
 @runtime_checkable
 class ShowsAttached(Protocol):
-    """What a provider also has whose servers can have something attached that is not ours."""
+    """Implemented by providers on whose servers foreign things can be attached."""
 
     async def attached(self, refs: Sequence[str]) -> list[Attached]:
-        """All of it on these servers: a preview, a destroy looks again. Raises ProviderUnavailable."""
+        """All foreign things on these servers, for a preview; a destroy looks again. Raises ProviderUnavailable."""
         ...
 
 
@@ -142,7 +122,7 @@ class Provider(Protocol):
     capabilities: Capabilities
 
     def validate(self, config: ServerConfig) -> list[Diagnostic]:
-        """What can be said without asking anybody: pure, no I/O."""
+        """Problems that can be found without any request. Pure, no I/O."""
         ...
 
     async def open(self) -> None:
@@ -150,11 +130,11 @@ class Provider(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Let go of connections; may be called twice."""
+        """Close connections; may be called twice."""
         ...
 
     async def account(self) -> str:
-        """A stable name of the account; only what lives in the same account is ever destroyed."""
+        """A stable name of the account. A run only destroys what is in the same account."""
         ...
 
     async def health(self) -> ProviderHealthReport:
@@ -162,21 +142,21 @@ class Provider(Protocol):
         ...
 
     async def quota(self) -> Quota:
-        """The account's limits; empty when the provider does not tell."""
+        """The account's limits; empty if the provider does not tell them."""
         ...
 
     async def quote(self, requests: Sequence[ServerRequest]) -> Quote | None:
-        """Price of all of them together, None when the provider does not tell. Whatever it raises is a warning."""
+        """The price of all requests together; None if unknown. Whatever it raises becomes a warning."""
         ...
 
     async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Diagnostic]]:
-        """Names to ids, one answer per config in order; read-only."""
+        """Resolve names to ids: one answer per configuration, in order. Read-only."""
         ...
 
     async def quota_after(self, requests: Sequence[ServerRequest]) -> list[Diagnostic]:
-        """What stands against making all of these: the account's limits, a right that is missing. Changes nothing.
+        """Problems with creating all of these: the account's limits, missing permissions. Changes nothing.
 
-        What cannot be asked and is not needed (limits, say) is a warning.
+        Facts that cannot be read and are not essential (limits, for example) are a warning.
         """
         ...
 
@@ -185,20 +165,24 @@ class Provider(Protocol):
         ...
 
     async def find(self, run: str | None = None, token: str | None = None) -> list[Observed]:
-        """A complete listing of what Batchwright made here: all of it, one run's, or one token's.
+        """A complete listing of what Batchwright created here: everything, one run's, or one token's.
 
-        Raises when the listing could not be completed; an incomplete one is never returned.
+        Raises if the listing could not be completed; never returns a partial one.
         """
         ...
 
     async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
-        """A fresh look at these, in as few calls as can be; every ref is answered, GONE and NOT_VISIBLE too."""
+        """A fresh look at these, in as few calls as possible. Every reference is answered, with GONE or NOT_VISIBLE
+        too.
+        """
         ...
 
     async def access(self, refs: Sequence[str]) -> dict[str, SshAccess]:
-        """How these servers are reached over SSH, in as few calls as can be; one that cannot be reached is missing."""
+        """How to reach these servers over SSH, in as few calls as possible. Servers that cannot be reached are left
+        out.
+        """
         ...
 
     async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
-        """One idempotent step towards its end; the engine calls again until Gone. Never takes what is not ours."""
+        """One idempotent step towards removal; the engine repeats it until Gone. It never removes what is not ours."""
         ...

@@ -1,4 +1,4 @@
-"""One request, one answer: HTTP with explicit time-outs and no retry. Nothing here knows a cloud's words."""
+"""HTTP with explicit time-outs and no retry: one request, one answer. Knows nothing about any cloud."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from msgspec import Struct
 from batchwright.redaction import Redactor
 
 TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=10, sock_read=50)
-PAUSE_MAX = 3600.0  # seconds that a date may tell us to wait
+PAUSE_MAX = 3600.0  # seconds; the longest wait that a response may ask for
 ANSWER_MAX = 32 * 1024 * 1024  # bytes of one answer
 
 Query = Sequence[tuple[str, str]]
 
 
 class HttpReply(Struct, frozen=True):
-    """What came back. `body` is None where it was not JSON; `retry_after` is seconds, where the cloud said.
+    """A response. `body` is None if it is not JSON; `retry_after` is in seconds, None if not given.
 
-    `ok` is never a page of something in between, whatever its status: only JSON, or no body at all.
+    `ok` only holds for JSON or an empty body, so never for a page of a gateway, whatever its status.
     """
 
     status: int
@@ -39,11 +39,11 @@ class HttpReply(Struct, frozen=True):
 
 
 class NotSent(Exception):
-    """The request never reached the cloud, so nothing came of it."""
+    """The request never reached the cloud, so it had no effect."""
 
 
 class NoAnswer(Exception):
-    """The request was sent, or may have been, and no whole answer came."""
+    """The request was sent, or may have been, and no complete answer arrived."""
 
 
 class Http:
@@ -55,7 +55,7 @@ class Http:
         self._redact = Redactor(_credentials(authorization))
         headers = {"Authorization": authorization, "Accept": "application/json", "User-Agent": "batchwright"}
         self._pooled = self._session(headers, aiohttp.TCPConnector(limit=16))
-        # A pooled connection that the other side has just closed would leave the outcome of a create unknown.
+        # Reusing a pooled connection that the server has just closed would leave the outcome of a create unknown.
         self._fresh = self._session(headers, aiohttp.TCPConnector(limit=64, force_close=True))
 
     @staticmethod
@@ -71,7 +71,7 @@ class Http:
     async def call(
         self, method: str, path: str, body: object = None, query: Query = (), *, fresh: bool = False
     ) -> HttpReply:
-        """Send one request. Raises NotSent, NoAnswer; every answer, refusals too, is returned."""
+        """Send one request and return the response, refusals too. Raises NotSent, NoAnswer."""
         session = self._fresh if fresh else self._pooled
         sent = session.request(
             method,
@@ -84,7 +84,7 @@ class Http:
         try:
             async with sent as response:
                 raw = await _whole(response)
-                if response.status >= 400:  # some proxies show what they were sent
+                if response.status >= 400:  # some proxies echo the request
                     raw = self._redact.of_bytes(raw)
                 return HttpReply(response.status, _decoded(raw), _retry_after(response.headers))
         except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.ConnectionTimeoutError) as error:
@@ -94,7 +94,7 @@ class Http:
 
 
 def _credentials(authorization: str) -> list[str]:
-    """What of an Authorization header must not be told: the token, or name and password with the password alone."""
+    """The secret parts of an Authorization header: the token, or name and password, and the password alone."""
     words = authorization.split(maxsplit=1)[-1]
     try:
         plain = b64decode(words, validate=True).decode()
@@ -121,8 +121,9 @@ def _decoded(raw: bytes) -> Any:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds: of Retry-After, as a number or a date, else of RateLimit-Reset, which is a time. Their clock is that of
-    the answer's own Date; ours may be another one."""
+    """Seconds from Retry-After (a number or a date), else from RateLimit-Reset (a time). Compared with the response's
+    own Date, since our clock may differ.
+    """
     text, reset = headers.get("Retry-After", ""), headers.get("RateLimit-Reset", "")
     if _whole_number(text):
         return float(text)
@@ -143,7 +144,7 @@ def _seconds(date: str) -> float:
 
 
 def _proxy_for(url: str) -> str | None:
-    """HTTPS_PROXY and its relatives, as other programs understand them. Passwords of ~/.netrc are left alone."""
+    """The proxy from HTTPS_PROXY and its relatives, as in other programs. Passwords in ~/.netrc are not used."""
     parts = urlsplit(url)
     if proxy_bypass(parts.hostname or ""):
         return None
@@ -151,7 +152,7 @@ def _proxy_for(url: str) -> str | None:
 
 
 def _why(error: Exception, url: str) -> str:
-    """A connection that could not be made, in words that say which part of the way failed."""
+    """A message that says which part of the connection failed."""
     place = urlsplit(url).netloc
     match error:
         case aiohttp.ClientConnectorCertificateError():
@@ -159,12 +160,12 @@ def _why(error: Exception, url: str) -> str:
         case aiohttp.ClientConnectorDNSError():
             return f"the name {place} cannot be resolved ({error.os_error})"
         case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return f"the proxy on the way to {place} does not let us through ({_short(error)})"
+            return f"the proxy on the way to {place} refused the connection ({_short(error)})"
         case aiohttp.ClientSSLError():
             return f"no encrypted connection to {place} can be made ({_short(error)})"
         case aiohttp.ConnectionTimeoutError():
-            return f"{place} does not take the connection within {TIMEOUT.sock_connect:g} s"
-    return f"{place} does not take the connection ({_short(error)})"
+            return f"{place} did not accept the connection within {TIMEOUT.sock_connect:g} s"
+    return f"{place} did not accept the connection ({_short(error)})"
 
 
 _WRONG_TIME = (9, 10)  # of OpenSSL's X509_V_ERR_*: not yet valid, no longer valid

@@ -1,4 +1,4 @@
-"""What adapters share when they look: whose a thing is, many things at once, and a name that is not offered."""
+"""Shared by adapters for lookups: ownership by label, many records at once, and names that are not offered."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TypeVar
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.did_you_mean import close_matches
 
-FEW = 4  # servers that are looked at one by one rather than by a listing
-SHOWN = 8  # names of what is offered
+FEW = 4  # servers that are fetched one by one instead of by a listing
+SHOWN = 8  # offered names shown in a hint
 
 R = TypeVar("R")
 
@@ -36,8 +36,8 @@ async def records(
 
 
 def not_offered(field: str, value: str, offered: Collection[str], message: str, otherwise: str = "") -> Diagnostic:
-    """The diagnostic `unknown-FIELD`; its hint is the nearest name, else `otherwise`, else what there is."""
+    """The diagnostic `unknown-FIELD`. Its hint is the nearest name, else `otherwise`, else the offered names."""
     near = close_matches(value, offered, n=1, cutoff=0.5)
     some = ", ".join(sorted(offered)[:SHOWN]) + (", ..." if len(offered) > SHOWN else "")
-    hint = f'Did you mean "{near[0]}"?' if near else otherwise or f"There are: {some}"
+    hint = f'Did you mean "{near[0]}"?' if near else otherwise or f"Available: {some}"
     return Diagnostic(f"unknown-{field}", message, hint, field=field)

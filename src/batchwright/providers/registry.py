@@ -1,7 +1,7 @@
-"""Which providers there are: adapters announced by the entry point group `batchwright.providers`, loaded on request.
+"""Finds providers: adapters announced by the entry point group `batchwright.providers`, loaded on request.
 
-An entry point names a class (or anything) with `connect(name, clock, settings)` that gives a Provider, not yet open.
-A file NAME.ncl in the package that it names is the contract of that provider's servers in a workflow file.
+An entry point names a class (or anything) whose `connect(name, clock, settings)` returns a Provider, not yet open. A
+file NAME.ncl in the package that it names is the contract of that provider's servers in a workflow file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from batchwright.model.did_you_mean import close_matches
 from batchwright.providers.base import Provider
 
 GROUP = "batchwright.providers"
-CERTAIN = 0.8  # from this likeness on, a name that is not known is a slip of the pen
+CERTAIN = 0.8  # from this similarity on, an unknown name counts as a typo
 _NAME = re.compile("[a-z][a-z0-9-]{0,40}")
 
 Settings = Mapping[str, Any]
@@ -35,7 +35,7 @@ class Adapter(Protocol):
 
 
 def names(entries: Iterable[EntryPoint] | None = None) -> list[str]:
-    """The providers that are installed here."""
+    """The installed providers."""
     return sorted({entry.name for entry in _entries(entries)})
 
 
@@ -60,7 +60,7 @@ def load(name: str, entries: Iterable[EntryPoint] | None = None) -> Adapter:
     if not callable(getattr(adapter, "connect", None)):
         raise ProviderUnavailable(
             f"the package of the provider {name} is not usable: {found[0].value} has no connect()",
-            hint="It was written for another version of Batchwright; install a version that fits.",
+            hint="It was written for another version of Batchwright; install a matching version.",
         )
     return adapter
 
@@ -81,10 +81,10 @@ def contracts(entries: Iterable[EntryPoint] | None = None) -> dict[str, Path | N
 
 
 def plug_in_hint(name: str, known: Iterable[str]) -> str:
-    """What to install for a provider that is not known here; empty where the name is a slip of the pen."""
+    """What to install for an unknown provider; empty if the name is a typo."""
     if close_matches(name, known, 1, CERTAIN) or not _NAME.fullmatch(name):
         return ""
-    return f"If a plug-in brings {name}, install that: usually the package batchwright-{name}."
+    return f"If a plug-in adds {name}, install it: usually the package batchwright-{name}."
 
 
 def _contract(entry: EntryPoint) -> Path | None:

@@ -1,4 +1,4 @@
-"""What clouds with a REST API have in common: how they say no, how they are asked, and the life of their adapters."""
+"""What clouds with a REST API share: their refusals, requests, and the life cycle of their adapters."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from batchwright.providers.http import Http, HttpReply, NoAnswer, NotSent, Query
 from batchwright.providers.live_check import AccountFinding, LiveCheck, Tell
 from batchwright.providers.settings import RestSettings, rest_settings
 
-MESSAGE_MAX = 300  # characters of what a cloud says that are passed on
+MESSAGE_MAX = 300  # characters of a cloud's message that are shown
 PAGES_MAX = 1000  # of one listing
-SPARE_SECONDS = 10.0  # for a look that nobody needs
-READINGS_MAX = 5  # of a listing that was not surely complete
+SPARE_SECONDS = 10.0  # for a lookup that is not essential
+READINGS_MAX = 5  # of a listing that was not certainly complete
 BURST = 20
 THROTTLED = f"are {BURST} reads at once throttled"
 
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class RefusalRules(Struct, frozen=True):
-    """How a cloud says no. `error_of` gives code and message of a body, both empty where it has none."""
+    """The error format of a cloud. `error_of` returns code and message of a body, both empty if it has none."""
 
     cloud: str  # its name in words
     error_of: Callable[[Any], tuple[str, str]]
@@ -44,16 +44,16 @@ class RefusalRules(Struct, frozen=True):
     absent: str  # how the code of a 404 ends that means that there is no such thing
 
     def code(self, reply: HttpReply) -> str:
-        """The cloud's own word for the error; empty where none can be read."""
+        """The cloud's error code; empty if there is none."""
         return self.error_of(reply.body)[0]
 
     def fault(self, reply: HttpReply) -> Fault:
-        """A refusal in words. What the cloud says is passed on, shortened; it never holds the credentials."""
+        """The Fault for a refusal. The cloud's message is shortened; it never contains the credentials."""
         code, message = self.error_of(reply.body)
         kind = self.class_of(reply.status, code)
         unsaid = "an explanation" if reply.status >= 400 else f"an answer of {self.cloud}; is there a proxy in between?"
         said = " ".join(message.split())[:MESSAGE_MAX] or f"HTTP {reply.status} without {unsaid}"
-        who = f"{self.cloud} refused the credentials or the right" if kind is FaultClass.AUTH else self.cloud
+        who = f"{self.cloud} refused the credentials or the permission" if kind is FaultClass.AUTH else self.cloud
         return Fault(
             kind,
             f"{who}: {said}",
@@ -63,17 +63,17 @@ class RefusalRules(Struct, frozen=True):
         )
 
     def certain(self, reply: HttpReply) -> bool:
-        """Whether a refusal certainly made nothing: the cloud itself said no, or its gate turned the call away."""
+        """Whether a refusal certainly had no effect: the cloud itself refused, or its gateway did."""
         return 400 <= reply.status < 500 and (bool(self.code(reply)) or reply.status in (401, 403, 413, 429))
 
     def nothing(self, reply: HttpReply) -> bool:
-        """Whether it says that there is no such thing."""
+        """Whether it says that the resource does not exist."""
         code = self.code(reply)
         return reply.status == 404 and code.lower().endswith(self.absent)
 
 
 class LookRefused(ProviderUnavailable):
-    """A look that the cloud said no to: of what kind, since some looks are not needed and others have another way."""
+    """The cloud refused a lookup. It has a class of its own, since some lookups are optional or have an alternative."""
 
     def __init__(self, fault: Fault, path: str, passing: bool) -> None:
         hint = fault.hint or "Try again in a moment."
@@ -112,20 +112,20 @@ class Rest(Http):
         return body
 
     async def read(self, path: str, query: Query = ()) -> dict[str, Any]:
-        """A GET of what must be there. Raises ProviderUnavailable."""
+        """GET something that must exist. Raises ProviderUnavailable."""
         body = await self.look(path, query)
         if body is None:
-            message = f"{self.refusals.cloud} has nothing at {path}"
+            message = f"{self.refusals.cloud} answered 404 for {path}"
             raise ProviderUnavailable(message, hint="Is the address of the API right?")
         return body
 
 
 def _unasked(cloud: str, error: Exception) -> ProviderUnavailable:
-    return ProviderUnavailable(f"{cloud} cannot be asked: {error}", hint="Try again in a moment.", passing=True)
+    return ProviderUnavailable(f"{cloud} cannot be reached: {error}", hint="Try again in a moment.", passing=True)
 
 
 async def meant(change: Awaitable[T]) -> T | Rejected | Unknown:
-    """What came of a change, also where it was never sent or nobody knows."""
+    """The outcome of a change, also if it was never sent or is unknown."""
     try:
         return await change
     except NotSent as error:
@@ -139,7 +139,7 @@ F = TypeVar("F")  # what a cloud offers
 
 
 class RestProvider(ABC, Generic[C, F]):
-    """One account. Nothing is asked before `open`, and credentials are read only there."""
+    """One account. No request is made before `open`, and credentials are read only then."""
 
     refusals: ClassVar[RefusalRules]
     table: ClassVar[type[RestSettings]]  # of config.toml
@@ -214,7 +214,7 @@ class RestProvider(ABC, Generic[C, F]):
         return ProviderHealthReport(True, self.refusals.cloud, self._clock.now() - began)
 
     async def _rights(self, path: str, incomplete: object) -> list[Diagnostic]:
-        """What is said against the right to create, by a request so incomplete that it can make nothing.
+        """Problems with the permission to create, found by a request too incomplete to create anything.
 
         Raises ProviderUnavailable.
         """
@@ -223,13 +223,13 @@ class RestProvider(ABC, Generic[C, F]):
         except (NotSent, NoAnswer) as error:
             raise _unasked(self.refusals.cloud, error) from error
         if reply.ok:
-            message = f"{self.refusals.cloud} took a create that lacks what it must have"
-            raise ProviderUnavailable(message, hint="Look whether it made a server, and please report it.")
+            message = f"{self.refusals.cloud} accepted a create request without its required fields"
+            raise ProviderUnavailable(message, hint="Check whether it created a server, and please report it.")
         fault = self.refusals.fault(reply)
         return [Diagnostic("not-allowed", fault.message, fault.hint)] if fault.kind is FaultClass.AUTH else []
 
     async def _spare(self, look: Awaitable[dict[str, Any] | None]) -> tuple[dict[str, Any], str]:
-        """A look that nobody needs for safety: what it shows, else why that is not known."""
+        """An optional lookup: what it shows, or why that is unknown."""
         try:
             async with asyncio.timeout(SPARE_SECONDS):
                 return await look or {}, ""
@@ -246,13 +246,13 @@ class RestProvider(ABC, Generic[C, F]):
 
     @abstractmethod
     async def _read_offers(self) -> F:
-        """All that is sold. Raises ProviderUnavailable."""
+        """Everything that is offered. Raises ProviderUnavailable."""
 
     def _created(self, reply: HttpReply, key: str) -> Created | Unknown:
-        """What a create that was carried out made; the rest of the answer may hold a password."""
+        """The server that a create call made; the rest of the response may contain a password."""
         server = reply.body.get("server") if isinstance(reply.body, dict) else None
         if not isinstance(server, dict) or not server.get(key):
-            return Unknown(f"{self.refusals.cloud} answered {reply.status} without saying which server it made")
+            return Unknown(f"{self.refusals.cloud} answered {reply.status} without naming the server it created")
         return Created(str(server[key]))
 
     @property
@@ -296,7 +296,7 @@ class RestCheck(LiveCheck, Generic[C, F]):
             raise _unasked(self._api.refusals.cloud, error) from error
 
     async def burst(self, path: str) -> None:
-        """Many reads at once."""
+        """Send many reads at once."""
         answers = await asyncio.gather(*(self._api.call("GET", path) for _ in range(BURST)))
         turned_away = sum(answer.status == 429 for answer in answers)
         waits = sorted({answer.retry_after for answer in answers if answer.retry_after is not None})

@@ -1,4 +1,4 @@
-"""What the adapters' own tables of config.toml and variables have in common. Pure."""
+"""Shared by the adapters' tables of config.toml and environment variables. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def settings_of(kind: type[S], name: str, given: Mapping[str, Scalar]) -> S:
         if key not in known:
             near = close_matches(key, known, n=1)
             others = ", ".join(one for one in known if one != "state_dir")
-            hint = f"Did you mean {near[0]}?" if near else f"There are: {others}."
+            hint = f"Did you mean {near[0]}?" if near else f"Available: {others}."
             raise UsageError(f"{name}: there is no setting {key}", hint=hint)
     try:
         return msgspec.convert(dict(given), kind, strict=False)
@@ -57,7 +57,7 @@ def rest_settings(kind: type[R], name: str, given: Mapping[str, Scalar]) -> R:
 
 
 def must_be(fine: bool, name: str, given: Mapping[str, Scalar]) -> None:
-    """Raises UsageError unless the numbers of a table are fine."""
+    """Raise UsageError unless the numbers of a table are in range."""
     if not fine:
         numbers = {key: value for key, value in given.items() if not isinstance(value, str)}
         raise UsageError(f"{name}: a setting is out of range: {numbers}", hint="Give a positive number.")

@@ -1,4 +1,4 @@
-"""SSH key pairs: one per run for those who log in, one per server that shows who it is. Made once, then kept."""
+"""SSH key pairs, created once and kept: one per run to log in with, and one per server as its host key."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def run_key(state_dir: Path, run: str) -> KeyPair:
 
 
 def host_folder(state_dir: Path, run: str, token: str) -> Path:
-    """Where the key is kept that the server of this token shows who it is with."""
+    """The folder of the host key of this token's server."""
     return state_dir / "keys" / run / "hosts" / token
 
 
 def key_in(folder: Path) -> KeyPair:
-    """The key pair that is kept in a folder; whoever comes first makes it, durably. Raises OSError."""
+    """The key pair in a folder; the first caller creates it, durably. Raises OSError."""
     path = folder / NAME
     if not path.exists():
         make_private(folder)

@@ -1,5 +1,5 @@
-"""What a new server is told at its first boot: the host key it shows, so that nobody has to trust at first sight, more
-keys that may log in, and whatever the user wants it to do. Pure.
+"""The first-boot data of a server: its host key, so that no key has to be trusted on first use, more keys that may log
+in, and the user's own part. Pure.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def kind_of(user_data: str) -> str | None:
 
 
 def contradiction(user_data: str) -> str:
-    """Why this would take the server the host key that it is given here; empty where it would not."""
+    """Why this would overwrite the host key that the server gets; empty if it would not."""
     told = kind_of(user_data) in ("cloud-config", "jinja2")
     own = _OWN_KEYS.search(user_data) if told else None
-    return f"its {own.group(1)} would contradict the host key that Batchwright gives the server" if own else ""
+    return f"its {own.group(1)} would overwrite the host key that Batchwright gives the server" if own else ""
 
 
 def against(user_data: str, ssh_keys: Sequence[str], bytes_max: int, cloud: str) -> str:

@@ -121,7 +121,7 @@ def test_every_installed_provider_may_have_a_table_and_nobody_else(tmp_path: Pat
         settings_from(home(tmp_path / "wrong", '[hetznr]\nproject = "shop"\n'))
     with pytest.raises(ConfigInvalid, match="zzz") as raised:
         settings_from(home(tmp_path / "missing", "[zzz]\n"))
-    assert raised.value.hint.endswith("If a plug-in brings zzz, install that: usually the package batchwright-zzz.")
+    assert raised.value.hint.endswith("If a plug-in adds zzz, install it: usually the package batchwright-zzz.")
 
 
 def test_the_table_of_a_provider_reaches_it_as_it_is_and_it_checks_it(tmp_path: Path) -> None:

@@ -91,4 +91,4 @@ def test_the_service_knows_the_plug_ins_of_its_machine(contract: Path, monkeypat
 def test_a_provider_whose_plug_in_is_missing_says_where_it_is_named_and_what_to_install() -> None:
     (found,) = load_source(flow('{ name = "a", plan = "p", zone = "z" }'), "flow.ncl").diagnostics
     assert str(found) == 'flow.ncl:1:109: unknown provider "rack" [unknown-provider]'
-    assert found.hint.endswith("If a plug-in brings rack, install that: usually the package batchwright-rack.")
+    assert found.hint.endswith("If a plug-in adds rack, install it: usually the package batchwright-rack.")

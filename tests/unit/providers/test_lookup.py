@@ -43,5 +43,5 @@ def test_what_has_no_label_is_nobodys() -> None:
 def test_a_name_that_is_not_offered_is_told_with_the_nearest_or_what_there_is() -> None:
     near, far = not_offered("plan", "smal", ["small", "large"], "no"), not_offered("plan", "x", ["b", "a"], "no")
     assert (near.code, near.field, near.hint) == ("unknown-plan", "plan", 'Did you mean "small"?')
-    assert far.hint == "There are: a, b"
+    assert far.hint == "Available: a, b"
     assert not_offered("plan", "x", [], "no", "Name it by its id.").hint == "Name it by its id."

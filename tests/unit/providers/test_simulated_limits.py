@@ -144,7 +144,7 @@ def test_a_name_is_free_again_when_its_server_is_gone() -> None:
         ("upcloud", ServerConfig("w", "1xCPU-2GB", "de-fr1"), "zone", 'Did you mean "de-fra1"?'),
         ("upcloud", ServerConfig("w", "1xCPU-2GB", "de-fra1", "debian12"), "image", 'Did you mean "debian-12"?'),
         ("aws", ServerConfig("w", "t3.medum", "eu-central-1"), "plan", 'Did you mean "t3.medium"?'),
-        ("simulated", ServerConfig("w", "small", "q"), "zone", "There are: zone-a, zone-b, zone-c"),
+        ("simulated", ServerConfig("w", "small", "q"), "zone", "Available: zone-a, zone-b, zone-c"),
     ],
 )
 def test_what_is_not_offered_is_named_with_what_is(provider: str, config: ServerConfig, field: str, hint: str) -> None:

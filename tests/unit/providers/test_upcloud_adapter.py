@@ -287,7 +287,7 @@ def test_a_way_that_does_not_exist_is_told_as_what_it_is_and_sends_nothing(tmp_p
 
         async def main() -> None:
             for url, words in (
-                (f"http://127.0.0.1:{nobody}", "does not take the connection"),
+                (f"http://127.0.0.1:{nobody}", "did not accept the connection"),
                 ("https://nosuch.invalid", "cannot be resolved"),
             ):
                 async with opened(url, tmp_path) as provider:

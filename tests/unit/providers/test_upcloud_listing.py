@@ -85,7 +85,7 @@ def test_a_create_that_could_make_nothing_and_is_taken_is_told_loudly(tmp_path: 
 
     async def main() -> None:
         async with odd(answer) as url, opened(url, tmp_path) as provider:
-            with pytest.raises(ProviderUnavailable, match="lacks what it must have"):
+            with pytest.raises(ProviderUnavailable, match="without its required fields"):
                 await provider._rights("/server", {"server": {}})
 
     asyncio.run(main())

@@ -186,7 +186,7 @@ def test_limits_are_compared_with_all_of_the_servers_together() -> None:
     one = ServerRequest("web", "x", "z", resolved=facts)
     assert quotas.shortages([one], quota) == []
     (problem,) = quotas.shortages([one, one], quota)
-    assert problem.message == "the account may use 4 of cores: 1 are used, 4 more are asked for"
+    assert problem.message == "the account may use 4 of cores: 1 are used, 4 more are needed"
     assert quotas.shortages([one] * 99, Quota()) == [], "what is not told is not guessed"
 
 

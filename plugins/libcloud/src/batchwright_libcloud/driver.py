@@ -29,7 +29,7 @@ def maker(driver: str, credentials: list[str], options: Mapping[str, Scalar]) ->
     known = sorted(str(getattr(name, "value", name)) for name in DRIVERS)
     if driver not in known:
         near = close_matches(driver, known, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}"
+        hint = f"Did you mean {near[0]}?" if near else f"Available: {', '.join(known)}"
         raise UsageError(f"libcloud: there is no driver {driver}", hint=hint)
     return lambda: get_driver(driver)(*credentials, **options)
 

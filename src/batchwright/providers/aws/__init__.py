@@ -1,4 +1,4 @@
-"""Amazon EC2, by boto3 in threads."""
+"""Amazon EC2, through boto3 in threads."""
 
 from batchwright.providers.aws.adapter import Aws
 

@@ -71,7 +71,7 @@ class Aws:
 
     @classmethod
     def connect(cls, name: str, clock: Clock, settings: Mapping[str, Scalar]) -> Aws:
-        """How the registry makes one."""
+        """Create a client; the registry calls this."""
         return cls(name, clock, settings_from(settings))
 
     def validate(self, config: ServerConfig) -> list[Diagnostic]:
@@ -93,7 +93,7 @@ class Aws:
         return tuple(sorted(row["RegionName"] for row in found))
 
     def live_check(self) -> LiveCheck:
-        """What only a real account can say."""
+        """The check of assumptions in a real account."""
         return AwsLive(self, self._connection, self._prepare, self._clock)
 
     async def aclose(self) -> None:
@@ -173,7 +173,9 @@ class Aws:
         return Created(seen.ref, ready=seen.state is ServerState.READY, address=seen.address)
 
     async def _prepare(self, request: ServerRequest, token: Token) -> dict[str, Any]:
-        """See to what the server needs; gives the bytes of its create. Raises botocore's exceptions, OSError."""
+        """Prepare what the server needs, and return the arguments of its create call. Raises botocore's exceptions,
+        OSError.
+        """
         shared, host, private = await asyncio.to_thread(self._keys, token)
         region, vpc = instance_types.region_of(request.zone), request.resolved["vpc"]
         group = await self._surroundings.ready(region, vpc, token.run, shared.public)
@@ -188,7 +190,7 @@ class Aws:
             case "IdempotentParameterMismatch":
                 return await self._mismatch(error, region, request, token)
             case "InvalidGroup.NotFound" | "InvalidKeyPair.NotFound":
-                self._surroundings.forget()  # removed, or not everywhere known yet
+                self._surroundings.forget()  # removed since, or not visible everywhere yet
                 fault = explain(error, self._clock.now())
                 return Rejected(Fault(FaultClass.TRANSIENT, fault.message, fault.code))
         return outcome(error, self._clock.now())
@@ -196,8 +198,11 @@ class Aws:
     async def _mismatch(
         self, error: BaseException, region: str, request: ServerRequest, token: Token
     ) -> Created | Rejected | Unknown:
-        """The token made a server already, with other bytes: of this step, when its tags say so (its host key may be in
-        another state folder), else of something else."""
+        """The outcome when EC2 knows the token with other arguments.
+
+        If the server's tags name this step, it is this step's server (its host key may be in another state folder);
+        otherwise the token was used for something else.
+        """
         try:
             found = await lookup.rows_of(
                 self._connection, region, RefKind.INSTANCE, [lookup.only("client-token", token.value)]
@@ -238,7 +243,7 @@ class Aws:
         return await asyncio.to_thread(self._reached, up)
 
     def _reached(self, servers: Sequence[tuple[Observed, rows.Tags]]) -> dict[str, SshAccess]:
-        """Those whose host key is known here: it was handed to them, and its fingerprint is among their tags."""
+        """The servers whose host key is known here: we gave it to them, and its fingerprint is in their tags."""
         reached = {}
         for seen, tags in servers:
             if not seen.token or not self._host_folder(seen.run, seen.token).exists():
@@ -252,14 +257,14 @@ class Aws:
     @property
     def _state(self) -> Path:
         if not self._settings.state_dir:
-            raise ProviderUnavailable("aws was given no state folder to keep keys in")
+            raise ProviderUnavailable("aws needs a state folder to keep keys in")
         return Path(self._settings.state_dir)
 
     def _host_folder(self, run: str, token: str) -> Path:
         return ssh_key_store.host_folder(self._state, run, token)
 
     def _keys(self, token: Token) -> tuple[ssh_key_store.KeyPair, ssh_key_store.KeyPair, str]:
-        """The run's key, the server's own, and the private half of that; made when they are first needed."""
+        """The run's key, the server's host key and its private half. They are created on first use."""
         host = ssh_key_store.key_in(self._host_folder(token.run, token.value))
         return ssh_key_store.run_key(self._state, token.run), host, host.path.read_text()
 
@@ -270,7 +275,7 @@ class Aws:
         if place.kind is RefKind.SPENT:
             return Gone()
         if place.kind is None or not place.region:
-            return Rejected(Fault(FaultClass.INVALID, f"{ref} is no reference to anything at AWS"))
+            return Rejected(Fault(FaultClass.INVALID, f"{ref} is not a reference to anything at AWS"))
         try:
             return await self._removal.destroy(place, place.kind)
         except Errors as error:

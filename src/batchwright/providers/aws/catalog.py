@@ -1,4 +1,4 @@
-"""Names to ids, read-only: instance types, zones, networks and images of all servers of a region in a few calls."""
+"""Resolves names to ids, read-only: instance types, zones, networks and images of a region's servers in a few calls."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PARAMETERS_MAX = 10  # names of one GetParameters
 
 
 class AwsCatalog(Struct):
-    """What a region has of what is asked for."""
+    """What a region offers of the things asked for."""
 
     types: dict[str, Any] = {}
     placed: set[tuple[str, str]] = set()  # type, availability zone
@@ -75,7 +75,9 @@ async def _add_images(connection: AwsClient, region: str, configs: Sequence[Serv
 
 
 async def _images(connection: AwsClient, region: str, ids: list[str]) -> list[Any]:
-    """By their ids: a filter would hide those that their owner has deprecated. A missing one spoils the call."""
+    """Images by id. A filter would hide deprecated ones; a missing id fails the whole call, so it is dropped and
+    repeated.
+    """
     if not ids:
         return []
     try:
@@ -92,7 +94,7 @@ async def _images(connection: AwsClient, region: str, ids: list[str]) -> list[An
 async def _chunks(
     connection: AwsClient, region: str, operation: str, key: str, name: str, values: list[str], **more: Any
 ) -> list[Any]:
-    """Rows whose attribute is one of the values; a filter leaves out what is not there."""
+    """Rows whose attribute is one of the values. The filter omits values that do not exist."""
     found: list[Any] = []
     for i in range(0, len(values), FILTER_MAX):
         filters = [only(name, *values[i : i + FILTER_MAX])]
@@ -188,5 +190,5 @@ def _image(offers: AwsCatalog, config: ServerConfig) -> dict[str, str] | Diagnos
 
 
 def _disk(mapping: Any) -> str:
-    """Its device, with the size in GiB that the image gives it, where it says one."""
+    """The root device and the size in GiB that the image gives it, if any."""
     return f"{mapping['DeviceName']}={mapping['Ebs'].get('VolumeSize', '')}".rstrip("=")

@@ -1,7 +1,7 @@
-"""boto3 behind threads: one session, one client per service and region, and calls that can be awaited.
+"""boto3 in threads: one session, one client per service and region, and calls that can be awaited.
 
-A call that changes something is sent once. A thread cannot be stopped, so every call ends by its own time-outs, and one
-that is cancelled goes on unheard: its outcome is unknown.
+A call that changes something is sent once. A thread cannot be stopped, so every call ends by its own time-outs. A call
+that is cancelled continues unobserved: its outcome is unknown.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from botocore.parsers import ResponseParserError
 
 from batchwright.providers.aws.settings import AwsSettings
 
-FALLBACK_REGION = "us-east-1"  # where questions go that are about no region
+FALLBACK_REGION = "us-east-1"  # for questions that are not about a region
 READ_TRIES = 3
-NOT_NEEDED = ("pricing", "service-quotas")  # services that nobody waits for
+NOT_NEEDED = ("pricing", "service-quotas")  # services that no run depends on
 SPARE_SECONDS = 5.0
-READINGS_MAX = 5  # of a listing whose order changed
+READINGS_MAX = 5  # of a listing whose order changed while it was read
 
 T = TypeVar("T")
 Answer = dict[str, Any]
 
 
 class Incomplete(BotoCoreError):  # type: ignore[misc]
-    """A listing of which not all can have been seen."""
+    """A listing that may be incomplete."""
 
     fmt = "{told}"
 
@@ -43,8 +43,11 @@ class Incomplete(BotoCoreError):  # type: ignore[misc]
 
 
 def _only_aws(*, operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
-    """Refuse a success whose body is no answer to this operation: botocore reads any XML, a portal's page too, as an
-    answer in which nothing stands, and a listing in which nothing stands says that all is gone."""
+    """Refuse a success response whose body does not answer this operation.
+
+    botocore reads any XML, even a captive portal's page, as an empty answer, and an empty listing would mean that
+    everything is gone.
+    """
     if response_dict["status_code"] < 300:
         begin = rb"\s*(<\?xml[^>]*>\s*)?<%sResponse[\s>]" % operation_model.name.encode()
         if not re.match(begin, response_dict["body"]):
@@ -52,7 +55,7 @@ def _only_aws(*, operation_model: Any, response_dict: dict[str, Any], **_: Any) 
 
 
 def _repeats(rows: list[Any]) -> bool:
-    """Whether a row stands there twice: then the order changed between two pages, and another row was not shown."""
+    """Whether a row occurs twice: then the order changed between two pages, and another row was missed."""
     keys = [_identity(row) for row in rows]
     return len(set(keys)) < len(keys)
 
@@ -65,7 +68,7 @@ def _identity(row: Any) -> str:
 
 
 class AwsClient:
-    """Opened once, used from one event loop."""
+    """Opened once, and used from one event loop."""
 
     def __init__(self, settings: AwsSettings) -> None:
         self._settings = settings
@@ -89,7 +92,7 @@ class AwsClient:
             raise NoCredentialsError
 
     def _take_on(self, role: str) -> None:
-        inner = self._session._session  # boto3 has no way of its own to give a session refreshable credentials
+        inner = self._session._session  # boto3 has no API to give a session refreshable credentials
         own = inner.get_credentials()
         if own is None:
             raise NoCredentialsError
@@ -99,20 +102,20 @@ class AwsClient:
 
     @property
     def home(self) -> str:
-        """The region of questions that are about none."""
+        """The region for questions that are not about a region."""
         named = self._settings.named_regions
         return str(self._session.region_name or (named[0] if named else FALLBACK_REGION))
 
     async def change(self, region: str, operation: str, **arguments: Any) -> Answer:
-        """Send one call that may change something, once. Raises botocore's exceptions."""
+        """Send once a call that may change something. Raises botocore's exceptions."""
         return await self._in_thread(lambda: self._send("ec2", region, operation, arguments, once=True))
 
     async def read(self, region: str, operation: str, *, service: str = "ec2", **arguments: Any) -> Answer:
-        """One answer of a call that only reads. Raises botocore's exceptions."""
+        """Send a read-only call. Raises botocore's exceptions."""
         return await self._in_thread(lambda: self._send(service, region, operation, arguments, once=False))
 
     async def listing(self, region: str, operation: str, key: str, **arguments: Any) -> list[Any]:
-        """What stands under `key`, of all pages. Raises botocore's exceptions; a part of a listing is never given."""
+        """The rows under `key`, of all pages. Raises botocore's exceptions; never returns a partial listing."""
         return await self._in_thread(lambda: self._list(region, operation, key, arguments))
 
     def _send(self, service: str, region: str, operation: str, arguments: Answer, *, once: bool) -> Answer:
@@ -131,7 +134,7 @@ class AwsClient:
         raise Incomplete(f"the listing {operation} in {region} changes its order: it was never complete")
 
     def _client(self, service: str, region: str, once: bool) -> Any:
-        """Clients may be shared between threads, but not made by two at a time."""
+        """A client. Threads may share clients, but must not create two at a time."""
         with self._lock:
             wanted = (service, region, once)
             if wanted not in self._clients:
@@ -153,7 +156,7 @@ class AwsClient:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def close(self) -> None:
-        """Let go of connections; calls that are under way end by themselves. May be called twice."""
+        """Close connections; calls in progress end by themselves. May be called twice."""
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None

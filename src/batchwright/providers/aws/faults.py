@@ -1,7 +1,7 @@
 """What EC2's error codes and botocore's exceptions mean. Pure.
 
-Codes: "Error codes for the Amazon EC2 API" in the EC2 developer guide. EC2 answers some refusals with a 5xx status
-(RequestLimitExceeded, InsufficientInstanceCapacity); the code decides, not the status.
+Codes: "Error codes for the Amazon EC2 API" in the EC2 developer guide. EC2 sends some refusals with a 5xx status
+(RequestLimitExceeded, InsufficientInstanceCapacity), so the code decides, not the status.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from batchwright.errors import ProviderThrottled, ProviderUnavailable
 from batchwright.model.outcome import PASSING, Fault, FaultClass, Rejected, Unknown
 
 K = FaultClass
-ERRORS = (boto.BotoCoreError, boto.ClientError, ResponseParserError)  # whatever a call of boto3 may raise
+ERRORS = (boto.BotoCoreError, boto.ClientError, ResponseParserError)  # everything that a call of boto3 may raise
 
 _CODES: dict[FaultClass, tuple[str, ...]] = {
     K.THROTTLE: ("RequestLimitExceeded", "Throttling", "ThrottlingException", "ThrottledException", "SlowDown",
@@ -42,19 +42,19 @@ _CODES: dict[FaultClass, tuple[str, ...]] = {
 _KINDS = {code: kind for kind, codes in _CODES.items() for code in codes}
 _SKEW_CODES = ("RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "InvalidSignatureException",
                "AuthFailure")  # fmt: skip
-_SKEW_SECONDS = 240.0  # AWS takes requests that are up to five minutes off
+_SKEW_SECONDS = 240.0  # AWS accepts requests whose clock is up to five minutes off
 
 _HINTS = {
     K.AUTH: "Check the credentials: AWS_PROFILE, AWS_ACCESS_KEY_ID, or log in again (aws sso login).",
-    K.BILLING: "Look at the account in the AWS console; it may have to be verified or subscribed.",
-    K.QUOTA: "Have the limit raised in the Service Quotas console, or ask for less.",
+    K.BILLING: "Check the account in the AWS console; it may need verification or a subscription.",
+    K.QUOTA: "Raise the limit in the Service Quotas console, or ask for less.",
     K.CAPACITY: "Use another zone or another plan for some of the servers.",
 }
-_NOT_ALLOWED = "Give the credentials that right; docs/providers/aws.md has a policy with all that are needed."
+_NOT_ALLOWED = "Grant this permission; docs/providers/aws.md has a policy with all that are needed."
 
 
 def kind_of(code: str) -> FaultClass | None:
-    """The class of an error code; None where nothing is known of it."""
+    """The fault class of an error code; None if the code is unknown."""
     if code in _KINDS:
         return _KINDS[code]
     if code.endswith((".NotFound", "NotFoundException")):
@@ -67,16 +67,16 @@ def kind_of(code: str) -> FaultClass | None:
 
 
 def code_of(error: BaseException) -> str:
-    """AWS's word for it; empty when it is not an answer of AWS."""
+    """The error code of AWS; empty if the error is not an answer of AWS."""
     return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, boto.ClientError) else ""
 
 
 def explain(error: BaseException, now: float) -> Fault:
-    """Any exception of a call in words; `now` is this machine's time."""
+    """Turn an exception of a call into a Fault. `now` is this machine's time."""
     if isinstance(error, boto.ClientError):
         return _answered(error, now)
     kind, message, hint = _unanswered(error)
-    return Fault(kind, masked(message), hint=hint)  # botocore tells the whole address
+    return Fault(kind, masked(message), hint=hint)  # botocore quotes the whole address
 
 
 def _answered(error: Any, now: float) -> Fault:
@@ -85,7 +85,7 @@ def _answered(error: Any, now: float) -> Fault:
     status = meta.get("HTTPStatusCode", 0)
     kind = kind_of(code) or (K.TRANSIENT if status >= 500 else K.PERMANENT)
     told = str(error.response.get("Error", {}).get("Message", ""))
-    if "<" in told[:200] and "html" in told[:500].lower():  # a gateway's page, taken for AWS's words
+    if "<" in told[:200] and "html" in told[:500].lower():  # a gateway's page that was parsed as AWS's message
         told = f"HTTP {status} without an answer of AWS; is there a proxy in between?"
     message = f"AWS: {told or code or f'HTTP {status} without an explanation'}"
     skew = _skew(meta.get("HTTPHeaders", {}).get("date", ""), now)
@@ -93,7 +93,7 @@ def _answered(error: Any, now: float) -> Fault:
         message = f"this machine's clock is {abs(skew):.0f} s {'behind' if skew > 0 else 'ahead of'} AWS's"
         return Fault(K.AUTH, message, code, "Set the clock, for example by starting a time service (NTP).")
     if code == "UnauthorizedOperation" or code.startswith("AccessDenied"):
-        what = f"AWS: these credentials may not {error.operation_name}"
+        what = f"AWS: these credentials have no permission for {error.operation_name}"
         return Fault(K.AUTH, what, code, _NOT_ALLOWED)
     if code.startswith("ExpiredToken"):
         return Fault(K.AUTH, "the AWS credentials have expired", code, "Log in again, for example: aws sso login")
@@ -126,7 +126,7 @@ def _unanswered(error: BaseException) -> tuple[FaultClass, str, str]:
             | boto.UnauthorizedSSOTokenError()
             | boto.MetadataRetrievalError()
         ):
-            return K.AUTH, f"the AWS credentials could not be fetched: {error}", "Log in again: aws sso login"
+            return K.AUTH, f"the AWS credentials could not be loaded: {error}", "Log in again: aws sso login"
         case boto.ProxyConnectionError():
             return (
                 K.TRANSIENT,
@@ -142,7 +142,7 @@ def _unanswered(error: BaseException) -> tuple[FaultClass, str, str]:
         case boto.ReadTimeoutError():
             return K.TRANSIENT, "AWS did not answer in time", network
         case ResponseParserError():
-            return K.TRANSIENT, "what answers is not AWS: no answer of its kind", (
+            return K.TRANSIENT, "the server that answered is not AWS", (
                 "A gateway or a proxy is in between; check AWS_ENDPOINT_URL and HTTPS_PROXY."
             )  # fmt: skip
         case boto.ParamValidationError():
@@ -159,7 +159,7 @@ def _unreachable(error: BaseException) -> str:
     return f"AWS cannot be reached: {error}"
 
 
-GATES = (401, 403, 413, 429)  # statuses with which a gate turns a call away unsent
+GATES = (401, 403, 413, 429)  # statuses with which a gateway refuses a call without forwarding it
 _UNSENT = (
     boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError, boto.TokenRetrievalError,
     boto.ParamValidationError, boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ProxyConnectionError,
@@ -168,9 +168,9 @@ _UNSENT = (
 
 
 def outcome(error: BaseException, now: float) -> Rejected | Unknown:
-    """What an exception of a changing call means: Rejected only when it is certain that nothing is done.
+    """The outcome of a changing call that raised. Rejected only if it certainly had no effect.
 
-    A refusal without a code of AWS is one of something in between, which may have sent the call on before it gave up.
+    A refusal without an AWS code comes from something in between, which may have forwarded the call before it gave up.
     """
     fault = explain(error, now)
     if isinstance(error, boto.ClientError):
@@ -184,7 +184,7 @@ def outcome(error: BaseException, now: float) -> Rejected | Unknown:
 
 
 def unavailable(error: BaseException, now: float) -> ProviderUnavailable:
-    """What an exception of a call that only reads is raised as."""
+    """The ProviderUnavailable for an exception of a read-only call."""
     fault = explain(error, now)
     if fault.kind is FaultClass.THROTTLE:
         return ProviderThrottled(fault.message, retry_after=fault.retry_after)

@@ -1,4 +1,4 @@
-"""Images by name: an SSM parameter that its publisher keeps pointing at the newest image of each region. Pure.
+"""Images by name: SSM parameters that their publishers point at the newest image of each region. Pure.
 
 Debian: wiki.debian.org/Cloud/AmazonEC2Image; Ubuntu: documentation.ubuntu.com/aws; Amazon Linux: its user guide.
 """
@@ -11,7 +11,7 @@ DEFAULT = "debian-12"
 
 
 class Alias(Struct, frozen=True):
-    """`path` holds {arch}; `arm` and `intel` are the publisher's words for it; `login` is the user that may log in."""
+    """`path` contains {arch}; `arm` and `intel` are the publisher's words for it; `login` is the user to log in as."""
 
     path: str
     login: str
@@ -35,19 +35,19 @@ ALIASES = {
 
 
 def is_known(image: str) -> bool:
-    """Whether it can be looked for."""
+    """Whether the image can be looked up."""
     return image in ALIASES or image.startswith(("ami-", "/"))
 
 
 def parameter(image: str, architecture: str) -> str:
-    """The SSM parameter that holds its id; empty when it is an id itself."""
+    """The SSM parameter that holds the image id; empty if `image` is an id itself."""
     if image in ALIASES:
         return ALIASES[image].parameter(architecture)
     return image if image.startswith("/") else ""
 
 
 def login(image: str, description: str) -> str:
-    """Who may log in: by the alias, else by the name that the image has at AWS."""
+    """The user to log in as: by alias, otherwise by the image's name at AWS."""
     if image in ALIASES:
         return ALIASES[image].login
     words = {"ubuntu": "ubuntu", "debian": "admin", "al20": "ec2-user", "amzn": "ec2-user", "rocky": "rocky"}

@@ -1,4 +1,4 @@
-"""What only a real account can say: asked with two of the cheapest instances, which are taken away again."""
+"""Assumptions that only a real account can confirm, checked with two cheap instances that are then removed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SHARED = "how soon after the last instance can the security group be deleted (as
 
 
 class AwsLive(LiveCheck):
-    """The check of one opened provider. `prepare` gives the bytes that `create` sends."""
+    """The check of one opened provider. `prepare` returns the bytes that `create` sends."""
 
     questions = (IMAGES, SAME, OTHER, LISTED, UP, ENDED, PARTS, SPENT, SHARED, VANISHED)
     patience = 900.0
@@ -109,7 +109,7 @@ class AwsLive(LiveCheck):
         self.found(SHARED, f"after {seconds:.0f} s", seconds < 600)
 
     async def _vanished(self, run: str) -> None:
-        """Send a create and go away before it is answered."""
+        """Send a create call and disconnect before it is answered."""
         token, request = token_of(run, "verify-2"), await self.request("verify-2")
-        await self._prepare(request, token)  # so that the create is the next thing to be sent
+        await self._prepare(request, token)  # so that the create call is the next request
         await self.vanish(request, token, 0.5)

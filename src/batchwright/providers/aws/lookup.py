@@ -1,4 +1,4 @@
-"""Finding what is ours: in every region, of every kind, or nothing is said at all."""
+"""Finds Batchwright's resources: all kinds in every region, or it raises. A partial result is never returned."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ Filters = list[dict[str, Any]]
 
 
 def only(name: str, *values: str) -> dict[str, Any]:
-    """One filter."""
+    """A filter for one name."""
     return {"Name": name, "Values": list(values)}
 
 
 def ours(run: str | None, token: str | None = None) -> Filters:
-    """Filters for what is Batchwright's, a run's or a token's."""
+    """Filters for resources of Batchwright, of a run or of a token."""
     filters = [only(f"tag:{rows.RUN}", run) if run else only("tag-key", rows.RUN)]
     return [*filters, only(f"tag:{rows.TOKEN}", token)] if token else filters
 
 
 async def rows_of(connection: AwsClient, region: str, kind: RefKind, filters: Filters) -> list[Any]:
-    """All rows of a kind that the filters let through."""
+    """All rows of a kind that match the filters."""
     operation, key, _, _ = _OPERATIONS[kind]
     found = await connection.listing(region, operation, key, Filters=filters)
     return rows.instances(found) if kind is RefKind.INSTANCE else found
 
 
 async def find(connection: AwsClient, regions: Sequence[str], run: str | None, token: str | None) -> list[Observed]:
-    """What carries our tags in these regions, complete. What is gone is left out.
+    """All resources with our tags in these regions. Resources that are gone are left out.
 
-    Disks and interfaces are told once no server of theirs is left; the security group and key pair of a run are part
-    of its servers in a region, and are told once the last of these is gone: first the group, which EC2 keeps as long as
-    anything uses it, then the key pair.
+    Disks and interfaces are listed once their server is gone. A run's security group and key pair belong to its servers
+    in a region and are listed once the last of these is gone: first the group, which EC2 keeps while anything uses it,
+    then the key pair.
     """
     found = await asyncio.gather(*(_find_in(connection, region, run, token) for region in regions))
     return [observed for part in found for observed in part]
@@ -62,7 +62,7 @@ async def find(connection: AwsClient, regions: Sequence[str], run: str | None, t
 
 async def _find_in(connection: AwsClient, region: str, run: str | None, token: str | None) -> list[Observed]:
     kinds = [RefKind.INSTANCE, RefKind.VOLUME, RefKind.INTERFACE, *([] if token else [RefKind.GROUP, RefKind.KEY])]
-    # the servers first: what is said to be without one is looked at no earlier than they are
+    # servers first: a part may only count as loose if its server was already gone by then
     servers = await rows_of(connection, region, RefKind.INSTANCE, ours(run))
     parts = await asyncio.gather(*(rows_of(connection, region, kind, ours(run, token)) for kind in kinds[1:]))
     rest = dict(zip(kinds[1:], parts, strict=True))
@@ -82,14 +82,17 @@ async def _find_in(connection: AwsClient, region: str, run: str | None, token: s
 
 
 def _is_loose(row: rows.Row, tokens: set[str | None]) -> bool:
-    """Attached to nothing, and its server is not there to be attached to."""
+    """Whether it is attached to nothing and its server is gone."""
     free = (row.get("State") or row.get("Status")) == "available"
     return free and rows.tags_of(row).get(rows.TOKEN) not in tokens
 
 
 async def describe(connection: AwsClient, refs: Iterable[str], now: float, settle: float) -> dict[str, Observed]:
-    """A fresh look at these: one call per kind and region for 200 of them. A filter leaves out what is not there, and a
-    new instance that shows no tags yet counts as not visible: its tags say whose it is."""
+    """A fresh look at these: one call per kind and region for 200 of them.
+
+    A filter omits what does not exist. A new instance without tags counts as not visible yet, since its tags say whose
+    it is.
+    """
     asked = {text: parse(text) for text in refs}
     groups: dict[tuple[str, RefKind], list[Ref]] = {}
     seen = {text: Observed(text, ServerState.NOT_VISIBLE) for text in asked}

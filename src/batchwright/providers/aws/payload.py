@@ -1,4 +1,4 @@
-"""The one request that makes a server. Pure: the same request and token give the same bytes, or EC2 refuses them."""
+"""The request that creates a server. Pure: the same request and token give the same bytes, or EC2 refuses the retry."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def arguments(request: ServerRequest, token: Token, group: str, private: str, pu
 
 
 def rehearsal(request: ServerRequest) -> dict[str, Any]:
-    """The arguments of a dry run: whether the credentials may, and AWS would."""
+    """The arguments of a dry run, which tells whether the credentials permit the call."""
     return {**_what(request), "DryRun": True}
 
 
@@ -38,7 +38,7 @@ def _what(request: ServerRequest) -> dict[str, Any]:
         "InstanceType": request.plan,
         "MinCount": 1,
         "MaxCount": 1,
-        # said of every disk, since an image may say otherwise
+        # set for every disk, since the image may say otherwise
         "BlockDeviceMappings": [_disk(disk) for disk in known["devices"].split(",")],
         "InstanceInitiatedShutdownBehavior": "stop",
         "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},

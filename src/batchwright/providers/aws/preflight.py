@@ -1,4 +1,4 @@
-"""What would stand against making servers, asked without making any: rights by dry runs, and the quota."""
+"""Checks before servers are created: permissions by dry runs, and the quota."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _KEY = {"KeyName": "batchwright-rehearsal", "PublicKeyMaterial": b"ssh-ed25519 A
 
 
 async def usage(connection: AwsClient, regions: Sequence[str]) -> dict[str, tuple[float, float]]:
-    """Used and limit by region, where AWS tells."""
+    """Used and limit by region, where AWS tells them."""
     found = await asyncio.gather(*(_limit(connection, region) for region in regions))
     return {f"vCPUs {region}": known for region, (known, _) in zip(regions, found, strict=True) if known is not None}
 
 
 async def _limit(connection: AwsClient, region: str) -> tuple[tuple[float, float] | None, str]:
-    """Used and limit where they are told, else why they are not: nobody needs that right for making servers."""
+    """Used and limit, or why they are unknown: creating servers does not need that permission."""
     try:
         return await quotas.processors(connection, region), ""
     except ERRORS as error:
@@ -37,7 +37,7 @@ async def _limit(connection: AwsClient, region: str) -> tuple[tuple[float, float
 
 
 async def problems(connection: AwsClient, requests: Sequence[ServerRequest]) -> list[Diagnostic]:
-    """For servers of any regions. Raises botocore's exceptions."""
+    """Problems for servers of any regions. Raises botocore's exceptions."""
     by_region: dict[str, list[ServerRequest]] = {}
     for request in requests:
         by_region.setdefault(region_of(request.zone), []).append(request)
@@ -61,10 +61,8 @@ async def _in_region(connection: AwsClient, region: str, requests: Sequence[Serv
     more = sum(int(one.resolved.get("vcpus", "0")) for one in requests if quotas.is_standard(one.plan))
     if known is not None and known[0] + more > known[1]:
         used, limit = known
-        message = f"the account may run {limit:.0f} vCPUs in {region}: {used:.0f} are used, {more} more are asked for"
-        found.append(
-            Diagnostic("quota", message, "Ask for less, or have the limit raised (Service Quotas).", field="plan")
-        )
+        message = f"the account may run {limit:.0f} vCPUs in {region}: {used:.0f} are used, {more} more are needed"
+        found.append(Diagnostic("quota", message, "Ask for less, or raise the limit (Service Quotas).", field="plan"))
     return found
 
 

@@ -1,7 +1,6 @@
-"""What instances cost by the hour, by AWS's own price list, where the credentials may ask it: Linux, on demand, shared;
-without disks, addresses and traffic.
+"""Prices of instances per hour, from AWS's price list: Linux, on demand, shared; without disks, addresses and traffic.
 
-The list's shape: "AWS Price List Query API" in the AWS Billing user guide. It answers in few regions, for all.
+The list's shape: "AWS Price List Query API" in the AWS Billing user guide. It is served in few regions, for all.
 """
 
 from __future__ import annotations
@@ -29,7 +28,9 @@ _SAME = {
 
 
 async def quote(connection: AwsClient, requests: Sequence[ServerRequest]) -> Quote | None:
-    """Of all of them; None when one price is not listed. Raises botocore's exceptions, ValueError for no price list."""
+    """The price of all requests; None if one is not listed. Raises botocore's exceptions; ValueError for an invalid
+    answer.
+    """
     wanted = sorted({(request.plan, region_of(request.zone)) for request in requests})
     found = await asyncio.gather(*(_price(connection, kind, region) for kind, region in wanted))
     prices = dict(zip(wanted, found, strict=True))
@@ -47,7 +48,7 @@ async def _price(connection: AwsClient, kind: str, region: str) -> float | None:
     if not isinstance(answer.get("PriceList"), list):
         raise ValueError("what answers is not AWS's price list")
     prices = {price for text in answer["PriceList"] for price in _hourly(json.loads(text))}
-    return prices.pop() if len(prices) == 1 else None  # more than one: it is not clear which
+    return prices.pop() if len(prices) == 1 else None  # with more than one it is ambiguous
 
 
 def _hourly(product: Any) -> list[float]:

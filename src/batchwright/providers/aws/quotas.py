@@ -1,4 +1,4 @@
-"""How much of the account's quota of processors is used, where the credentials may ask Service Quotas."""
+"""How much of the account's processor quota is used, if the credentials may query Service Quotas."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def is_standard(instance_type: str) -> bool:
 
 
 async def processors(connection: AwsClient, region: str) -> tuple[float, float] | None:
-    """Used and limit; None where there is none. Raises botocore's exceptions, ValueError for no answer of AWS."""
+    """Used and limit; None if there is no limit. Raises botocore's exceptions; ValueError for an invalid answer."""
     try:
         answer = await connection.read(
             region, "get_service_quota", service="service-quotas", ServiceCode="ec2", QuotaCode=CODE

@@ -10,7 +10,7 @@ from batchwright.model.ids import Token
 
 
 class RefKind(StrEnum):
-    """What a reference is of; the values are how AWS's ids begin."""
+    """The kind of a reference; the values are the prefixes of AWS's ids."""
 
     INSTANCE = "i"
     VOLUME = "vol"
@@ -21,7 +21,7 @@ class RefKind(StrEnum):
 
 
 class Ref(Struct, frozen=True):
-    """One thing in one region."""
+    """One resource in one region."""
 
     region: str
     id: str
@@ -31,7 +31,7 @@ class Ref(Struct, frozen=True):
 
     @property
     def kind(self) -> RefKind | None:
-        """None for an id of another cloud."""
+        """The kind; None for an id of another cloud."""
         try:
             return RefKind(self.id.partition("-")[0])
         except ValueError:
@@ -39,15 +39,16 @@ class Ref(Struct, frozen=True):
 
 
 def parse(text: str) -> Ref:
-    """Without a region it is a reference to nothing."""
+    """Parse a reference. Without a region it refers to nothing."""
     region, _, name = text.rpartition("/")
     return Ref(region, name)
 
 
 def spent(region: str, token: Token) -> Ref:
-    """Stands for the instance that used up a token: shown as broken, so that the step is done with the next token.
+    """A reference for the instance that used up a token. It is shown as broken, so that the step continues with the
+    next token.
 
-    EC2 refuses a token whose instance was terminated for longer than it lists that instance.
+    EC2 refuses the token of a terminated instance for longer than it lists that instance.
     """
     return Ref(region, f"{RefKind.SPENT}-{token.run}-{token.value}")
 

@@ -1,7 +1,7 @@
-"""Removing what is ours, and only that: what is attached to an instance and is not ours is set to outlive it first.
+"""Removes our resources, and only those. Foreign things attached to an instance are first set to outlive it.
 
 An attached volume or interface has a flag, DeleteOnTermination. It is set to false on everything without our tags, and
-the instance is terminated only after a look that shows it so.
+the instance is terminated only after a look confirms that.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from batchwright.providers.aws.faults import code_of, kind_of
 from batchwright.providers.aws.refs import Ref, RefKind, parse
 from batchwright.providers.base import Attached, refuse_attached
 
-HELD_SECONDS = 540.0  # for so long a group may be in use by what is going
+HELD_SECONDS = 540.0  # how long a group may still be in use by resources that are being deleted
 
 _ENDING = ("shutting-down", "terminated")
 _DELETES = {
@@ -36,19 +36,19 @@ class Part(Struct, frozen=True):
 
     id: str
     hold: str
-    goes: bool  # with the instance
+    goes: bool  # deleted with the instance
     ours: bool
 
     @property
     def words(self) -> str:
-        """For people."""
+        """A description for people."""
         return f"volume {self.id}" if self.id.startswith("vol-") else f"network interface {self.id}"
 
 
 def parts_of(row: rows.Row, volumes: Sequence[rows.Row], interfaces: Sequence[rows.Row]) -> list[Part]:
-    """What is attached to an instance, by its own row and by those of what hangs on it. Pure.
+    """What is attached to an instance, from its own row and from those of the parts. Pure.
 
-    Either may be seen late; what only the instance shows has no tags to be known by, and so is not ours.
+    Either may show late. A part that only the instance shows has no tags, so it counts as foreign.
     """
     mine = _owner(row)
     tags = {str(one.get("VolumeId") or one.get("NetworkInterfaceId")): _owner(one) for one in (*volumes, *interfaces)}
@@ -71,18 +71,18 @@ def _owner(row: rows.Row) -> tuple[str | None, str | None]:
 
 
 class Removal:
-    """`forget` is told when something that a run's servers share was removed."""
+    """Removes resources. `forget` is called when something that a run's servers share was removed."""
 
     def __init__(self, connection: AwsClient, clock: Clock, settle: float, forget: Callable[[], None]) -> None:
         self._connection, self._clock, self._settle, self._forget = connection, clock, settle, forget
-        self._held: dict[str, float] = {}  # group -> when it was first in use
+        self._held: dict[str, float] = {}  # group -> when it was first found in use
 
     async def destroy(self, place: Ref, kind: RefKind) -> Gone | Going | Rejected:
-        """One step. Raises botocore's exceptions."""
+        """One step of removal. Raises botocore's exceptions."""
         return await (self._terminate(place) if kind is RefKind.INSTANCE else self._delete(place, kind))
 
     async def attached(self, refs: Sequence[str]) -> list[Attached]:
-        """What is on these instances and is not ours. Raises botocore's exceptions."""
+        """Foreign resources on these instances. Raises botocore's exceptions."""
         found = []
         for place in map(parse, refs):
             row = await self._row(place) if place.kind is RefKind.INSTANCE else None
@@ -106,7 +106,7 @@ class Removal:
     async def _terminate(self, place: Ref) -> Gone | Going | Rejected:
         row = await self._row(place)
         if row is None:
-            return Going("AWS does not show it, or not yet")  # nor, then, what hangs on it
+            return Going("AWS does not show it, or not yet")  # then what is attached to it is not visible either
         if row["State"]["Name"] not in _ENDING:
             foreign = [part for part in await self._parts(place, row) if part.goes and not part.ours]
             if foreign:
@@ -114,7 +114,7 @@ class Removal:
         return await self._end(place)
 
     async def _spare(self, place: Ref, foreign: Sequence[Part]) -> Going | Rejected:
-        """See to it that these outlive the instance; the next step looks whether they do."""
+        """Set these to outlive the instance. The next step checks that they do."""
         for part in foreign:
             operation, asked = _sparing(place, part)
             try:
@@ -122,11 +122,11 @@ class Removal:
             except ClientError as error:
                 if kind_of(code_of(error)) is FaultClass.THROTTLE:
                     raise
-                why = f"it goes with {place.id}, and that could not be changed: {code_of(error)}"
+                why = f"it would be deleted with {place.id}, which could not be changed: {code_of(error)}"
                 refused = refuse_attached([Attached(str(place), part.words, why)])
                 assert refused is not None
                 return refused
-        return Going(f"{', '.join(part.words for part in foreign)}: not ours, and kept")
+        return Going(f"{', '.join(part.words for part in foreign)}: not ours; kept")
 
     async def _end(self, place: Ref) -> Gone | Going:
         try:
@@ -134,11 +134,11 @@ class Removal:
         except ClientError as error:
             if kind_of(code_of(error)) is not FaultClass.NOT_FOUND:
                 raise
-            return Going("AWS does not know it, or not yet")  # which is no proof that it is gone
+            return Going("AWS does not know it, or not yet")  # which does not prove that it is gone
         change = answer["TerminatingInstances"][0]
         state = change["CurrentState"]["Name"]
         if state != "terminated" and change["PreviousState"]["Name"] in _ENDING:
-            # a repeated call may be answered with what it asks for, whatever the instance has come to
+            # a repeated call may be answered with the requested state, not the instance's current one
             seen = (await lookup.describe(self._connection, [str(place)], self._clock.now(), 0.0))[str(place)]
             state = "terminated" if seen.state is ServerState.GONE else state
         return Gone() if state == "terminated" else Going(f"AWS: {state}")
@@ -159,8 +159,11 @@ class Removal:
         return Gone()
 
     async def _in_use(self, place: Ref) -> Going | Rejected:
-        """A group that something uses: what is going is waited for, a server of the run means that the listing was too
-        old, and what others use is left alone."""
+        """A group that is in use.
+
+        Wait while its users are being deleted. A server of the run in it means that the listing was too old; if others
+        use it, leave it alone.
+        """
         now, region = self._clock.now(), place.region
         since = self._held.setdefault(str(place), now)
         users = [lookup.only("instance.group-id", place.id)]
@@ -177,9 +180,9 @@ class Removal:
             return _left(place, f"instances that are not this run's: {', '.join(foreign)}")
         if alive:
             told = f"the security group {place.id} is in use by {', '.join(row['InstanceId'] for row in alive)}"
-            return Rejected(Fault(FaultClass.TRANSIENT, told, "DependencyViolation"))  # which has it listed again
+            return Rejected(Fault(FaultClass.TRANSIENT, told, "DependencyViolation"))  # makes the engine list it again
         if now - since < HELD_SECONDS:
-            return Going("it is in use by what is going")
+            return Going("it is in use by resources that are being deleted")
         faces = await lookup.rows_of(self._connection, region, RefKind.INTERFACE, [lookup.only("group-id", place.id)])
         who = ", ".join(row["NetworkInterfaceId"] for row in faces)
         return _left(place, f"network interfaces: {who}" if who else "something else, such as a rule of another group")
@@ -195,6 +198,6 @@ def _sparing(place: Ref, part: Part) -> tuple[str, Mapping[str, Any]]:
 
 
 def _left(place: Ref, who: str) -> Rejected:
-    hint = "Take the group off them, then roll back again, or: batchwright gc --run RUN"
-    told = f"the security group {place.id} is left: it is in use by {who}"
+    hint = "Remove the group from them, then roll back again, or run: batchwright gc --run RUN"
+    told = f"the security group {place.id} is kept: it is in use by {who}"
     return Rejected(Fault(FaultClass.PERMANENT, told, "DependencyViolation", hint))

@@ -1,4 +1,4 @@
-"""What EC2 shows, as what the engine understands; and the tags that make a thing ours. Pure."""
+"""Converts EC2's rows to what the engine understands, and defines the tags that mark our resources. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STATES = {
     "running": ServerState.READY,
     "shutting-down": ServerState.STOPPING,
     "terminated": ServerState.GONE,
-    "stopping": ServerState.BROKEN,  # nobody stops a server here but its user
+    "stopping": ServerState.BROKEN,  # only a user stops a server here
     "stopped": ServerState.BROKEN,
 }
 USER_REASON = "Client.UserInitiatedShutdown"
@@ -39,7 +39,7 @@ def server_tags(request: ServerRequest, token: Token, host_key: str) -> Tags:
 
 
 def fingerprint(public: str) -> str:
-    """Of a public key "ssh-ed25519 AAAA...", as OpenSSH shows it."""
+    """The fingerprint of a public key "ssh-ed25519 AAAA...", as OpenSSH shows it."""
     digest = hashlib.sha256(base64.b64decode(public.split()[1])).digest()
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
@@ -66,7 +66,7 @@ def tags_of(row: Row) -> Tags:
 
 
 def tags_may_be_late(row: Row, now: float, settle: float) -> bool:
-    """Whether an instance without our tags is so new that they may just not be seen yet."""
+    """Whether an instance without our tags is so new that they may not be visible yet."""
     launched = row.get("LaunchTime")
     return RUN not in tags_of(row) and launched is not None and now - launched.timestamp() < settle / 2
 
@@ -77,7 +77,7 @@ def instances(reservations: Iterable[Row]) -> list[Row]:
 
 
 def state_of(row: Row) -> ServerState:
-    """What an instance does. One that ended by itself is broken: it can be made again."""
+    """The state of an instance. One that ended by itself is broken: it can be created again."""
     state = _STATES.get(row["State"]["Name"], ServerState.STARTING)
     if state in (ServerState.GONE, ServerState.STOPPING) and _failed(row):
         return ServerState.BROKEN
@@ -90,7 +90,9 @@ def _failed(row: Row) -> bool:
 
 
 def server(region: str, row: Row) -> Observed:
-    """An instance. The token of its create call cannot be copied, as tags can ("launch more like this")."""
+    """An instance. Its token comes from the create call's client token, since tags can be copied ("launch more like
+    this").
+    """
     tags, state = tags_of(row), state_of(row)
     token = tags.get(TOKEN, "")
     fault = None
@@ -117,9 +119,9 @@ _PARTS = {"VolumeId": "disk", "NetworkInterfaceId": "interface"}
 
 
 def other(region: str, key: str, row: Row) -> Observed:
-    """A disk, network interface, key pair or security group; `key` names its id. No name of theirs is a server's.
+    """A disk, network interface, key pair or security group; `key` names its id field. It has no server name.
 
-    A disk or interface is needed by the server of its token, a key pair or group by any server of its run there.
+    A disk or interface belongs to the server of its token; a key pair or group to every server of its run there.
     """
     tags = tags_of(row)
     name, run, token = tags.get("Name") or row[key], tags.get(RUN, ""), tags.get(TOKEN, "")

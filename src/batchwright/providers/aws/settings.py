@@ -1,4 +1,4 @@
-"""How AWS is used: the table [aws] of config.toml. Credentials, profile and endpoint may come from AWS_* too."""
+"""How AWS is used: the table [aws] of config.toml. Credentials, profile and endpoint may also come from AWS_*."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Positive = Annotated[float, Meta(gt=0)]
 
 
 class AwsSettings(Struct, frozen=True, kw_only=True):
-    """Times are seconds. Rates and bursts are those of RunInstances and of TerminateInstances, as accounts begin."""
+    """Times are seconds. The default rates (RunInstances, TerminateInstances) are those of new accounts."""
 
     state_dir: str = ""
     profile: str = ""
-    role: str = ""  # ARN of a role to take on with the credentials found
+    role: str = ""  # ARN of a role to assume with the credentials found
     endpoint_url: str = ""
-    regions: str = ""  # by comma: where servers may be; empty for all that the account has enabled
-    ssh_from: str = "0.0.0.0/0"  # who may reach the servers' SSH port; logging in takes the run's key
+    regions: str = ""  # comma-separated: allowed regions; empty for all that the account has enabled
+    ssh_from: str = "0.0.0.0/0"  # source of SSH connections; logging in also needs the run's key
     settle_seconds: Annotated[float, Meta(ge=0)] = 60.0
     poll_seconds: Positive = 3.0
     concurrency: Annotated[int, Meta(ge=1, le=200)] = 16
@@ -41,7 +41,7 @@ class AwsSettings(Struct, frozen=True, kw_only=True):
 
 
 def settings_from(given: Mapping[str, Scalar]) -> AwsSettings:
-    """Raises UsageError for what is not known or not of its kind."""
+    """Parse the table. Raises UsageError for unknown or invalid settings."""
     found = settings_of(AwsSettings, "aws", given)
     try:
         ipaddress.ip_network(found.ssh_from)

@@ -1,7 +1,7 @@
 """What a run's servers share in a region: a key pair and a security group, both named after the run.
 
-EC2 keeps both names unique, so whoever comes second (a resumed run, another process) finds what the first one made.
-They are made just before the first server, as part of its create call, and go after the last one (see listing.py).
+EC2 keeps both names unique, so a second process (a resumed run, for example) finds what the first one created. They are
+created just before the first server, as part of its create call, and removed after the last one (see lookup.py).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from batchwright.providers.aws.faults import code_of
 from batchwright.providers.aws.lookup import only, rows_of
 from batchwright.providers.aws.refs import RefKind
 
-LOOKS = 10  # at a group that exists and does not show up yet
+LOOKS = 10  # at a group that exists but is not visible yet
 LOOK_SECONDS = 0.5
 DESCRIPTION = "Made by Batchwright for one run"
 
 
 class SharedResources:
-    """Keeps in mind what was seen to be there, so that each is asked for once per process."""
+    """Remembers what exists, so that each thing is looked up once per process."""
 
     def __init__(self, connection: AwsClient, ssh_from: str) -> None:
         self._connection, self._ssh_from = connection, ssh_from
@@ -32,7 +32,7 @@ class SharedResources:
         self._turns: dict[tuple[str, str], asyncio.Lock] = {}
 
     async def ready(self, region: str, vpc: str, run: str, public_key: str) -> str:
-        """See to it that both are there; gives the group's id. Raises botocore's exceptions."""
+        """Create both if they do not exist. Returns the group's id. Raises botocore's exceptions."""
         async with self._turns.setdefault((region, run), asyncio.Lock()):
             if (region, run) not in self._keys:
                 await self._make_key(region, run, public_key)
@@ -88,7 +88,7 @@ class SharedResources:
             raise
 
     async def _allow(self, region: str, group: str) -> None:
-        """SSH from where the settings say, and anything among the run's own servers."""
+        """Allow SSH from where the settings say, and all traffic among the run's own servers."""
         v6 = ":" in self._ssh_from
         source = {"Ipv6Ranges": [{"CidrIpv6": self._ssh_from}]} if v6 else {"IpRanges": [{"CidrIp": self._ssh_from}]}
         ssh = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, **source}

@@ -44,7 +44,7 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
 
     def __init__(self, name: str, clock: Clock, settings: Mapping[str, Scalar], environ: Mapping[str, str]) -> None:
         super().__init__(name, clock, settings, environ)
-        self._with_key: set[str] = set()  # runs whose key is there
+        self._with_key: set[str] = set()  # runs whose key exists in the project
 
     def validate(self, config: ServerConfig) -> list[Diagnostic]:
         return config_checks.problems(config)
@@ -56,13 +56,13 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
         return HetznerClient(url, f"Bearer {token}", self._settings.page)
 
     def live_check(self) -> LiveCheck:
-        """What only a real project can say."""
+        """The check of assumptions in a real project."""
         return HetznerLive(self, self._api, self._offered, self._clock)
 
     # -- before anything is made --------------------------------------------------------------------------------
 
     async def account(self) -> str:
-        """The project's name in the settings, or one that goes with the token: the API tells neither."""
+        """The project's name from the settings, or one derived from the token: the API tells neither."""
         return self._account
 
     async def quota(self) -> Quota:
@@ -95,7 +95,7 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
 
     async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
         wrong = self.validate(ServerConfig(request.name, request.plan, request.zone))
-        if wrong:  # before the run's key is made for nothing
+        if wrong:  # checked before the run's key is created
             return Rejected(Fault(FaultClass.INVALID, wrong[0].message, hint=wrong[0].hint))
         try:
             user_data = await asyncio.to_thread(self._user_data, request, token)
@@ -116,9 +116,9 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
         return await self._refused(reply, request, token)
 
     async def _note_addresses(self, ref: str, answer: Any, labels: Any) -> None:
-        """Which addresses were made with the server, for the day it is destroyed: they have no labels of their own.
+        """Record which addresses were created with the server, for its destroy: they have no labels of their own.
 
-        Whatever comes of it is well: `own_address` has another way to tell.
+        A failure is harmless: `own_address` has another way to tell.
         """
         if numbers := "-".join(map(str, rows.address_ids(answer))):
             await meant(self._api.call("PUT", f"/servers/{ref}", {"labels": {**labels, rows.ADDRESSES: numbers}}))
@@ -130,12 +130,12 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
         if fault.kind is FaultClass.CONFLICT:
             return await self._namesake(request.name, token, fault)
         if fault.kind is FaultClass.NOT_FOUND and token.run in self._with_key:
-            self._with_key.discard(token.run)  # somebody may have taken the key away: made again next time
+            self._with_key.discard(token.run)  # somebody may have removed the key: create it again next time
             return Rejected(Fault(FaultClass.TRANSIENT, fault.message, fault.code))
         return Rejected(fault)
 
     async def _namesake(self, name: str, token: Token, fault: Fault) -> Created | Rejected | Unknown:
-        """The name is taken. By what an earlier call with this token made: then that is what was asked for."""
+        """The outcome when the name is taken. If an earlier call with this token took it, that is the server."""
         try:
             body = await self._api.read("/servers", [("name", name)])
         except ProviderUnavailable as error:
@@ -147,19 +147,19 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
         if rows.is_ours(row, token.run, token.value):
             return Created(str(row["id"]))
         if row.get("status") == "deleting":
-            return Rejected(Fault(FaultClass.BUSY, f'the name "{name}" is still taken by a server that is going'))
+            return Rejected(Fault(FaultClass.BUSY, f'the name "{name}" is still taken by a server under deletion'))
         hint = "Names are unique at Hetzner: use another one, or remove that server."
         return Rejected(Fault(FaultClass.CONFLICT, f"{fault.message} (server {row['id']})", fault.code, hint))
 
     async def _key_missing(self, run: str, public: str) -> Fault | None:
-        """See to it that the run's key is there, which the create call names: without one Hetzner mails a password."""
+        """Make sure the run's key exists, since the create call names it: without a key Hetzner mails a password."""
         async with self._first:
             if run in self._with_key:
                 return None
             body = {"name": rows.key_name(run), "public_key": public, "labels": {rows.RUN: run}}
             try:
                 reply = await self._api.call("POST", "/ssh_keys", body)
-            except (NotSent, NoAnswer) as error:  # a second key of that name cannot come to be
+            except (NotSent, NoAnswer) as error:  # names of keys are unique, so a retry cannot create a second one
                 return Fault(FaultClass.TRANSIENT, f"the run's key: {error}")
             fault = None if reply.ok else REFUSALS.fault(reply)
             if fault is not None and not REFUSALS.certain(reply):
@@ -192,14 +192,14 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
         return {ref: self._shown(ref, known.get(ref)) for ref in refs}
 
     async def _all(self) -> dict[str, dict[str, Any]]:
-        """Every server of Batchwright's, by reference. Raises ProviderUnavailable."""
+        """Every server of Batchwright, by reference. Raises ProviderUnavailable."""
         listed = await self._api.listing("servers", rows.selector(None, None))
         known = {str(row["id"]): row for row in listed}
         self._seen.update(known)
         return known
 
     async def _get(self, ref: str) -> dict[str, Any] | None:
-        """The record of a server or a key, None where it is not there. Raises ProviderUnavailable."""
+        """The record of a server or a key; None if it does not exist. Raises ProviderUnavailable."""
         is_key = ref.startswith(rows.KEY)
         path = f"/ssh_keys/{ref.removeprefix(rows.KEY)}" if is_key else f"/servers/{ref}"
         body = await self._api.look(path)
@@ -223,7 +223,7 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
         if row is None:
             return Gone()
         if not rows.labels_of(row).get(rows.RUN):
-            return Rejected(Fault(FaultClass.CONFLICT, f"{ref} does not carry Batchwright's label: it is left alone"))
+            return Rejected(Fault(FaultClass.CONFLICT, f"{ref} does not carry Batchwright's label: not touched"))
         if row.get("status") == "deleting":
             return Going("it is being deleted")
         is_key = ref.startswith(rows.KEY)
@@ -239,7 +239,7 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
         return _refusal(reply)
 
     async def _part(self, ref: str, row: dict[str, Any]) -> Gone | Going | Rejected | Unknown | None:
-        """Take off what is not ours: None when nothing is left that would go with the server."""
+        """Detach what is not ours. None if nothing foreign is left that would be deleted with the server."""
         attached = await self._on(row)
         if (refused := refuse_attached([one for one, _, _ in attached])) is not None:
             return refused
@@ -250,12 +250,12 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
             if not reply.ok:
                 said = _refusal(reply)
                 if isinstance(said, Rejected) and said.fault.kind is not FaultClass.THROTTLE:
-                    return refuse_attached([Attached(ref, one.what, f"it cannot be taken off: {said.fault.message}")])
+                    return refuse_attached([Attached(ref, one.what, f"it cannot be detached: {said.fault.message}")])
                 return Going(f"{one.what} is gone already") if isinstance(said, Gone) else said
         return Going("its volumes are being detached") if rows.numbers_of(row, "volumes") else None
 
     async def _on(self, row: dict[str, Any]) -> list[tuple[Attached, str, str]]:
-        """What is on a server and not ours, each with the call that takes it off; no path: it stays by itself."""
+        """Foreign things on a server, each with the call that detaches it; an empty path means it stays by itself."""
         ref = str(row["id"])
         found = [
             (Attached(ref, f"volume {one}"), "POST", f"/volumes/{one}/actions/detach")
@@ -271,7 +271,7 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
                 path = f"/primary_ips/{number}" if address.get("auto_delete") else ""
                 found.append((Attached(ref, f"primary IP {address.get('ip', number)}"), "PUT", path))
         if row.get("backup_window"):
-            why = "Hetzner deletes it with the server: make it a snapshot, or disable the server's backups"
+            why = "Hetzner deletes it with the server: convert it to a snapshot, or disable the server's backups"
             backups = await self._api.listing("images", [("type", "backup")])
             mine = [one for one in backups if str(one.get("bound_to")) == ref]
             found += [(Attached(ref, f"backup {one['id']}", why), "", "") for one in mine]
@@ -283,7 +283,7 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
 
 
 def _refusal(reply: HttpReply) -> Gone | Going | Rejected | Unknown:
-    """What a refused change on the way to the end means."""
+    """The outcome of a refused change during a destroy."""
     fault = REFUSALS.fault(reply)
     if not REFUSALS.certain(reply):
         return Unknown(fault.message)

@@ -1,4 +1,4 @@
-"""What Hetzner sells, as it lists it: server types, locations, images, prices. Pure: rows in, resolved requests out."""
+"""What Hetzner offers: server types, locations, images, prices. Pure: rows in, resolved requests out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Row = dict[str, Any]
 
 
 class HetznerCatalog(Struct, frozen=True):
-    """All of it, as it was when it was first asked for. `addresses` is location -> price of an IPv4 address an hour."""
+    """The offers, as of the first request. `addresses` maps a location to the price of an IPv4 address per hour."""
 
     types: dict[str, Row]
     locations: tuple[str, ...]
@@ -42,7 +42,7 @@ def offers_from(types: Sequence[Row], locations: Sequence[Row], images: Sequence
 def resolved(
     config: ServerConfig, offers: HetznerCatalog, taken: Mapping[str, str]
 ) -> ServerRequest | list[Diagnostic]:
-    """Names to ids, or all that stands against it. `taken`: names of servers that are not Batchwright's, and ids."""
+    """Resolve names to ids, or list all problems. `taken`: names and ids of servers that are not Batchwright's."""
     kind = offers.types.get(config.plan)
     found = []
     if kind is None:
@@ -66,7 +66,7 @@ def resolved(
 
 
 def quote(requests: Sequence[ServerRequest], offers: HetznerCatalog) -> Quote | None:
-    """Net list prices with one IPv4 address each; None where one is not listed."""
+    """Net list prices with one IPv4 address each; None if one is not listed."""
     total = 0.0
     for request in requests:
         price = _price(offers.types.get(request.plan, {}), request.zone)
@@ -91,7 +91,7 @@ def cheapest(offers: HetznerCatalog) -> tuple[str, str]:
 
 
 def _image(wanted: str, architecture: str, offers: HetznerCatalog) -> Row | Diagnostic:
-    """By id, or by the name of one that fits the server type."""
+    """The image by id, or by a name that fits the server type."""
     fitting = [row for row in offers.images if row.get("architecture", "x86") == architecture]
     for row in fitting:
         if wanted == str(row["id"]) or (wanted == row.get("name") and row.get("type", "system") != "snapshot"):

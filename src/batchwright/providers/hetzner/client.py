@@ -1,4 +1,4 @@
-"""Hetzner's way to page, over one request at a time. Nothing here knows what a server is."""
+"""Paging of Hetzner's API. Knows nothing about servers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from batchwright.providers.rest import PAGES_MAX, READINGS_MAX, LookRefused, Res
 
 Rows = dict[int, dict[str, Any]]
 
-SORTED = ("servers", "ssh_keys", "images")  # the kinds of which the reference says that they can be sorted
+SORTED = ("servers", "ssh_keys", "images")  # kinds that can be sorted according to the reference
 
 
 class HetznerPage(Struct):
-    """One page. `last` and `total` are None where that is not told, `more` is the number of the next one, else 0."""
+    """One page. `last` and `total` are None if not told; `more` is the number of the next page, 0 if there is none."""
 
     rows: Rows
     last: int | None
@@ -31,11 +31,13 @@ class HetznerClient(Rest):
     """One connection pool; every path is under the version of the API."""
 
     refusals = REFUSALS
-    unsorted: frozenset[str] = frozenset()  # kinds that were refused when they were to be sorted
+    unsorted: frozenset[str] = frozenset()  # kinds whose sorting was refused
 
     async def listing(self, kind: str, query: Query = ()) -> list[dict[str, Any]]:
-        """All entries of a kind, each once. Raises ProviderUnavailable when any page of it failed, or when no reading
-        was surely complete: it has as many entries as the service tells, or the same as the reading before it.
+        """All entries of a kind, each once.
+
+        Raises ProviderUnavailable if a page failed or no reading was certainly complete, that is: with as many entries
+        as the service tells, or the same as the reading before it.
         """
         before: set[int] | None = None
         found: Rows = {}
@@ -45,16 +47,16 @@ class HetznerClient(Rest):
                 return list(found.values())
             before = set(found)
         raise ProviderUnavailable(
-            f"Hetzner's listing of {kind} was never complete: {len(found)} entries, and not as many as it tells",
-            hint="Nothing was decided by it. Try again in a moment.",
+            f"Hetzner's listing of {kind} was never complete: {len(found)} entries, which is not the number it reports",
+            hint="The listing was not used. Try again in a moment.",
             passing=True,
         )
 
     async def _reading(self, kind: str, query: Query) -> tuple[Rows, bool | None]:
-        """One reading, and whether it is complete; None: nobody tells.
+        """One reading, and whether it is complete; None if unknown.
 
-        Ids grow, so new entries come at the end; one that goes moves those behind it up, to pages before. Read from the
-        last page to the first, no entry can slip past, if they are in the order of their ids.
+        Ids grow, so new entries appear at the end; a removed one moves those behind it to earlier pages. Read from the
+        last page to the first, no entry is missed if they are in the order of their ids.
         """
         first = page = await self._page(kind, query, 1)
         if not first.more:

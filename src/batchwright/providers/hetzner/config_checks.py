@@ -1,4 +1,4 @@
-"""What can be said against a server configuration without asking Hetzner. Pure."""
+"""Checks of a server configuration that need no request to Hetzner. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 
 
 def problems(config: ServerConfig) -> list[Diagnostic]:
-    """What is wrong whatever Hetzner offers at the moment."""
+    """Problems that do not depend on Hetzner's current offers."""
     found = []
     if not _PLAN.fullmatch(config.plan):
         message = f'"{config.plan}" is not a server type of Hetzner: it has the form cx23, cpx22 or cax11'

@@ -1,4 +1,4 @@
-"""What only a real project can say: asked with servers of the cheapest type, which are taken away again."""
+"""Assumptions that only a real project can confirm, checked with the cheapest servers, which are then removed."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class HetznerLive(RestCheck[HetznerClient, HetznerCatalog]):
         await self._refused(run)
         await self._life(run)
         await self.vanish(await self.request("verify-2"), token_of(run, "verify-2"), 0.3)
-        await self.burst("/locations")  # last, since it may disturb what comes after
+        await self.burst("/locations")  # last, since it may disturb later calls
 
     async def _refused(self, run: str) -> None:
         request, token = await self.request("verify-0"), token_of(run, "verify-0")
-        said = await self._provider.create(replace(request, plan="cx999"), token)  # which leaves the run's key there
+        said = await self._provider.create(replace(request, plan="cx999"), token)  # leaves the run's key there
         told = f"{said.fault.code}: {said.fault.message}" if isinstance(said, Rejected) else str(said)
         self.found(NO_TYPE, told, isinstance(said, Rejected) and said.fault.kind is FaultClass.INVALID)
         keyless = payload.create_body(request, token, "") | {"ssh_keys": [f"{rows.key_name(run)}-none"]}

@@ -1,4 +1,4 @@
-"""Hetzner's JSON read, and the labels by which a server is known. Pure."""
+"""Parses Hetzner's JSON, and defines the labels that mark our servers. Pure."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ from batchwright.model.outcome import Observed, ServerState
 from batchwright.providers.lookup import is_wanted
 
 RUN, TOKEN, IMAGE, ADDRESSES = (f"batchwright-{word}" for word in ("run", "token", "image", "addresses"))
-SAME_AGE = 5.0  # seconds between a server and what is made with it
-KEY = "key:"  # how the reference of an SSH key begins; a server's is its bare number
+SAME_AGE = 5.0  # seconds between a server and what was created with it
+KEY = "key:"  # prefix of the reference of an SSH key; a server's reference is its bare number
 
 _STATES = {
     "running": ServerState.READY,
     "stopping": ServerState.STOPPING,
     "deleting": ServerState.STOPPING,
-}  # all else passes; a server that stays off is met by the time-out of its step
+}  # all other states pass; a server that stays off runs into the time-out of its step
 
 
 def key_name(run: str) -> str:
-    """What the SSH key of a run is called."""
+    """The name of a run's SSH key."""
     return f"batchwright-{run}"
 
 
 def selector(run: str | None, token: str | None) -> list[tuple[str, str]]:
-    """What narrows a listing to a run or a token; a filter is never trusted alone."""
+    """Query parameters that narrow a listing to a run or a token. The result is still checked: a filter is never
+    trusted.
+    """
     wanted = [RUN if run is None else f"{RUN}={run}"]
     return [("label_selector", ",".join([*wanted, f"{TOKEN}={token}"] if token else wanted))]
 
 
 def labels_of(row: dict[str, Any]) -> dict[str, str]:
-    """Its labels; none where it has none."""
+    """The labels; empty if it has none."""
     labels = row.get("labels")
     return labels if isinstance(labels, dict) else {}
 
@@ -43,7 +45,7 @@ def is_ours(row: dict[str, Any], run: str | None, token: str | None) -> bool:
 
 
 def observed_server(row: dict[str, Any]) -> Observed:
-    """A server's record."""
+    """A server, from its record."""
     labels, address = labels_of(row), _address(row)
     state = _STATES.get(str(row.get("status")), ServerState.STARTING)
     place = row.get("location") or _record(row, "datacenter").get("location")
@@ -61,19 +63,19 @@ def observed_server(row: dict[str, Any]) -> Observed:
 
 
 def observed_key(row: dict[str, Any]) -> Observed:
-    """An SSH key that no server of its run needs any more. It shows no token: it is not a server's alone."""
+    """An SSH key that no server of its run needs any more. It has no token: it is not tied to one server."""
     run, name = labels_of(row).get(RUN, ""), f"key {row.get('name', '')}"
     return Observed(f"{KEY}{row['id']}", ServerState.READY, name=name, run=run, needed_by="")
 
 
 def address_ids(body: dict[str, Any]) -> list[int]:
-    """The ids of the addresses in the answer to a look at a server: they are things of their own (/primary_ips)."""
+    """The ids of a server's addresses, which are resources of their own (/primary_ips)."""
     net = _record(_record(body, "server"), "public_net")
     return [int(found["id"]) for family in ("ipv4", "ipv6") if (found := _record(net, family)).get("id")]
 
 
 def numbers_of(row: dict[str, Any], *path: str) -> list[int]:
-    """The ids at the end of a path of a server's record: `volumes`, or `public_net`, `floating_ips`."""
+    """The ids at the end of a path in a server's record: `volumes`, or `public_net`, `floating_ips`."""
     *folders, last = path
     for step in folders:
         row = _record(row, step)
@@ -82,9 +84,9 @@ def numbers_of(row: dict[str, Any], *path: str) -> list[int]:
 
 
 def own_address(server: dict[str, Any], address: dict[str, Any]) -> bool:
-    """Whether a primary IP, which has no label, was made with the server it is assigned to.
+    """Whether a primary IP, which has no label, was created with the server it is assigned to.
 
-    The server's label says which were, once its create was answered; else one was, if nobody has labelled it and it is
+    The server's label lists them once its create was answered. Otherwise an address counts if it has no labels and is
     as old as the server.
     """
     if told := labels_of(server).get(ADDRESSES):
@@ -101,7 +103,7 @@ def _seconds(text: Any) -> float:
 
 
 def _address(row: dict[str, Any]) -> str:
-    """IPv4, else the first address of its IPv6 network, which is where it listens."""
+    """IPv4, or the first address of the IPv6 network, which is the one it listens on."""
     net = _record(row, "public_net")
     four, six = (str(_record(net, family).get("ip") or "") for family in ("ipv4", "ipv6"))
     return four or (six.partition("/")[0] + "1" if six else "")

@@ -1,4 +1,4 @@
-"""Where the API is and how gently it is used: the table [hetzner] of config.toml, with HCLOUD_* of the environment."""
+"""The address and rate limits of the API: the table [hetzner] of config.toml, and HCLOUD_* in the environment."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ API = "https://api.hetzner.cloud/v1"
 
 
 class HetznerSettings(RestSettings, frozen=True):
-    """`project` is what the project is called here; the API does not tell whose token it was given."""
+    """`project` is your name for the project; the API does not tell which project a token belongs to."""
 
     project: str = ""
-    settle_seconds: float = 30.0  # names are unique, so too short a time costs a failed step and never a second server
-    rate: float = 5.0  # 3600 calls an hour may be used up at once, then one comes back each second
-    page: int = 50  # the most that Hetzner gives
+    settle_seconds: float = 30.0  # names are unique, so too short a time costs a failed step, never a second server
+    rate: float = 5.0  # 3600 calls an hour are allowed in one burst, then one comes back each second
+    page: int = 50  # the most that Hetzner allows
 
 
 def api_url(settings: HetznerSettings, environ: Mapping[str, str]) -> str:
@@ -43,5 +43,5 @@ def token_of(environ: Mapping[str, str]) -> str:
 
 
 def project_of(settings: HetznerSettings, token: str) -> str:
-    """What the account is called: the given name, or one that goes with the token and does not tell it."""
+    """The account's name: the given one, or one derived from the token that does not reveal it."""
     return settings.project or "token-" + hashlib.sha256(f"batchwright/{token}".encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""The local provider: the provider port over sandboxes of this machine. What blocks runs in a thread, to its end."""
+"""The local provider: the provider port over sandboxes on this machine. Blocking work runs in a thread, to its end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from batchwright.providers.lookup import is_wanted
 T = TypeVar("T")
 
 NO_BOUNDARY = "Kept apart for convenience, not for security."
-AT_ONCE = max(4, 2 * (os.cpu_count() or 1))  # creates and destroys; starting up takes a processor
+AT_ONCE = max(4, 2 * (os.cpu_count() or 1))  # creates and destroys at once; booting a server needs a processor
 
 
 class Local:
@@ -43,7 +43,7 @@ class Local:
         system = machine.mode == SYSTEM
         self.capabilities = Capabilities(
             guard=Guard.TOKEN,
-            settle_seconds=0.0,  # a create has either left its intent or never will
+            settle_seconds=0.0,  # a create has either written its intent or never will
             poll_seconds=0.25,
             concurrency=AT_ONCE,
             call_timeout=120.0,
@@ -58,7 +58,7 @@ class Local:
 
     @classmethod
     def connect(cls, name: str, clock: Clock, settings: Mapping[str, Scalar]) -> Local:
-        """How the registry makes one. The setting "state_dir" is where servers are kept."""
+        """Create a client; the registry calls this. The setting "state_dir" is the folder of the servers."""
         unknown = sorted(settings.keys() - {"state_dir"})
         if unknown:
             raise UsageError(f"local: there is no setting {unknown[0]}", hint="See docs/providers/local.md.")
@@ -74,12 +74,12 @@ class Local:
     async def open(self) -> None:
         if self.machine.mode == NONE:
             raise ProviderUnavailable(
-                f"local cannot make servers on this machine: {self.machine.why}", hint=self.machine.hint
+                f"local cannot create servers on this machine: {self.machine.why}", hint=self.machine.hint
             )
         await self._carried_out(self._lot.open)
 
     async def aclose(self) -> None:
-        """Nothing to let go of: servers live on."""
+        """Nothing to close: servers keep running."""
 
     async def account(self) -> str:
         return await self._carried_out(self._lot.account)
@@ -139,18 +139,18 @@ class Local:
     async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
         return await self._carried_out(lambda: self._lot.destroy(ref))
 
-    # Beyond the port: what is made here does not go away when the machine is switched off
+    # Beyond the port: these servers survive a reboot of the machine, so they can be stopped and started
 
     async def start(self, ref: str) -> None:
         """Start a server that does not run, with its data. Raises NotAllowed, ProviderUnavailable."""
         await self._carried_out(lambda: self._lot.start(ref))
 
     async def stop(self, ref: str) -> None:
-        """End what runs on a server and keep its data. Raises NotAllowed, ProviderUnavailable."""
+        """Stop a server and keep its data. Raises NotAllowed, ProviderUnavailable."""
         await self._carried_out(lambda: self._lot.stop(ref))
 
     async def _carried_out(self, work: Callable[[], T]) -> T:
-        """Do it in a thread. Cancelled, it ends only when the thread has: nothing comes to light later.
+        """Run work in a thread. If cancelled, wait for the thread first, so that nothing happens later.
 
         Raises ProviderUnavailable for files that cannot be read or written.
         """
@@ -165,4 +165,4 @@ class Local:
                     continue
             raise
         except (OSError, Damaged, FolderHeld) as error:
-            raise ProviderUnavailable(f"local: {error}", hint="Look at the state folder and its disk.") from error
+            raise ProviderUnavailable(f"local: {error}", hint="Check the state folder and its disk.") from error

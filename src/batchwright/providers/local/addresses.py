@@ -1,7 +1,7 @@
-"""Which address a server gets: unique on the whole machine, whichever state folders and processes make servers.
+"""Assigns server addresses that are unique on the machine, across all state folders and processes.
 
-A claim is a file named like the address that says whose it is, in one folder per user of the machine, which is held
-while claims are made or given up. A claim whose server's folder is gone, and whose maker is too, is stale.
+A claim is a file named after the address that records its owner, in one folder per user, which is locked while claims
+are added or removed. A claim is stale if its server's folder and the process that made it are both gone.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from msgspec import Struct
 from batchwright.durable_files import alone, make_private
 from batchwright.providers.local.processes import is_alive, started_at
 
-OWN_NETWORK = "198.19"  # addresses behind the lab bridge; the range is for benchmarks and reaches nobody
+OWN_NETWORK = "198.19"  # addresses behind the lab bridge; the range is for benchmarks and not routed
 SUBNET = 254
 
 
 class Claim(Struct, frozen=True):
-    """Who has an address: a server's folder, and the process that claimed it."""
+    """The owner of an address: a server's folder, and the process that claimed it."""
 
     folder: str
     pid: int
@@ -30,7 +30,7 @@ class Claim(Struct, frozen=True):
 
 
 class NoAddress(Exception):
-    """All are taken."""
+    """All addresses are taken."""
 
 
 def loopback_range(uid: int) -> str:
@@ -47,7 +47,7 @@ def candidates(prefix: str, seed: int) -> Iterator[str]:
 
 
 def choose(prefix: str, seed: int, taken: Collection[str]) -> str:
-    """A free address. Raises NoAddress."""
+    """A free address of the range. Raises NoAddress."""
     for address in candidates(prefix, seed):
         if address not in taken:
             return address
@@ -55,13 +55,13 @@ def choose(prefix: str, seed: int, taken: Collection[str]) -> str:
 
 
 def claims_folder() -> Path:
-    """Where this user's claims are kept, whatever HOME and the state folder are."""
+    """The folder of this user's claims, independent of HOME and the state folder."""
     uid = os.geteuid()
     place = Path("/var/lib/batchwright") if uid == 0 else _place_of_user(uid)
     folder = place / "addresses"
     make_private(folder)
     if place.is_symlink() or place.stat().st_uid != uid:
-        raise PermissionError(f"{place} belongs to somebody else")
+        raise PermissionError(f"{place} belongs to another user")
     return folder
 
 
@@ -71,15 +71,15 @@ def _place_of_user(uid: int) -> Path:
         home = Path(pwd.getpwuid(uid).pw_dir)
         if home.is_dir() and home.stat().st_uid == uid:
             return home / ".local" / "state" / "batchwright-local"
-    except (KeyError, OSError):  # a user without a name, or without a home
+    except (KeyError, OSError):  # the user has no name or no home
         pass
     return Path(f"/var/tmp/batchwright-{uid}")  # noqa: S108 - whose owner is looked at
 
 
 def claim(folder: Path, prefix: str, seed: int, wish: str = "", claims: Path | None = None) -> str:
-    """An address for the server of this folder, which may have one already. Raises NoAddress, Held, OSError.
+    """Claim an address for the server of this folder; it may have one already. Raises NoAddress, Held, OSError.
 
-    `wish` is taken where it is free: the address a server had before.
+    `wish`, the address the server had before, is used if it is free.
     """
     claims = claims or claims_folder()
     with alone(claims):
@@ -94,7 +94,7 @@ def claim(folder: Path, prefix: str, seed: int, wish: str = "", claims: Path | N
 
 
 def release(folder: Path, claims: Path | None = None) -> None:
-    """Give up the address of this folder's server, if it has one. Raises Held, OSError."""
+    """Release the address of this folder's server, if it has one. Raises Held, OSError."""
     claims = claims or claims_folder()
     with alone(claims):
         for address, held in _claims(claims):
@@ -122,7 +122,7 @@ def _claims(claims: Path) -> Iterator[tuple[str, Claim | None]]:
 
 
 def _live(claims: Path) -> dict[str, Claim]:
-    """The claims that count; the others are removed."""
+    """The valid claims. Stale ones are removed."""
     live = {}
     for address, held in _claims(claims):
         if held is not None and (Path(held.folder).exists() or is_alive(held.pid, held.started)):

@@ -1,4 +1,4 @@
-"""The base tree that all servers lie over: built once per user and machine, then never changed."""
+"""The base tree that all servers share: built once per user and machine, then never changed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def this_release() -> base_tree_contents.Release:
     except OSError:
         found = None
     if found is None:
-        raise ProviderUnavailable("local cannot tell which distribution this is", hint="It needs Debian or Ubuntu.")
+        raise ProviderUnavailable("local cannot find out which distribution this is", hint="It needs Debian or Ubuntu.")
     return found
 
 
@@ -55,7 +55,8 @@ def build(environ: Mapping[str, str], tell: Tell) -> Path:
     program = shutil.which("mmdebstrap")
     if program is None:
         raise ProviderUnavailable(
-            "a base tree is built by mmdebstrap, which is not installed", hint="As root: apt-get install mmdebstrap"
+            "the base tree needs mmdebstrap, which is not installed",
+            hint="As root: apt-get install mmdebstrap",
         )
     try:
         make_private(target.parent)
@@ -64,27 +65,27 @@ def build(environ: Mapping[str, str], tell: Tell) -> Path:
                 tell("another process has built it")
                 return target
             fresh = target.with_name(f".new-{target.name}")
-            remove_tree(fresh)  # what a killed build left; it held on to the folder until its last process was gone
+            remove_tree(fresh)  # leftovers of a killed build, which held the folder until its last process ended
             bootstrap(program, fresh, holder, tell)
             _finish(fresh)
             fresh.rename(target)
     except FolderHeld as error:
-        raise ProviderUnavailable(str(error), hint="Wait for it, or end it.") from error
+        raise ProviderUnavailable(str(error), hint="Wait for it, or stop it.") from error
     except OSError as error:
-        raise ProviderUnavailable(f"the base tree cannot be built: {error}", hint="Mend it and try again.") from error
+        raise ProviderUnavailable(f"the base tree cannot be built: {error}", hint="Fix this and try again.") from error
     return target
 
 
 def bootstrap(program: str, fresh: Path, holder: int, tell: Tell) -> None:
-    """Run mmdebstrap in a mount namespace of its own, so that whatever becomes of it no mount is left.
+    """Run mmdebstrap in its own mount namespace, so that no mount remains however it ends.
 
-    A plain user's runs where that user's only id is root, which is also how the servers over the tree will run.
+    For a plain user it runs with that user's only id as root, which is also how the servers will run.
     """
     release = this_release()
     found = host_apt_sources.distribution_sources(dict(_apt_files()), release.codename)
     if not found:
         raise ProviderUnavailable(
-            f"apt of this machine knows no source of {release.codename}", hint="Mend /etc/apt/host_apt_sources.list.d."
+            f"this machine's apt has no source for {release.codename}", hint="Fix /etc/apt/sources.list.d."
         )
     scratch = fresh.with_name(".build")
     remove_tree(scratch)
@@ -125,12 +126,12 @@ def bootstrap(program: str, fresh: Path, holder: int, tell: Tell) -> None:
         complaints = [line for line in said if line.startswith(("E:", "W:"))] or said[-3:]
         raise ProviderUnavailable(
             f"mmdebstrap could not build the base tree: {' '.join(complaints[-3:])}",
-            hint="Look whether apt-get update works on this machine.",
+            hint="Check that apt-get update works on this machine.",
         )
 
 
 _ONE_USER = 'APT::Sandbox::User "root";\n'
-# A plain user cannot make devices: the machine's are lent to the tree while it is built
+# A plain user cannot create device files: the machine's are mounted into the tree while it is built
 _WITHOUT_DEVICES = (
     f"--aptopt={_ONE_USER.strip()}",
     "--skip=chroot/mount/dev,chroot/mount/sys",
@@ -140,7 +141,7 @@ _WITHOUT_DEVICES = (
 
 
 def _as_only_user(scratch: Path) -> list[str]:
-    """What makes a plain user root in a world of one id."""
+    """The command prefix that makes a plain user root in a user namespace with one id."""
     seccomp, apt = scratch / "filter.bpf", scratch / "apt.conf"
     seccomp.write_bytes(one_user_filter(platform.machine()))
     apt.write_text(_ONE_USER)
@@ -176,7 +177,7 @@ def _apt_config() -> str:
 
 
 def _finish(fresh: Path) -> None:
-    """What no server may share, and what a sandbox must not do."""
+    """Remove what servers must not share, and disable what a sandbox must not do."""
     for key in (fresh / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
     (fresh / "etc/machine-id").write_text("")
@@ -201,12 +202,12 @@ def remove_tree(folder: Path) -> None:
 
 
 def size(place: Path) -> int:
-    """Bytes on the disk."""
+    """Bytes on disk."""
     return sum((Path(folder) / name).lstat().st_blocks * 512 for folder, _, names in os.walk(place) for name in names)
 
 
 def users(name: str) -> list[str]:
-    """The folders of all servers of this user that lie over a base tree, whatever their state folder."""
+    """The folders of all servers of this user that use a base tree, in any state folder."""
     found = []
     for folder in sorted(set(addresses.claimed().values())):
         intent = records.read_intent(Path(folder))
@@ -224,10 +225,10 @@ def remove(environ: Mapping[str, str]) -> None:
         over = users(target.name)
         if over:
             raise NotAllowed(
-                f"{len(over)} {'server lies' if len(over) == 1 else 'servers lie'} over {target.name}: {over[0]}",
+                f"{len(over)} {'server uses' if len(over) == 1 else 'servers use'} {target.name}: {over[0]}",
                 hint="Destroy them first: roll back the runs that made them.",
             )
         going = target.with_name(f".old-{target.name}")
         remove_tree(going)
-        target.rename(going)  # a create that comes now finds none, instead of half of one
+        target.rename(going)  # a create that starts now finds no tree instead of half of one
         remove_tree(going)

@@ -1,5 +1,5 @@
-"""One control group per server in every hierarchy this machine has, v1 and v2: what the service manager inside needs,
-and what makes it certain that a destroyed server leaves no process.
+"""One control group per server in every hierarchy of this machine, v1 and v2. The service manager inside needs it, and
+it guarantees that a destroyed server leaves no process behind.
 """
 
 from __future__ import annotations

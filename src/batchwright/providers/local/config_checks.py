@@ -1,4 +1,4 @@
-"""What can be said against a server configuration on this machine without starting anything. Pure."""
+"""Checks of a server configuration on this machine that start nothing. Pure."""
 
 from __future__ import annotations
 
@@ -52,5 +52,5 @@ def _user_data_problems(script: str | None) -> list[Diagnostic]:
         return [Diagnostic("user-data-invalid", message, "Begin it with #!/bin/sh.", field="user_data")]
     if len(script.encode()) > USER_DATA_MOST:
         message = f"user_data is longer than {USER_DATA_MOST // 1024} kB"
-        return [Diagnostic("user-data-invalid", message, "Have it fetch what it needs.", field="user_data")]
+        return [Diagnostic("user-data-invalid", message, "Let it download what it needs.", field="user_data")]
     return []

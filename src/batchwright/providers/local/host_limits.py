@@ -1,4 +1,4 @@
-"""What this machine has room for: inotify instances, disk, a file system that an overlay can be written to."""
+"""Limits of this machine: inotify instances, disk space, and file systems that an overlay can be written to."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def disk_problems(free_mb: int, more: int, place: Path) -> list[Diagnostic]:
     needed = more * DISK_EACH_MB
     if needed <= free_mb:
         return []
-    message = f"{more} servers need {needed} MB of disk at least, and {place} has {free_mb} MB"
-    return [Diagnostic("disk", message, "Free some space, or name another state folder with --state-dir.")]
+    message = f"{more} servers need at least {needed} MB of disk, and {place} has {free_mb} MB free"
+    return [Diagnostic("disk", message, "Free some space, or choose another state folder with --state-dir.")]
 
 
 def instances() -> tuple[int, bool]:
@@ -66,6 +66,6 @@ def file_system(mountinfo: str, device: int) -> str:
 
 
 def unsuitable(folder: Path) -> str:
-    """The type of the file system that a folder lies on, if servers cannot be kept on it; else nothing."""
+    """The type of a folder's file system if servers cannot be stored on it; otherwise empty."""
     found = file_system(Path("/proc/self/mountinfo").read_text(), folder.stat().st_dev)
     return found if found in NO_UPPER else ""

@@ -1,4 +1,4 @@
-"""What this machine can do for servers, and why; nothing is changed to find out."""
+"""Finds out what this machine can do for servers, and why. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def judge(signs: Signs) -> HostSupport:
     tools = Tools(signs.bwrap, signs.setpriv)
     if signs.uid == 0:
         if not signs.capabilities & CAP_SYS_ADMIN:
-            hint = "Give the container the capability SYS_ADMIN, or run this on the machine itself."
+            hint = "Give the container the capability SYS_ADMIN, or run Batchwright on the machine itself."
             return HostSupport(NONE, "root may not mount anything here, as in a container without privileges", hint)
         net = "" if signs.slirp else '; without slirp4netns, those with network = "own" reach only this machine'
         net = net if signs.ip else '; without iproute2, none can have network = "own"'
@@ -100,15 +100,15 @@ def _refused(signs: Signs) -> tuple[str, str]:
     """Why there are no user namespaces, and what would change that."""
     if signs.settings.get("max_user_namespaces") == "0":
         fix = "As root: sysctl user.max_user_namespaces=10000. Or run this as root."
-        return "user namespaces are switched off", fix
+        return "user namespaces are disabled", fix
     if signs.settings.get("userns_clone") == "0":
         fix = "As root: sysctl kernel.unprivileged_userns_clone=1. Or run this as root."
-        return "user namespaces are switched off for plain users", fix
+        return "user namespaces are disabled for plain users", fix
     if signs.settings.get("apparmor") == "1":
         fix = f"Allow it to {signs.bwrap} with the profile in docs/providers/local.md. Or run this as root."
-        return "AppArmor keeps plain users from user namespaces, as on Ubuntu since 23.10", fix
+        return "AppArmor forbids user namespaces to plain users, as on Ubuntu since 23.10", fix
     fix = "Run this as root, or rehearse with --simulate."
-    return f"a plain user may not make a sandbox here: {signs.refusal}", fix
+    return f"a plain user cannot create a sandbox here: {signs.refusal}", fix
 
 
 def look() -> Signs:
@@ -131,7 +131,7 @@ def look() -> Signs:
 
 
 def _try(bwrap: str) -> str:
-    """Make the kind of sandbox that a plain user's servers are, for nothing; gives what went wrong."""
+    """Try to create the sandbox of a plain user's server, and return what went wrong."""
     line = [bwrap, "--unshare-user", "--uid", "0", "--gid", "0", "--cap-add", "ALL", "--unshare-pid", "--unshare-uts"]
     overlay = ["--overlay-src", "/usr", "--tmp-overlay", "/usr", "--proc", "/proc"]
     try:
@@ -145,7 +145,7 @@ def _try(bwrap: str) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
-    return "" if done.returncode == 0 else done.stderr.strip() or f"bubblewrap ended with {done.returncode}"
+    return "" if done.returncode == 0 else done.stderr.strip() or f"bubblewrap exited with code {done.returncode}"
 
 
 def _unguarded() -> str:

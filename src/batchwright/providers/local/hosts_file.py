@@ -1,7 +1,8 @@
-"""The servers of one run know each other by name: a part of their /etc/hosts that is brought up to date from outside.
+"""Keeps a section of /etc/hosts in every server of a run, so that the servers know each other by name.
 
-It is written through the server's own root, with no link followed, so that what a server puts there leads nowhere else.
-Doing it again is the repair: whoever changes which servers there are does it, and so does whoever opens the folder.
+It is written from outside through the server's own root without following links, so that a server cannot redirect the
+write. It is repeated whenever servers are added or removed, and when the folder is opened, which repairs an interrupted
+update.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def _root(stack: contextlib.ExitStack, pid: int, told: Path) -> int:
                     stack.push(attempt.pop_all())
                     return root
         if time.monotonic() > until:
-            raise OSError("its sandbox is not made yet")
+            raise OSError("its sandbox does not exist yet")
         time.sleep(0.01)
 
 

@@ -1,7 +1,7 @@
-"""One server's sandbox: started, looked at, ended, removed. Everything here blocks, and is called from a thread.
+"""One server's sandbox: start, look, stop, remove. Everything here blocks and is called from a thread.
 
-Whoever changes a server holds its folder. A process that was killed between starting a sandbox and writing down which
-process it is leaves that to be found: the marker in the process's environment, and its control groups.
+Every change of a server holds the lock of its folder. A process that is killed between starting a sandbox and recording
+its process id leaves it to be found by the marker in its environment, and by its control groups.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def _launch(line: list[str], folder: Path, ref: str, holder: int) -> int:
     try:
         pid = int(msgspec.json.decode(said)["child-pid"])
     except (msgspec.MsgspecError, KeyError, TypeError):
-        raise NotStarted("; ".join(tail(folder)) or "bubblewrap said nothing") from None
+        raise NotStarted("; ".join(tail(folder)) or "bubblewrap printed nothing") from None
     return pid
 
 
@@ -208,7 +208,7 @@ def remove(folder: Path) -> None:
 
 
 def remove_entry(entry: Path) -> None:
-    """Remove a file, or a folder with all in it."""
+    """Remove a file, or a folder with everything in it."""
     if stat.S_ISDIR(entry.lstat().st_mode):
         if os.geteuid() != 0:
             _make_removable(entry)

@@ -1,4 +1,4 @@
-"""The servers of one state folder: made, looked at, destroyed. Blocks; the adapter calls it from threads."""
+"""The servers of one state folder: created, looked at, destroyed. Blocks; the adapter calls it from threads."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class LocalServers:
         durable_files.make_private(self._servers)
         if found := host_limits.unsuitable(self._servers):
             raise ProviderUnavailable(
-                f"local cannot keep servers in {self._servers}: an overlay cannot be written to {found}",
-                hint="Name a state folder on a disk of its own (ext4, xfs, btrfs or tmpfs) with --state-dir.",
+                f"local cannot store servers in {self._servers}: an overlay cannot be written to {found}",
+                hint="Choose a state folder on another file system (ext4, xfs, btrfs or tmpfs) with --state-dir.",
             )
         self.account()
         for folder in self._folders():
@@ -87,14 +87,14 @@ class LocalServers:
         return [intent for folder in self._folders() if (intent := records.read_intent(folder)) is not None]
 
     def room_for(self, servers: int) -> list[Diagnostic]:
-        """What would not fit if so many more were made."""
+        """What would not fit if this many more were created."""
         found = host_limits.disk_problems(host_limits.free_mb(self._servers), servers, self._servers)
         if self._machine.mode == records.SYSTEM:
             found += host_limits.inotify_problems(*host_limits.instances(), len(addresses.claimed()), servers)
         return found
 
     def _tell_names(self, run: str) -> None:
-        """Tell the servers of a run each other's names. What one of them makes of that is nobody else's trouble."""
+        """Update the names of a run's servers in all of them. A failure in one does not affect the others."""
         place = self._folder / "names"
         durable_files.make_private(place)
         with durable_files.alone(place):
@@ -149,7 +149,7 @@ class LocalServers:
 
     def _given_up(self, folder: Path, intent: Intent, kind: FaultClass, why: str) -> Rejected | Unknown:
         if not self._clear(folder, intent):
-            return Unknown(f"the sandbox could not be started, and does not go away: {why}")
+            return Unknown(f"the sandbox could not be started, and could not be removed: {why}")
         return Rejected(Fault(kind, f"the sandbox could not be started: {why}"))
 
     def _intend(self, folder: Path, request: ServerRequest, token: Token) -> Intent:
@@ -174,7 +174,7 @@ class LocalServers:
     def _start(self, folder: Path, intent: Intent, holder: int) -> None:
         base = self._bases / intent.request.resolved["base"]
         if not base.is_dir():
-            raise sandbox.NotStarted(f"the base tree {base.name} is not there")
+            raise sandbox.NotStarted(f"the base tree {base.name} does not exist")
         if intent.mode != self._machine.mode:
             raise sandbox.NotStarted(f"it was made in mode {intent.mode}, and this is {self._machine.mode}")
         if intent.mode == records.SYSTEM:
@@ -208,14 +208,14 @@ class LocalServers:
             intent = self._settled(folder)
             (folder / records.STOPPED).touch()
             if not sandbox.stop(folder, intent):
-                raise NotAllowed(f"{ref} does not end", hint="Look at its processes.")
+                raise NotAllowed(f"{ref} does not stop", hint="Check its processes.")
 
     def _settled(self, folder: Path) -> Intent:
         """The intent of a server that was made and is not being destroyed."""
         intent = records.read_intent(folder)
         made = (folder / records.PROCESS).exists() and not (folder / records.DESTROYING).exists()
         if intent is None or not made:
-            raise NotAllowed(f"{folder.name} is not a server that can be started or stopped", hint="It is half-made.")
+            raise NotAllowed(f"{folder.name} is not a server that can be started or stopped", hint="It is incomplete.")
         return intent
 
     # -- looked at ----------------------------------------------------------------------------------------------
@@ -267,7 +267,7 @@ class LocalServers:
             return ServerState.BROKEN, Fault(FaultClass.TRANSIENT, "its create was interrupted", "INTERRUPTED")
         said = "; ".join(sandbox.tail(folder)) or "nothing"
         return ServerState.BROKEN, Fault(
-            FaultClass.TRANSIENT, f"it runs no more; its last words: {said}. {_START}", "DIED"
+            FaultClass.TRANSIENT, f"it is no longer running; its last output: {said}. {_START}", "DIED"
         )
 
     async def answer(self, look: Look) -> Observed:
@@ -308,7 +308,7 @@ class LocalServers:
                 self._tell_names(intent.run)
             return Gone()
         except durable_files.FolderHeld:
-            return Going("another process works on it")
+            return Going("another process is working on it")
         except FileNotFoundError:
             return Gone()
 
@@ -322,7 +322,7 @@ class LocalServers:
 
 
 def _is_held(folder: Path) -> bool:
-    """Whether somebody works on a server now."""
+    """Whether another process is working on a server now."""
     try:
         with durable_files.alone(folder, 0):
             return False
@@ -334,7 +334,7 @@ def _is_held(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def _made_and_held(folder: Path) -> Iterator[int]:
-    """Hold a server's folder, made where it is missing; again if somebody who clears away took the empty one."""
+    """Create and lock a server's folder; repeat if a cleanup removed the empty folder meanwhile."""
     with contextlib.ExitStack() as stack:
         holder = None
         while holder is None:

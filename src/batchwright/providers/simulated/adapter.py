@@ -88,13 +88,13 @@ class Simulated:
         limit = self.simulation.quota_servers
         if limit and len(alive) + len(requests) > limit:
             message = f"the account {self._account} may have {limit} servers: {len(alive)} exist, {len(requests)} more"
-            problems.append(Diagnostic("quota", message, "Ask for fewer servers, or have the limit raised."))
+            problems.append(Diagnostic("quota", message, "Ask for fewer servers, or raise the limit."))
         room = self.simulation.capacity
         for zone in dict.fromkeys(request.zone for request in requests) if room else ():
             used = sum(server.request.zone == zone for server in alive)
             more = sum(request.zone == zone for request in requests)
             if used + more > room:
-                message = f"the zone {zone} has room for {room} servers: {used} exist, {more} more are asked for"
+                message = f"the zone {zone} has room for {room} servers: {used} exist, {more} more are needed"
                 problems.append(Diagnostic("capacity", message, "Use another zone for some of them.", field="zone"))
         return problems
 
@@ -236,7 +236,9 @@ class Simulated:
         self._heard(method, about)
         if self.simulation.auth:
             raise ProviderUnavailable(
-                f"{self._account}: {fault(FaultClass.AUTH).message}", hint="It was asked to fail.", passing=False
+                f"{self._account}: {fault(FaultClass.AUTH).message}",
+                hint="A setting asked for it.",
+                passing=False,
             )
         lost = False
         if not self._reads.uneventful:

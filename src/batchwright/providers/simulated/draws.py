@@ -12,7 +12,7 @@ from batchwright.providers.simulated.world import World
 
 _REFUSALS = {str(kind): kind for kind in FaultClass}
 _MESSAGES = {
-    FaultClass.TRANSIENT: "the service is not available for a moment",
+    FaultClass.TRANSIENT: "the service is temporarily unavailable",
     FaultClass.THROTTLE: "too many requests",
     FaultClass.BUSY: "another operation is in progress",
     FaultClass.CAPACITY: "the zone has no room",
@@ -20,10 +20,10 @@ _MESSAGES = {
     FaultClass.BILLING: "the account has no credit",
     FaultClass.AUTH: "the credentials were refused",
     FaultClass.INVALID: "the request is not valid",
-    FaultClass.NOT_FOUND: "there is no such thing",
-    FaultClass.CONFLICT: "it conflicts with what is there",
+    FaultClass.NOT_FOUND: "not found",
+    FaultClass.CONFLICT: "it conflicts with existing resources",
     FaultClass.PERMANENT: "the request was refused",
-    FaultClass.EXIT: "it ended with exit code 1",
+    FaultClass.EXIT: "it exited with code 1",
 }
 
 

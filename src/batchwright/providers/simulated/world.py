@@ -55,7 +55,7 @@ class World:
         self._attempts: dict[str, int] = {}
 
     def close(self) -> None:
-        """Let go of the file; may be called twice."""
+        """Close the file; may be called twice."""
         if self._file is not None:
             self._file.close()
 
@@ -158,7 +158,9 @@ class World:
     # For tests and reports.
 
     def servers(self, now: float | None = None) -> list[SimulatedServer]:
-        """What exists at `now`, seen or not. Without it: what will be left once all that is under way has happened."""
+        """What exists at `now`, visible or not. Without `now`: what will be left once everything in progress has
+        finished.
+        """
         self.refresh()
         if now is None:
             return [s for s in self._servers.values() if s.gone_at is None]

@@ -77,7 +77,7 @@ class WorldFile:
     def _unusable(self, why: str) -> ProviderUnavailable:
         return ProviderUnavailable(
             f"the simulated world {self._path} cannot be used: {why}",
-            hint="Name another file, or remove this one to begin with an empty world.",
+            hint="Choose another file, or remove this one to start with an empty world.",
         )
 
     def catch_up(self) -> None:
@@ -127,5 +127,5 @@ class WorldFile:
         self._read_up_to = 0
 
     def close(self) -> None:
-        """Let go of the file; may be called twice."""
+        """Close the file; may be called twice."""
         self._db.close()

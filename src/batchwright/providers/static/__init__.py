@@ -1,4 +1,4 @@
-"""The provider of servers that exist already, reached over SSH: recorded for a run, and let go, never changed."""
+"""The provider of existing servers, reached over SSH: a run records and releases them, and never changes them."""
 
 from batchwright.providers.static.adapter import Static
 

@@ -1,4 +1,4 @@
-"""The static provider: the provider port over servers that exist already. It makes and destroys nothing but records."""
+"""The static provider: the provider port over servers that exist already. It only creates and removes records."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _CAPABILITIES = Capabilities(
 
 
 class Static:
-    """The servers that the runs of one state folder have taken. Other folders know nothing of them."""
+    """The servers that the runs of one state folder use. Other state folders do not know them."""
 
     capabilities = _CAPABILITIES
 
@@ -158,7 +158,7 @@ class Static:
         return {ref: record.access for ref, record in found.items() if record is not None}
 
     async def destroy(self, ref: str) -> Gone:
-        """Let the server go: nothing on it is touched."""
+        """Release the server: nothing on it is touched."""
         self._records.remove(ref)
         return Gone()
 
@@ -169,7 +169,7 @@ def _place(access: SshAccess) -> Place:
 
 
 def _ref(token: Token) -> str:
-    """Another run that takes the same server has another reference, so neither can let go what the other holds."""
+    """The reference. Another run that takes the same server has another one, so neither can release the other's."""
     return f"static-{token.value[:16]}"
 
 
@@ -222,7 +222,7 @@ def _taken(name: str, access: SshAccess, records: Sequence[ServerClaim]) -> list
 
 
 def _let_go(record: ServerClaim) -> str:
-    return f"Roll that run back, or let the server go: batchwright servers destroy {record.ref}"
+    return f"Roll that run back, or release the server: batchwright servers destroy {record.ref}"
 
 
 def _differing(recorded: SshAccess, wanted: SshAccess) -> str:

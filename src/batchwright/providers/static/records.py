@@ -1,4 +1,4 @@
-"""Which server is whose: one file per server in the state folder, there whole or not at all."""
+"""Records which run uses which server: one file per server in the state folder, complete or absent."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Records:
         except (OSError, msgspec.MsgspecError) as error:
             raise ProviderUnavailable(
                 f"static: {path} cannot be read: {error}",
-                hint="It says which run has taken a server. Restore it, or remove it to let the server go.",
+                hint="It records which run uses a server. Restore it, or remove it to release the server.",
             ) from error
 
     def put(self, record: ServerClaim) -> None:
@@ -80,7 +80,7 @@ class Records:
         durable_files.write(self._path(record.ref), msgspec.json.format(msgspec.json.encode(record)))
 
     def remove(self, ref: str) -> None:
-        """Forget it, durably; it may be forgotten already."""
+        """Remove the record, durably; it may be gone already."""
         self._path(ref).unlink(missing_ok=True)
         durable_files.sync_folder(self.folder)
 

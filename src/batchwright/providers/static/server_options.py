@@ -75,8 +75,8 @@ def _unknown(access: SshAccess, trusted: str, prefix: str) -> Diagnostic:
     return Diagnostic(
         "host-key-unknown",
         f"the host key of {access} is not known: it is neither in `host_key` nor in {trusted}, "
-        "and nobody is trusted on first use",
-        "Read it over a way you trust, such as the server's console (cat /etc/ssh/ssh_host_ed25519_key.pub), and put "
+        "and Batchwright trusts no key on first use",
+        "Read it in a way you trust, such as the server's console (cat /etc/ssh/ssh_host_ed25519_key.pub), and put "
         f"it into `host_key`. `ssh-keyscan {port}{access.host}` shows what answers there now: compare it, "
         "do not just copy it.",
         field=f"{prefix}host_key",

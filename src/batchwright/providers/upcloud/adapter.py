@@ -63,7 +63,7 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
         return UpCloudClient(api_url(self._settings, self._environ), authorization(self._environ), self._settings.page)
 
     def live_check(self) -> LiveCheck:
-        """What only a real account can say."""
+        """The check of assumptions in a real account."""
         return UpCloudLive(self, self._api, self._offered, self._clock)
 
     # -- before anything is made --------------------------------------------------------------------------------
@@ -104,8 +104,8 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
             if refused.fault.kind is not FaultClass.AUTH:
                 return []
             self._addresses_listed = False
-            hint = "Give the token the right to list IP addresses, if looks are to take fewer calls."
-            message = "the token may not list IP addresses: servers are looked at one by one"
+            hint = "Give the token the permission to list IP addresses to save calls."
+            message = "the token may not list IP addresses: servers are queried one by one"
             return [Diagnostic("right-missing", message, hint, severity=Severity.WARNING)]
         return []
 
@@ -274,7 +274,7 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
             return await self._destroy_rest(ref)
         if not rows.labels_of(row).get(rows.RUN):
             return Rejected(
-                Fault(FaultClass.CONFLICT, f"{ref} does not carry Batchwright's label, so it is left alone")
+                Fault(FaultClass.CONFLICT, f"{ref} does not carry Batchwright's label, so it is not touched")
             )
         if (refused := refuse_attached(_added(row))) is not None:
             return refused
@@ -357,7 +357,7 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
 
     @staticmethod
     def _step(reply: HttpReply, done: Gone | Going) -> Gone | Going | Rejected | Unknown:
-        """What one change on the way to the end came to."""
+        """The outcome of one change during a destroy."""
         if reply.ok:
             return done
         fault = REFUSALS.fault(reply)
@@ -369,6 +369,6 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
 
 
 def _added(row: dict[str, Any]) -> list[Attached]:
-    """Addresses that somebody gave a server, and that cannot be kept without it."""
+    """Addresses that were added to a server and cannot be kept without it."""
     why = "UpCloud releases it with the server"
     return [Attached(str(row["uuid"]), f"added address {one}", why) for one in rows.addresses_of(row).added]

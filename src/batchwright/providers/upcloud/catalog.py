@@ -1,4 +1,4 @@
-"""What UpCloud sells, as it lists it: plans, zones, templates, prices. Pure: answers in, resolved requests out."""
+"""What UpCloud offers: plans, zones, templates, prices. Pure: answers in, resolved requests out."""
 
 from __future__ import annotations
 

@@ -62,8 +62,8 @@ class UpCloudClient(Rest):
             if reading.complete:
                 return list(reading.found.values())
         raise ProviderUnavailable(
-            f"UpCloud's listing {path} was never complete: it shows {len(reading.found)} of {reading.count} or more",
-            hint="Nothing was decided by it. Try again in a moment.",
+            f"UpCloud's listing {path} was never complete: it shows {len(reading.found)} of at least {reading.count}",
+            hint="The listing was not used. Try again in a moment.",
             passing=True,
         )
 

@@ -1,4 +1,4 @@
-"""What can be said against a server configuration without asking UpCloud. Pure."""
+"""Checks of a server configuration that need no request to UpCloud. Pure."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def problems(config: ServerConfig) -> list[Diagnostic]:
             Diagnostic("bad-name", f'"{config.name}" is not a host name', "Use letters, digits, hyphens.", field="name")
         )
     if len(config.ssh_keys) > KEYS_MAX:
-        message = f"UpCloud gives a server {KEYS_MAX} keys of yours at most, not {len(config.ssh_keys)}"
-        found.append(Diagnostic("too-many-keys", message, "Add the others when it runs.", field="ssh_keys"))
+        message = f"UpCloud allows {KEYS_MAX} of your keys per server, not {len(config.ssh_keys)}"
+        found.append(Diagnostic("too-many-keys", message, "Add the others once it runs.", field="ssh_keys"))
     if why := against(config.user_data or ""):
         found.append(
             Diagnostic("bad-user-data", f"the user_data cannot be used: {why}", "Make it a script.", field="user_data")

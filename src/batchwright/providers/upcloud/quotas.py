@@ -42,6 +42,6 @@ def shortages(requests: Sequence[ServerRequest], quota: Quota) -> list[Diagnosti
         used, limit = quota.usage.get(key, (0.0, float("inf")))
         if used + more > limit:
             what, unit = _WORDS.get(key, key.replace("_", " ")), _UNITS.get(key, "")
-            message = f"the account may use {limit:g}{unit} of {what}: {used:g} are used, {more:g} more are asked for"
-            found.append(Diagnostic("quota", message, "Ask for fewer or smaller servers, or have the limit raised."))
+            message = f"the account may use {limit:g}{unit} of {what}: {used:g} are used, {more:g} more are needed"
+            found.append(Diagnostic("quota", message, "Ask for fewer or smaller servers, or raise the limit."))
     return found

@@ -82,7 +82,7 @@ def test_what_was_never_sent_is_a_refusal(error: BaseException, kind: FaultClass
         (answer("RequestExpired", date=formatdate(NOW + 400, usegmt=True)), "clock is 400 s behind AWS's", "NTP"),
         (answer("SignatureDoesNotMatch", date=formatdate(NOW - 700, usegmt=True)), "700 s ahead of AWS's", "NTP"),
         (answer("ExpiredToken", 403), "credentials have expired", "aws sso login"),
-        (answer("UnauthorizedOperation", 403), "may not RunInstances", "policy"),
+        (answer("UnauthorizedOperation", 403), "no permission for RunInstances", "policy"),
         (boto.ProfileNotFound(profile="prod"), "(prod)", "AWS_PROFILE"),
         (boto.SSLError(error="self-signed certificate", **URL), "self-signed", "AWS_CA_BUNDLE"),
         (boto.ProxyConnectionError(proxy_url="http://proxy:3128"), "proxy", "HTTPS_PROXY"),

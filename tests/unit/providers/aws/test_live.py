@@ -40,12 +40,12 @@ def test_every_question_is_answered_as_assumed_and_nothing_is_left(tmp_path: Pat
         assert left_over(server) == []
     wrong = {one.question for one in findings if one.as_assumed is False}
     assert wrong <= {LISTED}, "how long a look takes is a matter of this machine"
-    assert told[-1] == "nothing that it made is left"
+    assert told[-1] == "everything that it created is removed"
 
 
 def test_what_goes_wrong_half_way_is_told_and_cleaned_up(tmp_path: Path) -> None:
     async def scenario(here: Visit) -> None:
-        with pytest.raises(ProviderUnavailable, match="could not make its server"):
+        with pytest.raises(ProviderUnavailable, match="could not create its server"):
             await here.aws.live_check().run(here.run, lambda _: None)
 
     with RunningAws(AwsBehaviour(**{**QUICK, "vcpus": 0})) as server:  # type: ignore[arg-type]

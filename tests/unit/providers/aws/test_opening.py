@@ -63,7 +63,7 @@ def test_a_profile_that_does_not_exist(tmp_path: Path) -> None:
     [
         ({"auth": "expired"}, "credentials have expired"),
         ({"auth": "wrong"}, "security token included in the request is invalid"),
-        ({"denied": "GetCallerIdentity"}, "may not GetCallerIdentity"),
+        ({"denied": "GetCallerIdentity"}, "no permission for GetCallerIdentity"),
         ({"clock_skew": 900.0}, "s behind AWS's"),
         ({"clock_skew": -900.0}, "s ahead of AWS's"),
     ],

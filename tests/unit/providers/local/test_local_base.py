@@ -100,7 +100,7 @@ def test_it_stays_while_a_server_lies_over_it(
     intent = records.Intent("local-abc", "run", "token", request, "127.77.1.2", 22, records.SYSTEM, 1.0)
     (folder / records.INTENT).write_bytes(records.encode(intent))
     monkeypatch.setattr("batchwright.providers.local.addresses.claimed", lambda: {"127.77.1.2": str(folder)})
-    with pytest.raises(NotAllowed, match="1 server lies over"):
+    with pytest.raises(NotAllowed, match="1 server uses"):
         base_tree.remove(environ)
     assert place.is_dir()
     (folder / records.INTENT).unlink()

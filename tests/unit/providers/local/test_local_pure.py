@@ -253,7 +253,7 @@ def test_a_users_range_is_no_other_kind_of_address(uid: int) -> None:
         (Signs(bwrap="/b", capabilities=CAP_SYS_ADMIN, slirp=True), records.SYSTEM, "OpenSSH"),
         (Signs(bwrap="/b", uid=1000), records.USER, "dropbear"),
         (Signs(bwrap="/b", uid=1000, architecture="riscv64"), NONE, "x86_64"),
-        (Signs(bwrap="/b", uid=1000, refusal="no", settings={"max_user_namespaces": "0"}), NONE, "switched off"),
+        (Signs(bwrap="/b", uid=1000, refusal="no", settings={"max_user_namespaces": "0"}), NONE, "disabled"),
         (Signs(bwrap="/b", uid=1000, refusal="no", settings={"userns_clone": "0"}), NONE, "plain users"),
         (Signs(bwrap="/b", uid=1000, refusal="no", settings={"apparmor": "1"}), NONE, "AppArmor"),
         (Signs(bwrap="/b", uid=1000, refusal="overlay: no"), NONE, "overlay: no"),
