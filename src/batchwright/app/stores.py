@@ -15,7 +15,6 @@ from batchwright.app.settings import Settings, SurrealConfig
 from batchwright.errors import RunAmbiguous, RunMoved, RunNotFound, StoreError, StoreUnavailable
 from batchwright.journal.base import Journal
 from batchwright.journal.sqlite import SqliteJournal, sqlite_mark
-from batchwright.journal.surreal import ServerAddress, SurrealJournal, SurrealServerJournal, surreal_mark
 from batchwright.model.ids import RUN_ID_LENGTH
 from batchwright.model.run_summary import RunSummary
 from batchwright.secret_resolver import reveal
@@ -82,7 +81,7 @@ class Stores:
             case "filesystem" | "surrealdb":
                 return _embedded(settings, name)
             case "surrealdb-server" if self._settings.surrealdb is not None:
-                return SurrealServerJournal(_server(self._settings.surrealdb), self._settings.state_dir)
+                return _server(self._settings.surrealdb, self._settings.state_dir)
             case "surrealdb-server":
                 raise StoreUnavailable(
                     "no SurrealDB server is configured",
@@ -152,12 +151,15 @@ class Stores:
                 raise error
 
     def _may_hold(self, name: str, word: str) -> bool:
-        marks = {
-            "filesystem": sqlite_mark(self._settings.journal_file),
-            "surrealdb": surreal_mark(self._settings.surreal_folder),
-        }
-        mark = marks.get(name)
-        if mark is None or not mark.exists():
+        if name == "filesystem":
+            mark = sqlite_mark(self._settings.journal_file)
+        elif name == "surrealdb":
+            from batchwright.journal.surreal import surreal_mark
+
+            mark = surreal_mark(self._settings.surreal_folder)
+        else:
+            return True
+        if not mark.exists():
             return True
         try:
             return any(run.startswith(word) for run in mark.entries())
@@ -228,6 +230,8 @@ class Stores:
 def _embedded(settings: Settings, name: str) -> Journal:
     if name == "filesystem":
         return SqliteJournal(settings.journal_file)
+    from batchwright.journal.surreal import SurrealJournal  # here, as most commands need none of its modules
+
     return SurrealJournal(settings.surreal_folder)
 
 
@@ -235,6 +239,9 @@ def _lives(row: RunSummary, journal: Journal) -> bool:
     return row.store == journal.name
 
 
-def _server(config: SurrealConfig) -> ServerAddress:
+def _server(config: SurrealConfig, state_dir: Path) -> Journal:
+    from batchwright.journal.surreal import ServerAddress, SurrealServerJournal
+
     password = None if config.password is None else functools.partial(reveal, config.password, os.environ)
-    return ServerAddress(config.url, config.namespace, config.database, config.user, password, config.auth_level)
+    about = config.url, config.namespace, config.database, config.user, password, config.auth_level
+    return SurrealServerJournal(ServerAddress(*about), state_dir)
