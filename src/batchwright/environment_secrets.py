@@ -1,4 +1,4 @@
-"""The secrets that a process carries in its own environment, and that addresses hold: programs and errors tell them."""
+"""The secrets in the environment of a process, which programs and errors may print."""
 
 from __future__ import annotations
 
@@ -15,20 +15,6 @@ _SECRET = re.compile(
 )
 _PLACE = re.compile(r"^(?:OLD)?PWD$|_(?:FILE|PATH|DIR|SOCK|ID|NAME|URL)$", re.IGNORECASE)  # where it is, not what it is
 _IN_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://([^\s/@:]*):([^\s/@]+)@", re.IGNORECASE)
-
-
-def masked(text: str) -> str:
-    """A text that may hold addresses, without what could be a password in them: before an @, or in a query."""
-    if "://" in text:
-        text = re.sub(r"(?<=://)([^\s\"'<>]*@)([^\s\"'<>]*)", _without_user, text)
-    else:
-        text = re.sub(r"\S+@", "***@", text)
-    return re.sub(r"(://[^\s\"'<>?]*\?)[^\s\"'<>]+", r"\1***", text)
-
-
-def _without_user(address: re.Match[str]) -> str:
-    """After a ? the last @ may stand in a password or in the query: then what follows it may be secret too."""
-    return "***@" + ("***" if "?" in address[1] else address[2])
 
 
 def carried(environ: Mapping[str, str]) -> set[str]:

@@ -281,3 +281,17 @@ _OTHERS = {
     "\t": ("\\t", "&#9;"),
     "\x1b": ("\\e", "\\E", "^["),
 }
+
+
+def masked(text: str) -> str:
+    """A text that may hold addresses, without what could be a password in them: before an @, or in a query."""
+    if "://" in text:
+        text = re.sub(r"(?<=://)([^\s\"'<>]*@)([^\s\"'<>]*)", _without_user, text)
+    else:
+        text = re.sub(r"\S+@", "***@", text)
+    return re.sub(r"(://[^\s\"'<>?]*\?)[^\s\"'<>]+", r"\1***", text)
+
+
+def _without_user(address: re.Match[str]) -> str:
+    """After a ? the last @ may stand in a password or in the query: then what follows it may be secret too."""
+    return "***@" + ("***" if "?" in address[1] else address[2])

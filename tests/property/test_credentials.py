@@ -7,9 +7,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchwright.client.http import HttpClient
-from batchwright.environment_secrets import carried, masked
+from batchwright.environment_secrets import carried
 from batchwright.errors import BatchwrightError
 from batchwright.providers.settings import checked_address
+from batchwright.redaction import masked
 
 
 def test_the_secrets_of_the_environment_are_known_by_name_and_form() -> None:

@@ -19,7 +19,7 @@ from batchwright.providers.static.ssh_probe import look
 from batchwright.ssh_client import Unreachable
 from batchwright.ssh_refusals import denied, login_fault, refusal_in
 from batchwright.taskservs.runner.asyncssh_connection import connected
-from tests.unit.test_ssh import play, server
+from tests.unit.test_ssh_client import play, server
 
 
 async def fault_of(access: SshAccess) -> Fault:

@@ -1,8 +1,9 @@
-"""Limits what all requests together may use: bytes of bodies, readers, pending requests and expensive work."""
+"""Limits what all requests use (bodies, readers, pending requests, expensive work) and how often each may submit."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -11,7 +12,9 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Message, Receive, Scope, Send
 
 from batchwright.api.problems import refuse
-from batchwright.errors import HeadTooLarge, ServiceBusy, UsageError
+from batchwright.engine.bucket import Bucket
+from batchwright.errors import HeadTooLarge, ServiceBusy, TooManyRequests, UsageError
+from batchwright.model.clock import Clock
 
 BODY_BYTES = 32 * 1024 * 1024  # of all request bodies that are being received or evaluated
 # A reader is some 110 objects, and a full garbage collection visits all of them while the event loop stands still:
@@ -20,6 +23,8 @@ READERS = 1_024  # readers of live progress at a time
 UNANSWERED = 512  # requests whose response has not begun
 HEADERS, HEAD_BYTES = 100, 32 * 1024  # of one request; the bytes include its path
 LOOKS = 2  # expensive answers that are computed in threads at a time
+CALLERS = 1_000  # callers whose rates are remembered
+STRANGERS_RATE, STRANGERS_BURST = 20.0, 1_000  # changes asked for by callers that may change nothing
 
 FRAMINGS = {b"content-length", b"transfer-encoding"}
 ONE_LENGTH = "Send Content-Length or Transfer-Encoding, not both."
@@ -66,6 +71,38 @@ class Bounds:
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run expensive work in a thread beside the event loop, never in the threads that runs use."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+class RateLimits:
+    """How often each caller may submit (`rate` a second, `burst` at once), and strangers ask for changes."""
+
+    def __init__(self, clock: Clock, rate: float, burst: int) -> None:
+        self._clock = clock
+        self._rate, self._burst = rate, burst
+        self._rates: OrderedDict[str, Bucket] = OrderedDict()
+        self._strangers = Bucket(2**31, STRANGERS_RATE, STRANGERS_BURST)
+
+    def take_place(self, name: str) -> None:
+        """Count one more submission by this caller. Raises TooManyRequests."""
+        now = self._clock.now()
+        bucket = self._rates.pop(name, None) or Bucket(2**31, self._rate, self._burst)
+        self._rates[name] = bucket
+        if len(self._rates) > CALLERS:
+            self._rates.popitem(last=False)
+        if bucket.available(now) < 1:
+            raise TooManyRequests(f"{name} submits more than {self._rate:g} workflows a second")
+        bucket.take()
+        bucket.release()
+
+    def take_stranger(self) -> None:
+        """Count one more change by a caller that may change nothing, since each costs a line of the audit trail.
+
+        Raises TooManyRequests.
+        """
+        if self._strangers.available(self._clock.now()) < 1:
+            raise TooManyRequests("too many refused requests from callers without permission")
+        self._strangers.take()
+        self._strangers.release()
 
 
 class BoundsMiddleware:

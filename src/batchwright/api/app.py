@@ -12,10 +12,23 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.spec import OpenAPI
 from litestar.types import ASGIApp
 
-from batchwright.api import problems, runs, servers, service_info, workflows
-from batchwright.api.admission_control import Bounds, BoundsMiddleware
-from batchwright.api.auth_middleware import AuthMiddleware
-from batchwright.api.authentication import Authenticator, needs
+from batchwright.api import (
+    documentation,
+    health,
+    metrics,
+    problems,
+    providers,
+    run_actions,
+    runs,
+    servers,
+    taskservs,
+    workflows,
+)
+from batchwright.api.admission_control import Bounds, BoundsMiddleware, RateLimits
+from batchwright.api.audit_middleware import AuditMiddleware
+from batchwright.api.auth_middleware import AuthMiddleware, RefusalMiddleware
+from batchwright.api.authentication import Authenticator
+from batchwright.api.authorization import needs
 from batchwright.api.metrics import Metrics, MetricsMiddleware
 from batchwright.api.openapi import as_any_of, openapi
 from batchwright.api.unknown_parameters import Parameters
@@ -29,11 +42,11 @@ from batchwright.service.tokens import Tokens
 SUBMIT_RATE, SUBMIT_BURST = 20.0, 100  # workflows per second, and in one burst, per caller
 HANDLERS: Sequence[HTTPRouteHandler] = (
     *(workflows.submit, workflows.validate, workflows.plan),
-    *runs.HANDLERS,
-    *service_info.HANDLERS,
-    *servers.HANDLERS,
+    *(*runs.HANDLERS, *run_actions.HANDLERS, *servers.HANDLERS),
+    *(health.health, health.live, health.ready, metrics.metrics, providers.providers, taskservs.taskservs),
+    *documentation.HANDLERS,
 )
-NAMES = ("orchestrator", "monitor", "metrics", "bounds", "access", "document")  # what handlers can receive
+NAMES = ("orchestrator", "monitor", "metrics", "bounds", "access", "rates", "document")  # what handlers can receive
 LOOKS = [path for handler in HANDLERS if handler.opt.get("changes") is False for path in handler.paths]
 
 
@@ -67,17 +80,19 @@ def make_app(
     """
     clock = orchestrator.clock
     tokens = Tokens(orchestrator.settings)
-    access = Authenticator(tokens, clock, submit_rate, submit_burst, closed=closed)
+    access = Authenticator(tokens, clock, closed=closed)
+    rates = RateLimits(clock, submit_rate, submit_burst)
     monitor.rights = lambda: rights(orchestrator.allowed, tokens, clock.now(), closed=access.closed, confined=confined)
-    metrics = Metrics()
+    measured = Metrics()
     bounds = bounds or Bounds()
-    orchestrator.observers.append(metrics.appended)
+    orchestrator.observers.append(measured.appended)
     dependencies = {
         "orchestrator": Provide(lambda: orchestrator, sync_to_thread=False),
         "monitor": Provide(lambda: monitor, sync_to_thread=False),
-        "metrics": Provide(lambda: metrics, sync_to_thread=False),
+        "metrics": Provide(lambda: measured, sync_to_thread=False),
         "bounds": Provide(lambda: bounds, sync_to_thread=False),
         "access": Provide(lambda: access, sync_to_thread=False),
+        "rates": Provide(lambda: rates, sync_to_thread=False),
     }
     inner = Litestar(
         HANDLERS,
@@ -88,5 +103,6 @@ def make_app(
         request_max_body_size=UNTRUSTED.file_bytes,
         logging_config=None,
     )
-    gate = AuthMiddleware(BoundsMiddleware(inner, bounds), access, Audit(orchestrator.settings), clock, LOOKS)
-    return MetricsMiddleware(gate, metrics)
+    bounded = RefusalMiddleware(BoundsMiddleware(inner, bounds))
+    audited = AuditMiddleware(bounded, rates, Audit(orchestrator.settings), clock, LOOKS)
+    return MetricsMiddleware(AuthMiddleware(audited, access), measured)

@@ -1,28 +1,21 @@
-"""Access control: tokens and roles or, without any token, only the user who runs the service, on this machine."""
+"""Who sent a request: the holder of a token or, without any token, only the user who runs the service."""
 
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any
 from urllib.parse import urlsplit
 
-from litestar.connection import ASGIConnection
-from litestar.handlers.base import BaseRouteHandler
 from msgspec import Struct
 
 from batchwright.api.connection_peer import ConnectionPeer
-from batchwright.engine.bucket import Bucket
-from batchwright.errors import Forbidden, TokensUnreadable, TooManyRequests, Unauthorized
+from batchwright.errors import Forbidden, TokensUnreadable, Unauthorized
 from batchwright.model.clock import Clock
 from batchwright.service.socket_owner import Peers, is_loopback
 from batchwright.service.tokens import LOCAL, PREFIX, Role, Tokens
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-CALLERS = 1_000  # callers whose rates are remembered
 REFUSED = "refused"  # key in a request's state: why its sender was not authenticated
-STRANGERS_RATE, STRANGERS_BURST = 20.0, 1_000  # changes asked for by callers that may change nothing
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -42,20 +35,15 @@ class Caller(Struct, frozen=True):
 
 
 class Authenticator:
-    """Finds out who sent a request and what they may do.
+    """Finds out who sent a request.
 
     `closed`: every request needs a token. Once closed, because the service also listens elsewhere or because a token
     existed, it stays closed for good, so that deleting the token file opens nothing.
     """
 
-    def __init__(
-        self, tokens: Tokens, clock: Clock, rate: float, burst: int, *, closed: bool = False, peers: Peers | None = None
-    ) -> None:
+    def __init__(self, tokens: Tokens, clock: Clock, *, closed: bool = False, peers: Peers | None = None) -> None:
         self._tokens = tokens
         self._clock = clock
-        self._rate, self._burst = rate, burst
-        self._rates: OrderedDict[str, Bucket] = OrderedDict()
-        self._strangers = Bucket(2**31, STRANGERS_RATE, STRANGERS_BURST)
         self._peers = peers or Peers()
         self._closed = closed
         self._told = ""
@@ -135,28 +123,6 @@ class Authenticator:
         if not followed and (_one(headers, b"sec-fetch-site") or "none") not in ("none", "same-origin"):
             raise Forbidden("a page of another site may not use this service")
 
-    def take_place(self, name: str) -> None:
-        """Count one more submission by this caller. Raises TooManyRequests."""
-        now = self._clock.now()
-        bucket = self._rates.pop(name, None) or Bucket(2**31, self._rate, self._burst)
-        self._rates[name] = bucket
-        if len(self._rates) > CALLERS:
-            self._rates.popitem(last=False)
-        if bucket.available(now) < 1:
-            raise TooManyRequests(f"{name} submits more than {self._rate:g} workflows a second")
-        bucket.take()
-        bucket.release()
-
-    def take_stranger(self) -> None:
-        """Count one more change by a caller that may change nothing, since each costs a line of the audit trail.
-
-        Raises TooManyRequests.
-        """
-        if self._strangers.available(self._clock.now()) < 1:
-            raise TooManyRequests("too many refused requests from callers without permission")
-        self._strangers.take()
-        self._strangers.release()
-
 
 def _one(headers: Headers, name: bytes) -> str | None:
     """The value of a header that may be given only once; None if it is missing. Raises Forbidden."""
@@ -164,15 +130,3 @@ def _one(headers: Headers, name: bytes) -> str | None:
     if len(found) > 1:
         raise Forbidden(f"the header {name.decode()} is given {len(found)} times", hint="Give it once.")
     return found[0].decode("latin-1").strip() if found else None
-
-
-def needs(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Guard: check that the caller's role covers the handler's `role`. Raises Unauthorized, Forbidden."""
-    role = handler.opt.get("role", Role.VIEWER)
-    if role is None:
-        return
-    caller: Caller | None = connection.scope["state"].get("caller")
-    if caller is None:
-        raise connection.scope["state"].get(REFUSED) or Unauthorized("this request needs a token")
-    if not caller.role.allows(role):
-        raise Forbidden(f"the token {caller.name} has the role {caller.role}; this request needs {role}")

@@ -6,6 +6,8 @@ import time
 from collections import Counter as Tally
 from collections.abc import Iterator, Sequence
 
+from litestar import Response, get
+from litestar.di import NamedDependency
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -13,10 +15,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0
 from prometheus_client.registry import Collector
 
+from batchwright.api.openapi import problems
 from batchwright.app.active_run import ActiveRun
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run_summary import RunSummary
-from batchwright.service.health import ServiceHealth
+from batchwright.service.health import HealthMonitor, ServiceHealth
+from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.views.run_history_stats import stats_view
 
 METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"})  # a client may invent others
@@ -127,3 +131,14 @@ class MetricsMiddleware:
             await send(message)
 
         await self._app(scope, receive, sending)
+
+
+@get("/metrics", media_type="text/plain", responses=problems(), tags=["Service"])
+async def metrics(
+    orchestrator: NamedDependency[RunSupervisor],
+    monitor: NamedDependency[HealthMonitor],
+    metrics: NamedDependency[Metrics],
+) -> Response[bytes]:
+    """Prometheus metrics."""
+    body, media_type = metrics.page(await orchestrator.summaries(), monitor.health())
+    return Response(body, media_type=media_type)

@@ -102,7 +102,7 @@ class EventStreamOperation(Operation):
 
 
 def openapi() -> OpenAPIConfig:
-    """The settings of the document. api/service_info.py serves it."""
+    """The settings of the document. api/documentation.py serves it."""
     return OpenAPIConfig(
         title="Batchwright",
         version=__version__,

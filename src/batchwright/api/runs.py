@@ -1,4 +1,4 @@
-"""Calls about runs: read them, follow them, control them."""
+"""Calls that look at runs and follow them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from litestar import Request, Response, get, post
+from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
 from msgspec import Meta, Struct
@@ -18,19 +18,15 @@ from batchwright.api.admission_control import Bounds
 from batchwright.api.authentication import Authenticator, Caller
 from batchwright.api.openapi import EventStreamOperation, RepeatableQueryOperation, problems
 from batchwright.api.progress import EVENT_STREAM, EventStream, record
-from batchwright.app.orphan_sweep import GcResult, collect
 from batchwright.app.rollback_impact import planned_undo
 from batchwright.app.run_reader import history
-from batchwright.app.taskserv_health import check_run
 from batchwright.client.base import RunRow
 from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.errors import UsageError
-from batchwright.model.run_signal import SignalKind
 from batchwright.model.run_summary import RunSummary
 from batchwright.service.health import HealthMonitor, ServiceHealth
 from batchwright.service.run_feed import RunFeed
-from batchwright.service.run_supervisor import NO_ANSWERS, Answers, RunSupervisor
-from batchwright.service.tokens import Role
+from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.views.events import numbered_line
 from batchwright.views.explain import Explanation, explain
 from batchwright.views.logs import StepLog, log_text
@@ -38,7 +34,6 @@ from batchwright.views.run import RunView
 from batchwright.views.run_history_stats import Stats, stats_view
 from batchwright.views.run_list import matching, state_named
 from batchwright.views.steps import ServerLine, servers, step_named
-from batchwright.views.taskserv_status import TaskservStatuses
 from batchwright.views.text_format import span
 
 RUNS = "/v1/workflows/batch"
@@ -51,11 +46,6 @@ Since = Annotated[
 ]
 After = Annotated[int, QueryParameter(ge=0, le=2**53, description="Only events after this number.")]
 Limit = Annotated[int, QueryParameter(ge=1, le=1_000, description="The largest number of entries.")]
-StepWord = Annotated[str, Meta(min_length=1, max_length=300)]
-Match = Annotated[
-    str | None,
-    HeaderParameter(name="If-Match", pattern=openapi.MATCH_PATTERN, description="The ETag of the expected state."),
-]
 
 
 class RunPage(Struct, frozen=True):
@@ -232,32 +222,6 @@ async def logs(
     return await bounds.in_thread(lambda: "".join(numbered_line(began, seq, event) + "\n" for seq, event in page))
 
 
-@post(
-    ONE + "/checks", status_code=200, responses=problems(404, 409, 503), opt={"role": Role.OPERATOR}, tags=["Actions"]
-)
-async def checks(
-    request: Request[Any, Any, Any], orchestrator: NamedDependency[RunSupervisor], run: RunId
-) -> TaskservStatuses:
-    """Run the health checks of all task services that the run has installed, on their servers, now."""
-    tail = await orchestrator.tails.find(run)
-    request.scope["state"]["run"] = tail.run.id
-    around = orchestrator.world, orchestrator.runner, orchestrator.allowed
-    return await check_run(orchestrator.settings, orchestrator.clock, tail.run, *around)
-
-
-@post(ONE + "/gc", status_code=200, responses=problems(404, 409, 503), opt={"role": Role.OPERATOR}, tags=["Actions"])
-async def gc(
-    request: Request[Any, Any, Any],
-    orchestrator: NamedDependency[RunSupervisor],
-    run: RunId,
-    remove: Annotated[bool, QueryParameter(description="Remove the orphans.")] = False,
-) -> GcResult:
-    """Repeat the closing sweep of an ended run: find what has its label but is not in its journal."""
-    own = request.scope["state"]["run"] = (await orchestrator.tails.find(run)).run.id
-    around = orchestrator.settings, orchestrator.stores, orchestrator.clock
-    return await collect(*around, own, orchestrator.world, remove=remove)
-
-
 @get(ONE + "/explain", responses=problems(404, 409), tags=["Runs"])
 async def explain_step(
     orchestrator: NamedDependency[RunSupervisor],
@@ -288,76 +252,6 @@ async def preview(orchestrator: NamedDependency[RunSupervisor], run: RunId) -> R
     return RollbackPreview(tail.run.id, tuple(await planned_undo(orchestrator.settings, orchestrator.clock, tail.run)))
 
 
-# -- actions --------------------------------------------------------------------------------------------------------
-
-ACTION: dict[str, Any] = {
-    "status_code": 202,
-    "opt": {"role": Role.OPERATOR},
-    "responses": problems(404, 409, 412, 429),
-    "tags": ["Actions"],
-}
-
-
-async def _act(
-    request: Request[Any, Any, Any],
-    orchestrator: RunSupervisor,
-    run: str,
-    kind: SignalKind | None,
-    match: str | None,
-    answers: Answers = NO_ANSWERS,
-) -> Response[RunView]:
-    caller: Caller = request.scope["state"]["caller"]
-    request.scope["state"]["run"] = run
-    tail = await orchestrator.act(run, kind, caller.name, lambda tail: match in (None, "*", etag(tail)), answers)
-    request.scope["state"]["run"] = tail.run.id
-    return seen(tail, 202)
-
-
-@post(ONE + "/pause", **ACTION)
-async def pause(
-    request: Request[Any, Any, Any], orchestrator: NamedDependency[RunSupervisor], run: RunId, match: Match = None
-) -> Response[RunView]:
-    """Start no new steps; steps in flight finish."""
-    return await _act(request, orchestrator, run, SignalKind.PAUSE, match)
-
-
-@post(ONE + "/resume", **ACTION)
-async def resume(
-    request: Request[Any, Any, Any],
-    orchestrator: NamedDependency[RunSupervisor],
-    run: RunId,
-    match: Match = None,
-    redo: Annotated[
-        list[StepWord] | None, QueryParameter(description="A command in doubt to run again; may be repeated.")
-    ] = None,
-    skip: Annotated[
-        list[StepWord] | None, QueryParameter(description="A command in doubt to mark as done; may be repeated.")
-    ] = None,
-) -> Response[RunView]:
-    """Continue a paused run, or the unfinished steps of a Failed or Cancelled one."""
-    return await _act(request, orchestrator, run, SignalKind.RESUME, match, (redo or (), skip or ()))
-
-
-@post(ONE + "/cancel", **ACTION)
-async def cancel(
-    request: Request[Any, Any, Any],
-    orchestrator: NamedDependency[RunSupervisor],
-    run: RunId,
-    match: Match = None,
-    force: Annotated[bool, QueryParameter(description="Do not wait for calls in flight.")] = False,
-) -> Response[RunView]:
-    """End a run once the calls in flight have finished. What it created stays until a rollback."""
-    return await _act(request, orchestrator, run, SignalKind.FORCE_CANCEL if force else SignalKind.CANCEL, match)
-
-
-@post(ONE + "/rollback", **ACTION)
-async def rollback(
-    request: Request[Any, Any, Any], orchestrator: NamedDependency[RunSupervisor], run: RunId, match: Match = None
-) -> Response[RunView]:
-    """Undo what a run created, and only that, in reverse order."""
-    return await _act(request, orchestrator, run, None, match)
-
-
 HANDLERS: Sequence[Any] = (
     list_runs,
     stats,
@@ -365,13 +259,7 @@ HANDLERS: Sequence[Any] = (
     progress,
     events,
     logs,
-    checks,
-    gc,
     explain_step,
     run_servers,
     preview,
-    pause,
-    resume,
-    cancel,
-    rollback,
 )

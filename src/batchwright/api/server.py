@@ -17,13 +17,13 @@ from pathlib import Path
 import uvicorn
 from msgspec import Struct
 
+from batchwright.api import local_socket
 from batchwright.api.admission_control import READERS, Bounds
 from batchwright.api.app import SUBMIT_RATE, make_app
 from batchwright.api.connections import SWEEP_SECONDS, Acceptor, Connections, TimeoutProtocol, most_connections
 from batchwright.api.progress import EventFrames
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
-from batchwright.client import local_socket
 from batchwright.errors import AddressRefused
 from batchwright.journal.store_folder import make_private
 from batchwright.model.scalar import Scalar

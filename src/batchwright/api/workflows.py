@@ -12,8 +12,8 @@ from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, QueryParameter
 from msgspec import Meta
 
-from batchwright.api.admission_control import Bounds
-from batchwright.api.authentication import Authenticator, Caller
+from batchwright.api.admission_control import Bounds, RateLimits
+from batchwright.api.authentication import Caller
 from batchwright.api.openapi import KEY_PATTERN, SETTING_PATTERN, TEXT_TYPES, WorkflowBodyOperation, problems
 from batchwright.api.runs import etag
 from batchwright.app import key_values
@@ -53,14 +53,14 @@ Key = Annotated[
 async def submit(
     request: Request[Any, Any, Any],
     orchestrator: NamedDependency[RunSupervisor],
-    access: NamedDependency[Authenticator],
+    rates: NamedDependency[RateLimits],
     simulate: Simulate = False,
     sim: Sim = None,
     plan_hash: PlanHash = "",
     key: Key = None,
 ) -> Response[RunView]:
     """Check, plan, record and start a run."""
-    caller = _place(request, access)
+    caller = _place(request, rates)
     submission = await submission_of(request, caller, simulate, sim, plan_hash, key or "")
     tail, new = await orchestrator.submit(submission)
     run_id = request.scope["state"]["run"] = tail.run.id
@@ -81,10 +81,10 @@ async def submit(
 async def validate(
     request: Request[Any, Any, Any],
     orchestrator: NamedDependency[RunSupervisor],
-    access: NamedDependency[Authenticator],
+    rates: NamedDependency[RateLimits],
 ) -> ValidationAnswer:
     """Check a workflow and report every mistake with its position. Nothing is contacted."""
-    caller = _place(request, access)
+    caller = _place(request, rates)
     loaded = await orchestrator.desk.check(await submission_of(request, caller))
     assert loaded.workflow is not None
     workflow = msgspec.to_builtins(loaded.workflow)
@@ -102,24 +102,24 @@ async def validate(
 async def plan(
     request: Request[Any, Any, Any],
     orchestrator: NamedDependency[RunSupervisor],
-    access: NamedDependency[Authenticator],
+    rates: NamedDependency[RateLimits],
     bounds: NamedDependency[Bounds],
     simulate: Simulate = False,
     sim: Sim = None,
     plan_hash: PlanHash = "",
 ) -> PlanAnswer:
     """What a run would do, and what undoing it would do. Nothing is changed."""
-    caller = _place(request, access)
+    caller = _place(request, rates)
     planned = await orchestrator.desk.look(await submission_of(request, caller, simulate, sim, plan_hash))
     assert planned.plan is not None
     view = await bounds.in_thread(partial(plan_view, planned.plan))
     return PlanAnswer(True, view, bounded(planned.diagnostics), planned.quotes)
 
 
-def _place(request: Request[Any, Any, Any], access: Authenticator) -> Caller:
+def _place(request: Request[Any, Any, Any], rates: RateLimits) -> Caller:
     """The caller, unless it submits too often. Raises TooManyRequests."""
     caller: Caller = request.scope["state"]["caller"]
-    access.take_place(caller.name)
+    rates.take_place(caller.name)
     return caller
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from batchwright.cli.options import Json, NoColor, RunArgument, StateDir
 from batchwright.cli.run_queries import Follow, StepArgument, tell_history
 from batchwright.cli.target import Url, chosen_run
-from batchwright.cli.taskserv_printer import show_log
+from batchwright.cli.view_printer import show_log
 from batchwright.views.logs import StepLog
 
 

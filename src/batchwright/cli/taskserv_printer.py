@@ -1,25 +1,15 @@
-"""Prints task services: the output of a step, their health, and what an install would change."""
+"""Prints task services: their health, and what an install would change."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from rich.text import Text
 
-from batchwright.cli.output import print_json, say
+from batchwright.cli.output import say
 from batchwright.cli.view_printer import show_table
-from batchwright.views.logs import LogLine, log_text
 from batchwright.views.taskserv_status import InstallPreview, TaskservStatus, TaskservStatuses
 from batchwright.views.text_format import counted, one_line
-
-
-def show_log(lines: Iterable[LogLine], *, json: bool) -> None:
-    """Output lines as they are, headings with their time."""
-    for line in lines:
-        if json:
-            print_json(line)
-        else:
-            say(Text(log_text(line), "bold" if line.heading else ""))
 
 
 def show_conditions(found: TaskservStatuses) -> None:

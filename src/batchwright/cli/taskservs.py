@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from batchwright.app.offerings import lint_entries, taskserv_offer, taskserv_offers
+from batchwright.app.taskserv_catalogue import lint_entries, taskserv_offer, taskserv_offers
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Catalogues, Json, NoColor, settings_of
 from batchwright.cli.output import note, print_json, say

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from rich.text import Text
 
-from batchwright.cli.output import err, out, say
+from batchwright.cli.output import err, out, print_json, say
 from batchwright.cli.run_picture import (
     STATUS_STYLES,
     failed_texts,
@@ -25,6 +25,7 @@ from batchwright.engine.rollback_preview import PlannedUndo, UndoKind
 from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.providers.base import Quote
 from batchwright.views.explain import Explanation
+from batchwright.views.logs import LogLine, log_text
 from batchwright.views.plan import Counts, PlanView
 from batchwright.views.run import RunView
 from batchwright.views.run_history_stats import Stats
@@ -287,3 +288,12 @@ def show_explanation(view: Explanation) -> None:
         say(line)
     block("waits for", view.waits_for)
     block("next", [view.next])
+
+
+def show_log(lines: Iterable[LogLine], *, json: bool) -> None:
+    """Output lines as they are, headings with their time."""
+    for line in lines:
+        if json:
+            print_json(line)
+        else:
+            say(Text(log_text(line), "bold" if line.heading else ""))

@@ -31,12 +31,12 @@ from batchwright.client.http_problems import GATEWAY, bounded, decoded, problem_
 from batchwright.client.progress import Progress, WatchedProgress
 from batchwright.client.sse import ServerSentEvent, server_sent_events
 from batchwright.engine.rollback_preview import PlannedUndo
-from batchwright.environment_secrets import masked
 from batchwright.errors import NotAllowed, RunHeld, RunNotFound, ServiceUnavailable, UsageError
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run import Run
 from batchwright.model.scalar import SimulationSettings
+from batchwright.redaction import masked
 from batchwright.views.explain import Explanation
 from batchwright.views.run import RunView
 from batchwright.views.run_history_stats import Stats

@@ -25,7 +25,8 @@ from batchwright.app.stores import Stores
 from batchwright.app.system_clock import SystemClock
 from batchwright.app.taskserv_health import check_run
 from batchwright.client.base import RunRow, Verb
-from batchwright.client.progress import DrivenProgress, Progress, WatchedProgress
+from batchwright.client.driven_progress import DrivenProgress
+from batchwright.client.progress import Progress, WatchedProgress
 from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.journal.lease_holder import process_of
 from batchwright.loader import Loaded

@@ -1,20 +1,15 @@
-"""The service's own socket in the state folder: only its user reaches it, so it needs no token."""
+"""Connections to the service's own socket in the state folder; only its user reaches it, so it needs no token."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import socket
-import stat
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 
-from batchwright.errors import AddressRefused
-from batchwright.journal.store_folder import alone, make_private
-
 FOLDER, NAME = "service", "batchwright.sock"
-BACKLOG = 1_024
 
 
 def path_of(state_dir: Path) -> Path:
@@ -27,7 +22,7 @@ def connect(path: Path, seconds: float) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.settimeout(seconds)
-        with _short(path) as name:
+        with short_name(path) as name:
             sock.connect(name)
     except OSError:
         sock.close()
@@ -36,60 +31,7 @@ def connect(path: Path, seconds: float) -> socket.socket:
 
 
 @contextlib.contextmanager
-def listening(state_dir: Path) -> Iterator[socket.socket | None]:
-    """The socket, bound with mode 0600 in a folder with 0700; None while another service of this folder has it.
-
-    Raises AddressRefused where it cannot be made private, StoreError.
-    """
-    path = path_of(state_dir)
-    make_private(path.parent)
-    folder = path.parent.lstat()
-    if not stat.S_ISDIR(folder.st_mode) or folder.st_uid != os.geteuid():
-        raise AddressRefused(
-            f"{path.parent} does not belong to this user",
-            hint="Remove it, or choose another state folder with --state-dir.",
-        )
-    path.parent.chmod(0o700)
-    with alone(path.parent):
-        sock = None if _is_served(path) else _bound(path)
-        made = path.lstat() if sock is not None else None
-    try:
-        yield sock
-    finally:
-        if sock is not None and made is not None:
-            sock.close()
-            with contextlib.suppress(FileNotFoundError), alone(path.parent):
-                now = path.lstat()
-                if (now.st_dev, now.st_ino) == (made.st_dev, made.st_ino):
-                    path.unlink()
-
-
-def _is_served(path: Path) -> bool:
-    try:
-        connect(path, 1.0).close()
-    except (FileNotFoundError, ConnectionRefusedError):
-        return False
-    except OSError:  # its backlog is full, or it is no socket: not ours to remove
-        return True
-    return True
-
-
-def _bound(path: Path) -> socket.socket:
-    path.unlink(missing_ok=True)  # of a service that was killed
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        with _short(path) as name:
-            sock.bind(name)
-        path.chmod(0o600)
-        sock.listen(BACKLOG)  # at once: a process that starts now must see that it is taken
-    except OSError as error:
-        sock.close()
-        raise AddressRefused(f"cannot listen on {path}: {error.strerror or error}") from error
-    return sock
-
-
-@contextlib.contextmanager
-def _short(path: Path) -> Iterator[str]:
+def short_name(path: Path) -> Iterator[str]:
     """A name of at most 108 bytes (unix(7)), however deep the state folder lies."""
     if len(os.fsencode(path)) < 100:
         yield str(path)

@@ -1,16 +1,12 @@
-"""Shared by adapters for lookups: ownership by label, many records at once, and names that are not offered."""
+"""What adapters share to look for servers: whose one is, and many at once."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
-from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.did_you_mean import close_matches
-
 FEW = 4  # servers that are fetched one by one instead of by a listing
-SHOWN = 8  # offered names shown in a hint
 
 R = TypeVar("R")
 
@@ -33,11 +29,3 @@ async def records(
     missing = [ref for ref in refs if ref not in known]
     found = await asyncio.gather(*map(record, missing))
     return known | {ref: one for ref, one in zip(missing, found, strict=True) if one is not None}
-
-
-def not_offered(field: str, value: str, offered: Collection[str], message: str, otherwise: str = "") -> Diagnostic:
-    """The diagnostic `unknown-FIELD`. Its hint is the nearest name, else `otherwise`, else the offered names."""
-    near = close_matches(value, offered, n=1, cutoff=0.5)
-    some = ", ".join(sorted(offered)[:SHOWN]) + (", ..." if len(offered) > SHOWN else "")
-    hint = f'Did you mean "{near[0]}"?' if near else otherwise or f"Available: {some}"
-    return Diagnostic(f"unknown-{field}", message, hint, field=field)

@@ -10,10 +10,10 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 from msgspec import Struct
 
-from batchwright.environment_secrets import masked
 from batchwright.errors import ProviderUnavailable, UsageError
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.scalar import Scalar
+from batchwright.redaction import masked
 
 S = TypeVar("S", bound=Struct)
 

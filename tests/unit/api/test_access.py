@@ -302,5 +302,5 @@ def test_a_pipe_in_the_place_of_the_tokens_stalls_nobody(tmp_path: Path) -> None
     _, secret = tokens.create("ci", Role.ADMIN, NOW, None)
     (tmp_path / "tokens.json").unlink()
     os.mkfifo(tmp_path / "tokens.json", 0o600)
-    with pytest.raises(TokensUnreadable, match="no regular file"):
+    with pytest.raises(TokensUnreadable, match="not a regular file"):
         tokens.of(secret, NOW)

@@ -154,8 +154,8 @@ def test_a_client_that_leaves_is_no_bug(tmp_path: Path, caplog: pytest.LogCaptur
 
 def test_strangers_cannot_fill_the_disk_with_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A8: beyond a rate they are refused without one; nothing is done for them either way."""
-    monkeypatch.setattr("batchwright.api.authentication.STRANGERS_BURST", 3)
-    monkeypatch.setattr("batchwright.api.authentication.STRANGERS_RATE", 0.001)
+    monkeypatch.setattr("batchwright.api.admission_control.STRANGERS_BURST", 3)
+    monkeypatch.setattr("batchwright.api.admission_control.STRANGERS_RATE", 0.001)
     Tokens(Settings(tmp_path)).create("ci", Role.VIEWER, 0.0, None)
 
     async def main() -> list[int]:
@@ -168,8 +168,8 @@ def test_strangers_cannot_fill_the_disk_with_lines(tmp_path: Path, monkeypatch: 
 
 def test_viewers_cannot_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A8: a viewer may change nothing, and a full disk would keep everybody else from changing anything."""
-    monkeypatch.setattr("batchwright.api.authentication.STRANGERS_BURST", 3)
-    monkeypatch.setattr("batchwright.api.authentication.STRANGERS_RATE", 0.001)
+    monkeypatch.setattr("batchwright.api.admission_control.STRANGERS_BURST", 3)
+    monkeypatch.setattr("batchwright.api.admission_control.STRANGERS_RATE", 0.001)
     tokens = Tokens(Settings(tmp_path))
     viewer, operator = (
         {"Authorization": f"Bearer {tokens.create(role, role, 0.0, None)[1]}"} for role in (Role.VIEWER, Role.OPERATOR)

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from batchwright.providers.lookup import FEW, is_wanted, not_offered, records
+from batchwright.providers.diagnostics import not_offered
+from batchwright.providers.lookup import FEW, is_wanted, records
 
 
 @pytest.mark.parametrize("many", [False, True])

@@ -10,7 +10,7 @@ from libcloud.compute.base import NodeDriver
 from msgspec import Struct
 
 from batchwright import Diagnostic, ServerConfig, ServerRequest
-from batchwright.providers.lookup import not_offered
+from batchwright.providers.diagnostics import not_offered
 from batchwright.providers.user_data import against
 from batchwright_libcloud.driver import chosen, create_arguments, user_data_argument
 from batchwright_libcloud.marks import NAME_MAX

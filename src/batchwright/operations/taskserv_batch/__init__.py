@@ -12,8 +12,10 @@ from batchwright.operations.taskserv_batch.dependency_resolution import (
     take_listed,
 )
 from batchwright.operations.taskserv_batch.draft import TaskservDraft
-from batchwright.operations.taskserv_batch.installs import chain_installs, check_needs, fill_variables
+from batchwright.operations.taskserv_batch.installs import chain_installs
+from batchwright.operations.taskserv_batch.server_requirements import check_needs
 from batchwright.operations.taskserv_batch.structs import Cluster, TaskservBatch, TaskservRequest, TaskservUse
+from batchwright.operations.taskserv_batch.variables import fill_variables
 
 __all__ = ["Cluster", "TaskservBatch", "TaskservBatchType", "TaskservRequest", "TaskservUse"]
 

@@ -12,9 +12,9 @@ from typing import Any
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
-from batchwright.environment_secrets import masked
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
 from batchwright.model.outcome import PASSING, Fault, FaultClass, Rejected, Unknown
+from batchwright.redaction import masked
 
 K = FaultClass
 ERRORS = (boto.BotoCoreError, boto.ClientError, ResponseParserError)  # everything that a call of boto3 may raise

@@ -12,7 +12,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Quote
-from batchwright.providers.lookup import not_offered
+from batchwright.providers.diagnostics import not_offered
 
 DEFAULT_IMAGE = "debian-12"
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.workflow import ServerConfig
-from batchwright.providers.lookup import not_offered
+from batchwright.providers.diagnostics import not_offered
 
 
 class Profile(Struct, frozen=True):

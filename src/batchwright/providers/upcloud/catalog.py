@@ -13,7 +13,7 @@ from batchwright.model.plan import ServerFacts
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Quote
-from batchwright.providers.lookup import not_offered
+from batchwright.providers.diagnostics import not_offered
 from batchwright.providers.upcloud.rows import entries, number
 
 DEFAULT_IMAGE = "debian-12"

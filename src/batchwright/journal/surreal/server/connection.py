@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from batchwright.environment_secrets import masked
 from batchwright.errors import (
     StoreDenied,
     StoreError,
@@ -29,6 +28,7 @@ from batchwright.errors import (
     StoreUnsupported,
 )
 from batchwright.journal.surreal.database import SURREALQL, AnswerLost, Examine, HolderGone, QueryFailed, result_of
+from batchwright.redaction import masked
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0  # longest wait for one answer; then the connection counts as lost

@@ -1,42 +1,15 @@
-"""Use cases about what there is: installed providers and the catalogue of task services."""
+"""Use cases of the catalogue of task services: its entries, and whether they are right."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from msgspec import Struct
-
 from batchwright.app.settings import Settings
-from batchwright.app.system_clock import SystemClock
-from batchwright.errors import BatchwrightError, UsageError
+from batchwright.errors import UsageError
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.taskserv import Taskserv
-from batchwright.providers import registry
-from batchwright.providers.base import Capabilities
 from batchwright.taskservs.catalogue import ENTRY_FILE, all_folders, folders_in, lint_folders, load_catalogue
-
-
-class ProviderOffer(Struct, frozen=True):
-    """An installed provider: what it promises, or why it cannot be used."""
-
-    name: str
-    capabilities: Capabilities | None
-    trouble: str = ""
-    hint: str = ""
-
-
-def provider_offers(settings: Mapping[str, registry.Settings]) -> list[ProviderOffer]:
-    """Every installed provider, with what config.toml says to it; none is contacted."""
-    return [_offer(name, settings.get(name, {})) for name in registry.names()]
-
-
-def _offer(name: str, settings: registry.Settings) -> ProviderOffer:
-    try:
-        return ProviderOffer(name, registry.connect(name, SystemClock(), settings).capabilities)
-    except BatchwrightError as error:
-        return ProviderOffer(name, None, error.message, error.hint)
 
 
 def taskserv_offers(settings: Settings) -> list[Taskserv]:

@@ -1,0 +1,23 @@
+"""The call that lists the providers."""
+
+from __future__ import annotations
+
+from litestar import get
+from litestar.di import NamedDependency
+from msgspec import Struct
+
+from batchwright.api.openapi import problems
+from batchwright.app.installed_providers import ProviderOffer, provider_offers
+from batchwright.service.run_supervisor import RunSupervisor
+
+
+class Providers(Struct, frozen=True):
+    """The installed providers."""
+
+    providers: list[ProviderOffer]
+
+
+@get("/v1/providers", sync_to_thread=True, responses=problems(), tags=["What there is"])
+def providers(orchestrator: NamedDependency[RunSupervisor]) -> Providers:
+    """The installed providers and what each supports. None is contacted."""
+    return Providers(provider_offers(orchestrator.settings.providers))

@@ -1,0 +1,128 @@
+"""Calls that act on a run: pause, resume, cancel, roll back, run its checks, sweep its orphans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from litestar import Request, Response, post
+from litestar.di import NamedDependency
+from litestar.params import HeaderParameter, QueryParameter
+from msgspec import Meta
+
+from batchwright.api import openapi
+from batchwright.api.authentication import Caller
+from batchwright.api.openapi import problems
+from batchwright.api.runs import ONE, RunId, etag, seen
+from batchwright.app.orphan_sweep import GcResult, collect
+from batchwright.app.taskserv_health import check_run
+from batchwright.model.run_signal import SignalKind
+from batchwright.service.run_supervisor import NO_ANSWERS, Answers, RunSupervisor
+from batchwright.service.tokens import Role
+from batchwright.views.run import RunView
+from batchwright.views.taskserv_status import TaskservStatuses
+
+StepWord = Annotated[str, Meta(min_length=1, max_length=300)]
+
+
+Match = Annotated[
+    str | None,
+    HeaderParameter(name="If-Match", pattern=openapi.MATCH_PATTERN, description="The ETag of the expected state."),
+]
+
+
+@post(
+    ONE + "/checks", status_code=200, responses=problems(404, 409, 503), opt={"role": Role.OPERATOR}, tags=["Actions"]
+)
+async def checks(
+    request: Request[Any, Any, Any], orchestrator: NamedDependency[RunSupervisor], run: RunId
+) -> TaskservStatuses:
+    """Run the health checks of all task services that the run has installed, on their servers, now."""
+    tail = await orchestrator.tails.find(run)
+    request.scope["state"]["run"] = tail.run.id
+    around = orchestrator.world, orchestrator.runner, orchestrator.allowed
+    return await check_run(orchestrator.settings, orchestrator.clock, tail.run, *around)
+
+
+@post(ONE + "/gc", status_code=200, responses=problems(404, 409, 503), opt={"role": Role.OPERATOR}, tags=["Actions"])
+async def gc(
+    request: Request[Any, Any, Any],
+    orchestrator: NamedDependency[RunSupervisor],
+    run: RunId,
+    remove: Annotated[bool, QueryParameter(description="Remove the orphans.")] = False,
+) -> GcResult:
+    """Repeat the closing sweep of an ended run: find what has its label but is not in its journal."""
+    own = request.scope["state"]["run"] = (await orchestrator.tails.find(run)).run.id
+    around = orchestrator.settings, orchestrator.stores, orchestrator.clock
+    return await collect(*around, own, orchestrator.world, remove=remove)
+
+
+ACTION: dict[str, Any] = {
+    "status_code": 202,
+    "opt": {"role": Role.OPERATOR},
+    "responses": problems(404, 409, 412, 429),
+    "tags": ["Actions"],
+}
+
+
+async def _act(
+    request: Request[Any, Any, Any],
+    orchestrator: RunSupervisor,
+    run: str,
+    kind: SignalKind | None,
+    match: str | None,
+    answers: Answers = NO_ANSWERS,
+) -> Response[RunView]:
+    caller: Caller = request.scope["state"]["caller"]
+    request.scope["state"]["run"] = run
+    tail = await orchestrator.act(run, kind, caller.name, lambda tail: match in (None, "*", etag(tail)), answers)
+    request.scope["state"]["run"] = tail.run.id
+    return seen(tail, 202)
+
+
+@post(ONE + "/pause", **ACTION)
+async def pause(
+    request: Request[Any, Any, Any], orchestrator: NamedDependency[RunSupervisor], run: RunId, match: Match = None
+) -> Response[RunView]:
+    """Start no new steps; steps in flight finish."""
+    return await _act(request, orchestrator, run, SignalKind.PAUSE, match)
+
+
+@post(ONE + "/resume", **ACTION)
+async def resume(
+    request: Request[Any, Any, Any],
+    orchestrator: NamedDependency[RunSupervisor],
+    run: RunId,
+    match: Match = None,
+    redo: Annotated[
+        list[StepWord] | None, QueryParameter(description="A command in doubt to run again; may be repeated.")
+    ] = None,
+    skip: Annotated[
+        list[StepWord] | None, QueryParameter(description="A command in doubt to mark as done; may be repeated.")
+    ] = None,
+) -> Response[RunView]:
+    """Continue a paused run, or the unfinished steps of a Failed or Cancelled one."""
+    return await _act(request, orchestrator, run, SignalKind.RESUME, match, (redo or (), skip or ()))
+
+
+@post(ONE + "/cancel", **ACTION)
+async def cancel(
+    request: Request[Any, Any, Any],
+    orchestrator: NamedDependency[RunSupervisor],
+    run: RunId,
+    match: Match = None,
+    force: Annotated[bool, QueryParameter(description="Do not wait for calls in flight.")] = False,
+) -> Response[RunView]:
+    """End a run once the calls in flight have finished. What it created stays until a rollback."""
+    return await _act(request, orchestrator, run, SignalKind.FORCE_CANCEL if force else SignalKind.CANCEL, match)
+
+
+@post(ONE + "/rollback", **ACTION)
+async def rollback(
+    request: Request[Any, Any, Any], orchestrator: NamedDependency[RunSupervisor], run: RunId, match: Match = None
+) -> Response[RunView]:
+    """Undo what a run created, and only that, in reverse order."""
+    return await _act(request, orchestrator, run, None, match)
+
+
+HANDLERS: Sequence[Any] = (checks, gc, pause, resume, cancel, rollback)
