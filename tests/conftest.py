@@ -14,9 +14,12 @@ from typing import Any
 import pytest
 
 from batchwright.loader.evaluator_client import Evaluator
+from batchwright.service import evaluator_pool
 from tests.support import examples
 from tests.support.shared_evaluator import SharedEvaluator
+from tests.support.shared_evaluator_worker import SharedEvaluatorWorker
 
+BEGUN = evaluator_pool._begun
 assert examples.PART  # registers its profiles of hypothesis before any test is collected
 
 # The longest first, so that none of them is left for the end
@@ -29,11 +32,13 @@ SLOW = (
 
 @pytest.fixture(scope="session", autouse=True)
 def _shared_evaluator() -> Iterator[None]:
-    """Loading a file in the test's process starts no process, unless a test asks for `own_evaluator`."""
+    """To load a file, here or in a service here, starts no process, unless a test asks for `own_evaluator`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(import_module("batchwright.loader.load"), "Evaluator", SharedEvaluator)
+        patch.setattr(evaluator_pool, "_begun", SharedEvaluatorWorker.begun)
         yield
     SharedEvaluator.end()
+    SharedEvaluatorWorker.end_all()
 
 
 @pytest.fixture
@@ -41,6 +46,7 @@ def own_evaluator(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each load starts a process of its own, as it does for users, and there is no other."""
     SharedEvaluator.end()
     monkeypatch.setattr(import_module("batchwright.loader.load"), "Evaluator", Evaluator)
+    monkeypatch.setattr(evaluator_pool, "_begun", BEGUN)
 
 
 def _remembering(begin: Callable[..., None]) -> Callable[..., None]:

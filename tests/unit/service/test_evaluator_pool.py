@@ -28,6 +28,8 @@ from batchwright.service.evaluator_pool import EvaluatorPool
 from batchwright.service.evaluator_worker import Evaluated, EvaluationJob, decode_answer, definition, encode, evaluated
 
 EXAMPLE = Path(__file__).parents[3] / "workflows" / "example_batch.ncl"
+pytestmark = pytest.mark.usefixtures("own_evaluator")
+
 BURNING = "let rec burn = fun n => if n == 0 then 0 else burn (n - 1) in { batch_workflow = burn 1e18 }"
 
 
