@@ -72,6 +72,7 @@ class AwsSuite(ProviderSuite):
         return config("suite-bad", plan="2xCPU-3TB")
 
 
+@pytest.mark.long  # TestAwsHard asks for all of it, and more
 class TestAws(AwsSuite):
     """As it is."""
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.support.command_line import Command
 from tests.support.sandboxes import leftovers, need_sandboxes
 
 PATIENCE = 600.0
@@ -25,12 +23,9 @@ AGAIN = (
 class There:
     """A user with two servers and commands on them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.state, self.file = folder / "state", folder / "flow.json"
-        self.environ = {
-            **os.environ, "XDG_CONFIG_HOME": str(folder / "config"), "BATCHWRIGHT_STATE_DIR": str(self.state),
-            "PLANTED": "hunter2-planted",
-        }  # fmt: skip
+    def __init__(self, folder: Path, cache: Path) -> None:
+        self.command = Command(folder, XDG_CACHE_HOME=str(cache), PLANTED="hunter2-planted")
+        self.state, self.file = folder / ".local" / "state" / "batchwright", folder / "flow.json"
 
     def write(self, *commands: dict[str, Any]) -> None:
         configs = [{"name": name, "plan": "1xCPU-256MB", "zone": "here"} for name in ("one", "two")]
@@ -38,37 +33,25 @@ class There:
         flow = {"name": "there", "version": "1", "operations": [up, *commands]}
         self.file.write_text(json.dumps({"batch_workflow": flow}))
 
-    def words(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "batchwright", *words]
-
-    def __call__(self, *words: str, code: int = 0) -> str:
-        done = subprocess.run(
-            self.words(*words), env=self.environ, capture_output=True, text=True, timeout=PATIENCE, check=False
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout
-
     def json(self, *words: str) -> dict[str, Any]:
-        found = json.loads(self(*words, "--json"))
+        found = self.command.json(*words)
         assert isinstance(found, dict)
         return found
 
     def said(self) -> list[tuple[str, str]]:
         """(step, line) of all output so far."""
-        events = [json.loads(line) for line in self("events", "latest", "--json").splitlines()]
+        events = [json.loads(line) for line in self.command("events", "latest", "--json").stdout.splitlines()]
         return [(one["step"], line) for one in events if one["type"] == "step_output" for line in one["lines"]]
 
     def killed_once(self, holds: Callable[[dict[str, Any]], bool], *words: str) -> None:
         """SIGKILL as soon as the run is so."""
-        process = subprocess.Popen(
-            self.words(*words), env=self.environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        process = self.command.start(*words)
         deadline = time.monotonic() + PATIENCE
         try:
             while not (self.json("list")["runs"] and holds(self.json("status", "latest"))):
                 assert process.poll() is None
                 assert time.monotonic() < deadline
+                time.sleep(0.02)
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -79,8 +62,7 @@ def both_say_that_they_began(run: dict[str, Any]) -> bool:
 
 
 def test_killed_around_programs_on_servers_and_undone(tmp_path: Path) -> None:
-    need_sandboxes()
-    there = There(tmp_path)
+    there = There(tmp_path, need_sandboxes().parents[2])
     command = {
         "id": "do", "type": "command", "dependencies": ["up"], "targets": ["up"], "idempotent": True,
         "run": ["sh", "-c", f"echo ready; {AGAIN}; echo $(hostname) $TOKEN"],
