@@ -87,7 +87,7 @@ def test_a_zone_without_room_fails_what_does_not_fit_and_keeps_the_rest(desk: De
     ("desk", "words"),
     [
         ({"auth": "expired"}, "credentials have expired"),
-        ({"denied": "RunInstances"}, "may not RunInstances"),
+        ({"denied": "RunInstances"}, "no permission for RunInstances"),
         ({"clock_skew": -700.0}, "ahead of AWS's"),
         ({"vcpus": 2}, "may run 2 vCPUs"),
     ],
