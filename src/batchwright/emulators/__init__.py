@@ -1,1 +1,1 @@
-"""Stand-ins for the clouds' own services, faithful enough to rehearse on and to prove the adapters with."""
+"""Emulators of cloud APIs, faithful enough to rehearse with and to test the adapters against."""

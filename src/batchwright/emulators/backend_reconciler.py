@@ -1,7 +1,7 @@
-"""Real servers behind emulated ones: each is a server of another provider, so that one can log in and install there.
+"""Backs emulated servers with real ones of another provider, so that one can log in and install there.
 
-The emulated account decides what exists; every little while the other provider is made to agree. An emulated server is
-up when the one behind it is ready; it then has that one's address.
+The emulated account decides what exists; the other provider is reconciled with it at intervals. An emulated server is
+up when its backing server is ready, and then has that server's address.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from batchwright.providers.base import Provider
 
 ZONE = "here"
 LOOK_SECONDS = 0.3
-PATIENCE = 300.0  # seconds for one server of the other provider to be ready, and to go
+PATIENCE = 300.0  # seconds for a backing server to become ready, and to go
 
 
 class DesiredServer(Struct, frozen=True):
-    """An emulated server that exists; `script` is run by the one behind it at its first start."""
+    """An emulated server that exists. Its backing server runs `script` at its first boot."""
 
     id: str
     name: str
@@ -36,12 +36,12 @@ class DesiredServer(Struct, frozen=True):
 
 
 class BackedAccount(Protocol):
-    """An emulated account whose servers are backed. `run` labels what backs them."""
+    """An emulated account whose servers are backed. `run` labels the backing servers."""
 
     run: str
 
     def begin(self) -> None:
-        """From now on its servers are up only when they are said to be."""
+        """From now on servers are up only when they are reported to be."""
         ...
 
     def wanted(self) -> Sequence[DesiredServer]:
@@ -49,23 +49,23 @@ class BackedAccount(Protocol):
         ...
 
     def is_up(self, server: str, address: str) -> None:
-        """The one behind this server is ready."""
+        """The backing server of this one is ready."""
         ...
 
 
 class BackendReconciler:
-    """One open provider behind one emulated account. What an earlier emulator left with it is removed first."""
+    """Keeps an open provider in line with an emulated account. Leftovers of an earlier emulator are removed first."""
 
     def __init__(self, provider: Provider, account: BackedAccount, tell: Callable[[str], None]) -> None:
         self._provider, self._account, self._tell = provider, account, tell
-        self._refs: dict[str, str] = {}  # emulated server -> what backs it
+        self._refs: dict[str, str] = {}  # emulated server -> its backing server
         self._up: set[str] = set()
         self._busy: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Keep the two alike while this lasts, and remove all of it at the end. Raises ProviderUnavailable."""
+        """Reconcile while the context lasts, and remove all backing servers at the end. Raises ProviderUnavailable."""
         await self._check()
         await self._remove_all()
         self._account.begin()
@@ -105,7 +105,7 @@ class BackendReconciler:
         task.add_done_callback(self._tasks.discard)
 
     async def _done(self, server: str, work: Coroutine[Any, Any, None]) -> None:
-        """What does not work is told and tried again."""
+        """Report a failure; the next round tries again."""
         try:
             await work
         except Exception as error:
@@ -120,9 +120,9 @@ class BackendReconciler:
             raise ProviderUnavailable(f"{self._provider.name}: {request[0].message}", hint=request[0].hint)
         made = await self._provider.create(request, Token(self._account.run, step_token(self._account.run, one.id, 1)))
         if not isinstance(made, Created):
-            raise ProviderUnavailable(f"{self._provider.name} did not make what backs it: {made}")
+            raise ProviderUnavailable(f"{self._provider.name} did not create its backing server: {made}")
         self._refs[one.id] = made.ref
-        async with _patience(f"what backs it, {made.ref}, was not ready"):
+        async with _patience(f"its backing server {made.ref} did not become ready"):
             self._account.is_up(one.id, await self._address(made.ref))
         self._up.add(one.id)
 
@@ -132,7 +132,7 @@ class BackendReconciler:
             if seen.state is ServerState.READY and seen.address:
                 return seen.address
             if seen.state in (ServerState.BROKEN, ServerState.GONE):
-                raise ProviderUnavailable(f"what backs it is {seen.state}: {seen.fault and seen.fault.message}")
+                raise ProviderUnavailable(f"its backing server is {seen.state}: {seen.fault and seen.fault.message}")
             await asyncio.sleep(LOOK_SECONDS)
 
     def _config(self, one: DesiredServer) -> ServerConfig:
@@ -145,7 +145,7 @@ class BackendReconciler:
         del self._refs[server]
 
     async def _destroy(self, ref: str) -> None:
-        async with _patience(f"{self._provider.name} did not let {ref} go"):
+        async with _patience(f"{self._provider.name} did not remove {ref}"):
             answer = await self._provider.destroy(ref)
             while not isinstance(answer, Gone):
                 await asyncio.sleep(LOOK_SECONDS)
@@ -161,4 +161,4 @@ async def _patience(otherwise: str) -> AsyncIterator[None]:
         async with asyncio.timeout(PATIENCE):
             yield
     except TimeoutError:
-        raise ProviderUnavailable(f"{otherwise} within {PATIENCE:g} s", hint="Look at it, and start again.") from None
+        raise ProviderUnavailable(f"{otherwise} within {PATIENCE:g} s", hint="Check it, and start again.") from None

@@ -22,10 +22,10 @@ class EmulatedAccount(ABC, Generic[B]):
         self._attempts: Counter[str] = Counter()
 
     def attempt(self, call: str) -> tuple[str, int]:
-        """The seed of one more attempt at this call, and which attempt it is. Other calls do not change it."""
+        """The seed of the next attempt at this call, and its number. It does not depend on other calls."""
         self._attempts[call] += 1
         return f"{self.behaviour.seed}/{call}/{self._attempts[call]}", self._attempts[call]
 
     @abstractmethod
     def summary(self) -> dict[str, Any]:
-        """What will be left once all that is under way has happened: for tests and for people."""
+        """What will be left once everything in progress has finished, for tests and for people."""

@@ -1,4 +1,4 @@
-"""What makes an emulated cloud a program: `batchwright emulate NAME` needs no more than this of it."""
+"""What `batchwright emulate NAME` needs to know about an emulated cloud."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _OPTIONS = ("seed", "time_scale")  # have options of their own
 
 
 class SummarizedAccount(Protocol):
-    """What an emulator holds."""
+    """The content of an emulator."""
 
     def summary(self) -> dict[str, Any]:
-        """Everything that will be left; each list is of one kind of things."""
+        """Everything that will be left, as one list per kind of resource."""
         ...
 
 
@@ -38,8 +38,8 @@ class EmulatorServer(Protocol):
 class CloudEmulator(Struct, frozen=True):
     """A cloud that can be emulated.
 
-    `environ` is what a client needs, with {url} for the address. `coverage` gives lines about what is emulated and how
-    that is known. `backed` gives the account as one whose servers other servers stand behind.
+    `environ` is what a client needs, with {url} for the address. `coverage` yields lines about what is emulated and the
+    evidence for it. `backed` returns the account with backed servers.
     """
 
     title: str
@@ -54,14 +54,14 @@ class CloudEmulator(Struct, frozen=True):
         """A new account with these settings. Raises UsageError."""
         for key in _OPTIONS:
             if key in faults:
-                raise UsageError(f"--fault {key}: it has an option of its own", hint=f"--{key.replace('_', '-')}")
+                raise UsageError(f"--fault {key}: it is a separate option", hint=f"--{key.replace('_', '-')}")
         if time_scale <= 0:
             raise UsageError(f"--time-scale {time_scale:g}: expected a number above 0")
         words: dict[str, Scalar] = {**faults, "seed": seed, "time_scale": time_scale}
         return self.emulator(parse(self.behaviour, words, f"the emulated {self.title}"))
 
     def explanation(self) -> Iterator[str]:
-        """What is emulated, how that is known, and what can go wrong: lines for people."""
+        """What is emulated, the evidence for it, and what can go wrong: lines for people."""
         yield from self.coverage()
         yield "Settings (--fault KEY=VALUE), with their defaults:"
         for name, default, meaning in described(self.behaviour):

@@ -1,4 +1,4 @@
-"""The HTTP front of an emulated cloud: who may ask and how often, what goes wrong, and what the client sees of it."""
+"""The HTTP front of an emulated cloud: authorization, rate limits, faults, and how the client sees them."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class AnswerDropped(Exception):
 
 
 class EmulatedCall(Struct, frozen=True):
-    """One call as it was read from a request.
+    """One call, parsed from a request.
 
-    `name` is what it is counted as, denied and made to fail by; `about` the thing it is about; `faults` the words that
-    may happen to it; `asked` what the cloud needs to carry it out; `server` the name of a server that it makes.
+    `name` is used for counting, denying and failing it; `about` is the resource; `faults` are the faults that may
+    happen to it; `asked` is what the cloud needs to carry it out; `server` is the name of a server that it creates.
     """
 
     name: str
@@ -67,11 +67,11 @@ A = TypeVar("A", bound=EmulatedAccount[Any])
 
 
 class EmulatorFront(ABC, Generic[A]):
-    """One account behind one port. The class's refusals are what the cloud says in each case."""
+    """One account behind one port. The class attributes are the cloud's refusals in each case."""
 
     credentials: ClassVar[Mapping[str, CallRefused]]  # by the value of `auth`
-    denied: ClassVar[CallRefused]  # a right is missing
-    failed: ClassVar[CallRefused]  # an error of the cloud's own
+    denied: ClassVar[CallRefused]  # a permission is missing
+    failed: ClassVar[CallRefused]  # an internal error of the cloud
     refusals: ClassVar[Mapping[FaultClass, CallRefused]]
 
     def __init__(self, account: A) -> None:
@@ -120,7 +120,7 @@ class EmulatorFront(ABC, Generic[A]):
             call = await self._read(request)
             answer = self._answer(call, self.handle(call))
         except CallRefused as refusal:
-            answer = self._refused(request, refusal.with_traceback(None))  # one of the class's own would hold ever more
+            answer = self._refused(request, refusal.with_traceback(None))  # a shared one would gather tracebacks
             if refusal is self.refusals[FaultClass.THROTTLE] and self.account.behaviour.retry_after:
                 answer.headers["Retry-After"] = str(self.account.behaviour.retry_after)
         except GatewayPage as page:
@@ -162,7 +162,7 @@ class EmulatorFront(ABC, Generic[A]):
         if drawn.acts:
             try:
                 self._carry_out(call, drawn)
-            except CallRefused as refusal:  # which nobody hears of
+            except CallRefused as refusal:  # the client does not see it
                 self.account.refused[refusal.code] += 1
         raise self._seen_as(drawn)
 
@@ -184,7 +184,7 @@ class EmulatorFront(ABC, Generic[A]):
         return draw(behaviour, call.faults, seed, scripted)
 
     def _seen_as(self, drawn: Draw) -> Exception:
-        """What the client gets to see of a fault."""
+        """What the client sees of a fault."""
         which = drawn.fraction("which")
         match drawn.fault:
             case "lost_answers" | "late_commits":
@@ -210,11 +210,11 @@ class EmulatorFront(ABC, Generic[A]):
 
 
 class RestFront(EmulatorFront[A]):
-    """A cloud with a REST API in JSON, whose results are a status and a body, None for none."""
+    """A cloud with a REST API in JSON. Results are a status and a body; a body of None is empty."""
 
     prefix: ClassVar[str]  # the version of the API
     accepted: ClassVar[tuple[str, ...]]  # what may stand in the header Authorization
-    servers: ClassVar[str]  # where a POST makes a server
+    servers: ClassVar[str]  # the path whose POST creates a server
 
     def app(self) -> web.Application:
         app = self._application()
@@ -227,11 +227,11 @@ class RestFront(EmulatorFront[A]):
 
     @abstractmethod
     def _made(self, path: str, body: Any) -> str | None:
-        """The name of what a POST makes; None where it makes nothing."""
+        """The name of what a POST creates; None if it creates nothing."""
 
     @abstractmethod
     def _route(self, request: web.Request, path: str, body: Any, drawn: Draw) -> tuple[int, Any]:
-        """Do it. Raises CallRefused."""
+        """Carry out the call. Raises CallRefused."""
 
     async def _read(self, request: web.Request) -> EmulatedCall:
         path = request.path.removeprefix(self.prefix)

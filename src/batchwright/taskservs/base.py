@@ -1,4 +1,4 @@
-"""The runner port: installs, removes and checks task services on servers. Doing it again is the repair."""
+"""The runner port: installs, removes and checks task services on servers. Repeating a call repairs it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Tell = Callable[[str], None]
 
 
 class Target(Struct, frozen=True):
-    """The server a task service goes on. `access` is None where nothing is reached over SSH: in a simulation."""
+    """The server of a task service. `access` is None if nothing is reached over SSH: in a simulation."""
 
     provider: str
     ref: str
@@ -25,14 +25,14 @@ class Target(Struct, frozen=True):
 
 
 def _nobody(_line: str) -> None:
-    """Who hears the output when nobody asked for it."""
+    """Discards the output."""
 
 
 class TaskservCall(Struct, frozen=True):
-    """What surrounds one call. `token` marks its processes on the server, `seconds` is all the time it may take.
+    """The circumstances of one call. `token` marks its processes on the server; `seconds` is its total time limit.
 
-    `tell` hears its output, line by line, without secrets. `leader` is the first server of the cluster that the
-    target belongs to, None when that is the target itself or there is no cluster.
+    `tell` receives its output line by line, without secrets. `leader` is the first server of the target's cluster; None
+    if the target is the first or there is no cluster.
     """
 
     token: str = ""
@@ -45,30 +45,30 @@ NO_JOB = TaskservCall()
 
 
 class Runner(Protocol):
-    """Carries out one call at a time per server; anything raised counts as Unknown."""
+    """Carries out one call at a time per server. Any exception counts as Unknown."""
 
     async def install(
         self, request: TaskservRequest, target: Target, job: TaskservCall = NO_JOB
     ) -> Applied | Rejected | Unknown:
-        """Install, start and check; `Applied.changed` is false when it was so before."""
+        """Install, start and check. `Applied.changed` is false if nothing had to change."""
         ...
 
     async def installed(self, target: Target) -> tuple[str, ...]:
-        """The names of the task services that are on the server now; read-only. Raises when that cannot be told."""
+        """The names of the task services that are on the server now; read-only. Raises if that cannot be found out."""
         ...
 
     async def preview(self, request: TaskservRequest, target: Target, job: TaskservCall = NO_JOB) -> tuple[str, ...]:
-        """What an install would change, one line each; read-only. Raises when that cannot be told."""
+        """What an install would change, one line each; read-only. Raises if that cannot be found out."""
         ...
 
     async def check(
         self, request: TaskservRequest, target: Target, job: TaskservCall = NO_JOB
     ) -> tuple[CheckResult, ...]:
-        """Run its checks now; read-only. Raises when the server cannot be asked."""
+        """Run its checks now; read-only. Raises if the server cannot be reached."""
         ...
 
     async def remove(
         self, request: TaskservRequest, target: Target, job: TaskservCall = NO_JOB
     ) -> Applied | Rejected | Unknown:
-        """Take it away again; `Applied.changed` is false when it was not there."""
+        """Remove it. `Applied.changed` is false if it was not installed."""
         ...

@@ -1,4 +1,4 @@
-"""A value as it must stand in a file or a language, one function for each kind. Pure.
+"""Escapes a value for a file format or a language, one function for each. Pure.
 
 Each raises ValueError for a value that cannot be written there; the message does not repeat the value.
 """
@@ -89,10 +89,10 @@ def toml_string(text: str) -> str:
 def source_word(text: str) -> str:
     """A word in a line of apt's sources.list, which knows no quotes."""
     if not text or text[0] in "[#" or not all("!" <= character <= "~" for character in text):
-        raise ValueError("a line of apt's sources cannot hold this word")
+        raise ValueError("a line of apt's sources cannot contain this word")
     return text
 
 
 def _refuse_nul(text: str) -> None:
     if "\0" in text:
-        raise ValueError("it holds a NUL")
+        raise ValueError("it contains a NUL")

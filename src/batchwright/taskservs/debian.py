@@ -1,7 +1,8 @@
-"""What deploys need of Debian: packages installed without being started, and purged; services that follow their files.
+"""What deploys need on Debian: installing packages without starting them, purging them, and services that follow their
+files.
 
-pyinfra's own `apt.packages` starts what it installs, with whatever configuration the package brings. Where servers
-share addresses that collides with a neighbour, and a service that listens everywhere for a moment is never wanted.
+pyinfra's own `apt.packages` starts what it installs with the package's default configuration. If servers share
+addresses, that collides with a neighbour, and a service should never listen everywhere, not even for a moment.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from pyinfra.operations import files, server, systemd
 from batchwright.taskservs.config_escapes import shell_word
 from batchwright.taskservs.package_locks import WITH_PACKAGES
 
-LOCK = "/run/batchwright-packages.lock"  # two installs at a time would take away each other's policy-rc.d
+LOCK = "/run/batchwright-packages.lock"  # two installs at a time would remove each other's policy-rc.d
 POLICY = "/usr/sbin/policy-rc.d"
 APT = "apt-get -q -y --no-install-recommends -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
 
-# Prints what was written after the service was started: its restart was lost, with whoever should have done it.
+# Prints files that were written after the service was started: its restart was lost when an earlier attempt was killed.
 _NEWER = """
 since=$(systemctl show -p ActiveEnterTimestamp --value UNIT 2>/dev/null)
 [ -n "$since" ] && find FILES -newermt "@$(($(date -d "$since" +%s) + 1))" 2>/dev/null  # told in whole seconds
@@ -65,11 +66,11 @@ with_packages {APT} purge $gone
 
 
 class DeployImpossible(Exception):
-    """What is asked for cannot be done, whoever tries it again; its words are for people."""
+    """The request cannot be fulfilled, and a retry would not help. The message is for people."""
 
 
 def install_packages(*names: str) -> bool:
-    """Install what is missing; nothing is started. True if something was."""
+    """Install what is missing, without starting it. True if something was installed."""
     states = _states(names)
     if states.keys() == {*names} and {state[1] for state in states.values()} == {"i"}:
         return False
@@ -78,7 +79,7 @@ def install_packages(*names: str) -> bool:
 
 
 def purge_packages(*names: str) -> bool:
-    """Purge what is there of them, and what nothing needs any more. True if there was something."""
+    """Purge these packages, and those that nothing needs any more. True if there were any."""
     there = [name for name in names if name in _states(names)]
     if not there:
         return False
@@ -87,7 +88,7 @@ def purge_packages(*names: str) -> bool:
 
 
 def hold_packages(*names: str, hold: bool = True) -> None:
-    """Keep packages at their version, or not any more."""
+    """Hold packages at their version, or release the hold."""
     verb = "hold" if hold else "unhold"
     server.shell(
         name=f"{verb.title()} {_listed(names)}", commands=[f"{_BEGIN}with_packages apt-mark {verb} {' '.join(names)}"]
@@ -95,7 +96,7 @@ def hold_packages(*names: str, hold: bool = True) -> None:
 
 
 def is_installed(package: str) -> bool:
-    """Whether anything of it is there, its configuration included."""
+    """Whether any part of a package is installed, including its configuration."""
     return package in _states([package])
 
 
@@ -130,9 +131,10 @@ act() {
 
 
 def run_service(unit: str, *written: Written, test: str = "", logs: Sequence[str] = ()) -> None:
-    """Enabled and running, and started again if its files were changed since; `test` is a command that tries them.
+    """Enable and run a unit, and restart it if its files have changed. `test` is a command that checks the
+    configuration.
 
-    If it does not start, what it said is in its output: in the journal, or in the files `logs`.
+    If the unit does not start, its messages are printed, from the journal or from the files `logs`.
     """
     paths = " ".join(each.path for each in written)
     late = written and host.get_fact(Command, _NEWER.replace("UNIT", unit).replace("FILES", paths))
@@ -159,7 +161,7 @@ def stop_service(unit: str, package: str) -> None:
 
 
 def remove_paths(*paths: str) -> None:
-    """Remove files and folders that a purge leaves."""
+    """Remove files and folders that a purge leaves behind."""
     if host.get_fact(Command, f"ls -d {' '.join(paths)} 2>/dev/null; true"):
         server.shell(name="Remove what is left", commands=[f"rm -rf {' '.join(paths)}"])
 

@@ -1,12 +1,12 @@
-"""Shell for servers: the locks of dpkg and apt are asked themselves, whoever holds them, before each use.
+"""Shell for servers that waits for the locks of dpkg and apt before each use, whoever holds them.
 
-apt waits for some of its locks only, dpkg for none; and between a look and the use somebody may be faster. So it is
-looked before, and what was refused for a lock is tried again.
+apt waits for some of its locks only, dpkg for none, and another process may take a lock between the check and the use.
+So the shell checks first, and retries what was refused because of a lock.
 """
 
 from __future__ import annotations
 
-LOCK_SECONDS = 600  # the longest wait for somebody else's installs
+LOCK_SECONDS = 600  # the longest wait for other installs
 FILES = (
     *("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"),
     *("/var/lib/apt/lists/lock", "/var/cache/apt/archives/lock"),

@@ -69,7 +69,7 @@ def test_what_never_goes_does_not_keep_the_emulator_from_ending(monkeypatch: pyt
             monkeypatch.setattr(behind, "destroy", refuse)
             monkeypatch.setattr(backend_reconciler, "PATIENCE", 0.0)
 
-    with pytest.raises(ProviderUnavailable, match=r"behind did not let .* go within 0 s"):
+    with pytest.raises(ProviderUnavailable, match=r"behind did not remove .* within 0 s"):
         asyncio.run(scenario())
 
 

@@ -46,7 +46,7 @@ def test_what_cannot_be_emulated_is_explained() -> None:
     ("faults", "scale", "says"),
     [
         ({"lost_answer": "1"}, 1, "the emulated UpCloud: there is no setting lost_answer"),
-        ({"seed": "1"}, 1, "--fault seed: it has an option of its own"),
+        ({"seed": "1"}, 1, "--fault seed: it is a separate option"),
         ({"late_max": "0.1"}, 1, "late_max (0.1) is less than late_min (1)"),
         ({}, 0, "--time-scale 0: expected a number above 0"),
     ],

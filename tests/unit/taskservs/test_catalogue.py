@@ -62,10 +62,10 @@ def test_folders_of_the_user_add_entries(tmp_path: Path) -> None:
         ("needs: {memory: 5}\n", "needs: Object contains unknown field `memory`", 'Did you mean "memory_mb"?'),
         ("needs: {memory_mb: lots}\n", "needs.memory_mb: Expected `int`, got `str`", "Correct the value."),
         ("requires: containerd\n", "requires: Expected `array`, got `str`", "Correct the value."),
-        ("needs: {memory_mb: -1}\n", "needs.memory_mb: it is less than 0", "Correct the number."),
-        ("digest: abc\n", "digest: it is worked out from the folder", "Leave it out."),
+        ("needs: {memory_mb: -1}\n", "needs.memory_mb: it must not be negative", "Correct the number."),
+        ("digest: abc\n", "digest: it is computed from the folder", "Leave it out."),
         ("requires: [containrd]\n", 'nothing provides "containrd"', 'Did you mean "containerd"?'),
-        ("requires: [own]\nprovides: [own]\n", "goes in a circle", "Break the circle."),
+        ("requires: [own]\nprovides: [own]\n", "circular dependency", "Remove one of these requirements."),
         (
             "variables: {port: {type: prt, summary: x}}\n",
             "variables.port.type: Invalid enum value 'prt'",
@@ -89,12 +89,12 @@ def test_folders_of_the_user_add_entries(tmp_path: Path) -> None:
         ),
         (
             "variables: {pw: {type: secret, summary: x, default: hunter2}}\n",
-            "variables.pw.default: a secret is never written here",
+            "variables.pw.default: a secret must not be written here",
             "Leave the default out.",
         ),
         (
             "variables: {port: {type: port, summary: x, default: 1, optional: true}}\n",
-            "variables.port: what has a default is always there",
+            "variables.port: a variable with a default is always set",
             "Leave out `optional`, or the default.",
         ),
         (
@@ -104,7 +104,7 @@ def test_folders_of_the_user_add_entries(tmp_path: Path) -> None:
         ),
         (
             "variables: {server: {type: string, summary: x}}\n",
-            "variables.server: a deploy is given something else as v.server",
+            "variables.server: v.server",
             "Choose another name.",
         ),
         (
@@ -127,11 +127,11 @@ def test_folders_of_the_user_add_entries(tmp_path: Path) -> None:
             "check.unit: Object contains unknown field `rum`",
             'Did you mean "run"?',
         ),
-        ("check: [{name: a, run: x}, {name: a, run: x}]\n", "check.a: there are two of this name", "Give one of them"),
+        ("check: [{name: a, run: x}, {name: a, run: x}]\n", "check.a: the name is used twice", "Give one of them"),
         ("check: [{name: a, run: ''}]\n", "check.a: it needs a script in `run`", "Correct the value."),
         (
             "outputs: {key: {run: x}}\n",
-            "outputs: only an entry of scope cluster has any",
+            "outputs: only entries of scope cluster have them",
             "Write scope: cluster, or leave them out.",
         ),
         ("scope: node\n", "scope: Invalid enum value 'node'", "Correct the value."),
@@ -179,7 +179,7 @@ def test_only_regular_files_are_read(name: str, kind: str, tmp_path: Path) -> No
         (folder / name).symlink_to("/dev/zero")
     found = [one.message for one in metadata.examine(folder).mistakes]
     assert len(found) == 1
-    assert f"{name} is not there, or no regular file" in found[0]
+    assert f"{name} does not exist or is not a regular file" in found[0]
 
 
 def test_durations_may_be_texts(tmp_path: Path) -> None:

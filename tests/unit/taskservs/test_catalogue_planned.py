@@ -64,7 +64,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 def test_an_entry_that_has_changed_since_is_not_installed(tmp_path: Path, what: str) -> None:
     fault = outcome(tmp_path, CHANGES[what]).fault
     assert (fault.kind, fault.code) == (FaultClass.PERMANENT, "entry-changed")
-    assert "mine is not the one that was planned" in fault.message
+    assert "mine has changed since the plan" in fault.message
     assert "Plan and run again" in fault.hint
 
 

@@ -68,10 +68,10 @@ def test_a_secret_is_compared_when_it_is_known() -> None:
 
 
 @pytest.mark.parametrize(("more", "said"), [
-    ("{type: string, summary: x, pattern: '['}", "pattern: a pattern comes with"),
-    ("{type: string, summary: x, pattern: '[', means: y}", "is no regular expression"),
-    ("{type: port, summary: x, pattern: 'a', means: y}", "only a string or a secret has one"),
-    ("{type: string, summary: x, least: 1}", "only a number has bounds"),
+    ("{type: string, summary: x, pattern: '['}", "`pattern` and `means`"),
+    ("{type: string, summary: x, pattern: '[', means: y}", "is not a regular expression"),
+    ("{type: port, summary: x, pattern: 'a', means: y}", "only a string or a secret can have one"),
+    ("{type: string, summary: x, least: 1}", "only a number can have bounds"),
     ("{type: integer, summary: x, least: 2, most: 1}", "it is more than `most`"),
     ("{type: integer, summary: x, least: 2, default: 1}", "1 is not a whole number from 2"),
 ])  # fmt: skip

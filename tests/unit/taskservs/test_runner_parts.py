@@ -73,7 +73,7 @@ def test_what_checks_find_in_their_environment() -> None:
 
 
 def test_a_failed_deploy_says_which_operation_and_the_end_of_its_output_without_secrets() -> None:
-    done = Done("h", ok=False, failed="write it", fault="an operation did not work", tail=("first", "it is s3cret"))
+    done = Done("h", ok=False, failed="write it", fault="an operation failed", tail=("first", "it is s3cret"))
     fault = failed("redis", done, Redactor(["s3cret"])).fault
     assert fault.message == "redis: write it\nfirst\nit is ***"
     assert fault.kind is FaultClass.TRANSIENT

@@ -112,7 +112,7 @@ def test_what_takes_too_long_is_ended_on_the_server(place: Place) -> None:
     assert isinstance(answer, Rejected)
     assert answer.fault.kind is FaultClass.TIMEOUT
     assert answer.fault.message == (
-        "it took over 5 s and was stopped, on the server too; the last it said was: half of it with ***"
+        "it took over 5 s and was stopped, on the server too; its last output was: half of it with ***"
     )
     assert place.ran("kill -TERM") == 2  # leftovers before it, itself after it
 
@@ -124,7 +124,7 @@ def test_what_cannot_be_ended_is_not_known(place: Place) -> None:
         raise AssertionError
 
     answer = applied(deploy=slow, seconds=5.0)
-    assert answer == Unknown("it took over 5 s, and may still go on: connection refused")
+    assert answer == Unknown("it took over 5 s and may still be running: connection refused")
 
 
 def test_a_call_that_is_cancelled_ends_what_it_began(place: Place) -> None:
@@ -166,9 +166,9 @@ def test_a_server_out_of_reach_is_certain_before_the_deploy_and_not_after_it(pla
 
 def test_a_child_that_died_leaves_it_unknown(place: Place) -> None:
     async def dies(_visit: ServerCall) -> Done:
-        raise ChildDied("it ended with -9: s3cret")
+        raise ChildDied("it exited with code -9: s3cret")
 
-    assert applied(deploy=dies) == Unknown("it ended with -9: ***")
+    assert applied(deploy=dies) == Unknown("it exited with code -9: ***")
 
 
 def test_a_secret_that_is_missing_is_told_before_anything_is_done(place: Place) -> None:
@@ -226,4 +226,4 @@ def test_what_a_server_says_when_it_cannot_be_made_ready_is_shown_without_secret
     Place(monkeypatch, **{"os-release": ScriptResult(1, "no room for s3\x1b[1mcret\x1b[2J")})
     answer = applied()
     assert isinstance(answer, Rejected)
-    assert answer.fault.message == "the server could not be made ready (ended with 1): no room for ***"
+    assert answer.fault.message == "the server could not be prepared (exit code 1): no room for ***"

@@ -1,4 +1,4 @@
-"""AWS in one process: EC2 with what a careful client depends on, and what it asks of STS, SSM and Service Quotas."""
+"""AWS in one process: EC2 as far as a careful client depends on it, and parts of STS, SSM and Service Quotas."""
 
 from batchwright.emulators.aws.account import AwsAccount, Inventory
 from batchwright.emulators.aws.app import AwsEmulator

@@ -1,4 +1,4 @@
-"""An emulated account in memory: its regions, and changes that are still on their way."""
+"""An emulated account in memory: its regions, and changes that take effect later."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from batchwright.fault_injection.draw import Draw
 
 
 class Inventory(Struct, frozen=True):
-    """Everything an account holds, for tests and for people. `duplicates` are tokens with more than one instance."""
+    """Everything an account holds, for tests and people. `duplicates` are tokens with more than one instance."""
 
     instances: list[dict[str, str]]
     volumes: list[str]
@@ -47,7 +47,7 @@ class AwsAccount(EmulatedAccount[AwsBehaviour]):
         self._numbers = count()
 
     def carry_out(self, request: AwsRequest, drawn: Draw) -> dict[str, Any]:
-        """The result of a call; what is drawn to be late is carried out later. Raises ApiError."""
+        """The result of a call; one that is drawn to be late is carried out later. Raises ApiError."""
         if request.action not in READS and request.action not in CHANGES:
             raise ApiError("InvalidAction", f"{request.action} is not emulated")
         if request.region not in self.regions:
@@ -65,7 +65,7 @@ class AwsAccount(EmulatedAccount[AwsBehaviour]):
         return act(Call(self.regions[request.region], self.behaviour, request.arguments, now, drawn))
 
     def advance(self) -> None:
-        """What was on its way arrives, each at its own time."""
+        """Apply the changes that are due, each at its own time."""
         now = self.clock()
         while self._late and self._late[0][0] <= now:
             due, _, request, drawn = heapq.heappop(self._late)
@@ -80,12 +80,12 @@ class AwsAccount(EmulatedAccount[AwsBehaviour]):
     # For servers that stand behind the emulated ones.
 
     def back(self) -> None:
-        """From now on an instance is pending until `boot` is told of it."""
+        """From now on an instance is pending until `boot` is called for it."""
         for region in self.regions.values():
             region.backed = True
 
     def to_be_backed(self) -> list[tuple[Instance, str]]:
-        """Instances that have not been told to end, each with the key pair's public key."""
+        """Instances that were not terminated, each with the key pair's public key."""
         return [
             (one, region.keys[name].public if (name := one.arguments.get("KeyName")) in region.keys else "")
             for region in self.regions.values()
@@ -94,7 +94,7 @@ class AwsAccount(EmulatedAccount[AwsBehaviour]):
         ]
 
     def boot(self, instance: str, address: str) -> None:
-        """What stands behind it is ready."""
+        """The backing server is ready."""
         for region in self.regions.values():
             if instance in region.instances:
                 one = region.instances[instance]
@@ -102,7 +102,7 @@ class AwsAccount(EmulatedAccount[AwsBehaviour]):
                 one.ready_at = 0.0
 
     def inventory(self) -> Inventory:
-        """What is there now."""
+        """Everything that exists now."""
         self.advance()
         now, regions = self.clock(), self.regions.values()
         alive = [one for region in regions for one in region.instances.values() if one.alive(now)]

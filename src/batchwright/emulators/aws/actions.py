@@ -1,4 +1,4 @@
-"""The calls that are emulated: name -> what it does in a region. A call that is not here is refused as AWS does."""
+"""The emulated calls: name -> what it does in a region. Others are refused as AWS does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Result = dict[str, Any]
 
 
 class Call:
-    """One call with what it is carried out on."""
+    """One call and the region it acts on."""
 
     def __init__(self, region: Region, behaviour: AwsBehaviour, arguments: Arguments, now: float, drawn: Draw) -> None:
         self.region, self.behaviour, self.arguments = region, behaviour, arguments
@@ -36,7 +36,7 @@ class Call:
         return list(self.arguments.get("Filters", ()))
 
     def seen(self, rows: Mapping[str, Any]) -> list[Any]:
-        """Rows that describes show by now, with the tags that they show by now."""
+        """Rows that are visible in describes by now, with the tags that are visible by now."""
         shown_rows = [row for row in rows.values() if row.visible_at <= self.now]
         return [row if row.tagged_at <= self.now else dataclasses.replace(row, tags={}) for row in shown_rows]
 
@@ -51,7 +51,7 @@ class Call:
         return rows[begin:end], more
 
     def named(self, rows: list[Any], key: str, names: str, code: str) -> list[Any]:
-        """Rows by the ids that are asked for; one that is missing spoils the call, as it does at AWS."""
+        """Rows by id. One missing id fails the whole call, as at AWS."""
         wanted = self.arguments.get(names)
         if not wanted:
             return rows

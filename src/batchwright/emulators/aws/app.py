@@ -1,4 +1,4 @@
-"""The emulated AWS as an HTTP service: every service of it at one address (AWS_ENDPOINT_URL)."""
+"""The emulated AWS as an HTTP service: all its services at one address (AWS_ENDPOINT_URL)."""
 
 from __future__ import annotations
 
@@ -61,17 +61,17 @@ class AwsEmulator(EmulatorFront[AwsAccount]):
     def __init__(self, behaviour: AwsBehaviour | None = None, clock: Callable[[], float] = time.time) -> None:
         super().__init__(AwsAccount(behaviour or AwsBehaviour(), clock))
         for service in ("ec2", "sts", "ssm"):
-            protocol.description(service)  # half a second, before the first call and not during it
+            protocol.description(service)  # takes half a second: done here, not during the first call
 
     def app(self) -> web.Application:
         app = self._application()
-        app.router.add_get(f"{SUMMARY}/inventory", self._summary)  # as it was called before
+        app.router.add_get(f"{SUMMARY}/inventory", self._summary)  # the former path
         app.router.add_post("/", self._respond)
         app.on_response_prepare.append(self._dated)
         return app
 
     async def _dated(self, _request: web.BaseRequest, response: web.StreamResponse) -> None:
-        """The cloud's clock stands in each answer."""
+        """Add the cloud's clock to each response."""
         response.headers["Date"] = formatdate(self.account.clock(), usegmt=True)
 
     async def _read(self, request: web.Request) -> EmulatedCall:

@@ -1,4 +1,4 @@
-"""The emulated account in front of other servers, and what cloud-init would do with a user data, as one script."""
+"""The emulated account backed by other servers, and cloud-init's handling of user data as one script."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from batchwright.emulators.aws.resources import Instance
 from batchwright.emulators.backend_reconciler import DesiredServer
 
 _HOST = "/etc/ssh/ssh_host_ed25519_key"
-# The images of AWS let their user become root by sudo; the servers behind may have no sudo, so that user is root here
+# AWS images let their user become root by sudo. A backing server may have no sudo, so there that user is root
 SUDO = """#!/bin/sh
 while :; do
     case "$1" in
@@ -31,15 +31,15 @@ exec "$@"
 
 
 class BackedAwsAccount:
-    """An account whose instances boot when what stands behind them is ready."""
+    """An account whose instances boot when their backing servers are ready."""
 
-    run = "awsemulated2"  # the label of all that backs an emulated account
+    run = "awsemulated2"  # the label of all servers that back an emulated account
 
     def __init__(self, account: AwsAccount) -> None:
         self._account = account
 
     def begin(self) -> None:
-        """From now on its instances run only when they are said to."""
+        """From now on instances run only when they are reported to be up."""
         self._account.back()
 
     def wanted(self) -> Sequence[DesiredServer]:
@@ -54,7 +54,7 @@ class BackedAwsAccount:
         return DesiredServer(one.id, one.tags.get("Name") or one.id, cpus, memory, script)
 
     def is_up(self, server: str, address: str) -> None:
-        """It is running from now on."""
+        """The instance is running from now on."""
         self._account.boot(server, address)
 
 

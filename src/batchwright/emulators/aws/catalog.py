@@ -1,4 +1,4 @@
-"""What the emulated AWS sells: a few instance types, images and zones. Prices are invented."""
+"""What the emulated AWS offers: a few instance types, images and zones. Prices are invented."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Image:
     name: str
     architecture: str
     devices: tuple[str, ...]
-    deprecated: bool = False  # seen only by who names its id
+    deprecated: bool = False  # only visible when asked for by id
 
 
 IMAGES = [

@@ -1,6 +1,6 @@
-"""AWS's wire protocols, read and written by the service descriptions that botocore ships: no shape stands here.
+"""Reads and writes AWS's wire protocols from the service descriptions in botocore; no shape is defined here.
 
-What a description does not know is refused, as AWS does. Covers `ec2` and `query` (form in, XML out) and `json`.
+Anything unknown to a description is refused, as AWS does. Covers `ec2` and `query` (form in, XML out) and `json`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class ApiError(CallRefused):
 
 
 class AwsRequest:
-    """One call, understood."""
+    """One parsed call."""
 
     def __init__(self, service: str, region: str, action: str, arguments: Mapping[str, Any]) -> None:
         self.service, self.region, self.action, self.arguments = service, region, action, arguments

@@ -48,7 +48,7 @@ class Region:
         return seen, now + here.scaled(max(here.list_lag, here.lag_tags))
 
     def advance(self, now: float) -> None:
-        """Let happen what was due: instances that break, those that are gone with what ends with them."""
+        """Apply what is due: instances that break, and those that are gone with what ends with them."""
         for one in list(self.instances.values()):
             if one.breaks and one.ending_at is None and now >= one.ready_at:
                 one.ending_at = one.gone_at = one.ready_at
@@ -186,7 +186,7 @@ class Region:
         self.interfaces[face.id] = face
 
     def terminate(self, names: list[str], now: float) -> list[Instance]:
-        """TerminateInstances; again and again is well."""
+        """TerminateInstances. Repeating it is fine."""
         missing = [name for name in names if name not in self.instances]
         if missing:
             text = f"The instance ID '{', '.join(missing)}' does not exist"
@@ -286,7 +286,7 @@ class Region:
         return self.keys[name]
 
     def delete_key(self, arguments: Arguments) -> None:
-        """DeleteKeyPair; one that is not there is well."""
+        """DeleteKeyPair. A missing one is fine."""
         wanted = (arguments.get("KeyName"), arguments.get("KeyPairId"))
         for key in [key for key in self.keys.values() if key.name in wanted or key.id in wanted]:
             del self.keys[key.name]

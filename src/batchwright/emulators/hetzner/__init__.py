@@ -1,4 +1,4 @@
-"""Hetzner Cloud's API as far as provisioning needs it: servers, SSH keys, what is sold, and what can go wrong."""
+"""Hetzner Cloud's API as far as provisioning needs it: servers, SSH keys, offers, and faults."""
 
 from batchwright.emulators.cloud import CloudEmulator
 from batchwright.emulators.hetzner.app import TOKEN, HetznerEmulator

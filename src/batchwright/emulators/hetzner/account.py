@@ -1,5 +1,6 @@
-"""All that the emulated project holds. Nothing runs in the background: a boot, a delete, a late commit, list lag are
-times in the rows, so whoever looks later sees what happened meanwhile."""
+"""The content of the emulated project. Nothing runs in the background: boots, deletes, late commits and list lag are
+times in the rows, so a later look sees what has happened meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -86,14 +87,14 @@ class HetznerAccount(EmulatedAccount[HetznerBehaviour]):
         return [thing for thing in self.all(kind) if thing.visible_at <= self.clock()]
 
     def one(self, kind: str, number: str) -> HetznerResource:
-        """Raises CallRefused."""
+        """A server or key by id. Raises CallRefused."""
         found = [thing for thing in self.all(kind) if str(thing.id) == number]
         if not found:
             raise CallRefused(404, "not_found", f"{kind} with ID '{number}' not found")
         return found[0]
 
     def make(self, kind: str, asked: dict[str, Any], drawn: Draw) -> HetznerResource:
-        """One more, as late as it was drawn. Raises CallRefused."""
+        """Create one more, as late as was drawn. Raises CallRefused."""
         e, name, at = self.behaviour, asked["name"], self.clock() + drawn.late
         if any(thing.name == name for thing in self.all(kind)):
             self.happened[f"{kind} named twice"] += 1
@@ -102,7 +103,7 @@ class HetznerAccount(EmulatedAccount[HetznerBehaviour]):
         for other in [thing for thing in mine.values() if thing.name == name and thing.committed_at > self.clock()]:
             if drawn.late:
                 raise CallRefused(409, "uniqueness_error", "the other late one has the name")
-            del mine[other.id]  # it comes too late, and finds its name taken
+            del mine[other.id]  # it is late, and its name is taken by now
         self._serial += 1
         lag = max(e.list_lag, e.lag_servers if kind == "servers" else e.lag_ssh_keys)
         ready = math.inf if "never_ready" in drawn.server else at + e.scaled(e.boot_seconds)
@@ -111,7 +112,7 @@ class HetznerAccount(EmulatedAccount[HetznerBehaviour]):
         return thing
 
     def delete(self, kind: str, thing: HetznerResource) -> None:
-        """A key goes at once, a server takes its time."""
+        """Delete it: a key at once, a server after some time."""
         now = self.clock()
         thing.deleted_at = now
         thing.gone_at = now + (self.behaviour.scaled(self.behaviour.delete_seconds) if kind == "servers" else 0.0)
@@ -145,7 +146,7 @@ class HetznerAccount(EmulatedAccount[HetznerBehaviour]):
         return volume
 
     def detach_volume(self, number: str) -> None:
-        """Raises CallRefused."""
+        """Detach a volume. Raises CallRefused."""
         volume = self.volumes.get(int(number)) if number.isdecimal() else None
         if volume is None or not volume.server:
             raise CallRefused(422, "volume_not_attached", "volume is not attached")

@@ -25,7 +25,7 @@ class Catalogue(dict[str, Taskserv]):
         self.folders: dict[str, Path] = {}
 
     def add(self, entry: Taskserv, folder: Traversable) -> None:
-        """Take it in. Raises CatalogueInvalid when there is one of its name already."""
+        """Add an entry. Raises CatalogueInvalid if its name is taken."""
         if entry.name in self:
             _refuse(
                 folder / ENTRY_FILE,
@@ -37,7 +37,7 @@ class Catalogue(dict[str, Taskserv]):
 
 
 def load_catalogue(own: Iterable[Path] = ()) -> Catalogue:
-    """All entries: built in, from installed packages, and those of the user's folders. Raises CatalogueInvalid."""
+    """All entries: built in, from installed packages, and from the user's folders. Raises CatalogueInvalid."""
     found = Catalogue()
     for folder in all_folders(own):
         found.add(read_entry(folder), folder)
@@ -46,7 +46,7 @@ def load_catalogue(own: Iterable[Path] = ()) -> Catalogue:
 
 
 def read_entry(folder: Traversable) -> Taskserv:
-    """The entry in one folder. Raises CatalogueInvalid: which file, which field, what would be right."""
+    """The entry in one folder. Raises CatalogueInvalid, which names the file, the field and the fix."""
     examined = examine(folder)
     if examined.entry is None:
         first, *others = examined.mistakes
@@ -56,14 +56,14 @@ def read_entry(folder: Traversable) -> Taskserv:
 
 
 def all_folders(own: Iterable[Path] = ()) -> list[Traversable]:
-    """The folders of all entries, whether they are right or not. Raises CatalogueInvalid."""
+    """The folders of all entries, valid or not. Raises CatalogueInvalid."""
     return [folder for root in _roots(own) for folder in folders_in(root)]
 
 
 def folders_in(root: Traversable) -> list[Traversable]:
-    """The folders in it that hold an entry. Raises CatalogueInvalid when there is none."""
+    """The folders below it that hold an entry. Raises CatalogueInvalid if there is none."""
     if not root.is_dir():
-        _refuse(root, "is not a folder", "Name a folder that holds one folder per task service.")
+        _refuse(root, "is not a folder", "Give a folder that contains one folder per task service.")
     children = sorted(root.iterdir(), key=lambda child: child.name)
     found = [child for child in children if child.is_dir() and (child / ENTRY_FILE).is_file()]
     if not found:
@@ -84,7 +84,7 @@ def _root_of(point: EntryPoint) -> Traversable:
     except Exception as error:  # a plug-in may fail in any way; it is named, and the user decides
         raise CatalogueInvalid(
             f'the entry point "{point.name}" ({point.value}) of group {GROUP} cannot be loaded: {error}',
-            hint="Mend or uninstall the package that brings it.",
+            hint="Fix or uninstall the package that contains it.",
         ) from error
 
 
@@ -101,8 +101,8 @@ def _check_requires(entries: Catalogue) -> None:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         circle = error.args[1]
-        message = f"requires: goes in a circle: {' before '.join(circle)}"
-        _refuse(_file(entries, circle[0]), message, "Break the circle.")
+        message = f"requires: circular dependency: {' before '.join(circle)}"
+        _refuse(_file(entries, circle[0]), message, "Remove one of these requirements.")
 
 
 def _file(entries: Catalogue, name: str) -> Path:
@@ -110,7 +110,7 @@ def _file(entries: Catalogue, name: str) -> Path:
 
 
 def _real(folder: Traversable) -> Path:
-    """Deploys are run from files."""
+    """The folder as a path: deploys are run from files."""
     if not isinstance(folder, Path):
         _refuse(folder, "is not a folder of the file system", "Install the package that brings it unpacked.")
     return folder

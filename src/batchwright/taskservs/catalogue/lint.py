@@ -1,4 +1,4 @@
-"""What can be seen to be wrong with an entry without a server: its metadata, its deploy, its scripts."""
+"""Finds mistakes in a catalogue entry without a server: in its metadata, its deploy and its scripts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VERBS = ("install", "remove")
 OF_SERVER, OF_CLUSTER = ("name", "address"), ("number", "size", "leader")
 LOADING_SECONDS, PARSING_SECONDS = 60.0, 10.0
 
-# Deploys import pyinfra, which changes a process for good: they are loaded in one of their own.
+# Deploys import pyinfra, which patches the process it runs in, so they are loaded in a separate one.
 _LOAD = """
 import importlib.util, sys
 for number, path in enumerate(sys.argv[1:]):
@@ -30,7 +30,7 @@ for number, path in enumerate(sys.argv[1:]):
 
 
 def lint_folders(folders: Sequence[Path]) -> list[Diagnostic]:
-    """All that is wrong with the entries in these folders; nothing is installed."""
+    """Everything that is wrong with the entries in these folders. Nothing is installed."""
     found: list[Diagnostic] = []
     loadable: list[Path] = []
     for folder in folders:
@@ -71,7 +71,7 @@ def _deploy_mistakes(deploy: Path, entry: Taskserv) -> Iterator[Diagnostic]:
 
 
 def _uses(tree: ast.Module, given: set[str], entry: Taskserv) -> Iterator[tuple[int, str, str]]:
-    """What the deploy takes of `v` and is not given: line, message, hint."""
+    """Uses of `v` in a deploy that it does not get: line, message, hint."""
     for node in ast.walk(tree):
         match node:
             case ast.Attribute(value=ast.Name(id=v), attr=name) if v in given:
@@ -91,7 +91,7 @@ def _taken(v: str, name: str, entry: Taskserv) -> Iterator[tuple[str, str]]:
     if variable is None and name not in GIVEN:
         yield f"{v}.{name}: there is no such variable", closest(name, [*entry.variables, *GIVEN])
     elif variable is not None and variable.optional:
-        yield f"{v}.{name} is optional, and may not be there", f'Write getattr({v}, "{name}", None).'
+        yield f"{v}.{name} is optional and may be missing", f'Write getattr({v}, "{name}", None).'
 
 
 def _script_mistakes(folder: Path, entry: Taskserv) -> Iterator[Diagnostic]:
@@ -112,7 +112,7 @@ def _script_mistakes(folder: Path, entry: Taskserv) -> Iterator[Diagnostic]:
 
 
 def _parse(script: str) -> str:
-    """What `sh` says of a script that it cannot parse; nothing is run."""
+    """The error of `sh` for a script that it cannot parse. Nothing is run."""
     done = subprocess.run(
         ["/bin/sh", "-n"], input=script, capture_output=True, text=True, check=False, timeout=PARSING_SECONDS
     )
@@ -130,7 +130,7 @@ def _load(deploys: Sequence[Path]) -> list[Diagnostic]:
             Diagnostic(
                 CatalogueInvalid.code,
                 f"loading it took over {LOADING_SECONDS:g} s",
-                "A deploy only defines things.",
+                "Importing a deploy should only define functions.",
                 file=str(deploys[0]),
             )
         ]

@@ -1,4 +1,4 @@
-"""One folder of the catalogue: its metadata, read strictly, with everything that is wrong with it."""
+"""Reads the metadata of one catalogue folder strictly and reports all mistakes."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ T = TypeVar("T")
 
 
 class Examined(Struct, frozen=True):
-    """An entry, or the mistakes that say why there is none."""
+    """An entry, or the mistakes that make it invalid."""
 
     entry: Taskserv | None
     mistakes: tuple[Diagnostic, ...]
 
 
 def examine(folder: Traversable) -> Examined:
-    """Read one folder. All mistakes are found in one go; a file that cannot be read at all has one."""
+    """Read one folder. All mistakes are reported at once; a file that cannot be read at all gives one."""
     source = folder / ENTRY_FILE
     reading = _Reading(str(source))
     try:
@@ -86,7 +86,9 @@ def examine(folder: Traversable) -> Examined:
 
 
 def digest_of(folder: Traversable) -> str:
-    """Of every file's path and content, what Python makes of them aside. Raises OSError; ValueError if it is large."""
+    """A digest over every file's path and content, without Python's caches. Raises OSError; ValueError if it is too
+    large.
+    """
     digest, size = hashlib.sha256(), 0
     for path, file in sorted(_files(folder, "")):
         content = _content(file, FOLDER_BYTES_MAX)
@@ -98,9 +100,9 @@ def digest_of(folder: Traversable) -> str:
 
 
 def _content(file: Traversable, most: int) -> bytes:
-    """What a file holds, one byte more than `most` at most; a pipe would be waited for, a device has no end."""
+    """The content of a regular file, at most `most` + 1 bytes. A pipe would block, and a device has no end."""
     if not file.is_file():
-        raise OSError(errno.EINVAL, f"{file.name} is not there, or no regular file")
+        raise OSError(errno.EINVAL, f"{file.name} does not exist or is not a regular file")
     with file.open("rb") as opened:
         return opened.read(most + 1)
 
@@ -139,7 +141,7 @@ class _Reading:
             return None
         bare = {key: value for key, value in document.items() if key != "digest"}
         if "digest" in document:
-            self.wrong("digest: it is worked out from the folder", "Leave it out.")
+            self.wrong("digest: it is computed from the folder", "Leave it out.")
         parts = {
             "variables": self._each(bare, "variables", Variable),
             "variants": self._each(bare, "variants", Variant),
@@ -154,7 +156,7 @@ class _Reading:
     def _each(self, document: dict[str, Any], field: str, kind: type[T]) -> dict[str, T]:
         raw = document.get(field)
         if not isinstance(raw, dict):
-            return {}  # told with the rest, if it is there at all
+            return {}  # reported with the other mistakes
         document.pop(field)
         found = {str(name): self._convert(value, kind, f"{field}.{name}") for name, value in raw.items()}
         return {name: value for name, value in found.items() if value is not None}
@@ -217,7 +219,7 @@ def _mistakes(entry: Taskserv) -> Found:
     yield from _variant_mistakes(entry)
     names = [check.name for check in entry.check]
     for name in sorted({name for name in names if names.count(name) > 1}):
-        yield f"check.{name}: there are two of this name", "Give one of them another name."
+        yield f"check.{name}: the name is used twice", "Give one of them another name."
     for check in entry.check:
         if not check.run.strip() or check.retries < 0:
             yield f"check.{check.name}: it needs a script in `run`, and `retries` of at least 0", "Correct the value."
@@ -225,10 +227,10 @@ def _mistakes(entry: Taskserv) -> Found:
         if not _VARIABLE.fullmatch(name):
             yield f'outputs.{name}: "{name}" is not a name', "Use lower-case letters, digits and underscores."
     if entry.outputs and entry.scope is not Scope.CLUSTER:
-        yield "outputs: only an entry of scope cluster has any", "Write scope: cluster, or leave them out."
+        yield "outputs: only entries of scope cluster have them", "Write scope: cluster, or leave them out."
     for what in ("memory_mb", "cpus"):
         if getattr(entry.needs, what) < 0:
-            yield f"needs.{what}: it is less than 0", "Correct the number."
+            yield f"needs.{what}: it must not be negative", "Correct the number."
 
 
 def _variable_mistakes(entry: Taskserv) -> Found:
@@ -237,15 +239,15 @@ def _variable_mistakes(entry: Taskserv) -> Found:
         if not _VARIABLE.fullmatch(name):
             yield f'{field}: "{name}" is not a name', "Use lower-case letters, digits and underscores."
         elif name in GIVEN:
-            yield f"{field}: a deploy is given something else as v.{name}", "Choose another name."
+            yield f"{field}: v.{name} has another meaning in a deploy", "Choose another name."
         if (variable.type is VariableType.ENUM) != bool(variable.values):
-            yield f"{field}.values: an enum has values and nothing else has", "Correct the type."
+            yield f"{field}.values: only an enum has values, and it must have some", "Correct the type."
         elif mistake := _bounds_mistake(variable):
             yield f"{field}.{mistake[0]}", mistake[1]
         elif default is not None and variable.optional:
-            yield f"{field}: what has a default is always there", "Leave out `optional`, or the default."
+            yield f"{field}: a variable with a default is always set", "Leave out `optional`, or the default."
         elif default is not None and variable.type is VariableType.SECRET:
-            yield f"{field}.default: a secret is never written here", "Leave the default out."
+            yield f"{field}.default: a secret must not be written here", "Leave the default out."
         elif default is not None:
             yield from _value_mistakes(f"{field}.default", variable, default)
 
@@ -253,18 +255,18 @@ def _variable_mistakes(entry: Taskserv) -> Found:
 def _bounds_mistake(variable: Variable) -> tuple[str, str] | None:
     """What is wrong with its pattern or its bounds, if anything."""
     if variable.pattern and variable.type not in (VariableType.STRING, VariableType.SECRET):
-        return "pattern: only a string or a secret has one", "Leave it out."
+        return "pattern: only a string or a secret can have one", "Leave it out."
     if bool(variable.pattern) != bool(variable.means):
-        return "means: a pattern comes with what it means in words, and only a pattern does", "Write both, or neither."
+        return "means: `pattern` and `means` (its meaning in words) go together", "Write both, or neither."
     bounds = [bound for bound in (variable.least, variable.most) if bound is not None]
     if bounds and variable.type not in (VariableType.INTEGER, VariableType.NUMBER):
-        return "least: only a number has bounds", "Leave `least` and `most` out."
+        return "least: only a number can have bounds", "Leave `least` and `most` out."
     if bounds != sorted(bounds):
         return "least: it is more than `most`", "Correct the numbers."
     try:
         re.compile(variable.pattern)
     except re.error as error:
-        return f"pattern: is no regular expression: {error}", "Correct the pattern."
+        return f"pattern: is not a regular expression: {error}", "Correct the pattern."
     return None
 
 
@@ -285,6 +287,6 @@ def _value_mistakes(field: str, variable: Variable, value: Scalar) -> Found:
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """A hint with the known name that was probably meant."""
+    """A hint with the closest known name, or all of them."""
     close = close_matches(name, sorted(known), n=1)
     return f'Did you mean "{close[0]}"?' if close else f"Known: {', '.join(sorted(known)) or 'none'}."

@@ -1,4 +1,4 @@
-"""The runner of task services on real servers. Its packages are an extra: without them `pyinfra_runner` says so."""
+"""The runner of task services on real servers. Its packages are an extra, and `pyinfra_runner` checks for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runner port over SSH: pyinfra for what changes something, in child processes; asyncssh for all that looks."""
+"""The runner port over SSH: pyinfra in child processes for changes, asyncssh for read-only work."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from batchwright.taskservs.runner.outcomes import failed
 from batchwright.taskservs.runner.readiness import ready
 from batchwright.taskservs.runner.server_call import ServerCall
 
-LOOK_SECONDS = 20.0  # for a server that is only looked at to become ready
+LOOK_SECONDS = 20.0  # for a server to become ready when it is only looked at
 
 
 class Installable(Struct, frozen=True):
-    """A catalogue entry and the folder that holds its deploy.py."""
+    """A catalogue entry and the folder of its deploy.py."""
 
     entry: Taskserv
     folder: Path
@@ -50,7 +50,7 @@ class BatchKind(Struct, frozen=True):
 
 
 class PyinfraRunner:
-    """One for all providers and all runs of a process: it sees to it that a server is worked on once at a time."""
+    """The runner of a process, for all providers and runs. It works on each server with one call at a time."""
 
     def __init__(self, catalogue: Mapping[str, Installable], reveal: Reveal, clock: Clock) -> None:
         self._catalogue, self._reveal, self._clock = dict(catalogue), reveal, clock
@@ -90,7 +90,7 @@ class PyinfraRunner:
         visit = ServerCall(known.entry, request, target, job, self._reveal, self._clock)
         lock = self._locks.setdefault((target.provider, target.ref), asyncio.Lock())
         if lock.locked():
-            job.tell("waiting until something else has been done on this server")
+            job.tell("waiting for another task on this server")
         async with lock:
             return await visit.apply(verb, seconds, next(self._names), lambda one: self._deploy(verb, known, one))
 
@@ -99,7 +99,7 @@ class PyinfraRunner:
         return await self._gathering.join(kind, (kind, visit))
 
     async def _carry(self, batch: Sequence[tuple[tuple[BatchKind, ServerCall], asyncio.Future[Done]]]) -> None:
-        """One child process for servers on which the same is to be done."""
+        """Run one child process for all servers of a batch."""
         kind, visits = batch[0][0][0], [visit for (_, visit), _ in batch]
         hosts = tuple(visit.host for visit in visits if visit.host is not None)
         hearers = {host.id: Hearer(visit.tell, answer) for host, ((_, visit), answer) in zip(hosts, batch, strict=True)}
@@ -111,7 +111,9 @@ class PyinfraRunner:
     # -- looking ------------------------------------------------------------------------------------------------
 
     async def installed(self, target: Target) -> tuple[str, ...]:
-        """What is noted on the server as installed, and what is there without a note. Raises ServerUnreachable."""
+        """What is recorded on the server as installed, and what its probes find without a record. Raises
+        ServerUnreachable.
+        """
         probes = {name: known.entry.present for name, known in self._catalogue.items() if known.entry.present}
         if target.access is None:
             raise ServerUnreachable(_unreachable(target))
@@ -121,7 +123,7 @@ class PyinfraRunner:
         except Unreachable as error:
             raise _asked_in_vain(target, error) from error
         if ran.code != 0:
-            raise ServerUnreachable(f"{target.name} cannot tell what is installed: {ran.tail}")
+            raise ServerUnreachable(f"{target.name} cannot find out what is installed: {ran.tail}")
         return tuple(sorted(set(ran.output.split())))
 
     async def preview(self, request: TaskservRequest, target: Target, job: TaskservCall = NO_JOB) -> tuple[str, ...]:
@@ -137,7 +139,7 @@ class PyinfraRunner:
             raise _asked_in_vain(target, error) from error
         except (ChildDied, NotBegun, TimeoutError) as error:
             why = Redactor(filled.secrets).shown(str(error) or "no answer in time")
-            raise ServerUnreachable(f"{target.name} cannot tell what would change: {why}") from error
+            raise ServerUnreachable(f"{target.name} cannot find out what would change: {why}") from error
         if not done.ok:
             raise ServerUnreachable(failed(request.name, done, Redactor(filled.secrets)).fault.message)
         return tuple(map(Redactor(filled.secrets).shown, done.changes))
@@ -165,7 +167,7 @@ class PyinfraRunner:
 
 
 def _as_planned(request: TaskservRequest, known: Installable) -> Installable | Rejected:
-    """The entry as it is on disk now, if that is what was planned: the plan is applied, whatever has changed since."""
+    """The entry on disk, if it is still the planned one: a run applies its plan, whatever has changed since."""
     try:
         entry = known.entry if digest_of(known.folder) == known.entry.digest else read_entry(known.folder)
     except (OSError, ValueError, CatalogueInvalid) as error:
@@ -174,14 +176,14 @@ def _as_planned(request: TaskservRequest, known: Installable) -> Installable | R
 
 
 def _changed(request: TaskservRequest, why: str = "") -> Rejected:
-    message = f"the catalogue's entry {request.name} is not the one that was planned{why}"
-    hint = "Plan and run again; or put the entry back as it was, and let the run go on with: batchwright resume RUN"
+    message = f"the catalogue entry {request.name} has changed since the plan{why}"
+    hint = "Plan and run again; or restore the entry and continue with: batchwright resume RUN"
     return Rejected(Fault(FaultClass.PERMANENT, message, "entry-changed", hint))
 
 
 def _unreachable(target: Target) -> str:
-    return f"the server {target.name} is not there, or cannot be reached over SSH"
+    return f"the server {target.name} does not exist or cannot be reached over SSH"
 
 
 def _asked_in_vain(target: Target, error: Unreachable) -> ServerUnreachable:
-    return ServerUnreachable(f"{target.name} cannot be asked: {error.fault.message}", hint=error.fault.hint)
+    return ServerUnreachable(f"{target.name} cannot be reached: {error.fault.message}", hint=error.fault.hint)

@@ -1,4 +1,4 @@
-"""SSH to one server in our own event loop, for what is looked at, checked and ended. Only known keys are trusted."""
+"""SSH to one server in our own event loop, for lookups, checks and stopping. Only known host keys are trusted."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class SshConnection:
             message = f"{self._user} cannot become root on {self._host} by sudo without a password: {answer.login}"
             code, hint = refusal_in(answer.login, self._user, self._host) or ("sudo-refused", "")
             raise Unreachable(Fault(FaultClass.AUTH, message, code, hint), lasting=True)
-        how = "did not end in time" if answer.code in (None, TOOK_TOO_LONG) else f"ended with {answer.code}"
+        how = "did not end in time" if answer.code in (None, TOOK_TOO_LONG) else f"exited with code {answer.code}"
         raise interfering(self._user, self._host, answer.login, how)
 
 

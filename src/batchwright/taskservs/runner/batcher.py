@@ -1,4 +1,4 @@
-"""Calls that are alike and come close together are carried out together, in few processes at a time."""
+"""Combines similar calls that arrive close together into batches, with a limit of batches at a time."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Batcher(Generic[M, A]):
 
     async def _gather(self, kind: Hashable, window: float) -> None:
         await self._clock.sleep(window)
-        async with self._places:  # whoever comes while a place is waited for is still one of the batch
+        async with self._places:  # members that arrive while it waits for a place still join
             wanted = [one for one in self._waiting.pop(kind, []) if not one[1].done()]
             batch, rest = wanted[: self._most], wanted[self._most :]
             if rest:

@@ -1,4 +1,4 @@
-"""The checks of a task service, run on its server: with patience after an install, once when they are asked for."""
+"""Runs the checks of a task service on its server: with retries after an install, once on request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from batchwright.taskservs.runner.shell_snippets import CHECKING, with_environme
 async def run_checks(
     connection: SshConnection, checks: Sequence[Check], variables: Mapping[str, str], redact: Redactor
 ) -> tuple[CheckResult, ...]:
-    """Each of them once. Raises Unreachable."""
+    """Run each check once. Raises Unreachable."""
     return tuple([await _once(connection, check, variables, redact) for check in checks])
 
 
@@ -28,7 +28,7 @@ async def first_failing(
     clock: Clock,
     tell: Tell,
 ) -> CheckResult | None:
-    """Run them one after the other, each again until it passes or its retries are used up; None when all pass."""
+    """Run the checks in order, each until it passes or its retries are used up. None if all pass."""
     for check in checks:
         for left in range(check.retries, -1, -1):
             seen = await _once(connection, check, variables, redact)
@@ -45,5 +45,5 @@ async def _once(connection: SshConnection, check: Check, variables: Mapping[str,
     ran = await connection.script(with_environment(variables, CHECKING + check.run), check.timeout)
     if ran.code == 0:
         return CheckResult(check.name, True)
-    how = f"took over {check.timeout:g} s" if ran.code == TOOK_TOO_LONG else f"ended with {ran.code}"
+    how = f"took over {check.timeout:g} s" if ran.code == TOOK_TOO_LONG else f"exited with code {ran.code}"
     return CheckResult(check.name, False, redact.shown(ran.tail) or f"{how} and printed nothing")

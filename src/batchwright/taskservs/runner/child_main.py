@@ -126,7 +126,7 @@ class Child:
     def _done(self, host: PyinfraHost, mine: Host, fault: str = "", *, bug: bool = False) -> None:
         heard = self._listening.of(mine.id)
         if host in self._state.failed_hosts and not fault:
-            fault = "it could not be found out how the server is"
+            fault = "the state of the server could not be read"
         failed = heard.failed if fault else ""
         preview = self._job.verb is Verb.PREVIEW
         changes = heard.would_change(self._state, host) if preview else heard.changed(self._state, host)

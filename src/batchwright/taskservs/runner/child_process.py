@@ -1,4 +1,4 @@
-"""One child process: it is given a job, and what it says of each server is handed on."""
+"""One child process of the runner: sends its job and passes on its messages for each server."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from batchwright.taskservs.runner.child_protocol import (
 
 MODULE = "batchwright.taskservs.runner.child_main"
 PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "SSH_AUTH_SOCK", "TMPDIR", "VIRTUAL_ENV")
-WORD_BYTES = 32 * 1024 * 1024  # of one message, should each line of it be as long as can be
-STOP_SECONDS = 3.0  # until the child has to have let go of a server
-END_SECONDS = 5.0  # for a child that has nothing left to do
-ERRORS_KEPT = 4_000  # bytes of what it says on stderr
+WORD_BYTES = 32 * 1024 * 1024  # of one message, with lines as long as they can be
+STOP_SECONDS = 3.0  # for the child to stop working on a server
+END_SECONDS = 5.0  # for the child to end when it has nothing left to do
+ERRORS_KEPT = 4_000  # bytes of its stderr
 
 
 class ChildDied(Exception):
-    """The child ended before it had said how it went on a server: what it did there is not known."""
+    """The child ended before it reported on a server: what it did there is unknown."""
 
 
 class NotBegun(Exception):
-    """There is no child: nothing was done on any server."""
+    """No child was started: nothing was done on any server."""
 
 
 class Hearer(Struct, frozen=True, eq=False):
-    """Who wants to know about one server: `tell` hears its lines, `done` how it ended."""
+    """A listener for one server: `tell` receives its lines, `done` its result."""
 
     tell: Callable[[str], None]
     done: asyncio.Future[Done]
@@ -55,11 +55,11 @@ class ChildProcess:
         self._shown = shown
         self._stopped = {host: asyncio.Event() for host in hearers}
         self._process: asyncio.subprocess.Process | None = None
-        self._given = False  # whether it has its job
+        self._given = False  # whether it has received its job
         self._errors = b""
 
     async def run(self, job: ChildJob) -> None:
-        """From its start to its end. Who has had no answer by then is given ChildDied."""
+        """Run it from start to end. Servers without a result by then get ChildDied."""
         environ = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         try:
             process = self._process = await asyncio.create_subprocess_exec(

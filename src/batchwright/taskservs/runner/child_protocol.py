@@ -56,7 +56,7 @@ class ChildJob(Struct, frozen=True):
 
 
 class Stop(Struct, frozen=True, tag="stop"):
-    """Parent to child: let go of one server at once."""
+    """Parent to child: stop working on one server at once."""
 
     host: str
 

@@ -18,7 +18,7 @@ Deploy = Callable[[SimpleNamespace], None]
 
 
 class DeployFailed(Exception):
-    """The deploy did not work on one server. `bug`: doing it again is of no use."""
+    """The deploy failed on one server. `bug`: a retry is of no use."""
 
     def __init__(self, words: str, *, bug: bool = False) -> None:
         super().__init__(words)
@@ -33,7 +33,7 @@ def load_deploy(job: ChildJob) -> Deploy:
         try:
             _function(path, job.verb)(v)
         except NestedOperationError:
-            raise DeployFailed("an operation did not work") from None
+            raise DeployFailed("an operation failed") from None
         except DeployImpossible as error:
             raise DeployFailed(str(error), bug=True) from None
         except DeployFailed:

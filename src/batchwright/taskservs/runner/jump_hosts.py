@@ -46,6 +46,6 @@ def tunnel(access: SshAccess, seconds: float) -> Any:
         assert transport is not None
         channel = transport.open_channel("direct-tcpip", (access.host, access.port), ("127.0.0.1", 0), timeout=seconds)
     except (SSHException, OSError, EOFError) as error:
-        raise DeployFailed(f"no way through {jump.host}: {error}") from error
+        raise DeployFailed(f"cannot connect through {jump.host}: {error}") from error
     channel.batchwright_client = client  # type: ignore[attr-defined]  # lives as long as what goes through it
     return channel

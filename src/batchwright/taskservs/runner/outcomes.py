@@ -1,4 +1,4 @@
-"""What an attempt amounts to: what came of a deploy or a check, as outcomes of the runner port."""
+"""Converts the result of a deploy or a check to an outcome of the runner port."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CHANGES_NAMED = 5
 
 
 def failed(name: str, done: Done, redact: Redactor) -> Rejected:
-    """A deploy that did not work: which operation, and the end of what it said. Doing it again is the repair."""
+    """A failed deploy: the operation and the end of its output. A retry may repair it."""
     where = f"{name}: {done.failed or done.fault}"
     about = f"{where}: {done.fault}" if done.failed and not done.tail else where
     said = redact.shown("\n".join([about, *done.tail[-TAIL_LINES:]]))
@@ -24,29 +24,29 @@ def failed(name: str, done: Done, redact: Redactor) -> Rejected:
 
 
 def unhealthy(name: str, check: CheckResult) -> Rejected:
-    """A check that fails although it was given its time."""
+    """A check that still fails after its retries."""
     said = "\n".join(check.output.splitlines()[-TAIL_LINES:])
     message = f"{name}: the check {check.name} fails: {_short(said)}"
     return Rejected(Fault(FaultClass.PERMANENT, message, "check-failed"))
 
 
 def _short(text: str) -> str:
-    """Fit for a terminal, each line of it no longer than a person reads."""
+    """Escaped for a terminal, with lines cut to a readable length."""
     return "\n".join(shortened(line, WIDTH_MAX) for line in printable(text).split("\n"))
 
 
 def unsupported(entry: Taskserv, os: str, release: str) -> Rejected | None:
-    """Why it cannot be on this operating system, None when it can."""
+    """Why the entry cannot be installed on this operating system; None if it can."""
     if not entry.platforms or any(platform.covers(os, release) for platform in entry.platforms):
         return None
     known = ", ".join(map(str, entry.platforms))
     message = f"{entry.name} cannot be installed on {os} {release}".rstrip() + f", only on {known}"
-    hint = "Give the server another image, or leave the task service out."
+    hint = "Use another image for the server, or remove the task service."
     return Rejected(Fault(FaultClass.INVALID, message, "platform-unsupported", hint))
 
 
 def tell_changes(done: Done, tell: Tell) -> None:
-    """Say what changed, or that nothing did."""
+    """Report what changed, or that nothing did."""
     if not done.changes:
         tell("nothing changed")
         return

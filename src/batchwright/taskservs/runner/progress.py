@@ -103,7 +103,7 @@ class ProgressListener(BaseStateCallback, logging.Handler):  # type: ignore[misc
 
     def operation_host_start(self, state: State, host: Host, key: str) -> None:
         if host in state.failed_hosts:
-            raise PyinfraError("it could not be found out how the server is")
+            raise PyinfraError("the state of the server could not be read")
         heard, name = self._heard[host.name], _name(state, key)
         heard.failed = name
         heard.tail.clear()

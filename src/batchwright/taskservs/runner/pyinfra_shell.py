@@ -71,7 +71,7 @@ class _After:
             elif line.strip():
                 self._kept.append(line[-TOLD_MAX:])
         if not self._begun and self._kept:
-            yield "the login does not get as far as the command, and says:\n"
+            yield "the login does not reach the command, and prints:\n"
             yield from self._kept
 
     @property

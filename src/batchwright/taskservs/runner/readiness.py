@@ -1,4 +1,4 @@
-"""A server is ready for task services when SSH answers and its first start has ended. Waiting tells why."""
+"""Waits until a server is ready for task services: SSH answers and its first boot has ended. Tells why it waits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batchwright.taskservs.runner.asyncssh_connection import SshConnection, conn
 from batchwright.taskservs.runner.shell_snippets import FIRST_START
 
 POLL_SECONDS = 2.0
-TELL_SECONDS = 6.0  # between two lines that say the same
+TELL_SECONDS = 6.0  # between two equal lines
 LOOK_SECONDS = 20.0  # for one look at how far its start is
 DENIED_SECONDS = 120.0  # a server that starts may let nobody in before it has been given the key
 

@@ -1,4 +1,4 @@
-"""One call on one server, from getting ready to its marker; ends what it began there when it is broken off."""
+"""One call on one server, from preparing it to its marker. If interrupted, it ends what it started there."""
 
 from __future__ import annotations
 
@@ -132,9 +132,9 @@ class ServerCall:
                 return Rejected(Fault(FaultClass.TIMEOUT, f"the server did not become ready within {seconds:g} s"))
             left = await self._end()
             if left is not None:
-                return Unknown(f"it took over {seconds:g} s, and may still go on: {left}")
-            last = f"; the last it said was: {self._said}" if self._said else ""
-            message = f"it took over {seconds:g} s and was ended, on the server too{last}"
+                return Unknown(f"it took over {seconds:g} s and may still be running: {left}")
+            last = f"; its last output was: {self._said}" if self._said else ""
+            message = f"it took over {seconds:g} s and was stopped, on the server too{last}"
             return Rejected(Fault(FaultClass.TIMEOUT, message))
         except asyncio.CancelledError:
             await self._end()
@@ -176,13 +176,13 @@ class ServerCall:
         self._touched = True
         ended = (await connection.script(shell_snippets.end_marked(self.token), SCRIPT_SECONDS)).output.split()
         if ended != ["ended", "0"]:
-            self.tell(f"processes that an earlier attempt had left: {' '.join(ended)}")
+            self.tell(f"processes left by an earlier attempt: {' '.join(ended)}")
         if locked := await self._wait_for_others(connection):
             return locked
         private = self.access.user != "root"
         ran = await connection.script(shell_snippets.prepare(self.token, private=private), PREPARE_SECONDS)
         if ran.code != 0:
-            message = f"the server could not be made ready (ended with {ran.code}): {self.shown(ran.tail)}"
+            message = f"the server could not be prepared (exit code {ran.code}): {self.shown(ran.tail)}"
             return Rejected(Fault(FaultClass.TRANSIENT, message, "prepare-failed"))
         words = [line.split() for line in ran.output.splitlines() if line]
         told = {word[0]: word[1:] for word in words if word[0] in ("platform", "temp")}
@@ -197,11 +197,11 @@ class ServerCall:
             who = f"{name} (process {pid}), which holds {file}" if file else holder
             if self._clock.now() >= until:
                 message = f"the server's packages have been locked for over {LOCK_SECONDS} s, by {who}"
-                hint = "Look what it does there; it is not ended by Batchwright."
+                hint = "Check what it does there; Batchwright does not stop it."
                 return Rejected(Fault(FaultClass.TRANSIENT, message, "packages-locked", hint))
             if who != told:
                 told = who
-                self.tell(f"waiting for {who}: somebody else works on the packages there")
+                self.tell(f"waiting for {who}: another process is changing packages")
             await self._clock.sleep(BUSY_SECONDS)
         return None
 
@@ -212,7 +212,7 @@ class ServerCall:
         except Unreachable as error:
             told = Rejected(error.fault)
         if isinstance(told, Rejected):
-            self.tell(f"it goes without word from the first server: {told.fault.message}")
+            self.tell(f"leaving the cluster without data from the first server: {told.fault.message}")
             return {}
         return told
 
@@ -225,17 +225,17 @@ class ServerCall:
         if leader is None or not wanted:
             return {}
         if leader.access is None:
-            return Rejected(Fault(FaultClass.NOT_FOUND, f"{leader.name} is not there, or cannot be reached over SSH"))
+            return Rejected(Fault(FaultClass.NOT_FOUND, f"{leader.name} does not exist or cannot be reached over SSH"))
         around = environment(filled.values, self.request, leader, self.member)
         async with ready(leader.access, self._clock, self.tell, seconds or self.job.seconds) as connection:
             for name, output in wanted.items():
                 text = shell_snippets.with_environment(around, shell_snippets.told(output.run))
                 ran = await connection.script(text, SCRIPT_SECONDS)
                 if ran.code != 0:
-                    message = f"{leader.name} does not tell {name} (ended with {ran.code}): {self.shown(ran.tail)}"
+                    message = f"{leader.name} did not return {name} (exit code {ran.code}): {self.shown(ran.tail)}"
                     return Rejected(Fault(FaultClass.TRANSIENT, message, "output-failed"))
                 if ran.left_out:
-                    message = f"{leader.name} tells {ran.left_out:,} bytes too much as {name}"
+                    message = f"{leader.name} returned {ran.left_out:,} bytes too many as {name}"
                     return Rejected(Fault(FaultClass.PERMANENT, message, "output-failed"))
                 outputs[name] = ran.output.strip()
         return outputs
@@ -255,7 +255,7 @@ class ServerCall:
             noted = shell_snippets.write_marker(self.entry.name, self.request.version, self.token, at)
         ran = await connection.script(noted, SCRIPT_SECONDS)
         if ran.code != 0:
-            return Rejected(Fault(FaultClass.TRANSIENT, f"it could not be noted on the server: {self.shown(ran.tail)}"))
+            return Rejected(Fault(FaultClass.TRANSIENT, f"the marker could not be written: {self.shown(ran.tail)}"))
         tell_changes(done, self.tell)
         return Applied(bool(done.changes) or ran.output.strip() == "gone")
 

@@ -1,4 +1,4 @@
-"""A request's variables as a deploy and its checks are given them: secrets revealed, places filled in."""
+"""A request's variables as its deploy and checks get them: secrets revealed, placeholders filled in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from batchwright.taskservs.runner.child_protocol import Member
 
 
 class Filled(Struct, frozen=True):
-    """The values, and which of them must not be told."""
+    """The values, and which of them are secret."""
 
     values: dict[str, Scalar]
     secrets: tuple[str, ...]
