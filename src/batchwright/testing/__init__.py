@@ -1,1 +1,1 @@
-"""Shipped for authors of adapters and for rehearsals: a clock that jumps, crash wrappers, conformance suites."""
+"""Shipped for authors of adapters and for rehearsals: a virtual clock, crash wrappers and conformance suites."""

@@ -1,4 +1,4 @@
-"""The part of the provider suite about what others attached to a server: a destroy never takes it with it."""
+"""The part of the provider suite about foreign things attached to a server: a destroy must never remove them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ Scenario = Callable[[ProviderFixture], Coroutine[Any, Any, None]]
 
 
 class AttachmentSuite:
-    """What a rig says about its cloud, beside what `ProviderSuite` asks."""
+    """What a test class tells about its cloud, in addition to `ProviderSuite`."""
 
     patience: float
 
     def attach(self, ref: str) -> Collection[str]:  # noqa: ARG002 - a rig that can overrides it
-        """Attach to a server, behind the adapter's back, one of each thing that somebody else could, without our label
-        and set to go with the server where that can be set. Gives their ids; none where nothing can be attached."""
+        """Attach one of each possible foreign thing to a server, without our label and without the adapter.
+
+        Each is set to be deleted with the server where that can be set. Returns their ids; empty if nothing can be
+        attached.
+        """
         return ()
 
     def foreign(self) -> Collection[str]:
-        """The ids of what `attach` attached and is still there."""
+        """The ids of the things from `attach` that still exist."""
         return ()
 
     def client(self) -> Provider:
@@ -48,7 +51,7 @@ class AttachmentSuite:
         return hung
 
     def test_a_destroy_leaves_what_is_not_ours_and_a_preview_names_it(self) -> None:
-        """E1."""
+        """E1: a destroy leaves foreign things, and a preview names them."""
 
         async def scenario(bench: ProviderFixture) -> None:
             ref, kept = await bench.created("suite-laden"), await bench.created("suite-kept")

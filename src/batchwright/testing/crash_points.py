@@ -1,8 +1,8 @@
-"""Processes that die on purpose: wrappers of the ports that count every call and stop just before or after the n-th.
+"""Simulated process deaths: wrappers of the ports that count every call and stop just before or after the n-th.
 
 All wrappers of one 'process' share one CrashPoint, so its calls are numbered over all ports in the order they are made.
-Once it is dead every further call raises ProcessDied, and so does a call that was under way when its answer comes:
-what the outside did is done, but nobody hears of it. Run with `CrashPoint()` first to learn how many calls there are.
+Once it is dead every further call raises ProcessDied, and so does a call in progress when its answer comes: its effect
+is real, but the process never learns of it. Run with `CrashPoint()` first to count the calls.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ P = ParamSpec("P")
 
 
 class ProcessDied(BaseException):
-    """The process is dead from here on. Like KeyboardInterrupt, nothing may catch it as an ordinary error."""
+    """The process is dead. Like KeyboardInterrupt, it must not be caught as an ordinary error."""
 
 
 class When(StrEnum):
     """On which side of the call the process dies."""
 
     BEFORE = "before"  # the call is not sent
-    AFTER = "after"  # the call took effect, its answer is not heard
+    AFTER = "after"  # the call took effect, but its answer is lost
 
 
 class CrashPoint:
@@ -56,7 +56,7 @@ class CrashPoint:
 
     @property
     def count(self) -> int:
-        """How many calls were made, with the one it died at."""
+        """How many calls were made, including the one it died at."""
         return len(self.calls)
 
     def __str__(self) -> str:
@@ -69,12 +69,12 @@ class CrashPoint:
             raise ProcessDied(str(self))
 
     def die(self) -> NoReturn:
-        """Be dead from now on."""
+        """Die now."""
         self.dead = True
         raise ProcessDied(str(self))
 
     async def guard(self, label: str, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Make one call of a port, or die of it."""
+        """Make one call of a port, or die at it."""
         self.check()
         self.calls.append(label)
         mine = self.count == self.n
@@ -85,7 +85,7 @@ class CrashPoint:
         except BaseException as error:
             if mine:
                 self.die()
-            if isinstance(error, Exception):  # the dead hear no errors either, but can be cancelled
+            if isinstance(error, Exception):  # a dead process sees no errors, but can be cancelled
                 self.check()
             raise
         if mine:
@@ -170,7 +170,7 @@ class CrashingJournal:
 
 
 class CrashingProvider:
-    """A Provider in a process that dies. `validate` asks nobody and is not counted."""
+    """A Provider in a process that dies. `validate` does no I/O and is not counted."""
 
     def __init__(self, inner: Provider, point: CrashPoint) -> None:
         self.name, self.capabilities = inner.name, inner.capabilities

@@ -1,4 +1,4 @@
-"""What every journal must prove about what it holds: the second part of `journal_suite`, used in the same way."""
+"""The second part of `journal_suite`, about the hash chain of a journal. It is used in the same way."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def case(function: Case) -> Case:
 
 @case
 async def test_the_chain_covers_every_event_and_is_what_it_was_after_reopening(factory: Factory) -> None:
-    """D6."""
+    """D6: the chain covers every event and is unchanged after reopening."""
     async with opened(factory) as journal:
         lease = await begun(journal)
         heads = [await journal.head("aaaa")]
@@ -46,7 +46,7 @@ async def test_the_chain_covers_every_event_and_is_what_it_was_after_reopening(f
 
 @case
 async def test_copied_pages_keep_their_place_in_the_chain(factory: Factory) -> None:
-    """D6: what `store migrate` needs."""
+    """D6: `store migrate` relies on it."""
     origin = MemoryJournal()
     lease = await begun(origin)
     last = 1
@@ -67,7 +67,7 @@ async def test_copied_pages_keep_their_place_in_the_chain(factory: Factory) -> N
 
 @case
 async def test_a_sound_store_has_lost_nothing(factory: Factory) -> None:
-    """D6."""
+    """D6: a sound store reports no loss."""
     async with opened(factory) as journal:
         lease = await begun(journal, "bbbb")
         await begun(journal, "aaaa")

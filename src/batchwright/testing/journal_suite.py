@@ -225,7 +225,7 @@ async def test_summaries_are_newest_first(factory: Factory) -> None:
 
 @case
 async def test_a_lease_keeps_others_away_while_its_holder_gives_signs_of_life(factory: Factory) -> None:
-    """D5: whatever anybody's clock says."""
+    """D5: independent of any clock."""
     async with opened(factory) as journal:
         first = await begun(journal, holder="elsewhere:1:1")
         assert (first.run, first.holder) == ("aaaa", "elsewhere:1:1")
@@ -249,7 +249,7 @@ async def test_a_lease_keeps_others_away_while_its_holder_gives_signs_of_life(fa
 
 @case
 async def test_what_was_moved_away_is_never_taken(factory: Factory) -> None:
-    """D5: it gives no signs of life, and is no dead driver all the same."""
+    """D5: a moved run gives no signs of life, and is still not taken for one whose driver died."""
     async with opened(factory) as journal:
         lease = await begun(journal, holder=moved_to("elsewhere"))
         await journal.renew(lease, NOW, FOR_EVER)

@@ -1,4 +1,4 @@
-"""Short ways to write workflows and to plan them without a provider, for tests."""
+"""Helpers for tests: short ways to write workflows and to plan them without a provider."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def workflow(*operations: Operation, **rest: Any) -> Workflow:
 
 
 def empty_world(workflow: Workflow) -> Observations:
-    """Every server of the workflow resolves to what it asks for, in accounts where nothing is."""
+    """Observations in which every server resolves as requested, in empty accounts."""
     configs: dict[str, list[ServerConfig]] = {}
     for op in workflow.operations:
         if isinstance(op, ServerBatch):
@@ -70,7 +70,7 @@ def empty_world(workflow: Workflow) -> Observations:
 
 
 def plan_of(workflow: Workflow, catalogue: Mapping[str, Taskserv], observations: Observations | None = None) -> Plan:
-    """The plan; fails with the diagnostics when there is none."""
+    """The plan. Fails with the diagnostics if there is none."""
     built = build(workflow, catalogue, observations or empty_world(workflow))
     assert built.plan is not None, "\n".join(str(one) for one in built.diagnostics)
     return built.plan

@@ -1,4 +1,4 @@
-"""One test's view of a provider: what the provider suite makes servers with, waits with, and cleans up with."""
+"""What a test of the provider suite uses: create servers, wait, and clean up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from batchwright.providers.base import Provider
 
 
 class ProviderFixture:
-    """One test's view of the provider: an open client, a run of its own, and patience with a bound."""
+    """One test's access to the provider: an open client, a run of its own, and bounded waiting."""
 
     def __init__(
         self, provider: Provider, clock: Clock, patience: float, config: Callable[[str], ServerConfig]
@@ -27,24 +27,24 @@ class ProviderFixture:
         return Token(self.run, step_token(self.run, step, generation))
 
     async def request(self, name: str) -> ServerRequest:
-        """A good request, resolved."""
+        """A valid request, resolved."""
         (answer,) = await self.provider.resolve([self._config(name)])
         assert isinstance(answer, ServerRequest), f"the suite's own configuration was refused: {answer}"
         return answer
 
     async def until(self, what: str, look: Callable[[], Awaitable[bool]]) -> None:
-        """Look until it is so; AssertionError when patience runs out."""
+        """Poll until it holds; AssertionError when time is up."""
         start = self.clock.now()
         while not await look():
             assert self.clock.now() - start < self._patience, f"still not so after {self._patience:g} s: {what}"
             await self.clock.sleep(self.provider.capabilities.poll_seconds)
 
     async def settle(self) -> None:
-        """Wait until nothing that was sent can still come to light."""
+        """Wait until nothing that was sent can still take effect."""
         await self.clock.sleep(self.provider.capabilities.settle_seconds)
 
     async def created(self, name: str) -> str:
-        """Make a server and see it in the listing; gives its reference."""
+        """Create a server, find it in the listing, and return its reference."""
         answer = await self.provider.create(await self.request(name), self.token(name))
         assert isinstance(answer, Created), f"create answered {answer}"
         ref, token = answer.ref, self.token(name)
@@ -70,7 +70,7 @@ class ProviderFixture:
         return seen[0]
 
     async def gone(self, ref: str) -> None:
-        """Destroy a server as the engine does: again and again until Gone."""
+        """Destroy a server as the engine does: repeat until Gone."""
 
         async def step() -> bool:
             answer = await self.provider.destroy(ref)
@@ -80,7 +80,7 @@ class ProviderFixture:
         await self.until(f"{ref} is gone", step)
 
     async def clean(self) -> None:
-        """Destroy all that carries this test's run; what is only listed once the rest is gone, too."""
+        """Destroy everything of this test's run, including what is only listed once the rest is gone."""
         await self.settle()
 
         async def empty() -> bool:

@@ -1,4 +1,4 @@
-"""What a provider over an emulated cloud must survive, as a story that an adapter's author inherits.
+"""The crash test of a provider over an emulated cloud, for adapter authors to inherit.
 
 The installed command is killed by SIGKILL at random, over the emulator in a process of its own which no kill reaches.
 At the end of the run, and of its rollback, the cloud holds exactly what it should:
@@ -28,15 +28,15 @@ from typing import Any
 
 RETRY = {"max_attempts": 15, "initial_delay": 0.1, "max_delay": 0.5}
 LIVES_MAX = 120
-ROUNDS_MAX = 5  # of a run and its rollback, until there were kills enough
-LIFE = 0.5  # seconds after its first event for which a process may live
-PATIENCE = 300  # seconds for a command that nobody kills
-EVENT = re.compile(r" +\d")  # a line that begins with a time: something happened
+ROUNDS_MAX = 5  # of a run and its rollback, until there were enough kills
+LIFE = 0.5  # seconds a process lives at most after its first event
+PATIENCE = 300  # seconds for a command that is not killed
+EVENT = re.compile(r" +\d")  # a line that begins with a time reports an event
 URL = re.compile(r"https?://[^\s,]+")
 
 
 class Terminal:
-    """Types commands of one state folder, and kills them. `environ` is theirs beside what is here."""
+    """Runs commands on one state folder, and kills them. `environ` is added to the environment."""
 
     def __init__(self, folder: Path, seed: int, workflow: object, environ: Mapping[str, str] = {}) -> None:
         self.state = folder / "state"
@@ -52,13 +52,13 @@ class Terminal:
         return [sys.executable, "-m", "batchwright", *words, "--state-dir", str(self.state)]
 
     def let(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """A command that nobody kills."""
+        """Run a command to its end."""
         return subprocess.run(  # noqa: S603 - our own command
             self.command(*words), env=self.environ, capture_output=True, text=True, timeout=PATIENCE, check=False
         )
 
     def ask(self, *words: str) -> dict[str, Any]:
-        """The answer of a command that only looks."""
+        """The JSON answer of a read-only command."""
         done = self.let(*words, "--json")
         assert done.stdout, done.stderr
         answer = json.loads(done.stdout)
@@ -66,7 +66,7 @@ class Terminal:
         return answer
 
     def kill_soon(self, *words: str) -> bool:
-        """Start it, wait for its first event, and kill it a moment later. False if it ended by itself."""
+        """Start a command, wait for its first event, and kill it a moment later. False if it ended by itself."""
         process = subprocess.Popen(  # noqa: S603
             self.command(*words), env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -87,7 +87,7 @@ class Terminal:
         return killed
 
     def rounds(self, kills: int) -> Iterator[int]:
-        """Rounds of a run and its rollback until there were so many kills, however slow the killer was."""
+        """Repeat a run and its rollback until there were this many kills, however slow the killer is."""
         for number in range(ROUNDS_MAX):
             yield number
             if self.kills >= kills:
@@ -95,7 +95,7 @@ class Terminal:
         raise AssertionError(f"only {self.kills} kills in {ROUNDS_MAX} rounds")
 
     def until(self, wanted: str, first: Sequence[str], again: Sequence[str], kills: int) -> None:
-        """Start, kill, go on, kill, until there were so many kills in all; then let it end."""
+        """Start, kill and resume until there were this many kills in all; then let it end."""
         words, status, said = first, "not begun", ""
         over = {row["run"] for row in self.ask("list")["runs"] if row["status"] == "RolledBack"}
         for _ in range(LIVES_MAX):
@@ -113,7 +113,7 @@ class Terminal:
 
 @contextmanager
 def _bounded(process: subprocess.Popen[str]) -> Iterator[None]:
-    """What is read from a process that says nothing ends when it is killed."""
+    """Kill a silent process when time is up, so that reading its output ends."""
     patience = threading.Timer(PATIENCE, process.kill)
     patience.start()
     try:
@@ -124,14 +124,14 @@ def _bounded(process: subprocess.Popen[str]) -> Iterator[None]:
 
 @contextmanager
 def emulator(command: Sequence[str]) -> Iterator[str]:
-    """Serves while the `with` lasts, and ends by SIGTERM; gives the address, which stands in its first line."""
+    """Run an emulator while the context lasts, and end it with SIGTERM. Yields the address from its first line."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         assert process.stdout is not None
         try:
             with _bounded(process):
                 first = process.stdout.readline()
             found = URL.search(first)
-            assert found, f"the emulator said no address: {first!r}"
+            assert found, f"the emulator printed no address: {first!r}"
             yield found[0]
         finally:
             process.send_signal(signal.SIGTERM)
@@ -140,7 +140,7 @@ def emulator(command: Sequence[str]) -> Iterator[str]:
 
 
 def look(url: str) -> dict[str, Any]:
-    """What the cloud holds, as its own page for people and tests tells."""
+    """What the cloud holds, from the emulator's own summary page."""
     with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - an address of the loopback interface
         found = json.load(answer)
     assert isinstance(found, dict)
@@ -148,7 +148,7 @@ def look(url: str) -> dict[str, Any]:
 
 
 class CrashSuite(ABC):
-    """One run. A cloud's own says what goes wrong there, how it is reached, and what it must hold."""
+    """The crash test of one cloud. A subclass defines its faults, its address and what it must hold."""
 
     cloud: str
     prefix: str  # of the names of runs
@@ -157,15 +157,15 @@ class CrashSuite(ABC):
     config: str
     plan: str
     zone: str
-    kinds: tuple[str, ...]  # of what it holds
+    kinds: tuple[str, ...]  # kinds of resources
 
     @abstractmethod
     def environ(self, url: str, folder: Path) -> dict[str, str]:
-        """Of a client that asks this cloud and no other."""
+        """The environment of a client that uses this cloud and no other."""
 
     @abstractmethod
     def check(self, made: dict[str, Any], names: Counter[str]) -> None:
-        """Each of these servers is there once with all that belongs to it, and nothing else is."""
+        """Check that each server exists once with all its parts, and nothing else exists."""
 
     def emulated(self, seed: int) -> list[str]:
         """The command that serves the cloud."""
@@ -178,15 +178,15 @@ class CrashSuite(ABC):
         return {"web": [{"name": f"{name}-{i:03d}", "plan": self.plan, "zone": self.zone} for i in range(servers)]}
 
     def held(self, url: str) -> dict[str, Any]:
-        """What there will be once all that is under way has happened."""
+        """What will exist once everything in progress has finished."""
         return look(f"{url}/_emulator")
 
     def happened(self, left: dict[str, Any]) -> dict[str, int]:
-        """What went wrong on the way, counted."""
+        """The faults that happened, counted."""
         return {key: n for key, n in left["happened"].items() if "/" not in key}
 
     def killed(self, folder: Path, seed: int, servers: int, forward: int, back: int, least: int) -> str:
-        """The whole of it, with at least so many kills; gives it in a line."""
+        """Run the whole test, with at least this many kills. Returns a summary line."""
         batches = self.batches(f"{self.prefix}{seed}", servers)
         common = {"type": "server_batch", "provider": self.cloud, "retry": RETRY}
         operations = [{"id": key, "server_configs": configs, **common} for key, configs in batches.items()]
@@ -206,5 +206,5 @@ class CrashSuite(ABC):
                 left = self.held(url)
                 assert {kind: left[kind] for kind in self.kinds} == {kind: [] for kind in self.kinds}
             assert terminal.ask("store", "check")["ok"]
-        times = f"killed {on_the_way} times on the way, {terminal.kills - on_the_way} back"
+        times = f"killed {on_the_way} times during the run, {terminal.kills - on_the_way} during the rollback"
         return f"{self.cloud}, seed {seed}: {servers} servers, {times}; {self.happened(left)}"

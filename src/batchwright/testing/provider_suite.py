@@ -1,4 +1,4 @@
-"""What every provider must do, as tests that an adapter's author inherits:
+"""The conformance tests of every provider, for adapter authors to inherit:
 
     class TestMyCloud(ProviderSuite):
         def client(self) -> Provider:
@@ -31,28 +31,29 @@ NOT_THERE = (ServerState.GONE, ServerState.NOT_VISIBLE)
 
 
 class ProviderSuite(AttachmentSuite):
-    """Inherit, say how a client is made, and let pytest collect it."""
+    """Inherit it, define `client`, and let pytest collect it."""
 
-    patience = 300.0  # seconds of the clock that a server may take to become ready or to go
+    patience = 300.0  # seconds, by the clock, for a server to become ready or to go
 
     def client(self) -> Provider:
-        """A new client, not open, of the account under test. Asked more than once in a test: the same account."""
+        """A new client, not open, of the account under test. Called more than once in a test: always the same account.
+        """
         raise NotImplementedError
 
     def clock(self) -> Clock:
-        """The time the provider lives in."""
+        """The clock the provider runs on."""
         raise NotImplementedError
 
     def config(self, name: str) -> ServerConfig:
-        """A small server that the provider can make."""
+        """A small server that the provider can create."""
         raise NotImplementedError
 
     def bad_config(self) -> ServerConfig | None:
-        """One whose `plan` the provider can tell offline to be wrong, None where any plan is good."""
+        """A configuration whose `plan` is invalid, as the provider can tell offline; None if any plan is valid."""
         return None
 
     def losing_client(self) -> Provider | None:
-        """A client of the same account whose creates are carried out but not answered, where that can be had."""
+        """A client of the same account whose creates take effect but are not answered; None if that is impossible."""
         return None
 
     def drive(self, main: Coroutine[Any, Any, None]) -> None:

@@ -1,4 +1,4 @@
-"""What every runner of task services must do, as tests to inherit. Doing it again is the repair, so it must be safe."""
+"""The conformance tests of every runner of task services, for authors to inherit. Repeating a call must be safe."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Scenario = Callable[[Runner, Target], Awaitable[None]]
 
 
 class RunnerSuite:
-    """Inherit, say how a runner and a ready server are had, and let pytest collect it."""
+    """Inherit it, define `rig`, and let pytest collect it."""
 
     taskserv = TaskservRequest("redis", "7.2", "simulated")
 
@@ -25,7 +25,7 @@ class RunnerSuite:
         raise NotImplementedError
 
     async def spoil(self, runner: Runner, target: Target) -> None:
-        """Break what is installed, as somebody else would."""
+        """Break the installed task service, as another user of the server would."""
         await runner.remove(self.taskserv, target)
 
     def drive(self, main: Coroutine[Any, Any, None]) -> None:

@@ -1,4 +1,4 @@
-"""Virtual time: an event loop whose clock jumps to the next timer whenever nothing else is left to do."""
+"""Virtual time: an event loop whose clock jumps to the next timer when nothing else is ready."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EPOCH = 1_700_000_000.0
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Instead of waiting for a timer, moves the time forward to it."""
+    """Advances the clock to the next timer instead of waiting for it."""
 
     offset = 0.0
 
@@ -27,7 +27,7 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An hour of sleeping takes no time. Only for code without threads or sockets."""
+    """An event loop in which sleeping takes no real time. Only for code without threads or sockets."""
 
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
@@ -38,9 +38,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """A Clock on the time of the running VirtualLoop. `epoch` is what the wall clock showed when that began.
+    """A Clock on the time of the running VirtualLoop. `epoch` is the wall clock time at its start.
 
-    `asleep` are the seconds for which the machine, or its process, was stopped: no timer has noticed them.
+    `asleep` are the seconds for which the machine or its process was suspended: no timer has noticed them.
     """
 
     def __init__(self, epoch: float = EPOCH) -> None:
