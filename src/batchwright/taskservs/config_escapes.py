@@ -95,4 +95,4 @@ def source_word(text: str) -> str:
 
 def _refuse_nul(text: str) -> None:
     if "\0" in text:
-        raise ValueError("it contains a NUL")
+        raise ValueError("it holds a NUL")

@@ -36,8 +36,7 @@ class ProviderSuite(AttachmentSuite):
     patience = 300.0  # seconds, by the clock, for a server to become ready or to go
 
     def client(self) -> Provider:
-        """A new client, not open, of the account under test. Called more than once in a test: always the same account.
-        """
+        """A new client, not open, of the account under test. Within a test always the same account."""
         raise NotImplementedError
 
     def clock(self) -> Clock:

@@ -1,4 +1,4 @@
-"""A bridge to the compute clouds that Apache Libcloud knows, with as much safety as each of its drivers allows."""
+"""A bridge to the compute clouds that Apache Libcloud supports, as safe as each of its drivers allows."""
 
 from batchwright_libcloud.adapter import Libcloud
 

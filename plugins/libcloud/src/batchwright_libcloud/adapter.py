@@ -1,4 +1,4 @@
-"""The provider port over a driver of Libcloud: what each method asks of it, and what its answers mean."""
+"""The provider port over a driver of Libcloud: which calls each method makes, and what the answers mean."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _STATES = {
     NodeState.TERMINATED: ServerState.GONE,
     NodeState.ERROR: ServerState.BROKEN,
     NodeState.STOPPED: ServerState.BROKEN,
-}  # all else passes
+}  # all other states pass
 
 
 class Libcloud:
@@ -90,14 +90,14 @@ class Libcloud:
             burst=max(1, int(known.rate)),
             call_timeout=300.0,  # a driver may make several requests of up to 60 s each
             create_seconds=60.0,
-            cascades=(),  # every driver does as it likes
+            cascades=(),  # unknown: it differs between drivers
             adopts=known.adopted_by != "nothing",
             note=what,
         )
 
     @classmethod
     def connect(cls, name: str, clock: Clock, settings: Mapping[str, Scalar]) -> Libcloud:
-        """How the registry makes one."""
+        """Create a client; the registry calls this."""
         return cls(name, clock, settings, os.environ)
 
     def validate(self, config: ServerConfig) -> list[Diagnostic]:
@@ -107,7 +107,7 @@ class Libcloud:
         known = self._settings
         if not known.driver or not known.state_dir:
             raise ProviderUnavailable(
-                "libcloud does not know which cloud: no driver is chosen",
+                "libcloud has no driver: none is chosen",
                 hint='Choose it in config.toml, as in [libcloud] driver = "digitalocean".',
             )
         pair = credentials(known, self._environ)
@@ -131,7 +131,7 @@ class Libcloud:
     # -- before anything is made --------------------------------------------------------------------------------
 
     async def account(self) -> str:
-        """Driver, place, and the name in the settings, or one that goes with the key: no driver tells the account."""
+        """Driver, place, and the name from the settings, or one derived from the key: no driver tells the account."""
         return self._account
 
     async def health(self) -> ProviderHealthReport:
@@ -143,7 +143,7 @@ class Libcloud:
         return ProviderHealthReport(True, self._settings.driver, self._clock.now() - began)
 
     async def quota(self) -> Quota:
-        return Quota()  # no driver tells limits in a common way
+        return Quota()  # drivers have no common way to tell limits
 
     async def quota_after(self, _requests: Sequence[ServerRequest]) -> list[Diagnostic]:
         return []
@@ -170,7 +170,7 @@ class Libcloud:
             asked |= resolve.things(driver, request)
         except (OSError, FolderHeld, LookupError) as error:  # nothing was sent
             return Rejected(Fault(FaultClass.PERMANENT, told(error)))
-        except Exception as error:  # a look that failed: nothing was sent either
+        except Exception as error:  # a lookup failed: nothing was sent either
             return Rejected(Fault(FaultClass.TRANSIENT, told(error)))
         try:
             node = driver.create_node(**asked)
@@ -180,7 +180,7 @@ class Libcloud:
         return Created(str(node.id))
 
     def _user_data(self, driver: NodeDriver, request: ServerRequest, token: Token) -> dict[str, str]:
-        """The server's own host key and all keys that may log in, where the driver can hand them over."""
+        """The server's host key and all keys that may log in, if the driver can pass them on."""
         argument = user_data_argument(driver)
         if not argument:
             return {}
@@ -197,14 +197,14 @@ class Libcloud:
     # -- look ---------------------------------------------------------------------------------------------------
 
     async def _nodes(self) -> list[tuple[Node, Mark]]:
-        """Batchwright's own, of a whole listing. Raises ProviderUnavailable."""
+        """Batchwright's nodes, from a complete listing. Raises ProviderUnavailable."""
         try:
             every = await self._api.run(lambda driver: driver.list_nodes())
             listed = await self._api.run(lambda _: [(node, mark) for node in every if (mark := self._marks.read(node))])
         except Exception as error:
             raise unavailable(error) from error
-        if len({node.id for node in every}) < len(every):  # pages in a changing order show one twice, another never
-            raise ProviderUnavailable("libcloud: the listing of servers shows one twice", hint="Try again in a moment.")
+        if len({node.id for node in every}) < len(every):  # the order changed between pages
+            raise ProviderUnavailable("libcloud: the listing contains a server twice", hint="Try again in a moment.")
         self._seen.update(str(node.id) for node, _ in listed)
         return listed
 
@@ -219,7 +219,7 @@ class Libcloud:
         return {ref: known.get(ref) or Observed(ref, self._absent(ref)) for ref in refs}
 
     def _absent(self, ref: str) -> ServerState:
-        """Gone when it was seen before, or when it was looked for, for the settle time, and never seen."""
+        """Gone if it was seen before, or if it was looked for during the whole settle time and never seen."""
         since = self._missed.setdefault(ref, self._clock.now())
         gone = ref in self._seen or self._clock.now() - since >= self._settings.settle_seconds
         return ServerState.GONE if gone else ServerState.NOT_VISIBLE
@@ -253,8 +253,8 @@ class Libcloud:
         except Exception as error:
             if any(str(node.id) == ref for node, _ in await self._nodes()):
                 return outcome(error)
-            return Going("it is no longer listed")  # somebody else was faster, or the answer was lost
-        return Going("it is being deleted") if done else Unknown("the driver says that it did not destroy it")
+            return Going("it is no longer listed")  # another process was faster, or the answer was lost
+        return Going("it is being deleted") if done else Unknown("the driver reports that it did not destroy it")
 
     async def attached(self, refs: Sequence[str]) -> list[Attached]:
         nodes = [node for node, _ in await self._nodes() if str(node.id) in refs]
@@ -270,7 +270,7 @@ def _words(volume: StorageVolume) -> str:
 
 
 def _part(driver: NodeDriver, node: Node) -> Going | Rejected | Unknown | None:
-    """Detach what others attached: what a driver's destroy takes with it is known of none. None: nothing is on it."""
+    """Detach foreign volumes, since it is unknown what a driver's destroy also removes. None if there are none."""
     try:
         found = volumes.attached(driver, node)
     except Exception as error:
@@ -290,6 +290,6 @@ def _observed(node: Node, mark: Mark) -> Observed:
     if state is ServerState.READY and not address:
         state = ServerState.STARTING
     broken = state is ServerState.BROKEN
-    fault = Fault(FaultClass.TRANSIENT, f"the cloud says it is in the state {node.state}") if broken else None
+    fault = Fault(FaultClass.TRANSIENT, f"the cloud reports the state {node.state}") if broken else None
     place: dict[str, Any] = {"plan": mark.plan, "zone": mark.zone, "image": mark.image}
     return Observed(str(node.id), state, mark.name, mark.run, mark.token, str(address), **place, fault=fault)

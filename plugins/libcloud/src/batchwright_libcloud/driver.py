@@ -1,6 +1,6 @@
-"""Libcloud's drivers behind threads: each thread has one of its own, since they keep the state of a call in themselves.
+"""Libcloud's drivers in threads. Each thread has its own driver, since drivers keep the state of a call.
 
-Libcloud repeats nothing by itself unless it is told to, and every call of its drivers ends by a time-out.
+Libcloud retries nothing unless told to, and every call of its drivers ends by a time-out.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from batchwright.model.did_you_mean import close_matches
 T = TypeVar("T")
 Make = Callable[[], NodeDriver]
 
-_USER_DATA = ("ex_userdata", "ex_user_data")  # what drivers call it
+_USER_DATA = ("ex_userdata", "ex_user_data")  # the drivers' names for it
 
 
 def maker(driver: str, credentials: list[str], options: Mapping[str, Scalar]) -> Make:
-    """What makes a driver. Raises UsageError for one that Libcloud does not know."""
+    """A function that creates a driver. Raises UsageError for a driver that Libcloud does not have."""
     known = sorted(str(getattr(name, "value", name)) for name in DRIVERS)
     if driver not in known:
         near = close_matches(driver, known, n=1)
@@ -35,14 +35,14 @@ def maker(driver: str, credentials: list[str], options: Mapping[str, Scalar]) ->
 
 
 class Drivers:
-    """A bounded pool. A call that is cancelled goes on unheard: its outcome is unknown."""
+    """A bounded pool. A call that is cancelled continues unobserved: its outcome is unknown."""
 
     def __init__(self, make: Make, concurrency: int) -> None:
         self._make, self._own = make, threading.local()
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="libcloud")
 
     async def run(self, work: Callable[[NodeDriver], T]) -> T:
-        """Do this with a driver. Raises whatever that raises."""
+        """Run `work` with a driver. Raises whatever it raises."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: work(self._driver()))
 
     def _driver(self) -> NodeDriver:
@@ -52,22 +52,22 @@ class Drivers:
         return driver
 
     def close(self) -> None:
-        """Calls that are under way end by themselves."""
+        """Close the pool. Calls in progress end by themselves."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def create_arguments(driver: NodeDriver) -> set[str]:
-    """What the create call of a driver takes."""
+    """The parameters of a driver's create call."""
     return set(inspect.signature(driver.create_node).parameters)
 
 
 def user_data_argument(driver: NodeDriver) -> str:
-    """What it calls the user_data; empty where it takes none."""
+    """The driver's name for the user_data; empty if it has none."""
     taken = create_arguments(driver)
     return next((name for name in _USER_DATA if name in taken), "")
 
 
 def chosen(rows: list[Any], wanted: str) -> Any:
-    """The size, image or location of that id or name; None where there is none, or more than one of the name."""
+    """The size, image or location with that id or name; None if there is none, or more than one with that name."""
     named = [row for row in rows if str(row.name) == wanted]
     return next((row for row in rows if str(row.id) == wanted), named[0] if len(named) == 1 else None)

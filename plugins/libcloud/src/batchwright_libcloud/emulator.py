@@ -38,7 +38,7 @@ SYSTEMS: Rows = [
     {"id": 2284, "name": "Ubuntu 24.04 LTS x64", "arch": "x64", "family": "ubuntu"},
 ]
 _SOLD: dict[str, Rows] = {"regions": REGIONS, "plans": PLANS, "os": SYSTEMS, "plans-metal": [], "bare-metals": []}
-_METAL = {"plans-metal": "plans_metal", "bare-metals": "bare_metals"}  # what the driver calls their rows
+_METAL = {"plans-metal": "plans_metal", "bare-metals": "bare_metals"}  # the driver's names for their rows
 _ABSENT = {
     **dict.fromkeys(("v6_main_ip", "v6_network", "netmask_v4", "gateway_v4", "internal_ip", "image_id", "tag"), ""),
     **dict.fromkeys(("v6_network_size", "app_id", "allowed_bandwidth"), 0),
@@ -48,7 +48,7 @@ _ABSENT = {
 
 
 class VultrBehaviour(EmulatorBehaviour, frozen=True, kw_only=True):
-    """What only this cloud has."""
+    """Settings that only this cloud has."""
 
     boot_seconds: Annotated[Seconds, Meta(description="time from create to active")] = 30.0
     page: Annotated[int, Meta(ge=1, description="most entries of one page of a listing")] = 500
@@ -82,12 +82,12 @@ class VultrAccount(EmulatedAccount[VultrBehaviour]):
         self.blocks: list[VultrBlock] = []
 
     def existing(self) -> list[VultrInstance]:
-        """Those that are there now, listed or not."""
+        """Instances that exist now, listed or not."""
         now = self.clock()
         return [one for one in self.instances if one.committed_at <= now < one.gone_at]
 
     def make(self, asked: dict[str, Any], drawn: Draw) -> VultrInstance:
-        """One more, as late as it was drawn."""
+        """Create one more, as late as was drawn."""
         scaled, at = self.behaviour.scaled, self.clock() + drawn.late
         ready = math.inf if "never_ready" in drawn.server else at + scaled(self.behaviour.boot_seconds)
         number = f"{len(self.instances) + 1:08d}-0000-4000-8000-000000000000"
@@ -96,13 +96,13 @@ class VultrAccount(EmulatedAccount[VultrBehaviour]):
         return self.instances[-1]
 
     def destroy(self, instance: VultrInstance) -> None:
-        """It goes at once; what is attached to it stays."""
+        """Destroy it at once. What is attached to it stays."""
         instance.gone_at = self.clock()
         for block in self.blocks:
             block.instance = "" if block.instance == instance.id else block.instance
 
     def attach_volume(self, instance: str) -> VultrBlock:
-        """A volume of somebody's, on a server."""
+        """Attach a foreign volume to a server."""
         self.blocks.append(VultrBlock(f"block-{len(self.blocks) + 1}", instance))
         return self.blocks[-1]
 
@@ -131,7 +131,7 @@ REFUSALS = {
 
 
 class VultrEmulator(RestFront[VultrAccount]):
-    """One account behind one port. A refusal has no code beside its status."""
+    """One account behind one port. Refusals have a status but no code."""
 
     prefix = "/v2"
     accepted = (f"Bearer {TOKEN}",)
@@ -178,10 +178,10 @@ class VultrEmulator(RestFront[VultrAccount]):
         return found[0]
 
     def _check(self, body: dict[str, Any]) -> None:
-        """What is looked at before an instance is made."""
+        """Check a create request."""
         known = {"region": REGIONS, "plan": PLANS, "os_id": SYSTEMS}
         for field, rows in known.items():
-            if str(body.get(field)) not in [str(row["id"]) for row in rows]:  # the driver sends numbers as texts
+            if str(body.get(field)) not in [str(row["id"]) for row in rows]:  # the driver sends numbers as text
                 raise CallRefused(400, "400", f"Invalid {field}.")
         there = [one for one in self.account.existing() if one.asked["region"] == body["region"]]
         if self.account.behaviour.capacity and len(there) >= self.account.behaviour.capacity:
@@ -195,7 +195,7 @@ class VultrEmulator(RestFront[VultrAccount]):
 
 
 def _shown(instance: VultrInstance, now: float) -> dict[str, Any]:
-    """An instance as listings have it; one that never comes up stays off."""
+    """An instance as in a listing. One that never comes up stays off."""
     asked, is_ready = instance.asked, now >= instance.ready_at
     plan = next(row for row in PLANS if row["id"] == asked["plan"])
     size = {field: plan[field] for field in ("ram", "disk", "vcpu_count")}
@@ -223,10 +223,10 @@ def _block(block: VultrBlock) -> dict[str, Any]:
 
 
 def coverage() -> Iterator[str]:
-    """What is emulated, and how that is known."""
+    """What is emulated, and the evidence for it."""
     yield "Vultr's API 2 as far as Libcloud's driver uses it: instances, plans, regions, systems, volumes."
     yield "Paths, fields and states are those that the driver of Libcloud 3.9 sends and reads."
-    yield "Assumed: the words of refusals, how long a boot takes, what a delete leaves, when something new is listed."
+    yield "Assumed: texts of refusals, boot times, what a delete leaves behind, and when new servers are listed."
     yield "Not emulated: bare metal (its lists are empty), networks, keys, snapshots, limits of an account."
 
 

@@ -1,4 +1,4 @@
-"""What the exceptions of Libcloud's drivers mean. Most drivers raise bare ones, of which nothing is certain."""
+"""What the exceptions of Libcloud's drivers mean. Most drivers raise bare ones, after which the outcome is unknown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from libcloud.common.vultr import VultrException
 from batchwright import Fault, FaultClass, ProviderThrottled, ProviderUnavailable, Rejected, Unknown
 from batchwright.model.outcome import PASSING
 
-MESSAGE_MAX = 300  # characters of what a driver says that are passed on
+MESSAGE_MAX = 300  # characters of a driver's message that are shown
 
 _STATUS = {
     400: FaultClass.INVALID,
@@ -24,10 +24,10 @@ _STATUS = {
 
 
 def outcome(error: Exception) -> Rejected | Unknown:
-    """Rejected only where the cloud's own status says so."""
+    """The outcome for an exception: Rejected only if the cloud's own status says so."""
     match error:
         case InvalidCredsError():
-            hint = "Look at LIBCLOUD_KEY, LIBCLOUD_SECRET and the table [libcloud]."
+            hint = "Check LIBCLOUD_KEY, LIBCLOUD_SECRET and the table [libcloud]."
             return Rejected(Fault(FaultClass.AUTH, f"the cloud refused the credentials: {told(error)}", "401", hint))
         case RateLimitReachedError():
             after = float(getattr(error, "retry_after", 0) or 0) or None
@@ -40,7 +40,7 @@ def outcome(error: Exception) -> Rejected | Unknown:
 
 
 def unavailable(error: Exception) -> ProviderUnavailable:
-    """A look that could not be completed."""
+    """The error for a lookup that failed."""
     found = outcome(error)
     if isinstance(found, Rejected) and found.fault.kind is FaultClass.THROTTLE:
         return ProviderThrottled(f"libcloud: {told(error)}", retry_after=found.fault.retry_after)
@@ -50,5 +50,5 @@ def unavailable(error: Exception) -> ProviderUnavailable:
 
 
 def told(error: Exception) -> str:
-    """Its words, shortened."""
+    """The message, shortened."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:MESSAGE_MAX]

@@ -1,5 +1,6 @@
-"""By what a server is recognised as Batchwright's: metadata or a name that the create call carries, or, where a driver
-allows neither, a record that is written when the call was answered."""
+"""How a server is recognised as Batchwright's: by metadata or by a name in the create call. If a driver allows neither,
+by a record that is written once the call was answered.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +16,13 @@ from batchwright import ServerRequest, Token
 from batchwright.durable_files import alone, make_private, write
 from batchwright_libcloud.settings import Adopt
 
-NAME_MAX = 63 - 12 - 26 - 2  # letters of a server's name beside run and token
+NAME_MAX = 63 - 12 - 26 - 2  # characters of a server's name beside run and token
 _NAME = re.compile(r"(.+)-([a-z2-7]{12})-([a-z2-7]{26})")
 _KEYS = {field: f"batchwright-{field}" for field in ("run", "token", "name", "plan", "zone", "image")}
 
 
 class Mark(Struct, frozen=True):
-    """Whose a server is, and what was asked for: drivers do not tell plan, zone and image alike."""
+    """Whose a server is and what was asked for, since not all drivers report plan, zone and image."""
 
     run: str
     token: str
@@ -32,37 +33,37 @@ class Mark(Struct, frozen=True):
 
 
 def mark_of(request: ServerRequest, token: Token) -> Mark:
-    """The mark of what a create call makes."""
+    """The mark of a server that is about to be created."""
     return Mark(token.run, token.value, request.name, request.plan, request.zone, request.image)
 
 
 class Marks:
-    """The way of one driver. `folder` keeps the records; call it from threads, it reads and writes files."""
+    """How one driver marks servers. `folder` holds the records. It reads and writes files, so call it from threads."""
 
     def __init__(self, way: Adopt, folder: Path) -> None:
         self._way, self._folder = way, folder
 
     def carried(self, mark: Mark, labels: dict[str, str]) -> dict[str, Any]:
-        """The arguments of the create call that bear the mark. Raises OSError."""
+        """The arguments of the create call that carry the mark. Raises OSError."""
         if self._way == "metadata":
             own = {key: getattr(mark, field) for field, key in _KEYS.items()}
             return {"name": mark.name, "ex_metadata": {**labels, **own}}
         if self._way == "name":
-            self._write(mark.token, mark)  # before the call, for what the name has no room for
+            self._write(mark.token, mark)  # before the call, for what does not fit into the name
             return {"name": f"{mark.name}-{mark.run}-{mark.token}"}
         return {"name": mark.name}
 
     def answered(self, mark: Mark, node: str) -> None:
-        """The call was answered. Where nothing else bears the mark, this is when it is known. Raises OSError."""
+        """Record the mark after the create was answered, if nothing else carries it. Raises OSError."""
         if self._way == "nothing":
             self._write(f"node {node}", mark)
 
     def forget(self, node: str) -> None:
-        """The node is gone; some clouds give its id to another one. Raises OSError."""
+        """Remove the record of a node that is gone: some clouds reuse its id. Raises OSError."""
         self._place(f"node {node}").unlink(missing_ok=True)
 
     def read(self, node: Any) -> Mark | None:
-        """The mark of a listed node, None for one that is not Batchwright's."""
+        """The mark of a listed node; None if it is not Batchwright's."""
         if self._way == "metadata":
             told = (node.extra or {}).get("metadata") or {}
             found = {field: str(told.get(key, "")) for field, key in _KEYS.items()}

@@ -1,4 +1,4 @@
-"""From a configuration to what a driver sells: sizes, locations, images, by id or by name."""
+"""Resolves a configuration to what a driver offers: sizes, locations and images, by id or by name."""
 
 from __future__ import annotations
 
@@ -16,25 +16,30 @@ from batchwright_libcloud.driver import chosen, create_arguments, user_data_argu
 from batchwright_libcloud.marks import NAME_MAX
 from batchwright_libcloud.settings import Adopt
 
-USER_DATA_MAX = 16 * 1024  # bytes; what most clouds take
+USER_DATA_MAX = 16 * 1024  # bytes; most clouds allow as many
 
 
 class Nowhere(Struct, frozen=True):
-    """The zone of clouds whose driver cannot be told one."""
+    """The location of clouds whose driver takes none."""
 
     id: str = "default"
     name: str = "default"
 
 
 def problems(config: ServerConfig, way: Adopt) -> list[Diagnostic]:
-    """What can be said without asking the cloud. Pure."""
+    """Problems that need no request to the cloud. Pure."""
     found = []
     if way == "name" and len(config.name) > NAME_MAX:
         message = f'"{config.name}" is too long: run and token are added to it, which leaves {NAME_MAX} letters'
         found.append(Diagnostic("bad-name", message, "Use a shorter name.", field="name"))
     if config.labels and way != "metadata":
         found.append(
-            Diagnostic("bad-label", "this driver is given no labels by the bridge", "Leave them out.", field="labels")
+            Diagnostic(
+                "bad-label",
+                "this driver supports no labels",
+                "Leave them out.",
+                field="labels",
+            )
         )
     if why := against(config.user_data or "", config.ssh_keys, USER_DATA_MAX, "the bridge to Libcloud"):
         found.append(
@@ -74,7 +79,7 @@ def _resolved(
 
 
 def things(driver: NodeDriver, request: ServerRequest) -> dict[str, Any]:
-    """Size, image and location as the create call wants them. Raises LookupError where one is no longer sold."""
+    """Size, image and location for the create call. Raises LookupError if one is no longer offered."""
     facts = request.resolved
     found = {"size": chosen(driver.list_sizes(), facts["size"]), "image": _image(driver, facts["image"])}
     if "location" in create_arguments(driver):
@@ -85,13 +90,13 @@ def things(driver: NodeDriver, request: ServerRequest) -> dict[str, Any]:
 
 
 def _image(driver: NodeDriver, wanted: str) -> Any:
-    """By id where the driver can ask for one, else out of the whole list."""
-    with suppress(Exception):  # not every driver can, and most raise something of their own for a name
+    """The image, by id if the driver can look one up, otherwise from the whole list."""
+    with suppress(Exception):  # not every driver can, and most raise their own errors for a name
         return driver.get_image(wanted)
     return chosen(driver.list_images(), wanted)
 
 
 def _unknown(field: str, value: str, offered: list[Any]) -> Diagnostic:
     names = [str(name) for row in offered for name in (row.id, row.name)]
-    otherwise = "Name it by its id, or by a name that only one has."
+    otherwise = "Use its id, or a name that is unique."
     return not_offered(field, value, names, f'the cloud has no {field} "{value}"', otherwise)

@@ -1,4 +1,4 @@
-"""Which driver, whose account, how gently: the table [libcloud] of config.toml, with LIBCLOUD_* of the environment."""
+"""The driver, account and limits: the table [libcloud] of config.toml, and LIBCLOUD_* in the environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from batchwright.regular_files import contents
 from batchwright.user_home import expanded
 
 Adopt = Literal["", "metadata", "name", "nothing"]
-OPTIONS = ("region", "host", "port", "secure", "api_version")  # handed to the driver, like all that begins with ex_
+OPTIONS = (
+    "region",
+    "host",
+    "port",
+    "secure",
+    "api_version",
+)  # passed to the driver, as is ex_*
 
 _NAMED = ("brightbox", "cloudscale", "digitalocean", "linode", "vultr")
 

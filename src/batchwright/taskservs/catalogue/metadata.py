@@ -257,7 +257,7 @@ def _bounds_mistake(variable: Variable) -> tuple[str, str] | None:
     if variable.pattern and variable.type not in (VariableType.STRING, VariableType.SECRET):
         return "pattern: only a string or a secret can have one", "Leave it out."
     if bool(variable.pattern) != bool(variable.means):
-        return "means: `pattern` and `means` (its meaning in words) go together", "Write both, or neither."
+        return "means: `pattern` and `means` (the pattern in words) go together", "Write both, or neither."
     bounds = [bound for bound in (variable.least, variable.most) if bound is not None]
     if bounds and variable.type not in (VariableType.INTEGER, VariableType.NUMBER):
         return "least: only a number can have bounds", "Leave `least` and `most` out."
