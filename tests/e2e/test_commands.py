@@ -134,7 +134,7 @@ def test_killed_around_one_that_is_not_it_stops_and_asks(desk: Desk) -> None:
     assert "in doubt" in told
     assert "--skip do/run" in told
     refused = desk.command("resume", "latest", code=2)
-    assert "nobody knows how far do/run got" in refused.stderr
+    assert "it is unknown how far do/run got" in refused.stderr
     assert "[not-allowed]" in refused.stderr
     assert len(desk.lines("begun")) == 1
     desk.go.touch()
