@@ -107,7 +107,7 @@ class Users:
         return []
 
     async def crowd(self, driver: Driver) -> None:
-        """Signals at random times; whoever pauses lets it go on some time."""
+        """Signals at random times; a paused run is resumed some time later."""
         while True:
             await self.lives.clock.sleep(self.chance.choice([0.05, 0.3, 1.0, 4.0]))
             kind = self.chance.choice([*SignalKind, SignalKind.PAUSE])

@@ -66,7 +66,7 @@ PASSWORDS = st.text(alphabet="abcXYZ019/@:?#[]%-._~!", min_size=4, max_size=30)
 @given(PASSWORDS, st.sampled_from(["http", "https", "wss"]), st.text(alphabet="abc", max_size=4))
 @example("0@~~", "http", "")
 def test_no_address_that_is_refused_shows_its_password(password: str, scheme: str, user: str) -> None:
-    """B1, F6: an address with a password is refused, and clients of a service are told why, not what it was."""
+    """B1, F6: an address with a password is refused, and clients of a service learn why, not what it was."""
     address = f"{scheme}://{user}:~~{password}@host.example:8000/path?token=~~{password}"
     assert "~~" not in masked(f'cannot reach "{address}"')
     with pytest.raises(BatchwrightError) as provider:

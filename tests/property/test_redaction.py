@@ -1,4 +1,4 @@
-"""B1: a secret is told in no form, however it is written, and wherever the bytes are cut."""
+"""B1: a secret is printed in no form, however it is written, and wherever the bytes are cut."""
 
 from __future__ import annotations
 

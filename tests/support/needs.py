@@ -1,4 +1,4 @@
-"""What a test needs of the machine. A missing part is a skip at home, which is told, and a failure in CI."""
+"""What a test needs of the machine. A missing part is a skip at home, which is reported, and a failure in CI."""
 
 from __future__ import annotations
 

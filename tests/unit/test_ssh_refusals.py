@@ -153,7 +153,7 @@ SAID = {
 
 @pytest.mark.parametrize("said", SAID)
 def test_a_login_that_ends_is_told_with_its_host_and_what_to_set(tmp_path: Path, said: str) -> None:
-    """F12: by whoever logs in: for facts, for task services, for commands."""
+    """F12: for every kind of login: facts, task services, commands."""
 
     async def story() -> None:
         async with server(tmp_path, f"echo {shlex.quote(said)}; exit 1") as access:

@@ -128,7 +128,7 @@ HARMS: dict[str, Any] = {
 
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_service_that_had_tokens_stays_closed_whatever_becomes_of_the_file(harm: str, tmp_path: Path) -> None:
-    """A2: no token is accepted any more, nobody becomes an administrator, and no path is told to strangers."""
+    """A2: no token is accepted any more, nobody becomes an administrator, and no path is shown to strangers."""
     if harm == "foreign" and os.geteuid() != 0:
         missing("only root can give a file to somebody else")
     state = tmp_path / "state"
@@ -214,7 +214,7 @@ def test_headers_that_are_given_twice_decide_nothing(tmp_path: Path) -> None:
 
 
 def test_a_stream_ends_when_its_token_is_revoked(tmp_path: Path) -> None:
-    """A2: whoever is let in is let in until the token goes."""
+    """A2: an admitted caller stays admitted until the token goes."""
     tokens = Tokens(Settings(tmp_path))
     made, secret = tokens.create("ci", Role.OPERATOR, NOW, None)
     own = {"Authorization": f"Bearer {secret}"}
@@ -273,7 +273,7 @@ def test_every_change_is_recorded_with_who_and_what_came_of_it(tmp_path: Path) -
 
 @pytest.mark.parametrize("name", ["local", "nobody", "", "a b", "x\u202ey", "a\x1b[31m", "a\nb", "-x", "a" * 65])
 def test_a_token_is_named_by_a_plain_word_that_nobody_else_has(name: str, tmp_path: Path) -> None:
-    """A8: the audit trail has `local` and `nobody` for who has no token, and a name is told as it is."""
+    """A8: the audit trail has `local` and `nobody` for who has no token, and a name is shown as it is."""
     tokens = Tokens(Settings(tmp_path))
     with pytest.raises(UsageError, match="is not a valid token name"):
         tokens.create(name, Role.VIEWER, NOW, None)

@@ -338,7 +338,7 @@ def _endless() -> dict[str, Any]:
 
 
 def test_a_body_that_is_no_http_is_told_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Its head was right, so the application was asked already: what that says is told to nobody."""
+    """Its head was right, so the application was asked already: its answer goes to nobody."""
 
     async def main() -> bytes:
         async with serving(tmp_path) as service:

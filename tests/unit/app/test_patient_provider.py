@@ -1,4 +1,4 @@
-"""Reads that come before anything is driven: one that fails is made again, and what is waited for is told."""
+"""Reads that come before anything is driven: one that fails is made again, and what is waited for is reported."""
 
 from __future__ import annotations
 

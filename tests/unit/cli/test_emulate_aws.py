@@ -1,4 +1,4 @@
-"""The command line over an emulated AWS: its settings are told, its faults are met by real runs."""
+"""The command line over an emulated AWS: its settings are reported, its faults are met by real runs."""
 
 from __future__ import annotations
 

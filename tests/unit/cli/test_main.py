@@ -1,4 +1,4 @@
-"""How anything that goes wrong is told, and with which exit code."""
+"""How errors are reported, and with which exit code."""
 
 from __future__ import annotations
 

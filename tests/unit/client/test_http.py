@@ -118,7 +118,7 @@ def test_a_look_is_patient_too(fake: FakeService) -> None:
 
 
 def test_the_words_of_a_proxy_are_told(fake: FakeService) -> None:
-    """F12: a refusal of somebody else is told in his words, not as "no Batchwright service"."""
+    """F12: a refusal by another program is reported in its words, not as "no Batchwright service"."""
     body = b"<html><style>h1 { color: red }</style><h1>413 Request Entity Too Large</h1>\x1b[31m</html>"
     fake.on("POST", f"{RUNS}/submit", Answer(body, 413, "text/html"))
     with pytest.raises(ServiceUnavailable, match=r"answered 413, but is not a .*: 413 Request Entity Too Large"):

@@ -378,7 +378,7 @@ def test_secrets_that_every_program_inherits_are_not_told(bench: Bench) -> None:
 
 
 def test_the_reason_of_a_secret_command_shows_no_inherited_secret() -> None:
-    """B1: what a password tool says when it fails is told, and it has our whole environment."""
+    """B1: what a password tool says when it fails is reported, and it has our whole environment."""
     environ = {"PATH": os.environ["PATH"], "HCLOUD_TOKEN": "hcloudsecret99"}
     with pytest.raises(SecretMissing, match=r"refused: \*\*\*"):
         reveal(SecretReference(command=("sh", "-c", 'echo "refused: $HCLOUD_TOKEN" >&2; exit 1')), environ)

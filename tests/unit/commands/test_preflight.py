@@ -1,4 +1,4 @@
-"""What a command needs is found, or all that is missing is told, before anything is changed."""
+"""What a command needs is found, or all that is missing is reported, before anything is changed."""
 
 from __future__ import annotations
 

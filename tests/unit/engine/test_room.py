@@ -123,7 +123,7 @@ def test_a_disk_that_stays_full_ends_the_drive_in_time() -> None:
 
 
 def test_a_run_is_not_begun_on_a_full_disk() -> None:
-    """D7: nothing is in flight yet, so the user is told at once."""
+    """D7: nothing is in flight yet, so the user learns it at once."""
 
     async def play() -> None:
         stage, journal = tight()

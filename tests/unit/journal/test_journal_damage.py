@@ -1,4 +1,4 @@
-"""D6: damage to the files of a store is told or changes nothing; no acknowledged event is lost silently."""
+"""D6: damage to the files of a store is reported or changes nothing; no acknowledged event is lost silently."""
 
 from __future__ import annotations
 

@@ -291,7 +291,7 @@ def forget_the_confinement() -> Iterator[None]:
 def test_without_confinement_no_client_is_served(
     kernel_without: Callable[[str, str], None], call: str, error: str, told: str, name: str
 ) -> None:
-    """A4: missing Landlock or seccomp is told, with what to do, and nothing of a client is evaluated."""
+    """A4: missing Landlock or seccomp is reported, with what to do, and nothing of a client is evaluated."""
     kernel_without(call, error)
     with pytest.raises(EvaluatorUnconfined) as caught:
         load_source(workflow('"x"'), name)
@@ -303,7 +303,7 @@ def test_without_confinement_no_client_is_served(
 def test_without_confinement_ones_own_file_still_works(
     kernel_without: Callable[[str, str], None], tmp_path: Path
 ) -> None:
-    """A4: whoever wrote the file may read what it reads anyway."""
+    """A4: the author of the file may read what it reads anyway."""
     kernel_without("syscall", "ENOSYS")
     assert load(write(tmp_path, workflow('"x"'))).workflow is not None
 

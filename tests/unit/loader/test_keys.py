@@ -1,4 +1,4 @@
-"""C1: a key given twice is told with both places, wherever the file comes from."""
+"""C1: a key given twice is reported with both places, wherever the file comes from."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def test_what_only_looks_like_a_key_is_none(text: str) -> None:
 @settings(max_examples=share(300), deadline=None)
 @given(st.sampled_from(KEYS), st.data())
 def test_a_key_that_was_cut_or_that_lost_a_byte_is_none(key: str, data: st.DataObject) -> None:
-    """C4: whatever is missing of the blob, and nothing of it is told."""
+    """C4: whatever is missing of the blob, and none of it is printed."""
     kind, blob = key.split()
     raw = base64.b64decode(blob)
     at = data.draw(st.integers(0, len(raw) - 1))

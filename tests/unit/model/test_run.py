@@ -245,7 +245,7 @@ def test_a_journal_begins_with_its_first_event_and_knows_its_steps() -> None:
 
 
 def test_a_run_made_only_what_carries_its_label_and_a_token_of_a_step_of_its() -> None:
-    """E1: whoever copies or edits labels by hand makes nothing ours."""
+    """E1: labels copied or edited by hand make nothing ours."""
     run = folded(*busy())
     assert run.record("aws/c").generation == 1
     index = run.index["aws/c"]

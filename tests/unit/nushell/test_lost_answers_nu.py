@@ -166,7 +166,7 @@ def test_an_address_that_is_none_is_refused_by_the_name_of_its_variable(tmp_path
 
 @pytest.mark.parametrize("status", [403, 407, 413, 200, 302])
 def test_the_words_of_a_proxy_are_told(service: FakeService, nu: Nu, status: int) -> None:
-    """F12: a refusal of somebody else is told in his words, without markup, bounded, and fit for a terminal."""
+    """F12: a refusal by another program is reported in its words, without markup, bounded, and fit for a terminal."""
     page = f"<html><style>h1 {{ color: red }}</style><h1>No\x1b[31m way</h1>\x07{'x' * 9000}</html>".encode()
     service.on("POST", f"{RUNS}/submit", Answer(page, status, "text/html"))
     done = nu(f"batch submit {EXAMPLE}")

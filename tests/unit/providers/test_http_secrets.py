@@ -1,4 +1,4 @@
-"""B1: what a cloud, or a proxy before it, says is told without the credentials that it was sent."""
+"""B1: what a cloud, or a proxy before it, says is reported without the credentials that it was sent."""
 
 from __future__ import annotations
 

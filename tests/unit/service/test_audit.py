@@ -43,7 +43,7 @@ def test_what_came_of_it_is_written_into_its_own_line(run: str, status: int, cod
 
 @pytest.mark.parametrize("taken", [0, 1, 40])
 def test_a_full_disk_leaves_no_part_of_a_line(taken: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A8: what a short write left is taken back, and who asked is told."""
+    """A8: what a short write left is taken back, and the caller is told."""
     trail = Audit(Settings(tmp_path))
     trail.write(DEED)
     real, room = os.pwrite, taken

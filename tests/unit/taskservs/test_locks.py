@@ -46,7 +46,7 @@ def held(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_any_holder_is_seen_by_its_lock_and_the_wait_has_an_end(tmp_path: Path, held: subprocess.Popen[str]) -> None:
-    """F7: whoever it is: here Python, which is none of apt's names."""
+    """F7: whichever program it is: here Python, which is not one of apt's."""
     done = run(tmp_path, "with_packages echo never")
     assert done.returncode == 1
     name = Path(f"/proc/{held.pid}/comm").read_text().strip()

@@ -1,4 +1,4 @@
-"""Waiting for a server: why it is told, how long it lasts, and what is not worth waiting for."""
+"""Waiting for a server: its reason, its length, and what is not worth waiting for."""
 
 from __future__ import annotations
 

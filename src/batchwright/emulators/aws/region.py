@@ -35,7 +35,7 @@ class Region:
         self.keys: dict[str, Key] = {}
         self._tokens: dict[str, Instance] = {}
         self._serial = 0
-        self.backed = False  # whether somebody else says when an instance is running, and where
+        self.backed = False  # whether backing servers decide when an instance runs, and where
 
     def _id(self, kind: str) -> str:
         self._serial += 1

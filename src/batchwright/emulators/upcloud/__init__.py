@@ -1,4 +1,4 @@
-"""UpCloud's API 1.3 as far as provisioning needs it: servers, disks, addresses, and all that can go wrong."""
+"""UpCloud's API 1.3 as far as provisioning needs it: servers, disks, addresses, and faults."""
 
 from batchwright.emulators.cloud import CloudEmulator
 from batchwright.emulators.server import serve

@@ -1,5 +1,6 @@
-"""All that the emulated account holds. Nothing runs in the background: a boot, a stop, a late commit, list lag are
-times in the rows, so whoever looks later sees what happened meanwhile."""
+"""The content of the emulated account. Nothing runs in the background: boots, stops, late commits and list lag are
+times in the rows, so a later look sees what has happened meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +75,7 @@ class EmulatedServer(Struct):
         return now >= self.committed_at
 
     def state(self, now: float) -> str:
-        """UpCloud's word for it."""
+        """The server's state, in UpCloud's words."""
         if now >= self.stopped_at:
             return "stopped"
         if now >= self.stop_at + _STILL_STARTED * (self.stopped_at - self.stop_at):
@@ -89,7 +90,7 @@ class UpCloudAccount(EmulatedAccount[UpCloudBehaviour]):
 
     def __init__(self, behaviour: UpCloudBehaviour, clock: Callable[[], float]) -> None:
         super().__init__(behaviour, clock)
-        self.backed = False  # whether somebody else says when a server is ready, and where
+        self.backed = False  # whether backing servers decide when a server is ready, and where
         self.all_servers: dict[str, EmulatedServer] = {}
         self.all_disks: dict[str, Disk] = {}
         self.all_addresses: dict[str, Address] = {}
@@ -122,7 +123,7 @@ class UpCloudAccount(EmulatedAccount[UpCloudBehaviour]):
         return (a for a in self.all_addresses.values() if not a.server or self.server(a.server) is not None)
 
     def used(self) -> dict[str, int]:
-        """Under the names of the account's limits."""
+        """What is used, under the names of the account's limits."""
         servers, disks = self.servers(), self.disks()
         plans = [PLANS[server.asked["plan"]] for server in servers]
         public = Counter(address.family for address in self.addresses() if address.access == "public")
@@ -137,7 +138,7 @@ class UpCloudAccount(EmulatedAccount[UpCloudBehaviour]):
         }
 
     def limits(self) -> dict[str, int]:
-        """What the account may use."""
+        """The account's limits."""
         e = self.behaviour
         limits = {"cores": e.cores, "memory": e.memory, "public_ipv4": e.public_ipv4, "public_ipv6": e.public_ipv4}
         return {**limits, "storage_total": e.storage_total, "storage_maxiops": e.storage_total}
@@ -202,18 +203,20 @@ class UpCloudAccount(EmulatedAccount[UpCloudBehaviour]):
                 yield Address(address, wish["family"], face["type"], mac, server, asked["zone"], kept)
 
     def stop(self, server: EmulatedServer, seed: str) -> None:
-        """It will be stopped some seconds from now."""
+        """Stop the server; it takes some seconds."""
         seconds = self.behaviour.scaled(self.behaviour.stop_seconds)
         server.stop_at = self.clock()
         server.stopped_at = server.stop_at + lognormal(seconds, 0.5, f"{seed}/stop", *_STOPS)
 
     def start(self, server: EmulatedServer, seed: str) -> None:
-        """It will be started some seconds from now."""
+        """Start the server; it takes some seconds."""
         server.stop_at = server.stopped_at = math.inf
         server.ready_at = self.clock() + self._boot_seconds(seed)
 
     def delete(self, server: EmulatedServer, *, with_disks: bool) -> None:
-        """Disks go a second later, if they are to go; addresses at once, but those with the policy keep."""
+        """Delete the server. Its disks go a second later if asked for; its addresses at once, except those with the
+        policy keep.
+        """
         del self.all_servers[server.uuid]
         for disk in server.disks:
             disk.server = ""
@@ -226,7 +229,7 @@ class UpCloudAccount(EmulatedAccount[UpCloudBehaviour]):
                 self.all_addresses.pop(address.address, None)
 
     def delete_disk(self, disk: Disk, *, with_backups: bool) -> None:
-        """Gone at once; the real one schedules it."""
+        """Delete the disk at once. The real service schedules it."""
         disk.gone_at = self.clock()
         for backup in [one for one in self.disks() if with_backups and one.type == "backup"]:
             if backup.origin == disk.uuid:
@@ -235,19 +238,19 @@ class UpCloudAccount(EmulatedAccount[UpCloudBehaviour]):
     # -- what others do to it -----------------------------------------------------------------------------------
 
     def new_disk(self, title: str, zone: str, size: int = 10, labels: Labels | None = None) -> Disk:
-        """A disk that hangs on nothing."""
+        """Create a disk that is attached to nothing."""
         now = self.clock()
         disk = Disk(self._uuid("01"), title, size, "maxiops", zone, labels or [], "", "no", "", now, now)
         self.all_disks[disk.uuid] = disk
         return disk
 
     def attach(self, server: EmulatedServer, disk: Disk) -> None:
-        """Hang a disk on a server."""
+        """Attach a disk to a server."""
         disk.server = server.uuid
         server.disks.append(disk)
 
     def detach(self, server: EmulatedServer, disk: Disk) -> None:
-        """Take a disk off its server."""
+        """Detach a disk from its server."""
         server.disks.remove(disk)
         disk.server = ""
 

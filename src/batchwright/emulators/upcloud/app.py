@@ -73,7 +73,7 @@ class UpCloudEmulator(RestFront[UpCloudAccount]):
         return lognormal(seconds, 0.5, self.account.attempt(f"answer/{call.about}")[0], 0.3, 4.0)
 
     def _refused(self, _request: web.Request, refusal: CallRefused) -> web.Response:
-        """In the older shape; an internal error in the newer one, RFC 7807."""
+        """Errors in the older format; an internal error in the newer one, RFC 7807."""
         if refusal is not self.failed:
             error = {"error_code": refusal.code, "error_message": refusal.message}
             return web.json_response({"error": error}, status=refusal.status)

@@ -15,7 +15,7 @@ _PRIVATE = re.compile(r"^  ed25519_private: \|\n((?:    .*\n)+)", re.MULTILINE)
 
 
 class BackedUpCloudAccount:
-    """An account whose servers are started when what stands behind them is ready."""
+    """An account whose servers are started when their backing servers are ready."""
 
     run = "upcloudemu"  # the label of all that backs an emulated account
 
@@ -23,7 +23,7 @@ class BackedUpCloudAccount:
         self._account = account
 
     def begin(self) -> None:
-        """From now on its servers are started only when they are said to be."""
+        """From now on servers are started only when they are reported to be up."""
         self._account.backed = True
 
     def wanted(self) -> Sequence[DesiredServer]:
@@ -37,7 +37,7 @@ class BackedUpCloudAccount:
         return DesiredServer(server.uuid, asked["hostname"], plan["core_number"], plan["memory_amount"], script)
 
     def is_up(self, server: str, address: str) -> None:
-        """It is started from now on, and has the address of what stands behind it."""
+        """The server is started from now on, with the address of its backing server."""
         row = self._account.all_servers.get(server)
         if row is not None:  # else it was deleted meanwhile
             public = Address(address, "IPv4", "public", "ee:1b:db:00:00:00", server, row.asked["zone"])

@@ -1,4 +1,4 @@
-"""What the emulated UpCloud sells: a part of the real lists, with the real names and ids."""
+"""What the emulated UpCloud offers: a part of the real lists, with the real names and ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of UpCloud is emulated, and how each part is known. `batchwright emulate upcloud --explain` prints it."""
+"""What of UpCloud is emulated, and the evidence for each part. `batchwright emulate upcloud --explain` prints it."""
 
 from __future__ import annotations
 

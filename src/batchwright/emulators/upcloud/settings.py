@@ -12,7 +12,7 @@ from batchwright.fault_injection.settings import Chance, Count, Seconds
 
 
 class UpCloudBehaviour(EmulatorBehaviour, frozen=True, kw_only=True):
-    """What only UpCloud has, and UpCloud's own defaults."""
+    """Settings that only UpCloud has."""
 
     create_effects = tuple(word for word in CREATE_EFFECTS if word != "conflict")  # UpCloud has no code for it
 

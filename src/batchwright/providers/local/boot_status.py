@@ -1,4 +1,5 @@
-"""How a server's first start went, as it reports it: states in one file, what its script printed in another. Pure.
+"""The outcome of a server's first boot, as it reports it: unit states in one file, its script's output in another.
+Pure.
 
 States come from the service manager, never from text that a program on the server may print.
 """
@@ -21,6 +22,6 @@ def states(text: str) -> dict[str, str]:
 
 
 def last_said(text: str) -> list[str]:
-    """The last lines that say something: printable, and the end of each where it is long."""
+    """The last non-empty lines, made printable, each cut at its beginning if it is long."""
     plain = ("".join(one if one.isprintable() else " " for one in line).strip() for line in text.split("\n"))
     return [f"...{line[-LINE_MAX:]}" if len(line) > LINE_MAX else line for line in plain if line][-SAID_LINES:]

@@ -1,9 +1,8 @@
-"""Two programs in the kernel that hold for everything in a control group: no writes to the machine's settings, and only
-the devices that a server has. They look at what is done, not at where: mounting /proc again, or making a device, is of
-no use.
+"""Two BPF programs for everything in a control group: no writes to the machine's settings, and only the devices that a
+server has. They check operations, not paths, so mounting /proc again or creating a device does not get around them.
 
-They need control groups of the second version, beside the first or alone. The group they are attached to is above the
-one that the server sees, so that nothing inside can take them off. See bpf(2).
+They need control groups v2, alone or beside v1. They are attached to a group above the one that the server sees, so
+that nothing inside can detach them. See bpf(2).
 """
 
 from __future__ import annotations
@@ -100,7 +99,7 @@ def _programs(*, own_network: bool) -> list[tuple[tuple[int, int], bytes]]:
 
 @cache
 def refusal() -> str:
-    """Why this machine takes no such programs; empty where it does. They are loaded for nothing to find out."""
+    """Why this machine cannot load such programs; empty if it can. A trial load finds out."""
     try:
         for kind, program in _programs(own_network=True):
             os.close(_load(kind, program))

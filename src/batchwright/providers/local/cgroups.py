@@ -82,9 +82,10 @@ def _limit_memory(group: Path, memory_mb: int) -> None:
 
 
 def set_aside(found: list[Hierarchy], ref: str, pid: int) -> None:
-    """Move the process that waits for the sandbox out of the way.
+    """Move the process that waits for the sandbox into a group of its own.
 
-    A v2 group that holds processes has no controllers for the groups below it, which the service manager inside makes.
+    A v2 group that holds processes cannot enable controllers for groups below it, which the service manager inside
+    creates.
     """
     for group in [group_of(one, ref) for one in found if one.version == 2]:
         (group / "outside").mkdir(exist_ok=True)

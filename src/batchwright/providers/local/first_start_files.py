@@ -1,4 +1,4 @@
-"""What a server is given before its first start: files over the base tree. Pure; `plant` writes them."""
+"""The files that a server gets before its first start, over the base tree. Pure; `plant` writes them."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def seeds(intent: Intent, keys: tuple[str, ...], host_key: str, resolv_conf: str
 
 
 def _system_seeds(intent: Intent) -> dict[str, FirstStartFile]:
-    """Where a service manager starts everything."""
+    """The files for a server with a service manager."""
     units, wants = "etc/systemd/system", "etc/systemd/system/multi-user.target.wants"
     listen = "0.0.0.0" if intent.own_network else intent.address  # noqa: S104 - its own network's
     found = {
@@ -117,7 +117,7 @@ def _system_seeds(intent: Intent) -> dict[str, FirstStartFile]:
 
 
 def _user_seeds(intent: Intent) -> dict[str, FirstStartFile]:
-    """Where the first program starts everything."""
+    """The files for a server whose first program starts everything."""
     return {FIRST_PROGRAM.lstrip("/"): FirstStartFile(_FIRST.format(address=intent.address, port=intent.port), 0o755)}
 
 

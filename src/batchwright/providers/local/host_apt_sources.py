@@ -1,4 +1,4 @@
-"""Where this machine gets its distribution's packages from: its own apt sources, so that servers use them too. Pure."""
+"""This machine's own apt sources for its distribution, so that servers use them too. Pure."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class AptSource(Struct, frozen=True):
 
 
 def distribution_sources(files: Mapping[str, str], codename: str) -> list[AptSource]:
-    """The distribution's own among all that apt's files name (by file name, `.list` or `.sources`), each once.
+    """The distribution's own sources among all in apt's files (`.list` or `.sources`, by name), each once.
 
-    What others offer for this release stays out: their keys are not in a new tree.
+    Third-party sources are left out: their keys are not in a new tree.
     """
     found: dict[AptSource, None] = {}
     for name, text in files.items():

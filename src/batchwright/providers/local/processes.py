@@ -1,4 +1,4 @@
-"""Processes of this machine, as /proc shows them."""
+"""Finds and kills processes of this machine, through /proc."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def parent_of(pid: int) -> int | None:
 
 
 def is_alive(pid: int, started: int) -> bool:
-    """Whether this very process still runs."""
+    """Whether this process still runs, and its number was not reused."""
     return started_at(pid) == started
 
 
@@ -47,7 +47,9 @@ def started_for(ref: str) -> list[int]:
 
 
 def _which_belong(pids: list[int], ref: str) -> list[int]:
-    """For a moment of its exec a process shows no environment (1 % of looks at one that starts); it is looked again."""
+    """The processes that belong to the server. During its exec a process briefly shows no environment (1 % of looks at
+    a starting one), so those are checked again.
+    """
     found, unclear, until = list[int](), pids, time.monotonic() + EXEC_SECONDS
     while True:
         marked = {pid: _is_marked(pid, ref) for pid in unclear}
@@ -65,7 +67,7 @@ _bare: set[tuple[int, int | None]] = set()  # processes without any environment,
 
 
 def _is_marked(pid: int, ref: str) -> bool | None:
-    """None while it cannot be told: it shows no environment, and is neither dead nor the kernel's."""
+    """Whether it carries the marker; None while that is unknown, because a live process shows no environment."""
     try:
         environ = (PROC / str(pid) / "environ").read_bytes()
         if environ:
@@ -105,7 +107,7 @@ def end_all(ref: str, seconds: float) -> bool:
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
-    """Send a signal; a process that is no more is as good."""
+    """Send a signal. A process that no longer exists is fine."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:

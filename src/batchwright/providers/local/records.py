@@ -31,7 +31,9 @@ PREFIX = "local-"
 
 
 class Intent(Struct, frozen=True, forbid_unknown_fields=True):
-    """A server that is to be. `mode` is the machine's mode when it was made; `made_at` is seconds since the epoch."""
+    """A server that should exist. `mode` is the machine's mode when it was created; `made_at` is seconds since the
+    epoch.
+    """
 
     ref: str
     run: str
@@ -55,7 +57,7 @@ class Process(Struct, frozen=True):
 
 
 class Damaged(Exception):
-    """A server's file says something that no Batchwright of this version writes."""
+    """A server's file has content that this version of Batchwright does not write."""
 
 
 def ref_of(account: str, token: Token) -> str:

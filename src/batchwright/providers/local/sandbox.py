@@ -182,7 +182,7 @@ def end(intent: Intent) -> bool:
 
 
 def stop(folder: Path, intent: Intent) -> bool:
-    """Let what runs end by itself, then end the rest."""
+    """Shut the server down, then kill what remains."""
     pid = running(folder, intent.ref)
     if pid is not None:
         if intent.mode == SYSTEM:
@@ -197,7 +197,7 @@ def stop(folder: Path, intent: Intent) -> bool:
 
 
 def remove(folder: Path) -> None:
-    """Remove a server's folder, its intent after all else: as long as that is there, it is still to be destroyed."""
+    """Remove a server's folder, the intent last: while it exists, the server still has to be destroyed."""
     last = (records.INTENT, records.DESTROYING)
     for entry in sorted(folder.iterdir()):
         if entry.name not in last:
@@ -218,7 +218,7 @@ def remove_entry(entry: Path) -> None:
 
 
 def _make_removable(top: Path) -> None:
-    """A plain user needs leave to look into a folder that is its own, and to take something out of it."""
+    """Give a plain user the permissions to empty and remove its own folders."""
     top.chmod(0o700)
     for place, folders, _ in os.walk(top):
         for name in folders:

@@ -221,7 +221,7 @@ class LocalServers:
     # -- looked at ----------------------------------------------------------------------------------------------
 
     def look(self, ref: str) -> Look:
-        """What can be seen of a server without asking it."""
+        """What files and processes show of a server, without connecting to it."""
         folder = self._servers / ref
         intent = records.read_intent(folder) if records.is_ref(ref) else None
         if intent is None:
@@ -271,7 +271,7 @@ class LocalServers:
         )
 
     async def answer(self, look: Look) -> Observed:
-        """The look, ready only if sshd answers."""
+        """The observed state; ready only if sshd answers."""
         if not look.port:
             return look.seen
         if await _banner(look.seen.address, look.port):

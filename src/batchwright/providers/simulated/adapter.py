@@ -163,7 +163,7 @@ class Simulated:
         return server
 
     def _repeated(self, now: float, request: ServerRequest, token: Token) -> Created | Rejected | None:
-        """What a guard says to a create that was seen before; None where there is nothing to say."""
+        """The answer of the duplicate protection to a repeated create; None if it is new."""
         if self.capabilities.guard is Guard.TOKEN:
             for server in self._world.labelled(self._account, None, token.value):
                 if server.request != request:
@@ -232,7 +232,7 @@ class Simulated:
         return {}
 
     async def _read(self, method: str, about: str) -> None:
-        """What every read has in common; the world is fresh when it returns. Raises ProviderUnavailable."""
+        """The common part of every read; the world is up to date when it returns. Raises ProviderUnavailable."""
         self._heard(method, about)
         if self.simulation.auth:
             raise ProviderUnavailable(
@@ -291,7 +291,7 @@ def _capabilities(sim: Simulation, destroys: bool) -> Capabilities:
 
 
 def _address(serial: int) -> str:
-    """An address that reaches nobody: from the ranges for benchmarks and, when those are used up, documentation."""
+    """An address that is not routed: from the ranges for benchmarks and, when those are used up, documentation."""
     if serial < 1 << 17:
         return f"198.{18 + (serial >> 16)}.{serial >> 8 & 255}.{serial & 255}"
     return f"2001:db8::{serial >> 16:x}:{serial & 65535:x}"

@@ -1,4 +1,4 @@
-"""What happens to each call of a simulated place: scripted faults first, then drawn ones, and how long it takes."""
+"""Decides what happens to each simulated call: scripted faults first, then drawn ones, and how long it takes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MESSAGES = {
 
 
 def fault(kind: FaultClass, message: str = "", retry_after: float | None = None) -> Fault:
-    """A refusal as the simulated places word it."""
+    """A refusal in the words of the simulated clouds."""
     text = f"simulated: {message or _MESSAGES[kind]}"
     return Fault(kind, text, code=f"SIMULATED_{kind.upper()}", retry_after=retry_after)
 

@@ -1,7 +1,7 @@
-"""The simulated clouds' servers and what is installed on them: rows whose every later state follows from the time.
+"""The servers of the simulated clouds and what is installed on them.
 
-Nothing runs in the background. A late commit, a boot, list lag, a destroy: each is a time written into the row when
-the cloud heard of it, so a client that is killed loses nothing and a second client sees the same.
+Nothing runs in the background. A late commit, a boot, list lag, a destroy: each is a time written into the row when the
+cloud received the call, so a killed client loses nothing and a second client sees the same.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class World:
             self._file.close()
 
     def refresh(self) -> None:
-        """Take in what other processes changed."""
+        """Read the changes of other processes."""
         if self._file is not None:
             self._file.catch_up()
 
@@ -83,7 +83,7 @@ class World:
         self._change(DestroyRequested(ref, at, gone_at))
 
     def attempt(self, key: str) -> int:
-        """Count one more call of this kind; the first is 1. Durable, so that a restarted run draws what comes next."""
+        """Count one more call of this kind, from 1. It is durable, so that a restarted run draws the next fault."""
         self._change(Attempted(key))
         return self._attempts[key]
 
@@ -96,7 +96,7 @@ class World:
         self._change(Removed(ref, taskserv))
 
     def plant(self, server: SimulatedServer) -> None:
-        """Put a server there that nobody asked for through a provider, to see that it is left alone."""
+        """Add a foreign server, to check that it is not touched."""
         with self.turn:
             self.add(server)
 

@@ -1,6 +1,7 @@
-"""A world's changes in a small SQLite file: a log that each process reads up to its end before it looks or changes.
+"""The changes of a world in a small SQLite file: a log that each process reads to its end before it reads or changes
+the world.
 
-The file has to survive a killed process, not a power cut, so nothing waits for the disk.
+The file has to survive a killed process, not a power cut, so it is not synced to disk.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _decoder = msgspec.json.Decoder(Change)
 
 
 class WorldFile:
-    """The log and how far this process has read it. As a context manager: one process's turn to change the world."""
+    """The log, and how far this process has read it. As a context manager: the turn to change the world."""
 
     def __init__(self, path: Path, apply: Callable[[Change], None], forget: Callable[[], None]) -> None:
         self._path, self._apply, self._forget = path, apply, forget

@@ -1,4 +1,4 @@
-"""What a simulated world consists of, and the changes that can happen to it."""
+"""The records of a simulated world, and the changes to them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SimulatedServer(Struct, gc=False):
         return self.request.name
 
     def exists(self, now: float) -> bool:
-        """Whether it is really there, seen or not."""
+        """Whether it exists, visible or not."""
         return now >= self.committed_at and (self.gone_at is None or now < self.gone_at)
 
     def state(self, now: float) -> ServerState:
@@ -44,7 +44,7 @@ class SimulatedServer(Struct, gc=False):
         return self.true_state(now)
 
     def true_state(self, now: float) -> ServerState:
-        """How it is while it exists, whether or not reads show it yet."""
+        """Its state while it exists, whether or not reads show it yet."""
         if self.destroy_requested_at is not None:
             return ServerState.STOPPING
         if self.ready_at is None or now < self.ready_at:

@@ -82,7 +82,7 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
         return (await self._limits())[0]
 
     async def _limits(self) -> tuple[Quota, str]:
-        """What is told of limits, and why not all is. The use of them is a right of its own."""
+        """The limits that are reported, and why some are missing. Reading their use needs a permission of its own."""
         usage, unknown = await self._spare(self._api.look("/account/resource-usage"))
         return quotas.quota_from(await self._api.read("/account"), usage), unknown
 

@@ -130,7 +130,7 @@ class ChildProcess:
 
 
 async def _word(stdout: asyncio.StreamReader) -> Word | None:
-    """The next message; None at the end, and for what is none or too long: then nobody knows what it does."""
+    """The next message; None at the end, and for an invalid or oversized one, after which its state is unknown."""
     try:
         line = await stdout.readline()
         return word_decoder.decode(line) if line else None

@@ -37,7 +37,7 @@ END_SECONDS = 12.0  # for ending on the server what was broken off; the engine g
 
 
 class ServerCall:
-    """`deploy` joins the next batch and gives what came of it; the batch sets `child` when it begins."""
+    """One call. `deploy` joins the next batch and returns its result; the batch sets `child` when it begins."""
 
     def __init__(
         self,
@@ -60,18 +60,18 @@ class ServerCall:
         self.access = target.access
 
     def tell(self, line: str) -> None:
-        """Hand on a line, as it may be shown."""
+        """Pass on a line, with secrets removed."""
         self._said = self.shown(line)
         self.job.tell(self._said)
 
     def shown(self, text: str) -> str:
-        """A text without this visit's secrets, then without what moves a cursor."""
+        """A text without this call's secrets and without control characters."""
         return self._redact.shown(text)
 
     # -- what it consists of ------------------------------------------------------------------------------------
 
     async def filled(self) -> Filled:
-        """The variables' values. Raises SecretMissing, VariableInvalid."""
+        """The values of the variables. Raises SecretMissing, VariableInvalid."""
         filled = await fill(self.request.variables, self.target, self._reveal)
         self._redact = Redactor(filled.secrets)
         for name, value in filled.values.items():
@@ -91,7 +91,7 @@ class ServerCall:
             )
 
     def surroundings(self, filled: Filled) -> dict[str, str]:
-        """What is in the environment of checks."""
+        """The environment of checks."""
         return environment(filled.values, self.request, self.target, self.member)
 
     @property
@@ -103,7 +103,7 @@ class ServerCall:
         return Member(cluster.number, cluster.size, (self.job.leader or self.target).address)
 
     def as_host(self, name: str, filled: Filled, outputs: dict[str, str], temp: str) -> Host:
-        """The server as the child process is told of it."""
+        """The server as the child process gets it."""
         self.host = Host(
             id=name,
             name=self.target.name,
@@ -123,7 +123,7 @@ class ServerCall:
     async def apply(
         self, verb: Verb, seconds: float, name: str, deploy: Callable[[ServerCall], Awaitable[Done]]
     ) -> Applied | Rejected | Unknown:
-        """Install or remove. What is broken off, by the time limit or from outside, is ended on the server too."""
+        """Install or remove. If interrupted, by the time limit or from outside, it is stopped on the server too."""
         try:
             async with asyncio.timeout(seconds):
                 return await self._apply(verb, seconds, name, deploy)
@@ -172,7 +172,7 @@ class ServerCall:
             return Unknown(error.fault.message)
 
     async def _prepare(self, connection: SshConnection) -> str | Rejected:
-        """End what an earlier attempt left, and mend it. Gives the private folder there, "" for root."""
+        """Stop what an earlier attempt left running, and repair it. Returns the private folder there, "" for root."""
         self._touched = True
         ended = (await connection.script(shell_snippets.end_marked(self.token), SCRIPT_SECONDS)).output.split()
         if ended != ["ended", "0"]:
@@ -190,7 +190,7 @@ class ServerCall:
         return unsupported(self.entry, os, release) or next(iter(told.get("temp", ())), "")
 
     async def _wait_for_others(self, connection: SshConnection) -> Rejected | None:
-        """Whoever holds a lock of the packages is waited for, here where it is told at once; each use waits too."""
+        """Wait until no other process holds a package lock. It is reported here at once; each later use waits too."""
         until, told = self._clock.now() + LOCK_SECONDS, ""
         while holder := (await connection.script(shell_snippets.HELD_NOW, SCRIPT_SECONDS)).tail:
             pid, name, file = (*holder.split(), "", "", "")[:3]
@@ -206,7 +206,9 @@ class ServerCall:
         return None
 
     async def _outputs_at_leave(self, filled: Filled) -> dict[str, str]:
-        """What it is told to leave its cluster; nothing where the first server cannot tell: it must go all the same."""
+        """The outputs that it needs to leave its cluster; empty if the first server cannot tell them, since it must
+        leave anyway.
+        """
         try:
             told = await self._outputs(filled, Moment.REMOVE, LEAVE_SECONDS)
         except Unreachable as error:
@@ -219,7 +221,7 @@ class ServerCall:
     async def _outputs(
         self, filled: Filled, when: Moment = Moment.INSTALL, seconds: float | None = None
     ) -> dict[str, str] | Rejected:
-        """What the first server of its cluster tells it. Raises Unreachable."""
+        """The outputs of the first server of its cluster. Raises Unreachable."""
         leader, outputs = self.job.leader, {}
         wanted = {name: output for name, output in self.entry.outputs.items() if output.when is when}
         if leader is None or not wanted:
@@ -241,7 +243,7 @@ class ServerCall:
         return outputs
 
     async def _conclude(self, connection: SshConnection, verb: Verb, filled: Filled, done: Done) -> Applied | Rejected:
-        """Checks and the marker. Raises Unreachable."""
+        """Run the checks and write the marker. Raises Unreachable."""
         assert self.host is not None
         if self.host.temp:
             await connection.script(shell_snippets.remove_folder(self.host.temp), SCRIPT_SECONDS)
@@ -260,14 +262,14 @@ class ServerCall:
         return Applied(bool(done.changes) or ran.output.strip() == "gone")
 
     async def _remove_folder(self) -> None:
-        """Nothing that was uploaded stays behind; what cannot be removed now, the next attempt removes."""
+        """Remove what was uploaded. What cannot be removed now, the next attempt removes."""
         if self.host is not None and self.host.temp:
             with contextlib.suppress(Unreachable):
                 async with connected(self.access) as connection:
                     await connection.script(shell_snippets.remove_folder(self.host.temp), SCRIPT_SECONDS)
 
     async def _end(self) -> str | None:
-        """End on the server what this call runs there; None when it is certain, else why it is not."""
+        """Stop on the server what this call runs there. None if that is certain, otherwise why it is not."""
         try:
             async with asyncio.timeout(END_SECONDS):
                 if self.child is not None and self.host is not None:

@@ -32,7 +32,7 @@ EnvironmentFile=-/var/lib/etcd/joining
 
 
 def install(v: Any) -> None:
-    """Packages and configuration; whoever is not the first joins its cluster once; then the service."""
+    """Install packages and configuration; all but the first server join its cluster once; then start the service."""
     own = Written("/etc/default/etcd", _settings(v))
     unit = Written("/etc/systemd/system/etcd.service.d/batchwright.conf", UNIT_MORE)
     install_packages("etcd-server", "etcd-client")

@@ -163,7 +163,7 @@ def parse_join(command: str) -> dict[str, str]:
 
 
 def _unfinished(made: str) -> bool:
-    """Whether kubeadm has yet to make the node, or was interrupted; what somebody else made is left alone."""
+    """Whether kubeadm has not finished the node, or was interrupted. A node made by somebody else is not touched."""
     script = f"if [ -e {OWN}/unfinished ] || [ ! -e /etc/kubernetes/{made} ]; then echo yes; fi"
     return bool(host.get_fact(Command, script))
 
