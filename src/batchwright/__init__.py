@@ -1,7 +1,6 @@
 """Batch workflows of infrastructure operations: typed, planned, parallel, crash-safe, reversible.
 
-What plug-ins are written with can be imported from here. Each name is loaded when it is first asked for, since every
-command starts with this module.
+Plug-ins import their names from here. Each name is loaded on first use, since every command imports this module.
 """
 
 from importlib import import_module

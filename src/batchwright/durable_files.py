@@ -1,4 +1,4 @@
-"""Files and folders that must outlive a crash: written whole or not at all, one writer at a time."""
+"""Files and folders that must survive a crash: written whole or not at all, one writer at a time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Make what a file holds durable. Raises OSError."""
+    """Make the content of a file durable. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -67,10 +67,10 @@ def write(path: Path, content: bytes, mode: int = 0o600) -> None:
 
 @contextlib.contextmanager
 def alone(folder: Path, seconds: float = LOCK_SECONDS) -> Iterator[int]:
-    """Hold a folder, against other threads too; gives the descriptor that holds it.
+    """Lock a folder, against other threads too; gives the descriptor that holds the lock.
 
-    The kernel lets go when it is closed, wherever it was inherited. Raises Held, and FileNotFoundError when the folder
-    is not there, or was removed while this waited for it.
+    The kernel releases it when the descriptor is closed in every process that inherited it. Raises FolderHeld, and
+    FileNotFoundError if the folder does not exist, or was removed during the wait.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -77,7 +77,7 @@ def test_every_line_works_in_its_order(tmp_path: Path) -> None:
             program, words = line.split(maxsplit=1) if " " in line else (line, "")
             assert program == ".venv/bin/batchwright", line
             told = visitor(words)
-        assert "made nothing" not in told
+        assert "created nothing" not in told
 
 
 BROKEN = """{

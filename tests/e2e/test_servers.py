@@ -82,7 +82,7 @@ def test_servers_that_are_there_are_taken_shown_kept_and_let_go(place: Place) ->
     assert "its address differs" in refused
 
     nothing = place.command.json("rollback", again["run"], "--yes", code=2)
-    assert "made nothing" in nothing["error"]["message"], "they were there before that run"
+    assert "created nothing" in nothing["error"]["message"], "they were there before that run"
     preview = place.command("rollback", run["run"], "--plan").stdout
     assert "static: let go of static-" in preview
     assert "destroy" not in preview
@@ -237,7 +237,7 @@ def test_a_provider_that_cannot_be_opened_is_named_and_no_more(
     (folder / "static-broken.json").write_text("{}")
     answer = simulated.json("servers")
     assert [trouble["provider"] for trouble in answer["troubles"]] == ["static"]
-    assert "static is left out" in simulated("servers").stderr
+    assert "static is not listed" in simulated("servers").stderr
     told = simulated.json("servers", "--provider", "upclod", code=2)["error"]
     assert told["code"] == "usage"
 

@@ -1,4 +1,4 @@
-"""A run that this process drives: the updates it gives, and the way to ask its driver for something."""
+"""A run that this process drives: its updates, and the signals to its driver."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ActiveRun:
 
     @property
     def run(self) -> Run | None:
-        """The fold its driver works on, as soon as there is one."""
+        """The fold that its driver works on, once there is one."""
         return self.driver.run if self.driver else None
 
     # -- its updates --------------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ class ActiveRun:
             self.tell()
 
     async def finished(self) -> Run:
-        """Drive to the end and give the run as it is then. Raises as `updates`."""
+        """Drive to the end; gives the run in its final state. Raises as `updates`."""
         async for _ in self:
             pass
         assert self.run is not None
@@ -117,18 +117,18 @@ class ActiveRun:
         return Circumstances(True, words, self.unheard())
 
     def unheard(self) -> dict[str, str]:
-        """Per provider that does not answer when it is looked at, for how long and why."""
+        """For each provider that does not answer: for how long, and why."""
         return self.driver.unheard() if self.driver else self._waits
 
     # -- what Runs tells it -------------------------------------------------------------------------------------
 
     def waits(self, provider: str, why: str, _patience: float) -> None:
-        """A provider cannot be asked yet, so the driver has not begun."""
+        """Note that a provider does not answer yet, so the driver has not begun."""
         self._waits[provider] = f"cannot be queried: {why}"
         self.tell()
 
     def begun(self, driver: Driver) -> None:
-        """The driver has the lease and is about to drive."""
+        """Note that the driver has the lease and is about to drive."""
         self.driver = driver
         self._waits.clear()
         signals, self._signals = self._signals, []
@@ -138,20 +138,20 @@ class ActiveRun:
             driver.drain()
 
     def appended(self, events: Sequence[AnyEvent]) -> None:
-        """Events of the run are durable."""
+        """Note that events of the run are durable."""
         self.moved_at = self._clock.now()
         self._events.extend(events)
         self.tell()
 
     def tell(self) -> None:
-        """Wake who waits for something new."""
+        """Wake the tasks that wait for something new."""
         for move in self._moves:
             move.set()
 
     # -- asking it ----------------------------------------------------------------------------------------------
 
     def signal(self, signal: Signal) -> None:
-        """Ask the driver, or leave it for the one that is about to begin."""
+        """Send a signal to the driver, or keep it for the driver that is about to begin."""
         if self.driver is None:
             self._signals.append(signal)
         else:
@@ -166,7 +166,7 @@ class ActiveRun:
         return True
 
     def drain(self) -> None:
-        """Begin nothing more and end as soon as no call is in flight."""
+        """Start nothing more, and end once no call is in flight."""
         self._draining = True
         if self.driver is not None:
             self.driver.drain()
@@ -178,9 +178,9 @@ class ActiveRun:
             self._driving.cancel()
 
     async def until(self, shows: Callable[[], Awaitable[bool]], seconds: float) -> None:
-        """Wait until the journal shows what is wanted, asked after each append, or `task` has ended.
+        """Wait until the journal shows what is `wanted`, checked after each append, or until `task` has ended.
 
-        Raises what ended the drive; returns when it takes longer than `seconds`.
+        Raises what ended the drive; returns after `seconds` at the latest.
         """
         assert self.task is not None
         move = asyncio.Event()

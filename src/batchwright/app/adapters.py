@@ -56,7 +56,7 @@ class SharedWorld:
         return self._world
 
     def close(self) -> None:
-        """Let go of its file."""
+        """Close the file of the world."""
         if self._world is not None:
             self._world.close()
             self._world = None
@@ -131,12 +131,12 @@ class Adapters:
 
     @property
     def readers(self) -> dict[str, Provider]:
-        """The opened providers for who only looks at them: a look that fails is made again."""
+        """The opened providers for read-only use: a failed read is repeated."""
         return {name: self._patient(provider) for name, provider in self.providers.items()}
 
     @property
     def install_seconds(self) -> float | None:
-        """What an install usually takes where it is simulated, for estimates; None where the catalogue knows better."""
+        """The usual duration of a simulated install in seconds, for estimates; None if the catalogue has one."""
         if self._simulation is None:
             return None
         simulation = Simulation.from_settings(self._simulation)
@@ -147,9 +147,9 @@ class Adapters:
         self._patience, self.looks = patience, ReadRetry(self._clock, tell=tell)
 
     async def open(self, names: Iterable[str], ports: Collection[PortKind] = ()) -> None:
-        """Open these providers; one that cannot be is remembered in `troubles`, not raised.
+        """Open these providers; one that fails is recorded in `troubles`, not raised.
 
-        `ports` are what else is used there: a runner for their servers, a launcher.
+        `ports` are the other ports used there: a runner for their servers, a launcher.
         """
         for name in names:
             if name in self.providers or name in self.troubles:
@@ -167,7 +167,7 @@ class Adapters:
         self.limits.add_lanes_of_types()
 
     def open_programs(self) -> None:
-        """Be able to run programs on this machine. Raises ProviderUnavailable, StoreError."""
+        """Prepare to run programs on this machine. Raises ProviderUnavailable, StoreError."""
         if self._simulation is None:
             folder = self._settings.state_dir / "programs"
             self.launchers[""] = LocalCommands(folder, self._clock, os.environ, partial(reveal, environ=os.environ))
@@ -178,7 +178,7 @@ class Adapters:
         return SimulatedLauncher(self._world.get(), self._clock, simulation)
 
     def launcher_of(self, command: Operation) -> Launcher:
-        """Who knows what a command needs; servers need not exist yet."""
+        """The launcher that knows what a command needs; its servers need not exist yet."""
         return self.launchers[""] if command.targets is None or self._simulation is not None else self._over_ssh
 
     @property

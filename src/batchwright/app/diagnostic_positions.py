@@ -1,4 +1,4 @@
-"""Where in the file the findings of a plan belong: they name an operation, a server, a provider, or a step."""
+"""The positions in the file of a plan's problems, which name an operation, a server, a provider or a step."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def static_findings(workflow: Workflow, catalogue: Mapping[str, Taskserv]) -> li
 
 
 async def placed(planned: Planned, workflow: Workflow | None, find: Find) -> Planned:
-    """The same with a place for each finding that the workflow tells one for."""
+    """The same problems, with a position for each one that belongs to a part of the workflow."""
     if workflow is None:
         return planned
     paths = {one: path for one in planned.diagnostics if not one.file and (path := path_of(workflow, one))}
@@ -46,7 +46,7 @@ async def placed(planned: Planned, workflow: Workflow | None, find: Find) -> Pla
 
 
 def path_of(workflow: Workflow, found: Diagnostic) -> Path_ | None:
-    """The path in the workflow that a finding is about; None where there is none, as for a store."""
+    """The path in the workflow of a problem; None if it has none, such as a store's."""
     if found.where == "storage_backend":
         return (*WHOLE, "storage_backend")
     name, *inside = found.where.split("/")

@@ -1,4 +1,4 @@
-"""KEY=VALUE words, as the command line and a request's query have them."""
+"""KEY=VALUE words, as on the command line and in a request's query."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def settings_of(option: str, pairs: Sequence[str] | None) -> dict[str, Scalar]:
 
 
 def scalar(text: str) -> Scalar:
-    """A word as bool, int, float or str, whatever it looks like; a number that JSON could not hold stays a text."""
+    """A word as bool, int, float or str, by its form; a number that JSON cannot hold stays a string."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     for kind in (int, float):

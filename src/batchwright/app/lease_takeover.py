@@ -48,7 +48,7 @@ async def take(journal: Journal, run: str, clock: Clock, silent: HeldLease | Non
 
 
 async def is_driven(journal: Journal, run: str, clock: Clock) -> HeldLease | bool:
-    """Whether a process drives the run. Of one that fell silent while it was watched here, its lease."""
+    """Whether a process drives the run; if its driver fell silent while it was watched here, also that lease."""
     lease = await journal.held(run)
     if lease is None or is_dead(lease.holder):
         return False

@@ -1,4 +1,4 @@
-"""Use cases about servers, whichever run made them: what there is, how each is reached, and to end one by hand."""
+"""Use cases about the servers of all runs: list them, log in to one, destroy one by hand."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class ListedServer(Struct, frozen=True):
 
 
 class ProviderDiagnostic(Diagnostic, frozen=True):
-    """Why a provider could not be queried, so that a short list is not taken for a whole one. In JSON: `provider`."""
+    """Why a provider could not be queried, so a short list is not taken for a complete one. In JSON: `provider`."""
 
     where: str = msgspec.field(default="", name="provider")
 
@@ -114,7 +114,7 @@ class ServerDestroyResult(Struct, frozen=True):
 
 
 class Servers:
-    """All servers of the providers that are in use here. Use it as a context; `look` comes first."""
+    """All servers of the providers in use here. A context manager; call `look` first."""
 
     def __init__(
         self,
@@ -223,10 +223,10 @@ class Servers:
         return FoundServers(tuple(self.found), tuple(self.troubles))
 
     async def end(self, server: ListedServer) -> Fault | None:
-        """Destroy it until it is gone, as its run's rollback would; None when it is."""
+        """Destroy a server until it is gone, as its run's rollback would. None once it is gone."""
 
         async def hold() -> None:
-            """Nobody else's leave is needed."""
+            """Nothing to wait for: no other process has to agree."""
 
         provider = self._around.providers[server.provider]
         return await destroy(
@@ -249,8 +249,10 @@ async def find_servers(
     simulation: SimulationSettings | None = None,
     world: SharedWorld | None = None,
 ) -> FoundServers:
-    """All servers, of one provider if it is named. Raises UsageError if there is no such provider, and
-    ProviderUnavailable if that cannot be opened."""
+    """All servers, or those of one provider.
+
+    Raises UsageError for an unknown provider, and ProviderUnavailable if the named one cannot be opened.
+    """
     if provider and provider not in registry.names():
         raise UsageError(f"there is no provider {provider!r} here", hint=f"There are: {', '.join(registry.names())}.")
     async with Servers(settings, stores, clock, simulation, world) as servers:
@@ -268,7 +270,7 @@ async def end_server(
     *,
     anyway: bool,
 ) -> ServerDestroyResult:
-    """Destroy the server with this reference or name, after a fresh look at all; every store must be readable.
+    """Destroy the server with this reference or name, after a fresh read of all; every store must be readable.
 
     Raises ServerNotFound, StoreError, and NotAllowed if its run has not ended, unless `anyway`.
     """

@@ -1,4 +1,4 @@
-"""The use case of `batchwright providers verify`: ask a real account what no emulator can say, for a bounded price."""
+"""The use case of `batchwright providers verify`: check a real account for a bounded price."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ class Verification(Struct, frozen=True):
 
 
 async def verify(name: str, settings: Settings, max_cost: float | None, tell: Tell) -> Verification:
-    """Without `max_cost` nothing is made. Raises ProviderUnavailable, and NotAllowed when it would cost more."""
+    """Run the live check. Without `max_cost`, nothing is created and only the price is returned.
+
+    Raises ProviderUnavailable, and NotAllowed if it would cost more.
+    """
     async with _opened(name, settings) as (check, account):
         cost = await check.cost()
         told = Verification(name, account, check.makes, check.questions, cost)

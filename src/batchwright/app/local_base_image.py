@@ -12,7 +12,7 @@ from batchwright.providers.local import base_tree as tree
 
 
 class BaseTree(Struct, frozen=True):
-    """The base tree of this machine's servers. `used_by` are the folders of servers that lie over it."""
+    """The base tree of this machine's servers. `used_by` are the folders of the servers that use it."""
 
     name: str
     path: str
@@ -23,14 +23,14 @@ class BaseTree(Struct, frozen=True):
 
 
 class BuiltTree(Struct, frozen=True):
-    """A base tree, and how long it took to build; 0 when it was there."""
+    """A base tree, and how many seconds it took to build; 0 if it existed."""
 
     tree: BaseTree
     seconds: float
 
 
 def base_tree() -> BaseTree:
-    """As it is. Raises ProviderUnavailable."""
+    """The state of the base tree. Raises ProviderUnavailable."""
     place = tree.place(os.environ)
     built = place.is_dir()
     size = tree.size(place) if built else 0
@@ -38,7 +38,7 @@ def base_tree() -> BaseTree:
 
 
 def build_base(tell: Callable[[str], None]) -> BuiltTree:
-    """Build it unless it is there. Raises ProviderUnavailable."""
+    """Build the base tree unless it exists. Raises ProviderUnavailable."""
     if tree.place(os.environ).is_dir():
         return BuiltTree(base_tree(), 0.0)
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""The use case of `batchwright gc`: the closing sweep of a run once more, at any time later."""
+"""The use case of `batchwright gc`: repeat the closing sweep of a run at any later time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from batchwright.providers.base import Provider
 
 
 class Orphan(Struct, frozen=True):
-    """Something that carries the run's label and that its journal does not know, or knows to be gone."""
+    """Something that carries the run's label, and that the run's journal does not know or has recorded as gone."""
 
     provider: str
     ref: str
@@ -48,7 +48,10 @@ class GcResult(Struct, frozen=True):
 async def collect(
     settings: Settings, stores: Stores, clock: Clock, word: str, world: SharedWorld | None = None, *, remove: bool
 ) -> GcResult:
-    """Look at every account the run made something in. Raises NotAllowed, RunHeld, ProviderUnavailable, StoreError."""
+    """Search every account in which the run created something.
+
+    Raises NotAllowed, RunHeld, ProviderUnavailable, StoreError.
+    """
     journal, run_id = await stores.find(word)
     lease = await take(journal, run_id, clock)
     try:

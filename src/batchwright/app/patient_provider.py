@@ -1,4 +1,4 @@
-"""A provider whose looks are made again when they fail, for use cases in which a person waits for the answer."""
+"""A provider that repeats failed reads, for use cases in which a person waits for the answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class PatientProvider:
-    """The Provider port over another one. What changes something is passed on once, as it is."""
+    """The Provider port over another provider. A call that changes something is passed on exactly once."""
 
     def __init__(self, inner: Provider, looks: ReadRetry, patience: float = SOON_SECONDS) -> None:
         self.name, self.capabilities = inner.name, inner.capabilities
@@ -29,7 +29,7 @@ class PatientProvider:
         return self._inner.validate(config)
 
     async def open(self) -> None:
-        """Only what the adapter itself calls passing is tried again: most that goes wrong here is a setting."""
+        """Retry only what the adapter itself calls passing: most failures here are wrong settings."""
 
         async def call() -> None:
             try:
@@ -47,7 +47,7 @@ class PatientProvider:
         return await self._look(self._inner.account)
 
     async def health(self) -> ProviderHealthReport:
-        """The last answer, when none is good."""
+        """The last answer, if none is good."""
         told = ProviderHealthReport(False, f"{self.name} did not answer")
 
         async def call() -> ProviderHealthReport:

@@ -1,4 +1,4 @@
-"""What checking and planning a workflow gives, and what the command line and the service answer of it."""
+"""The results of checking and planning a workflow, and what the command line and the service answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from batchwright.views.text_format import counted
 
 
 class Planned(Struct, frozen=True):
-    """A plan, or the diagnostics that say why there is none; the price where the providers tell one."""
+    """A plan, or the diagnostics that say why there is none; with the price, if the providers tell prices."""
 
     plan: Plan | None
     diagnostics: tuple[Diagnostic, ...]
@@ -30,7 +30,7 @@ class Planned(Struct, frozen=True):
 
 
 class ValidationAnswer(Struct, frozen=True):
-    """What `validate` answers. `workflow` is evaluated, None where it is not valid."""
+    """The answer of `validate`. `workflow` is the evaluated workflow, None if it is not valid."""
 
     ok: bool
     workflow: dict[str, Any] | None
@@ -38,7 +38,7 @@ class ValidationAnswer(Struct, frozen=True):
 
 
 class PlanAnswer(Struct, frozen=True):
-    """What `plan` answers. `quotes` are prices by provider, where one tells them; `changes` those of `--check`."""
+    """The answer of `plan`. `quotes` are prices by provider, as far as known; `changes` are those of `--check`."""
 
     ok: bool
     plan: PlanView | None

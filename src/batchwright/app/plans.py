@@ -1,4 +1,4 @@
-"""Use cases before anything is changed: check a file, make its plan."""
+"""Use cases before anything is changed: check a file and make its plan."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MANY = 500  # servers, from which on a plan is made beside the event loop
 
 
 class Source(Struct, frozen=True):
-    """What the user named: a file, overlays merged over it, and values for its inputs."""
+    """A file with overlays to merge over it and values for its inputs."""
 
     file: Path
     overlays: tuple[Path, ...] = ()
@@ -48,7 +48,7 @@ class Source(Struct, frozen=True):
 
 
 def check(source: Source, settings: Settings) -> Loaded:
-    """Look at a workflow file; nothing is contacted."""
+    """Check a workflow file; no provider is contacted."""
     catalogue = _catalogue(settings)
     loaded = load(
         source.file,
@@ -69,7 +69,7 @@ def _catalogue(settings: Settings) -> Mapping[str, Taskserv]:
 
 
 def anchored(workflow: Workflow, folder: Path) -> Workflow:
-    """With the whole names of the folders that its commands name beside the workflow file."""
+    """The workflow with absolute paths for the folders that its commands name relative to the file."""
 
     def whole(name: str) -> str:
         return os.path.abspath(folder / name)  # noqa: PTH100 - links stay as they are named
@@ -81,7 +81,7 @@ def anchored(workflow: Workflow, folder: Path) -> Workflow:
 async def make_plan(
     settings: Settings, clock: Clock, source: Source, simulation: SimulationSettings | None = None
 ) -> Planned:
-    """Check the file, ask the providers what they must know, and plan; read-only."""
+    """Check the file, query the providers, and plan; read-only."""
     async with Stores(settings) as stores, Adapters(settings, clock, Limits(), simulation) as around:
         return await plan_source(settings, stores, around, source, check(source, settings), simulation)
 
@@ -94,7 +94,7 @@ async def plan_source(
     loaded: Loaded,
     simulation: SimulationSettings | None = None,
 ) -> Planned:
-    """Ask the providers what must be known of a file that was checked, and plan; read-only."""
+    """Query the providers for a file that was checked, and plan; read-only."""
     planned = await plan_loaded(settings, stores, around, loaded, simulation)
     if not planned.diagnostics:
         return planned
@@ -114,9 +114,9 @@ async def plan_loaded(
     loaded: Loaded,
     simulation: SimulationSettings | None = None,
 ) -> Planned:
-    """Ask the providers what must be known about a workflow that was checked, and plan; read-only.
+    """Query the providers for a workflow that was checked, and plan; read-only.
 
-    They are opened in `around`, which may carry the plan out too.
+    The providers are opened in `around`, which may carry the plan out too.
     """
     if loaded.workflow is None:
         return Planned(None, loaded.diagnostics, is_valid=False)

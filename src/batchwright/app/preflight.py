@@ -1,4 +1,4 @@
-"""Everything that can be known without a change, asked of all providers at once: what the planner is given to judge."""
+"""Queries all providers at once for everything that can be known without a change: the input of the planner."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STARTING = "the server is still starting, so what is installed on it is unknown"
 
 
 async def observe(workflow: Workflow, providers: Mapping[str, Provider], runners: Mapping[str, Runner]) -> Observations:
-    """What each provider says about its part of the workflow; one that cannot be asked becomes one problem."""
+    """What each provider says about its part of the workflow; one that does not answer becomes one problem."""
     asked = [(op, type_of(op).wants(op)) for op in workflow.operations]
     wanted = {
         name: [config for op, wants in asked if op.provider == name for config in wants.servers]
@@ -43,7 +43,7 @@ async def observe(workflow: Workflow, providers: Mapping[str, Provider], runners
 
 
 async def observe_commands(workflow: Workflow, observations: Observations, around: Adapters) -> Observations:
-    """The same with what the workflow's commands need; whatever is missing becomes a problem."""
+    """The observations, plus what the workflow's commands need; whatever is missing becomes a problem."""
     commands = [command for op in workflow.operations if (command := type_of(op).wants(op).program) is not None]
     if not commands:
         return observations
@@ -60,9 +60,9 @@ async def observe_commands(workflow: Workflow, observations: Observations, aroun
 
 
 def observe_secrets(workflow: Workflow, observations: Observations, environ: Mapping[str, str]) -> Observations:
-    """The same with the secrets of task services that are not there: better known before their servers are made.
+    """The observations, plus a problem for each missing secret of a task service, before its servers are created.
 
-    Those of commands are found with the rest that commands need.
+    Secrets of commands are checked with the rest that commands need.
     """
     problems = [
         replace(missing, where=f"{op.id}/{name}")

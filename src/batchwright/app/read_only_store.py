@@ -1,4 +1,4 @@
-"""Looking at a state folder that cannot be written: the stores need to write where they are, so a copy is opened."""
+"""Reads a state folder that is not writable from a copy, since opening a store writes to it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _WRITES = frozenset(
 
 
 def is_read_only(folder: Path) -> bool:
-    """Whether it is there, can be read, and cannot be written."""
+    """Whether the folder exists and can be read but not written."""
     return folder.is_dir() and os.access(folder, os.R_OK | os.X_OK) and not os.access(folder, os.W_OK)
 
 
 def copied(folder: Path) -> TemporaryDirectory[str]:
-    """A copy of the stores in a private folder; it goes when it is closed. Raises StoreUnavailable."""
+    """A copy of the stores in a private folder, removed on exit. Raises StoreUnavailable."""
     copy = TemporaryDirectory(prefix="batchwright-")
     try:
         for _ in range(TRIES):

@@ -1,4 +1,4 @@
-"""What a rollback would do, with what a fresh look shows on the servers that it would destroy."""
+"""What a rollback would do, with a fresh read of the servers that it would destroy."""
 
 from __future__ import annotations
 

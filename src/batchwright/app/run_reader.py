@@ -1,4 +1,4 @@
-"""Use cases that change nothing: look at a run, its history, what undoing it would do, and at all runs."""
+"""Read-only use cases: one run, its history, what undoing it would do, and all runs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class OpenedRun:
         return self.run.status in RUN_ENDED and not self.run.rollback_due
 
     async def refresh(self, now: float) -> list[AnyEvent]:
-        """Take what was written since; gives it."""
+        """Read the events written since; gives them."""
         if now - self._asked >= HOLDER_SECONDS:  # before the journal, so that what the driver wrote last is not missed
             self._asked = now
             self.driver = driver_of(await self.journal.held(self.run.id), now)

@@ -1,4 +1,4 @@
-"""Use cases that change the world: start, resume, roll back, cancel. Each drives one run under a lease."""
+"""Use cases that change something: start, resume, roll back, cancel. Each drives one run under a lease."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class StoredRun(Struct):
     silent: HeldLease | None = None
 
     async def current(self) -> Run:
-        """The run as its journal has it now."""
+        """The run with all events that its journal has now."""
         if self.run is None:
             self.run = await load_run(self.journal, self.id)
         else:
@@ -60,9 +60,9 @@ class StoredRun(Struct):
 
 
 class Runs:
-    """Changes runs of one state folder. What drives one gives an ActiveRun, which begins when it is iterated.
+    """Changes the runs of one state folder. Methods that drive a run give an ActiveRun; iterating it begins.
 
-    With `allowed`, as a service has it, a client's run that wants more is not driven.
+    With `allowed`, as in a service, a client's run that needs more is not driven.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Runs:
         source: str = "",
         run: str = "",
     ) -> StoredRun:
-        """Record a run of this plan, durably; nothing is started yet. `run` is its id. The rest: see RunCreated."""
+        """Record a run of this plan, durably; nothing is started yet. `run` is its id; the rest is as in RunCreated."""
         journal = await self._stores.get(self._stores.name_of(plan.storage_backend))
         own = run or run_id(os.urandom(8))
         created = ev.RunCreated(self._clock.now(), own, plan, by, key, digest, client, source)
@@ -213,14 +213,14 @@ class Runs:
 
 
 def refuse_unless(status: RunState, run: str, kind: SignalKind, states: Sequence[RunState]) -> None:
-    """Raise NotAllowed when the run's state makes the signal pointless."""
+    """Raise NotAllowed if the signal makes no sense in the run's state."""
     if status not in states:
         verb = kind.value.replace("_", " ")
         raise NotAllowed(f"run {run} is {status}; there is nothing to {verb}", hint=f"batchwright status {run}")
 
 
 def refuse_rollback(run: Run, by: str, now: float, who: str) -> NoReturn:
-    """Raise why a run that `who` drives is not rolled back: NotAllowed, or RunHeld."""
+    """Raise NotAllowed or RunHeld, with the reason why a run that `who` drives cannot be rolled back."""
     Machine(run).rollback(now, by)  # says what to do instead
     raise RunHeld(f"run {run.id} is driven by {who}")
 

@@ -53,7 +53,7 @@ class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ConfigFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the file may hold besides a table for each provider."""
+    """What the file may contain besides one table for each provider."""
 
     url: str = ""
     service: ServiceConfig = ServiceConfig()
@@ -62,9 +62,9 @@ class ConfigFile(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(Struct, frozen=True):
-    """`url` is the service that commands talk to, `catalogues` folders of task services.
+    """`url` is the service that commands use, `catalogues` are folders of task services.
 
-    `providers` are the tables with the name of an installed provider, as they are: the provider itself checks them.
+    `providers` are the tables of installed providers, unchecked: each provider checks its own.
     """
 
     url: str = ""
@@ -75,7 +75,7 @@ class Config(Struct, frozen=True):
 
 
 class Settings(Struct, frozen=True):
-    """What the whole program needs to know about its surroundings."""
+    """The environment of the program: its state folder and configuration."""
 
     state_dir: Path
     surrealdb: SurrealConfig | None = None  # the server; without one the store is in the state folder
@@ -95,13 +95,13 @@ class Settings(Struct, frozen=True):
 
     @property
     def world_file(self) -> Path:
-        """What the simulated providers have made, as durable as a real cloud is."""
+        """The file of the simulated world, which is as durable as a real cloud."""
         return self.state_dir / "simulated.db"
 
     def identity(self) -> str:
-        """What tells one state folder of this machine from another, whatever it is called; empty where there is none.
+        """Identifies a state folder of this machine, whatever its path; empty if there is none.
 
-        It is no secret and proves nothing: it keeps a command from asking a service about another folder's runs.
+        It is not a secret and proves nothing: it keeps a command from asking a service about another folder's runs.
         """
         try:
             found = self.state_dir.stat()

@@ -1,4 +1,4 @@
-"""Whether what the stores hold is sound: every entry, the chain of each run, and the mark of what was acknowledged."""
+"""Checks the integrity of the stores: every entry, the chain of each run, and the mark of acknowledged events."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DAMAGE = (EventUnreadable, IllegalTransition, StepNotFound, StoreCorrupt)
 
 
 class IntegrityReport(Struct, frozen=True):
-    """What was found about one run of a store. The events from `chained_from` on are chained; 0: none is."""
+    """The result for one run of a store. The events from `chained_from` on are chained; 0: none is."""
 
     store: str
     run: str
@@ -44,7 +44,7 @@ class IntegrityReport(Struct, frozen=True):
 
 
 class StoreSeen(Struct, frozen=True):
-    """What was found about a store as a whole; `accepted` are losses that count as none from now on.
+    """The result for a whole store; `accepted` are losses that are ignored from now on.
 
     `complete` says whether it has all acknowledged events.
     """
@@ -56,7 +56,7 @@ class StoreSeen(Struct, frozen=True):
 
 
 class Chained(Struct, frozen=True):
-    """A run's chain, every link of it verified. `after` counts the events after an expected place that is on it."""
+    """A run's verified chain. `after` counts the events after an expected head that is on the chain."""
 
     store: str
     run: str
@@ -69,10 +69,10 @@ class Chained(Struct, frozen=True):
 async def check(
     stores: Stores, clock: Clock, *, accept_loss: bool = False
 ) -> AsyncIterator[IntegrityReport | StoreSeen]:
-    """Every run of every store, and then the store. One that cannot be opened does not keep the others from it.
+    """Check every run of every store, then each store. One that cannot be opened does not stop the others' check.
 
-    All events are there and fold, the chain holds, summary and snapshot are what they fold to, and nothing that was
-    acknowledged is missing. With `accept_loss` what is missing counts as never written from then on.
+    All events exist and fold, the chain is intact, summary and snapshot match the fold, and no acknowledged event is
+    missing. With `accept_loss`, missing events count as never written from then on.
     """
     for name in stores.existing_names():
         try:
@@ -147,9 +147,9 @@ async def _fold(journal: Journal, row: RunSummary, clock: Clock) -> IntegrityRep
 
 
 async def chain_of(stores: Stores, word: str, expected: str = "") -> Chained:
-    """The head of a run's chain, and whether a head that was taken earlier is still on it.
+    """The head of a run's chain, and whether an earlier head is still on it.
 
-    `expected` is DIGEST or DIGEST@SEQ. Raises RunNotFound, StoreCorrupt for a chain that does not hold, UsageError.
+    `expected` is DIGEST or DIGEST@SEQ. Raises RunNotFound, StoreCorrupt for a broken chain, UsageError.
     """
     digest, seq = _parsed(expected)
     journal, run = await stores.find(word)

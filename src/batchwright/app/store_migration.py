@@ -91,7 +91,7 @@ class _Move:
         self._leases: list[tuple[Journal, Lease]] = []
 
     async def make(self) -> int:
-        """Gives how many events there are. Raises RunHeld for a run that is driven."""
+        """Move the run; gives its number of events. Raises RunHeld for a run that is driven."""
         try:
             await self._take(self._source, self._target)
             await self._begin_copy()

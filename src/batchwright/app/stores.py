@@ -1,4 +1,4 @@
-"""The stores there are. Each run is in the store its file names; reading looks into all that exist."""
+"""All stores of a state folder. Each run is in the store that its file names; reads cover all that exist."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ STORES = (*BACKENDS, "surrealdb-server")
 
 
 class Stores:
-    """Opens stores when they are first needed and closes what it opened.
+    """Opens stores on first use and closes those it opened.
 
-    A run's summary names the store the run lives in. What another store still has of it, because it was moved or is
-    just being copied, is not seen.
+    A run's summary names the store that has the run. What another store still holds of it, after a move or during a
+    copy, is ignored.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -50,16 +50,16 @@ class Stores:
 
     @property
     def is_copy(self) -> bool:
-        """Whether the state folder cannot be written, so that a copy of it is looked at."""
+        """Whether the state folder is not writable, so that a copy of it is read."""
         return self._copy is not None
 
     def name_of(self, backend: str) -> str:
-        """The store where new runs of this storage_backend go: the server where one is configured."""
+        """The store for new runs of this storage_backend: the server if one is configured."""
         server = backend == "surrealdb" and self._settings.surrealdb is not None
         return "surrealdb-server" if server else backend
 
     async def get(self, name: str, *, behind: bool = False) -> Journal:
-        """The store of this name, opened; with `behind` to be looked at even if it has lost something.
+        """The store of this name, opened. `behind`: also if it has lost events, for inspection only.
 
         Raises StoreError, SecretMissing.
         """
@@ -90,7 +90,7 @@ class Stores:
         raise StoreUnavailable(f"there is no store {name!r}", hint=f"Known: {', '.join(STORES)}.")
 
     def existing_names(self) -> list[str]:
-        """Of every store that holds something, as far as one can tell without opening it. Raises StoreUnavailable."""
+        """The names of all stores with content, as far as known without opening them. Raises StoreUnavailable."""
         folder = self._settings.state_dir
         if folder.exists() and not folder.is_dir():
             raise StoreUnavailable(f"{folder} is not a folder", hint="Choose another state folder with --state-dir.")
@@ -102,13 +102,13 @@ class Stores:
         return [name for name in STORES if there[name]]
 
     async def existing(self) -> list[Journal]:
-        """Every store that holds something, opened; looking creates none. Raises StoreError if one cannot be."""
+        """All stores with content, opened; none is created. Raises StoreError if one cannot be opened."""
         return [await self.get(name) for name in self.existing_names()]
 
     async def readable(self) -> list[Journal]:
-        """Those that can be opened; the others are in `troubles`. Only to be shown, never to decide anything on.
+        """The stores that can be opened; the others are in `troubles`. For display only, not for decisions.
 
-        Raises StoreError when none can be opened.
+        Raises StoreError if none can be opened.
         """
         self.troubles.clear()
         found: list[Journal] = []
@@ -130,7 +130,7 @@ class Stores:
         return journals
 
     async def summaries(self, *, partial: bool = False) -> list[RunSummary]:
-        """Of all runs, newest first; with `partial` of the readable stores only, and the others are in `troubles`."""
+        """The summaries of all runs, newest first. `partial`: only of readable stores; the others are in `troubles`."""
         rows: list[RunSummary] = []
         for journal in await self._reachable():
             try:
@@ -144,7 +144,7 @@ class Stores:
     def refuse_partial(self, word: str = "") -> None:
         """Raise the StoreError of a store that could not be read and may hold a run whose id starts with `word`.
 
-        Where the mark beside a store says which runs it holds, only those count.
+        If the mark beside such a store lists its runs, only those count.
         """
         for name, error in self.troubles.items():
             if self._may_hold(name, word):
@@ -169,7 +169,7 @@ class Stores:
             mark.close()
 
     async def summary(self, run: str) -> RunSummary | None:
-        """Of the run with this whole id, if there is one. Raises StoreError if an unreadable store may hold it."""
+        """The summary of the run with this full id, or None. Raises StoreError if an unreadable store may hold it."""
         for journal in await self._reachable():
             try:
                 row = await journal.summary(run)

@@ -29,9 +29,9 @@ async def check_run(
     runner: SharedRunner | None = None,
     allowed: WorkflowAllowlist | None = None,
 ) -> TaskservStatuses:
-    """Run the checks of every task service that the run has installed, which looks their secrets up again.
+    """Run the checks of every task service that the run installed; this reads their secrets again.
 
-    Raises ProviderUnavailable, NotAllowed; Forbidden where a client's run wants more than is `allowed`.
+    Raises ProviderUnavailable, NotAllowed; Forbidden if a client's run needs more than is `allowed`.
     """
     if allowed is not None:
         allowed.check_run(run)
@@ -72,7 +72,7 @@ def _leader(run: Run, request: TaskservRequest, server: str) -> Target | None:
 
 
 async def reached_by(around: Adapters, servers: dict[str, tuple[str, str]]) -> dict[str, SshAccess]:
-    """How these servers are reached, by ref, asked in one call per provider."""
+    """How to log in to these servers, by reference, with one call per provider."""
     found: dict[str, SshAccess] = {}
     for name, provider in around.readers.items():
         refs = [ref for place, ref in servers.values() if place == name]

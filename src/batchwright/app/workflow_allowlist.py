@@ -44,9 +44,9 @@ COMMANDS_WAY = (
 
 
 class WorkflowAllowlist(Struct, frozen=True):
-    """`commands`: a client's workflow may run programs. `secrets` are those that it may name.
+    """`commands`: a client's workflow may run programs. `secrets`: the secrets that it may name.
 
-    `way` is how a client comes to run programs.
+    `way` says how a client gets the permission to run programs.
     """
 
     commands: bool = False
@@ -54,10 +54,10 @@ class WorkflowAllowlist(Struct, frozen=True):
     way: str = COMMANDS_HINT
 
     def instead(self, secret: SecretReference) -> SecretReference | None:
-        """What is used for a reference, None where it is refused.
+        """The allowed reference to use for a client's reference, None if it is refused.
 
-        A file counts by where it really lies. What is used is the operator's name for it, so that a link which the
-        client named cannot be turned elsewhere afterwards.
+        A file counts by its real path, and the operator's path is used, so that a symbolic link cannot be changed after
+        the check.
         """
         if secret.command:
             return secret if self.commands else None
@@ -69,7 +69,7 @@ class WorkflowAllowlist(Struct, frozen=True):
         return SecretReference(file=found) if found is not None else None
 
     def refused(self, workflow: Workflow) -> list[PathDiagnostic]:
-        """A finding for each reference that is not allowed."""
+        """A diagnostic for each reference that is not allowed."""
         return [
             PathDiagnostic(
                 (*WHOLE, *(step for step in place if step != "options")), self._diagnostic(workflow, place, secret)
@@ -92,7 +92,7 @@ class WorkflowAllowlist(Struct, frozen=True):
         return Diagnostic(CODE, message, LIST_HINT)
 
     def bound(self, workflow: Workflow) -> Workflow:
-        """The workflow with the operator's names for what it refers to. Raises SecretRefused."""
+        """The workflow with each client reference replaced by the operator's. Raises SecretRefused."""
 
         def change(_: Place, secret: SecretReference) -> SecretReference:
             used = self.instead(secret)
@@ -113,9 +113,9 @@ class WorkflowAllowlist(Struct, frozen=True):
             )
 
     def check_run(self, run: Run) -> None:
-        """Raise Forbidden, SecretRefused when a client's recorded run wants more than is allowed now.
+        """Raise Forbidden or SecretRefused if a client's recorded run needs more than is allowed now.
 
-        Runs that were recorded before it was noted who handed them in count as a client's where they name secrets.
+        An old run that does not record its creator counts as a client's if it names secrets.
         """
         client, hint = run.created.client, f"Or, without the service: batchwright resume {run.id}"
         if client is False:

@@ -1,5 +1,7 @@
-"""The port through which every command looks at runs and servers and asks for something: this machine's stores, or a
-service. What a command prints, and its exit code, are the same through both."""
+"""The port through which every command reads and controls runs and servers: local stores, or a service.
+
+Output and exit codes of a command are the same through both.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +33,14 @@ class RunRow(RunSummary, frozen=True):
 
 
 class Client(Protocol):
-    """Where a RUN is asked for, it is an id, the beginning of one, or `latest`.
+    """A RUN argument is an id, the beginning of one, or `latest`.
 
-    Every method raises RunNotFound, RunAmbiguous and StoreError, and ServiceUnavailable where a service is asked.
+    Every method raises RunNotFound, RunAmbiguous and StoreError, and ServiceUnavailable if it uses a service.
     """
 
     @property
     def place(self) -> str:
-        """Where it looks: a folder or an address."""
+        """The state folder or the service's address, for messages."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -48,7 +50,7 @@ class Client(Protocol):
     ) -> None: ...
 
     def warnings(self) -> list[str]:
-        """What keeps the answers so far from being the whole truth, such as a store that cannot be read."""
+        """Reasons why the answers so far may be incomplete, such as a store that cannot be read."""
         ...
 
     def runs(self, statuses: Sequence[str] = (), name: str = "", most: int | None = None) -> list[RunRow]:
@@ -64,7 +66,7 @@ class Client(Protocol):
         ...
 
     def events(self, word: str) -> Iterator[tuple[int, AnyEvent]]:
-        """What has happened in a run, in order, with its numbers."""
+        """The events of a run in order, each with its number."""
         ...
 
     def follow(self, word: str, after: int | None = None) -> Iterator[Update]:
@@ -101,9 +103,9 @@ class Client(Protocol):
         ...
 
     def end_server(self, ref: str, *, anyway: bool, simulation: SimulationSettings | None) -> ServerDestroyResult:
-        """Destroy one server until it is gone; `anyway` although its run has not ended. Raises NotAllowed."""
+        """Destroy one server until it is gone; `anyway`: even if its run has not ended. Raises NotAllowed."""
         ...
 
     def collect(self, word: str, *, remove: bool) -> GcResult:
-        """Look for what carries a run's label and its journal does not know, and remove it. Raises NotAllowed."""
+        """Find what carries a run's label but is not in its journal; with `remove`, remove it. Raises NotAllowed."""
         ...

@@ -1,6 +1,6 @@
-"""Whom a command asks: a service that is named, or one that serves this very state folder, or that folder itself.
+"""Chooses what a command talks to: a named service, a service of this state folder, or the folder itself.
 
-The latter is asked over its own socket in that folder, which needs no token.
+The second is reached over its own socket in that folder, which needs no token.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def service_for(
 ) -> HttpClient | None:
     """`url`, else BATCHWRIGHT_URL, else `url` of the config file, else the default address; None: the local store.
 
-    A `state_dir` that was given beats what the environment and the config file name. The default address is asked only
-    without a token, and taken only if it serves the same state folder. Raises UsageError, ConfigInvalid.
+    An explicit `state_dir` overrides the environment and the config file. The default address is queried only without a
+    token, and used only if it serves the same state folder. Raises UsageError, ConfigInvalid.
     """
     if url is not None and state_dir is not None:
         raise UsageError(
@@ -69,9 +69,9 @@ def service_for(
 
 
 def setting(environ: Mapping[str, str], name: str) -> str:
-    """An address or a token of the environment, without the blanks and newlines that files and shells put around it.
+    """An address or a token from the environment, without surrounding whitespace.
 
-    Raises UsageError for what no header could carry; it names the variable and never shows what it holds.
+    Raises UsageError for a value that no header can carry; it names the variable and never shows the value.
     """
     return _one_word(environ.get(name, ""), name)
 

@@ -1,7 +1,7 @@
-"""The runs and servers of a service: the views that client/local.py makes of the stores, decoded from its answers.
+"""The runs and servers of a service: the same views that client/local.py makes from the stores, decoded from answers.
 
-It is the standard library's HTTP client, because a command that only looks should not wait for a larger one to load.
-No proxy is used, no redirect is followed: the token goes nowhere but to the address that was named.
+It uses the standard library's HTTP client, because a larger one would take longer to load than a quick command runs. No
+proxy is used and no redirect is followed: the token goes only to the named address.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class HttpClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing is held between two requests."""
+        """Nothing to release: no connection is kept between requests."""
 
     @property
     def place(self) -> str:
@@ -142,13 +142,13 @@ class HttpClient:
         return self.url
 
     def warnings(self) -> list[str]:
-        """What a service leaves out, its `/health` tells."""
+        """What the service itself reports as missing in its `/health`."""
         return []
 
     # -- what can be asked --------------------------------------------------------------------------------------
 
     def health(self) -> ServiceHealthView:
-        """Whether it is there, and which state folder it serves."""
+        """Whether the service answers, and which state folder it serves."""
         return self._get("/health", ServiceHealthView)
 
     def submit(self, workflow: Mapping[str, Any], simulation: Mapping[str, Any] | None) -> RunView:
@@ -191,7 +191,7 @@ class HttpClient:
             after = page.next_after
 
     def steps(self, word: str) -> tuple[StepLine, ...]:
-        """See Client; it is the same fold that the service has."""
+        """As `Client.steps`, from the same fold that the service has."""
         run: Run | None = None
         for _, event in self.events(word):
             if run is not None:
@@ -242,9 +242,9 @@ class HttpClient:
         return WatchedProgress(self.follow(before.run, after), self.url if before.driven else "")
 
     def follow(self, word: str, after: int | None = None) -> Iterator[Update]:
-        """See Client. A stream that breaks is taken up again where it broke.
+        """As `Client.follow`. A stream that breaks is resumed at the same place.
 
-        When that does not work at once, one update says why it is lost.
+        If that does not work at once, one update gives the reason.
         """
         last = "" if after is None else str(after)
         failures = 0

@@ -30,7 +30,7 @@ class HttpProblem(Struct, frozen=True):
 
 
 def decoded(answer: bytes | msgspec.Raw, kind: Any) -> Any:
-    """What an answer holds. Raises ServiceUnavailable."""
+    """The decoded body of an answer. Raises ServiceUnavailable."""
     try:
         return msgspec.json.decode(answer, type=kind, dec_hook=dec_hook)
     except msgspec.MsgspecError as error:
@@ -40,7 +40,7 @@ def decoded(answer: bytes | msgspec.Raw, kind: Any) -> Any:
 
 
 def problem_in(answer: bytes) -> HttpProblem | None:
-    """The refusal, if that is what it is."""
+    """The refusal in an answer, None if it is something else."""
     try:
         return msgspec.json.decode(answer, type=HttpProblem)
     except msgspec.MsgspecError:
@@ -62,7 +62,7 @@ def refusal(url: str, status: int, answer: bytes) -> BatchwrightError:
 
 
 def reason(error: Exception) -> str:
-    """Why a connection did not do, in a few words."""
+    """Why a connection failed, in a few words."""
     if isinstance(error, ConnectionRefusedError):
         return "nothing listens there"
     if isinstance(error, TimeoutError):
@@ -84,7 +84,7 @@ def _known() -> dict[str, type[BatchwrightError]]:
 
 
 def bounded(response: HTTPResponse) -> bytes:
-    """The body. Raises HTTPException for one that is too long."""
+    """The body. Raises HTTPException if it is too long."""
     body = response.read(ANSWER_MAX + 1)
     if len(body) > ANSWER_MAX:
         raise HTTPException(f"the answer has more than {ANSWER_MAX // 2**20} MiB")

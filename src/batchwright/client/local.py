@@ -1,4 +1,4 @@
-"""The runs and servers of this machine's state folder, read from their journals: what client/http.py asks a service."""
+"""The runs and servers of this machine's state folder, read from their journals: the counterpart of client/http.py."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class LocalClient:
         return str(self.settings.state_dir)
 
     def warnings(self) -> list[str]:
-        """The stores that could not be read, and whether a copy was looked at."""
+        """The stores that could not be read, and whether a copy was read."""
         told = [f"the store {name} is left out: {error.message}" for name, error in self.stores.troubles.items()]
         copied = "the state folder is read-only: showing a recent copy"
         return [*told, copied] if self.stores.is_copy else told
@@ -189,7 +189,7 @@ class LocalClient:
         return self.drive(self.runs_here.cancel(stored, by, force=force))
 
     def plan(self, source: Source, loaded: Loaded, simulation: SimulationSettings | None) -> Planned:
-        """The plan of a file that was checked. What it opens stays open for `start`."""
+        """The plan of a checked file. What it opens stays open for `start`."""
         self._around = self.runs_here.adapters(simulation)
         return self.wait(plan_source(self.settings, self.stores, self._around, source, loaded, simulation))
 
@@ -215,7 +215,7 @@ class LocalClient:
 
 
 def user() -> str:
-    """Who asks, for the journal."""
+    """The name of the user, for the journal."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 
 class ServerSentEvent(Struct, frozen=True):
-    """One message of a stream; `kind` is empty for a comment, which is a sign of life."""
+    """One message of a stream; `kind` is empty for a comment, which only keeps the connection alive."""
 
     kind: str
     data: bytes = b""
@@ -17,7 +17,7 @@ class ServerSentEvent(Struct, frozen=True):
 
 
 def server_sent_events(response: HTTPResponse) -> Iterator[ServerSentEvent]:
-    """The messages as they come; one that is cut off is dropped."""
+    """The messages as they arrive; an incomplete one is dropped."""
     kind, data, number = "", b"", ""
     while line := response.readline():
         name, _, value = line.rstrip(b"\r\n").partition(b":")

@@ -62,7 +62,7 @@ class StoreWriteRetry:
                     raise
                 if not self.full:
                     log.warning(
-                        "run %s waits for free disk space and starts nothing new until then: %s",
+                        "run %s waits for disk space and starts nothing new until then: %s",
                         self._run,
                         error.message,
                     )
