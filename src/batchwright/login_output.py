@@ -16,12 +16,12 @@ BLANKS = "\n" * 64  # what start-up files that ask something read instead of the
 
 
 def nonce() -> str:
-    """What no server can guess and print by chance."""
+    """A random text that no server can print by chance."""
     return f"batchwright-{secrets.token_hex(8)}"
 
 
 class MarkedOutput:
-    """Hears one command's output. `begun`: the mark was seen, so the command was reached."""
+    """Reads one command's output. `begun`: the marker was seen, so the command was reached."""
 
     def __init__(self) -> None:
         self.nonce = nonce()
@@ -30,11 +30,11 @@ class MarkedOutput:
         self._before = b""
 
     def begin(self) -> str:
-        """The line of shell that prints the mark."""
+        """The shell line that prints the marker."""
         return f"printf '\\n%s\\n' {self.nonce}"
 
     def hear(self, data: bytes) -> bytes:
-        """Some more of what came; gives what of it comes after the mark."""
+        """Add output; gives the part of it after the marker."""
         if self.begun:
             return data
         self._before += data
@@ -44,12 +44,12 @@ class MarkedOutput:
         return after
 
     def login(self) -> str:
-        """The end of what was said before the mark."""
+        """The end of what was printed before the marker."""
         return fit(self._before.decode(errors="replace"))
 
 
 class FramedOutput:
-    """Like `MarkedOutput`, with a second mark after a script's output that says how it ended."""
+    """Like `MarkedOutput`, with a second marker after a script's output that gives its exit code."""
 
     def __init__(self, most: int = OUTPUT_MAX) -> None:
         self._marked, self._ends = MarkedOutput(), HeadTailBuffer(most)
@@ -65,16 +65,16 @@ class FramedOutput:
         return self._ends.left_out
 
     def script(self, text: str) -> str:
-        """The script for `sh -s`, which reads it to its end before any of it runs."""
+        """The script for `sh -s`, written so that the shell reads all of it before it runs any."""
         end = f"code=$?; printf '\\n%s %s\\n' {self._marked.nonce} $code; exit $code"
         return f"{BLANKS}{self._marked.begin()}\n(\n{text}\n) </dev/null 2>&1\n{end}\n"
 
     def hear(self, data: bytes) -> None:
-        """Some more of what came."""
+        """Add output from the server."""
         self._ends.add(self._marked.hear(data))
 
     def ended(self) -> tuple[int | None, str]:
-        """Its exit code, None without the second mark; and what it printed."""
+        """The exit code, None without the second marker, and the output of the script."""
         whole = self._ends.content()
         output, mark, code = whole.rpartition(f"\n{self._marked.nonce} ".encode())
         word = code.partition(b"\n")[0]
@@ -82,12 +82,12 @@ class FramedOutput:
         return known, (output if mark else whole).decode(errors="replace")
 
     def login(self) -> str:
-        """The end of what was said before the script began."""
+        """The end of what was printed before the script began."""
         return self._marked.login()
 
 
 class HeadTailBuffer:
-    """The beginning and the end of an output; what is left out between them is said in its place."""
+    """The beginning and the end of an output; a line between them says what is left out."""
 
     def __init__(self, most: int) -> None:
         self._head = self._tail = b""
@@ -116,6 +116,6 @@ class HeadTailBuffer:
 
 
 def fit(text: str) -> str:
-    """The last lines that say something, for an error: printable, and cut where they are long."""
+    """The last non-blank lines, for an error message: printable, and shortened."""
     lines = [line.strip() for line in printable(text).split("\n")]
     return "; ".join([line[-TOLD_MAX:] for line in lines if line][-TOLD_LINES:])

@@ -1,4 +1,4 @@
-"""Text from outside, made fit for a terminal, and shortened without losing its end."""
+"""Makes foreign text safe for a terminal, and shortens it without losing its end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _UNFIT = re.compile(
 
 
 def printable(text: str) -> str:
-    """The text as a terminal may show it: lines and tabs stay, no sequence moves the cursor or changes a colour."""
+    """The text as a terminal may show it: lines and tabs stay, control sequences for cursor and colour are removed."""
     if text.isascii() and text.isprintable():
         return text
     return _UNFIT.sub(REPLACEMENT, _SEQUENCE.sub("", text.replace("\r\n", "\n")))
@@ -56,7 +56,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """At most so many characters, where at least 40 may be had: its beginning, its end, and how much is left out."""
+    """At most so many characters (at least 40): the beginning, the end, and how much is left out."""
     if len(text) <= most:
         return text
     if most < 40:
@@ -67,7 +67,7 @@ def shortened(text: str, most: int) -> str:
 
 
 class PrintableFormatter(logging.Formatter):
-    """Log lines for a terminal: what comes from outside moves no cursor and begins no line of its own."""
+    """Formats log lines for a terminal: foreign text cannot move the cursor or start a line of its own."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - of logging
         record.message = flat(record.message)

@@ -1,4 +1,4 @@
-"""Descriptors, processes, memory, room on disk: what a machine can run out of, and has again later."""
+"""Descriptors, processes, memory, disk space: resources that a machine can run out of and have again later."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _given: list[tuple[int, int]] = []  # the limit that this process was started wi
 
 
 def given() -> tuple[int, int] | None:
-    """The limits of descriptors that this process was started with, if it has raised them."""
+    """The descriptor limits that this process was started with, if it has raised them."""
     return _given[0] if _given else None
 
 
@@ -37,7 +37,7 @@ def raise_descriptors() -> int:
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Whether this machine was short of something that others will give back: no fault of what was tried."""
+    """Whether the machine lacked a resource that may become free again, so the attempt itself was not at fault."""
     if isinstance(error, MemoryError):
         return True
     if isinstance(error, RuntimeError):  # how Python says that the system gives it no more threads

@@ -61,7 +61,7 @@ class Redactor:
         return self._cut(data, _Cover(), final=True)[0]
 
     def stream(self) -> StreamRedactor:
-        """For bytes that come in chunks."""
+        """A redactor for bytes that arrive in chunks."""
         return StreamRedactor(self)
 
     def _cut(self, data: bytes, cover: _Cover, *, final: bool) -> tuple[bytes, bytes, _Cover]:
@@ -102,7 +102,7 @@ class _Cover:
 
 
 class StreamRedactor:
-    """Bytes in chunks. What may be the beginning of a secret is held back until it is clear."""
+    """Redacts bytes in chunks. A possible beginning of a secret is held back until it is clear."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
@@ -115,7 +115,7 @@ class StreamRedactor:
         return told
 
     def close(self) -> bytes:
-        """The rest of it; most of a secret whose end is cut off is replaced like the whole."""
+        """The rest of the bytes; most of a secret whose end is cut off is replaced like the whole."""
         told, self._held, self._cover = self._redactor._cut(self._held, self._cover, final=True)
         return told
 

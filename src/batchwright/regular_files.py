@@ -11,7 +11,7 @@ MOST = 4 * 1024 * 1024  # bytes of a file of settings
 
 
 def contents(path: Path, most: int = MOST) -> bytes:
-    """What a regular file holds. Raises OSError, also for a pipe, a device, or more than `most` bytes."""
+    """The content of a regular file. Raises OSError, also for a pipe, a device, or more than `most` bytes."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     with os.fdopen(handle, "rb") as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):

@@ -1,4 +1,4 @@
-"""Finds what a reference to a secret names, when it is used: its bytes as they are, but for a newline at the end."""
+"""Resolves a reference to a secret when it is used: the exact bytes, without a final newline."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _given_up: ContextVar[threading.Event | None] = ContextVar("given_up", default=N
 
 
 def reveal(secret: SecretReference, environ: Mapping[str, str]) -> str:
-    """The secret. Raises SecretMissing, which says why in words that show nothing of it."""
+    """The secret. Raises SecretMissing, whose message reveals nothing of it."""
     return _text(secret, _printed(secret, environ)) if secret.command else peek(secret, environ)
 
 
@@ -59,7 +59,7 @@ def peek(secret: SecretReference, environ: Mapping[str, str]) -> str:
 
 
 async def revealed(secret: SecretReference, reveal: Reveal) -> str:
-    """What `reveal` finds, without holding up anybody else. Who is cancelled leaves no program running."""
+    """The result of `reveal`, without blocking others. If the caller is cancelled, the program is ended."""
     given_up, context = threading.Event(), copy_context()
     context.run(_given_up.set, given_up)
     try:

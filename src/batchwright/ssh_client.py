@@ -66,9 +66,9 @@ class _Guest(asyncssh.SSHClient):
 
 
 async def connect(access: SshAccess, stack: AsyncExitStack, seconds: float) -> asyncssh.SSHClientConnection:
-    """To the server, through its jump hosts; the stack closes it. `seconds` for the way of each, and for its login.
+    """A connection to the server, through its jump hosts; the exit stack closes it.
 
-    Raises Unreachable.
+    `seconds` is the time limit for each hop's connection, and for its login. Raises Unreachable.
     """
     for hop in access.hops():
         if not hop.host_keys:
@@ -127,9 +127,9 @@ def _key_pairs(path: str) -> list[asyncssh.SSHKeyPair]:
 
 
 class CommandOutput(Struct, frozen=True):
-    """How a script on a server ended. Without `begun` it did not run, and `login` is what was said instead of it.
+    """The result of a script on a server. Without `begun` it did not run; `login` is what the login printed.
 
-    `code` is None where the connection was lost before anything said it. `left_out` are bytes from the middle of its
+    `code` is None if the connection was lost before the script ended. `left_out` are bytes from the middle of its
     output.
     """
 
@@ -141,7 +141,7 @@ class CommandOutput(Struct, frozen=True):
 
 
 async def ask(connection: asyncssh.SSHClientConnection, text: str, command: str = "sh -s") -> CommandOutput:
-    """Run shell text, which goes through stdin, and read what it prints and nothing else. Raises what LOST names."""
+    """Run shell text, sent through stdin, and read only what it prints. Raises what LOST names."""
     framed, around = FramedOutput(), MarkedOutput()
     async with connection.create_process(command, encoding=None) as process:
         with contextlib.suppress(OSError):  # it may have ended without reading: what it says tells why
@@ -157,7 +157,7 @@ async def ask(connection: asyncssh.SSHClientConnection, text: str, command: str 
 
 
 def interfering(user: str, host: str, login: str, how: str) -> Unreachable:
-    """What it means that a login did not get as far as what was asked of it."""
+    """The fault of a login that ended before its command was reached."""
     return Unreachable(login_fault(user, host, login, how), lasting=False)
 
 
@@ -247,7 +247,7 @@ async def _close(connection: asyncssh.SSHClientConnection) -> None:
 
 
 def words(error: Exception) -> str:
-    """What went wrong, in short."""
+    """The cause of an error, in short."""
     if isinstance(error, TimeoutError):
         return "no answer"
     if isinstance(error, ConnectionRefusedError):

@@ -13,7 +13,7 @@ from batchwright.model.outcome import Fault, FaultClass
 
 
 class SshRefusal(Struct, frozen=True):
-    """One way to refuse: how it is recognised, its code, and what to do; `{user}` and `{host}` are filled in."""
+    """One kind of refusal: how it is recognised, its code, and what to do; `{user}` and `{host}` are filled in."""
 
     said: re.Pattern[str]
     code: str
@@ -54,7 +54,7 @@ def refusal_in(said: str, user: str, host: str) -> tuple[str, str] | None:
 
 
 def login_fault(user: str, host: str, login: str, how: str) -> Fault:
-    """What it means that a login did not get as far as what was asked of it."""
+    """The fault of a login that ended before its command was reached."""
     said = f", after it said: {login}" if login else " and said nothing"
     code, hint = refusal_in(login, user, host) or (
         "login-interferes",
@@ -90,7 +90,7 @@ def hung_up(user: str, host: str, reason: str, named_key: bool) -> Fault | None:
 
 
 def not_passed_on(jump: str, host: str, reason: str, *, prohibited: bool) -> Fault:
-    """A jump host that does not connect to the next server."""
+    """The fault of a jump host that does not connect to the next server."""
     if prohibited:
         message = f"the jump host {jump} does not allow connections to {host}: {reason}"
         hint = f"Set AllowTcpForwarding yes in the sshd_config of {jump}; see PermitOpen and authorized_keys there too."

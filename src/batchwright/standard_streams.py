@@ -1,4 +1,4 @@
-"""The three streams this process was given, made safe: printing that fails never ends the work it tells about."""
+"""Makes the process's three standard streams safe: a failed print never ends the work that it reports on."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ def _text(raw: _Soft, before: TextIO | None) -> io.TextIOWrapper:
 
 
 def failure() -> OSError | None:
-    """Why what was printed has not all been written, unless its reader has seen enough."""
+    """Why the output was not all written, unless its reader closed it on purpose."""
     found = _stdout[0].failure if _stdout else None
     return found if found is not None and found.errno not in _LEFT else None
 
 
 def unread() -> bool:
-    """Whether nothing that is printed on stdout arrives any more."""
+    """Whether the reader of stdout is gone."""
     return bool(_stdout) and _stdout[0].failure is not None

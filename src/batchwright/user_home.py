@@ -11,7 +11,7 @@ from batchwright.errors import UsageError
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
-    """HOME, else what the password database says. Raises UsageError where neither names a whole path."""
+    """HOME, else the path from the password database. Raises UsageError if neither is an absolute path."""
     found = environ.get("HOME", "")
     if not Path(found).is_absolute():
         try:
@@ -27,7 +27,7 @@ def home(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def expanded(path: Path | str, environ: Mapping[str, str] = os.environ) -> Path:
-    """The path with `~` and `~name` at its beginning replaced. Raises UsageError where there is no such home."""
+    """The path with `~` and `~name` at its beginning replaced. Raises UsageError if there is no such home."""
     path = Path(path)
     if path.parts[:1] == ("~",):
         return home(environ).joinpath(*path.parts[1:])

@@ -1,4 +1,4 @@
-"""The rollback: what the run made, undone in reverse order of dependency, as far as it can be. Pure."""
+"""The rollback: what the run created is undone in reverse order of dependency, as far as possible. Pure."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Backward:
         ]
 
     def after(self, _event: ev.AnyEvent, i: int | None) -> list[effects.Command]:
-        """Bring the indices up to date with an event the fold has taken; gives what is to be done now."""
+        """Update the indices with an event that the fold has applied; gives the commands that follow."""
         if i is None:
             return []
         record = self.run.records[i]
@@ -97,11 +97,11 @@ class Backward:
 
     @property
     def finished(self) -> bool:
-        """Everything has been undone or given up."""
+        """Whether everything has been undone or given up."""
         return self.order.left == 0 and not self.with_server
 
     def decide(self, now: float, permits: Mapping[str, int]) -> list[ev.AnyEvent]:
-        """Undos that the limits allow. What it gives must be applied next."""
+        """The undos that the limits allow. The caller must apply them next."""
         run, steps = self.run, self.run.plan.steps
         if self.with_server:
             gone = [self.with_server.popleft() for _ in range(len(self.with_server))]
@@ -120,11 +120,11 @@ class Backward:
         return events
 
     def wake_at(self) -> float | None:
-        """When the next retry is due."""
+        """When the next retry is due, in seconds since the epoch; None if none is."""
         return self.timers[0][0] if self.timers else None
 
     def accept(self, report: reports.Report, now: float) -> list[ev.AnyEvent]:
-        """The events a report amounts to; a duplicate or outdated one amounts to none."""
+        """The events that follow from a report; none for a duplicate or outdated one."""
         if not isinstance(report, reports.UndoReport):
             return []
         i, record = report.step, self.run.records[report.step]

@@ -16,7 +16,7 @@ PAUSE_FIRST, PAUSE_MAX = 0.5, 30.0  # seconds a bucket without a known rate paus
 
 
 class Bucket:
-    """The calls of one class. `rate` is calls per second, 0 when none is known; all times come from outside."""
+    """The calls of one class. `rate` is calls per second, 0 if unknown; every time is passed in."""
 
     def __init__(self, concurrency: int, rate: float = 0.0, burst: int = 1) -> None:
         self.concurrency = concurrency
@@ -34,7 +34,7 @@ class Bucket:
         self._refilled = 0.0
 
     def available(self, now: float) -> int:
-        """Calls that may begin now."""
+        """How many calls may begin now."""
         if now < self.blocked_until:
             return 0
         free = self.concurrency - self.in_flight
@@ -46,7 +46,7 @@ class Bucket:
         return min(free, int(self.tokens))
 
     def top(self, now: float) -> float:
-        """The rate to come back to: what is stated, or less where less was let through. 0 when neither is known."""
+        """The rate to return to: the stated one, or the learned one if lower. 0 if neither is known."""
         learned = self.pace.limit(now)
         return min(self.base_rate, learned) if self.base_rate and learned else self.base_rate or learned
 
@@ -63,7 +63,7 @@ class Bucket:
         self.spend()
 
     def spend(self) -> None:
-        """Count a call that does not wait for its turn; the next ones wait so much longer."""
+        """Count a call that does not wait for its turn; the next calls wait longer for it."""
         self.tokens -= 1.0
 
     def release(self) -> None:
@@ -71,15 +71,17 @@ class Bucket:
         self.in_flight -= 1
 
     def answered(self, now: float) -> None:
-        """A call was let through; the window grows by one for each window of such calls (AIMD, as in TCP)."""
+        """A call was accepted; the window grows by one per window of accepted calls (AIMD, as in TCP)."""
         self.pace.accepted(now)
         self.refusals.accepted(now)
         self.throttles_in_a_row = 0
         self.window = min(float(self.concurrency), self.window + 1.0 / self.window)
 
     def throttled(self, now: float, retry_after: float | None) -> None:
-        """The account said it is too much: wait as long as it asked for. Where it says so repeatedly, slow down to what
-        it lets through, or halve the rate, or pause ever longer."""
+        """The account refused a call: pause for as long as it says.
+
+        If it refuses repeatedly, slow down to the rate it accepts, or halve the rate, or pause longer each time.
+        """
         pause = asked_pause(retry_after)
         if self.refusals.refused(now):
             pause = max(pause, self._learn(now, pause))
@@ -109,7 +111,7 @@ class Bucket:
         return pause
 
     def wake_at(self, now: float) -> float | None:
-        """When time alone makes a call possible; None when only the end of another call does."""
+        """When a call becomes possible by time alone; None if only the end of another call makes it possible."""
         if now < self.blocked_until:
             return self.blocked_until
         if self.top(now) and self.tokens < 1.0:
@@ -117,7 +119,7 @@ class Bucket:
         return None
 
     def describe(self, now: float) -> str:
-        """Why a call would wait, in words; empty when none would."""
+        """Why a call would wait, in words; empty if it would not."""
         if now < self.blocked_until:
             return f"throttled, again in {max(1.0, self.blocked_until - now):.0f} s"
         if min(self.concurrency, int(self.window)) <= self.in_flight:

@@ -1,4 +1,4 @@
-"""Clocks over clocks: one that the machine's wall clock cannot move, and one that continues a run's own time."""
+"""Two clocks built on others: one that the wall clock cannot move, and one that continues a run's own time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from batchwright.model.clock import Clock
 
 
 class SteadyClock:
-    """The wall time at its making, and from then on only what the monotonic clock says has passed."""
+    """The wall time when it was created, plus what has passed since by the monotonic clock."""
 
     def __init__(self, wall: Callable[[], float], monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic

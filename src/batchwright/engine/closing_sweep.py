@@ -1,4 +1,4 @@
-"""The closing sweep: at the end of a run and of a rollback, nothing carries the run's label but what the journal knows.
+"""The closing sweep: at the end of a run or a rollback, only what the journal knows may carry the run's label.
 
 Pure. A lane is swept in rounds until a round finds nothing to destroy.
 """
@@ -15,7 +15,7 @@ ROUNDS_MAX = 20
 
 
 class ClosingSweep:
-    """Which lanes are still to be swept. A crash starts a lane's sweep again, which does no harm."""
+    """The lanes that are still to be swept. After a crash a lane's sweep starts again, which is harmless."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -39,21 +39,21 @@ class ClosingSweep:
 
     @property
     def finished(self) -> bool:
-        """Every lane has been swept, or given up with a fault."""
+        """Whether every lane has been swept, or given up with a fault."""
         return all(lane in self.run.swept for lane in self.lanes)
 
     @property
     def faults(self) -> dict[str, Fault]:
-        """Lanes of which it is not certain that they hold nothing else."""
+        """The lanes that may still hold orphans, each with the reason."""
         return self.run.sweep_faults
 
     def decide(self, now: float) -> list[ev.AnyEvent]:
-        """Begin the next round of each lane that has none under way."""
+        """Begin the next round of each lane without a round in progress."""
         idle = [x for x in self.lanes if x not in self.run.swept and x not in self.looking and not self.strays.get(x)]
         return [ev.SweepStarted(now, lane) for lane in idle]
 
     def after(self, event: ev.AnyEvent) -> list[effects.Command]:
-        """Keep track of an event the fold has taken; gives what is to be done now."""
+        """Update the state with an event that the fold has applied; gives the commands that follow."""
         match event:
             case ev.SweepStarted(lane=lane):
                 self.looking.add(lane)
@@ -71,7 +71,7 @@ class ClosingSweep:
         return []
 
     def accept(self, report: reports.Report, now: float) -> list[ev.AnyEvent]:
-        """The events a report amounts to; a duplicate or outdated one amounts to none."""
+        """The events that follow from a report; none for a duplicate or outdated one."""
         match report:
             case reports.SweepReport(lane=lane) if lane in self.looking and report.round == self.run.sweeps[lane]:
                 if report.fault is not None or not report.strays:

@@ -37,7 +37,7 @@ class UndoStep(Struct, frozen=True, gc=False):
 
 
 class Sweep(Struct, frozen=True, gc=False):
-    """List all that carries the run's label in this lane, until it is certain that nothing more will appear."""
+    """List everything that carries the run's label in this lane, until it is certain that nothing more will appear."""
 
     lane: str
     round: int

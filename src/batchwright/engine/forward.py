@@ -1,4 +1,4 @@
-"""The run on its way forward: which step starts, waits, is skipped, retried or given up. Pure."""
+"""The forward run: which step starts, waits, is skipped, retried or given up. Pure."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Forward:
     # -- what an event makes possible ---------------------------------------------------------------------------
 
     def recover(self) -> list[effects.Command]:
-        """What to do about the calls that were open when the last driver stopped."""
+        """The commands for calls that were open when the last driver stopped."""
         return [command for i in self.run.in_flight for command in self._reopen(i, self.run.records[i])]
 
     def _reopen(self, i: int, record: StepFoldState) -> list[effects.Command]:
@@ -54,7 +54,7 @@ class Forward:
         return [effects.DoStep(i, record.attempt) if doubt is Doubt.REPEAT else effects.Settle(i, record.attempt)]
 
     def after(self, event: ev.AnyEvent, i: int | None) -> list[effects.Command]:
-        """Bring the indices up to date with an event the fold has taken; gives what is to be done now."""
+        """Update the indices with an event that the fold has applied; gives the commands that follow."""
         if i is None:
             if isinstance(event, ev.ProviderStopped):
                 self._stop_lane(event.lane)
@@ -133,16 +133,16 @@ class Forward:
 
     @property
     def halted(self) -> bool:
-        """Nothing new is started any more."""
+        """Whether nothing new may start any more."""
         return bool(self.run.cancelling or self.run.stopping)
 
     @property
     def finished(self) -> bool:
-        """Nothing is in flight and nothing more will start."""
+        """Whether nothing is in flight and nothing more will start."""
         return not self.run.in_flight and (self.halted or self.order.left == 0)
 
     def decide(self, now: float, permits: Mapping[str, int]) -> list[ev.AnyEvent]:
-        """Skips that are certain and starts that the limits allow. What it gives must be applied next."""
+        """The skips that are certain and the starts that the limits allow. The caller must apply them next."""
         if self.halted or self.run.status is not RunState.RUNNING:
             return []
         events: list[ev.AnyEvent] = []
@@ -180,13 +180,13 @@ class Forward:
         return ev.StepStarted(now, self.run.plan.steps[i].id, self.run.records[i].attempt + 1, self.run.token(i))
 
     def wake_at(self) -> float | None:
-        """When the next retry is due."""
+        """When the next retry is due, in seconds since the epoch; None if none is."""
         return self.timers[0][0] if self.timers and not self.halted else None
 
     # -- what a report means ------------------------------------------------------------------------------------
 
     def accept(self, report: reports.Report, now: float) -> list[ev.AnyEvent]:
-        """The events a report amounts to; a duplicate or outdated one amounts to none."""
+        """The events that follow from a report; none for a duplicate or outdated one."""
         if not isinstance(report, reports.CallReport | reports.SettleReport | reports.ServerReport):
             return []
         record = self.run.records[report.step]

@@ -1,8 +1,8 @@
-"""What an account lets through, learned from what it lets through until it refuses: the rate no document states. Pure.
+"""The rate that an account accepts, learned from accepted and refused calls, because no document states it. Pure.
 
-A refusal says that the calls accepted lately were all there was room for: their rate, less a tenth, is the new ceiling.
-It rises again slowly at first, then faster, as CUBIC does (RFC 9438): close to a limit that stays, refusals are rare; a
-limit that was raised is found within minutes.
+A refusal means that the calls accepted lately were the maximum: their rate, less a tenth, is the new ceiling. It rises
+again slowly at first, then faster, as in CUBIC (RFC 9438): near a constant limit, refusals are rare; a raised limit is
+found within minutes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DOUBLED = 120.0  # seconds after a refusal at which the ceiling has doubled
 
 
 class Refusals:
-    """Whether refusals are more than chance. Clouds refuse single calls for reasons that have nothing to do with ours.
+    """Whether refusals are more than chance. Clouds also refuse single calls for reasons unrelated to the rate.
 
     A limit that is reached refuses many of the next calls, so only several among the last ones count.
     """
@@ -29,11 +29,11 @@ class Refusals:
         self._calls: deque[tuple[float, bool]] = deque(maxlen=CALLS)
 
     def accepted(self, now: float) -> None:
-        """A call was let through."""
+        """Note an accepted call."""
         self._calls.append((now, False))
 
     def refused(self, now: float) -> bool:
-        """A call was refused; True when that says something about our pace. What has said so is not counted again."""
+        """Note a refused call; True if the refusals show that the rate is too high. Those are not counted again."""
         while self._calls and self._calls[0][0] < now - MEMORY:
             self._calls.popleft()
         self._calls.append((now, True))
@@ -45,7 +45,7 @@ class Refusals:
 
 
 class LearnedRate:
-    """Calls per second of one account; all times come from outside."""
+    """Calls per second of one account; every time is passed in."""
 
     def __init__(self) -> None:
         self._accepted: deque[float] = deque()
@@ -54,7 +54,7 @@ class LearnedRate:
         self._refused_at = self._lowered_at = 0.0
 
     def accepted(self, now: float) -> None:
-        """A call was let through."""
+        """Note an accepted call."""
         gap = max(GAP, LEAST / self._ceiling if self._ceiling else 0.0)
         if not self._accepted or now - self._accepted[-1] > gap:
             self._accepted.clear()
@@ -64,7 +64,7 @@ class LearnedRate:
             self._accepted.popleft()
 
     def refused(self, now: float) -> None:
-        """A call was refused because there were too many."""
+        """Note a call that was refused because of too many calls."""
         if self._ceiling and now - self._lowered_at < max(BURST, 1.0 / self._ceiling):
             self._refused_at = now
             return
@@ -77,8 +77,10 @@ class LearnedRate:
         self._refused_at = self._lowered_at = now
 
     def brushed(self, now: float) -> bool:
-        """One call was refused, which may be chance. It counts only where the pace has risen past all that was ever
-        let through: then it goes back to its ceiling, which does not sink by it. Gives whether it did."""
+        """Note a single refused call, which may be chance; gives whether it lowered the rate.
+
+        It counts only above the highest rate that was ever accepted: then the rate returns to its ceiling, which stays.
+        """
         if not self._ceiling or self.limit(now) * BACK < self._ceiling:
             return False
         counted, measured = self._measured(now)
@@ -93,5 +95,5 @@ class LearnedRate:
         return counted, counted / min(SPAN, max(1.0, now - self._since))
 
     def limit(self, now: float) -> float:
-        """Calls per second that are likely let through; 0 where nothing is known."""
+        """The calls per second that are probably accepted; 0 if unknown."""
         return self._ceiling * (1.0 + (max(0.0, now - self._refused_at) / DOUBLED) ** 3)

@@ -16,14 +16,14 @@ from batchwright.operations.registry import TYPES
 
 
 class CallClass(StrEnum):
-    """Clouds count creates and destroys apart, so a lane does. Reads have no class: they are one listing per tick."""
+    """Clouds limit creates and destroys separately, so a lane does too. Reads have no class: one listing per tick."""
 
     CREATE = "create"  # and what else a run does on its way forward
     DESTROY = "destroy"  # and what else undoes something
 
 
 def calls_of(run: Run) -> CallClass:
-    """The class of the calls that a run asks permits for: a rollback only undoes, everything else goes forward."""
+    """The class of the calls that a run needs permits for: a rollback only undoes, anything else only creates."""
     return CallClass.DESTROY if run.status is RunState.ROLLING_BACK else CallClass.CREATE
 
 
@@ -53,15 +53,15 @@ class Lane:
 
     @property
     def in_flight(self) -> int:
-        """Calls of every class that have begun and not ended."""
+        """How many calls, of all classes, have begun and not ended."""
         return sum(bucket.in_flight for bucket in self.buckets.values())
 
     def available(self, calls: CallClass, now: float) -> int:
-        """Calls of this class that may begin now."""
+        """How many calls of this class may begin now."""
         return min(self.concurrency - self.in_flight, self.buckets[calls].available(now))
 
     def describe(self, calls: CallClass, now: float) -> str:
-        """Why a call of this class would wait, in words; empty when none would."""
+        """Why a call of this class would wait, in words; empty if it would not."""
         words = self.buckets[calls].describe(now)
         if not words and self.in_flight >= self.concurrency:
             return f"{self.in_flight} calls in flight"
@@ -115,6 +115,6 @@ class Limits:
         return min((at for at in times if at is not None), default=None)
 
     def words(self, calls: CallClass, now: float) -> dict[str, str]:
-        """Per lane in which calls of this class would wait, why."""
+        """For each lane in which calls of this class would wait: why."""
         words = {name: lane.describe(calls, now) for name, lane in self.lanes.items()}
         return {name: why for name, why in words.items() if why}

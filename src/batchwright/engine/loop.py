@@ -52,7 +52,7 @@ class StoreWriteRetry:
         self._clock = clock
 
     async def write(self, call: Callable[[], Awaitable[T]]) -> T:
-        """The result of `call`, made again while the disk is full. Raises StoreFull when that has no end."""
+        """The result of `call`, repeated while the disk is full. Raises StoreFull if that does not end."""
         since = self._clock.monotonic()
         while True:
             try:
@@ -126,18 +126,18 @@ class Driver:
         self._wake.set()
 
     def signal(self, signal: Signal) -> None:
-        """Ask for something from within this process, as another one does through the store."""
+        """Send a signal from within this process, as another process does through the store."""
         self._signals.append(signal)
         self._wake.set()
 
     def unheard(self) -> dict[str, str]:
-        """Per provider that does not answer when it is looked at, for how long and why."""
+        """For each provider that does not answer: for how long, and why."""
         if self._room.full:
             return {facts.name: self._room.full for facts in self.run.plan.providers}
         return self._performer.looks.unheard()
 
     def drain(self) -> None:
-        """Begin nothing more; `drive` returns as soon as no call is in flight and every report is journaled."""
+        """Start nothing more; `drive` returns once no call is in flight and every report is journaled."""
         self._draining = True
         self._wake.set()
 
@@ -148,9 +148,9 @@ class Driver:
     async def drive(
         self, wishes: Callable[[Machine, float], Sequence[ev.AnyEvent]] | None = None, signals_seen: int | None = None
     ) -> Run:
-        """Drive to the end; `wishes` gives the events to begin with (a rollback, say). Raises StoreError, LeaseLost.
+        """Drive to the end; `wishes` gives the first events (of a rollback, say). Raises StoreError, LeaseLost.
 
-        `signals_seen` is how many signals the run had before its lease was taken; the later ones are for this driver.
+        `signals_seen` is how many signals the run had before its lease was taken; later ones are for this driver.
         """
         if signals_seen is None:
             signals_seen = len(await self._journal.signals(self.run.id))

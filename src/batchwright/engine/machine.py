@@ -43,7 +43,7 @@ class Machine:
 
     @property
     def ended(self) -> bool:
-        """Nothing is left to decide."""
+        """Whether nothing is left to decide."""
         return self.run.status in RUN_ENDED and not self._rollback_due
 
     @property
@@ -53,7 +53,7 @@ class Machine:
     # -- events -------------------------------------------------------------------------------------------------
 
     def apply(self, event: ev.AnyEvent) -> list[effects.Command]:
-        """Take an event into the fold; gives the commands it allows. Raises IllegalTransition."""
+        """Apply an event to the fold; gives the commands that it allows. Raises IllegalTransition."""
         i = self.run.apply(event)
         match event:
             case ev.DriverStarted() | ev.RunReopened() | ev.RollbackStarted():
@@ -66,7 +66,7 @@ class Machine:
         return self.phase.after(event, i)
 
     def accept(self, report: reports.Report, now: float) -> list[ev.AnyEvent]:
-        """The events a report from outside amounts to."""
+        """The events that follow from a report."""
         if self.run.status in RUN_ENDED:
             return []
         if isinstance(report, reports.SweepReport | reports.OrphanReport):
@@ -84,7 +84,7 @@ class Machine:
         return [ev.StepOutput(now, self.run.plan.steps[said.step].id, said.attempt, said.lines, said.undo)]
 
     def decide(self, now: float, permits: Mapping[str, int]) -> list[ev.AnyEvent]:
-        """The events that are due; `permits` says how many calls each lane may begin. They must be applied next."""
+        """The events that are due; `permits` is how many calls each lane may begin. The caller must apply them next."""
         run = self.run
         match run.status:
             case R.PENDING:
@@ -137,13 +137,13 @@ class Machine:
         return [ev.RollbackEnded(now, R.ROLLBACK_INCOMPLETE if residue else R.ROLLED_BACK, residue)]
 
     def wake_at(self) -> float | None:
-        """When time alone makes something due."""
+        """When something becomes due by time alone, in seconds since the epoch; None if nothing does."""
         return None if self.run.status in (R.PAUSED, *RUN_ENDED) else self.phase.wake_at()
 
     # -- wishes -------------------------------------------------------------------------------------------------
 
     def request(self, signal: Signal, now: float) -> list[ev.AnyEvent]:
-        """What a signal amounts to in the present state; one that asks for what is so already amounts to nothing."""
+        """The events for a signal in the present state; none if the run is already as requested."""
         run = self.run
         live = run.status in (R.PENDING, R.RUNNING, R.PAUSED)
         match signal.kind:
@@ -173,7 +173,7 @@ class Machine:
         )
 
     def check_rollback(self) -> None:
-        """Raises NotAllowed for a run that is never rolled back."""
+        """Raise NotAllowed for a run that can never be rolled back."""
         if not self.run.plan.rollback_enabled:
             raise NotAllowed(
                 f"run {self.run.id} was planned with rollback_enabled = false",
@@ -181,7 +181,7 @@ class Machine:
             )
 
     def rollback(self, now: float, by: str) -> list[ev.AnyEvent]:
-        """Begin to undo what the run made. Raises NotAllowed, saying why and what to do."""
+        """The events that begin the rollback. Raises NotAllowed, with the reason and what to do."""
         run = self.run
         self.check_rollback()
         if run.status not in (R.COMPLETED, R.FAILED, R.CANCELLED, R.ROLLBACK_INCOMPLETE):

@@ -1,4 +1,4 @@
-"""Steps whose doubt only a person can settle: what they are asked, and what their answers amount to. Pure."""
+"""Steps whose doubt only a person can settle: the question, and the effect of the answer. Pure."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SHOWN = 3  # steps in one message
 
 
 def asks(run: Run, i: int, fault: Fault) -> str:
-    """What to do about a program that ran, did not succeed, and is not run again by itself; "" if that may be retried.
+    """The hint for a program that failed and is not retried by itself; "" if it may be retried.
 
-    A refusal before it was started is no reason to ask.
+    A program that was refused before it started needs no answer.
     """
     step = run.plan.steps[i]
     if step.doubt is not Doubt.ASK or fault.kind not in (FaultClass.EXIT, FaultClass.IN_DOUBT):

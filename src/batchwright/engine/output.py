@@ -18,9 +18,9 @@ GOES_ON = "... (output continues; its end is shown when the command has ended) .
 
 
 class OutputBuffer:
-    """Hears the lines of one call and hands them to `send`, some at a time.
+    """Collects the output lines of one call and passes them to `send` in groups.
 
-    Of a call that says much, the beginning is handed on at once and the end by `close`.
+    Of a long output, the beginning is passed on at once and the end by `close`.
     """
 
     def __init__(self, clock: Clock, send: Callable[[tuple[str, ...]], None]) -> None:
@@ -34,7 +34,7 @@ class OutputBuffer:
         self._waiting: asyncio.Task[None] | None = None
 
     def hear(self, line: str) -> None:
-        """One line; blank ones are not worth an event."""
+        """Add one line; blank lines are dropped."""
         line = shortened(printable(line).rstrip(), LINE_MAX)
         if not line:
             return

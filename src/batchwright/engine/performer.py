@@ -1,4 +1,4 @@
-"""One command -> calls to a port -> one report. Steps go to the handler of their operation's type, sweeps stay here."""
+"""Turns one command into calls to a port and one report. Steps go to their type's handler; sweeps are done here."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ C = TypeVar("C", effects.DoStep, effects.UndoStep, effects.Settle | effects.DoSt
 
 
 class Performer:
-    """Carries out the commands of one run. Reports go to `send`; what should never be raised goes to `fail`.
+    """Carries out the commands of one run. Reports go to `send`, unexpected errors to `fail`.
 
-    `hold` is awaited just before every call that changes something, and raises when the run is no longer ours.
+    `hold` is awaited just before every call that changes something, and raises if this process no longer drives the
+    run.
     """
 
     def __init__(
@@ -57,16 +58,16 @@ class Performer:
 
     @property
     def looks(self) -> ReadRetry:
-        """The looks of this run, and which provider does not answer them."""
+        """The reads of this run, and the providers that do not answer them."""
         return self._calls.looks
 
     def admit(self, command: effects.Command) -> None:
-        """Take the permit that the command needs, if any. It comes back once: after the call, or on close."""
+        """Take the permit that the command needs, if any. It is returned once: after the call, or on close."""
         if isinstance(command, effects.CALLS):
             self._calls.admit(command)
 
     def perform(self, command: effects.Command) -> None:
-        """Begin to carry it out."""
+        """Begin to carry out a command."""
         match command:
             case effects.DoStep(look_first=True) | effects.Settle():
                 self._spawn(self._report(command, self._handler(command.step).settle))
@@ -95,7 +96,7 @@ class Performer:
 
     @property
     def calls(self) -> int:
-        """How many calls that may change something are under way; a sweep only looks."""
+        """How many calls that may change something are in progress; a sweep only reads."""
         return len(self._tasks - self._sweeps)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -111,7 +112,7 @@ class Performer:
             self._fail(error)
 
     async def aclose(self) -> None:
-        """Leave everything as it is; what was in flight is in doubt for the next driver."""
+        """Stop without finishing; calls in flight are in doubt for the next driver."""
         self._calls.closing = True
         tasks = tuple(self._tasks)
         for task in tasks:

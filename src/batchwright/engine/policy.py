@@ -1,4 +1,4 @@
-"""One policy per fault class, and how long to back off. Pure: the jitter comes from the token, not from chance."""
+"""One policy per fault class, and the back-off times. Pure: the jitter comes from the token, not from chance."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def backoff(retry: Retry, failures: int, seed: str, policy: Policy = _RETRY) -> 
 
 
 def asked_pause(retry_after: float | None) -> float:
-    """Seconds that a provider asked to be left alone, as far as that is bearable."""
+    """The pause in seconds that a provider asked for, up to a maximum."""
     return min(max(0.0, retry_after or 0.0), RETRY_AFTER_MAX)
 
 

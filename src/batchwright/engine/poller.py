@@ -1,4 +1,4 @@
-"""Looking at a provider on behalf of many steps at once: one listing per tick, whatever the number of servers."""
+"""Polls a provider for many steps at once: one listing per tick, however many servers there are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Fail = Callable[[BaseException], None]
 
 
 class Poller:
-    """One provider, one run: servers waited for until ready, and calls in doubt looked for by their token."""
+    """Polls one provider for one run: for servers that are not ready, and for calls in doubt, by their token."""
 
     def __init__(self, provider: Provider, run: str, clock: Clock, looks: ReadRetry, send: Send, fail: Fail) -> None:
         self._provider = provider
@@ -44,7 +44,7 @@ class Poller:
         self._wake()
 
     def look_for(self, command: effects.Settle, token: str, until: float) -> None:
-        """Report what carries the token, or that nothing does at a look that began after `until`."""
+        """Report what carries the token, or that nothing did at a read that began after `until`."""
         self._settles[command.step] = (command, token, until)
         self._wake()
 

@@ -1,4 +1,4 @@
-"""A call of a port, what no answer to it means, and the permit that it waits for."""
+"""Calls a port, turns a missing answer into Unknown, and waits for the call's permit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 async def answer(limit: float, call: Coroutine[Any, Any, T], leaving: Callable[[], bool]) -> T | Unknown:
-    """What a port answers. Whatever it raises, and no answer in time, is Unknown; only who leaves is cancelled."""
+    """The answer of a port. An exception or a timeout becomes Unknown; a cancelled caller stays cancelled."""
     try:
         async with asyncio.timeout(limit):
             return await call
@@ -38,7 +38,7 @@ async def answer(limit: float, call: Coroutine[Any, Any, T], leaving: Callable[[
 
 @asynccontextmanager
 async def turn(limits: Limits, lane: str, calls: CallClass, clock: Clock) -> AsyncIterator[None]:
-    """Wait for the permit of a call that no step of the machine asks one for, and hold it."""
+    """Wait for and hold the permit of a call that the machine does not request one for."""
     freed = asyncio.Event()
     leave = limits.listen(freed.set)
     try:
@@ -60,14 +60,14 @@ async def turn(limits: Limits, lane: str, calls: CallClass, clock: Clock) -> Asy
 
 
 def trouble(unknown: Unknown) -> Fault:
-    """An answer that did not come, where asking again is all there is to do."""
+    """The fault for a read without an answer, which can only be repeated."""
     if isinstance(unknown, Throttled):
         return Fault(FaultClass.THROTTLE, unknown.reason, retry_after=unknown.retry_after or LOOK_AGAIN_SECONDS)
     return Fault(FaultClass.TRANSIENT, unknown.reason)
 
 
 def unmade(outcome: Applied | Rejected | Unknown) -> Fault | None:
-    """Why an undo did not work this time, None if it did."""
+    """Why an undo failed this time, None if it succeeded."""
     match outcome:
         case Rejected(fault=fault):
             return fault

@@ -1,7 +1,7 @@
-"""What a look that fails does, in one place: it costs nothing, is repeated after pauses that grow, and has an end.
+"""Repeats failed reads, in one place: a failed read costs no attempt, is repeated after growing pauses, and has an end.
 
-A look asks a provider and changes nothing: a listing, a description, how a server is reached, whose account it is. One
-that fails says nothing about the thing looked at, so no step loses an attempt by it. Who needs the answer waits here.
+A read asks a provider and changes nothing: a listing, a description, a server's access, the account. A failed read says
+nothing about the object, so no step loses an attempt by it. Callers that need the answer wait here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Tell = Callable[[str, str, float], None]  # provider, why it could not be querie
 
 
 class Outage:
-    """A kind of look that fails: since when and why, and when to look again. Times are monotonic."""
+    """A kind of read that fails: since when, why, and when to try again. Times are monotonic."""
 
     def __init__(self, since: float, patience: float = OUTAGE_SECONDS) -> None:
         self.since = self.again_at = since
@@ -37,7 +37,7 @@ class Outage:
         self._looks = self._throttles = 0
 
     def failed(self, seen: Unknown, now: float, poll: float) -> None:
-        """Another look has failed; the pause before the next one doubles."""
+        """Note another failed read; the next pause is twice as long."""
         self._looks += 1
         self.why = seen.reason
         if isinstance(seen, Throttled):
@@ -48,11 +48,11 @@ class Outage:
         self.again_at = now + pause
 
     def over(self, now: float) -> bool:
-        """Whether it has gone on for too long."""
+        """Whether it has lasted too long."""
         return now - self.since >= self._patience and (self._looks >= OUTAGE_LOOKS or self._patience < OUTAGE_SECONDS)
 
     def words(self, now: float) -> str:
-        """For how long it has failed, and why."""
+        """How long it has failed and why, in words."""
         return f"has not answered for {now - self.since:.0f} s: {self.why}"
 
 
@@ -107,7 +107,7 @@ class ReadRetry:
             self.end(outage)
 
     def begin(self, provider: str, patience: float = OUTAGE_SECONDS) -> Outage:
-        """A kind of look at this provider has just failed for the first time."""
+        """Note that a kind of read at this provider has failed for the first time."""
         outage = Outage(self._clock.monotonic(), patience)
         self._outages[outage] = provider
         return outage
@@ -118,7 +118,7 @@ class ReadRetry:
             self._outages.pop(outage, None)
 
     def unheard(self, least: float = UNHEARD_SECONDS) -> dict[str, str]:
-        """Per provider whose looks have failed for `least` seconds, for how long and why."""
+        """For each provider whose reads have failed for `least` seconds: for how long, and why."""
         now, told = self._clock.monotonic(), dict[str, str]()
         for outage, provider in sorted(self._outages.items(), key=lambda one: one[0].since):
             if now - outage.since >= least:

@@ -8,7 +8,7 @@ from batchwright.model.outcome import Applied, Created, Fault, Observed, Rejecte
 
 
 class CallReport(Struct, frozen=True):
-    """What the call of a step said."""
+    """The answer to the call of a step."""
 
     step: int
     attempt: int
@@ -16,7 +16,7 @@ class CallReport(Struct, frozen=True):
 
 
 class SettleReport(Struct, frozen=True):
-    """What the provider knows of a call in doubt; None: certainly nothing was made."""
+    """What the provider knows about a call in doubt; None: it certainly created nothing."""
 
     step: int
     attempt: int
@@ -35,7 +35,7 @@ class ServerReport(Struct, frozen=True):
 
 
 class OutputReport(Struct, frozen=True):
-    """Lines that a call has said so far; `undo` tells an undo's from those of the way forward."""
+    """Output lines of a call in progress; `undo`: the call is an undo."""
 
     step: int
     attempt: int
@@ -44,7 +44,7 @@ class OutputReport(Struct, frozen=True):
 
 
 class UndoReport(Struct, frozen=True):
-    """The undo is done, or did not work this time."""
+    """The undo succeeded, or failed this time."""
 
     step: int
     attempt: int
@@ -52,9 +52,9 @@ class UndoReport(Struct, frozen=True):
 
 
 class SweepReport(Struct, frozen=True):
-    """What a sweep found beside what the journal knows: (ref, name) each; or why it could not look.
+    """The orphans that a sweep found, (ref, name) each, or why it could not list.
 
-    `shared` are no orphans: a group or a key that servers of the run had in common, and now need no more.
+    `shared` are not orphans: a group or a key that the run's servers shared, and that none needs any more.
     """
 
     lane: str

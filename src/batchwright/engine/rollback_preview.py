@@ -1,4 +1,4 @@
-"""What a rollback would do, without doing it. Pure: the same candidates and the same order as the rollback itself."""
+"""What a rollback would do, without doing it. Pure; it uses the same candidates and the same order as the rollback."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batchwright.operations.registry import type_of
 
 
 class UndoKind(StrEnum):
-    """What a line of the preview says about its step, or about what is attached to its server and not the run's."""
+    """What a line of the preview says about its step, or about something foreign that is attached to its server."""
 
     DESTROY = "destroy"
     RELEASE = "let go of"
@@ -38,7 +38,7 @@ _KINDS = {
 
 
 class PlannedUndo(Struct, frozen=True):
-    """One line of the preview. `ref` is what the undo works on: a reference, or a program with its arguments."""
+    """One line of the preview. `ref` is the object of the undo: a reference, or a program with its arguments."""
 
     step: str
     provider: str
@@ -48,7 +48,7 @@ class PlannedUndo(Struct, frozen=True):
 
 
 def preview_rollback(run: Run) -> list[PlannedUndo]:
-    """In the order in which it would be undone, then what stays and why."""
+    """The undos in order, then the steps that stay, with the reason."""
     backward = Backward(run)
     lines = [_with_server(run, i) for i in backward.with_server]
     free = [i for queue in backward.ready.values() for i in queue]

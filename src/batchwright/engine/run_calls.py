@@ -1,4 +1,4 @@
-"""The ports as one run calls them: under its limits, patient with looks, and only while the run is ours."""
+"""The ports as one run calls them: within its limits, repeating reads, only while this process drives the run."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ T = TypeVar("T")
 class RunCalls:
     """What the handlers of one run share.
 
-    Reports go to `send`; what should never be raised goes to `fail`. `hold` is awaited just before every call that
-    changes something, and raises when the run is no longer ours. `launchers` are by the provider of the server that
-    a program runs on, "" for this machine.
+    Reports go to `send`, unexpected errors to `fail`. `hold` is awaited just before every call that changes something,
+    and raises if this process no longer drives the run. `launchers` are by the provider of the server that runs a
+    program, "" for this machine.
     """
 
     def __init__(
@@ -68,13 +68,13 @@ class RunCalls:
         return self.run.plan.operations[self.run.step_operation[i]].timeout
 
     def since(self, doubt_at: float) -> float:
-        """When a settle time begins: of what another process left in doubt, this one has seen nothing pass."""
+        """When a settle time begins; for a call of another process, now, since this one has seen nothing of it."""
         return max(doubt_at, self.run.driven_at)
 
     # -- permits ------------------------------------------------------------------------------------------------
 
     def admit(self, command: effects.DoStep | effects.UndoStep) -> None:
-        """Take the permit that the command needs. It comes back once: after the call, or on close."""
+        """Take the permit that the command needs. It is returned once: after the call, or on close."""
         if command.step not in self._admitted:
             calls = CallClass.DESTROY if isinstance(command, effects.UndoStep) else CallClass.CREATE
             self._admitted[command.step] = calls
@@ -85,7 +85,7 @@ class RunCalls:
         return step in self._admitted
 
     def release(self, step: int) -> None:
-        """Give a step's permit back, if it holds one."""
+        """Return a step's permit, if it holds one."""
         if step in self._admitted:
             self.limits.release(self.run.lane(step), self._admitted.pop(step))
 
@@ -102,16 +102,16 @@ class RunCalls:
     # -- calls --------------------------------------------------------------------------------------------------
 
     async def ask(self, limit: float, call: Coroutine[Any, Any, T]) -> T | Unknown:
-        """What a port answers, if it does."""
+        """The answer of a port, or Unknown."""
         return await answer(limit, call, lambda: self.closing)
 
     def output(self, command: effects.DoStep | effects.UndoStep) -> OutputBuffer:
-        """Where a call puts the lines that it says. Close it when the call has ended."""
+        """The buffer for a call's output lines. Close it when the call has ended."""
         i, attempt, undo = command.step, command.attempt, isinstance(command, effects.UndoStep)
         return OutputBuffer(self.clock, lambda lines: self.send(reports.OutputReport(i, attempt, lines, undo)))
 
     def poller(self, provider: str) -> Poller:
-        """Who looks at a provider for all steps of the run."""
+        """The poller that reads a provider for all steps of the run."""
         if provider not in self._pollers:
             self._pollers[provider] = Poller(
                 self.providers[provider], self.run.id, self.clock, self.looks, self.send, self._fail
@@ -119,12 +119,12 @@ class RunCalls:
         return self._pollers[provider]
 
     async def find(self, provider: Provider, token: str | None = None) -> list[Observed] | Unknown:
-        """What carries the run's label. The answer shows what was there when the look that gave it began, or later."""
+        """Everything that carries the run's label, from a read that began now or later."""
         find, calls = partial(provider.find, self.run.id, token), calls_of(self.run)
         return await self.looks.look(provider, find, heed=lambda look: self.heed(provider.name, calls, look))
 
     async def destroy(self, name: str, ref: str) -> Fault | None:
-        """Destroy until gone, after a fresh look that this run made it. None when it is certainly gone."""
+        """Destroy until gone, after a fresh read has shown that this run created it. None once it is certainly gone."""
         sent = 0
 
         async def hold() -> None:
@@ -146,7 +146,7 @@ class RunCalls:
         )
 
     async def aclose(self) -> None:
-        """Stop looking, and give back the permits of commands that were never begun."""
+        """Stop polling, and return the permits of commands that never began."""
         for poller in self._pollers.values():
             await poller.aclose()
         for step in tuple(self._admitted):

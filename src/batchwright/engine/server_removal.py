@@ -1,4 +1,4 @@
-"""The loop that ends a server, for a run and for one by hand: a fresh look before each call, until it is gone."""
+"""The loop that destroys a server, for a run or by hand: a fresh read before each call, until it is gone."""
 
 from __future__ import annotations
 

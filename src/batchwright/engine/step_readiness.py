@@ -1,4 +1,4 @@
-"""Which steps are free to go: operations are barriers, steps have needs. Incremental, in either direction."""
+"""Which steps may start: operations are barriers, steps have needs. Incremental, in both directions."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class ReadinessTracker:
                 self.free.append(i)
 
     def end(self, step: int) -> None:
-        """The step has ended, however. A second time changes nothing."""
+        """Note that the step has ended, in whatever state. A second call changes nothing."""
         if self._ended[step]:
             return
         self._ended[step] = True

@@ -22,8 +22,8 @@ _NORMAL = NormalDist()
 class Draw(Struct, frozen=True):
     """What was drawn for one call.
 
-    `fault` is the word of what goes wrong with the call, empty for nothing; `acts` whether it is carried out all the
-    same; `late` after how many seconds; `server` the words of what is wrong with the server that it makes.
+    `fault` is the word of the call's fault, empty for none; `acts`: the call takes effect all the same; `late`: after
+    how many seconds; `server`: the words of the faults of the server that it creates.
     """
 
     seed: str = ""
@@ -41,7 +41,7 @@ NOTHING = Draw()
 
 
 def draw(settings: FaultSettings, words: Sequence[str], seed: str, scripted: str = "") -> Draw:
-    """A call that these faults may happen to. A scripted fault takes the place of the drawn ones."""
+    """The draw for a call that may have these faults. A scripted fault replaces the drawn ones."""
     if scripted:
         hits = [scripted]
     else:

@@ -1,4 +1,4 @@
-"""The words of the faults, by what they happen to. docs/faults.md says what each means."""
+"""The words of the faults, by what they affect. docs/faults.md explains each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A rate limit as clouds have it: so many calls per second with a burst, and a refusal that says how long to wait."""
+"""A rate limit like that of clouds: calls per second with a burst, and a refusal that says how long to wait."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _OLD_EFFECTS = {"lost": "lost_answers", "late": "late_commits"}  # as earlier ve
 
 
 class Rule(Struct, frozen=True):
-    """What happens to calls about names that match; `times` is how many attempts it lasts, 0 for all of them."""
+    """The effect on calls whose names match; `times` is for how many attempts, 0 for all."""
 
     pattern: str
     effect: str
@@ -40,7 +40,7 @@ class FaultScript(Struct, frozen=True):
         return any(rule.effect == effect for rule in self.rules)
 
     def effect(self, names: tuple[str, ...], attempt: int) -> str:
-        """What is to happen to this attempt at something that goes by these names; "" for nothing."""
+        """The effect on this attempt at an object with these names; "" for none."""
         for rule in self.rules:
             if (not rule.times or attempt <= rule.times) and any(fnmatchcase(name, rule.pattern) for name in names):
                 return rule.effect

@@ -37,7 +37,7 @@ _OLD_SWITCHES = {"auth_fails": "wrong", "expired": "expired"}  # each is now a v
 
 
 class FaultSettings(Struct, frozen=True, kw_only=True):
-    """What goes wrong, and how much a place takes. Chances are from 0 to 1, durations are in seconds."""
+    """Fault probabilities and limits. Probabilities are from 0 to 1, durations are in seconds."""
 
     create_effects: ClassVar[tuple[str, ...]] = CREATE_EFFECTS  # what `fail` may say
 
@@ -84,11 +84,11 @@ class FaultSettings(Struct, frozen=True, kw_only=True):
         self.create_script()
 
     def create_script(self) -> FaultScript:
-        """Scripted faults of creates. Raises UsageError."""
+        """The scripted faults of creates. Raises UsageError."""
         return FaultScript.parse("fail", self.fail, self.create_effects)
 
     def scaled(self, seconds: float) -> float:
-        """Seconds of this machine's clock."""
+        """A duration in seconds of this machine's clock."""
         return seconds * self.time_scale
 
 
@@ -104,7 +104,7 @@ def parse(kind: type[S], words: Mapping[str, Scalar], where: str) -> S:
 
 
 def checked(kind: type[FaultSettings], key: str, name: str, value: Scalar) -> tuple[str, Any]:
-    """The setting's own name and its value; `key` is what the user wrote. Raises UsageError."""
+    """The canonical name and the value of a setting; `key` is what the user wrote. Raises UsageError."""
     types = _types(kind)
     if name not in types and name in _OLD_SWITCHES:
         on = _converted(key, value, bool)

@@ -1,1 +1,1 @@
-"""What happened: append-only journals, one per run, behind one port with three adapters."""
+"""The record of what happened: append-only journals, one per run, behind one port with three adapters."""

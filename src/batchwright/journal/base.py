@@ -1,4 +1,4 @@
-"""The journal port. An append that returned is on disk; a stale driver's append is refused; nothing is rewritten."""
+"""The journal port. Once an append returns, its events are on disk; a stale driver's append is refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Snapshot(Struct, frozen=True):
 
 
 class Head(Struct, frozen=True):
-    """A place in the chain of a run: the digest of all events up to `seq`, in hexadecimal; empty where none is."""
+    """The end of a run's chain: the digest of all events up to `seq`, in hexadecimal; empty if not chained."""
 
     seq: int
     digest: str
@@ -45,27 +45,27 @@ class Journal(Protocol):
     StoreCorrupt when what is read is not what was written, and StoreBehind, which is one, when acknowledged events are
     missing. No method leaves half of its work behind.
 
-    The events of a run are chained (journal.chain): each page that an append wrote carries the digest of itself and,
-    by the digest before it, of all before. What was written before there was a chain has none.
+    The events of a run are chained (journal.hash_chain): each page that an append wrote carries the digest of itself
+    and, by the digest before it, of all before. What was written before there was a chain has none.
     """
 
     name: str  # "memory", "filesystem", "surrealdb", "surrealdb-server"; what a run's summary says it lives in
 
     async def open(self, *, behind: bool = False) -> None:
-        """Make it ready; creates an empty store. Raises StoreUnavailable, StoreCorrupt, StoreNewer, StoreHeld.
+        """Prepare the store; creates an empty one. Raises StoreUnavailable, StoreCorrupt, StoreNewer, StoreHeld.
 
-        A store that has less than was acknowledged raises StoreBehind; with `behind` it is opened to be looked at.
+        A store with fewer events than were acknowledged raises StoreBehind; with `behind` it is opened for inspection.
         """
         ...
 
     async def aclose(self) -> None:
-        """End cleanly what was begun; may be called twice."""
+        """Finish the writes that have begun, then close. May be called twice."""
         ...
 
     async def create(self, event: RunCreated, summary: RunSummary, page: EventRow | None = None) -> None:
         """Begin a run with its first event (sequence 1). Raises SequenceConflict if the run exists.
 
-        `page` is how another store holds the event; it is kept as it is, and so is its place in the chain.
+        `page` is the event as another store holds it; it keeps its bytes and its place in the chain.
         """
         ...
 
@@ -80,14 +80,14 @@ class Journal(Protocol):
         ...
 
     async def copy(self, lease: Lease, pages: Sequence[EventRow]) -> int:
-        """Append pages of another store as they are, so that the chain stays what it was. As `append`.
+        """Append pages of another store unchanged, so that the chain stays the same. Raises as `append`.
 
-        Raises StoreCorrupt if they do not continue the chain.
+        Also raises StoreCorrupt if they do not continue the chain.
         """
         ...
 
     async def pages(self, run: str, after: int = 0, limit: int = 10_000) -> list[EventRow]:
-        """The pages after the one that ends with event `after`, or after none, with `limit` events or a page more."""
+        """The pages after the one that ends with event `after` (0: from the start): `limit` events or a page more."""
         ...
 
     async def read(self, run: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, AnyEvent]]:
@@ -95,27 +95,27 @@ class Journal(Protocol):
         ...
 
     async def head(self, run: str) -> Head:
-        """The last event and the digest of all. Raises RunNotFound."""
+        """The number of the last event and the digest of all events. Raises RunNotFound."""
         ...
 
     async def runs(self) -> list[str]:
-        """The ids of all runs that are there, whatever state they are in."""
+        """The ids of all runs, in whatever state."""
         ...
 
     async def losses(self) -> list[Loss]:
-        """All runs compared with the mark of what was acknowledged. Raises StoreBehind without a readable mark."""
+        """The runs that have fewer events than were acknowledged. Raises StoreBehind without a readable mark."""
         ...
 
     async def accept_loss(self) -> None:
-        """From now on what is there counts as all that was acknowledged."""
+        """Count the existing events as all that were acknowledged, from now on."""
         ...
 
     async def summaries(self) -> list[RunSummary]:
-        """One per run, newest first (by created_at, then run)."""
+        """The summaries of all runs, newest first (by created_at, then run)."""
         ...
 
     async def summary(self, run: str) -> RunSummary:
-        """Of one run by its full id. Raises RunNotFound."""
+        """The summary of one run, by its full id. Raises RunNotFound."""
         ...
 
     async def save_snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
@@ -123,7 +123,7 @@ class Journal(Protocol):
         ...
 
     async def snapshot(self, run: str) -> Snapshot | None:
-        """The newest snapshot, if there is one."""
+        """The newest snapshot of a run, None if it has none."""
         ...
 
     async def acquire(
@@ -131,17 +131,18 @@ class Journal(Protocol):
     ) -> Lease:
         """Become the run's driver with a fence higher than any before; `now + ttl` is only shown.
 
-        Raises RunHeld while another holds it who is not known to be dead (`journal.lease.is_dead`), unless its lease is
-        still `silent`, which the caller has watched for LEASE_SECONDS by its own monotonic clock. Raises RunNotFound.
+        Raises RunHeld while another process holds it that is not known to be dead (`lease_holder.is_dead`), unless its
+        lease is still `silent`, which the caller has watched for LEASE_SECONDS by its own monotonic clock. Raises
+        RunNotFound.
         """
         ...
 
     async def renew(self, lease: Lease, now: float, ttl: float = LEASE_SECONDS) -> Lease:
-        """A sign of life: the same lease with another expiry. Raises LeaseLost."""
+        """Show a sign of life: the same lease with another expiry. Raises LeaseLost."""
         ...
 
     async def release(self, lease: Lease) -> None:
-        """Give it up at once; nothing happens when it was lost already."""
+        """Give up the lease at once; does nothing if it was lost already."""
         ...
 
     async def held(self, run: str) -> HeldLease | None:
@@ -149,9 +150,9 @@ class Journal(Protocol):
         ...
 
     async def signal(self, run: str, signal: Signal) -> None:
-        """Leave a request for the driver, durable on return. Raises RunNotFound."""
+        """Leave a signal for the driver, durable on return. Raises RunNotFound."""
         ...
 
     async def signals(self, run: str, after: int = 0) -> list[tuple[int, Signal]]:
-        """Requests after number `after`, in order, each with its number (1, 2, ...)."""
+        """The signals after number `after`, in order, each with its number (1, 2, ...)."""
         ...

@@ -13,7 +13,7 @@ PAGE_EVENTS = 1_000  # a longer append is cut, so that reading a little never de
 
 
 class EventRow(NamedTuple):
-    """The events `first` to `last` of a run, encoded by this version of the codec, and their digest (journal.chain)."""
+    """The events `first` to `last` of a run, encoded by this version of the codec, and their digest (journal.hash_chain)."""
 
     first: int
     last: int
@@ -33,7 +33,7 @@ def paginate(after: int, events: Sequence[AnyEvent]) -> list[EventRow]:
 
 
 def unpack(run: str, pages: Iterable[EventRow], after: int, limit: int) -> list[tuple[int, AnyEvent]]:
-    """Up to `limit` events after sequence `after`. Raises EventUnreadable, StoreCorrupt if one is not there."""
+    """Up to `limit` events after sequence `after`. Raises EventUnreadable, and StoreCorrupt if one is missing."""
     numbered: list[tuple[int, AnyEvent]] = []
     expected = after + 1
     for first, last, version, body, _ in pages:

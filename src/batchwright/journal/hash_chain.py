@@ -17,7 +17,7 @@ _NUMBERS = struct.Struct(">QQQ")
 
 
 def link(before: bytes | None, run: str, page: EventRow) -> bytes:
-    """The digest of a page that follows the one with digest `before`; None when none or no chained one is before it."""
+    """The digest of a page that follows the one with digest `before`; None if the page before it is not chained."""
     digest = hashlib.sha256(before or b"")
     digest.update(_framed(run.encode()))
     digest.update(_NUMBERS.pack(page.first, page.last, page.version))
@@ -35,9 +35,9 @@ def chained(before: bytes | None, run: str, pages: Sequence[EventRow]) -> list[E
 
 
 def verify(run: str, before: bytes | None, page: EventRow) -> None:
-    """Raise StoreCorrupt unless the page is the one that was written after the one with digest `before`.
+    """Raise StoreCorrupt unless the page is the one that was written after the page with digest `before`.
 
-    Pages that were written before there was a chain have no digest; none of them follows one that has.
+    Pages from before the chain have no digest; none of them follows a page that has one.
     """
     if page.chain is None and before is None:
         return
@@ -61,7 +61,7 @@ def seal(run: str, last: int, head: bytes | None, summary: bytes) -> bytes | Non
 
 
 def check_seal(run: str, last: int, head: bytes | None, summary: bytes, found: bytes | None) -> None:
-    """Raise StoreCorrupt if the record of a run is not what was written."""
+    """Raise StoreCorrupt if the record of a run differs from what was written."""
     if found != seal(run, last, head, summary):
         raise StoreCorrupt(f"the stored record of run {run} differs from what was written")
 

@@ -37,7 +37,7 @@ _NO_DIGEST = bytes(32)
 
 
 class Entry(NamedTuple):
-    """The last acknowledged event of a run and its digest in the chain; None where there is no chain yet."""
+    """The last acknowledged event of a run and its digest in the chain; None for a run without a chain."""
 
     run: str
     last: int
@@ -45,7 +45,7 @@ class Entry(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """A run that has less than what was acknowledged; `found` is its last event, 0 if the run is gone."""
+    """A run with fewer events than were acknowledged; `found` is its last event, 0 if the run is missing."""
 
     run: str
     found: int
@@ -61,7 +61,7 @@ class Loss(NamedTuple):
 
 
 class HighWaterMark:
-    """The file, for one process. Its methods may be called from any thread."""
+    """The mark file, for one process. Its methods may be called from any thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -75,7 +75,7 @@ class HighWaterMark:
         self._one_at_a_time = threading.Lock()
 
     def exists(self) -> bool:
-        """Whether there is a file."""
+        """Whether the file exists."""
         return self.path.exists()
 
     def make(self, entries: Iterable[Entry] = ()) -> None:
@@ -84,22 +84,22 @@ class HighWaterMark:
             self._make(entries)
 
     def entries(self) -> dict[str, Entry]:
-        """What is marked, by run, oldest first. Raises StoreBehind if the file is damaged or gone."""
+        """The entry of each run, oldest first. Raises StoreBehind if the file is damaged or missing."""
         with self._one_at_a_time, self._locked(fcntl.LOCK_SH):
             return dict(self._entries)
 
     def get(self, run: str) -> Entry | None:
-        """What is marked of one run. Raises StoreBehind."""
+        """The entry of one run, None if it has none. Raises StoreBehind."""
         with self._one_at_a_time, self._locked(fcntl.LOCK_SH):
             return self._entries.get(run)
 
     def recent(self) -> list[Entry]:
-        """The entries that were written last. Raises StoreBehind."""
+        """The most recently written entries. Raises StoreBehind."""
         with self._one_at_a_time, self._locked(fcntl.LOCK_SH):
             return list(itertools.islice(reversed(self._entries.values()), RECENT))
 
     def reserve(self, count: int) -> None:
-        """Make room for so many records, so that `put` needs none of a full disk. Raises StoreFull."""
+        """Reserve space for so many records, so that `put` does not fail on a full disk. Raises StoreFull."""
         with self._one_at_a_time, self._locked(fcntl.LOCK_EX):
             if self._room - self._end >= count * _SIZE:
                 return
@@ -109,7 +109,7 @@ class HighWaterMark:
             self._make(list(self._entries.values()))
 
     def put(self, entries: Iterable[Entry]) -> None:
-        """Append records: no kill of this process undoes it, and after `sync` no power cut does. Raises StoreError."""
+        """Append records: they survive a kill of this process, and after `sync` a power cut. Raises StoreError."""
         packed = b"".join(_packed(entry) for entry in entries)
         if not packed:
             return
@@ -131,7 +131,7 @@ class HighWaterMark:
             self._make(list(self._entries.values()))
 
     def sync(self) -> None:
-        """Make durable what was put. Raises StoreError; then `renew` is needed."""
+        """Make the appended records durable. Raises StoreError; then `renew` is needed."""
         with self._one_at_a_time:
             if self.unsynced and self._descriptor is not None:
                 try:
@@ -141,7 +141,7 @@ class HighWaterMark:
             self.unsynced = False
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with self._one_at_a_time:
             self._close()
 

@@ -1,8 +1,8 @@
-"""Who a driver is, whether it still lives, and who may take its place. No clock of one machine is believed by another.
+"""Who drives a run, whether that process lives, and which process may replace it. No machine trusts another's clock.
 
-A killed process of this machine is replaced without waiting. Of any other, all that can be seen is its lease: each
-renewal changes `expires`, which is compared and never read as a time. Who has watched one that does not change for
-LEASE_SECONDS of its own monotonic clock may take the run; the fence keeps it from harm if it was wrong.
+A killed process of this machine is replaced without waiting. Of any other, only its lease is visible: each renewal
+changes `expires`, which is compared but never read as a time. A process that has watched a lease without a change for
+LEASE_SECONDS of its own monotonic clock may take the run; if it was wrong, the fence prevents harm.
 """
 
 from __future__ import annotations
@@ -41,20 +41,23 @@ def moved_to(store: str) -> str:
 
 
 def is_moved(holder: str | None) -> bool:
-    """Whether this is no driver, but the sign that the run was moved away."""
+    """Whether this is not a driver but the marker of a run that was moved away."""
     return bool(holder) and str(holder).startswith(_MOVED)
 
 
 def own_holder() -> str:
-    """`host:pid:start@place`: start is in clock ticks since boot (proc(5), field 22), place is the kernel and the
-    namespaces in which pid and start mean something."""
+    """`host:pid:start@place` of this process.
+
+    `start` is in clock ticks since boot (proc(5), field 22); `place` is the kernel and the namespaces in which pid and
+    start are valid.
+    """
     pid = os.getpid()
     place = _place()
     return f"{socket.gethostname()}:{pid}:{_start_ticks(pid)}" + (f"@{place}" if place else "")
 
 
 def is_dead(holder: str) -> bool:
-    """True only when it is certain: the holder was a process that this one could see, and is no more."""
+    """True only if it is certain: the holder was a process that this one could see, and it has ended."""
     pid, start, place = _parts(holder)
     here = _place()
     if not _same_processes(place, here):
@@ -72,7 +75,7 @@ def is_alive(holder: str) -> bool:
 
 
 def driver_of(lease: HeldLease | None, now: float) -> str | None:
-    """Who drives the run, as far as one look can tell. To be shown; nothing is decided by it."""
+    """The driver of a run, as far as one read shows. For display only; nothing is decided by it."""
     if lease is None or is_dead(lease.holder):
         return None
     return lease.holder if is_alive(lease.holder) or lease.expires > now else None
@@ -92,7 +95,7 @@ def refuse_while_held(run: str, lease: HeldLease | None, holder: str, silent: He
 
 
 def is_gone(lease: HeldLease) -> bool:
-    """Whether the run was moved away for good, so that its silence says nothing."""
+    """Whether the run was moved away for good, so that its silence means nothing."""
     return is_moved(lease.holder) and lease.expires >= FOR_EVER
 
 
@@ -103,7 +106,7 @@ def process_of(holder: str) -> str:
 
 
 class LeaseObserver:
-    """The leases that one process has seen, and since when each of them is as it is. Times are monotonic."""
+    """The leases that one process has read, and since when each is unchanged. Times are monotonic."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -121,12 +124,12 @@ class LeaseObserver:
         return lease if now - known[1] >= LEASE_SECONDS else None
 
     def last(self, run: str) -> HeldLease | None:
-        """The lease as it was seen last."""
+        """The lease as it was last read."""
         known = self._seen.get(run)
         return known[0] if known else None
 
     def is_free(self, run: str, lease: HeldLease | None) -> bool:
-        """The same look: whether the run can be taken."""
+        """Note a read, as `silent` does; gives whether the run can be taken."""
         return self.silent(run, lease) is not None or lease is None or is_dead(lease.holder)
 
 

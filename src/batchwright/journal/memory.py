@@ -90,7 +90,7 @@ class MemoryJournal:
         return chosen
 
     async def head(self, run: str) -> Head:
-        """The last event and the digest of all."""
+        """The number of the last event and the digest of all events."""
         last = (await self.pages(run, 0, len(self._record(run).events)))[-1]
         return Head(last.last, (last.chain or b"").hex())
 
@@ -99,7 +99,7 @@ class MemoryJournal:
         return list(self._runs)
 
     async def losses(self) -> list[Loss]:
-        """Memory does not lose a part of itself."""
+        """Always empty: memory loses no events."""
         return []
 
     async def accept_loss(self) -> None:
@@ -110,12 +110,12 @@ class MemoryJournal:
         return list(enumerate(self._record(run).events[after : after + limit], after + 1))
 
     async def summaries(self) -> list[RunSummary]:
-        """One per run, newest first."""
+        """The summaries of all runs, newest first."""
         kept = [record.summary for record in self._runs.values()]
         return sorted(kept, key=lambda summary: (-summary.created_at, summary.run))
 
     async def summary(self, run: str) -> RunSummary:
-        """Of one run by its full id."""
+        """The summary of one run, by its full id."""
         return self._record(run).summary
 
     async def save_snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
@@ -125,7 +125,7 @@ class MemoryJournal:
             record.snapshot = snapshot
 
     async def snapshot(self, run: str) -> Snapshot | None:
-        """The newest snapshot, if there is one."""
+        """The newest snapshot of a run, None if it has none."""
         return self._runs[run].snapshot if run in self._runs else None
 
     async def acquire(
@@ -145,7 +145,7 @@ class MemoryJournal:
         return Lease(lease.run, lease.holder, lease.fence, record.expires)
 
     async def release(self, lease: Lease) -> None:
-        """Give it up at once."""
+        """Give up the lease at once."""
         record = self._runs.get(lease.run)
         if record is not None and (record.fence, record.holder) == (lease.fence, lease.holder):
             record.holder = None
@@ -156,11 +156,11 @@ class MemoryJournal:
         return None if record is None else held(record.holder, record.fence, record.expires)
 
     async def signal(self, run: str, signal: Signal) -> None:
-        """Leave a request for the driver."""
+        """Leave a signal for the driver."""
         self._record(run).signals.append(signal)
 
     async def signals(self, run: str, after: int = 0) -> list[tuple[int, Signal]]:
-        """Requests after number `after`, in order."""
+        """The signals after number `after`, in order."""
         return list(enumerate(self._runs[run].signals[after:], after + 1)) if run in self._runs else []
 
     def _record(self, run: str) -> _Record:

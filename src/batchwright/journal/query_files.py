@@ -1,4 +1,4 @@
-"""Query texts live in files, one statement each, named after what it does."""
+"""Loads queries from files: one statement each, named after what it does."""
 
 from __future__ import annotations
 

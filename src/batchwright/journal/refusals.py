@@ -1,4 +1,4 @@
-"""The refusals every adapter makes, in the same words."""
+"""The errors that every adapter raises, with the same words."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ def missing(run: str) -> RunNotFound:
 
 
 def exists(run: str) -> SequenceConflict:
-    """A second run with this id."""
+    """The error for a second run with this id."""
     return SequenceConflict(f"run {run} already exists")
 
 
 def moved_on(run: str, last: int, after: int) -> SequenceConflict:
-    """The append does not follow the last event."""
+    """The error for an append that does not follow the last event."""
     return SequenceConflict(f"the journal of run {run} is at event {last}, not {after}")
 
 
 def lost(run: str) -> LeaseLost:
-    """The fence or the holder is no longer the run's."""
+    """The error for a lease that another process has taken."""
     return LeaseLost(f"run {run} is no longer driven by this process")
 
 
 def closed(place: object) -> StoreUnavailable:
-    """A call before open or after aclose."""
+    """The error for a call before open or after aclose."""
     return StoreUnavailable(f"the store {place} is not open")

@@ -1,4 +1,4 @@
-"""From a journal to the fold of a run: the newest snapshot, then what came after it, page by page."""
+"""Rebuilds the fold of a run from its journal: the newest snapshot, then the events after it, page by page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from batchwright.model.run import Run
 
 
 async def load_run(journal: Journal, run_id: str) -> Run:
-    """What the run's events so far add up to. Raises RunNotFound, EventUnreadable."""
+    """The fold of all events of a run. Raises RunNotFound, EventUnreadable."""
     first = await journal.read(run_id, 0, 1)
     created = first[0][1]
     if not isinstance(created, RunCreated):
@@ -21,7 +21,7 @@ async def load_run(journal: Journal, run_id: str) -> Run:
 
 
 async def catch_up(journal: Journal, run: Run) -> int:
-    """Take the events that came since; gives how many."""
+    """Apply the events written since; gives how many there were."""
     before = run.seq
     while page := await journal.read(run.id, run.seq):
         for _, event in page:

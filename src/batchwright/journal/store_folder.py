@@ -1,4 +1,4 @@
-"""The folder a store lives in: made private, checked for writing, and locked for the moment of opening."""
+"""The folder of a store: created private, checked for writing, and locked while a store is opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Takes the problems out of the contracts' report and leaves the plain workflow."""
+"""Separates the report of the contracts into problems and the plain workflow."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Report:
             self.findings.append(self._finding(path, problem))
 
     def written(self, path: Path_) -> Path_:
-        """The path in what the user wrote: numbers become field names where an array was written as a record."""
+        """The path in the user's file: indices become field names where an array was written as a record."""
         for depth in range(len(path)):
             if (keys := self._keys.get(path[:depth])) and isinstance(step := path[depth], int):
                 path = (*path[:depth], keys[step], *path[depth + 1 :])
@@ -124,7 +124,7 @@ def visible(text: str) -> str:
 
 
 def suggestion(got: str, known: list[str]) -> str:
-    """What was probably meant, else what there is to choose from."""
+    """The name that was probably meant, else the names to choose from."""
     if close := close_matches(got, known, 1):
         return f'Did you mean "{close[0]}"?'
     if not known:

@@ -1,4 +1,4 @@
-"""Finds the dependency cycles of a workflow and says who needs whom."""
+"""Finds the dependency cycles of a workflow and describes each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How deep a text is nested, before anything that would follow it down is given it."""
+"""How deeply a text is nested, checked before any recursive parser gets it."""
 
 from __future__ import annotations
 

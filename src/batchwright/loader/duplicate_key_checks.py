@@ -1,4 +1,4 @@
-"""What is given twice in a file, and what else of JSON and YAML would be read otherwise than it was meant."""
+"""Finds duplicate keys, and whatever else of JSON and YAML would be read differently from its meaning."""
 
 from __future__ import annotations
 

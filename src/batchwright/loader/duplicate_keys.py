@@ -1,7 +1,7 @@
-"""Finds what Nickel reads without a word: a key given twice in JSON or YAML, a second document, a merge key.
+"""Finds what Nickel accepts silently: a duplicate key in JSON or YAML, a second document, a merge key.
 
-Runs in the evaluator's child process, alone: no packages but PyYAML. Nothing is built but the sets of keys of what is
-open, so nesting and aliases cost nothing.
+Runs in the evaluator's child process, alone: no packages but PyYAML. It builds only the sets of keys of open objects,
+so nesting and aliases cost nothing.
 """
 
 import json
@@ -32,7 +32,7 @@ def found_in(text: str, form: str) -> list[DuplicateKey]:
 
 
 def in_json(text: str) -> Iterator[DuplicateKey]:
-    """Keys are compared as they are meant, not as they are written."""
+    """Duplicate keys in JSON, compared after decoding, not as written."""
     open_: list[dict[str, int] | None] = []  # the keys of an object, None for an array
     key: tuple[str, int] | None = None
     for match in _JSON.finditer(text):

@@ -1,4 +1,4 @@
-"""One load: evaluates the files, finds every mistake the contracts or Nickel see, and places each in its file."""
+"""One load: evaluates the files, finds every mistake that the contracts or Nickel see, and finds its position."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Evaluation:
         self._deadline = 0.0
 
     def tree(self, judge: Callable[[dict[str, Any]], Sequence[PathDiagnostic]] | None = None) -> dict[str, Any] | None:
-        """The workflow as plain values, None when there is a mistake. `judge` looks at one that is right so far."""
+        """The workflow as plain values, None if it has mistakes. `judge` checks a workflow without mistakes so far."""
         try:
             report = self._report()
         except EvaluationLimitExceeded as death:
@@ -241,7 +241,10 @@ class Evaluation:
             self.diagnostics.append(diagnostic)
 
     def places(self, paths: Sequence[Path_]) -> list[tuple[SourceFile, Position]]:
-        """Where these paths of the workflow stand, as many as the limits allow. Raises NickelError, Died."""
+        """The positions of these paths of the workflow, as many as the limits allow.
+
+        Raises NickelError, EvaluationLimitExceeded.
+        """
         report = self._checked(self._raw)
         self._deadline = time.monotonic() + self._limits.search_seconds
         found = []
@@ -282,7 +285,7 @@ class Evaluation:
 
 
 def told_death(death: EvaluationLimitExceeded, sources: Sources) -> Diagnostic:
-    """That the evaluator gave up, as a diagnostic."""
+    """The diagnostic for an evaluation that exceeded a limit."""
     hint = DEATH_HINTS.get(death.code, "")
     return Diagnostic(death.code, death.message, file=sources.main[0].shown, line=1, column=1, hint=hint)
 

@@ -42,20 +42,20 @@ class EvaluationLimitExceeded(Exception):
 
 
 class Confinement(Struct, frozen=True):
-    """What holds the child: the kernel's version of Landlock (0: none), and what is missing, with the reason."""
+    """How the child is sandboxed: the kernel's Landlock version (0: none), and what is missing, with the reason."""
 
     landlock: int = 0
     missing: tuple[str, ...] = ()
 
     @property
     def is_whole(self) -> bool:
-        """It can read its own files and nothing else, and do nothing but compute."""
+        """Whether it can only read its own files and compute."""
         return self.landlock > 0 and not self.missing
 
 
 @cache
 def confinement() -> Confinement:
-    """How evaluations are confined on this machine. Raises EvaluatorUnavailable."""
+    """How evaluations are sandboxed on this machine. Raises EvaluatorUnavailable."""
     with Evaluator(LoaderLimits(), ()) as evaluator:
         return evaluator.confinement
 
@@ -75,7 +75,7 @@ class Evaluator:
     """One child process, started on entry and ended on exit; evaluates one expression after the other."""
 
     def __init__(self, limits: LoaderLimits, readable: Iterable[Path], *, repeats: bool = False) -> None:
-        """`repeats`: texts are to be looked through, too."""
+        """`repeats`: the child will also look for duplicate keys."""
         self._repeats = repeats
         self.confinement = Confinement()
         self._limits = limits
@@ -124,11 +124,11 @@ class Evaluator:
         self._end()
 
     def run(self, expression: str) -> bytes:
-        """The JSON that `expression` evaluates to. Raises NickelError, Died."""
+        """The JSON that `expression` evaluates to. Raises NickelError, EvaluationLimitExceeded."""
         return self._ask("", expression)
 
     def repeats(self, text: str, form: str) -> list[duplicate_keys.DuplicateKey]:
-        """What duplicate_keys.py finds in a text, `form` being json or yaml. Raises Died."""
+        """What duplicate_keys.py finds in a text; `form` is json or yaml. Raises EvaluationLimitExceeded."""
         return msgspec.json.decode(self._ask(form, text), type=list[duplicate_keys.DuplicateKey])
 
     def _ask(self, kind: str, text: str) -> bytes:

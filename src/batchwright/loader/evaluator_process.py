@@ -98,7 +98,7 @@ LIBC.syscall.restype = ctypes.c_long
 
 
 class Unsupported(Exception):
-    """The kernel does not confine; the message is its reason."""
+    """The kernel cannot sandbox; the message is the reason."""
 
 
 def checked(result: int) -> int:
@@ -119,7 +119,7 @@ def prctl(*arguments: Any) -> None:
 
 
 def landlock(readable: list[str]) -> int:
-    """Leave this process nothing but reading `readable`, and give Landlock's version. Raises Unsupported."""
+    """Restrict this process to reading `readable`; gives Landlock's version. Raises Unsupported."""
     abi = syscall(LANDLOCK_CREATE_RULESET, None, 0, 1)
     rights = (1 << FS_RIGHTS_BY_ABI.get(abi, 16)) - 1
     network = 0b11 if abi >= 4 else 0  # bind and connect
@@ -138,7 +138,7 @@ def landlock(readable: list[str]) -> int:
 
 
 def seccomp() -> None:
-    """Leave this process only the system calls of CALLS. Raises Unsupported."""
+    """Restrict this process to the system calls in CALLS. Raises Unsupported."""
     if platform.machine() not in CALLS:
         raise Unsupported(f"the architecture {platform.machine()} is not supported")
     architecture, calls = CALLS[platform.machine()]
@@ -154,7 +154,7 @@ def seccomp() -> None:
 
 
 def confine(readable: list[str]) -> dict[str, Any]:
-    """Confine this process as far as the kernel can. `missing` says what it cannot, and why."""
+    """Sandbox this process as far as the kernel can. `missing` says what it cannot do, and why."""
     if sys.platform != "linux":
         return {"landlock": 0, "missing": [f"{sys.platform} has neither Landlock nor seccomp"]}
     version, missing = 0, []
@@ -187,7 +187,7 @@ def limit(settings: dict[str, Any]) -> None:
 
 
 def module(name: str, path: str) -> ModuleType:
-    """A module by its file, without its package."""
+    """Import a module from its file, without its package."""
     loader = ExtensionFileLoader(name, path) if not path.endswith(".py") else None
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None

@@ -1,4 +1,4 @@
-"""What is wrong with the texts of operations that no contract reads: references, public keys, first-boot data."""
+"""Checks texts of operations that no contract reads: references, public keys, first-boot data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LITERAL = "For a literal ${ write $${."
 
 
 def mistaken(operations: Sequence[Any]) -> Iterator[PathDiagnostic]:
-    """A finding for each text that cannot mean what it says; parts that are broken already are passed over."""
+    """A diagnostic for each text that is certainly wrong; parts that are broken already are skipped."""
     for number, operation in enumerate(operations):
         if isinstance(operation, dict):
             for path, text in _texts(operation, ()):

@@ -1,4 +1,4 @@
-"""Values for the inputs of a file, as --set gives them: text on the command line, typed by the file."""
+"""Values for the inputs of a file, as given by --set: text on the command line, typed by the file."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ MIB = 1024 * 1024
 
 
 class LoaderLimits(Struct, frozen=True):
-    """Bounds on one load. What exceeds one ends in a diagnostic, never in harm to this process."""
+    """Limits of one load. Exceeding one ends in a diagnostic and never harms this process."""
 
     memory_mib: int = 2048
     stack_mib: int = 64

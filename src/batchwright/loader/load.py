@@ -1,4 +1,4 @@
-"""From a file to a Workflow, or to everything that is wrong with the file. Nothing but the files is looked at."""
+"""From a file to a Workflow, or to everything that is wrong with the file. Only the files are read."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Loaded(Struct, frozen=True):
 
 
 class SourceLocation(Struct, frozen=True):
-    """A place in a file that is named as it is shown."""
+    """A position in a file, with the file's name as shown to the user."""
 
     file: str
     line: int
@@ -52,7 +52,7 @@ class SourceLocation(Struct, frozen=True):
 
 
 class LoadContext(Struct, frozen=True):
-    """What there is besides the files."""
+    """What a load needs besides the files."""
 
     providers: Mapping[str, Path | None] = {}
     catalogue: Mapping[str, Taskserv] | None = None
@@ -87,14 +87,14 @@ def locate(
     inputs: Mapping[str, str] = {},
     providers: Mapping[str, Path | None] = {},
 ) -> list[SourceLocation]:
-    """Where these paths of a workflow that was loaded stand, as many as can be found in time. Raises as `load`."""
+    """The positions of these paths of a loaded workflow, as many as can be found in time. Raises as `load`."""
     return _located(_of_files((file, *overlays), LOCAL), inputs, paths, providers)
 
 
 def locate_source(
     text: str, name: str, paths: Sequence[Path_], *, providers: Mapping[str, Path | None] = {}
 ) -> list[SourceLocation]:
-    """The same in a text that is no file here. Raises as `load`."""
+    """The same positions in a text that is not a file. Raises as `load`."""
     with _of_text(text, name, UNTRUSTED) as sources:
         return _located(sources, {}, paths, providers)
 
@@ -146,9 +146,9 @@ def load_source(
     judge: Judge | None = None,
     original: str = "",
 ) -> Loaded:
-    """Load a text that is no file here. The end of `name` says the format: .ncl, .json, .yaml. Raises as `load`.
+    """Load a text that is not a file. The end of `name` is its format: .ncl, .json, .yaml. Raises as `load`.
 
-    `original` is what the text was made from, where that was decoded: a key given twice is found in it.
+    `original` is the text before decoding, in which duplicate keys are searched.
     """
     with _of_text(text, name, limits) as sources:
         sources.original = original

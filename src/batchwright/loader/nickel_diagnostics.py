@@ -1,4 +1,4 @@
-"""From Nickel's errors to diagnostics: the place in a file of the user's, and the explanation."""
+"""From Nickel's errors to diagnostics: the position in the user's file, and the explanation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batchwright.model.diagnostic import Diagnostic
 
 
 def place_of(message: nickel_message_parser.Message, sources: Sources) -> tuple[SourceFile, Position] | None:
-    """The place in a user's file that the message is about, None when it names no such file."""
+    """The position in a user's file of a message, None if it names no such file."""
     frame = nickel_message_parser.first_frame(message, lambda file: sources.shown(file) is not None)
     source = sources.shown(frame.file) if frame else None
     if not frame or not source:
@@ -22,7 +22,7 @@ def place_of(message: nickel_message_parser.Message, sources: Sources) -> tuple[
 
 
 def explained(error: NickelError, sources: Sources) -> tuple[Diagnostic, bool]:
-    """An error of Nickel's as a diagnostic, and whether it keeps the files from being evaluated at all."""
+    """An error of Nickel's as a diagnostic, and whether it prevents the evaluation of the files."""
     message = nickel_message_parser.parse(error.args[0])
     source, place = place_of(message, sources) or (sources.main[0], Position(1, 1))
     explanation = explain(message, source, place)

@@ -1,4 +1,4 @@
-"""Nickel's own errors in our words: a stable code, a message, and a hint for the slips people make."""
+"""Nickel's own errors in our words: a stable code, a message, and a hint for common mistakes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batchwright.loader.sources import SourceFile
 
 
 class ErrorExplanation(Struct, frozen=True):
-    """What to say instead of Nickel's words. `place` when there is a better one; `final`: nothing can be evaluated."""
+    """The replacement for Nickel's words. `place`: a better position; `final`: nothing can be evaluated."""
 
     code: str
     message: str
@@ -26,7 +26,7 @@ class ErrorExplanation(Struct, frozen=True):
 
 
 class Case(Struct, frozen=True):
-    """An error to explain: `match` is that of its title, `place` its place in `source`."""
+    """An error to explain: `match` is the match of its title, `place` its position in `source`."""
 
     message: Message
     match: re.Match[str]

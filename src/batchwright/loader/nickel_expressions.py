@@ -65,7 +65,7 @@ def merged(contents: Sequence[str], inputs: Mapping[str, str]) -> str:
 
 
 def without(raw: str, masked: Sequence[Path_], mark: str) -> str:
-    """`raw` with the mark at the masked paths, over which the contracts pass."""
+    """`raw` with the mark at the masked paths, which the contracts skip."""
     steps = "".join(f" |> masked {literal(path)}" for path in masked)
     return f"(let mark = {text(mark)} in {_MASK}{raw}{steps})"
 
@@ -88,7 +88,7 @@ def _provider(contract: Path | None) -> str:
 
 
 def located(raw: str, path: Path_) -> str:
-    """Ends in an error whose place is that of the value at `path`, or of the innermost that exists on the way."""
+    """An expression that ends in an error at the value at `path`, or at the innermost existing one on the way."""
     here = 'std.contract.from_validator (fun value => std.seq value (\'Error { message = "here" }))'
     return f"{_WALK}(inside {literal(path)} {raw}) | {here}"
 

@@ -1,4 +1,4 @@
-"""Nickel's error messages, which are text for a terminal, as values."""
+"""Parses Nickel's error messages, which are text for a terminal."""
 
 from __future__ import annotations
 

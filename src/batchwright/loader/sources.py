@@ -52,7 +52,7 @@ class SourceFile(Struct, frozen=True):
 
 
 class Sources:
-    """The file, its overlays, and what they import. `problems` says what of it cannot be used."""
+    """The file, its overlays, and what they import. `problems` are the parts that cannot be used."""
 
     def __init__(self, limits: LoaderLimits, schema_folder: Path) -> None:
         self.limits = limits
@@ -124,7 +124,7 @@ class Sources:
 
     @property
     def told(self) -> tuple[Diagnostic, ...]:
-        """The problems, and how many there are beyond those."""
+        """The problems, and how many were left out."""
         if not self._more:
             return tuple(self.problems)
         message = f"and {self._more} more; correct these first"
@@ -241,5 +241,5 @@ def _read(path: str, limit: int) -> bytes | None:
 
 
 def schema_folder() -> Path:
-    """Where the contracts are: in the package, wherever that is installed."""
+    """The folder of the contracts, inside the installed package."""
     return Path(__file__).resolve().parent.parent / "schemas"

@@ -1,4 +1,4 @@
-"""What a workflow asks of the catalogue, compared with it: names and variables that are not there, wrong values."""
+"""Compares what a workflow uses with the catalogue: unknown names and variables, wrong values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batchwright.model.taskserv import Taskserv, Variable
 
 
 def mistaken(operations: Sequence[Any], catalogue: Mapping[str, Taskserv]) -> Iterator[PathDiagnostic]:
-    """A finding for each task service of an operation that cannot be had as it is asked for."""
+    """A diagnostic for each task service of an operation that the catalogue cannot provide as requested."""
     for number, operation in enumerate(operations):
         uses = operation.get("taskservs") if isinstance(operation, dict) else None
         for place, use in enumerate(uses or ()):

@@ -1,4 +1,4 @@
-"""Whether `user_data` will be taken for what it is meant to be, by cloud-init or by the kernel that runs a script."""
+"""Whether cloud-init, or the kernel that runs a script, will recognise `user_data` as what it is."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OTHERS = ("{", "http://", "https://")  # Ignition, and an address that some clou
 
 @lru_cache(maxsize=64)
 def warnings(text: str) -> tuple[Diagnostic, ...]:
-    """Warnings about it. Cached, since many servers are given the same."""
+    """The warnings about it. Cached, since many servers get the same text."""
     found: list[Diagnostic] = []
     bare = text.lstrip("\ufeff \t\r\n")
     start = next((one for one in STARTS if bare.lower().startswith(one)), "")

@@ -1,1 +1,1 @@
-"""The words as frozen values, the life cycle tables, the events and the one fold. Pure: no I/O, no clock."""
+"""The vocabulary as frozen values, the state tables, the events and the one fold. Pure: no I/O, no clock."""

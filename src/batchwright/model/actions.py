@@ -1,4 +1,4 @@
-"""What a step can do and what undoes it, with the traits of each action: all that the engine may know of one."""
+"""What a step can do and what undoes it, with the traits of each action, which are all that the engine may know."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Doubt(StrEnum):
 
 
 class Traits(Struct, frozen=True):
-    """What the engine knows of an action. It decides by these and never by the action or the type of an operation.
+    """What the engine knows about an action. It decides by these and never by the action or the type of an operation.
 
-    `lasts`: what it makes stays, so a step without undo found it there before the run. `sweeps`: what it makes carries
+    `lasts`: what it creates stays, so a step without undo found it before the run. `sweeps`: what it creates carries
     the run's label, and the closing sweep of its lane looks for more of it. `stops_lane`: a quota, billing or
-    credentials fault ends its lane. `replaces`: what does not become ready is thrown away and made again. `retries`:
-    a fault is answered with another attempt, as far as its policy allows.
+    credentials fault ends its lane. `replaces`: what does not become ready is destroyed and created again. `retries`: a
+    fault is answered with another attempt, as far as its policy allows.
     """
 
     doubt: Doubt

@@ -1,4 +1,4 @@
-"""Where time comes from. Pure code takes `now` as a number; only effects hold a Clock."""
+"""The source of time. Pure code takes `now` as a number; only effects hold a Clock."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Clock(Protocol):
     """
 
     def now(self) -> float:
-        """Seconds since the epoch (UTC): the wall time at which the process began, and what has passed since."""
+        """Seconds since the epoch (UTC): the wall time when the process began, plus what has passed since."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that have passed since some moment. For rates, leases and looks; means nothing elsewhere."""
+        """Seconds since an arbitrary moment. For rates, leases and timeouts within this process only."""
         ...
 
     async def sleep(self, seconds: float) -> None:

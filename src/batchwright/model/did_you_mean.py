@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 def close_matches(word: str, known: Iterable[str], n: int = 3, cutoff: float = 0.6) -> list[str]:
-    """As difflib's, but upper and lower case do not count: `DE-FRA1` is as near to `de-fra1` as can be."""
+    """As difflib.get_close_matches, but ignoring case: `DE-FRA1` is as close to `de-fra1` as possible."""
     by_fold: dict[str, list[str]] = {}
     for name in known:
         by_fold.setdefault(name.casefold(), []).append(name)

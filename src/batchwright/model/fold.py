@@ -1,6 +1,6 @@
 """The one fold: what each event changes in a RunFoldState, one function per event.
 
-It takes no decision and never looks at a clock. The state of a step changes only through model/lifecycle.py.
+It decides nothing and never reads a clock. The state of a step changes only through model/lifecycle.py.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def run_id(entropy: bytes) -> str:
 
 
 def keyed_run_id(by: str, key: str) -> str:
-    """The id of the run that this caller submits under this key: it is found again by that, in every process."""
+    """The id of the run that this caller submits with this key: every process computes the same one."""
     return base32(hashlib.sha256(f"{by}\n{key}".encode()).digest()[:8])[:RUN_ID_LENGTH]
 
 
@@ -39,7 +39,7 @@ def base32(data: bytes) -> str:
 
 
 def step_token(run: str, step: str, generation: int) -> str:
-    """The token of a step's create call; `generation` is raised when what was made had to be thrown away.
+    """The token of a step's create call; `generation` grows each time an unusable server has to be replaced.
 
     26 characters: fits EC2's ClientToken (64) and UpCloud's label values (255).
     """
@@ -47,5 +47,5 @@ def step_token(run: str, step: str, generation: int) -> str:
 
 
 def fraction(seed: str) -> float:
-    """A number in [0, 1) that depends on nothing but the seed: jitter for pure code."""
+    """A number in [0, 1) that depends only on the seed: jitter for pure code."""
     return int.from_bytes(hashlib.sha256(seed.encode()).digest()[:6], "big") / 2**48

@@ -1,4 +1,4 @@
-"""What a call to the outside meant. `Rejected` only when it is certain that nothing was or will be made."""
+"""The results of calls to the outside. `Rejected` only if it is certain that nothing was or will be created."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Request:
         return str(cls.__struct_config__.tag)  # type: ignore[attr-defined]
 
     def public(self) -> Self:
-        """As it is shown to who may only look."""
+        """The request as shown to callers who may only read."""
         return self
 
 
@@ -93,18 +93,18 @@ class Step(Struct, frozen=True, omit_defaults=True):
 
     @property
     def traits(self) -> Traits:
-        """What the engine may know of its action."""
+        """What the engine may know about its action."""
         return TRAITS[self.action]
 
     @property
     def doubt(self) -> Doubt:
-        """How a call of this step is settled whose outcome is not known."""
+        """How a call of this step with an unknown outcome is settled."""
         doubt = self.traits.doubt
         return Doubt.REPEAT if doubt is Doubt.ASK and self.request.idempotent else doubt
 
     @property
     def existed(self) -> bool:
-        """Whether it only finds what was there before the run, which a rollback leaves."""
+        """Whether it only finds what existed before the run, which a rollback keeps."""
         return self.undo is Undo.NOTHING and self.traits.lasts
 
 
@@ -125,7 +125,7 @@ class PlannedOperation(Struct, frozen=True):
 
 
 class ProviderFacts(Struct, frozen=True):
-    """What the crash protocol must know about a provider, frozen so that a recovery behaves like the run did."""
+    """What the crash protocol must know about a provider, frozen so that a recovery behaves as the run did."""
 
     name: str
     account: str
@@ -134,7 +134,7 @@ class ProviderFacts(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """A workflow made ready to run; operations in an order that respects their dependencies, steps likewise."""
+    """A workflow ready to run; operations and steps are in an order that respects their dependencies."""
 
     workflow: str
     version: str
@@ -149,7 +149,7 @@ class Plan(Struct, frozen=True):
     simulation: dict[str, Scalar] | None = None
 
     def hash(self) -> str:
-        """A short digest of everything that matters: not the warnings, not the estimates."""
+        """A short digest of everything that matters: without the warnings and the estimates."""
         bare = msgspec.structs.replace(
             self, warnings=(), steps=tuple(msgspec.structs.replace(step, seconds=1.0) for step in self.steps)
         )

@@ -28,9 +28,9 @@ def is_private(text: str) -> bool:
 
 
 def flaw(text: str) -> str | None:
-    """What is wrong with it, in words that hold nothing of it but the name of a key type; None if it is right.
+    """What is wrong with the key; None if it is valid. The words reveal nothing of it but the name of a key type.
 
-    Blanks and newlines at its ends are no flaw.
+    Blanks and newlines around it are accepted.
     """
     if is_private(text):
         return "this is a private key"

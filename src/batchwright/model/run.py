@@ -1,4 +1,4 @@
-"""`Run` is what the events so far add up to. Engine, recovery, rollback and every view use this one fold."""
+"""`Run` is the sum of the events so far. Engine, recovery, rollback and every view use this one fold."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ class Run(RunFoldState):
         return run
 
     def apply(self, event: ev.AnyEvent) -> int | None:
-        """Take one event; gives the index of the step it is about, if any.
+        """Apply one event; gives the index of its step, if it has one.
 
-        Raises IllegalTransition and StepNotFound, and has changed nothing then.
+        Raises IllegalTransition and StepNotFound, and then has changed nothing.
         """
         i = APPLY[type(event)](self, event)
         self.seq += 1
@@ -97,17 +97,18 @@ class Run(RunFoldState):
     # -- reading ------------------------------------------------------------------------------------------------
 
     def record(self, step: str) -> StepFoldState:
-        """Of one step by its full id."""
+        """The record of one step, by the step's full id."""
         return self.records[self.step(step)]
 
     def token(self, index: int) -> str:
-        """The token the step's create call carries now."""
+        """The current token of the step's create call."""
         return step_token(self.id, self.plan.steps[index].id, self.records[index].generation)
 
     def made(self, seen: Observed) -> bool:
-        """Whether something carries the labels that this run gives: its own, and a token that one of its steps has had.
+        """Whether an object carries this run's labels: its id, and a token that one of its steps has had.
 
-        Only what all servers of the run share (a group, a key) has no token. Labels can be copied and edited by hand.
+        Objects that all servers of the run share (a group, a key) have no token. Labels can be copied and edited by
+        hand.
         """
         token = seen.token or seen.made_with
         if seen.run != self.id or not token:
@@ -123,7 +124,7 @@ class Run(RunFoldState):
 
     @property
     def rollback_due(self) -> bool:
-        """Failed, and what was made is to be rolled back without being asked."""
+        """Whether the run failed and has to be rolled back automatically."""
         return self.status is RunState.FAILED and self.rollback_after_stop and not self.rolled_back_by
 
     def summary(self, store: str) -> RunSummary:
@@ -175,9 +176,10 @@ class Run(RunFoldState):
 
     @classmethod
     def restore(cls, created: ev.RunCreated, body: bytes) -> Run:
-        """The fold that `snapshot` gave, on the journal's first event.
+        """The fold from the bytes of `snapshot` and the journal's first event.
 
-        Of a snapshot that another version wrote, or that is damaged, only that event: the journal tells the rest.
+        If another version wrote the snapshot, or it is damaged, the fold has only that event; the rest comes from the
+        journal.
         """
         try:
             if msgspec.json.decode(body, type=_SnapshotFold).fold != FOLD:
@@ -200,9 +202,9 @@ class Run(RunFoldState):
 
 
 def made_something(run: Run, index: int) -> bool:
-    """Whether undoing this step would have anything to do: it made something, or may have.
+    """Whether undoing this step would have anything to do: it created something, or may have.
 
-    A kept server was there before and is never undone; the same holds for a task service that was installed already.
+    A kept server existed before and is never undone; the same holds for a task service that was installed already.
     """
     step, record = run.plan.steps[index], run.records[index]
     if step.undo is Undo.NOTHING or record.state is StepState.UNDONE:

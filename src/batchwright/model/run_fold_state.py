@@ -43,7 +43,7 @@ class StepFoldState(Struct, gc=False, omit_defaults=True):
 
 
 class RunFoldState:
-    """What the events so far add up to; `in_flight` and `counts` are indices over `records`."""
+    """The sum of the events so far; `in_flight` and `counts` are indices over `records`."""
 
     def __init__(self, created: ev.RunCreated) -> None:
         self.id = created.run

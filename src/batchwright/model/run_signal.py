@@ -1,4 +1,4 @@
-"""What another process can ask of the one that drives a run."""
+"""What another process can ask the driver of a run to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 
 class SignalKind(StrEnum):
-    """What another process can ask of the one that drives the run."""
+    """What another process can ask the driver of a run to do."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -17,7 +17,7 @@ class SignalKind(StrEnum):
 
 
 class Signal(Struct, frozen=True):
-    """A request to a run, left in its store."""
+    """A request to the driver of a run, left in its store."""
 
     kind: SignalKind
     at: float

@@ -1,4 +1,4 @@
-"""One line about a run, so that a list of runs folds nothing."""
+"""One row per run, so that a list of runs needs no fold."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ class RunSummary(Struct, frozen=True):
     providers: dict[str, dict[str, int]] = {}  # provider -> steps, succeeded, failed, retries, throttles
 
     def is_of(self, folded: RunSummary) -> bool:
-        """Whether this row says what the events fold to; one that an older version wrote lacks what came later."""
+        """Whether this row matches the fold; a row of an older version lacks newer fields."""
         lacking = {name: "" for name in LATER if not getattr(self, name)}
         return self == replace(folded, **lacking)

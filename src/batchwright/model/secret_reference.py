@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class SecretReference(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One of: a variable of the environment, a file, or a command that prints it. A newline at the end is not part."""
+    """One of: an environment variable, a file, a command that prints the secret. A final newline is dropped."""
 
     env: str = ""
     file: str = ""

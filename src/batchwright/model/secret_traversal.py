@@ -20,10 +20,10 @@ _FORMS = frozenset(SecretReference.__struct_fields__)
 
 
 def mapped(value: T, change: Change) -> T:
-    """`value` with what `change` makes of each reference in it, given with its path.
+    """`value` with each reference in it replaced by what `change` gives for it and its path.
 
-    Fields of type `Any` are read by no contract of ours, so there a record of the shape of a reference is one, and so
-    is a text that names a file (`/PATH`, `~/PATH`), as the keys of a server that exists already do.
+    No contract of ours covers fields of type `Any`. There, a record with the shape of a reference is one, and so is a
+    text that names a file (`/PATH`, `~/PATH`), such as the key of an existing server.
     """
     return _mapped(value, change, (), untyped=False)  # type: ignore[no-any-return]
 

@@ -30,7 +30,7 @@ class SshAccess(Struct, frozen=True, omit_defaults=True):
         return self.host if self.port == 22 else f"{self.host} port {self.port}"
 
     def hops(self) -> list[SshAccess]:
-        """The server itself, then the one to go through to reach it, and so on."""
+        """The server itself, then its jump host, and so on."""
         return [self, *(self.jump.hops() if self.jump is not None else ())]
 
 
@@ -49,9 +49,9 @@ def ssh_command(access: SshAccess, known_hosts_file: str = "", command: Iterable
 
 
 def with_command(login: list[str], command: Iterable[str] | str) -> list[str]:
-    """The list that logs in, with a command for the server's shell.
+    """The argument list that logs in, with a command for the server's shell.
 
-    Its words arrive there as they are; one text is a line of that shell.
+    Separate words are passed unchanged; a single text is a line for that shell.
     """
     words = [command] if isinstance(command, str) else [shlex.quote(word) for word in command]
     if not words:

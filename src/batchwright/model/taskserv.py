@@ -1,4 +1,4 @@
-"""What the catalogue says about a task service: what the plan and `taskservs show` need, nothing more."""
+"""What the catalogue says about a task service, as far as planning and `taskservs show` need it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
     most: int | None = None
 
     def wanted(self, value: Scalar | SecretReference) -> str | None:
-        """None if the value is right, else what would be."""
+        """None if the value is valid, else a description of a valid one."""
         if isinstance(value, str):
             known = {"server.address": "192.0.2.1", "server.name": "server"}
             if any(one.written[2:-1] not in known for one in references(value, script=True) if one.root == "server"):
@@ -62,14 +62,14 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
         return None if self._accepts(value) else self.described()
 
     def settled(self, value: Scalar | SecretReference) -> Scalar | SecretReference:
-        """The one form of a right value: a duration is seconds."""
+        """The normal form of a valid value: a duration is in seconds."""
         seconds = (
             seconds_of(value) if self.type is VariableType.DURATION and not isinstance(value, SecretReference) else None
         )
         return value if seconds is None else seconds
 
     def revealed(self, secret: str) -> str | None:
-        """None if what a secret turned out to be is right, else what would be; it never holds the secret."""
+        """None if a secret's value is valid, else a description of a valid one, which never contains the secret."""
         return None if not self.pattern or re.fullmatch(self.pattern, secret) else self.means
 
     def described(self) -> str:
@@ -140,7 +140,7 @@ _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def seconds_of(value: Scalar) -> float | None:
-    """A duration in seconds; None for what is none."""
+    """A duration in seconds; None if the value is not a duration."""
     if isinstance(value, str):
         found = _DURATION.fullmatch(value)
         value = float(found["number"]) * _SECONDS[found["unit"]] if found else 0.0
@@ -164,7 +164,7 @@ def _is_cidr(value: str) -> bool:
 
 
 class ServerRequirements(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a server must be able to do. `memory_mb` and `cpus` are compared where the provider says what a plan has."""
+    """What a server must offer. `memory_mb` and `cpus` are compared if the provider says what a plan has."""
 
     init: bool = False  # a service manager
     privileged: bool = False  # containers can run on it
@@ -174,7 +174,7 @@ class ServerRequirements(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Variant(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is different on one provider: other defaults."""
+    """What differs on one provider: other defaults."""
 
     variables: dict[str, Scalar] = {}
 
@@ -187,13 +187,13 @@ class Scope(StrEnum):
 
 
 class Platform(Struct, frozen=True, forbid_unknown_fields=True):
-    """An operating system it can be installed on, in the words of /etc/os-release; no `release`: any."""
+    """An operating system that it can be installed on, with names from /etc/os-release; no `release`: any."""
 
     os: str
     release: tuple[str, ...] = ()
 
     def covers(self, os: str, release: str) -> bool:
-        """Whether a server with this system is one of them; a release that is not known may be."""
+        """Whether it includes a server with this system; an unknown release may be included."""
         return os == self.os and (not self.release or not release or release in self.release)
 
     def __str__(self) -> str:
@@ -201,7 +201,7 @@ class Platform(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Check(Struct, frozen=True, forbid_unknown_fields=True):
-    """A shell script that ends with 0 when all is well; the variables are in its environment. Times are seconds."""
+    """A shell script that exits with 0 if all is well; the variables are in its environment. Times are in seconds."""
 
     name: str
     run: str
@@ -211,7 +211,7 @@ class Check(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Moment(StrEnum):
-    """What the others are about to do when their leader is asked."""
+    """What the other servers are about to do when the leader's script runs."""
 
     INSTALL = "install"
     REMOVE = "remove"
@@ -229,14 +229,14 @@ class Output(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
-    """Seconds; the operation's own `timeout` holds as well."""
+    """Time limits in seconds; the operation's own `timeout` applies too."""
 
     install: float = 1800.0
     remove: float = 600.0
 
 
 class Tested(StrEnum):
-    """What its author has seen it do; shown to who chooses it."""
+    """What the author has seen it do, for people who choose a task service."""
 
     UNKNOWN = ""  # it does not say
     REAL = "real"  # installed, checked and removed on servers
@@ -280,7 +280,7 @@ class Taskserv(Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, eq=False)
 class LazyCatalogue(Mapping[str, Taskserv]):
-    """A catalogue that `read` gives when an entry is first asked for. Raises then what `read` raises."""
+    """A catalogue that `read` loads on first use; that use raises what `read` raises."""
 
     read: Callable[[], Mapping[str, Taskserv]]
 

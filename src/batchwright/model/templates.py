@@ -42,7 +42,7 @@ def references(text: str, *, script: bool) -> Iterator[Reference]:
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """The text with the values of the references that are known, `${` for each `$${`, and all else as it is."""
+    """The text with the values of known references, `${` for each `$${`, and everything else unchanged."""
 
     def fill(found: re.Match[str]) -> str:
         return "${" if found["name"] is None else values.get(found["name"], found.group())

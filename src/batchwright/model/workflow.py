@@ -60,7 +60,7 @@ class ServerConfig(Struct, frozen=True):
 
 
 class Operation:
-    """What the structs of all operation types have in common; operations/ has one module for each."""
+    """What the structs of all operation types share; operations/ has one module for each type."""
 
     __slots__ = ()
 
@@ -79,7 +79,7 @@ class Operation:
         return str(self.__struct_config__.tag)  # type: ignore[attr-defined]
 
     def anchored(self, _whole: Callable[[str], str]) -> Self:
-        """With whole names for the folders of this machine that it names beside the workflow file."""
+        """The operation with absolute paths for folders that it names relative to the workflow file."""
         return self
 
 

@@ -1,1 +1,1 @@
-"""One module per operation type with all that is pure of it: its structs, what planning asks, its steps, its words."""
+"""One module per operation type with all its pure parts: its structs, what planning asks, its steps, its words."""

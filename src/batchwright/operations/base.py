@@ -33,9 +33,9 @@ class PortKind(StrEnum):
 class Wants(Struct, frozen=True):
     """What the pre-flight asks about one operation, read-only.
 
-    `servers` are to be resolved, and looked for, by the operation's provider. `installed`: what is on servers that
-    exist is asked. `program` is the operation if a launcher must find its program. `secrets`: values that may refer to
-    secrets, by the name of what has them.
+    `servers` are resolved and looked up by the operation's provider. `installed`: existing servers are asked what is
+    installed on them. `program` is the operation if a launcher must find its program. `secrets`: values that may refer
+    to secrets, by the name of their owner.
     """
 
     servers: tuple[ServerConfig, ...] = ()
@@ -74,17 +74,17 @@ class OperationType(ABC, Generic[Op]):
         return {}
 
     def place_servers(self, draft: Draft) -> None:
-        """Say which servers there will be."""
+        """Note in the draft which servers there will be."""
 
     def check(self, draft: Draft) -> None:
-        """Find what is wrong with the operations whatever the pre-flight says."""
+        """Find problems of the operations that do not depend on the pre-flight."""
 
     @abstractmethod
     def plan(self, draft: Draft) -> None:
         """Fill `draft.steps` of each operation of this type, unless a problem says why it has none."""
 
     def unplanned(self, _draft: Draft) -> list[Diagnostic]:
-        """What should have a step and has none, although no problem says why."""
+        """What should have a step but has none, although no problem says why."""
         return []
 
     # -- words --------------------------------------------------------------------------------------------------
@@ -103,14 +103,14 @@ class OperationType(ABC, Generic[Op]):
 
     @abstractmethod
     def started(self, step: Step, record: StepFoldState) -> str:
-        """What is going on in a step whose call is under way, or in doubt."""
+        """What a step is doing while its call is in progress or in doubt, in words."""
 
     def undoing(self, _step: Step) -> str:
-        """What is going on in a step that is being undone."""
+        """What a step is doing while it is undone, in words."""
         return "being undone"
 
     def doing(self, step: Step, record: StepFoldState) -> str:
-        """What is happening to a step now."""
+        """What is happening to a step now, in words."""
         match record.state:
             case StepState.STARTED:
                 return self.started(step, record)
@@ -123,11 +123,11 @@ class OperationType(ABC, Generic[Op]):
         return record.state.value.replace("_", " ")
 
     def residue(self, step: Step, ref: str) -> str:
-        """What is left when the undo of a step failed."""
+        """What remains after a failed undo of a step, in words."""
         return f"what {step.id} did{f' to {ref}' if ref else ''}"
 
     def undo_target(self, _step: Step, record: StepFoldState) -> str:
-        """What the undo works on, for the preview of a rollback: a reference, or a program with its arguments."""
+        """The object of the undo, for the preview of a rollback: a reference, or a program with its arguments."""
         return record.ref
 
     doubt_note: ClassVar[str] = ""  # for the preview, of a step in doubt

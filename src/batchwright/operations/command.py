@@ -1,4 +1,4 @@
-"""Commands to steps: one for this machine, or one for each server that the command is to run on."""
+"""Commands to steps: one for this machine, or one for each server that runs the command."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Command(Operation, Struct, frozen=True, tag_field="type", tag="command"):
     on_failure: OnFailure | None = None
 
     def anchored(self, whole: Callable[[str], str]) -> Self:
-        """With the whole name of its folder, where that is one of this machine."""
+        """The command with an absolute path for its folder on this machine."""
         if self.directory is None or self.targets is not None:
             return self
         return replace(self, directory=whole(self.directory))

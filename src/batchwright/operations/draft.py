@@ -1,4 +1,4 @@
-"""The work space of planning: what the passes have worked out so far, and the problems they have found."""
+"""The working state of planning: what the passes have computed so far, and the problems they found."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Draft:
             yield i, op, before
 
     def refuse(self, code: str, message: str, where: str, hint: str = "", field: str = "") -> None:
-        """Note an error: no plan will come of this draft. `field` is the field of `where` that it is about."""
+        """Note an error: this draft will give no plan. `field` is the field of `where` that it is about."""
         self.problems.append(Diagnostic(code=code, message=message, where=where, hint=hint, field=field))
 
     def warn(self, code: str, message: str, where: str, hint: str = "") -> None:

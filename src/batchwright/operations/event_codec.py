@@ -48,7 +48,7 @@ def decode(body: bytes, version: int = VERSION) -> AnyEvent:
 
 
 def encode_page(events: Sequence[AnyEvent]) -> bytes:
-    """Several events as one body, which costs half of what one by one does."""
+    """Several events as one body, half as large as single ones."""
     return _encoder.encode(events)
 
 

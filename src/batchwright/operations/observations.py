@@ -12,10 +12,10 @@ from batchwright.model.plan import ProviderFacts, Request
 
 
 class ProviderObserved(Struct, frozen=True):
-    """One account: what its servers can do, what the workflow's servers resolve to, and what is there already.
+    """One account: what its servers can do, what the workflow's servers resolve to, and what exists already.
 
-    `requests` is by server name; a server that did not resolve is missing and a problem says why. `managed` holds
-    the servers that Batchwright made in this account, `installed` the task services on them, both by server name.
+    `requests` is by server name; a server that did not resolve is missing and a problem says why. `managed` holds the
+    servers that Batchwright created in this account, `installed` the task services on them, both by server name.
     """
 
     facts: ProviderFacts

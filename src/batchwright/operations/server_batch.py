@@ -1,4 +1,4 @@
-"""Server operations to steps: what is there already and matches is kept, what differs is refused, the rest is made."""
+"""Server operations to steps: a matching server is kept, a different one is refused, a missing one is created."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class ServerRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field=
         )
 
     def public(self) -> Self:
-        """Without `user_data`, which may hold what only the server is to know."""
+        """The request without `user_data`, which may hold what only the server may know."""
         if not self.user_data:
             return self
         data = self.user_data.encode()
@@ -121,7 +121,7 @@ def _decide(draft: Draft, place: PlannedServer, config: ServerConfig, observed: 
 
 
 def plan_servers(draft: Draft) -> None:
-    """Fill the steps of server operations. A server that is neither made nor kept has none, and a problem says why."""
+    """Fill the steps of server operations. A server that is neither created nor kept has none; a problem says why."""
     for i, op in draft.of(ServerBatch):
         observed = draft.observations.providers.get(op.provider)
         draft.steps[i] = [

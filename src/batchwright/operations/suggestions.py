@@ -1,4 +1,4 @@
-"""How findings are put into words: short lists of names, and the name that was probably meant."""
+"""Wording of problems: short lists of names, and the name that was probably meant."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def enumerated(names: Sequence[str]) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint with the closest known name, or else with what is known."""
+    """A hint with the closest known name, or else with all known names."""
     candidates = sorted(set(known))
     close = close_matches(name, candidates, n=1)
     if close:

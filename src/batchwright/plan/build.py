@@ -1,4 +1,4 @@
-"""A workflow and what was observed, to a plan: its operation types fill one draft in turn. Nothing is contacted."""
+"""From a workflow and observations to a plan: its operation types fill one draft in turn. No provider is contacted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from batchwright.operations.registry import type_of, types_in
 
 
 class PlanResult(Struct, frozen=True):
-    """The plan, and all that was found. There is no plan exactly when one of the diagnostics is an error."""
+    """The plan and all diagnostics. There is no plan exactly when one of the diagnostics is an error."""
 
     plan: Plan | None
     diagnostics: tuple[Diagnostic, ...]
@@ -120,7 +120,7 @@ def _refuse_unreached(draft: Draft, op: Operation, place: PlannedServer, field: 
 
 
 def told_by_the_file(workflow: Workflow, catalogue: Mapping[str, Taskserv]) -> tuple[Diagnostic, ...]:
-    """What planning will find in a workflow whatever the providers say, errors and warnings; nothing is contacted."""
+    """The problems and warnings that do not depend on the providers' answers; no provider is contacted."""
     draft = Draft(workflow, catalogue, Observations())
     _check(draft)
     return tuple(draft.problems)

@@ -1,4 +1,4 @@
-"""About how long a plan takes, from its steps' estimates: the longest way through it, and the work there is."""
+"""Estimates how long a plan takes, from its steps' estimates: the critical path and the total work."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class ServiceHealth(Struct, frozen=True):
 
 
 class HealthMonitor:
-    """Looks after the health of one orchestrator in the background. `rights` tells who may do what there."""
+    """Monitors the health of one supervisor in the background. `rights` gives the permissions there."""
 
     def __init__(self, orchestrator: RunSupervisor) -> None:
         self.rights: Callable[[], PermissionSummary] = PermissionSummary
@@ -114,7 +114,7 @@ class HealthMonitor:
             await asyncio.sleep(PROBE_SECONDS)
 
     async def look(self) -> None:
-        """Look at the stores, and at every provider that a run uses now."""
+        """Check the stores, and every provider that a run uses now."""
         await self._look_at_stores()
         in_use: dict[tuple[str, str], Provider] = {}
         for driven in self._orchestrator.driven.values():
@@ -162,7 +162,7 @@ class HealthMonitor:
         return tuple(found)
 
     def health(self) -> ServiceHealth:
-        """As of now; stores and providers as of the last look."""
+        """The current health; stores and providers as of the last check."""
         orchestrator = self._orchestrator
         in_use = {name for one in orchestrator.driven.values() if one.driver for name in one.driver.providers}
         providers = tuple(one for one in self._providers.values() if one.name in in_use)
@@ -186,7 +186,7 @@ class HealthMonitor:
 
     @property
     def ready(self) -> bool:
-        """Whether it takes work: it is not stopping and its stores answer."""
+        """Whether the service accepts work: it is not stopping and its stores answer."""
         return not self._orchestrator.stopping and all(one.ok for one in self._stores)
 
 

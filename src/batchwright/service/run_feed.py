@@ -39,7 +39,7 @@ LIGHT = ViewBounds(running=10, failed=5, doubts=5, servers=0)
 
 
 class EventEncoder(Protocol):
-    """How a door writes what readers are sent."""
+    """How events and views are encoded for readers."""
 
     def event(self, run: str, seq: int, event: AnyEvent) -> bytes:
         """One event as bytes for the stream."""
@@ -51,7 +51,7 @@ class EventEncoder(Protocol):
 
 
 class Driven(Protocol):
-    """What the driving side knows of a run that is driven in this process."""
+    """What the driver knows about a run that this process drives."""
 
     @property
     def limits(self) -> Limits:
@@ -59,12 +59,12 @@ class Driven(Protocol):
         ...
 
     def unheard(self) -> dict[str, str]:
-        """Per provider that does not answer, for how long and why."""
+        """For each provider that does not answer: for how long, and why."""
         ...
 
 
 class Subscription:
-    """One who is sent everything after `after`. `next` waits; `b""` says that nothing happened."""
+    """One reader of everything after `after`. `next` waits; `b""` means that nothing happened."""
 
     def __init__(self, tail: RunFeed, after: int | None) -> None:
         self._tail = tail
@@ -75,11 +75,11 @@ class Subscription:
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
-        """There may be something to send."""
+        """Note that there may be something to send."""
         self._woken.set()
 
     async def next(self) -> bytes | None:
-        """What is to be sent now; None when it has fallen too far behind. Raises StoreError."""
+        """The bytes to send now; None if the reader has fallen too far behind. Raises StoreError."""
         tail = self._tail
         if self._after is None:
             self._after = tail.seq
@@ -105,7 +105,7 @@ class Subscription:
 
     @property
     def at_end(self) -> bool:
-        """Whether it has been sent all there is of a run that is over, or the service is stopping."""
+        """Whether the reader has everything of a run that is over, or the service is stopping."""
         return self._tail.closed or (self._tail.over and self._live and self._after == self._tail.seq)
 
 
@@ -150,7 +150,7 @@ class RunFeed:
 
     @property
     def seq(self) -> int:
-        """The number of the last event that is known here."""
+        """The number of the last event known here."""
         return self.run.seq
 
     @property
@@ -169,7 +169,7 @@ class RunFeed:
         return self._driven(self.run.id) is not None or self.holder is not None
 
     def around(self) -> Circumstances:
-        """What the journal does not say."""
+        """The circumstances that the journal does not record."""
         driven = self._driven(self.run.id)
         if driven is None:
             return Circumstances(self.is_driven)
@@ -192,12 +192,12 @@ class RunFeed:
     # -- the journal --------------------------------------------------------------------------------------------
 
     def hint(self) -> None:
-        """The driver in this process has written something, or has ended."""
+        """Note that the driver in this process has written something, or has ended."""
         self._hinted = True
         self._hint.set()
 
     async def refresh(self) -> None:
-        """Take what became durable since. Raises StoreError."""
+        """Read the events that became durable since. Raises StoreError."""
         async with self._lock:
             here = self._driven(self.run.id) is not None
             if here:
@@ -263,13 +263,13 @@ class RunFeed:
 
     @property
     def readers(self) -> int:
-        """How many read the run's events now."""
+        """How many readers the run has now."""
         return len(self._readers)
 
     async def past(self, after: int) -> tuple[bytes, int]:
         """Events after this one from the journal, and the number of the last of them.
 
-        One at a time, and readers in step share what is encoded: thousands may come at once.
+        One reader at a time, and readers at the same place share the encoded bytes: thousands may come at once.
         """
         async with self._past_lock:
             if self._past[0] != after:

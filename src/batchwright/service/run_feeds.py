@@ -19,7 +19,7 @@ STEPS_KEPT = 200_000  # of all the runs that are kept in memory for the next loo
 
 
 class RunFeeds:
-    """Tails by run. `driven` is what this process drives, by run."""
+    """Feeds by run. `driven` are the runs that this process drives."""
 
     def __init__(
         self, stores: Stores, clock: Clock, frames: EventEncoder, driven: Mapping[str, Driven], sightings: LeaseObserver
@@ -66,14 +66,14 @@ class RunFeeds:
                 del self._tails[run_id]
 
     def hint(self, run_id: str) -> None:
-        """The driver in this process has written something, or has ended."""
+        """Note that the driver in this process has written something, or has ended."""
         tail = self._tails.get(run_id)
         if tail is not None:
             tail.hint()
 
     @property
     def readers(self) -> int:
-        """How many read events now."""
+        """How many readers all runs have now."""
         return sum(tail.readers for tail in self._tails.values())
 
     def close(self) -> None:

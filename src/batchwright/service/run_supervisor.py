@@ -1,4 +1,4 @@
-"""Runs many runs in one process, for doors that other programs use. Everything it knows is in the stores."""
+"""Drives many runs in one process, for the REST API. All its state is in the stores."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class RunSupervisor:
     # -- submitting -----------------------------------------------------------------------------------------------
 
     async def submit(self, submission: Submission) -> tuple[RunFeed, bool]:
-        """Plan, record and begin a run; the same one again for the same key. Says whether it is a new one.
+        """Plan, record and begin a run; the same run again for the same key. Gives whether it is a new one.
 
         Raises WorkflowInvalid and PlanRefused with diagnostics, PlanChanged, IdempotencyMismatch, TooManyRequests,
         ServiceStopping, StoreError.
@@ -247,10 +247,10 @@ class RunSupervisor:
         match: Callable[[RunFeed], bool],
         answers: Answers = NO_ANSWERS,
     ) -> RunFeed:
-        """Pause, resume, cancel, or (None) roll back a run, wherever it is driven.
+        """Pause, resume, cancel, or (None) roll back a run, whichever process drives it.
 
-        `answers` are what a resume is to do about commands in doubt: those to run again, those to take as done.
-        Raises NotAllowed, RunHeld, RunChanged when `match` says that it is not the state that was meant.
+        `answers` are for a resume: the commands in doubt to run again, and those to mark as done. Raises NotAllowed,
+        RunHeld, and RunChanged if the run is not in the state that `match` names.
         """
         tail = await self.tails.find(word)
         async with self._lock(tail.run.id):
@@ -307,7 +307,7 @@ class RunSupervisor:
     # -- many runs ------------------------------------------------------------------------------------------------
 
     async def summaries(self) -> list[RunSummary]:
-        """Of all runs, newest first; of those that are driven here as they are at this moment."""
+        """The summaries of all runs, newest first; those of runs driven here are current."""
         rows = await self.stores.summaries(partial=True)  # `health` tells of a store that is left out
         now = {run_id: one.run for run_id, one in self.driven.items()}
         return [run.summary(row.store) if (run := now.get(row.run)) else row for row in rows]
@@ -323,8 +323,10 @@ class RunSupervisor:
     # -- stopping -------------------------------------------------------------------------------------------------
 
     async def stop(self, grace: float) -> int:
-        """Take no more work, let calls in flight end for `grace` seconds, then leave the rest. Gives how many runs are
-        left to be resumed."""
+        """Accept no more work, let calls in flight end for `grace` seconds, then leave the rest.
+
+        Gives how many runs are left to be resumed.
+        """
         self.stopping = True
         if self._caring is not None:
             self._caring.cancel()

@@ -1,4 +1,4 @@
-"""Who may do what at a service, in a few words: said when it starts, and shown by `health`."""
+"""A summary of the service's permissions: logged when it starts, and shown by `health`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PermissionSummary(Struct, frozen=True):
 
 
 def confined() -> str:
-    """Whether what clients hand in is evaluated in confinement on this machine; it is tried, which takes a moment."""
+    """Whether clients' workflows are evaluated in a sandbox on this machine; it is tried, which takes a moment."""
     try:
         found = confinement()
     except EvaluatorUnavailable as error:

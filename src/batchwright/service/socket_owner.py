@@ -51,9 +51,9 @@ class SocketOwner(Struct, frozen=True):
 
 
 def trouble(end: Socket, own_uid: int, *, whole: bool) -> str:
-    """Why a connection cannot be this user's or root's, empty if it may be. Pure.
+    """Why a connection cannot come from this user or root; empty if it may. Pure.
 
-    `whole`: all users of the machine have a number in our namespace.
+    `whole`: all users of the machine are mapped in our user namespace.
     """
     if end.state not in _CONNECTED or not end.inode:
         return "the other end of the connection is gone"
@@ -65,7 +65,7 @@ def trouble(end: Socket, own_uid: int, *, whole: bool) -> str:
 
 
 def held_trouble(holders: Iterable[SocketOwner]) -> str:
-    """Why those who hold the socket are not to be let in, empty if they are. Pure."""
+    """Why the processes that hold the socket are refused; empty if they are accepted. Pure."""
     found = list(holders)
     if not found:
         return "the process it comes from cannot be determined"
@@ -173,7 +173,7 @@ def _all_have_numbers() -> bool:
 
 
 class Peers:
-    """Tells whose connections are. Looks through the processes serve all that wait for one, so many cost as few."""
+    """Identifies the owners of connections. One scan of the processes serves all waiting callers."""
 
     def __init__(self) -> None:
         self._own = os.geteuid()
@@ -182,7 +182,7 @@ class Peers:
         self._looking: asyncio.Task[None] | None = None
 
     async def check(self, peer: Address, own: Address) -> None:
-        """Raise PeerUnknown unless the connection is this user's, or root's, and from no local server."""
+        """Raise PeerUnknown unless the connection comes from this user or root, and not from a local server."""
         if not (is_loopback(peer[0]) and is_loopback(own[0])):
             raise PeerUnknown("it does not come from this machine")
         end = far_end(peer, own)
@@ -196,7 +196,7 @@ class Peers:
             raise PeerUnknown(why)
 
     def check_unix(self, sock: socket.socket) -> None:
-        """The same of a connection over the service's own socket. Raises PeerUnknown."""
+        """As `check`, for a connection over the service's own socket. Raises PeerUnknown."""
         try:
             pid, uid, _ = struct.unpack("=iii", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         except (OSError, AttributeError) as error:

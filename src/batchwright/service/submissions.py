@@ -1,4 +1,4 @@
-"""What is handed in from outside: evaluated with the tight limits, a bounded number at a time, off the event loop."""
+"""Workflows from outside: evaluated with tight limits, a bounded number at a time, off the event loop."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ from batchwright.views.text_format import counted
 
 
 class Submission(Struct, frozen=True):
-    """A workflow's text; the end of `name` says its format. `simulation` is None for the real world.
+    """A workflow's text; the end of `name` gives its format. `simulation` is None for a real run.
 
-    `commands`: who submits it may use what `serve --allow-commands` allows. `by` names who does; a `key` is its own.
+    `commands`: the caller may use what `serve --allow-commands` allows. `by` is the caller; a `key` belongs to that
+    caller.
     """
 
     text: str
@@ -50,7 +51,7 @@ class Submission(Struct, frozen=True):
     by: str = ""
 
     def digest(self) -> str:
-        """What tells two submissions apart, whatever their key; empty without a key."""
+        """Identifies the content of a submission, whatever its key; empty without a key."""
         if not self.key:
             return ""
         bare = (self.text, self.name, self.simulation, self.plan_hash)
@@ -85,7 +86,7 @@ class Submissions:
         self._keys: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def aclose(self) -> None:
-        """End the processes that evaluate."""
+        """End the evaluator processes."""
         await self._evaluations.aclose()
 
     def _allowed_to(self, submission: Submission) -> WorkflowAllowlist:
@@ -99,9 +100,9 @@ class Submissions:
         return EvaluationJob(submission.text, submission.name, is_json, catalogues, allowed, tuple(places))
 
     async def load(self, submission: Submission, *, urgent: bool = False) -> Loaded:
-        """Evaluate and check it in another process. What is urgent need not wait for those who only look.
+        """Evaluate and check it in another process. An urgent one does not wait for read-only requests.
 
-        Raises SecretRefused with the place of each secret that is not allowed, BodyUnreadable, TooManyRequests,
+        Raises SecretRefused with the position of each secret that is not allowed, BodyUnreadable, TooManyRequests,
         ServiceBusy, EvaluatorUnavailable.
         """
         loaded = await self._evaluations.load(self._job(submission), urgent=urgent)
@@ -147,7 +148,7 @@ class Submissions:
 
     @asynccontextmanager
     async def key(self, submission: Submission) -> AsyncIterator[None]:
-        """Two submissions of one caller with the same key come one after the other."""
+        """Process submissions of one caller with the same key one after the other."""
         if not submission.key:
             yield
             return
@@ -171,9 +172,9 @@ class Submissions:
         return row.run if row is not None else None
 
     def remember(self, rows: Sequence[RunSummary]) -> None:
-        """All runs there are: those from before a run's id was made from its key are found by the key in here."""
+        """Index the runs from before a run's id was made from its key."""
         self._older = {(row.by, row.key): row for row in rows if row.key and row.run != keyed_run_id(row.by, row.key)}
 
     def run_id(self, submission: Submission) -> str:
-        """The id of the run to be made; empty for any."""
+        """The id for the new run; empty for any."""
         return keyed_run_id(submission.by, submission.key) if submission.key else ""

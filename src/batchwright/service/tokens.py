@@ -1,4 +1,4 @@
-"""Who may use the service: tokens with a role, kept as hashes in one private file of the state folder."""
+"""The tokens of the service: each has a role, and only its hash is kept, in one private file of the state folder."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class AccessToken(Struct, frozen=True):
     revoked_at: float = 0.0
 
     def trouble(self, now: float) -> str:
-        """Why it is not valid, empty when it is."""
+        """Why the token is not valid, empty if it is."""
         if self.revoked_at:
             return "was revoked"
         return "has expired" if self.expires_at and self.expires_at <= now else ""
@@ -73,9 +73,9 @@ class Tokens:
         self._known: tuple[AccessToken, ...] = ()
 
     def all(self) -> tuple[AccessToken, ...]:
-        """Every token that was ever made here, the revoked ones too; none where there is no file.
+        """Every token that was ever created here, revoked ones too; none if there is no file.
 
-        Raises TokensUnreadable where something is there, or was there, that cannot be read and trusted.
+        Raises TokensUnreadable if the file exists, or existed, and cannot be read and trusted.
         """
         try:
             state = self._path.stat()
@@ -116,7 +116,7 @@ class Tokens:
     def create(
         self, name: str, role: Role, now: float, lifetime: float | None, record: Record = _nothing
     ) -> tuple[AccessToken, str]:
-        """A new token and its secret, which is shown once and kept nowhere; none if `record` raises.
+        """A new token and its secret, which is shown once and not kept; none is created if `record` raises.
 
         Raises UsageError, StoreError.
         """
@@ -138,7 +138,7 @@ class Tokens:
         return made, secret
 
     def revoke(self, word: str, now: float, record: Record = _nothing) -> AccessToken:
-        """End the token with this id or name, unless `record` raises. Raises UsageError, StoreError."""
+        """Revoke the token with this id or name, unless `record` raises. Raises UsageError, StoreError."""
         make_private(self._folder)
         with alone(self._folder):
             known = self.all()

@@ -1,4 +1,4 @@
-"""What acts for each operation type. Beside the closing sweep nothing else creates, destroys or runs anything."""
+"""The code that acts for each operation type. Besides the closing sweep, nothing else changes anything outside."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What every handler offers: it carries out the steps of one operation type."""
+"""The interface of a handler, which carries out the steps of one operation type."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from batchwright.engine.run_calls import RunCalls
 
 
 class Handler(ABC):
-    """One per operation type and run. Each method makes the calls of a port and gives one report.
+    """One instance per operation type and run. Each method calls a port and gives one report.
 
-    None instead of a report: something else reports, an earlier start of the same command or a poller. The step's
-    permit is given back with the report, or earlier by `RunCalls.release`.
+    None means that something else reports: an earlier start of the same command, or a poller. The step's permit is
+    returned with the report, or earlier by `RunCalls.release`.
     """
 
     def __init__(self, calls: RunCalls) -> None:
@@ -24,7 +24,7 @@ class Handler(ABC):
 
     @abstractmethod
     async def undo(self, command: effects.UndoStep) -> reports.UndoReport | None:
-        """Undo a step until nothing of it is left, or say why that did not work this time."""
+        """Undo a step until nothing of it is left, or report why that failed this time."""
 
     async def settle(
         self, command: effects.Settle | effects.DoStep
@@ -33,5 +33,5 @@ class Handler(ABC):
         raise AssertionError(f"{type(self).__name__} cannot settle {command}")
 
     def wait(self, command: effects.Await) -> None:
-        """Report when what a step made or keeps is ready. Only for actions that make or keep something by reference."""
+        """Report once the server of a step is ready. Only for actions with a reference."""
         raise AssertionError(f"{type(self).__name__} cannot wait: {command}")

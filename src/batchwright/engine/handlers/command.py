@@ -21,19 +21,19 @@ GRACE = 30.0  # seconds beyond its limit for a launcher to end by itself what it
 
 
 class CommandHandler(Handler):
-    """Calls the launcher of this machine, or that of the provider whose server a program runs on."""
+    """Calls the launcher of this machine, or that of the provider whose server runs the program."""
 
     def __init__(self, calls: RunCalls) -> None:
         super().__init__(calls)
         self._flying: set[tuple[int, int, bool]] = set()
 
     async def do(self, command: effects.DoStep) -> reports.CallReport | None:
-        """Run the program; what an earlier start of it left running is ended first."""
+        """Run the program, after ending what an earlier start of it left running."""
         outcome = await self._launch(command)
         return None if outcome is None else reports.CallReport(command.step, command.attempt, outcome)
 
     async def undo(self, command: effects.UndoStep) -> reports.UndoReport | None:
-        """Run the program that the command names for it."""
+        """Run the undo program of the command."""
         outcome = await self._launch(command)
         return None if outcome is None else reports.UndoReport(command.step, command.attempt, unmade(outcome))
 

@@ -1,4 +1,4 @@
-"""Servers: create them under a token, find out what a lost call made, wait until they are ready, destroy them."""
+"""Servers: create them with a token, find out what a lost call created, wait until they are ready, destroy them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ServerHandler(Handler):
         return outcome
 
     async def settle(self, command: effects.Settle | effects.DoStep) -> reports.CallReport | None:
-        """Send the same again where the provider takes a token, else look for the label until its time has passed."""
+        """Repeat the call if the provider takes a token, else look for the label until the settle time has passed."""
         calls, i = self.calls, command.step
         step = calls.step(i)
         facts, since = calls.facts[step.provider], calls.since(calls.run.records[i].doubt_at)
@@ -64,7 +64,7 @@ class ServerHandler(Handler):
             return await self._create(step, i)
 
     def wait(self, command: effects.Await) -> None:
-        """Watch a server that was made or is kept."""
+        """Poll a server that was created or is kept."""
         self.calls.poller(self.calls.step(command.step).provider).wait_for(command)
 
     async def undo(self, command: effects.UndoStep) -> reports.UndoReport:

@@ -1,4 +1,4 @@
-"""Task services: install and remove them on servers that other steps made. Doing it again settles a doubt."""
+"""Task services: install and remove them on servers that other steps created. A call in doubt is repeated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Apply = Callable[[TaskservRequest, Target, TaskservCall], Coroutine[Any, Any, Ap
 
 
 class TaskservHandler(Handler):
-    """Calls the runner of the provider that the step's server lives at."""
+    """Calls the runner of the provider that has the step's server."""
 
     async def do(self, command: effects.DoStep) -> reports.CallReport:
         """Install and start the task service, then run its checks."""
@@ -27,7 +27,7 @@ class TaskservHandler(Handler):
         return reports.CallReport(command.step, command.attempt, outcome)
 
     async def undo(self, command: effects.UndoStep) -> reports.UndoReport:
-        """Take it away from its server, which stays."""
+        """Remove the task service from its server, which stays."""
         outcome = await self._apply(command, lambda runner: runner.remove, CallClass.DESTROY)
         return reports.UndoReport(command.step, command.attempt, unmade(outcome))
 

@@ -1,4 +1,4 @@
-"""The store of `storage_backend = "filesystem"`: one SQLite file, one writer thread, one fsync for all who wait."""
+"""The store of `storage_backend = "filesystem"`: one SQLite file, one writer thread, shared fsyncs."""
 
 from batchwright.journal.sqlite.journal import SqliteJournal, sqlite_mark
 

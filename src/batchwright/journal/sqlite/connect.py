@@ -1,4 +1,4 @@
-"""From a path to connections: makes the store, refuses what is not ours or has lost something, explains errors."""
+"""Opens connections for a path: creates the store, refuses a foreign or incomplete one, explains errors."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _REFUSED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH)
 
 
 def open_store(path: Path, mark: HighWaterMark, behind: bool) -> sqlite3.Connection:
-    """Make the store if there is none, see that it is sound as far as can be seen at once, and connect for reading.
+    """Create the store if there is none, check it as far as that is quick, and connect for reading.
 
-    With `behind` a store that has less than is marked is opened too. Raises StoreError.
+    With `behind`, a store that has lost events is opened too. Raises StoreError.
     """
     store_folder.make_private(path.parent)
     try:
@@ -40,7 +40,7 @@ def open_store(path: Path, mark: HighWaterMark, behind: bool) -> sqlite3.Connect
 
 
 def connect(path: Path, mark: HighWaterMark, behind: bool = False) -> sqlite3.Connection:
-    """A connection to a store that is there and has what was acknowledged. Raises StoreError, sqlite3.Error."""
+    """A connection to an existing store that has all acknowledged events. Raises StoreError, sqlite3.Error."""
     marked = [] if behind else mark.recent()  # before the store is looked at, which others may write
     connection = _connect(path)
     try:

@@ -201,7 +201,7 @@ class SqliteJournal:
 
 
 def sqlite_mark(path: Path) -> HighWaterMark:
-    """Of what was acknowledged by the store in this file."""
+    """The mark of acknowledged events for the store in this file."""
     return HighWaterMark(path.with_suffix(".mark"))
 
 

@@ -37,7 +37,7 @@ class State(NamedTuple):
 
 
 class SqliteRecord(NamedTuple):
-    """A run's record, but for who drives it."""
+    """A run's record, without its driver."""
 
     run: str
     last: int
@@ -46,19 +46,19 @@ class SqliteRecord(NamedTuple):
     summary: bytes
 
     def checked(self) -> SqliteRecord:
-        """Itself. Raises StoreCorrupt if it is not what was written."""
+        """The record itself. Raises StoreCorrupt if it differs from what was written."""
         hash_chain.check_seal(*self[:3], self.summary, self.seal)
         return self
 
 
 def state(connection: sqlite3.Connection, run: str) -> State | None:
-    """Of one run, if it is there."""
+    """The state of one run, None if there is no such run."""
     row = connection.execute(SQL["state_of_run"], {"run": run}).fetchone()
     return None if row is None else State(*row)
 
 
 def record(connection: sqlite3.Connection, run: str) -> SqliteRecord:
-    """Of one run. Raises RunNotFound, StoreCorrupt."""
+    """The record of one run. Raises RunNotFound, StoreCorrupt."""
     row = connection.execute(SQL["summary"], {"run": run}).fetchone()
     if row is None:
         raise refusals.missing(run)
@@ -66,7 +66,7 @@ def record(connection: sqlite3.Connection, run: str) -> SqliteRecord:
 
 
 def create(connection: sqlite3.Connection, run: str, created_at: float, pages: list[EventRow], summary: bytes) -> Entry:
-    """A run with its first event, in a page that is chained already."""
+    """Insert a run with its first event, in a page that is chained already."""
     last, head = pages[-1].last, pages[-1].chain
     values = {"run": run, "created_at": created_at, "summary": summary, "last": last, "head": head}
     seal = hash_chain.seal(run, last, head, summary)
@@ -85,9 +85,9 @@ def append(
     *,
     copied: bool = False,
 ) -> Entry | int:
-    """Events after sequence `after`; gives the last sequence, or what is to be marked when there are events.
+    """Insert events after sequence `after`; gives the last sequence and what is to be marked, if there are events.
 
-    Copied pages have their place in the chain, which is looked at; the others are given one.
+    Copied pages keep their place in the chain, which is verified; others are chained here.
     """
     before = record(connection, lease.run)
     if copied:
@@ -128,7 +128,7 @@ def _why_refused(connection: sqlite3.Connection, lease: Lease, after: int) -> St
 
 
 def acquire(connection: sqlite3.Connection, run: str, holder: str, expires: float, silent: HeldLease | None) -> Lease:
-    """The run for this holder, with the next fence."""
+    """Give the run's lease to this holder, with the next fence."""
     record(connection, run)
     found = state(connection, run)
     if found is None:
@@ -140,7 +140,7 @@ def acquire(connection: sqlite3.Connection, run: str, holder: str, expires: floa
 
 
 def renew(connection: sqlite3.Connection, lease: Lease, expires: float) -> Lease:
-    """The same lease until later."""
+    """Extend the same lease."""
     if connection.execute(SQL["renew_lease"], {**_of(lease), "expires": expires}).rowcount != 1:
         raise refusals.lost(lease.run)
     return Lease(lease.run, lease.holder, lease.fence, expires)
@@ -152,7 +152,7 @@ def release(connection: sqlite3.Connection, lease: Lease) -> None:
 
 
 def save_snapshot(connection: sqlite3.Connection, lease: Lease, snapshot: Snapshot) -> None:
-    """The snapshot, unless a newer one is there."""
+    """Store the snapshot, unless a newer one exists."""
     found = state(connection, lease.run)
     if found is None:
         raise refusals.missing(lease.run)
@@ -164,7 +164,7 @@ def save_snapshot(connection: sqlite3.Connection, lease: Lease, snapshot: Snapsh
 
 
 def add_signal(connection: sqlite3.Connection, run: str, body: bytes) -> None:
-    """A request with the next number."""
+    """Insert a signal with the next number."""
     row = connection.execute(SQL["last_signal"], {"run": run}).fetchone()
     if row is None:
         raise refusals.missing(run)
@@ -174,7 +174,7 @@ def add_signal(connection: sqlite3.Connection, run: str, body: bytes) -> None:
 
 
 def read(connection: sqlite3.Connection, run: str, after: int, limit: int) -> list[tuple[int, AnyEvent]]:
-    """Up to `limit` events after sequence `after`. Raises StoreCorrupt if they are not those that were written."""
+    """Up to `limit` events after sequence `after`. Raises StoreCorrupt if they differ from what was written."""
     return unpack(run, _pages(connection, run, after, limit), after, limit)
 
 
@@ -219,18 +219,18 @@ def _chain_at(connection: sqlite3.Connection, run: str, last: int) -> bytes | No
 
 
 def head(connection: sqlite3.Connection, run: str) -> Head:
-    """The last event and the digest of all."""
+    """The number of the last event and the digest of all events."""
     found = record(connection, run)
     return Head(found.last, (found.head or b"").hex())
 
 
 def runs(connection: sqlite3.Connection) -> list[Entry]:
-    """How far each run is, by its record."""
+    """The last event of each run, by its record."""
     return [Entry(*row) for row in connection.execute(SQL["runs"])]
 
 
 def losses(connection: sqlite3.Connection, marked: Iterable[Entry]) -> list[Loss]:
-    """Which of these runs have less than was acknowledged."""
+    """The runs that have fewer events than were acknowledged."""
     lost = []
     for run, last, digest in marked:
         found = state(connection, run)
@@ -244,7 +244,7 @@ def losses(connection: sqlite3.Connection, marked: Iterable[Entry]) -> list[Loss
 
 
 def summaries(connection: sqlite3.Connection, marked: Mapping[str, Entry]) -> list[RunSummary]:
-    """One per run, newest first. Raises StoreBehind if one that is marked is not there or not so far."""
+    """The summaries of all runs, newest first. Raises StoreBehind if a marked run is missing or has lost events."""
     rows = [SqliteRecord(*row) for row in connection.execute(SQL["summaries"])]
     last = {row.run: row.last for row in rows}
     lost = [Loss(*entry[:1], last.get(entry.run, 0), entry.last) for entry in marked.values()
@@ -261,7 +261,7 @@ def summary(connection: sqlite3.Connection, run: str) -> RunSummary:
 
 
 def snapshot(connection: sqlite3.Connection, run: str) -> Snapshot | None:
-    """The newest, if there is one. Raises StoreCorrupt."""
+    """The newest snapshot of a run, None if it has none. Raises StoreCorrupt."""
     row = connection.execute(SQL["snapshot"], {"run": run}).fetchone()
     if row is None:
         return None
@@ -278,7 +278,7 @@ def held(connection: sqlite3.Connection, run: str) -> HeldLease | None:
 
 
 def signals(connection: sqlite3.Connection, run: str, after: int) -> list[tuple[int, Signal]]:
-    """Requests after number `after`. Raises StoreCorrupt."""
+    """The signals after number `after`. Raises StoreCorrupt."""
     found: list[tuple[int, Signal]] = []
     for number, body, digest in connection.execute(SQL["signals"], {"run": run, "after": after}):
         if number != after + len(found) + 1:

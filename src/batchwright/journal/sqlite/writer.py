@@ -1,4 +1,4 @@
-"""The one thread that writes. All work that waits at the time goes into one transaction and so shares one fsync."""
+"""The one thread that writes. All waiting work goes into one transaction and so shares one fsync."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Writer:
         self._thread.start()
 
     async def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """The result of `work`, durable. A caller that stops waiting does not take the job back."""
+        """The result of `work`, durable. A caller that stops waiting does not cancel the job."""
         done: asyncio.Future[T] = self._loop.create_future()
         self._jobs.put(_Job(work, done))
         return await done

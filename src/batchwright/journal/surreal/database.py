@@ -1,4 +1,4 @@
-"""What the database answers to a named query, and what the Store needs of an open database, embedded or a server."""
+"""The answers of the database to a named query, and the port to an open database, embedded or on a server."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class QueryFailed(Exception):
 
 
 class HolderGone(Exception):
-    """The process that held the folder has released it: look again who holds it now."""
+    """The process that held the folder has released it: find the new holder."""
 
 
 class AnswerLost(Exception):
-    """The connection broke before the answer came: the write was made, or it was not."""
+    """The connection broke before the answer came: the write may or may not have happened."""
 
 
 def commit_id(session: str, number: int) -> str:
-    """The text by which a commit is known in the engine's log."""
+    """The text that identifies a commit in the engine's log."""
     return f"<bw:{session}{number:x}>"
 
 
@@ -46,18 +46,18 @@ class Database(Protocol):
 
     @property
     def place(self) -> object:
-        """Where it is, for messages."""
+        """The path or address of the database, for messages."""
         ...
 
     async def open(self, examine: Examine | None = None, *, look_only: bool = False) -> None:
-        """Make it ready; it is, when `examine` has raised nothing. Raises StoreError.
+        """Open the database; it is open once `examine` has raised nothing. Raises StoreError.
 
-        With `look_only` nothing that mended it stays, unless `keep_repair` is called.
+        With `look_only`, repairs that made it readable are undone, unless `keep_repair` is called.
         """
         ...
 
     def keep_repair(self) -> None:
-        """What was done to make it readable stays."""
+        """Keep the repairs that made it readable."""
         ...
 
     async def aclose(self) -> None:
@@ -69,11 +69,11 @@ class Database(Protocol):
         ...
 
     async def prove(self) -> None:
-        """Raise StoreUnsupported if one writer's change can swallow another's."""
+        """Raise StoreUnsupported if one writer's change can overwrite another's."""
         ...
 
     def need_space(self, size: int) -> None:
-        """Raise a StoreError if so many bytes are better not written."""
+        """Raise a StoreError if so many bytes should not be written now."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Whether what the database holds is what was recorded: looked at when it is opened, and of each page that is read."""
+"""Checks that the database holds what was recorded: once when it is opened, and for each page that is read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLACES_AT_ONCE = 1_000
 
 
 class SurrealRecord(NamedTuple):
-    """A run's record, but for who drives it."""
+    """A run's record, without its driver."""
 
     run: str
     last: int
@@ -25,13 +25,13 @@ class SurrealRecord(NamedTuple):
     summary: bytes
 
     def checked(self) -> SurrealRecord:
-        """Itself. Raises StoreCorrupt if it is not what was written."""
+        """The record itself. Raises StoreCorrupt if it differs from what was written."""
         hash_chain.check_seal(*self[:3], self.summary, self.seal)
         return self
 
 
 async def record(query: Query, run: str) -> SurrealRecord | None:
-    """Of one run, if it is there. Raises StoreCorrupt."""
+    """The record of one run, None if there is no such run. Raises StoreCorrupt."""
     found = await query("record", run=run)
     return SurrealRecord(*found[0]).checked() if found else None
 
@@ -39,9 +39,9 @@ async def record(query: Query, run: str) -> SurrealRecord | None:
 async def examine(
     database: Database, query: Query, mark: HighWaterMark | None, commit_mark: str, look_only: bool
 ) -> None:
-    """See that the store is one we know and has what was acknowledged; begin it if it is empty.
+    """Check that the store's format is known and that it has all acknowledged events; initialise it if it is empty.
 
-    With `look_only` one that is behind is let pass. Raises StoreNewer, StoreCorrupt, StoreBehind.
+    With `look_only`, a store that has lost events is accepted. Raises StoreNewer, StoreCorrupt, StoreBehind.
     """
     place = database.place
     marked = mark.recent() if mark is not None and mark.exists() and not look_only else []
@@ -69,7 +69,7 @@ async def examine(
 
 
 async def losses(query: Query, marked: Iterable[Entry]) -> list[Loss]:
-    """Which of these runs have less than was acknowledged."""
+    """The runs that have fewer events than were acknowledged."""
     lost: list[Loss] = []
     entries = list(marked)
     for start in range(0, len(entries), PLACES_AT_ONCE):
@@ -84,7 +84,7 @@ async def losses(query: Query, marked: Iterable[Entry]) -> list[Loss]:
 
 
 def proven(run: str, after: int, limit: int, answer: list[Any], most: int) -> list[EventRow]:
-    """The pages in an answer to read_pages, of which there are `most` at most. Raises StoreCorrupt."""
+    """The verified pages of an answer to read_pages, at most `most`. Raises StoreCorrupt."""
     last, head, has_before, before, rows = answer
     pages = [EventRow(*row) for row in rows]
     if pages and pages[0].first > 1 and not has_before:

@@ -1,4 +1,4 @@
-"""The Journal port in terms of a Store, wherever that is: held by this process, by another one, or by a server."""
+"""The Journal port on top of a repository, wherever that is: in this process, in another one, or on a server."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ T = TypeVar("T")
 
 
 class Readable(Protocol):
-    """What may be asked without a lease, of a Store here or of the process that has it open."""
+    """The reads that need no lease, from a repository here or from the process that has it open."""
 
     async def pages(self, run: str, after: int, limit: int) -> list[EventRow]:
         """Pages that hold up to `limit` events after `after`, or fewer."""
         ...
 
     async def head(self, run: str) -> Head:
-        """Where a run ends, and the digest of it."""
+        """The number of the last event of a run and the digest of all events."""
         ...
 
     async def runs(self) -> list[str]:
@@ -59,7 +59,7 @@ class Readable(Protocol):
         ...
 
     async def signal(self, run: str, signal: Signal) -> None:
-        """A request for a run's driver."""
+        """Leave a signal for a run's driver."""
         ...
 
     async def signals(self, run: str, after: int) -> list[tuple[int, Signal]]:

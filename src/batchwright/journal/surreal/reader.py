@@ -1,4 +1,4 @@
-"""What the journal reads from the database. Nothing is given that is not what was recorded."""
+"""The journal's reads from the database. Everything is verified against what was recorded."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Reads:
         self._acknowledged = mark
 
     async def pages(self, run: str, after: int, limit: int) -> list[EventRow]:
-        """Pages that hold up to `limit` events after `after`, or fewer; none only when there are no more events.
+        """Pages with up to `limit` events after `after`, or fewer; empty only if there are no more events.
 
-        Raises StoreCorrupt if they are not those that were written.
+        Raises StoreCorrupt if they differ from what was written.
         """
         until = after + limit + PAGE_EVENTS  # a page is known by its last event
         values = {"run": run, "after": after, "until": until, "pages": PAGES_AT_ONCE}
@@ -58,7 +58,7 @@ class Reads:
         return await integrity.losses(self._database.query, (await self._marked()).values())
 
     async def summaries(self) -> list[RunSummary]:
-        """One per run, newest first. Raises StoreBehind if one that is marked is not there or not so far."""
+        """The summaries of all runs, newest first. Raises StoreBehind if a marked run is missing or has lost events."""
         marked = await self._marked()
         rows = [SurrealRecord(*row) for row in await self._database.query("records")]
         last = {row.run: row.last for row in rows}
@@ -74,7 +74,7 @@ class Reads:
         return self._decoded((await self._record(run)).summary, RunSummary)
 
     async def snapshot(self, run: str) -> Snapshot | None:
-        """The newest, if there is one. Raises StoreCorrupt."""
+        """The newest snapshot of a run, None if it has none. Raises StoreCorrupt."""
         found = await self._database.query("snapshot", run=run)
         if not found:
             return None
@@ -89,7 +89,7 @@ class Reads:
         return None if found is None else held(found["holder"], found["fence"], found["expires"])
 
     async def signals(self, run: str, after: int) -> list[tuple[int, Signal]]:
-        """Requests after number `after`. Raises StoreCorrupt."""
+        """The signals after number `after`. Raises StoreCorrupt."""
         found: list[tuple[int, Signal]] = []
         for number, body, digest in await self._database.query("signals", run=run, after=after):
             if number != after + len(found) + 1:

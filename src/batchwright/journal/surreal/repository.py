@@ -1,7 +1,7 @@
-"""What the journal does to the database. One task writes: all appends that wait share one commit and one fsync.
+"""The journal's writes to the database. One task writes: all waiting appends share one commit and one fsync.
 
-A server's answer can be lost. Each write that must be made once leaves a mark of its own in the run's record, so that
-looking at the record tells whether it was made; nothing is repeated blindly.
+A server's answer can be lost. Each write that must happen once leaves its own mark in the run's record, so a read of
+the record shows whether it happened; nothing is repeated blindly.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class SurrealRepository(Reads):
         ] = {}  # of the runs that are driven from here, as our last append left them
 
     async def open(self, *, behind: bool = False) -> None:
-        """Open the database and see that the store is one we know. Raises StoreNewer, StoreCorrupt, StoreBehind."""
+        """Open the database and check that its format is known. Raises StoreNewer, StoreCorrupt, StoreBehind."""
 
         async def examine(query: Query) -> None:
             self._known.clear()
@@ -92,7 +92,7 @@ class SurrealRepository(Reads):
     # --- writes ---
 
     async def create(self, run: str, pages: Sequence[EventRow], summary: bytes) -> None:
-        """A run with its first event, in a page that is chained already."""
+        """Record a run with its first event, in a page that is chained already."""
         last, head = pages[-1].last, pages[-1].chain
         seal = hash_chain.seal(run, last, head, summary)
 
@@ -108,13 +108,13 @@ class SurrealRepository(Reads):
     async def append(
         self, lease: Lease, after: int, pages: Sequence[EventRow], summary: bytes | None, *, copied: bool = False
     ) -> int:
-        """Events after sequence `after`; gives the last sequence."""
+        """Append events after sequence `after`; gives the last sequence."""
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._put(_Append(lease, after, pages, summary, copied, done))
         return await done
 
     async def accept_loss(self) -> None:
-        """From now on what is there counts as all that was acknowledged."""
+        """Count the existing events as all that were acknowledged, from now on."""
 
         async def work() -> None:
             runs = [Entry(*row) for row in await self._database.query("runs")]
@@ -125,7 +125,7 @@ class SurrealRepository(Reads):
         await self._do(work, "")
 
     async def acquire(self, run: str, holder: str, expires: float, silent: HeldLease | None) -> Lease:
-        """The run for this holder, with the next fence."""
+        """Give the run's lease to this holder, with the next fence."""
 
         async def work() -> Lease:
             self._known.pop(run, None)
@@ -141,7 +141,7 @@ class SurrealRepository(Reads):
         return await self._do(work, run)
 
     async def renew(self, lease: Lease, expires: float) -> Lease:
-        """The same lease until later."""
+        """Extend the same lease."""
 
         async def work() -> Lease:
             if not await self._database.query("renew_lease", expires=expires, mark=self._mark(), **_of(lease)):
@@ -156,7 +156,7 @@ class SurrealRepository(Reads):
         await self._do(lambda: self._database.query("release_lease", mark=self._mark(), **_of(lease)), lease.run)
 
     async def save_snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
-        """The snapshot, unless a newer one is there."""
+        """Store the snapshot, unless a newer one exists."""
 
         async def work() -> None:
             self._database.need_space(len(snapshot.body))
@@ -167,7 +167,7 @@ class SurrealRepository(Reads):
         await self._do(work, lease.run)
 
     async def signal(self, run: str, signal: Signal) -> None:
-        """A request with the next number."""
+        """Record a signal with the next number."""
 
         async def work() -> None:
             self._database.need_space(0)

@@ -1,4 +1,4 @@
-"""Which servers an operation joins together, who of them leads, and who waits for whom."""
+"""Which servers an operation joins to a cluster, which one leads, and which wait for others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batchwright.operations.taskserv_batch.structs import Cluster, TaskservBatch
 def form_clusters(draft: TaskservDraft) -> None:
     """Fill `clusters`: the servers on which one operation installs an entry of scope cluster.
 
-    What requires another such entry joins the servers that that one joined, with the same leader.
+    An entry that requires another such entry joins the same servers, with the same leader.
     """
     for i, op in draft.of(TaskservBatch):
         for name in draft.sequence[i]:
@@ -57,7 +57,7 @@ def _refuse_headless(draft: TaskservDraft, op: TaskservBatch, name: str, members
 
 
 def cluster_of(draft: TaskservDraft, name: str, place: PlannedServer) -> Cluster | None:
-    """What a request says of its server's part."""
+    """The struct with the server's part in its cluster, for the request."""
     part = draft.clusters.get((name, place.number))
     return Cluster(part.leader.step, part.number, len(part.members)) if part else None
 
@@ -69,9 +69,9 @@ def leader_stays(draft: TaskservDraft, name: str, place: PlannedServer) -> bool:
 
 
 def cluster_needs(draft: TaskservDraft, op: TaskservBatch, name: str, place: PlannedServer) -> list[Need]:
-    """The leader waits until what it builds on has ended everywhere, the others until the leader has succeeded.
+    """The leader waits until its requirements have ended on all servers; the others wait for the leader's success.
 
-    A server that could not be joined does not keep the leader from serving those that could.
+    A server that could not join does not prevent the leader from serving the others.
     """
     part = draft.clusters.get((name, place.number))
     if part is None:

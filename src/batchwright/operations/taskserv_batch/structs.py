@@ -13,7 +13,7 @@ from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry
 
 
 class TaskservUse(Struct, frozen=True):
-    """A task service asked for by name, with values for its variables; a secret is only named, never given."""
+    """A task service requested by name, with values for its variables; a secret is only named, never given."""
 
     name: str
     variables: dict[str, Scalar | SecretReference] = {}
@@ -43,7 +43,7 @@ class Cluster(Struct, frozen=True):
 
 
 class TaskservRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="taskserv"):
-    """An install of one task service on one server. `digest` is the catalogue entry's that it was planned with."""
+    """An install of one task service on one server. `digest` is that of the catalogue entry used for planning."""
 
     name: str
     version: str

@@ -1,4 +1,4 @@
-"""The embedded SurrealDB engine behind one call: a named query in, its result out, errors as ours."""
+"""The embedded SurrealDB engine behind one call: it takes a named query, gives its result, and raises our errors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _READ_ONLY = ("read-only", "permission denied", "os error 30", "os error 13")
 
 
 class Engine:
-    """One open database. After an error of the disk it is closed, and the next query opens and so repairs it."""
+    """One open database. After a disk error it is closed, and the next query opens and so repairs it."""
 
     def __init__(self, place: Path, mark: HighWaterMark | None = None) -> None:
         self.place = place
@@ -55,7 +55,7 @@ class Engine:
         await self._ready()
 
     def keep_repair(self) -> None:
-        """What the engine cut off its log to make it readable stays away."""
+        """Keep the engine's repair, which cut off the end of its log to make it readable."""
         self._look_only = False
         truncation.forget(self.place)
 
@@ -68,7 +68,7 @@ class Engine:
             return self._database
 
     async def aclose(self) -> None:
-        """Let go of the files; every commit is on disk already."""
+        """Close the files; every commit is on disk already."""
         self._closed = True
         async with self._opening:
             await self._drop()
@@ -82,7 +82,7 @@ class Engine:
                 truncation.put_back(self.place)
 
     async def query(self, name: str, **values: Any) -> list[Any]:
-        """The result of the query's last statement. Raises Refused or a StoreError."""
+        """The result of the query's last statement. Raises QueryRefused or a StoreError."""
         database = await self._ready()
         try:
             return await self._ask(database, name, **values)
@@ -107,10 +107,10 @@ class Engine:
             raise self._explained(str(failed)) from None
 
     async def prove(self) -> None:
-        """The engine does lose changes of writers that meet, so there is only one writer."""
+        """Does nothing. The engine can lose changes of concurrent writers, so there is only one writer."""
 
     def need_space(self, size: int) -> None:
-        """Raise StoreFull if the disk could not take this, because the engine breaks on a disk that is really full."""
+        """Raise StoreFull if the disk may not have room, because the engine breaks on a full disk."""
         disk = os.statvfs(self.place.parent)
         if disk.f_bavail * disk.f_frsize < RESERVE + 2 * size:
             raise StoreFull(f"the disk that holds {self.place} is nearly full")

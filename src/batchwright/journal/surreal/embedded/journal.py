@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class SurrealJournal(SurrealJournalBase):
-    """One process at a time has the engine. Others read and signal through it, and write when it drives no run."""
+    """One process at a time has the engine. Others read and signal through it, or take over if it drives no run."""
 
     name = "surrealdb"
 
@@ -42,7 +42,7 @@ class SurrealJournal(SurrealJournalBase):
         self._writes = 0  # writes under way
 
     async def open(self, *, behind: bool = False) -> None:
-        """Make it ready; creates an empty store, or visits the process that holds it."""
+        """Prepare the store; creates an empty one, or connects to the process that holds it."""
         self._is_open, self._behind = True, behind
         try:
             await self._find_role()
@@ -51,7 +51,7 @@ class SurrealJournal(SurrealJournalBase):
             raise
 
     async def aclose(self) -> None:
-        """End cleanly what was begun."""
+        """Finish the writes that have begun, then close."""
         self._is_open = False
         if self._leaving is not None:
             await asyncio.wait([self._leaving])

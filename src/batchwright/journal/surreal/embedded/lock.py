@@ -20,7 +20,7 @@ NAME = "lock"
 
 
 class LockOwner(Struct, frozen=True):
-    """Who holds the folder; `socket` is empty until it listens."""
+    """The process that holds the folder; `socket` is empty until it listens."""
 
     holder: str
     socket: str = ""
@@ -28,25 +28,25 @@ class LockOwner(Struct, frozen=True):
 
 
 class Lock:
-    """The folder is ours while this is not released."""
+    """The lock on the folder, held until it is released."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     def tell(self, socket: str, wire: int) -> None:
-        """Write down who we are and where we listen."""
+        """Write this process and its socket into the lock file."""
         body = msgspec.json.encode(LockOwner(own_holder(), socket, wire))
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, body, 0)
 
     def release(self) -> None:
-        """Let the next one in."""
+        """Release the folder for the next process."""
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 
 
 def take(place: Path) -> Lock | None:
-    """The lock on the folder, or None while another holds it. Raises StoreError."""
+    """The lock on the folder, or None while another process holds it. Raises StoreError."""
     try:
         descriptor = os.open(place / NAME, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
@@ -68,7 +68,7 @@ def take(place: Path) -> Lock | None:
 
 
 def tenant(place: Path) -> LockOwner | None:
-    """Who holds the folder, as far as it has said; None while it has not."""
+    """The holder of the folder as the lock file names it; None while it names none."""
     try:
         return msgspec.json.decode((place / NAME).read_bytes(), type=LockOwner)
     except (FileNotFoundError, msgspec.MsgspecError):

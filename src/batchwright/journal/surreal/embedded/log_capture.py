@@ -17,7 +17,7 @@ _one_at_a_time = threading.Lock()  # the streams are the whole process's
 
 @contextlib.contextmanager
 def said_in(file: Path) -> Iterator[None]:
-    """While this lasts, what any code writes to stdout or stderr goes to the end of the file."""
+    """Redirect everything that is written to stdout or stderr to the end of the file, for the duration of the block."""
     with _one_at_a_time, contextlib.ExitStack() as stack:
         said = os.memfd_create("engine")
         stack.callback(os.close, said)

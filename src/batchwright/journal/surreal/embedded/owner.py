@@ -1,4 +1,4 @@
-"""The process that holds the folder answers the others over a private socket: they may read, and send signals."""
+"""The process that holds the folder answers others over a private socket: they may read and send signals."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class FolderOwner:
             raise
 
     async def aclose(self) -> None:
-        """Send everybody away, finish what was begun, let the next one in."""
+        """Disconnect all peers, finish what has begun, and release the folder."""
         if self._server is not None:
             self._server.close()
             for guest in self._guests:
@@ -118,7 +118,7 @@ class FolderOwner:
 
 
 def surreal_mark(place: Path) -> HighWaterMark:
-    """Of what was acknowledged by the store in this folder."""
+    """The mark of acknowledged events for the store in this folder."""
     return HighWaterMark(place / "journal.mark")
 
 

@@ -1,4 +1,4 @@
-"""A process that found the folder held: it asks the holder over its socket."""
+"""A process that found the folder held: it queries the holder over its socket."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class FolderPeer:
         return answer
 
     async def head(self, run: str) -> Head:
-        """Where a run ends, and the digest of it."""
+        """The number of the last event of a run and the digest of all events."""
         answer: Head = await self._ask(protocol.HeadRequest(run), Head)
         return answer
 
@@ -79,17 +79,17 @@ class FolderPeer:
         return answer
 
     async def snapshot(self, run: str) -> Snapshot | None:
-        """The newest of a run."""
+        """The newest snapshot of a run, None if it has none."""
         answer: Snapshot | None = await self._ask(protocol.SnapshotRequest(run), Snapshot | None)
         return answer
 
     async def held(self, run: str) -> HeldLease | None:
-        """The lease of a run."""
+        """The lease of a run, None if no process holds it."""
         answer: HeldLease | None = await self._ask(protocol.LeaseRequest(run), HeldLease | None)
         return answer
 
     async def signal(self, run: str, signal: Signal) -> None:
-        """A request for a run's driver."""
+        """Leave a signal for a run's driver."""
         await self._ask(protocol.SignalRequest(run, signal), None)
 
     async def signals(self, run: str, after: int) -> list[tuple[int, Signal]]:
@@ -100,7 +100,7 @@ class FolderPeer:
         return answer
 
     async def ask_for_the_folder(self) -> bool:
-        """Whether the holder, which drives no run, lets go of it now."""
+        """Ask the holder to release the folder; gives whether it does, which it may only if it drives no run."""
         answer: bool = await self._ask(protocol.HandOverRequest(), bool)
         return answer
 

@@ -1,4 +1,4 @@
-"""What passes between the process that holds the folder and one that has the same store open, and its framing."""
+"""The messages between the process that holds the folder and its peers, and their framing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class TooLarge(Exception):
-    """A message that breaks the bounds; what follows it on the stream means nothing."""
+    """A message that exceeds the limits; the rest of the stream cannot be read."""
 
 
 class PagesRequest(Struct, frozen=True, tag="pages"):
@@ -43,7 +43,7 @@ class SummaryRequest(Struct, frozen=True, tag="summary"):
 
 
 class HeadRequest(Struct, frozen=True, tag="head"):
-    """Where a run ends, and the digest of it."""
+    """Ask for the number of a run's last event and the digest of all."""
 
     run: str
 
@@ -83,7 +83,7 @@ class SignalsRequest(Struct, frozen=True, tag="signals"):
 
 
 class HandOverRequest(Struct, frozen=True, tag="hand_over"):
-    """The guest wants to write: may it have the folder? True if the holder drives no run and releases it."""
+    """Ask for the folder, in order to write. The answer is True if the holder drives no run and releases it."""
 
 
 WireRequest = (

@@ -1,8 +1,8 @@
-"""Watches over the engine's log while it is opened.
+"""Guards the engine's log while it is opened.
 
-The engine mends a damaged log by cutting it off at the damage, without a word, even when years of commits follow it.
-For a commit that a crash cut short this is right. For anything else it would destroy what was acknowledged. So the log
-has a second name in another folder while it is opened, and is put back if more than the last commit was cut.
+The engine repairs a damaged log by cutting it off at the damage, without a message, even if years of commits follow.
+For a commit that a crash cut short this is right. For anything else it would destroy acknowledged events. So the log
+gets a second name in another folder while it is opened, and is restored if more than the last commit was cut.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HEADER = 512  # more than the fields at a file's beginning, which are written i
 
 
 def keep(database: Path) -> None:
-    """Before the engine opens: give each file of the log a second name. What a killed opener kept stays."""
+    """Before the engine opens: give each file of the log a second name. Names left by a killed opener stay."""
     kept = _kept(database)
     try:
         kept.mkdir(mode=0o700, exist_ok=True)
@@ -44,14 +44,14 @@ def judge(database: Path) -> None:
 
 
 def put_back(database: Path) -> None:
-    """After the engine closed: undo what it did to the log."""
+    """After the engine closed: restore the log."""
     for original in _kept(database).glob("*.clog"):
         original.replace(database / "clog" / original.name)
     forget(database)
 
 
 def forget_untouched(database: Path) -> None:
-    """After the engine could not open: keep the second names only of what it has changed."""
+    """After the engine could not open: keep the second names only of the files that it has changed."""
     for original in _kept(database).glob("*"):
         current = database / "clog" / original.name
         if current.exists() and current.samefile(original):
@@ -67,7 +67,7 @@ def forget(database: Path) -> None:
 
 
 def was_never_used(database: Path) -> bool:
-    """Whether a database that cannot be opened was only just being made: its log holds no commit yet."""
+    """Whether a database that cannot be opened was just being created: its log holds no commit yet."""
     files = [file for file in database.rglob("*") if file.is_file() and file.parent.name != "manifest"]
     return all(file.stat().st_size <= _HEADER and not _MARK.search(file.read_bytes()) for file in files)
 

@@ -47,7 +47,7 @@ _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 
 
 class ServerAddress(Struct, frozen=True):
-    """Where a server is and how to sign in. The password is asked for at the moment of use and not kept."""
+    """The address of a server and how to sign in. The password is read when it is used and not kept."""
 
     url: str
     namespace: str = "batchwright"
@@ -68,7 +68,7 @@ class ServerAddress(Struct, frozen=True):
         )
 
     def check(self) -> None:
-        """Raise StoreUnavailable if the URL cannot be one."""
+        """Raise StoreUnavailable if the URL is not valid."""
         parts = urlsplit(self.url)
         if parts.scheme not in _SCHEMES or not parts.hostname:
             raise StoreUnavailable(
@@ -115,10 +115,10 @@ class ServerDatabase:
             raise
 
     def keep_repair(self) -> None:
-        """Nothing: a server mends its data by itself."""
+        """Does nothing: a server repairs its data by itself."""
 
     async def aclose(self) -> None:
-        """Leave; every answer that came is durable as the server promises it."""
+        """Disconnect; every acknowledged write is durable as the server promises."""
         self._closed = True
         if self._connecting is not None:
             self._connecting.cancel()
@@ -126,7 +126,7 @@ class ServerDatabase:
         await self._drop(self._connection)
 
     async def prove(self) -> None:
-        """Raise StoreUnsupported if writers that meet lose changes without an error.
+        """Raise StoreUnsupported if concurrent writers lose changes without an error.
 
         Measured with SurrealDB 2.3: on surrealkv storage up to 4 of 10 increments of one number were acknowledged and
         lost; in memory, and by their design on rocksdb and tikv, none.
@@ -152,14 +152,14 @@ class ServerDatabase:
             )
 
     def need_space(self, size: int) -> None:
-        """Raise StoreTooLarge for what a server does not take in one message."""
+        """Raise StoreTooLarge for more than a server accepts in one message."""
         if size > MAX_MESSAGE:
             raise StoreTooLarge(
                 f"{self.place} takes {MAX_MESSAGE // 2**20} MiB at a time, and this is {size / 2**20:.0f} MiB",
             )
 
     async def query(self, name: str, **values: Any) -> list[Any]:
-        """The result of the query's last statement. Raises Refused, AnswerLost for what is to be sent once."""
+        """The result of the query's last statement. Raises QueryRefused, or AnswerLost if it may not be repeated."""
         conflicts, until = 0, asyncio.get_running_loop().time() + RECONNECT_SECONDS
         while True:
             connection = await self._ready()

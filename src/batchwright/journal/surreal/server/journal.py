@@ -22,12 +22,12 @@ T = TypeVar("T")
 
 
 class SurrealServerJournal(SurrealJournalBase):
-    """Each run has one driver at a time, by its lease; the server orders those who write at the same moment."""
+    """Each run has one driver at a time, by its lease; the server serialises concurrent writers."""
 
     name = "surrealdb-server"
 
     def __init__(self, server: ServerAddress, marks: Path | None = None) -> None:
-        """`marks` is a folder of this machine, where it is kept what was acknowledged to it; none: nothing is."""
+        """`marks` is a folder of this machine for the mark of what was acknowledged to it; None: no mark is kept."""
         self._server = server
         self._marks = marks
         self._store: SurrealRepository | None = None
@@ -54,7 +54,7 @@ class SurrealServerJournal(SurrealJournalBase):
         return mark
 
     async def aclose(self) -> None:
-        """Finish what was begun and leave."""
+        """Finish the writes that have begun, then disconnect."""
         store, self._store = self._store, None
         if store is not None:
             await store.aclose()
