@@ -1,4 +1,4 @@
-"""The secrets in the environment of a process, which programs and errors may print."""
+"""Secrets in the process's own environment and in URLs, which programs and error messages may print."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _IN_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://([^\s/@:]*):([^\s/@]+)@", re.IGNO
 
 
 def carried(environ: Mapping[str, str]) -> set[str]:
-    """Values of variables that are named like secrets, and passwords in addresses such as http://user:PASSWORD@host."""
+    """The values of variables with names like secrets, and passwords in URLs such as http://user:PASSWORD@host."""
     found: set[str] = set()
     for name, value in environ.items():
         if _SECRET.search(name) and not _PLACE.search(name):

@@ -1,4 +1,4 @@
-"""The port for following a run that goes on, and a run that another process drives."""
+"""A run that continues after a command: driven by this process, or watched while another process drives it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Progress(Protocol):
     def __next__(self) -> Update: ...
 
     def interrupt(self) -> str:
-        """Take note of a Ctrl-C. What it does, in words; empty when it ends the watching, or the run is `left`."""
+        """Handle a Ctrl-C. Gives its effect in words; empty if it ends the watching, or the run is `left`."""
         ...
 
 

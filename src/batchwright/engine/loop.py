@@ -31,7 +31,7 @@ SIGNAL_SECONDS = 0.25
 DRAIN_SECONDS = 0.05  # between two looks whether the last call in flight has ended
 LEASE_MARGIN = 2.0  # seconds before its end at which a lease is too old to begin something under it
 BATCH_EVENTS = 4_000  # decided in one go, about; the rest follows in the next batch
-ROOM_SECONDS = 3600.0  # a disk that is full for so long is no longer waited for
+ROOM_SECONDS = 3600.0  # seconds to wait for space on a full disk
 PAUSE_SECONDS = 2.0  # between two attempts
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ PAGE_EVENTS = 1_000  # a longer append is cut, so that reading a little never de
 
 
 class EventRow(NamedTuple):
-    """The events `first` to `last` of a run, encoded by this version of the codec, and their digest (journal.hash_chain)."""
+    """The events `first` to `last` of a run, encoded by this codec version, and their digest (journal.hash_chain)."""
 
     first: int
     last: int
