@@ -1,4 +1,4 @@
-"""Secrets in the process's own environment and in URLs, which programs and error messages may print."""
+"""The secrets in the environment of a process, which programs and error messages may print."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that continues after a command: driven by this process, or watched while another process drives it."""
+"""The port for following a run that continues, and a run that another process drives."""
 
 from __future__ import annotations
 

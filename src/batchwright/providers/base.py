@@ -22,7 +22,11 @@ from batchwright.operations.server_batch import ServerRequest
 
 
 class Capabilities(Struct, frozen=True):
-    """What an adapter guarantees and what its servers can do. Rates are calls per second, 0 for no limit."""
+    """What an adapter guarantees and what its servers can do. Rates are calls per second, 0 for no limit.
+
+    >>> Capabilities(Guard.TOKEN, settle_seconds=30.0, rate=2.0, burst=5).concurrency
+    50
+    """
 
     guard: Guard
     settle_seconds: float  # a create in doubt that is not seen for this long certainly created nothing
@@ -44,7 +48,11 @@ class Capabilities(Struct, frozen=True):
 
 
 class ProviderHealthReport(Struct, frozen=True):
-    """Whether the provider answers and accepts the credentials. `passing`: a failure that may go away by itself."""
+    """Whether the provider answers and accepts the credentials. `passing`: a failure that may go away by itself.
+
+    >>> ProviderHealthReport(False, "503 Service Unavailable", passing=True).passing
+    True
+    """
 
     ok: bool
     message: str
@@ -63,7 +71,11 @@ class Quota(Struct, frozen=True):
 
 
 class Quote(Struct, frozen=True):
-    """The price of what was asked for, if the provider publishes it."""
+    """The price of what was asked for, if the provider publishes it.
+
+    >>> Quote(0.02, "EUR").per_hour * 24
+    0.48
+    """
 
     per_hour: float
     currency: str
@@ -74,6 +86,9 @@ class Attached(Struct, frozen=True):
 
     `what` is for people: "disk 01...". `blocks` says why the server cannot be destroyed while it is attached; empty if
     it can.
+
+    >>> Attached("racks-7", "disk d-1", blocks="it cannot be detached").server
+    'racks-7'
     """
 
     server: str
@@ -82,7 +97,13 @@ class Attached(Struct, frozen=True):
 
 
 def refuse_attached(attached: Sequence[Attached]) -> Rejected | None:
-    """The refusal of a destroy that would also remove something foreign."""
+    """The refusal of a destroy that would also remove something foreign.
+
+    >>> refuse_attached([Attached("racks-7", "address 10.0.0.9")])
+    >>> refused = refuse_attached([Attached("racks-7", "disk d-1", blocks="it cannot be detached")])
+    >>> refused.fault.code
+    'FOREIGN_ATTACHED'
+    """
     blocking = [one for one in attached if one.blocks]
     if not blocking:
         return None

@@ -36,6 +36,20 @@ class LiveCheck(ABC):
     """What `batchwright providers verify NAME --live` does. An adapter returns its check from `live_check()`.
 
     A cloud's own check defines the questions; this class records answers, waits within bounds, and cleans up.
+
+    >>> class RacksCheck(LiveCheck):
+    ...     questions = (LISTED,)
+    ...     makes = "two small servers"
+    ...     console = "https://racks.example/servers"
+    ...     async def config(self, name: str) -> ServerConfig:
+    ...         return ServerConfig(name, plan="small", zone="eu")
+    ...     async def ask(self, run: str) -> None:
+    ...         token = token_of(run, "live/verify-1")
+    ...         began = self._clock.now()
+    ...         await self.made(await self.request("verify-1"), token)
+    ...         await self.listed(token, began)
+    >>> RacksCheck.servers
+    ('verify-1', 'verify-2')
     """
 
     questions: tuple[str, ...]
