@@ -50,11 +50,11 @@ class Serving:
     """A running service."""
 
     def __init__(
-        self, url: str, session: aiohttp.ClientSession, orchestrator: RunSupervisor, monitor: HealthMonitor
+        self, url: str, session: aiohttp.ClientSession, supervisor: RunSupervisor, monitor: HealthMonitor
     ) -> None:
         self.url = url
         self.session = session
-        self.orchestrator = orchestrator
+        self.supervisor = supervisor
         self.monitor = monitor
 
     async def ask(self, method: str, path: str, **how: Any) -> Answer:
@@ -98,8 +98,8 @@ async def serving(
     """A service over the state folder; leaving it stops it at once, as SIGTERM with no grace does."""
     settings, clock = Settings(folder, service=service or ServiceConfig()), SystemClock()
     made = RunSupervisor(settings, clock, EventFrames(), commands=commands)
-    async with made as orchestrator, HealthMonitor(orchestrator) as monitor:
-        app = make_app(orchestrator, monitor, **options)
+    async with made as supervisor, HealthMonitor(supervisor) as monitor:
+        app = make_app(supervisor, monitor, **options)
         config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=2)
         sock = socket.create_server(("127.0.0.1", 0))
         port = sock.getsockname()[1]
@@ -108,8 +108,8 @@ async def serving(
         await server.answers.wait()
         try:
             async with aiohttp.ClientSession() as session:
-                yield Serving(f"http://127.0.0.1:{port}", session, orchestrator, monitor)
+                yield Serving(f"http://127.0.0.1:{port}", session, supervisor, monitor)
         finally:
-            await orchestrator.stop(0.0)
+            await supervisor.stop(0.0)
             server.should_exit = True
             await task

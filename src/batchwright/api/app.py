@@ -46,7 +46,7 @@ HANDLERS: Sequence[HTTPRouteHandler] = (
     *(health.health, health.live, health.ready, metrics.metrics, providers.providers, taskservs.taskservs),
     *documentation.HANDLERS,
 )
-NAMES = ("orchestrator", "monitor", "metrics", "bounds", "access", "rates", "document")  # what handlers can receive
+NAMES = ("supervisor", "monitor", "metrics", "bounds", "access", "rates", "document")  # what handlers can receive
 LOOKS = [path for handler in HANDLERS if handler.opt.get("changes") is False for path in handler.paths]
 
 
@@ -65,7 +65,7 @@ def described() -> bytes:
 
 
 def make_app(
-    orchestrator: RunSupervisor,
+    supervisor: RunSupervisor,
     monitor: HealthMonitor,
     *,
     submit_rate: float = SUBMIT_RATE,
@@ -74,20 +74,20 @@ def make_app(
     closed: bool = False,
     confined: str = "",
 ) -> ASGIApp:
-    """The application over one orchestrator, which is opened and closed elsewhere.
+    """The application over one supervisor, which is opened and closed elsewhere.
 
-    `closed`: see Authenticator; `confined`: see Rights.
+    `closed`: see Authenticator; `confined`: see PermissionSummary.
     """
-    clock = orchestrator.clock
-    tokens = Tokens(orchestrator.settings)
+    clock = supervisor.clock
+    tokens = Tokens(supervisor.settings)
     access = Authenticator(tokens, clock, closed=closed)
     rates = RateLimits(clock, submit_rate, submit_burst)
-    monitor.rights = lambda: rights(orchestrator.allowed, tokens, clock.now(), closed=access.closed, confined=confined)
+    monitor.rights = lambda: rights(supervisor.allowed, tokens, clock.now(), closed=access.closed, confined=confined)
     measured = Metrics()
     bounds = bounds or Bounds()
-    orchestrator.observers.append(measured.appended)
+    supervisor.observers.append(measured.appended)
     dependencies = {
-        "orchestrator": Provide(lambda: orchestrator, sync_to_thread=False),
+        "supervisor": Provide(lambda: supervisor, sync_to_thread=False),
         "monitor": Provide(lambda: monitor, sync_to_thread=False),
         "metrics": Provide(lambda: measured, sync_to_thread=False),
         "bounds": Provide(lambda: bounds, sync_to_thread=False),
@@ -104,5 +104,5 @@ def make_app(
         logging_config=None,
     )
     bounded = RefusalMiddleware(BoundsMiddleware(inner, bounds))
-    audited = AuditMiddleware(bounded, rates, Audit(orchestrator.settings), clock, LOOKS)
+    audited = AuditMiddleware(bounded, rates, Audit(supervisor.settings), clock, LOOKS)
     return MetricsMiddleware(AuthMiddleware(audited, access), measured)

@@ -135,10 +135,10 @@ class MetricsMiddleware:
 
 @get("/metrics", media_type="text/plain", responses=problems(), tags=["Service"])
 async def metrics(
-    orchestrator: NamedDependency[RunSupervisor],
+    supervisor: NamedDependency[RunSupervisor],
     monitor: NamedDependency[HealthMonitor],
     metrics: NamedDependency[Metrics],
 ) -> Response[bytes]:
     """Prometheus metrics."""
-    body, media_type = metrics.page(await orchestrator.summaries(), monitor.health())
+    body, media_type = metrics.page(await supervisor.summaries(), monitor.health())
     return Response(body, media_type=media_type)

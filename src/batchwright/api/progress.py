@@ -60,22 +60,22 @@ class EventFrames:
 class EventStream(Response[None]):
     """A response that streams until the run ends, the reader leaves, falls too far behind or loses its access."""
 
-    def __init__(self, tail: RunFeed, after: int | None, allowed: Callable[[], bool]) -> None:
+    def __init__(self, feed: RunFeed, after: int | None, allowed: Callable[[], bool]) -> None:
         super().__init__(None, media_type=EVENT_STREAM)
-        self._tail = tail
+        self._feed = feed
         self._after = after
         self._allowed = allowed
 
     def to_asgi_response(self, *_: Any, **__: Any) -> _Streaming:  # type: ignore[override]
         """The ASGI response."""
-        return _Streaming(self._tail, self._after, self._allowed)
+        return _Streaming(self._feed, self._after, self._allowed)
 
 
 class _Streaming:
     """The stream of one reader."""
 
-    def __init__(self, tail: RunFeed, after: int | None, allowed: Callable[[], bool]) -> None:
-        self._tail = tail
+    def __init__(self, feed: RunFeed, after: int | None, allowed: Callable[[], bool]) -> None:
+        self._feed = feed
         self._after = after
         self._allowed = allowed
 
@@ -86,13 +86,13 @@ class _Streaming:
             (b"x-accel-buffering", b"no"),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        reader = self._tail.attach(self._after)
+        reader = self._feed.attach(self._after)
         writing = asyncio.create_task(self._write(reader, send))
         going = asyncio.create_task(_gone(receive))
         try:
             await asyncio.wait({writing, going}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._tail.detach(reader)
+            self._feed.detach(reader)
             for task in (writing, going):
                 task.cancel()
             await asyncio.gather(writing, going, return_exceptions=True)
@@ -114,7 +114,7 @@ class _Streaming:
                     return b": too slow; reconnect with Last-Event-ID\n\n"
                 await _say(send, chunk)
                 if reader.at_end:
-                    return b": the service is stopping; reconnect\n\n" if self._tail.closed else self._end()
+                    return b": the service is stopping; reconnect\n\n" if self._feed.closed else self._end()
         except TimeoutError:
             return None
         except BatchwrightError as error:
@@ -123,7 +123,7 @@ class _Streaming:
             return None
 
     def _end(self) -> bytes:
-        return frame("end", _encode(self._tail.view()))
+        return frame("end", _encode(self._feed.view()))
 
 
 async def _say(send: Send, chunk: bytes) -> None:

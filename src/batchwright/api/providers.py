@@ -18,6 +18,6 @@ class Providers(Struct, frozen=True):
 
 
 @get("/v1/providers", sync_to_thread=True, responses=problems(), tags=["What there is"])
-def providers(orchestrator: NamedDependency[RunSupervisor]) -> Providers:
+def providers(supervisor: NamedDependency[RunSupervisor]) -> Providers:
     """The installed providers and what each supports. None is contacted."""
-    return Providers(provider_offers(orchestrator.settings.providers))
+    return Providers(provider_offers(supervisor.settings.providers))

@@ -14,7 +14,7 @@ from batchwright.api import openapi
 from batchwright.api.authentication import Caller
 from batchwright.api.openapi import problems
 from batchwright.api.runs import ONE, RunId, etag, seen
-from batchwright.app.orphan_sweep import GcResult, collect
+from batchwright.app.orphan_sweep import GcResult, sweep_orphans
 from batchwright.app.taskserv_health import check_run
 from batchwright.model.run_signal import SignalKind
 from batchwright.service.run_supervisor import NO_ANSWERS, Answers, RunSupervisor
@@ -35,26 +35,26 @@ Match = Annotated[
     ONE + "/checks", status_code=200, responses=problems(404, 409, 503), opt={"role": Role.OPERATOR}, tags=["Actions"]
 )
 async def checks(
-    request: Request[Any, Any, Any], orchestrator: NamedDependency[RunSupervisor], run: RunId
+    request: Request[Any, Any, Any], supervisor: NamedDependency[RunSupervisor], run: RunId
 ) -> TaskservStatuses:
     """Run the health checks of all task services that the run has installed, on their servers, now."""
-    tail = await orchestrator.tails.find(run)
-    request.scope["state"]["run"] = tail.run.id
-    around = orchestrator.world, orchestrator.runner, orchestrator.allowed
-    return await check_run(orchestrator.settings, orchestrator.clock, tail.run, *around)
+    feed = await supervisor.feeds.find(run)
+    request.scope["state"]["run"] = feed.run.id
+    around = supervisor.world, supervisor.runner, supervisor.allowed
+    return await check_run(supervisor.settings, supervisor.clock, feed.run, *around)
 
 
 @post(ONE + "/gc", status_code=200, responses=problems(404, 409, 503), opt={"role": Role.OPERATOR}, tags=["Actions"])
 async def gc(
     request: Request[Any, Any, Any],
-    orchestrator: NamedDependency[RunSupervisor],
+    supervisor: NamedDependency[RunSupervisor],
     run: RunId,
     remove: Annotated[bool, QueryParameter(description="Remove the orphans.")] = False,
 ) -> GcResult:
     """Repeat the closing sweep of an ended run: find what has its label but is not in its journal."""
-    own = request.scope["state"]["run"] = (await orchestrator.tails.find(run)).run.id
-    around = orchestrator.settings, orchestrator.stores, orchestrator.clock
-    return await collect(*around, own, orchestrator.world, remove=remove)
+    own = request.scope["state"]["run"] = (await supervisor.feeds.find(run)).run.id
+    around = supervisor.settings, supervisor.stores, supervisor.clock
+    return await sweep_orphans(*around, own, supervisor.world, remove=remove)
 
 
 ACTION: dict[str, Any] = {
@@ -67,7 +67,7 @@ ACTION: dict[str, Any] = {
 
 async def _act(
     request: Request[Any, Any, Any],
-    orchestrator: RunSupervisor,
+    supervisor: RunSupervisor,
     run: str,
     kind: SignalKind | None,
     match: str | None,
@@ -75,23 +75,23 @@ async def _act(
 ) -> Response[RunView]:
     caller: Caller = request.scope["state"]["caller"]
     request.scope["state"]["run"] = run
-    tail = await orchestrator.act(run, kind, caller.name, lambda tail: match in (None, "*", etag(tail)), answers)
-    request.scope["state"]["run"] = tail.run.id
-    return seen(tail, 202)
+    feed = await supervisor.act(run, kind, caller.name, lambda feed: match in (None, "*", etag(feed)), answers)
+    request.scope["state"]["run"] = feed.run.id
+    return seen(feed, 202)
 
 
 @post(ONE + "/pause", **ACTION)
 async def pause(
-    request: Request[Any, Any, Any], orchestrator: NamedDependency[RunSupervisor], run: RunId, match: Match = None
+    request: Request[Any, Any, Any], supervisor: NamedDependency[RunSupervisor], run: RunId, match: Match = None
 ) -> Response[RunView]:
     """Start no new steps; steps in flight finish."""
-    return await _act(request, orchestrator, run, SignalKind.PAUSE, match)
+    return await _act(request, supervisor, run, SignalKind.PAUSE, match)
 
 
 @post(ONE + "/resume", **ACTION)
 async def resume(
     request: Request[Any, Any, Any],
-    orchestrator: NamedDependency[RunSupervisor],
+    supervisor: NamedDependency[RunSupervisor],
     run: RunId,
     match: Match = None,
     redo: Annotated[
@@ -102,27 +102,27 @@ async def resume(
     ] = None,
 ) -> Response[RunView]:
     """Continue a paused run, or the unfinished steps of a Failed or Cancelled one."""
-    return await _act(request, orchestrator, run, SignalKind.RESUME, match, (redo or (), skip or ()))
+    return await _act(request, supervisor, run, SignalKind.RESUME, match, (redo or (), skip or ()))
 
 
 @post(ONE + "/cancel", **ACTION)
 async def cancel(
     request: Request[Any, Any, Any],
-    orchestrator: NamedDependency[RunSupervisor],
+    supervisor: NamedDependency[RunSupervisor],
     run: RunId,
     match: Match = None,
     force: Annotated[bool, QueryParameter(description="Do not wait for calls in flight.")] = False,
 ) -> Response[RunView]:
     """End a run once the calls in flight have finished. What it created stays until a rollback."""
-    return await _act(request, orchestrator, run, SignalKind.FORCE_CANCEL if force else SignalKind.CANCEL, match)
+    return await _act(request, supervisor, run, SignalKind.FORCE_CANCEL if force else SignalKind.CANCEL, match)
 
 
 @post(ONE + "/rollback", **ACTION)
 async def rollback(
-    request: Request[Any, Any, Any], orchestrator: NamedDependency[RunSupervisor], run: RunId, match: Match = None
+    request: Request[Any, Any, Any], supervisor: NamedDependency[RunSupervisor], run: RunId, match: Match = None
 ) -> Response[RunView]:
     """Undo what a run created, and only that, in reverse order."""
-    return await _act(request, orchestrator, run, None, match)
+    return await _act(request, supervisor, run, None, match)
 
 
 HANDLERS: Sequence[Any] = (checks, gc, pause, resume, cancel, rollback)

@@ -84,14 +84,14 @@ class ServiceStats(Stats, frozen=True):
     service: ServiceHealth
 
 
-def etag(tail: RunFeed) -> str:
+def etag(feed: RunFeed) -> str:
     """The ETag of a run's state: it changes with every durable event."""
-    return f'"{tail.run.id}-{tail.seq}"'
+    return f'"{feed.run.id}-{feed.seq}"'
 
 
-def seen(tail: RunFeed, status_code: int = 200) -> Response[RunView]:
+def seen(feed: RunFeed, status_code: int = 200) -> Response[RunView]:
     """The view of a run with its ETag."""
-    return Response(tail.view(), headers={"ETag": etag(tail)}, status_code=status_code)
+    return Response(feed.view(), headers={"ETag": etag(feed)}, status_code=status_code)
 
 
 # -- many -----------------------------------------------------------------------------------------------------------
@@ -99,7 +99,7 @@ def seen(tail: RunFeed, status_code: int = 200) -> Response[RunView]:
 
 @get(RUNS, responses=problems(), operation_class=RepeatableQueryOperation, tags=["Runs"])
 async def list_runs(
-    orchestrator: NamedDependency[RunSupervisor],
+    supervisor: NamedDependency[RunSupervisor],
     status: Annotated[
         list[Annotated[str, Meta(pattern=openapi.STATUS_PATTERN)]] | None,
         QueryParameter(description="Only runs with this status, in any case; may be repeated."),
@@ -113,14 +113,14 @@ async def list_runs(
 ) -> RunPage:
     """Runs, newest first. Following `next_cursor` neither skips nor repeats a run, even while runs are added."""
     states = [state_named(word) for word in status or ()]
-    rows = await orchestrator.summaries()
-    earliest = orchestrator.clock.now() - span(since) if since else 0.0
+    rows = await supervisor.summaries()
+    earliest = supervisor.clock.now() - span(since) if since else 0.0
     past = _place_of(cursor) if cursor else (float("-inf"), "")
     wanted = [
         row for row in matching(rows, states, name) if row.created_at >= earliest and (-row.created_at, row.run) > past
     ]
     page = tuple(wanted[:limit])
-    listed = [RunRow(**asdict(row), driven=await orchestrator.is_driven(row)) for row in page]
+    listed = [RunRow(**asdict(row), driven=await supervisor.is_driven(row)) for row in page]
     return RunPage(tuple(listed), _cursor(page[-1]) if len(wanted) > limit else None)
 
 
@@ -140,11 +140,11 @@ def _place_of(cursor: str) -> tuple[float, str]:
 
 @get(RUNS + "/stats", responses=problems(), tags=["Runs"])
 async def stats(
-    orchestrator: NamedDependency[RunSupervisor], monitor: NamedDependency[HealthMonitor], since: Since = None
+    supervisor: NamedDependency[RunSupervisor], monitor: NamedDependency[HealthMonitor], since: Since = None
 ) -> ServiceStats:
     """Statistics over all runs: outcomes, durations, and retries and throttling per provider."""
-    earliest = orchestrator.clock.now() - span(since) if since else 0.0
-    view = stats_view(await orchestrator.summaries(), max(0.0, earliest))
+    earliest = supervisor.clock.now() - span(since) if since else 0.0
+    view = stats_view(await supervisor.summaries(), max(0.0, earliest))
     return ServiceStats(**asdict(view), service=monitor.health())
 
 
@@ -152,15 +152,15 @@ async def stats(
 
 
 @get(ONE, responses=problems(404, 409), tags=["Runs"])
-async def status(orchestrator: NamedDependency[RunSupervisor], run: RunId) -> Response[RunView]:
+async def status(supervisor: NamedDependency[RunSupervisor], run: RunId) -> Response[RunView]:
     """A run: what is done, running, waiting (and why) and failed, and what to do next."""
-    return seen(await orchestrator.tails.find(run))
+    return seen(await supervisor.feeds.find(run))
 
 
 @get(ONE + "/progress", responses=problems(404, 409), operation_class=EventStreamOperation, tags=["Runs"])
 async def progress(
     request: Request[Any, Any, Any],
-    orchestrator: NamedDependency[RunSupervisor],
+    supervisor: NamedDependency[RunSupervisor],
     bounds: NamedDependency[Bounds],
     access: NamedDependency[Authenticator],
     run: RunId,
@@ -172,34 +172,34 @@ async def progress(
     ] = None,
 ) -> Response[RunView]:
     """A run now; with `Accept: text/event-stream` a snapshot, then every event as it becomes durable."""
-    tail = await orchestrator.tails.find(run)
+    feed = await supervisor.feeds.find(run)
     if EVENT_STREAM not in request.headers.get("accept", ""):
-        return seen(tail)
-    if last is not None and last > tail.seq:
-        raise UsageError(f"run {tail.run.id} has no event {last} yet", hint="Connect without Last-Event-ID.")
-    bounds.refuse_reader(orchestrator.tails.readers)
+        return seen(feed)
+    if last is not None and last > feed.seq:
+        raise UsageError(f"run {feed.run.id} has no event {last} yet", hint="Connect without Last-Event-ID.")
+    bounds.refuse_reader(supervisor.feeds.readers)
     caller: Caller = request.scope["state"]["caller"]
-    return EventStream(tail, last, lambda: access.still(caller))  # type: ignore[return-value]
+    return EventStream(feed, last, lambda: access.still(caller))  # type: ignore[return-value]
 
 
 @get(ONE + "/events", responses=problems(404, 409), tags=["Runs"])
 async def events(
-    orchestrator: NamedDependency[RunSupervisor],
+    supervisor: NamedDependency[RunSupervisor],
     bounds: NamedDependency[Bounds],
     run: RunId,
     after: After = 0,
     limit: Limit = 500,
 ) -> EventPage:
     """The events of a run, in order, as the journal holds them."""
-    tail = await orchestrator.tails.find(run)
-    page = await tail.journal.read(tail.run.id, after, limit)
-    more = page[-1][0] if page and page[-1][0] < tail.seq else None
-    return EventPage(await bounds.in_thread(lambda: [record(tail.run.id, seq, event) for seq, event in page]), more)
+    feed = await supervisor.feeds.find(run)
+    page = await feed.journal.read(feed.run.id, after, limit)
+    more = page[-1][0] if page and page[-1][0] < feed.seq else None
+    return EventPage(await bounds.in_thread(lambda: [record(feed.run.id, seq, event) for seq, event in page]), more)
 
 
 @get(ONE + "/logs", media_type="text/plain", responses=problems(404, 409), tags=["Runs"])
 async def logs(
-    orchestrator: NamedDependency[RunSupervisor],
+    supervisor: NamedDependency[RunSupervisor],
     bounds: NamedDependency[Bounds],
     run: RunId,
     after: After = 0,
@@ -212,44 +212,44 @@ async def logs(
 
     With `step` it is the output of that step, attempt by attempt; `after` and `limit` do not apply then.
     """
-    tail = await orchestrator.tails.find(run)
+    feed = await supervisor.feeds.find(run)
     if step is not None:
-        log, upto = StepLog(step_named(tail.run, step), tail.run.created_at), tail.seq
-        past = [event async for seq, event in history(tail.journal, tail.run.id) if seq <= upto]
+        log, upto = StepLog(step_named(feed.run, step), feed.run.created_at), feed.seq
+        past = [event async for seq, event in history(feed.journal, feed.run.id) if seq <= upto]
         return "".join(log_text(line) + "\n" for event in past for line in log.take(event))
-    page = await tail.journal.read(tail.run.id, after, limit)
-    began = tail.run.created_at
+    page = await feed.journal.read(feed.run.id, after, limit)
+    began = feed.run.created_at
     return await bounds.in_thread(lambda: "".join(numbered_line(began, seq, event) + "\n" for seq, event in page))
 
 
 @get(ONE + "/explain", responses=problems(404, 409), tags=["Runs"])
 async def explain_step(
-    orchestrator: NamedDependency[RunSupervisor],
+    supervisor: NamedDependency[RunSupervisor],
     run: RunId,
     step: Annotated[
         str, QueryParameter(description="A step's id, or a unique part of one.", min_length=1, max_length=300)
     ],
 ) -> Explanation:
     """Why a step ran, waited, was skipped, retried or undone."""
-    tail = await orchestrator.tails.find(run)
-    named = step_named(tail.run, step)
-    upto = tail.seq
-    past = [event async for seq, event in history(tail.journal, tail.run.id) if seq <= upto]
-    return explain(tail.run, past, named, orchestrator.clock.now(), tail.around())
+    feed = await supervisor.feeds.find(run)
+    named = step_named(feed.run, step)
+    upto = feed.seq
+    past = [event async for seq, event in history(feed.journal, feed.run.id) if seq <= upto]
+    return explain(feed.run, past, named, supervisor.clock.now(), feed.around())
 
 
 @get(ONE + "/servers", responses=problems(404, 409), tags=["Runs"])
-async def run_servers(orchestrator: NamedDependency[RunSupervisor], run: RunId) -> RunServers:
+async def run_servers(supervisor: NamedDependency[RunSupervisor], run: RunId) -> RunServers:
     """The servers of a run that exist according to its journal."""
-    tail = await orchestrator.tails.find(run)
-    return RunServers(tail.run.id, servers(tail.run, SERVERS_MAX)[0])
+    feed = await supervisor.feeds.find(run)
+    return RunServers(feed.run.id, servers(feed.run, SERVERS_MAX)[0])
 
 
 @get(ONE + "/rollback", responses=problems(404, 409), tags=["Actions"])
-async def preview(orchestrator: NamedDependency[RunSupervisor], run: RunId) -> RollbackPreview:
+async def preview(supervisor: NamedDependency[RunSupervisor], run: RunId) -> RollbackPreview:
     """What a rollback would do. Nothing is changed."""
-    tail = await orchestrator.tails.find(run)
-    return RollbackPreview(tail.run.id, tuple(await planned_undo(orchestrator.settings, orchestrator.clock, tail.run)))
+    feed = await supervisor.feeds.find(run)
+    return RollbackPreview(feed.run.id, tuple(await planned_undo(supervisor.settings, supervisor.clock, feed.run)))
 
 
 HANDLERS: Sequence[Any] = (

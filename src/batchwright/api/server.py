@@ -179,10 +179,10 @@ async def _serve(
     clock = SystemClock()
     connections = Connections(most_connections(raise_descriptors()))
     made = RunSupervisor(settings, clock, EventFrames(), options.simulation, commands=options.commands)
-    async with made as orchestrator, HealthMonitor(orchestrator) as monitor:
+    async with made as supervisor, HealthMonitor(supervisor) as monitor:
         bounds = Bounds(readers=min(READERS, connections.most // 2))
         app = make_app(
-            orchestrator,
+            supervisor,
             monitor,
             submit_rate=options.submit_rate,
             bounds=bounds,
@@ -213,11 +213,11 @@ async def _serve(
         with _signals() as stop:
             await _first(serving, stop)
             stop.clear()
-            stopping = asyncio.create_task(orchestrator.stop(options.grace))
+            stopping = asyncio.create_task(supervisor.stop(options.grace))
             log.info("stopping: calls in flight have %g s to finish", options.grace)
             await _first(stopping, stop)
             stopping.cancel()
-            left = await orchestrator.stop(0.0)
+            left = await supervisor.stop(0.0)
         server.should_exit = True
         await serving
     return left

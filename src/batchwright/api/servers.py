@@ -22,8 +22,8 @@ Provider = Annotated[str, QueryParameter(description="Only servers of this provi
 Simulate = Annotated[bool, QueryParameter(description="The servers of the simulated world.")]
 
 
-def _simulation(orchestrator: RunSupervisor, simulate: bool) -> dict[str, Scalar] | None:
-    return orchestrator.desk.simulation if orchestrator.desk.simulation is not None else {} if simulate else None
+def _simulation(supervisor: RunSupervisor, simulate: bool) -> dict[str, Scalar] | None:
+    return supervisor.desk.simulation if supervisor.desk.simulation is not None else {} if simulate else None
 
 
 @post(
@@ -34,12 +34,12 @@ def _simulation(orchestrator: RunSupervisor, simulate: bool) -> dict[str, Scalar
     tags=["What there is"],
 )
 async def look(
-    orchestrator: NamedDependency[RunSupervisor], provider: Provider = "", simulate: Simulate = False
+    supervisor: NamedDependency[RunSupervisor], provider: Provider = "", simulate: Simulate = False
 ) -> FoundServers:
     """Ask the providers for all servers with Batchwright's labels, and how to reach each."""
-    simulation = _simulation(orchestrator, simulate)
-    settings, stores, clock = orchestrator.settings, orchestrator.stores, orchestrator.clock
-    return await find_servers(settings, stores, clock, provider, simulation, orchestrator.world)
+    simulation = _simulation(supervisor, simulate)
+    settings, stores, clock = supervisor.settings, supervisor.stores, supervisor.clock
+    return await find_servers(settings, stores, clock, provider, simulation, supervisor.world)
 
 
 @post(
@@ -50,15 +50,15 @@ async def look(
     tags=["What there is"],
 )
 async def destroy(
-    orchestrator: NamedDependency[RunSupervisor],
+    supervisor: NamedDependency[RunSupervisor],
     ref: Annotated[str, QueryParameter(description="The server's reference.", min_length=1, max_length=300)],
     anyway: Annotated[bool, QueryParameter(description="Destroy it even if its run has not ended.")] = False,
     simulate: Simulate = False,
 ) -> ServerDestroyResult:
     """Destroy one server and wait until it is gone."""
-    simulation = _simulation(orchestrator, simulate)
-    settings, stores, clock = orchestrator.settings, orchestrator.stores, orchestrator.clock
-    return await end_server(settings, stores, clock, ref, simulation, orchestrator.world, anyway=anyway)
+    simulation = _simulation(supervisor, simulate)
+    settings, stores, clock = supervisor.settings, supervisor.stores, supervisor.clock
+    return await end_server(settings, stores, clock, ref, simulation, supervisor.world, anyway=anyway)
 
 
 SERVERS_MAX = 1_000  # listed per run
@@ -80,15 +80,15 @@ class AllServers(Struct, frozen=True):
 
 @get("/v1/servers", responses=problems(), tags=["What there is"])
 async def all_servers(
-    orchestrator: NamedDependency[RunSupervisor],
+    supervisor: NamedDependency[RunSupervisor],
     runs: Annotated[int, QueryParameter(ge=1, le=200, description="How many runs to read, newest first.")] = 50,
 ) -> AllServers:
     """The servers that runs made or keep, according to their journals."""
-    rows = [row for row in await orchestrator.summaries() if row.steps and row.status is not RunState.ROLLED_BACK]
+    rows = [row for row in await supervisor.summaries() if row.steps and row.status is not RunState.ROLLED_BACK]
     found: list[PlacedServer] = []
     for row in rows[:runs]:
-        tail = await orchestrator.tails.find(row.run)
-        found += [PlacedServer(row.run, server) for server in servers(tail.run, SERVERS_MAX)[0]]
+        feed = await supervisor.feeds.find(row.run)
+        found += [PlacedServer(row.run, server) for server in servers(feed.run, SERVERS_MAX)[0]]
     return AllServers(tuple(found), max(0, len(rows) - runs))
 
 

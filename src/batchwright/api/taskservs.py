@@ -19,6 +19,6 @@ class Taskservs(Struct, frozen=True):
 
 
 @get("/v1/taskservs", sync_to_thread=True, responses=problems(), tags=["What there is"])
-def taskservs(orchestrator: NamedDependency[RunSupervisor]) -> Taskservs:
+def taskservs(supervisor: NamedDependency[RunSupervisor]) -> Taskservs:
     """The task services that can be installed."""
-    return Taskservs(taskserv_offers(orchestrator.settings))
+    return Taskservs(taskserv_offers(supervisor.settings))

@@ -52,7 +52,7 @@ Key = Annotated[
 )
 async def submit(
     request: Request[Any, Any, Any],
-    orchestrator: NamedDependency[RunSupervisor],
+    supervisor: NamedDependency[RunSupervisor],
     rates: NamedDependency[RateLimits],
     simulate: Simulate = False,
     sim: Sim = None,
@@ -62,12 +62,12 @@ async def submit(
     """Check, plan, record and start a run."""
     caller = _place(request, rates)
     submission = await submission_of(request, caller, simulate, sim, plan_hash, key or "")
-    tail, new = await orchestrator.submit(submission)
-    run_id = request.scope["state"]["run"] = tail.run.id
-    headers = {"Location": run_id, "ETag": etag(tail)}
+    feed, new = await supervisor.submit(submission)
+    run_id = request.scope["state"]["run"] = feed.run.id
+    headers = {"Location": run_id, "ETag": etag(feed)}
     if not new:
         headers["Idempotency-Replayed"] = "true"
-    return Response(tail.view(), headers=headers, status_code=202)
+    return Response(feed.view(), headers=headers, status_code=202)
 
 
 @post(
@@ -80,12 +80,12 @@ async def submit(
 )
 async def validate(
     request: Request[Any, Any, Any],
-    orchestrator: NamedDependency[RunSupervisor],
+    supervisor: NamedDependency[RunSupervisor],
     rates: NamedDependency[RateLimits],
 ) -> ValidationAnswer:
     """Check a workflow and report every mistake with its position. Nothing is contacted."""
     caller = _place(request, rates)
-    loaded = await orchestrator.desk.check(await submission_of(request, caller))
+    loaded = await supervisor.desk.check(await submission_of(request, caller))
     assert loaded.workflow is not None
     workflow = msgspec.to_builtins(loaded.workflow)
     return ValidationAnswer(True, workflow, bounded(loaded.diagnostics))
@@ -101,7 +101,7 @@ async def validate(
 )
 async def plan(
     request: Request[Any, Any, Any],
-    orchestrator: NamedDependency[RunSupervisor],
+    supervisor: NamedDependency[RunSupervisor],
     rates: NamedDependency[RateLimits],
     bounds: NamedDependency[Bounds],
     simulate: Simulate = False,
@@ -110,7 +110,7 @@ async def plan(
 ) -> PlanAnswer:
     """What a run would do, and what undoing it would do. Nothing is changed."""
     caller = _place(request, rates)
-    planned = await orchestrator.desk.look(await submission_of(request, caller, simulate, sim, plan_hash))
+    planned = await supervisor.desk.look(await submission_of(request, caller, simulate, sim, plan_hash))
     assert planned.plan is not None
     view = await bounds.in_thread(partial(plan_view, planned.plan))
     return PlanAnswer(True, view, bounded(planned.diagnostics), planned.quotes)

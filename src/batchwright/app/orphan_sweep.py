@@ -45,7 +45,7 @@ class GcResult(Struct, frozen=True):
     left: tuple[tuple[Orphan, Fault], ...] = ()
 
 
-async def collect(
+async def sweep_orphans(
     settings: Settings, stores: Stores, clock: Clock, word: str, world: SharedWorld | None = None, *, remove: bool
 ) -> GcResult:
     """Search every account in which the run created something.

@@ -34,11 +34,11 @@ def gc(
 ) -> int:
     """Repeat a run's closing sweep: list what has the run's label but is not in its journal, then remove it."""
     with chosen(url, state_dir) as client:
-        told = client.collect(run, remove=yes)
+        told = client.sweep_orphans(run, remove=yes)
         if not json:
             _tell_found(told)
         if told.strays and not yes and not json and sys.stdin.isatty() and confirm("Remove all of them?"):
-            told = client.collect(told.run, remove=True)
+            told = client.sweep_orphans(told.run, remove=True)
     if json:
         print_json(told)
     else:

@@ -111,12 +111,12 @@ def rollback(
     """Undo what a run created, and only that, in reverse order."""
     with chosen_run(run, url, state_dir, catalogue) as (client, view):
         if only_plan:
-            undos = client.undo(view.run)
+            undos = client.rollback_preview(view.run)
             print_json({"run": view.run, "undo": undos}) if json else show_preview(view.run, undos)
             return Exit.OK
         if not yes and not sys.stdin.isatty():
             raise unasked()
-        if not yes and not _agreed(view.run, client.undo(view.run)):
+        if not yes and not _agreed(view.run, client.rollback_preview(view.run)):
             note("nothing was changed")
             return Exit.STOPPED
         told = f"run {view.run}: rolling back {view.workflow} {view.version}"

@@ -85,7 +85,7 @@ class Client(Protocol):
         """Run the checks of a run's task services again, now."""
         ...
 
-    def undo(self, word: str) -> tuple[PlannedUndo, ...]:
+    def rollback_preview(self, word: str) -> tuple[PlannedUndo, ...]:
         """What a rollback would do, in order. Raises NotAllowed when it would be refused."""
         ...
 
@@ -106,6 +106,6 @@ class Client(Protocol):
         """Destroy one server until it is gone; `anyway`: even if its run has not ended. Raises NotAllowed."""
         ...
 
-    def collect(self, word: str, *, remove: bool) -> GcResult:
+    def sweep_orphans(self, word: str, *, remove: bool) -> GcResult:
         """Find what carries a run's label but is not in its journal; with `remove`, remove it. Raises NotAllowed."""
         ...

@@ -213,10 +213,10 @@ class HttpClient:
         query = [("ref", ref), *[("anyway", "true")] * anyway, *SIMULATE * (simulation is not None)]
         return self._done("/v1/servers/destroy", ServerDestroyResult, query)
 
-    def collect(self, word: str, *, remove: bool) -> GcResult:
+    def sweep_orphans(self, word: str, *, remove: bool) -> GcResult:
         return self._done(_path(word, "gc"), GcResult, [("remove", "true")] * remove)
 
-    def undo(self, word: str) -> tuple[PlannedUndo, ...]:
+    def rollback_preview(self, word: str) -> tuple[PlannedUndo, ...]:
         return self._get(_path(word, "rollback"), _Undo).undo
 
     def act(

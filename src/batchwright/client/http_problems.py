@@ -78,7 +78,7 @@ def _words(answer: bytes) -> str:
 
 
 def _known() -> dict[str, type[BatchwrightError]]:
-    """The classes of errors.py by their code, the more general first."""
+    """The error classes by their code, the more general first."""
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BatchwrightError)]
     return {kind.code: kind for kind in reversed(kinds)}
 

@@ -14,7 +14,7 @@ from msgspec.structs import asdict
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import Adapters
 from batchwright.app.live_servers import FoundServers, ServerDestroyResult, end_server, find_servers
-from batchwright.app.orphan_sweep import GcResult, collect
+from batchwright.app.orphan_sweep import GcResult, sweep_orphans
 from batchwright.app.planned import Planned
 from batchwright.app.plans import Source, plan_source
 from batchwright.app.rollback_impact import planned_undo
@@ -160,7 +160,7 @@ class LocalClient:
     def checks(self, word: str) -> TaskservStatuses:
         return self.wait(check_run(self.settings, self.clock, self.look(word).run))
 
-    def undo(self, word: str) -> tuple[PlannedUndo, ...]:
+    def rollback_preview(self, word: str) -> tuple[PlannedUndo, ...]:
         return tuple(self.wait(planned_undo(self.settings, self.clock, self.look(word).run)))
 
     # -- acting ---------------------------------------------------------------------------------------------------
@@ -210,8 +210,8 @@ class LocalClient:
     def end_server(self, ref: str, *, anyway: bool, simulation: SimulationSettings | None) -> ServerDestroyResult:
         return self.wait(end_server(self.settings, self.stores, self.clock, ref, simulation, anyway=anyway))
 
-    def collect(self, word: str, *, remove: bool) -> GcResult:
-        return self.wait(collect(self.settings, self.stores, self.clock, word, remove=remove))
+    def sweep_orphans(self, word: str, *, remove: bool) -> GcResult:
+        return self.wait(sweep_orphans(self.settings, self.stores, self.clock, word, remove=remove))
 
 
 def user() -> str:

@@ -2,8 +2,8 @@
 
 It reads one line of JSON with its settings and answers with one that says what confines it. Then, until its input
 ends, it reads `LENGTH\n` and an expression, or `LENGTH json\n`, `LENGTH yaml\n` and a text to be looked through by
-repeats.py, and answers `ok LENGTH\n` or `error LENGTH\n` and a body. What exceeds a limit kills it: the signal is the
-answer.
+duplicate_keys.py, and answers `ok LENGTH\n` or `error LENGTH\n` and a body. What exceeds a limit kills it: the signal
+is the answer.
 """
 
 import ctypes

@@ -287,11 +287,11 @@ def _sweep_started(run: RunFoldState, event: ev.SweepStarted) -> None:
     run.sweeps[event.lane] = run.sweeps.get(event.lane, 0) + 1
 
 
-def _stray_found(run: RunFoldState, event: ev.OrphanFound) -> None:
+def _orphan_found(run: RunFoldState, event: ev.OrphanFound) -> None:
     run.strays_found += not event.shared
 
 
-def _stray_gone(run: RunFoldState, _event: ev.OrphanRemovalEnded) -> None:
+def _orphan_removal_ended(run: RunFoldState, _event: ev.OrphanRemovalEnded) -> None:
     pass  # one that is still there is found again by the next round, or ends the sweep with a fault
 
 
@@ -332,7 +332,7 @@ APPLY: dict[type[ev.Event], Callable[[RunFoldState, Any], int | None]] = {
     ev.StepUndone: _step_undone,
     ev.UndoFailed: _undo_failed,
     ev.SweepStarted: _sweep_started,
-    ev.OrphanFound: _stray_found,
-    ev.OrphanRemovalEnded: _stray_gone,
+    ev.OrphanFound: _orphan_found,
+    ev.OrphanRemovalEnded: _orphan_removal_ended,
     ev.SweepEnded: _sweep_ended,
 }

@@ -78,10 +78,10 @@ class ServiceHealth(Struct, frozen=True):
 class HealthMonitor:
     """Monitors the health of one supervisor in the background. `rights` gives the permissions there."""
 
-    def __init__(self, orchestrator: RunSupervisor) -> None:
+    def __init__(self, supervisor: RunSupervisor) -> None:
         self.rights: Callable[[], PermissionSummary] = PermissionSummary
-        self._orchestrator = orchestrator
-        self._began = orchestrator.clock.now()
+        self._supervisor = supervisor
+        self._began = supervisor.clock.now()
         self._lags: deque[float] = deque([0.0], maxlen=LAGS_KEPT)
         self._stores: tuple[StoreHealth, ...] = ()
         self._providers: dict[tuple[str, str], ProviderHealth] = {}
@@ -117,7 +117,7 @@ class HealthMonitor:
         """Check the stores, and every provider that a run uses now."""
         await self._look_at_stores()
         in_use: dict[tuple[str, str], Provider] = {}
-        for driven in self._orchestrator.driven.values():
+        for driven in self._supervisor.driven.values():
             if driven.driver is not None:
                 accounts = {facts.name: facts.account for facts in driven.driver.run.plan.providers}
                 in_use |= {(name, accounts.get(name, "")): p for name, p in driven.driver.providers.items()}
@@ -125,7 +125,7 @@ class HealthMonitor:
         self._providers = {(one.name, one.account): one for one in seen}
 
     async def _ask(self, name: str, account: str, provider: Provider) -> ProviderHealth:
-        at, began = self._orchestrator.clock.now(), time.monotonic()
+        at, began = self._supervisor.clock.now(), time.monotonic()
         quota: dict[str, tuple[float, float]] = {}
         try:
             async with asyncio.timeout(PROBE_LIMIT):
@@ -142,7 +142,7 @@ class HealthMonitor:
 
     async def _look_at_stores(self) -> None:
         seen = []
-        stores = self._orchestrator.stores
+        stores = self._supervisor.stores
         for name in stores.existing_names():
             began = time.monotonic()
             try:
@@ -154,30 +154,30 @@ class HealthMonitor:
         self._stores = tuple(seen)
 
     def _still(self) -> tuple[StalledRun, ...]:
-        now = self._orchestrator.clock.now()
-        found = [one for driven in self._orchestrator.driven.values() if (one := still(driven, now))]
-        for run_id, trouble in self._orchestrator.troubles.items():
-            if run_id not in self._orchestrator.driven:
+        now = self._supervisor.clock.now()
+        found = [one for driven in self._supervisor.driven.values() if (one := still(driven, now))]
+        for run_id, trouble in self._supervisor.troubles.items():
+            if run_id not in self._supervisor.driven:
                 found.append(StalledRun(run_id, "", 0.0, f"no process drives it: {trouble}"))
         return tuple(found)
 
     def health(self) -> ServiceHealth:
         """The current health; stores and providers as of the last check."""
-        orchestrator = self._orchestrator
-        in_use = {name for one in orchestrator.driven.values() if one.driver for name in one.driver.providers}
+        supervisor = self._supervisor
+        in_use = {name for one in supervisor.driven.values() if one.driver for name in one.driver.providers}
         providers = tuple(one for one in self._providers.values() if one.name in in_use)
         flagged = self._still()
         answer = all(one.ok for one in self._stores) and all(one.ok for one in providers)
         well = answer and not flagged and self.lag < LAG_BAD
         return ServiceHealth(
-            status="stopping" if orchestrator.stopping else "ok" if well else "degraded",
+            status="stopping" if supervisor.stopping else "ok" if well else "degraded",
             version=__version__,
-            state=orchestrator.settings.identity(),
-            uptime=max(0.0, orchestrator.clock.now() - self._began),
+            state=supervisor.settings.identity(),
+            uptime=max(0.0, supervisor.clock.now() - self._began),
             event_loop_lag_seconds=self.lag,
-            driven=len(orchestrator.driven),
-            undriven=len(orchestrator.undriven),
-            readers=orchestrator.tails.readers,
+            driven=len(supervisor.driven),
+            undriven=len(supervisor.undriven),
+            readers=supervisor.feeds.readers,
             stores=self._stores,
             providers=providers,
             still=flagged,
@@ -187,7 +187,7 @@ class HealthMonitor:
     @property
     def ready(self) -> bool:
         """Whether the service accepts work: it is not stopping and its stores answer."""
-        return not self._orchestrator.stopping and all(one.ok for one in self._stores)
+        return not self._supervisor.stopping and all(one.ok for one in self._stores)
 
 
 def still(driven: ActiveRun, now: float) -> StalledRun | None:

@@ -66,12 +66,12 @@ class Driven(Protocol):
 class Subscription:
     """One reader of everything after `after`. `next` waits; `b""` means that nothing happened."""
 
-    def __init__(self, tail: RunFeed, after: int | None) -> None:
-        self._tail = tail
+    def __init__(self, feed: RunFeed, after: int | None) -> None:
+        self._feed = feed
         self._after = after
         self._live = False
         self._more = False  # there are events that it has not been given, for they were too many
-        self._viewed = tail.seq
+        self._viewed = feed.seq
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -80,33 +80,33 @@ class Subscription:
 
     async def next(self) -> bytes | None:
         """The bytes to send now; None if the reader has fallen too far behind. Raises StoreError."""
-        tail = self._tail
+        feed = self._feed
         if self._after is None:
-            self._after = tail.seq
-            return tail.snapshot_frame()
-        if not self._live and self._after < tail.ring_start:
-            page, self._after = await tail.past(self._after)
+            self._after = feed.seq
+            return feed.snapshot_frame()
+        if not self._live and self._after < feed.ring_start:
+            page, self._after = await feed.past(self._after)
             return page
-        if self._live and not self._more and not tail.closed:
+        if self._live and not self._more and not feed.closed:
             await self._woken.wait()
             self._woken.clear()
         self._live = True
-        if tail.trouble is not None:
-            raise tail.trouble
-        found = tail.since(self._after)
+        if feed.trouble is not None:
+            raise feed.trouble
+        found = feed.since(self._after)
         if found is None:
             return None
         chunk, self._after = found
-        self._more = self._after < tail.seq
-        if tail.light_seq > self._viewed:
-            self._viewed = tail.light_seq
-            chunk += tail.light
+        self._more = self._after < feed.seq
+        if feed.light_seq > self._viewed:
+            self._viewed = feed.light_seq
+            chunk += feed.light
         return chunk
 
     @property
     def at_end(self) -> bool:
         """Whether the reader has everything of a run that is over, or the service is stopping."""
-        return self._tail.closed or (self._tail.over and self._live and self._after == self._tail.seq)
+        return self._feed.closed or (self._feed.over and self._live and self._after == self._feed.seq)
 
 
 class RunFeed:

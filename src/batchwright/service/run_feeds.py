@@ -29,54 +29,54 @@ class RunFeeds:
         self._frames = frames
         self._driven = driven
         self._sightings = sightings
-        self._tails: dict[str, RunFeed] = {}
+        self._feeds: dict[str, RunFeed] = {}
         self._loading: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def find(self, word: str) -> RunFeed:
         """The run with this id, beginning of one, or `latest`, up to date. Raises RunNotFound, RunAmbiguous."""
-        tail = self._tails.get(word)
-        if tail is None:
+        feed = self._feeds.get(word)
+        if feed is None:
             journal, run_id = await self._stores.find(word)
             async with self._loading.setdefault(run_id, asyncio.Lock()):
-                tail = self._tails.get(run_id)
-                if tail is None:
-                    tail = self._keep(journal, await load_run(journal, run_id))
-        self._tails.pop(tail.run.id, None)
-        self._tails[tail.run.id] = tail  # the last used stand last
-        await tail.refresh()
-        return tail
+                feed = self._feeds.get(run_id)
+                if feed is None:
+                    feed = self._keep(journal, await load_run(journal, run_id))
+        self._feeds.pop(feed.run.id, None)
+        self._feeds[feed.run.id] = feed  # the last used stand last
+        await feed.refresh()
+        return feed
 
     def add(self, journal: Journal, created: RunCreated) -> None:
         """Keep the feed of a run that has just been recorded, so that it need not be read back."""
         self._keep(journal, Run(created))
 
     def _keep(self, journal: Journal, run: Run) -> RunFeed:
-        tail = RunFeed(journal, run, self._clock, self._frames, self._driven.get, self._sightings)
+        feed = RunFeed(journal, run, self._clock, self._frames, self._driven.get, self._sightings)
         self._make_room(len(run.records))
-        self._tails[run.id] = tail
-        return tail
+        self._feeds[run.id] = feed
+        return feed
 
     def _make_room(self, steps: int) -> None:
-        kept = sum(len(tail.run.records) for tail in self._tails.values())
-        for run_id, tail in list(self._tails.items()):
+        kept = sum(len(feed.run.records) for feed in self._feeds.values())
+        for run_id, feed in list(self._feeds.items()):
             if kept + steps <= STEPS_KEPT:
                 return
-            if not tail.readers:
-                kept -= len(tail.run.records)
-                del self._tails[run_id]
+            if not feed.readers:
+                kept -= len(feed.run.records)
+                del self._feeds[run_id]
 
     def hint(self, run_id: str) -> None:
         """Note that the driver in this process has written something, or has ended."""
-        tail = self._tails.get(run_id)
-        if tail is not None:
-            tail.hint()
+        feed = self._feeds.get(run_id)
+        if feed is not None:
+            feed.hint()
 
     @property
     def readers(self) -> int:
         """How many readers all runs have now."""
-        return sum(tail.readers for tail in self._tails.values())
+        return sum(feed.readers for feed in self._feeds.values())
 
     def close(self) -> None:
         """End the streams of all readers of all runs."""
-        for tail in self._tails.values():
-            tail.close()
+        for feed in self._feeds.values():
+            feed.close()

@@ -75,7 +75,7 @@ class RunSupervisor:
         self.driven: dict[str, ActiveRun] = {}
         self.troubles: dict[str, str] = {}  # run -> why it could not be driven last time
         self._sightings = LeaseObserver(clock.monotonic)
-        self.tails = RunFeeds(self.stores, clock, frames, self.driven, self._sightings)
+        self.feeds = RunFeeds(self.stores, clock, frames, self.driven, self._sightings)
         self.allowed = WorkflowAllowlist(commands, settings.service.secrets)
         self.desk = Submissions(settings, clock, self.stores, self.world, simulation, allowed=self.allowed)
         self.stopping = False
@@ -151,7 +151,7 @@ class RunSupervisor:
         async with self.desk.key(submission):
             earlier = await self.desk.earlier(submission)
             if earlier is not None:
-                return await self.tails.find(earlier), False
+                return await self.feeds.find(earlier), False
             self._refuse_more()
             plan = await self.desk.plan(submission)
             self._refuse_more()
@@ -162,11 +162,11 @@ class RunSupervisor:
                 run=self.desk.run_id(submission),
             )
         assert stored.run is not None
-        self.tails.add(stored.journal, stored.run.created)
-        tail = await self.tails.find(stored.id)
+        self.feeds.add(stored.journal, stored.run.created)
+        feed = await self.feeds.find(stored.id)
         async with self._lock(stored.id):
-            self._begin(tail.run.summary(tail.journal.name), lambda runs: runs.drive(stored))
-        return tail, True
+            self._begin(feed.run.summary(feed.journal.name), lambda runs: runs.drive(stored))
+        return feed, True
 
     def _refuse_more(self) -> None:
         if self.stopping:
@@ -200,7 +200,7 @@ class RunSupervisor:
         run: Run | None = None
         try:
             async for _ in driven:
-                self.tails.hint(run_id)
+                self.feeds.hint(run_id)
                 for observer in self.observers:
                     observer(driven)
             run = driven.run
@@ -218,7 +218,7 @@ class RunSupervisor:
             del self.driven[run_id]
             if run is None or run.status not in RUN_ENDED:
                 self.undriven[run_id] = self.clock.monotonic() + self._delays.get(run_id, 0.0)
-            self.tails.hint(run_id)
+            self.feeds.hint(run_id)
             driven.tell()
         return run
 
@@ -252,57 +252,57 @@ class RunSupervisor:
         `answers` are for a resume: the commands in doubt to run again, and those to mark as done. Raises NotAllowed,
         RunHeld, and RunChanged if the run is not in the state that `match` names.
         """
-        tail = await self.tails.find(word)
-        async with self._lock(tail.run.id):
-            await tail.refresh()
-            if not match(tail):
-                raise RunChanged(f"run {tail.run.id} is at event {tail.seq} now")
-            driven = self.driven.get(tail.run.id)
-            if driven is not None and tail.run.status in RUN_ENDED and not tail.run.rollback_due:
+        feed = await self.feeds.find(word)
+        async with self._lock(feed.run.id):
+            await feed.refresh()
+            if not match(feed):
+                raise RunChanged(f"run {feed.run.id} is at event {feed.seq} now")
+            driven = self.driven.get(feed.run.id)
+            if driven is not None and feed.run.status in RUN_ENDED and not feed.run.rollback_due:
                 await asyncio.wait([driven.task] if driven.task else [], timeout=EFFECT_SECONDS)
-                driven = self.driven.get(tail.run.id)
+                driven = self.driven.get(feed.run.id)
             if kind is None:
-                await self._roll_back(tail, driven, by)
+                await self._roll_back(feed, driven, by)
             else:
-                await self._relay(tail, driven, Signal(kind, self.clock.now(), by), answers)
-        await tail.refresh()
-        return tail
+                await self._relay(feed, driven, Signal(kind, self.clock.now(), by), answers)
+        await feed.refresh()
+        return feed
 
-    async def _relay(self, tail: RunFeed, driven: ActiveRun | None, signal: Signal, answers: Answers) -> None:
-        run, kind = tail.run, signal.kind
+    async def _relay(self, feed: RunFeed, driven: ActiveRun | None, signal: Signal, answers: Answers) -> None:
+        run, kind = feed.run, signal.kind
         force = kind is SignalKind.FORCE_CANCEL
-        undriven = driven is None and tail.holder is None
+        undriven = driven is None and feed.holder is None
         if any(answers) and not undriven:
-            raise RunHeld(f"run {run.id} is driven by {_who(tail)}")
+            raise RunHeld(f"run {run.id} is driven by {_who(feed)}")
         reopens = kind is SignalKind.RESUME and (undriven or run.status in RUN_ENDED)
         if kind is SignalKind.RESUME and not undriven and run.status in (RunState.PENDING, RunState.RUNNING):
-            raise RunHeld(f"run {run.id} is driven by {_who(tail)}")
+            raise RunHeld(f"run {run.id} is driven by {_who(feed)}")
         if not reopens:
             allowed = {SignalKind.PAUSE: LIVE_STATES[:2], SignalKind.RESUME: (RunState.PAUSED,)}.get(kind, LIVE_STATES)
             refuse_unless(run.status, run.id, kind, allowed)
         if driven is not None:
             driven.signal(signal)
-            await _effect(driven, tail, EFFECTS[kind])
-        elif tail.holder is not None:
+            await _effect(driven, feed, EFFECTS[kind])
+        elif feed.holder is not None:
             if reopens:
-                raise RunHeld(f"run {run.id} is driven by {_who(tail)}")
-            await tail.journal.signal(run.id, signal)
+                raise RunHeld(f"run {run.id} is driven by {_who(feed)}")
+            await feed.journal.signal(run.id, signal)
         elif kind is SignalKind.PAUSE:
             raise nothing_to_pause(run.id)
         elif kind is SignalKind.RESUME:
-            await self._take_up(tail, lambda runs: runs.resume(_stored(tail), signal.by, *answers), _anything)
+            await self._take_up(feed, lambda runs: runs.resume(_stored(feed), signal.by, *answers), _anything)
         else:
-            await self._take_up(tail, lambda runs: runs.cancel(_stored(tail), signal.by, force=force), _anything)
+            await self._take_up(feed, lambda runs: runs.cancel(_stored(feed), signal.by, force=force), _anything)
 
-    async def _roll_back(self, tail: RunFeed, driven: ActiveRun | None, by: str) -> None:
-        if driven is not None or tail.holder is not None:
-            refuse_rollback(tail.run, by, self.clock.now(), _who(tail))
-        await self._take_up(tail, lambda runs: runs.rollback(_stored(tail), by), lambda run: run.status in BACKWARD)
+    async def _roll_back(self, feed: RunFeed, driven: ActiveRun | None, by: str) -> None:
+        if driven is not None or feed.holder is not None:
+            refuse_rollback(feed.run, by, self.clock.now(), _who(feed))
+        await self._take_up(feed, lambda runs: runs.rollback(_stored(feed), by), lambda run: run.status in BACKWARD)
 
-    async def _take_up(self, tail: RunFeed, verb: Verb, shows: Callable[[Run], bool]) -> None:
+    async def _take_up(self, feed: RunFeed, verb: Verb, shows: Callable[[Run], bool]) -> None:
         self._refuse_more()
-        driven = self._begin(tail.run.summary(tail.journal.name), verb)
-        await _effect(driven, tail, shows)
+        driven = self._begin(feed.run.summary(feed.journal.name), verb)
+        await _effect(driven, feed, shows)
 
     # -- many runs ------------------------------------------------------------------------------------------------
 
@@ -340,7 +340,7 @@ class RunSupervisor:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self.tails.close()
+        self.feeds.close()
         return len(self.undriven)
 
 
@@ -348,26 +348,26 @@ def _drive(stored: StoredRun, runs: Runs) -> ActiveRun:
     return runs.drive(stored)
 
 
-def _stored(tail: RunFeed) -> StoredRun:
+def _stored(feed: RunFeed) -> StoredRun:
     """The run for a driver, which has a fold of its own: a feed tells only what is durable."""
-    return StoredRun(tail.journal, tail.run.id)
+    return StoredRun(feed.journal, feed.run.id)
 
 
-def _who(tail: RunFeed) -> str:
-    return process_of(tail.holder or own_holder())
+def _who(feed: RunFeed) -> str:
+    return process_of(feed.holder or own_holder())
 
 
-async def _effect(driven: ActiveRun, tail: RunFeed, shows: Callable[[Run], bool]) -> None:
+async def _effect(driven: ActiveRun, feed: RunFeed, shows: Callable[[Run], bool]) -> None:
     """Wait until something more is durable and what is durable of the run shows what is wanted.
 
     The driver's own fold is ahead of the journal while it appends, so that it is not asked.
     """
-    before = tail.seq
+    before = feed.seq
 
     async def shown() -> bool:
-        tail.hint()
-        await tail.refresh()
-        return tail.seq > before and shows(tail.run)
+        feed.hint()
+        await feed.refresh()
+        return feed.seq > before and shows(feed.run)
 
     await driven.until(shown, EFFECT_SECONDS)
 

@@ -20,7 +20,7 @@ class AttachmentSuite:
 
     patience: float
 
-    def attach(self, ref: str) -> Collection[str]:  # noqa: ARG002 - a rig that can overrides it
+    def attach(self, ref: str) -> Collection[str]:  # noqa: ARG002 - a fixture that can overrides it
         """Attach one of each possible foreign thing to a server, without our label and without the adapter.
 
         Each is set to be deleted with the server where that can be set. Returns their ids; empty if nothing can be

@@ -288,7 +288,7 @@ class ProviderSuite(AttachmentSuite):
     def test_a_lost_answer_is_unknown_and_comes_to_light_within_the_settle_time(self) -> None:
         losing = self.losing_client()
         if losing is None:
-            raise SkipTest("this rig cannot lose an answer")
+            raise SkipTest("this provider fixture cannot lose an answer")
 
         async def scenario(bench: ProviderFixture) -> None:
             await losing.open()

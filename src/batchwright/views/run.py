@@ -138,7 +138,7 @@ def run_view(
     shape: PlanIndex | None = None,
     bounds: ViewBounds | None = None,
 ) -> RunView:
-    """The view of a run at `now`. `shape` is `shape_of(run.plan)`: pass it if the same run is drawn often."""
+    """The view of a run at `now`. `shape` is `plan_index(run.plan)`: pass it if the same run is drawn often."""
     around = around or Circumstances()
     shape = shape or plan_index(run.plan)
     bounds = bounds or ViewBounds()

@@ -132,7 +132,7 @@ def test_what_is_refused_changes_nothing_of_the_services_health(tmp_path: Path) 
                 await service.until(run, state)
             await act(service, gone, "rollback")
             await service.until(gone, "RolledBack")
-            journal = await service.orchestrator.stores.get("filesystem")
+            journal = await service.supervisor.stores.get("filesystem")
             for run, leave in ((done, ("rollback",)), (gone, ()), (none, ("resume",))):
                 before = len(await service.events(run))
                 for verb in asked:
@@ -141,10 +141,10 @@ def test_what_is_refused_changes_nothing_of_the_services_health(tmp_path: Path) 
                         seen.append((run, verb, answer.status, answer.json))
                 assert len(await service.events(run)) == before
                 assert await journal.signals(run) == []
-            await service.orchestrator._adopt()
+            await service.supervisor._adopt()
             health = (await service.get("/health")).json
-            assert (health["status"], service.orchestrator.troubles) == ("ok", {})
-            assert service.orchestrator.driven == service.orchestrator.undriven == {}
+            assert (health["status"], service.supervisor.troubles) == ("ok", {})
+            assert service.supervisor.driven == service.supervisor.undriven == {}
         return seen
 
     for run, verb, status, body in asyncio.run(main()):

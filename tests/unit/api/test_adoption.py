@@ -55,7 +55,7 @@ def test_a_run_that_another_process_drives_is_taken_up_when_that_one_is_gone(tmp
             journal = await stores.get("filesystem")
             lease = await journal.acquire(run, "elsewhere:1:1", 0.0, 1e12)
             async with serving(tmp_path) as service:
-                before = run in service.orchestrator.driven
+                before = run in service.supervisor.driven
                 await journal.release(lease)
                 return before, await service.until(run, "Completed")
 
@@ -69,8 +69,8 @@ def test_readers_are_answered_from_the_journal_and_never_from_what_is_not_durabl
         async with serving(tmp_path) as service:
             run = (await service.submit(workflow(count=30))).json["run"]
             await service.until(run, "Completed")
-            tail = await service.orchestrator.tails.find(run)
-            return tail.seq, (await tail.journal.read(run))[-1][0]
+            feed = await service.supervisor.feeds.find(run)
+            return feed.seq, (await feed.journal.read(run))[-1][0]
 
     seen, durable = asyncio.run(main())
     assert seen == durable

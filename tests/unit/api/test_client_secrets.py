@@ -201,7 +201,7 @@ def test_a_recorded_run_is_checked_again_unless_it_is_the_operators(
             if driven:
                 await service.until(run, "Completed")
             else:
-                while not service.orchestrator.troubles or service.orchestrator.driven:
+                while not service.supervisor.troubles or service.supervisor.driven:
                     await asyncio.sleep(0.01)
                 refused = await service.post(f"{RUNS}/{run}/resume")
                 assert (refused.status, refused.json["code"]) == (403, "secret-refused")

@@ -18,7 +18,7 @@ from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.run import Run
-from batchwright.service import run_feed as tails
+from batchwright.service import run_feed as feeds
 from batchwright.service.run_feed import RunFeed
 from tests.support.service_in_loop import RUNS, Serving, serving, workflow
 from tests.unit.views.story import fleet
@@ -115,19 +115,19 @@ def test_readers_are_let_go_when_the_service_stops(tmp_path: Path) -> None:
             run = (await service.submit(workflow(), boot_seconds="3600")).json["run"]
             await service.until(run, "Running")
             reading = asyncio.create_task(listen(service, run, None, 10**9))
-            while not service.orchestrator.tails.readers:
+            while not service.supervisor.feeds.readers:
                 await asyncio.sleep(0.01)
-            await service.orchestrator.stop(0.0)
+            await service.supervisor.stop(0.0)
             return await reading
 
     assert b"the service is stopping" in asyncio.run(main())
 
 
-# -- the tail alone -------------------------------------------------------------------------------------------------
+# -- the feed alone -------------------------------------------------------------------------------------------------
 
 
 class Told:
-    """A run in memory that is driven by another process, and its tail."""
+    """A run in memory that is driven by another process, and its feed."""
 
     def __init__(self) -> None:
         self.story = fleet()
@@ -157,25 +157,25 @@ def pauses(count: int) -> list[ev.AnyEvent]:
 
 
 def test_a_reader_that_falls_behind_the_ring_is_dropped_and_can_come_back(monkeypatch: Any) -> None:
-    monkeypatch.setattr(tails, "RING_EVENTS", 100)
+    monkeypatch.setattr(feeds, "RING_EVENTS", 100)
 
     async def main() -> tuple[bytes | None, list[bytes | None]]:
         told = Told()
-        tail = await told.begin()
-        slow = tail.attach(None)
+        feed = await told.begin()
+        slow = feed.attach(None)
         await slow.next()
         await slow.next()
         await told.tell(ev.DriverStarted(1.0, "h", 1), ev.RunStarted(1.0), *pauses(500))
-        await tail.refresh()
+        await feed.refresh()
         dropped = None
         for _ in range(3):  # it may have been woken before
             dropped = await slow.next()
             if dropped is None:
                 break
-        tail.detach(slow)
-        back = tail.attach(1)
-        again = [await back.next() for _ in range(503 // tails.PAST + 1)]
-        tail.detach(back)
+        feed.detach(slow)
+        back = feed.attach(1)
+        again = [await back.next() for _ in range(503 // feeds.PAST + 1)]
+        feed.detach(back)
         return dropped, again
 
     dropped, again = asyncio.run(main())
@@ -187,8 +187,8 @@ def test_a_reader_that_falls_behind_the_ring_is_dropped_and_can_come_back(monkey
 def test_readers_hear_of_another_process_and_share_what_is_encoded() -> None:
     async def main() -> list[bytes | None]:
         told = Told()
-        tail = await told.begin()
-        readers = [tail.attach(1) for _ in range(50)]
+        feed = await told.begin()
+        readers = [feed.attach(1) for _ in range(50)]
         for reader in readers:
             await reader.next()
         await told.tell(ev.DriverStarted(1.0, "h", 1), ev.RunStarted(1.0))
@@ -199,7 +199,7 @@ def test_readers_hear_of_another_process_and_share_what_is_encoded() -> None:
                 chunk = await reader.next()
             found.append(chunk)
         for reader in readers:
-            tail.detach(reader)
+            feed.detach(reader)
         return found
 
     found = asyncio.run(main())

@@ -21,7 +21,7 @@ def test_health_tells_of_stores_providers_in_use_and_readiness(tmp_path: Path, m
             await service.monitor.look()
             health = (await service.get("/health")).json
             ready = [(await service.get("/health/ready")).status]
-            service.orchestrator.stopping = True
+            service.supervisor.stopping = True
             refused = await service.submit(workflow("late"))
             ready.append((await service.get("/health/ready")).status)
             return [health, ready, refused]
@@ -63,7 +63,7 @@ def test_a_run_that_cannot_be_driven_is_flagged_and_taken_up_again(tmp_path: Pat
             part.unlink()
         world.write_bytes(b"no world at all" * 100)
         async with serving(tmp_path) as service:
-            while not service.orchestrator.troubles:
+            while not service.supervisor.troubles:
                 await asyncio.sleep(0.02)
             flagged = (await service.get("/health")).json["still"]
         world.write_bytes(kept)

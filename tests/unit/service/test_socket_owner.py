@@ -172,7 +172,7 @@ def test_what_the_system_does_not_tell_is_refused(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr("batchwright.service.socket_owner.PROC", Path("/nowhere"))
         assert "cannot be determined" in talk.refused()
         monkeypatch.setattr("batchwright.service.socket_owner.socket.socket", none)
-        with pytest.raises(PeerUnknown, match="does not tell"):
+        with pytest.raises(PeerUnknown, match="does not report"):
             far_end(talk.peer, talk.own)
 
 

@@ -1,4 +1,4 @@
-"""The Journal port over an embedded SurrealDB: this process holds the folder, or is a guest of the one that does."""
+"""The Journal port over an embedded SurrealDB: this process holds the folder, or is a peer of the one that does."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class SurrealJournal(SurrealJournalBase):
     # --- the holder of the folder ---
 
     async def _read(self, work: Callable[[SurrealRepository | FolderPeer], Awaitable[T]]) -> T:
-        """What the holder and its guests can do alike."""
+        """What the holder and its peers can do alike."""
         for _ in range(TRIES):
             role = await self._find_role()
             try:
@@ -71,7 +71,7 @@ class SurrealJournal(SurrealJournalBase):
         raise self._held(None)
 
     async def _write(self, work: Callable[[SurrealRepository], Awaitable[T]]) -> T:
-        """What only the holder can do; a guest asks for the folder first."""
+        """What only the holder can do; a peer asks for the folder first."""
         self._writes += 1
         try:
             for _ in range(TRIES):
@@ -80,7 +80,7 @@ class SurrealJournal(SurrealJournalBase):
                     if isinstance(role, FolderOwner):
                         return await work(role.store)
                     if not await role.ask_for_the_folder():
-                        raise self._held(role.tenant)
+                        raise self._held(role.owner)
                 except HolderGone:
                     pass
                 await self._forget(role)
@@ -99,21 +99,21 @@ class SurrealJournal(SurrealJournalBase):
     async def _look(self) -> FolderOwner | FolderPeer:
         """Take the folder if no process has it, else connect to the one that does."""
         make_private(self._folder)
-        tenant = None
+        owner = None
         for _ in range(TRIES):
             ours = lock.take(self._folder)
             if ours is not None:
                 holder = FolderOwner(self._folder, ours, self._hand_over)
                 await holder.open(behind=self._behind)
                 return holder
-            tenant = lock.tenant(self._folder)
-            if tenant is not None and tenant.socket:
+            owner = lock.lock_owner(self._folder)
+            if owner is not None and owner.socket:
                 try:
-                    return await FolderPeer.visit(tenant)
+                    return await FolderPeer.visit(owner)
                 except HolderGone:
                     pass  # it has just left, or was killed: the lock says which
             await asyncio.sleep(PAUSE)
-        raise self._held(tenant)
+        raise self._held(owner)
 
     async def _forget(self, role: FolderOwner | FolderPeer | None) -> None:
         async with self._changing:
@@ -122,7 +122,7 @@ class SurrealJournal(SurrealJournalBase):
                 await role.aclose()
 
     def _hand_over(self) -> bool:
-        """A guest asks for the folder: it may have it when nothing is driven from here."""
+        """A peer asks for the folder: it may have it when nothing is driven from here."""
         if self._driven or self._writes or self._leaving is not None:
             return False
         self._leaving = asyncio.create_task(self._step_down())
@@ -137,8 +137,8 @@ class SurrealJournal(SurrealJournalBase):
                 await asyncio.sleep(COURTESY)
             self._leaving = None
 
-    def _held(self, tenant: lock.LockOwner | None) -> StoreHeld:
-        who = process_of(tenant.holder) if tenant is not None else "another process"
+    def _held(self, owner: lock.LockOwner | None) -> StoreHeld:
+        who = process_of(owner.holder) if owner is not None else "another process"
         return StoreHeld(
             f"{who} has the store {self._folder} open, and only one process can write to it",
             hint='Wait until it has ended, or use storage_backend = "filesystem", which allows several writers.',

@@ -60,14 +60,14 @@ def take(place: Path) -> Lock | None:
         os.close(descriptor)
         raise store_folder.explain(error, place / NAME) from error
     lock = Lock(descriptor)
-    left = tenant(place)
+    left = lock_owner(place)
     if left is not None and left.socket:
         _clear(Path(left.socket))
     lock.tell("", 0)
     return lock
 
 
-def tenant(place: Path) -> LockOwner | None:
+def lock_owner(place: Path) -> LockOwner | None:
     """The holder of the folder as the lock file names it; None while it names none."""
     try:
         return msgspec.json.decode((place / NAME).read_bytes(), type=LockOwner)

@@ -22,7 +22,7 @@ from batchwright.journal.surreal.embedded.lock import Lock
 from batchwright.journal.surreal.repository import SurrealRepository
 
 _LONGEST_PATH = 100  # of a socket; the kernel takes 107 bytes
-MAX_GUESTS = 64
+MAX_PEERS = 64
 
 
 class FolderOwner:
@@ -34,7 +34,7 @@ class FolderOwner:
         self._lock = lock
         self._hand_over = hand_over
         self._server: asyncio.Server | None = None
-        self._guests: set[asyncio.Task[None]] = set()
+        self._peers: set[asyncio.Task[None]] = set()
         self._socket: Path | None = None
 
     async def open(self, *, behind: bool = False) -> None:
@@ -52,9 +52,9 @@ class FolderOwner:
         """Disconnect all peers, finish what has begun, and release the folder."""
         if self._server is not None:
             self._server.close()
-            for guest in self._guests:
-                guest.cancel()
-            await asyncio.gather(*self._guests, return_exceptions=True)
+            for peer in self._peers:
+                peer.cancel()
+            await asyncio.gather(*self._peers, return_exceptions=True)
         if self._socket is not None:
             shutil.rmtree(self._socket.parent, ignore_errors=True)
         await self.store.aclose()
@@ -63,18 +63,18 @@ class FolderOwner:
     async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._guests.add(task)
+        self._peers.add(task)
         try:
-            if len(self._guests) > MAX_GUESTS:
-                await protocol.send_refusal(writer, StoreUnavailable(f"{MAX_GUESTS} processes already read the store"))
+            if len(self._peers) > MAX_PEERS:
+                await protocol.send_refusal(writer, StoreUnavailable(f"{MAX_PEERS} processes already read the store"))
             else:
                 await self._serve(reader, writer)
         except (OSError, EOFError, msgspec.MsgspecError, protocol.TooLarge, HolderGone):
-            pass  # the guest has left or speaks something else, or we are leaving: the connection ends
+            pass  # the peer has left or speaks something else, or we are leaving: the connection ends
         except asyncio.CancelledError:
             pass  # aclose; a handler that ends as cancelled would be reported as an error by the stream
         finally:
-            self._guests.discard(task)
+            self._peers.discard(task)
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

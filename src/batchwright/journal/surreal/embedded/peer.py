@@ -24,25 +24,25 @@ ANSWER_SECONDS = 30.0  # seconds to wait for a busy holder before an error
 class FolderPeer:
     """One connection; requests go one after another. Every call raises HolderGone when the holder has left."""
 
-    def __init__(self, tenant: LockOwner, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.tenant = tenant
+    def __init__(self, owner: LockOwner, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.owner = owner
         self._reader = reader
         self._writer = writer
         self._turn = asyncio.Lock()
 
     @classmethod
-    async def visit(cls, tenant: LockOwner) -> FolderPeer:
+    async def visit(cls, owner: LockOwner) -> FolderPeer:
         """Connect to the holder. Raises HolderGone, StoreHeld if the two cannot talk."""
-        if tenant.wire != protocol.WIRE:
+        if owner.wire != protocol.WIRE:
             raise StoreHeld(
-                f"{process_of(tenant.holder)} has the store open and is another version of Batchwright",
+                f"{process_of(owner.holder)} has the store open and is another version of Batchwright",
                 hint="Wait until it has ended.",
             )
         try:
-            reader, writer = await asyncio.open_unix_connection(tenant.socket)
+            reader, writer = await asyncio.open_unix_connection(owner.socket)
         except OSError as error:
             raise HolderGone from error
-        return cls(tenant, reader, writer)
+        return cls(owner, reader, writer)
 
     async def aclose(self) -> None:
         """Close the connection to the process that holds the folder."""
@@ -113,7 +113,7 @@ class FolderPeer:
             except TimeoutError as error:
                 self._writer.close()  # a late answer must not be taken for the next one's
                 raise StoreHeld(
-                    f"{process_of(self.tenant.holder)} holds the store and gave no answer in {ANSWER_SECONDS:.0f} s",
+                    f"{process_of(self.owner.holder)} holds the store and gave no answer in {ANSWER_SECONDS:.0f} s",
                     hint="Check that process; if it hangs, end it and try again.",
                 ) from error
             except (OSError, EOFError, msgspec.MsgspecError) as error:
@@ -121,7 +121,7 @@ class FolderPeer:
                 raise HolderGone from error
             except protocol.TooLarge as error:
                 self._writer.close()
-                raise StoreUnavailable(f"{error}, from {process_of(self.tenant.holder)}") from error
+                raise StoreUnavailable(f"{error}, from {process_of(self.owner.holder)}") from error
             except asyncio.CancelledError:
                 self._writer.close()
                 raise

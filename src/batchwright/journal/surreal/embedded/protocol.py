@@ -12,7 +12,7 @@ from batchwright import errors
 from batchwright.errors import StoreError, StoreUnavailable
 from batchwright.model.run_signal import Signal
 
-WIRE = 3  # raised when a message changes its meaning; holder and guest must agree
+WIRE = 3  # raised when a message changes its meaning; holder and peer must agree
 FRAME = 1024 * 1024
 MAX_REQUEST = 64 * 1024
 MAX_REPLY = 512 * 1024 * 1024  # the plan of a very large run is one event
@@ -127,7 +127,7 @@ async def send_request(writer: asyncio.StreamWriter, request: WireRequest) -> No
 
 
 async def receive_request(reader: asyncio.StreamReader) -> WireRequest:
-    """One message of a guest."""
+    """One message of a peer."""
     return _request.decode(await _receive(reader, MAX_REQUEST))
 
 
