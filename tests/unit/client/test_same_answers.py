@@ -41,7 +41,7 @@ COMMANDS = [
     (0, "status BAD"),
     (0, "status LEFT"),
     (2, "status nothing"),
-    (2, "status r"),
+    (2, "status 9"),  # a digit that no id has
     (0, "monitor RUN"),
     (1, "monitor BAD"),
     (3, "monitor LEFT"),
