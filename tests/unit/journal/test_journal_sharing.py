@@ -169,7 +169,7 @@ def test_a_holder_that_hangs_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
 
     with driver(tmp_path) as process:
         os.kill(process.pid, signal.SIGSTOP)
-        with pytest.raises(StoreHeld, match=f"process {process.pid} on .* has not answered"):
+        with pytest.raises(StoreHeld, match=f"process {process.pid} on .* holds the store and gave no answer"):
             asyncio.run(visit())
         os.kill(process.pid, signal.SIGCONT)
 
