@@ -10,7 +10,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.outcome import Fault, FaultClass, Gone, Observed, Rejected, ServerState, Throttled, Unknown
 from batchwright.providers.base import Provider
 
-DESTROY_SECONDS = 600.0  # until what is being destroyed must be gone, without the time in which nobody could look
+DESTROY_SECONDS = 600.0  # until what is being destroyed must be gone, without the time in which it could not be read
 
 Hold = Callable[[], Awaitable[None]]
 

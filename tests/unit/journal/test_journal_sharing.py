@@ -67,7 +67,7 @@ def test_a_second_process_is_told_who_keeps_it_from_writing(tmp_path: Path) -> N
                 journal.acquire("bbbb", "here", NOW),
                 journal.save_snapshot(lease, Snapshot(1, b"")),
             ):
-                with pytest.raises(StoreHeld, match=f"process {pid} on .* holds the store") as caught:
+                with pytest.raises(StoreHeld, match=f"process {pid} on .* has the store .* open") as caught:
                     await call
                 assert 'storage_backend = "filesystem"' in caught.value.hint
 
@@ -99,7 +99,7 @@ def test_a_killed_holder_leaves_nothing_behind(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     with driver(tmp_path / "store") as process:
-        left = lock.tenant(tmp_path / "store")
+        left = lock.lock_owner(tmp_path / "store")
         assert left is not None
         process.kill()
     if not Path(left.socket).exists():
@@ -204,7 +204,7 @@ def test_what_a_stranger_sends_is_bounded_and_harmless(tmp_path: Path) -> None:
     async def attempt() -> None:
         async with opened(lambda: SurrealJournal(tmp_path)) as journal:
             await begun(journal)
-            where = lock.tenant(tmp_path)
+            where = lock.lock_owner(tmp_path)
             assert where is not None
             for sent in (b"\xff\xff\xff\xff", b"\0\0\0\5hello\0\0\0\0", b"\0\0", (b"\0\x0f\xff\xff" + bytes(0xFFFFF))):
                 reader, writer = await asyncio.open_unix_connection(where.socket)

@@ -218,7 +218,7 @@ class _Reader:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work)
 
     async def aclose(self) -> None:
-        """Let go of the file once what was asked for is answered."""
+        """Close the file once the queued reads are answered."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
         self._thread.shutdown()
 
