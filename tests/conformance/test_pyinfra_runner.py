@@ -76,7 +76,8 @@ class TestPyinfraRunner(RunnerSuite):
             try:
                 await scenario(runner, self.target)
             finally:
-                await runner.remove(self.taskserv, self.target)
+                if await runner.installed(self.target):
+                    await runner.remove(self.taskserv, self.target)
 
         self.drive(main())
 

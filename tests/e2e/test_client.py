@@ -22,6 +22,9 @@ BRIEF = ("--sim", "boot_seconds=0.3", "--sim", "install_seconds=0.3", "--sim", "
 SLOW = ("--sim", "boot_seconds=3600", "--sim", "answer_seconds=0", "--sim", "destroy_seconds=0", "--sim", "spread=0")
 
 
+pytestmark = pytest.mark.xdist_group("client")  # they share a service
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")

@@ -262,7 +262,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("with_tokens", [True, False])
 def test_some_random_requests(home: Path, with_tokens: bool) -> None:
-    asyncio.run(fuzz(home, 120, 9, with_tokens=with_tokens))
+    asyncio.run(fuzz(home, 60, 9, with_tokens=with_tokens))
 
 
 @pytest.mark.long

@@ -119,7 +119,7 @@ def test_runs_move_between_stores_and_live_on(terminal: Terminal) -> None:
 
 
 def test_a_migration_that_is_killed_goes_on(terminal: Terminal) -> None:
-    names = [f"many{number}" for number in range(4)]
+    names = [f"many{number}" for number in range(3)]
     for name in names:
         terminal.run(name, "filesystem", servers=40)
     for kills in range(len(names)):

@@ -29,7 +29,6 @@ from batchwright.model.lifecycle import RunState
 from batchwright.printable import REPLACEMENT, escaped_json, flat, printable, shortened
 from batchwright.views.update import Update
 
-ALL = [chr(code) for code in range(sys.maxunicode + 1)]
 HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 HOSTILE = (
     "a\x1b[2J\x1b[31mred\x9b31m\x1b]0;title\x07\x9d0;t\x9c\x1b]8;;http://x/\x1b\\\x1bc\x07\b\b\x7f\x00\r"
@@ -43,9 +42,10 @@ def unfit(text: str) -> list[str]:
 
 def test_no_character_of_unicode_gets_through_that_is_not_fit() -> None:
     """B7"""
-    assert unfit("".join(map(printable, ALL))) == []
-    assert unfit(printable("".join(ALL))) == []
-    for character in ALL:
+    every = [chr(code) for code in range(sys.maxunicode + 1)]
+    assert unfit("".join(map(printable, every))) == []
+    assert unfit(printable("".join(every))) == []
+    for character in every:
         if unicodedata.category(character)[0] in "LNPS" and character not in "\u115f\u1160\u3164\uffa0":
             assert printable(character) == character
 

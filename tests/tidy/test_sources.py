@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from batchwright.operations.registry import TYPES
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.xdist_group("sources")  # they share what is read of all files
 LINES_MAX, BODY_MAX, BYTES_MAX = 400, 60, 1_000_000
 LATE_IMPORTS = (
     "app/stores.py",
