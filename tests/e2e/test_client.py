@@ -159,7 +159,7 @@ def test_on_a_terminal_a_run_is_a_picture(command: Command) -> None:
     os.close(ours)
     assert "\x1b[2K" in shown  # the picture was drawn over
     assert re.search(r"[━─]+ \d of 2 steps done", shown)
-    assert "to tear down what it made" in shown
+    assert "to remove what it created" in shown
 
 
 def read(terminal: int) -> bytes:
@@ -189,7 +189,7 @@ def test_a_service_that_is_named_and_not_there_is_an_error(home: Path) -> None:
 
 def test_submit_needs_a_service(home: Path, tmp_path: Path) -> None:
     alone = Command(home, BATCHWRIGHT_STATE_DIR=str(tmp_path))("submit", "shop.ncl", "--simulate", code=2)
-    assert f"none at {DEFAULT_URL} serves {tmp_path}" in alone.stderr
+    assert f"none at {DEFAULT_URL} uses {tmp_path}" in alone.stderr
     assert "batchwright run shop.ncl --simulate" in alone.stderr
 
 
