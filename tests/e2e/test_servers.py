@@ -84,7 +84,7 @@ def test_servers_that_are_there_are_taken_shown_kept_and_let_go(place: Place) ->
     nothing = place.command.json("rollback", again["run"], "--yes", code=2)
     assert "created nothing" in nothing["error"]["message"], "they were there before that run"
     preview = place.command("rollback", run["run"], "--plan").stdout
-    assert "static: let go of static-" in preview
+    assert "static: release static-" in preview
     assert "destroy" not in preview
     assert place.command.json("rollback", run["run"], "--yes")["status"] == "RolledBack"
     assert place.servers() == []

@@ -67,7 +67,7 @@ class WaitingConnection(Protocol):
     address: str
 
     def drop(self, why: str) -> None:
-        """Close it at once."""
+        """Close the connection at once."""
         ...
 
 

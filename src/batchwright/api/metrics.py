@@ -139,6 +139,6 @@ async def metrics(
     monitor: NamedDependency[HealthMonitor],
     metrics: NamedDependency[Metrics],
 ) -> Response[bytes]:
-    """Prometheus metrics."""
+    """The Prometheus metrics of the service."""
     body, media_type = metrics.page(await supervisor.summaries(), monitor.health())
     return Response(body, media_type=media_type)

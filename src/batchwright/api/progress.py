@@ -67,7 +67,7 @@ class EventStream(Response[None]):
         self._allowed = allowed
 
     def to_asgi_response(self, *_: Any, **__: Any) -> _Streaming:  # type: ignore[override]
-        """The ASGI response."""
+        """The ASGI response that the framework calls."""
         return _Streaming(self._feed, self._after, self._allowed)
 
 

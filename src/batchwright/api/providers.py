@@ -12,7 +12,7 @@ from batchwright.service.run_supervisor import RunSupervisor
 
 
 class Providers(Struct, frozen=True):
-    """The installed providers."""
+    """The answer: the installed providers."""
 
     providers: list[ProviderOffer]
 

@@ -171,7 +171,8 @@ def show_preview(run: str, undos: Sequence[PlannedUndo], *, to_stderr: bool = Fa
     console.print(Text(f"run {run}: a rollback would do this, in this order:"))
     most = 12 if to_stderr else STEPS_SHOWN
     for one in undos[:most]:
-        what = one.what.value if one.what in NOTHING_TO_DO else f"{one.what} {one.ref}".rstrip()
+        verb = "release" if one.what is UndoKind.RELEASE else one.what.value
+        what = verb if one.what in NOTHING_TO_DO else f"{verb} {one.ref}".rstrip()
         extra = f"  ({one.note})" if one.note else ""
         place = f"  {one.provider}" if one.provider else ""
         console.print(Text(f"  {one.step}{place}: {what}{extra}"))

@@ -31,7 +31,7 @@ class EmulatorServer(Protocol):
     def account(self) -> SummarizedAccount: ...
 
     def app(self) -> Any:
-        """An aiohttp application."""
+        """The aiohttp application that serves the emulator."""
         ...
 
 

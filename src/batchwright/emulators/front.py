@@ -80,7 +80,7 @@ class EmulatorFront(ABC, Generic[A]):
 
     @abstractmethod
     def app(self) -> web.Application:
-        """For an aiohttp server."""
+        """The aiohttp application that serves this account."""
 
     @abstractmethod
     async def _read(self, request: web.Request) -> EmulatedCall:

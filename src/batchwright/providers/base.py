@@ -159,7 +159,7 @@ class Provider(Protocol):
         ...
 
     async def health(self) -> ProviderHealthReport:
-        """One cheap read."""
+        """Whether the account can be used, found by one cheap read."""
         ...
 
     async def quota(self) -> Quota:

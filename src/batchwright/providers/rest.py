@@ -264,7 +264,7 @@ class RestProvider(ABC, Generic[C, F]):
 
     @abstractmethod
     async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
-        """As the port says."""
+        """The state of these servers, as the port defines it."""
 
     async def access(self, refs: Sequence[str]) -> dict[str, SshAccess]:
         """With the run's key; a server whose own key is not known cannot be trusted and is left out."""
@@ -303,5 +303,5 @@ class RestCheck(LiveCheck, Generic[C, F]):
         self.found(THROTTLED, f"{turned_away} of {BURST}, Retry-After {waits or 'not given'}")
 
     def said(self, reply: HttpReply) -> str:
-        """A reply in short."""
+        """A reply in short: its status and error code."""
         return f"HTTP {reply.status}" + ("" if reply.ok else f" {self._api.refusals.code(reply)}")

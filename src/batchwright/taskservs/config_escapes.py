@@ -82,7 +82,7 @@ def systemd_value(text: str) -> str:
 
 
 def toml_string(text: str) -> str:
-    """A string in TOML."""
+    """A string as a quoted TOML value."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

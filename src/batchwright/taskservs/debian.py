@@ -167,7 +167,7 @@ def remove_paths(*paths: str) -> None:
 
 
 def endpoint(address: str, port: int) -> str:
-    """`10.0.0.5:80`, `[fd00::5]:80`."""
+    """An address with its port: `10.0.0.5:80`, `[fd00::5]:80`."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 

@@ -69,7 +69,7 @@ class CrashPoint:
             raise ProcessDied(str(self))
 
     def die(self) -> NoReturn:
-        """Die now."""
+        """Die now: this call and all later ones raise ProcessDied."""
         self.dead = True
         raise ProcessDied(str(self))
 

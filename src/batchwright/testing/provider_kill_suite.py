@@ -48,7 +48,7 @@ class Terminal:
         self.kills = 0
 
     def command(self, *words: str) -> list[str]:
-        """The argument list."""
+        """The argument list of a command."""
         return [sys.executable, "-m", "batchwright", *words, "--state-dir", str(self.state)]
 
     def let(self, *words: str) -> subprocess.CompletedProcess[str]:

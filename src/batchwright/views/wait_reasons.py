@@ -99,7 +99,7 @@ def waiting_reasons(
 
 
 def as_list(tally: Tally) -> list[WaitingSteps]:
-    """One entry per reason."""
+    """The tally as a list: one entry per reason."""
     return [WaitingSteps(words, steps, code) for (code, words), steps in tally.items() if steps > 0]
 
 

@@ -23,7 +23,7 @@ _RULES = (
 
 
 def coverage() -> Iterator[str]:
-    """Lines for people."""
+    """What is emulated and the evidence for it, as lines for people."""
     yield f"calls: {', '.join(sorted({**READS, **CHANGES}))}"
     yield from (f"{source:10}  {rule}" for source, rule in _RULES)
     yield "left out: signatures are not verified; spot, elastic addresses, VPCs and subnets besides the default ones"

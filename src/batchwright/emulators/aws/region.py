@@ -267,7 +267,7 @@ class Region:
         del self.groups[wanted]
 
     def allow(self, wanted: str, rules: list[dict[str, Any]]) -> None:
-        """AuthorizeSecurityGroupIngress."""
+        """AuthorizeSecurityGroupIngress: add rules to a group."""
         group = self.group(wanted)
         for rule in rules:
             if rule in group.rules:

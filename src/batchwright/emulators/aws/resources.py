@@ -45,7 +45,7 @@ class Instance:
         return (16, "running") if now >= self.ready_at else (0, "pending")
 
     def alive(self, now: float) -> bool:
-        """Not yet terminated."""
+        """Whether the instance is not yet terminated."""
         return self.gone_at is None or now < self.gone_at
 
 

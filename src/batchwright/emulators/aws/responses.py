@@ -52,7 +52,7 @@ def instance_filters(one: Instance, now: float) -> Seen:
 
 
 def instance_shown(one: Instance, region: Region, now: float) -> Shown:
-    """As in DescribeInstances."""
+    """An instance, as DescribeInstances shows it."""
     code, state = one.state(now)
     asked = one.arguments
     shown: Shown = {
@@ -101,7 +101,7 @@ def volume_filters(one: AwsVolume) -> Seen:
 
 
 def volume_shown(one: AwsVolume) -> Shown:
-    """As in DescribeVolumes."""
+    """A volume, as DescribeVolumes shows it."""
     attached = {"InstanceId": one.instance, "VolumeId": one.id, "Device": one.device, "State": "attached",
                 "DeleteOnTermination": one.ends_with_instance}  # fmt: skip
     return {
@@ -130,7 +130,7 @@ def _attachment(one: Interface) -> Shown:
 
 
 def interface_shown(one: Interface) -> Shown:
-    """As in DescribeNetworkInterfaces."""
+    """A network interface, as DescribeNetworkInterfaces shows it."""
     return {
         "NetworkInterfaceId": one.id,
         "AvailabilityZone": one.zone,
@@ -149,7 +149,7 @@ def group_filters(one: Group) -> Seen:
 
 
 def group_shown(one: Group) -> Shown:
-    """As in DescribeSecurityGroups."""
+    """A security group, as DescribeSecurityGroups shows it."""
     return {
         "GroupId": one.id,
         "GroupName": one.name,
@@ -166,7 +166,7 @@ def key_filters(one: Key) -> Seen:
 
 
 def key_shown(one: Key, *, public: bool) -> Shown:
-    """As in DescribeKeyPairs."""
+    """A key pair, as DescribeKeyPairs shows it."""
     shown: Shown = {"KeyPairId": one.id, "KeyName": one.name, "KeyType": "ed25519", "Tags": _tag_set(one.tags)}
     return {**shown, "PublicKey": one.public} if public else shown
 

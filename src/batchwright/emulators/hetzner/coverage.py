@@ -17,7 +17,7 @@ COVERED = (
 
 
 def coverage() -> Iterator[str]:
-    """Lines for people."""
+    """What is emulated and the evidence for it, as lines for people."""
     yield "Emulated after Hetzner's reference; no part was compared with a real answer:"
     yield from (f"  {line}" for line in COVERED)
     yield "Not emulated: other actions, networks, addresses apart from a server, firewalls, snapshots."

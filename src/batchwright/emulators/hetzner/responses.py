@@ -17,12 +17,12 @@ def _common(thing: HetznerResource) -> Shown:
 
 
 def ssh_key(thing: HetznerResource) -> Shown:
-    """As in GET /ssh_keys."""
+    """An SSH key, as GET /ssh_keys shows it."""
     return {**_common(thing), "public_key": thing.asked["public_key"], "fingerprint": f"{thing.id:032x}"}
 
 
 def server(thing: HetznerResource, account: HetznerAccount) -> Shown:
-    """As in GET /servers."""
+    """A server, as GET /servers shows it."""
     asked = thing.asked
     return {
         **_common(thing),
@@ -43,7 +43,7 @@ def server(thing: HetznerResource, account: HetznerAccount) -> Shown:
 
 
 def volume(row: HetznerVolume) -> Shown:
-    """As in GET /volumes."""
+    """A volume, as GET /volumes shows it."""
     return {"id": row.id, "name": row.name, "labels": row.labels, "server": row.server or None}
 
 

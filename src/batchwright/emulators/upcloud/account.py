@@ -104,7 +104,7 @@ class UpCloudAccount(EmulatedAccount[UpCloudBehaviour]):
         return [server for server in self.all_servers.values() if server.exists(now)]
 
     def server(self, uuid: str) -> EmulatedServer | None:
-        """One that exists now."""
+        """The server with this id, if it exists now."""
         server = self.all_servers.get(uuid)
         return server if server is not None and server.exists(self.clock()) else None
 
@@ -114,7 +114,7 @@ class UpCloudAccount(EmulatedAccount[UpCloudBehaviour]):
         return [disk for disk in self.all_disks.values() if disk.committed_at <= now < disk.gone_at]
 
     def disk(self, uuid: str) -> Disk | None:
-        """One that exists now."""
+        """The disk with this id, if it exists now."""
         disk = self.all_disks.get(uuid)
         return disk if disk is not None and disk.committed_at <= self.clock() < disk.gone_at else None
 

@@ -40,7 +40,7 @@ UNVERIFIED = (  # from the published schema, the documentation, or plausible; ne
 
 
 def coverage() -> Iterator[str]:
-    """Lines for people."""
+    """What is emulated and the evidence for it, as lines for people."""
     yield "Compared with recorded answers of UpCloud, key by key:"
     yield from (f"  {row}" for row in RECORDED)
     yield "Emulated, but not verified against UpCloud itself:"

@@ -11,7 +11,7 @@ from batchwright.emulators.upcloud.catalog import PLANS
 
 
 def short_server(server: EmulatedServer, now: float) -> dict[str, Any]:
-    """As in the listing."""
+    """A server as it stands in a listing."""
     plan = PLANS[server.asked["plan"]]
     return {
         "core_number": str(plan["core_number"]),

@@ -35,7 +35,7 @@ def inner(body: Any, key: str) -> dict[str, Any]:
 
 
 def check_create(server: dict[str, Any], account: UpCloudAccount) -> None:
-    """Raises CallRefused."""
+    """Check the body of a create request. Raises CallRefused."""
     _only(server, _SERVER - ({"login_user"} if account.behaviour.no_login_user else set()))
     for field in ("title", "hostname", "zone", "storage_devices"):
         if not server.get(field):
@@ -68,7 +68,7 @@ def _only(given: Iterable[str], known: set[str]) -> None:
 
 
 def check_labels(labels: list[dict[str, str]]) -> None:
-    """Raises CallRefused."""
+    """Check the labels of a request. Raises CallRefused."""
     keys = [str(label.get("key", "")) for label in labels]
     if len(set(keys)) < len(keys):
         raise CallRefused(400, "DUPLICATE_LABEL_KEYS", "A label's key stands there twice.")

@@ -29,7 +29,7 @@ def api_url(settings: HetznerSettings, environ: Mapping[str, str]) -> str:
 
 
 def token_of(environ: Mapping[str, str]) -> str:
-    """HCLOUD_TOKEN. Raises ProviderUnavailable."""
+    """The API token from HCLOUD_TOKEN. Raises ProviderUnavailable."""
     token = environ.get("HCLOUD_TOKEN", "").strip()
     if not token:
         raise ProviderUnavailable(

@@ -202,7 +202,7 @@ def remove_tree(folder: Path) -> None:
 
 
 def size(place: Path) -> int:
-    """Bytes on disk."""
+    """The bytes that the tree uses on disk."""
     return sum((Path(folder) / name).lstat().st_blocks * 512 for folder, _, names in os.walk(place) for name in names)
 
 

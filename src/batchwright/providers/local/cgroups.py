@@ -42,7 +42,7 @@ def hierarchies(mountinfo: str) -> list[Hierarchy]:
 
 
 def here() -> list[Hierarchy]:
-    """This machine's."""
+    """The control group hierarchies of this machine."""
     return hierarchies(Path("/proc/self/mountinfo").read_text())
 
 

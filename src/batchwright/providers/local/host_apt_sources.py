@@ -19,7 +19,7 @@ class AptSource(Struct, frozen=True):
     signed_by: str = ""
 
     def line(self) -> str:
-        """As apt reads it."""
+        """The source as a line of a sources.list."""
         option = f"[signed-by={self.signed_by}] " if self.signed_by else ""
         return f"deb {option}{self.uri} {self.suite} {' '.join(self.components)}"
 

@@ -25,7 +25,7 @@ def inotify_problems(limit: int, raisable: bool, there: int, more: int) -> list[
 
 
 def disk_problems(free_mb: int, more: int, place: Path) -> list[Diagnostic]:
-    """Pure."""
+    """Problems if this many more servers do not fit on the disk. Pure."""
     needed = more * DISK_EACH_MB
     if needed <= free_mb:
         return []

@@ -71,7 +71,7 @@ def this_machine() -> HostSupport:
 
 
 def judge(signs: Signs) -> HostSupport:
-    """Pure."""
+    """What the signs mean for servers on this machine. Pure."""
     if not signs.linux:
         return HostSupport(NONE, "this is not Linux", "Rehearse with --simulate, or use servers elsewhere.")
     if not signs.bwrap:
@@ -112,7 +112,7 @@ def _refused(signs: Signs) -> tuple[str, str]:
 
 
 def look() -> Signs:
-    """Look at this machine."""
+    """Collect the signs of this machine."""
     bwrap, uid = _bwrap(), os.geteuid()
     return Signs(
         linux=sys.platform == "linux",

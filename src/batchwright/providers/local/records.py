@@ -77,7 +77,7 @@ def encode(value: Intent | Process) -> bytes:
 
 
 def decode_intent(content: bytes) -> Intent:
-    """Raises Damaged."""
+    """The intent in a file's content. Raises Damaged."""
     try:
         return msgspec.json.decode(content, type=Intent)
     except msgspec.MsgspecError as error:

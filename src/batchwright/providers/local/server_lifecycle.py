@@ -293,7 +293,7 @@ class LocalServers:
     # -- destroyed ----------------------------------------------------------------------------------------------
 
     def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
-        """Remove everything of it."""
+        """Remove everything that belongs to the server."""
         folder = self._servers / ref
         if not records.is_ref(ref) or not folder.is_dir():
             return Gone()

@@ -69,7 +69,7 @@ class Static:
         self._records.open()
 
     async def aclose(self) -> None:
-        """Nothing stays open."""
+        """Nothing to close: no connection stays open."""
 
     async def account(self) -> str:
         return self._records.account()

@@ -29,7 +29,7 @@ class Reading:
         self._places: dict[str, int] = {}
 
     def take(self, page: dict[str, dict[str, Any]], offset: int) -> None:
-        """One more page."""
+        """Add one more page to the reading."""
         shown = list(page)
         known = [self._places[one] for one in shown if one in self._places]
         goes_on = known == sorted(known) and all(one in self._places for one in shown[: len(known)])

@@ -25,7 +25,7 @@ class SupportedCreateFields(Struct, frozen=True):
     login_user: bool = True  # else cloud-init lets the keys in
 
     def both(self, other: SupportedCreateFields) -> SupportedCreateFields:
-        """What neither is without."""
+        """The fields that both support."""
         return SupportedCreateFields(self.disk_labels and other.disk_labels, self.login_user and other.login_user)
 
     def without(self, code: str, message: str) -> SupportedCreateFields:

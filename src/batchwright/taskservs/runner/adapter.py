@@ -68,7 +68,7 @@ class PyinfraRunner:
     async def remove(
         self, request: TaskservRequest, target: Target, job: TaskservCall = NO_JOB
     ) -> Applied | Rejected | Unknown:
-        """Take it away again."""
+        """Remove the task service from the server."""
         return await self._apply(Verb.REMOVE, request, target, job)
 
     async def _apply(

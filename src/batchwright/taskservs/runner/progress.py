@@ -67,7 +67,7 @@ class ProgressListener(BaseStateCallback, logging.Handler):  # type: ignore[misc
         self._say = say
 
     def begin(self) -> None:
-        """From now on."""
+        """Start to record callbacks, output and warnings."""
         set_echo(lambda message=None, **_: self._line(str(message)))
         logger = logging.getLogger("pyinfra")
         logger.addHandler(self)

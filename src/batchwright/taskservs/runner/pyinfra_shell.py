@@ -80,6 +80,6 @@ class _After:
         return self
 
     def recv_exit_status(self) -> int:
-        """How the command ended."""
+        """The exit code of the command."""
         status: int = self._stream.channel.recv_exit_status()
         return status if self._begun else status or NOT_REACHED
