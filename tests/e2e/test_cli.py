@@ -242,7 +242,7 @@ def test_a_killed_run_is_told_apart_and_goes_on(shell: Shell, slow_run: subproce
     paused = shell("pause", "latest")
     assert (paused.returncode, "[not-allowed]" in paused.stderr) == (2, True)
     beside = shell("run", "shop.json", *SLOW)
-    assert (beside.returncode, "[run-unfinished]" in beside.stderr) == (2, True)
+    assert (beside.returncode, "[environment-busy]" in beside.stderr) == (2, True)
     assert f"batchwright resume {view['run']}" in beside.stderr
     again = shell.watch("run", "shop.json", *SLOW, "--resume")
     try:

@@ -72,7 +72,7 @@ def test_a_full_disk_under_stdout_ends_no_run(shell: Shell) -> None:
     assert done.returncode == 2
     assert "not all of the output could be written: No space left on device" in done.stderr
     assert shell("bw list --json >/dev/full").returncode == 2
-    assert shell("bw run echo.json --anyway >/dev/full 2>/dev/full").returncode == 2
+    assert shell("bw run echo.json >/dev/full 2>/dev/full").returncode == 2
     assert [run["status"] for run in shell.runs()] == ["Completed", "Completed"]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.support import executed_files
 from tests.support.command_line import environment
 
-FILES_MOST = 108
+FILES_MOST = 113
 FILE = """{ batch_workflow = {
   name = "one", version = "1", operations = [{
     id = "web", type = "server_batch", provider = "simulated",

@@ -20,6 +20,7 @@ from litestar.openapi.spec.enums import OpenAPIType
 
 from batchwright import __version__
 from batchwright.api.problems import MEDIA_TYPE, ProblemDetails
+from batchwright.model.environment import NAME_PATTERN
 from batchwright.model.lifecycle import RunState
 
 TEXT_TYPES = {"text/x-nickel": ".ncl", "application/yaml": ".yaml"}
@@ -28,6 +29,7 @@ RUN_ID = "A run's id, a unique prefix of one, or `latest`."
 SPAN_PATTERN = "^[0-9]{1,6}[smhd]$"
 SETTING_PATTERN = "^[a-z_.]{1,60}=[^\\u0000-\\u001f]{0,200}$"
 CURSOR_PATTERN = "^[A-Za-z0-9_-]{1,200}$"
+NAME_OR_NOTHING = f"^({NAME_PATTERN})?$"
 KEY_PATTERN = "^[!-~]{1,200}$"
 MATCH_PATTERN = '^(\\*|"[a-z2-7]{12}-[0-9]{1,12}")$'
 

@@ -14,7 +14,14 @@ from msgspec import Meta
 
 from batchwright.api.admission_control import Bounds, RateLimits
 from batchwright.api.authentication import Caller
-from batchwright.api.openapi import KEY_PATTERN, SETTING_PATTERN, TEXT_TYPES, WorkflowBodyOperation, problems
+from batchwright.api.openapi import (
+    KEY_PATTERN,
+    NAME_OR_NOTHING,
+    SETTING_PATTERN,
+    TEXT_TYPES,
+    WorkflowBodyOperation,
+    problems,
+)
 from batchwright.api.runs import etag
 from batchwright.app import key_values
 from batchwright.app.planned import PlanAnswer, ValidationAnswer
@@ -33,6 +40,16 @@ Sim = Annotated[
 ]
 PlanHash = Annotated[
     str, QueryParameter(description="Refuse any plan with a different hash.", pattern="^([0-9a-f]{16})?$")
+]
+Wait = Annotated[
+    float,
+    QueryParameter(description="Wait so many seconds while another run is changing the environment.", ge=0, le=3600),
+]
+EnvironmentName = Annotated[
+    str,
+    QueryParameter(
+        description="Which environment of the workflow, instead of the one it names.", pattern=NAME_OR_NOTHING
+    ),
 ]
 Key = Annotated[
     str | None,
@@ -57,11 +74,15 @@ async def submit(
     simulate: Simulate = False,
     sim: Sim = None,
     plan_hash: PlanHash = "",
+    wait: Wait = 0.0,
+    environment: EnvironmentName = "",
     key: Key = None,
 ) -> Response[RunView]:
-    """Check, plan, record and start a run."""
+    """Check, plan, record and start a run. 409 `environment-busy` while another run is changing the environment."""
     caller = _place(request, rates)
-    submission = await submission_of(request, caller, simulate, sim, plan_hash, key or "")
+    submission = await submission_of(
+        request, caller, simulate, sim, plan_hash, key or "", wait=wait, environment=environment
+    )
     feed, new = await supervisor.submit(submission)
     run_id = request.scope["state"]["run"] = feed.run.id
     headers = {"Location": run_id, "ETag": etag(feed)}
@@ -107,10 +128,13 @@ async def plan(
     simulate: Simulate = False,
     sim: Sim = None,
     plan_hash: PlanHash = "",
+    environment: EnvironmentName = "",
 ) -> PlanAnswer:
     """What a run would do, and what undoing it would do. Nothing is changed."""
     caller = _place(request, rates)
-    planned = await supervisor.desk.look(await submission_of(request, caller, simulate, sim, plan_hash))
+    planned = await supervisor.desk.look(
+        await submission_of(request, caller, simulate, sim, plan_hash, environment=environment)
+    )
     assert planned.plan is not None
     view = await bounds.in_thread(partial(plan_view, planned.plan))
     return PlanAnswer(True, view, bounded(planned.diagnostics), planned.quotes)
@@ -130,6 +154,9 @@ async def submission_of(
     sim: Sequence[str] | None = None,
     plan_hash: str = "",
     key: str = "",
+    *,
+    wait: float = 0.0,
+    environment: str = "",
 ) -> Submission:
     """The submission in a request. Raises BodyUnreadable, MediaTypeUnknown, UsageError."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -143,4 +170,10 @@ async def submission_of(
         raise BodyUnreadable("the body is not UTF-8 text") from error
     simulation = key_values.settings_of("sim", sim) if simulate or sim else None
     name = "workflow" + (".json" if kind == "application/json" else TEXT_TYPES[kind])
-    return Submission(text, name, simulation, plan_hash, key, commands=caller.commands, by=caller.name)
+    return Submission(
+        *(text, name, simulation, plan_hash, key),
+        commands=caller.commands,
+        by=caller.name,
+        wait=wait,
+        environment=environment,
+    )

@@ -13,16 +13,18 @@ from msgspec.structs import replace
 
 from batchwright.app.adapters import Adapters
 from batchwright.app.diagnostic_positions import placed, static_findings
+from batchwright.app.environments import environment_key, environment_state
 from batchwright.app.planned import Planned
 from batchwright.app.preflight import observe, observe_commands, observe_secrets
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
-from batchwright.errors import BatchwrightError, PlanChanged, SecretMissing, StoreError, UsageError
+from batchwright.errors import BatchwrightError, EnvironmentBusy, PlanChanged, SecretMissing, StoreError, UsageError
 from batchwright.loader import Loaded, Path_, SourceLocation, load, locate
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.did_you_mean import close_matches
+from batchwright.model.environment import digest
 from batchwright.model.plan import Plan
 from batchwright.model.scalar import SimulationSettings
 from batchwright.model.taskserv import LazyCatalogue, Taskserv
@@ -40,11 +42,12 @@ MANY = 500  # servers, from which on a plan is made beside the event loop
 
 
 class Source(Struct, frozen=True):
-    """A file with overlays to merge over it and values for its inputs."""
+    """What the user named: a file, overlays merged over it, values for its inputs, and which environment."""
 
     file: Path
     overlays: tuple[Path, ...] = ()
     inputs: dict[str, str] = {}
+    environment: str = ""  # instead of the one that the file names
 
 
 def check(source: Source, settings: Settings) -> Loaded:
@@ -60,7 +63,10 @@ def check(source: Source, settings: Settings) -> Loaded:
     )
     if loaded.workflow is None:
         return loaded
-    return replace(loaded, workflow=anchored(loaded.workflow, source.file.parent), catalogue=catalogue)
+    workflow = anchored(loaded.workflow, source.file.parent)
+    if source.environment:
+        workflow = replace(workflow, environment=source.environment)
+    return replace(loaded, workflow=workflow, catalogue=catalogue)
 
 
 def _catalogue(settings: Settings) -> Mapping[str, Taskserv]:
@@ -123,12 +129,14 @@ async def plan_loaded(
     loaded = replace(loaded, workflow=literal(loaded.workflow))
     assert loaded.workflow is not None
     refuse_unknown_providers(loaded.workflow, simulation or {})
+    # before anything is looked at: what changes from here on makes the plan one of something else
+    base, busy = await _base(stores, loaded.workflow, simulated=simulation is not None)
     await around.open(_server_providers(loaded.workflow), {type_of(op).port for op in loaded.workflow.operations})
     observations = await observe(loaded.workflow, around.readers, around.runners)
     observations = await observe_commands(loaded.workflow, observations, around)
     if simulation is None:
         observations = observe_secrets(loaded.workflow, observations, os.environ)
-    made = partial(_build, settings, loaded, observations, around, simulation)
+    made = partial(_build, settings, loaded, observations, around, simulation, base)
     # a large one takes long, and other clients of this process must not wait for it
     built = await asyncio.to_thread(made) if _servers(loaded.workflow) > MANY else made()
     if built.plan is None:
@@ -137,7 +145,7 @@ async def plan_loaded(
     if store:
         return Planned(None, (*built.diagnostics, *store))
     quotes, unknown = await _quotes(built.plan, around)
-    return Planned(built.plan, (*built.diagnostics, *unknown), quotes)
+    return Planned(built.plan, (*built.diagnostics, *busy, *unknown), quotes)
 
 
 def _servers(workflow: Workflow) -> int:
@@ -165,6 +173,7 @@ def _build(
     observations: Observations,
     around: Adapters,
     simulation: Mapping[str, object] | None,
+    base: str,
 ) -> PlanResult:
     assert loaded.workflow is not None
     missing = tuple(Diagnostic.of_error(error, name) for name, error in around.troubles.items())
@@ -174,7 +183,29 @@ def _build(
         replace(observations, problems=(*observations.problems, *missing), install_seconds=around.install_seconds),
         warnings=loaded.diagnostics,
         simulation=dict(simulation) if simulation is not None else None,  # type: ignore[arg-type]
+        base=base,
     )
+
+
+async def _base(stores: Stores, workflow: Workflow, *, simulated: bool) -> tuple[str, list[Diagnostic]]:
+    """The digest of what the environment has, and a warning while a run is changing it.
+
+    A store that cannot be opened is told with the other problems of the plan.
+    """
+    try:
+        journal = await stores.get(stores.name_of(workflow.storage_backend))
+        state = await environment_state(journal, environment_key(workflow, simulated=simulated))
+    except EnvironmentBusy as busy:
+        return "", [replace(Diagnostic.of_error(busy, "environment"), severity=Severity.WARNING)]
+    except (StoreError, SecretMissing):
+        return "", []
+    tenant = state.row.tenant if state.row is not None else ""
+    if not tenant:
+        return digest(state.resources), []
+    message = f"run {tenant} is changing the environment {state.key.name}, so this plan may not hold"
+    hint = f"Plan again when it has ended: batchwright monitor {tenant}"
+    warning = Diagnostic(EnvironmentBusy.code, message, hint, where="environment", severity=Severity.WARNING)
+    return digest(state.resources), [warning]
 
 
 async def _store_trouble(stores: Stores, backend: str) -> list[Diagnostic]:

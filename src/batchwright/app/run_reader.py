@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from batchwright.app.stores import Stores
 from batchwright.engine.machine import Machine
 from batchwright.engine.rollback_preview import PlannedUndo, preview_rollback
-from batchwright.errors import RunHeld
 from batchwright.journal.base import Journal
 from batchwright.journal.lease_holder import driver_of
 from batchwright.journal.replay import load_run
@@ -16,7 +15,6 @@ from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run import Run
 from batchwright.model.run_summary import RunSummary
-from batchwright.model.workflow import Workflow
 
 HOLDER_SECONDS = 1.0  # between two checks whether a process still drives the run
 
@@ -78,28 +76,6 @@ async def all_runs(stores: Stores, clock: Clock, *, partial: bool = False) -> tu
             if driver_of(await journal.held(row.run), clock.now()) is not None:
                 driven.add(row.run)
     return summaries, driven
-
-
-async def unfinished(stores: Stores, clock: Clock, workflow: Workflow | None, simulated: bool) -> str | None:
-    """The newest run of this workflow if it has not ended and no process drives it. Raises RunHeld if one does.
-
-    Raises StoreError if the store of its runs cannot be read; other unreadable stores are in `troubles`.
-    """
-    if workflow is None:
-        return None
-    summaries, driven = await all_runs(stores, clock, partial=True)
-    if (trouble := stores.troubles.get(stores.name_of(workflow.storage_backend))) is not None:
-        raise trouble
-    wanted = (workflow.name, workflow.version, simulated)
-    newest = next((row for row in summaries if (row.workflow, row.version, row.simulated) == wanted), None)
-    if newest is None or newest.status in RUN_ENDED:
-        return None
-    if newest.run in driven:
-        raise RunHeld(
-            f"run {newest.run} of this workflow is driven by another process",
-            hint=f"Watch it with: batchwright monitor {newest.run}",
-        )
-    return newest.run
 
 
 def undo_preview(run: Run, now: float) -> list[PlannedUndo]:

@@ -11,11 +11,13 @@ from msgspec import Struct
 
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
+from batchwright.app.environments import environment_state, refuse_changed, refuse_elsewhere
 from batchwright.app.lease_takeover import is_driven, renewed, take
 from batchwright.app.run_reader import history
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.app.workflow_allowlist import WorkflowAllowlist
+from batchwright.engine.environment_turn import EnvironmentTurn
 from batchwright.engine.limits import Limits
 from batchwright.engine.loop import SIGNAL_SECONDS, Driver
 from batchwright.engine.machine import Machine
@@ -27,6 +29,7 @@ from batchwright.journal.lease_holder import HeldLease
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.clock import Clock
+from batchwright.model.environment import EnvironmentKey, entered
 from batchwright.model.ids import run_id
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
@@ -96,12 +99,24 @@ class Runs:
         source: str = "",
         run: str = "",
     ) -> StoredRun:
-        """Record a run of this plan, durably; nothing is started yet. `run` is its id; the rest is as in RunCreated."""
+        """Record a run of this plan, durably; nothing is started yet. `run` is its id. The rest: see RunCreated.
+
+        With it the run's first turn in its environment begins. Raises EnvironmentBusy while another run has its turn,
+        EnvironmentMoved when the plan must be made again, EnvironmentUnsettled, EnvironmentElsewhere.
+        """
         journal = await self._stores.get(self._stores.name_of(plan.storage_backend))
-        own = run or run_id(os.urandom(8))
-        created = ev.RunCreated(self._clock.now(), own, plan, by, key, digest, client, source)
+        own, now = run or run_id(os.urandom(8)), self._clock.now()
+        state = await environment_state(journal, EnvironmentKey.of(plan))
+        if state.row is None:
+            await refuse_elsewhere(self._stores, journal, state.key)
+        enter = state.enter(own, now)
+        entered(state.row, enter)  # who is busy is told before what has changed
+        refuse_changed(plan, state)
+        created = ev.RunCreated(
+            now, own, plan, by, key, digest, client, source, turn=state.turn + 1, after=state.newest
+        )
         made = Run(created)
-        await journal.create(created, made.summary(journal.name))
+        await journal.create(created, made.summary(journal.name), enter=enter)
         return StoredRun(journal, own, made)
 
     def resume(self, stored: StoredRun, by: str, redo: Sequence[str] = (), skip: Sequence[str] = ()) -> ActiveRun:
@@ -129,17 +144,15 @@ class Runs:
         """Undo what a run created. A run whose process died is cancelled first; the user must cancel a live one."""
 
         def wishes(machine: Machine, now: float) -> Sequence[ev.AnyEvent]:
-            return [] if machine.run.status is RunState.ROLLING_BACK else machine.rollback(now, by)
+            if machine.run.status is RunState.ROLLING_BACK:
+                return []
+            if machine.run.status not in LIVE_STATES:
+                return machine.rollback(now, by)
+            machine.check_rollback()
+            # in one append: between two, another run could take its turn
+            return [*_cancelled(now, by, "before its rollback"), ev.RollbackStarted(now, by, automatic=False)]
 
-        async def both(active: ActiveRun) -> Run:
-            run = await stored.current()
-            Machine(run).check_rollback()  # before it is cancelled for nothing
-            if run.status in LIVE_STATES:
-                force = Signal(SignalKind.FORCE_CANCEL, self._clock.now(), by)
-                await self._drive(active, stored, lambda machine, now: machine.request(force, now))
-            return await self._drive(active, stored, wishes)
-
-        return self._active(stored, both)
+        return self.drive(stored, wishes)
 
     def cancel(self, stored: StoredRun, by: str, *, force: bool) -> ActiveRun:
         """Cancel a run that no process drives, and settle its calls in flight."""
@@ -186,8 +199,10 @@ class Runs:
             run = await stored.current()
             if self._allowed is not None:
                 self._allowed.check_run(run)
-            if wishes is not None:  # refuse before a provider is opened or a driver recorded
-                wishes(Machine(run), self._clock.now())
+            wanted = list(wishes(Machine(run), self._clock.now())) if wishes is not None else []
+            turn = await _turn_of(journal, run, wanted)
+            if turn is not None:  # refuse before a provider is opened or a driver recorded
+                turn.check(wanted)
             active.accepted = True
             async with opened or self.adapters(run.plan.simulation) as around:
                 around.look_for(OUTAGE_SECONDS, active.waits)
@@ -204,12 +219,22 @@ class Runs:
                     active.appended,
                     self._signal_seconds,
                     around.launchers,
+                    turn,
                 )
                 active.begun(driver)
                 return await driver.drive(wishes, seen)
         finally:
             with contextlib.suppress(StoreFull):  # it ends with this process at the latest
                 await journal.release(lease)
+
+
+async def _turn_of(journal: Journal, run: Run, wanted: Sequence[ev.AnyEvent]) -> EnvironmentTurn | None:
+    """The run's turn that goes on or is to begin; a run older than environments may go on without one."""
+    begins = any(isinstance(event, ev.RunReopened | ev.RollbackStarted) for event in wanted)
+    if not run.holds_environment and not begins:
+        return None
+    state = await environment_state(journal, EnvironmentKey.of(run.plan), run.id)
+    return EnvironmentTurn(run, state.row, state.resources, state.newest)
 
 
 def refuse_unless(status: RunState, run: str, kind: SignalKind, states: Sequence[RunState]) -> None:

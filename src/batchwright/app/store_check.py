@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 from msgspec import Struct
 
+from batchwright.app.environments import environment_problems
 from batchwright.app.stores import Stores
 from batchwright.errors import (
     BatchwrightError,
@@ -71,8 +72,8 @@ async def check(
 ) -> AsyncIterator[IntegrityReport | StoreSeen]:
     """Check every run of every store, then each store. One that cannot be opened does not stop the others' check.
 
-    All events exist and fold, the chain is intact, summary and snapshot match the fold, and no acknowledged event is
-    missing. With `accept_loss`, missing events count as never written from then on.
+    All events exist and fold, the chain is intact, summary, snapshot and environments match the fold, and no
+    acknowledged event is missing. With `accept_loss`, missing events count as never written from then on.
     """
     for name in stores.existing_names():
         try:
@@ -89,10 +90,9 @@ async def check(
             sound = await _look(journal, run, clock, missing.pop(run, ""))
             if sound is not None:
                 yield sound
-        problems = tuple(missing.values())
-        yield StoreSeen(
-            name, accept_loss or not lost, problems, tuple(problem for _, problem in lost) if accept_loss else ()
-        )
+        whole = accept_loss or not lost  # where events are missing nothing fits
+        problems = (*missing.values(), *(await environment_problems(journal) if whole else ()))
+        yield StoreSeen(name, whole, problems, tuple(problem for _, problem in lost) if accept_loss else ())
 
 
 async def _losses(journal: Journal) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,7 @@ from batchwright.app.plans import Source
 from batchwright.app.settings import Settings, settings_from
 from batchwright.cli import completion
 from batchwright.errors import UsageError
+from batchwright.model.environment import NAME_PATTERN
 from batchwright.model.scalar import Scalar
 from batchwright.views.text_format import span
 
@@ -77,14 +79,34 @@ Sim = Annotated[
 ]
 
 
+Wait = Annotated[
+    float,
+    typer.Option(
+        "--wait",
+        metavar="SECONDS",
+        min=0,
+        help="Wait so long while another run is changing the environment.",
+    ),
+]
+EnvironmentName = Annotated[
+    str | None,
+    typer.Option("--env", metavar="NAME", help="Which environment of the workflow, instead of the one in the file."),
+]
+
+
 def settings_of(state_dir: Path | None, catalogues: Sequence[Path] | None = None) -> Settings:
     """The settings, with the state folder and catalogues given on the command line."""
     return settings_from(os.environ, state_dir, catalogues or ())
 
 
-def source_of(file: Path, overlays: Sequence[Path] | None, inputs: Sequence[str] | None) -> Source:
-    """The workflow file with its overlays and inputs. Raises UsageError."""
-    return Source(file, tuple(overlays or ()), pairs_of("--set", inputs))
+def source_of(
+    file: Path, overlays: Sequence[Path] | None, inputs: Sequence[str] | None, environment: str | None = None
+) -> Source:
+    """What the user named to be loaded. Raises UsageError."""
+    if environment is not None and not re.fullmatch(NAME_PATTERN, environment):
+        hint = "Write 1 to 63 letters, digits, - _ and ., beginning with a letter or a digit."
+        raise UsageError(f"--env {environment} is not a name", hint=hint)
+    return Source(file, tuple(overlays or ()), pairs_of("--set", inputs), environment or "")
 
 
 def simulation_of(simulate: bool, pairs: Sequence[str] | None) -> dict[str, Scalar] | None:

@@ -14,6 +14,7 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import (
     Catalogues,
+    EnvironmentName,
     FileArgument,
     Inputs,
     Json,
@@ -38,6 +39,7 @@ def plan(
     simulate: Simulate = False,
     sim: Sim = None,
     only_check: OnlyCheck = False,
+    env: EnvironmentName = None,
     overlay: Overlays = None,
     inputs: Inputs = None,
     catalogue: Catalogues = None,
@@ -45,8 +47,8 @@ def plan(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """Show what a run would do, and what undoing it would do. Nothing is changed."""
-    source, settings, clock = source_of(file, overlay, inputs), settings_of(state_dir, catalogue), SystemClock()
+    """Show what a run would do and what undoing it would do; nothing is changed."""
+    source, settings, clock = source_of(file, overlay, inputs, env), settings_of(state_dir, catalogue), SystemClock()
     planned = asyncio.run(make_plan(settings, clock, source, simulation_of(simulate, sim)))
     view = plan_view(planned.plan) if planned.plan else None
     changes = asyncio.run(preview_plan(settings, clock, planned.plan)) if planned.plan and only_check else None
@@ -62,7 +64,7 @@ def plan(
     if changes is not None:
         show_changes(changes)
     say("")
-    words = again(file, simulate=simulate, sim=sim, overlay=overlay, inputs=inputs, catalogue=catalogue)
+    words = again(file, simulate=simulate, sim=sim, overlay=overlay, inputs=inputs, catalogue=catalogue, env=env)
     say(f"next: batchwright run {words} --plan-hash {view.hash}")
     return ended
 
@@ -75,10 +77,17 @@ def again(
     overlay: Sequence[Any] | None,
     inputs: Sequence[str] | None,
     catalogue: Sequence[Any] | None,
+    env: str | None,
 ) -> str:
     """The same file and options as words of a command line that can be copied."""
     words = [str(file), *(["--simulate"] if simulate else [])]
-    given = (("--sim", sim), ("--overlay", overlay), ("--set", inputs), ("--catalogue", catalogue))
+    given = (
+        ("--env", [env] if env else None),
+        ("--sim", sim),
+        ("--overlay", overlay),
+        ("--set", inputs),
+        ("--catalogue", catalogue),
+    )
     for option, values in given:
         for value in values or ():
             words += [option, str(value)]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from batchwright.app.environments import busy_with, wait_for_turn
 from batchwright.app.planned import Planned
 from batchwright.app.plans import approve, check
-from batchwright.app.run_reader import unfinished
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.monitor import shown
 from batchwright.cli.options import (
     Catalogues,
+    EnvironmentName,
     FileArgument,
     Inputs,
     Json,
@@ -24,6 +24,7 @@ from batchwright.cli.options import (
     Sim,
     Simulate,
     StateDir,
+    Wait,
     settings_of,
     simulation_of,
     source_of,
@@ -33,18 +34,21 @@ from batchwright.cli.plan import plan
 from batchwright.cli.target import show_warnings
 from batchwright.cli.view_printer import show_brief
 from batchwright.client.local import LocalClient
-from batchwright.errors import RunUnfinished, SecretMissing, StoreError
+from batchwright.errors import EnvironmentMoved, EnvironmentRefused, SecretMissing, StoreError
 from batchwright.loader import Loaded
 from batchwright.views.definition import digest
 from batchwright.views.plan import plan_view
 
+PLANS_MAX = 3  # how often it is planned again because another run changed the environment meanwhile
+
 PlanHash = Annotated[
     str | None, typer.Option("--plan-hash", metavar="HASH", help="Refuse any plan with a different hash.")
 ]
-Anyway = Annotated[bool, typer.Option("--anyway", help="Start even if an earlier run of this workflow has not ended.")]
 Resume = Annotated[
     bool,
-    typer.Option("--resume", help="Continue the last run of this workflow if its process died; otherwise start one."),
+    typer.Option(
+        "--resume", help="Continue the environment's unfinished run if its process died; otherwise start one."
+    ),
 ]
 
 
@@ -55,7 +59,8 @@ def run(
     plan_hash: PlanHash = None,
     only_check: OnlyCheck = False,
     resume: Resume = False,
-    anyway: Anyway = False,
+    wait: Wait = 0.0,
+    env: EnvironmentName = None,
     overlay: Overlays = None,
     inputs: Inputs = None,
     catalogue: Catalogues = None,
@@ -65,8 +70,8 @@ def run(
 ) -> int:
     """Check, plan and run a workflow, and show it live. Ctrl-C cancels; a second Ctrl-C exits at once."""
     if only_check:
-        return plan(file, simulate, sim, only_check, overlay, inputs, catalogue, state_dir, json)
-    source, simulation = source_of(file, overlay, inputs), simulation_of(simulate, sim)
+        return plan(file, simulate, sim, only_check, env, overlay, inputs, catalogue, state_dir, json)
+    source, simulation = source_of(file, overlay, inputs, env), simulation_of(simulate, sim)
     with LocalClient(settings_of(state_dir, catalogue)) as client:
         loaded = check(source, client.settings)
         simulated, own = simulation is not None, digest(loaded.workflow) if loaded.workflow is not None else ""
@@ -76,31 +81,49 @@ def run(
             (note if json else say)(said)
             with about(RUN=found):
                 return shown(client, client.act(found, "resume"), found, json=json)
-        if not anyway:  # check before planning: the plan would wait for servers that the unfinished run is making
-            with contextlib.suppress(StoreError, SecretMissing):  # planning reports these with all other errors
-                _refuse_beside(client, loaded, simulated=simulated)
-        planned = client.plan(source, loaded, simulation)
-        if planned.plan is None:
-            return refuse(planned, json=json)
-        with about(FILE=str(file)):
-            approve(planned.plan, plan_hash)
-        if not anyway:
-            _refuse_beside(client, loaded, simulated=simulated)
+        for tries_left in reversed(range(PLANS_MAX)):
+            _wait_for_turn(client, loaded, wait, simulated=simulated)
+            planned = client.plan(source, loaded, simulation)
+            if planned.plan is None:
+                return refuse(planned, json=json)
+            with about(FILE=str(file)):
+                approve(planned.plan, plan_hash)
+            try:
+                run_id, progress = client.start(planned.plan, own)
+            except EnvironmentMoved as moved:
+                if not tries_left:
+                    raise
+                note(f"{moved.message}: planning again")
+                continue
             show_warnings(client)
-        if not json:
-            show_diagnostics(planned.diagnostics)
-            show_brief(plan_view(planned.plan))
-        run_id, progress = client.start(planned.plan, own)
-        (note if json else say)(f"run {run_id}")
-        with about(RUN=run_id):
-            return shown(client, progress, run_id, json=json)
+            if not json:
+                show_diagnostics(planned.diagnostics)
+                show_brief(plan_view(planned.plan))
+            (note if json else say)(f"run {run_id}")
+            with about(RUN=run_id):
+                return shown(client, progress, run_id, json=json)
+        raise AssertionError("the last try returns or raises")
 
 
-def _unfinished(client: LocalClient, loaded: Loaded, *, simulated: bool) -> str | None:
-    """The unfinished run of this workflow that no process drives; None if there is none. Raises RunHeld if one is
-    driven.
-    """
-    return client.wait(unfinished(client.stores, client.clock, loaded.workflow, simulated))
+def _unfinished(client: LocalClient, loaded: Loaded, *, simulated: bool) -> str:
+    """The run whose turn it is in this environment and that nobody drives. Raises EnvironmentBusy if somebody does."""
+    if loaded.workflow is None:
+        return ""
+    busy = client.wait(busy_with(client.stores, client.clock, loaded.workflow, simulated=simulated))
+    if busy is not None and busy.driver:
+        raise busy.error
+    return busy.run if busy is not None else ""
+
+
+def _wait_for_turn(client: LocalClient, loaded: Loaded, seconds: float, *, simulated: bool) -> None:
+    """Before the plan, which would otherwise wait for the servers that another run is making."""
+    if loaded.workflow is not None:
+        try:
+            client.wait(wait_for_turn(client.stores, client.clock, loaded.workflow, seconds, simulated=simulated))
+        except EnvironmentRefused:
+            raise
+        except (StoreError, SecretMissing):
+            pass  # the plan says so, together with all other problems
 
 
 def _note_differences(client: LocalClient, run_id: str, file: Path, own: str) -> None:
@@ -112,15 +135,6 @@ def _note_differences(client: LocalClient, run_id: str, file: Path, own: str) ->
             "yellow",
         )
         note(f"to use the file instead: batchwright cancel {run_id}, then run it again")
-
-
-def _refuse_beside(client: LocalClient, loaded: Loaded, *, simulated: bool) -> None:
-    """Raise RunUnfinished or RunHeld if a run of this workflow has not ended."""
-    if found := _unfinished(client, loaded, simulated=simulated):
-        raise RunUnfinished(
-            f"run {found} of this workflow has not ended and no process drives it",
-            hint=f"Continue it: batchwright resume {found}. To start a new run anyway, add --anyway.",
-        )
 
 
 def refuse(planned: Planned, *, json: bool) -> int:

@@ -12,6 +12,7 @@ from batchwright.cli.exit_codes import Exit
 from batchwright.cli.monitor import show_progress
 from batchwright.cli.options import (
     Catalogues,
+    EnvironmentName,
     FileArgument,
     Inputs,
     Json,
@@ -20,6 +21,7 @@ from batchwright.cli.options import (
     Sim,
     Simulate,
     StateDir,
+    Wait,
     settings_of,
     simulation_of,
     source_of,
@@ -46,26 +48,28 @@ def submit(
     inputs: Inputs = None,
     catalogue: Catalogues = None,
     watch: Watch = False,
+    wait: Wait = 0.0,
+    env: EnvironmentName = None,
     url: Url = None,
     state_dir: StateDir = None,
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """Check a workflow here and let a service run it. Overlays, inputs and imports work."""
-    source, simulation = source_of(file, overlay, inputs), simulation_of(simulate, sim)
+    """Check a workflow here and let a service run it; overlays, inputs and imports work."""
+    source, simulation = source_of(file, overlay, inputs, env), simulation_of(simulate, sim)
     loaded = check(source, settings_of(state_dir, catalogue))
     if loaded.workflow is None:
         return _refuse(workflow_invalid(loaded.diagnostics), loaded.diagnostics, json=json)
     client = chosen(url, state_dir)
     if not isinstance(client, HttpClient):
-        words = again(file, simulate=simulate, sim=sim, overlay=overlay, inputs=inputs, catalogue=catalogue)
+        words = again(file, simulate=simulate, sim=sim, overlay=overlay, inputs=inputs, catalogue=catalogue, env=env)
         raise ServiceUnavailable(
             f"no service is configured, and none at {DEFAULT_URL} uses {settings_of(state_dir).state_dir}",
             hint=f"Start one with: batchwright serve. Or run it without one: batchwright run {words}",
         )
     try:
         with about(FILE=str(file)):
-            view = client.submit(definition(loaded.workflow), simulation)
+            view = client.submit(definition(loaded.workflow), simulation, wait)
     except BatchwrightError as error:
         found = tuple(one for one in error.diagnostics if isinstance(one, Diagnostic))
         if not found:

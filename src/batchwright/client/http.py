@@ -151,13 +151,17 @@ class HttpClient:
         """Whether the service answers, and which state folder it serves."""
         return self._get("/health", ServiceHealthView)
 
-    def submit(self, workflow: Mapping[str, Any], simulation: Mapping[str, Any] | None) -> RunView:
+    def submit(self, workflow: Mapping[str, Any], simulation: Mapping[str, Any] | None, wait: float = 0.0) -> RunView:
         """Start a run of an evaluated workflow; sent again after a broken connection, it starts no second run."""
         query = [("simulate", "true")] if simulation is not None else []
         query += [("sim", f"{key}={_plain(value)}") for key, value in (simulation or {}).items()]
+        query += [("wait", f"{wait:g}")] if wait else []
         headers = {"Content-Type": "application/json"}
         body = msgspec.json.encode({"batch_workflow": workflow})
-        return cast(RunView, decoded(self._ask("POST", f"{RUNS}/submit", query, headers, body), RunView))
+        return cast(
+            RunView,
+            decoded(self._ask("POST", f"{RUNS}/submit", query, headers, body, wait and self._seconds + wait), RunView),
+        )
 
     def run(self, word: str) -> RunView:
         return self._get(_path(word), RunView)

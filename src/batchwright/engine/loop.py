@@ -12,6 +12,7 @@ from batchwright import process_limits
 from batchwright.commands.base import Launcher
 from batchwright.engine import effects, reports
 from batchwright.engine.clocks import RunClock
+from batchwright.engine.environment_turn import EnvironmentTurn
 from batchwright.engine.limits import Limits, calls_of
 from batchwright.engine.machine import Machine
 from batchwright.engine.performer import Performer
@@ -90,12 +91,14 @@ class Driver:
         listener: Listener | None = None,
         signal_seconds: float = SIGNAL_SECONDS,
         launchers: Mapping[str, Launcher] = {},
+        turn: EnvironmentTurn | None = None,
     ) -> None:
         self.run = run
         self.providers = providers
         self.append_seconds = 0.0  # how long the last append took
         self._journal = journal
         self._lease = lease
+        self._turn = turn
         self._room = StoreWriteRetry(run.id, clock)
         self._has_begun = False
         self._renewed_at = clock.monotonic()
@@ -161,6 +164,7 @@ class Driver:
         try:
             now = self._clock.now()
             begin = list(wishes(self._machine, now)) if wishes else []
+            begin = self._turn.numbered(begin) if self._turn is not None else begin
             await self._cycle([ev.DriverStarted(now, self._lease.holder, self._lease.fence), *begin])
             while not self._machine.ended and not self._drained:
                 if not await self._cycle([]):
@@ -222,10 +226,17 @@ class Driver:
         if changed or now - self._summary_at >= SUMMARY_SECONDS or self._machine.ended:
             summary = self.run.summary(self._journal.name)
             self._summary_at, self._summary_status, self._summary_seq = now, self.run.status, self.run.seq
+        turn = self._turn.of_append() if self._turn is not None else None
+        if turn is not None:
+            summary = self.run.summary(self._journal.name)  # a store tells by it whether the turn was written whole
+
+        async def append() -> None:
+            await self._journal.append(self._lease, after, batch, summary, turn=turn)
+
         if self._has_begun:
-            await self._room.write(lambda: self._journal.append(self._lease, after, batch, summary))
+            await self._room.write(append)
         else:  # nothing is in flight yet that could be lost
-            await self._journal.append(self._lease, after, batch, summary)
+            await append()
         self._has_begun = True
         self.append_seconds = self._clock.monotonic() - now
         if self._listener is not None:

@@ -4,6 +4,25 @@ Scripts match on `code`. scripts/reference.py writes docs/errors.md from the doc
 """
 
 from batchwright.errors.base import BatchwrightError as BatchwrightError
+from batchwright.errors.base import StoreError as StoreError
+from batchwright.errors.environment import (
+    EnvironmentBusy as EnvironmentBusy,
+)
+from batchwright.errors.environment import (
+    EnvironmentElsewhere as EnvironmentElsewhere,
+)
+from batchwright.errors.environment import (
+    EnvironmentMoved as EnvironmentMoved,
+)
+from batchwright.errors.environment import (
+    EnvironmentRefused as EnvironmentRefused,
+)
+from batchwright.errors.environment import (
+    EnvironmentUnsettled as EnvironmentUnsettled,
+)
+from batchwright.errors.environment import (
+    RunSuperseded as RunSuperseded,
+)
 from batchwright.errors.service import (
     AddressRefused as AddressRefused,
 )
@@ -90,12 +109,6 @@ class EvaluatorUnconfined(EvaluatorUnavailable):
         "Run the service on Linux 5.13 or newer with Landlock and seccomp, for example in a Docker or Podman "
         "container, under its own user account. Your own files need no service: batchwright run FILE."
     )
-
-
-class StoreError(BatchwrightError):
-    """The store cannot carry out the request."""
-
-    code = "store"
 
 
 class StoreUnavailable(StoreError):
@@ -208,13 +221,6 @@ class RunHeld(StoreError):
 
     code = "run-held"
     hint = "Watch it with: batchwright monitor RUN. You can also pause or cancel it from here."
-
-
-class RunUnfinished(BatchwrightError):
-    """An earlier run of this workflow has not ended, and no process drives it."""
-
-    code = "run-unfinished"
-    hint = "Continue it: batchwright resume RUN. To start a new run anyway, add --anyway."
 
 
 class LeaseLost(StoreError):

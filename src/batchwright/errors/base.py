@@ -24,3 +24,9 @@ class BatchwrightError(Exception):
         self.diagnostics = diagnostics  # the problems behind it; may be empty
         if hint is not None:
             self.hint = hint
+
+
+class StoreError(BatchwrightError):
+    """The store cannot carry out the request."""
+
+    code = "store"

@@ -10,6 +10,7 @@ from msgspec import Struct
 from batchwright.journal.event_rows import EventRow
 from batchwright.journal.high_water_mark import Loss
 from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease
+from batchwright.model.environment import Enter, Environment, EnvironmentKey, Leave, Resource
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.run_signal import Signal
 from batchwright.model.run_summary import RunSummary
@@ -38,6 +39,21 @@ class Head(Struct, frozen=True):
     digest: str
 
 
+class Turn(Struct, frozen=True):
+    """How an append changes the environment of its run: `enter` first, then `leave`."""
+
+    enter: Enter | None = None
+    leave: Leave | None = None
+
+    @property
+    def key(self) -> EnvironmentKey:
+        """Of the environment. Raises ValueError for a turn that neither begins nor ends."""
+        change = self.enter or self.leave
+        if change is None:
+            raise ValueError("a turn begins or ends")
+        return change.key
+
+
 class Journal(Protocol):
     """One store. Sequence numbers of a run start at 1 and have no gaps.
 
@@ -62,21 +78,43 @@ class Journal(Protocol):
         """Finish the writes that have begun, then close. May be called twice."""
         ...
 
-    async def create(self, event: RunCreated, summary: RunSummary, page: EventRow | None = None) -> None:
+    async def create(
+        self, event: RunCreated, summary: RunSummary, page: EventRow | None = None, *, enter: Enter | None = None
+    ) -> None:
         """Begin a run with its first event (sequence 1). Raises SequenceConflict if the run exists.
 
-        `page` is the event as another store holds it; it keeps its bytes and its place in the chain.
+        `page` is the event as another store holds it; it keeps its bytes and its place in the chain. With `enter`
+        the run's first turn begins in the same transaction; see `entered` for what that raises.
         """
         ...
 
     async def append(
-        self, lease: Lease, after: int, events: Sequence[AnyEvent], summary: RunSummary | None = None
+        self,
+        lease: Lease,
+        after: int,
+        events: Sequence[AnyEvent],
+        summary: RunSummary | None = None,
+        *,
+        turn: Turn | None = None,
     ) -> int:
         """Write events after sequence `after`, all or none, durable on return; gives the last sequence.
 
-        Appends that wait at the same time share one fsync. Raises LeaseLost if the lease's fence is no longer the
-        run's, SequenceConflict if `after` is not the last sequence, RunNotFound.
+        Appends that wait at the same time share one fsync. With `turn` a turn of the run's environment begins or ends,
+        or both, in the same transaction. Raises LeaseLost if the lease's fence is no longer the run's, SequenceConflict
+        if `after` is not the last sequence, RunNotFound, EnvironmentRefused.
         """
+        ...
+
+    async def environment(self, key: EnvironmentKey) -> Environment | None:
+        """Who may change an environment; None if it never was in this store."""
+        ...
+
+    async def environments(self) -> list[Environment]:
+        """All that are in this store, ordered by space and name."""
+        ...
+
+    async def resources(self, key: EnvironmentKey) -> list[Resource]:
+        """What an environment had when its newest finished turn ended, ordered by key."""
         ...
 
     async def copy(self, lease: Lease, pages: Sequence[EventRow]) -> int:

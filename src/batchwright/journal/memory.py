@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from batchwright.journal import hash_chain, refusals
-from batchwright.journal.base import Head, Lease, Snapshot
+from batchwright.journal.base import Head, Lease, Snapshot, Turn
+from batchwright.journal.environment_rows import turned
 from batchwright.journal.event_rows import EventRow, paginate
 from batchwright.journal.high_water_mark import Loss
 from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease, held, refuse_while_held
+from batchwright.model.environment import Enter, Environment, EnvironmentKey, Resource
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.run_signal import Signal
 from batchwright.model.run_summary import RunSummary
@@ -38,6 +40,8 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self._runs: dict[str, _Record] = {}
+        self._environments: dict[EnvironmentKey, Environment] = {}
+        self._resources: dict[EnvironmentKey, dict[str, Resource]] = {}
 
     async def open(self, *, behind: bool = False) -> None:
         """Does nothing; there is no file to open."""
@@ -45,26 +49,60 @@ class MemoryJournal:
     async def aclose(self) -> None:
         """Does nothing; the runs stay in memory."""
 
-    async def create(self, event: RunCreated, summary: RunSummary, page: EventRow | None = None) -> None:
+    async def create(
+        self, event: RunCreated, summary: RunSummary, page: EventRow | None = None, *, enter: Enter | None = None
+    ) -> None:
         """Begin a run with its first event."""
         if event.run in self._runs:
             raise refusals.exists(event.run)
+        if enter is not None:
+            self._turn(Turn(enter))
         first: list[AnyEvent] = [event] if page is None else event_codec.decode_page(page.body, page.version)
         self._runs[event.run] = _Record(summary, first, [1])
 
     async def append(
-        self, lease: Lease, after: int, events: Sequence[AnyEvent], summary: RunSummary | None = None
+        self,
+        lease: Lease,
+        after: int,
+        events: Sequence[AnyEvent],
+        summary: RunSummary | None = None,
+        *,
+        turn: Turn | None = None,
     ) -> int:
         """Write events after sequence `after`, all or none."""
         record = self._held(lease)
         if len(record.events) != after:
             raise refusals.moved_on(lease.run, len(record.events), after)
+        if turn is not None:
+            self._turn(turn)
         record.events.extend(events)
         if events:
             record.ends.append(len(record.events))
         if summary is not None:
             record.summary = summary
         return len(record.events)
+
+    def _turn(self, turn: Turn) -> None:
+        key = turn.key
+        change = turned(turn, self._environments.get(key))
+        self._environments[key] = change.environment
+        kept = self._resources.setdefault(key, {})
+        kept.update({one.key: one for one in change.changed})
+        for gone in change.gone:
+            kept.pop(gone, None)
+
+    async def environment(self, key: EnvironmentKey) -> Environment | None:
+        """Who may change an environment."""
+        return self._environments.get(key)
+
+    async def environments(self) -> list[Environment]:
+        """All there are."""
+        return [self._environments[key] for key in sorted(self._environments)]
+
+    async def resources(self, key: EnvironmentKey) -> list[Resource]:
+        """What an environment had when its newest finished turn ended."""
+        kept = self._resources.get(key, {})
+        return [kept[one] for one in sorted(kept)]
 
     async def copy(self, lease: Lease, pages: Sequence[EventRow]) -> int:
         """Append pages of another store."""

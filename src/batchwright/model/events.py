@@ -20,7 +20,8 @@ class RunCreated(Event, frozen=True, tag="run_created"):
 
     `key` is the Idempotency-Key of the submission and `digest` the digest of its content. `client`: submitted by a
     client of a service, so the run has only a client's rights; None in journals older than this field. `source` is a
-    digest of the planned workflow; empty in journals older than this field.
+    digest of the planned workflow; empty in journals older than this field. `turn` is the run's first turn in its
+    environment and `after` the run that was the environment's newest then; 0 in journals older than environments.
     """
 
     run: str
@@ -30,6 +31,8 @@ class RunCreated(Event, frozen=True, tag="run_created"):
     digest: str = ""
     client: bool | None = None
     source: str = ""
+    turn: int = 0
+    after: str = ""
 
 
 class DriverStarted(Event, frozen=True, tag="driver_started"):
@@ -86,23 +89,27 @@ class RunEnded(Event, frozen=True, tag="run_ended"):
 class RunReopened(Event, frozen=True, tag="run_reopened"):
     """A Failed or Cancelled run continues with its unfinished steps.
 
-    `redo`: commands in doubt to run again; `skip`: commands in doubt to count as done.
+    `redo`: commands in doubt to run again; `skip`: commands in doubt to count as done. `turn` is the new turn in the
+    environment that this begins, 0 if the run still has its turn.
     """
 
     by: str = ""
     redo: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
+    turn: int = 0
 
 
 class RollbackStarted(Event, frozen=True, tag="rollback_started"):
     """A rollback started: it undoes what the run created, in reverse order.
 
     `automatic`: started by an operation's `on_failure`, not by a person; None in journals older than this field.
+    `turn` as in RunReopened.
     """
 
     by: str = ""
     reason: str = ""
     automatic: bool | None = None
+    turn: int = 0
 
 
 class RollbackEnded(Event, frozen=True, tag="rollback_ended"):

@@ -64,6 +64,7 @@ def _lose_sight(run: RunFoldState, at: float) -> None:
 def _doubt(run: RunFoldState, i: int, record: StepFoldState, at: float) -> None:
     record.doubt = True
     record.doubt_at = at
+    record.turn = run.turn
     if run.plan.steps[i].traits.sweeps:
         run.doubtful[run.lane(i)] = at
 
@@ -106,6 +107,7 @@ def _run_reopened(run: RunFoldState, event: ev.RunReopened) -> None:
     for step in event.skip:
         next_step_state(run.records[run.step(step)].state, "taken_as_done", step)
     run.status = status
+    run.turn = event.turn or run.turn
     run.started_at = run.started_at or event.at
     run.ended_at = 0.0
     run.reason = run.stopping = ""
@@ -124,10 +126,12 @@ def _run_reopened(run: RunFoldState, event: ev.RunReopened) -> None:
             if record.ref and not record.made:
                 record.stale, record.ref = record.ref, ""
                 record.generation += 1
+                record.turn = run.turn
 
 
 def _take_as_done(run: RunFoldState, step: str, event: ev.RunReopened) -> None:
-    _, record = _move(run, step, "taken_as_done")
+    _, record = _change(run, step, "taken_as_done")
+    record.made_turn = run.turn
     record.made, record.doubt, record.fault = True, False, None
     record.reason = f"marked as done by {event.by}" if event.by else "marked as done"
     record.ended_at = event.at
@@ -140,6 +144,7 @@ def _forget_sweeps(run: RunFoldState) -> None:
 
 def _rollback_started(run: RunFoldState, event: ev.RollbackStarted) -> None:
     run.status = next_run_state(run.status, "rollback_started")
+    run.turn = event.turn or run.turn
     run.rolled_back_by = event.by
     run.rolled_back_automatically = event.by == "on_failure" if event.automatic is None else event.automatic
     run.ended_at = 0.0
@@ -158,8 +163,15 @@ def _rollback_ended(run: RunFoldState, event: ev.RollbackEnded) -> None:
     run.residue = event.residue
 
 
+def _change(run: RunFoldState, step: str, event: str) -> tuple[int, StepFoldState]:
+    """Move a step by an event that changes something in the environment."""
+    i, record = _move(run, step, event)
+    record.turn = run.turn
+    return i, record
+
+
 def _step_started(run: RunFoldState, event: ev.StepStarted) -> int:
-    i, record = _move(run, event.step, "step_started")
+    i, record = _change(run, event.step, "step_started")
     record.attempt = event.attempt
     record.started_at = record.started_at or event.at
     record.attempt_at = event.at
@@ -170,7 +182,7 @@ def _step_started(run: RunFoldState, event: ev.StepStarted) -> int:
 
 
 def _step_in_doubt(run: RunFoldState, event: ev.StepInDoubt) -> int:
-    i, record = _move(run, event.step, "step_in_doubt")
+    i, record = _change(run, event.step, "step_in_doubt")
     _doubt(run, i, record, event.at)
     return i
 
@@ -183,7 +195,7 @@ def _step_output(run: RunFoldState, event: ev.StepOutput) -> int:
 
 
 def _step_created(run: RunFoldState, event: ev.StepCreated) -> int:
-    i, record = _move(run, event.step, "step_created")
+    i, record = _change(run, event.step, "step_created")
     record.ref = event.ref
     record.stale = ""
     record.doubt = False
@@ -191,11 +203,12 @@ def _step_created(run: RunFoldState, event: ev.StepCreated) -> int:
 
 
 def _step_succeeded(run: RunFoldState, event: ev.StepSucceeded) -> int:
-    i, record = _move(run, event.step, "step_succeeded")
+    i, record = _change(run, event.step, "step_succeeded")
     record.ref = event.ref or record.ref
     record.stale = ""
     record.address = event.address
     record.made = event.made
+    record.made_turn = run.turn
     record.doubt = False
     record.ended_at = event.at
     record.fault = None
@@ -203,7 +216,7 @@ def _step_succeeded(run: RunFoldState, event: ev.StepSucceeded) -> int:
 
 
 def _step_retrying(run: RunFoldState, event: ev.StepRetrying) -> int:
-    i, record = _move(run, event.step, "step_retrying")
+    i, record = _change(run, event.step, "step_retrying")
     record.until = event.until
     record.fault = event.fault
     record.doubt = event.doubt
@@ -232,7 +245,7 @@ def _count_throttle(run: RunFoldState, i: int, record: StepFoldState) -> None:
 
 
 def _step_failed(run: RunFoldState, event: ev.StepFailed) -> int:
-    i, record = _move(run, event.step, "step_failed")
+    i, record = _change(run, event.step, "step_failed")
     record.fault = event.fault
     record.doubt = event.doubt
     record.ended_at = event.at
@@ -248,7 +261,7 @@ def _step_skipped(run: RunFoldState, event: ev.StepSkipped) -> int:
 
 
 def _undo_started(run: RunFoldState, event: ev.UndoStarted) -> int:
-    i, record = _move(run, event.step, "undo_started")
+    i, record = _change(run, event.step, "undo_started")
     record.undo_attempt = event.attempt
     record.attempt_at = event.at
     return i
@@ -267,7 +280,7 @@ def _undo_retrying(run: RunFoldState, event: ev.UndoRetrying) -> int:
 
 
 def _step_undone(run: RunFoldState, event: ev.StepUndone) -> int:
-    i, record = _move(run, event.step, "step_undone")
+    i, record = _change(run, event.step, "step_undone")
     record.doubt = record.made = False
     record.ended_at = event.at
     record.fault = None
@@ -275,7 +288,7 @@ def _step_undone(run: RunFoldState, event: ev.StepUndone) -> int:
 
 
 def _undo_failed(run: RunFoldState, event: ev.UndoFailed) -> int:
-    i, record = _move(run, event.step, "undo_failed")
+    i, record = _change(run, event.step, "undo_failed")
     record.undo_failures += 1
     record.fault = event.fault
     record.ended_at = event.at
@@ -304,6 +317,7 @@ def _sweep_ended(run: RunFoldState, event: ev.SweepEnded) -> None:
         for i, record in enumerate(run.records):
             if record.doubt and run.lane(i) == event.lane and record.state not in STEP_IN_FLIGHT:
                 record.doubt = False
+                record.turn = run.turn
 
 
 APPLY: dict[type[ev.Event], Callable[[RunFoldState, Any], int | None]] = {

@@ -147,10 +147,16 @@ class Plan(Struct, frozen=True):
     warnings: tuple[Diagnostic, ...] = ()
     semantics: int = SEMANTICS
     simulation: dict[str, Scalar] | None = None
+    environment: str = ""  # its name; in plans older than this field the workflow's
+    base: str = ""  # digest of what the environment had when this was planned
 
     def hash(self) -> str:
         """A short digest of everything that matters: without the warnings and the estimates."""
         bare = msgspec.structs.replace(
             self, warnings=(), steps=tuple(msgspec.structs.replace(step, seconds=1.0) for step in self.steps)
         )
-        return hashlib.sha256(msgspec.json.encode(bare, order="deterministic")).hexdigest()[:16]
+        fields = msgspec.to_builtins(bare, order="deterministic")
+        for name in ("environment", "base"):  # plans older than these fields keep their hash
+            if not fields[name]:
+                del fields[name]
+        return hashlib.sha256(msgspec.json.encode(fields, order="deterministic")).hexdigest()[:16]

@@ -14,14 +14,14 @@ from batchwright.model import events as ev
 from batchwright.model.actions import Doubt, Undo
 from batchwright.model.fold import APPLY
 from batchwright.model.ids import step_token
-from batchwright.model.lifecycle import RunState, StepState
+from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
 from batchwright.model.outcome import Fault, Observed
 from batchwright.model.run_fold_state import RunFoldState, StepFoldState
 from batchwright.model.run_summary import RunSummary
 
 __all__ = ["Run", "StepFoldState", "made_something", "unsettled"]
 
-FOLD = 6  # raised with every change of what is folded; older snapshots are left aside then and the events fold again
+FOLD = 7  # raised with every change of what is folded; older snapshots are left aside then and the events fold again
 
 
 class RunSnapshot(Struct, frozen=True):
@@ -42,6 +42,7 @@ class _SnapshotFold(Struct, frozen=True):
 _HEADER = (
     *(
         "status",
+        "turn",
         "created_at",
         "started_at",
         "ended_at",
@@ -127,6 +128,11 @@ class Run(RunFoldState):
         """Whether the run failed and has to be rolled back automatically."""
         return self.status is RunState.FAILED and self.rollback_after_stop and not self.rolled_back_by
 
+    @property
+    def holds_environment(self) -> bool:
+        """Whether it is this run's turn: its environment is changed by nobody else."""
+        return self.turn > 0 and (self.status not in RUN_ENDED or self.rollback_due)
+
     def summary(self, store: str) -> RunSummary:
         """The line that `list` and `stats` show."""
         return RunSummary(
@@ -150,6 +156,8 @@ class Run(RunFoldState):
             simulated=self.plan.simulation is not None,
             rollback_due=self.rollback_due,
             by=self.created.by,
+            environment=self.plan.environment or self.plan.workflow,
+            turn=self.turn,
             key=self.created.key,
             digest=self.created.digest,
             providers=self._provider_counts(),

@@ -16,6 +16,7 @@ class StepFoldState(Struct, gc=False, omit_defaults=True):
 
     `failures` counts the attempts that used up a retry; `attempt` counts every send. `doubt`: a call was sent and its
     outcome is not known; `crashed`: because the driver died. `stale`: created but unusable, to be destroyed.
+    `turn`: the environment's turn in which it last changed anything; `made_turn`: the one in which it succeeded.
     """
 
     state: StepState = StepState.WAITING
@@ -40,6 +41,8 @@ class StepFoldState(Struct, gc=False, omit_defaults=True):
     reason: str = ""
     because: str = ""
     said: str = ""  # the last line of its output
+    turn: int = 0
+    made_turn: int = 0
 
 
 class RunFoldState:
@@ -49,6 +52,7 @@ class RunFoldState:
         self.id = created.run
         self.plan: Plan = created.plan
         self.created = created
+        self.turn = created.turn  # its newest turn in the environment; 0 if it began before there were any
         self.seq = 1
         self.status = RunState.PENDING
         self.created_at = self.updated_at = created.at

@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchwright.model.lifecycle import RunState
+from batchwright.model.lifecycle import RUN_ENDED, RunState
 
-LATER = ("by",)  # fields that rows of older versions do not have
+LATER = ("by", "environment")  # fields that rows of older versions do not have
 
 
 class RunSummary(Struct, frozen=True):
@@ -35,7 +35,14 @@ class RunSummary(Struct, frozen=True):
     by: str = ""  # its creator; empty in rows from before this was recorded
     key: str = ""  # the Idempotency-Key of the submit
     digest: str = ""  # of what was submitted with it
+    environment: str = ""  # its name; not in rows from before there were any
+    turn: int = 0  # its newest turn in the environment
     providers: dict[str, dict[str, int]] = {}  # provider -> steps, succeeded, failed, retries, throttles
+
+    @property
+    def holds_environment(self) -> bool:
+        """Whether it is this run's turn in its environment."""
+        return self.turn > 0 and (self.status not in RUN_ENDED or self.rollback_due)
 
     def is_of(self, folded: RunSummary) -> bool:
         """Whether this row matches the fold; a row of an older version lacks newer fields."""

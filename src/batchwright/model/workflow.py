@@ -94,3 +94,9 @@ class Workflow(Struct, frozen=True):
     parallel_limit: int = 10
     rollback_enabled: bool = True
     on_failure: OnFailure = OnFailure.CONTINUE
+    environment: str | None = None
+
+    @property
+    def environment_name(self) -> str:
+        """The name of the environment that its runs change: NAME, or NAME/ENVIRONMENT."""
+        return f"{self.name}/{self.environment}" if self.environment else self.name

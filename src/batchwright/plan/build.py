@@ -133,10 +133,12 @@ def build(
     *,
     warnings: tuple[Diagnostic, ...] = (),
     simulation: dict[str, Scalar] | None = None,
+    base: str = "",
 ) -> PlanResult:
     """Plan a workflow that has passed its contracts: names are unique, what it refers to exists, nothing is circular.
 
-    Every problem of the whole batch is in the diagnostics; `warnings` are the loader's and are passed through.
+    Every problem of the whole batch is in the diagnostics; `warnings` are the loader's and are passed through. `base`
+    is the digest of what the environment has.
     """
     draft = Draft(workflow, catalogue, observations)
     kinds = _check(draft)
@@ -149,10 +151,10 @@ def build(
         diagnostics += tuple(one for kind in kinds for one in kind.unplanned(draft))
     if any(one.severity is Severity.ERROR for one in diagnostics):
         return PlanResult(None, diagnostics)
-    return PlanResult(_plan(draft, diagnostics, simulation), diagnostics)
+    return PlanResult(_plan(draft, diagnostics, simulation, base), diagnostics)
 
 
-def _plan(draft: Draft, warnings: tuple[Diagnostic, ...], simulation: dict[str, Scalar] | None) -> Plan:
+def _plan(draft: Draft, warnings: tuple[Diagnostic, ...], simulation: dict[str, Scalar] | None, base: str) -> Plan:
     workflow = draft.workflow
     used = {place.provider for places in draft.places.values() for place in places}
     steps = tuple(step for i in range(len(draft.order)) for step in draft.steps[i])
@@ -168,6 +170,8 @@ def _plan(draft: Draft, warnings: tuple[Diagnostic, ...], simulation: dict[str, 
         providers=tuple(draft.observations.providers[name].facts for name in sorted(used)),
         warnings=warnings,
         simulation=simulation,
+        environment=workflow.environment_name,
+        base=base,
     )
 
 

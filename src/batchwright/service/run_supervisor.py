@@ -27,6 +27,7 @@ from batchwright.errors import (
 from batchwright.journal.lease_holder import LeaseObserver, own_holder, process_of
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import RUN_ENDED, RunState
+from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.model.run_summary import RunSummary
@@ -153,20 +154,19 @@ class RunSupervisor:
             if earlier is not None:
                 return await self.feeds.find(earlier), False
             self._refuse_more()
-            plan = await self.desk.plan(submission)
-            self._refuse_more()
-            stored = await Runs(self.settings, self.stores, self.clock).create(
-                plan,
-                *(submission.by, submission.key, submission.digest()),
-                client=True,
-                run=self.desk.run_id(submission),
-            )
+            stored = await self.desk.begin(submission, partial(self._create, submission))
         assert stored.run is not None
         self.feeds.add(stored.journal, stored.run.created)
         feed = await self.feeds.find(stored.id)
         async with self._lock(stored.id):
             self._begin(feed.run.summary(feed.journal.name), lambda runs: runs.drive(stored))
         return feed, True
+
+    async def _create(self, submission: Submission, plan: Plan) -> StoredRun:
+        self._refuse_more()
+        who = submission.by, submission.key, submission.digest()
+        runs = Runs(self.settings, self.stores, self.clock)
+        return await runs.create(plan, *who, client=True, run=self.desk.run_id(submission))
 
     def _refuse_more(self) -> None:
         if self.stopping:

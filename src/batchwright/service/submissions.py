@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
@@ -14,18 +14,22 @@ from msgspec.structs import replace
 
 from batchwright.app.adapters import Adapters, SharedWorld
 from batchwright.app.diagnostic_positions import placed
+from batchwright.app.environments import environment_key, wait_for_turn
 from batchwright.app.planned import Planned, workflow_invalid
 from batchwright.app.plans import approve, plan_loaded
+from batchwright.app.runs import StoredRun
 from batchwright.app.settings import Settings
 from batchwright.app.stores import Stores
 from batchwright.app.workflow_allowlist import CODE, COMMANDS_WAY, NOTHING, WorkflowAllowlist
 from batchwright.engine.limits import Limits
 from batchwright.errors import (
+    EnvironmentMoved,
     IdempotencyMismatch,
     SecretRefused,
 )
 from batchwright.loader import Loaded, Path_, SourceLocation
 from batchwright.model.clock import Clock
+from batchwright.model.environment import EnvironmentKey
 from batchwright.model.ids import keyed_run_id
 from batchwright.model.plan import Plan
 from batchwright.model.run_summary import RunSummary
@@ -33,6 +37,8 @@ from batchwright.model.scalar import Scalar
 from batchwright.service.evaluator_pool import EvaluatorPool
 from batchwright.service.evaluator_worker import EvaluationJob
 from batchwright.views.text_format import counted
+
+PLANS_MAX = 3  # how often it is planned again because another run changed the environment meanwhile
 
 
 class Submission(Struct, frozen=True):
@@ -49,12 +55,16 @@ class Submission(Struct, frozen=True):
     key: str = ""
     commands: bool = True
     by: str = ""
+    wait: float = 0.0  # seconds for the turn in the environment
+    environment: str = ""  # instead of the one that the workflow names
 
     def digest(self) -> str:
         """Identifies the content of a submission, whatever its key; empty without a key."""
         if not self.key:
             return ""
-        bare = (self.text, self.name, self.simulation, self.plan_hash)
+        bare: tuple[object, ...] = (self.text, self.name, self.simulation, self.plan_hash)
+        if self.environment:
+            bare = (*bare, self.environment)
         return hashlib.sha256(msgspec.json.encode(bare, order="deterministic")).hexdigest()
 
 
@@ -84,6 +94,8 @@ class Submissions:
         self._evaluations = EvaluatorPool()
         self._older: dict[tuple[str, str], RunSummary] | None = None  # None while a store has not been read
         self._keys: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        # who waits for the turn in an environment gets it in the order of asking
+        self._turns: WeakValueDictionary[EnvironmentKey, asyncio.Lock] = WeakValueDictionary()
 
     async def aclose(self) -> None:
         """End the evaluator processes."""
@@ -111,6 +123,8 @@ class Submissions:
                 f"the workflow names {counted(len(refused), 'secret')} that this service does not allow clients to use"
             )
             raise SecretRefused(message, diagnostics=loaded.diagnostics)
+        if submission.environment and loaded.workflow is not None:
+            return replace(loaded, workflow=replace(loaded.workflow, environment=submission.environment))
         return loaded
 
     async def check(self, submission: Submission) -> Loaded:
@@ -123,6 +137,10 @@ class Submissions:
     async def look(self, submission: Submission, *, urgent: bool = False) -> Planned:
         """The plan with its warnings and prices. Raises WorkflowInvalid, PlanRefused, PlanChanged, Forbidden."""
         loaded = await self.load(submission, urgent=urgent)
+        return await self.look_at(submission, loaded, urgent=urgent)
+
+    async def look_at(self, submission: Submission, loaded: Loaded, *, urgent: bool = False) -> Planned:
+        """The plan of a submission that is loaded already. Raises as `look`."""
         simulation = self.simulation if submission.simulation is None else submission.simulation
         if simulation is None and loaded.workflow is not None:
             self._allowed_to(submission).check_commands(loaded.workflow)
@@ -138,11 +156,30 @@ class Submissions:
         approve(planned.plan, submission.plan_hash)
         return planned
 
-    async def plan(self, submission: Submission) -> Plan:
-        """The plan alone. Raises as `look`."""
-        planned = await self.look(submission, urgent=True)
-        assert planned.plan is not None
-        return planned.plan
+    async def begin(self, submission: Submission, create: Callable[[Plan], Awaitable[StoredRun]]) -> StoredRun:
+        """Wait for the turn as long as the submission says, plan and create the run.
+
+        When another run changed the environment meanwhile it is planned again, at most PLANS_MAX times. Raises as
+        `look`, EnvironmentRefused.
+        """
+        loaded = await self.load(submission, urgent=True)
+        if loaded.workflow is None:
+            raise workflow_invalid(loaded.diagnostics)
+        simulation = self.simulation if submission.simulation is None else submission.simulation
+        simulated, until = simulation is not None, self._clock.monotonic() + submission.wait
+        async with self._turns.setdefault(environment_key(loaded.workflow, simulated=simulated), asyncio.Lock()):
+            tries = 0
+            while True:
+                left = max(0.0, until - self._clock.monotonic())
+                await wait_for_turn(self._stores, self._clock, loaded.workflow, left, simulated=simulated)
+                planned = await self.look_at(submission, loaded, urgent=True)
+                assert planned.plan is not None
+                try:
+                    return await create(planned.plan)
+                except EnvironmentMoved:
+                    tries += 1
+                    if tries == PLANS_MAX:
+                        raise
 
     # -- idempotency ----------------------------------------------------------------------------------------------
 

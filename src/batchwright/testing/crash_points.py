@@ -13,11 +13,12 @@ from functools import partial
 from typing import NoReturn, ParamSpec, TypeVar
 
 from batchwright.commands.base import Launch, Launcher
-from batchwright.journal.base import Head, Journal, Lease, Snapshot
+from batchwright.journal.base import Head, Journal, Lease, Snapshot, Turn
 from batchwright.journal.event_rows import EventRow
 from batchwright.journal.high_water_mark import Loss
 from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.environment import Enter, Environment, EnvironmentKey, Resource
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.ids import Token
 from batchwright.model.outcome import Applied, CheckResult, Created, Going, Gone, Observed, Rejected, Unknown
@@ -106,14 +107,33 @@ class CrashingJournal:
     async def aclose(self) -> None:
         await self._point.guard("journal.aclose", self._inner.aclose)
 
-    async def create(self, event: RunCreated, summary: RunSummary, page: EventRow | None = None) -> None:
-        await self._point.guard("journal.create", self._inner.create, event, summary, page)
+    async def create(
+        self, event: RunCreated, summary: RunSummary, page: EventRow | None = None, *, enter: Enter | None = None
+    ) -> None:
+        create = partial(self._inner.create, enter=enter)
+        await self._point.guard("journal.create", create, event, summary, page)
 
     async def append(
-        self, lease: Lease, after: int, events: Sequence[AnyEvent], summary: RunSummary | None = None
+        self,
+        lease: Lease,
+        after: int,
+        events: Sequence[AnyEvent],
+        summary: RunSummary | None = None,
+        *,
+        turn: Turn | None = None,
     ) -> int:
         label = "journal.append " + " ".join(type(event).__name__ for event in events)
-        return await self._point.guard(label, self._inner.append, lease, after, events, summary)
+        append = partial(self._inner.append, turn=turn)
+        return await self._point.guard(label, append, lease, after, events, summary)
+
+    async def environment(self, key: EnvironmentKey) -> Environment | None:
+        return await self._point.guard("journal.environment", self._inner.environment, key)
+
+    async def environments(self) -> list[Environment]:
+        return await self._point.guard("journal.environments", self._inner.environments)
+
+    async def resources(self, key: EnvironmentKey) -> list[Resource]:
+        return await self._point.guard("journal.resources", self._inner.resources, key)
 
     async def read(self, run: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, AnyEvent]]:
         return await self._point.guard("journal.read", self._inner.read, run, after, limit)

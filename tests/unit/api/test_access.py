@@ -62,7 +62,11 @@ def test_roles(tmp_path: Path) -> None:
                 seen[who] = [
                     (await service.get("/health/live", headers=headers)).status,
                     (await service.get(RUNS, headers=headers)).status,
-                    (await service.post(f"{RUNS}/submit?simulate=true", json=workflow(), headers=headers)).status,
+                    (
+                        await service.post(
+                            f"{RUNS}/submit?simulate=true", json=workflow(f"of{len(seen)}"), headers=headers
+                        )
+                    ).status,
                 ]
         return seen
 

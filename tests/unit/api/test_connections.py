@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import json
 import logging
@@ -223,10 +224,13 @@ def test_a_connection_that_does_not_end_in_time_is_cut_off_when_the_service_stop
 
     async def main() -> None:
         async with serving(tmp_path, room) as service:
-            reader, _ = await connect(service, HEAD + b"Content-Length: 5\r\n\r\n")
+            reader, writer = await connect(service, HEAD + b"Content-Length: 5\r\n\r\n")
             await until(lambda: room.open == 1 and room.waiting == 1)
         assert await rest(reader) == b""
         assert room.open == 0
+        writer.close()
+        with contextlib.suppress(OSError):  # it was cut off
+            await writer.wait_closed()
 
     asyncio.run(main())
 

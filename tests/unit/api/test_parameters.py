@@ -20,7 +20,7 @@ PARAMETERS = [
     ("POST", "submit", "plan_hsah=0123456789abcdef", "Did you mean plan_hash?"),
     ("POST", "submit", "SIMULATE=true", "Did you mean simulate?"),
     ("POST", "submit", "simulate=true&simulate=false", "Give it once."),
-    ("POST", "submit", "wait=3", "It takes: "),
+    ("POST", "submit", "hold=3", "It takes: "),
     ("POST", "plan", "sims=a=b", "Did you mean sim?"),
     ("POST", "validate", "simulate=true", "It takes no parameters."),
     ("POST", "{run}/rollback", "dry_run=true", "It takes no parameters."),

@@ -131,7 +131,7 @@ def test_the_same_key_is_the_same_run_even_after_a_restart(tmp_path: Path) -> No
             with pytest.MonkeyPatch.context() as patch:  # none of it reads all runs, or reads back what it has written
                 patch.setattr(Stores, "summaries", None)
                 patch.setattr(run_feeds, "load_run", None)
-                assert (await service.submit(workflow(), key="k2")).status == 202
+                assert (await service.submit(workflow("two"), key="k2")).status == 202
             rows = (await service.get(RUNS)).json["items"]
         return [at_once, again, other, rows]
 
@@ -179,7 +179,12 @@ def test_a_key_belongs_to_its_caller(tmp_path: Path) -> None:
                 await service.post(
                     f"{RUNS}/submit?simulate=true", json=body, headers={**who, "Idempotency-Key": "nightly"}
                 )
-                for who, body in ((ada, workflow()), (bob, workflow()), (ada, workflow()), (bob, workflow("other")))
+                for who, body in (
+                    (ada, workflow()),
+                    (bob, workflow("bobs")),
+                    (ada, workflow()),
+                    (bob, workflow("other")),
+                )
             ]
 
     first, other, again, mismatch = asyncio.run(main())

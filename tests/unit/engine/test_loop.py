@@ -10,7 +10,7 @@ import pytest
 
 from batchwright.engine.loop import BATCH_EVENTS, Driver
 from batchwright.errors import LeaseLost, StoreFull
-from batchwright.journal.base import Lease
+from batchwright.journal.base import Lease, Turn
 from batchwright.journal.lease_holder import LEASE_SECONDS, driver_of
 from batchwright.journal.memory import MemoryJournal
 from batchwright.model import events as ev
@@ -30,12 +30,18 @@ class FullDisk(MemoryJournal):
         self.full = True
 
     async def append(
-        self, lease: Lease, after: int, events: Sequence[ev.AnyEvent], summary: RunSummary | None = None
+        self,
+        lease: Lease,
+        after: int,
+        events: Sequence[ev.AnyEvent],
+        summary: RunSummary | None = None,
+        *,
+        turn: Turn | None = None,
     ) -> int:
         if self.left == 0 and self.full:
             raise StoreFull("the disk is full")
         self.left = max(0, self.left - 1)
-        return await super().append(lease, after, events, summary)
+        return await super().append(lease, after, events, summary, turn=turn)
 
 
 @pytest.mark.parametrize("appends", range(8))
@@ -61,10 +67,10 @@ def test_an_event_is_durable_before_anything_is_sent() -> None:
         seen: list[int] = []
         durable = stage.journal.append
 
-        async def slow(lease: Lease, after: int, events: Sequence[ev.AnyEvent], summary: Any = None) -> int:
+        async def slow(lease: Lease, after: int, events: Sequence[ev.AnyEvent], *rest: Any, **more: Any) -> int:
             await stage.clock.sleep(1.0)
             seen.append(len(stage.asked("create")))
-            return await durable(lease, after, events, summary)
+            return await durable(lease, after, events, *rest, **more)
 
         stage.journal.append = slow  # type: ignore[method-assign]
         await stage.drive()
@@ -200,9 +206,9 @@ def test_many_skips_are_written_in_batches() -> None:
         sizes: list[int] = []
         durable = stage.journal.append
 
-        async def sized(lease: Lease, after: int, events: Sequence[ev.AnyEvent], summary: Any = None) -> int:
+        async def sized(lease: Lease, after: int, events: Sequence[ev.AnyEvent], *rest: Any, **more: Any) -> int:
             sizes.append(len(events))
-            return await durable(lease, after, events, summary)
+            return await durable(lease, after, events, *rest, **more)
 
         stage.journal.append = sized  # type: ignore[method-assign]
         run = await stage.drive()

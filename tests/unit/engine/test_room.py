@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from batchwright.engine.loop import PAUSE_SECONDS, ROOM_SECONDS, Driver
 from batchwright.errors import StoreFull
-from batchwright.journal.base import Lease, Snapshot
+from batchwright.journal.base import Lease, Snapshot, Turn
 from batchwright.journal.memory import MemoryJournal
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
@@ -37,10 +37,16 @@ class TightJournal(MemoryJournal):
             raise StoreFull("the disk that holds the journal is full")
 
     async def append(
-        self, lease: Lease, after: int, events: Sequence[ev.AnyEvent], summary: RunSummary | None = None
+        self,
+        lease: Lease,
+        after: int,
+        events: Sequence[ev.AnyEvent],
+        summary: RunSummary | None = None,
+        *,
+        turn: Turn | None = None,
     ) -> int:
         self._need_room("append")
-        return await super().append(lease, after, events, summary)
+        return await super().append(lease, after, events, summary, turn=turn)
 
     async def renew(self, lease: Lease, now: float, ttl: float = 15.0) -> Lease:
         self._need_room("renew")

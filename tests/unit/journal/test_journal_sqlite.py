@@ -24,6 +24,7 @@ from batchwright.journal.base import Journal, Lease, Snapshot
 from batchwright.journal.sqlite import SqliteJournal, connect
 from batchwright.model.events import AnyEvent, StepStarted
 from batchwright.model.run_signal import Signal, SignalKind
+from batchwright.testing import journal_turn_suite
 from batchwright.testing.journal_suite import NOW, begun, opened, steps, summary_of
 
 SCRIPT = Path(__file__).with_name("journal_process.py")
@@ -61,9 +62,9 @@ def test_the_store_is_private(tmp_path: Path) -> None:
 def test_a_newer_store_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     asyncio.run(use(path))
-    changed(path, "PRAGMA user_version = 3")
+    changed(path, "PRAGMA user_version = 4")
     before = path.read_bytes()
-    told = opening_raises(path, StoreNewer, r"format 3; this Batchwright knows formats up to 2")
+    told = opening_raises(path, StoreNewer, r"format 4; this Batchwright knows formats up to 3")
     assert "newer Batchwright" in told.hint
     assert path.read_bytes() == before
 
@@ -305,3 +306,22 @@ def test_closing_lets_go_of_every_file(tmp_path: Path) -> None:
     held = [link.resolve() for link in Path("/proc/self/fd").iterdir()]
     assert not [path for path in held if tmp_path in path.parents]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["journal.db", "journal.mark"]
+
+
+def test_a_store_of_format_2_goes_on_with_its_runs(tmp_path: Path) -> None:
+    """It knew no environments, and its chain stays what it was."""
+    path = tmp_path / "journal.db"
+
+    async def attempt() -> None:
+        async with opened(lambda: SqliteJournal(path)) as journal:
+            lease = await begun(journal)
+            await journal.append(lease, 1, steps(2, 5))
+            head = await journal.head("aaaa")
+        for statement in ("DROP TABLE environment", "DROP TABLE resource", "PRAGMA user_version = 2"):
+            changed(path, statement)
+        async with opened(lambda: SqliteJournal(path)) as journal:
+            assert (await journal.head("aaaa"), await journal.environments()) == (head, [])
+            await journal_turn_suite.entering(journal, "bbbb")
+            assert [one.tenant for one in await journal.environments()] == ["bbbb"]
+
+    asyncio.run(attempt())

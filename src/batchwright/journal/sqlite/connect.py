@@ -14,7 +14,7 @@ from batchwright.journal.high_water_mark import Entry, HighWaterMark, Loss
 from batchwright.journal.high_water_mark import behind as mark_behind
 from batchwright.journal.sqlite import transactions
 
-SCHEMA_VERSION = 2  # 2: entries are chained, and there is a mark
+SCHEMA_VERSION = 3  # 2: entries are chained, and there is a mark; 3: environments
 APPLICATION_ID = int.from_bytes(b"BtWr", "big")
 BUSY_SECONDS = 30.0  # longest wait for another process's transaction; its transactions take milliseconds
 
@@ -99,15 +99,17 @@ def _identify(connection: sqlite3.Connection, path: Path, mark: HighWaterMark) -
     if version > SCHEMA_VERSION:
         raise StoreNewer(f"{path} has format {version}; this Batchwright knows formats up to {SCHEMA_VERSION}")
     if version == 1:
-        _upgrade(connection, mark)
+        # the mark first: a store with a chain always has one
+        mark.make(Entry(run, last, None) for run, last in connection.execute("SELECT run, last FROM run"))
+    for older in range(version, SCHEMA_VERSION):
+        _upgrade(connection, older)
     return False
 
 
-def _upgrade(connection: sqlite3.Connection, mark: HighWaterMark) -> None:
-    """From format 1, whose entries have no chain. The mark first: a store of format 2 always has one."""
-    mark.make(Entry(run, last, None) for run, last in connection.execute("SELECT run, last FROM run"))
+def _upgrade(connection: sqlite3.Connection, version: int) -> None:
+    """From this format to the next."""
     try:
-        connection.executescript(f"BEGIN IMMEDIATE;\n{_text('upgrade_1.sql')}\nCOMMIT;")
+        connection.executescript(f"BEGIN IMMEDIATE;\n{_text(f'upgrade_{version}.sql')}\nCOMMIT;")
     except sqlite3.Error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")

@@ -13,7 +13,7 @@ import msgspec
 
 from batchwright.errors import RunNotFound
 from batchwright.journal import refusals
-from batchwright.journal.base import Head, Lease, Snapshot
+from batchwright.journal.base import Head, Lease, Snapshot, Turn
 from batchwright.journal.event_rows import EventRow, paginate
 from batchwright.journal.hash_chain import chained
 from batchwright.journal.high_water_mark import HighWaterMark, Loss
@@ -22,6 +22,7 @@ from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease
 from batchwright.journal.sqlite import transactions
 from batchwright.journal.sqlite.connect import connect, explain, open_store
 from batchwright.journal.sqlite.writer import Writer
+from batchwright.model.environment import Enter, Environment, EnvironmentKey, Resource
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.run_signal import Signal
 from batchwright.model.run_summary import RunSummary
@@ -69,20 +70,40 @@ class SqliteJournal:
             await writer.aclose()
         self._mark.close()
 
-    async def create(self, event: RunCreated, summary: RunSummary, page: EventRow | None = None) -> None:
+    async def create(
+        self, event: RunCreated, summary: RunSummary, page: EventRow | None = None, *, enter: Enter | None = None
+    ) -> None:
         """Begin a run with its first event."""
         pages = chained(None, event.run, paginate(0, [event])) if page is None else [page]
-        body = msgspec.json.encode(summary)
-        await self._write(lambda db: transactions.create(db, event.run, summary.created_at, pages, body))
+        body, turn = msgspec.json.encode(summary), None if enter is None else Turn(enter)
+        await self._write(lambda db: transactions.create(db, event.run, summary.created_at, pages, body, turn))
 
     async def append(
-        self, lease: Lease, after: int, events: Sequence[AnyEvent], summary: RunSummary | None = None
+        self,
+        lease: Lease,
+        after: int,
+        events: Sequence[AnyEvent],
+        summary: RunSummary | None = None,
+        *,
+        turn: Turn | None = None,
     ) -> int:
         """Write events after sequence `after`, all or none."""
         pages = paginate(after, events)
         body = None if summary is None else msgspec.json.encode(summary)
-        done = await self._write(lambda db: transactions.append(db, lease, after, pages, body), lease.run)
+        done = await self._write(lambda db: transactions.append(db, lease, after, pages, body, turn=turn), lease.run)
         return done if isinstance(done, int) else done.last
+
+    async def environment(self, key: EnvironmentKey) -> Environment | None:
+        """Who may change an environment."""
+        return await self._read(lambda db: transactions.environment(db, key))
+
+    async def environments(self) -> list[Environment]:
+        """All that are in this store."""
+        return await self._read(transactions.environments)
+
+    async def resources(self, key: EnvironmentKey) -> list[Resource]:
+        """What an environment had when its newest finished turn ended."""
+        return await self._read(lambda db: transactions.resources(db, key))
 
     async def copy(self, lease: Lease, pages: Sequence[EventRow]) -> int:
         """Append pages of another store as they are."""

@@ -11,11 +11,21 @@ import msgspec
 from batchwright.errors import StoreCorrupt, StoreError
 from batchwright.journal import hash_chain, refusals
 from batchwright.journal import lease_holder as leases
-from batchwright.journal.base import Head, Lease, Snapshot
+from batchwright.journal.base import Head, Lease, Snapshot, Turn
+from batchwright.journal.environment_rows import (
+    Row,
+    TurnWrite,
+    environment_of,
+    environment_row,
+    resource_of,
+    resource_row,
+    turned,
+)
 from batchwright.journal.event_rows import EventRow, unpack
 from batchwright.journal.high_water_mark import Entry, Loss, behind
 from batchwright.journal.lease_holder import HeldLease
 from batchwright.journal.query_files import load
+from batchwright.model.environment import Environment, EnvironmentKey, Resource
 from batchwright.model.events import AnyEvent
 from batchwright.model.run_signal import Signal
 from batchwright.model.run_summary import RunSummary
@@ -65,14 +75,25 @@ def record(connection: sqlite3.Connection, run: str) -> SqliteRecord:
     return SqliteRecord(*row).checked()
 
 
-def create(connection: sqlite3.Connection, run: str, created_at: float, pages: list[EventRow], summary: bytes) -> Entry:
-    """Insert a run with its first event, in a page that is chained already."""
+def create(
+    connection: sqlite3.Connection,
+    run: str,
+    created_at: float,
+    pages: list[EventRow],
+    summary: bytes,
+    turn: Turn | None = None,
+) -> Entry:
+    """A run with its first event, in a page that is chained already, and the turn that begins with it."""
+    if state(connection, run) is not None:
+        raise refusals.exists(run)
+    change = turned(turn, environment(connection, turn.key)) if turn is not None else None
     last, head = pages[-1].last, pages[-1].chain
     values = {"run": run, "created_at": created_at, "summary": summary, "last": last, "head": head}
     seal = hash_chain.seal(run, last, head, summary)
-    if connection.execute(SQL["create_run"], {**values, "seal": seal}).rowcount != 1:
-        raise refusals.exists(run)
+    connection.execute(SQL["create_run"], {**values, "seal": seal})
     _insert(connection, run, pages)
+    if turn is not None and change is not None:
+        _save_turn(connection, turn.key, change)
     return Entry(run, last, head)
 
 
@@ -84,6 +105,7 @@ def append(
     summary: bytes | None,
     *,
     copied: bool = False,
+    turn: Turn | None = None,
 ) -> Entry | int:
     """Insert events after sequence `after`; gives the last sequence and what is to be marked, if there are events.
 
@@ -108,9 +130,14 @@ def append(
         "head": head,
         "seal": hash_chain.seal(lease.run, last, head, before.summary if summary is None else summary),
     }
+    if turn is not None and (refusal := _why_refused(connection, lease, after)) is not None:
+        raise refusal  # who has lost the run is told that first
+    change = turned(turn, environment(connection, turn.key)) if turn is not None else None
     if connection.execute(SQL["advance_run"], values).rowcount != 1:
-        raise _why_refused(connection, lease, after)
+        raise _why_refused(connection, lease, after) or refusals.lost(lease.run)
     _insert(connection, lease.run, pages)
+    if turn is not None and change is not None:
+        _save_turn(connection, turn.key, change)
     return Entry(lease.run, last, head) if pages else last
 
 
@@ -118,13 +145,40 @@ def _insert(connection: sqlite3.Connection, run: str, pages: list[EventRow]) -> 
     connection.executemany(SQL["insert_page"], [(run, *page) for page in pages])
 
 
-def _why_refused(connection: sqlite3.Connection, lease: Lease, after: int) -> StoreError:
+def _why_refused(connection: sqlite3.Connection, lease: Lease, after: int) -> StoreError | None:
     found = state(connection, lease.run)
     if found is None:
         return refusals.missing(lease.run)
     if (found.fence, found.holder) != (lease.fence, lease.holder):
         return refusals.lost(lease.run)
-    return refusals.moved_on(lease.run, found.last, after)
+    return refusals.moved_on(lease.run, found.last, after) if found.last != after else None
+
+
+def _save_turn(connection: sqlite3.Connection, key: EnvironmentKey, change: TurnWrite) -> None:
+    row = environment_row(change.environment)
+    values = {"space": key.space, "name": key.name, "body": row.body, "digest": row.digest}
+    connection.execute(SQL["save_environment"], values)
+    rows = ((key.space, key.name, one.key, *resource_row(key, one)) for one in change.changed)
+    connection.executemany(SQL["save_resource"], rows)
+    connection.executemany(SQL["remove_resource"], ((key.space, key.name, gone) for gone in change.gone))
+
+
+def environment(connection: sqlite3.Connection, key: EnvironmentKey) -> Environment | None:
+    """Whose turn it is, if the environment is there. Raises StoreCorrupt."""
+    row = connection.execute(SQL["environment"], {"space": key.space, "name": key.name}).fetchone()
+    return None if row is None else environment_of(key, Row(*row))
+
+
+def environments(connection: sqlite3.Connection) -> list[Environment]:
+    """All of them. Raises StoreCorrupt."""
+    rows = connection.execute(SQL["environments"])
+    return [environment_of(EnvironmentKey(space, name), Row(*row)) for space, name, *row in rows]
+
+
+def resources(connection: sqlite3.Connection, key: EnvironmentKey) -> list[Resource]:
+    """What an environment has. Raises StoreCorrupt."""
+    rows = connection.execute(SQL["resources"], {"space": key.space, "name": key.name})
+    return [resource_of(key, name, Row(*row)) for name, *row in rows]
 
 
 def acquire(connection: sqlite3.Connection, run: str, holder: str, expires: float, silent: HeldLease | None) -> Lease:

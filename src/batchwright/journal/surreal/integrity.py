@@ -11,7 +11,7 @@ from batchwright.journal.event_rows import EventRow
 from batchwright.journal.high_water_mark import Entry, HighWaterMark, Loss, behind
 from batchwright.journal.surreal.database import Database, Query
 
-FORMAT = 2  # 2: entries are chained, and there is a mark
+FORMAT = 3  # 2: entries are chained, and there is a mark; 3: environments
 PLACES_AT_ONCE = 1_000
 
 
@@ -59,7 +59,7 @@ async def examine(
     if found[0] > FORMAT:
         raise StoreNewer(f"{place} has format {found[0]}; this Batchwright knows formats up to {FORMAT}")
     if found[0] < FORMAT:
-        if mark is not None:
+        if mark is not None and found[0] < 2:
             mark.make(Entry(run, last, None) for run, last, _ in await query("runs"))
         await query("upgrade_store", version=FORMAT, mark=commit_mark)
     elif lost := await losses(query, marked):

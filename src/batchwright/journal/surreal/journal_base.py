@@ -10,12 +10,13 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from batchwright.errors import LeaseLost
-from batchwright.journal.base import Head, Lease, Snapshot
+from batchwright.journal.base import Head, Lease, Snapshot, Turn
 from batchwright.journal.event_rows import EventRow, paginate, unpack
 from batchwright.journal.hash_chain import chained
 from batchwright.journal.high_water_mark import Loss
 from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease
 from batchwright.journal.surreal.repository import SurrealRepository
+from batchwright.model.environment import Enter, Environment, EnvironmentKey, Resource
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.run_signal import Signal
 from batchwright.model.run_summary import RunSummary
@@ -48,6 +49,18 @@ class Readable(Protocol):
 
     async def summary(self, run: str) -> RunSummary:
         """The summary of one run, None if there is no such run."""
+        ...
+
+    async def environment(self, key: EnvironmentKey) -> Environment | None:
+        """Whose turn it is."""
+        ...
+
+    async def environments(self) -> list[Environment]:
+        """Of all environments."""
+        ...
+
+    async def resources(self, key: EnvironmentKey) -> list[Resource]:
+        """What an environment has."""
         ...
 
     async def snapshot(self, run: str) -> Snapshot | None:
@@ -86,19 +99,39 @@ class SurrealJournalBase(ABC):
     def _given_up(self, lease: Lease) -> None:
         """This process drives the run no more."""
 
-    async def create(self, event: RunCreated, summary: RunSummary, page: EventRow | None = None) -> None:
+    async def create(
+        self, event: RunCreated, summary: RunSummary, page: EventRow | None = None, *, enter: Enter | None = None
+    ) -> None:
         """Begin a run with its first event."""
         pages = chained(None, event.run, paginate(0, [event])) if page is None else [page]
-        body = msgspec.json.encode(summary)
-        await self._write(lambda store: store.create(event.run, pages, body))
+        body, turn = msgspec.json.encode(summary), None if enter is None else Turn(enter)
+        await self._write(lambda store: store.create(event.run, pages, body, turn))
 
     async def append(
-        self, lease: Lease, after: int, events: Sequence[AnyEvent], summary: RunSummary | None = None
+        self,
+        lease: Lease,
+        after: int,
+        events: Sequence[AnyEvent],
+        summary: RunSummary | None = None,
+        *,
+        turn: Turn | None = None,
     ) -> int:
         """Write events after sequence `after`, all or none."""
         pages = paginate(after, events)
         body = None if summary is None else msgspec.json.encode(summary)
-        return await self._under(lease, lambda store: store.append(lease, after, pages, body))
+        return await self._under(lease, lambda store: store.append(lease, after, pages, body, turn=turn))
+
+    async def environment(self, key: EnvironmentKey) -> Environment | None:
+        """Who may change an environment."""
+        return await self._read(lambda role: role.environment(key))
+
+    async def environments(self) -> list[Environment]:
+        """All that are in this store."""
+        return await self._read(lambda role: role.environments())
+
+    async def resources(self, key: EnvironmentKey) -> list[Resource]:
+        """What an environment had when its newest finished turn ended."""
+        return await self._read(lambda role: role.resources(key))
 
     async def copy(self, lease: Lease, pages: Sequence[EventRow]) -> int:
         """Append pages of another store as they are."""

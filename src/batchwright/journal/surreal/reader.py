@@ -6,16 +6,19 @@ import asyncio
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
-from batchwright.errors import RunHeld, StoreCorrupt, StoreError, StoreUnavailable
+from batchwright.errors import EnvironmentMoved, RunHeld, StoreCorrupt, StoreError, StoreUnavailable
 from batchwright.journal import hash_chain, refusals
 from batchwright.journal.base import Head, Snapshot
+from batchwright.journal.environment_rows import Row, environment_of, resource_of
 from batchwright.journal.event_rows import PAGE_EVENTS, EventRow
 from batchwright.journal.high_water_mark import Entry, HighWaterMark, Loss, behind
 from batchwright.journal.lease_holder import HeldLease, held
 from batchwright.journal.surreal import integrity
 from batchwright.journal.surreal.database import Database, QueryRefused
 from batchwright.journal.surreal.integrity import SurrealRecord
+from batchwright.model.environment import Environment, EnvironmentKey, Resource
 from batchwright.model.run_signal import Signal
 from batchwright.model.run_summary import RunSummary
 
@@ -72,6 +75,38 @@ class Reads:
     async def summary(self, run: str) -> RunSummary:
         """The summary of one run, None if there is no such run."""
         return self._decoded((await self._record(run)).summary, RunSummary)
+
+    async def environment(self, key: EnvironmentKey) -> Environment | None:
+        """Whose turn it is, if the environment is there. Raises StoreCorrupt."""
+        found = await self._database.query("environment", space=key.space, env=key.name)
+        return await self._whole(environment_of(key, Row(*found[0]))) if found else None
+
+    async def environments(self) -> list[Environment]:
+        """All of them. Raises StoreCorrupt."""
+        rows = sorted(await self._database.query("environments"))
+        found = [environment_of(EnvironmentKey(space, name), Row(*row)) for space, name, *row in rows]
+        return [await self._whole(one) for one in found]
+
+    async def resources(self, key: EnvironmentKey) -> list[Resource]:
+        """What an environment has. Raises StoreCorrupt."""
+        rows = sorted(await self._database.query("resources", space=key.space, env=key.name))
+        return [resource_of(key, name, Row(*row)) for name, *row in rows]
+
+    async def _whole(self, row: Environment) -> Environment:
+        """The row as the run whose turn it was has it.
+
+        A crash may cut a commit short, and a run's record comes last in it: an environment's row without that record
+        was never acknowledged, so the turn has not begun, or not ended.
+        """
+        if not row.last:
+            return row
+        record = await integrity.record(self._database.query, row.last)
+        summary = self._decoded(record.summary, RunSummary) if record is not None else None
+        if summary is None or summary.turn < row.turn:
+            return replace(row, turn=row.turn - 1, tenant="", since=0.0, last="")
+        if not row.tenant and summary.turn == row.turn and summary.holds_environment:
+            return replace(row, tenant=row.last, since=summary.updated_at)
+        return row
 
     async def snapshot(self, run: str) -> Snapshot | None:
         """The newest snapshot of a run, None if it has none. Raises StoreCorrupt."""
@@ -132,6 +167,8 @@ class Reads:
             return RunHeld(f"run {run} was just taken over by another process")
         if refused.word == "lost":
             return refusals.lost(run)
+        if refused.word == "turn_moved":
+            return EnvironmentMoved("another process changed the environment at this moment")
         if refused.word == "moved_on":
             return refusals.moved_on(run, int(refused.detail), after)
         return StoreUnavailable(f"the store refused: {refused}")

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from batchwright.errors import StoreCorrupt, StoreError, StoreFull, StoreUnavailable
+from batchwright.errors import EnvironmentRefused, LeaseLost, StoreCorrupt, StoreError, StoreFull, StoreUnavailable
 from batchwright.journal import hash_chain, refusals
-from batchwright.journal.base import Lease, Snapshot
+from batchwright.journal.base import Lease, Snapshot, Turn
+from batchwright.journal.environment_rows import environment_row, resource_row, turned
 from batchwright.journal.event_rows import EventRow
 from batchwright.journal.high_water_mark import Entry, HighWaterMark
 from batchwright.journal.lease_holder import HeldLease, held, refuse_while_held
@@ -23,6 +24,7 @@ from batchwright.journal.surreal import integrity
 from batchwright.journal.surreal.database import AnswerLost, Database, HolderGone, Query, QueryRefused, commit_id
 from batchwright.journal.surreal.integrity import SurrealRecord
 from batchwright.journal.surreal.reader import Reads
+from batchwright.model.environment import Environment, EnvironmentKey
 from batchwright.model.run_signal import Signal
 
 MAX_GROUP = 1_000
@@ -40,6 +42,7 @@ class _Append(NamedTuple):
     pages: Sequence[EventRow]
     summary: bytes | None
     copied: bool
+    turn: Turn | None
     done: asyncio.Future[int]
 
     @property
@@ -91,26 +94,36 @@ class SurrealRepository(Reads):
 
     # --- writes ---
 
-    async def create(self, run: str, pages: Sequence[EventRow], summary: bytes) -> None:
-        """Record a run with its first event, in a page that is chained already."""
+    async def create(self, run: str, pages: Sequence[EventRow], summary: bytes, turn: Turn | None = None) -> None:
+        """A run with its first event, in a page that is chained already, and the turn that begins with it."""
         last, head = pages[-1].last, pages[-1].chain
         seal = hash_chain.seal(run, last, head, summary)
 
         async def work() -> None:
             self._database.need_space(sum(len(page.body) for page in pages))
             self._reserve(1)
-            rows = [list(page) for page in pages]
-            await self._once("create_run", [run], run=run, pages=rows, summary=summary, head=head, seal=seal)
+            if turn is not None and await self._state(run) is not None:
+                raise refusals.exists(run)
+            values = {"run": run, "pages": [list(page) for page in pages], "summary": summary, "head": head}
+            turns = await self._turns(turn, {})
+            await self._once("create_run", [run], seal=seal, turns=turns, **values)
             self._acknowledge([Entry(run, last, head)])
 
         await self._do(work, run)
 
     async def append(
-        self, lease: Lease, after: int, pages: Sequence[EventRow], summary: bytes | None, *, copied: bool = False
+        self,
+        lease: Lease,
+        after: int,
+        pages: Sequence[EventRow],
+        summary: bytes | None,
+        *,
+        copied: bool = False,
+        turn: Turn | None = None,
     ) -> int:
         """Append events after sequence `after`; gives the last sequence."""
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._put(_Append(lease, after, pages, summary, copied, done))
+        self._put(_Append(lease, after, pages, summary, copied, turn, done))
         return await done
 
     async def accept_loss(self) -> None:
@@ -269,10 +282,12 @@ class SurrealRepository(Reads):
         self._reserve(len(group))
         known, self._known = self._known, {}  # what an attempt leaves when it fails is looked up
         numbered: list[dict[str, Any]] = []
+        rows: dict[EnvironmentKey, Environment] = {}  # as the appends before leave them
         for append in list(group):
             try:
-                numbered.append(await self._chained(len(numbered), append, known))
-            except StoreCorrupt as error:  # of this run only
+                turns = await self._turns(append.turn, rows, append)
+                numbered.append(await self._chained(len(numbered), append, known) | {"turns": turns})
+            except (StoreCorrupt, EnvironmentRefused, LeaseLost) as error:  # of this run only
                 group.remove(append)
                 _fail(append.done, error)
         if not group:
@@ -280,6 +295,27 @@ class SurrealRepository(Reads):
         await self._once("append", [append.lease.run for append in group], appends=numbered)
         self._acknowledge([Entry(*known[append.lease.run][:3]) for append in group if append.pages])
         self._known = known
+
+    async def _turns(
+        self, turn: Turn | None, rows: dict[EnvironmentKey, Environment], append: _Append | None = None
+    ) -> list[dict[str, Any]]:
+        """What create_run.surql and append.surql take of a turn. Raises EnvironmentRefused, LeaseLost."""
+        if turn is None:
+            return []
+        if append is not None:  # who has lost the run is told that first
+            lease, state = append.lease, await self._state(append.lease.run)
+            if state is not None and (state["fence"], state["holder"]) != (lease.fence, lease.holder):
+                raise refusals.lost(lease.run)
+        key = turn.key
+        raw = await self._database.query("environment", space=key.space, env=key.name)
+        found = rows.get(key) or await self.environment(key)
+        seen = environment_row(rows[key]).digest if key in rows else raw[0][1] if raw else None
+        change = turned(turn, found)
+        rows[key] = change.environment
+        body, digest = environment_row(change.environment)
+        changed = [[one.key, *resource_row(key, one)] for one in change.changed]
+        values = {"space": key.space, "name": key.name, "seen": seen, "body": body, "digest": digest}
+        return [values | {"changed": changed, "gone": list(change.gone)}]
 
     async def _chained(self, number: int, append: _Append, known: dict[str, SurrealRecord]) -> dict[str, Any]:
         """What append.surql takes; `known` gets the record as it will be. The database refuses what may not be made."""

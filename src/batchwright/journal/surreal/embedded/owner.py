@@ -104,6 +104,12 @@ class FolderOwner:
                 return store.summary(run)
             case protocol.SnapshotRequest(run):
                 return store.snapshot(run)
+            case protocol.EnvironmentRequest(key):
+                return store.environment(key)
+            case protocol.EnvironmentsRequest():
+                return store.environments()
+            case protocol.ResourcesRequest(key):
+                return store.resources(key)
             case protocol.LeaseRequest(run):
                 return store.held(run)
             case protocol.SignalRequest(run, signal):

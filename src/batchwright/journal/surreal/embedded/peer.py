@@ -15,6 +15,7 @@ from batchwright.journal.lease_holder import HeldLease, process_of
 from batchwright.journal.surreal.database import HolderGone
 from batchwright.journal.surreal.embedded import protocol
 from batchwright.journal.surreal.embedded.lock import LockOwner
+from batchwright.model.environment import Environment, EnvironmentKey, Resource
 from batchwright.model.run_signal import Signal
 from batchwright.model.run_summary import RunSummary
 
@@ -81,6 +82,21 @@ class FolderPeer:
     async def snapshot(self, run: str) -> Snapshot | None:
         """The newest snapshot of a run, None if it has none."""
         answer: Snapshot | None = await self._ask(protocol.SnapshotRequest(run), Snapshot | None)
+        return answer
+
+    async def environment(self, key: EnvironmentKey) -> Environment | None:
+        """Whose turn it is."""
+        answer: Environment | None = await self._ask(protocol.EnvironmentRequest(key), Environment | None)
+        return answer
+
+    async def environments(self) -> list[Environment]:
+        """Of all environments."""
+        answer: list[Environment] = await self._ask(protocol.EnvironmentsRequest(), list[Environment])
+        return answer
+
+    async def resources(self, key: EnvironmentKey) -> list[Resource]:
+        """What an environment has."""
+        answer: list[Resource] = await self._ask(protocol.ResourcesRequest(key), list[Resource])
         return answer
 
     async def held(self, run: str) -> HeldLease | None:

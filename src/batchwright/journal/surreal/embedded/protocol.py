@@ -10,9 +10,10 @@ from msgspec import Struct
 
 from batchwright import errors
 from batchwright.errors import StoreError, StoreUnavailable
+from batchwright.model.environment import EnvironmentKey
 from batchwright.model.run_signal import Signal
 
-WIRE = 3  # raised when a message changes its meaning; holder and peer must agree
+WIRE = 4  # raised when a message changes its meaning; holder and peer must agree
 FRAME = 1024 * 1024
 MAX_REQUEST = 64 * 1024
 MAX_REPLY = 512 * 1024 * 1024  # the plan of a very large run is one event
@@ -62,6 +63,22 @@ class SnapshotRequest(Struct, frozen=True, tag="snapshot"):
     run: str
 
 
+class EnvironmentRequest(Struct, frozen=True, tag="environment"):
+    """Whose turn it is in an environment."""
+
+    key: EnvironmentKey
+
+
+class EnvironmentsRequest(Struct, frozen=True, tag="environments"):
+    """Of all environments."""
+
+
+class ResourcesRequest(Struct, frozen=True, tag="resources"):
+    """What an environment has."""
+
+    key: EnvironmentKey
+
+
 class LeaseRequest(Struct, frozen=True, tag="held"):
     """The lease of a run."""
 
@@ -94,6 +111,9 @@ WireRequest = (
     | SummariesRequest
     | SummaryRequest
     | SnapshotRequest
+    | EnvironmentRequest
+    | EnvironmentsRequest
+    | ResourcesRequest
     | LeaseRequest
     | SignalRequest
     | SignalsRequest

@@ -1,0 +1,175 @@
+"""Use cases of environments: whose turn it is, what an environment has, and whether a plan still fits it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchwright.app.stores import Stores
+from batchwright.errors import EnvironmentBusy, EnvironmentElsewhere, EnvironmentMoved, StoreError
+from batchwright.journal.base import Journal
+from batchwright.journal.lease_holder import driver_of, process_of
+from batchwright.journal.replay import load_run
+from batchwright.model.clock import Clock
+from batchwright.model.environment import REAL, SIMULATED, Enter, Environment, EnvironmentKey, Resource, digest
+from batchwright.model.environment_fold import FOLD, rebuilt, turn_changes
+from batchwright.model.lifecycle import RUN_ENDED, RunState
+from batchwright.model.plan import Plan
+from batchwright.model.run import Run
+from batchwright.model.run_summary import RunSummary
+from batchwright.model.workflow import Workflow
+
+WAIT_SECONDS = 1.0  # between two looks whether a turn has ended
+
+
+class EnvironmentState(Struct, frozen=True):
+    """An environment as a store has it. `row` is None if no run has entered it yet.
+
+    `resources` are what it had when its newest finished turn ended, or what runs older than environments left;
+    `newest` is the newest run that changed something.
+    """
+
+    key: EnvironmentKey
+    row: Environment | None
+    resources: tuple[Resource, ...] = ()
+    newest: str = ""
+
+    @property
+    def turn(self) -> int:
+        """The number of its newest turn."""
+        return self.row.turn if self.row is not None else 0
+
+    def enter(self, run: str, at: float) -> Enter:
+        """The first turn of a new run."""
+        enter = Enter(self.key, run, at, self.turn, self.newest)
+        return enter if self.row is not None else replace(enter, resources=self.resources, newest=self.newest)
+
+
+def environment_key(workflow: Workflow, *, simulated: bool) -> EnvironmentKey:
+    """The environment that a workflow's runs change."""
+    return EnvironmentKey(SIMULATED if simulated else REAL, workflow.environment_name)
+
+
+async def environment_state(journal: Journal, key: EnvironmentKey, own: str = "") -> EnvironmentState:
+    """What a store knows of an environment.
+
+    Raises EnvironmentBusy if a run older than environments, and not `own`, has not ended.
+    """
+    row = await journal.environment(key)
+    if row is None:
+        return await _before_turns(journal, key, own)
+    if row.through and row.fold != FOLD:
+        runs = [await load_run(journal, one.run) for one in await journal.summaries() if _of(one, key)]
+        return EnvironmentState(key, row, tuple(rebuilt(_without(runs, row.tenant)).values()), row.newest)
+    return EnvironmentState(key, row, tuple(await journal.resources(key)), row.newest)
+
+
+def _without(runs: Iterable[Run], tenant: str) -> list[Run]:
+    return [run for run in runs if run.id != tenant]
+
+
+async def _before_turns(journal: Journal, key: EnvironmentKey, own: str) -> EnvironmentState:
+    """What the runs of this workflow left that were made before there were environments."""
+    rows = [one for one in await journal.summaries() if _of(one, key) and one.store == journal.name]
+    resources: dict[str, Resource] = {}
+    newest = ""
+    for one in sorted(rows, key=lambda one: (one.created_at, one.run)):
+        if (one.status not in RUN_ENDED or one.rollback_due) and one.run != own:
+            raise EnvironmentBusy(
+                f"run {one.run} of {key.name} has not ended, and was made before there were environments", run=one.run
+            )
+        change = turn_changes(resources, await load_run(journal, one.run), 0)
+        resources = change.resources
+        if change.contributed and one.status is not RunState.ROLLED_BACK:
+            newest = one.run
+    return EnvironmentState(key, None, tuple(resources.values()), newest)
+
+
+def _of(one: RunSummary, key: EnvironmentKey) -> bool:
+    return EnvironmentKey(SIMULATED if one.simulated else REAL, one.environment or one.workflow) == key
+
+
+class Busy(Struct, frozen=True):
+    """The run whose turn it is, and who drives it; "" for nobody."""
+
+    run: str
+    driver: str
+    error: EnvironmentBusy
+
+
+async def busy_with(stores: Stores, clock: Clock, workflow: Workflow, *, simulated: bool) -> Busy | None:
+    """The run that is changing the workflow's environment, if one is. Raises StoreError, SecretMissing."""
+    journal = await stores.get(stores.name_of(workflow.storage_backend))
+    key = environment_key(workflow, simulated=simulated)
+    try:
+        row = (await environment_state(journal, key)).row
+        run = row.tenant if row is not None else ""
+    except EnvironmentBusy as busy:
+        run = busy.run
+    if not run:
+        return None
+    driver = driver_of(await journal.held(run), clock.now())
+    status = (await journal.summary(run)).status
+    who = f"{process_of(driver)} drives it" if driver is not None else "no process drives it"
+    message = f"run {run} is changing the environment {key.name}: it is {status}, and {who}"
+    hint = f"Watch it: batchwright monitor {run}. To wait for its end, add --wait SECONDS."
+    if driver is None:
+        hint = f"Continue it: batchwright resume {run}, or end it: batchwright cancel {run}"
+    return Busy(run, driver or "", EnvironmentBusy(message, hint=hint, run=run))
+
+
+async def wait_for_turn(stores: Stores, clock: Clock, workflow: Workflow, seconds: float, *, simulated: bool) -> None:
+    """Wait for so long until no other run has its turn. Raises EnvironmentBusy, StoreError, SecretMissing."""
+    until = clock.monotonic() + seconds
+    while (busy := await busy_with(stores, clock, workflow, simulated=simulated)) is not None:
+        if (left := until - clock.monotonic()) <= 0:
+            raise busy.error
+        await clock.sleep(min(WAIT_SECONDS, left))
+
+
+def refuse_changed(plan: Plan, state: EnvironmentState) -> None:
+    """Raise EnvironmentMoved if the plan was made against something else than what the environment has now."""
+    if digest(state.resources) != plan.base:
+        last = state.row.last if state.row is not None else ""
+        message = f"run {last} has changed the environment {state.key.name} since this was planned"
+        raise EnvironmentMoved(message, run=last)
+
+
+async def environment_problems(journal: Journal) -> list[str]:
+    """What is wrong with the environments of a store: each must be what its runs add up to."""
+    try:
+        rows = await journal.environments()
+        summaries = await journal.summaries()
+        found = [await _problem(journal, row, [one for one in summaries if _of(one, row.key)]) for row in rows]
+    except StoreError as error:
+        return [error.message]
+    return [problem for problem in found if problem]
+
+
+async def _problem(journal: Journal, row: Environment, summaries: Sequence[RunSummary]) -> str:
+    runs = [await load_run(journal, one.run) for one in summaries]
+    tenants = [run.id for run in runs if run.holds_environment]
+    if tenants != ([row.tenant] if row.tenant else []):
+        return (
+            f"the environment {row.name} should be held by {', '.join(tenants) or 'no run'}, not {row.tenant or 'none'}"
+        )
+    if row.turn != max((run.turn for run in runs), default=0):
+        return f"the environment {row.name} counts {row.turn} turns, which its runs do not"
+    if row.tenant or row.fold != FOLD:
+        return ""  # changed at this moment, or to be rebuilt by whoever reads it next
+    kept = {one.key: one for one in await journal.resources(row.key)}
+    return (
+        "" if kept == rebuilt(runs) else f"the resources of the environment {row.name} are not what its runs add up to"
+    )
+
+
+async def refuse_elsewhere(stores: Stores, home: Journal, key: EnvironmentKey) -> None:
+    """Raise EnvironmentElsewhere if another store of this state folder has the environment.
+
+    A store that cannot be read is left out: a broken one does not keep anybody from the others.
+    """
+    for journal in await stores.readable():
+        if journal.name != home.name and await journal.environment(key) is not None:
+            raise EnvironmentElsewhere(f"the environment {key.name} lives in the store {journal.name}")

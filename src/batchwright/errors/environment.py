@@ -1,0 +1,52 @@
+"""Errors about environments: who may change one now, and which of its runs may go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchwright.errors.base import StoreError
+
+
+class EnvironmentRefused(StoreError):
+    """A run may not change its environment now. `run` is the run that stands in the way."""
+
+    code = "environment-refused"
+
+    def __init__(self, message: str, *, run: str = "", **more: Any) -> None:
+        super().__init__(message, **more)
+        self.run = run
+
+
+class EnvironmentBusy(EnvironmentRefused):
+    """Another run is changing this environment; only one may at a time."""
+
+    code = "environment-busy"
+    hint = "Wait for it with --wait. If no process drives it: batchwright resume RUN, or batchwright cancel RUN"
+
+
+class EnvironmentMoved(EnvironmentRefused):
+    """The environment was changed while this change was being prepared."""
+
+    code = "environment-moved"
+    hint = "Plan again."
+
+
+class EnvironmentUnsettled(EnvironmentRefused):
+    """The outcome of a call is unknown, so a server may exist that no run knows."""
+
+    code = "environment-unsettled"
+    hint = "Settle it: batchwright resume RUN, or batchwright rollback RUN"
+
+
+class EnvironmentElsewhere(EnvironmentRefused):
+    """This environment lives in another store of this state folder."""
+
+    code = "environment-elsewhere"
+    hint = "Use that store, or move the environment: batchwright store migrate"
+
+
+class RunSuperseded(EnvironmentRefused):
+    """A newer run has changed the environment since, so this run can only be looked at."""
+
+    code = "run-superseded"
+    hint = "Roll back the newer run first, or run the file again."

@@ -1,0 +1,1 @@
+SELECT body, digest FROM environment WHERE space = :space AND name = :name

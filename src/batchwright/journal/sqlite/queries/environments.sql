@@ -1,0 +1,1 @@
+SELECT space, name, body, digest FROM environment ORDER BY space, name

@@ -1,0 +1,1 @@
+DELETE FROM resource WHERE space = ? AND name = ? AND key = ?

@@ -1,0 +1,20 @@
+-- From format 2, which knew only runs, to 3.
+CREATE TABLE environment (
+  space TEXT NOT NULL,             -- real or simulated
+  name TEXT NOT NULL,
+  digest BLOB NOT NULL,
+  body BLOB NOT NULL,              -- Environment, JSON: whose turn it is
+  PRIMARY KEY (space, name)
+) STRICT, WITHOUT ROWID;
+
+-- What each environment had when its newest finished turn ended.
+CREATE TABLE resource (
+  space TEXT NOT NULL,
+  name TEXT NOT NULL,
+  key TEXT NOT NULL,
+  digest BLOB NOT NULL,
+  body BLOB NOT NULL,              -- Resource, JSON
+  PRIMARY KEY (space, name, key)
+) STRICT, WITHOUT ROWID;
+
+PRAGMA user_version = 3;

@@ -1,0 +1,176 @@
+"""An environment: what a workflow stands for in one place over all its runs, and which run may change it now. Pure.
+
+A run changes its environment only during its turns. A turn begins with the event that makes, reopens or rolls back the
+run, and ends with the event that ends it. Both happen in the transaction of that event, so that no crash separates
+them, and a turn has no expiry: it also lasts while the run is paused or nobody drives it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchwright.errors.environment import EnvironmentBusy, EnvironmentMoved, EnvironmentUnsettled, RunSuperseded
+from batchwright.model.plan import Plan
+
+REAL, SIMULATED = "real", "simulated"
+NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"  # of what follows the slash, as of a workflow's name
+
+
+class EnvironmentKey(Struct, frozen=True, order=True):
+    """Which environment. `space` is "real" or "simulated": a simulated run never touches a real environment."""
+
+    space: str
+    name: str
+
+    @classmethod
+    def of(cls, plan: Plan) -> EnvironmentKey:
+        """The environment that a plan changes."""
+        return cls(SIMULATED if plan.simulation is not None else REAL, plan.environment or plan.workflow)
+
+
+class Environment(Struct, frozen=True, omit_defaults=True):
+    """Who may change an environment, and who did last. Runs are named by their ids, "" where there is none.
+
+    `turn` counts turns from 1. `tenant` is the run whose turn it is, since the time `since`. `last` had the newest
+    turn; `newest` is the newest run that changed something and was not rolled back. `unsettled` left a call behind of
+    which nobody knows whether it made a server. `through` is the newest turn whose changes are in the resources, as
+    version `fold` of the fold wrote them.
+    """
+
+    space: str
+    name: str
+    turn: int = 0
+    tenant: str = ""
+    since: float = 0.0
+    last: str = ""
+    newest: str = ""
+    unsettled: str = ""
+    through: int = 0
+    fold: int = 0
+
+    @property
+    def key(self) -> EnvironmentKey:
+        """Which environment this is."""
+        return EnvironmentKey(self.space, self.name)
+
+
+class Resource(Struct, frozen=True, omit_defaults=True):
+    """One thing that an environment has: a server, a task service on one, or a command that can be undone.
+
+    `kind` is the kind of request that made it; `request` is that request as it was last applied, in builtins. `server`
+    is the name of the server it is on and `ref` that server's reference, or its own if it is a server. `made_by` and
+    `changed_by` are runs, with the turns in which they did it. `borrowed`: it was there before and is no run's of this
+    environment. `whole`: the last run that worked on it finished. `leftover` are references of servers that should be
+    gone; `residue` says why an undo failed.
+    """
+
+    kind: str
+    name: str
+    server: str = ""
+    provider: str = ""
+    account: str = ""
+    ref: str = ""
+    address: str = ""
+    run: str = ""
+    token: str = ""
+    operation: str = ""
+    rank: int = 0  # of its step in the plan
+    request: dict[str, Any] = {}
+    made_by: str = ""
+    made_turn: int = 0
+    changed_by: str = ""
+    changed_turn: int = 0
+    borrowed: bool = False
+    whole: bool = True
+    doubtful: bool = False
+    leftover: tuple[str, ...] = ()
+    residue: str = ""
+
+    @property
+    def key(self) -> str:
+        """Unique within the environment."""
+        return resource_key(self.kind, self.server, self.name)
+
+
+def resource_key(kind: str, server: str, name: str) -> str:
+    """The key of a resource; names hold no slash."""
+    return f"{kind}/{server}/{name}"
+
+
+class Enter(Struct, frozen=True):
+    """A turn that is to begin with an event. `expects` is the turn that the caller has seen, so this one is the next.
+
+    `after` is the run that was the newest when `run` was made: a run may go on as long as nobody else came after it.
+    """
+
+    key: EnvironmentKey
+    run: str
+    at: float
+    expects: int
+    after: str = ""
+    resources: tuple[Resource, ...] | None = None  # of runs older than turns, when the environment is first entered
+    newest: str = ""  # of those runs
+
+
+class Leave(Struct, frozen=True):
+    """A turn that ends with an event, and what it changed: resources as they are now, keys of those that are gone."""
+
+    key: EnvironmentKey
+    run: str
+    newest: str
+    unsettled: bool
+    fold: int
+    changed: tuple[Resource, ...] = ()
+    gone: tuple[str, ...] = ()
+
+
+def entered(found: Environment | None, enter: Enter) -> Environment:
+    """The environment once the turn has begun.
+
+    Raises EnvironmentBusy, EnvironmentMoved, EnvironmentUnsettled, RunSuperseded, and nothing has changed then.
+    """
+    now = found or Environment(enter.key.space, enter.key.name, newest=enter.newest)
+    if now.tenant not in ("", enter.run):
+        raise EnvironmentBusy(f"run {now.tenant} is changing the environment {now.name}", run=now.tenant)
+    if now.unsettled not in ("", enter.run):
+        raise EnvironmentUnsettled(
+            f"run {now.unsettled} ended with a call of unknown outcome: {now.name} may have a server that no run knows",
+            hint=f"Settle it: batchwright resume {now.unsettled}, or batchwright rollback {now.unsettled}",
+            run=now.unsettled,
+        )
+    if now.turn != enter.expects:
+        raise EnvironmentMoved(f"run {now.last} changed the environment {now.name} at this moment", run=now.last)
+    if now.newest not in (enter.run, enter.after):
+        raise RunSuperseded(
+            f"run {now.newest} has changed the environment {now.name} since run {enter.run}",
+            hint=f"Roll back run {now.newest} first, or run the file again.",
+            run=now.newest,
+        )
+    return replace(now, turn=now.turn + 1, tenant=enter.run, since=enter.at, last=enter.run)
+
+
+def left(found: Environment | None, leave: Leave) -> Environment:
+    """The environment once the turn has ended. Raises EnvironmentMoved unless it is that run's turn."""
+    if found is None or found.tenant != leave.run:
+        raise EnvironmentMoved(f"the environment {leave.key.name} is not run {leave.run}'s to change", run=leave.run)
+    unsettled = leave.run if leave.unsettled else ""
+    return replace(
+        found, tenant="", since=0.0, newest=leave.newest, unsettled=unsettled, through=found.turn, fold=leave.fold
+    )
+
+
+def digest(resources: Iterable[Resource]) -> str:
+    """What a plan was made against: which servers and services there are, and what was asked of them last."""
+    told = [
+        (one.key, one.provider, one.account, one.ref, one.request, one.whole)
+        for one in sorted(resources, key=lambda one: one.key)
+    ]
+    if not told:
+        return ""
+    return hashlib.sha256(msgspec.json.encode(told, order="deterministic")).hexdigest()[:16]

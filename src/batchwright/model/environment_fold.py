@@ -1,0 +1,195 @@
+"""What the turns of runs add up to in their environment: one fold, of a turn that ends and of a whole history. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchwright.model.actions import Undo
+from batchwright.model.environment import EnvironmentKey, Leave, Resource, resource_key
+from batchwright.model.lifecycle import RunState, StepState
+from batchwright.model.plan import Step
+from batchwright.model.run import Run
+from batchwright.model.run_fold_state import StepFoldState
+
+FOLD = 1  # raised with every change of what is folded; resources of another one are rebuilt from the runs
+
+Resources = Mapping[str, Resource]
+
+
+class TurnChanges(Struct, frozen=True):
+    """What a run's turn made of the resources; `contributed`: the run changed something that a later run builds on."""
+
+    resources: dict[str, Resource]
+    contributed: bool
+
+
+def turn_changes(before: Resources, run: Run, turn: int) -> TurnChanges:
+    """The resources after this turn of the run, which is its newest or, in a rebuild, an earlier one.
+
+    Only steps that last changed in this turn count; what a step did in an earlier turn is history by then.
+    """
+    now = dict(before)
+    contributed = False
+    for rank, (step, record) in enumerate(zip(run.plan.steps, run.records, strict=True)):
+        if record.turn != turn or not _touched(record):
+            continue
+        key = _key(run, step)
+        old = now.get(key)
+        new = _resource(run, rank, step, record, old)
+        if new is None:
+            now.pop(key, None)
+        else:
+            now[key] = new
+        moved = new is not None and old is not None and replace(new, address=old.address) == old
+        contributed |= (old is not new and not moved) or not step.traits.lasts
+    servers = {(one.name, one.ref) for one in now.values() if not one.server}
+    gone = [key for key, one in now.items() if one.server and (one.server, one.ref) not in servers]
+    for key in gone:  # what stood on a server that is gone, or that another one replaced
+        del now[key]
+    return TurnChanges(now, contributed or bool(gone))
+
+
+def leave(before: Resources, run: Run, prior: str) -> Leave:
+    """The end of the run's turn. `prior` is the environment's newest run as the turn began."""
+    after = turn_changes(before, run, run.turn)
+    newest = run.id if after.contributed else prior
+    if run.status is RunState.ROLLED_BACK and newest == run.id:
+        newest = run.created.after  # runs are a stack: the one below is the newest again
+    changed = tuple(one for key, one in after.resources.items() if before.get(key) != one)
+    gone = tuple(key for key in before if key not in after.resources)
+    return Leave(EnvironmentKey.of(run.plan), run.id, newest, unsettled(run), FOLD, changed, gone)
+
+
+def unsettled(run: Run) -> bool:
+    """Whether a call may have made a server that no run knows."""
+    return bool(run.doubtful) or any(
+        record.doubt and step.traits.sweeps for step, record in zip(run.plan.steps, run.records, strict=True)
+    )
+
+
+def rebuilt(runs: Iterable[Run]) -> dict[str, Resource]:
+    """The resources of an environment from all its runs: what an older version kept, or a check expects.
+
+    Runs older than turns come first, in the order in which they were made.
+    """
+    turns = sorted(
+        ((turn, run.created_at, run.id, run) for run in runs for turn in _turns(run)),
+        key=lambda one: one[:3],
+    )
+    resources: dict[str, Resource] = {}
+    for turn, _, _, run in turns:
+        resources = turn_changes(resources, run, turn).resources
+    return resources
+
+
+def _turns(run: Run) -> set[int]:
+    return {record.turn for record in run.records if _touched(record)}
+
+
+def _touched(record: StepFoldState) -> bool:
+    return record.attempt > 0 or record.undo_attempt > 0
+
+
+def _key(run: Run, step: Step) -> str:
+    name = step.request.name if step.traits.lasts else step.operation
+    return resource_key(step.request.kind(), _server(run, step), name)
+
+
+def _server(run: Run, step: Step) -> str:
+    return run.plan.steps[run.index[step.server]].request.name if step.server else ""
+
+
+def _resource(run: Run, rank: int, step: Step, record: StepFoldState, old: Resource | None) -> Resource | None:
+    """One step's resource as it is now; `old` is what was there before, and what is not there any more is None."""
+    if step.traits.sweeps:
+        return _made_server(run, rank, step, record, old)
+    if not step.traits.lasts:
+        return _command(run, rank, step, record, old)
+    if not step.server:
+        return _kept_server(run, rank, step, record, old)
+    return _installed(run, rank, step, record, old)
+
+
+def _made_server(run: Run, rank: int, step: Step, record: StepFoldState, old: Resource | None) -> Resource | None:
+    foreign = old is not None and old.run != run.id and old.ref not in (record.ref, record.stale)
+    ours = record.ref or record.stale or record.doubt
+    if record.state is StepState.UNDONE or not ours:
+        return old if foreign else None
+    done = record.state is StepState.SUCCEEDED
+    return replace(
+        _bare(run, rank, step, record),
+        ref=record.ref,
+        address=record.address,
+        run=run.id,
+        token=run.token(rank),
+        made_by=run.id if done or record.made_turn else "",
+        made_turn=record.made_turn,
+        whole=done,
+        doubtful=record.doubt,
+        leftover=(record.stale,) if record.stale else (),
+        residue=_residue(record),
+    )
+
+
+def _kept_server(run: Run, rank: int, step: Step, record: StepFoldState, old: Resource | None) -> Resource | None:
+    if record.state is not StepState.SUCCEEDED:
+        return old
+    if old is not None and old.ref == record.ref:
+        return replace(old, address=record.address)
+    bare = _bare(run, rank, step, record)
+    return replace(bare, ref=record.ref, address=record.address, borrowed=True)
+
+
+def _installed(run: Run, rank: int, step: Step, record: StepFoldState, old: Resource | None) -> Resource | None:
+    if record.state is StepState.UNDONE:
+        return None
+    if record.attempt == 0:
+        return old
+    ref = run.record(step.server).ref
+    whole = record.state is StepState.SUCCEEDED
+    new = replace(_bare(run, rank, step, record), ref=ref, whole=whole, residue=_residue(record))
+    if old is not None and old.ref == ref and old.request == new.request and old.whole and whole:
+        return old
+    if old is not None and old.ref == ref and old.made_turn:
+        made_by, made_turn = old.made_by, old.made_turn
+    else:
+        made_by, made_turn = (run.id, record.made_turn) if record.made_turn else ("", 0)
+    return replace(new, made_by=made_by, made_turn=made_turn)
+
+
+def _command(run: Run, rank: int, step: Step, record: StepFoldState, old: Resource | None) -> Resource | None:
+    if step.undo is Undo.NOTHING or record.state is StepState.UNDONE:
+        return None
+    if record.state not in (StepState.SUCCEEDED, StepState.UNDO_FAILED):
+        return old
+    ref = run.record(step.server).ref if step.server else ""
+    new = replace(_bare(run, rank, step, record), ref=ref, residue=_residue(record))
+    return replace(new, made_by=run.id, made_turn=record.made_turn)
+
+
+def _bare(run: Run, rank: int, step: Step, record: StepFoldState) -> Resource:
+    accounts = {facts.name: facts.account for facts in run.plan.providers}
+    request: dict[str, Any] = msgspec.to_builtins(step.request)
+    return Resource(
+        step.request.kind(),
+        step.request.name if step.traits.lasts else step.operation,
+        _server(run, step),
+        provider=step.provider,
+        account=accounts.get(step.provider, ""),
+        operation=step.operation,
+        rank=rank,
+        request=request,
+        changed_by=run.id,
+        changed_turn=record.turn,
+    )
+
+
+def _residue(record: StepFoldState) -> str:
+    if record.state is not StepState.UNDO_FAILED:
+        return ""
+    return record.fault.message if record.fault else "its undo failed"

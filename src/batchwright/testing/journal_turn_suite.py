@@ -1,0 +1,192 @@
+"""What every journal must do about environments, as `journal_suite`: one turn at a time, each within an event."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from msgspec.structs import replace
+
+from batchwright.errors import (
+    EnvironmentBusy,
+    EnvironmentMoved,
+    EnvironmentUnsettled,
+    LeaseLost,
+    RunSuperseded,
+    SequenceConflict,
+)
+from batchwright.journal.base import Journal, Lease, Turn
+from batchwright.model.environment import Enter, EnvironmentKey, Leave, Resource
+from batchwright.model.events import AnyEvent, RunEnded, RunReopened
+from batchwright.model.lifecycle import RunState
+from batchwright.testing.journal_suite import NOW, Case, Factory, created, opened, refused, steps, summary_of
+
+CASES: list[Case] = []
+SHOP = EnvironmentKey("real", "shop")
+WEB = Resource("server", "web-1", ref="ref-1", run="aaaa", request={"plan": 'small "\u2603"'}, made_turn=1)
+NGINX = Resource("taskserv", "nginx", "web-1", ref="ref-1", request={"variables": {"port": 80}})
+
+
+def case(function: Case) -> Case:
+    """Add a case to the suite."""
+    CASES.append(function)
+    return function
+
+
+async def entering(journal: Journal, run: str, expects: int = 0, after: str = "") -> Lease:
+    """A new run that begins a turn, and the lease on it."""
+    event = replace(created(run), turn=expects + 1, after=after)
+    summary = summary_of(run, environment="shop", turn=expects + 1)
+    await journal.create(event, summary, enter=Enter(SHOP, run, NOW, expects, after))
+    return await journal.acquire(run, "here", NOW)
+
+
+def leaving(run: str, newest: str = "", **changes: Any) -> Turn:
+    """The end of a turn."""
+    return Turn(leave=replace(Leave(SHOP, run, newest, unsettled=False, fold=1), **changes))
+
+
+async def end(journal: Journal, lease: Lease, turn: Turn, after: int = 1, number: int = 1) -> int:
+    """End a run together with its turn of this number."""
+    return await journal.append(lease, after, [RunEnded(NOW, RunState.COMPLETED)], ended(lease.run, number), turn=turn)
+
+
+def ended(run: str, turn: int = 1) -> Any:
+    """The summary of a run that has ended."""
+    return summary_of(run, environment="shop", turn=turn, status=RunState.COMPLETED)
+
+
+@case
+async def test_a_store_that_knows_no_environment_has_none(factory: Factory) -> None:
+    async with opened(factory) as journal:
+        assert (await journal.environment(SHOP), await journal.environments()) == (None, [])
+        assert await journal.resources(SHOP) == []
+
+
+@case
+async def test_a_turn_begins_with_its_run_and_ends_with_an_event(factory: Factory) -> None:
+    async with opened(factory) as journal:
+        lease = await entering(journal, "aaaa")
+        found = await journal.environment(SHOP)
+        assert found is not None
+        assert (found.turn, found.tenant, found.since, found.last, found.through) == (1, "aaaa", NOW, "aaaa", 0)
+        await end(journal, lease, leaving("aaaa", "aaaa", changed=(WEB, NGINX)))
+    async with opened(factory) as journal:
+        found = await journal.environment(SHOP)
+        assert found is not None
+        assert (found.turn, found.tenant, found.since, found.newest, found.through) == (1, "", 0.0, "aaaa", 1)
+        assert await journal.resources(SHOP) == [WEB, NGINX]
+        assert await journal.environments() == [found]
+
+
+@case
+async def test_only_one_run_at_a_time_has_its_turn(factory: Factory) -> None:
+    """D1: and who is refused has written nothing."""
+    async with opened(factory) as journal:
+        lease = await entering(journal, "aaaa")
+        with refused(EnvironmentBusy):
+            await entering(journal, "bbbb", 1)
+        assert await journal.runs() == ["aaaa"]
+        await end(journal, lease, leaving("aaaa"))
+        with refused(EnvironmentMoved):
+            await entering(journal, "bbbb", 0)
+        await entering(journal, "bbbb", 1)
+        assert {one.run for one in await journal.summaries()} == {"aaaa", "bbbb"}
+
+
+@case
+async def test_of_many_that_begin_at_once_one_does(factory: Factory) -> None:
+    async with opened(factory) as journal:
+        runs = [f"run{number}" for number in range(20)]
+        outcomes = await asyncio.gather(*(entering(journal, run) for run in runs), return_exceptions=True)
+        began = [run for run, one in zip(runs, outcomes, strict=True) if isinstance(one, Lease)]
+        assert len(began) == 1
+        assert {type(one) for one in outcomes if not isinstance(one, Lease)} == {EnvironmentBusy}
+        found = await journal.environment(SHOP)
+        assert found is not None
+        assert (found.turn, [found.tenant]) == (1, began)
+        assert await journal.runs() == began
+
+
+@case
+async def test_environments_do_not_know_each_other(factory: Factory) -> None:
+    keys = [EnvironmentKey("real", "shop"), EnvironmentKey("real", "shop/prod"), EnvironmentKey("simulated", "shop")]
+    async with opened(factory) as journal:
+        for number, key in enumerate(keys):
+            run = f"run{number}"
+            enter = Enter(key, run, NOW, 0)
+            await journal.create(replace(created(run), turn=1), summary_of(run, turn=1), enter=enter)
+            lease = await journal.acquire(run, "here", NOW)
+            server = replace(WEB, ref=run)
+            turn = Turn(leave=Leave(key, run, run, unsettled=False, fold=1, changed=(server,)))
+            await journal.append(lease, 1, [RunEnded(NOW, RunState.COMPLETED)], ended(run), turn=turn)
+        assert [one.key for one in await journal.environments()] == keys
+        assert [[one.ref for one in await journal.resources(key)] for key in keys] == [["run0"], ["run1"], ["run2"]]
+
+
+@case
+async def test_a_run_enters_again_unless_a_newer_one_changed_something(factory: Factory) -> None:
+    """D2."""
+    async with opened(factory) as journal:
+        first = await entering(journal, "aaaa")
+        await end(journal, first, leaving("aaaa", "aaaa"))
+        again: list[AnyEvent] = [RunReopened(NOW, turn=2)]
+        turn = Turn(Enter(SHOP, "aaaa", NOW, 1), leaving("aaaa", "aaaa").leave)
+        last = await journal.append(first, 2, again, ended("aaaa", 2), turn=turn)
+        second = await entering(journal, "bbbb", 2, "aaaa")
+        await end(journal, second, leaving("bbbb", "bbbb"), number=3)
+        with refused(RunSuperseded):
+            await journal.append(first, last, again, turn=Turn(Enter(SHOP, "aaaa", NOW, 3)))
+        assert (await journal.head("aaaa")).seq == last
+        found = await journal.environment(SHOP)
+        assert found is not None
+        assert (found.turn, found.tenant) == (3, "")
+
+
+@case
+async def test_an_unsettled_environment_is_its_runs_to_settle(factory: Factory) -> None:
+    async with opened(factory) as journal:
+        lease = await entering(journal, "aaaa")
+        await end(journal, lease, leaving("aaaa", "aaaa", unsettled=True))
+        with refused(EnvironmentUnsettled):
+            await entering(journal, "bbbb", 1, "aaaa")
+        settled = Turn(Enter(SHOP, "aaaa", NOW, 1), leaving("aaaa", "aaaa").leave)
+        await journal.append(lease, 2, [RunReopened(NOW, turn=2)], ended("aaaa", 2), turn=settled)
+        await entering(journal, "bbbb", 2, "aaaa")
+
+
+@case
+async def test_what_a_turn_took_away_is_gone_and_the_rest_stays(factory: Factory) -> None:
+    async with opened(factory) as journal:
+        lease = await entering(journal, "aaaa")
+        await end(journal, lease, leaving("aaaa", "aaaa", changed=(WEB, NGINX)))
+        again = await entering(journal, "bbbb", 1, "aaaa")
+        moved = replace(WEB, ref="ref-2")
+        await end(journal, again, leaving("bbbb", "bbbb", changed=(moved,), gone=(NGINX.key,)), number=2)
+        assert await journal.resources(SHOP) == [moved]
+
+
+@case
+async def test_an_append_that_is_refused_ends_no_turn(factory: Factory) -> None:
+    async with opened(factory) as journal:
+        lease = await entering(journal, "aaaa")
+        stale = replace(lease, fence=lease.fence - 1)
+        with refused(LeaseLost):
+            await end(journal, stale, leaving("aaaa", "aaaa", changed=(WEB,)))
+        with refused(SequenceConflict):
+            await end(journal, lease, leaving("aaaa", "aaaa", changed=(WEB,)), after=5)
+        found = await journal.environment(SHOP)
+        assert found is not None
+        assert (found.tenant, await journal.resources(SHOP)) == ("aaaa", [])
+
+
+@case
+async def test_a_turn_lasts_over_appends_and_restarts(factory: Factory) -> None:
+    async with opened(factory) as journal:
+        lease = await entering(journal, "aaaa")
+        await journal.append(lease, 1, steps(0, 3))
+    async with opened(factory) as journal:
+        with refused(EnvironmentBusy):
+            await entering(journal, "bbbb", 1)
+        await end(journal, lease, leaving("aaaa", "aaaa", changed=(WEB,)), after=4)
+        assert await journal.resources(SHOP) == [WEB]

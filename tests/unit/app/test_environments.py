@@ -1,0 +1,353 @@
+"""Environments over many runs: one turn at a time, old runs are history, and resources are the fold of all runs."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from batchwright.app.environments import environment_problems, environment_state, wait_for_turn
+from batchwright.app.plans import plan_loaded
+from batchwright.app.runs import StoredRun
+from batchwright.errors import (
+    EnvironmentBusy,
+    EnvironmentMoved,
+    EnvironmentRefused,
+    EnvironmentUnsettled,
+    NotAllowed,
+    PlanRefused,
+    RunSuperseded,
+)
+from batchwright.journal.base import Turn
+from batchwright.loader import Loaded
+from batchwright.model.environment import Enter, EnvironmentKey, Leave
+from batchwright.model.environment_fold import FOLD, rebuilt
+from batchwright.model.events import RunCreated
+from batchwright.model.lifecycle import RunState
+from batchwright.model.plan import Plan
+from batchwright.model.run import Run
+from batchwright.model.workflow import Dependency, OnFailure, Workflow
+from batchwright.operations.taskserv_batch import TaskservBatch, TaskservUse
+from batchwright.testing.plans import servers
+from tests.support.examples import share
+from tests.unit.app.test_runs import House, housed
+from tests.unit.engine.stage import QUICK
+
+SHOP = EnvironmentKey("simulated", "shop")
+SIMULATION: dict[str, Any] = dict(QUICK)
+
+
+def shop(*names: str, port: int = 80, on_failure: OnFailure = OnFailure.CONTINUE, **rest: Any) -> Workflow:
+    """Servers of these names, and nginx on them."""
+    up = servers("up", *names)
+    nginx = TaskservUse("nginx", {"port": port})
+    web = TaskservBatch("web", "upcloud", (nginx,), (Dependency("up"),))
+    return Workflow("shop", "1", (up, web), storage_backend="memory", on_failure=on_failure, **rest)
+
+
+async def planned(house: House, workflow: Workflow, **simulation: Any) -> Plan:
+    """The plan as the store and the simulated world are now."""
+    async with house.runs.adapters(SIMULATION | simulation) as around:
+        found = await plan_loaded(house.settings, house.stores, around, Loaded(workflow), SIMULATION | simulation)
+    if found.plan is None:
+        raise found.refusal()
+    return found.plan
+
+
+async def created(house: House, workflow: Workflow, **simulation: Any) -> StoredRun:
+    return await house.runs.create(await planned(house, workflow, **simulation), "ada")
+
+
+async def done(house: House, workflow: Workflow, **simulation: Any) -> Run:
+    """A run of the workflow, to its end."""
+    return await house.runs.drive(await created(house, workflow, **simulation)).finished()
+
+
+async def kept(house: House, key: EnvironmentKey = SHOP) -> dict[str, Any]:
+    return {one.key: one for one in await (await house.journal()).resources(key)}
+
+
+async def check_kept(house: House) -> None:
+    """What is kept is what all runs add up to, and the newest turn is in it unless it goes on."""
+    journal = await house.journal()
+    row = await journal.environment(SHOP)
+    assert row is not None
+    runs = [await house.run(one) for one in await journal.runs()]
+    assert row.turn == max(run.turn for run in runs)
+    assert [run.id for run in runs if run.holds_environment] == ([row.tenant] if row.tenant else [])
+    if not row.tenant:
+        assert row.through == row.turn
+        assert await kept(house) == rebuilt(runs)
+    assert await environment_problems(journal) == []
+
+
+# -- one turn at a time ---------------------------------------------------------------------------------------------
+
+
+def test_a_second_run_is_refused_until_the_first_has_ended(tmp_path: Path) -> None:
+    """D1: whatever its version, and nothing of it is recorded."""
+
+    async def play(house: House) -> None:
+        first = await created(house, shop("a"))
+        for other in (shop("a"), replace(shop("a", "b"), version="2")):
+            with pytest.raises(EnvironmentBusy, match=first.id):
+                await created(house, other)
+        assert await (await house.journal()).runs() == [first.id]
+        await house.runs.drive(first).finished()
+        assert (await done(house, shop("a", "b"))).status is RunState.COMPLETED
+        assert house.alive() == ["a", "b"]
+        await check_kept(house)
+
+    housed(tmp_path, play)
+
+
+def test_another_environment_of_the_workflow_is_free(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        await created(house, shop("a"))
+        staging = await created(house, shop("s", environment="staging"))
+        assert staging.run is not None
+        assert staging.run.plan.environment == "shop/staging"
+        rows = await (await house.journal()).environments()
+        assert [(row.space, row.name, row.turn) for row in rows] == [
+            ("simulated", "shop", 1),
+            ("simulated", "shop/staging", 1),
+        ]
+
+    housed(tmp_path, play)
+
+
+def test_a_plan_of_what_is_no_more_is_refused(tmp_path: Path) -> None:
+    """D1: of two that planned at once, the second meets what the first made."""
+
+    async def play(house: House) -> None:
+        first, second = await planned(house, shop("a")), await planned(house, shop("a"))
+        await house.runs.drive(await house.runs.create(first, "ada")).finished()
+        with pytest.raises(EnvironmentMoved):
+            await house.runs.create(second, "bob")
+        assert (await done(house, shop("a"))).status is RunState.COMPLETED
+        assert house.alive() == ["a"]
+        same = await planned(house, shop("a"))
+        await done(house, shop("a"))  # changes nothing, so that a plan from before it still holds
+        assert (await house.runs.drive(await house.runs.create(same, "ada")).finished()).status is RunState.COMPLETED
+
+    housed(tmp_path, play)
+
+
+def test_who_waits_has_its_turn_when_the_other_has_ended(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        first = await created(house, shop("a"))
+        driving = asyncio.ensure_future(house.runs.drive(first).finished())
+        with pytest.raises(EnvironmentBusy, match=r"is changing the environment shop"):
+            await wait_for_turn(house.stores, house.clock, shop("a"), 0.5, simulated=True)
+        await wait_for_turn(house.stores, house.clock, shop("a"), 600.0, simulated=True)
+        assert (await driving).status is RunState.COMPLETED
+        await done(house, shop("a", "b"))
+
+    housed(tmp_path, play)
+
+
+def test_a_paused_run_and_one_that_nobody_drives_keep_their_turn(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        first = await created(house, shop("a"))
+        await house.left_behind(first.id)
+        with pytest.raises(EnvironmentBusy):
+            await created(house, shop("a"))
+        await house.cancel(first.id, "ada", force=False)
+        assert (await done(house, shop("a"))).status is RunState.COMPLETED
+        assert house.alive() == ["a"]
+        await check_kept(house)
+
+    housed(tmp_path, play)
+
+
+# -- old runs are history -------------------------------------------------------------------------------------------
+
+
+def test_an_old_run_does_not_go_on_after_a_newer_one(tmp_path: Path) -> None:
+    """D2: its resume would set back what the newer one changed."""
+
+    async def play(house: House) -> None:
+        old = await done(house, shop("a", "b"), fail="b")
+        assert old.status is RunState.FAILED
+        newer = await done(house, shop("a", "c", port=8080))
+        assert newer.status is RunState.COMPLETED
+        for verb in (house.resume, house.rollback):
+            with pytest.raises(RunSuperseded, match=newer.id):
+                await verb(old.id, "ada")
+        await check_kept(house)
+        assert (await kept(house))["taskserv/a/nginx"].request["variables"]["port"] == 8080
+
+    housed(tmp_path, play)
+
+
+def test_runs_are_a_stack(tmp_path: Path) -> None:
+    """D3: the newest is rolled back first, then the one before; each leaves what the one below left."""
+
+    async def play(house: House) -> None:
+        below = await done(house, shop("a"))
+        above = await done(house, shop("a", "b"))
+        with pytest.raises(RunSuperseded, match=above.id):
+            await house.rollback(below.id, "ada")
+        assert (await house.rollback(above.id, "ada")).status is RunState.ROLLED_BACK
+        assert house.alive() == ["a"]
+        await check_kept(house)
+        assert (await house.rollback(below.id, "ada")).status is RunState.ROLLED_BACK
+        assert (house.alive(), await kept(house)) == ([], {})
+        await check_kept(house)
+
+    housed(tmp_path, play)
+
+
+def test_a_run_that_changed_nothing_stands_in_nobodys_way(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        first = await done(house, shop("a"))
+        for _ in range(2):
+            await done(house, shop("a"))
+        assert (await house.rollback(first.id, "ada")).status is RunState.ROLLED_BACK
+        assert house.alive() == []
+
+    housed(tmp_path, play)
+
+
+def test_the_rollback_of_a_run_whose_process_died_never_gives_up_its_turn(tmp_path: Path) -> None:
+    """It is cancelled and rolled back in one append: nobody comes between the two."""
+
+    async def play(house: House) -> None:
+        first = await created(house, shop("a"))
+        await house.left_behind(first.id)
+        assert (await house.rollback(first.id, "ada")).status is RunState.ROLLED_BACK
+        row = await (await house.journal()).environment(SHOP)
+        assert row is not None
+        assert (row.turn, row.tenant) == (1, "")
+        await check_kept(house)
+
+    housed(tmp_path, play)
+
+
+def test_an_automatic_rollback_is_of_the_same_turn(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        run = await done(house, shop("a", "b", on_failure=OnFailure.ROLLBACK), fail="b")
+        assert run.status is RunState.ROLLED_BACK
+        row = await (await house.journal()).environment(SHOP)
+        assert row is not None
+        assert (row.turn, row.tenant, row.newest) == (1, "", "")
+        await check_kept(house)
+
+    housed(tmp_path, play)
+
+
+def test_a_call_of_unknown_outcome_is_settled_before_the_next_run(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        first = await created(house, shop("a"))
+        await house.left_behind(first.id)
+        await house.cancel(first.id, "ada", force=True)
+        with pytest.raises(EnvironmentUnsettled, match=first.id):
+            await created(house, shop("a"))
+        assert (await house.resume(first.id, "ada")).status is RunState.COMPLETED
+        assert (await done(house, shop("a", "b"))).status is RunState.COMPLETED
+        assert house.alive() == ["a", "b"]
+        await check_kept(house)
+
+    housed(tmp_path, play)
+
+
+# -- runs of before -------------------------------------------------------------------------------------------------
+
+
+def test_runs_older_than_environments_are_what_it_begins_with(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        journal = await house.journal()
+        old = replace(await planned(house, shop("a")), environment="", base="")
+        run = await _of_before(house, old)
+        await house.runs.drive(StoredRun(journal, run.id)).finished()
+        assert await journal.environments() == []
+        state = await environment_state(journal, SHOP)
+        assert ([one.key for one in state.resources], state.newest) == (["server//a", "taskserv/a/nginx"], run.id)
+        above = await done(house, shop("a", "b"))
+        assert above.created.after == run.id
+        with pytest.raises(RunSuperseded):
+            await house.rollback(run.id, "ada")
+        await house.rollback(above.id, "ada")
+        assert (await house.rollback(run.id, "ada")).status is RunState.ROLLED_BACK
+        assert (house.alive(), await kept(house)) == ([], {})
+
+    housed(tmp_path, play)
+
+
+def test_an_unfinished_run_older_than_environments_comes_first(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        journal = await house.journal()
+        run = await _of_before(house, replace(await planned(house, shop("a")), environment="", base=""))
+        with pytest.raises(EnvironmentBusy, match=run.id):
+            await created(house, shop("a"))
+        await house.runs.drive(StoredRun(journal, run.id)).finished()
+        assert (await done(house, shop("a", "b"))).status is RunState.COMPLETED
+
+    housed(tmp_path, play)
+
+
+async def _of_before(house: House, plan: Plan) -> Run:
+    """A run as an older version recorded it."""
+    run = Run(RunCreated(house.clock.now(), "oldrunoldrun", plan, "ada"))
+    summary = replace(run.summary("memory"), environment="")
+    await (await house.journal()).create(run.created, summary)
+    return run
+
+
+def test_a_store_whose_environments_do_not_fit_its_runs_is_told(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        run = await done(house, shop("a"))
+        journal = await house.journal()
+        other = Leave(SHOP, run.id, run.id, unsettled=False, fold=FOLD, gone=("taskserv/a/nginx",))
+        lease = await journal.acquire(run.id, "here", house.clock.now())
+        await journal.append(lease, run.seq, [], turn=Turn(Enter(SHOP, run.id, 0.0, 1), None))
+        (problem,) = await environment_problems(journal)
+        assert "should be held by no run" in problem
+        await journal.append(lease, run.seq, [], turn=Turn(None, other))
+        (problem,) = await environment_problems(journal)
+        assert "counts 2 turns" in problem
+
+    housed(tmp_path, play)
+
+
+# -- any history ----------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=share(40), deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_whatever_people_do_what_is_kept_is_what_the_runs_add_up_to(
+    tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    """I1, I2: runs, failures, deaths, resumes, cancels and rollbacks in any order."""
+    draw = random.Random(seed)
+
+    async def play(house: House) -> None:
+        journal = await house.journal()
+        for _ in range(12):
+            names = draw.sample("abcd", draw.randint(1, 3))
+            simulation = {"fail": draw.choice(names)} if draw.random() < 0.3 else {}
+            runs = await journal.runs()
+            try:
+                match draw.choice(["run", "run", "run", "die", "resume", "rollback", "cancel"]):
+                    case "run":
+                        await done(house, shop(*names, port=draw.randint(1, 2)), **simulation)
+                    case "die":
+                        await house.left_behind((await created(house, shop(*names), **simulation)).id)
+                    case "resume" if runs:
+                        await house.resume(draw.choice(runs), "ada")
+                    case "rollback" if runs:
+                        await house.rollback(draw.choice(runs), "ada")
+                    case "cancel" if runs:
+                        await house.cancel(draw.choice(runs), "ada", force=draw.random() < 0.5)
+            except (EnvironmentRefused, NotAllowed, PlanRefused):
+                pass
+            if await journal.environment(SHOP) is not None:
+                await check_kept(house)
+
+    housed(tmp_path_factory.mktemp("house"), play)
