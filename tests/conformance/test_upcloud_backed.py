@@ -100,7 +100,7 @@ def test_what_cannot_be_made_behind_it_is_told_and_the_server_stays_in_maintenan
         ref = await ready(provider, "web")  # at the second attempt
         assert (await provider.describe([ref]))[ref].state is ServerState.READY
         (why,) = told
-        assert "did not make what backs it" in why
+        assert "did not create its backing server" in why
 
     play(tmp_path, behind, scenario)
 

@@ -64,10 +64,10 @@ class Frozen:
         if not asyncio.iscoroutinefunction(real):
             return real
 
-        async def call(*args: Any) -> Any:
+        async def call(*args: Any, **more: Any) -> Any:
             if name in CHANGES:
                 self._frost.sent.append(name)
-            return await self._frost.gate(real(*args))
+            return await self._frost.gate(real(*args, **more))
 
         return call
 

@@ -76,7 +76,7 @@ kill -HUP $(pgrep -o -f 'sshd.*-D')
 REFUSALS = {  # what is set in sshd_config, or done to the user `other`: how it is told
     "AllowTcpForwarding no": ("forwarding-refused", "the jump host"),
     "AuthenticationMethods publickey,keyboard-interactive\nKbdInteractiveAuthentication yes": (
-        "login-asks-more", "it asks for keyboard-interactive"),
+        "login-asks-more", "it also wants keyboard-interactive"),
     "MaxAuthTries 1": ("too-many-keys", "Too many authentication failures"),
     "ForceCommand echo only backups here": ("login-interferes", "only backups here"),
     "usermod -s /usr/sbin/nologin other": ("no-shell", "This account is currently not available"),

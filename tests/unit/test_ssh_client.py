@@ -82,7 +82,7 @@ def test_a_login_that_ends_is_told_with_what_it_said(tmp_path: Path) -> None:
     async def story() -> None:
         async with server(tmp_path, "echo no shells here today; exit 0") as access:
             async with connected(access) as connection:
-                with pytest.raises(Unreachable, match="ended with 0, after it said: no shells here today") as raised:
+                with pytest.raises(Unreachable, match="code 0, after it said: no shells here today") as raised:
                     await connection.script("true", 60)
                 assert raised.value.fault.code == "login-interferes"
                 with pytest.raises(Unreachable, match="no shells here"):
