@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batchwright.errors import StorePackageMissing
+from batchwright.journal import event_codec
 from batchwright.journal.base import Journal, Lease
 from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import SurrealJournal
 from batchwright.model.events import AnyEvent, StepStarted, StepSucceeded
-from batchwright.operations import event_codec
 from batchwright.testing.journal_suite import NOW, created, summary_of
 
 APPENDERS = (1, 64, 256)

@@ -11,9 +11,9 @@ from batchwright.engine.limits import Lane, Limits
 from batchwright.engine.loop import Driver
 from batchwright.journal.memory import MemoryJournal
 from batchwright.model import events as ev
+from batchwright.model.call_outcome import FaultClass, Rejected
 from batchwright.model.ids import Token
 from batchwright.model.lifecycle import RunState
-from batchwright.model.outcome import FaultClass, Rejected
 from batchwright.model.plan import Guard, Plan, ProviderFacts
 from batchwright.model.run import Run
 from batchwright.operations.server_batch import ServerRequest

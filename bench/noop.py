@@ -13,6 +13,7 @@ from pathlib import Path
 from batchwright.app.system_clock import SystemClock
 from batchwright.engine.limits import Lane, Limits
 from batchwright.engine.loop import Driver
+from batchwright.journal import event_codec
 from batchwright.journal.base import Journal
 from batchwright.journal.replay import load_run
 from batchwright.journal.sqlite import SqliteJournal
@@ -23,7 +24,6 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Guard, Plan, PlannedOperation, ProviderFacts, Step
 from batchwright.model.run import Run
 from batchwright.model.workflow import Dependency, OnFailure, Retry
-from batchwright.operations import event_codec
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.simulated import Simulated, Simulation, World
 

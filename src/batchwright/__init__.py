@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from batchwright.errors import BatchwrightError, ProviderThrottled, ProviderUnavailable, SecretMissing, UsageError
-    from batchwright.model.clock import Clock
-    from batchwright.model.diagnostic import Diagnostic, Severity
-    from batchwright.model.ids import Token
-    from batchwright.model.outcome import (
+    from batchwright.model.call_outcome import (
         Created,
         Fault,
         FaultClass,
@@ -23,6 +20,9 @@ if TYPE_CHECKING:
         Throttled,
         Unknown,
     )
+    from batchwright.model.clock import Clock
+    from batchwright.model.diagnostic import Diagnostic, Severity
+    from batchwright.model.ids import Token
     from batchwright.model.plan import Guard, ServerFacts
     from batchwright.model.scalar import Scalar
     from batchwright.model.ssh_access import SshAccess
@@ -78,7 +78,7 @@ __all__ = [
 ]
 
 _HOMES = (  # asked in this order; the first that has a name is its home
-    *("errors", "model.diagnostic", "model.scalar", "model.workflow", "model.outcome", "model.plan", "model.ids"),
+    *("errors", "model.diagnostic", "model.scalar", "model.workflow", "model.call_outcome", "model.plan", "model.ids"),
     *("model.ssh_access", "model.clock", "operations.server_batch", "providers.base", "providers.live_check"),
 )
 

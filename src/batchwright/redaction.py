@@ -3,6 +3,8 @@
 Every character of a secret has several forms: itself, and how JSON, Python, a shell, a URL, HTML or SQL write it. A
 secret is found wherever its characters follow one another, each in any of its forms; so no list of encodings has to be
 complete. Base64 and hexadecimal, where characters have no form of their own, are looked for as further texts.
+
+`secrets_in_environment` finds the secrets of a process's environment, which programs and error messages may print.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ import html
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from urllib.parse import unquote
 
 from batchwright.printable import printable
 
@@ -21,9 +24,17 @@ SHORTEST = 4  # characters of a line or an encoding of a secret; a shorter one b
 PIECE = 64  # a longer secret is looked for in pieces, each replaced wherever it stands
 PIECES = 256  # of one secret; they grow with it
 ANCHOR = 3
+SHORTEST_VALUE = 6  # characters of an environment variable; a shorter value is a switch or a number
 
 _BLOT = BLOT.encode()
 _PARTIAL = -1
+_SECRET_NAME = re.compile(
+    r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|PRIVATE_?KEY|API_?KEY|ACCESS_?KEY|ACCOUNT_?KEY|ENCRYPTION_?KEY"
+    r"|(?:^|_)(?:PASS|PWD|AUTH|KEY)$",
+    re.IGNORECASE,
+)
+_PLACE = re.compile(r"^(?:OLD)?PWD$|_(?:FILE|PATH|DIR|SOCK|ID|NAME|URL)$", re.IGNORECASE)  # where it is, not what it is
+_IN_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://([^\s/@:]*):([^\s/@]+)@", re.IGNORECASE)
 
 Forms = dict[int, tuple[bytes, ...]]  # of one character, by their first byte
 Part = tuple[Forms, ...]
@@ -295,3 +306,14 @@ def masked(text: str) -> str:
 def _without_user(address: re.Match[str]) -> str:
     """After a ? the last @ may stand in a password or in the query: then what follows it may be secret too."""
     return "***@" + ("***" if "?" in address[1] else address[2])
+
+
+def secrets_in_environment(environ: Mapping[str, str]) -> set[str]:
+    """The values of variables with names like secrets, and passwords in URLs such as http://user:PASSWORD@host."""
+    found: set[str] = set()
+    for name, value in environ.items():
+        if _SECRET_NAME.search(name) and not _PLACE.search(name):
+            found.add(value)
+        for _, password in _IN_ADDRESS.findall(value):
+            found |= {password, unquote(password)}
+    return {value for value in found if len(value) >= SHORTEST_VALUE}

@@ -15,11 +15,10 @@ from contextlib import suppress
 from contextvars import ContextVar, copy_context
 from typing import IO
 
-from batchwright.environment_secrets import carried
 from batchwright.errors import SecretMissing, UsageError
 from batchwright.model.secret_reference import SecretReference
 from batchwright.printable import printable, shortened
-from batchwright.redaction import Redactor
+from batchwright.redaction import Redactor, secrets_in_environment
 from batchwright.user_home import expanded
 
 MAX_BYTES = 128 * 1024  # what Linux gives a program in one variable
@@ -198,7 +197,7 @@ class _Said:
 
     def reason(self) -> str:
         """The end of what it said on stderr, on one line, without what may be of the secret."""
-        hidden = Redactor([self.secret.decode("utf-8", "replace").strip(), *carried(self._environ)])
+        hidden = Redactor([self.secret.decode("utf-8", "replace").strip(), *secrets_in_environment(self._environ)])
         text = hidden.of_bytes(self._errors).decode("utf-8", "replace")
         words = " ".join(printable(text).split())
         return f": {shortened(words, REASON_CHARACTERS)}" if words else ""

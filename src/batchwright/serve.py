@@ -13,7 +13,7 @@ from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Sim, Simulate, StateDir, settings_of, simulation_of
 from batchwright.cli.output import say
 from batchwright.errors import ServicePackageMissing, UsageError
-from batchwright.service.security_posture import PermissionSummary
+from batchwright.service.permission_summary import PermissionSummary
 from batchwright.views.text_format import counted
 
 GRACE = 20.0

@@ -15,7 +15,7 @@ import asyncssh
 from msgspec import Struct
 
 from batchwright.login_output import KEPT, FramedOutput, MarkedOutput, fit
-from batchwright.model.outcome import Fault, FaultClass
+from batchwright.model.call_outcome import Fault, FaultClass
 from batchwright.model.ssh_access import SshAccess, known_hosts
 from batchwright.ssh_refusals import denied, hung_up, login_fault, not_passed_on, refusal_in
 

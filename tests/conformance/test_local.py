@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from batchwright.app.system_clock import SystemClock
+from batchwright.model.call_outcome import Created, Rejected, Unknown
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Created, Rejected, Unknown
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import pytest
 from msgspec.structs import replace
 
+from batchwright.model.call_outcome import Created, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Created, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest

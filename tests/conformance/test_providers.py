@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import pytest
 
+from batchwright.model.call_outcome import Created
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Created
 from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest

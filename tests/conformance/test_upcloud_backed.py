@@ -11,8 +11,8 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.emulators.backend_reconciler import BackendReconciler
 from batchwright.emulators.upcloud import TOKEN, BackedUpCloudAccount, UpCloudBehaviour, UpCloudEmulator, serve
 from batchwright.emulators.upcloud.backed import first_boot
+from batchwright.model.call_outcome import Created, Gone, ServerState
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Created, Gone, ServerState
 from batchwright.model.ssh_access import known_hosts, ssh_command
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest

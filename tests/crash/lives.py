@@ -15,8 +15,8 @@ from batchwright.journal.lease_holder import LEASE_SECONDS
 from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
+from batchwright.model.call_outcome import ServerState
 from batchwright.model.lifecycle import RunState
-from batchwright.model.outcome import ServerState
 from batchwright.model.run import Run, unsettled
 from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World

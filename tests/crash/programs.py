@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from batchwright.commands.base import Launch
+from batchwright.model.call_outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.clock import Clock
-from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.operations.command import Command, CommandRequest
 
 SECONDS = 0.3  # that a program takes

@@ -7,10 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchwright.client.http import HttpClient
-from batchwright.environment_secrets import carried
 from batchwright.errors import BatchwrightError
 from batchwright.providers.settings import checked_address
-from batchwright.redaction import masked
+from batchwright.redaction import masked, secrets_in_environment
 
 
 def test_the_secrets_of_the_environment_are_known_by_name_and_form() -> None:
@@ -25,7 +24,7 @@ def test_the_secrets_of_the_environment_are_known_by_name_and_form() -> None:
         "HTTPS_PROXY": "http://me:p%40ssword@proxy:3128",
         "DATABASE": "postgres://app:hunter22@db/app",
     }
-    assert carried(environ) == {
+    assert secrets_in_environment(environ) == {
         "ucat_0123456789",
         "swordfish",
         "0123456789abcdef",
@@ -51,13 +50,15 @@ def test_what_only_names_a_place_stays_readable() -> None:
         "HTTP_PROXY": "http://proxy.example:3128",
         "PATH": "/usr/bin",
     }
-    assert carried(environ) == set()
+    assert secrets_in_environment(environ) == set()
 
 
 @given(st.text(alphabet="abcXYZ019%-._~!", min_size=6, max_size=60), st.text(alphabet="abcxyz0-", max_size=9))
 def test_a_password_in_an_address_is_found_wherever_it_stands(password: str, user: str) -> None:
     """B1: as in a proxy's variable, whose name says nothing of a secret."""
-    assert password in carried({"ANYTHING": f"see https://{user}:{password}@host.example/path, and more"})
+    assert password in secrets_in_environment(
+        {"ANYTHING": f"see https://{user}:{password}@host.example/path, and more"}
+    )
 
 
 PASSWORDS = st.text(alphabet="abcXYZ019/@:?#[]%-._~!", min_size=4, max_size=30)

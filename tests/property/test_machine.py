@@ -7,13 +7,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batchwright.engine.rollback_preview import preview_rollback
+from batchwright.journal import event_codec
 from batchwright.model import events as ev
 from batchwright.model.actions import Action
 from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
 from batchwright.model.plan import Step
 from batchwright.model.run import Run, made_something
 from batchwright.model.workflow import DependencyKind, OnFailure
-from batchwright.operations import event_codec
 from batchwright.operations.command import CommandRequest
 from tests.property.rig import ATTEMPTS_MAX, Case, Rig, cases
 from tests.support.examples import share

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batchwright.model.actions import Action, Undo
+from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.diagnostic import Severity
-from batchwright.model.outcome import Observed, ServerState
 from batchwright.model.plan import Need, Plan, Step
 from batchwright.model.taskserv import Scope, Taskserv
 from batchwright.model.workflow import Dependency, DependencyKind, Operation, ServerConfig, Workflow

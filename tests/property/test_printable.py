@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from batchwright.cli import main, output, progress_display, run_picture, taskserv_printer, view_printer
+from batchwright.cli import main, output, progress_display, progress_frame, taskserv_status_printer, view_printer
 from batchwright.errors import BatchwrightError
 from batchwright.model import events as ev
 from batchwright.model.diagnostic import Diagnostic
@@ -122,7 +122,7 @@ def filled(kind: Any, text: str, name: str = "") -> Any:
 
 SHOWS = [
     function
-    for module in (view_printer, taskserv_printer)
+    for module in (view_printer, taskserv_status_printer)
     for name, function in vars(module).items()
     if name.startswith("show_") and name != "show_table" and function.__module__ == module.__name__
 ]
@@ -158,7 +158,7 @@ def test_every_view_is_fit_for_a_terminal(
 def test_a_run_that_is_drawn_and_told_is_fit(capsys: pytest.CaptureFixture[str]) -> None:
     """B7"""
     view = filled(get_type_hints(view_printer.show_run)["view"], HOSTILE)
-    output.out().print(*run_picture.frame(view, 100, 20))
+    output.out().print(*progress_frame.frame(view, 100, 20))
     teller = progress_display.Plain(5, output.Lines(stderr=False).write)
     teller.take([filled(kind, HOSTILE + "\nRun Completed") for kind in KINDS if kind is not ev.RunCreated], 0.0)
     teller.progress(Update(lambda: view), 1e9)

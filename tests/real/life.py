@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from batchwright.app.system_clock import SystemClock
-from batchwright.model.outcome import Applied, Rejected, Unknown
+from batchwright.model.call_outcome import Applied, Rejected, Unknown
 from batchwright.model.scalar import Scalar
 from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.taskserv_batch import Cluster, TaskservRequest

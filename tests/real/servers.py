@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from batchwright.app.system_clock import SystemClock
+from batchwright.model.call_outcome import Created, Gone, ServerState
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Created, Gone, ServerState
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.local.adapter import Local

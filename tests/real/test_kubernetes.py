@@ -10,7 +10,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from batchwright.model.outcome import Rejected
+from batchwright.model.call_outcome import Rejected
 from batchwright.operations.taskserv_batch import Cluster, TaskservRequest
 from tests.real.life import Server, asked, on_servers
 from tests.real.stubs import CALLED, make_repository, need_tools

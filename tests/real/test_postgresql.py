@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.model.outcome import Rejected
+from batchwright.model.call_outcome import Rejected
 from batchwright.model.secret_reference import SecretReference
 from batchwright.taskservs.base import TaskservCall
 from tests.real.life import Server, asked, live, on_servers, traces

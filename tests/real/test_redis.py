@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.model.outcome import Rejected
+from batchwright.model.call_outcome import Rejected
 from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import TaskservCall

@@ -19,7 +19,7 @@ FILE = """{ batch_workflow = {
 } }"""
 NEEDLESS = (  # rooms and files that such a run has no use for
     *("taskservs/", "commands/", "emulators/", "service/", "api/", "providers/local/", "providers/aws/"),
-    *("operations/command.py", "operations/taskserv_batch/", "app/workflow_allowlist.py"),
+    *("operations/command.py", "operations/taskserv_batch/", "app/program_and_secret_allowlist.py"),
 )
 
 

@@ -27,7 +27,7 @@ SHAPES = {"lower", "casefold", "strip", "lstrip", "rstrip", "split"}  # the same
 WRITES = ("src/batchwright/views/",)  # sentences are made there
 FOREIGN = {
     "src/batchwright/loader/": "the text of the user's files, and Nickel's messages, which have no codes",
-    "src/batchwright/process_limits.py": "Python's message when no thread can be started; it has no code",
+    "src/batchwright/resource_exhaustion.py": "Python's message when no thread can be started; it has no code",
     "src/batchwright/providers/upcloud/payload.py": "UpCloud's message, which names the field its code leaves open",
     "src/batchwright/ssh_refusals.py": "what servers and OpenSSH say; SSH gives most refusals no code",
     "src/batchwright/taskservs/catalogue/metadata.py": "msgspec's message, which holds the place of a wrong value",

@@ -19,12 +19,12 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.xdist_group("sources")  # they share what is read of all files
 LINES_MAX, BODY_MAX, BYTES_MAX = 400, 60, 1_000_000
 LATE_IMPORTS = (
-    "app/stores.py",
+    "app/multi_store.py",
     "providers/registry.py",
     "cli/emulate.py",
     "journal/surreal/",
     "commands/ssh.py",
-    "providers/ssh_key_store.py",
+    "providers/ssh_key_files.py",
     "serve.py",
     "taskservs/runner/__init__.py",
 )  # a missing package becomes a clear error, or what few commands need is not loaded for all

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.emulators.server import serve
+from batchwright.model.call_outcome import Rejected
 from batchwright.model.clock import Clock
-from batchwright.model.outcome import Rejected
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider
 from batchwright.testing.provider_kill_suite import CrashSuite

@@ -19,7 +19,7 @@ from batchwright.api import (
     problems,
     providers,
     run_actions,
-    runs,
+    run_queries,
     servers,
     taskservs,
     workflows,
@@ -35,14 +35,14 @@ from batchwright.api.unknown_parameters import Parameters
 from batchwright.loader.limits import UNTRUSTED
 from batchwright.service.audit import Audit
 from batchwright.service.health import HealthMonitor
+from batchwright.service.permission_summary import rights
 from batchwright.service.run_supervisor import RunSupervisor
-from batchwright.service.security_posture import rights
 from batchwright.service.tokens import Tokens
 
 SUBMIT_RATE, SUBMIT_BURST = 20.0, 100  # workflows per second, and in one burst, per caller
 HANDLERS: Sequence[HTTPRouteHandler] = (
     *(workflows.submit, workflows.validate, workflows.plan),
-    *(*runs.HANDLERS, *run_actions.HANDLERS, *servers.HANDLERS),
+    *(*run_queries.HANDLERS, *run_actions.HANDLERS, *servers.HANDLERS),
     *(health.health, health.live, health.ready, metrics.metrics, providers.providers, taskservs.taskservs),
     *documentation.HANDLERS,
 )

@@ -11,7 +11,7 @@ from msgspec import Struct
 from batchwright.api.connection_peer import ConnectionPeer
 from batchwright.errors import Forbidden, TokensUnreadable, Unauthorized
 from batchwright.model.clock import Clock
-from batchwright.service.socket_owner import Peers, is_loopback
+from batchwright.service.peer_credentials import Peers, is_loopback
 from batchwright.service.tokens import LOCAL, PREFIX, Role, Tokens
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -10,7 +10,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from batchwright.api.security_headers import SAFE
-from batchwright.service.socket_owner import Address, Peers
+from batchwright.service.peer_credentials import Address, Peers
 
 KEY = "connection"  # key in a request's state
 

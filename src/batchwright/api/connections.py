@@ -19,7 +19,7 @@ import h11
 
 from batchwright.api.connection_peer import PeerProtocol
 from batchwright.api.security_headers import SAFE
-from batchwright.process_limits import is_shortage
+from batchwright.resource_exhaustion import is_shortage
 
 MOST = 4_096  # connections at once, if there are enough file descriptors
 HEAD_SECONDS = 10.0  # from the first byte of a request, or from the connection, to the end of its head

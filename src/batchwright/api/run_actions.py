@@ -13,7 +13,7 @@ from msgspec import Meta
 from batchwright.api import openapi
 from batchwright.api.authentication import Caller
 from batchwright.api.openapi import problems
-from batchwright.api.runs import ONE, RunId, etag, seen
+from batchwright.api.run_queries import ONE, RunId, etag, seen
 from batchwright.app.orphan_sweep import GcResult, sweep_orphans
 from batchwright.app.taskserv_health import check_run
 from batchwright.model.run_signal import SignalKind

@@ -28,11 +28,11 @@ from batchwright.errors import AddressRefused
 from batchwright.journal.store_folder import make_private
 from batchwright.model.scalar import Scalar
 from batchwright.printable import PrintableFormatter
-from batchwright.process_limits import raise_descriptors
+from batchwright.resource_exhaustion import raise_descriptors
 from batchwright.service.health import HealthMonitor
+from batchwright.service.peer_credentials import is_loopback
+from batchwright.service.permission_summary import PermissionSummary, confined
 from batchwright.service.run_supervisor import RunSupervisor
-from batchwright.service.security_posture import PermissionSummary, confined
-from batchwright.service.socket_owner import is_loopback
 from batchwright.service.tokens import Tokens
 
 CLOSING_SECONDS = 3  # for responses that are still being written when everything else has stopped

@@ -22,7 +22,7 @@ from batchwright.api.openapi import (
     WorkflowBodyOperation,
     problems,
 )
-from batchwright.api.runs import etag
+from batchwright.api.run_queries import etag
 from batchwright.app import key_values
 from batchwright.app.planned import PlanAnswer, ValidationAnswer
 from batchwright.errors import BodyUnreadable, MediaTypeUnknown

@@ -1,4 +1,4 @@
-"""Builds what a use case needs: providers, runners and limits. The only file, with stores.py, that names adapters."""
+"""Builds providers, runners and limits for a use case. Only this file and multi_store.py name adapters."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from batchwright.app.settings import Settings
 from batchwright.commands.base import Launcher
 from batchwright.commands.local import LocalCommands
 from batchwright.commands.ssh import SshCommands
-from batchwright.engine.clocks import RunClock
 from batchwright.engine.limits import Lane, Limits
+from batchwright.engine.monotonic_clocks import RunClock
 from batchwright.engine.read_retry import SOON_SECONDS, ReadRetry, Tell
 from batchwright.errors import NotAllowed, ProviderUnavailable, TaskservPackageMissing
 from batchwright.journal.store_folder import make_private

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchwright.app.stores import Stores
+from batchwright.app.multi_store import Stores
 from batchwright.errors import EnvironmentBusy, EnvironmentElsewhere, EnvironmentMoved, StoreError
 from batchwright.journal.base import Journal
 from batchwright.journal.lease_holder import driver_of, process_of

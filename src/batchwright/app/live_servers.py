@@ -13,18 +13,18 @@ from msgspec import Struct
 from batchwright import durable_files
 from batchwright.app import read_only_store
 from batchwright.app.adapters import Adapters, SharedWorld
+from batchwright.app.multi_store import Stores
 from batchwright.app.run_reader import all_runs
 from batchwright.app.settings import Settings
-from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
 from batchwright.engine.read_retry import SOON_SECONDS
 from batchwright.engine.server_removal import destroy
 from batchwright.errors import BatchwrightError, NotAllowed, ServerNotFound, UsageError
 from batchwright.journal.store_folder import make_private
+from batchwright.model.call_outcome import Fault, Observed, ServerState
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.lifecycle import RUN_ENDED, RunState
-from batchwright.model.outcome import Fault, Observed, ServerState
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import SimulationSettings
 from batchwright.model.ssh_access import SshAccess, known_hosts, ssh_command, with_command

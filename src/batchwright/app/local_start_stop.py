@@ -8,8 +8,8 @@ from typing import Protocol, cast
 
 from batchwright.app.settings import Settings
 from batchwright.errors import NotAllowed, UsageError
+from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.clock import Clock
-from batchwright.model.outcome import Observed, ServerState
 from batchwright.providers import registry
 from batchwright.providers.base import Provider
 

@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from batchwright.app.adapters import Adapters, SharedWorld
 from batchwright.app.lease_takeover import renewed, take
+from batchwright.app.multi_store import Stores
 from batchwright.app.settings import Settings
-from batchwright.app.stores import Stores
 from batchwright.engine import effects, reports
 from batchwright.engine.closing_sweep import ROUNDS_MAX, ClosingSweep
 from batchwright.engine.limits import Limits
@@ -19,9 +19,9 @@ from batchwright.engine.read_retry import OUTAGE_SECONDS
 from batchwright.errors import NotAllowed, ProviderUnavailable
 from batchwright.journal.base import Journal, Lease
 from batchwright.journal.replay import load_run
+from batchwright.model.call_outcome import Fault
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import RUN_ENDED
-from batchwright.model.outcome import Fault
 from batchwright.model.run import Run
 from batchwright.providers.base import Provider
 

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 from batchwright.engine.read_retry import SOON_SECONDS, ReadRetry
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
+from batchwright.model.call_outcome import Created, Going, Gone, Observed, Rejected, Throttled, Unknown
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Created, Going, Gone, Observed, Rejected, Throttled, Unknown
 from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest

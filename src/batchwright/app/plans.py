@@ -14,10 +14,10 @@ from msgspec.structs import replace
 from batchwright.app.adapters import Adapters
 from batchwright.app.diagnostic_positions import placed, static_findings
 from batchwright.app.environments import environment_key, environment_state
+from batchwright.app.multi_store import Stores
 from batchwright.app.planned import Planned
 from batchwright.app.preflight import observe, observe_commands, observe_secrets
 from batchwright.app.settings import Settings
-from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
 from batchwright.errors import BatchwrightError, EnvironmentBusy, PlanChanged, SecretMissing, StoreError, UsageError
 from batchwright.loader import Loaded, Path_, SourceLocation, load, locate

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from batchwright.app.adapters import Adapters
 from batchwright.commands.preflight import secret_flaws
 from batchwright.errors import BatchwrightError
+from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.diagnostic import Diagnostic, Severity
-from batchwright.model.outcome import Observed, ServerState
 from batchwright.model.plan import ProviderFacts, Request
 from batchwright.model.workflow import ServerConfig, Workflow
 from batchwright.operations.observations import Observations, ProviderObserved

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from batchwright.app.stores import Stores
+from batchwright.app.multi_store import Stores
 from batchwright.engine.machine import Machine
 from batchwright.engine.rollback_preview import PlannedUndo, preview_rollback
 from batchwright.journal.base import Journal

@@ -13,10 +13,10 @@ from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
 from batchwright.app.environments import environment_state, refuse_changed, refuse_elsewhere
 from batchwright.app.lease_takeover import is_driven, renewed, take
+from batchwright.app.multi_store import Stores
+from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
 from batchwright.app.run_reader import history
 from batchwright.app.settings import Settings
-from batchwright.app.stores import Stores
-from batchwright.app.workflow_allowlist import WorkflowAllowlist
 from batchwright.engine.environment_turn import EnvironmentTurn
 from batchwright.engine.limits import Limits
 from batchwright.engine.loop import SIGNAL_SECONDS, Driver
@@ -76,7 +76,7 @@ class Runs:
         limits: Limits | None = None,
         world: SharedWorld | None = None,
         runner: SharedRunner | None = None,
-        allowed: WorkflowAllowlist | None = None,
+        allowed: ProgramAndSecretAllowlist | None = None,
         signal_seconds: float = SIGNAL_SECONDS,
     ) -> None:
         self._allowed = allowed

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.app.lease_takeover import take
-from batchwright.app.stores import Stores
+from batchwright.app.multi_store import Stores
 from batchwright.errors import (
     EventUnreadable,
     IllegalTransition,

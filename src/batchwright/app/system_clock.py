@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from batchwright.engine.clocks import SteadyClock
+from batchwright.engine.monotonic_clocks import SteadyClock
 
 
 def _passed() -> float:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
+from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
 from batchwright.app.settings import Settings
-from batchwright.app.workflow_allowlist import WorkflowAllowlist
 from batchwright.engine.limits import Limits
 from batchwright.errors import BatchwrightError
 from batchwright.model.clock import Clock
@@ -27,7 +27,7 @@ async def check_run(
     run: Run,
     world: SharedWorld | None = None,
     runner: SharedRunner | None = None,
-    allowed: WorkflowAllowlist | None = None,
+    allowed: ProgramAndSecretAllowlist | None = None,
 ) -> TaskservStatuses:
     """Run the checks of every task service that the run installed; this reads their secrets again.
 

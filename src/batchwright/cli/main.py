@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.main import get_command
 
-from batchwright import __version__, process_limits, standard_streams
+from batchwright import __version__, resource_exhaustion, standard_streams
 from batchwright.cli import (
     emulate,
     gc,
@@ -28,7 +28,7 @@ from batchwright.cli import (
     servers,
     store,
     submit,
-    taskserv_check,
+    taskserv_health,
     taskservs,
     token,
     validate,
@@ -67,7 +67,7 @@ app.command("status", rich_help_panel=LOOKING)(run_queries.status)
 app.command("monitor", rich_help_panel=LOOKING)(monitor.monitor)
 app.command("events", rich_help_panel=LOOKING)(run_queries.events)
 app.command("logs", rich_help_panel=LOOKING)(logs.logs)
-app.command("check", rich_help_panel=LOOKING)(taskserv_check.check)
+app.command("check", rich_help_panel=LOOKING)(taskserv_health.check)
 app.command("explain", rich_help_panel=LOOKING)(run_queries.explain_step)
 app.command("stats", rich_help_panel=LOOKING)(run_queries.stats)
 app.add_typer(servers.app, name="servers", rich_help_panel=OFFERS)
@@ -161,7 +161,7 @@ def main() -> NoReturn:
     standard_streams.guard()
     if "_BATCHWRIGHT_COMPLETE" in os.environ:
         app(prog_name=NAME)  # answers a completion request of the shell and exits
-    process_limits.raise_descriptors()
+    resource_exhaustion.raise_descriptors()
     code = run_command(sys.argv[1:])
     if lost := standard_streams.failure():
         note(f"error: not all of the output could be written: {lost.strerror}", "red")

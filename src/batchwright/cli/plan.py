@@ -29,7 +29,7 @@ from batchwright.cli.options import (
     source_of,
 )
 from batchwright.cli.output import note, print_json, say, show_diagnostics, tally
-from batchwright.cli.taskserv_printer import show_changes
+from batchwright.cli.taskserv_status_printer import show_changes
 from batchwright.cli.view_printer import show_plan
 from batchwright.views.plan import plan_view
 

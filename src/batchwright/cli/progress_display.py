@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from batchwright.cli.output import Lines, drawable, err, note, out, print_json, unechoed
-from batchwright.cli.run_picture import frame, progress_words, troubles
+from batchwright.cli.progress_frame import frame, progress_words, troubles
 from batchwright.model import events as ev
 from batchwright.views.events import event_line
 from batchwright.views.run import RunView

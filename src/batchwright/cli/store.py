@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from batchwright.app.multi_store import STORES, Stores
 from batchwright.app.settings import Settings
 from batchwright.app.store_check import IntegrityReport, StoreSeen, chain_of, check
 from batchwright.app.store_migration import Moved, migrate
-from batchwright.app.stores import STORES, Stores
 from batchwright.app.system_clock import SystemClock
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, StateDir, settings_of

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
-from batchwright.cli.run_picture import clip
+from batchwright.cli.progress_frame import clip
 from batchwright.printable import flat
 
 GAP = "  "

@@ -8,7 +8,7 @@ from datetime import datetime
 from rich.text import Text
 
 from batchwright.cli.output import err, out, print_json, say
-from batchwright.cli.run_picture import (
+from batchwright.cli.progress_frame import (
     STATUS_STYLES,
     failed_texts,
     hanging,
@@ -28,8 +28,8 @@ from batchwright.views.explain import Explanation
 from batchwright.views.logs import LogLine, log_text
 from batchwright.views.plan import Counts, PlanView
 from batchwright.views.run import RunView
-from batchwright.views.run_history_stats import Stats
 from batchwright.views.run_list import Listing, RunLine
+from batchwright.views.run_stats import Stats
 from batchwright.views.steps import ROLLBACK, ServerLine, StepLine
 from batchwright.views.text_format import counted, duration, one_line
 

@@ -18,7 +18,7 @@ from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import SimulationSettings
 from batchwright.views.explain import Explanation
 from batchwright.views.run import RunView
-from batchwright.views.run_history_stats import Stats
+from batchwright.views.run_stats import Stats
 from batchwright.views.steps import StepLine
 from batchwright.views.taskserv_status import TaskservStatuses
 from batchwright.views.update import Update

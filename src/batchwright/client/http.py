@@ -39,7 +39,7 @@ from batchwright.model.scalar import SimulationSettings
 from batchwright.redaction import masked
 from batchwright.views.explain import Explanation
 from batchwright.views.run import RunView
-from batchwright.views.run_history_stats import Stats
+from batchwright.views.run_stats import Stats
 from batchwright.views.steps import StepLine, step_lines
 from batchwright.views.taskserv_status import TaskservStatuses
 from batchwright.views.update import Update

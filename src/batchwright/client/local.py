@@ -14,6 +14,7 @@ from msgspec.structs import asdict
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import Adapters
 from batchwright.app.live_servers import FoundServers, ServerDestroyResult, end_server, find_servers
+from batchwright.app.multi_store import Stores
 from batchwright.app.orphan_sweep import GcResult, sweep_orphans
 from batchwright.app.planned import Planned
 from batchwright.app.plans import Source, plan_source
@@ -21,7 +22,6 @@ from batchwright.app.rollback_impact import planned_undo
 from batchwright.app.run_reader import OpenedRun, all_runs, history, look
 from batchwright.app.runs import Runs, StoredRun, nothing_to_pause, refuse_rollback
 from batchwright.app.settings import Settings
-from batchwright.app.stores import Stores
 from batchwright.app.system_clock import SystemClock
 from batchwright.app.taskserv_health import check_run
 from batchwright.client.base import RunRow, Verb
@@ -38,8 +38,8 @@ from batchwright.model.scalar import SimulationSettings
 from batchwright.views.explain import Explanation, explain
 from batchwright.views.plan_index import plan_index
 from batchwright.views.run import LIVE, RunView, run_view
-from batchwright.views.run_history_stats import Stats, stats_view
 from batchwright.views.run_list import matching
+from batchwright.views.run_stats import Stats, stats_view
 from batchwright.views.steps import StepLine, step_lines, step_named
 from batchwright.views.taskserv_status import TaskservStatuses
 from batchwright.views.text_format import span

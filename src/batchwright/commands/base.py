@@ -7,8 +7,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from batchwright.model.call_outcome import Applied, Rejected, Unknown
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.outcome import Applied, Rejected, Unknown
 from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.command import Command, CommandRequest
 

@@ -16,26 +16,26 @@ from pathlib import Path
 
 import msgspec
 
-from batchwright import process_limits
+from batchwright import resource_exhaustion
 from batchwright.commands.argument_limits import unfit
 from batchwright.commands.base import MARK, RESERVED, RUN, SERVERS, STEP, CommandServer, Launch
 from batchwright.commands.clean_output import CleanOutput
 from batchwright.commands.preflight import find_here
 from batchwright.commands.process_marker import FIRMLY, ProcessMarker
-from batchwright.environment_secrets import carried
 from batchwright.errors import SecretMissing
+from batchwright.model.call_outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.command import Command, CommandRequest
+from batchwright.redaction import secrets_in_environment
 from batchwright.secret_resolver import Reveal
 from batchwright.secret_resolver import revealed as secret_of
 
 LAST_WORDS_SECONDS = 1.0  # of silence after the program ended; a process it left running may keep its output open
 REST_SECONDS = 30.0  # for the rest of the output, if another process keeps writing to the pipe
 
-SHORT_OF = f"this machine has had no free file descriptors for {process_limits.WAIT_SECONDS:g} s"
+SHORT_OF = f"this machine has had no free file descriptors for {resource_exhaustion.WAIT_SECONDS:g} s"
 PIPE_BYTES = 1024 * 1024  # of output that a program can write after its driver died, before it blocks
 
 
@@ -57,7 +57,7 @@ class LocalCommands:
         words = request.undo if launch.undo else request.run
         try:
             secrets = await revealed(request.env, self._reveal)
-            output = CleanOutput(launch.tell, {*secrets.values(), *carried(self._environ)})
+            output = CleanOutput(launch.tell, {*secrets.values(), *secrets_in_environment(self._environ)})
             self._folder.mkdir(mode=0o700, exist_ok=True)
             trace, told = ProcessMarker(self._folder, launch.mark), self._folder / f"{launch.mark}.json"
             if trace.left and not await trace.end(self._clock):
@@ -88,7 +88,7 @@ class LocalCommands:
         output: CleanOutput,
     ) -> Applied | Rejected | Unknown:
         words = request.undo if launch.undo else request.run
-        if not await process_limits.room(self._clock):
+        if not await resource_exhaustion.room(self._clock):
             return Rejected(Fault(FaultClass.TRANSIENT, f"{words[0]} was not started: {SHORT_OF}"))
         try:  # no other coroutine runs between here and the start
             lock = trace.begin()
@@ -161,7 +161,7 @@ class LocalCommands:
 
 def _as_the_user_set_it(pid: int) -> None:
     """Restore the soft limit of file descriptors that our process began with: some programs close all possible ones."""
-    soft = process_limits.given()
+    soft = resource_exhaustion.given()
     if soft is not None and sys.platform == "linux":
         with suppress(OSError, ValueError):
             resource.prlimit(pid, resource.RLIMIT_NOFILE, soft)
@@ -179,7 +179,7 @@ def not_started(name: str, error: Exception) -> Rejected:
     """The outcome of a start that failed for certain. If this machine lacks a resource, a retry may work."""
     if isinstance(error, SecretMissing):
         return Rejected(Fault(FaultClass.INVALID, error.message, error.code, error.hint))
-    kind = FaultClass.TRANSIENT if process_limits.is_shortage(error) else FaultClass.NOT_FOUND
+    kind = FaultClass.TRANSIENT if resource_exhaustion.is_shortage(error) else FaultClass.NOT_FOUND
     return Rejected(Fault(kind, f"{name} failed to start: {_why(error)}"))
 
 

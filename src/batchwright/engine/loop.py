@@ -8,13 +8,13 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
-from batchwright import process_limits
+from batchwright import resource_exhaustion
 from batchwright.commands.base import Launcher
 from batchwright.engine import effects, reports
-from batchwright.engine.clocks import RunClock
 from batchwright.engine.environment_turn import EnvironmentTurn
 from batchwright.engine.limits import Limits, calls_of
 from batchwright.engine.machine import Machine
+from batchwright.engine.monotonic_clocks import RunClock
 from batchwright.engine.performer import Performer
 from batchwright.errors import StoreFull
 from batchwright.journal.base import Journal, Lease, Snapshot
@@ -280,7 +280,9 @@ class Driver:
 
         A process that was frozen, or waited long, may have lost the run. Raises LeaseLost.
         """
-        await process_limits.room(self._clock)  # if there is none, the call itself reports that nothing was started
+        await resource_exhaustion.room(
+            self._clock
+        )  # if there is none, the call itself reports that nothing was started
         if self._clock.monotonic() - self._renewed_at >= LEASE_SECONDS - LEASE_MARGIN:
             await self._renew()
 

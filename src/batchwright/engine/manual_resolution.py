@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
 from batchwright.model.actions import Doubt
+from batchwright.model.call_outcome import Fault, FaultClass
 from batchwright.model.lifecycle import StepState
-from batchwright.model.outcome import Fault, FaultClass
 from batchwright.model.run import Run, unsettled
 
 SHOWN = 3  # steps in one message

@@ -8,16 +8,16 @@ from typing import Any, TypeVar
 
 from batchwright.commands.base import Launcher
 from batchwright.engine import effects, reports
+from batchwright.engine.handler_context import HandlerContext
 from batchwright.engine.handlers import HANDLERS, Handler
 from batchwright.engine.limits import CallClass, Limits
 from batchwright.engine.poller import Fail, Send
 from batchwright.engine.port_calls import turn
 from batchwright.engine.read_retry import ReadRetry
-from batchwright.engine.run_calls import RunCalls
 from batchwright.engine.server_removal import Hold
+from batchwright.model.call_outcome import Fault, FaultClass, Observed, ServerState, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState, Unknown
 from batchwright.model.run import Run
 from batchwright.providers.base import Provider
 from batchwright.taskservs.base import Runner
@@ -50,7 +50,7 @@ class Performer:
         self._run = run
         self._send = send
         self._fail = fail
-        self._calls = RunCalls(run, providers, runners, launchers, limits, clock, send, fail, hold)
+        self._calls = HandlerContext(run, providers, runners, launchers, limits, clock, send, fail, hold)
         self._handlers: dict[str, Handler] = {}
         self._strays = asyncio.Semaphore(STRAYS_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from batchwright.model.call_outcome import Fault, FaultClass
 from batchwright.model.ids import fraction
-from batchwright.model.outcome import Fault, FaultClass
 from batchwright.model.workflow import Retry
 
 RETRY_AFTER_MAX = 900.0  # seconds; a provider that asks for more is asked again after this

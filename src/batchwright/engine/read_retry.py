@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from batchwright.engine.policy import asked_pause
 from batchwright.engine.port_calls import answer
+from batchwright.model.call_outcome import ReadRefused, Throttled, Unknown
 from batchwright.model.clock import Clock
-from batchwright.model.outcome import ReadRefused, Throttled, Unknown
 from batchwright.providers.base import Provider
 
 OUTAGE_SECONDS = 900.0  # a provider that cannot be asked for so long is no longer waited for

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from batchwright.model.outcome import Applied, Created, Fault, Observed, Rejected, Unknown
+from batchwright.model.call_outcome import Applied, Created, Fault, Observed, Rejected, Unknown
 
 
 class CallReport(Struct, frozen=True):

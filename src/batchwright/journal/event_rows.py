@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from batchwright.errors import StoreCorrupt
+from batchwright.journal import event_codec
 from batchwright.model.events import AnyEvent
-from batchwright.operations import event_codec
 
 PAGE_EVENTS = 1_000  # a longer append is cut, so that reading a little never decodes a lot
 

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from batchwright.journal import hash_chain, refusals
+from batchwright.journal import event_codec, hash_chain, refusals
 from batchwright.journal.base import Head, Lease, Snapshot, Turn
 from batchwright.journal.environment_rows import turned
 from batchwright.journal.event_rows import EventRow, paginate
@@ -16,7 +16,6 @@ from batchwright.model.environment import Enter, Environment, EnvironmentKey, Re
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.run_signal import Signal
 from batchwright.model.run_summary import RunSummary
-from batchwright.operations import event_codec
 
 
 @dataclass(slots=True)

@@ -13,10 +13,10 @@ from msgspec.structs import replace
 from batchwright.errors import ProviderUnavailable
 from batchwright.loader import (
     cycles,
-    field_checks,
     nickel_expressions,
     nickel_message_parser,
     nickel_scanner,
+    string_checks,
     taskserv_checks,
 )
 from batchwright.loader.contract_report import OPERATIONS, WHOLE, PathDiagnostic, Report, as_written
@@ -205,7 +205,7 @@ class Evaluation:
             message = f"{len(operations)} operations; a workflow may have {self._limits.operations}"
             findings.append(PathDiagnostic(OPERATIONS, Diagnostic("too-many-operations", message)))
         findings += cycles.cycles(operations)
-        findings += field_checks.mistaken(operations)
+        findings += string_checks.mistaken(operations)
         if self._catalogue is not None:
             findings += taskserv_checks.mistaken(operations, self._catalogue)
         self._tell_all(report, findings)

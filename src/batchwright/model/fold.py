@@ -11,6 +11,7 @@ from typing import Any
 from batchwright.errors import IllegalTransition
 from batchwright.model import events as ev
 from batchwright.model.actions import Doubt
+from batchwright.model.call_outcome import FaultClass
 from batchwright.model.lifecycle import (
     STEP_IN_FLIGHT,
     STEP_TRANSITIONS,
@@ -20,7 +21,6 @@ from batchwright.model.lifecycle import (
     next_run_state,
     next_step_state,
 )
-from batchwright.model.outcome import FaultClass
 from batchwright.model.run_fold_state import RunFoldState, StepFoldState
 
 

@@ -15,7 +15,7 @@ from batchwright.model.lifecycle import StepState
 from batchwright.model.plan import Request, Step
 from batchwright.model.run_fold_state import StepFoldState
 from batchwright.model.workflow import Operation, ServerConfig
-from batchwright.operations.draft import Draft
+from batchwright.operations.planner_state import Draft
 
 Op = TypeVar("Op", bound=Operation)
 FieldPath = tuple[str | int, ...]

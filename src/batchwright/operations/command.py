@@ -16,7 +16,7 @@ from batchwright.model.run_fold_state import StepFoldState
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry
 from batchwright.operations.base import OperationType, PortKind, Wants
-from batchwright.operations.draft import Draft, PlannedServer
+from batchwright.operations.planner_state import Draft, PlannedServer
 from batchwright.printable import printable, shortened
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from batchwright.model.call_outcome import Observed
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.outcome import Observed
 from batchwright.model.plan import ProviderFacts, Request
 
 

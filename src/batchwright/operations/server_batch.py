@@ -11,15 +11,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.model.actions import Action, Undo
+from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.outcome import Observed, ServerState
 from batchwright.model.plan import Request, ServerFacts, Step
 from batchwright.model.run_fold_state import StepFoldState
 from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry, ServerConfig
 from batchwright.operations.base import FieldPath, OperationType, PortKind, Wants
-from batchwright.operations.draft import NO_FACTS, Draft, PlannedServer
 from batchwright.operations.observations import ProviderObserved
+from batchwright.operations.planner_state import NO_FACTS, Draft, PlannedServer
 from batchwright.operations.suggestions import enumerated
 
 

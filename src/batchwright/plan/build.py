@@ -15,8 +15,8 @@ from batchwright.model.scalar import Scalar
 from batchwright.model.taskserv import Taskserv
 from batchwright.model.workflow import Operation, Workflow
 from batchwright.operations.base import OperationType
-from batchwright.operations.draft import Draft, PlannedServer, Predecessors
 from batchwright.operations.observations import Observations
+from batchwright.operations.planner_state import Draft, PlannedServer, Predecessors
 from batchwright.operations.registry import type_of, types_in
 
 

@@ -12,9 +12,9 @@ from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
+from batchwright.model.call_outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, Unknown
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, Unknown
 from batchwright.model.plan import Guard
 from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import ServerConfig

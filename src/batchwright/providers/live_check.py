@@ -9,9 +9,9 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from batchwright.errors import ProviderUnavailable
+from batchwright.model.call_outcome import Created, Gone, ServerState
 from batchwright.model.clock import Clock
 from batchwright.model.ids import Token, step_token
-from batchwright.model.outcome import Created, Gone, ServerState
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider, Quote

@@ -12,13 +12,13 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 from msgspec import Struct
 
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
+from batchwright.model.call_outcome import PASSING, Created, Fault, FaultClass, Observed, Rejected, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.outcome import PASSING, Created, Fault, FaultClass, Observed, Rejected, Unknown
 from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
 from batchwright.model.ssh_access import SshAccess
-from batchwright.providers import ssh_key_store
+from batchwright.providers import ssh_key_files
 from batchwright.providers.base import Capabilities, Provider, ProviderHealthReport
 from batchwright.providers.http import Http, HttpReply, NoAnswer, NotSent, Query
 from batchwright.providers.live_check import AccountFinding, LiveCheck, Tell
@@ -259,8 +259,8 @@ class RestProvider(ABC, Generic[C, F]):
     def _state(self) -> Path:
         return Path(self._settings.state_dir)
 
-    def _host_key(self, run: str, token: str) -> ssh_key_store.KeyPair:
-        return ssh_key_store.key_in(ssh_key_store.host_folder(self._state, run, token))
+    def _host_key(self, run: str, token: str) -> ssh_key_files.KeyPair:
+        return ssh_key_files.key_in(ssh_key_files.host_folder(self._state, run, token))
 
     @abstractmethod
     async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
@@ -274,9 +274,9 @@ class RestProvider(ABC, Generic[C, F]):
         )
 
     def _way(self, server: Observed) -> SshAccess | None:
-        if not server.token or not ssh_key_store.host_folder(self._state, server.run, server.token).exists():
+        if not server.token or not ssh_key_files.host_folder(self._state, server.run, server.token).exists():
             return None
-        host, own = self._host_key(server.run, server.token), ssh_key_store.run_key(self._state, server.run)
+        host, own = self._host_key(server.run, server.token), ssh_key_files.run_key(self._state, server.run)
         return SshAccess(server.address, self.user, key=str(own.path), host_keys=(host.public,))
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from batchwright.errors import EvaluatorUnavailable, ServiceBusy, TooManyRequests
 from batchwright.loader import UNTRUSTED, Loaded, SourceLocation
-from batchwright.process_limits import is_shortage
+from batchwright.resource_exhaustion import is_shortage
 from batchwright.service.evaluator_worker import (
     LENGTH,
     Evaluated,

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from batchwright import errors
 from batchwright.app.diagnostic_positions import static_findings
-from batchwright.app.workflow_allowlist import WorkflowAllowlist
+from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
 from batchwright.errors import BatchwrightError, BodyUnreadable
 from batchwright.loader import UNTRUSTED, Loaded, Path_, PathDiagnostic, SourceLocation, load_source, locate_source
 from batchwright.loader.depth import too_deep
@@ -42,7 +42,7 @@ class EvaluationJob(Struct, frozen=True):
     name: str
     is_definition: bool
     catalogues: tuple[str, ...]
-    allowed: WorkflowAllowlist
+    allowed: ProgramAndSecretAllowlist
     places: tuple[Path_, ...] = ()  # nothing but where these paths stand is asked
 
 

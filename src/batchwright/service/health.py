@@ -14,8 +14,8 @@ from batchwright.app.active_run import ActiveRun
 from batchwright.errors import BatchwrightError
 from batchwright.model.run import Run
 from batchwright.providers.base import Provider
+from batchwright.service.permission_summary import PermissionSummary
 from batchwright.service.run_supervisor import RunSupervisor
-from batchwright.service.security_posture import PermissionSummary
 from batchwright.views.steps import step_line
 from batchwright.views.text_format import duration, one_line
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from weakref import WeakValueDictionary
 
-from batchwright.app.stores import Stores
+from batchwright.app.multi_store import Stores
 from batchwright.journal.base import Journal
 from batchwright.journal.lease_holder import LeaseObserver
 from batchwright.journal.replay import load_run

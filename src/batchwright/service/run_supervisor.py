@@ -11,10 +11,10 @@ from weakref import WeakValueDictionary
 
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import SharedRunner, SharedWorld
+from batchwright.app.multi_store import Stores
+from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
 from batchwright.app.runs import Runs, StoredRun, nothing_to_pause, refuse_rollback, refuse_unless
 from batchwright.app.settings import Settings
-from batchwright.app.stores import Stores
-from batchwright.app.workflow_allowlist import WorkflowAllowlist
 from batchwright.engine.limits import Limits
 from batchwright.errors import (
     BatchwrightError,
@@ -77,7 +77,7 @@ class RunSupervisor:
         self.troubles: dict[str, str] = {}  # run -> why it could not be driven last time
         self._sightings = LeaseObserver(clock.monotonic)
         self.feeds = RunFeeds(self.stores, clock, frames, self.driven, self._sightings)
-        self.allowed = WorkflowAllowlist(commands, settings.service.secrets)
+        self.allowed = ProgramAndSecretAllowlist(commands, settings.service.secrets)
         self.desk = Submissions(settings, clock, self.stores, self.world, simulation, allowed=self.allowed)
         self.stopping = False
         self.observers: list[Callable[[ActiveRun], None]] = []

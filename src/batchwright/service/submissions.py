@@ -15,12 +15,12 @@ from msgspec.structs import replace
 from batchwright.app.adapters import Adapters, SharedWorld
 from batchwright.app.diagnostic_positions import placed
 from batchwright.app.environments import environment_key, wait_for_turn
+from batchwright.app.multi_store import Stores
 from batchwright.app.planned import Planned, workflow_invalid
 from batchwright.app.plans import approve, plan_loaded
+from batchwright.app.program_and_secret_allowlist import CODE, COMMANDS_WAY, NOTHING, ProgramAndSecretAllowlist
 from batchwright.app.runs import StoredRun
 from batchwright.app.settings import Settings
-from batchwright.app.stores import Stores
-from batchwright.app.workflow_allowlist import CODE, COMMANDS_WAY, NOTHING, WorkflowAllowlist
 from batchwright.engine.limits import Limits
 from batchwright.errors import (
     EnvironmentMoved,
@@ -83,7 +83,7 @@ class Submissions:
         world: SharedWorld,
         simulation: dict[str, Scalar] | None = None,
         *,
-        allowed: WorkflowAllowlist = NOTHING,
+        allowed: ProgramAndSecretAllowlist = NOTHING,
     ) -> None:
         self._allowed = allowed
         self.simulation = simulation
@@ -101,7 +101,7 @@ class Submissions:
         """End the evaluator processes."""
         await self._evaluations.aclose()
 
-    def _allowed_to(self, submission: Submission) -> WorkflowAllowlist:
+    def _allowed_to(self, submission: Submission) -> ProgramAndSecretAllowlist:
         if submission.commands or not self._allowed.commands:
             return self._allowed
         return replace(self._allowed, commands=False, way=COMMANDS_WAY)

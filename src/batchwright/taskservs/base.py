@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from batchwright.model.outcome import Applied, CheckResult, Rejected, Unknown
+from batchwright.model.call_outcome import Applied, CheckResult, Rejected, Unknown
 from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.taskserv_batch import TaskservRequest
 

@@ -17,11 +17,11 @@ from batchwright.journal.base import Head, Journal, Lease, Snapshot, Turn
 from batchwright.journal.event_rows import EventRow
 from batchwright.journal.high_water_mark import Loss
 from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease
+from batchwright.model.call_outcome import Applied, CheckResult, Created, Going, Gone, Observed, Rejected, Unknown
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.environment import Enter, Environment, EnvironmentKey, Resource
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Applied, CheckResult, Created, Going, Gone, Observed, Rejected, Unknown
 from batchwright.model.run_signal import Signal
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.ssh_access import SshAccess

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 
+from batchwright.model.call_outcome import Created, Going, Gone, Observed, ServerState, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.ids import Token, run_id, step_token
-from batchwright.model.outcome import Created, Going, Gone, Observed, ServerState, Unknown
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider

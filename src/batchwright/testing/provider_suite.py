@@ -16,13 +16,13 @@ from contextlib import suppress
 from typing import Any
 from unittest import SkipTest
 
+from batchwright.model.call_outcome import Created, FaultClass, Going, Gone, Rejected, ServerState, Unknown
 from batchwright.model.clock import Clock
-from batchwright.model.outcome import Created, FaultClass, Going, Gone, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider
-from batchwright.testing.attachment_suite import AttachmentSuite, Scenario
+from batchwright.testing.provider_attachment_suite import ProviderAttachmentSuite, Scenario
 from batchwright.testing.provider_fixture import ProviderFixture
 
 __all__ = ["ProviderFixture", "ProviderSuite"]
@@ -30,7 +30,7 @@ __all__ = ["ProviderFixture", "ProviderSuite"]
 NOT_THERE = (ServerState.GONE, ServerState.NOT_VISIBLE)
 
 
-class ProviderSuite(AttachmentSuite):
+class ProviderSuite(ProviderAttachmentSuite):
     """Inherit it, define `client`, and let pytest collect it."""
 
     patience = 300.0  # seconds, by the clock, for a server to become ready or to go

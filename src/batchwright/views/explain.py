@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from batchwright.model import events as ev
 from batchwright.model.actions import Action, Doubt
+from batchwright.model.call_outcome import FaultClass
 from batchwright.model.lifecycle import RUN_ENDED, STEP_ENDED, StepState
-from batchwright.model.outcome import FaultClass
 from batchwright.model.run import Run
 from batchwright.model.workflow import DependencyKind
 from batchwright.operations.registry import type_of

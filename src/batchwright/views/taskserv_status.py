@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from batchwright.model.outcome import CheckResult
+from batchwright.model.call_outcome import CheckResult
 
 
 class TaskservStatus(Struct, frozen=True):

@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from batchwright.app.multi_store import Stores
 from batchwright.app.settings import Settings
-from batchwright.app.stores import Stores
 from batchwright.app.system_clock import SystemClock
 from tests.support.service_in_loop import RUNS, Serving, serving, workflow
 

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from batchwright.app.multi_store import Stores
 from batchwright.app.settings import ServiceConfig, ServiceSecrets, Settings
-from batchwright.app.stores import Stores
 from batchwright.model.events import RunCreated
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan

@@ -16,7 +16,7 @@ import pytest
 from batchwright.api.security_headers import SAFE, page_policy
 from batchwright.app.settings import Settings
 from batchwright.service import audit
-from batchwright.service.security_posture import PermissionSummary
+from batchwright.service.permission_summary import PermissionSummary
 from batchwright.service.tokens import Role, Tokens
 from tests.support.service_in_loop import RUNS, Serving, serving, workflow
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from batchwright.app.multi_store import Stores
 from batchwright.app.settings import Settings
-from batchwright.app.stores import Stores
 from batchwright.loader import load
 from batchwright.service import run_feeds
 from batchwright.service.submissions import Submissions

@@ -7,7 +7,7 @@ from pathlib import Path
 from batchwright.app.active_run import ActiveRun
 from batchwright.app.runs import Runs
 from batchwright.app.settings import Settings
-from batchwright.cli.run_picture import frame
+from batchwright.cli.progress_frame import frame
 from batchwright.model.lifecycle import RunState
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 from tests.unit.app.test_runs import MemoryStores

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from batchwright.app.multi_store import Stores
 from batchwright.app.runs import Runs
 from batchwright.app.settings import Settings
-from batchwright.app.stores import Stores
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import StoreError
 from tests.crash.scenarios import plan, servers

@@ -12,8 +12,8 @@ from batchwright.app.adapters import Adapters
 from batchwright.app.patient_provider import PatientProvider
 from batchwright.engine.read_retry import OUTAGE_SECONDS, SOON_SECONDS, ReadRetry
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
+from batchwright.model.call_outcome import Unknown
 from batchwright.model.lifecycle import RunState
-from batchwright.model.outcome import Unknown
 from batchwright.operations.base import PortKind
 from batchwright.providers.base import ProviderHealthReport
 from batchwright.providers.simulated import Simulated, Simulation, World

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from batchwright.app.preflight import observe, observe_secrets
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.actions import Undo
+from batchwright.model.call_outcome import Created, Observed
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Created, Observed
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import ServerConfig

@@ -13,9 +13,9 @@ import pytest
 from batchwright.app.active_run import LIVE_STATES
 from batchwright.app.adapters import Adapters
 from batchwright.app.lease_takeover import renewed
+from batchwright.app.multi_store import Stores
 from batchwright.app.runs import Runs, StoredRun
 from batchwright.app.settings import Settings
-from batchwright.app.stores import Stores
 from batchwright.engine.limits import Limits
 from batchwright.errors import NotAllowed, ProviderUnavailable, RunHeld, RunNotFound
 from batchwright.journal.base import Journal

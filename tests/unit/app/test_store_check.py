@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from batchwright.app.multi_store import Stores
 from batchwright.app.settings import Settings
 from batchwright.app.store_migration import migrate
-from batchwright.app.stores import Stores
 from batchwright.app.system_clock import SystemClock
 from batchwright.cli.main import run_command
 from batchwright.errors import StoreBehind, StoreCorrupt

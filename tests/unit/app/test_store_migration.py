@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from batchwright.app import store_migration as moving
 from batchwright.app.lease_takeover import renewed
+from batchwright.app.multi_store import Stores
 from batchwright.app.settings import Settings
 from batchwright.app.store_check import IntegrityReport, StoreSeen, check
 from batchwright.app.store_migration import Moved, migrate
-from batchwright.app.stores import Stores
 from batchwright.errors import RunAmbiguous, RunHeld, RunMoved, RunNotFound, UsageError
 from batchwright.journal.base import Journal, Snapshot
 from batchwright.journal.memory import MemoryJournal

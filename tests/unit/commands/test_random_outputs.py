@@ -14,7 +14,7 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.commands.base import Launch
 from batchwright.commands.clean_output import LINE_MAX, CleanOutput
 from batchwright.commands.local import LocalCommands
-from batchwright.model.outcome import Applied, Rejected
+from batchwright.model.call_outcome import Applied, Rejected
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.command import CommandRequest

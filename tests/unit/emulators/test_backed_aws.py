@@ -17,7 +17,7 @@ from batchwright.emulators.aws import AwsAccount, AwsBehaviour, BackedAwsAccount
 from batchwright.emulators.aws.backed import SUDO, first_boot
 from batchwright.emulators.backend_reconciler import BackendReconciler
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.outcome import Going, ServerState
+from batchwright.model.call_outcome import Going, ServerState
 from batchwright.providers.simulated import Simulated, Simulation, World
 from batchwright.providers.user_data import combined
 

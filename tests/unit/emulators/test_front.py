@@ -23,8 +23,8 @@ from batchwright.emulators.settings import EmulatorBehaviour
 from batchwright.emulators.upcloud import UpCloudBehaviour, UpCloudEmulator
 from batchwright.errors import UsageError
 from batchwright.fault_injection.fault_names import CALL_FAULTS, READ_FAULTS, REFUSALS
+from batchwright.model.call_outcome import FaultClass
 from batchwright.model.ids import Token
-from batchwright.model.outcome import FaultClass
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws import faults as aws_faults
 from batchwright.providers.hetzner import faults as hetzner_faults

@@ -7,8 +7,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from batchwright.errors import ProviderThrottled
+from batchwright.model.call_outcome import Applied, Created, Going, Gone, Observed, Rejected, Unknown
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Applied, Created, Going, Gone, Observed, Rejected, Unknown
 from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.taskserv_batch import TaskservRequest

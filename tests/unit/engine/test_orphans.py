@@ -9,8 +9,8 @@ import pytest
 
 from batchwright.engine import effects, reports
 from batchwright.engine.performer import Performer
+from batchwright.model.call_outcome import FaultClass, Observed, ServerState
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.outcome import FaultClass, Observed, ServerState
 from tests.unit.engine.bench import Bench, made, staged
 
 KEPT = {"a": "eu-central-1/i-1", "b": "us-east-1/i-2"}  # step -> reference

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from batchwright.engine.read_retry import OUTAGE_LOOKS, OUTAGE_SECONDS, PAUSE_MAX, Outage
 from batchwright.errors import ProviderUnavailable
 from batchwright.model import events as ev
+from batchwright.model.call_outcome import Throttled, Unknown
 from batchwright.model.lifecycle import RunState
-from batchwright.model.outcome import Throttled, Unknown
 from batchwright.providers.base import Provider
 from batchwright.testing.virtual_clock import run_virtual
 from tests.support.examples import share

@@ -5,8 +5,8 @@ from __future__ import annotations
 from batchwright.engine import effects, reports
 from batchwright.engine.closing_sweep import ROUNDS_MAX
 from batchwright.model import events as ev
+from batchwright.model.call_outcome import FaultClass, Unknown
 from batchwright.model.lifecycle import RunState
-from batchwright.model.outcome import FaultClass, Unknown
 from batchwright.model.run_signal import SignalKind
 from batchwright.model.workflow import Retry
 from batchwright.views.events import event_line

@@ -15,14 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright.errors import StoreBehind, StoreCorrupt, StoreError, StoreUnavailable
-from batchwright.journal import hash_chain, high_water_mark
+from batchwright.journal import event_codec, hash_chain, high_water_mark
 from batchwright.journal.base import Head, Journal
 from batchwright.journal.event_rows import EventRow, paginate
 from batchwright.journal.high_water_mark import Entry, HighWaterMark, Loss
 from batchwright.journal.sqlite import SqliteJournal, sqlite_mark
 from batchwright.journal.surreal import SurrealJournal, surreal_mark
 from batchwright.journal.surreal.embedded import engine
-from batchwright.operations import event_codec
 from batchwright.testing.journal_suite import NOW, begun, opened, steps, summary_of
 
 BACKENDS: dict[str, tuple[Callable[[Path], Journal], Callable[[Path], HighWaterMark]]] = {

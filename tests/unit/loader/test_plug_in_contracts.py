@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.app.workflow_allowlist import NOTHING
+from batchwright.app.program_and_secret_allowlist import NOTHING
 from batchwright.errors import ProviderUnavailable
 from batchwright.loader import Loaded, SourceLocation, load, load_source, locate_source
 from batchwright.providers import registry

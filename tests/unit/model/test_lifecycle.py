@@ -11,6 +11,7 @@ from scripts.reference import reference
 
 from batchwright.errors import IllegalTransition
 from batchwright.model import events as ev
+from batchwright.model.call_outcome import Fault, FaultClass
 from batchwright.model.lifecycle import (
     RUN_ENDED,
     RUN_TRANSITIONS,
@@ -22,7 +23,6 @@ from batchwright.model.lifecycle import (
     next_run_state,
     next_step_state,
 )
-from batchwright.model.outcome import Fault, FaultClass
 from batchwright.model.run import Run
 from tests.unit.engine.stage import QUICK, plan_of, servers
 

@@ -13,9 +13,9 @@ from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import catch_up, load_run
 from batchwright.model import events as ev
 from batchwright.model.actions import Action
+from batchwright.model.call_outcome import Fault, FaultClass, Observed, ServerState
 from batchwright.model.ids import step_token
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState
 from batchwright.model.run import Run, made_something
 from batchwright.testing.virtual_clock import run_virtual
 from tests.unit.engine.stage import QUICK, installs, keeps, plan_of, runs, servers

@@ -17,7 +17,7 @@ from tests.unit.views.story import BAD, T0, Story, fleet
 from batchwright.model.lifecycle import RunState
 from batchwright.views.events import event_line, event_record
 from batchwright.views.run import run_view
-from batchwright.views.run_history_stats import stats_view
+from batchwright.views.run_stats import stats_view
 
 RUNS = "/v1/workflows/batch"
 OWN = f"{RUNS}/abcdefghijkl"

@@ -9,8 +9,8 @@ import pytest
 
 from batchwright.engine.step_readiness import ReadinessTracker
 from batchwright.model.actions import Undo
+from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.diagnostic import Diagnostic, Severity
-from batchwright.model.outcome import Observed, ServerState
 from batchwright.model.plan import Need, Plan, ServerFacts
 from batchwright.model.taskserv import Platform, Scope, ServerRequirements
 from batchwright.model.workflow import DependencyKind, Workflow

@@ -16,7 +16,7 @@ from tests.support.emulated_aws import set_credentials
 from batchwright.app.system_clock import SystemClock
 from batchwright.emulators.server import listening
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.outcome import Rejected, Unknown
+from batchwright.model.call_outcome import Rejected, Unknown
 from batchwright.providers.aws import Aws
 from batchwright.providers.aws.faults import outcome
 from batchwright.providers.http import HttpReply

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from batchwright.model.call_outcome import Created, FaultClass, Rejected
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Created, FaultClass, Rejected
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Quota, Quote

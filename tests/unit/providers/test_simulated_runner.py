@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from batchwright.model.call_outcome import Applied, Created, FaultClass, Rejected, Unknown
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Applied, Created, FaultClass, Rejected, Unknown
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World

@@ -25,8 +25,8 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.emulators.server import listening
 from batchwright.emulators.upcloud import TOKEN, UpCloudBehaviour, UpCloudEmulator, serve
 from batchwright.errors import ProviderUnavailable
+from batchwright.model.call_outcome import Created, FaultClass, Going, Gone, Rejected, ServerState, Unknown
 from batchwright.model.ids import Token, run_id
-from batchwright.model.outcome import Created, FaultClass, Going, Gone, Rejected, ServerState, Unknown
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.upcloud import UpCloud

@@ -12,8 +12,8 @@ from tests.unit.providers.test_upcloud_adapter import FAST, RUN, odd, opened, pl
 
 from batchwright.emulators.upcloud import UpCloudBehaviour, UpCloudEmulator
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
+from batchwright.model.call_outcome import Created
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Created
 from batchwright.providers.upcloud import UpCloud
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from batchwright.emulators.upcloud import catalog
 from batchwright.errors import ProviderUnavailable, UsageError
+from batchwright.model.call_outcome import FaultClass, ServerState
 from batchwright.model.ids import Token
-from batchwright.model.outcome import FaultClass, ServerState
 from batchwright.model.plan import ServerFacts
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.service_in_loop import workflow
 
-from batchwright.app.workflow_allowlist import NOTHING
+from batchwright.app.program_and_secret_allowlist import NOTHING
 from batchwright.errors import BodyUnreadable, EvaluatorUnavailable, ServiceBusy, TooManyRequests
 from batchwright.loader import Loaded, load
 from batchwright.loader.contract_report import Report

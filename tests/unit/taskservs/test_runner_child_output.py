@@ -8,7 +8,7 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
-from batchwright.taskservs.runner.pyinfra_shell import Channel
+from batchwright.taskservs.runner.pyinfra_channel import Channel
 
 SCRIPT = """
 from batchwright.taskservs.runner import child_main as child

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from batchwright.model import events as ev
+from batchwright.model.call_outcome import Fault, FaultClass
 from batchwright.model.lifecycle import RunState
-from batchwright.model.outcome import Fault, FaultClass
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.model.taskserv import Taskserv

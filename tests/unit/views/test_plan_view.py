@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from batchwright.model.actions import Action
-from batchwright.model.outcome import Observed, ServerState
+from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.ssh_access import SshAccess
 from batchwright.model.taskserv import Taskserv
 from batchwright.operations.command import COMMAND_MAX, _words

@@ -37,7 +37,7 @@ from batchwright import (
     refuse_attached,
 )
 from batchwright.durable_files import FolderHeld
-from batchwright.providers import ssh_key_store
+from batchwright.providers import ssh_key_files
 from batchwright.providers.lookup import is_wanted
 from batchwright.providers.user_data import combined
 from batchwright_libcloud import resolve, volumes
@@ -184,8 +184,8 @@ class Libcloud:
         argument = user_data_argument(driver)
         if not argument:
             return {}
-        host = ssh_key_store.key_in(ssh_key_store.host_folder(self._state, token.run, token.value))
-        own = ssh_key_store.run_key(self._state, token.run)
+        host = ssh_key_files.key_in(ssh_key_files.host_folder(self._state, token.run, token.value))
+        own = ssh_key_files.run_key(self._state, token.run)
         who = [own.public, *request.ssh_keys]
         boundary = f"batchwright-{token.value}"
         return {argument: combined(request.user_data, who, host.path.read_text(), host.public, boundary)}
@@ -231,10 +231,10 @@ class Libcloud:
         )
 
     def _way(self, server: Observed) -> SshAccess | None:
-        folder = ssh_key_store.host_folder(self._state, server.run, server.token)
+        folder = ssh_key_files.host_folder(self._state, server.run, server.token)
         if not server.token or not folder.exists():
             return None
-        host, own = ssh_key_store.key_in(folder), ssh_key_store.run_key(self._state, server.run)
+        host, own = ssh_key_files.key_in(folder), ssh_key_files.run_key(self._state, server.run)
         return SshAccess(server.address, self._settings.user, key=str(own.path), host_keys=(host.public,))
 
     # -- destroy ------------------------------------------------------------------------------------------------

@@ -5,17 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from batchwright.engine import effects, reports
-from batchwright.engine.run_calls import RunCalls
+from batchwright.engine.handler_context import HandlerContext
 
 
 class Handler(ABC):
     """One instance per operation type and run. Each method calls a port and gives one report.
 
     None means that something else reports: an earlier start of the same command, or a poller. The step's permit is
-    returned with the report, or earlier by `RunCalls.release`.
+    returned with the report, or earlier by `HandlerContext.release`.
     """
 
-    def __init__(self, calls: RunCalls) -> None:
+    def __init__(self, calls: HandlerContext) -> None:
         self.calls = calls
 
     @abstractmethod

@@ -6,11 +6,11 @@ from functools import partial
 
 from batchwright.commands.base import CommandServer, Launch, Launcher, Tell
 from batchwright.engine import effects, reports
+from batchwright.engine.handler_context import HandlerContext
 from batchwright.engine.handlers.base import Handler
 from batchwright.engine.port_calls import trouble, unmade
-from batchwright.engine.run_calls import RunCalls
+from batchwright.model.call_outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.lifecycle import StepState
-from batchwright.model.outcome import Applied, Fault, FaultClass, Rejected, Unknown
 from batchwright.model.plan import Step
 from batchwright.operations.command import CommandRequest
 from batchwright.operations.server_batch import ServerRequest
@@ -23,7 +23,7 @@ GRACE = 30.0  # seconds beyond its limit for a launcher to end by itself what it
 class CommandHandler(Handler):
     """Calls the launcher of this machine, or that of the provider whose server runs the program."""
 
-    def __init__(self, calls: RunCalls) -> None:
+    def __init__(self, calls: HandlerContext) -> None:
         super().__init__(calls)
         self._flying: set[tuple[int, int, bool]] = set()
 

@@ -12,7 +12,7 @@ from batchwright.errors import StoreCorrupt, StoreError, StoreFull, StoreNewer, 
 from batchwright.journal import store_folder
 from batchwright.journal.high_water_mark import Entry, HighWaterMark, Loss
 from batchwright.journal.high_water_mark import behind as mark_behind
-from batchwright.journal.sqlite import transactions
+from batchwright.journal.sqlite import data_access
 
 SCHEMA_VERSION = 3  # 2: entries are chained, and there is a mark; 3: environments
 APPLICATION_ID = int.from_bytes(b"BtWr", "big")
@@ -44,7 +44,7 @@ def connect(path: Path, mark: HighWaterMark, behind: bool = False) -> sqlite3.Co
     marked = [] if behind else mark.recent()  # before the store is looked at, which others may write
     connection = _connect(path)
     try:
-        if lost := transactions.losses(connection, marked):
+        if lost := data_access.losses(connection, marked):
             raise mark_behind(path, lost)
     except BaseException:
         connection.close()

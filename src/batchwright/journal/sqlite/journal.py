@@ -19,7 +19,7 @@ from batchwright.journal.hash_chain import chained
 from batchwright.journal.high_water_mark import HighWaterMark, Loss
 from batchwright.journal.high_water_mark import behind as mark_behind
 from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease
-from batchwright.journal.sqlite import transactions
+from batchwright.journal.sqlite import data_access
 from batchwright.journal.sqlite.connect import connect, explain, open_store
 from batchwright.journal.sqlite.writer import Writer
 from batchwright.model.environment import Enter, Environment, EnvironmentKey, Resource
@@ -76,7 +76,7 @@ class SqliteJournal:
         """Begin a run with its first event."""
         pages = chained(None, event.run, paginate(0, [event])) if page is None else [page]
         body, turn = msgspec.json.encode(summary), None if enter is None else Turn(enter)
-        await self._write(lambda db: transactions.create(db, event.run, summary.created_at, pages, body, turn))
+        await self._write(lambda db: data_access.create(db, event.run, summary.created_at, pages, body, turn))
 
     async def append(
         self,
@@ -90,74 +90,74 @@ class SqliteJournal:
         """Write events after sequence `after`, all or none."""
         pages = paginate(after, events)
         body = None if summary is None else msgspec.json.encode(summary)
-        done = await self._write(lambda db: transactions.append(db, lease, after, pages, body, turn=turn), lease.run)
+        done = await self._write(lambda db: data_access.append(db, lease, after, pages, body, turn=turn), lease.run)
         return done if isinstance(done, int) else done.last
 
     async def environment(self, key: EnvironmentKey) -> Environment | None:
         """Who may change an environment."""
-        return await self._read(lambda db: transactions.environment(db, key))
+        return await self._read(lambda db: data_access.environment(db, key))
 
     async def environments(self) -> list[Environment]:
         """All that are in this store."""
-        return await self._read(transactions.environments)
+        return await self._read(data_access.environments)
 
     async def resources(self, key: EnvironmentKey) -> list[Resource]:
         """What an environment had when its newest finished turn ended."""
-        return await self._read(lambda db: transactions.resources(db, key))
+        return await self._read(lambda db: data_access.resources(db, key))
 
     async def copy(self, lease: Lease, pages: Sequence[EventRow]) -> int:
         """Append pages of another store as they are."""
         after = pages[0].first - 1
         done = await self._write(
-            lambda db: transactions.append(db, lease, after, list(pages), None, copied=True), lease.run
+            lambda db: data_access.append(db, lease, after, list(pages), None, copied=True), lease.run
         )
         return done if isinstance(done, int) else done.last
 
     async def pages(self, run: str, after: int = 0, limit: int = 10_000) -> list[EventRow]:
         """The pages after the one that ends with event `after`."""
-        return await self._read(lambda db: transactions.pages(db, run, after, limit), run)
+        return await self._read(lambda db: data_access.pages(db, run, after, limit), run)
 
     async def head(self, run: str) -> Head:
         """The last event and the digest of all."""
-        return await self._read(lambda db: transactions.head(db, run), run)
+        return await self._read(lambda db: data_access.head(db, run), run)
 
     async def runs(self) -> list[str]:
         """The ids of all runs that are there."""
-        return [entry.run for entry in await self._read(transactions.runs)]
+        return [entry.run for entry in await self._read(data_access.runs)]
 
     async def losses(self) -> list[Loss]:
         """All runs compared with the mark."""
         marked = await asyncio.to_thread(self._mark.entries)
-        return await self._read(lambda db: transactions.losses(db, marked.values()))
+        return await self._read(lambda db: data_access.losses(db, marked.values()))
 
     async def accept_loss(self) -> None:
         """From now on what is there counts as all that was acknowledged."""
-        await self._write(lambda db: self._mark.make(transactions.runs(db)))
+        await self._write(lambda db: self._mark.make(data_access.runs(db)))
 
     async def read(self, run: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, AnyEvent]]:
         """Up to `limit` events after sequence `after`, in order."""
-        return await self._read(lambda db: transactions.read(db, run, after, limit), run)
+        return await self._read(lambda db: data_access.read(db, run, after, limit), run)
 
     async def summaries(self) -> list[RunSummary]:
         """One per run, newest first."""
-        return await self._read(lambda db: transactions.summaries(db, self._mark.entries()))
+        return await self._read(lambda db: data_access.summaries(db, self._mark.entries()))
 
     async def summary(self, run: str) -> RunSummary:
         """Of one run by its full id."""
 
         def work(db: sqlite3.Connection) -> RunSummary:
             self._compare(db, run)
-            return transactions.summary(db, run)
+            return data_access.summary(db, run)
 
         return await self._read(work, run)
 
     async def save_snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
         """Keep the newest snapshot of the run only."""
-        await self._write(lambda db: transactions.save_snapshot(db, lease, snapshot))
+        await self._write(lambda db: data_access.save_snapshot(db, lease, snapshot))
 
     async def snapshot(self, run: str) -> Snapshot | None:
         """The newest snapshot, if there is one."""
-        return await self._read(lambda db: transactions.snapshot(db, run))
+        return await self._read(lambda db: data_access.snapshot(db, run))
 
     async def acquire(
         self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS, *, silent: HeldLease | None = None
@@ -166,30 +166,30 @@ class SqliteJournal:
 
         def work(db: sqlite3.Connection) -> Lease:
             self._compare(db, run)
-            return transactions.acquire(db, run, holder, now + ttl, silent)
+            return data_access.acquire(db, run, holder, now + ttl, silent)
 
         return await self._write(work, run)
 
     async def renew(self, lease: Lease, now: float, ttl: float = LEASE_SECONDS) -> Lease:
         """The same lease with a later expiry."""
-        return await self._write(lambda db: transactions.renew(db, lease, now + ttl))
+        return await self._write(lambda db: data_access.renew(db, lease, now + ttl))
 
     async def release(self, lease: Lease) -> None:
         """Give it up at once."""
-        await self._write(lambda db: transactions.release(db, lease))
+        await self._write(lambda db: data_access.release(db, lease))
 
     async def held(self, run: str) -> HeldLease | None:
         """The run's current lease, None if no process holds it."""
-        return await self._read(lambda db: transactions.held(db, run))
+        return await self._read(lambda db: data_access.held(db, run))
 
     async def signal(self, run: str, signal: Signal) -> None:
         """Leave a request for the driver, durable on return."""
         body = msgspec.json.encode(signal)
-        await self._write(lambda db: transactions.add_signal(db, run, body), run)
+        await self._write(lambda db: data_access.add_signal(db, run, body), run)
 
     async def signals(self, run: str, after: int = 0) -> list[tuple[int, Signal]]:
         """Requests after number `after`, in order."""
-        return await self._read(lambda db: transactions.signals(db, run, after))
+        return await self._read(lambda db: data_access.signals(db, run, after))
 
     async def _write(self, work: Callable[[sqlite3.Connection], T], run: str = "") -> T:
         if self._writer is None:
@@ -212,7 +212,7 @@ class SqliteJournal:
     def _compare(self, db: sqlite3.Connection, run: str) -> None:
         """Raise StoreBehind if the run has less than was acknowledged."""
         entry = self._mark.get(run)
-        if entry is not None and (lost := transactions.losses(db, [entry])):
+        if entry is not None and (lost := data_access.losses(db, [entry])):
             raise mark_behind(self._path, lost)
 
     def _refuse_gone(self, run: str) -> None:

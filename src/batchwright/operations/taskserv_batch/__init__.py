@@ -4,15 +4,15 @@ from batchwright.model.actions import Action, Undo
 from batchwright.model.plan import Step
 from batchwright.model.run_fold_state import StepFoldState
 from batchwright.operations.base import FieldPath, OperationType, PortKind, Wants
-from batchwright.operations.draft import Draft
+from batchwright.operations.planner_state import Draft
 from batchwright.operations.taskserv_batch.clusters import form_clusters
 from batchwright.operations.taskserv_batch.dependency_resolution import (
     expand_requirements,
     refuse_conflicts,
     take_listed,
 )
-from batchwright.operations.taskserv_batch.draft import TaskservDraft
-from batchwright.operations.taskserv_batch.installs import chain_installs
+from batchwright.operations.taskserv_batch.install_steps import chain_installs
+from batchwright.operations.taskserv_batch.planner_state import TaskservDraft
 from batchwright.operations.taskserv_batch.server_requirements import check_needs
 from batchwright.operations.taskserv_batch.structs import Cluster, TaskservBatch, TaskservRequest, TaskservUse
 from batchwright.operations.taskserv_batch.variables import fill_variables

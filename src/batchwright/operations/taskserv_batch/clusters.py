@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from batchwright.model.plan import Need
 from batchwright.model.taskserv import Scope
 from batchwright.model.workflow import DependencyKind
-from batchwright.operations.draft import PlannedServer, names_of
-from batchwright.operations.taskserv_batch.draft import Membership, TaskservDraft
+from batchwright.operations.planner_state import PlannedServer, names_of
+from batchwright.operations.taskserv_batch.planner_state import Membership, TaskservDraft
 from batchwright.operations.taskserv_batch.structs import Cluster, TaskservBatch
 
 

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.taskserv import conflict_between
-from batchwright.operations.draft import PlannedServer, Predecessors, names_of
+from batchwright.operations.planner_state import PlannedServer, Predecessors, names_of
 from batchwright.operations.suggestions import did_you_mean, enumerated
-from batchwright.operations.taskserv_batch.draft import PlannedInstall, TaskservDraft
+from batchwright.operations.taskserv_batch.planner_state import PlannedInstall, TaskservDraft
 from batchwright.operations.taskserv_batch.structs import TaskservBatch
 
 

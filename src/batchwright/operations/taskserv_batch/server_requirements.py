@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from batchwright.model.taskserv import Taskserv
-from batchwright.operations.draft import PlannedServer, names_of
 from batchwright.operations.observations import ProviderObserved
+from batchwright.operations.planner_state import PlannedServer, names_of
 from batchwright.operations.suggestions import enumerated
-from batchwright.operations.taskserv_batch.draft import TaskservDraft
+from batchwright.operations.taskserv_batch.planner_state import TaskservDraft
 from batchwright.operations.taskserv_batch.structs import TaskservBatch
 
 

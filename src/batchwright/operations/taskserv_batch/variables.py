@@ -6,7 +6,7 @@ from batchwright.model.scalar import Scalar
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.taskserv import Taskserv
 from batchwright.operations.suggestions import did_you_mean
-from batchwright.operations.taskserv_batch.draft import TaskservDraft
+from batchwright.operations.taskserv_batch.planner_state import TaskservDraft
 from batchwright.operations.taskserv_batch.structs import TaskservBatch, TaskservRequest, TaskservUse
 
 DEFAULT_VARIANT = "default"

@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.clock import Clock
-from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.ids import Token
-from batchwright.model.outcome import (
+from batchwright.model.call_outcome import (
     PASSING,
     Created,
     Fault,
@@ -23,13 +20,25 @@ from batchwright.model.outcome import (
     ServerState,
     Unknown,
 )
+from batchwright.model.clock import Clock
+from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.ids import Token
 from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
 from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers import ssh_key_store
-from batchwright.providers.aws import catalog, config_checks, instance_types, lookup, payload, preflight, prices, rows
+from batchwright.providers import ssh_key_files
+from batchwright.providers.aws import (
+    config_checks,
+    config_resolution,
+    instance_types,
+    lookup,
+    payload,
+    preflight,
+    prices,
+    rows,
+)
 from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.faults import ERRORS, code_of, explain, outcome, unavailable
 from batchwright.providers.aws.live_check import AwsLive
@@ -144,7 +153,7 @@ class Aws:
                     Diagnostic("unknown-zone", f"the account has no region {region} enabled", known, field="zone")
                 ]
         looks = (
-            catalog.resolve(self._connection, region, [configs[i] for i in places])
+            config_resolution.resolve(self._connection, region, [configs[i] for i in places])
             for region, places in by_region.items()
         )
         try:
@@ -261,12 +270,12 @@ class Aws:
         return Path(self._settings.state_dir)
 
     def _host_folder(self, run: str, token: str) -> Path:
-        return ssh_key_store.host_folder(self._state, run, token)
+        return ssh_key_files.host_folder(self._state, run, token)
 
-    def _keys(self, token: Token) -> tuple[ssh_key_store.KeyPair, ssh_key_store.KeyPair, str]:
+    def _keys(self, token: Token) -> tuple[ssh_key_files.KeyPair, ssh_key_files.KeyPair, str]:
         """The run's key, the server's host key and its private half. They are created on first use."""
-        host = ssh_key_store.key_in(self._host_folder(token.run, token.value))
-        return ssh_key_store.run_key(self._state, token.run), host, host.path.read_text()
+        host = ssh_key_files.key_in(self._host_folder(token.run, token.value))
+        return ssh_key_files.run_key(self._state, token.run), host, host.path.read_text()
 
     # -- removing -----------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
-from batchwright.model.outcome import PASSING, Fault, FaultClass, Rejected, Unknown
+from batchwright.model.call_outcome import PASSING, Fault, FaultClass, Rejected, Unknown
 from batchwright.redaction import masked
 
 K = FaultClass

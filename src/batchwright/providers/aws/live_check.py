@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from botocore.exceptions import BotoCoreError, ClientError
 
 from batchwright.errors import ProviderUnavailable
+from batchwright.model.call_outcome import Created, Gone
 from batchwright.model.clock import Clock
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Created, Gone
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws import images

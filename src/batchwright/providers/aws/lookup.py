@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState
+from batchwright.model.call_outcome import Fault, FaultClass, Observed, ServerState
 from batchwright.providers.aws import rows
 from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.refs import Ref, RefKind, parse, spent_token

@@ -8,8 +8,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from batchwright.model.call_outcome import FaultClass
 from batchwright.model.diagnostic import Diagnostic, Severity
-from batchwright.model.outcome import FaultClass
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws import payload, quotas
 from batchwright.providers.aws.client import AwsClient

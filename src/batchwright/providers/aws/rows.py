@@ -7,8 +7,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from batchwright.model.call_outcome import Fault, FaultClass, Observed, ServerState
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Fault, FaultClass, Observed, ServerState
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws.faults import kind_of
 from batchwright.providers.aws.refs import Ref, RefKind

@@ -8,15 +8,25 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from batchwright.errors import ProviderUnavailable
+from batchwright.model.call_outcome import (
+    Created,
+    Fault,
+    FaultClass,
+    Going,
+    Gone,
+    Observed,
+    Rejected,
+    ServerState,
+    Unknown,
+)
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers import lookup, ssh_key_store
+from batchwright.providers import lookup, ssh_key_files
 from batchwright.providers.base import Attached, Quota, Quote, refuse_attached
 from batchwright.providers.hetzner import catalog as shop
 from batchwright.providers.hetzner import config_checks, payload, rows
@@ -99,7 +109,7 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
             return Rejected(Fault(FaultClass.INVALID, wrong[0].message, hint=wrong[0].hint))
         try:
             user_data = await asyncio.to_thread(self._user_data, request, token)
-            own = await asyncio.to_thread(ssh_key_store.run_key, self._state, token.run)
+            own = await asyncio.to_thread(ssh_key_files.run_key, self._state, token.run)
         except OSError as error:  # no key, nothing sent
             return Rejected(Fault(FaultClass.PERMANENT, f"the keys of this run cannot be kept: {error}"))
         if (fault := await self._key_missing(token.run, own.public)) is not None:

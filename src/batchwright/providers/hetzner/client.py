@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.outcome import FaultClass
+from batchwright.model.call_outcome import FaultClass
 from batchwright.providers.hetzner.faults import REFUSALS
 from batchwright.providers.http import Query
 from batchwright.providers.rest import PAGES_MAX, READINGS_MAX, LookRefused, Rest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from batchwright.model.outcome import Created, FaultClass, Rejected
+from batchwright.model.call_outcome import Created, FaultClass, Rejected
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.hetzner import payload, rows
 from batchwright.providers.hetzner.catalog import HetznerCatalog, cheapest

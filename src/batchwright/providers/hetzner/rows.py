@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from batchwright.model.outcome import Observed, ServerState
+from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.providers.lookup import is_wanted
 
 RUN, TOKEN, IMAGE, ADDRESSES = (f"batchwright-{word}" for word in ("run", "token", "image", "addresses"))

@@ -10,10 +10,20 @@ from typing import TypeVar
 
 from batchwright.durable_files import FolderHeld
 from batchwright.errors import ProviderUnavailable, UsageError
+from batchwright.model.call_outcome import (
+    Created,
+    Fault,
+    FaultClass,
+    Going,
+    Gone,
+    Observed,
+    Rejected,
+    ServerState,
+    Unknown,
+)
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard, ServerFacts
 from batchwright.model.scalar import Scalar
 from batchwright.model.ssh_access import SshAccess

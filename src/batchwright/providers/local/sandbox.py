@@ -32,7 +32,7 @@ from batchwright.providers.local import (
 )
 from batchwright.providers.local.records import SYSTEM, Intent, Process
 from batchwright.providers.local.seccomp import MACHINES, one_user_filter, system_filter
-from batchwright.providers.ssh_key_store import key_in
+from batchwright.providers.ssh_key_files import key_in
 
 START_SECONDS = 20.0  # until a sandbox must have said which process it is
 STOP_SECONDS = 10.0  # that a service manager may take to end what runs

@@ -14,17 +14,27 @@ from msgspec.structs import replace
 
 from batchwright import durable_files
 from batchwright.errors import NotAllowed, ProviderUnavailable
+from batchwright.model.call_outcome import (
+    Created,
+    Fault,
+    FaultClass,
+    Going,
+    Gone,
+    Observed,
+    Rejected,
+    ServerState,
+    Unknown,
+)
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token, base32
-from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.local import addresses, host_limits, hosts_file, network, records, sandbox
 from batchwright.providers.local.boot_status import SCRIPT_UNIT, SSH_UNIT
 from batchwright.providers.local.host_support import HostSupport
 from batchwright.providers.local.records import Intent
-from batchwright.providers.ssh_key_store import key_in, run_key
+from batchwright.providers.ssh_key_files import key_in, run_key
 
 PORTS = {records.SYSTEM: 22, records.USER: 2222}  # a plain user may not listen below 1024
 BANNER_SECONDS = 2.0

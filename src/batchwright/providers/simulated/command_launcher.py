@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from batchwright.fault_injection.fault_names import PROGRAM_FAULTS
+from batchwright.model.call_outcome import Applied, Rejected, Unknown
 from batchwright.model.clock import Clock
-from batchwright.model.outcome import Applied, Rejected, Unknown
 from batchwright.operations.command import Command, CommandRequest
 from batchwright.providers.simulated.draws import Draws, fault, refusal
 from batchwright.providers.simulated.settings import Simulation

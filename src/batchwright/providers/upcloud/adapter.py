@@ -11,15 +11,25 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from batchwright.errors import ProviderUnavailable
+from batchwright.model.call_outcome import (
+    Created,
+    Fault,
+    FaultClass,
+    Going,
+    Gone,
+    Observed,
+    Rejected,
+    ServerState,
+    Unknown,
+)
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers import lookup, ssh_key_store
+from batchwright.providers import lookup, ssh_key_files
 from batchwright.providers.base import Attached, Quota, Quote, refuse_attached
 from batchwright.providers.http import HttpReply, Query
 from batchwright.providers.live_check import LiveCheck
@@ -160,7 +170,7 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
             await meant(self._api.call("PUT", f"/storage/{uuid}", {"storage": {"labels": labels}}))
 
     def _body(self, request: ServerRequest, token: Token, taken: payload.SupportedCreateFields) -> dict[str, object]:
-        run_key, user_data = ssh_key_store.run_key(self._state, token.run), request.user_data
+        run_key, user_data = ssh_key_files.run_key(self._state, token.run), request.user_data
         if request.resolved.get("host_key") == "given":
             pair = self._host_key(token.run, token.value)
             let_in = () if taken.login_user else (run_key.public, *request.ssh_keys)

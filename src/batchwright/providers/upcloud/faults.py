@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from batchwright.model.outcome import FaultClass
+from batchwright.model.call_outcome import FaultClass
 from batchwright.providers.rest import RefusalRules
 
 _EXACT = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.outcome import FaultClass, Rejected
+from batchwright.model.call_outcome import FaultClass, Rejected
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.http import HttpReply
 from batchwright.providers.live_check import LISTED, VANISHED, token_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from batchwright.model.call_outcome import CheckResult
 from batchwright.model.clock import Clock
-from batchwright.model.outcome import CheckResult
 from batchwright.model.taskserv import Check
 from batchwright.redaction import Redactor
 from batchwright.taskservs.base import Tell

@@ -44,7 +44,7 @@ from batchwright.taskservs.runner.child_protocol import (
 from batchwright.taskservs.runner.deploys import Deploy, DeployFailed, load_deploy, values
 from batchwright.taskservs.runner.jump_hosts import RSA_TRIES, tunnel
 from batchwright.taskservs.runner.progress import ProgressListener, would
-from batchwright.taskservs.runner.pyinfra_shell import Channel
+from batchwright.taskservs.runner.pyinfra_channel import Channel
 from batchwright.taskservs.runner.shell_snippets import ENVIRONMENT, MARK
 
 CONNECT_SECONDS = 15

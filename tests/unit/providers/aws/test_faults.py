@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore import exceptions as boto
 
-from batchwright.model.outcome import FaultClass, Rejected, Unknown
+from batchwright.model.call_outcome import FaultClass, Rejected, Unknown
 from batchwright.providers.aws.faults import explain, outcome
 
 NOW = 1_800_000_000.0

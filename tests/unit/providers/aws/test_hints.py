@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from batchwright.model.call_outcome import FaultClass
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.outcome import FaultClass
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers.aws import catalog, config_checks, faults
+from batchwright.providers.aws import config_checks, config_resolution, faults
 
 TYPE = {"InstanceType": "t3.micro", "MemoryInfo": {"SizeInMiB": 1024}, "VCpuInfo": {"DefaultVCpus": 2}}
 SUBNET = {"SubnetId": "subnet-1", "AvailabilityZone": "eu-central-1b", "VpcId": "vpc-1"}
@@ -18,10 +18,10 @@ IMAGE = {"ImageId": "ami-1", "Architecture": "x86_64", "RootDeviceName": "/dev/x
 EVERYWHERE = {("t3.micro", f"eu-central-1{letter}") for letter in "ab"}
 
 
-def offers(**more: Any) -> catalog.AwsCatalog:
+def offers(**more: Any) -> config_resolution.AwsCatalog:
     known: dict[str, Any] = {"types": {"t3.micro": TYPE}, "placed": EVERYWHERE, "default_vpc": "vpc-1"}
     known |= {"default_zones": {"eu-central-1a"}, "images": {"ami-1": IMAGE}, "subnets": {"subnet-1": SUBNET}}
-    return catalog.AwsCatalog(**{**known, **more})
+    return config_resolution.AwsCatalog(**{**known, **more})
 
 
 def asked(zone: str = "eu-central-1", plan: str = "t3.micro", **more: Any) -> ServerConfig:
@@ -46,14 +46,14 @@ def asked(zone: str = "eu-central-1", plan: str = "t3.micro", **more: Any) -> Se
 )
 def test_every_problem_has_a_hint_that_says_something(config: ServerConfig, seen: dict[str, Any]) -> None:
     """E9: hints with nothing in them, and a default VPC without subnets that only the first create would find."""
-    answer = catalog._request(offers(**seen), config)
+    answer = config_resolution._request(offers(**seen), config)
     assert isinstance(answer, Diagnostic), answer
     assert len(answer.hint.rstrip(": ")) > 10
     assert not answer.hint.endswith(": ")
 
 
 def test_what_can_be_made_is_resolved() -> None:
-    assert isinstance(catalog._request(offers(), asked()), ServerRequest)
+    assert isinstance(config_resolution._request(offers(), asked()), ServerRequest)
 
 
 def test_every_problem_that_is_told_offline_has_a_hint() -> None:

@@ -16,7 +16,7 @@ from tests.support.needs import missing
 from tests.unit.providers.local.test_local_pure import intent
 from tests.unit.providers.local.test_local_servers import Site, Story, tell
 
-from batchwright.model.outcome import Gone, ServerState
+from batchwright.model.call_outcome import Gone, ServerState
 from batchwright.providers.local import cgroup_bpf, cgroups, hosts_file, records, seccomp
 from batchwright.providers.local.host_support import this_machine
 

@@ -14,8 +14,8 @@ from tests.support.needs import missing
 from tests.support.sandboxes import leftovers, need_sandboxes
 
 from batchwright.app.system_clock import SystemClock
+from batchwright.model.call_outcome import Created, Gone, Observed, ServerState
 from batchwright.model.ids import Token
-from batchwright.model.outcome import Created, Gone, Observed, ServerState
 from batchwright.model.ssh_access import known_hosts, ssh_command
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest

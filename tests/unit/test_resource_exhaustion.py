@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from batchwright import process_limits
+from batchwright import resource_exhaustion
 from batchwright.commands.base import Launch
 from batchwright.commands.local import LocalCommands
-from batchwright.model.outcome import Applied, FaultClass, Rejected, Unknown
+from batchwright.model.call_outcome import Applied, FaultClass, Rejected, Unknown
 from batchwright.operations.command import CommandRequest
 from batchwright.taskservs.runner.child_process import ChildProcess, NotBegun
 from batchwright.taskservs.runner.child_protocol import ChildJob, Verb
@@ -77,8 +77,8 @@ def test_a_program_waits_for_descriptors_and_is_started_once_there_are_some(tmp_
             (tmp_path / "programs").mkdir()
             with without_descriptors() as taken:
                 clock = SteppingClock(lambda: give_back(taken))
-                assert not process_limits.has_room()
-                room = await process_limits.room(clock)
+                assert not resource_exhaustion.has_room()
+                room = await resource_exhaustion.room(clock)
             here = LocalCommands(tmp_path / "programs", clock, dict(os.environ), lambda _one: "")
             return (await here.launch(REQUEST, launch()) if room else None), clock.waits
 
@@ -87,7 +87,7 @@ def test_a_program_waits_for_descriptors_and_is_started_once_there_are_some(tmp_
 
 def test_without_any_for_long_it_is_certain_that_nothing_was_started(tmp_path: Path, monkeypatch: Any) -> None:
     """A3."""
-    monkeypatch.setattr(process_limits, "has_room", lambda: False)
+    monkeypatch.setattr(resource_exhaustion, "has_room", lambda: False)
     clock = SteppingClock()
     here = LocalCommands(tmp_path / "programs", clock, dict(os.environ), lambda _one: "")
     outcome = asyncio.run(here.launch(REQUEST, launch()))

@@ -43,7 +43,7 @@ COMMANDS_WAY = (
 )
 
 
-class WorkflowAllowlist(Struct, frozen=True):
+class ProgramAndSecretAllowlist(Struct, frozen=True):
     """`commands`: a client's workflow may run programs. `secrets`: the secrets that it may name.
 
     `way` says how a client gets the permission to run programs.
@@ -133,7 +133,7 @@ class WorkflowAllowlist(Struct, frozen=True):
             raise Forbidden(message, hint=f"{COMMANDS_HINT}. {hint}")
 
 
-NOTHING = WorkflowAllowlist()
+NOTHING = ProgramAndSecretAllowlist()
 
 
 def _real(name: str) -> str | None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchwright.engine.clocks import RunClock, SteadyClock
 from batchwright.engine.loop import Driver
+from batchwright.engine.monotonic_clocks import RunClock, SteadyClock
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual

@@ -7,7 +7,7 @@ import pwd
 
 from msgspec import Struct
 
-from batchwright.app.workflow_allowlist import WorkflowAllowlist
+from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
 from batchwright.errors import EvaluatorUnavailable, TokensUnreadable
 from batchwright.loader import confinement
 from batchwright.service.tokens import Tokens
@@ -44,7 +44,7 @@ def confined() -> str:
 
 
 def rights(
-    allowed: WorkflowAllowlist, tokens: Tokens, now: float, *, closed: bool, confined: str = ""
+    allowed: ProgramAndSecretAllowlist, tokens: Tokens, now: float, *, closed: bool, confined: str = ""
 ) -> PermissionSummary:
     """What callers may do now, with and without a token."""
     try:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 from unittest import SkipTest
 
+from batchwright.model.call_outcome import Gone
 from batchwright.model.clock import Clock
-from batchwright.model.outcome import Gone
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider, ShowsAttached
 from batchwright.testing.provider_fixture import ProviderFixture
@@ -15,7 +15,7 @@ from batchwright.testing.provider_fixture import ProviderFixture
 Scenario = Callable[[ProviderFixture], Coroutine[Any, Any, None]]
 
 
-class AttachmentSuite:
+class ProviderAttachmentSuite:
     """What a test class tells about its cloud, in addition to `ProviderSuite`."""
 
     patience: float

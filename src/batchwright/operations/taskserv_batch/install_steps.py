@@ -7,9 +7,9 @@ from msgspec.structs import replace
 from batchwright.model.actions import Action, Undo
 from batchwright.model.plan import Need, Step
 from batchwright.model.workflow import DependencyKind
-from batchwright.operations.draft import PlannedServer
+from batchwright.operations.planner_state import PlannedServer
 from batchwright.operations.taskserv_batch.clusters import cluster_needs, cluster_of, leader_stays
-from batchwright.operations.taskserv_batch.draft import PlannedInstall, TaskservDraft
+from batchwright.operations.taskserv_batch.planner_state import PlannedInstall, TaskservDraft
 from batchwright.operations.taskserv_batch.structs import TaskservBatch, TaskservRequest
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 
 from batchwright.model.taskserv import by_provided_name
-from batchwright.operations.draft import Draft, PlannedServer
+from batchwright.operations.planner_state import Draft, PlannedServer
 from batchwright.operations.taskserv_batch.structs import TaskservRequest, TaskservUse
 
 

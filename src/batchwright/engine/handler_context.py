@@ -14,8 +14,8 @@ from batchwright.engine.poller import Fail, Poller, Send
 from batchwright.engine.port_calls import answer
 from batchwright.engine.read_retry import ReadRetry
 from batchwright.engine.server_removal import Hold, destroy
+from batchwright.model.call_outcome import Fault, FaultClass, Observed, Rejected, Throttled, Unknown
 from batchwright.model.clock import Clock
-from batchwright.model.outcome import Fault, FaultClass, Observed, Rejected, Throttled, Unknown
 from batchwright.model.plan import Step
 from batchwright.model.run import Run
 from batchwright.providers.base import Provider
@@ -24,7 +24,7 @@ from batchwright.taskservs.base import Runner
 T = TypeVar("T")
 
 
-class RunCalls:
+class HandlerContext:
     """What the handlers of one run share.
 
     Reports go to `send`, unexpected errors to `fail`. `hold` is awaited just before every call that changes something,

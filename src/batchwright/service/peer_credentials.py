@@ -40,7 +40,7 @@ class Socket(Struct, frozen=True):
     inode: int
 
 
-class SocketOwner(Struct, frozen=True):
+class PeerProcess(Struct, frozen=True):
     """A process that holds a socket. `sandboxed`: it runs in a local server, or some other container."""
 
     pid: int
@@ -64,7 +64,7 @@ def trouble(end: Socket, own_uid: int, *, whole: bool) -> str:
     return ""
 
 
-def held_trouble(holders: Iterable[SocketOwner]) -> str:
+def held_trouble(holders: Iterable[PeerProcess]) -> str:
     """Why the processes that hold the socket are refused; empty if they are accepted. Pure."""
     found = list(holders)
     if not found:
@@ -107,10 +107,10 @@ def far_end(peer: Address, own: Address) -> Socket:
     return Socket(state if found == (peer[1], own[1]) else 0, uid, inode)
 
 
-def holders_of(inodes: frozenset[int]) -> dict[int, list[SocketOwner]]:
+def holders_of(inodes: frozenset[int]) -> dict[int, list[PeerProcess]]:
     """Every process that holds one of these sockets, of those whose files we may see."""
     links = {f"socket:[{inode}]": inode for inode in inodes}
-    found: dict[int, list[SocketOwner]] = {inode: [] for inode in inodes}
+    found: dict[int, list[PeerProcess]] = {inode: [] for inode in inodes}
     for pid in _pids():
         folder = f"{PROC}/{pid}/fd"
         try:
@@ -126,7 +126,7 @@ def holders_of(inodes: frozenset[int]) -> dict[int, list[SocketOwner]]:
             if link in links:
                 held.add(links[link])
         for inode in held:
-            found[inode].append(SocketOwner(pid, _sandboxed(pid)))
+            found[inode].append(PeerProcess(pid, _sandboxed(pid)))
     return found
 
 
@@ -178,7 +178,7 @@ class Peers:
     def __init__(self) -> None:
         self._own = os.geteuid()
         self._whole = _all_have_numbers()
-        self._wanted: dict[int, asyncio.Future[list[SocketOwner]]] = {}
+        self._wanted: dict[int, asyncio.Future[list[PeerProcess]]] = {}
         self._looking: asyncio.Task[None] | None = None
 
     async def check(self, peer: Address, own: Address) -> None:
@@ -206,7 +206,7 @@ class Peers:
         if pid <= 0 or _sandboxed(pid):
             raise PeerUnknown("it comes from a local server, a container, or a process that has ended")
 
-    async def _holders(self, inode: int) -> list[SocketOwner]:
+    async def _holders(self, inode: int) -> list[PeerProcess]:
         future = self._wanted.get(inode)
         if future is None:
             future = self._wanted[inode] = asyncio.get_running_loop().create_future()

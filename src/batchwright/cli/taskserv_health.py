@@ -6,7 +6,7 @@ from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, RunArgument, StateDir
 from batchwright.cli.output import print_json
 from batchwright.cli.target import Url, chosen_run
-from batchwright.cli.taskserv_printer import show_conditions
+from batchwright.cli.taskserv_status_printer import show_conditions
 
 
 def check(

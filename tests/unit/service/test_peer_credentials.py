@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from tests.support.needs import missing
 
 from batchwright.errors import PeerUnknown
-from batchwright.service.socket_owner import (
+from batchwright.service.peer_credentials import (
     OVERFLOW_UID,
+    PeerProcess,
     Peers,
     Socket,
-    SocketOwner,
     far_end,
     held_trouble,
     holders_of,
@@ -60,7 +60,7 @@ def test_only_the_own_user_and_root_are_let_in_and_only_while_a_process_holds_it
 @given(st.lists(st.booleans(), max_size=5))
 def test_one_holder_in_a_local_server_is_enough_to_be_refused(inside: list[bool]) -> None:
     """A5."""
-    let_in = not held_trouble([SocketOwner(pid, one) for pid, one in enumerate(inside)])
+    let_in = not held_trouble([PeerProcess(pid, one) for pid, one in enumerate(inside)])
     assert let_in == (bool(inside) and not any(inside))
 
 
@@ -169,9 +169,9 @@ def test_what_the_system_does_not_tell_is_refused(monkeypatch: pytest.MonkeyPatc
         raise PermissionError(1, "no")
 
     with Talk(os.getuid()) as talk:
-        monkeypatch.setattr("batchwright.service.socket_owner.PROC", Path("/nowhere"))
+        monkeypatch.setattr("batchwright.service.peer_credentials.PROC", Path("/nowhere"))
         assert "cannot be determined" in talk.refused()
-        monkeypatch.setattr("batchwright.service.socket_owner.socket.socket", none)
+        monkeypatch.setattr("batchwright.service.peer_credentials.socket.socket", none)
         with pytest.raises(PeerUnknown, match="does not report"):
             far_end(talk.peer, talk.own)
 
@@ -180,12 +180,12 @@ def test_many_connections_are_looked_up_together(monkeypatch: pytest.MonkeyPatch
     """A5: the processes are not gone through once for each of them."""
     looks = 0
 
-    def counted(inodes: frozenset[int]) -> dict[int, list[SocketOwner]]:
+    def counted(inodes: frozenset[int]) -> dict[int, list[PeerProcess]]:
         nonlocal looks
         looks += 1
         return holders_of(inodes)
 
-    monkeypatch.setattr("batchwright.service.socket_owner.holders_of", counted)
+    monkeypatch.setattr("batchwright.service.peer_credentials.holders_of", counted)
     with socket.create_server(("127.0.0.1", 0), backlog=300) as listener:
         ours = [socket.create_connection(listener.getsockname()) for _ in range(200)]
 
