@@ -6,13 +6,14 @@ from msgspec import Struct
 
 from batchwright.model.actions import Action, Undo
 from batchwright.model.lifecycle import RunState
-from batchwright.model.plan import Guard, Need, Plan, PlannedOperation, ProviderFacts, Step
+from batchwright.model.plan import Guard, Need, Plan, PlannedOperation, Step
 from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
 from batchwright.operations.command import CommandRequest
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.taskserv_batch import TaskservRequest
-from batchwright.providers.simulated import Simulation
+from batchwright.providers.simulated import Simulated, Simulation, World
+from batchwright.testing.virtual_clock import VirtualClock
 
 Settings = dict[str, Scalar]
 SIZES = {"upcloud": ("1xCPU-2GB", "de-fra1"), "aws": ("t3.micro", "eu-central-1")}
@@ -80,11 +81,8 @@ def command(
 def plan(settings: Settings, *parts: tuple[PlannedOperation, list[Step]], limit: int = 4) -> Plan:
     """Put the operations together."""
     providers = sorted({op.provider for op, _ in parts if op.type == "server_batch"})
-    facts = tuple(
-        ProviderFacts(name, f"simulated-{name}", sim.guard, sim.settle_seconds())
-        for name in providers
-        for sim in [Simulation.from_settings(settings, name)]
-    )
+    clouds = [Simulated(name, World(), VirtualClock(), Simulation.from_settings(settings, name)) for name in providers]
+    facts = tuple(cloud.capabilities.facts(cloud.name, f"simulated-{cloud.name}") for cloud in clouds)
     steps = tuple(step for _, steps in parts for step in steps)
     return Plan("w", "1", "memory", limit, True, tuple(op for op, _ in parts), steps, facts, simulation=settings)
 

@@ -12,7 +12,7 @@ from batchwright.commands.preflight import secret_flaws
 from batchwright.errors import BatchwrightError
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.diagnostic import Diagnostic, Severity
-from batchwright.model.plan import ProviderFacts, Request
+from batchwright.model.plan import Request
 from batchwright.model.workflow import ServerConfig, Workflow
 from batchwright.operations.observations import Observations, ProviderObserved
 from batchwright.operations.registry import type_of
@@ -95,7 +95,7 @@ async def _observe(
 ) -> tuple[ProviderObserved, list[Diagnostic]]:
     health = await provider.health()
     known = provider.capabilities
-    facts = ProviderFacts(name, await provider.account(), known.guard, known.settle_seconds)
+    facts = known.facts(name, await provider.account())
     if not health.ok:
         hint = "Check the credentials, the account and the network."
         problem = Diagnostic("provider-unhealthy", health.message, where=name, hint=hint)

@@ -18,7 +18,7 @@ from batchwright.engine.manual_resolution import go_on
 from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RUN_ENDED, CancelMode, RunState, StepState
-from batchwright.model.plan import SEMANTICS
+from batchwright.model.plan import RULES
 from batchwright.model.run import Run, made_something
 from batchwright.model.run_signal import Signal, SignalKind
 
@@ -29,9 +29,10 @@ class Machine:
     """Decisions over one run. `run` is the fold; only `apply` changes it."""
 
     def __init__(self, run: Run) -> None:
-        if run.plan.semantics != SEMANTICS:
+        if run.plan.semantics not in RULES:
+            known = " and ".join(map(str, RULES))
             raise NotAllowed(
-                f"run {run.id} was planned with semantics {run.plan.semantics}; this Batchwright supports {SEMANTICS}",
+                f"run {run.id} was planned with semantics {run.plan.semantics}; this Batchwright supports {known}",
                 hint="Continue it with the version that planned it.",
             )
         self.run = run

@@ -14,7 +14,19 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
 
-SEMANTICS = 1  # raised when the machine would decide differently; an old plan is driven by the machine of its time
+SEMANTICS = 2  # raised when the machine would decide differently; RULES says how old plans are driven
+
+
+class Rules(Struct, frozen=True):
+    """How the machine decides for the plans of one semantics. Frozen: a plan is driven by the rules of its time.
+
+    `clear_looks`: a created server is put to use only when a look has shown that no other run created one of its name.
+    """
+
+    clear_looks: bool
+
+
+RULES = {1: Rules(clear_looks=False), 2: Rules(clear_looks=True)}
 
 
 class Guard(StrEnum):
@@ -124,13 +136,21 @@ class PlannedOperation(Struct, frozen=True):
     timeout: float
 
 
-class ProviderFacts(Struct, frozen=True):
-    """What the crash protocol must know about a provider, frozen so that a recovery behaves as the run did."""
+class ProviderFacts(Struct, frozen=True, omit_defaults=True):
+    """What the crash protocol must know about a provider, frozen so that a recovery behaves as the run did.
+
+    `visible_seconds`: a complete listing that begins this long after a create took effect shows the server. 0: a new
+    server is used without a look for others of its name: there can be none, or none can be seen. `visible_promised`
+    is false if the time is an assumption. `exclusive`: no other store creates servers in this account.
+    """
 
     name: str
     account: str
     guard: Guard
     settle_seconds: float
+    visible_seconds: float = 0.0
+    visible_promised: bool = True
+    exclusive: bool = False
 
 
 class Plan(Struct, frozen=True):

@@ -15,7 +15,7 @@ from msgspec import Struct
 from batchwright.model.call_outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, Unknown
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
-from batchwright.model.plan import Guard
+from batchwright.model.plan import Guard, ProviderFacts
 from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
@@ -40,11 +40,34 @@ class Capabilities(Struct, frozen=True):
     create_seconds: float = 30.0  # typical time until a server is ready, for estimates only
     cascades: tuple[str, ...] = ()  # what a destroy also removes
     adopts: bool = True  # False: the result of an unanswered create cannot be found again
+    visible_seconds: float | None = None  # a listing begun so long after a create shows it; None: settle_seconds
+    visible_promised: bool = True  # False: the provider promises no such bound, so visible_seconds is an assumption
+    exclusive: bool = False  # no other store creates servers in this account
     destroys: bool = True  # False: the servers existed before, a destroy only releases them
     init: bool = True  # servers have a service manager
     privileged: bool = True  # containers can run on them
     own_network: bool = True
     note: str = ""  # shown to people
+
+    def facts(self, name: str, account: str) -> ProviderFacts:
+        """What a plan freezes of it.
+
+        >>> Capabilities(Guard.LABEL_ONLY, settle_seconds=120.0, visible_seconds=30.0).facts("a", "b").visible_seconds
+        30.0
+        >>> Capabilities(Guard.UNIQUE_NAME, settle_seconds=30.0).facts("a", "b").visible_seconds
+        0.0
+        """
+        looks = self.guard is not Guard.UNIQUE_NAME and self.adopts and not self.exclusive
+        visible = self.settle_seconds if self.visible_seconds is None else self.visible_seconds
+        return ProviderFacts(
+            name,
+            account,
+            self.guard,
+            self.settle_seconds,
+            min(visible, self.settle_seconds) if looks else 0.0,  # settling waits for a late create and for its listing
+            self.visible_promised or not looks,
+            self.exclusive,
+        )
 
 
 class ProviderHealthReport(Struct, frozen=True):

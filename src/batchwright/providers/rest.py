@@ -163,6 +163,9 @@ class RestProvider(ABC, Generic[C, F]):
         self.capabilities = Capabilities(
             guard=self.guard,
             settle_seconds=known.settle_seconds,
+            visible_seconds=known.visible_seconds,
+            visible_promised=self.guard is Guard.UNIQUE_NAME,
+            exclusive=known.exclusive,
             poll_seconds=known.poll_seconds,
             concurrency=known.concurrency,
             rate=known.rate,

@@ -39,6 +39,8 @@ class RestSettings(Struct, frozen=True):
     state_dir: str = ""
     url: str = ""
     settle_seconds: float = 120.0  # after so long without a sighting a create in doubt made nothing
+    visible_seconds: float | None = None  # a listing begun so long after a create shows it; None: settle_seconds
+    exclusive: bool = False  # no other store creates servers in this account
     poll_seconds: float = 3.0
     concurrency: int = 8
     rate: float = 5.0
@@ -51,7 +53,8 @@ R = TypeVar("R", bound=RestSettings)
 def rest_settings(kind: type[R], name: str, given: Mapping[str, Scalar]) -> R:
     """The table of a cloud with a REST API. Raises UsageError for what is not known or not of its kind."""
     found = settings_of(kind, name, given)
-    positive = min(found.poll_seconds, found.concurrency, found.page) > 0
+    visible = found.poll_seconds if found.visible_seconds is None else found.visible_seconds
+    positive = min(found.poll_seconds, found.concurrency, found.page, visible) > 0
     must_be(positive and min(found.settle_seconds, found.rate) >= 0, name, given)
     return found
 

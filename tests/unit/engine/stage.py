@@ -15,7 +15,7 @@ from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.actions import Action, Undo
-from batchwright.model.plan import Guard, Need, Plan, PlannedOperation, ProviderFacts, Step
+from batchwright.model.plan import Guard, Need, Plan, PlannedOperation, Step
 from batchwright.model.run import Run
 from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.model.scalar import Scalar
@@ -93,7 +93,8 @@ def plan_of(settings: Settings, *parts: Part, limit: int = 10, rollback_enabled:
     facts = []
     for name in sorted({op.provider for op, _ in parts if op.type == "server_batch"}):
         simulation = Simulation.from_settings(settings, name)
-        facts.append(ProviderFacts(name, f"simulated-{name}", simulation.guard, simulation.settle_seconds()))
+        known = Simulated(name, World(), VirtualClock(), simulation).capabilities
+        facts.append(known.facts(name, f"simulated-{name}"))
     steps = tuple(step for _, steps in parts for step in steps)
     operations = tuple(op for op, _ in parts)
     return Plan("w", "1", "memory", limit, rollback_enabled, operations, steps, tuple(facts), simulation=settings)

@@ -84,6 +84,9 @@ class Libcloud:
         self.capabilities = Capabilities(
             guard=Guard.LABEL_ONLY,
             settle_seconds=known.settle_seconds,
+            visible_seconds=known.visible_seconds,
+            visible_promised=False,
+            exclusive=known.exclusive,
             poll_seconds=known.poll_seconds,
             concurrency=known.concurrency,
             rate=known.rate,

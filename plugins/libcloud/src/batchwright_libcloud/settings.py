@@ -36,6 +36,8 @@ class LibcloudSettings(Struct, frozen=True):
     user: str = "root"  # whom the images let in
     adopt: Adopt = ""
     settle_seconds: float = 120.0
+    visible_seconds: float | None = None  # a listing begun so long after a create shows it; None: settle_seconds
+    exclusive: bool = False  # no other store creates servers in this account
     poll_seconds: float = 5.0
     concurrency: int = 4
     rate: float = 2.0
@@ -64,7 +66,8 @@ def settings_from(
     options = {key: value for key, value in given.items() if key in OPTIONS or key.startswith("ex_")}
     own = {key: value for key, value in given.items() if key not in options}
     found = settings_of(LibcloudSettings, "libcloud", own)
-    positive = min(found.poll_seconds, found.concurrency) > 0
+    visible = found.poll_seconds if found.visible_seconds is None else found.visible_seconds
+    positive = min(found.poll_seconds, found.concurrency, visible) > 0
     must_be(positive and min(found.settle_seconds, found.rate) >= 0, "libcloud", own)
     return found, options
 

@@ -60,6 +60,9 @@ class Aws:
         self.capabilities = Capabilities(
             guard=Guard.TOKEN,
             settle_seconds=settings.settle_seconds,
+            visible_seconds=settings.visible_seconds,
+            visible_promised=False,
+            exclusive=settings.exclusive,
             poll_seconds=settings.poll_seconds,
             concurrency=settings.concurrency,
             rate=settings.rate,

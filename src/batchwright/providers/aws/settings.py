@@ -25,6 +25,8 @@ class AwsSettings(Struct, frozen=True, kw_only=True):
     regions: str = ""  # comma-separated: allowed regions; empty for all that the account has enabled
     ssh_from: str = "0.0.0.0/0"  # source of SSH connections; logging in also needs the run's key
     settle_seconds: Annotated[float, Meta(ge=0)] = 60.0
+    visible_seconds: Positive = 60.0  # EC2 promises no bound
+    exclusive: bool = False  # no other store creates servers in this account
     poll_seconds: Positive = 3.0
     concurrency: Annotated[int, Meta(ge=1, le=200)] = 16
     rate: Annotated[float, Meta(ge=0)] = 2.0

@@ -54,6 +54,7 @@ class Local:
         self.capabilities = Capabilities(
             guard=Guard.TOKEN,
             settle_seconds=0.0,  # a create has either written its intent or never will
+            visible_seconds=0.0,  # one folder under one lock
             poll_seconds=0.25,
             concurrency=AT_ONCE,
             call_timeout=120.0,

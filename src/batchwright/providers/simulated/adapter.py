@@ -280,6 +280,7 @@ def _capabilities(sim: Simulation, destroys: bool) -> Capabilities:
     return Capabilities(
         guard=sim.guard,
         settle_seconds=sim.settle_seconds(),
+        visible_seconds=sim.scaled(sim.list_lag),
         poll_seconds=min(1.0, max(0.05, usual / 6)),
         concurrency=sim.concurrency,
         rate=sim.rate if sim.publish_rate else 0.0,

@@ -32,6 +32,7 @@ THROUGH_ONE = 8  # of them by the same first hop: sshd drops logins at random fr
 _CAPABILITIES = Capabilities(
     guard=Guard.TOKEN,  # the record keeps it
     settle_seconds=0.0,
+    visible_seconds=0.0,  # one folder under one lock
     concurrency=LOOKS,
     call_timeout=120.0,  # a look at all servers, of which some may not answer
     create_seconds=1.0,

@@ -16,6 +16,7 @@ class UpCloudSettings(RestSettings, frozen=True):
     """UpCloud publishes no bound of lateness, and no limit of calls: it adapts to throttling from `rate`."""
 
     settle_seconds: float = 120.0  # a late server was never seen to take longer
+    visible_seconds: float | None = 30.0  # assumed, and shorter than a boot: a listing of labels was never seen to lag
     concurrency: int = 4
     page: int = 100  # 1000 at most
 
