@@ -11,7 +11,8 @@ from batchwright.engine.limits import Lane, Limits
 from batchwright.engine.loop import Driver
 from batchwright.journal.memory import MemoryJournal
 from batchwright.model import events as ev
-from batchwright.model.call_outcome import FaultClass, Rejected
+from batchwright.model.call_outcome import Rejected
+from batchwright.model.fault import FaultClass
 from batchwright.model.ids import Token
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Guard, Plan, ProviderFacts

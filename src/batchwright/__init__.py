@@ -8,20 +8,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from batchwright.errors import BatchwrightError, ProviderThrottled, ProviderUnavailable, SecretMissing, UsageError
-    from batchwright.model.call_outcome import (
-        Created,
-        Fault,
-        FaultClass,
-        Going,
-        Gone,
-        Observed,
-        Rejected,
-        ServerState,
-        Throttled,
-        Unknown,
-    )
+    from batchwright.model.call_outcome import Created, Going, Gone, Observed, Rejected, ServerState, Throttled, Unknown
     from batchwright.model.clock import Clock
     from batchwright.model.diagnostic import Diagnostic, Severity
+    from batchwright.model.fault import Fault, FaultClass
     from batchwright.model.ids import Token
     from batchwright.model.plan import Guard, ServerFacts
     from batchwright.model.scalar import Scalar
@@ -78,8 +68,9 @@ __all__ = [
 ]
 
 _HOMES = (  # asked in this order; the first that has a name is its home
-    *("errors", "model.diagnostic", "model.scalar", "model.workflow", "model.call_outcome", "model.plan", "model.ids"),
-    *("model.ssh_access", "model.clock", "operations.server_batch", "providers.base", "providers.live_check"),
+    *("errors", "model.diagnostic", "model.scalar", "model.workflow", "model.fault", "model.call_outcome"),
+    *("model.plan", "model.ids", "model.ssh_access", "model.clock"),
+    *("operations.server_batch", "providers.base", "providers.live_check"),
 )
 
 

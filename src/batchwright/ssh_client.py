@@ -15,8 +15,9 @@ import asyncssh
 from msgspec import Struct
 
 from batchwright.login_output import KEPT, FramedOutput, MarkedOutput, fit
-from batchwright.model.call_outcome import Fault, FaultClass
-from batchwright.model.ssh_access import SshAccess, known_hosts
+from batchwright.model.fault import Fault, FaultClass
+from batchwright.model.openssh_command import known_hosts
+from batchwright.model.ssh_access import SshAccess
 from batchwright.ssh_refusals import denied, hung_up, login_fault, not_passed_on, refusal_in
 
 KEEPALIVE_SECONDS, KEEPALIVES = 10, 3  # a server that leaves so many of them unanswered is lost

@@ -9,7 +9,7 @@ import re
 
 from msgspec import Struct
 
-from batchwright.model.call_outcome import Fault, FaultClass
+from batchwright.model.fault import Fault, FaultClass
 
 
 class SshRefusal(Struct, frozen=True):

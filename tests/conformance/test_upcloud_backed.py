@@ -13,7 +13,7 @@ from batchwright.emulators.upcloud import TOKEN, BackedUpCloudAccount, UpCloudBe
 from batchwright.emulators.upcloud.backed import first_boot
 from batchwright.model.call_outcome import Created, Gone, ServerState
 from batchwright.model.ids import Token
-from batchwright.model.ssh_access import known_hosts, ssh_command
+from batchwright.model.openssh_command import known_hosts, ssh_command
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider

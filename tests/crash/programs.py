@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from batchwright.commands.base import Launch
-from batchwright.model.call_outcome import Applied, Fault, FaultClass, Rejected, Unknown
+from batchwright.model.call_outcome import Applied, Rejected, Unknown
 from batchwright.model.clock import Clock
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.operations.command import Command, CommandRequest
 
 SECONDS = 0.3  # that a program takes

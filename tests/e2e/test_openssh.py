@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from tests.real.servers import servers
 from tests.support.sandboxes import need_sandboxes
 
-from batchwright.model.call_outcome import Fault, ServerState
+from batchwright.model.call_outcome import ServerState
+from batchwright.model.fault import Fault
 from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.static import Static

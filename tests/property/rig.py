@@ -12,7 +12,8 @@ from batchwright.engine import effects, reports
 from batchwright.engine.machine import Machine
 from batchwright.model import events as ev
 from batchwright.model.actions import Action, Undo
-from batchwright.model.call_outcome import Applied, Created, Fault, FaultClass, Observed, Rejected, ServerState, Unknown
+from batchwright.model.call_outcome import Applied, Created, Observed, Rejected, ServerState, Unknown
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import STEP_ENDED, STEP_IN_FLIGHT, StepState
 from batchwright.model.plan import Guard, Need, Plan, PlannedOperation, ProviderFacts, Step
 from batchwright.model.run import Run

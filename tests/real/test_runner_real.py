@@ -14,7 +14,8 @@ import pytest
 from msgspec.structs import replace
 
 from batchwright.app.system_clock import SystemClock
-from batchwright.model.call_outcome import Applied, FaultClass, Rejected, Unknown
+from batchwright.model.call_outcome import Applied, Rejected, Unknown
+from batchwright.model.fault import FaultClass
 from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import Target, TaskservCall

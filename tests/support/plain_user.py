@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: F401
 from batchwright.app.system_clock import SystemClock
 from batchwright.model.call_outcome import Created, Gone, Observed, ServerState
 from batchwright.model.ids import Token
-from batchwright.model.ssh_access import known_hosts, ssh_command
+from batchwright.model.openssh_command import known_hosts, ssh_command
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.local import base_tree

@@ -18,7 +18,8 @@ import pytest
 from batchwright import resource_exhaustion
 from batchwright.commands.base import Launch
 from batchwright.commands.local import LocalCommands
-from batchwright.model.call_outcome import Applied, FaultClass, Rejected, Unknown
+from batchwright.model.call_outcome import Applied, Rejected, Unknown
+from batchwright.model.fault import FaultClass
 from batchwright.operations.command import CommandRequest
 from batchwright.taskservs.runner.child_process import ChildProcess, NotBegun
 from batchwright.taskservs.runner.child_protocol import ChildJob, Verb

@@ -15,7 +15,7 @@ from asyncssh.packet import SSHPacket
 
 from batchwright import ssh_client
 from batchwright.commands.ssh import _swept
-from batchwright.model.call_outcome import Fault, FaultClass
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ssh_access import SshAccess
 from batchwright.providers.static.ssh_probe import Facts, look
 from batchwright.taskservs.runner.asyncssh_connection import Unreachable, connected

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from batchwright.commands.ssh import _swept
-from batchwright.model.call_outcome import Fault
+from batchwright.model.fault import Fault
 from batchwright.model.ssh_access import SshAccess
 from batchwright.providers.static.ssh_probe import look
 from batchwright.ssh_client import Unreachable

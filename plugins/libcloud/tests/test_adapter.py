@@ -15,7 +15,8 @@ from libcloud.compute.drivers.dummy import DummyNodeDriver
 from batchwright.app.preflight import observe
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import ProviderUnavailable, UsageError
-from batchwright.model.call_outcome import FaultClass, Rejected, Unknown
+from batchwright.model.call_outcome import Rejected, Unknown
+from batchwright.model.fault import FaultClass
 from batchwright.model.ids import Token, run_id, step_token
 from batchwright.model.workflow import ServerConfig, Workflow
 from batchwright.operations.server_batch import ServerBatch, ServerRequest

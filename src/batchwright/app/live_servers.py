@@ -21,13 +21,15 @@ from batchwright.engine.read_retry import SOON_SECONDS
 from batchwright.engine.server_removal import destroy
 from batchwright.errors import BatchwrightError, NotAllowed, ServerNotFound, UsageError
 from batchwright.journal.store_folder import make_private
-from batchwright.model.call_outcome import Fault, Observed, ServerState
+from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.fault import Fault
 from batchwright.model.lifecycle import RUN_ENDED, RunState
+from batchwright.model.openssh_command import known_hosts, ssh_command, with_command
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import SimulationSettings
-from batchwright.model.ssh_access import SshAccess, known_hosts, ssh_command, with_command
+from batchwright.model.ssh_access import SshAccess
 from batchwright.providers import registry
 from batchwright.providers.base import Provider
 

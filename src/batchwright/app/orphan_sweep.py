@@ -19,8 +19,8 @@ from batchwright.engine.read_retry import OUTAGE_SECONDS
 from batchwright.errors import NotAllowed, ProviderUnavailable
 from batchwright.journal.base import Journal, Lease
 from batchwright.journal.replay import load_run
-from batchwright.model.call_outcome import Fault
 from batchwright.model.clock import Clock
+from batchwright.model.fault import Fault
 from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.model.run import Run
 from batchwright.providers.base import Provider

@@ -20,7 +20,7 @@ from batchwright.cli.table import table
 from batchwright.cli.target import Url, chosen, show_warnings
 from batchwright.cli.view_printer import text_width
 from batchwright.errors import NotAllowed, UsageError
-from batchwright.model.call_outcome import Fault
+from batchwright.model.fault import Fault
 
 app = typer.Typer(help="List all servers, log in to one, or destroy one.")
 

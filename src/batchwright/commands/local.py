@@ -23,9 +23,10 @@ from batchwright.commands.clean_output import CleanOutput
 from batchwright.commands.preflight import find_here
 from batchwright.commands.process_marker import FIRMLY, ProcessMarker
 from batchwright.errors import SecretMissing
-from batchwright.model.call_outcome import Applied, Fault, FaultClass, Rejected, Unknown
+from batchwright.model.call_outcome import Applied, Rejected, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.command import Command, CommandRequest
 from batchwright.redaction import secrets_in_environment

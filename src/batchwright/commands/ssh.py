@@ -16,8 +16,9 @@ from batchwright.commands.clean_output import CleanOutput
 from batchwright.commands.local import held_open, not_started, outcome_of, refused, revealed, said
 from batchwright.commands.preflight import find_there
 from batchwright.login_output import BLANKS, MarkedOutput
-from batchwright.model.call_outcome import Applied, Fault, FaultClass, Rejected, Unknown
+from batchwright.model.call_outcome import Applied, Rejected, Unknown
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.operations.command import Command, CommandRequest
 from batchwright.printable import printable
 from batchwright.secret_resolver import Reveal

@@ -15,7 +15,7 @@ from batchwright.emulators.base_account import EmulatedAccount
 from batchwright.fault_injection.draw import Draw, draw
 from batchwright.fault_injection.fault_names import CALL_FAULTS, CREATE_FAULTS, READ_FAULTS, SERVER_FAULTS
 from batchwright.fault_injection.rate_limit import RateLimit
-from batchwright.model.call_outcome import FaultClass
+from batchwright.model.fault import FaultClass
 
 SUMMARY = "/_emulator"
 CREATE = (*CREATE_FAULTS, *SERVER_FAULTS)

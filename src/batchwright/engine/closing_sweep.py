@@ -8,7 +8,7 @@ from __future__ import annotations
 from batchwright.engine import effects, reports
 from batchwright.engine.policy import POLICIES
 from batchwright.model import events as ev
-from batchwright.model.call_outcome import Fault, FaultClass
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.run import Run
 
 ROUNDS_MAX = 20

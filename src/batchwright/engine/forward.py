@@ -14,7 +14,8 @@ from batchwright.engine.policy import POLICIES, asked_pause, backoff, may_retry
 from batchwright.engine.step_readiness import ReadinessTracker
 from batchwright.model import events as ev
 from batchwright.model.actions import Doubt
-from batchwright.model.call_outcome import Applied, Created, Fault, FaultClass, Rejected, ServerState
+from batchwright.model.call_outcome import Applied, Created, Rejected, ServerState
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import STEP_ENDED, RunState, StepState
 from batchwright.model.plan import PlannedOperation
 from batchwright.model.run import Run, StepFoldState

@@ -14,8 +14,9 @@ from batchwright.engine.poller import Fail, Poller, Send
 from batchwright.engine.port_calls import answer
 from batchwright.engine.read_retry import ReadRetry
 from batchwright.engine.server_removal import Hold, destroy
-from batchwright.model.call_outcome import Fault, FaultClass, Observed, Rejected, Throttled, Unknown
+from batchwright.model.call_outcome import Observed, Rejected, Throttled, Unknown
 from batchwright.model.clock import Clock
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.plan import Step
 from batchwright.model.run import Run
 from batchwright.providers.base import Provider

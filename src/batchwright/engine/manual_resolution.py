@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
 from batchwright.model.actions import Doubt
-from batchwright.model.call_outcome import Fault, FaultClass
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import StepState
 from batchwright.model.run import Run, unsettled
 

@@ -15,8 +15,9 @@ from batchwright.engine.poller import Fail, Send
 from batchwright.engine.port_calls import turn
 from batchwright.engine.read_retry import ReadRetry
 from batchwright.engine.server_removal import Hold
-from batchwright.model.call_outcome import Fault, FaultClass, Observed, ServerState, Unknown
+from batchwright.model.call_outcome import Observed, ServerState, Unknown
 from batchwright.model.clock import Clock
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.run import Run
 from batchwright.providers.base import Provider

@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from batchwright.engine import effects, reports
 from batchwright.engine.port_calls import answer
 from batchwright.engine.read_retry import Outage, ReadRetry
-from batchwright.model.call_outcome import Fault, FaultClass, Observed, ServerState, Unknown
+from batchwright.model.call_outcome import Observed, ServerState, Unknown
 from batchwright.model.clock import Clock
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.providers.base import Provider
 
 UNSEEN_SECONDS = 60.0  # for which a server that was made may not be seen, at least

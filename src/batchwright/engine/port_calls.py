@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 from batchwright.engine.limits import CallClass, Limits
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
-from batchwright.model.call_outcome import Applied, Fault, FaultClass, ReadRefused, Rejected, Throttled, Unknown
+from batchwright.model.call_outcome import Applied, ReadRefused, Rejected, Throttled, Unknown
 from batchwright.model.clock import Clock
+from batchwright.model.fault import Fault, FaultClass
 
 LOOK_AGAIN_SECONDS = 5.0  # after a look that was turned away without a word about how long
 

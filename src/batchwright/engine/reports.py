@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from batchwright.model.call_outcome import Applied, Created, Fault, Observed, Rejected, Unknown
+from batchwright.model.call_outcome import Applied, Created, Observed, Rejected, Unknown
+from batchwright.model.fault import Fault
 
 
 class CallReport(Struct, frozen=True):

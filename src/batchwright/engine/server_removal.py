@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 
 from batchwright.engine.port_calls import answer, trouble
 from batchwright.engine.read_retry import PAUSE_MAX, ReadRetry
-from batchwright.model.call_outcome import Fault, FaultClass, Gone, Observed, Rejected, ServerState, Throttled, Unknown
+from batchwright.model.call_outcome import Gone, Observed, Rejected, ServerState, Throttled, Unknown
 from batchwright.model.clock import Clock
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.providers.base import Provider
 
 DESTROY_SECONDS = 600.0  # until what is being destroyed must be gone, without the time in which it could not be read

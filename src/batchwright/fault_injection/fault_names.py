@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchwright.model.call_outcome import FaultClass
+from batchwright.model.fault import FaultClass
 
 # In the order in which they are drawn: the first that hits is the call's
 CALL_FAULTS = ("throttle", "transient", "bad_gateway", "lost_answers")

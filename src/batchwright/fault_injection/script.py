@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 from msgspec import Struct
 
 from batchwright.errors import UsageError
-from batchwright.model.call_outcome import FaultClass
 from batchwright.model.did_you_mean import close_matches
+from batchwright.model.fault import FaultClass
 
 _OLD_EFFECTS = {"lost": "lost_answers", "late": "late_commits"}  # as earlier versions called them
 

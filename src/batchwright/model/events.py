@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from batchwright.model.call_outcome import Fault
+from batchwright.model.fault import Fault
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
 

@@ -11,7 +11,7 @@ from typing import Any
 from batchwright.errors import IllegalTransition
 from batchwright.model import events as ev
 from batchwright.model.actions import Doubt
-from batchwright.model.call_outcome import FaultClass
+from batchwright.model.fault import FaultClass
 from batchwright.model.lifecycle import (
     STEP_IN_FLIGHT,
     STEP_TRANSITIONS,

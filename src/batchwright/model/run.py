@@ -12,7 +12,8 @@ from msgspec import Struct
 from batchwright.errors import IllegalTransition
 from batchwright.model import events as ev
 from batchwright.model.actions import Doubt, Undo
-from batchwright.model.call_outcome import Fault, Observed
+from batchwright.model.call_outcome import Observed
+from batchwright.model.fault import Fault
 from batchwright.model.fold import APPLY
 from batchwright.model.ids import step_token
 from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from batchwright.errors import StepNotFound
 from batchwright.model import events as ev
-from batchwright.model.call_outcome import Fault
+from batchwright.model.fault import Fault
 from batchwright.model.lifecycle import STEP_IN_FLIGHT, CancelMode, RunState, StepState
 from batchwright.model.plan import Plan
 

@@ -12,8 +12,9 @@ from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from batchwright.model.call_outcome import Created, Fault, FaultClass, Going, Gone, Observed, Rejected, Unknown
+from batchwright.model.call_outcome import Created, Going, Gone, Observed, Rejected, Unknown
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ids import Token
 from batchwright.model.plan import Guard, ProviderFacts
 from batchwright.model.ssh_access import SshAccess

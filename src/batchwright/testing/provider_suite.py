@@ -16,8 +16,9 @@ from contextlib import suppress
 from typing import Any
 from unittest import SkipTest
 
-from batchwright.model.call_outcome import Created, FaultClass, Going, Gone, Rejected, ServerState, Unknown
+from batchwright.model.call_outcome import Created, Going, Gone, Rejected, ServerState, Unknown
 from batchwright.model.clock import Clock
+from batchwright.model.fault import FaultClass
 from batchwright.model.plan import Guard
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest

@@ -8,7 +8,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from batchwright.model.call_outcome import Applied, FaultClass, Rejected
+from batchwright.model.call_outcome import Applied, Rejected
+from batchwright.model.fault import FaultClass
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import Runner, Target
 

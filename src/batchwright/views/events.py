@@ -8,7 +8,7 @@ import msgspec
 
 from batchwright.journal.lease_holder import process_of
 from batchwright.model import events as ev
-from batchwright.model.call_outcome import Fault
+from batchwright.model.fault import Fault
 from batchwright.views.text_format import counted, duration, one_line, some
 
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from batchwright.model import events as ev
 from batchwright.model.actions import Action, Doubt
-from batchwright.model.call_outcome import FaultClass
+from batchwright.model.fault import FaultClass
 from batchwright.model.lifecycle import RUN_ENDED, STEP_ENDED, StepState
 from batchwright.model.run import Run
 from batchwright.model.workflow import DependencyKind

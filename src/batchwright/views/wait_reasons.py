@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from batchwright.model.call_outcome import Fault, FaultClass
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import STEP_ENDED, RunState, StepState
 from batchwright.model.run import Run
 from batchwright.views.plan_index import PlanIndex

@@ -21,7 +21,8 @@ from batchwright.commands.base import CommandServer, Launch
 from batchwright.commands.local import LocalCommands
 from batchwright.commands.process_marker import ProcessMarker
 from batchwright.errors import SecretMissing
-from batchwright.model.call_outcome import Applied, FaultClass, Rejected, Unknown
+from batchwright.model.call_outcome import Applied, Rejected, Unknown
+from batchwright.model.fault import FaultClass
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.command import CommandRequest

@@ -19,8 +19,9 @@ from tests.support.children import child
 from batchwright.commands.base import MARK, CommandServer, Launch
 from batchwright.commands.process_marker import ProcessMarker
 from batchwright.commands.ssh import SshCommands, script
-from batchwright.model.call_outcome import Applied, FaultClass, Rejected, Unknown
+from batchwright.model.call_outcome import Applied, Rejected, Unknown
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.fault import FaultClass
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.command import CommandRequest

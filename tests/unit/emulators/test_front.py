@@ -23,7 +23,7 @@ from batchwright.emulators.settings import EmulatorBehaviour
 from batchwright.emulators.upcloud import UpCloudBehaviour, UpCloudEmulator
 from batchwright.errors import UsageError
 from batchwright.fault_injection.fault_names import CALL_FAULTS, READ_FAULTS, REFUSALS
-from batchwright.model.call_outcome import FaultClass
+from batchwright.model.fault import FaultClass
 from batchwright.model.ids import Token
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws import faults as aws_faults

@@ -8,7 +8,8 @@ from typing import TypeVar
 from batchwright.engine import effects, reports
 from batchwright.engine.machine import Machine
 from batchwright.model import events as ev
-from batchwright.model.call_outcome import Applied, Created, Fault, FaultClass, Observed, Rejected, Unknown
+from batchwright.model.call_outcome import Applied, Created, Observed, Rejected, Unknown
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.model.run_signal import Signal, SignalKind

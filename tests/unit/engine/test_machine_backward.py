@@ -12,7 +12,8 @@ from batchwright.engine.rollback_preview import PlannedUndo, preview_rollback
 from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
 from batchwright.model.actions import Undo
-from batchwright.model.call_outcome import Applied, Created, FaultClass, Unknown
+from batchwright.model.call_outcome import Applied, Created, Unknown
+from batchwright.model.fault import FaultClass
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
 from batchwright.model.run_signal import SignalKind

@@ -10,7 +10,8 @@ from batchwright.engine import effects
 from batchwright.engine.rollback_preview import PlannedUndo, preview_rollback
 from batchwright.errors import NotAllowed, StepNotFound
 from batchwright.model import events as ev
-from batchwright.model.call_outcome import Applied, Fault, FaultClass, Rejected, Unknown
+from batchwright.model.call_outcome import Applied, Rejected, Unknown
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run, unsettled
 from batchwright.model.run_signal import SignalKind

@@ -10,7 +10,8 @@ from batchwright.engine.machine import Machine
 from batchwright.engine.policy import RETRY_AFTER_MAX, THROTTLES_MAX
 from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
-from batchwright.model.call_outcome import Applied, Created, FaultClass, Observed, ServerState, Unknown
+from batchwright.model.call_outcome import Applied, Created, Observed, ServerState, Unknown
+from batchwright.model.fault import FaultClass
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import SEMANTICS
 from batchwright.model.run import Run

@@ -7,7 +7,8 @@ import pytest
 from batchwright.engine import effects, reports
 from batchwright.errors import IllegalTransition
 from batchwright.model import events as ev
-from batchwright.model.call_outcome import Applied, Created, Fault, FaultClass, Observed, ServerState, Unknown
+from batchwright.model.call_outcome import Applied, Created, Observed, ServerState, Unknown
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run_signal import SignalKind
 from batchwright.model.workflow import Retry

@@ -7,7 +7,8 @@ import pytest
 from batchwright.engine import effects, reports
 from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
-from batchwright.model.call_outcome import Created, FaultClass
+from batchwright.model.call_outcome import Created
+from batchwright.model.fault import FaultClass
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run_signal import SignalKind
 from batchwright.model.workflow import OnFailure, Retry

@@ -9,7 +9,8 @@ import pytest
 
 from batchwright.engine import effects, reports
 from batchwright.engine.performer import Performer
-from batchwright.model.call_outcome import FaultClass, Observed, ServerState
+from batchwright.model.call_outcome import Observed, ServerState
+from batchwright.model.fault import FaultClass
 from batchwright.model.lifecycle import RunState, StepState
 from tests.unit.engine.bench import Bench, made, staged
 

@@ -11,7 +11,8 @@ from batchwright.engine import effects, reports
 from batchwright.engine.limits import CallClass, Lane
 from batchwright.errors import LeaseLost
 from batchwright.model import events as ev
-from batchwright.model.call_outcome import Applied, Created, FaultClass, Gone, Rejected, Unknown
+from batchwright.model.call_outcome import Applied, Created, Gone, Rejected, Unknown
+from batchwright.model.fault import FaultClass
 from tests.unit.engine.bench import Bench, in_doubt, made, rolling_back, staged
 from tests.unit.engine.hand import fault, refusal
 from tests.unit.engine.scripted import broken, gone_astray, silence, too_often

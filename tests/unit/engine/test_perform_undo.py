@@ -14,7 +14,8 @@ from batchwright.engine.read_retry import OUTAGE_SECONDS, PAUSE_MAX
 from batchwright.engine.server_removal import DESTROY_SECONDS
 from batchwright.errors import ProviderUnavailable
 from batchwright.model import events as ev
-from batchwright.model.call_outcome import Applied, FaultClass, Going, Gone, Observed, ServerState, Unknown
+from batchwright.model.call_outcome import Applied, Going, Gone, Observed, ServerState, Unknown
+from batchwright.model.fault import FaultClass
 from batchwright.model.lifecycle import RunState
 from tests.unit.engine.bench import Bench, in_doubt, made, rolling_back, staged
 from tests.unit.engine.hand import fault, refusal

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batchwright.engine.policy import POLICIES, RETRY_AFTER_MAX, THROTTLES_MAX, asked_pause, backoff, may_retry
-from batchwright.model.call_outcome import FaultClass
+from batchwright.model.fault import FaultClass
 from batchwright.model.workflow import Retry
 from tests.unit.engine.hand import fault
 

@@ -8,7 +8,7 @@ import pytest
 
 from batchwright.engine.policy import POLICIES
 from batchwright.model import events as ev
-from batchwright.model.call_outcome import FaultClass
+from batchwright.model.fault import FaultClass
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 from batchwright.model.workflow import OnFailure, Retry

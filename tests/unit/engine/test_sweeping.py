@@ -5,7 +5,8 @@ from __future__ import annotations
 from batchwright.engine import effects, reports
 from batchwright.engine.closing_sweep import ROUNDS_MAX
 from batchwright.model import events as ev
-from batchwright.model.call_outcome import FaultClass, Unknown
+from batchwright.model.call_outcome import Unknown
+from batchwright.model.fault import FaultClass
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run_signal import SignalKind
 from batchwright.model.workflow import Retry

@@ -13,7 +13,8 @@ from batchwright.engine import effects, reports
 from batchwright.engine.poller import Poller
 from batchwright.engine.read_retry import OUTAGE_SECONDS, ReadRetry
 from batchwright.errors import ProviderThrottled
-from batchwright.model.call_outcome import FaultClass, Observed, ServerState
+from batchwright.model.call_outcome import Observed, ServerState
+from batchwright.model.fault import FaultClass
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.simulated import Simulation, World
 from batchwright.providers.simulated.world_records import SimulatedServer

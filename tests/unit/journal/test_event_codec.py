@@ -8,8 +8,8 @@ import pytest
 from batchwright.errors import EventUnreadable
 from batchwright.journal import event_codec
 from batchwright.model.actions import Action, Undo
-from batchwright.model.call_outcome import Fault, FaultClass
 from batchwright.model.events import AnyEvent, RunCreated, RunStarted, StepFailed, StepStarted, StepSucceeded
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.plan import Plan, Step
 from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.server_batch import ServerRequest

@@ -11,7 +11,7 @@ from scripts.reference import reference
 
 from batchwright.errors import IllegalTransition
 from batchwright.model import events as ev
-from batchwright.model.call_outcome import Fault, FaultClass
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import (
     RUN_ENDED,
     RUN_TRANSITIONS,

@@ -13,7 +13,8 @@ from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import catch_up, load_run
 from batchwright.model import events as ev
 from batchwright.model.actions import Action
-from batchwright.model.call_outcome import Fault, FaultClass, Observed, ServerState
+from batchwright.model.call_outcome import Observed, ServerState
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ids import step_token
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.run import Run, made_something

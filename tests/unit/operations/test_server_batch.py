@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from batchwright.model.actions import Action, Undo
-from batchwright.model.call_outcome import Fault, FaultClass, Observed, ServerState
+from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.diagnostic import Diagnostic, Severity
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.plan import ServerFacts
 from batchwright.model.workflow import OnFailure, Retry, ServerConfig, Workflow
 from batchwright.plan import Observations, PlanResult, build

@@ -16,7 +16,8 @@ from batchwright.emulators import hetzner
 from batchwright.emulators.aws import AwsBehaviour
 from batchwright.emulators.upcloud import UpCloudBehaviour
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.call_outcome import Created, FaultClass, Gone, Rejected, ServerState
+from batchwright.model.call_outcome import Created, Gone, Rejected, ServerState
+from batchwright.model.fault import FaultClass
 from batchwright.model.ids import Token, run_id
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest

@@ -14,7 +14,8 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.emulators.hetzner import HetznerBehaviour
 from batchwright.errors import ProviderUnavailable, UsageError
 from batchwright.fault_injection.draw import NOTHING
-from batchwright.model.call_outcome import Created, FaultClass, Rejected, ServerState, Unknown
+from batchwright.model.call_outcome import Created, Rejected, ServerState, Unknown
+from batchwright.model.fault import FaultClass
 from batchwright.model.ids import Token, run_id, step_token
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest

@@ -9,7 +9,8 @@ import pytest
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.call_outcome import Created, FaultClass, Going, Gone, Rejected, ServerState, Unknown
+from batchwright.model.call_outcome import Created, Going, Gone, Rejected, ServerState, Unknown
+from batchwright.model.fault import FaultClass
 from batchwright.model.ids import Token
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.simulated import Simulated, Simulation, World

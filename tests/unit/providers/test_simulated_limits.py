@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from batchwright.model.call_outcome import Created, FaultClass, Rejected
+from batchwright.model.call_outcome import Created, Rejected
+from batchwright.model.fault import FaultClass
 from batchwright.model.ids import Token
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from batchwright.model.call_outcome import Applied, Created, FaultClass, Rejected, Unknown
+from batchwright.model.call_outcome import Applied, Created, Rejected, Unknown
+from batchwright.model.fault import FaultClass
 from batchwright.model.ids import Token
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.taskserv_batch import TaskservRequest

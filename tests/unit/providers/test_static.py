@@ -17,8 +17,9 @@ from tests.support.machines import Machine, Machines
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.call_outcome import Created, FaultClass, Gone, Observed, Rejected, ServerState
+from batchwright.model.call_outcome import Created, Gone, Observed, Rejected, ServerState
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.fault import FaultClass
 from batchwright.model.ids import Token
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest

@@ -25,7 +25,8 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.emulators.server import listening
 from batchwright.emulators.upcloud import TOKEN, UpCloudBehaviour, UpCloudEmulator, serve
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.call_outcome import Created, FaultClass, Going, Gone, Rejected, ServerState, Unknown
+from batchwright.model.call_outcome import Created, Going, Gone, Rejected, ServerState, Unknown
+from batchwright.model.fault import FaultClass
 from batchwright.model.ids import Token, run_id
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest

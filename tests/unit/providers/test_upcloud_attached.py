@@ -9,7 +9,8 @@ from typing import Any
 from tests.unit.providers.test_upcloud_adapter import FAST, RUN, gone, made, play, request
 
 from batchwright.emulators.upcloud import UpCloudEmulator
-from batchwright.model.call_outcome import Created, FaultClass, Rejected, ServerState
+from batchwright.model.call_outcome import Created, Rejected, ServerState
+from batchwright.model.fault import FaultClass
 from batchwright.model.ids import Token
 from batchwright.providers.upcloud import UpCloud, rows
 

@@ -9,7 +9,8 @@ import pytest
 
 from batchwright.emulators.upcloud import catalog
 from batchwright.errors import ProviderUnavailable, UsageError
-from batchwright.model.call_outcome import FaultClass, ServerState
+from batchwright.model.call_outcome import ServerState
+from batchwright.model.fault import FaultClass
 from batchwright.model.ids import Token
 from batchwright.model.plan import ServerFacts
 from batchwright.model.workflow import ServerConfig

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from batchwright.app.system_clock import SystemClock
-from batchwright.model.call_outcome import FaultClass, Rejected
+from batchwright.model.call_outcome import Rejected
+from batchwright.model.fault import FaultClass
 from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.plan import build

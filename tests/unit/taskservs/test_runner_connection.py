@@ -12,7 +12,7 @@ import pytest
 from tests.support.children import child
 
 from batchwright.login_output import OUTPUT_MAX
-from batchwright.model.call_outcome import FaultClass
+from batchwright.model.fault import FaultClass
 from batchwright.model.ssh_access import SshAccess
 from batchwright.taskservs.runner.asyncssh_connection import TOOK_TOO_LONG, SshConnection, Unreachable, connected
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.model.call_outcome import CheckResult, FaultClass
+from batchwright.model.call_outcome import CheckResult
+from batchwright.model.fault import FaultClass
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.ssh_access import SshAccess
 from batchwright.model.taskserv import Platform, Taskserv

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from batchwright.model.call_outcome import Fault, FaultClass
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ssh_access import SshAccess
 from batchwright.taskservs.runner.asyncssh_connection import ScriptResult, SshConnection, Unreachable
 from batchwright.taskservs.runner.readiness import DENIED_SECONDS, ready

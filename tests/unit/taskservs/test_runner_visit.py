@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from batchwright.errors import SecretMissing
-from batchwright.model.call_outcome import Applied, Fault, FaultClass, Rejected, Unknown
+from batchwright.model.call_outcome import Applied, Rejected, Unknown
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.ssh_access import SshAccess
 from batchwright.model.taskserv import Check, Output, Taskserv

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from batchwright.model import events as ev
-from batchwright.model.call_outcome import Fault, FaultClass
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run

@@ -6,7 +6,8 @@ from tests.unit.engine.hand import Hand
 from tests.unit.engine.stage import QUICK, plan_of, runs, servers
 
 from batchwright.model import events as ev
-from batchwright.model.call_outcome import Applied, Fault, FaultClass, Rejected, Unknown
+from batchwright.model.call_outcome import Applied, Rejected, Unknown
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.views.events import event_line
 from batchwright.views.explain import explain
 from batchwright.views.run import run_view

@@ -7,7 +7,7 @@ from tests.unit.views.story import T0, Story, fleet
 
 from batchwright.errors import StepNotFound
 from batchwright.model import events as ev
-from batchwright.model.call_outcome import Fault, FaultClass
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.testing.plans import servers
 from batchwright.views.explain import Explanation, explain

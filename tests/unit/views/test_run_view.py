@@ -7,7 +7,7 @@ import pytest
 from tests.unit.views.story import BAD, DOWN, T0, Story, fleet
 
 from batchwright.model import events as ev
-from batchwright.model.call_outcome import Fault, FaultClass
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 from batchwright.testing.plans import servers, taskservs

@@ -19,7 +19,7 @@ from batchwright.emulators.front import CallRefused, RestFront
 from batchwright.emulators.settings import EmulatorBehaviour
 from batchwright.fault_injection.draw import Draw
 from batchwright.fault_injection.settings import Seconds
-from batchwright.model.call_outcome import FaultClass
+from batchwright.model.fault import FaultClass
 
 TOKEN = "emulated"  # noqa: S105 - the one the emulator takes, and no secret
 Rows = list[dict[str, Any]]

@@ -7,7 +7,7 @@ from libcloud.common.types import InvalidCredsError
 from libcloud.common.vultr import VultrException
 
 from batchwright import Fault, FaultClass, ProviderThrottled, ProviderUnavailable, Rejected, Unknown
-from batchwright.model.call_outcome import PASSING
+from batchwright.model.fault import PASSING
 
 MESSAGE_MAX = 300  # characters of a driver's message that are shown
 

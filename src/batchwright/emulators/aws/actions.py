@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from batchwright.emulators.aws import responses
+from batchwright.emulators.aws import filters, responses
 from batchwright.emulators.aws.catalog import ARM, IMAGES, PARAMETERS, PRICES, VCPUS
 from batchwright.emulators.aws.protocol import ApiError
 from batchwright.emulators.aws.region import Region
@@ -63,7 +63,7 @@ class Call:
 
 def describe_instances(call: Call) -> Result:
     rows = call.named(call.seen(call.region.instances), "id", "InstanceIds", "InvalidInstanceID.NotFound")
-    rows = responses.filtered(rows, call.filters, lambda one: responses.instance_filters(one, call.now))
+    rows = filters.filtered(rows, call.filters, lambda one: filters.instance_filters(one, call.now))
     some, more = call.page(rows)
     found = [responses.instance_shown(one, call.region, call.now) for one in some]
     return {"Reservations": [{"ReservationId": f"r-{x['InstanceId'][2:]}", "Instances": [x]} for x in found], **more}
@@ -89,7 +89,7 @@ def terminate_instances(call: Call) -> Result:
 
 def describe_volumes(call: Call) -> Result:
     rows = call.named(call.seen(call.region.volumes), "id", "VolumeIds", "InvalidVolume.NotFound")
-    some, more = call.page(responses.filtered(rows, call.filters, responses.volume_filters))
+    some, more = call.page(filters.filtered(rows, call.filters, filters.volume_filters))
     return {"Volumes": [responses.volume_shown(one) for one in some], **more}
 
 
@@ -104,9 +104,7 @@ def delete_volume(call: Call) -> Result:
 
 
 def describe_network_interfaces(call: Call) -> Result:
-    some, more = call.page(
-        responses.filtered(call.seen(call.region.interfaces), call.filters, responses.interface_filters)
-    )
+    some, more = call.page(filters.filtered(call.seen(call.region.interfaces), call.filters, filters.interface_filters))
     return {"NetworkInterfaces": [responses.interface_shown(one) for one in some], **more}
 
 
@@ -180,7 +178,7 @@ def create_security_group(call: Call) -> Result:
 
 def describe_security_groups(call: Call) -> Result:
     rows = call.named(call.seen(call.region.groups), "id", "GroupIds", "InvalidGroup.NotFound")
-    some, more = call.page(responses.filtered(rows, call.filters, responses.group_filters))
+    some, more = call.page(filters.filtered(rows, call.filters, filters.group_filters))
     return {"SecurityGroups": [responses.group_shown(one) for one in some], **more}
 
 
@@ -202,7 +200,7 @@ def import_key_pair(call: Call) -> Result:
 def describe_key_pairs(call: Call) -> Result:
     rows = call.named(call.seen(call.region.keys), "name", "KeyNames", "InvalidKeyPair.NotFound")
     public = bool(call.arguments.get("IncludePublicKey"))
-    found = responses.filtered(rows, call.filters, responses.key_filters)
+    found = filters.filtered(rows, call.filters, filters.key_filters)
     return {"KeyPairs": [responses.key_shown(one, public=public) for one in found]}
 
 
@@ -223,15 +221,15 @@ def describe_regions(call: Call) -> Result:
 
 
 def describe_vpcs(call: Call) -> Result:
-    def seen(_row: str) -> responses.Seen:
+    def seen(_row: str) -> filters.Seen:
         return {"is-default": ["true"], "vpc-id": [call.region.vpc]}
 
-    found = responses.filtered([call.region.vpc], call.filters, seen)
+    found = filters.filtered([call.region.vpc], call.filters, seen)
     return {"Vpcs": [{"VpcId": one, "CidrBlock": "172.31.0.0/16", "IsDefault": True} for one in found]}
 
 
 def describe_subnets(call: Call) -> Result:
-    def seen(row: tuple[str, str]) -> responses.Seen:
+    def seen(row: tuple[str, str]) -> filters.Seen:
         return {"subnet-id": [row[0]], "availability-zone": [row[1]], "default-for-az": ["true"], "vpc-id": [vpc]}
 
     vpc = call.region.vpc
@@ -240,7 +238,7 @@ def describe_subnets(call: Call) -> Result:
         rows = [row for row in rows if row[0] in wanted]
         if len(rows) < len(wanted):
             raise ApiError("InvalidSubnetID.NotFound", f"The subnet ID '{', '.join(wanted)}' does not exist")
-    found = responses.filtered(rows, call.filters, seen)
+    found = filters.filtered(rows, call.filters, seen)
     some, more = call.page(found)
     views = [
         {"SubnetId": name, "AvailabilityZone": zone, "VpcId": vpc, "DefaultForAz": True, "MapPublicIpOnLaunch": True}
@@ -253,12 +251,12 @@ def describe_images(call: Call) -> Result:
     if wanted := call.arguments.get("ImageIds"):
         return {"Images": [responses.image_shown(call.region.image(one)) for one in wanted]}
     seen = [one for one in IMAGES if not one.deprecated]
-    some, more = call.page(responses.filtered(seen, call.filters, lambda one: {"image-id": [one.id]}))
+    some, more = call.page(filters.filtered(seen, call.filters, lambda one: {"image-id": [one.id]}))
     return {"Images": [responses.image_shown(one) for one in some], **more}
 
 
 def describe_instance_types(call: Call) -> Result:
-    def seen(name: str) -> responses.Seen:
+    def seen(name: str) -> filters.Seen:
         return {"instance-type": [name]}
 
     def view(name: str) -> Result:
@@ -271,7 +269,7 @@ def describe_instance_types(call: Call) -> Result:
             "MemoryInfo": {"SizeInMiB": memory},
         }
 
-    some, more = call.page(responses.filtered(list(VCPUS), call.filters, seen))
+    some, more = call.page(filters.filtered(list(VCPUS), call.filters, seen))
     return {"InstanceTypes": [view(name) for name in some], **more}
 
 
@@ -280,7 +278,7 @@ def describe_instance_type_offerings(call: Call) -> Result:
         *call.region.subnets.values()
     ]  # fmt: skip
     rows = [(kind, zone) for kind in VCPUS for zone in zones]
-    found = responses.filtered(rows, call.filters, lambda row: {"instance-type": [row[0]], "location": [row[1]]})
+    found = filters.filtered(rows, call.filters, lambda row: {"instance-type": [row[0]], "location": [row[1]]})
     some, more = call.page(found)
     return {"InstanceTypeOfferings": [{"InstanceType": kind, "Location": zone} for kind, zone in some], **more}
 

@@ -18,7 +18,7 @@ from batchwright.emulators.aws.settings import AwsBehaviour
 from batchwright.emulators.front import CREATE, SUMMARY, CallRefused, EmulatedCall, EmulatorFront
 from batchwright.fault_injection.draw import Draw
 from batchwright.fault_injection.fault_names import READ_FAULTS
-from batchwright.model.call_outcome import FaultClass
+from batchwright.model.fault import FaultClass
 
 _WRONG = CallRefused(403, "InvalidClientTokenId", "The security token included in the request is invalid.")
 REFUSALS = {

@@ -13,7 +13,7 @@ from batchwright.emulators.hetzner import catalog, responses
 from batchwright.emulators.hetzner.account import HetznerAccount, HetznerResource
 from batchwright.emulators.hetzner.settings import HetznerBehaviour
 from batchwright.fault_injection.draw import Draw
-from batchwright.model.call_outcome import FaultClass
+from batchwright.model.fault import FaultClass
 
 Result = tuple[int, Any]  # status and body, None for none
 

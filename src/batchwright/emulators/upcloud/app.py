@@ -16,7 +16,7 @@ from batchwright.emulators.upcloud.account import Disk, EmulatedServer, UpCloudA
 from batchwright.emulators.upcloud.settings import UpCloudBehaviour
 from batchwright.emulators.upcloud.validation import check_create, check_labels, inner
 from batchwright.fault_injection.draw import Draw, lognormal
-from batchwright.model.call_outcome import FaultClass
+from batchwright.model.fault import FaultClass
 
 Result = tuple[int, Any]  # status and body, None for none
 

@@ -9,7 +9,8 @@ from batchwright.engine import effects, reports
 from batchwright.engine.handler_context import HandlerContext
 from batchwright.engine.handlers.base import Handler
 from batchwright.engine.port_calls import trouble, unmade
-from batchwright.model.call_outcome import Applied, Fault, FaultClass, Rejected, Unknown
+from batchwright.model.call_outcome import Applied, Rejected, Unknown
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import StepState
 from batchwright.model.plan import Step
 from batchwright.operations.command import CommandRequest

@@ -6,7 +6,8 @@ from batchwright.engine import effects, reports
 from batchwright.engine.handlers.base import Handler
 from batchwright.engine.limits import CallClass
 from batchwright.engine.port_calls import trouble, turn
-from batchwright.model.call_outcome import Created, Fault, FaultClass, Rejected, Unknown
+from batchwright.model.call_outcome import Created, Rejected, Unknown
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ids import Token
 from batchwright.model.plan import Guard, Step
 from batchwright.model.run import StepFoldState

@@ -8,20 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.call_outcome import (
-    PASSING,
-    Created,
-    Fault,
-    FaultClass,
-    Going,
-    Gone,
-    Observed,
-    Rejected,
-    ServerState,
-    Unknown,
-)
+from batchwright.model.call_outcome import Created, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.fault import PASSING, Fault, FaultClass
 from batchwright.model.ids import Token
 from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
@@ -32,12 +22,12 @@ from batchwright.providers import ssh_key_files
 from batchwright.providers.aws import (
     config_checks,
     config_resolution,
-    instance_types,
     lookup,
     payload,
     preflight,
     prices,
     rows,
+    zones,
 )
 from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.faults import ERRORS, code_of, explain, outcome, unavailable
@@ -148,7 +138,7 @@ class Aws:
         by_region: dict[str, list[int]] = {}
         for i, config in enumerate(configs):
             if not answers[i]:
-                by_region.setdefault(instance_types.region_of(config.zone), []).append(i)
+                by_region.setdefault(zones.region_of(config.zone), []).append(i)
         for region in [region for region in by_region if region not in self._regions]:
             known = f"Enabled are: {', '.join(self._regions)}"
             for i in by_region.pop(region):
@@ -170,7 +160,7 @@ class Aws:
     # -- making -------------------------------------------------------------------------------------------------
 
     async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
-        region = instance_types.region_of(request.zone)
+        region = zones.region_of(request.zone)
         wrong = self.validate(ServerConfig(request.name, request.plan, request.zone))
         if wrong:
             return Rejected(Fault(FaultClass.INVALID, wrong[0].message, hint=wrong[0].hint))
@@ -189,7 +179,7 @@ class Aws:
         OSError.
         """
         shared, host, private = await asyncio.to_thread(self._keys, token)
-        region, vpc = instance_types.region_of(request.zone), request.resolved["vpc"]
+        region, vpc = zones.region_of(request.zone), request.resolved["vpc"]
         group = await self._surroundings.ready(region, vpc, token.run, shared.public)
         return payload.arguments(request, token, group, private, host.public)
 

@@ -8,7 +8,8 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.aws import images
-from batchwright.providers.aws.instance_types import SIZES, instance_type, region_of
+from batchwright.providers.aws.instance_types import SIZES, instance_type
+from batchwright.providers.aws.zones import region_of
 from batchwright.providers.user_data import against
 
 _TYPE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")

@@ -13,7 +13,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.plan import ServerFacts
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers.aws import images, instance_types
+from batchwright.providers.aws import images, instance_types, zones
 from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.faults import code_of
 from batchwright.providers.aws.lookup import FILTER_MAX, only
@@ -109,7 +109,7 @@ def _architecture(offers: AwsCatalog, config: ServerConfig) -> str:
 
 
 def _request(offers: AwsCatalog, config: ServerConfig) -> ServerRequest | Diagnostic:
-    kind, region = instance_types.instance_type(config.plan), instance_types.region_of(config.zone)
+    kind, region = instance_types.instance_type(config.plan), zones.region_of(config.zone)
     if kind not in offers.types:
         hint = "Use another plan or zone: `aws ec2 describe-instance-types` lists what a region has."
         return Diagnostic("unknown-plan", f"AWS has no instance type {kind} in {region}", hint, field="plan")
@@ -136,7 +136,7 @@ def _request(offers: AwsCatalog, config: ServerConfig) -> ServerRequest | Diagno
 
 
 def _place(offers: AwsCatalog, config: ServerConfig, kind: str) -> dict[str, str] | Diagnostic:
-    zone, exact = config.zone, instance_types.is_availability_zone(config.zone)
+    zone, exact = config.zone, zones.is_availability_zone(config.zone)
     if exact and (kind, zone) not in offers.placed:
         places = sorted(place for one, place in offers.placed if one == kind)
         hint = f"It does in: {', '.join(places)}" if places else "Use another plan or region."

@@ -13,7 +13,8 @@ from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
-from batchwright.model.call_outcome import PASSING, Fault, FaultClass, Rejected, Unknown
+from batchwright.model.call_outcome import Rejected, Unknown
+from batchwright.model.fault import PASSING, Fault, FaultClass
 from batchwright.redaction import masked
 
 K = FaultClass

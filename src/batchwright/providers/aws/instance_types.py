@@ -1,8 +1,6 @@
-"""Which instance type a plan means, and which region a zone is in. Pure."""
+"""Which instance type a plan means. Pure."""
 
 from __future__ import annotations
-
-import re
 
 # The cheapest current x86 type with at least that much; T types have at least two processors.
 SIZES = {
@@ -17,21 +15,6 @@ SIZES = {
 }
 
 
-_ZONE = re.compile(r"([a-z]{2,3}(?:-[a-z]+){1,2}-\d)([a-z]?)")
-
-
 def instance_type(plan: str) -> str:
     """The instance type of a plan."""
     return SIZES.get(plan, plan)
-
-
-def region_of(zone: str) -> str:
-    """The region of a zone; empty if it is neither a region nor a zone."""
-    found = _ZONE.fullmatch(zone)
-    return found.group(1) if found else ""
-
-
-def is_availability_zone(zone: str) -> bool:
-    """Whether it names an availability zone, not just a region."""
-    found = _ZONE.fullmatch(zone)
-    return bool(found and found.group(2))

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from batchwright.model.call_outcome import Fault, FaultClass, Observed, ServerState
+from batchwright.model.call_outcome import Observed, ServerState
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.providers.aws import rows
 from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.refs import Ref, RefKind, parse, spent_token

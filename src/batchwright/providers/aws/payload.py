@@ -7,7 +7,7 @@ from typing import Any
 from batchwright.model.ids import Token
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws import rows
-from batchwright.providers.aws.instance_types import is_availability_zone
+from batchwright.providers.aws.zones import is_availability_zone
 from batchwright.providers.user_data import combined
 
 KINDS = ("instance", "network-interface", "volume")

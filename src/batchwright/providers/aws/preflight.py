@@ -8,13 +8,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from batchwright.model.call_outcome import FaultClass
 from batchwright.model.diagnostic import Diagnostic, Severity
+from batchwright.model.fault import FaultClass
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws import payload, quotas
 from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.faults import ERRORS, code_of, explain, kind_of
-from batchwright.providers.aws.instance_types import region_of
+from batchwright.providers.aws.zones import region_of
 
 _GROUP = {"GroupName": "batchwright-rehearsal", "Description": "never made", "DryRun": True}
 _KEY = {"KeyName": "batchwright-rehearsal", "PublicKeyMaterial": b"ssh-ed25519 AAAA", "DryRun": True}

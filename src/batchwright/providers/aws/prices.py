@@ -12,7 +12,7 @@ from typing import Any
 
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws.client import AwsClient
-from batchwright.providers.aws.instance_types import region_of
+from batchwright.providers.aws.zones import region_of
 from batchwright.providers.base import Quote
 
 ENDPOINT_REGION = "us-east-1"

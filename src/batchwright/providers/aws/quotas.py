@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from botocore.exceptions import ClientError
 
-from batchwright.model.call_outcome import FaultClass
+from batchwright.model.fault import FaultClass
 from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.faults import code_of, kind_of
 from batchwright.providers.aws.lookup import FILTER_MAX, only, rows_of

@@ -12,8 +12,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 from msgspec import Struct
 
-from batchwright.model.call_outcome import Fault, FaultClass, Going, Gone, Rejected, ServerState
+from batchwright.model.call_outcome import Going, Gone, Rejected, ServerState
 from batchwright.model.clock import Clock
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.providers.aws import lookup, rows
 from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.faults import code_of, kind_of

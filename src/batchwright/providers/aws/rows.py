@@ -7,7 +7,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from batchwright.model.call_outcome import Fault, FaultClass, Observed, ServerState
+from batchwright.model.call_outcome import Observed, ServerState
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ids import Token
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws.faults import kind_of

@@ -8,19 +8,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.call_outcome import (
-    Created,
-    Fault,
-    FaultClass,
-    Going,
-    Gone,
-    Observed,
-    Rejected,
-    ServerState,
-    Unknown,
-)
+from batchwright.model.call_outcome import Created, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ids import Token
 from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
@@ -36,7 +27,8 @@ from batchwright.providers.hetzner.live_check import HetznerLive
 from batchwright.providers.hetzner.settings import API, HetznerSettings, api_url, project_of, token_of
 from batchwright.providers.http import HttpReply, NoAnswer, NotSent
 from batchwright.providers.live_check import LiveCheck
-from batchwright.providers.rest import RestProvider, meant
+from batchwright.providers.rest_client import meant
+from batchwright.providers.rest_provider import RestProvider
 from batchwright.providers.user_data import combined
 
 

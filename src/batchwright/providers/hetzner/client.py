@@ -8,10 +8,10 @@ from typing import Any
 from msgspec import Struct
 
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.call_outcome import FaultClass
+from batchwright.model.fault import FaultClass
 from batchwright.providers.hetzner.faults import REFUSALS
 from batchwright.providers.http import Query
-from batchwright.providers.rest import PAGES_MAX, READINGS_MAX, LookRefused, Rest
+from batchwright.providers.rest_client import PAGES_MAX, READINGS_MAX, LookRefused, RestClient
 
 Rows = dict[int, dict[str, Any]]
 
@@ -27,7 +27,7 @@ class HetznerPage(Struct):
     total: int | None
 
 
-class HetznerClient(Rest):
+class HetznerClient(RestClient):
     """One connection pool; every path is under the version of the API."""
 
     refusals = REFUSALS

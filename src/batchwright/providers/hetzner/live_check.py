@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from batchwright.model.call_outcome import Created, FaultClass, Rejected
+from batchwright.model.call_outcome import Created, Rejected
+from batchwright.model.fault import FaultClass
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.hetzner import payload, rows
 from batchwright.providers.hetzner.catalog import HetznerCatalog, cheapest
 from batchwright.providers.hetzner.client import HetznerClient
 from batchwright.providers.hetzner.faults import REFUSALS
 from batchwright.providers.live_check import LISTED, VANISHED, token_of
-from batchwright.providers.rest import THROTTLED, RestCheck
+from batchwright.providers.rest_provider import THROTTLED, RestCheck
 
 NO_TYPE = "how is a create with an unknown server type refused (assumed: a 4xx with a code)"
 NO_KEY = "how is a create refused that names an SSH key which is not there (assumed: not_found)"

@@ -10,19 +10,10 @@ from typing import TypeVar
 
 from batchwright.durable_files import FolderHeld
 from batchwright.errors import ProviderUnavailable, UsageError
-from batchwright.model.call_outcome import (
-    Created,
-    Fault,
-    FaultClass,
-    Going,
-    Gone,
-    Observed,
-    Rejected,
-    ServerState,
-    Unknown,
-)
+from batchwright.model.call_outcome import Created, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ids import Token
 from batchwright.model.plan import Guard, ServerFacts
 from batchwright.model.scalar import Scalar

@@ -14,19 +14,10 @@ from msgspec.structs import replace
 
 from batchwright import durable_files
 from batchwright.errors import NotAllowed, ProviderUnavailable
-from batchwright.model.call_outcome import (
-    Created,
-    Fault,
-    FaultClass,
-    Going,
-    Gone,
-    Observed,
-    Rejected,
-    ServerState,
-    Unknown,
-)
+from batchwright.model.call_outcome import Created, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ids import Token, base32
 from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.server_batch import ServerRequest

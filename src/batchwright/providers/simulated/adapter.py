@@ -9,9 +9,10 @@ from batchwright.errors import ProviderUnavailable
 from batchwright.fault_injection.draw import Draw, lognormal
 from batchwright.fault_injection.fault_names import CALL_FAULTS, CREATE_FAULTS, READ_FAULTS, SERVER_FAULTS
 from batchwright.fault_injection.rate_limit import RateLimit
-from batchwright.model.call_outcome import Created, FaultClass, Going, Gone, Observed, Rejected, ServerState, Unknown
+from batchwright.model.call_outcome import Created, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.fault import FaultClass
 from batchwright.model.ids import Token
 from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from batchwright.fault_injection.draw import NOTHING, Draw, draw, lognormal
 from batchwright.fault_injection.script import NO_SCRIPT, FaultScript
-from batchwright.model.call_outcome import Fault, FaultClass
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.providers.simulated.settings import Simulation
 from batchwright.providers.simulated.world import World
 

@@ -6,8 +6,9 @@ from typing import Protocol
 
 from batchwright.fault_injection.draw import Draw
 from batchwright.fault_injection.fault_names import PROGRAM_FAULTS
-from batchwright.model.call_outcome import Applied, CheckResult, FaultClass, Rejected, ServerState, Unknown
+from batchwright.model.call_outcome import Applied, CheckResult, Rejected, ServerState, Unknown
 from batchwright.model.clock import Clock
+from batchwright.model.fault import FaultClass
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.providers.simulated.draws import Draws, fault, refusal
 from batchwright.providers.simulated.settings import Simulation

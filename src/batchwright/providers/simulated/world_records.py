@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from batchwright.model.call_outcome import Fault, FaultClass, Observed, ServerState
+from batchwright.model.call_outcome import Observed, ServerState
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.operations.server_batch import ServerRequest
 
 BROKEN = Fault(FaultClass.TRANSIENT, "the server came up broken", code="SIMULATED_BROKEN")

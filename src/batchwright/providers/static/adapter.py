@@ -9,9 +9,10 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.call_outcome import Created, Fault, FaultClass, Gone, Observed, Rejected, ServerState
+from batchwright.model.call_outcome import Created, Gone, Observed, Rejected, ServerState
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ids import Token
 from batchwright.model.plan import Guard, ServerFacts
 from batchwright.model.scalar import Scalar

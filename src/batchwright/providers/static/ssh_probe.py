@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from msgspec import Struct
 
 from batchwright.login_output import fit
-from batchwright.model.call_outcome import Fault, FaultClass
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ssh_access import SshAccess
 from batchwright.ssh_client import LOST, Unreachable, ask, connect, interfering, words
 from batchwright.ssh_refusals import refusal_in

@@ -11,19 +11,10 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.call_outcome import (
-    Created,
-    Fault,
-    FaultClass,
-    Going,
-    Gone,
-    Observed,
-    Rejected,
-    ServerState,
-    Unknown,
-)
+from batchwright.model.call_outcome import Created, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ids import Token
 from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
@@ -33,7 +24,8 @@ from batchwright.providers import lookup, ssh_key_files
 from batchwright.providers.base import Attached, Quota, Quote, refuse_attached
 from batchwright.providers.http import HttpReply, Query
 from batchwright.providers.live_check import LiveCheck
-from batchwright.providers.rest import LookRefused, RestProvider, meant
+from batchwright.providers.rest_client import LookRefused, meant
+from batchwright.providers.rest_provider import RestProvider
 from batchwright.providers.upcloud import catalog as shop
 from batchwright.providers.upcloud import config_checks, payload, quotas, rows
 from batchwright.providers.upcloud.client import UpCloudClient

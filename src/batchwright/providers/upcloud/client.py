@@ -9,7 +9,7 @@ from typing import Any
 
 from batchwright.errors import ProviderUnavailable
 from batchwright.providers.http import Query
-from batchwright.providers.rest import PAGES_MAX, READINGS_MAX, Rest
+from batchwright.providers.rest_client import PAGES_MAX, READINGS_MAX, RestClient
 from batchwright.providers.upcloud.faults import REFUSALS
 
 LIMIT_MAX = 1000  # entries of one page
@@ -48,7 +48,7 @@ class Reading:
         return self.steady or self.first == self.count or (len(self.found) == self.count and not self.changed)
 
 
-class UpCloudClient(Rest):
+class UpCloudClient(RestClient):
     """One connection pool; every path is under the version of the API."""
 
     refusals = REFUSALS

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from batchwright.model.call_outcome import FaultClass
-from batchwright.providers.rest import RefusalRules
+from batchwright.model.fault import FaultClass
+from batchwright.providers.rest_client import RefusalRules
 
 _EXACT = {
     "SERVER_CREATING_LIMIT_REACHED": FaultClass.THROTTLE,  # too many at the moment, not in all

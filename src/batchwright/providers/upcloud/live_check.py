@@ -5,11 +5,12 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.call_outcome import FaultClass, Rejected
+from batchwright.model.call_outcome import Rejected
+from batchwright.model.fault import FaultClass
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.http import HttpReply
 from batchwright.providers.live_check import LISTED, VANISHED, token_of
-from batchwright.providers.rest import THROTTLED, RestCheck
+from batchwright.providers.rest_provider import THROTTLED, RestCheck
 from batchwright.providers.upcloud import rows
 from batchwright.providers.upcloud.catalog import UpCloudCatalog
 from batchwright.providers.upcloud.client import UpCloudClient

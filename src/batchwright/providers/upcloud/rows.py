@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from batchwright.model.call_outcome import Fault, FaultClass, Observed, ServerState
+from batchwright.model.call_outcome import Observed, ServerState
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.providers.lookup import is_wanted
 
 RUN, TOKEN, NAME, IMAGE = (f"batchwright-{word}" for word in ("run", "token", "name", "image"))

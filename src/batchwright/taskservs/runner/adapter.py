@@ -12,8 +12,9 @@ from weakref import WeakValueDictionary
 from msgspec import Struct
 
 from batchwright.errors import CatalogueInvalid, ServerUnreachable
-from batchwright.model.call_outcome import Applied, CheckResult, Fault, FaultClass, Rejected, Unknown
+from batchwright.model.call_outcome import Applied, CheckResult, Rejected, Unknown
 from batchwright.model.clock import Clock
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.taskserv import Taskserv
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.redaction import Redactor

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import asyncssh
 from msgspec import Struct
 
-from batchwright.model.call_outcome import Fault, FaultClass
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ssh_access import SshAccess
 from batchwright.ssh_client import LOST, Unreachable, ask, connect, interfering, words
 from batchwright.ssh_refusals import refusal_in

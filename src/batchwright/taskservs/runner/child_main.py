@@ -28,7 +28,7 @@ from pyinfra.connectors import ssh
 from pyinfra.connectors.util import read_output_buffers
 from pyinfra.context import ctx_config, ctx_host, ctx_state
 
-from batchwright.model.ssh_access import known_hosts
+from batchwright.model.openssh_command import known_hosts
 from batchwright.taskservs.runner.child_protocol import (
     ChildJob,
     Done,

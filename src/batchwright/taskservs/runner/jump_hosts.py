@@ -9,7 +9,8 @@ from typing import Any
 from paramiko import AuthenticationException, HostKeys, RejectPolicy, SSHClient, SSHException
 from paramiko.hostkeys import HostKeyEntry
 
-from batchwright.model.ssh_access import SshAccess, known_hosts
+from batchwright.model.openssh_command import known_hosts
+from batchwright.model.ssh_access import SshAccess
 from batchwright.taskservs.runner.deploys import DeployFailed
 
 # paramiko signs with one algorithm per connection, the first that is not disabled, where a server names none

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from batchwright.model.call_outcome import CheckResult, Fault, FaultClass, Rejected
+from batchwright.model.call_outcome import CheckResult, Rejected
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.taskserv import Taskserv
 from batchwright.printable import printable, shortened
 from batchwright.redaction import Redactor

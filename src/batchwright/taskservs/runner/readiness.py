@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
-from batchwright.model.call_outcome import Fault, FaultClass
 from batchwright.model.clock import Clock
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ssh_access import SshAccess
 from batchwright.ssh_client import Unreachable
 from batchwright.taskservs.base import Tell

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from batchwright.errors import SecretMissing, VariableInvalid
-from batchwright.model.call_outcome import Applied, Fault, FaultClass, Rejected, Unknown
+from batchwright.model.call_outcome import Applied, Rejected, Unknown
 from batchwright.model.clock import Clock
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.scalar import Scalar
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.taskserv import Moment, Taskserv

@@ -16,8 +16,9 @@ from tests.support.emulated import RunningAws
 from tests.support.emulated_aws import QUICK, Visit, client, config, set_credentials, visit
 
 from batchwright.emulators.aws import AwsBehaviour, Inventory
-from batchwright.model.call_outcome import Created, FaultClass, Going, Gone, Rejected, ServerState
+from batchwright.model.call_outcome import Created, Going, Gone, Rejected, ServerState
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.fault import FaultClass
 from batchwright.model.plan import ServerFacts
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Quote

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from botocore import exceptions as boto
 
-from batchwright.model.call_outcome import FaultClass, Rejected, Unknown
+from batchwright.model.call_outcome import Rejected, Unknown
+from batchwright.model.fault import FaultClass
 from batchwright.providers.aws.faults import explain, outcome
 
 NOW = 1_800_000_000.0

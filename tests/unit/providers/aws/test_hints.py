@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from batchwright.model.call_outcome import FaultClass
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.fault import FaultClass
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws import config_checks, config_resolution, faults

@@ -9,7 +9,7 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.errors import UsageError
 from batchwright.model.ids import Token
 from batchwright.providers import registry
-from batchwright.providers.aws import Aws, config_checks, images, instance_types
+from batchwright.providers.aws import Aws, config_checks, images, instance_types, zones
 from batchwright.providers.aws.refs import Ref, RefKind, parse, spent, spent_token
 from batchwright.providers.aws.settings import settings_from
 
@@ -26,8 +26,8 @@ from batchwright.providers.aws.settings import settings_from
     ],
 )
 def test_a_zone_is_a_region_or_lies_in_one(zone: str, region: str, exact: bool) -> None:
-    assert instance_types.region_of(zone) == region
-    assert instance_types.is_availability_zone(zone) is exact
+    assert zones.region_of(zone) == region
+    assert zones.is_availability_zone(zone) is exact
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tests.support.sandboxes import leftovers, need_sandboxes
 from batchwright.app.system_clock import SystemClock
 from batchwright.model.call_outcome import Created, Gone, Observed, ServerState
 from batchwright.model.ids import Token
-from batchwright.model.ssh_access import known_hosts, ssh_command
+from batchwright.model.openssh_command import known_hosts, ssh_command
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.local import cgroups, processes, sandbox_command

@@ -6,7 +6,8 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from batchwright.model.ssh_access import SshAccess, known_hosts, ssh_command
+from batchwright.model.openssh_command import known_hosts, ssh_command
+from batchwright.model.ssh_access import SshAccess
 from tests.support.needs import tool
 
 KEY, OTHER = "ssh-ed25519 AAAAkey", "ecdsa-sha2-nistp256 AAAAother"
