@@ -32,6 +32,7 @@ STATUS: tuple[tuple[type[BatchwrightError], int], ...] = (
     (errors.RunAmbiguous, 409),
     (errors.NotAllowed, 409),
     (errors.RunHeld, 409),
+    (errors.EnvironmentNotFound, 404),
     (errors.EnvironmentRefused, 409),
     (errors.LeaseLost, 409),
     (errors.SequenceConflict, 409),

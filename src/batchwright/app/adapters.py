@@ -103,7 +103,7 @@ class Adapters:
         self.troubles: dict[str, ProviderUnavailable] = {}
         self.limits = limits
         self._settings = settings
-        self._clock = clock
+        self.clock = clock
         self._simulation = simulation
         self._patience = patience
         self._world = world or SharedWorld(settings)
@@ -144,7 +144,7 @@ class Adapters:
 
     def look_for(self, patience: float, tell: Tell) -> None:
         """From now on, ask a provider that does not answer again for `patience` seconds and report it to `tell`."""
-        self._patience, self.looks = patience, ReadRetry(self._clock, tell=tell)
+        self._patience, self.looks = patience, ReadRetry(self.clock, tell=tell)
 
     async def open(self, names: Iterable[str], ports: Collection[PortKind] = ()) -> None:
         """Open these providers; one that fails is recorded in `troubles`, not raised.
@@ -170,12 +170,12 @@ class Adapters:
         """Prepare to run programs on this machine. Raises ProviderUnavailable, StoreError."""
         if self._simulation is None:
             folder = self._settings.state_dir / "programs"
-            self.launchers[""] = LocalCommands(folder, self._clock, os.environ, partial(reveal, environ=os.environ))
+            self.launchers[""] = LocalCommands(folder, self.clock, os.environ, partial(reveal, environ=os.environ))
         else:
             self.launchers[""] = self._pretend(Simulation.from_settings(self._simulation))
 
     def _pretend(self, simulation: Simulation) -> Launcher:
-        return SimulatedLauncher(self._world.get(), self._clock, simulation)
+        return SimulatedLauncher(self._world.get(), self.clock, simulation)
 
     def launcher_of(self, command: Operation) -> Launcher:
         """The launcher that knows what a command needs; its servers need not exist yet."""
@@ -188,7 +188,7 @@ class Adapters:
     def _connect(self, name: str, ports: Collection[PortKind]) -> Provider:
         if self._simulation is None and name != "simulated":
             told = {**self._settings.providers.get(name, {}), "state_dir": str(self._settings.state_dir)}
-            provider = registry.connect(name, self._clock, told)
+            provider = registry.connect(name, self.clock, told)
             if PortKind.RUNNER in ports:
                 with contextlib.suppress(
                     TaskservPackageMissing
@@ -199,7 +199,7 @@ class Adapters:
             return provider
         simulation = Simulation.from_settings(self._simulation or {}, name)
         world = self._world.get()
-        clock = RunClock(self._clock, world.latest)
+        clock = RunClock(self.clock, world.latest)
         if PortKind.RUNNER in ports:
             self.runners[name] = SimulatedRunner(world, clock, simulation)
         if PortKind.LAUNCHER in ports:

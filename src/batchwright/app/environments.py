@@ -102,7 +102,10 @@ class Busy(Struct, frozen=True):
 async def busy_with(stores: Stores, clock: Clock, workflow: Workflow, *, simulated: bool) -> Busy | None:
     """The run that is changing the workflow's environment, if one is. Raises StoreError, SecretMissing."""
     journal = await stores.get(stores.name_of(workflow.storage_backend))
-    key = environment_key(workflow, simulated=simulated)
+    return await _busy(journal, environment_key(workflow, simulated=simulated), clock)
+
+
+async def _busy(journal: Journal, key: EnvironmentKey, clock: Clock) -> Busy | None:
     try:
         row = (await environment_state(journal, key)).row
         run = row.tenant if row is not None else ""
@@ -122,8 +125,14 @@ async def busy_with(stores: Stores, clock: Clock, workflow: Workflow, *, simulat
 
 async def wait_for_turn(stores: Stores, clock: Clock, workflow: Workflow, seconds: float, *, simulated: bool) -> None:
     """Wait for so long until no other run has its turn. Raises EnvironmentBusy, StoreError, SecretMissing."""
+    journal = await stores.get(stores.name_of(workflow.storage_backend))
+    await wait_for_turn_of(journal, environment_key(workflow, simulated=simulated), clock, seconds)
+
+
+async def wait_for_turn_of(journal: Journal, key: EnvironmentKey, clock: Clock, seconds: float) -> None:
+    """The same for an environment by its key."""
     until = clock.monotonic() + seconds
-    while (busy := await busy_with(stores, clock, workflow, simulated=simulated)) is not None:
+    while (busy := await _busy(journal, key, clock)) is not None:
         if (left := until - clock.monotonic()) <= 0:
             raise busy.error
         await clock.sleep(min(WAIT_SECONDS, left))

@@ -24,12 +24,12 @@ from batchwright.loader import Loaded, Path_, SourceLocation, load, locate
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.did_you_mean import close_matches
-from batchwright.model.environment import digest
+from batchwright.model.environment import Resource, digest
 from batchwright.model.plan import Plan
 from batchwright.model.scalar import SimulationSettings
 from batchwright.model.taskserv import LazyCatalogue, Taskserv
 from batchwright.model.templates import literal
-from batchwright.model.workflow import Workflow
+from batchwright.model.workflow import Permission, Workflow
 from batchwright.operations.base import PortKind
 from batchwright.operations.observations import Observations
 from batchwright.operations.registry import type_of
@@ -48,6 +48,7 @@ class Source(Struct, frozen=True):
     overlays: tuple[Path, ...] = ()
     inputs: dict[str, str] = {}
     environment: str = ""  # instead of the one that the file names
+    retire: bool = False  # what the file no longer asks for may be destroyed
 
 
 def check(source: Source, settings: Settings) -> Loaded:
@@ -66,6 +67,8 @@ def check(source: Source, settings: Settings) -> Loaded:
     workflow = anchored(loaded.workflow, source.file.parent)
     if source.environment:
         workflow = replace(workflow, environment=source.environment)
+    if source.retire:
+        workflow = replace(workflow, changes=replace(workflow.changes, retire=Permission.ALLOWED))
     return replace(loaded, workflow=workflow, catalogue=catalogue)
 
 
@@ -130,13 +133,15 @@ async def plan_loaded(
     assert loaded.workflow is not None
     refuse_unknown_providers(loaded.workflow, simulation or {})
     # before anything is looked at: what changes from here on makes the plan one of something else
-    base, busy = await _base(stores, loaded.workflow, simulated=simulation is not None)
-    await around.open(_server_providers(loaded.workflow), {type_of(op).port for op in loaded.workflow.operations})
-    observations = await observe(loaded.workflow, around.readers, around.runners)
+    resources, busy = await _resources(stores, loaded.workflow, simulated=simulation is not None)
+    others = {one.provider for one in resources if not one.server and one.provider and not one.borrowed}
+    names = sorted({*_server_providers(loaded.workflow), *others})
+    await around.open(names, {type_of(op).port for op in loaded.workflow.operations})
+    observations = await observe(loaded.workflow, around.readers, around.runners, resources, around.clock.now())
     observations = await observe_commands(loaded.workflow, observations, around)
     if simulation is None:
         observations = observe_secrets(loaded.workflow, observations, os.environ)
-    made = partial(_build, settings, loaded, observations, around, simulation, base)
+    made = partial(_build, settings, loaded, observations, around, simulation)
     # a large one takes long, and other clients of this process must not wait for it
     built = await asyncio.to_thread(made) if _servers(loaded.workflow) > MANY else made()
     if built.plan is None:
@@ -173,22 +178,25 @@ def _build(
     observations: Observations,
     around: Adapters,
     simulation: Mapping[str, object] | None,
-    base: str,
 ) -> PlanResult:
     assert loaded.workflow is not None
-    missing = tuple(Diagnostic.of_error(error, name) for name, error in around.troubles.items())
+    named = {op.provider for op in loaded.workflow.operations}  # others matter only if something is retired there
+    missing = tuple(Diagnostic.of_error(error, name) for name, error in around.troubles.items() if name in named)
     return build(
         loaded.workflow,
         loaded.catalogue if loaded.catalogue is not None else _catalogue(settings),
         replace(observations, problems=(*observations.problems, *missing), install_seconds=around.install_seconds),
         warnings=loaded.diagnostics,
         simulation=dict(simulation) if simulation is not None else None,  # type: ignore[arg-type]
-        base=base,
+        base=digest(observations.resources),
+        retire=loaded.workflow.changes.retire is Permission.ALLOWED,
     )
 
 
-async def _base(stores: Stores, workflow: Workflow, *, simulated: bool) -> tuple[str, list[Diagnostic]]:
-    """The digest of what the environment has, and a warning while a run is changing it.
+async def _resources(
+    stores: Stores, workflow: Workflow, *, simulated: bool
+) -> tuple[tuple[Resource, ...], list[Diagnostic]]:
+    """What the environment has, and a warning while a run is changing it.
 
     A store that cannot be opened is told with the other problems of the plan.
     """
@@ -196,16 +204,16 @@ async def _base(stores: Stores, workflow: Workflow, *, simulated: bool) -> tuple
         journal = await stores.get(stores.name_of(workflow.storage_backend))
         state = await environment_state(journal, environment_key(workflow, simulated=simulated))
     except EnvironmentBusy as busy:
-        return "", [replace(Diagnostic.of_error(busy, "environment"), severity=Severity.WARNING)]
+        return (), [replace(Diagnostic.of_error(busy, "environment"), severity=Severity.WARNING)]
     except (StoreError, SecretMissing):
-        return "", []
+        return (), []
     tenant = state.row.tenant if state.row is not None else ""
     if not tenant:
-        return digest(state.resources), []
+        return state.resources, []
     message = f"run {tenant} is changing the environment {state.key.name}, so this plan may not hold"
     hint = f"Plan again when it has ended: batchwright monitor {tenant}"
     warning = Diagnostic(EnvironmentBusy.code, message, hint, where="environment", severity=Severity.WARNING)
-    return digest(state.resources), [warning]
+    return state.resources, [warning]
 
 
 async def _store_trouble(stores: Stores, backend: str) -> list[Diagnostic]:

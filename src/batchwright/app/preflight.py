@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -12,7 +12,8 @@ from batchwright.commands.preflight import secret_flaws
 from batchwright.errors import BatchwrightError
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.diagnostic import Diagnostic, Severity
-from batchwright.model.plan import Request
+from batchwright.model.environment import Resource
+from batchwright.model.plan import ProviderFacts, Request
 from batchwright.model.workflow import ServerConfig, Workflow
 from batchwright.operations.observations import Observations, ProviderObserved
 from batchwright.operations.registry import type_of
@@ -21,12 +22,23 @@ from batchwright.providers.base import Provider
 from batchwright.taskservs.base import Runner, Target
 
 SIMULATED = "simulated"  # its servers are given nothing
+_ABSENT = frozenset({ServerState.GONE, ServerState.NOT_VISIBLE})
 STARTING = "the server is still starting, so what is installed on it is unknown"
 
 
-async def observe(workflow: Workflow, providers: Mapping[str, Provider], runners: Mapping[str, Runner]) -> Observations:
-    """What each provider says about its part of the workflow; one that does not answer becomes one problem."""
+async def observe(
+    workflow: Workflow,
+    providers: Mapping[str, Provider],
+    runners: Mapping[str, Runner],
+    resources: Sequence[Resource] = (),
+    now: float = 0.0,
+) -> Observations:
+    """What each provider says about its part of the workflow; one that does not answer becomes one problem.
+
+    `resources` are what the environment has: its servers are looked at too.
+    """
     asked = [(op, type_of(op).wants(op)) for op in workflow.operations]
+    named = {op.provider for op in workflow.operations}
     wanted = {
         name: [config for op, wants in asked if op.provider == name for config in wants.servers]
         for name in providers
@@ -34,11 +46,27 @@ async def observe(workflow: Workflow, providers: Mapping[str, Provider], runners
     if not any(wants.installed for _, wants in asked):
         runners = {}  # nothing needs to know what is installed
     answers = await asyncio.gather(
-        *(_ask(name, providers[name], runners.get(name), configs) for name, configs in wanted.items())
+        *(
+            _ask(
+                name,
+                providers[name],
+                runners.get(name),
+                configs,
+                [one for one in resources if one.provider == name],
+                now,
+            )
+            for name, configs in wanted.items()
+        )
     )
     return Observations(
         {seen.facts.name: seen for seen, _ in answers if seen is not None},
-        tuple(problem for _, problems in answers for problem in problems),
+        tuple(
+            problem
+            for name, (_, problems) in zip(wanted, answers, strict=True)
+            if name in named  # of another one it matters only if something is retired there
+            for problem in problems
+        ),
+        resources=tuple(resources),
     )
 
 
@@ -75,11 +103,16 @@ def observe_secrets(workflow: Workflow, observations: Observations, environ: Map
 
 
 async def _ask(
-    name: str, provider: Provider, runner: Runner | None, configs: list[ServerConfig]
+    name: str,
+    provider: Provider,
+    runner: Runner | None,
+    configs: list[ServerConfig],
+    resources: list[Resource],
+    now: float,
 ) -> tuple[ProviderObserved | None, list[Diagnostic]]:
     try:
         async with asyncio.timeout(provider.capabilities.call_timeout * 2):
-            return await _observe(name, provider, runner, configs)
+            return await _observe(name, provider, runner, configs, resources, now)
     except TimeoutError:
         message = f"{name} did not answer the pre-flight in time"
         return None, [Diagnostic("provider-unreachable", message, where=name, hint="Try again in a moment.")]
@@ -91,7 +124,12 @@ async def _ask(
 
 
 async def _observe(
-    name: str, provider: Provider, runner: Runner | None, configs: list[ServerConfig]
+    name: str,
+    provider: Provider,
+    runner: Runner | None,
+    configs: list[ServerConfig],
+    resources: list[Resource],
+    now: float,
 ) -> tuple[ProviderObserved, list[Diagnostic]]:
     health = await provider.health()
     known = provider.capabilities
@@ -110,6 +148,10 @@ async def _observe(
     managed: dict[str, tuple[Observed, ...]] = {}
     for observed in await provider.find():
         managed[observed.name] = (*managed.get(observed.name, ()), observed)
+    recorded = await _recorded(provider, facts, resources, now)
+    for one in recorded.values():  # a listing that lags does not show what is there
+        if one.state not in _ABSENT and all(one.ref != other.ref for other in managed.get(one.name, ())):
+            managed[one.name] = (*managed.get(one.name, ()), one)
     missing = [request for request in requests.values() if request.name not in managed]
     problems += [replace(one, where=name) for one in await provider.quota_after(missing)]
     kept = [managed[one][0] for one in requests if one in managed]
@@ -120,7 +162,25 @@ async def _observe(
     if runner is not None and not known.destroys:
         installed |= await _before(name, runner, missing)
     abilities = known.create_seconds, known.init, known.privileged, known.own_network, known.destroys
-    return ProviderObserved(facts, *abilities, requests, managed, installed), _merged(problems)
+    return ProviderObserved(facts, *abilities, requests, managed, installed, recorded), _merged(problems)
+
+
+async def _recorded(
+    provider: Provider, facts: ProviderFacts, resources: list[Resource], now: float
+) -> dict[str, Observed]:
+    """The servers that the environment has in this account, as they are now, by reference.
+
+    One that has not been visible for the settle time, and was created before, is gone.
+    """
+    here = {one.ref: one for one in resources if not one.server and one.ref and one.account == facts.account}
+    if not here:
+        return {}
+    return {
+        ref: replace(seen, state=ServerState.GONE)
+        if seen.state is ServerState.NOT_VISIBLE and now - here[ref].at >= facts.settle_seconds
+        else seen
+        for ref, seen in (await provider.describe(list(here))).items()
+    }
 
 
 async def _installed(

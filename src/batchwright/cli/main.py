@@ -15,6 +15,7 @@ from typer.main import get_command
 
 from batchwright import __version__, resource_exhaustion, standard_streams
 from batchwright.cli import (
+    destroy,
     emulate,
     gc,
     local,
@@ -56,6 +57,7 @@ SERVICE = "The service"
 app.command("validate", rich_help_panel=BEFORE)(validate.validate)
 app.command("plan", rich_help_panel=BEFORE)(plan.plan)
 app.command("run", rich_help_panel=RUNS)(run.run)
+app.command("destroy", rich_help_panel=RUNS)(destroy.destroy)
 app.command("submit", rich_help_panel=RUNS)(submit.submit)
 app.command("resume", rich_help_panel=RUNS)(run_control.resume_run)
 app.command("pause", rich_help_panel=RUNS)(run_control.pause)

@@ -88,6 +88,7 @@ Wait = Annotated[
         help="Wait so long while another run is changing the environment.",
     ),
 ]
+Retire = Annotated[bool, typer.Option("--retire", help="Destroy what the file no longer asks for, last of all.")]
 EnvironmentName = Annotated[
     str | None,
     typer.Option("--env", metavar="NAME", help="Which environment of the workflow, instead of the one in the file."),
@@ -100,13 +101,18 @@ def settings_of(state_dir: Path | None, catalogues: Sequence[Path] | None = None
 
 
 def source_of(
-    file: Path, overlays: Sequence[Path] | None, inputs: Sequence[str] | None, environment: str | None = None
+    file: Path,
+    overlays: Sequence[Path] | None,
+    inputs: Sequence[str] | None,
+    environment: str | None = None,
+    *,
+    retire: bool = False,
 ) -> Source:
     """What the user named to be loaded. Raises UsageError."""
     if environment is not None and not re.fullmatch(NAME_PATTERN, environment):
         hint = "Write 1 to 63 letters, digits, - _ and ., beginning with a letter or a digit."
         raise UsageError(f"--env {environment} is not a name", hint=hint)
-    return Source(file, tuple(overlays or ()), pairs_of("--set", inputs), environment or "")
+    return Source(file, tuple(overlays or ()), pairs_of("--set", inputs), environment or "", retire)
 
 
 def simulation_of(simulate: bool, pairs: Sequence[str] | None) -> dict[str, Scalar] | None:

@@ -21,6 +21,7 @@ from batchwright.cli.options import (
     NoColor,
     OnlyCheck,
     Overlays,
+    Retire,
     Sim,
     Simulate,
     StateDir,
@@ -40,6 +41,7 @@ def plan(
     sim: Sim = None,
     only_check: OnlyCheck = False,
     env: EnvironmentName = None,
+    retire: Retire = False,
     overlay: Overlays = None,
     inputs: Inputs = None,
     catalogue: Catalogues = None,
@@ -48,7 +50,11 @@ def plan(
     _no_color: NoColor = False,
 ) -> int:
     """Show what a run would do and what undoing it would do; nothing is changed."""
-    source, settings, clock = source_of(file, overlay, inputs, env), settings_of(state_dir, catalogue), SystemClock()
+    source, settings, clock = (
+        source_of(file, overlay, inputs, env, retire=retire),
+        settings_of(state_dir, catalogue),
+        SystemClock(),
+    )
     planned = asyncio.run(make_plan(settings, clock, source, simulation_of(simulate, sim)))
     view = plan_view(planned.plan) if planned.plan else None
     changes = asyncio.run(preview_plan(settings, clock, planned.plan)) if planned.plan and only_check else None
@@ -64,7 +70,9 @@ def plan(
     if changes is not None:
         show_changes(changes)
     say("")
-    words = again(file, simulate=simulate, sim=sim, overlay=overlay, inputs=inputs, catalogue=catalogue, env=env)
+    words = again(
+        file, simulate=simulate, sim=sim, overlay=overlay, inputs=inputs, catalogue=catalogue, env=env, retire=retire
+    )
     say(f"next: batchwright run {words} --plan-hash {view.hash}")
     return ended
 
@@ -78,9 +86,10 @@ def again(
     inputs: Sequence[str] | None,
     catalogue: Sequence[Any] | None,
     env: str | None,
+    retire: bool = False,
 ) -> str:
     """The same file and options as words of a command line that can be copied."""
-    words = [str(file), *(["--simulate"] if simulate else [])]
+    words = [str(file), *(["--simulate"] if simulate else []), *(["--retire"] if retire else [])]
     given = (
         ("--env", [env] if env else None),
         ("--sim", sim),

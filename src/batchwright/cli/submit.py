@@ -18,6 +18,7 @@ from batchwright.cli.options import (
     Json,
     NoColor,
     Overlays,
+    Retire,
     Sim,
     Simulate,
     StateDir,
@@ -50,19 +51,29 @@ def submit(
     watch: Watch = False,
     wait: Wait = 0.0,
     env: EnvironmentName = None,
+    retire: Retire = False,
     url: Url = None,
     state_dir: StateDir = None,
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
     """Check a workflow here and let a service run it; overlays, inputs and imports work."""
-    source, simulation = source_of(file, overlay, inputs, env), simulation_of(simulate, sim)
+    source, simulation = source_of(file, overlay, inputs, env, retire=retire), simulation_of(simulate, sim)
     loaded = check(source, settings_of(state_dir, catalogue))
     if loaded.workflow is None:
         return _refuse(workflow_invalid(loaded.diagnostics), loaded.diagnostics, json=json)
     client = chosen(url, state_dir)
     if not isinstance(client, HttpClient):
-        words = again(file, simulate=simulate, sim=sim, overlay=overlay, inputs=inputs, catalogue=catalogue, env=env)
+        words = again(
+            file,
+            simulate=simulate,
+            sim=sim,
+            overlay=overlay,
+            inputs=inputs,
+            catalogue=catalogue,
+            env=env,
+            retire=retire,
+        )
         raise ServiceUnavailable(
             f"no service is configured, and none at {DEFAULT_URL} uses {settings_of(state_dir).state_dir}",
             hint=f"Start one with: batchwright serve. Or run it without one: batchwright run {words}",

@@ -13,6 +13,8 @@ from msgspec.structs import asdict
 
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import Adapters
+from batchwright.app.destruction import doomed, plan_destruction
+from batchwright.app.environments import wait_for_turn_of
 from batchwright.app.live_servers import FoundServers, ServerDestroyResult, end_server, find_servers
 from batchwright.app.multi_store import Stores
 from batchwright.app.orphan_sweep import GcResult, sweep_orphans
@@ -192,6 +194,17 @@ class LocalClient:
         """The plan of a checked file. What it opens stays open for `start`."""
         self._around = self.runs_here.adapters(simulation)
         return self.wait(plan_source(self.settings, self.stores, self._around, source, loaded, simulation))
+
+    def plan_destruction(self, name: str, *, simulated: bool | None, wait: float) -> Planned:
+        """The plan that destroys an environment. What it opens stays open for `start`."""
+        return self.wait(self._plan_destruction(name, simulated, wait))
+
+    async def _plan_destruction(self, name: str, simulated: bool | None, wait: float) -> Planned:
+        found = await doomed(self.stores, name, simulated=simulated)
+        await wait_for_turn_of(found.journal, found.state.key, self.clock, wait)
+        found = await doomed(self.stores, name, simulated=simulated)
+        self._around = self.runs_here.adapters(found.plan.simulation)
+        return await plan_destruction(self.settings, self._around, found)
 
     def start(self, plan: Plan, source: str) -> tuple[str, Progress]:
         """Record a run of this plan, to be driven here; `source` is the digest of what it was planned from."""

@@ -17,7 +17,7 @@ from batchwright.engine.server_removal import Hold, destroy
 from batchwright.model.call_outcome import Observed, Rejected, Throttled, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.fault import Fault, FaultClass
-from batchwright.model.plan import Step
+from batchwright.model.plan import Retired, Step
 from batchwright.model.run import Run
 from batchwright.providers.base import Provider
 from batchwright.taskservs.base import Runner
@@ -124,8 +124,11 @@ class HandlerContext:
         find, calls = partial(provider.find, self.run.id, token), calls_of(self.run)
         return await self.looks.look(provider, find, heed=lambda look: self.heed(provider.name, calls, look))
 
-    async def destroy(self, name: str, ref: str) -> Fault | None:
-        """Destroy until gone, after a fresh read has shown that this run created it. None once it is certainly gone."""
+    async def destroy(self, name: str, ref: str, retired: Retired | None = None) -> Fault | None:
+        """Destroy until gone, after a fresh read has shown that this run created it. None once it is certainly gone.
+
+        What is `retired` was created by another run of the environment, whose label and token it must carry.
+        """
         sent = 0
 
         async def hold() -> None:
@@ -138,7 +141,7 @@ class HandlerContext:
         return await destroy(
             self.providers[name],
             ref,
-            self.run.made,
+            self.run.made if retired is None else partial(_carries, retired),
             self.clock,
             self.looks,
             lambda: self.closing,
@@ -152,3 +155,8 @@ class HandlerContext:
             await poller.aclose()
         for step in tuple(self._admitted):
             self.release(step)
+
+
+def _carries(retired: Retired, seen: Observed) -> bool:
+    """Whether a server carries the labels of the run and the step that created it."""
+    return (seen.run, seen.token or seen.made_with) == (retired.run, retired.token)

@@ -15,6 +15,9 @@ from batchwright.errors.environment import (
     EnvironmentMoved as EnvironmentMoved,
 )
 from batchwright.errors.environment import (
+    EnvironmentNotFound as EnvironmentNotFound,
+)
+from batchwright.errors.environment import (
     EnvironmentRefused as EnvironmentRefused,
 )
 from batchwright.errors.environment import (

@@ -17,6 +17,13 @@ class EnvironmentRefused(StoreError):
         self.run = run
 
 
+class EnvironmentNotFound(StoreError):
+    """There is no environment of this name."""
+
+    code = "environment-not-found"
+    hint = "List them with: batchwright environments"
+
+
 class EnvironmentBusy(EnvironmentRefused):
     """Another run is changing this environment; only one may at a time."""
 

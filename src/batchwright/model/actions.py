@@ -14,6 +14,7 @@ class Action(StrEnum):
     KEEP = "keep"  # the server is there already, managed and matching: left as it is, never rolled back
     INSTALL = "install"
     RUN = "run"  # a program, on this machine or on a server
+    RETIRE = "retire"  # what is no longer asked for: the server is destroyed, the task service removed, the undo run
 
 
 class Undo(StrEnum):
@@ -42,7 +43,8 @@ class Traits(Struct, frozen=True):
     `lasts`: what it creates stays, so a step without undo found it before the run. `sweeps`: what it creates carries
     the run's label, and the closing sweep of its lane looks for more of it. `stops_lane`: a quota, billing or
     credentials fault ends its lane. `replaces`: what does not become ready is destroyed and created again. `retries`: a
-    fault is answered with another attempt, as far as its policy allows.
+    fault is answered with another attempt, as far as its policy allows. `removes`: what it works on is gone once it
+    succeeded.
     """
 
     doubt: Doubt
@@ -51,6 +53,7 @@ class Traits(Struct, frozen=True):
     stops_lane: bool = False
     replaces: bool = False
     retries: bool = True
+    removes: bool = False
 
 
 TRAITS: dict[Action, Traits] = {
@@ -58,4 +61,5 @@ TRAITS: dict[Action, Traits] = {
     Action.KEEP: Traits(Doubt.NONE, retries=False),
     Action.INSTALL: Traits(Doubt.REPEAT),
     Action.RUN: Traits(Doubt.ASK, lasts=False),
+    Action.RETIRE: Traits(Doubt.REPEAT, lasts=False, removes=True),
 }

@@ -64,10 +64,10 @@ class Resource(Struct, frozen=True, omit_defaults=True):
     """One thing that an environment has: a server, a task service on one, or a command that can be undone.
 
     `kind` is the kind of request that made it; `request` is that request as it was last applied, in builtins. `server`
-    is the name of the server it is on and `ref` that server's reference, or its own if it is a server. `made_by` and
-    `changed_by` are runs, with the turns in which they did it. `borrowed`: it was there before and is no run's of this
-    environment. `whole`: the last run that worked on it finished. `leftover` are references of servers that should be
-    gone; `residue` says why an undo failed.
+    is the name of the server it is on and `ref` that server's reference, or its own if it is a server. `at` is when it
+    was last known to exist, in seconds since the epoch. `made_by` and `changed_by` are runs, with the turns in which
+    they did it. `borrowed`: it was there before and is no run's of this environment. `whole`: the last run that worked
+    on it finished. `leftover` are references of servers that should be gone; `residue` says why an undo failed.
     """
 
     kind: str
@@ -77,6 +77,7 @@ class Resource(Struct, frozen=True, omit_defaults=True):
     account: str = ""
     ref: str = ""
     address: str = ""
+    at: float = 0.0
     run: str = ""
     token: str = ""
     operation: str = ""

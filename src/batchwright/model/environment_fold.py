@@ -45,7 +45,7 @@ def turn_changes(before: Resources, run: Run, turn: int) -> TurnChanges:
             now.pop(key, None)
         else:
             now[key] = new
-        moved = new is not None and old is not None and replace(new, address=old.address) == old
+        moved = new is not None and old is not None and replace(new, address=old.address, at=old.at) == old
         contributed |= (old is not new and not moved) or not step.traits.lasts
     servers = {(one.name, one.ref) for one in now.values() if not one.server}
     gone = [key for key, one in now.items() if one.server and (one.server, one.ref) not in servers]
@@ -96,6 +96,8 @@ def _touched(record: StepFoldState) -> bool:
 
 
 def _key(run: Run, step: Step) -> str:
+    if step.retired is not None:
+        return step.retired.key
     name = step.request.name if step.traits.lasts else step.operation
     return resource_key(step.request.kind(), _server(run, step), name)
 
@@ -106,6 +108,8 @@ def _server(run: Run, step: Step) -> str:
 
 def _resource(run: Run, rank: int, step: Step, record: StepFoldState, old: Resource | None) -> Resource | None:
     """One step's resource as it is now; `old` is what was there before, and what is not there any more is None."""
+    if step.traits.removes:
+        return None if record.state is StepState.SUCCEEDED else old
     if step.traits.sweeps:
         return _made_server(run, rank, step, record, old)
     if not step.traits.lasts:
@@ -140,7 +144,7 @@ def _kept_server(run: Run, rank: int, step: Step, record: StepFoldState, old: Re
     if record.state is not StepState.SUCCEEDED:
         return old
     if old is not None and old.ref == record.ref:
-        return replace(old, address=record.address)
+        return replace(old, address=record.address, at=record.ended_at)
     bare = _bare(run, rank, step, record)
     return replace(bare, ref=record.ref, address=record.address, borrowed=True)
 
@@ -184,6 +188,7 @@ def _bare(run: Run, rank: int, step: Step, record: StepFoldState) -> Resource:
         operation=step.operation,
         rank=rank,
         request=request,
+        at=record.ended_at,
         changed_by=run.id,
         changed_turn=record.turn,
     )

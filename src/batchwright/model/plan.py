@@ -84,6 +84,14 @@ class Need(Struct, frozen=True, array_like=True):
     kind: DependencyKind = DependencyKind.HARD
 
 
+class Retired(Struct, frozen=True):
+    """The resource that a step takes away: its key, and for a server the labels that it must carry."""
+
+    key: str
+    run: str = ""
+    token: str = ""
+
+
 class Step(Struct, frozen=True, omit_defaults=True):
     """The unit of execution, checkpoint, retry and undo.
 
@@ -102,6 +110,7 @@ class Step(Struct, frozen=True, omit_defaults=True):
     server: str = ""
     ref: str = ""
     seconds: float = 1.0
+    retired: Retired | None = None
 
     @property
     def traits(self) -> Traits:

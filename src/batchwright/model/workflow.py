@@ -83,6 +83,19 @@ class Operation:
         return self
 
 
+class Permission(StrEnum):
+    """Whether a plan may do something that destroys."""
+
+    ALLOWED = "allowed"
+    REFUSED = "refused"
+
+
+class Changes(Struct, frozen=True):
+    """What a plan may destroy. `retire`: servers and task services that the file no longer asks for."""
+
+    retire: Permission = Permission.REFUSED
+
+
 class Workflow(Struct, frozen=True):
     """A whole workflow file, evaluated and valid."""
 
@@ -95,6 +108,7 @@ class Workflow(Struct, frozen=True):
     rollback_enabled: bool = True
     on_failure: OnFailure = OnFailure.CONTINUE
     environment: str | None = None
+    changes: Changes = Changes()
 
     @property
     def environment_name(self) -> str:

@@ -124,7 +124,8 @@ class CommandType(OperationType[Command]):
 
     def does(self, step: Step, server: str) -> str:
         request = _request(step)
-        return f"run {_words(request.run)} {_place(request, server)}"
+        words = request.run if step.retired is None else request.undo
+        return f"run {_words(words)} {_place(request, server)}"
 
     def undoes(self, step: Step, server: str) -> str:
         request = _request(step)

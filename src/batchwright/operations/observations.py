@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from batchwright.model.call_outcome import Observed
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.environment import Resource
 from batchwright.model.plan import ProviderFacts, Request
 
 
@@ -16,6 +17,7 @@ class ProviderObserved(Struct, frozen=True):
 
     `requests` is by server name; a server that did not resolve is missing and a problem says why. `managed` holds the
     servers that Batchwright created in this account, `installed` the task services on them, both by server name.
+    `recorded` holds the servers that the environment has in this account, by reference, as they are now.
     """
 
     facts: ProviderFacts
@@ -27,6 +29,7 @@ class ProviderObserved(Struct, frozen=True):
     requests: Mapping[str, Request] = {}
     managed: dict[str, tuple[Observed, ...]] = {}
     installed: dict[str, tuple[str, ...]] = {}
+    recorded: Mapping[str, Observed] = {}
 
 
 class Observations(Struct, frozen=True):
@@ -34,9 +37,11 @@ class Observations(Struct, frozen=True):
 
     `install_seconds` is what an install takes where it is simulated; None: what the catalogue says. `requests` is by
     operation, for types that have one for all of its steps; what was not found is missing and a problem says why.
+    `resources` is what the environment has.
     """
 
     providers: dict[str, ProviderObserved] = {}
     problems: tuple[Diagnostic, ...] = ()
     install_seconds: float | None = None
     requests: Mapping[str, Request] = {}
+    resources: tuple[Resource, ...] = ()

@@ -89,6 +89,7 @@ class ServerRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field=
         return replace(self, user_data=told)
 
 
+_VERBS = {Action.KEEP: "keep an existing server", Action.RETIRE: "destroy a server that is no longer asked for"}
 KEEP_SECONDS = 1.0  # one look; an estimate like all `seconds`
 
 _ABSENT = frozenset({ServerState.GONE, ServerState.NOT_VISIBLE})
@@ -114,10 +115,28 @@ def _decide(draft: Draft, place: PlannedServer, config: ServerConfig, observed: 
         return  # what stands against it is among the problems
     place.facts = request.facts or NO_FACTS
     managed = [one for one in observed.managed.get(place.name, ()) if one.state not in _ABSENT]
+    if not managed and _is_hidden(draft, place, observed):
+        return
     if not managed:
         place.made, place.vanishes = True, observed.destroys
     elif _can_keep(draft, place, config, request, managed):
         place.ref = managed[0].ref
+
+
+def _is_hidden(draft: Draft, place: PlannedServer, observed: ProviderObserved) -> bool:
+    """Whether the environment has this server and its provider does not show it: then no second one may be created."""
+    for one in draft.observations.resources:
+        if (one.name, one.server, one.provider) != (place.name, "", place.provider) or one.ref not in observed.recorded:
+            continue
+        if observed.recorded[one.ref].state is ServerState.NOT_VISIBLE:
+            draft.refuse(
+                "server-not-visible",
+                f'the environment has the server "{place.name}" ({one.ref}), and {place.provider} does not show it',
+                place.step,
+                "Plan again in a minute: by then the provider shows it, or it counts as destroyed by someone else.",
+            )
+            return True
+    return False
 
 
 def plan_servers(draft: Draft) -> None:
@@ -236,6 +255,8 @@ class ServerBatchType(OperationType[ServerBatch]):
     def does(self, step: Step, _server: str) -> str:
         request = step.request
         assert isinstance(request, ServerRequest)
+        if step.retired is not None:
+            return f"destroy server {request.name} ({step.ref})"
         if step.action is Action.KEEP:
             return f"keep server {request.name} ({step.ref}): it exists and matches"
         if not request.plan:
@@ -250,12 +271,16 @@ class ServerBatchType(OperationType[ServerBatch]):
                 return f"destroy server {step.request.name}"
             case Undo.RELEASE:
                 return f"release server {step.request.name}, which stays"
+        if step.retired is not None:
+            return f"nothing: {step.request.name} is gone, with its data and its addresses"
         return f"nothing: {step.request.name} existed before"
 
     def verb(self, action: Action) -> str:
-        return "keep an existing server" if action is Action.KEEP else "create a server"
+        return _VERBS.get(action, "create a server")
 
     def started(self, step: Step, record: StepFoldState) -> str:
+        if step.retired is not None:
+            return "destroying"
         if step.action is Action.KEEP:
             return "checking the existing server"
         return f"in doubt: asking {step.provider} whether the call took effect" if record.doubt else "creating"

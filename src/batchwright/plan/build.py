@@ -18,6 +18,7 @@ from batchwright.operations.base import OperationType
 from batchwright.operations.observations import Observations
 from batchwright.operations.planner_state import Draft, PlannedServer, Predecessors
 from batchwright.operations.registry import type_of, types_in
+from batchwright.operations.retirement import Retirement, retirement
 
 
 class PlanResult(Struct, frozen=True):
@@ -134,16 +135,19 @@ def build(
     warnings: tuple[Diagnostic, ...] = (),
     simulation: dict[str, Scalar] | None = None,
     base: str = "",
+    retire: bool = False,
 ) -> PlanResult:
     """Plan a workflow that has passed its contracts: names are unique, what it refers to exists, nothing is circular.
 
     Every problem of the whole batch is in the diagnostics; `warnings` are the loader's and are passed through. `base`
-    is the digest of what the environment has.
+    is the digest of what the environment has; `retire` allows to destroy what the workflow no longer asks for.
     """
     draft = Draft(workflow, catalogue, observations)
     kinds = _check(draft)
     for kind in kinds:
         kind.plan(draft)
+    retired = retirement(draft, allowed=retire)
+    draft.problems += retired.diagnostics
     told = {(one.code, one.message) for one in warnings}
     problems = (one for one in draft.problems if (one.code, one.message) not in told)
     diagnostics = (*warnings, *observations.problems, *problems)
@@ -151,13 +155,20 @@ def build(
         diagnostics += tuple(one for kind in kinds for one in kind.unplanned(draft))
     if any(one.severity is Severity.ERROR for one in diagnostics):
         return PlanResult(None, diagnostics)
-    return PlanResult(_plan(draft, diagnostics, simulation, base), diagnostics)
+    return PlanResult(_plan(draft, retired, diagnostics, simulation, base), diagnostics)
 
 
-def _plan(draft: Draft, warnings: tuple[Diagnostic, ...], simulation: dict[str, Scalar] | None, base: str) -> Plan:
+def _plan(
+    draft: Draft,
+    retired: Retirement,
+    warnings: tuple[Diagnostic, ...],
+    simulation: dict[str, Scalar] | None,
+    base: str,
+) -> Plan:
     workflow = draft.workflow
     used = {place.provider for places in draft.places.values() for place in places}
-    steps = tuple(step for i in range(len(draft.order)) for step in draft.steps[i])
+    used |= {step.provider for step in retired.steps if not step.server and step.provider}
+    steps = (*(step for i in range(len(draft.order)) for step in draft.steps[i]), *retired.steps)
     assert len({step.id for step in steps}) == len(steps), "two steps have the same name"
     return Plan(
         workflow=workflow.name,
@@ -165,7 +176,7 @@ def _plan(draft: Draft, warnings: tuple[Diagnostic, ...], simulation: dict[str, 
         storage_backend=workflow.storage_backend,
         parallel_limit=workflow.parallel_limit,
         rollback_enabled=workflow.rollback_enabled,
-        operations=tuple(_operation(workflow, op) for op in draft.order),
+        operations=(*(_operation(workflow, op) for op in draft.order), *retired.operations),
         steps=steps,
         providers=tuple(draft.observations.providers[name].facts for name in sorted(used)),
         warnings=warnings,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from itertools import islice
 
 from msgspec import Struct
 
@@ -136,7 +136,9 @@ def skipped_steps(run: Run) -> tuple[Skipped, ...]:
 
 def servers(run: Run, most: int) -> tuple[tuple[ServerLine, ...], int]:
     """The first `most` servers that exist, those the run made first, and how many more there are."""
-    found = chain(_existing(run, made=True), _existing(run, made=False))
+    steps = zip(run.plan.steps, run.records, strict=True)
+    gone = {step.ref for step, record in steps if step.traits.removes and record.state is StepState.SUCCEEDED}
+    found = (one for made in (True, False) for one in _existing(run, made=made) if one.ref not in gone)
     shown = tuple(islice(found, most))
     return shown, sum(1 for _ in found)
 
@@ -147,7 +149,7 @@ _EXISTS = (StepState.CREATED, StepState.SUCCEEDED, StepState.UNDOING, StepState.
 def _existing(run: Run, *, made: bool) -> Iterator[ServerLine]:
     for step, record in zip(run.plan.steps, run.records, strict=True):
         request = step.request
-        if step.traits.sweeps is not made or type_of(step).port is not PortKind.PROVIDER:
+        if step.traits.removes or step.traits.sweeps is not made or type_of(step).port is not PortKind.PROVIDER:
             continue
         if not (record.ref or step.ref):
             continue

@@ -152,7 +152,7 @@ def test_an_account_that_cannot_be_asked_ends_no_verb(
         account = provider.account
 
         async def unsteady() -> str:
-            if self._clock.now() < until[0]:
+            if self.clock.now() < until[0]:
                 raise ProviderUnavailable("HTTP 502", passing=True)
             return await account()
 

@@ -40,7 +40,8 @@ class CommandHandler(Handler):
 
     async def _launch(self, command: effects.DoStep | effects.UndoStep) -> Applied | Rejected | Unknown | None:
         """Run the step's program or undo. None if this start is under way already: it must not run twice."""
-        calls, i, attempt, undo = self.calls, command.step, command.attempt, isinstance(command, effects.UndoStep)
+        calls, i, attempt = self.calls, command.step, command.attempt
+        undo = isinstance(command, effects.UndoStep) or calls.step(i).retired is not None
         if (i, attempt, undo) in self._flying:
             return None
         self._flying.add((i, attempt, undo))

@@ -6,7 +6,7 @@ from batchwright.engine import effects, reports
 from batchwright.engine.handlers.base import Handler
 from batchwright.engine.limits import CallClass
 from batchwright.engine.port_calls import trouble, turn
-from batchwright.model.call_outcome import Created, Rejected, Unknown
+from batchwright.model.call_outcome import Applied, Created, Rejected, Unknown
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ids import Token
 from batchwright.model.plan import Guard, Step
@@ -21,6 +21,9 @@ class ServerHandler(Handler):
         """Send the create call, after destroying the unusable server of an earlier attempt."""
         calls, i = self.calls, command.step
         step, stale = calls.step(i), calls.run.records[i].stale
+        if step.retired is not None:
+            gone = await calls.destroy(step.provider, step.ref, step.retired)
+            return reports.CallReport(i, command.attempt, Applied(changed=True) if gone is None else Rejected(gone))
         fault = await self._destroy_stale(step.provider, stale) if stale else None
         outcome = Rejected(fault) if fault else await self._create(step, i)
         if fault is not None and fault.kind is FaultClass.THROTTLE:  # it is a create that waits for its turn now

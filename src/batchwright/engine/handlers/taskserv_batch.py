@@ -18,17 +18,27 @@ GRACE = 15.0  # seconds beyond its limit for a runner to end by itself what it b
 Apply = Callable[[TaskservRequest, Target, TaskservCall], Coroutine[Any, Any, Applied | Rejected | Unknown]]
 
 
+def _install(runner: Runner) -> Apply:
+    return runner.install
+
+
+def _remove(runner: Runner) -> Apply:
+    return runner.remove
+
+
 class TaskservHandler(Handler):
     """Calls the runner of the provider that has the step's server."""
 
     async def do(self, command: effects.DoStep) -> reports.CallReport:
-        """Install and start the task service, then run its checks."""
-        outcome = await self._apply(command, lambda runner: runner.install, CallClass.CREATE)
+        """Install and start the task service, then run its checks; or remove it, if the step retires it."""
+        retires = self.calls.step(command.step).retired is not None
+        verb = _remove if retires else _install
+        outcome = await self._apply(command, verb, CallClass.CREATE)
         return reports.CallReport(command.step, command.attempt, outcome)
 
     async def undo(self, command: effects.UndoStep) -> reports.UndoReport:
         """Remove the task service from its server, which stays."""
-        outcome = await self._apply(command, lambda runner: runner.remove, CallClass.DESTROY)
+        outcome = await self._apply(command, _remove, CallClass.DESTROY)
         return reports.UndoReport(command.step, command.attempt, unmade(outcome))
 
     async def _apply(

@@ -59,6 +59,8 @@ class TaskservBatchType(OperationType[TaskservBatch]):
 
     def does(self, step: Step, server: str) -> str:
         assert isinstance(step.request, TaskservRequest)
+        if step.retired is not None:
+            return f"remove {step.request.name} from {server}"
         there = ", where it is already installed" if step.undo is Undo.NOTHING else ""
         return f"install {step.request.name} {step.request.version} on {server}{there}"
 
@@ -68,12 +70,16 @@ class TaskservBatchType(OperationType[TaskservBatch]):
                 return f"remove {step.request.name} from {server}"
             case Undo.WITH_SERVER:
                 return f"nothing by itself: removed together with server {server}"
+        if step.retired is not None:
+            return f"nothing: {step.request.name} is gone from {server}"
         return f"nothing: {step.request.name} existed before"
 
-    def verb(self, _action: Action) -> str:
-        return "install a task service"
+    def verb(self, action: Action) -> str:
+        return "remove a task service" if action is Action.RETIRE else "install a task service"
 
-    def started(self, _step: Step, record: StepFoldState) -> str:
+    def started(self, step: Step, record: StepFoldState) -> str:
+        if step.retired is not None:
+            return "removing"
         return "installing again" if record.doubt else "installing"
 
     def undoing(self, _step: Step) -> str:

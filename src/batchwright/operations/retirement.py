@@ -1,0 +1,203 @@
+"""What an environment has and the workflow no longer asks for: named in the plan, and retired where that is allowed.
+
+Retiring comes last: its operations depend on every operation of the workflow, so nothing old goes unless everything new
+succeeded. Among themselves they go in reverse order of how they were made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from batchwright.model.actions import Action, Undo
+from batchwright.model.call_outcome import ServerState
+from batchwright.model.diagnostic import Diagnostic, Severity
+from batchwright.model.environment import Resource
+from batchwright.model.plan import PlannedOperation, Request, Retired, Step
+from batchwright.model.taskserv import Taskserv
+from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
+from batchwright.operations.observations import Observations
+from batchwright.operations.planner_state import Draft
+from batchwright.operations.registry import TYPES, dec_hook
+from batchwright.operations.suggestions import enumerated
+
+TIMEOUT = 1800.0  # seconds for one step
+SECONDS = 10.0  # an estimate
+NOT_IN_FILE, ACCOUNT_CHANGED, UNREACHABLE = "not-in-file", "account-changed", "provider-not-open"
+RETRY_HINT = "Use the account that they were created in, or roll back the runs that created them there first."
+
+_TYPES = {kind.request.kind(): kind for kind in TYPES}
+
+
+class Retirement(Struct, frozen=True):
+    """The operations and steps that retire, last of all, and what is to be said about the rest."""
+
+    operations: tuple[PlannedOperation, ...] = ()
+    steps: tuple[Step, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def retirement(draft: Draft, *, allowed: bool) -> Retirement:
+    """Of all resources that the workflow no longer asks for. A borrowed server is never retired."""
+    wanted = _wanted(draft)
+    kept = {place.name: place.step for places in draft.places.values() for place in places if place.ref}
+    unwanted = [one for one in draft.observations.resources if one.key not in wanted and not one.borrowed]
+    servers = [one for one in unwanted if not one.server and one.ref]
+    services = [one for one in unwanted if one.server in kept and one.kind in _REMOVED]
+    gone = [one for one in servers if _is_gone(draft.observations, one)]
+    chosen = [*services, *servers] if allowed else gone
+    left = [one for one in (*services, *servers) if one not in chosen]
+    all_servers = [one for one in draft.observations.resources if not one.server and one.ref and not one.borrowed]
+    problems = unreachable(draft.observations, all_servers, {one.key for one in chosen})
+    after = tuple(Dependency(op.id) for op in draft.order)
+    operations, steps = retiring(chosen, after, kept, draft.catalogue, draft.observations.resources)
+    return Retirement(operations, steps, (*problems, *_named(left), *_destroyed_outside(gone)))
+
+
+_REMOVED = frozenset({"taskserv"})  # kinds that are taken off a server that stays
+
+
+def _wanted(draft: Draft) -> set[str]:
+    """The keys of what the workflow asks for. A command that is no longer in the file is not undone."""
+    names = {place.name for places in draft.places.values() for place in places}
+    wanted = {one.key for one in draft.observations.resources if not one.server and one.name in names}
+    servers = {step.id: step.request.name for steps in draft.steps.values() for step in steps}
+    for steps in draft.steps.values():
+        wanted |= {
+            f"{step.request.kind()}/{servers.get(step.server, '')}/{step.request.name}" for step in steps if step.server
+        }
+    return wanted
+
+
+def _is_gone(observations: Observations, one: Resource) -> bool:
+    observed = observations.providers.get(one.provider)
+    seen = observed.recorded.get(one.ref) if observed is not None else None
+    return seen is not None and seen.state is ServerState.GONE
+
+
+def unreachable(observations: Observations, servers: Iterable[Resource], chosen: set[str]) -> list[Diagnostic]:
+    """Servers that are to be retired and whose provider is not open, and all whose provider is another account now."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for one in servers:
+        observed = observations.providers.get(one.provider)
+        account = "" if observed is None else observed.facts.account
+        if (one.key in chosen) if observed is None else (account != one.account):
+            found.setdefault((one.provider, account), []).append(one.name)
+    problems = []
+    for (provider, account), names in found.items():
+        message = f"the provider {provider} cannot be opened, and {enumerated(names)} are to be destroyed there"
+        if account:
+            message = f"{provider} is the account {account} now, and the environment has {enumerated(names)} in another"
+        code = ACCOUNT_CHANGED if account else UNREACHABLE
+        problems.append(Diagnostic(code, message, RETRY_HINT, where=provider))
+    return problems
+
+
+def _named(left: Sequence[Resource]) -> list[Diagnostic]:
+    """What is left although the file no longer asks for it."""
+    if not left:
+        return []
+    names = enumerated([_name(one) for one in left])
+    verb = "is" if len(left) == 1 else "are"
+    message = f"{names} {verb} no longer in the file and stay{'s' if len(left) == 1 else ''}"
+    hint = "To destroy what is no longer in the file, add --retire."
+    return [Diagnostic(NOT_IN_FILE, message, hint, where="environment", severity=Severity.WARNING)]
+
+
+def _destroyed_outside(gone: Sequence[Resource]) -> list[Diagnostic]:
+    if not gone:
+        return []
+    verb = "was" if len(gone) == 1 else "were"
+    message = (
+        f"{enumerated([one.name for one in gone])} {verb} destroyed by someone else, and the file does not ask for it"
+    )
+    return [Diagnostic("destroyed-outside", message, where="environment", severity=Severity.WARNING)]
+
+
+def _name(one: Resource) -> str:
+    return f"{one.name} on {one.server}" if one.server else one.name
+
+
+def retiring(
+    chosen: Sequence[Resource],
+    after: tuple[Dependency, ...],
+    kept: Mapping[str, str],
+    catalogue: Mapping[str, Taskserv],
+    resources: Iterable[Resource],
+) -> tuple[tuple[PlannedOperation, ...], tuple[Step, ...]]:
+    """Operations that retire these resources, one group after the other, in reverse order of how they were made.
+
+    A group is what one operation made at one provider; if a part of it cannot be retired the next groups go on. What
+    works on a server needs a step that finds it: `kept` has those of servers that stay, others get one of their own.
+    A task service that must be removed before its server is destroyed is removed.
+    """
+    going = {one.name: one for one in chosen if not one.server}
+    first = [one for one in resources if one.server in going and _must_leave(catalogue, one) and one not in chosen]
+    parts = sorted((*chosen, *first), key=lambda one: (one.server != "", one.made_turn, one.rank), reverse=True)
+    needed = {one.server: going[one.server] for one in parts if one.server in going and one.server not in kept}
+    finding, found = _finding(needed, after)
+    on = {**kept, **{step.request.name: step.id for step in found}}
+    groups: dict[tuple[str, str, str], list[Resource]] = {}
+    for one in parts:
+        groups.setdefault((one.kind, one.operation, one.provider), []).append(one)
+    operations, steps = [*finding], [*found]
+    before: tuple[Dependency, ...] = ()
+    names: set[str] = set()
+    for (kind, operation, provider), members in groups.items():
+        own = f"({_verb(members[0])} {operation})"
+        own = own if own not in names else f"{own[:-1]} {provider})"
+        names.add(own)
+        hard = tuple(Dependency(op.id) for op in finding if any(one.server in needed for one in members))
+        operations.append(_operation(own, kind, provider, (*after, *hard, *before)))
+        before = (Dependency(own, DependencyKind.SOFT),)
+        steps += [_step(own, one, on.get(one.server, "")) for one in members]
+    return tuple(operations), tuple(steps)
+
+
+def _verb(one: Resource) -> str:
+    if one.request.get("undo"):
+        return "undo"
+    return "remove" if one.server else "retire"
+
+
+def _must_leave(catalogue: Mapping[str, Taskserv], one: Resource) -> bool:
+    return one.kind in _REMOVED and one.name in catalogue and catalogue[one.name].remove_before_destroy
+
+
+def _finding(
+    servers: Mapping[str, Resource], after: tuple[Dependency, ...]
+) -> tuple[list[PlannedOperation], list[Step]]:
+    """Steps that find servers which go, for what must be done on them first."""
+    operations: dict[str, PlannedOperation] = {}
+    steps: list[Step] = []
+    for one in servers.values():
+        own = f"(find {one.provider})"
+        operations.setdefault(own, _operation(own, one.kind, one.provider, after))
+        request: Request = dec_hook(Request, one.request)
+        steps.append(
+            Step(f"{own}/{one.name}", own, one.provider, Action.KEEP, Undo.NOTHING, request, ref=one.ref, seconds=1.0)
+        )
+    return list(operations.values()), steps
+
+
+def _operation(own: str, kind: str, provider: str, dependencies: tuple[Dependency, ...]) -> PlannedOperation:
+    lane = _TYPES[kind].lane or provider
+    name = _TYPES[kind].name
+    return PlannedOperation(own, name, provider, lane, dependencies, OnFailure.CONTINUE, Retry(), TIMEOUT)
+
+
+def _step(operation: str, one: Resource, server: str) -> Step:
+    request: Request = dec_hook(Request, one.request)
+    return Step(
+        id=f"{operation}/{one.server}/{one.name}" if one.server else f"{operation}/{one.name}",
+        operation=operation,
+        provider=one.provider,
+        action=Action.RETIRE,
+        undo=Undo.NOTHING,
+        request=request,
+        server=server,
+        ref="" if one.server else one.ref,
+        seconds=SECONDS,
+        retired=Retired(one.key, one.run, one.token),
+    )
