@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.app.multi_store import Stores
-from batchwright.errors import EnvironmentBusy, EnvironmentElsewhere, EnvironmentMoved, StoreError
+from batchwright.durable_files import FolderHeld, alone
+from batchwright.errors import (
+    EnvironmentBusy,
+    EnvironmentElsewhere,
+    EnvironmentMoved,
+    StoreError,
+    StoreFull,
+    StoreHeld,
+    StoreReadOnly,
+    StoreUnavailable,
+)
 from batchwright.journal.base import Journal
 from batchwright.journal.lease_holder import driver_of, process_of
 from batchwright.journal.replay import load_run
+from batchwright.journal.store_folder import make_private
 from batchwright.model.clock import Clock
-from batchwright.model.environment import REAL, SIMULATED, Enter, Environment, EnvironmentKey, Resource, digest
+from batchwright.model.environment import (
+    REAL,
+    SIMULATED,
+    Enter,
+    Environment,
+    EnvironmentKey,
+    Resource,
+    digest,
+    refuse_moved,
+)
 from batchwright.model.environment_fold import FOLD, rebuilt, turn_changes
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.plan import Plan
-from batchwright.model.run import Run
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.workflow import Workflow
 
 WAIT_SECONDS = 1.0  # between two looks whether a turn has ended
+LOCK_PAUSE, LOCK_TRIES = 0.05, 600  # seconds between two tries to be the one that begins an environment
 
 
 class EnvironmentState(Struct, frozen=True):
@@ -55,27 +77,36 @@ def environment_key(workflow: Workflow, *, simulated: bool) -> EnvironmentKey:
 async def environment_state(journal: Journal, key: EnvironmentKey, own: str = "") -> EnvironmentState:
     """What a store knows of an environment.
 
-    Raises EnvironmentBusy if a run older than environments, and not `own`, has not ended.
+    Raises EnvironmentElsewhere if it lives in another store, and EnvironmentBusy if a run older than environments, and
+    not `own`, has not ended.
     """
     row = await journal.environment(key)
     if row is None:
         return await _before_turns(journal, key, own)
+    refuse_moved(row)
     if row.through and row.fold != FOLD:
-        runs = [await load_run(journal, one.run) for one in await journal.summaries() if _of(one, key)]
-        return EnvironmentState(key, row, tuple(rebuilt(_without(runs, row.tenant)).values()), row.newest)
+        return await _folded_again(journal, row)
     return EnvironmentState(key, row, tuple(await journal.resources(key)), row.newest)
 
 
-def _without(runs: Iterable[Run], tenant: str) -> list[Run]:
-    return [run for run in runs if run.id != tenant]
+async def _folded_again(journal: Journal, row: Environment) -> EnvironmentState:
+    """What its runs add up to by this version's fold, which the store has from now on if it can be written."""
+    runs = [await load_run(journal, one.run) for one in await runs_of(journal, row.key)]
+    resources = rebuilt(runs, row.through)
+    now = replace(row, fold=FOLD)
+    state = EnvironmentState(row.key, now, tuple(resources[key] for key in sorted(resources)), row.newest)
+    try:
+        await journal.write_environment(row, now, state.resources)
+    except (EnvironmentMoved, StoreFull, StoreHeld, StoreReadOnly):
+        return replace(state, row=row)  # it holds all the same, and the next reader writes it
+    return state
 
 
 async def _before_turns(journal: Journal, key: EnvironmentKey, own: str) -> EnvironmentState:
     """What the runs of this workflow left that were made before there were environments."""
-    rows = [one for one in await journal.summaries() if _of(one, key) and one.store == journal.name]
     resources: dict[str, Resource] = {}
     newest = ""
-    for one in sorted(rows, key=lambda one: (one.created_at, one.run)):
+    for one in await runs_of(journal, key):
         if (one.status not in RUN_ENDED or one.rollback_due) and one.run != own:
             raise EnvironmentBusy(
                 f"run {one.run} of {key.name} has not ended, and was made before there were environments", run=one.run
@@ -87,8 +118,10 @@ async def _before_turns(journal: Journal, key: EnvironmentKey, own: str) -> Envi
     return EnvironmentState(key, None, tuple(resources.values()), newest)
 
 
-def _of(one: RunSummary, key: EnvironmentKey) -> bool:
-    return EnvironmentKey(SIMULATED if one.simulated else REAL, one.environment or one.workflow) == key
+async def runs_of(journal: Journal, key: EnvironmentKey) -> list[RunSummary]:
+    """The runs of an environment that live in this store, oldest first."""
+    rows = [one for one in await journal.summaries() if one.environment_key == key and one.store == journal.name]
+    return sorted(rows, key=lambda one: (one.created_at, one.run))
 
 
 class Busy(Struct, frozen=True):
@@ -149,16 +182,15 @@ def refuse_changed(plan: Plan, state: EnvironmentState) -> None:
 async def environment_problems(journal: Journal) -> list[str]:
     """What is wrong with the environments of a store: each must be what its runs add up to."""
     try:
-        rows = await journal.environments()
-        summaries = await journal.summaries()
-        found = [await _problem(journal, row, [one for one in summaries if _of(one, row.key)]) for row in rows]
+        rows = [row for row in await journal.environments() if not row.store]
+        found = [await _problem(journal, row) for row in rows]
     except StoreError as error:
         return [error.message]
     return [problem for problem in found if problem]
 
 
-async def _problem(journal: Journal, row: Environment, summaries: Sequence[RunSummary]) -> str:
-    runs = [await load_run(journal, one.run) for one in summaries]
+async def _problem(journal: Journal, row: Environment) -> str:
+    runs = [await load_run(journal, one.run) for one in await runs_of(journal, row.key)]
     tenants = [run.id for run in runs if run.holds_environment]
     if tenants != ([row.tenant] if row.tenant else []):
         return (
@@ -180,5 +212,29 @@ async def refuse_elsewhere(stores: Stores, home: Journal, key: EnvironmentKey) -
     A store that cannot be read is left out: a broken one does not keep anybody from the others.
     """
     for journal in await stores.readable():
-        if journal.name != home.name and await journal.environment(key) is not None:
-            raise EnvironmentElsewhere(f"the environment {key.name} lives in the store {journal.name}")
+        if journal.name != home.name and (row := await journal.environment(key)) is not None:
+            place = row.home(journal.name)
+            raise EnvironmentElsewhere(
+                f"the environment {key.name} lives in the store {place}",
+                hint=f"Move it: batchwright store migrate --from {place} --to {home.name} {key.name}",
+            )
+
+
+@asynccontextmanager
+async def first_creation(folder: Path, clock: Clock) -> AsyncIterator[None]:
+    """Alone in a state folder with what begins an environment: two of its stores have no transaction in common.
+
+    Raises StoreUnavailable if another process takes too long.
+    """
+    place = folder / "environments"
+    make_private(place)
+    for _ in range(LOCK_TRIES):
+        with ExitStack() as held:
+            try:
+                held.enter_context(alone(place, 0))
+            except FolderHeld:
+                await clock.sleep(LOCK_PAUSE)
+                continue
+            yield
+            return
+    raise StoreUnavailable(f"another process has held {place} for {LOCK_TRIES * LOCK_PAUSE:.0f} seconds")

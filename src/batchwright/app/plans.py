@@ -19,7 +19,15 @@ from batchwright.app.planned import Planned
 from batchwright.app.preflight import observe, observe_commands, observe_secrets
 from batchwright.app.settings import Settings
 from batchwright.engine.limits import Limits
-from batchwright.errors import BatchwrightError, EnvironmentBusy, PlanChanged, SecretMissing, StoreError, UsageError
+from batchwright.errors import (
+    BatchwrightError,
+    EnvironmentBusy,
+    EnvironmentElsewhere,
+    PlanChanged,
+    SecretMissing,
+    StoreError,
+    UsageError,
+)
 from batchwright.loader import Loaded, Path_, SourceLocation, load, locate
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
@@ -205,6 +213,8 @@ async def _resources(
         state = await environment_state(journal, environment_key(workflow, simulated=simulated))
     except EnvironmentBusy as busy:
         return (), [replace(Diagnostic.of_error(busy, "environment"), severity=Severity.WARNING)]
+    except EnvironmentElsewhere as elsewhere:
+        return (), [Diagnostic.of_error(elsewhere, "storage_backend")]
     except (StoreError, SecretMissing):
         return (), []
     tenant = state.row.tenant if state.row is not None else ""

@@ -14,7 +14,10 @@ from batchwright.journal.base import Journal
 STORES = ("journal.*", "surrealdb*")
 TRIES = 3
 _WRITES = frozenset(
-    ("create", "append", "copy", "accept_loss", "save_snapshot", "acquire", "renew", "release", "signal")
+    (
+        *("create", "append", "copy", "write_environment", "accept_loss", "save_snapshot"),
+        *("acquire", "renew", "release", "signal"),
+    )
 )
 
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
-from batchwright.app.environments import environment_state, refuse_changed, refuse_elsewhere
+from batchwright.app.environments import environment_state, first_creation, refuse_changed, refuse_elsewhere
 from batchwright.app.lease_takeover import is_driven, renewed, take
 from batchwright.app.multi_store import Stores
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
@@ -107,8 +107,6 @@ class Runs:
         journal = await self._stores.get(self._stores.name_of(plan.storage_backend))
         own, now = run or run_id(os.urandom(8)), self._clock.now()
         state = await environment_state(journal, EnvironmentKey.of(plan))
-        if state.row is None:
-            await refuse_elsewhere(self._stores, journal, state.key)
         enter = state.enter(own, now)
         entered(state.row, enter)  # who is busy is told before what has changed
         refuse_changed(plan, state)
@@ -116,7 +114,11 @@ class Runs:
             now, own, plan, by, key, digest, client, source, turn=state.turn + 1, after=state.newest
         )
         made = Run(created)
-        await journal.create(created, made.summary(journal.name), enter=enter)
+        async with contextlib.AsyncExitStack() as held:
+            if state.row is None:
+                await held.enter_async_context(first_creation(self._settings.state_dir, self._clock))
+                await refuse_elsewhere(self._stores, journal, state.key)
+            await journal.create(created, made.summary(journal.name), enter=enter)
         return StoredRun(journal, own, made)
 
     def resume(self, stored: StoredRun, by: str, redo: Sequence[str] = (), skip: Sequence[str] = ()) -> ActiveRun:

@@ -117,6 +117,16 @@ class Journal(Protocol):
         """What an environment had when its newest finished turn ended, ordered by key."""
         ...
 
+    async def write_environment(
+        self, seen: Environment | None, row: Environment, resources: Sequence[Resource] | None = None
+    ) -> None:
+        """Replace an environment's row, and with `resources` all that it has, without an event.
+
+        For a move between stores, and for resources that were folded again. Raises EnvironmentMoved, and writes
+        nothing, if the row is not the one that was `seen`; None: there was none.
+        """
+        ...
+
     async def copy(self, lease: Lease, pages: Sequence[EventRow]) -> int:
         """Append pages of another store unchanged, so that the chain stays the same. Raises as `append`.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
-from batchwright.errors import StoreCorrupt
+from batchwright.errors import EnvironmentMoved, StoreCorrupt
 from batchwright.journal.base import Turn
 from batchwright.model.environment import Environment, EnvironmentKey, Resource, entered, left
 
@@ -15,8 +16,8 @@ _environment = msgspec.json.Decoder(Environment)
 _resource = msgspec.json.Decoder(Resource)
 
 
-class TurnWrite(NamedTuple):
-    """What a turn writes: the environment's row, resources that changed, keys of those that are gone."""
+class EnvironmentWrite(NamedTuple):
+    """What is written of an environment: its row, resources that changed, keys of those that are gone."""
 
     environment: Environment
     changed: tuple[Resource, ...]
@@ -30,7 +31,7 @@ class Row(NamedTuple):
     digest: bytes
 
 
-def turned(turn: Turn, found: Environment | None) -> TurnWrite:
+def turned(turn: Turn, found: Environment | None) -> EnvironmentWrite:
     """What the turn writes over the row that was found. Raises EnvironmentRefused."""
     changed: tuple[Resource, ...] = ()
     gone: tuple[str, ...] = ()
@@ -41,7 +42,22 @@ def turned(turn: Turn, found: Environment | None) -> TurnWrite:
         changed, gone = (*changed, *turn.leave.changed), turn.leave.gone
         found = left(found, turn.leave)
     assert found is not None
-    return TurnWrite(found, changed, gone)
+    return EnvironmentWrite(found, changed, gone)
+
+
+def replaced(row: Environment, resources: Sequence[Resource] | None, before: Sequence[Resource]) -> EnvironmentWrite:
+    """What replaces an environment's row and, unless None, the resources it had before."""
+    if resources is None:
+        return EnvironmentWrite(row, (), ())
+    had, has = {one.key: one for one in before}, {one.key: one for one in resources}
+    changed = tuple(one for key, one in has.items() if had.get(key) != one)
+    return EnvironmentWrite(row, changed, tuple(key for key in had if key not in has))
+
+
+def refuse_unseen(seen: Environment | None, found: Environment | None, row: Environment) -> None:
+    """Raise EnvironmentMoved if the row that was found is not the one that was seen."""
+    if found != seen:
+        raise EnvironmentMoved(f"another process changed the environment {row.name} at this moment")
 
 
 def environment_row(row: Environment) -> Row:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from batchwright.journal import event_codec, hash_chain, refusals
 from batchwright.journal.base import Head, Lease, Snapshot, Turn
-from batchwright.journal.environment_rows import turned
+from batchwright.journal.environment_rows import EnvironmentWrite, refuse_unseen, replaced, turned
 from batchwright.journal.event_rows import EventRow, paginate
 from batchwright.journal.high_water_mark import Loss
 from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease, held, refuse_while_held
@@ -82,8 +82,10 @@ class MemoryJournal:
         return len(record.events)
 
     def _turn(self, turn: Turn) -> None:
-        key = turn.key
-        change = turned(turn, self._environments.get(key))
+        self._save(turned(turn, self._environments.get(turn.key)))
+
+    def _save(self, change: EnvironmentWrite) -> None:
+        key = change.environment.key
         self._environments[key] = change.environment
         kept = self._resources.setdefault(key, {})
         kept.update({one.key: one for one in change.changed})
@@ -102,6 +104,13 @@ class MemoryJournal:
         """What an environment had when its newest finished turn ended."""
         kept = self._resources.get(key, {})
         return [kept[one] for one in sorted(kept)]
+
+    async def write_environment(
+        self, seen: Environment | None, row: Environment, resources: Sequence[Resource] | None = None
+    ) -> None:
+        """Replace an environment's row, and perhaps its resources."""
+        refuse_unseen(seen, self._environments.get(row.key), row)
+        self._save(replaced(row, resources, list(self._resources.get(row.key, {}).values())))
 
     async def copy(self, lease: Lease, pages: Sequence[EventRow]) -> int:
         """Append pages of another store."""

@@ -15,9 +15,16 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchwright.errors.environment import EnvironmentBusy, EnvironmentMoved, EnvironmentUnsettled, RunSuperseded
+from batchwright.errors.environment import (
+    EnvironmentBusy,
+    EnvironmentElsewhere,
+    EnvironmentMoved,
+    EnvironmentUnsettled,
+    RunSuperseded,
+)
 from batchwright.model.plan import Plan
 
+_COPY = "copy of "
 REAL, SIMULATED = "real", "simulated"
 NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"  # of what follows the slash, as of a workflow's name
 
@@ -37,6 +44,9 @@ class EnvironmentKey(Struct, frozen=True, order=True):
 class Environment(Struct, frozen=True, omit_defaults=True):
     """Who may change an environment, and who did last. Runs are named by their ids, "" where there is none.
 
+    `store` is the store it lives in, "" for the one that holds this row; `copy_of` marks a copy that is not complete.
+    Nobody changes an environment in a store that it does not live in.
+
     `turn` counts turns from 1. `tenant` is the run whose turn it is, since the time `since`. `last` had the newest
     turn; `newest` is the newest run that changed something and was not rolled back. `unsettled` left a call behind of
     which nobody knows whether it made a server. `through` is the newest turn whose changes are in the resources, as
@@ -53,11 +63,16 @@ class Environment(Struct, frozen=True, omit_defaults=True):
     unsettled: str = ""
     through: int = 0
     fold: int = 0
+    store: str = ""
 
     @property
     def key(self) -> EnvironmentKey:
         """Which environment this is."""
         return EnvironmentKey(self.space, self.name)
+
+    def home(self, holder: str) -> str:
+        """The store it lives in, if the store `holder` has this row."""
+        return self.store.removeprefix(_COPY) or holder
 
 
 class Resource(Struct, frozen=True, omit_defaults=True):
@@ -131,12 +146,30 @@ class Leave(Struct, frozen=True):
     gone: tuple[str, ...] = ()
 
 
+def copy_of(store: str) -> str:
+    """The store of an incomplete copy of what another store still has: none."""
+    return _COPY + store
+
+
+def refuse_moved(row: Environment) -> None:
+    """Raise EnvironmentElsewhere unless the environment lives in the store that holds this row."""
+    if not row.store:
+        return
+    home = row.home("")
+    again = "If a move was interrupted, repeat it: batchwright store migrate"
+    if row.store == copy_of(home):
+        raise EnvironmentElsewhere(f"the environment {row.name} is still in the store {home}", hint=again)
+    message = f"the environment {row.name} is being moved, or was moved, to the store {home}"
+    raise EnvironmentElsewhere(message, hint=f"Use that store. {again}")
+
+
 def entered(found: Environment | None, enter: Enter) -> Environment:
     """The environment once the turn has begun.
 
-    Raises EnvironmentBusy, EnvironmentMoved, EnvironmentUnsettled, RunSuperseded, and nothing has changed then.
+    Raises EnvironmentRefused (EnvironmentBusy and its siblings), and nothing has changed then.
     """
     now = found or Environment(enter.key.space, enter.key.name, newest=enter.newest)
+    refuse_moved(now)
     if now.tenant not in ("", enter.run):
         raise EnvironmentBusy(f"run {now.tenant} is changing the environment {now.name}", run=now.tenant)
     if now.unsettled not in ("", enter.run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -72,13 +73,13 @@ def unsettled(run: Run) -> bool:
     )
 
 
-def rebuilt(runs: Iterable[Run]) -> dict[str, Resource]:
+def rebuilt(runs: Iterable[Run], through: float = math.inf) -> dict[str, Resource]:
     """The resources of an environment from all its runs: what an older version kept, or a check expects.
 
-    Runs older than turns come first, in the order in which they were made.
+    Runs older than turns come first, in the order in which they were made. `through` is the last turn that counts.
     """
     turns = sorted(
-        ((turn, run.created_at, run.id, run) for run in runs for turn in _turns(run)),
+        ((turn, run.created_at, run.id, run) for run in runs for turn in _turns(run) if turn <= through),
         key=lambda one: one[:3],
     )
     resources: dict[str, Resource] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
+from batchwright.model.environment import REAL, SIMULATED, EnvironmentKey
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 
 LATER = ("by", "environment")  # fields that rows of older versions do not have
@@ -38,6 +39,11 @@ class RunSummary(Struct, frozen=True):
     environment: str = ""  # its name; not in rows from before there were any
     turn: int = 0  # its newest turn in the environment
     providers: dict[str, dict[str, int]] = {}  # provider -> steps, succeeded, failed, retries, throttles
+
+    @property
+    def environment_key(self) -> EnvironmentKey:
+        """The environment that the run changes."""
+        return EnvironmentKey(SIMULATED if self.simulated else REAL, self.environment or self.workflow)
 
     @property
     def holds_environment(self) -> bool:

@@ -135,6 +135,11 @@ class CrashingJournal:
     async def resources(self, key: EnvironmentKey) -> list[Resource]:
         return await self._point.guard("journal.resources", self._inner.resources, key)
 
+    async def write_environment(
+        self, seen: Environment | None, row: Environment, resources: Sequence[Resource] | None = None
+    ) -> None:
+        await self._point.guard("journal.write_environment", self._inner.write_environment, seen, row, resources)
+
     async def read(self, run: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, AnyEvent]]:
         return await self._point.guard("journal.read", self._inner.read, run, after, limit)
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from batchwright.errors import (
     EnvironmentBusy,
+    EnvironmentElsewhere,
     EnvironmentMoved,
     EnvironmentUnsettled,
     LeaseLost,
@@ -16,7 +17,7 @@ from batchwright.errors import (
     SequenceConflict,
 )
 from batchwright.journal.base import Journal, Lease, Turn
-from batchwright.model.environment import Enter, EnvironmentKey, Leave, Resource
+from batchwright.model.environment import Enter, Environment, EnvironmentKey, Leave, Resource, copy_of
 from batchwright.model.events import AnyEvent, RunEnded, RunReopened
 from batchwright.model.lifecycle import RunState
 from batchwright.testing.journal_suite import NOW, Case, Factory, created, opened, refused, steps, summary_of
@@ -190,3 +191,58 @@ async def test_a_turn_lasts_over_appends_and_restarts(factory: Factory) -> None:
             await entering(journal, "bbbb", 1)
         await end(journal, lease, leaving("aaaa", "aaaa", changed=(WEB,)), after=4)
         assert await journal.resources(SHOP) == [WEB]
+
+
+@case
+async def test_an_environment_is_written_without_an_event(factory: Factory) -> None:
+    """As a move does it; what is not given stays."""
+    row = Environment("real", "shop", turn=4, newest="cccc", through=4, fold=1)
+    async with opened(factory) as journal:
+        await journal.write_environment(None, row, [WEB, NGINX])
+    async with opened(factory) as journal:
+        assert (await journal.environments(), await journal.resources(SHOP)) == ([row], [WEB, NGINX])
+        away = replace(row, store="elsewhere")
+        await journal.write_environment(row, away)
+        assert (await journal.environment(SHOP), await journal.resources(SHOP)) == (away, [WEB, NGINX])
+        moved = replace(WEB, ref="ref-2")
+        await journal.write_environment(away, row, [moved])
+        assert (await journal.environment(SHOP), await journal.resources(SHOP)) == (row, [moved])
+        await journal.write_environment(row, row, [])
+        assert await journal.resources(SHOP) == []
+
+
+@case
+async def test_an_environment_is_written_only_over_what_was_seen(factory: Factory) -> None:
+    async with opened(factory) as journal:
+        lease = await entering(journal, "aaaa")
+        during = await journal.environment(SHOP)
+        assert during is not None
+        await end(journal, lease, leaving("aaaa", "aaaa", changed=(WEB,)))
+        after = await journal.environment(SHOP)
+        assert after is not None
+        away = replace(after, store="elsewhere")
+        for seen in (None, during, away):
+            with refused(EnvironmentMoved):
+                await journal.write_environment(seen, away, [])
+        assert (await journal.environment(SHOP), await journal.resources(SHOP)) == (after, [WEB])
+        writes = (journal.write_environment(after, replace(away, newest=f"run{n}"), []) for n in range(8))
+        outcomes = await asyncio.gather(*writes, return_exceptions=True)
+        assert [type(one) for one in outcomes if one is not None] == [EnvironmentMoved] * 7, outcomes
+
+
+@case
+async def test_no_run_enters_an_environment_that_lives_elsewhere(factory: Factory) -> None:
+    async with opened(factory) as journal:
+        lease = await entering(journal, "aaaa")
+        await end(journal, lease, leaving("aaaa", "aaaa", changed=(WEB,)))
+        row = await journal.environment(SHOP)
+        assert row is not None
+        for store in ("elsewhere", copy_of("elsewhere")):
+            away = replace(row, store=store)
+            await journal.write_environment(row, away)
+            with refused(EnvironmentElsewhere):
+                await entering(journal, "bbbb", 1, "aaaa")
+            with refused(EnvironmentElsewhere):
+                await journal.append(lease, 2, [RunReopened(NOW, turn=2)], turn=Turn(Enter(SHOP, "aaaa", NOW, 1)))
+            row = away
+        assert await journal.runs() == ["aaaa"]

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from batchwright.app.environments import environment_problems, environment_state, wait_for_turn
 from batchwright.app.plans import plan_loaded
+from batchwright.app.read_only_store import read_only
 from batchwright.app.runs import StoredRun
 from batchwright.errors import (
     EnvironmentBusy,
@@ -312,6 +313,49 @@ def test_a_store_whose_environments_do_not_fit_its_runs_is_told(tmp_path: Path) 
         await journal.append(lease, run.seq, [], turn=Turn(None, other))
         (problem,) = await environment_problems(journal)
         assert "counts 2 turns" in problem
+
+    housed(tmp_path, play)
+
+
+def test_resources_that_another_version_folded_are_folded_again_once(tmp_path: Path) -> None:
+    """Where the store can be written; whoever reads one that cannot be, folds again."""
+
+    async def play(house: House) -> None:
+        await done(house, shop("a"))
+        journal = await house.journal()
+        row, fresh = await journal.environment(SHOP), await journal.resources(SHOP)
+        assert row is not None
+        old = replace(row, fold=FOLD - 1)
+        await journal.write_environment(row, old, [replace(one, residue="of before") for one in fresh])
+        seen = await environment_state(read_only(journal, tmp_path), SHOP)
+        assert (seen.row, list(seen.resources)) == (old, fresh)
+        assert (await journal.resources(SHOP))[0].residue == "of before"
+        assert list((await environment_state(journal, SHOP)).resources) == fresh
+        assert (await journal.environment(SHOP), await journal.resources(SHOP)) == (row, fresh)
+        await check_kept(house)
+
+    housed(tmp_path, play)
+
+
+def test_what_another_version_folded_is_folded_again_during_a_turn_too(tmp_path: Path) -> None:
+    """Without what the turn itself did: its end adds that."""
+
+    async def play(house: House) -> None:
+        first = await done(house, shop("a"))
+        journal = await house.journal()
+        fresh = await journal.resources(SHOP)
+        second = await created(house, shop("a", "b"))
+        await house.left_behind(second.id)
+        row = await journal.environment(SHOP)
+        assert row is not None
+        await journal.write_environment(row, replace(row, fold=FOLD - 1), [])
+        assert list((await environment_state(journal, SHOP)).resources) == fresh
+        assert (await house.resume(second.id, "ada")).status is RunState.COMPLETED
+        await check_kept(house)
+        assert (await house.rollback(second.id, "ada")).status is RunState.ROLLED_BACK
+        row = await journal.environment(SHOP)
+        assert row is not None
+        assert row.newest == first.id
 
     housed(tmp_path, play)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Coroutine
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,49 +9,20 @@ from msgspec.structs import replace
 
 from batchwright.app import store_migration as moving
 from batchwright.app.lease_takeover import renewed
-from batchwright.app.multi_store import Stores
-from batchwright.app.settings import Settings
 from batchwright.app.store_check import IntegrityReport, StoreSeen, check
 from batchwright.app.store_migration import Moved, migrate
 from batchwright.errors import RunAmbiguous, RunHeld, RunMoved, RunNotFound, UsageError
 from batchwright.journal.base import Journal, Snapshot
-from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
-from batchwright.testing.crash_points import CrashingJournal, CrashPoint, ProcessDied, When
+from batchwright.testing.crash_points import CrashPoint, ProcessDied, When
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 from tests.crash.scenarios import plan, servers
+from tests.unit.app.store_pair import FOLDER, SQLITE, StorePair
 
-HERE, THERE = "filesystem", "surrealdb"
-
-
-class Named(MemoryJournal):
-    """A store in memory that says it is another one."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name = name
-
-
-class Pair(Stores):
-    """Two stores that outlive the process that has them open."""
-
-    def __init__(self, journals: dict[str, Journal], clock: VirtualClock, point: CrashPoint | None = None) -> None:
-        super().__init__(Settings(Path()))
-        self.journals, self.clock = journals, clock
-        self.point = point or CrashPoint()
-
-    async def get(self, name: str, *, behind: bool = False) -> Journal:
-        return CrashingJournal(self.journals[name], self.point)
-
-    def existing_names(self) -> list[str]:
-        return list(self.journals)
-
-    def after(self, point: CrashPoint | None = None) -> "Pair":
-        """As the next process sees them."""
-        return Pair(self.journals, self.clock, point)
+HERE, THERE = SQLITE, FOLDER
 
 
 def history(run: str) -> list[ev.AnyEvent]:
@@ -78,18 +48,18 @@ async def record(journal: Journal, run: str, *, lag: int = 0) -> list[ev.AnyEven
     return events
 
 
-async def two(*runs: str) -> Pair:
-    pair = Pair({HERE: Named(HERE), THERE: Named(THERE)}, VirtualClock())
+async def two(*runs: str) -> StorePair:
+    pair = StorePair.fresh(VirtualClock())
     for run in runs:
         await record(pair.journals[HERE], run)
     return pair
 
 
-async def moved(pair: Pair, origin: str = HERE, destination: str = THERE, *words: str) -> list[Moved]:
+async def moved(pair: StorePair, origin: str = HERE, destination: str = THERE, *words: str) -> list[Moved]:
     return [one async for one in migrate(pair, pair.clock, origin, destination, words)]
 
 
-async def sound(pair: Pair) -> list[IntegrityReport]:
+async def sound(pair: StorePair) -> list[IntegrityReport]:
     found = [one async for one in check(pair, pair.clock)]
     assert [one.store for one in found if isinstance(one, StoreSeen) and not one.problems] == [HERE, THERE]
     return [one for one in found if isinstance(one, IntegrityReport)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,10 +13,12 @@ from batchwright.journal import hash_chain, refusals
 from batchwright.journal import lease_holder as leases
 from batchwright.journal.base import Head, Lease, Snapshot, Turn
 from batchwright.journal.environment_rows import (
+    EnvironmentWrite,
     Row,
-    TurnWrite,
     environment_of,
     environment_row,
+    refuse_unseen,
+    replaced,
     resource_of,
     resource_row,
     turned,
@@ -92,8 +94,8 @@ def create(
     seal = hash_chain.seal(run, last, head, summary)
     connection.execute(SQL["create_run"], {**values, "seal": seal})
     _insert(connection, run, pages)
-    if turn is not None and change is not None:
-        _save_turn(connection, turn.key, change)
+    if change is not None:
+        _save_environment(connection, change)
     return Entry(run, last, head)
 
 
@@ -136,8 +138,8 @@ def append(
     if connection.execute(SQL["advance_run"], values).rowcount != 1:
         raise _why_refused(connection, lease, after) or refusals.lost(lease.run)
     _insert(connection, lease.run, pages)
-    if turn is not None and change is not None:
-        _save_turn(connection, turn.key, change)
+    if change is not None:
+        _save_environment(connection, change)
     return Entry(lease.run, last, head) if pages else last
 
 
@@ -154,8 +156,20 @@ def _why_refused(connection: sqlite3.Connection, lease: Lease, after: int) -> St
     return refusals.moved_on(lease.run, found.last, after) if found.last != after else None
 
 
-def _save_turn(connection: sqlite3.Connection, key: EnvironmentKey, change: TurnWrite) -> None:
-    row = environment_row(change.environment)
+def write_environment(
+    connection: sqlite3.Connection,
+    seen: Environment | None,
+    row: Environment,
+    resources_now: Sequence[Resource] | None,
+) -> None:
+    """Replace an environment's row, and perhaps its resources. Raises EnvironmentMoved."""
+    refuse_unseen(seen, environment(connection, row.key), row)
+    before = resources(connection, row.key) if resources_now is not None else ()
+    _save_environment(connection, replaced(row, resources_now, before))
+
+
+def _save_environment(connection: sqlite3.Connection, change: EnvironmentWrite) -> None:
+    row, key = environment_row(change.environment), change.environment.key
     values = {"space": key.space, "name": key.name, "body": row.body, "digest": row.digest}
     connection.execute(SQL["save_environment"], values)
     rows = ((key.space, key.name, one.key, *resource_row(key, one)) for one in change.changed)

@@ -105,6 +105,12 @@ class SqliteJournal:
         """What an environment had when its newest finished turn ended."""
         return await self._read(lambda db: data_access.resources(db, key))
 
+    async def write_environment(
+        self, seen: Environment | None, row: Environment, resources: Sequence[Resource] | None = None
+    ) -> None:
+        """Replace an environment's row, and perhaps its resources."""
+        await self._write(lambda db: data_access.write_environment(db, seen, row, resources))
+
     async def copy(self, lease: Lease, pages: Sequence[EventRow]) -> int:
         """Append pages of another store as they are."""
         after = pages[0].first - 1

@@ -133,6 +133,12 @@ class SurrealJournalBase(ABC):
         """What an environment had when its newest finished turn ended."""
         return await self._read(lambda role: role.resources(key))
 
+    async def write_environment(
+        self, seen: Environment | None, row: Environment, resources: Sequence[Resource] | None = None
+    ) -> None:
+        """Replace an environment's row, and perhaps its resources."""
+        await self._write(lambda store: store.write_environment(seen, row, resources))
+
     async def copy(self, lease: Lease, pages: Sequence[EventRow]) -> int:
         """Append pages of another store as they are."""
         after = pages[0].first - 1

@@ -9,22 +9,30 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from batchwright.errors import EnvironmentRefused, LeaseLost, StoreCorrupt, StoreError, StoreFull, StoreUnavailable
 from batchwright.journal import hash_chain, refusals
 from batchwright.journal.base import Lease, Snapshot, Turn
-from batchwright.journal.environment_rows import environment_row, resource_row, turned
+from batchwright.journal.environment_rows import (
+    EnvironmentWrite,
+    environment_row,
+    refuse_unseen,
+    replaced,
+    resource_row,
+    turned,
+)
 from batchwright.journal.event_rows import EventRow
 from batchwright.journal.high_water_mark import Entry, HighWaterMark
 from batchwright.journal.lease_holder import HeldLease, held, refuse_while_held
 from batchwright.journal.surreal import integrity
 from batchwright.journal.surreal.database import AnswerLost, Database, HolderGone, Query, QueryRefused, commit_id
 from batchwright.journal.surreal.integrity import SurrealRecord
+from batchwright.journal.surreal.pending_write import PendingAppend, PendingWrite, fail, succeed
 from batchwright.journal.surreal.reader import Reads
-from batchwright.model.environment import Environment, EnvironmentKey
+from batchwright.model.environment import Environment, EnvironmentKey, Resource
 from batchwright.model.run_signal import Signal
 
 MAX_GROUP = 1_000
@@ -34,43 +42,17 @@ TRIES = 5  # of a write whose answer is lost each time
 T = TypeVar("T")
 
 
-class _Append(NamedTuple):
-    """An append that waits. Pages that are copied have their place in the chain already."""
-
-    lease: Lease
-    after: int
-    pages: Sequence[EventRow]
-    summary: bytes | None
-    copied: bool
-    turn: Turn | None
-    done: asyncio.Future[int]
-
-    @property
-    def last(self) -> int:
-        """The last event when it has been made."""
-        return self.pages[-1].last if self.pages else self.after
-
-
-class _Other(NamedTuple):
-    """Any other write."""
-
-    work: Callable[[], Awaitable[Any]]
-    done: asyncio.Future[Any]
-
-
 class SurrealRepository(Reads):
     """The runs in one open database."""
 
     def __init__(self, database: Database, mark: HighWaterMark | None = None) -> None:
         super().__init__(database, mark)
-        self._waiting: asyncio.Queue[_Append | _Other | None] = asyncio.Queue()
+        self._waiting: asyncio.Queue[PendingAppend | PendingWrite | None] = asyncio.Queue()
         self._writer: asyncio.Task[None] | None = None
         self._marks = 0
         self._session = secrets.token_hex(8)
         self._mark_failed = False
-        self._known: dict[
-            str, SurrealRecord
-        ] = {}  # of the runs that are driven from here, as our last append left them
+        self._known: dict[str, SurrealRecord] = {}  # of runs that are driven from here, as our last append left them
 
     async def open(self, *, behind: bool = False) -> None:
         """Open the database and check that its format is known. Raises StoreNewer, StoreCorrupt, StoreBehind."""
@@ -104,7 +86,12 @@ class SurrealRepository(Reads):
             self._reserve(1)
             if turn is not None and await self._state(run) is not None:
                 raise refusals.exists(run)
-            values = {"run": run, "pages": [list(page) for page in pages], "summary": summary, "head": head}
+            values: dict[str, Any] = {
+                "run": run,
+                "pages": [list(page) for page in pages],
+                "summary": summary,
+                "head": head,
+            }
             turns = await self._turns(turn, {})
             await self._once("create_run", [run], seal=seal, turns=turns, **values)
             self._acknowledge([Entry(run, last, head)])
@@ -123,8 +110,23 @@ class SurrealRepository(Reads):
     ) -> int:
         """Append events after sequence `after`; gives the last sequence."""
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._put(_Append(lease, after, pages, summary, copied, turn, done))
+        self._put(PendingAppend(lease, after, pages, summary, copied, turn, done))
         return await done
+
+    async def write_environment(
+        self, seen: Environment | None, row: Environment, resources: Sequence[Resource] | None
+    ) -> None:
+        """Replace an environment's row, and perhaps its resources."""
+
+        async def work() -> None:
+            stored = await self._digest(row.key)
+            refuse_unseen(seen, await self.environment(row.key), row)
+            before = await self.resources(row.key) if resources is not None else ()
+            values = _written(replaced(row, resources, before), stored)
+            self._database.need_space(len(values["body"]) + sum(len(body) for _, body, _ in values["changed"]))
+            await self._once("write_environment", [], environments=[[row.space, row.name]], turn=values)
+
+        await self._do(work, "")
 
     async def accept_loss(self) -> None:
         """Count the existing events as all that were acknowledged, from now on."""
@@ -213,13 +215,13 @@ class SurrealRepository(Reads):
 
     async def _do(self, work: Callable[[], Awaitable[T]], run: str) -> T:
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._put(_Other(work, done))
+        self._put(PendingWrite(work, done))
         try:
             return await done
         except QueryRefused as refused:
             raise await self._told(refused, run, 0) from None
 
-    def _put(self, job: _Append | _Other) -> None:
+    def _put(self, job: PendingAppend | PendingWrite) -> None:
         if self._writer is None or self._writer.done():
             raise HolderGone
         self._waiting.put_nowait(job)
@@ -228,11 +230,11 @@ class SurrealRepository(Reads):
         """Take what waits, again and again; neighbouring appends go together."""
         while True:
             job = await self._waiting.get()
-            group: list[_Append] = []
+            group: list[PendingAppend] = []
             size = 0
-            while isinstance(job, _Append):
+            while isinstance(job, PendingAppend):
                 group.append(job)
-                size += _size(job)
+                size += job.size
                 if self._waiting.empty() or len(group) == MAX_GROUP or size > GROUP_BYTES:
                     break
                 job = self._waiting.get_nowait()
@@ -241,44 +243,44 @@ class SurrealRepository(Reads):
                 await self._sync()
             if job is None:
                 return
-            if isinstance(job, _Other):
+            if isinstance(job, PendingWrite):
                 await self._settle(job)
                 await self._sync()
 
-    async def _settle(self, job: _Other) -> None:
+    async def _settle(self, job: PendingWrite) -> None:
         try:
             result = await job.work()
         except Exception as error:
-            _fail(job.done, error)
+            fail(job.done, error)
         else:
-            _succeed(job.done, result)
+            succeed(job.done, result)
 
-    async def _append_all(self, group: list[_Append]) -> None:
+    async def _append_all(self, group: list[PendingAppend]) -> None:
         """One transaction for the group; a refused append leaves it and the others go again, at most once each."""
         while group:
             try:
                 await self._append_once(group)
             except QueryRefused as refused:
                 append = group.pop(refused.number)
-                _fail(append.done, await self._told(refused, append.lease.run, append.after))
+                fail(append.done, await self._told(refused, append.lease.run, append.after))
                 continue
             except StoreFull as error:
                 if len(group) == 1:
-                    _fail(group[0].done, error)
+                    fail(group[0].done, error)
                 else:
                     # what is too large for the disk must not take with it what would have fitted
                     for append in group:
                         await self._append_all([append])
             except Exception as error:
                 for append in group:
-                    _fail(append.done, error)
+                    fail(append.done, error)
             else:
                 for append in group:
-                    _succeed(append.done, append.last)
+                    succeed(append.done, append.last)
             return
 
-    async def _append_once(self, group: list[_Append]) -> None:
-        self._database.need_space(sum(map(_size, group)))
+    async def _append_once(self, group: list[PendingAppend]) -> None:
+        self._database.need_space(sum(append.size for append in group))
         self._reserve(len(group))
         known, self._known = self._known, {}  # what an attempt leaves when it fails is looked up
         numbered: list[dict[str, Any]] = []
@@ -289,7 +291,7 @@ class SurrealRepository(Reads):
                 numbered.append(await self._chained(len(numbered), append, known) | {"turns": turns})
             except (StoreCorrupt, EnvironmentRefused, LeaseLost) as error:  # of this run only
                 group.remove(append)
-                _fail(append.done, error)
+                fail(append.done, error)
         if not group:
             return
         await self._once("append", [append.lease.run for append in group], appends=numbered)
@@ -297,7 +299,7 @@ class SurrealRepository(Reads):
         self._known = known
 
     async def _turns(
-        self, turn: Turn | None, rows: dict[EnvironmentKey, Environment], append: _Append | None = None
+        self, turn: Turn | None, rows: dict[EnvironmentKey, Environment], append: PendingAppend | None = None
     ) -> list[dict[str, Any]]:
         """What create_run.surql and append.surql take of a turn. Raises EnvironmentRefused, LeaseLost."""
         if turn is None:
@@ -307,17 +309,19 @@ class SurrealRepository(Reads):
             if state is not None and (state["fence"], state["holder"]) != (lease.fence, lease.holder):
                 raise refusals.lost(lease.run)
         key = turn.key
-        raw = await self._database.query("environment", space=key.space, env=key.name)
+        stored = await self._digest(key)
         found = rows.get(key) or await self.environment(key)
-        seen = environment_row(rows[key]).digest if key in rows else raw[0][1] if raw else None
+        seen = environment_row(rows[key]).digest if key in rows else stored
         change = turned(turn, found)
         rows[key] = change.environment
-        body, digest = environment_row(change.environment)
-        changed = [[one.key, *resource_row(key, one)] for one in change.changed]
-        values = {"space": key.space, "name": key.name, "seen": seen, "body": body, "digest": digest}
-        return [values | {"changed": changed, "gone": list(change.gone)}]
+        return [_written(change, seen)]
 
-    async def _chained(self, number: int, append: _Append, known: dict[str, SurrealRecord]) -> dict[str, Any]:
+    async def _digest(self, key: EnvironmentKey) -> bytes | None:
+        """Of the environment's row as it is stored: the database writes only over that one."""
+        found = await self._database.query("environment", space=key.space, env=key.name)
+        return found[0][1] if found else None
+
+    async def _chained(self, number: int, append: PendingAppend, known: dict[str, SurrealRecord]) -> dict[str, Any]:
         """What append.surql takes; `known` gets the record as it will be. The database refuses what may not be made."""
         run = append.lease.run
         found = known.get(run)
@@ -338,8 +342,10 @@ class SurrealRepository(Reads):
         values = {"number": number, "after": append.after, "last": append.last, "pages": [list(page) for page in pages]}
         return values | {"summary": append.summary, "head": head, "seal": seal} | _of(append.lease)
 
-    async def _once(self, name: str, runs: Sequence[str], **values: Any) -> None:
-        """A write that must not be made twice. `runs` are those that it marks, all or none."""
+    async def _once(
+        self, name: str, runs: Sequence[str], *, environments: Sequence[list[str]] = (), **values: Any
+    ) -> None:
+        """A write that must not be made twice. `runs` or `environments` are those that it marks, all or none."""
         mark, lost = self._mark(), False
         for _ in range(TRIES):
             try:
@@ -348,18 +354,18 @@ class SurrealRepository(Reads):
             except AnswerLost:
                 lost = True
             except QueryRefused:
-                if lost and await self._was_made(runs, mark):  # it arrived after we had looked
+                if lost and await self._was_made(runs, environments, mark):  # it arrived after we had looked
                     return
                 raise
-            if await self._was_made(runs, mark):
+            if await self._was_made(runs, environments, mark):
                 return
         raise StoreUnavailable(
             f"{self._database.place} received a request {TRIES} times, but the connection broke before each answer",
             hint="What was recorded is safe. When the connection is stable again: batchwright resume RUN",
         )
 
-    async def _was_made(self, runs: Sequence[str], mark: str) -> bool:
-        return bool(await self._database.query("marked", runs=runs, mark=mark))
+    async def _was_made(self, runs: Sequence[str], environments: Sequence[list[str]], mark: str) -> bool:
+        return bool(await self._database.query("marked", runs=runs, environments=environments, mark=mark))
 
     def _mark(self) -> str:
         """A unique text for each commit, which tells a damaged log from one that was cut off in its last commit."""
@@ -367,18 +373,13 @@ class SurrealRepository(Reads):
         return commit_id(self._session, self._marks)
 
 
-def _succeed(done: asyncio.Future[Any], result: Any) -> None:
-    if not done.done():
-        done.set_result(result)
-
-
-def _fail(done: asyncio.Future[Any], error: Exception) -> None:
-    if not done.done():
-        done.set_exception(error)
-
-
-def _size(append: _Append) -> int:
-    return sum(len(page.body) for page in append.pages)
+def _written(change: EnvironmentWrite, seen: bytes | None) -> dict[str, Any]:
+    """What the queries take that write an environment; `seen` is the digest of the row they write over."""
+    key = change.environment.key
+    body, digest = environment_row(change.environment)
+    changed = [[one.key, *resource_row(key, one)] for one in change.changed]
+    values = {"space": key.space, "name": key.name, "seen": seen, "body": body, "digest": digest}
+    return values | {"changed": changed, "gone": list(change.gone)}
 
 
 def _of(lease: Lease) -> dict[str, Any]:
