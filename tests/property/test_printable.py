@@ -21,7 +21,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from batchwright.cli import main, output, progress_display, progress_frame, taskserv_status_printer, view_printer
+from batchwright.cli import (
+    install_preview_printer,
+    main,
+    output,
+    progress_display,
+    progress_frame,
+    taskserv_status_printer,
+    view_printer,
+)
 from batchwright.errors import BatchwrightError
 from batchwright.model import events as ev
 from batchwright.model.diagnostic import Diagnostic
@@ -122,7 +130,7 @@ def filled(kind: Any, text: str, name: str = "") -> Any:
 
 SHOWS = [
     function
-    for module in (view_printer, taskserv_status_printer)
+    for module in (view_printer, taskserv_status_printer, install_preview_printer)
     for name, function in vars(module).items()
     if name.startswith("show_") and name != "show_table" and function.__module__ == module.__name__
 ]

@@ -21,6 +21,7 @@ from batchwright.api import (
     run_actions,
     run_queries,
     servers,
+    submissions,
     taskservs,
     workflows,
 )
@@ -41,7 +42,7 @@ from batchwright.service.tokens import Tokens
 
 SUBMIT_RATE, SUBMIT_BURST = 20.0, 100  # workflows per second, and in one burst, per caller
 HANDLERS: Sequence[HTTPRouteHandler] = (
-    *(workflows.submit, workflows.validate, workflows.plan),
+    *(submissions.submit, workflows.validate, workflows.plan),
     *(*run_queries.HANDLERS, *run_actions.HANDLERS, *servers.HANDLERS),
     *(health.health, health.live, health.ready, metrics.metrics, providers.providers, taskservs.taskservs),
     *documentation.HANDLERS,

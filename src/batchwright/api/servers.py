@@ -11,7 +11,8 @@ from litestar.params import QueryParameter
 from msgspec import Struct
 
 from batchwright.api.openapi import problems
-from batchwright.app.live_servers import FoundServers, ServerDestroyResult, end_server, find_servers
+from batchwright.app.live_servers import FoundServers, find_servers
+from batchwright.app.server_destroy import ServerDestroyResult, destroy_server
 from batchwright.model.lifecycle import RunState
 from batchwright.model.scalar import Scalar
 from batchwright.service.run_supervisor import RunSupervisor
@@ -58,7 +59,7 @@ async def destroy(
     """Destroy one server and wait until it is gone."""
     simulation = _simulation(supervisor, simulate)
     settings, stores, clock = supervisor.settings, supervisor.stores, supervisor.clock
-    return await end_server(settings, stores, clock, ref, simulation, supervisor.world, anyway=anyway)
+    return await destroy_server(settings, stores, clock, ref, simulation, supervisor.world, anyway=anyway)
 
 
 SERVERS_MAX = 1_000  # listed per run

@@ -1,94 +1,25 @@
-"""Calls that take a workflow: submit, validate, plan."""
+"""Calls that look at a workflow and change nothing: validate, plan."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from litestar import Request, Response, post
+from litestar import Request, post
 from litestar.di import NamedDependency
-from litestar.params import HeaderParameter, QueryParameter
-from msgspec import Meta
 
 from batchwright.api.admission_control import Bounds, RateLimits
-from batchwright.api.authentication import Caller
 from batchwright.api.openapi import (
-    KEY_PATTERN,
-    NAME_OR_NOTHING,
-    SETTING_PATTERN,
-    TEXT_TYPES,
     WorkflowBodyOperation,
     problems,
 )
-from batchwright.api.run_queries import etag
-from batchwright.app import key_values
+from batchwright.api.submissions import EnvironmentName, PlanHash, Sim, Simulate, submission_of, take_place
 from batchwright.app.planned import PlanAnswer, ValidationAnswer
-from batchwright.errors import BodyUnreadable, MediaTypeUnknown
 from batchwright.model.diagnostic import bounded
 from batchwright.service.run_supervisor import RunSupervisor
-from batchwright.service.submissions import Submission
 from batchwright.service.tokens import Role
 from batchwright.views.plan import plan_view
-from batchwright.views.run import RunView
-
-Simulate = Annotated[bool, QueryParameter(description="Simulate every provider: create nothing real.")]
-Sim = Annotated[
-    list[Annotated[str, Meta(pattern=SETTING_PATTERN)]] | None,
-    QueryParameter(description="A setting of the simulation, `key=value`; implies `simulate`. May be repeated."),
-]
-PlanHash = Annotated[
-    str, QueryParameter(description="Refuse any plan with a different hash.", pattern="^([0-9a-f]{16})?$")
-]
-Wait = Annotated[
-    float,
-    QueryParameter(description="Wait so many seconds while another run is changing the environment.", ge=0, le=3600),
-]
-EnvironmentName = Annotated[
-    str,
-    QueryParameter(
-        description="Which environment of the workflow, instead of the one it names.", pattern=NAME_OR_NOTHING
-    ),
-]
-Key = Annotated[
-    str | None,
-    HeaderParameter(
-        name="Idempotency-Key", description="The same key and body give the same run.", pattern=KEY_PATTERN
-    ),
-]
-
-
-@post(
-    "/v1/workflows/batch/submit",
-    status_code=202,
-    opt={"role": Role.OPERATOR},
-    operation_class=WorkflowBodyOperation,
-    responses=problems(409, 413, 415, 422, 429),
-    tags=["Workflows"],
-)
-async def submit(
-    request: Request[Any, Any, Any],
-    supervisor: NamedDependency[RunSupervisor],
-    rates: NamedDependency[RateLimits],
-    simulate: Simulate = False,
-    sim: Sim = None,
-    plan_hash: PlanHash = "",
-    wait: Wait = 0.0,
-    environment: EnvironmentName = "",
-    key: Key = None,
-) -> Response[RunView]:
-    """Check, plan, record and start a run. 409 `environment-busy` while another run is changing the environment."""
-    caller = _place(request, rates)
-    submission = await submission_of(
-        request, caller, simulate, sim, plan_hash, key or "", wait=wait, environment=environment
-    )
-    feed, new = await supervisor.submit(submission)
-    run_id = request.scope["state"]["run"] = feed.run.id
-    headers = {"Location": run_id, "ETag": etag(feed)}
-    if not new:
-        headers["Idempotency-Replayed"] = "true"
-    return Response(feed.view(), headers=headers, status_code=202)
 
 
 @post(
@@ -105,7 +36,7 @@ async def validate(
     rates: NamedDependency[RateLimits],
 ) -> ValidationAnswer:
     """Check a workflow and report every mistake with its position. Nothing is contacted."""
-    caller = _place(request, rates)
+    caller = take_place(request, rates)
     loaded = await supervisor.desk.check(await submission_of(request, caller))
     assert loaded.workflow is not None
     workflow = msgspec.to_builtins(loaded.workflow)
@@ -131,49 +62,10 @@ async def plan(
     environment: EnvironmentName = "",
 ) -> PlanAnswer:
     """What a run would do, and what undoing it would do. Nothing is changed."""
-    caller = _place(request, rates)
+    caller = take_place(request, rates)
     planned = await supervisor.desk.look(
         await submission_of(request, caller, simulate, sim, plan_hash, environment=environment)
     )
     assert planned.plan is not None
     view = await bounds.in_thread(partial(plan_view, planned.plan))
     return PlanAnswer(True, view, bounded(planned.diagnostics), planned.quotes)
-
-
-def _place(request: Request[Any, Any, Any], rates: RateLimits) -> Caller:
-    """The caller, unless it submits too often. Raises TooManyRequests."""
-    caller: Caller = request.scope["state"]["caller"]
-    rates.take_place(caller.name)
-    return caller
-
-
-async def submission_of(
-    request: Request[Any, Any, Any],
-    caller: Caller,
-    simulate: bool = False,
-    sim: Sequence[str] | None = None,
-    plan_hash: str = "",
-    key: str = "",
-    *,
-    wait: float = 0.0,
-    environment: str = "",
-) -> Submission:
-    """The submission in a request. Raises BodyUnreadable, MediaTypeUnknown, UsageError."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json" and kind not in TEXT_TYPES:
-        raise MediaTypeUnknown(f"the media type {kind or 'unknown'} is not supported")
-    if (coding := request.headers.get("content-encoding", "identity").strip().lower()) != "identity":
-        raise MediaTypeUnknown(f"the encoding {coding!r} is not supported", hint="Send it without an encoding.")
-    try:
-        text = (await request.body()).decode()
-    except UnicodeDecodeError as error:
-        raise BodyUnreadable("the body is not UTF-8 text") from error
-    simulation = key_values.settings_of("sim", sim) if simulate or sim else None
-    name = "workflow" + (".json" if kind == "application/json" else TEXT_TYPES[kind])
-    return Submission(
-        *(text, name, simulation, plan_hash, key),
-        commands=caller.commands,
-        by=caller.name,
-        wait=wait,
-        environment=environment,
-    )

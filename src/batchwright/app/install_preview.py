@@ -14,7 +14,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.plan import Plan, Step
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import Target, TaskservCall
-from batchwright.views.taskserv_status import InstallPreview
+from batchwright.views.install_preview import InstallPreview
 
 
 async def preview_plan(settings: Settings, clock: Clock, plan: Plan) -> tuple[InstallPreview, ...]:

@@ -1,4 +1,4 @@
-"""Use cases about the servers of all runs: list them, log in to one, destroy one by hand."""
+"""The servers of all runs that exist now, as their providers list them, and how to log in to each."""
 
 from __future__ import annotations
 
@@ -105,14 +105,6 @@ class FoundServers(Struct, frozen=True):
             left_out = "".join(f"; {trouble.where} could not be queried" for trouble in self.troubles)
             raise ServerNotFound(f"there is no server {word!r}{left_out}")
         return matching[0]
-
-
-class ServerDestroyResult(Struct, frozen=True):
-    """The result of a destroy: `fault` says why the server still exists. `stays`: it was only released."""
-
-    gone: bool
-    stays: bool
-    fault: Fault | None = None
 
 
 class Servers:
@@ -224,7 +216,7 @@ class Servers:
         """The servers and troubles that `look` found."""
         return FoundServers(tuple(self.found), tuple(self.troubles))
 
-    async def end(self, server: ListedServer) -> Fault | None:
+    async def destroy(self, server: ListedServer) -> Fault | None:
         """Destroy a server until it is gone, as its run's rollback would. None once it is gone."""
 
         async def hold() -> None:
@@ -260,29 +252,6 @@ async def find_servers(
     async with Servers(settings, stores, clock, simulation, world) as servers:
         await servers.look(provider)
         return servers.result()
-
-
-async def end_server(
-    settings: Settings,
-    stores: Stores,
-    clock: Clock,
-    ref: str,
-    simulation: SimulationSettings | None = None,
-    world: SharedWorld | None = None,
-    *,
-    anyway: bool,
-) -> ServerDestroyResult:
-    """Destroy the server with this reference or name, after a fresh read of all; every store must be readable.
-
-    Raises ServerNotFound, StoreError, and NotAllowed if its run has not ended, unless `anyway`.
-    """
-    async with Servers(settings, stores, clock, simulation, world) as servers:
-        await servers.look(partial=False)
-        found = servers.result().named(ref)
-        if not anyway:
-            found.refuse_in_use()
-        fault = await servers.end(found)
-    return ServerDestroyResult(fault is None, found.stays, fault)
 
 
 def _written(path: Path, text: str) -> bool:

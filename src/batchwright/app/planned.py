@@ -11,8 +11,8 @@ from batchwright.errors import BatchwrightError, PlanRefused, WorkflowInvalid
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan
 from batchwright.providers.base import Quote
+from batchwright.views.install_preview import InstallPreview
 from batchwright.views.plan import PlanView
-from batchwright.views.taskserv_status import InstallPreview
 from batchwright.views.text_format import counted
 
 

@@ -12,6 +12,7 @@ from batchwright.app.planned import PlanAnswer
 from batchwright.app.plans import make_plan
 from batchwright.app.system_clock import SystemClock
 from batchwright.cli.exit_codes import Exit
+from batchwright.cli.install_preview_printer import show_changes
 from batchwright.cli.options import (
     Catalogues,
     EnvironmentName,
@@ -30,7 +31,6 @@ from batchwright.cli.options import (
     source_of,
 )
 from batchwright.cli.output import note, print_json, say, show_diagnostics, tally
-from batchwright.cli.taskserv_status_printer import show_changes
 from batchwright.cli.view_printer import show_plan
 from batchwright.views.plan import plan_view
 

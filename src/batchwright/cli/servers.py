@@ -134,7 +134,7 @@ def destroy(
         if not yes and not _agreed(found):
             note("nothing was changed")
             return Exit.STOPPED
-        return _end_told(found, client.end_server(found.ref, anyway=anyway, simulation=simulation).fault, json=json)
+        return _end_told(found, client.destroy_server(found.ref, anyway=anyway, simulation=simulation).fault, json=json)
 
 
 def _end_told(found: ListedServer, fault: Fault | None, *, json: bool) -> int:

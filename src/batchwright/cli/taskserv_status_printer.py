@@ -1,14 +1,12 @@
-"""Prints task services: their health, and what an install would change."""
+"""Prints the health of task services."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from rich.text import Text
 
 from batchwright.cli.output import say
 from batchwright.cli.view_printer import show_table
-from batchwright.views.taskserv_status import InstallPreview, TaskservStatus, TaskservStatuses
+from batchwright.views.taskserv_status import TaskservStatus, TaskservStatuses
 from batchwright.views.text_format import counted, one_line
 
 
@@ -32,22 +30,3 @@ def _state(one: TaskservStatus) -> Text:
 def _why(one: TaskservStatus) -> str:
     failing = [f"{check.name}: {one_line(check.output)}" for check in one.checks if not check.ok]
     return one.trouble or "; ".join(failing)
-
-
-def show_changes(changes: Sequence[InstallPreview]) -> None:
-    """What each install of a plan would change."""
-    say("")
-    say(Text("changes", "bold"))
-    for one in changes:
-        if one.trouble:
-            say(Text(f"  {one.step}: unknown: {one.trouble}", "red"))
-        elif one.new:
-            say(f"  {one.step}: {one.server} is new: all of {one.taskserv} is installed")
-        elif not one.changes:
-            say(f"  {one.step}: nothing changes")
-        else:
-            say(f"  {one.step}: {counted(len(one.changes), 'change')}")
-            for change in one.changes:
-                say(f"      {change}")
-    if not changes:
-        say("  no task services to install")

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
-from batchwright.app.live_servers import FoundServers, ServerDestroyResult
+from batchwright.app.live_servers import FoundServers
 from batchwright.app.orphan_sweep import GcResult
+from batchwright.app.server_destroy import ServerDestroyResult
 from batchwright.client.progress import Progress
 from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.model.events import AnyEvent
@@ -102,7 +103,7 @@ class Client(Protocol):
         """All servers as the providers show them now, of one provider if it is named."""
         ...
 
-    def end_server(self, ref: str, *, anyway: bool, simulation: SimulationSettings | None) -> ServerDestroyResult:
+    def destroy_server(self, ref: str, *, anyway: bool, simulation: SimulationSettings | None) -> ServerDestroyResult:
         """Destroy one server until it is gone; `anyway`: even if its run has not ended. Raises NotAllowed."""
         ...
 

@@ -23,8 +23,9 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 from msgspec import Struct
 
-from batchwright.app.live_servers import FoundServers, ServerDestroyResult
+from batchwright.app.live_servers import FoundServers
 from batchwright.app.orphan_sweep import GcResult
+from batchwright.app.server_destroy import ServerDestroyResult
 from batchwright.client import local_socket
 from batchwright.client.base import RunRow, Verb
 from batchwright.client.http_problems import GATEWAY, bounded, decoded, problem_in, reason, refusal
@@ -213,7 +214,7 @@ class HttpClient:
         query = [("provider", provider)] * bool(provider) + SIMULATE * (simulation is not None)
         return self._done("/v1/servers/look", FoundServers, query)
 
-    def end_server(self, ref: str, *, anyway: bool, simulation: SimulationSettings | None) -> ServerDestroyResult:
+    def destroy_server(self, ref: str, *, anyway: bool, simulation: SimulationSettings | None) -> ServerDestroyResult:
         query = [("ref", ref), *[("anyway", "true")] * anyway, *SIMULATE * (simulation is not None)]
         return self._done("/v1/servers/destroy", ServerDestroyResult, query)
 

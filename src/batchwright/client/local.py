@@ -15,7 +15,7 @@ from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import Adapters
 from batchwright.app.destruction import doomed, plan_destruction
 from batchwright.app.environments import wait_for_turn_of
-from batchwright.app.live_servers import FoundServers, ServerDestroyResult, end_server, find_servers
+from batchwright.app.live_servers import FoundServers, find_servers
 from batchwright.app.multi_store import Stores
 from batchwright.app.orphan_sweep import GcResult, sweep_orphans
 from batchwright.app.planned import Planned
@@ -23,6 +23,7 @@ from batchwright.app.plans import Source, plan_source
 from batchwright.app.rollback_impact import planned_undo
 from batchwright.app.run_reader import OpenedRun, all_runs, history, look
 from batchwright.app.runs import Runs, StoredRun, nothing_to_pause, refuse_rollback
+from batchwright.app.server_destroy import ServerDestroyResult, destroy_server
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.app.taskserv_health import check_run
@@ -220,8 +221,8 @@ class LocalClient:
     def servers(self, provider: str, simulation: SimulationSettings | None) -> FoundServers:
         return self.wait(find_servers(self.settings, self.stores, self.clock, provider, simulation))
 
-    def end_server(self, ref: str, *, anyway: bool, simulation: SimulationSettings | None) -> ServerDestroyResult:
-        return self.wait(end_server(self.settings, self.stores, self.clock, ref, simulation, anyway=anyway))
+    def destroy_server(self, ref: str, *, anyway: bool, simulation: SimulationSettings | None) -> ServerDestroyResult:
+        return self.wait(destroy_server(self.settings, self.stores, self.clock, ref, simulation, anyway=anyway))
 
     def sweep_orphans(self, word: str, *, remove: bool) -> GcResult:
         return self.wait(sweep_orphans(self.settings, self.stores, self.clock, word, remove=remove))

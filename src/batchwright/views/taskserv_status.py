@@ -1,4 +1,4 @@
-"""The state of task services on their servers: their health, and what an install would change."""
+"""The health of task services on their servers."""
 
 from __future__ import annotations
 
@@ -17,17 +17,6 @@ class TaskservStatus(Struct, frozen=True):
     address: str
     ok: bool
     checks: tuple[CheckResult, ...] = ()
-    trouble: str = ""
-
-
-class InstallPreview(Struct, frozen=True):
-    """What an install would change on a server. `new`: the server does not exist yet, so everything is installed."""
-
-    step: str
-    taskserv: str
-    server: str
-    new: bool
-    changes: tuple[str, ...] = ()
     trouble: str = ""
 
 
