@@ -1,4 +1,4 @@
-"""The ports as one run calls them: within its limits, repeating reads, only while this process drives the run."""
+"""What the handlers of one run share: its ports, called within its limits and only while this process drives it."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from batchwright.model import events as ev
 from batchwright.model.clock import Clock
 from batchwright.model.run import Run
 from batchwright.model.run_signal import Signal
+from batchwright.model.run_snapshot import encode_snapshot
 from batchwright.providers.base import Provider
 from batchwright.taskservs.base import Runner
 
@@ -247,7 +248,7 @@ class Driver:
     async def _save_snapshot(self) -> None:
         if self.run.seq - self._snapshot_seq >= SNAPSHOT_EVENTS // 10:
             self._snapshot_seq = self.run.seq
-            snapshot = Snapshot(self.run.seq, self.run.snapshot())
+            snapshot = Snapshot(self.run.seq, encode_snapshot(self.run))
             with contextlib.suppress(StoreFull):  # losing one costs time, never facts
                 await self._journal.save_snapshot(self._lease, snapshot)
 

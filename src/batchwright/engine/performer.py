@@ -51,7 +51,7 @@ class Performer:
         self._run = run
         self._send = send
         self._fail = fail
-        self._calls = HandlerContext(run, providers, runners, launchers, limits, clock, send, fail, hold)
+        self._context = HandlerContext(run, providers, runners, launchers, limits, clock, send, fail, hold)
         self._handlers: dict[str, Handler] = {}
         self._strays = asyncio.Semaphore(STRAYS_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -60,12 +60,12 @@ class Performer:
     @property
     def looks(self) -> ReadRetry:
         """The reads of this run, and the providers that do not answer them."""
-        return self._calls.looks
+        return self._context.looks
 
     def admit(self, command: effects.Command) -> None:
         """Take the permit that the command needs, if any. It is returned once: after the call, or on close."""
         if isinstance(command, effects.CALLS):
-            self._calls.admit(command)
+            self._context.admit(command)
 
     def perform(self, command: effects.Command) -> None:
         """Begin to carry out a command."""
@@ -86,13 +86,13 @@ class Performer:
     def _handler(self, step: int) -> Handler:
         kind = self._run.plan.operations[self._run.step_operation[step]].type
         if kind not in self._handlers:
-            self._handlers[kind] = HANDLERS[kind](self._calls)
+            self._handlers[kind] = HANDLERS[kind](self._context)
         return self._handlers[kind]
 
     async def _report(self, command: C, carry_out: Callable[[C], Awaitable[reports.Report | None]]) -> None:
         report = await carry_out(command)
         if report is not None:
-            self._calls.release(command.step)
+            self._context.release(command.step)
             self._send(report)
 
     @property
@@ -114,22 +114,22 @@ class Performer:
 
     async def aclose(self) -> None:
         """Stop without finishing; calls in flight are in doubt for the next driver."""
-        self._calls.closing = True
+        self._context.closing = True
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._calls.aclose()
+        await self._context.aclose()
 
     # -- closing sweep ------------------------------------------------------------------------------------------
 
     async def _sweep(self, command: effects.Sweep) -> None:
-        calls, run = self._calls, self._run
-        provider = calls.providers[command.lane]
-        until = calls.since(run.doubtful.get(command.lane, 0.0)) + calls.facts[command.lane].settle_seconds
+        context, run = self._context, self._run
+        provider = context.providers[command.lane]
+        until = context.since(run.doubtful.get(command.lane, 0.0)) + context.facts[command.lane].settle_seconds
         while True:
-            began = calls.clock.now()
-            listing = await calls.find(provider)
+            began = context.clock.now()
+            listing = await context.find(provider)
             if isinstance(listing, Unknown):
                 fault = Fault(FaultClass.TRANSIENT, f"cannot list servers: {listing.reason}")
                 self._send(reports.SweepReport(command.lane, command.round, fault=fault))
@@ -139,7 +139,7 @@ class Performer:
                 shared = frozenset(o.ref for o in listing if o.needed_by is not None and o.needed_by != o.token)
                 self._send(reports.SweepReport(command.lane, command.round, strays, shared=shared))
                 return
-            await calls.clock.sleep(provider.capabilities.poll_seconds)
+            await context.clock.sleep(provider.capabilities.poll_seconds)
 
     def _orphans(self, lane: str, listing: list[Observed]) -> tuple[tuple[str, str], ...]:
         """What the journal does not want to exist; in and after a rollback it wants only what could not be removed.
@@ -162,10 +162,10 @@ class Performer:
         )
 
     async def _destroy_orphan(self, command: effects.DestroyOrphan) -> None:
-        calls = self._calls
+        context = self._context
         async with self._strays:
-            async with turn(calls.limits, command.lane, CallClass.DESTROY, calls.clock):
-                fault = await calls.destroy(command.lane, command.ref)
+            async with turn(context.limits, command.lane, CallClass.DESTROY, context.clock):
+                fault = await context.destroy(command.lane, command.ref)
             if fault is not None:  # the sweep's next round tries again
-                await calls.clock.sleep(calls.providers[command.lane].capabilities.poll_seconds)
+                await context.clock.sleep(context.providers[command.lane].capabilities.poll_seconds)
         self._send(reports.OrphanReport(command.lane, command.ref, fault))

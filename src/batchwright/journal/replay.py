@@ -6,6 +6,7 @@ from batchwright.errors import EventUnreadable
 from batchwright.journal.base import Journal
 from batchwright.model.events import RunCreated
 from batchwright.model.run import Run
+from batchwright.model.run_snapshot import restore_run
 
 
 async def load_run(journal: Journal, run_id: str) -> Run:
@@ -15,7 +16,7 @@ async def load_run(journal: Journal, run_id: str) -> Run:
     if not isinstance(created, RunCreated):
         raise EventUnreadable(f"the journal of run {run_id} does not begin with run_created")
     snapshot = await journal.snapshot(run_id)
-    run = Run.restore(created, snapshot.body) if snapshot else Run(created)
+    run = restore_run(created, snapshot.body) if snapshot else Run(created)
     await catch_up(journal, run)
     return run
 

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
-from typing import Any
-
-import msgspec
-from msgspec import Struct
 
 from batchwright.errors import IllegalTransition
 from batchwright.model import events as ev
 from batchwright.model.actions import Doubt, Undo
 from batchwright.model.call_outcome import Observed
-from batchwright.model.fault import Fault
 from batchwright.model.fold import APPLY
 from batchwright.model.ids import step_token
 from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
@@ -23,50 +18,6 @@ from batchwright.model.run_summary import RunSummary
 __all__ = ["Run", "StepFoldState", "made_something", "unsettled"]
 
 FOLD = 7  # raised with every change of what is folded; older snapshots are left aside then and the events fold again
-
-
-class RunSnapshot(Struct, frozen=True):
-    """A Run as a value without its plan, so that reopening does not replay the whole journal."""
-
-    fold: int
-    seq: int
-    header: dict[str, Any]
-    records: list[StepFoldState]
-
-
-class _SnapshotFold(Struct, frozen=True):
-    """As much of a snapshot as every version can read."""
-
-    fold: int = 0
-
-
-_HEADER = (
-    *(
-        "status",
-        "turn",
-        "created_at",
-        "started_at",
-        "ended_at",
-        "updated_at",
-        "reason",
-        "driver",
-        "driven_at",
-        "restarts",
-        "residue",
-    ),
-    *(
-        "cancelling",
-        "stopping",
-        "rollback_after_stop",
-        "rolled_back_by",
-        "rolled_back_automatically",
-        "stopped_lanes",
-        "swept",
-        "sweeps",
-        "sweep_faults",
-    ),
-    *("strays_found", "doubtful", "retries", "throttles", "provider_retries", "provider_throttles"),
-)
 
 
 class Run(RunFoldState):
@@ -177,37 +128,6 @@ class Run(RunFoldState):
             row["retries"] = self.provider_retries.get(provider, 0)
             row["throttles"] = self.provider_throttles.get(provider, 0)
         return table
-
-    def snapshot(self) -> bytes:
-        """This fold as bytes, for `restore`."""
-        header = {name: getattr(self, name) for name in _HEADER}
-        return msgspec.json.encode(RunSnapshot(FOLD, self.seq, header, self.records), order="deterministic")
-
-    @classmethod
-    def restore(cls, created: ev.RunCreated, body: bytes) -> Run:
-        """The fold from the bytes of `snapshot` and the journal's first event.
-
-        If another version wrote the snapshot, or it is damaged, the fold has only that event; the rest comes from the
-        journal.
-        """
-        try:
-            if msgspec.json.decode(body, type=_SnapshotFold).fold != FOLD:
-                return cls(created)
-            snapshot = msgspec.json.decode(body, type=RunSnapshot)
-        except msgspec.MsgspecError:
-            return cls(created)
-        run = cls(created)
-        run.seq = snapshot.seq
-        run.records = snapshot.records
-        for name in _HEADER:
-            setattr(run, name, snapshot.header[name])
-        run.status = RunState(run.status)
-        run.swept = set(run.swept)
-        run.residue = tuple(run.residue)
-        run.stopped_lanes = msgspec.convert(run.stopped_lanes, dict[str, Fault])
-        run.sweep_faults = msgspec.convert(run.sweep_faults, dict[str, Fault])
-        run.derive()
-        return run
 
 
 def made_something(run: Run, index: int) -> bool:

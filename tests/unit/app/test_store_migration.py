@@ -17,6 +17,7 @@ from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
+from batchwright.model.run_snapshot import encode_snapshot
 from batchwright.testing.crash_points import CrashPoint, ProcessDied, When
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 from tests.crash.scenarios import plan, servers
@@ -219,12 +220,12 @@ def test_check_compares_the_snapshot() -> None:
         here = pair.journals[HERE]
         run = await load_run(here, "aaaa1111")
         lease = await here.acquire(run.id, "x:1:1", 9.0)
-        await here.save_snapshot(lease, Snapshot(run.seq, run.snapshot()))
+        await here.save_snapshot(lease, Snapshot(run.seq, encode_snapshot(run)))
         await here.release(lease)
         assert (await sound(pair))[0].problems == ()
         run.throttles += 7
         lease = await here.acquire(run.id, "x:1:1", 9.0)
-        await here.save_snapshot(lease, Snapshot(run.seq, run.snapshot()))
+        await here.save_snapshot(lease, Snapshot(run.seq, encode_snapshot(run)))
         await here.release(lease)
         assert (await sound(pair))[0].problems == ("the snapshot does not match the events",)
 

@@ -15,7 +15,7 @@ from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.actions import Action, Undo
-from batchwright.model.plan import Guard, Need, Plan, PlannedOperation, Step
+from batchwright.model.plan import Guard, Need, Plan, PlannedOperation, Retired, Step
 from batchwright.model.run import Run
 from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.model.scalar import Scalar
@@ -65,6 +65,18 @@ def keeps(op: str, refs: Mapping[str, str], after: Sequence[str] = ()) -> Part:
     """A server batch that keeps what is there already."""
     return operation(op, "upcloud", after), [
         Step(f"{op}/{name}", op, "upcloud", Action.KEEP, Undo.NOTHING, ServerRequest(name, *SIZES["upcloud"]), ref=ref)
+        for name, ref in refs.items()
+    ]
+
+
+def retires(op: str, refs: Mapping[str, str], after: Sequence[str] = ()) -> Part:
+    """A server batch that destroys what an earlier run made and the file no longer asks for."""
+    return operation(op, "upcloud", after), [
+        Step(
+            *(f"{op}/{name}", op, "upcloud", Action.RETIRE, Undo.NOTHING, ServerRequest(name, *SIZES["upcloud"])),
+            ref=ref,
+            retired=Retired(f"server/{name}", "earlier", "token"),
+        )
         for name, ref in refs.items()
     ]
 

@@ -230,7 +230,7 @@ def test_an_adapter_that_breaks_its_contract_stops_the_run_loudly() -> None:
 
         stage.providers["upcloud"].describe = nonsense  # type: ignore[method-assign]
         driver = await stage.driver()
-        driver._performer._calls.heed = explode  # type: ignore[method-assign]
+        driver._performer._context.heed = explode  # type: ignore[method-assign]
         with pytest.raises(ZeroDivisionError):
             await driver.drive()
         stage.check_permits()

@@ -24,6 +24,7 @@ from batchwright.model.lifecycle import (
     next_step_state,
 )
 from batchwright.model.run import Run
+from batchwright.model.run_snapshot import encode_snapshot
 from tests.unit.engine.stage import QUICK, plan_of, servers
 
 TABLES: list[tuple[type[StrEnum], dict[Any, dict[str, Any]], StrEnum]] = [
@@ -97,10 +98,10 @@ def test_a_step_is_taken_as_done_as_the_table_says_or_not_at_all(state: StepStat
         run.apply(reopened)
         assert run.records[0].state is STEP_TRANSITIONS[state]["taken_as_done"]
         return
-    before = run.snapshot()
+    before = encode_snapshot(run)
     with pytest.raises(IllegalTransition, match=f"step {STEP} is {state} and does not accept taken_as_done"):
         run.apply(reopened)
-    assert run.snapshot() == before
+    assert encode_snapshot(run) == before
 
 
 @pytest.mark.parametrize("name", RUN_EVENTS)
@@ -111,11 +112,11 @@ def test_a_run_changes_as_the_table_says_or_not_at_all(state: RunState, name: st
         run.apply(RUN_EVENTS[name])
         assert run.status is RUN_TRANSITIONS[state][name] is next_run_state(state, name)
         return
-    before = run.snapshot()
+    before = encode_snapshot(run)
     with pytest.raises(IllegalTransition, match=f"a run that is {state} does not accept {name}"):
         run.apply(RUN_EVENTS[name])
     assert run.status is state
-    assert run.snapshot() == before
+    assert encode_snapshot(run) == before
 
 
 @pytest.mark.parametrize("name", STEP_EVENTS)
@@ -128,11 +129,11 @@ def test_a_step_changes_as_the_table_says_or_not_at_all(state: StepState, name: 
         assert run.records[0].state is after is next_step_state(state, name, STEP)
         assert (run.count(after), 0 in run.in_flight) == (1, after in STEP_IN_FLIGHT)
         return
-    before = run.snapshot()
+    before = encode_snapshot(run)
     with pytest.raises(IllegalTransition, match=f"step up/a is {state} and does not accept {name}"):
         run.apply(STEP_EVENTS[name])
     assert run.records[0].state is state
-    assert run.snapshot() == before
+    assert encode_snapshot(run) == before
     assert (run.count(state), 0 in run.in_flight) == (1, state in STEP_IN_FLIGHT)
 
 

@@ -15,8 +15,8 @@ class Handler(ABC):
     returned with the report, or earlier by `HandlerContext.release`.
     """
 
-    def __init__(self, calls: HandlerContext) -> None:
-        self.calls = calls
+    def __init__(self, context: HandlerContext) -> None:
+        self.context = context
 
     @abstractmethod
     async def do(self, command: effects.DoStep) -> reports.CallReport | None:

@@ -24,8 +24,8 @@ GRACE = 30.0  # seconds beyond its limit for a launcher to end by itself what it
 class CommandHandler(Handler):
     """Calls the launcher of this machine, or that of the provider whose server runs the program."""
 
-    def __init__(self, calls: HandlerContext) -> None:
-        super().__init__(calls)
+    def __init__(self, context: HandlerContext) -> None:
+        super().__init__(context)
         self._flying: set[tuple[int, int, bool]] = set()
 
     async def do(self, command: effects.DoStep) -> reports.CallReport | None:
@@ -40,20 +40,20 @@ class CommandHandler(Handler):
 
     async def _launch(self, command: effects.DoStep | effects.UndoStep) -> Applied | Rejected | Unknown | None:
         """Run the step's program or undo. None if this start is under way already: it must not run twice."""
-        calls, i, attempt = self.calls, command.step, command.attempt
-        undo = isinstance(command, effects.UndoStep) or calls.step(i).retired is not None
+        context, i, attempt = self.context, command.step, command.attempt
+        undo = isinstance(command, effects.UndoStep) or context.step(i).retired is not None
         if (i, attempt, undo) in self._flying:
             return None
         self._flying.add((i, attempt, undo))
-        step, record = calls.step(i), calls.run.records[i]
+        step, record = context.step(i), context.run.records[i]
         assert isinstance(step.request, CommandRequest)
-        output = calls.output(command)
+        output = context.output(command)
         surrounds = await self._surrounds(i, output.hear, undo=undo, again=record.doubt or (undo and attempt > 1))
         try:
             if isinstance(surrounds, Unknown):  # nothing was started
                 return Rejected(trouble(surrounds))
-            await calls.hold()  # after the looks above, which may take long
-            return await calls.ask(surrounds.seconds + GRACE, self._launcher(step).launch(step.request, surrounds))
+            await context.hold()  # after the looks above, which may take long
+            return await context.ask(surrounds.seconds + GRACE, self._launcher(step).launch(step.request, surrounds))
         finally:
             output.close()
             self._flying.discard((i, attempt, undo))
@@ -64,16 +64,16 @@ class CommandHandler(Handler):
         words = "it was in flight when the process that drove the run ended"
         surrounds = await self._surrounds(i, lambda _line: None, undo=False, again=True)
         if not isinstance(surrounds, Unknown):
-            seen = await self.calls.ask(LOOK_SECONDS, self._launcher(self.calls.step(i)).left_over(surrounds))
+            seen = await self.context.ask(LOOK_SECONDS, self._launcher(self.context.step(i)).left_over(surrounds))
             words += f"; {seen}" if isinstance(seen, str) and seen else ""
         return reports.SettleReport(i, command.attempt, fault=Fault(FaultClass.IN_DOUBT, words))
 
     def _launcher(self, step: Step) -> Launcher:
-        run = self.calls.run
-        return self.calls.launchers[run.plan.steps[run.index[step.server]].provider if step.server else ""]
+        run = self.context.run
+        return self.context.launchers[run.plan.steps[run.index[step.server]].provider if step.server else ""]
 
     async def _surrounds(self, i: int, tell: Tell, *, undo: bool, again: bool) -> Launch | Unknown:
-        run, step = self.calls.run, self.calls.step(i)
+        run, step = self.context.run, self.context.step(i)
         known = await self._servers(i)
         if isinstance(known, Unknown):
             return known
@@ -83,7 +83,7 @@ class CommandHandler(Handler):
             mark=run.token(i),
             undo=undo,
             again=again,
-            seconds=self.calls.timeout(i),
+            seconds=self.context.timeout(i),
             on=known.get(step.server),
             servers=tuple(known.values()),
             tell=tell,
@@ -94,7 +94,7 @@ class CommandHandler(Handler):
 
         A program that runs on a server gets only that server.
         """
-        run, before, only = self.calls.run, self._before(i), self.calls.step(i).server
+        run, before, only = self.context.run, self._before(i), self.context.step(i).server
         wanted: dict[str, list[tuple[Step, str, str]]] = {}
         for step, record in zip(run.plan.steps, run.records, strict=True):
             meant = step.id == only if only else step.operation in before
@@ -103,8 +103,8 @@ class CommandHandler(Handler):
                 wanted.setdefault(step.provider, []).append((step, record.ref, record.address))
         found: dict[str, CommandServer] = {}
         for name, rows in wanted.items():
-            provider, refs = self.calls.providers[name], [ref for _, ref, _ in rows]
-            access = await self.calls.looks.look(provider, partial(provider.access, refs), limit=REACH_SECONDS)
+            provider, refs = self.context.providers[name], [ref for _, ref, _ in rows]
+            access = await self.context.looks.look(provider, partial(provider.access, refs), limit=REACH_SECONDS)
             if isinstance(access, Unknown):
                 return access
             for step, ref, address in rows:
@@ -114,9 +114,9 @@ class CommandHandler(Handler):
         return {step.id: found[step.id] for step in run.plan.steps if step.id in found}
 
     def _before(self, i: int) -> set[str]:
-        operations = {op.id: op for op in self.calls.run.plan.operations}
+        operations = {op.id: op for op in self.context.run.plan.operations}
         before: set[str] = set()
-        waiting = [self.calls.step(i).operation]
+        waiting = [self.context.step(i).operation]
         while waiting:
             fresh = {edge.id for edge in operations[waiting.pop()].dependencies} - before
             before |= fresh

@@ -19,61 +19,61 @@ class ServerHandler(Handler):
 
     async def do(self, command: effects.DoStep) -> reports.CallReport:
         """Send the create call, after destroying the unusable server of an earlier attempt."""
-        calls, i = self.calls, command.step
-        step, stale = calls.step(i), calls.run.records[i].stale
+        context, i = self.context, command.step
+        step, stale = context.step(i), context.run.records[i].stale
         if step.retired is not None:
-            gone = await calls.destroy(step.provider, step.ref, step.retired)
+            gone = await context.destroy(step.provider, step.ref, step.retired)
             return reports.CallReport(i, command.attempt, Applied(changed=True) if gone is None else Rejected(gone))
         fault = await self._destroy_stale(step.provider, stale) if stale else None
         outcome = Rejected(fault) if fault else await self._create(step, i)
         if fault is not None and fault.kind is FaultClass.THROTTLE:  # it is a create that waits for its turn now
-            calls.heed(step.provider, CallClass.CREATE, outcome)
+            context.heed(step.provider, CallClass.CREATE, outcome)
         return reports.CallReport(i, command.attempt, outcome)
 
     async def _destroy_stale(self, provider: str, ref: str) -> Fault | None:
-        self.calls.limits.lanes[provider].buckets[CallClass.DESTROY].spend()  # its create holds the place
-        return await self.calls.destroy(provider, ref)
+        self.context.limits.lanes[provider].buckets[CallClass.DESTROY].spend()  # its create holds the place
+        return await self.context.destroy(provider, ref)
 
     async def _create(self, step: Step, i: int) -> Created | Rejected | Unknown:
         assert isinstance(step.request, ServerRequest)
-        calls = self.calls
-        provider, token = calls.providers[step.provider], Token(calls.run.id, calls.run.token(i))
-        await calls.hold()
-        outcome = await calls.ask(provider.capabilities.call_timeout, provider.create(step.request, token))
-        calls.heed(step.provider, CallClass.CREATE, outcome)
+        context = self.context
+        provider, token = context.providers[step.provider], Token(context.run.id, context.run.token(i))
+        await context.hold()
+        outcome = await context.ask(provider.capabilities.call_timeout, provider.create(step.request, token))
+        context.heed(step.provider, CallClass.CREATE, outcome)
         return outcome
 
     async def settle(self, command: effects.Settle | effects.DoStep) -> reports.CallReport | None:
         """Repeat the call if the provider takes a token, else look for the label until the settle time has passed."""
-        calls, i = self.calls, command.step
-        step = calls.step(i)
-        facts, since = calls.facts[step.provider], calls.since(calls.run.records[i].doubt_at)
+        context, i = self.context, command.step
+        step = context.step(i)
+        facts, since = context.facts[step.provider], context.since(context.run.records[i].doubt_at)
         if facts.guard is Guard.TOKEN:
             outcome = await self._resend(step, i)
             if isinstance(outcome, Created):
                 return reports.CallReport(i, command.attempt, outcome)
-            since = max(since, calls.clock.now())  # this call may be the one that takes effect late
-        calls.release(i)  # to look takes no permit
+            since = max(since, context.clock.now())  # this call may be the one that takes effect late
+        context.release(i)  # to look takes no permit
         settle = effects.Settle(i, command.attempt)
-        calls.poller(step.provider).look_for(settle, calls.run.token(i), since + facts.settle_seconds)
+        context.poller(step.provider).look_for(settle, context.run.token(i), since + facts.settle_seconds)
         return None
 
     async def _resend(self, step: Step, i: int) -> Created | Rejected | Unknown:
-        calls = self.calls
-        if calls.admitted(i):
+        context = self.context
+        if context.admitted(i):
             outcome = await self._create(step, i)
-            calls.release(i)
+            context.release(i)
             return outcome
-        async with turn(calls.limits, step.provider, CallClass.CREATE, calls.clock):
+        async with turn(context.limits, step.provider, CallClass.CREATE, context.clock):
             return await self._create(step, i)
 
     def wait(self, command: effects.Await) -> None:
         """Poll a server that was created or is kept."""
-        self.calls.poller(self.calls.step(command.step).provider).wait_for(command)
+        self.context.poller(self.context.step(command.step).provider).wait_for(command)
 
     async def undo(self, command: effects.UndoStep) -> reports.UndoReport:
         """Destroy all that the step created: its server, an unusable one, and what a lost call may have created."""
-        step, record = self.calls.step(command.step), self.calls.run.records[command.step]
+        step, record = self.context.step(command.step), self.context.run.records[command.step]
         return reports.UndoReport(command.step, command.attempt, await self._undo(step, record, command.step))
 
     async def _undo(self, step: Step, record: StepFoldState, i: int) -> Fault | None:
@@ -84,21 +84,21 @@ class ServerHandler(Handler):
                 return trouble(found)
             refs += [ref for ref in found if ref not in refs]
         for ref in refs:
-            fault = await self.calls.destroy(step.provider, ref)
+            fault = await self.context.destroy(step.provider, ref)
             if fault is not None:
                 return fault
         return None
 
     async def _find_doubtful(self, step: Step, record: StepFoldState, i: int) -> list[str] | Unknown:
         """What a call in doubt made, looked for until the settle time has passed."""
-        calls = self.calls
-        provider = calls.providers[step.provider]
-        until = calls.since(record.doubt_at) + calls.facts[step.provider].settle_seconds
+        context = self.context
+        provider = context.providers[step.provider]
+        until = context.since(record.doubt_at) + context.facts[step.provider].settle_seconds
         while True:
-            began = calls.clock.now()
-            found = await calls.find(provider, calls.run.token(i))
+            began = context.clock.now()
+            found = await context.find(provider, context.run.token(i))
             if isinstance(found, Unknown):
                 return found
             if found or began >= until:
                 return [observed.ref for observed in found]
-            await calls.clock.sleep(provider.capabilities.poll_seconds)
+            await context.clock.sleep(provider.capabilities.poll_seconds)

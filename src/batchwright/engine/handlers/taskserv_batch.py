@@ -31,7 +31,7 @@ class TaskservHandler(Handler):
 
     async def do(self, command: effects.DoStep) -> reports.CallReport:
         """Install and start the task service, then run its checks; or remove it, if the step retires it."""
-        retires = self.calls.step(command.step).retired is not None
+        retires = self.context.step(command.step).retired is not None
         verb = _remove if retires else _install
         outcome = await self._apply(command, verb, CallClass.CREATE)
         return reports.CallReport(command.step, command.attempt, outcome)
@@ -48,8 +48,8 @@ class TaskservHandler(Handler):
 
         A cloud that does not say where its server is slows its own calls, and not those of the task services.
         """
-        calls, i = self.calls, command.step
-        step, limit = calls.step(i), calls.timeout(i)
+        context, i = self.context, command.step
+        step, limit = context.step(i), context.timeout(i)
         assert isinstance(step.request, TaskservRequest)
         cluster = step.request.cluster
         target = await self._reached(step.server, kind)
@@ -60,23 +60,25 @@ class TaskservHandler(Handler):
             return Rejected(trouble(target))
         if isinstance(leader, Unknown):
             return Rejected(trouble(leader))
-        output = calls.output(command)
-        job = TaskservCall(calls.run.token(i), limit, leader, output.hear)
-        await calls.hold()  # after the looks above, which may take long
+        output = context.output(command)
+        job = TaskservCall(context.run.token(i), limit, leader, output.hear)
+        await context.hold()  # after the looks above, which may take long
         try:
-            outcome = await calls.ask(limit + GRACE, verb(calls.runners[target.provider])(step.request, target, job))
+            outcome = await context.ask(
+                limit + GRACE, verb(context.runners[target.provider])(step.request, target, job)
+            )
         finally:
             output.close()
-        calls.heed(calls.run.lane(i), kind, outcome)
+        context.heed(context.run.lane(i), kind, outcome)
         return outcome
 
     async def _reached(self, step: str, kind: CallClass) -> Target | Unknown:
         """The server that a step made, and how it is reached, as far as its provider says."""
-        calls = self.calls
-        server, record = calls.step(calls.run.index[step]), calls.run.record(step)
-        provider = calls.providers[server.provider]
-        access = await calls.looks.look(
-            provider, lambda: provider.access([record.ref]), heed=lambda look: calls.heed(server.provider, kind, look)
+        context = self.context
+        server, record = context.step(context.run.index[step]), context.run.record(step)
+        provider = context.providers[server.provider]
+        access = await context.looks.look(
+            provider, lambda: provider.access([record.ref]), heed=lambda look: context.heed(server.provider, kind, look)
         )
         if isinstance(access, Unknown):
             return access
