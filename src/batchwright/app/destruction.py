@@ -51,20 +51,21 @@ async def doomed(stores: Stores, name: str, *, simulated: bool | None) -> Doomed
 async def plan_destruction(settings: Settings, around: Adapters, found: Doomed) -> Planned:
     """The plan that retires everything: servers, with what must leave them first, and the undo of every command.
 
-    What was borrowed from others stays. Opens the providers in `around`, which carries the plan out too.
+    What was borrowed is released and stays. Opens the providers in `around`, which carries the plan out too.
     """
-    resources = [one for one in found.state.resources if not one.borrowed]
-    servers = [one for one in resources if not one.server and one.ref]
+    resources = found.state.resources
+    borrowed = [one for one in resources if one.borrowed]
+    servers = [one for one in resources if not one.server and one.ref and not one.borrowed]
     commands = [one for one in resources if one.request.get("undo")]
     last = found.plan
-    names = sorted({one.provider for one in servers})
+    names = sorted({one.provider for one in (*servers, *borrowed)})
     await around.open(names, {PortKind.PROVIDER, PortKind.RUNNER, PortKind.LAUNCHER})
     nothing = Workflow(last.workflow, last.version, ())
     observations = await observe(nothing, around.readers, {}, resources, around.clock.now())
     problems = unreachable(observations, servers, {one.key for one in servers})
     if any(one.severity is Severity.ERROR for one in problems):
         return Planned(None, tuple(problems))
-    chosen = [*servers, *commands]
+    chosen = [*borrowed, *servers, *commands]
     operations, steps = retiring(chosen, (), {}, load_catalogue(settings.catalogues), resources)
     facts = tuple(observations.providers[name].facts for name in names)
     plan = Plan(

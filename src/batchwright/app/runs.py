@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
+from batchwright.app.borrowed_servers import ended_by_plan, ended_by_rollback, refuse_borrowed, refuse_lender_busy
 from batchwright.app.environments import environment_state, first_creation, refuse_changed, refuse_elsewhere
 from batchwright.app.lease_takeover import is_driven, renewed, take
 from batchwright.app.multi_store import Stores
@@ -102,7 +103,7 @@ class Runs:
         """Record a run of this plan, durably; nothing is started yet. `run` is its id. The rest: see RunCreated.
 
         With it the run's first turn in its environment begins. Raises EnvironmentBusy while another run has its turn,
-        EnvironmentMoved when the plan must be made again, EnvironmentUnsettled, EnvironmentElsewhere.
+        EnvironmentMoved when the plan must be made again, and other EnvironmentRefused.
         """
         journal = await self._stores.get(self._stores.name_of(plan.storage_backend))
         own, now = run or run_id(os.urandom(8)), self._clock.now()
@@ -110,6 +111,8 @@ class Runs:
         enter = state.enter(own, now)
         entered(state.row, enter)  # who is busy is told before what has changed
         refuse_changed(plan, state)
+        await refuse_lender_busy(journal, plan, state.resources)
+        await refuse_borrowed(journal, state.key, ended_by_plan(plan))
         created = ev.RunCreated(
             now, own, plan, by, key, digest, client, source, turn=state.turn + 1, after=state.newest
         )
@@ -236,6 +239,8 @@ async def _turn_of(journal: Journal, run: Run, wanted: Sequence[ev.AnyEvent]) ->
     if not run.holds_environment and not begins:
         return None
     state = await environment_state(journal, EnvironmentKey.of(run.plan), run.id)
+    if any(isinstance(event, ev.RollbackStarted) for event in wanted):
+        await refuse_borrowed(journal, state.key, ended_by_rollback(run))
     return EnvironmentTurn(run, state.row, state.resources, state.newest)
 
 

@@ -26,6 +26,9 @@ from batchwright.errors.environment import (
 from batchwright.errors.environment import (
     RunSuperseded as RunSuperseded,
 )
+from batchwright.errors.environment import (
+    ServerBorrowed as ServerBorrowed,
+)
 from batchwright.errors.service import (
     AddressRefused as AddressRefused,
 )

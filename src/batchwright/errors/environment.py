@@ -52,6 +52,13 @@ class EnvironmentElsewhere(EnvironmentRefused):
     hint = "Use that store, or move the environment: batchwright store migrate"
 
 
+class ServerBorrowed(EnvironmentRefused):
+    """Another environment uses a server that would be destroyed."""
+
+    code = "server-borrowed"
+    hint = "Take it out of that environment's file and run it, or destroy that environment."
+
+
 class RunSuperseded(EnvironmentRefused):
     """A newer run has changed the environment since, so this run can only be looked at."""
 

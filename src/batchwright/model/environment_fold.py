@@ -48,6 +48,8 @@ def turn_changes(before: Resources, run: Run, turn: int) -> TurnChanges:
             now[key] = new
         moved = new is not None and old is not None and replace(new, address=old.address, at=old.at) == old
         contributed |= (old is not new and not moved) or not step.traits.lasts
+    if run.status is RunState.ROLLED_BACK:  # what it borrowed it uses no more
+        now = {key: one for key, one in now.items() if not (one.borrowed and one.changed_by == run.id)}
     servers = {(one.name, one.ref) for one in now.values() if not one.server}
     gone = [key for key, one in now.items() if one.server and (one.server, one.ref) not in servers]
     for key in gone:  # what stood on a server that is gone, or that another one replaced

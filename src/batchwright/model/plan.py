@@ -85,7 +85,10 @@ class Need(Struct, frozen=True, array_like=True):
 
 
 class Retired(Struct, frozen=True):
-    """The resource that a step takes away: its key, and for a server the labels that it must carry."""
+    """The resource that a step takes away: its key, and for a server the labels that it must carry.
+
+    A server without labels is borrowed from another environment: it is only released.
+    """
 
     key: str
     run: str = ""

@@ -39,14 +39,16 @@ class Retirement(Struct, frozen=True):
 
 
 def retirement(draft: Draft, *, allowed: bool) -> Retirement:
-    """Of all resources that the workflow no longer asks for. A borrowed server is never retired."""
+    """Of all resources that the workflow no longer asks for. A borrowed server is released, never destroyed."""
     wanted = _wanted(draft)
     kept = {place.name: place.step for places in draft.places.values() for place in places if place.ref}
-    unwanted = [one for one in draft.observations.resources if one.key not in wanted and not one.borrowed]
+    unwanted = [one for one in draft.observations.resources if one.key not in wanted]
+    released = [one for one in unwanted if one.borrowed]  # nothing is taken away, so nobody is asked
+    unwanted = [one for one in unwanted if not one.borrowed]
     servers = [one for one in unwanted if not one.server and one.ref]
     services = [one for one in unwanted if one.server in kept and one.kind in _REMOVED]
     gone = [one for one in servers if _is_gone(draft.observations, one)]
-    chosen = [*services, *servers] if allowed else gone
+    chosen = [*released, *([*services, *servers] if allowed else gone)]
     left = [one for one in (*services, *servers) if one not in chosen]
     all_servers = [one for one in draft.observations.resources if not one.server and one.ref and not one.borrowed]
     problems = unreachable(draft.observations, all_servers, {one.key for one in chosen})
@@ -158,6 +160,8 @@ def retiring(
 def _verb(one: Resource) -> str:
     if one.request.get("undo"):
         return "undo"
+    if one.borrowed:
+        return "release"
     return "remove" if one.server else "retire"
 
 

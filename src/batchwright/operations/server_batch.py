@@ -256,7 +256,8 @@ class ServerBatchType(OperationType[ServerBatch]):
         request = step.request
         assert isinstance(request, ServerRequest)
         if step.retired is not None:
-            return f"destroy server {request.name} ({step.ref})"
+            verb = "destroy" if step.retired.run else "release"
+            return f"{verb} server {request.name} ({step.ref})" + ("" if step.retired.run else ", which stays")
         if step.action is Action.KEEP:
             return f"keep server {request.name} ({step.ref}): it exists and matches"
         if not request.plan:

@@ -1,0 +1,72 @@
+"""Servers of one environment that another one of the same store uses: neither is changed under the other's feet."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from batchwright.errors import EnvironmentBusy, ServerBorrowed
+from batchwright.journal.base import Journal
+from batchwright.model.environment import Environment, EnvironmentKey, Resource
+from batchwright.model.plan import Plan
+from batchwright.model.run import Run
+
+Place = tuple[str, str, str]  # provider, account, reference
+
+
+async def refuse_lender_busy(journal: Journal, plan: Plan, own: Collection[Resource]) -> None:
+    """Raise EnvironmentBusy if a server that the plan keeps belongs to an environment that a run is changing now."""
+    accounts = {facts.name: facts.account for facts in plan.providers}
+    known = {_place(one) for one in own if not one.borrowed}
+    kept = {(step.provider, accounts.get(step.provider, ""), step.ref) for step in plan.steps if step.ref} - known
+    if not kept:
+        return
+    for row in await _others(journal, EnvironmentKey.of(plan)):
+        if row.tenant and any(_place(one) in kept for one in await journal.resources(row.key)):
+            raise EnvironmentBusy(
+                f"run {row.tenant} is changing the environment {row.name}, to which servers of this plan belong",
+                hint=f"Watch it: batchwright monitor {row.tenant}",
+                run=row.tenant,
+            )
+
+
+async def refuse_borrowed(journal: Journal, key: EnvironmentKey, ending: Collection[Place]) -> None:
+    """Raise ServerBorrowed if another environment uses one of the servers that are to be destroyed."""
+    if not ending:
+        return
+    for row in await _others(journal, key):
+        for one in await journal.resources(row.key):
+            if one.borrowed and _place(one) in ending:
+                raise ServerBorrowed(
+                    f"the environment {row.name} uses the server {one.name} ({one.ref})",
+                    hint=f"Take it out of that environment's file and run it, or: batchwright destroy {row.name}",
+                    run=row.last,
+                )
+
+
+def ended_by_plan(plan: Plan) -> set[Place]:
+    """The servers that a plan destroys."""
+    accounts = {facts.name: facts.account for facts in plan.providers}
+    return {
+        (step.provider, accounts.get(step.provider, ""), step.ref)
+        for step in plan.steps
+        if step.retired is not None and step.ref and step.retired.run
+    }
+
+
+def ended_by_rollback(run: Run) -> set[Place]:
+    """The servers that a rollback of the run destroys."""
+    accounts = {facts.name: facts.account for facts in run.plan.providers}
+    steps = zip(run.plan.steps, run.records, strict=True)
+    return {
+        (step.provider, accounts.get(step.provider, ""), record.ref)
+        for step, record in steps
+        if step.traits.sweeps and record.ref
+    }
+
+
+async def _others(journal: Journal, key: EnvironmentKey) -> Iterable[Environment]:
+    return [row for row in await journal.environments() if row.key != key and row.space == key.space]
+
+
+def _place(one: Resource) -> Place:
+    return one.provider, one.account, one.ref

@@ -1,0 +1,69 @@
+"""A server that two environments of one store use: neither takes it away from the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from batchwright.app.environments import environment_problems
+from batchwright.errors import EnvironmentBusy, ServerBorrowed
+from batchwright.model.environment import EnvironmentKey
+from batchwright.model.lifecycle import RunState
+from batchwright.model.workflow import Changes, Permission, Workflow
+from tests.unit.app.test_environments import check_kept, created, done, kept, planned, shop
+from tests.unit.app.test_runs import House, housed
+
+
+def apps(*names: str, port: int = 80) -> Workflow:
+    """Another workflow, which installs on servers that `shop` made."""
+    return replace(shop(*names, port=port), name="apps")
+
+
+def test_a_server_that_another_environment_uses_is_not_destroyed(tmp_path: Path) -> None:
+    """D3: neither by a rollback nor by a retire; once it is released it may go."""
+
+    async def play(house: House) -> None:
+        lender = await done(house, shop("a", "b"))
+        user = await done(house, apps("a"))
+        assert user.status is RunState.COMPLETED
+        key = EnvironmentKey("simulated", "apps")
+        assert (await kept(house, key))["server//a"].borrowed
+        allowed = Changes(retire=Permission.ALLOWED)
+        with pytest.raises(ServerBorrowed, match="the environment apps uses the server a"):
+            await house.rollback(lender.id, "ada")
+        with pytest.raises(ServerBorrowed):
+            await created(house, replace(shop("b"), changes=allowed))
+        assert house.alive() == ["a", "b"]
+        assert (await done(house, replace(apps("c"), changes=allowed))).status is RunState.COMPLETED
+        assert sorted(await kept(house, key)) == ["server//c", "taskserv/c/nginx"]
+        assert (await done(house, replace(shop("b"), changes=allowed))).status is RunState.COMPLETED
+        assert house.alive() == ["b", "c"]
+        await check_kept(house)
+
+    housed(tmp_path, play)
+
+
+def test_a_server_is_not_borrowed_while_its_environment_is_changed(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        await done(house, shop("a"))
+        plan = await planned(house, apps("a"))
+        await created(house, shop("a", "b"))
+        with pytest.raises(EnvironmentBusy, match="to which servers of this plan belong"):
+            await house.runs.create(plan, "ada")
+
+    housed(tmp_path, play)
+
+
+def test_a_rollback_of_what_borrowed_releases_it(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        lender = await done(house, shop("a"))
+        user = await done(house, apps("a", "z"))
+        assert (await house.rollback(user.id, "ada")).status is RunState.ROLLED_BACK
+        assert await kept(house, EnvironmentKey("simulated", "apps")) == {}
+        assert (await house.rollback(lender.id, "ada")).status is RunState.ROLLED_BACK
+        assert house.alive() == []
+        assert await environment_problems(await house.journal()) == []
+
+    housed(tmp_path, play)
