@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from textwrap import wrap
 
 from rich.cells import cell_len
 from rich.text import Text
 
+from batchwright.cli.text_layout import INDENT, LABEL, clip, cut, labelled, pad
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.printable import shortened
 from batchwright.views.run import OperationProgress, ProviderProgress, RunView
@@ -31,13 +31,11 @@ STATE_STYLES = {
 }
 BACKWARD_STATES = frozenset({"undoing", "undone", "not undone", "nothing to undo", "to undo", "retrying undo"})
 OPERATIONS_MAX, PROVIDERS_MAX, RUNNING_MAX, WAITING_MAX, FAILED_MAX = 6, 3, 4, 6, 3
-LABEL = 9  # width of the words at the left of a block
-INDENT = LABEL + 3
 NAME_MAX = 26
 
 
 def frame(view: RunView, width: int, height: int = 20) -> list[Text]:
-    """The picture of a live run, cut to `width` and `height`. The most important blocks come first."""
+    """The frame of a live run, cut to `width` and `height`. The most important blocks come first."""
     lines = [header(view, width), _progress(view, width)]
     lines += operation_lines(view.operations, OPERATIONS_MAX, 12 if width >= 100 else 8)
     lines += _provider_lines(view.providers, width)
@@ -109,7 +107,7 @@ def operation_lines(operations: Sequence[OperationProgress], most: int, bars: in
     lines = []
     for op in shown:
         line = Text("  ")
-        line.append(_pad(op.id, names) + "  " + _pad(op.provider, places) + "  ")
+        line.append(pad(op.id, names) + "  " + pad(op.provider, places) + "  ")
         line.append_text(bar(op.done, op.total, bars))
         line.append(f"  {op.done:>{digits},} of {op.total:>{digits},}  ")
         line.append(_state_words(op), STATE_STYLES.get(op.state, ""))
@@ -227,40 +225,6 @@ def trouble_lines(view: RunView) -> list[Text]:
     ]
     told = ", ".join(fact for fact in facts if fact)
     return [*lines, *([Text(f"  {told}", "yellow")] if told else [])]
-
-
-def labelled(label: str, texts: Iterable[str], style: str = "", width: int | None = None) -> list[Text]:
-    """A block with its name to the left of the first line. If `width` is given, texts are wrapped at words."""
-    if width is not None:
-        texts = [line for text in texts for line in hanging(text, 0, max(20, width - INDENT))]
-    return [
-        Text.assemble("  ", (f"{label if i == 0 else '':<{LABEL}} ", "bold"), (text, style))
-        for i, text in enumerate(texts)
-    ]
-
-
-def hanging(text: str, indent: int, width: int) -> list[str]:
-    """Text wrapped at words, so that a command in it can be copied. Lines after the first are indented."""
-    return wrap(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
-
-
-def _pad(text: str, width: int) -> str:
-    clipped = clip(text, width)
-    return clipped + " " * (width - cell_len(clipped))
-
-
-def clip(text: str, width: int) -> str:
-    """Cut a name in the middle, so that both ends stay readable."""
-    if cell_len(text) <= width:
-        return text
-    keep = max(1, width - 1)
-    head = keep * 2 // 3
-    return text[:head] + "…" + text[len(text) - (keep - head) :]
-
-
-def cut(text: str, width: int) -> str:
-    """Cut a sentence at its end."""
-    return text if cell_len(text) <= width else text[: max(1, width - 1)] + "…"
 
 
 def _cut(line: Text, width: int) -> Text:

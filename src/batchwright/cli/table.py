@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
-from batchwright.cli.progress_frame import clip
+from batchwright.cli.text_layout import clip
 from batchwright.printable import flat
 
 GAP = "  "

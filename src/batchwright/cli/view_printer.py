@@ -11,9 +11,7 @@ from batchwright.cli.output import err, out, print_json, say
 from batchwright.cli.progress_frame import (
     STATUS_STYLES,
     failed_texts,
-    hanging,
     header,
-    labelled,
     operation_lines,
     progress_words,
     trouble_lines,
@@ -21,6 +19,7 @@ from batchwright.cli.progress_frame import (
     waiting_lines,
 )
 from batchwright.cli.table import Cell, table
+from batchwright.cli.text_layout import hanging, labelled
 from batchwright.engine.rollback_preview import PlannedUndo, UndoKind
 from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.providers.base import Quote

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.unit.views.story import BAD, DOWN, T0, Story, fleet
 
-from batchwright.cli.progress_frame import bar, frame, labelled
+from batchwright.cli.progress_frame import bar, frame
+from batchwright.cli.text_layout import labelled
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.testing.plans import servers, taskservs

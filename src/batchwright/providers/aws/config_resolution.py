@@ -1,4 +1,4 @@
-"""Resolves names to ids, read-only: instance types, zones, networks and images of a region's servers in a few calls."""
+"""Resolves the names in server configurations to ids of a region: types, zones, networks, images. Only reads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SUBNETS = "Name a subnet of that zone: `aws ec2 describe-subnets` lists them."
 PARAMETERS_MAX = 10  # names of one GetParameters
 
 
-class AwsCatalog(Struct):
+class AwsOffers(Struct):
     """What a region offers of the things asked for."""
 
     types: dict[str, Any] = {}
@@ -42,7 +42,7 @@ async def resolve(
     return [_request(offers, config) for config in configs]
 
 
-async def _offers(connection: AwsClient, region: str, configs: Sequence[ServerConfig]) -> AwsCatalog:
+async def _offers(connection: AwsClient, region: str, configs: Sequence[ServerConfig]) -> AwsOffers:
     types = sorted({instance_types.instance_type(config.plan) for config in configs})
     networks = sorted({config.network for config in configs if config.network})
     found, placed, vpcs, defaults, subnets = await asyncio.gather(
@@ -53,7 +53,7 @@ async def _offers(connection: AwsClient, region: str, configs: Sequence[ServerCo
         connection.listing(region, "describe_subnets", "Subnets", Filters=[only("default-for-az", "true")]),
         _chunks(connection, region, "describe_subnets", "Subnets", "subnet-id", networks),
     )  # fmt: skip
-    offers = AwsCatalog(
+    offers = AwsOffers(
         types={row["InstanceType"]: row for row in found},
         placed={(row["InstanceType"], row["Location"]) for row in placed},
         subnets={row["SubnetId"]: row for row in subnets},
@@ -64,7 +64,7 @@ async def _offers(connection: AwsClient, region: str, configs: Sequence[ServerCo
     return offers
 
 
-async def _add_images(connection: AwsClient, region: str, configs: Sequence[ServerConfig], offers: AwsCatalog) -> None:
+async def _add_images(connection: AwsClient, region: str, configs: Sequence[ServerConfig], offers: AwsOffers) -> None:
     wanted = {(config.image or images.DEFAULT, _architecture(offers, config)) for config in configs}
     names = sorted({name for image, kind in wanted if (name := images.parameter(image, kind))})
     for i in range(0, len(names), PARAMETERS_MAX):
@@ -102,13 +102,13 @@ async def _chunks(
     return found
 
 
-def _architecture(offers: AwsCatalog, config: ServerConfig) -> str:
+def _architecture(offers: AwsOffers, config: ServerConfig) -> str:
     row = offers.types.get(instance_types.instance_type(config.plan), {})
     supported = row.get("ProcessorInfo", {}).get("SupportedArchitectures", ["x86_64"])
     return "arm64" if "arm64" in supported else "x86_64"
 
 
-def _request(offers: AwsCatalog, config: ServerConfig) -> ServerRequest | Diagnostic:
+def _request(offers: AwsOffers, config: ServerConfig) -> ServerRequest | Diagnostic:
     kind, region = instance_types.instance_type(config.plan), zones.region_of(config.zone)
     if kind not in offers.types:
         hint = "Use another plan or zone: `aws ec2 describe-instance-types` lists what a region has."
@@ -135,7 +135,7 @@ def _request(offers: AwsCatalog, config: ServerConfig) -> ServerRequest | Diagno
     )
 
 
-def _place(offers: AwsCatalog, config: ServerConfig, kind: str) -> dict[str, str] | Diagnostic:
+def _place(offers: AwsOffers, config: ServerConfig, kind: str) -> dict[str, str] | Diagnostic:
     zone, exact = config.zone, zones.is_availability_zone(config.zone)
     if exact and (kind, zone) not in offers.placed:
         places = sorted(place for one, place in offers.placed if one == kind)
@@ -169,7 +169,7 @@ def _place(offers: AwsCatalog, config: ServerConfig, kind: str) -> dict[str, str
     return {"vpc": offers.default_vpc}
 
 
-def _image(offers: AwsCatalog, config: ServerConfig) -> dict[str, str] | Diagnostic:
+def _image(offers: AwsOffers, config: ServerConfig) -> dict[str, str] | Diagnostic:
     wanted, kind = config.image or images.DEFAULT, _architecture(offers, config)
     name = images.parameter(wanted, kind)
     found = offers.images.get(offers.parameters.get(name, "") if name else wanted)

@@ -18,10 +18,10 @@ IMAGE = {"ImageId": "ami-1", "Architecture": "x86_64", "RootDeviceName": "/dev/x
 EVERYWHERE = {("t3.micro", f"eu-central-1{letter}") for letter in "ab"}
 
 
-def offers(**more: Any) -> config_resolution.AwsCatalog:
+def offers(**more: Any) -> config_resolution.AwsOffers:
     known: dict[str, Any] = {"types": {"t3.micro": TYPE}, "placed": EVERYWHERE, "default_vpc": "vpc-1"}
     known |= {"default_zones": {"eu-central-1a"}, "images": {"ami-1": IMAGE}, "subnets": {"subnet-1": SUBNET}}
-    return config_resolution.AwsCatalog(**{**known, **more})
+    return config_resolution.AwsOffers(**{**known, **more})
 
 
 def asked(zone: str = "eu-central-1", plan: str = "t3.micro", **more: Any) -> ServerConfig:
