@@ -42,6 +42,7 @@ from batchwright.model.plan import Plan
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.workflow import Workflow
 
+PLANS_MAX = 3  # how often it is planned again because another run changed the environment meanwhile
 WAIT_SECONDS = 1.0  # between two looks whether a turn has ended
 LOCK_PAUSE, LOCK_TRIES = 0.05, 600  # seconds between two tries to be the one that begins an environment
 
@@ -130,6 +131,30 @@ class Busy(Struct, frozen=True):
     run: str
     driver: str
     error: EnvironmentBusy
+
+
+class TurnWait:
+    """How long someone waits for the turn, and how often a plan is made again meanwhile.
+
+    A plan that no longer fits is made again PLANS_MAX times, or as long as there is time left.
+    """
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self._until = clock.monotonic() + seconds
+        self._plans = 0
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left."""
+        return max(0.0, self._until - self._clock.monotonic())
+
+    def again(self, refused: EnvironmentBusy | EnvironmentMoved) -> None:
+        """Raise it unless there is another try."""
+        self._plans += 1
+        moved = isinstance(refused, EnvironmentMoved) and self._plans < PLANS_MAX
+        if not moved and self.left <= 0:
+            raise refused
 
 
 async def busy_with(stores: Stores, clock: Clock, workflow: Workflow, *, simulated: bool) -> Busy | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from batchwright.app.environments import busy_with, wait_for_turn
+from batchwright.app.environments import TurnWait, busy_with, wait_for_turn
 from batchwright.app.planned import Planned
 from batchwright.app.plans import approve, check
 from batchwright.cli.exit_codes import Exit
@@ -35,12 +35,10 @@ from batchwright.cli.plan import plan
 from batchwright.cli.target import show_warnings
 from batchwright.cli.view_printer import show_brief
 from batchwright.client.local import LocalClient
-from batchwright.errors import EnvironmentMoved, EnvironmentRefused, SecretMissing, StoreError
+from batchwright.errors import EnvironmentBusy, EnvironmentMoved, EnvironmentRefused, SecretMissing, StoreError
 from batchwright.loader import Loaded
 from batchwright.views.definition import digest
 from batchwright.views.plan import plan_view
-
-PLANS_MAX = 3  # how often it is planned again because another run changed the environment meanwhile
 
 PlanHash = Annotated[
     str | None, typer.Option("--plan-hash", metavar="HASH", help="Refuse any plan with a different hash.")
@@ -83,8 +81,9 @@ def run(
             (note if json else say)(said)
             with about(RUN=found):
                 return shown(client, client.act(found, "resume"), found, json=json)
-        for tries_left in reversed(range(PLANS_MAX)):
-            _wait_for_turn(client, loaded, wait, simulated=simulated)
+        turn = TurnWait(client.clock, wait)
+        while True:
+            _wait_for_turn(client, loaded, turn.left, simulated=simulated)
             planned = client.plan(source, loaded, simulation)
             if planned.plan is None:
                 return refuse(planned, json=json)
@@ -92,10 +91,9 @@ def run(
                 approve(planned.plan, plan_hash)
             try:
                 run_id, progress = client.start(planned.plan, own)
-            except EnvironmentMoved as moved:
-                if not tries_left:
-                    raise
-                note(f"{moved.message}: planning again")
+            except (EnvironmentBusy, EnvironmentMoved) as refused:
+                turn.again(refused)
+                note(f"{refused.message}: planning again")
                 continue
             show_warnings(client)
             if not json:
@@ -104,7 +102,6 @@ def run(
             (note if json else say)(f"run {run_id}")
             with about(RUN=run_id):
                 return shown(client, progress, run_id, json=json)
-        raise AssertionError("the last try returns or raises")
 
 
 def _unfinished(client: LocalClient, loaded: Loaded, *, simulated: bool) -> str:

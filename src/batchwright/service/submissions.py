@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from batchwright.app.adapters import Adapters, SharedWorld
 from batchwright.app.diagnostic_positions import placed
-from batchwright.app.environments import environment_key, wait_for_turn
+from batchwright.app.environments import TurnWait, environment_key, wait_for_turn
 from batchwright.app.multi_store import Stores
 from batchwright.app.planned import Planned, workflow_invalid
 from batchwright.app.plans import approve, plan_loaded
@@ -23,6 +23,7 @@ from batchwright.app.runs import StoredRun
 from batchwright.app.settings import Settings
 from batchwright.engine.limits import Limits
 from batchwright.errors import (
+    EnvironmentBusy,
     EnvironmentMoved,
     IdempotencyMismatch,
     SecretRefused,
@@ -37,8 +38,6 @@ from batchwright.model.scalar import Scalar
 from batchwright.service.evaluator_pool import EvaluatorPool
 from batchwright.service.evaluator_worker import EvaluationJob
 from batchwright.views.text_format import counted
-
-PLANS_MAX = 3  # how often it is planned again because another run changed the environment meanwhile
 
 
 class Submission(Struct, frozen=True):
@@ -159,27 +158,23 @@ class Submissions:
     async def begin(self, submission: Submission, create: Callable[[Plan], Awaitable[StoredRun]]) -> StoredRun:
         """Wait for the turn as long as the submission says, plan and create the run.
 
-        When another run changed the environment meanwhile it is planned again, at most PLANS_MAX times. Raises as
+        When another run changed the environment meanwhile it is planned again, a few times. Raises as
         `look`, EnvironmentRefused.
         """
         loaded = await self.load(submission, urgent=True)
         if loaded.workflow is None:
             raise workflow_invalid(loaded.diagnostics)
         simulation = self.simulation if submission.simulation is None else submission.simulation
-        simulated, until = simulation is not None, self._clock.monotonic() + submission.wait
+        simulated, wait = simulation is not None, TurnWait(self._clock, submission.wait)
         async with self._turns.setdefault(environment_key(loaded.workflow, simulated=simulated), asyncio.Lock()):
-            tries = 0
             while True:
-                left = max(0.0, until - self._clock.monotonic())
-                await wait_for_turn(self._stores, self._clock, loaded.workflow, left, simulated=simulated)
+                await wait_for_turn(self._stores, self._clock, loaded.workflow, wait.left, simulated=simulated)
                 planned = await self.look_at(submission, loaded, urgent=True)
                 assert planned.plan is not None
                 try:
                     return await create(planned.plan)
-                except EnvironmentMoved:
-                    tries += 1
-                    if tries == PLANS_MAX:
-                        raise
+                except (EnvironmentBusy, EnvironmentMoved) as refused:
+                    wait.again(refused)
 
     # -- idempotency ----------------------------------------------------------------------------------------------
 
