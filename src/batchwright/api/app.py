@@ -14,6 +14,7 @@ from litestar.types import ASGIApp
 
 from batchwright.api import (
     documentation,
+    environments,
     health,
     metrics,
     problems,
@@ -43,7 +44,7 @@ from batchwright.service.tokens import Tokens
 SUBMIT_RATE, SUBMIT_BURST = 20.0, 100  # workflows per second, and in one burst, per caller
 HANDLERS: Sequence[HTTPRouteHandler] = (
     *(submissions.submit, workflows.validate, workflows.plan),
-    *(*run_queries.HANDLERS, *run_actions.HANDLERS, *servers.HANDLERS),
+    *(*run_queries.HANDLERS, *run_actions.HANDLERS, *environments.HANDLERS, *servers.HANDLERS),
     *(health.health, health.live, health.ready, metrics.metrics, providers.providers, taskservs.taskservs),
     *documentation.HANDLERS,
 )

@@ -25,7 +25,7 @@ from batchwright.model.lifecycle import RunState
 
 TEXT_TYPES = {"text/x-nickel": ".ncl", "application/yaml": ".yaml"}
 
-RUN_ID = "A run's id, a unique prefix of one, or `latest`."
+RUN_ID = "A run's id, a unique prefix of one, `latest`, or an environment's name for its newest run."
 SPAN_PATTERN = "^[0-9]{1,6}[smhd]$"
 SETTING_PATTERN = "^[a-z_.]{1,60}=[^\\u0000-\\u001f]{0,200}$"
 CURSOR_PATTERN = "^[A-Za-z0-9_-]{1,200}$"
@@ -44,8 +44,8 @@ _TOLD = {
     400: "The request is malformed.",
     401: "The request needs a token.",
     403: "The token's role or the origin of the request does not allow this.",
-    404: "The run or step does not exist.",
-    409: "The run's state does not allow this, or the id is ambiguous.",
+    404: "The run, step or environment does not exist.",
+    409: "The run's state does not allow this, or the id or name is ambiguous.",
     412: "The run has changed since the state named by If-Match.",
     413: "The body is too large.",
     415: "The body has an unsupported media type.",

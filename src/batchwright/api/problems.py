@@ -33,6 +33,8 @@ STATUS: tuple[tuple[type[BatchwrightError], int], ...] = (
     (errors.NotAllowed, 409),
     (errors.RunHeld, 409),
     (errors.EnvironmentNotFound, 404),
+    (errors.EnvironmentAmbiguous, 409),
+    (errors.LatestAmbiguous, 409),
     (errors.EnvironmentRefused, 409),
     (errors.LeaseLost, 409),
     (errors.SequenceConflict, 409),

@@ -52,7 +52,7 @@ async def gc(
     remove: Annotated[bool, QueryParameter(description="Remove the orphans.")] = False,
 ) -> GcResult:
     """Repeat the closing sweep of an ended run: find what has its label but is not in its journal."""
-    own = request.scope["state"]["run"] = (await supervisor.feeds.find(run)).run.id
+    own = request.scope["state"]["run"] = (await supervisor.feeds.find(run, destroys=remove)).run.id
     around = supervisor.settings, supervisor.stores, supervisor.clock
     return await sweep_orphans(*around, own, supervisor.world, remove=remove)
 

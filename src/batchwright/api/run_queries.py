@@ -20,7 +20,7 @@ from batchwright.api.openapi import EventStreamOperation, RepeatableQueryOperati
 from batchwright.api.progress import EVENT_STREAM, EventStream, record
 from batchwright.app.rollback_impact import planned_undo
 from batchwright.app.run_reader import history
-from batchwright.client.base import RunRow
+from batchwright.client.base import RunRow, run_row
 from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.errors import UsageError
 from batchwright.model.run_summary import RunSummary
@@ -97,7 +97,7 @@ def seen(feed: RunFeed, status_code: int = 200) -> Response[RunView]:
 # -- many -----------------------------------------------------------------------------------------------------------
 
 
-@get(RUNS, responses=problems(), operation_class=RepeatableQueryOperation, tags=["Runs"])
+@get(RUNS, responses=problems(404), operation_class=RepeatableQueryOperation, tags=["Runs"])
 async def list_runs(
     supervisor: NamedDependency[RunSupervisor],
     status: Annotated[
@@ -106,6 +106,12 @@ async def list_runs(
     ] = None,
     name: Annotated[str, QueryParameter(description="Only workflows whose name contains this.", max_length=200)] = "",
     since: Since = None,
+    environment: Annotated[
+        str,
+        QueryParameter(
+            description="Only runs of this environment: its name, also after `real:` or `simulated:`.", max_length=200
+        ),
+    ] = "",
     limit: Limit = 50,
     cursor: Annotated[
         str | None, QueryParameter(description="The next_cursor of the previous page.", pattern=openapi.CURSOR_PATTERN)
@@ -116,11 +122,10 @@ async def list_runs(
     rows = await supervisor.summaries()
     earliest = supervisor.clock.now() - span(since) if since else 0.0
     past = _place_of(cursor) if cursor else (float("-inf"), "")
-    wanted = [
-        row for row in matching(rows, states, name) if row.created_at >= earliest and (-row.created_at, row.run) > past
-    ]
+    found = matching(rows, states, name, environment)
+    wanted = [row for row in found if row.created_at >= earliest and (-row.created_at, row.run) > past]
     page = tuple(wanted[:limit])
-    listed = [RunRow(**asdict(row), driven=await supervisor.is_driven(row)) for row in page]
+    listed = [run_row(row, driven=await supervisor.is_driven(row)) for row in page]
     return RunPage(tuple(listed), _cursor(page[-1]) if len(wanted) > limit else None)
 
 

@@ -75,16 +75,17 @@ def environment_key(workflow: Workflow, *, simulated: bool) -> EnvironmentKey:
     return EnvironmentKey(SIMULATED if simulated else REAL, workflow.environment_name)
 
 
-async def environment_state(journal: Journal, key: EnvironmentKey, own: str = "") -> EnvironmentState:
+async def environment_state(journal: Journal, key: EnvironmentKey, own: str | None = "") -> EnvironmentState:
     """What a store knows of an environment.
 
     Raises EnvironmentElsewhere if it lives in another store, and EnvironmentBusy if a run older than environments, and
-    not `own`, has not ended.
+    not `own`, has not ended; with `own` None for neither, as nothing is decided by it.
     """
     row = await journal.environment(key)
     if row is None:
         return await _before_turns(journal, key, own)
-    refuse_moved(row)
+    if own is not None:
+        refuse_moved(row)
     if row.through and row.fold != FOLD:
         return await _folded_again(journal, row)
     return EnvironmentState(key, row, tuple(await journal.resources(key)), row.newest)
@@ -103,12 +104,12 @@ async def _folded_again(journal: Journal, row: Environment) -> EnvironmentState:
     return state
 
 
-async def _before_turns(journal: Journal, key: EnvironmentKey, own: str) -> EnvironmentState:
+async def _before_turns(journal: Journal, key: EnvironmentKey, own: str | None) -> EnvironmentState:
     """What the runs of this workflow left that were made before there were environments."""
     resources: dict[str, Resource] = {}
     newest = ""
     for one in await runs_of(journal, key):
-        if (one.status not in RUN_ENDED or one.rollback_due) and one.run != own:
+        if own is not None and (one.status not in RUN_ENDED or one.rollback_due) and one.run != own:
             raise EnvironmentBusy(
                 f"run {one.run} of {key.name} has not ended, and was made before there were environments", run=one.run
             )

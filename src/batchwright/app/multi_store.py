@@ -15,6 +15,15 @@ from batchwright.app.settings import Settings, SurrealConfig
 from batchwright.errors import RunAmbiguous, RunMoved, RunNotFound, StoreError, StoreUnavailable
 from batchwright.journal.base import Journal
 from batchwright.journal.sqlite import SqliteJournal, sqlite_mark
+from batchwright.model.environment_names import (
+    LATEST,
+    environment_named,
+    environments_named,
+    full_name,
+    newest_turn,
+    refuse_latest,
+    run_not_found,
+)
 from batchwright.model.ids import RUN_ID_LENGTH
 from batchwright.model.run_summary import RunSummary
 from batchwright.secret_resolver import reveal
@@ -180,35 +189,56 @@ class Stores:
         self.refuse_partial(run)
         return None
 
-    async def find(self, word: str) -> tuple[Journal, str]:
-        """The run whose id starts with `word`, or the `latest`. Raises RunNotFound, RunAmbiguous, RunMoved.
+    async def find(self, word: str, *, destroys: bool = False) -> tuple[Journal, str]:
+        """The run whose id starts with `word`, the newest run of the environment of that name, or the `latest`.
 
-        Raises the StoreError of a store that could not be read if the run may be in it.
+        Raises RunNotFound, RunAmbiguous, RunMoved, EnvironmentNotFound, EnvironmentAmbiguous, LatestAmbiguous if
+        `destroys`, and the StoreError of a store that could not be read if the run may be in it.
         """
-        word = word.lower()
-        if len(word) == RUN_ID_LENGTH:
+        own = word.lower()
+        if len(own) == RUN_ID_LENGTH:
             for journal in await self._reachable():
                 try:
-                    row = await journal.summary(word)
+                    row = await journal.summary(own)
                 except RunNotFound:
                     continue
                 if _lives(row, journal):
                     return journal, row.run
         rows = await self.summaries(partial=True)
-        self.refuse_partial("" if word == "latest" else word)
-        if word == "latest":
-            matches = rows[:1]
-        else:
-            matches = [row for row in rows if row.run.startswith(word)] if word else []
-            matches = [row for row in matches if row.run == word] or matches
-        if not matches:
-            await self._tell_moved(word)
-            none = f"there are no runs yet in {self._settings.state_dir}"
-            raise RunNotFound(none if word == "latest" else f"no run's id starts with {word!r}")
+        row = self._latest(rows, destroys=destroys) if own == LATEST else await self._matching(rows, word)
+        return await self.get(row.store), row.run
+
+    def _latest(self, rows: list[RunSummary], *, destroys: bool) -> RunSummary:
+        self.refuse_partial()
+        if not rows:
+            raise RunNotFound(f"there are no runs yet in {self._settings.state_dir}")
+        if destroys:
+            refuse_latest({row.environment_key for row in rows})
+        return rows[0]
+
+    async def _matching(self, rows: list[RunSummary], word: str) -> RunSummary:
+        own = word.lower()
+        self.refuse_partial(own)
+        matches = [row for row in rows if own and row.run.startswith(own)]
+        known = {row.environment_key for row in rows}
+        environments = environments_named(word, known)
+        if not matches and not environments:
+            self.refuse_partial()
+            await self._tell_moved(own)
+            raise run_not_found(word, known)
+        if matches and environments:
+            names = ", ".join([f"run {row.run}" for row in matches[:5]] + [full_name(key) for key in environments])
+            raise RunAmbiguous(
+                f"{word} is the start of a run's id and the name of an environment: {names}",
+                hint=f"Write {full_name(environments[0])} for the environment, or more characters of the id.",
+            )
         if len(matches) > 1:
             few = ", ".join(row.run for row in matches[:5])
             raise RunAmbiguous(f"{len(matches)} runs' ids start with {word!r}: {few}")
-        return await self.get(matches[0].store), matches[0].run
+        if matches:
+            return matches[0]
+        key = environment_named(word, known)
+        return newest_turn([row for row in rows if row.environment_key == key])
 
     async def _tell_moved(self, word: str) -> None:
         """Raise RunMoved for a run that lives in a store that is not here, or that was left on its way there."""

@@ -52,7 +52,7 @@ async def sweep_orphans(
 
     Raises NotAllowed, RunHeld, ProviderUnavailable, StoreError.
     """
-    journal, run_id = await stores.find(word)
+    journal, run_id = await stores.find(word, destroys=remove)
     lease = await take(journal, run_id, clock)
     try:
         run = await load_run(journal, run_id)

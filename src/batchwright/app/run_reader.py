@@ -50,9 +50,9 @@ class OpenedRun:
         return fresh
 
 
-async def look(stores: Stores, word: str, clock: Clock) -> OpenedRun:
-    """The run with this id, prefix of an id, or `latest`. Raises RunNotFound, RunAmbiguous, StoreError."""
-    journal, run_id = await stores.find(word)
+async def look(stores: Stores, word: str, clock: Clock, *, destroys: bool = False) -> OpenedRun:
+    """The run that the word means, as for `Stores.find`, which says what is raised."""
+    journal, run_id = await stores.find(word, destroys=destroys)
     driver = driver_of(await journal.held(run_id), clock.now())
     run = await load_run(journal, run_id)
     return OpenedRun(journal, run, driver, clock.now())

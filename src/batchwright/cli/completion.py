@@ -8,8 +8,9 @@ from pathlib import Path
 
 import typer
 
-from batchwright.client.base import RunRow
+from batchwright.client.base import Client, RunRow
 from batchwright.client.discovery import client_for
+from batchwright.model.environment_names import LATEST
 from batchwright.model.lifecycle import RunState
 from batchwright.user_home import expanded
 
@@ -39,8 +40,20 @@ def runs(ctx: typer.Context, incomplete: str) -> Offers:
     for row in rows:
         if row.run.startswith(incomplete):
             yield row.run, f"{row.status}, {row.workflow} {row.version}"
-    if rows and "latest".startswith(incomplete):
-        yield "latest", "the newest run"
+    if rows and LATEST.startswith(incomplete):
+        yield LATEST, "the newest run"
+    for name in dict.fromkeys(row.environment for row in rows):
+        if incomplete and name.startswith(incomplete):
+            yield name, "the newest run of this environment"
+
+
+@_quiet
+def environments(ctx: typer.Context, incomplete: str) -> Offers:
+    """The names of environments, each with its newest run as help text."""
+    with _client(ctx) as client:
+        for line in client.environments():
+            if line.name.startswith(incomplete):
+                yield line.name, f"{line.run}, {line.status}"
 
 
 @_quiet
@@ -66,7 +79,11 @@ def files(_: typer.Context, incomplete: str) -> Offers:
 
 
 def _newest(ctx: typer.Context) -> list[RunRow]:
+    with _client(ctx) as client:
+        return client.runs(most=OFFERED)
+
+
+def _client(ctx: typer.Context) -> Client:
     state_dir = ctx.params.get("state_dir")
     folder = Path(state_dir) if state_dir else None
-    with client_for(os.environ, url=ctx.params.get("url"), state_dir=folder, seconds=SECONDS) as client:
-        return client.runs(most=OFFERED)
+    return client_for(os.environ, url=ctx.params.get("url"), state_dir=folder, seconds=SECONDS)

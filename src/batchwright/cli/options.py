@@ -35,7 +35,7 @@ RunArgument = Annotated[
     str,
     typer.Argument(
         metavar="RUN",
-        help="A run id, a unique prefix of one, or `latest`.",
+        help="A run id, a unique prefix of one, `latest`, or an environment for its newest run.",
         show_default=False,
         autocompletion=completion.runs,
     ),

@@ -55,7 +55,10 @@ def header(view: RunView, width: int) -> Text:
     status = "Cancelling" if view.cancelling and view.status is RunState.RUNNING else view.status.value
     if not view.driven and view.status not in RUN_ENDED:
         status += " (no process drives it)"
-    name = clip(f"{view.workflow} {view.version}", max(10, width - len(view.run) - len(status) - len(times) - 12))
+    name = clip(
+        f"{view.environment} {view.version}",
+        max(10, width - len(view.run) - len(status) - len(times) - 12),
+    )
     simulated = " (simulated)" if view.simulated and width >= 100 else ""
     return Text.assemble(
         (name, "bold"), f"{simulated}  {view.run}  ", (status, STATUS_STYLES.get(view.status, "cyan")), f"  {times}"

@@ -70,7 +70,7 @@ def resume_run(
         progress = client.act(view.run, "resume", redo=redo or (), skip=skip or ())
         if progress.driver:
             return asked(view.run, "resume", progress.driver, json=json)
-        return shown(client, progress, view.run, json=json, told=f"run {view.run}: {view.workflow} {view.version}")
+        return shown(client, progress, view.run, json=json, told=f"run {view.run}: {view.environment} {view.version}")
 
 
 def pause(
@@ -90,7 +90,7 @@ def cancel(
     _no_color: NoColor = False,
 ) -> int:
     """End a run once the calls in flight have finished. What it created stays until a rollback."""
-    with chosen_run(run, url, state_dir) as (client, view):
+    with chosen_run(run, url, state_dir, destroys=force) as (client, view):
         progress = client.act(view.run, "cancel", force=force)
         if progress.driver:
             return asked(view.run, "cancel", progress.driver, json=json)
@@ -109,7 +109,7 @@ def rollback(
     _no_color: NoColor = False,
 ) -> int:
     """Undo what a run created, and only that, in reverse order."""
-    with chosen_run(run, url, state_dir, catalogue) as (client, view):
+    with chosen_run(run, url, state_dir, catalogue, destroys=not only_plan) as (client, view):
         if only_plan:
             undos = client.rollback_preview(view.run)
             print_json({"run": view.run, "undo": undos}) if json else show_preview(view.run, undos)
@@ -119,7 +119,7 @@ def rollback(
         if not yes and not _agreed(view.run, client.rollback_preview(view.run)):
             note("nothing was changed")
             return Exit.STOPPED
-        told = f"run {view.run}: rolling back {view.workflow} {view.version}"
+        told = f"run {view.run}: rolling back {view.environment} {view.version}"
         return shown(client, client.act(view.run, "rollback"), view.run, json=json, told=told)
 
 

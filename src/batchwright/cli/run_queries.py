@@ -11,11 +11,12 @@ from msgspec import Struct
 
 from batchwright import standard_streams
 from batchwright.cli import completion
+from batchwright.cli.environment_printer import show_environment
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.monitor import stopped
 from batchwright.cli.options import Json, NoColor, RunArgument, StateDir, window
 from batchwright.cli.output import print_json, say
-from batchwright.cli.target import Url, chosen, chosen_run, show_warnings
+from batchwright.cli.target import Url, chosen, chosen_run, is_name_of, show_warnings
 from batchwright.cli.view_printer import show_explanation, show_listing, show_run, show_stats, show_steps
 from batchwright.client.base import Client
 from batchwright.model.events import AnyEvent
@@ -36,6 +37,15 @@ Status = Annotated[
     ),
 ]
 Name = Annotated[str, typer.Option("--name", help="Only workflows whose name contains this.")]
+OfEnvironment = Annotated[
+    str,
+    typer.Option(
+        "--environment",
+        metavar="ENV",
+        help="Only runs of this environment: NAME or NAME/ENVIRONMENT, also after `simulated:` or `real:`.",
+        autocompletion=completion.environments,
+    ),
+]
 Limit = Annotated[int, typer.Option("--limit", min=0, help="Maximum number, newest first; 0 for all.")]
 WithSteps = Annotated[bool, typer.Option("--steps", help="Include every step.")]
 Since = Annotated[
@@ -57,6 +67,7 @@ class Everything(Struct, frozen=True):
 def list_runs(
     status: Status = None,
     name: Name = "",
+    environment: OfEnvironment = "",
     limit: Limit = LIMIT,
     state_dir: StateDir = None,
     url: Url = None,
@@ -66,7 +77,7 @@ def list_runs(
     """List all runs, newest first."""
     statuses = [state_named(word) for word in status or ()]
     with chosen(url, state_dir) as client:
-        rows = client.runs(statuses, name)
+        rows = client.runs(statuses, name, environment=environment)
         show_warnings(client)
     driven = {row.run for row in rows if row.driven}
     view = listing(rows, driven, time.time(), limit=limit or None)
@@ -82,8 +93,15 @@ def status(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """Show a run: what is done, running, waiting (and why) and failed, and what to do next."""
+    """Show a run: what is done, running, waiting (and why) and failed, and what to do next.
+
+    With an environment's name: what the environment has, and whose turn it is; with --steps, its newest run.
+    """
     with chosen_run(run, url, state_dir) as (client, view):
+        if not steps and is_name_of(run, view):
+            environment = client.environment(run)
+            print_json(environment) if json else show_environment(environment)
+            return Exit.OK
         lines = client.steps(view.run) if steps else ()
     if json:
         print_json(Everything(view, lines) if steps else view)

@@ -15,6 +15,7 @@ from batchwright.cli.output import about, note
 from batchwright.client.base import Client
 from batchwright.client.discovery import client_for
 from batchwright.client.local import LocalClient
+from batchwright.model.environment_names import LATEST
 from batchwright.views.run import RunView
 
 Url = Annotated[
@@ -39,14 +40,27 @@ def chosen(url: str | None, state_dir: Path | None, catalogues: Sequence[Path] |
 
 @contextmanager
 def chosen_run(
-    word: str, url: str | None, state_dir: Path | None, catalogues: Sequence[Path] | None = None
+    word: str,
+    url: str | None,
+    state_dir: Path | None,
+    catalogues: Sequence[Path] | None = None,
+    *,
+    destroys: bool = False,
 ) -> Iterator[tuple[Client, RunView]]:
-    """The client and the current state of the run that `word` names. Hints show the full run id."""
+    """The client and the current state of the run that `word` names. Hints show the full run id.
+
+    `destroys`: the command destroys something, so that `latest` must not be ambiguous.
+    """
     with chosen(url, state_dir, catalogues) as client:
-        view = client.run(word)
+        view = client.run(word, destroys=destroys)
         show_warnings(client)
         with about(RUN=view.run):
             yield client, view
+
+
+def is_name_of(word: str, view: RunView) -> bool:
+    """Whether the word that led to this run is the name of its environment."""
+    return word.lower() != LATEST and not view.run.startswith(word.lower())
 
 
 def show_warnings(client: Client) -> None:

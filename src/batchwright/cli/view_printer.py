@@ -187,7 +187,7 @@ def show_brief(view: PlanView) -> None:
     actions = ", ".join(f"{word} {number:,}" for word, number in _counts(view.counts))
     simulated = ", every provider simulated" if view.simulated else ""
     what = f"{counted(len(view.steps), 'step')} in {counted(len(view.operations), 'operation')}{simulated}"
-    say(Text.assemble((f"{view.workflow} {view.version}", "bold"), f": {what}"))
+    say(Text.assemble((f"{view.environment} {view.version}", "bold"), f": {what}"))
     block("will", [f"{actions}; {view.parallel_limit:,} at a time, about {duration(view.estimate.least)}"])
     block("plan", [f"{view.hash}, store {view.storage_backend}"])
 
@@ -243,7 +243,7 @@ def show_listing(view: Listing, place: str) -> None:
             clock_time(row.created_at)[5:16],
             duration(row.elapsed) if row.elapsed else "",
             "yes" if row.simulated else "",
-            f"{row.workflow} {row.version}",
+            f"{row.environment} {row.version}",
         )
         for row in view.runs
     )

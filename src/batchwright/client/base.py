@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
+from msgspec.structs import asdict
+
 from batchwright.app.live_servers import FoundServers
 from batchwright.app.orphan_sweep import GcResult
 from batchwright.app.server_destroy import ServerDestroyResult
@@ -17,6 +19,7 @@ from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.model.events import AnyEvent
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import SimulationSettings
+from batchwright.views.environment import EnvironmentLine, EnvironmentView
 from batchwright.views.explain import Explanation
 from batchwright.views.run import RunView
 from batchwright.views.run_stats import Stats
@@ -33,10 +36,16 @@ class RunRow(RunSummary, frozen=True):
     driven: bool = True
 
 
-class Client(Protocol):
-    """A RUN argument is an id, the beginning of one, or `latest`.
+def run_row(row: RunSummary, *, driven: bool) -> RunRow:
+    """The row of the list; one of an older version is told its environment's name."""
+    return RunRow(**(asdict(row) | {"environment": row.environment_key.name}), driven=driven)
 
-    Every method raises RunNotFound, RunAmbiguous and StoreError, and ServiceUnavailable if it uses a service.
+
+class Client(Protocol):
+    """A RUN argument is an id, the beginning of one, `latest`, or an environment's name, which means its newest run.
+
+    Every method raises RunNotFound, RunAmbiguous, EnvironmentNotFound, EnvironmentAmbiguous and StoreError, and
+    ServiceUnavailable if it uses a service.
     """
 
     @property
@@ -54,12 +63,22 @@ class Client(Protocol):
         """Reasons why the answers so far may be incomplete, such as a store that cannot be read."""
         ...
 
-    def runs(self, statuses: Sequence[str] = (), name: str = "", most: int | None = None) -> list[RunRow]:
-        """Runs with one of these statuses and `name` in their workflow's name, newest first."""
+    def runs(
+        self, statuses: Sequence[str] = (), name: str = "", most: int | None = None, environment: str = ""
+    ) -> list[RunRow]:
+        """Runs with one of these statuses, `name` in their workflow's name, and of this environment, newest first."""
         ...
 
-    def run(self, word: str) -> RunView:
-        """The current view of a run."""
+    def run(self, word: str, *, destroys: bool = False) -> RunView:
+        """The current view of a run. With `destroys`, raises LatestAmbiguous if `latest` may not be what was meant."""
+        ...
+
+    def environments(self) -> tuple[EnvironmentLine, ...]:
+        """Every environment, ordered by name."""
+        ...
+
+    def environment(self, word: str) -> EnvironmentView:
+        """What an environment has, and which run may change it now."""
         ...
 
     def steps(self, word: str) -> tuple[StepLine, ...]:

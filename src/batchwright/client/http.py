@@ -6,7 +6,6 @@ proxy is used and no redirect is followed: the token goes only to the named addr
 
 from __future__ import annotations
 
-import re
 import ssl
 import time
 import uuid
@@ -32,12 +31,15 @@ from batchwright.client.http_problems import GATEWAY, bounded, decoded, problem_
 from batchwright.client.progress import Progress, WatchedProgress
 from batchwright.client.sse import ServerSentEvent, server_sent_events
 from batchwright.engine.rollback_preview import PlannedUndo
-from batchwright.errors import NotAllowed, RunHeld, RunNotFound, ServiceUnavailable, UsageError
+from batchwright.errors import EnvironmentNotFound, NotAllowed, RunHeld, ServiceUnavailable, UsageError
+from batchwright.model.environment import REAL, SIMULATED, EnvironmentKey
+from batchwright.model.environment_names import LATEST, WORD, environment_not_found, refuse_latest, run_not_found
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run import Run
 from batchwright.model.scalar import SimulationSettings
 from batchwright.redaction import masked
+from batchwright.views.environment import EnvironmentLine, EnvironmentView
 from batchwright.views.explain import Explanation
 from batchwright.views.run import RunView
 from batchwright.views.run_stats import Stats
@@ -46,7 +48,8 @@ from batchwright.views.taskserv_status import TaskservStatuses
 from batchwright.views.update import Update
 
 RUNS = "/v1/workflows/batch"
-RUN_WORD = re.compile("[a-z2-7]{1,12}|latest")
+ENVIRONMENTS = "/v1/environments"
+RESERVED = frozenset({"submit", "validate", "plan", "stats"})  # what comes after RUNS and is no run
 ANSWER_SECONDS = 60.0  # for one answer; a workflow is planned within it
 CHECK_SECONDS = 600.0  # for an answer that all servers of a run are asked for
 SILENCE_SECONDS = 15.0  # of a stream, which says something every two, until the connection counts as lost
@@ -77,6 +80,10 @@ class ServiceHealthView(Struct, frozen=True):
 class _Rows(Struct, frozen=True):
     items: tuple[RunRow, ...]
     next_cursor: str | None = None
+
+
+class _Environments(Struct, frozen=True):
+    items: tuple[EnvironmentLine, ...]
 
 
 class _Events(Struct, frozen=True):
@@ -164,11 +171,27 @@ class HttpClient:
             decoded(self._ask("POST", f"{RUNS}/submit", query, headers, body, wait and self._seconds + wait), RunView),
         )
 
-    def run(self, word: str) -> RunView:
-        return self._get(_path(word), RunView)
+    def run(self, word: str, *, destroys: bool = False) -> RunView:
+        if destroys and word.lower() == LATEST:
+            spaces = {True: SIMULATED, False: REAL}
+            refuse_latest({EnvironmentKey(spaces[line.simulated], line.name) for line in self.environments()})
+        return self._get(self._path(word), RunView)
 
-    def runs(self, statuses: Sequence[str] = (), name: str = "", most: int | None = None) -> list[RunRow]:
+    def environments(self) -> tuple[EnvironmentLine, ...]:
+        return self._get(ENVIRONMENTS, _Environments).items
+
+    def environment(self, word: str) -> EnvironmentView:
+        if not WORD.fullmatch(word):
+            raise environment_not_found(word)
+        space, _, name = word.rpartition(":")
+        query = [("simulated", _plain(space == SIMULATED))] if space else []
+        return self._get(f"{ENVIRONMENTS}/{name}", EnvironmentView, query)
+
+    def runs(
+        self, statuses: Sequence[str] = (), name: str = "", most: int | None = None, environment: str = ""
+    ) -> list[RunRow]:
         query = [("status", status) for status in statuses] + ([("name", name)] if name else [])
+        query += [("environment", environment)] if environment else []
         rows: list[RunRow] = []
         cursor: str | None = None
         while most is None or len(rows) < most:
@@ -185,12 +208,12 @@ class HttpClient:
         return self._get(f"{RUNS}/stats", Stats, [("since", since)] if since else [])
 
     def explain(self, word: str, step: str) -> Explanation:
-        return self._get(_path(word, "explain"), Explanation, [("step", step)])
+        return self._get(self._path(word, "explain"), Explanation, [("step", step)])
 
     def events(self, word: str) -> Iterator[tuple[int, AnyEvent]]:
         after: int | None = 0
         while after is not None:
-            page = self._get(_path(word, "events"), _Events, [("after", str(after)), ("limit", str(PAGE))])
+            page = self._get(self._path(word, "events"), _Events, [("after", str(after)), ("limit", str(PAGE))])
             for item in page.items:
                 yield decoded(item, _Numbered).seq, decoded(item, AnyEvent)
             after = page.next_after
@@ -208,7 +231,7 @@ class HttpClient:
         return step_lines(run, time.time())
 
     def checks(self, word: str) -> TaskservStatuses:
-        return self._done(_path(word, "checks"), TaskservStatuses)
+        return self._done(self._path(word, "checks"), TaskservStatuses)
 
     def servers(self, provider: str, simulation: SimulationSettings | None) -> FoundServers:
         query = [("provider", provider)] * bool(provider) + SIMULATE * (simulation is not None)
@@ -219,10 +242,10 @@ class HttpClient:
         return self._done("/v1/servers/destroy", ServerDestroyResult, query)
 
     def sweep_orphans(self, word: str, *, remove: bool) -> GcResult:
-        return self._done(_path(word, "gc"), GcResult, [("remove", "true")] * remove)
+        return self._done(self._path(word, "gc"), GcResult, [("remove", "true")] * remove)
 
     def rollback_preview(self, word: str) -> tuple[PlannedUndo, ...]:
-        return self._get(_path(word, "rollback"), _Undo).undo
+        return self._get(self._path(word, "rollback"), _Undo).undo
 
     def act(
         self, word: str, verb: Verb, *, force: bool = False, redo: Sequence[str] = (), skip: Sequence[str] = ()
@@ -232,7 +255,7 @@ class HttpClient:
         In that case the run shows its effect.
         """
         tag: list[str] = []
-        before: RunView = decoded(self._ask("GET", _path(word), tag=tag), RunView)
+        before: RunView = decoded(self._ask("GET", self._path(word), tag=tag), RunView)
         after = (
             int(tag[0].strip('"').rpartition("-")[2]) if tag else None
         )  # so that its effects are shown from the first
@@ -240,7 +263,7 @@ class HttpClient:
         query += [("redo", step) for step in redo] + [("skip", step) for step in skip]
         lost: list[str] = []
         try:
-            self._ask("POST", _path(before.run, verb), query, lost=lost)
+            self._ask("POST", self._path(before.run, verb), query, lost=lost)
         except (NotAllowed, RunHeld):
             if not lost or self.run(before.run).status not in HEARD[verb]:
                 raise
@@ -259,7 +282,7 @@ class HttpClient:
                 SILENT_SIGNS - 2
             )  # the first sign of life says that the stream is there, the next that nothing is due
             try:
-                for message in self._stream(_path(word, "progress"), last):
+                for message in self._stream(self._path(word, "progress"), last):
                     failures = 0
                     last = message.number or last
                     silent = silent + 1 if message.kind == "" else 0
@@ -294,6 +317,20 @@ class HttpClient:
                 time.sleep(PAUSE_SECONDS)
 
     # -- HTTP ---------------------------------------------------------------------------------------------------
+
+    def _path(self, word: str, *rest: str) -> str:
+        """The path of a run. The environment of a name that cannot stand in a path is asked for its newest run."""
+        if not WORD.fullmatch(word):
+            raise run_not_found(word)
+        if word.lower() == LATEST:
+            return "/".join((RUNS, LATEST, *rest))
+        if "/" in word or word.lower() in RESERVED:
+            try:
+                word = self.environment(word).run
+            except EnvironmentNotFound as error:
+                near = error.hint if error.hint != EnvironmentNotFound.hint else None
+                raise run_not_found(word, hint=near) from error
+        return "/".join((RUNS, word, *rest))
 
     def _done(self, path: str, kind: type[T], query: Query = ()) -> T:
         return cast(T, decoded(self._ask("POST", path, query, seconds=CHECK_SECONDS), kind))
@@ -385,9 +422,3 @@ class HttpClient:
 
 def _plain(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _path(word: str, *rest: str) -> str:
-    if not RUN_WORD.fullmatch(word.lower()):
-        raise RunNotFound(f"no run's id starts with {word!r}")
-    return "/".join((RUNS, word.lower(), *rest))

@@ -9,11 +9,10 @@ from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
-from msgspec.structs import asdict
-
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import Adapters
 from batchwright.app.destruction import doomed, plan_destruction
+from batchwright.app.environment_reader import all_environments, read_environment
 from batchwright.app.environments import wait_for_turn_of
 from batchwright.app.live_servers import FoundServers, find_servers
 from batchwright.app.multi_store import Stores
@@ -27,7 +26,7 @@ from batchwright.app.server_destroy import ServerDestroyResult, destroy_server
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.app.taskserv_health import check_run
-from batchwright.client.base import RunRow, Verb
+from batchwright.client.base import RunRow, Verb, run_row
 from batchwright.client.driven_progress import DrivenProgress
 from batchwright.client.progress import Progress, WatchedProgress
 from batchwright.engine.rollback_preview import PlannedUndo
@@ -38,6 +37,7 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
 from batchwright.model.run_signal import SignalKind
 from batchwright.model.scalar import SimulationSettings
+from batchwright.views.environment import EnvironmentLine, EnvironmentView
 from batchwright.views.explain import Explanation, explain
 from batchwright.views.plan_index import plan_index
 from batchwright.views.run import LIVE, RunView, run_view
@@ -98,29 +98,37 @@ class LocalClient:
         """The result of the work. Raises KeyboardInterrupt when Ctrl-C comes first."""
         return self._runner.run(work)
 
-    def look(self, word: str) -> OpenedRun:
+    def look(self, word: str, *, destroys: bool = False) -> OpenedRun:
         """The run, up to date."""
         opened = self._opened
         if opened is not None and opened.run.id == word:
             self.wait(opened.refresh(self.clock.now()))
             return opened
-        self._opened = self.wait(look(self.stores, word, self.clock))
+        self._opened = self.wait(look(self.stores, word, self.clock, destroys=destroys))
         return self._opened
 
     # -- looking --------------------------------------------------------------------------------------------------
 
     def _rows(self) -> list[RunRow]:
         rows, driven = self.wait(all_runs(self.stores, self.clock, partial=True))
-        return [RunRow(**asdict(row), driven=row.run in driven) for row in rows]
+        return [run_row(row, driven=row.run in driven) for row in rows]
 
-    def runs(self, statuses: Sequence[str] = (), name: str = "", most: int | None = None) -> list[RunRow]:
-        return matching(self._rows(), statuses, name)[:most]
+    def runs(
+        self, statuses: Sequence[str] = (), name: str = "", most: int | None = None, environment: str = ""
+    ) -> list[RunRow]:
+        return matching(self._rows(), statuses, name, environment)[:most]
+
+    def environments(self) -> tuple[EnvironmentLine, ...]:
+        return self.wait(all_environments(self.stores, self.clock))
+
+    def environment(self, word: str) -> EnvironmentView:
+        return self.wait(read_environment(self.stores, self.clock, word))
 
     def stats(self, since: str | None) -> Stats:
         return stats_view(self._rows(), self.clock.now() - span(since) if since else 0.0)
 
-    def run(self, word: str) -> RunView:
-        opened = self.look(word)
+    def run(self, word: str, *, destroys: bool = False) -> RunView:
+        opened = self.look(word, destroys=destroys)
         around = Circumstances(opened.driven)
         return run_view(opened.run, self.clock.now(), around=around, store=opened.journal.name)
 

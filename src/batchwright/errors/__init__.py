@@ -6,6 +6,9 @@ Scripts match on `code`. scripts/reference.py writes docs/errors.md from the doc
 from batchwright.errors.base import BatchwrightError as BatchwrightError
 from batchwright.errors.base import StoreError as StoreError
 from batchwright.errors.environment import (
+    EnvironmentAmbiguous as EnvironmentAmbiguous,
+)
+from batchwright.errors.environment import (
     EnvironmentBusy as EnvironmentBusy,
 )
 from batchwright.errors.environment import (
@@ -22,6 +25,9 @@ from batchwright.errors.environment import (
 )
 from batchwright.errors.environment import (
     EnvironmentUnsettled as EnvironmentUnsettled,
+)
+from batchwright.errors.environment import (
+    LatestAmbiguous as LatestAmbiguous,
 )
 from batchwright.errors.environment import (
     RunSuperseded as RunSuperseded,
@@ -202,7 +208,7 @@ class StoreTooLarge(StoreError):
 
 
 class RunNotFound(StoreError):
-    """No run has this id."""
+    """No run has this id, and no environment this name."""
 
     code = "run-not-found"
     hint = "List the ids with: batchwright list"
@@ -216,7 +222,7 @@ class RunMoved(StoreError):
 
 
 class RunAmbiguous(StoreError):
-    """Several runs have ids that start like this."""
+    """Several runs have ids that start like this, or a run and an environment match."""
 
     code = "run-ambiguous"
     hint = "Give more characters of the id."

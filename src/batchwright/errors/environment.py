@@ -64,3 +64,17 @@ class RunSuperseded(EnvironmentRefused):
 
     code = "run-superseded"
     hint = "Roll back the newer run first, or run the file again."
+
+
+class EnvironmentAmbiguous(StoreError):
+    """Several environments have this name: a real one and a simulated one, or one in each of two stores."""
+
+    code = "environment-ambiguous"
+    hint = "Write real:NAME or simulated:NAME, or give a run id."
+
+
+class LatestAmbiguous(StoreError):
+    """`latest` is not accepted for a command that destroys something while there are several environments."""
+
+    code = "latest-ambiguous"
+    hint = "Give a run id or the name of an environment: batchwright environments lists both."

@@ -32,11 +32,11 @@ class RunFeeds:
         self._feeds: dict[str, RunFeed] = {}
         self._loading: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def find(self, word: str) -> RunFeed:
-        """The run with this id, beginning of one, or `latest`, up to date. Raises RunNotFound, RunAmbiguous."""
+    async def find(self, word: str, *, destroys: bool = False) -> RunFeed:
+        """The run that the word means, up to date; `Stores.find` says what is raised."""
         feed = self._feeds.get(word)
         if feed is None:
-            journal, run_id = await self._stores.find(word)
+            journal, run_id = await self._stores.find(word, destroys=destroys)
             async with self._loading.setdefault(run_id, asyncio.Lock()):
                 feed = self._feeds.get(run_id)
                 if feed is None:

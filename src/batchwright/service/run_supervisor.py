@@ -252,7 +252,7 @@ class RunSupervisor:
         `answers` are for a resume: the commands in doubt to run again, and those to mark as done. Raises NotAllowed,
         RunHeld, and RunChanged if the run is not in the state that `match` names.
         """
-        feed = await self.feeds.find(word)
+        feed = await self.feeds.find(word, destroys=kind in (None, SignalKind.FORCE_CANCEL))
         async with self._lock(feed.run.id):
             await feed.refresh()
             if not match(feed):

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from batchwright.model.actions import Action, Undo
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.environment import EnvironmentKey
 from batchwright.model.plan import Plan, Step
 from batchwright.model.workflow import Dependency, OnFailure
 from batchwright.operations.registry import type_of
@@ -56,6 +57,7 @@ class PlanView(Struct, frozen=True):
     steps: tuple[StepView, ...]
     estimate: Estimate
     warnings: tuple[Diagnostic, ...]
+    environment: str = ""
 
 
 def plan_view(plan: Plan) -> PlanView:
@@ -86,6 +88,7 @@ def plan_view(plan: Plan) -> PlanView:
         steps=tuple(_step_view(step, servers.get(step.server, "")) for step in plan.steps),
         estimate=estimate(plan),
         warnings=plan.warnings,
+        environment=EnvironmentKey.of(plan).name,
     )
 
 

@@ -6,6 +6,7 @@ from itertools import islice
 
 from msgspec import Struct
 
+from batchwright.model.environment import EnvironmentKey
 from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
 from batchwright.model.plan import PlannedOperation
 from batchwright.model.run import Run, made_something, unsettled
@@ -115,6 +116,7 @@ class RunView(Struct, frozen=True):
     next: str
     rolled_back_by: str = ""
     rolled_back_automatically: bool = False
+    environment: str = ""
 
 
 class ViewBounds(Struct, frozen=True):
@@ -189,6 +191,7 @@ def run_view(
         next=next_action(run, driven=around.driven),
         rolled_back_by=run.rolled_back_by,
         rolled_back_automatically=run.rolled_back_automatically,
+        environment=EnvironmentKey.of(run.plan).name,
     )
 
 

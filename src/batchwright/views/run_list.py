@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
 
 from batchwright.errors import UsageError
 from batchwright.model.did_you_mean import close_matches
+from batchwright.model.environment_names import environment_not_found, environments_named
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run_summary import RunSummary
 
@@ -33,6 +34,7 @@ class RunLine(Struct, frozen=True):
     failed: int
     skipped: int
     undone: int
+    environment: str
 
 
 class Listing(Struct, frozen=True):
@@ -59,8 +61,16 @@ def _plain(word: str) -> str:
     return word.lower().replace("-", "").replace("_", "").replace(" ", "")
 
 
-def matching(rows: Iterable[Row], statuses: Collection[str], name: str) -> list[Row]:
-    """Rows with one of the statuses (any, if none is given) and `name` in the workflow's name, in any case."""
+def matching(rows: Sequence[Row], statuses: Collection[str], name: str, environment: str = "") -> list[Row]:
+    """Rows with one of the statuses (any, if none is given) and `name` in the workflow's name, in any case.
+
+    With `environment` only its runs; a name that both spaces have means both. Raises EnvironmentNotFound.
+    """
+    if environment:
+        wanted = environments_named(environment, {row.environment_key for row in rows})
+        if not wanted:
+            raise environment_not_found(environment, {row.environment_key for row in rows})
+        rows = [row for row in rows if row.environment_key in wanted]
     return [row for row in rows if (not statuses or row.status in statuses) and name.lower() in row.workflow.lower()]
 
 
@@ -96,4 +106,5 @@ def _line(row: RunSummary, driven: bool, now: float) -> RunLine:
         failed=row.failed,
         skipped=row.skipped,
         undone=row.undone,
+        environment=row.environment_key.name,
     )

@@ -12,9 +12,18 @@ from tests.unit.views.story import T0, fleet
 
 from batchwright.client import http
 from batchwright.client.http import HttpClient
-from batchwright.errors import BatchwrightError, NotAllowed, PlanRefused, RunNotFound, ServiceUnavailable
+from batchwright.errors import (
+    BatchwrightError,
+    LatestAmbiguous,
+    NotAllowed,
+    PlanRefused,
+    RunNotFound,
+    ServiceUnavailable,
+)
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.environment import Environment
 from batchwright.model.lifecycle import RunState
+from batchwright.views.environment import environment_line, environment_view
 from batchwright.views.events import event_record
 from batchwright.views.run import run_view
 from batchwright.views.steps import step_lines
@@ -144,11 +153,43 @@ def test_a_code_of_a_newer_service_is_kept(fake: FakeService) -> None:
     assert caught.value.code == "teapot"
 
 
-def test_a_word_that_can_be_no_id_asks_nothing(fake: FakeService) -> None:
-    for word in ("", "../stats", "a b", "nope9", "a" * 13):
+def test_a_word_that_can_be_no_id_and_no_name_asks_nothing(fake: FakeService) -> None:
+    for word in ("", "../stats", "a b", "a/b/c", "-x", "unreal:a", "a" * 64):
         with pytest.raises(RunNotFound):
             HttpClient(fake.url).run(word)
     assert fake.asked == []
+
+
+def test_a_name_that_cannot_stand_in_the_path_is_looked_up_first(fake: FakeService) -> None:
+    """One with a slash, and one that is also a call: `GET /v1/workflows/batch/stats` is no run."""
+    line = environment_line(Environment("real", "shop", last=RUN), STORY.run.summary("filesystem"), "", ())
+    found = environment_view(line, (), ())
+    for word, path, query in (
+        ("simulated:shop/eu", "shop/eu", [("simulated", "true")]),
+        ("real:shop/eu", "shop/eu", [("simulated", "false")]),
+        ("stats", "stats", []),
+    ):
+        fake.asked.clear()
+        fake.on("GET", f"/v1/environments/{path}", found)
+        fake.on("GET", f"{RUNS}/{RUN}", VIEW)
+        assert HttpClient(fake.url).run(word) == VIEW
+        assert [(one.path, one.query) for one in fake.asked] == [
+            (f"/v1/environments/{path}", query),
+            (f"{RUNS}/{RUN}", []),
+        ]
+
+
+def test_the_newest_run_is_refused_for_what_destroys_where_there_are_several_environments(fake: FakeService) -> None:
+    lines = [
+        environment_line(Environment(space, "shop", last=RUN), STORY.run.summary("filesystem"), "", ())
+        for space in ("real", "simulated")
+    ]
+    fake.on("GET", f"{RUNS}/latest", VIEW)
+    fake.on("GET", "/v1/environments", {"items": lines[:1]}, {"items": lines})
+    assert HttpClient(fake.url).run("latest", destroys=True) == VIEW
+    with pytest.raises(LatestAmbiguous, match="real:shop, simulated:shop"):
+        HttpClient(fake.url).run("latest", destroys=True)
+    assert HttpClient(fake.url).run("latest") == VIEW
 
 
 @pytest.mark.parametrize(

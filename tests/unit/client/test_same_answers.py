@@ -79,6 +79,36 @@ COMMANDS = [
     (2, "servers destroy flow-0000 --simulate"),
     (0, "gc --run RUN"),
     (2, "gc --run LEFT"),
+    (0, "environments"),
+    (0, "list --environment flow"),
+    (0, "list --environment simulated:flow --status completed"),
+    (2, "list --environment real:flow"),
+    (0, "status flow"),
+    (0, "status simulated:shop/eu"),
+    (0, "status shop/eu"),
+    (0, "status left"),
+    (0, "status driven"),
+    (0, "status flow --steps"),
+    (2, "status flew"),
+    (2, "status flow/eu"),
+    (2, "status real:flow"),
+    (2, "status stats"),
+    (2, "status a//b"),
+    (0, "monitor shop/eu"),
+    (0, "events flow"),
+    (0, "logs flow flow-0000"),
+    (0, "explain shop/eu eu-0000"),
+    (0, "check flow"),
+    (0, "rollback shop/eu --plan"),
+    (2, "rollback shop/eu"),
+    (2, "resume flow"),
+    (2, "pause left"),
+    (2, "cancel shop/eu"),
+    (0, "rollback latest --plan"),
+    (2, "rollback latest --yes"),
+    (2, "cancel latest --force"),
+    (2, "gc --run latest --yes"),
+    (0, "gc --run flow"),
 ]
 
 
@@ -116,6 +146,8 @@ def served(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
 
         def submitted(name: str, servers: int, status: RunState, **simulation: object) -> str:
             definition = workflow(name, servers)["batch_workflow"]
+            if name == "eu":
+                definition |= {"name": "shop", "environment": "eu"}
             run = client.submit(definition, {**FAST, **simulation}).run
             for update in client.follow(run):
                 if update.view.status is status:
@@ -127,6 +159,7 @@ def served(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
             {
                 "LEFT": left(folder),
                 "DRIVEN": submitted("driven", 1, RunState.RUNNING, boot_seconds=36000),
+                "EU": submitted("eu", 1, RunState.COMPLETED),
                 "BAD": submitted("bad", 2, RunState.FAILED, fail="bad-0000"),
                 "RUN": submitted("flow", 2, RunState.COMPLETED),
             },

@@ -1,0 +1,100 @@
+"""Read-only use cases: every environment, and one environment with all that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from batchwright.app.environments import environment_state
+from batchwright.app.multi_store import Stores
+from batchwright.errors import StoreError
+from batchwright.journal.base import Journal
+from batchwright.journal.lease_holder import driver_of, process_of
+from batchwright.journal.replay import load_run
+from batchwright.model.clock import Clock
+from batchwright.model.environment import Environment, EnvironmentKey, Resource
+from batchwright.model.environment_fold import FOLD, turn_changes
+from batchwright.model.environment_names import environment_named, newest_turn
+from batchwright.model.events import RunCreated
+from batchwright.model.lifecycle import RUN_ENDED
+from batchwright.model.run_summary import RunSummary
+from batchwright.views.environment import EnvironmentLine, EnvironmentView, environment_line, environment_view
+
+ROLLBACKS_MAX = 5  # runs of an environment that are shown as the next to be rolled back
+
+
+async def all_environments(stores: Stores, clock: Clock) -> tuple[EnvironmentLine, ...]:
+    """Every environment of the stores that can be read, by name; the others are in `Stores.troubles`."""
+    runs: dict[str, dict[EnvironmentKey, list[RunSummary]]] = {}
+    for one in await stores.summaries(partial=True):
+        runs.setdefault(one.store, {}).setdefault(one.environment_key, []).append(one)
+    lines: list[EnvironmentLine] = []
+    for name, own in runs.items():
+        try:
+            lines += await _lines(await stores.get(name), clock, own)
+        except StoreError as error:
+            stores.troubles[name] = error
+    if len(stores.troubles) == len(stores.existing_names()):
+        stores.refuse_partial()
+    return tuple(sorted(lines, key=lambda line: (line.name, line.simulated, line.store)))
+
+
+async def _lines(
+    journal: Journal, clock: Clock, runs: Mapping[EnvironmentKey, Sequence[RunSummary]]
+) -> list[EnvironmentLine]:
+    rows = {row.key: row for row in await journal.environments()}
+    lines: list[EnvironmentLine] = []
+    for key, own in runs.items():
+        row, last = rows.get(key), newest_turn(own)
+        counted = row is not None and row.fold in (0, FOLD)
+        resources = await journal.resources(key) if counted else None
+        lines.append(await _line(journal, clock, row or _before_turns(key, last), last, resources))
+    return lines
+
+
+async def _line(
+    journal: Journal, clock: Clock, row: Environment, last: RunSummary, resources: Sequence[Resource] | None
+) -> EnvironmentLine:
+    driver = driver_of(await journal.held(row.tenant), clock.now()) if row.tenant else None
+    return environment_line(row, last, process_of(driver) if driver else "", resources)
+
+
+def _before_turns(key: EnvironmentKey, last: RunSummary) -> Environment:
+    """The row of an environment that only an older version has changed."""
+    ended = last.status in RUN_ENDED and not last.rollback_due
+    return Environment(key.space, key.name, tenant="" if ended else last.run, since=last.created_at, last=last.run)
+
+
+async def read_environment(stores: Stores, clock: Clock, word: str) -> EnvironmentView:
+    """What the environment of this name has now.
+
+    Raises EnvironmentNotFound, EnvironmentAmbiguous, and the StoreError of a store that cannot be read if the
+    environment may be in it.
+    """
+    rows = await stores.summaries(partial=True)
+    known = {row.environment_key for row in rows}
+    if not known:
+        stores.refuse_partial()
+    key = environment_named(word, known)
+    own = [row for row in rows if row.environment_key == key]
+    last = newest_turn(own)
+    journal = await stores.get(last.store)
+    state = await environment_state(journal, key, None)
+    row, resources = state.row or _before_turns(key, last), {one.key: one for one in state.resources}
+    if row.tenant and row.turn:
+        resources = turn_changes(resources, await load_run(journal, row.tenant), row.turn).resources
+    line = await _line(journal, clock, row, last, tuple(resources.values()))
+    undoable = [] if row.tenant else await _rollbacks(journal, state.newest, own)
+    return environment_view(line, resources.values(), undoable)
+
+
+async def _rollbacks(journal: Journal, newest: str, own: Sequence[RunSummary]) -> list[RunSummary]:
+    """The runs that can be rolled back one after another: the newest that changed something, then the one before."""
+    by_id = {row.run: row for row in own}
+    found: list[RunSummary] = []
+    while newest in by_id and len(found) < ROLLBACKS_MAX:
+        _, created = (await journal.read(newest, 0, 1))[0]
+        if not isinstance(created, RunCreated) or not created.plan.rollback_enabled:  # nor can those below it then
+            break
+        found.append(by_id[newest])
+        newest = created.after
+    return found

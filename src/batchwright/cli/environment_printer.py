@@ -1,0 +1,131 @@
+"""Prints environments as text for people, to stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.text import Text
+
+from batchwright.cli.output import say
+from batchwright.cli.progress_frame import STATUS_STYLES
+from batchwright.cli.view_printer import block, clock_time, show_table
+from batchwright.views.environment import EnvironmentLine, EnvironmentServer, EnvironmentTaskserv, EnvironmentView
+from batchwright.views.text_format import counted
+
+SERVERS_SHOWN = 40  # --json has all
+
+
+def show_environments(lines: Sequence[EnvironmentLine], place: str) -> None:
+    """Print one line per environment. `place` is the store or service they come from."""
+    if not lines:
+        say(f"no environments in {place}")
+        return
+    rows = (
+        (
+            one.name,
+            "yes" if one.simulated else "",
+            _number(one.servers),
+            _number(one.taskservs),
+            one.run,
+            Text(one.status.value, STATUS_STYLES.get(one.status, "cyan")),
+            clock_time(one.since)[5:16],
+            _driver(one),
+        )
+        for one in lines
+    )
+    headers = ("environment", "sim", "servers", "services", "newest run", "status", "since", "changing now")
+    show_table(headers, rows, right=(2, 3))
+    for one in lines:
+        if one.next and not one.driver:
+            say(f"! {one.name}: {_trouble(one)}{one.next}")
+
+
+def _number(count: int | None) -> str:
+    return "?" if count is None else f"{count:,}"
+
+
+def _driver(one: EnvironmentLine) -> str:
+    if not one.changing:
+        return ""
+    return one.driver or "no process"
+
+
+def _trouble(one: EnvironmentLine) -> str:
+    if one.changing:
+        return f"run {one.run} is {one.status} and no process drives it; "
+    return f"run {one.unsettled} ended with a call of unknown outcome; " if one.unsettled else ""
+
+
+def show_environment(view: EnvironmentView) -> None:
+    """Print whose turn it is, what the environment has, and what can be rolled back."""
+    simulated = " (simulated)" if view.simulated else ""
+    what = f"{counted(view.servers or 0, 'server')}, {counted(view.taskservs or 0, 'task service')}"
+    say(Text.assemble((view.name, "bold"), f"{simulated}  {what}"))
+    status = (view.status.value, STATUS_STYLES.get(view.status, "cyan"))
+    say(Text.assemble(f"  newest run {view.run}: ", status, f" since {clock_time(view.since)}, version {view.version}"))
+    if view.changing:
+        driver = f"{view.driver} drives it" if view.driver else "no process drives it"
+        say(f"  run {view.run} is changing it: {driver}")
+    if view.unsettled:
+        say(Text(f"  {_trouble(view)}no other run may begin until that is settled", "yellow"))
+    say(f"  store {view.store}, {counted(view.turn, 'turn')}")
+    for server in view.resources[:SERVERS_SHOWN]:
+        _show_server(server)
+    if len(view.resources) > SERVERS_SHOWN:
+        say(f"and {len(view.resources) - SERVERS_SHOWN:,} more servers: --json shows all of them")
+    commands = [
+        f"{one.operation}{f' on {one.server}' if one.server else ''}, run {one.made_by}" for one in view.commands
+    ]
+    block("commands", commands)
+    _show_troubles(view)
+    block("undo", [f"batchwright rollback {one.run}  ({one.status}, version {one.version})" for one in view.rollbacks])
+    block("next", [view.next] if view.next else [])
+
+
+def _show_server(one: EnvironmentServer) -> None:
+    place = " ".join(word for word in (one.provider, one.zone, one.plan) if word)
+    say(Text.assemble((one.name, "bold"), f"  {one.address or 'no address yet'}  {place}  {one.ref}".rstrip()))
+    remarks = ["" if one.whole else "not ready", "may exist twice" if one.doubtful else "", "released, never destroyed"]
+    say(
+        Text(
+            f"    {_history(one.made_by, one.changed_by)}{_told(remarks if one.borrowed else remarks[:2])}",
+            "bright_black",
+        )
+    )
+    for taskserv in one.taskservs:
+        say(f"    {_taskserv(taskserv)}")
+
+
+def _taskserv(one: EnvironmentTaskserv) -> str:
+    values = "".join(f" {name}={_value(value)}" for name, value in one.variables.items())
+    incomplete = "" if one.whole else ", not whole"
+    return f"{one.name} {one.version}{values}  ({_history(one.made_by, one.changed_by)}{incomplete})"
+
+
+def _value(value: object) -> str:
+    """A plain value, or where a secret comes from."""
+    if isinstance(value, dict):
+        return " ".join(f"<{kind} {where}>" for kind, where in value.items())
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _history(made_by: str, changed_by: str) -> str:
+    made = f"made by {made_by}" if made_by else "not made here"
+    return made if changed_by in ("", made_by) else f"{made}, changed by {changed_by}"
+
+
+def _told(remarks: Iterable[str]) -> str:
+    return "".join(f", {remark}" for remark in remarks if remark)
+
+
+def _show_troubles(view: EnvironmentView) -> None:
+    left = [f"{one.name}: {ref} should be gone" for one in view.resources for ref in one.leftover]
+    residue = [
+        f"{thing}: {why}"
+        for one in view.resources
+        for thing, why in [(one.name, one.residue), *((f"{one.name}/{on.name}", on.residue) for on in one.taskservs)]
+        if why
+    ]
+    residue += [f"{one.operation}: {one.residue}" for one in view.commands if one.residue]
+    block("leftovers", left, "yellow")
+    block("not undone", residue, "red")

@@ -1,0 +1,81 @@
+"""Environments over REST: the list, one of them, its runs, and what `latest` may not destroy."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from tests.support.service_in_loop import RUNS, Answer, Serving, serving, workflow
+
+ENVIRONMENTS = "/v1/environments"
+
+
+async def completed(service: Serving, name: str, environment: str = "") -> str:
+    more = {"environment": environment} if environment else {}
+    run: str = (await service.submit(workflow(name, 2, **more))).json["run"]
+    await service.until(run, "Completed")
+    return run
+
+
+def told(answer: Answer) -> tuple[int, str]:
+    return answer.status, answer.json["code"]
+
+
+def test_the_list_and_one_with_its_servers_and_runs(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as service:
+            assert (await service.get(ENVIRONMENTS)).json == {"items": []}
+            first, second = await completed(service, "shop"), await completed(service, "shop", "eu")
+            items = (await service.get(ENVIRONMENTS)).json["items"]
+            assert [(one["name"], one["servers"], one["run"]) for one in items] == [
+                ("shop", 2, first),
+                ("shop/eu", 2, second),
+            ]
+            for path in ("shop/eu", "shop/eu?simulated=true"):
+                one: dict[str, Any] = (await service.get(f"{ENVIRONMENTS}/{path}")).json
+                assert (one["name"], one["run"], one["changing"]) == ("shop/eu", second, False)
+                assert [server["name"] for server in one["resources"]] == ["shop-0000", "shop-0001"]
+            for name, run in (("shop", first), ("simulated:shop/eu", second)):
+                page = (await service.get(RUNS, params={"environment": name})).json
+                assert [row["run"] for row in page["items"]] == [run]
+                assert page["items"][0]["environment"] == name.removeprefix("simulated:")
+            assert (await service.get(f"{RUNS}/simulated:shop")).json["run"] == first
+            assert (await service.get(f"{RUNS}/shop")).json["environment"] == "shop"
+
+    asyncio.run(main())
+
+
+def test_an_unknown_name_is_told_with_the_closest_one(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as service:
+            await completed(service, "shop", "eu")
+            for path in (
+                f"{ENVIRONMENTS}/shop/ew",
+                f"{ENVIRONMENTS}/shop/eu?simulated=false",
+                f"{RUNS}?environment=shop/ew",
+            ):
+                answer = await service.get(path)
+                assert told(answer) == (404, "environment-not-found")
+                assert "shop/eu" in answer.json["hint"]
+            assert told(await service.get(f"{RUNS}/shoq")) == (404, "run-not-found")
+            assert told(await service.get(f"{ENVIRONMENTS}/shop/eu?simulate=true")) == (400, "usage")
+
+    asyncio.run(main())
+
+
+def test_latest_destroys_nothing_where_there_are_several_environments(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as service:
+            run = await completed(service, "shop")
+            other = await completed(service, "mail")
+            for path in ("rollback", "cancel?force=true", "gc?remove=true"):
+                answer = await service.post(f"{RUNS}/latest/{path}")
+                assert told(answer) == (409, "latest-ambiguous")
+                assert "simulated:mail, simulated:shop" in answer.json["detail"]
+            assert (await service.get(f"{RUNS}/latest")).json["status"] == "Completed"
+            assert (await service.post(f"{RUNS}/latest/gc")).json["run"] == other
+            assert (await service.post(f"{RUNS}/shop/rollback")).status == 202
+            await service.until(run, "RolledBack")
+
+    asyncio.run(main())
