@@ -11,7 +11,8 @@ from pathlib import Path
 from batchwright.app.settings import Settings, config_from, settings_from
 from batchwright.client import local_socket
 from batchwright.client.base import Client
-from batchwright.client.http import ANSWER_SECONDS, HttpClient
+from batchwright.client.http import HttpClient
+from batchwright.client.http_transport import ANSWER_SECONDS
 from batchwright.client.local import LocalClient
 from batchwright.errors import BatchwrightError, UsageError
 

@@ -1,23 +1,14 @@
-"""The runs and servers of a service: the same views that client/local.py makes from the stores, decoded from answers.
-
-It uses the standard library's HTTP client, because a larger one would take longer to load than a quick command runs. No
-proxy is used and no redirect is followed: the token goes only to the named address.
-"""
+"""The runs and servers of a service: the same views that client/local.py makes from the stores, as it sends them."""
 
 from __future__ import annotations
 
-import ssl
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from http.client import HTTPException
 from pathlib import Path
-from socket import gaierror
 from types import TracebackType
-from typing import Any, TypeVar, cast
-from urllib.parse import urlencode, urlsplit
+from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
@@ -25,20 +16,19 @@ from msgspec import Struct
 from batchwright.app.live_servers import FoundServers
 from batchwright.app.orphan_sweep import GcResult
 from batchwright.app.server_destroy import ServerDestroyResult
-from batchwright.client import local_socket
+from batchwright.client import http_transport
 from batchwright.client.base import RunRow, Verb
-from batchwright.client.http_problems import GATEWAY, bounded, decoded, problem_in, reason, refusal
+from batchwright.client.http_problems import decoded, reason, refusal
+from batchwright.client.http_transport import ANSWER_SECONDS, ANSWER_TRIES, AnswerLost, HttpTransport
 from batchwright.client.progress import Progress, WatchedProgress
-from batchwright.client.sse import ServerSentEvent, server_sent_events
 from batchwright.engine.rollback_preview import PlannedUndo
-from batchwright.errors import EnvironmentNotFound, NotAllowed, RunHeld, ServiceUnavailable, UsageError
+from batchwright.errors import EnvironmentNotFound, NotAllowed, RunHeld, ServiceUnavailable
 from batchwright.model.environment import REAL, SIMULATED, EnvironmentKey
 from batchwright.model.environment_names import LATEST, WORD, environment_not_found, refuse_latest, run_not_found
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run import Run
 from batchwright.model.scalar import SimulationSettings
-from batchwright.redaction import masked
 from batchwright.views.environment import EnvironmentLine, EnvironmentView
 from batchwright.views.explain import Explanation
 from batchwright.views.run import RunView
@@ -50,12 +40,7 @@ from batchwright.views.update import Update
 RUNS = "/v1/workflows/batch"
 ENVIRONMENTS = "/v1/environments"
 RESERVED = frozenset({"submit", "validate", "plan", "stats"})  # what comes after RUNS and is no run
-ANSWER_SECONDS = 60.0  # for one answer; a workflow is planned within it
-CHECK_SECONDS = 600.0  # for an answer that all servers of a run are asked for
-SILENCE_SECONDS = 15.0  # of a stream, which says something every two, until the connection counts as lost
 TRIES = 120  # connections in a row that may fail before a stream is given up
-PAUSE_SECONDS = 1.0  # between two of them
-ANSWER_TRIES = 30  # for an answer after a lost one: the request may have been carried out
 SIMULATE = [("simulate", "true")]
 SILENT_SIGNS = 4  # of life without a word, until it is asked whether anybody still drives the run
 PAGE = 500  # runs or events asked for at a time
@@ -66,9 +51,6 @@ HEARD = {  # the state of a run that carried out each request
     "cancel": frozenset({RunState.CANCELLED}),
     "rollback": frozenset({RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE}),
 }
-
-T = TypeVar("T")
-Query = Sequence[tuple[str, str]]
 
 
 class ServiceHealthView(Struct, frozen=True):
@@ -99,10 +81,6 @@ class _Undo(Struct, frozen=True):
     undo: tuple[PlannedUndo, ...]
 
 
-class _Lost(Exception):
-    """The answer was lost on the way: it is not known whether the service received the request."""
-
-
 class HttpClient:
     """The Client port over the REST API of a service; `Client` documents the methods.
 
@@ -120,21 +98,8 @@ class HttpClient:
         socket: Path | None = None,
         tries: int = ANSWER_TRIES,
     ) -> None:
-        self._socket = socket
-        try:
-            parts = urlsplit(url.rstrip("/"))
-            self._place = (parts.hostname or "", parts.port)
-        except ValueError:  # brackets, or a port that is none
-            message = f"{masked(url)} is not the address of a service"
-            raise UsageError(message, hint="Write it as http://HOST:PORT; ports go to 65535.") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or "@" in parts.netloc:
-            raise UsageError(f"{masked(url)} is not the address of a service", hint="Write it as http://HOST:PORT.")
-        self.url = url.rstrip("/")
-        self._secure = parts.scheme == "https"
-        self._base = parts.path
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._seconds = seconds
-        self._tries = tries
+        self._http = HttpTransport(url, token, seconds=seconds, socket=socket, tries=tries)
+        self.url = self._http.url
 
     def __enter__(self) -> HttpClient:
         return self
@@ -157,7 +122,7 @@ class HttpClient:
 
     def health(self) -> ServiceHealthView:
         """Whether the service answers, and which state folder it serves."""
-        return self._get("/health", ServiceHealthView)
+        return self._http.get("/health", ServiceHealthView)
 
     def submit(self, workflow: Mapping[str, Any], simulation: Mapping[str, Any] | None, wait: float = 0.0) -> RunView:
         """Start a run of an evaluated workflow; sent again after a broken connection, it starts no second run."""
@@ -168,24 +133,27 @@ class HttpClient:
         body = msgspec.json.encode({"batch_workflow": workflow})
         return cast(
             RunView,
-            decoded(self._ask("POST", f"{RUNS}/submit", query, headers, body, wait and self._seconds + wait), RunView),
+            decoded(
+                self._http.ask("POST", f"{RUNS}/submit", query, headers, body, wait and self._http.seconds + wait),
+                RunView,
+            ),
         )
 
     def run(self, word: str, *, destroys: bool = False) -> RunView:
         if destroys and word.lower() == LATEST:
             spaces = {True: SIMULATED, False: REAL}
             refuse_latest({EnvironmentKey(spaces[line.simulated], line.name) for line in self.environments()})
-        return self._get(self._path(word), RunView)
+        return self._http.get(self._path(word), RunView)
 
     def environments(self) -> tuple[EnvironmentLine, ...]:
-        return self._get(ENVIRONMENTS, _Environments).items
+        return self._http.get(ENVIRONMENTS, _Environments).items
 
     def environment(self, word: str) -> EnvironmentView:
         if not WORD.fullmatch(word):
             raise environment_not_found(word)
         space, _, name = word.rpartition(":")
         query = [("simulated", _plain(space == SIMULATED))] if space else []
-        return self._get(f"{ENVIRONMENTS}/{name}", EnvironmentView, query)
+        return self._http.get(f"{ENVIRONMENTS}/{name}", EnvironmentView, query)
 
     def runs(
         self, statuses: Sequence[str] = (), name: str = "", most: int | None = None, environment: str = ""
@@ -197,7 +165,7 @@ class HttpClient:
         while most is None or len(rows) < most:
             size = PAGE if most is None else min(PAGE, most - len(rows))
             after = [("cursor", cursor)] if cursor else []
-            page = self._get(RUNS, _Rows, [*query, ("limit", str(size)), *after])
+            page = self._http.get(RUNS, _Rows, [*query, ("limit", str(size)), *after])
             rows += page.items
             cursor = page.next_cursor
             if not cursor:
@@ -205,15 +173,15 @@ class HttpClient:
         return rows
 
     def stats(self, since: str | None) -> Stats:
-        return self._get(f"{RUNS}/stats", Stats, [("since", since)] if since else [])
+        return self._http.get(f"{RUNS}/stats", Stats, [("since", since)] if since else [])
 
     def explain(self, word: str, step: str) -> Explanation:
-        return self._get(self._path(word, "explain"), Explanation, [("step", step)])
+        return self._http.get(self._path(word, "explain"), Explanation, [("step", step)])
 
     def events(self, word: str) -> Iterator[tuple[int, AnyEvent]]:
         after: int | None = 0
         while after is not None:
-            page = self._get(self._path(word, "events"), _Events, [("after", str(after)), ("limit", str(PAGE))])
+            page = self._http.get(self._path(word, "events"), _Events, [("after", str(after)), ("limit", str(PAGE))])
             for item in page.items:
                 yield decoded(item, _Numbered).seq, decoded(item, AnyEvent)
             after = page.next_after
@@ -231,21 +199,21 @@ class HttpClient:
         return step_lines(run, time.time())
 
     def checks(self, word: str) -> TaskservStatuses:
-        return self._done(self._path(word, "checks"), TaskservStatuses)
+        return self._http.done(self._path(word, "checks"), TaskservStatuses)
 
     def servers(self, provider: str, simulation: SimulationSettings | None) -> FoundServers:
         query = [("provider", provider)] * bool(provider) + SIMULATE * (simulation is not None)
-        return self._done("/v1/servers/look", FoundServers, query)
+        return self._http.done("/v1/servers/look", FoundServers, query)
 
     def destroy_server(self, ref: str, *, anyway: bool, simulation: SimulationSettings | None) -> ServerDestroyResult:
         query = [("ref", ref), *[("anyway", "true")] * anyway, *SIMULATE * (simulation is not None)]
-        return self._done("/v1/servers/destroy", ServerDestroyResult, query)
+        return self._http.done("/v1/servers/destroy", ServerDestroyResult, query)
 
     def sweep_orphans(self, word: str, *, remove: bool) -> GcResult:
-        return self._done(self._path(word, "gc"), GcResult, [("remove", "true")] * remove)
+        return self._http.done(self._path(word, "gc"), GcResult, [("remove", "true")] * remove)
 
     def rollback_preview(self, word: str) -> tuple[PlannedUndo, ...]:
-        return self._get(self._path(word, "rollback"), _Undo).undo
+        return self._http.get(self._path(word, "rollback"), _Undo).undo
 
     def act(
         self, word: str, verb: Verb, *, force: bool = False, redo: Sequence[str] = (), skip: Sequence[str] = ()
@@ -255,7 +223,7 @@ class HttpClient:
         In that case the run shows its effect.
         """
         tag: list[str] = []
-        before: RunView = decoded(self._ask("GET", self._path(word), tag=tag), RunView)
+        before: RunView = decoded(self._http.ask("GET", self._path(word), tag=tag), RunView)
         after = (
             int(tag[0].strip('"').rpartition("-")[2]) if tag else None
         )  # so that its effects are shown from the first
@@ -263,7 +231,7 @@ class HttpClient:
         query += [("redo", step) for step in redo] + [("skip", step) for step in skip]
         lost: list[str] = []
         try:
-            self._ask("POST", self._path(before.run, verb), query, lost=lost)
+            self._http.ask("POST", self._path(before.run, verb), query, lost=lost)
         except (NotAllowed, RunHeld):
             if not lost or self.run(before.run).status not in HEARD[verb]:
                 raise
@@ -282,7 +250,7 @@ class HttpClient:
                 SILENT_SIGNS - 2
             )  # the first sign of life says that the stream is there, the next that nothing is due
             try:
-                for message in self._stream(self._path(word, "progress"), last):
+                for message in self._http.stream(self._path(word, "progress"), last):
                     failures = 0
                     last = message.number or last
                     silent = silent + 1 if message.kind == "" else 0
@@ -306,7 +274,7 @@ class HttpClient:
                     if message.kind == "end" or not (now.driven or now.status in RUN_ENDED):
                         return
                 why = "the stream ended early"
-            except (OSError, HTTPException, _Lost) as error:
+            except (OSError, HTTPException, AnswerLost) as error:
                 why = reason(error)
             failures += 1
             if failures > TRIES:
@@ -314,7 +282,7 @@ class HttpClient:
             if failures == 2:
                 yield Update(view, lost=why)
             if failures > 1:
-                time.sleep(PAUSE_SECONDS)
+                time.sleep(http_transport.PAUSE_SECONDS)
 
     # -- HTTP ---------------------------------------------------------------------------------------------------
 
@@ -331,93 +299,6 @@ class HttpClient:
                 near = error.hint if error.hint != EnvironmentNotFound.hint else None
                 raise run_not_found(word, hint=near) from error
         return "/".join((RUNS, word, *rest))
-
-    def _done(self, path: str, kind: type[T], query: Query = ()) -> T:
-        return cast(T, decoded(self._ask("POST", path, query, seconds=CHECK_SECONDS), kind))
-
-    def _get(self, path: str, kind: type[T], query: Query = (), seconds: float = 0.0) -> T:
-        return cast(T, decoded(self._ask("GET", path, query, seconds=seconds), kind))
-
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        query: Query = (),
-        headers: Mapping[str, str] = {},
-        body: bytes = b"",
-        seconds: float = 0.0,
-        lost: list[str] | None = None,
-        tag: list[str] | None = None,
-    ) -> bytes:
-        """The body of the answer. `lost` gets the reason of each lost answer, `tag` the ETag of the last.
-
-        Every request may be sent again: a submission has an Idempotency-Key, and an action changes nothing more the
-        second time. A lost answer leaves open whether the request was received, so it is sent again until there is an
-        answer. Only a refused connection certainly carried no request.
-        """
-        lost = [] if lost is None else lost
-        if method != "GET":
-            headers = {"Idempotency-Key": str(uuid.uuid4()), **headers}
-        while True:
-            try:
-                with self._open(method, path, query, headers, body, seconds or self._seconds) as response:
-                    answer = bounded(response)
-                    self._check_gateway(response, answer)
-            except (OSError, HTTPException, _Lost) as error:
-                why = reason(error)
-                if not lost and isinstance(error, ConnectionRefusedError | ssl.SSLError | gaierror):
-                    raise ServiceUnavailable(f"no service can be reached at {self.url}: {why}") from error
-                self._give_up(method, [*lost, why], error)
-                lost.append(why)
-                time.sleep(PAUSE_SECONDS if len(lost) > 1 else 0.0)
-                continue
-            if response.status >= 300:
-                raise refusal(self.url, response.status, answer)
-            if tag is not None and (found := response.headers.get("ETag")):
-                tag.append(found)
-            return answer
-
-    def _give_up(self, method: str, lost: Sequence[str], error: Exception) -> None:
-        """Raise ServiceUnavailable if it was tried often enough; a silent service is asked only once for a look."""
-        if len(lost) < self._tries and not (method == "GET" and isinstance(error, TimeoutError)):
-            return
-        if method == "GET":
-            raise ServiceUnavailable(f"no service can be reached at {self.url}: {lost[-1]}") from error
-        raise ServiceUnavailable(
-            f"{self.url} did not answer {len(lost)} attempts; it may have carried out the request: {lost[-1]}",
-            hint="Check before you try again: batchwright list",
-        ) from error
-
-    def _check_gateway(self, response: HTTPResponse, answer: bytes) -> None:
-        """Raise _Lost if a proxy says that the service did not answer; the service's own refusals have a code."""
-        if response.status in GATEWAY and problem_in(answer) is None:
-            raise _Lost(f"a proxy answered {response.status} {response.reason}".rstrip())
-
-    def _stream(self, path: str, last: str) -> Iterator[ServerSentEvent]:
-        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
-        with self._open("GET", path, (), headers, b"", SILENCE_SECONDS) as response:
-            if response.status >= 300:
-                answer = bounded(response)
-                self._check_gateway(response, answer)
-                raise refusal(self.url, response.status, answer)
-            yield from server_sent_events(response)
-
-    @contextmanager
-    def _open(
-        self, method: str, path: str, query: Query, headers: Mapping[str, str], body: bytes, seconds: float
-    ) -> Iterator[HTTPResponse]:
-        host, port = self._place
-        connection: HTTPConnection
-        if self._socket is not None:
-            connection = local_socket.OverSocket(self._socket, seconds)
-        else:
-            connection = (HTTPSConnection if self._secure else HTTPConnection)(host, port, timeout=seconds)
-        try:
-            target = self._base + path + (f"?{urlencode(query)}" if query else "")
-            connection.request(method, target, body or None, {**self._headers, **headers})
-            yield connection.getresponse()
-        finally:
-            connection.close()
 
 
 def _plain(value: object) -> str:

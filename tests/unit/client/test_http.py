@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from tests.support.fake_service import STREAM, Answer, FakeService, fake_service, message, problem
 from tests.unit.views.story import T0, fleet
 
-from batchwright.client import http
+from batchwright.client import http, http_transport
 from batchwright.client.http import HttpClient
 from batchwright.errors import (
     BatchwrightError,
@@ -43,7 +43,7 @@ def fake() -> Iterator[FakeService]:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(http_transport, "PAUSE_SECONDS", 0.0)
 
 
 def told(after: int = 0) -> list[dict[str, object]]:
@@ -83,7 +83,7 @@ def test_what_is_never_answered_is_told_as_not_known(fake: FakeService) -> None:
     fake.on("POST", f"{RUNS}/submit", gateway(504))
     with pytest.raises(ServiceUnavailable, match="it may have carried out the request: a proxy answered 504"):
         HttpClient(fake.url).submit({"name": "shop"}, None)
-    assert len(fake.asked) == http.ANSWER_TRIES
+    assert len(fake.asked) == http_transport.ANSWER_TRIES
 
 
 def test_an_action_whose_answer_was_lost_is_asked_again(fake: FakeService) -> None:
