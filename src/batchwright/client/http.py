@@ -19,7 +19,7 @@ from batchwright.app.server_destroy import ServerDestroyResult
 from batchwright.client import http_transport
 from batchwright.client.base import RunRow, Verb
 from batchwright.client.http_problems import decoded, reason, refusal
-from batchwright.client.http_transport import ANSWER_SECONDS, ANSWER_TRIES, AnswerLost, HttpTransport
+from batchwright.client.http_transport import ANSWER_SECONDS, ANSWER_TRIES, HttpAnswerLost, HttpTransport
 from batchwright.client.progress import Progress, WatchedProgress
 from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.errors import EnvironmentNotFound, NotAllowed, RunHeld, ServiceUnavailable
@@ -274,7 +274,7 @@ class HttpClient:
                     if message.kind == "end" or not (now.driven or now.status in RUN_ENDED):
                         return
                 why = "the stream ended early"
-            except (OSError, HTTPException, AnswerLost) as error:
+            except (OSError, HTTPException, HttpAnswerLost) as error:
                 why = reason(error)
             failures += 1
             if failures > TRIES:

@@ -33,7 +33,7 @@ T = TypeVar("T")
 Query = Sequence[tuple[str, str]]
 
 
-class AnswerLost(Exception):
+class HttpAnswerLost(Exception):
     """The answer was lost on the way: it is not known whether the service received the request."""
 
 
@@ -102,7 +102,7 @@ class HttpTransport:
                 with self._open(method, path, query, headers, body, seconds or self.seconds) as response:
                     answer = bounded(response)
                     self._check_gateway(response, answer)
-            except (OSError, HTTPException, AnswerLost) as error:
+            except (OSError, HTTPException, HttpAnswerLost) as error:
                 why = reason(error)
                 if not lost and isinstance(error, ConnectionRefusedError | ssl.SSLError | gaierror):
                     raise ServiceUnavailable(f"no service can be reached at {self.url}: {why}") from error
@@ -128,9 +128,9 @@ class HttpTransport:
         ) from error
 
     def _check_gateway(self, response: HTTPResponse, answer: bytes) -> None:
-        """Raise AnswerLost if a proxy says that the service did not answer; the service's own refusals have a code."""
+        """Raise HttpAnswerLost if a proxy says that the service did not answer. Its own refusals have a code."""
         if response.status in GATEWAY and problem_in(answer) is None:
-            raise AnswerLost(f"a proxy answered {response.status} {response.reason}".rstrip())
+            raise HttpAnswerLost(f"a proxy answered {response.status} {response.reason}".rstrip())
 
     def stream(self, path: str, last: str) -> Iterator[ServerSentEvent]:
         """The messages of a live stream, from the one after `last`."""
