@@ -105,9 +105,12 @@ def test_runs_move_between_stores_and_live_on(terminal: Terminal) -> None:
     run = terminal.run("moving", "filesystem")["run"]
     for origin, destination in ((FILESYSTEM, FOLDER), (FOLDER, SERVER), (SERVER, FILESYSTEM), (FILESYSTEM, SERVER)):
         before = terminal.type("events", run, "--json")
-        made = terminal.migrate(origin, destination, run[:6])
-        [one] = made["runs"]
+        said = terminal.json("store", "migrate", "--from", origin, "--to", destination, run[:6], code=COULD_NOT)
+        assert said["error"]["hint"].endswith(f"--from {origin} --to {destination} simulated:moving")
+        made = terminal.migrate(origin, destination, "moving")
+        [one], [environment] = made["runs"], made["environments"]
         assert (one["run"], one["left"]) == (run, "")
+        assert (environment["name"], environment["resources"], environment["left"]) == ("moving", 3, "")
         assert terminal.stores() == {"moving": destination}
         assert terminal.type("events", run, "--json") == before
         terminal.check()
@@ -125,7 +128,7 @@ def test_a_migration_that_is_killed_goes_on(terminal: Terminal) -> None:
     for kills in range(len(names)):
         process = terminal.start("store", "migrate", "--from", FILESYSTEM, "--to", FOLDER)
         assert process.stdout is not None
-        assert "all compared" in process.stdout.readline()
+        assert any("all compared" in line for line in process.stdout)  # after what the kill left
         process.kill()
         process.communicate(timeout=60)
         stores = terminal.stores()
@@ -134,7 +137,16 @@ def test_a_migration_that_is_killed_goes_on(terminal: Terminal) -> None:
         terminal.check()
         if FILESYSTEM not in stores.values():
             break
+    terminal.migrate(FILESYSTEM, FOLDER)
     assert set(terminal.stores().values()) == {FOLDER}
+    terminal.check()
+    terminal.run(names[0], "surrealdb", servers=41, BATCHWRIGHT_SURREALDB_URL="")
+    said = terminal.run(names[0], "filesystem", servers=42, code=COULD_NOT)
+    assert said["error"]["code"] == "environment-elsewhere"
+    planned = terminal.json("plan", str(terminal.folder / f"{names[0]}.json"), "--simulate", code=NO)
+    [problem] = [one for one in planned["diagnostics"] if one["code"] == "environment-elsewhere"]
+    assert problem["where"] == "storage_backend"
+    terminal.check()
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,8 @@ async def plan_loaded(
     refuse_unknown_providers(loaded.workflow, simulation or {})
     # before anything is looked at: what changes from here on makes the plan one of something else
     resources, busy = await _resources(stores, loaded.workflow, simulated=simulation is not None)
+    if any(one.severity is Severity.ERROR for one in busy):
+        return Planned(None, tuple(busy))
     others = {one.provider for one in resources if not one.server and one.provider and not one.borrowed}
     names = sorted({*_server_providers(loaded.workflow), *others})
     await around.open(names, {type_of(op).port for op in loaded.workflow.operations})

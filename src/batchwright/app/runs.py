@@ -108,19 +108,19 @@ class Runs:
         journal = await self._stores.get(self._stores.name_of(plan.storage_backend))
         own, now = run or run_id(os.urandom(8)), self._clock.now()
         state = await environment_state(journal, EnvironmentKey.of(plan))
-        enter = state.enter(own, now)
-        entered(state.row, enter)  # who is busy is told before what has changed
-        refuse_changed(plan, state)
-        await refuse_lender_busy(journal, plan, state.resources)
-        await refuse_borrowed(journal, state.key, ended_by_plan(plan))
-        created = ev.RunCreated(
-            now, own, plan, by, key, digest, client, source, turn=state.turn + 1, after=state.newest
-        )
-        made = Run(created)
         async with contextlib.AsyncExitStack() as held:
             if state.row is None:
                 await held.enter_async_context(first_creation(self._settings.state_dir, self._clock))
                 await refuse_elsewhere(self._stores, journal, state.key)
+            enter = state.enter(own, now)
+            entered(state.row, enter)  # who is busy is told before what has changed
+            refuse_changed(plan, state)
+            await refuse_lender_busy(journal, plan, state.resources)
+            await refuse_borrowed(journal, state.key, ended_by_plan(plan))
+            created = ev.RunCreated(
+                now, own, plan, by, key, digest, client, source, turn=state.turn + 1, after=state.newest
+            )
+            made = Run(created)
             await journal.create(created, made.summary(journal.name), enter=enter)
         return StoredRun(journal, own, made)
 

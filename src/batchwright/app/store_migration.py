@@ -1,176 +1,101 @@
-"""Move runs from one store to another."""
+"""Moves what is in one store to another: environments as a whole, and runs that belong to none."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from batchwright.app.lease_takeover import take
+from batchwright.app.environment_move import EnvironmentMove, MovedEnvironment, MovedRun, pending_runs
 from batchwright.app.multi_store import Stores
-from batchwright.errors import (
-    EventUnreadable,
-    IllegalTransition,
-    LeaseLost,
-    RunAmbiguous,
-    RunHeld,
-    RunNotFound,
-    SequenceConflict,
-    StoreCorrupt,
-    StoreTooLarge,
-    UsageError,
-)
-from batchwright.journal.base import Journal, Lease
-from batchwright.journal.lease_holder import FOR_EVER, LEASE_SECONDS, is_moved, moved_to
+from batchwright.app.run_move import LEFT, RunMove
+from batchwright.errors import EnvironmentElsewhere, RunAmbiguous, RunNotFound, UsageError
+from batchwright.journal.base import Journal
 from batchwright.model.clock import Clock
-from batchwright.model.events import RunCreated
-from batchwright.model.run import Run
+from batchwright.model.environment import EnvironmentKey
 from batchwright.model.run_summary import RunSummary
 
-PIECE = 2_000  # events that are held at a time
-COPY = "copy of "  # the store in the summary of an incomplete copy: none
 
-_LEFT = (RunHeld, LeaseLost, SequenceConflict, EventUnreadable, IllegalTransition, StoreCorrupt, StoreTooLarge)
+class _Chosen(Struct):
+    """What is to be moved."""
 
-
-class Moved(Struct, frozen=True):
-    """The result for one run; `left` says why it was not moved."""
-
-    run: str
-    workflow: str
-    events: int = 0
-    left: str = ""
+    environments: list[EnvironmentKey]
+    runs: list[RunSummary]
 
 
 async def migrate(
     stores: Stores, clock: Clock, origin: str, destination: str, words: Sequence[str] = ()
-) -> AsyncIterator[Moved]:
-    """Move the runs whose ids start with these words, or all, one after another. Raises StoreError, UsageError."""
+) -> AsyncIterator[MovedRun | MovedEnvironment]:
+    """Move the environments of these names and the runs whose ids start so, or everything, one after another.
+
+    Raises StoreError, UsageError.
+    """
     if origin == destination:
         raise UsageError(f"--from and --to are both {origin}", hint="Name two different stores.")
     if origin not in stores.existing_names():
         raise RunNotFound(f"there is no store {origin} here, so there is nothing to move")
     source, target = await stores.get(origin), await stores.get(destination)
-    # a move that was interrupted in between: its summary names the target already, where it is incomplete
-    home = {row.run for row in await target.summaries() if row.store == target.name}
-    rows = [row for row in await source.summaries() if row.store in (source.name, target.name) and row.run not in home]
-    for row in _chosen(rows, words):
+    chosen = await _chosen(source, target, clock, words)
+    for key in chosen.environments:
+        async for moved in EnvironmentMove(source, target, clock, key).make():
+            yield moved
+    for row in chosen.runs:
         try:
-            yield Moved(row.run, row.workflow, await _Move(source, target, clock, row).make())
-        except _LEFT as error:
-            yield Moved(row.run, row.workflow, left=error.message)
+            await _refuse_foreign(target, row)
+            yield MovedRun(row.run, row.workflow, await RunMove(source, target, clock, row).make())
+        except (*LEFT, EnvironmentElsewhere) as error:
+            yield MovedRun(row.run, row.workflow, left=error.message)
 
 
-def _chosen(rows: Sequence[RunSummary], words: Sequence[str]) -> list[RunSummary]:
-    if not words:
-        return list(reversed(rows))
-    chosen: dict[str, RunSummary] = {}
+async def _chosen(source: Journal, target: Journal, clock: Clock, words: Sequence[str]) -> _Chosen:
+    rows = await source.environments()
+    keys = [row.key for row in rows if row.store in ("", target.name)]
+    pending = await pending_runs(source, target)
+    if words:
+        return _named(source, target, words, keys, pending)
+    environments = [key for key in keys if not await EnvironmentMove(source, target, clock, key).is_done()]
+    return _Chosen(environments, [row for row in pending if row.environment_key not in keys])
+
+
+def _named(
+    source: Journal, target: Journal, words: Sequence[str], keys: Sequence[EnvironmentKey], rows: Sequence[RunSummary]
+) -> _Chosen:
+    """Raises RunNotFound, RunAmbiguous, and UsageError for a run that only its whole environment can take along."""
+    environments: dict[EnvironmentKey, None] = {}
+    runs: dict[str, RunSummary] = {}
     for word in words:
+        space, _, name = word.rpartition(":")
+        meant = [key for key in keys if key.name == name and space in ("", key.space)]
+        if len(meant) > 1:
+            both = " and ".join(_full(key) for key in meant)
+            raise UsageError(f"{word} is the name of two environments: {both}", hint=f"Write {_full(meant[0])}.")
+        if meant:
+            environments[meant[0]] = None
+            continue
         found = [row for row in rows if word and row.run.startswith(word.lower())]
         if not found:
-            raise RunNotFound(f"no run in that store has an id that starts with {word!r}", hint="batchwright list")
+            raise RunNotFound(
+                f"no environment in that store has the name {word!r}, and no run an id that starts with it",
+                hint="batchwright list",
+            )
         if len(found) > 1:
             raise RunAmbiguous(f"{len(found)} runs' ids start with {word!r}")
-        chosen[found[0].run] = found[0]
-    return list(chosen.values())
+        key = found[0].environment_key
+        if key in keys:
+            raise UsageError(
+                f"run {found[0].run} belongs to the environment {key.name}, which is only moved as a whole",
+                hint=f"batchwright store migrate --from {source.name} --to {target.name} {_full(key)}",
+            )
+        runs[found[0].run] = found[0]
+    return _Chosen(list(environments), list(runs.values()))
 
 
-class _Move:
-    """Moves one run from source to target. No process can drive it meanwhile, and it never appears twice or in part.
+async def _refuse_foreign(target: Journal, row: RunSummary) -> None:
+    """A run older than environments adds to what its environment has: to another's it would add what that never had."""
+    key = row.environment_key
+    if await target.environment(key) is not None:
+        raise EnvironmentElsewhere(f"the store {target.name} has an environment {key.name} that this run is no part of")
 
-    The copy is marked as belonging to no store until it is complete and compared. Then the source records that the run
-    is in the target, and keeps its lease for good; then the target records it too. If the process is killed at any
-    point, the run is still whole in the source, and the same command continues the move.
-    """
 
-    def __init__(self, source: Journal, target: Journal, clock: Clock, row: RunSummary) -> None:
-        self._source, self._target, self._clock, self._row = source, target, clock, row
-        self._run = row.run
-        self._renewed = 0.0
-        self._leases: list[tuple[Journal, Lease]] = []
-
-    async def make(self) -> int:
-        """Move the run; gives its number of events. Raises RunHeld for a run that is driven."""
-        try:
-            await self._take(self._source, self._target)
-            await self._begin_copy()
-            await self._take(self._target, self._source)
-            await self._copy()
-            run = await self._compare()
-            await self._hand_over(run)
-        except BaseException:
-            for journal, lease in self._leases:
-                await journal.release(lease)
-            raise
-        return run.seq
-
-    async def _take(self, journal: Journal, other: Journal) -> None:
-        holder = moved_to(other.name)
-        left = await journal.held(self._run)
-        if journal is self._target and left is not None and is_moved(left.holder):
-            holder = left.holder  # it lived here before it went elsewhere: what was left is taken up again
-        lease = await take(journal, self._run, self._clock, holder=holder)
-        self._leases.append((journal, lease))
-
-    async def _keep(self) -> None:
-        if self._clock.monotonic() - self._renewed > LEASE_SECONDS / 3:
-            self._renewed = self._clock.monotonic()
-            self._leases = [(journal, await journal.renew(lease, self._clock.now())) for journal, lease in self._leases]
-
-    async def _begin_copy(self) -> None:
-        try:
-            await self._target.summary(self._run)
-        except RunNotFound:
-            [(_, created)] = await self._source.read(self._run, 0, 1)
-            if not isinstance(created, RunCreated):
-                raise EventUnreadable(f"the journal of run {self._run} does not begin with run_created") from None
-            [page] = await self._source.pages(self._run, 0, 1)
-            await self._target.create(created, replace(self._row, store=COPY + self._source.name), page)
-
-    async def _copy(self) -> None:
-        """What the target does not have yet, page by page, so that the chain stays what it was."""
-        (_, lease), at = self._leases[1], 0
-        while there := await self._target.read(self._run, at, PIECE):
-            if there != (await self._source.read(self._run, at, PIECE))[: len(there)]:
-                raise StoreCorrupt(f"the store {self._target.name} has a different run {self._run}")
-            at = there[-1][0]
-            await self._keep()
-        while pages := await self._source.pages(self._run, at, PIECE):
-            if pages[0].first != at + 1:
-                raise StoreCorrupt(f"in the store {self._target.name}, run {self._run} ends in the middle of an append")
-            at = await self._target.copy(lease, pages)
-            await self._keep()
-        snapshot = await self._source.snapshot(self._run)
-        if snapshot is not None:
-            await self._target.save_snapshot(lease, snapshot)
-
-    async def _compare(self) -> Run:
-        """Every event of the one with that of the other; gives their fold. Raises StoreCorrupt."""
-        run: Run | None = None
-        while True:
-            at = run.seq if run else 0
-            original, copied = [await one.read(self._run, at, PIECE) for one in (self._source, self._target)]
-            if original != copied:
-                raise StoreCorrupt(f"the copy of run {self._run} differs after event {at}")
-            if not copied:
-                assert run is not None
-                return run
-            for _, event in copied:
-                if run is None:
-                    assert isinstance(event, RunCreated)
-                    run = Run(event)
-                else:
-                    run.apply(event)
-            await self._keep()
-
-    async def _hand_over(self, run: Run) -> None:
-        (_, here), (_, there) = self._leases
-        summary = run.summary(self._target.name)
-        await self._source.append(here, run.seq, [], summary)
-        await self._source.renew(here, self._clock.now(), FOR_EVER)
-        self._leases = self._leases[1:]
-        await self._target.append(there, run.seq, [], summary)
-        if await self._target.summary(self._run) != summary:
-            raise StoreCorrupt(f"the summary of run {self._run} differs from what was written")
-        await self._target.release(there)
+def _full(key: EnvironmentKey) -> str:
+    return f"{key.space}:{key.name}"

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
+from batchwright.app.environment_move import MovedEnvironment, MovedRun
 from batchwright.app.multi_store import STORES, Stores
 from batchwright.app.settings import Settings
 from batchwright.app.store_check import IntegrityReport, StoreSeen, chain_of, check
-from batchwright.app.store_migration import Moved, migrate
+from batchwright.app.store_migration import migrate
 from batchwright.app.system_clock import SystemClock
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, StateDir, settings_of
@@ -21,9 +22,13 @@ from batchwright.views.text_format import counted
 app = typer.Typer(help="The stores that hold the runs.")
 
 Origin = Annotated[str, typer.Option("--from", metavar="STORE", help=f"One of: {', '.join(STORES)}.")]
-Destination = Annotated[str, typer.Option("--to", metavar="STORE", help="The store to move the runs to.")]
+Destination = Annotated[str, typer.Option("--to", metavar="STORE", help="The store to move them to.")]
 Words = Annotated[
-    list[str] | None, typer.Argument(metavar="[RUN]...", help="Only these runs; default: all runs of the store.")
+    list[str] | None,
+    typer.Argument(
+        metavar="[ENV]...",
+        help="Only these environments, or runs that belong to none; default: all that is in the store.",
+    ),
 ]
 
 
@@ -31,42 +36,48 @@ Words = Annotated[
 def migrate_runs(
     origin: Origin,
     destination: Destination,
-    runs: Words = None,
+    words: Words = None,
     state_dir: StateDir = None,
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """Move runs that no process drives to another store and compare every event. It can be interrupted and repeated."""
+    """Move environments with all their runs to another store and compare every event. It can be repeated."""
     for option, name in (("--from", origin), ("--to", destination)):
         if name not in STORES:
             raise UsageError(f"{option} {name}: there is no such store", hint=f"Known: {', '.join(STORES)}.")
 
-    async def work() -> list[Moved]:
+    async def work() -> list[MovedRun | MovedEnvironment]:
         made = []
         async with Stores(settings_of(state_dir)) as stores:
-            async for one in migrate(stores, SystemClock(), origin, destination, runs or ()):
+            async for one in migrate(stores, SystemClock(), origin, destination, words or ()):
                 made.append(one)
                 if not json:
                     _tell_moved(one)
         return made
 
     made = asyncio.run(work())
-    left = sum(bool(one.left) for one in made)
+    runs = [one for one in made if isinstance(one, MovedRun)]
+    environments = [one for one in made if isinstance(one, MovedEnvironment)]
+    left = [one for one in made if one.left]
     if json:
-        print_json({"from": origin, "to": destination, "runs": made})
+        print_json({"from": origin, "to": destination, "environments": environments, "runs": runs})
     else:
+        whole = counted(sum(not one.left for one in environments), "environment")
         note(
-            f"{counted(len(made) - left, 'run')} moved from {origin} to {destination}"
-            + (f", {left} left" if left else "")
+            f"{whole} and {counted(sum(not one.left for one in runs), 'run')} moved from {origin} to {destination}"
+            + (f", {len(left)} left" if left else "")
         )
     return Exit.NO if left else Exit.OK
 
 
-def _tell_moved(one: Moved) -> None:
+def _tell_moved(one: MovedRun | MovedEnvironment) -> None:
+    name = f"{one.run}  {one.workflow}" if isinstance(one, MovedRun) else f"environment {one.name}"
     if one.left:
-        note(f"{one.run}  {one.workflow}: not moved: {one.left}", "yellow")
+        note(f"{name}: not moved: {one.left}", "yellow")
+    elif isinstance(one, MovedRun):
+        say(f"{name}: {counted(one.events, 'event')}, all compared")
     else:
-        say(f"{one.run}  {one.workflow}: {counted(one.events, 'event')}, all compared")
+        say(f"{name}: {counted(one.resources, 'resource')}")
 
 
 @app.command("check")

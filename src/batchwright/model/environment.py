@@ -70,6 +70,11 @@ class Environment(Struct, frozen=True, omit_defaults=True):
         """Which environment this is."""
         return EnvironmentKey(self.space, self.name)
 
+    @property
+    def is_copy(self) -> bool:
+        """Whether this is the mark of an incomplete copy of what another store has."""
+        return self.store.startswith(_COPY)
+
     def home(self, holder: str) -> str:
         """The store it lives in, if the store `holder` has this row."""
         return self.store.removeprefix(_COPY) or holder
@@ -157,10 +162,10 @@ def refuse_moved(row: Environment) -> None:
         return
     home = row.home("")
     again = "If a move was interrupted, repeat it: batchwright store migrate"
-    if row.store == copy_of(home):
+    if row.is_copy:
         raise EnvironmentElsewhere(f"the environment {row.name} is still in the store {home}", hint=again)
     message = f"the environment {row.name} is being moved, or was moved, to the store {home}"
-    raise EnvironmentElsewhere(message, hint=f"Use that store. {again}")
+    raise EnvironmentElsewhere(message, hint=f"Use that store (storage_backend in the file). {again}")
 
 
 def entered(found: Environment | None, enter: Enter) -> Environment:

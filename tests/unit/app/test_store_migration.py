@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app import store_migration as moving
+from batchwright.app import run_move
+from batchwright.app.environment_move import MovedRun
 from batchwright.app.lease_takeover import renewed
 from batchwright.app.store_check import IntegrityReport, StoreSeen, check
-from batchwright.app.store_migration import Moved, migrate
+from batchwright.app.store_migration import migrate
 from batchwright.errors import RunAmbiguous, RunHeld, RunMoved, RunNotFound, UsageError
 from batchwright.journal.base import Journal, Snapshot
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
+from batchwright.model.environment import copy_of
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 from batchwright.model.run_snapshot import encode_snapshot
@@ -56,8 +58,10 @@ async def two(*runs: str) -> StorePair:
     return pair
 
 
-async def moved(pair: StorePair, origin: str = HERE, destination: str = THERE, *words: str) -> list[Moved]:
-    return [one async for one in migrate(pair, pair.clock, origin, destination, words)]
+async def moved(pair: StorePair, origin: str = HERE, destination: str = THERE, *words: str) -> list[MovedRun]:
+    found = [one async for one in migrate(pair, pair.clock, origin, destination, words)]
+    assert not [one for one in found if not isinstance(one, MovedRun)]
+    return [one for one in found if isinstance(one, MovedRun)]
 
 
 async def sound(pair: StorePair) -> list[IntegrityReport]:
@@ -72,13 +76,13 @@ def run_test(work: Coroutine[Any, Any, None]) -> None:
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moving, "PIECE", 5)
+    monkeypatch.setattr(run_move, "PIECE", 5)
 
 
 def test_runs_are_moved_whole_and_seen_once() -> None:
     async def attempt() -> None:
         pair = await two("aaaa1111", "bbbb2222")
-        assert await moved(pair) == [Moved("bbbb2222", "w", 13), Moved("aaaa1111", "w", 13)]
+        assert await moved(pair) == [MovedRun("bbbb2222", "w", 13), MovedRun("aaaa1111", "w", 13)]
         assert [(row.run, row.store) for row in await pair.summaries()] == [("aaaa1111", THERE), ("bbbb2222", THERE)]
         journal, run = await pair.find("aaaa")
         assert (journal.name, [event for _, event in await journal.read(run)]) == (THERE, history("aaaa1111"))
@@ -101,11 +105,11 @@ def test_a_run_goes_back_with_what_happened_to_it_there() -> None:
         lease = await journal.acquire(run, "me:1:1", pair.clock.now())
         await journal.append(lease, 13, [ev.RunPaused(20.0, "me")])
         await journal.release(lease)
-        assert await moved(pair, THERE, HERE) == [Moved("aaaa1111", "w", 14)]
+        assert await moved(pair, THERE, HERE) == [MovedRun("aaaa1111", "w", 14)]
         [row] = await pair.summaries()
         assert (row.store, row.status) == (HERE, RunState.PAUSED)
         assert [(one.store, one.events, one.problems) for one in await sound(pair)] == [(HERE, 14, ())]
-        assert await moved(pair) == [Moved("aaaa1111", "w", 14)]
+        assert await moved(pair) == [MovedRun("aaaa1111", "w", 14)]
 
     run_test(attempt())
 
@@ -145,7 +149,7 @@ def test_a_copy_that_is_something_else_is_told_and_the_run_stays() -> None:
         other = history("aaaa1111")
         created = replace(other[0], by="somebody else")
         assert isinstance(created, ev.RunCreated)
-        summary = replace(Run(created).summary(THERE), store=moving.COPY + HERE)
+        summary = replace(Run(created).summary(THERE), store=copy_of(HERE))
         await pair.journals[THERE].create(created, summary)
         [one] = await moved(pair)
         assert "has a different run" in one.left
