@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 from batchwright.errors import EnvironmentBusy, ServerBorrowed
 from batchwright.journal.base import Journal
-from batchwright.model.environment import Environment, EnvironmentKey, Resource
+from batchwright.model.environment import Environment, EnvironmentKey, Resource, refuse_moved
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 
@@ -14,14 +14,20 @@ Place = tuple[str, str, str]  # provider, account, reference
 
 
 async def refuse_lender_busy(journal: Journal, plan: Plan, own: Collection[Resource]) -> None:
-    """Raise EnvironmentBusy if a server that the plan keeps belongs to an environment that a run is changing now."""
+    """Raise EnvironmentBusy if a server that the plan keeps belongs to an environment that a run is changing now.
+
+    Raises EnvironmentElsewhere if that environment is being moved to another store.
+    """
     accounts = {facts.name: facts.account for facts in plan.providers}
     known = {_place(one) for one in own if not one.borrowed}
     kept = {(step.provider, accounts.get(step.provider, ""), step.ref) for step in plan.steps if step.ref} - known
     if not kept:
         return
     for row in await _others(journal, EnvironmentKey.of(plan)):
-        if row.tenant and any(_place(one) in kept for one in await journal.resources(row.key)):
+        if not any(_place(one) in kept for one in await journal.resources(row.key)):
+            continue
+        refuse_moved(row)
+        if row.tenant:
             raise EnvironmentBusy(
                 f"run {row.tenant} is changing the environment {row.name}, to which servers of this plan belong",
                 hint=f"Watch it: batchwright monitor {row.tenant}",
@@ -41,6 +47,18 @@ async def refuse_borrowed(journal: Journal, key: EnvironmentKey, ending: Collect
                     hint=f"Take it out of that environment's file and run it, or: batchwright destroy {row.name}",
                     run=row.last,
                 )
+
+
+async def sharing(journal: Journal, keys: Collection[EnvironmentKey]) -> list[list[EnvironmentKey]]:
+    """The environments in groups: those of a group use servers of one another."""
+    groups: list[tuple[list[EnvironmentKey], set[Place]]] = []
+    for key in keys:
+        own, places = [key], {_place(one) for one in await journal.resources(key) if not one.server and one.ref}
+        for group in [group for group in groups if group[0][0].space == key.space and group[1] & places]:
+            groups.remove(group)
+            own, places = [*group[0], *own], group[1] | places
+        groups.append((own, places))
+    return [own for own, _ in groups]
 
 
 def ended_by_plan(plan: Plan) -> set[Place]:

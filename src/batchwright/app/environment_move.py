@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,6 +15,8 @@ from batchwright.journal.lease_holder import driver_of, is_moved, process_of
 from batchwright.model.clock import Clock
 from batchwright.model.environment import Environment, EnvironmentKey, copy_of
 from batchwright.model.run_summary import RunSummary
+
+REFUSALS = (*LEFT, EnvironmentRefused)
 
 
 class MovedRun(Struct, frozen=True):
@@ -39,19 +41,22 @@ class EnvironmentMove:
     """Moves one environment. No run can change it meanwhile, in neither store, and it is never in both or in none.
 
     The target gets a row that marks an incomplete copy, then the row in the source names the target: from now on nobody
-    can enter the environment anywhere. Then its runs are moved, each whole. Then the row and the resources are written
-    in the target, which has the environment from that moment; the source forgets its resources and keeps the row. If
-    the process is killed at any point, the same command continues the move.
+    can enter the environment anywhere. Then its runs are moved, each whole. Then the target's row is written, and the
+    target has the environment from that moment; the source forgets its resources and keeps the row. If the process is
+    killed at any point, the same command continues the move.
     """
 
     def __init__(self, source: Journal, target: Journal, clock: Clock, key: EnvironmentKey) -> None:
         self._source, self._target, self._clock, self._key = source, target, clock, key
 
+    def left(self, why: str) -> MovedEnvironment:
+        """The result if it stays where it is."""
+        return MovedEnvironment(self._key.space, self._key.name, left=why)
+
     async def make(self) -> AsyncIterator[MovedRun | MovedEnvironment]:
-        """Move it; gives each run that was moved, at last the environment."""
+        """Move what has begun to move; gives each run that was moved, at last the environment."""
         moving = ""
         try:
-            await self._begin()
             for row in await pending_runs(self._source, self._target):
                 if row.environment_key == self._key:
                     moving = f"run {row.run} could not be moved: "
@@ -59,8 +64,8 @@ class EnvironmentMove:
                     yield MovedRun(row.run, row.workflow, events)
             moving = ""
             yield MovedEnvironment(self._key.space, self._key.name, await self._finish())
-        except (*LEFT, EnvironmentRefused) as error:
-            yield MovedEnvironment(self._key.space, self._key.name, left=moving + error.message)
+        except REFUSALS as error:
+            yield self.left(moving + error.message)
 
     async def is_done(self) -> bool:
         """Whether an earlier move left nothing to do."""
@@ -74,12 +79,20 @@ class EnvironmentMove:
             raise EnvironmentElsewhere(f"the environment {self._key.name} is not in the store {self._source.name}")
         return row, await self._target.environment(self._key)
 
-    async def _begin(self) -> None:
+    async def begin(self) -> None:
+        """Take it from both stores, unless an earlier move did; the target then knows what the environment has.
+
+        Raises EnvironmentRefused.
+        """
         row, there = await self._rows()
-        if row.store == self._target.name:
-            return  # it goes on
-        await self._refuse_in_use(row)
         copy = Environment(row.space, row.name, store=copy_of(self._source.name))
+        if row.store != self._target.name:
+            await self._take(row, there, copy)
+            there = copy
+        if there == copy:
+            await self._target.write_environment(copy, copy, await self._source.resources(self._key))
+
+    async def _take(self, row: Environment, there: Environment | None, copy: Environment) -> None:
         if there is not None and (not there.store or (there.is_copy and there != copy)):
             message = f"the store {self._target.name} has, or is to get, another environment of this name"
             raise EnvironmentElsewhere(message)
@@ -87,8 +100,9 @@ class EnvironmentMove:
             await self._target.write_environment(there, copy, [])
         await self._source.write_environment(row, replace(row, store=self._target.name))
 
-    async def _refuse_in_use(self, row: Environment) -> None:
-        """Before anything is written: a run that cannot be moved would keep the rest waiting, half here, half there."""
+    async def check(self) -> None:
+        """Raise EnvironmentBusy or RunHeld if it cannot move now. Nothing has begun then; half of it would wait."""
+        row, _ = await self._rows()
         if row.tenant:
             raise EnvironmentBusy(f"run {row.tenant} has not ended; resume or cancel it first", run=row.tenant)
         for one in await runs_of(self._source, self._key):
@@ -100,12 +114,33 @@ class EnvironmentMove:
     async def _finish(self) -> int:
         """The rows, once all runs are there; gives the number of resources."""
         row, there = await self._rows()
-        resources = await self._source.resources(self._key)
         if there is not None and there.store == copy_of(self._source.name):
-            await self._target.write_environment(there, replace(row, store=""), resources)
-        if resources:
+            await self._target.write_environment(there, replace(row, store=""))
+        if await self._source.resources(self._key):
             await self._source.write_environment(row, row, [])
         return len(await self._target.resources(self._key))
+
+
+async def move_together(
+    source: Journal, target: Journal, clock: Clock, keys: Sequence[EnvironmentKey]
+) -> AsyncIterator[MovedRun | MovedEnvironment]:
+    """Move environments that use servers of one another.
+
+    All have begun before the first is complete: what destroys a server looks at what other environments use.
+    """
+    moves = [EnvironmentMove(source, target, clock, key) for key in keys]
+    try:
+        for move in moves:
+            await move.check()
+        for move in moves:
+            await move.begin()
+    except REFUSALS as error:
+        for move in moves:
+            yield move.left(error.message)
+        return
+    for move in moves:
+        async for moved in move.make():
+            yield moved
 
 
 async def pending_runs(source: Journal, target: Journal) -> list[RunSummary]:

@@ -6,7 +6,14 @@ from collections.abc import AsyncIterator, Sequence
 
 from msgspec import Struct
 
-from batchwright.app.environment_move import EnvironmentMove, MovedEnvironment, MovedRun, pending_runs
+from batchwright.app.borrowed_servers import sharing
+from batchwright.app.environment_move import (
+    EnvironmentMove,
+    MovedEnvironment,
+    MovedRun,
+    move_together,
+    pending_runs,
+)
 from batchwright.app.multi_store import Stores
 from batchwright.app.run_move import LEFT, RunMove
 from batchwright.errors import EnvironmentElsewhere, RunAmbiguous, RunNotFound, UsageError
@@ -36,9 +43,16 @@ async def migrate(
         raise RunNotFound(f"there is no store {origin} here, so there is nothing to move")
     source, target = await stores.get(origin), await stores.get(destination)
     chosen = await _chosen(source, target, clock, words)
-    for key in chosen.environments:
-        async for moved in EnvironmentMove(source, target, clock, key).make():
-            yield moved
+    for group in await sharing(source, await _movable(source, target)):
+        wanted = [key for key in group if key in chosen.environments]
+        if wanted and wanted != group and words:
+            again = f"batchwright store migrate --from {origin} --to {destination} {' '.join(map(_full, group))}"
+            why = f"it shares servers with other environments, so they move together: {again}"
+            for key in wanted:
+                yield MovedEnvironment(key.space, key.name, left=why)
+        elif wanted:
+            async for moved in move_together(source, target, clock, wanted):
+                yield moved
     for row in chosen.runs:
         try:
             await _refuse_foreign(target, row)
@@ -48,13 +62,17 @@ async def migrate(
 
 
 async def _chosen(source: Journal, target: Journal, clock: Clock, words: Sequence[str]) -> _Chosen:
-    rows = await source.environments()
-    keys = [row.key for row in rows if row.store in ("", target.name)]
+    keys = await _movable(source, target)
     pending = await pending_runs(source, target)
     if words:
         return _named(source, target, words, keys, pending)
     environments = [key for key in keys if not await EnvironmentMove(source, target, clock, key).is_done()]
     return _Chosen(environments, [row for row in pending if row.environment_key not in keys])
+
+
+async def _movable(source: Journal, target: Journal) -> list[EnvironmentKey]:
+    """The environments that live in the source, or are on their way to the target."""
+    return [row.key for row in await source.environments() if row.store in ("", target.name)]
 
 
 def _named(

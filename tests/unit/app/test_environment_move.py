@@ -14,7 +14,7 @@ from batchwright.app.environments import environment_problems
 from batchwright.app.lease_takeover import renewed
 from batchwright.app.runs import Runs, StoredRun
 from batchwright.app.store_migration import migrate
-from batchwright.errors import EnvironmentElsewhere, RunMoved, RunNotFound, UsageError
+from batchwright.errors import EnvironmentElsewhere, RunHeld, RunMoved, RunNotFound, ServerBorrowed, UsageError
 from batchwright.journal.base import Journal
 from batchwright.model.environment import Environment, EnvironmentKey, copy_of
 from batchwright.model.lifecycle import RunState
@@ -23,6 +23,7 @@ from batchwright.model.run import Run
 from batchwright.model.run_summary import RunSummary
 from batchwright.testing.crash_points import CrashPoint, ProcessDied, When
 from tests.unit.app.store_pair import FOLDER, SQLITE, StorePair
+from tests.unit.app.test_borrowed_servers import apps
 from tests.unit.app.test_environments import SHOP, done, planned, shop
 from tests.unit.app.test_runs import House, housed
 
@@ -192,6 +193,72 @@ def test_a_run_older_than_environments_is_not_moved_into_one(tmp_path: Path) -> 
         await house.of(FOLDER).create(old.created, old.summary(FOLDER))
         [left] = await house.moved(back=True)
         assert left.left == "the store filesystem has an environment shop that this run is no part of"
+
+    housed(tmp_path, play)
+
+
+# -- environments that use servers of one another --------------------------------------------------------------------
+
+
+async def with_borrowed(folder: Path) -> TwoStores:
+    """The first store has the shop, and apps, which runs on a server of the shop."""
+    house = TwoStores(folder)
+    for workflow in (shop("a", "b"), apps("a")):
+        assert (await done(house, replace(workflow, storage_backend=SQLITE))).status is RunState.COMPLETED
+    return house
+
+
+def test_environments_that_share_servers_move_together(tmp_path: Path) -> None:
+    async def play(_: House) -> None:
+        house = await with_borrowed(tmp_path)
+        [left] = await house.moved("shop")
+        assert left.left.endswith("--to surrealdb simulated:apps simulated:shop")
+        assert await house.lives_in(SQLITE)
+        moved = await house.moved("shop", "apps")
+        assert [(one.name, one.left) for one in moved if isinstance(one, MovedEnvironment)] == [
+            ("apps", ""),
+            ("shop", ""),
+        ]
+        assert {one.store for one in await house.pair.summaries()} == {FOLDER}
+        assert await environment_problems(house.of(FOLDER)) == []
+
+    housed(tmp_path, play)
+
+
+def test_nobody_borrows_from_an_environment_that_is_being_moved(tmp_path: Path) -> None:
+    async def play(_: House) -> None:
+        house = await TwoStores.with_history(tmp_path)
+        plan = await planned(house, replace(apps("a"), storage_backend=SQLITE))
+        row = await house.of(SQLITE).environment(SHOP)
+        assert row is not None
+        await house.of(SQLITE).write_environment(row, replace(row, store=FOLDER))
+        with pytest.raises(EnvironmentElsewhere):
+            await house.runs.create(plan, "ada")
+
+    housed(tmp_path, play)
+
+
+def test_a_borrowed_server_is_safe_wherever_a_move_dies(tmp_path: Path) -> None:
+    async def play(_: House) -> None:
+        house = await with_borrowed(tmp_path)
+        lender = (await house.pair.summaries())[-1].run
+        point = CrashPoint()
+        await dies(point, house, lender)
+        for when in When:
+            for number in range(1, point.count + 1):
+                await dies(CrashPoint(number, when), house, lender)
+
+    async def dies(point: CrashPoint, before: TwoStores, lender: str) -> None:
+        house = TwoStores(before.settings.state_dir, StorePair(copy.deepcopy(before.pair.journals), before.clock))
+        with suppress(ProcessDied):
+            [one async for one in migrate(house.pair.after(point), house.clock, SQLITE, FOLDER)]
+        with pytest.raises((ServerBorrowed, EnvironmentElsewhere, RunMoved, RunHeld)):
+            await house.rollback(lender, "ada")
+        await house.clock.sleep(60)
+        assert not [one for one in await house.moved() if one.left], point
+        with pytest.raises(ServerBorrowed):
+            await house.rollback(lender, "ada")
+        assert await environment_problems(house.of(FOLDER)) == []
 
     housed(tmp_path, play)
 
