@@ -19,6 +19,7 @@ from batchwright.taskservs.runner.asyncssh_connection import connected
 from batchwright.testing.runner_suite import RunnerSuite, Scenario
 from tests.real.servers import standing
 from tests.support.sandboxes import need_sandboxes
+from tests.support.shared_fork_server import fork_server
 
 METADATA = """\
 name: beacon
@@ -70,7 +71,7 @@ class TestPyinfraRunner(RunnerSuite):
 
     def play(self, scenario: Scenario) -> None:
         """On one server for all, from which each removes what it has installed."""
-        runner = pyinfra_runner(self.catalogue, self.catalogue.folders, no_secrets, SystemClock())
+        runner = pyinfra_runner(self.catalogue, self.catalogue.folders, no_secrets, SystemClock(), fork_server())
 
         async def main() -> None:
             try:

@@ -19,6 +19,7 @@ from batchwright.taskservs.runner import pyinfra_runner
 from batchwright.taskservs.runner.asyncssh_connection import connected
 from tests.real.servers import servers
 from tests.support.sandboxes import need_sandboxes
+from tests.support.shared_fork_server import fork_server
 
 CATALOGUE = load_catalogue()
 SECONDS = 600.0  # for a machine that is busy with other tests
@@ -83,7 +84,11 @@ def on_servers(
 
     async def play() -> None:
         runner = pyinfra_runner(
-            CATALOGUE, CATALOGUE.folders, lambda _: secret if isinstance(secret, str) else secret(), SystemClock()
+            CATALOGUE,
+            CATALOGUE.folders,
+            lambda _: secret if isinstance(secret, str) else secret(),
+            SystemClock(),
+            fork_server(),
         )
         async with servers(folder, *names, network=network) as targets:
             await scenario(*(Server(target, runner, []) for target in targets))

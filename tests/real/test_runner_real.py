@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import threading
@@ -25,6 +26,7 @@ from batchwright.taskservs.runner.asyncssh_connection import connected
 from batchwright.taskservs.runner.child_process import ChildProcess
 from tests.real.servers import standing
 from tests.support.sandboxes import need_sandboxes
+from tests.support.shared_fork_server import fork_server
 
 PLANTED = "pl4nted\"s'ecret"
 PATIENCE = 60.0
@@ -72,7 +74,7 @@ class Rig:
         self.targets = targets
         self.told: list[str] = []
         self.heard = asyncio.Event()
-        self.runner = pyinfra_runner(catalogue, catalogue.folders, lambda _: PLANTED, SystemClock())
+        self.runner = pyinfra_runner(catalogue, catalogue.folders, lambda _: PLANTED, SystemClock(), fork_server())
 
     def install(self, target: Target, *, seconds: float = PATIENCE, **variables: Any) -> asyncio.Task[Any]:
         request = TaskservRequest(
@@ -120,18 +122,14 @@ def it(tmp_path: Path, targets: tuple[Target, ...]) -> Rig:
     return Rig(tmp_path, targets)
 
 
-def children() -> list[int]:
-    """The runner's child processes of this process."""
-    found = []
+def forks() -> list[int]:
+    """The forks of the fork servers of this process."""
+    parents = {}
     for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
-            command = (entry / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if int(parent) == os.getpid() and b"taskservs.runner.child" in command:
-            found.append(int(entry.name))
-    return found
+        with contextlib.suppress(OSError):
+            if b"taskservs.runner.fork_server" in (entry / "cmdline").read_bytes():
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    return [pid for pid, parent in parents.items() if parents.get(parent) == os.getpid()]
 
 
 def test_what_takes_too_long_or_is_cancelled_ends_on_the_server_too(it: Rig) -> None:
@@ -159,7 +157,7 @@ def test_a_killed_child_leaves_its_work_unknown_and_doing_it_again_converges(it:
         target = it.targets[0]
         task = it.install(target, nap=303)
         await it.asleep()
-        (child,) = children()
+        (child,) = forks()
         os.kill(child, signal.SIGKILL)
         assert isinstance(await task, Unknown)
         assert await it.sleepers(target) > 0  # nobody has told the server
@@ -258,7 +256,7 @@ def test_a_system_that_an_entry_does_not_know_is_refused_before_anything_is_done
         metadata.write_text(METADATA + 'platforms: [{ os: plan9, release: ["4"] }]\n')
         catalogue = Catalogue()
         catalogue.add(read_entry(tmp_path / "vault"), tmp_path / "vault")
-        it.runner = pyinfra_runner(catalogue, catalogue.folders, lambda _: PLANTED, SystemClock())
+        it.runner = pyinfra_runner(catalogue, catalogue.folders, lambda _: PLANTED, SystemClock(), fork_server())
         answer = await it.install(it.targets[0])
         assert isinstance(answer, Rejected)
         assert answer.fault.message == "vault cannot be installed on debian 12, only on plan9 4"

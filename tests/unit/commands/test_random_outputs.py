@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,9 @@ from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.command import CommandRequest
 from batchwright.providers.local import boot_status, records, sandbox
 from batchwright.secret_resolver import reveal
-from batchwright.taskservs.runner import child_process
 from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess, Hearer
 from batchwright.taskservs.runner.child_protocol import ChildJob, Done, Host, Verb
+from batchwright.taskservs.runner.fork_server import ForkServer
 
 SEED = 11
 
@@ -75,13 +76,13 @@ async def run_here(folder: Path, chance: random.Random, count: int) -> None:
         assert untold(secret, lines), (number, secret, chunks, lines)
 
 
-async def heard(folder: Path, chance: random.Random, count: int) -> None:
+async def heard(server: ForkServer, folder: Path, chance: random.Random, count: int) -> None:
     """Through the protocol of the runner's child: everybody who waits has an answer, and it is one of the child's."""
     for number in range(count):
         data = words(chance, [])
         (folder / "words").write_bytes(data)
         done = {host: asyncio.get_running_loop().create_future() for host in ("a", "b")}
-        child = ChildProcess({host: Hearer(lambda _line: None, one) for host, one in done.items()})
+        child = ChildProcess(server, {host: Hearer(lambda _line: None, one) for host, one in done.items()})
         hosts = tuple(Host(host, host, "", SshAccess(""), "token", "default", {}) for host in done)
         async with asyncio.timeout(60):
             await child.run(ChildJob("says", "1", str(folder / "words"), Verb.INSTALL, hosts))
@@ -105,25 +106,25 @@ def started(folder: Path, chance: random.Random, count: int) -> None:
 
 
 @pytest.fixture
-def says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The child says what is in a file."""
-    monkeypatch.setattr(child_process, "MODULE", "tests.support.fake_child")
+def says(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForkServer]:
+    """Its children say what is in a file."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    server = ForkServer("tests.support.fake_child")
+    yield server
+    server.close()
 
 
-def everything(folder: Path, seed: int, scale: int) -> None:
+def everything(says: ForkServer, folder: Path, seed: int, scale: int) -> None:
     spoken(random.Random(seed), 60 * scale)
     started(folder, random.Random(seed), 20 * scale)
     asyncio.run(run_here(folder, random.Random(seed), 5 * scale))
-    asyncio.run(heard(folder, random.Random(seed), 4 * scale))
+    asyncio.run(heard(says, folder, random.Random(seed), 4 * scale))
 
 
-@pytest.mark.usefixtures("says")
-def test_some_random_outputs(tmp_path: Path) -> None:
-    everything(tmp_path, SEED, 1)
+def test_some_random_outputs(says: ForkServer, tmp_path: Path) -> None:
+    everything(says, tmp_path, SEED, 1)
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("says")
-def test_many_random_outputs(tmp_path: Path) -> None:
-    everything(tmp_path, seed_of(), 50)
+def test_many_random_outputs(says: ForkServer, tmp_path: Path) -> None:
+    everything(says, tmp_path, seed_of(), 50)

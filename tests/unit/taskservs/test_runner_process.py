@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,25 +12,48 @@ from batchwright.model.ssh_access import SshAccess
 from batchwright.taskservs.runner import child_process
 from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess, Hearer
 from batchwright.taskservs.runner.child_protocol import ChildJob, Done, Host, Verb
+from batchwright.taskservs.runner.fork_server import ForkServer
+
+Scenario = Callable[["Heard"], Awaitable[None]]
+Play = Callable[[Scenario], None]
 
 
-@pytest.fixture(autouse=True)
-def _fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child_process, "MODULE", "tests.support.fake_child")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+@pytest.fixture(scope="module")
+def server() -> Iterator[ForkServer]:
+    """Its forks are fake children."""
+    server = ForkServer("tests.support.fake_child")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "planted")
+        server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def play(server: ForkServer, monkeypatch: pytest.MonkeyPatch) -> Play:
     monkeypatch.setattr(child_process, "END_SECONDS", 0.5)
     monkeypatch.setattr(child_process, "STOP_SECONDS", 0.5)
+
+    def play(scenario: Scenario) -> None:
+        async def main() -> None:
+            await scenario(Heard(server))
+
+        asyncio.run(main())
+
+    return play
 
 
 class Heard:
     """Two servers and what was heard of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, server: ForkServer) -> None:
+        self.server = server
         loop = asyncio.get_running_loop()
         self.told: list[str] = []
         self.first_line = asyncio.Event()
         self.done = {host: loop.create_future() for host in ("a", "b")}
-        self.child = ChildProcess({host: Hearer(self._tell, done) for host, done in self.done.items()})
+        self.child = ChildProcess(server, {host: Hearer(self._tell, done) for host, done in self.done.items()})
 
     def _tell(self, line: str) -> None:
         self.told.append(line)
@@ -42,14 +65,7 @@ class Heard:
             await self.child.run(ChildJob(name, "1", str(folder), Verb.INSTALL, hosts))
 
 
-def play(scenario: Callable[[Heard], Awaitable[None]]) -> None:
-    async def main() -> None:
-        await scenario(Heard())
-
-    asyncio.run(main())
-
-
-def test_lines_and_answers_go_to_who_wants_them() -> None:
+def test_lines_and_answers_go_to_who_wants_them(play: Play) -> None:
     async def scenario(heard: Heard) -> None:
         await heard.run("answers")
         assert heard.told == ["install answers for a, b"]
@@ -61,7 +77,7 @@ def test_lines_and_answers_go_to_who_wants_them() -> None:
 @pytest.mark.parametrize(("name", "words"), [
     ("dies", "the runner's process ended with 9: the last words"), ("babbles", "the runner's process ended with 0"),
 ])  # fmt: skip
-def test_who_has_no_answer_when_it_ends_is_told_so(name: str, words: str) -> None:
+def test_who_has_no_answer_when_it_ends_is_told_so(play: Play, name: str, words: str) -> None:
     async def scenario(heard: Heard) -> None:
         await heard.run(name)
         with pytest.raises(ChildDied, match=words):
@@ -71,7 +87,7 @@ def test_who_has_no_answer_when_it_ends_is_told_so(name: str, words: str) -> Non
     play(scenario)
 
 
-def test_a_server_that_nobody_waits_for_any_more_is_not_begun() -> None:
+def test_a_server_that_nobody_waits_for_any_more_is_not_begun(play: Play) -> None:
     async def scenario(heard: Heard) -> None:
         heard.done["a"].cancel()
         await heard.child.stop("a")  # it has not even been started
@@ -82,7 +98,7 @@ def test_a_server_that_nobody_waits_for_any_more_is_not_begun() -> None:
     play(scenario)
 
 
-def test_one_that_is_told_to_let_go_of_a_server_does() -> None:
+def test_one_that_is_told_to_let_go_of_a_server_does(play: Play) -> None:
     async def scenario(heard: Heard) -> None:
         running = asyncio.create_task(heard.run("obeys"))
         await heard.first_line.wait()
@@ -96,7 +112,7 @@ def test_one_that_is_told_to_let_go_of_a_server_does() -> None:
     play(scenario)
 
 
-def test_one_that_does_not_obey_is_killed() -> None:
+def test_one_that_does_not_obey_is_killed(play: Play) -> None:
     async def scenario(heard: Heard) -> None:
         running = asyncio.create_task(heard.run("is-deaf"))
         await heard.first_line.wait()
@@ -109,9 +125,7 @@ def test_one_that_does_not_obey_is_killed() -> None:
     play(scenario)
 
 
-def test_it_is_not_given_what_is_none_of_its_business(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted")
-
+def test_it_is_not_given_what_is_none_of_its_business(play: Play) -> None:
     async def scenario(heard: Heard) -> None:
         heard.done["b"].cancel()
         await heard.run("environment")
@@ -132,7 +146,7 @@ def test_it_is_not_given_what_is_none_of_its_business(monkeypatch: pytest.Monkey
     ids=["of no server", "no UTF-8", "too deep", "too long"],
 )
 def test_one_that_says_what_is_no_message_counts_as_dead(
-    said: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    play: Play, said: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(child_process, "WORD_BYTES", 1_000 if said.startswith(b"x") else 1_000_000)
     (tmp_path / "words").write_bytes(b'{"type":"done","host":"a","ok":true}\n' + said)
@@ -145,9 +159,9 @@ def test_one_that_says_what_is_no_message_counts_as_dead(
     play(scenario)
 
 
-def test_its_last_words_are_made_fit_for_all_who_hear_them() -> None:
+def test_its_last_words_are_made_fit_for_all_who_hear_them(play: Play) -> None:
     async def scenario(heard: Heard) -> None:
-        heard.child = ChildProcess(heard.child._hearers, lambda said: said.replace("last", "***"))
+        heard.child = ChildProcess(heard.server, heard.child._hearers, lambda said: said.replace("last", "***"))
         await heard.run("dies")
         assert str(heard.done["b"].exception()).endswith("the *** words")
 

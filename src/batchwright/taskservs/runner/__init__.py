@@ -11,18 +11,25 @@ from batchwright.model.clock import Clock
 from batchwright.model.taskserv import Taskserv
 from batchwright.secret_resolver import Reveal
 from batchwright.taskservs.base import Runner
+from batchwright.taskservs.runner.fork_server import ForkServer
 
 PACKAGES = ("asyncssh", "pyinfra")
 
 
 def pyinfra_runner(
-    entries: Mapping[str, Taskserv], folders: Mapping[str, Path], reveal: Reveal, clock: Clock
+    entries: Mapping[str, Taskserv],
+    folders: Mapping[str, Path],
+    reveal: Reveal,
+    clock: Clock,
+    server: ForkServer | None = None,
 ) -> Runner:
-    """The runner for these entries, whose deploys are in these folders. Raises TaskservPackageMissing."""
+    """The runner for these entries, whose deploys are in these folders. Its children come from `server`, else from a
+    fork server of its own. Raises TaskservPackageMissing.
+    """
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise TaskservPackageMissing(f"task services need a package that is not installed: {', '.join(missing)}")
     from batchwright.taskservs.runner.adapter import Installable, PyinfraRunner
 
     installables = {name: Installable(entry, folders[name]) for name, entry in entries.items()}
-    return PyinfraRunner(installables, reveal, clock)
+    return PyinfraRunner(installables, reveal, clock, server)

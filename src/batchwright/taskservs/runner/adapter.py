@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
 from functools import reduce
@@ -25,8 +26,9 @@ from batchwright.taskservs.catalogue import digest_of, read_entry
 from batchwright.taskservs.runner import shell_snippets
 from batchwright.taskservs.runner.batcher import Batcher
 from batchwright.taskservs.runner.checks import run_checks
-from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess, Hearer, NotBegun
+from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess, Hearer
 from batchwright.taskservs.runner.child_protocol import ChildJob, Done, Verb
+from batchwright.taskservs.runner.fork_server import ForkServer, NotBegun
 from batchwright.taskservs.runner.outcomes import failed
 from batchwright.taskservs.runner.readiness import ready
 from batchwright.taskservs.runner.server_call import ServerCall
@@ -53,11 +55,13 @@ class BatchKind(Struct, frozen=True):
 class PyinfraRunner:
     """The runner of a process, for all providers and runs. It works on each server with one call at a time."""
 
-    def __init__(self, catalogue: Mapping[str, Installable], reveal: Reveal, clock: Clock) -> None:
+    def __init__(
+        self, catalogue: Mapping[str, Installable], reveal: Reveal, clock: Clock, server: ForkServer | None = None
+    ) -> None:
         self._catalogue, self._reveal, self._clock = dict(catalogue), reveal, clock
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._names = (f"s{number:07}" for number in itertools.count())
-        self._kinds: dict[str, BatchKind] = {}
+        self._server = server or ForkServer()
         self._gathering: Batcher[tuple[BatchKind, ServerCall], Done] = Batcher(clock, self._carry)
 
     async def install(
@@ -89,6 +93,7 @@ class PyinfraRunner:
         limits = known.entry.timeouts
         seconds = min(job.seconds, limits.remove if verb is Verb.REMOVE else limits.install)
         visit = ServerCall(known.entry, request, target, job, self._reveal, self._clock)
+        self._load()
         lock = self._locks.setdefault((target.provider, target.ref), asyncio.Lock())
         if lock.locked():
             job.tell("waiting for another task on this server")
@@ -99,12 +104,19 @@ class PyinfraRunner:
         kind = BatchKind(visit.request.name, visit.request.version, str(known.folder), verb)
         return await self._gathering.join(kind, (kind, visit))
 
+    def _load(self) -> None:
+        """Let the fork server load while the server becomes ready. If it cannot be started now, the fork says why."""
+        with contextlib.suppress(OSError, RuntimeError, MemoryError):
+            self._server.start()
+
     async def _carry(self, batch: Sequence[tuple[tuple[BatchKind, ServerCall], asyncio.Future[Done]]]) -> None:
-        """Run one child process for all servers of a batch."""
+        """Run one fork for all servers of a batch."""
         kind, visits = batch[0][0][0], [visit for (_, visit), _ in batch]
         hosts = tuple(visit.host for visit in visits if visit.host is not None)
         hearers = {host.id: Hearer(visit.tell, answer) for host, ((_, visit), answer) in zip(hosts, batch, strict=True)}
-        child = ChildProcess(hearers, lambda said: reduce(lambda text, visit: visit.shown(text), visits, said))
+        child = ChildProcess(
+            self._server, hearers, lambda said: reduce(lambda text, visit: visit.shown(text), visits, said)
+        )
         for visit in visits:
             visit.child = child
         await child.run(ChildJob(kind.name, kind.version, kind.folder, kind.verb, hosts))
@@ -130,6 +142,7 @@ class PyinfraRunner:
     async def preview(self, request: TaskservRequest, target: Target, job: TaskservCall = NO_JOB) -> tuple[str, ...]:
         """The operations that would change something. Raises ServerUnreachable, SecretMissing."""
         visit, known = self._visit(request, target, job)
+        self._load()
         try:
             filled = await visit.filled()
             async with asyncio.timeout(job.seconds), ready(visit.access, self._clock, visit.tell, LOOK_SECONDS):

@@ -1,4 +1,4 @@
-"""The child process of the runner: pyinfra on many servers, once. `python -m batchwright.taskservs.runner.child_main`.
+"""The child process of the runner: pyinfra on many servers, once. A fork server has loaded this module for it.
 
 pyinfra keeps its context in globals, so it is used once per process and never in ours. Each server has a greenlet of
 its own in which the deploy's operations are carried out as they are called: no server waits for another.
@@ -152,11 +152,12 @@ def _read_to_the_end_of_the_command(*buffers: Any, **rest: Any) -> Any:
 
 def _data(host: Host, known: Path) -> dict[str, object]:
     access = host.access
+    key = {"ssh_key": access.key} if access.key else {}  # pyinfra takes no None for it
     return {
+        **key,
         "ssh_hostname": access.host,
         "ssh_port": access.port,
         "ssh_user": access.user,
-        "ssh_key": access.key or None,
         "ssh_config_file": os.devnull,
         "ssh_known_hosts_file": str(known),
         "ssh_strict_host_key_checking": "yes",
@@ -177,7 +178,8 @@ def _heed(child: Child, lines: BinaryIO) -> None:
 
 
 def main() -> None:
-    """Read the job, carry it out."""
+    """Read the job, carry it out. In a fork: the event loop that gevent made at loading is the server's."""
+    gevent.reinit()
     wire = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever a deploy prints is no message
     lines = FileObject(sys.stdin.fileno(), "rb", closefd=False)
@@ -197,7 +199,3 @@ def _write(wire: BinaryIO, word: Word) -> None:
     left = memoryview(written(word))
     while left:
         left = left[os.write(wire.fileno(), left) :]
-
-
-if __name__ == "__main__":
-    main()

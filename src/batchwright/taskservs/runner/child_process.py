@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import sys
 from collections.abc import Callable, Mapping
 
 from msgspec import Struct
@@ -23,21 +20,17 @@ from batchwright.taskservs.runner.child_protocol import (
     word_decoder,
     written,
 )
+from batchwright.taskservs.runner.fork_server import ForkedProcess, ForkServer
 
-MODULE = "batchwright.taskservs.runner.child_main"
-PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "SSH_AUTH_SOCK", "TMPDIR", "VIRTUAL_ENV")
 WORD_BYTES = 32 * 1024 * 1024  # of one message, with lines as long as they can be
 STOP_SECONDS = 3.0  # for the child to stop working on a server
 END_SECONDS = 5.0  # for the child to end when it has nothing left to do
+REST_SECONDS = 1.0  # for the rest of its output when it has ended, since what it started may hold that open
 ERRORS_KEPT = 4_000  # bytes of its stderr
 
 
 class ChildDied(Exception):
     """The child ended before it reported on a server: what it did there is unknown."""
-
-
-class NotBegun(Exception):
-    """No child was started: nothing was done on any server."""
 
 
 class Hearer(Struct, frozen=True, eq=False):
@@ -48,45 +41,40 @@ class Hearer(Struct, frozen=True, eq=False):
 
 
 class ChildProcess:
-    """A child process and those who listen to it, by server. `shown` makes its last words fit for all of them."""
+    """A fork for one job and those who listen to it, by server. `shown` makes its last words fit for all of them."""
 
-    def __init__(self, hearers: Mapping[str, Hearer], shown: Callable[[str], str] = printable) -> None:
+    def __init__(
+        self, server: ForkServer, hearers: Mapping[str, Hearer], shown: Callable[[str], str] = printable
+    ) -> None:
+        self._server = server
         self._hearers = hearers
         self._shown = shown
         self._stopped = {host: asyncio.Event() for host in hearers}
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: ForkedProcess | None = None
         self._given = False  # whether it has received its job
         self._errors = b""
 
     async def run(self, job: ChildJob) -> None:
-        """Run it from start to end. Servers without a result by then get ChildDied."""
-        environ = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        """Run it from start to end. Servers without a result by then get ChildDied. Raises NotBegun."""
+        process = self._process = await self._server.fork(WORD_BYTES)
+        listening = asyncio.create_task(self._listen(process))
+        reading = {listening, asyncio.create_task(self._keep_errors(process))}
+        ended = asyncio.create_task(process.wait())
         try:
-            process = self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", MODULE),  # nothing of the folder that we happen to be in
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=environ,
-                limit=WORD_BYTES,
-                start_new_session=True,  # an interrupt at the terminal is ours to handle
-            )
-        except (OSError, RuntimeError, MemoryError) as error:  # one that was begun nevertheless has no job
-            raise NotBegun(f"the runner's process cannot be started: {error}") from error
-        errors = asyncio.create_task(self._keep_errors(process))
-        try:
-            with contextlib.suppress(ConnectionError):  # it died at once: seen below
-                assert process.stdin is not None
-                process.stdin.write(written(replace(job, hosts=self._wanted(job))))
-                self._given = True
-                await process.stdin.drain()
-            await self._listen(process)
+            process.stdin.write(written(replace(job, hosts=self._wanted(job))))
+            self._given = True
+            await asyncio.wait({listening, ended}, return_when=asyncio.FIRST_COMPLETED)
+            code = await _end(process, ended)
+            await asyncio.wait(reading, timeout=REST_SECONDS)
+            if listening.done():
+                listening.result()
         finally:
-            await _end(process)
-            await errors
+            for task in (*reading, ended):
+                task.cancel()
+            process.close()
         for one in self._hearers.values():
             if not one.done.done():
-                one.done.set_exception(ChildDied(self._last_words(process)))
+                one.done.set_exception(ChildDied(self._last_words(code)))
 
     def _wanted(self, job: ChildJob) -> tuple[Host, ...]:
         """The servers that somebody still waits for."""
@@ -95,19 +83,16 @@ class ChildProcess:
     async def stop(self, host: str) -> None:
         """See that nothing more is sent to a server that nobody waits for; a child that does not obey is killed."""
         process = self._process
-        if process is None or not self._given or process.returncode is not None:
+        if process is None or not self._given or process.ended:
             return
+        process.stdin.write(written(Stop(host)))
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                assert process.stdin is not None
-                process.stdin.write(written(Stop(host)))
-                await process.stdin.drain()
                 await self._stopped[host].wait()
-        except (TimeoutError, ConnectionError):
-            _kill(process)
+        except TimeoutError:
+            process.kill()
 
-    async def _listen(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
+    async def _listen(self, process: ForkedProcess) -> None:
         while (word := await _word(process.stdout)) is not None and word.host in self._hearers:
             match word:
                 case OutputLine(host=host, text=text):
@@ -118,14 +103,14 @@ class ChildProcess:
                     if not self._hearers[host].done.done():
                         self._hearers[host].done.set_result(word)
 
-    async def _keep_errors(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stderr is not None
+    async def _keep_errors(self, process: ForkedProcess) -> None:
         while chunk := await process.stderr.read(ERRORS_KEPT):
             self._errors = (self._errors + chunk)[-ERRORS_KEPT:]
 
-    def _last_words(self, process: asyncio.subprocess.Process) -> str:
-        words = self._errors.decode(errors="replace").strip().splitlines()
-        how = f"the runner's process ended with {process.returncode}"
+    def _last_words(self, code: int | None) -> str:
+        said = self._errors if code is not None else self._server.last_words()
+        words = said.decode(errors="replace").strip().splitlines()
+        how = "the runner's process was lost" if code is None else f"the runner's process ended with {code}"
         return f"{how}: {self._shown(words[-1])}" if words else how
 
 
@@ -138,20 +123,10 @@ async def _word(stdout: asyncio.StreamReader) -> Word | None:
         return None
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Its input ends, so it goes; and if it does not, it is killed."""
-    assert process.stdin is not None
+async def _end(process: ForkedProcess, ended: asyncio.Task[int | None]) -> int | None:
+    """Its input ends, so it goes; and if it does not, it is killed. Gives its exit code."""
     process.stdin.close()
-    try:
-        async with asyncio.timeout(END_SECONDS):
-            await process.wait()
-    except BaseException as error:
-        _kill(process)
-        await process.wait()
-        if not isinstance(error, TimeoutError):
-            raise
-
-
-def _kill(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
+    await asyncio.wait({ended}, timeout=END_SECONDS)
+    if not ended.done():
         process.kill()
+    return await ended

@@ -23,8 +23,9 @@ from batchwright.taskservs.package_locks import LOCK_SECONDS
 from batchwright.taskservs.runner import shell_snippets
 from batchwright.taskservs.runner.asyncssh_connection import SshConnection, connected
 from batchwright.taskservs.runner.checks import first_failing
-from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess, NotBegun
+from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess
 from batchwright.taskservs.runner.child_protocol import Done, Host, Member, Verb
+from batchwright.taskservs.runner.fork_server import NotBegun
 from batchwright.taskservs.runner.outcomes import failed, tell_changes, unhealthy, unsupported
 from batchwright.taskservs.runner.readiness import ready
 from batchwright.taskservs.runner.variables import Filled, environment, fill
