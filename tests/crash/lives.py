@@ -6,6 +6,8 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from batchwright.app.environments import environment_problems, environment_state
+from batchwright.engine.environment_turn import EnvironmentTurn
 from batchwright.engine.limits import Lane, Limits
 from batchwright.engine.loop import Driver
 from batchwright.engine.machine import Machine
@@ -16,6 +18,7 @@ from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.call_outcome import ServerState
+from batchwright.model.environment import EnvironmentKey
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run, unsettled
 from batchwright.model.run_signal import Signal, SignalKind
@@ -43,6 +46,7 @@ class Outcome:
 
     def __init__(self, run: Run, world: World, ledger: Ledger, now: float) -> None:
         self.ran, self.undone = ledger.ran, ledger.undone
+        self.environment: list[str] = []  # what is wrong with the environment
         self.status = run.status
         alive = [s for s in world.servers(now) if s.true_state(now) is not ServerState.GONE]
         self.names = Counter(server.name for server in alive)
@@ -78,8 +82,7 @@ class Lives:
         try:
             run = await load_run(journal, "run")
         except RunNotFound:
-            created = ev.RunCreated(self.clock.now(), "run", scenario.plan)
-            await journal.create(created, Run(created).summary("memory"))
+            await self.create(journal)
             run = await load_run(journal, "run")
         if not Machine(run).ended:
             run = await self._drive(journal, point)
@@ -91,6 +94,18 @@ class Lives:
                 journal, point, None if begun else lambda machine, now: machine.rollback(now, "user")
             )
         return True
+
+    async def create(self, journal: Journal) -> None:
+        """Record the run, whose turn in its environment begins."""
+        state = await environment_state(self.journal, EnvironmentKey.of(self.scenario.plan))
+        now, plan = self.clock.now(), self.scenario.plan
+        created = ev.RunCreated(now, "run", plan, turn=state.turn + 1, after=state.newest)
+        await journal.create(created, Run(created).summary("memory"), enter=state.enter("run", now))
+
+    async def turn(self, run: Run) -> EnvironmentTurn:
+        """What a driver of the run needs to know of its environment."""
+        state = await environment_state(self.journal, EnvironmentKey.of(run.plan))
+        return EnvironmentTurn(run, state.row, state.resources, state.newest)
 
     def answer(self, machine: Machine, now: float, doubts: list[int]) -> list[ev.AnyEvent]:
         """What a user who has looked says: what did its work is taken as done, anything else is run again."""
@@ -116,7 +131,8 @@ class Lives:
             runners[facts.name] = CrashingRunner(SimulatedRunner(self.world, self.clock, simulation), point)
             limits.add(facts.name, Lane(50))
         launchers = {"": CrashingLauncher(self.ledger, point)}
-        driver = Driver(journal, lease, run, providers, runners, limits, self.clock, launchers=launchers)
+        turn = await self.turn(run)
+        driver = Driver(journal, lease, run, providers, runners, limits, self.clock, launchers=launchers, turn=turn)
         canceller = asyncio.create_task(self._cancel(driver))
         try:
             return await driver.drive(wishes)
@@ -133,7 +149,16 @@ class Lives:
     async def outcome(self) -> Outcome:
         """The end of it, long after."""
         await self.clock.sleep(LONG_AFTER)
-        return Outcome(await load_run(self.journal, "run"), self.world, self.ledger, self.clock.now())
+        run = await load_run(self.journal, "run")
+        outcome = Outcome(run, self.world, self.ledger, self.clock.now())
+        outcome.environment = await environment_problems(self.journal)
+        state = await environment_state(self.journal, EnvironmentKey.of(run.plan))
+        if state.row is None or state.row.tenant or state.row.unsettled:
+            outcome.environment.append(f"it is left as {state.row}")
+        there = Counter(one.name for one in state.resources if not one.server and one.ref and not one.borrowed)
+        if outcome.status is not RunState.ROLLBACK_INCOMPLETE and there - outcome.names:
+            outcome.environment.append(f"it has {there}, and there is {outcome.names}")
+        return outcome
 
 
 async def live_through(scenario: Scenario, *points: CrashPoint, lives: Lives | None = None) -> tuple[Outcome, int]:

@@ -29,6 +29,7 @@ def check(scenario: Scenario, wanted: Outcome, outcome: Outcome, where: str) -> 
     assert outcome.status is scenario.ends, where
     assert not outcome.duplicates, where
     assert not outcome.orphans, where
+    assert outcome.environment == [], where  # I1, I2, I9: its turn is over, and what is kept is the fold
     check_programs(scenario, outcome, where)
     if scenario.races:  # what was begun when it was stopped depends on when the process died
         return
@@ -98,6 +99,7 @@ def wander(seed: int) -> str:
     where = f"seed {seed}: {template.name}, {', '.join(map(str, points))}"
     assert not outcome.duplicates, where
     assert not outcome.orphans, where
+    assert outcome.environment == [], where
     return where
 
 

@@ -16,7 +16,6 @@ from batchwright.engine.loop import Driver
 from batchwright.errors import LeaseLost, RunHeld
 from batchwright.journal.lease_holder import LEASE_SECONDS, LeaseObserver
 from batchwright.journal.replay import load_run
-from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation
@@ -80,8 +79,7 @@ class House:
         self.lives = Lives(scenario)
 
     async def begin(self) -> None:
-        created = ev.RunCreated(self.lives.clock.now(), "run", self.scenario.plan)
-        await self.lives.journal.create(created, Run(created).summary("memory"))
+        await self.lives.create(self.lives.journal)
 
     async def drive(self, holder: str, frost: Frost | None = None) -> Run:
         """One process, as far as the scenario wants it."""
@@ -103,7 +101,9 @@ class House:
             providers[facts.name] = wrap(Simulated(facts.name, self.lives.world, self.lives.clock, simulation))
             runners[facts.name] = wrap(SimulatedRunner(self.lives.world, self.lives.clock, simulation))
             limits.add(facts.name, Lane(50))
-        driver = Driver(wrap(self.lives.journal), lease, run, providers, runners, limits, clock)
+        driver = Driver(
+            wrap(self.lives.journal), lease, run, providers, runners, limits, clock, turn=await self.lives.turn(run)
+        )
         back = self.scenario.rollback and run.status is RunState.COMPLETED
         run = await driver.drive((lambda machine, now: machine.rollback(now, "user")) if back else None)
         await self.lives.journal.release(lease)

@@ -57,8 +57,7 @@ class Users:
 
     async def begin(self) -> None:
         """Create the run."""
-        created = ev.RunCreated(self.lives.clock.now(), "run", self.scenario.plan)
-        await self.lives.journal.create(created, Run(created).summary("memory"))
+        await self.lives.create(self.lives.journal)
 
     async def process(self, wish: str, point: CrashPoint, *, signals: bool) -> Run | None:
         """One process. None when it died or when the wish was refused."""
@@ -79,7 +78,9 @@ class Users:
             limits.add(facts.name, Lane(3))
         journal = CrashingJournal(lives.journal, point)
         launchers = {"": CrashingLauncher(lives.ledger, point)}
-        driver = Driver(journal, lease, run, providers, runners, limits, clock, launchers=launchers)
+        driver = Driver(
+            journal, lease, run, providers, runners, limits, clock, launchers=launchers, turn=await lives.turn(run)
+        )
         crowd = asyncio.create_task(self.crowd(driver) if signals else self.let_go_on(driver))
         try:
             async with asyncio.timeout(TOO_LONG):

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import Adapters
-from batchwright.app.destruction import doomed, plan_destruction
+from batchwright.app.environment_destroy import doomed, plan_destruction
 from batchwright.app.environment_reader import all_environments, read_environment
 from batchwright.app.environments import wait_for_turn_of
 from batchwright.app.live_servers import FoundServers, find_servers

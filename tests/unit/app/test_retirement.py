@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app.destruction import doomed, plan_destruction
+from batchwright.app.environment_destroy import doomed, plan_destruction
 from batchwright.errors import EnvironmentNotFound, PlanRefused, RunSuperseded
 from batchwright.model.actions import Action
 from batchwright.model.lifecycle import RunState, StepState
