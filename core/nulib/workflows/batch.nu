@@ -8,9 +8,10 @@
 # Every command begins with `ignore`: what a pipe or a closure hands it is not its own, and `metadata` would take it for
 # what it is asked about.
 
+export use environments.nu *
 use runs.nu [listed seconds told watch]
 use sending.nu [STATES definition files pairs state-named]
-use service.nu [RUNS act base call direct fit headers run-path]
+use service.nu [RUNS act base call direct fit headers refuse-latest run-path]
 
 const UNDO_SHOWN = 12  # of what a rollback would do, before it asks
 
@@ -58,7 +59,7 @@ export def "batch submit" [
 @example "watch the newest run" { batch monitor latest }
 @example "go on only if it went well" { batch monitor latest; batch list }
 export def "batch monitor" [
-    id: string@run-ids  # a run's id, the beginning of one, or `latest`
+    id: string@run-ids  # a run's id, the beginning of one, `latest`, or an environment's name
 ]: any -> record {
     ignore
     let span = (metadata $id).span
@@ -73,15 +74,17 @@ export def "batch monitor" [
 export def "batch list" [
     --status (-s): string@states  # only these, in any case
     --name (-n): string           # only workflows with this in their name
+    --environment (-e): string    # only runs of this environment
     --since: duration             # only runs created within this time
     --limit (-l): int = 50        # at most so many
 ]: any -> table {
     ignore
-    let span = (if $status != null { (metadata $status).span })
+    let span = (if $status != null { (metadata $status).span } else if $environment != null { (metadata $environment).span })
     let given = [
         [key value];
         [status (if $status != null { state-named $status $span })]
         [name $name]
+        [environment $environment]
         [since (if $since != null { $"($since / 1sec | math ceil)s" })]
     ] | where value != null
     mut rows = []
@@ -104,7 +107,7 @@ export def "batch list" [
 @example "its operations as a table" { batch status latest | get operations }
 @example "the addresses of its servers" { batch status latest | get servers | select name address }
 export def "batch status" [
-    id: string@run-ids  # a run's id, the beginning of one, or `latest`
+    id: string@run-ids  # a run's id, the beginning of one, `latest`, or an environment's name
 ]: any -> record {
     ignore
     let span = (metadata $id).span
@@ -117,13 +120,14 @@ export def "batch status" [
 @example "see what would be undone" { batch rollback latest --plan }
 @example "undo it and watch" { batch rollback latest --watch }
 export def "batch rollback" [
-    id: string@run-ids  # a run's id, the beginning of one, or `latest`
+    id: string@run-ids  # a run's id, the beginning of one, `latest`, or an environment's name
     --plan (-p)         # show what would be undone, and do nothing
     --yes (-y)          # do not ask; without a terminal nobody is asked
     --watch (-w)        # watch the rollback to its end; fail if it does
 ]: [any -> record, any -> table] {
     ignore
     let span = (metadata $id).span
+    if not $plan { refuse-latest $id $span }
     let path = (run-path $id $span)
     if $plan {
         return ((call get $"($path)/rollback" --span $span).undo | select step provider what ref note)
@@ -153,7 +157,7 @@ def confirm [run: string, undo: list<any>] {
 
 # Let a run start nothing new; what is in flight ends.
 export def "batch pause" [
-    id: string@run-ids  # a run's id, the beginning of one, or `latest`
+    id: string@run-ids  # a run's id, the beginning of one, `latest`, or an environment's name
 ]: any -> record {
     ignore
     let span = (metadata $id).span
@@ -162,7 +166,7 @@ export def "batch pause" [
 
 # Let a run go on: a paused one, or what is not done of one that failed or was cancelled.
 export def "batch resume" [
-    id: string@run-ids           # a run's id, the beginning of one, or `latest`
+    id: string@run-ids           # a run's id, the beginning of one, `latest`, or an environment's name
     --redo: list<string> = []    # commands to run again, of which nobody knows how far they got
     --skip: list<string> = []    # commands to take as done, of which nobody knows how far they got
     --watch (-w)                 # watch the run to its end; fail if it does
@@ -176,12 +180,13 @@ export def "batch resume" [
 
 # End a run once what is in flight has ended; what it made stays until a rollback.
 export def "batch cancel" [
-    id: string@run-ids  # a run's id, the beginning of one, or `latest`
+    id: string@run-ids  # a run's id, the beginning of one, `latest`, or an environment's name
     --force (-f)        # do not wait for what is in flight
 ]: any -> record {
     ignore
     let query = (if $force { [{key: force, value: "true"}] } else { [] })
     let span = (metadata $id).span
+    if $force { refuse-latest $id $span }
     told (act $id cancel $span --query $query)
 }
 

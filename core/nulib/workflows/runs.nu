@@ -20,6 +20,7 @@ export def listed [row: record] {
         took: (if $row.started_at > 0 { seconds ($until - $row.started_at) })
         created: (moment $row.created_at)
         version: $row.version
+        environment: ($row.environment? | default $row.workflow)
         store: $row.store
         simulated: $row.simulated
     }
@@ -30,6 +31,7 @@ export def told [run: record] {
     {
         id: $run.run
         workflow: $"($run.workflow) ($run.version)"
+        environment: ($run.environment? | default $run.workflow)
         status: $run.status
         progress: (progress $run)
         elapsed: (seconds $run.elapsed)
@@ -57,7 +59,7 @@ def progress [run: record] {
     $"($run.done) of ($run.total) steps ($done)($facts)"
 }
 
-def moment [at: number] {
+export def moment [at: number] {
     if $at > 0 { $at * 1_000_000_000 | into int | into datetime | date to-timezone local }
 }
 

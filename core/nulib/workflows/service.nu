@@ -1,6 +1,9 @@
 # The Batchwright service: one request and its answer, or an error that points at the user's word.
 
 export const RUNS = "/v1/workflows/batch"
+export const ENVIRONMENTS = "/v1/environments"
+const RESERVED = [plan stats submit validate]  # what comes after RUNS and is no run
+const NAME = '[A-Za-z0-9][A-Za-z0-9_.-]{0,62}'
 const DEFAULT_URL = "http://127.0.0.1:9090"
 const ADDRESS = '(?i)^https?://(\[[0-9a-f:.%]+\]|[^/?#@:\[\]]+)(:([0-9]{1,5})?)?(/[^?#]*)?$'
 const PATIENCE = 30sec    # for one answer; a submitted Nickel file is evaluated within it
@@ -52,11 +55,42 @@ export def direct [] {
     {NO_PROXY: ([$known "127.0.0.1" "localhost" "::1"] | where $it != "" | str join ",")}
 }
 
+# The path of a run. The environment of a name that cannot stand in a path is asked for its newest run.
 export def run-path [id: string, span: any] {
-    if $id !~ '^([a-z2-7]{1,12}|latest)$' {
-        refused {code: "run-not-found", message: $"no run's id starts with '($id)'", hint: "See the ids with: batch list"} $span
+    if not (is-name $id) {
+        let message = $"no run's id starts with '($id)', and no environment has that name"
+        refused {code: "run-not-found", message: $message, hint: "List the ids with: batch list"} $span
     }
-    $"($RUNS)/($id)"
+    if "/" not-in $id and $id not-in $RESERVED { return $"($RUNS)/($id)" }
+    let place = (environment-path $id $span)
+    $"($RUNS)/((call get $place.path --query $place.query --span $span).run)"
+}
+
+# The path of an environment and, if the name says in which space it is, the query.
+export def environment-path [name: string, span: any] {
+    if not (is-name $name) {
+        let hint = "List them with: batch environments"
+        refused {code: "environment-not-found", message: $"there is no environment '($name)'", hint: $hint} $span
+    }
+    let parts = ($name | split row ":")
+    let query = (if ($parts | length) > 1 { [{key: simulated, value: ($parts.0 == simulated)}] } else { [] })
+    {path: $"($ENVIRONMENTS)/($parts | last)", query: $query}
+}
+
+def is-name [word: string] { $word =~ $"^\(\(real|simulated\):\)?($NAME)\(/($NAME)\)?$" }
+
+# An error if `latest` is to destroy something and there are several environments.
+export def refuse-latest [id: string, span: any] {
+    if $id != "latest" { return }
+    let known = (call get $ENVIRONMENTS --span $span).items
+    if ($known | length) < 2 { return }
+    let names = ($known | first 5 | each {|one| $"(if $one.simulated { 'simulated' } else { 'real' }):($one.name)" } | str join ", ")
+    let more = (if ($known | length) > 5 { $" and (($known | length) - 5) more" } else { "" })
+    refused {
+        code: "latest-ambiguous"
+        message: $"`latest` may be of any of ($known | length) environments: ($names)($more)"
+        hint: "Give a run id or the name of an environment: batch environments lists both."
+    } $span
 }
 
 # One request and its answer. What goes wrong points at `span`, the user's word, where there is one.
@@ -77,8 +111,8 @@ export def call [
 # Asked again after a lost answer, it may be refused because it was heard the first time: the run shows it then.
 export def act [id: string, verb: string, span: any, --query: list<any> = []] {
     let named = (run-path $id $span)
-    # What `latest` names may change between two tries.
-    let path = (if $id == "latest" { run-path (call get $named --span $span).run $span } else { $named })
+    # What `latest` or an environment's name means may change between two tries.
+    let path = (if $id =~ '^[a-z2-7]{12}$' { $named } else { run-path (call get $named --span $span).run $span })
     let answer = (ask post $"($path)/($verb)" $query null)
     if $answer.problem == null { return $answer.body }
     if $answer.lost and $answer.problem.code in [not-allowed run-held] {
@@ -213,7 +247,7 @@ def proxy [] {
 
 # Hints name commands of the shell; here they are called otherwise.
 export def as-typed-here [text: string] {
-    $text | str replace --all --regex 'batchwright (list|status|monitor|rollback|stats|submit|pause|resume|cancel)\b' 'batch $1'
+    $text | str replace --all --regex 'batchwright (environments|list|status|monitor|rollback|stats|submit|pause|resume|cancel)\b' 'batch $1'
 }
 
 export def diagnostic [one: record] {

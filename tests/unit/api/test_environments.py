@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from pathlib import Path
 from typing import Any
 
+from batchwright.api.app import described
+from batchwright.client.http import RESERVED
+from tests.support.nushell import ROOT
 from tests.support.service_in_loop import RUNS, Answer, Serving, serving, workflow
 
 ENVIRONMENTS = "/v1/environments"
@@ -79,3 +84,12 @@ def test_latest_destroys_nothing_where_there_are_several_environments(tmp_path: 
             await service.until(run, "RolledBack")
 
     asyncio.run(main())
+
+
+def test_both_clients_know_what_is_no_name_in_the_path_of_a_run() -> None:
+    """An environment may be called as one of these calls; then its newest run is asked for by its id."""
+    paths = json.loads(described())["paths"]
+    fixed = {path.removeprefix(f"{RUNS}/") for path in paths if path.startswith(f"{RUNS}/") and "{" not in path}
+    assert fixed == RESERVED
+    module = (ROOT / "core" / "nulib" / "workflows" / "service.nu").read_text()
+    assert re.search(r"const RESERVED = \[(.*)\]", module)[1].split() == sorted(fixed)  # type: ignore[index]

@@ -172,6 +172,7 @@ def test_a_rollback_can_be_looked_at_first(service: FakeService, nu: Nu) -> None
     undo = {"step": "web/a", "provider": "upcloud", "what": "destroy", "ref": "ref-a", "note": ""}
     service.on("GET", f"{RUNS}/latest/rollback", {"run": "abcdefghijkl", "undo": [undo]})
     assert nu.value("batch rollback latest --plan") == [undo]
+    service.on("GET", "/v1/environments", {"items": []})
     service.on("GET", f"{RUNS}/latest", run_view(halfway().run, T0))
     service.on("POST", f"{OWN}/rollback", Answer(json_of(run_view(halfway().run, T0)), 202))
     assert nu.value("batch rollback latest")["status"] == "Running"
@@ -263,7 +264,7 @@ def test_of_a_big_run_only_sums_are_told(service: FakeService, nu: Nu) -> None:
 
 def test_there_is_help(nu: Nu) -> None:
     names = nu.value("batch | get name")
-    verbs = "cancel list monitor pause resume rollback stats status submit"
+    verbs = "cancel environment environments list monitor pause resume rollback stats status submit"
     assert names == [f"batch {verb}" for verb in verbs.split()]
     for name in names:
         assert "Usage:" in nu(f"help {name}").stdout

@@ -85,10 +85,11 @@ def test_an_action_whose_answer_was_lost_is_asked_again(
 
 def test_latest_is_one_run_however_often_it_is_asked(service: FakeService, nu: Nu) -> None:
     """F2: what `latest` names may change between two tries."""
+    service.on("GET", "/v1/environments", {"items": []})
     service.on("GET", f"{RUNS}/latest", VIEW)
     service.on("POST", f"{OWN}/rollback", gateway(504), accepted())
     assert nu.value("batch rollback latest")["id"] == STORY.run.id
-    assert [one.path for one in service.asked] == [f"{RUNS}/latest", *[f"{OWN}/rollback"] * 2]
+    assert [one.path for one in service.asked] == ["/v1/environments", f"{RUNS}/latest", *[f"{OWN}/rollback"] * 2]
 
 
 def test_a_look_is_patient_too(service: FakeService, nu: Nu) -> None:
