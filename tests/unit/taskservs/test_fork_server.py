@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.support.command_line import PATIENCE
 
 from batchwright.model.ssh_access import SshAccess
@@ -222,7 +223,7 @@ def test_a_secret_never_reaches_the_server(server: ForkServer) -> None:
 def test_each_fork_has_an_event_loop_of_its_own(tmp_path: Path) -> None:
     """pyinfra in three forks at the same time, and after others: gevent's sockets, timers and threads work in each."""
     (tmp_path / "deploy.py").write_text("def install(v): pass\n")
-    refused = SshAccess("127.77.99.99", "root", 1, host_keys=("ssh-ed25519 " + "A" * 68,))
+    refused = SshAccess("127.77.99.99", port=1, host_keys=("ssh-ed25519 " + "A" * 68,))
 
     async def main() -> None:
         with contextlib.closing(ForkServer(MODULE)) as server:
@@ -230,6 +231,10 @@ def test_each_fork_has_an_event_loop_of_its_own(tmp_path: Path) -> None:
                 jobs = [Job(server, "x", refused, str(tmp_path)) for _ in range(3)]
                 for ended in await asyncio.gather(*(job.ended() for job in jobs)):
                     assert isinstance(ended, Done)
-                    assert "refused" in ended.fault or "Unable to connect" in ended.fault, ended
+                    assert "Unable to connect to port 1 on 127.77.99.99" in ended.fault, ended
+            (tmp_path / "key").write_text("this is no key")
+            ended = await Job(server, "x", replace(refused, key=str(tmp_path / "key")), str(tmp_path)).ended()
+            assert isinstance(ended, Done)
+            assert "Invalid private key file" in ended.fault
 
     asyncio.run(main())

@@ -22,6 +22,7 @@ import gevent
 from gevent.fileobject import FileObject
 from gevent.pool import Group
 from pyinfra.api import Config, Inventory, State
+from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host as PyinfraHost
 from pyinfra.api.operation import OperationMeta
 from pyinfra.connectors import ssh
@@ -106,6 +107,8 @@ class Child:
             self._done(host, mine)
         except DeployFailed as failed:
             self._done(host, mine, fault=str(failed), bug=failed.bug)
+        except PyinfraError as error:  # before the deploy: a key that cannot be read
+            self._done(host, mine, fault=str(error))
         finally:
             if host.connected:
                 host.connector.client.close()
