@@ -49,6 +49,23 @@ async def refuse_borrowed(journal: Journal, key: EnvironmentKey, ending: Collect
                 )
 
 
+async def users_and_owners(
+    journal: Journal, key: EnvironmentKey, resources: Iterable[Resource]
+) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """By name of a server of this environment: the other environments that use it, and the one that it belongs to."""
+    own = {_place(one): one for one in resources if not one.server and one.ref}
+    users: dict[str, list[str]] = {}
+    owners: dict[str, str] = {}
+    for row in await _others(journal, key):
+        for one in await journal.resources(row.key):
+            mine = None if one.server else own.get(_place(one))
+            if mine is not None and one.borrowed and not mine.borrowed:
+                users.setdefault(mine.name, []).append(row.name)
+            elif mine is not None and mine.borrowed and not one.borrowed:
+                owners[mine.name] = row.name
+    return users, owners
+
+
 async def sharing(journal: Journal, keys: Collection[EnvironmentKey]) -> list[list[EnvironmentKey]]:
     """The environments in groups: those of a group use servers of one another."""
     groups: list[tuple[list[EnvironmentKey], set[Place]]] = []

@@ -10,12 +10,11 @@ from batchwright.app.multi_store import Stores
 from batchwright.app.planned import Planned
 from batchwright.app.preflight import observe
 from batchwright.app.settings import Settings
-from batchwright.errors import EnvironmentNotFound
 from batchwright.journal.base import Journal
 from batchwright.journal.replay import load_run
 from batchwright.model.diagnostic import Severity
-from batchwright.model.did_you_mean import close_matches
 from batchwright.model.environment import REAL, SIMULATED, EnvironmentKey, digest
+from batchwright.model.environment_names import environment_named, full_name
 from batchwright.model.plan import Plan
 from batchwright.model.workflow import Workflow
 from batchwright.operations.base import PortKind
@@ -32,20 +31,21 @@ class Doomed(Struct, frozen=True):
 
 
 async def doomed(stores: Stores, name: str, *, simulated: bool | None) -> Doomed:
-    """The environment of this name; `simulated` is None if either space will do. Raises EnvironmentNotFound."""
-    spaces = {True: (SIMULATED,), False: (REAL,), None: (REAL, SIMULATED)}[simulated]
-    known: list[str] = []
+    """The environment of this name; `simulated` is None if either space will do, or the name says in which it is.
+
+    Raises EnvironmentNotFound, EnvironmentAmbiguous.
+    """
+    homes: dict[EnvironmentKey, tuple[Journal, str]] = {}
     for journal in await stores.existing():
-        rows = await journal.environments()
-        known += [row.name for row in rows if row.space in spaces]
-        for space in spaces:
-            found = next((row for row in rows if row.key == EnvironmentKey(space, name)), None)
-            if found is not None:
-                plan = (await load_run(journal, found.last)).plan
-                return Doomed(journal, await environment_state(journal, found.key), plan)
-    near = close_matches(name, known, n=1)
-    hint = f'Did you mean "{near[0]}"?' if near else "List them with: batchwright environments"
-    raise EnvironmentNotFound(f"there is no environment {name}", hint=hint)
+        for row in await journal.environments():
+            if row.key not in homes or not row.store:  # another store's row only says where it went
+                homes[row.key] = journal, row.last
+    word = (
+        name if simulated is None or ":" in name else full_name(EnvironmentKey(SIMULATED if simulated else REAL, name))
+    )
+    key = environment_named(word, homes)
+    journal, last = homes[key]
+    return Doomed(journal, await environment_state(journal, key), (await load_run(journal, last)).plan)
 
 
 async def plan_destruction(settings: Settings, around: Adapters, found: Doomed) -> Planned:
@@ -71,7 +71,7 @@ async def plan_destruction(settings: Settings, around: Adapters, found: Doomed) 
     plan = Plan(
         workflow=last.workflow,
         version=last.version,
-        storage_backend=last.storage_backend,
+        storage_backend=found.journal.name.removesuffix("-server"),  # the plan may be from before a move
         parallel_limit=last.parallel_limit,
         rollback_enabled=False,
         operations=operations,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from batchwright.app.borrowed_servers import users_and_owners
 from batchwright.app.environments import environment_state
 from batchwright.app.multi_store import Stores
-from batchwright.errors import StoreError
+from batchwright.engine.machine import Machine
+from batchwright.errors import NotAllowed, StoreError
 from batchwright.journal.base import Journal
 from batchwright.journal.lease_holder import driver_of, process_of
 from batchwright.journal.replay import load_run
@@ -14,7 +16,6 @@ from batchwright.model.clock import Clock
 from batchwright.model.environment import Environment, EnvironmentKey, Resource
 from batchwright.model.environment_fold import FOLD, turn_changes
 from batchwright.model.environment_names import environment_named, newest_turn
-from batchwright.model.events import RunCreated
 from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.model.run_summary import RunSummary
 from batchwright.views.environment import EnvironmentLine, EnvironmentView, environment_line, environment_view
@@ -83,18 +84,24 @@ async def read_environment(stores: Stores, clock: Clock, word: str) -> Environme
     if row.tenant and row.turn:
         resources = turn_changes(resources, await load_run(journal, row.tenant), row.turn).resources
     line = await _line(journal, clock, row, last, tuple(resources.values()))
-    undoable = [] if row.tenant else await _rollbacks(journal, state.newest, own)
-    return environment_view(line, resources.values(), undoable)
+    undoable = [] if row.tenant else await _rollbacks(journal, state.newest, own, clock.now())
+    shared = await users_and_owners(journal, key, resources.values())
+    return environment_view(line, resources.values(), undoable, *shared)
 
 
-async def _rollbacks(journal: Journal, newest: str, own: Sequence[RunSummary]) -> list[RunSummary]:
-    """The runs that can be rolled back one after another: the newest that changed something, then the one before."""
+async def _rollbacks(journal: Journal, newest: str, own: Sequence[RunSummary], now: float) -> list[RunSummary]:
+    """The runs that can be rolled back one after another: the newest that changed something, then the one before.
+
+    A run that cannot be rolled back keeps those below it as they are.
+    """
     by_id = {row.run: row for row in own}
     found: list[RunSummary] = []
     while newest in by_id and len(found) < ROLLBACKS_MAX:
-        _, created = (await journal.read(newest, 0, 1))[0]
-        if not isinstance(created, RunCreated) or not created.plan.rollback_enabled:  # nor can those below it then
+        run = await load_run(journal, newest)
+        try:
+            Machine(run).rollback(now, "")
+        except NotAllowed:
             break
         found.append(by_id[newest])
-        newest = created.after
+        newest = run.created.after
     return found

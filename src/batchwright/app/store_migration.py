@@ -20,6 +20,7 @@ from batchwright.errors import EnvironmentElsewhere, RunAmbiguous, RunNotFound, 
 from batchwright.journal.base import Journal
 from batchwright.model.clock import Clock
 from batchwright.model.environment import EnvironmentKey
+from batchwright.model.environment_names import environments_named, full_name
 from batchwright.model.run_summary import RunSummary
 
 
@@ -46,7 +47,7 @@ async def migrate(
     for group in await sharing(source, await _movable(source, target)):
         wanted = [key for key in group if key in chosen.environments]
         if wanted and wanted != group and words:
-            again = f"batchwright store migrate --from {origin} --to {destination} {' '.join(map(_full, group))}"
+            again = f"batchwright store migrate --from {origin} --to {destination} {' '.join(map(full_name, group))}"
             why = f"it shares servers with other environments, so they move together: {again}"
             for key in wanted:
                 yield MovedEnvironment(key.space, key.name, left=why)
@@ -82,11 +83,10 @@ def _named(
     environments: dict[EnvironmentKey, None] = {}
     runs: dict[str, RunSummary] = {}
     for word in words:
-        space, _, name = word.rpartition(":")
-        meant = [key for key in keys if key.name == name and space in ("", key.space)]
+        meant = environments_named(word, keys)
         if len(meant) > 1:
-            both = " and ".join(_full(key) for key in meant)
-            raise UsageError(f"{word} is the name of two environments: {both}", hint=f"Write {_full(meant[0])}.")
+            both = " and ".join(full_name(key) for key in meant)
+            raise UsageError(f"{word} is the name of two environments: {both}", hint=f"Write {full_name(meant[0])}.")
         if meant:
             environments[meant[0]] = None
             continue
@@ -102,7 +102,7 @@ def _named(
         if key in keys:
             raise UsageError(
                 f"run {found[0].run} belongs to the environment {key.name}, which is only moved as a whole",
-                hint=f"batchwright store migrate --from {source.name} --to {target.name} {_full(key)}",
+                hint=f"batchwright store migrate --from {source.name} --to {target.name} {full_name(key)}",
             )
         runs[found[0].run] = found[0]
     return _Chosen(list(environments), list(runs.values()))
@@ -113,7 +113,3 @@ async def _refuse_foreign(target: Journal, row: RunSummary) -> None:
     key = row.environment_key
     if await target.environment(key) is not None:
         raise EnvironmentElsewhere(f"the store {target.name} has an environment {key.name} that this run is no part of")
-
-
-def _full(key: EnvironmentKey) -> str:
-    return f"{key.space}:{key.name}"

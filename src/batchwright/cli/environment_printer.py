@@ -10,7 +10,7 @@ from batchwright.cli.output import say
 from batchwright.cli.progress_frame import STATUS_STYLES
 from batchwright.cli.view_printer import block, clock_time, show_table
 from batchwright.views.environment import EnvironmentLine, EnvironmentServer, EnvironmentTaskserv, EnvironmentView
-from batchwright.views.text_format import counted
+from batchwright.views.text_format import counted, some
 
 SERVERS_SHOWN = 40  # --json has all
 
@@ -85,21 +85,23 @@ def show_environment(view: EnvironmentView) -> None:
 def _show_server(one: EnvironmentServer) -> None:
     place = " ".join(word for word in (one.provider, one.zone, one.plan) if word)
     say(Text.assemble((one.name, "bold"), f"  {one.address or 'no address yet'}  {place}  {one.ref}".rstrip()))
-    remarks = ["" if one.whole else "not ready", "may exist twice" if one.doubtful else "", "released, never destroyed"]
-    say(
-        Text(
-            f"    {_history(one.made_by, one.changed_by)}{_told(remarks if one.borrowed else remarks[:2])}",
-            "bright_black",
-        )
-    )
+    begun = "was there before, kept by" if one.borrowed else "begun by"
+    remarks = [
+        "" if one.whole else "not ready",
+        "may exist twice" if one.doubtful else "",
+        "never destroyed here" if one.borrowed else "",
+        f"belongs to {one.belongs_to}" if one.belongs_to else "",
+        f"used by {some(one.used_by)}" if one.used_by else "",
+    ]
+    say(Text(f"    {_history(one.made_by, one.changed_by, begun)}{_told(remarks)}", "bright_black"))
     for taskserv in one.taskservs:
         say(f"    {_taskserv(taskserv)}")
 
 
 def _taskserv(one: EnvironmentTaskserv) -> str:
     values = "".join(f" {name}={_value(value)}" for name, value in one.variables.items())
-    incomplete = "" if one.whole else ", not whole"
-    return f"{one.name} {one.version}{values}  ({_history(one.made_by, one.changed_by)}{incomplete})"
+    history = _history(one.made_by, one.changed_by, "was there before, kept by" if one.whole else "begun by")
+    return f"{one.name} {one.version}{values}  ({history}{'' if one.whole else ', not finished'})"
 
 
 def _value(value: object) -> str:
@@ -109,9 +111,11 @@ def _value(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _history(made_by: str, changed_by: str) -> str:
-    made = f"made by {made_by}" if made_by else "not made here"
-    return made if changed_by in ("", made_by) else f"{made}, changed by {changed_by}"
+def _history(made_by: str, changed_by: str, otherwise: str) -> str:
+    """`made by RUN, changed by RUN`; `otherwise` says where it comes from if no run of this environment finished it."""
+    if not made_by:
+        return f"{otherwise} {changed_by}"
+    return f"made by {made_by}" if changed_by in ("", made_by) else f"made by {made_by}, changed by {changed_by}"
 
 
 def _told(remarks: Iterable[str]) -> str:

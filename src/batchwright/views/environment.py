@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -69,9 +69,10 @@ class EnvironmentCommand(Struct, frozen=True):
 class EnvironmentServer(Struct, frozen=True):
     """A server and its task services. `made_by` and `changed_by` are runs, "" if none of this environment's.
 
-    `borrowed`: it was there before, and is never destroyed. `whole`: the last run that worked on it finished.
-    `doubtful`: a call may have made another one that no run knows. `leftover` are references of servers that should be
-    gone.
+    `borrowed`: it was there before, and is never destroyed here; `belongs_to` is the environment of the same store that
+    created it, "" for none. `used_by` are the environments that have borrowed it. `whole`: the last run that worked on
+    it finished. `doubtful`: a call may have made another one that no run knows. `leftover` are references of servers
+    that should be gone.
     """
 
     name: str
@@ -87,6 +88,8 @@ class EnvironmentServer(Struct, frozen=True):
     changed_by: str
     changed_turn: int
     borrowed: bool
+    belongs_to: str
+    used_by: tuple[str, ...]
     whole: bool
     doubtful: bool
     leftover: tuple[str, ...]
@@ -149,9 +152,16 @@ def _next(row: Environment, driver: str) -> str:
 
 
 def environment_view(
-    line: EnvironmentLine, resources: Iterable[Resource], rollbacks: Sequence[RunSummary]
+    line: EnvironmentLine,
+    resources: Iterable[Resource],
+    rollbacks: Sequence[RunSummary],
+    users: Mapping[str, Sequence[str]] = {},
+    owners: Mapping[str, str] = {},
 ) -> EnvironmentView:
-    """The view of an environment with these resources, and the runs that can be rolled back, the next one first."""
+    """The view of an environment with these resources, and the runs that can be rolled back, the next one first.
+
+    `users` and `owners` are the other environments that have a server too, by its name.
+    """
     servers: dict[str, Resource] = {}
     taskservs: dict[str, list[EnvironmentTaskserv]] = {}
     commands: list[EnvironmentCommand] = []
@@ -164,13 +174,18 @@ def environment_view(
             commands.append(EnvironmentCommand(one.operation, one.server, one.made_by, one.residue))
     return EnvironmentView(
         **asdict(line),
-        resources=tuple(_server(one, taskservs.get(name, ())) for name, one in servers.items()),
+        resources=tuple(
+            _server(one, taskservs.get(name, ()), users.get(name, ()), owners.get(name, ""))
+            for name, one in servers.items()
+        ),
         commands=tuple(commands),
         rollbacks=tuple(RollbackCandidate(row.run, row.version, row.status, row.ended_at) for row in rollbacks),
     )
 
 
-def _server(one: Resource, taskservs: Sequence[EnvironmentTaskserv]) -> EnvironmentServer:
+def _server(
+    one: Resource, taskservs: Sequence[EnvironmentTaskserv], used_by: Sequence[str], belongs_to: str
+) -> EnvironmentServer:
     request = one.request
     return EnvironmentServer(
         name=one.name,
@@ -186,6 +201,8 @@ def _server(one: Resource, taskservs: Sequence[EnvironmentTaskserv]) -> Environm
         changed_by=one.changed_by,
         changed_turn=one.changed_turn,
         borrowed=one.borrowed,
+        belongs_to=belongs_to,
+        used_by=tuple(used_by),
         whole=one.whole,
         doubtful=one.doubtful,
         leftover=one.leftover,

@@ -27,10 +27,8 @@ def event_line(event: ev.AnyEvent) -> str:
     match event:
         case ev.RunCreated():
             plan = event.plan
-            return (
-                f"run created{_by(event.by)}: {plan.workflow} {plan.version}, {counted(len(plan.steps), 'step')} in "
-                f"{counted(len(plan.operations), 'operation')}"
-            )
+            size = f"{counted(len(plan.steps), 'step')} in {counted(len(plan.operations), 'operation')}"
+            return f"run created{_by(event.by)}: {plan.environment or plan.workflow} {plan.version}, {size}"
         case ev.DriverStarted():
             return f"driven by {process_of(event.driver)} (fence {event.fence})"
         case ev.SweepStarted() | ev.OrphanFound() | ev.OrphanRemovalEnded() | ev.SweepEnded():

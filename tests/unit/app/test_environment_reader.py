@@ -118,6 +118,20 @@ def test_an_unsettled_one_says_so_and_what_to_do(tmp_path: Path) -> None:
     housed(tmp_path, play)
 
 
+def test_a_server_that_two_environments_have_names_the_other_one(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        await done(house, shop("a", "b"))
+        await done(house, shop("a", environment="staging"))
+        assert [(one.name, one.used_by, one.belongs_to) for one in (await read(house)).resources] == [
+            ("a", ("shop/staging",), ""),
+            ("b", (), ""),
+        ]
+        (server,) = (await read(house, "shop/staging")).resources
+        assert (server.borrowed, server.used_by, server.belongs_to) == (True, (), "shop")
+
+    housed(tmp_path, play)
+
+
 def test_a_secret_is_shown_as_where_it_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_PASSWORD", "hush-hush-hush-hush")
 

@@ -10,8 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from batchwright.app.environment_destroy import doomed, plan_destruction
-from batchwright.errors import EnvironmentNotFound, PlanRefused, RunSuperseded
+from batchwright.errors import EnvironmentAmbiguous, EnvironmentNotFound, PlanRefused, RunSuperseded
 from batchwright.model.actions import Action
+from batchwright.model.environment import Enter, EnvironmentKey
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
@@ -239,8 +240,24 @@ def test_an_environment_that_is_not_there_is_told_with_its_neighbour(tmp_path: P
         await done(house, shop("a"))
         with pytest.raises(EnvironmentNotFound) as raised:
             await doomed(house.stores, "shp", simulated=None)
-        assert raised.value.hint == 'Did you mean "shop"?'
+        assert "Did you mean shop?" in raised.value.hint
         with pytest.raises(EnvironmentNotFound):
             await doomed(house.stores, "shop", simulated=False)
+
+    housed(tmp_path, play)
+
+
+def test_a_name_that_is_both_real_and_simulated_is_not_destroyed_by_chance(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        run = await done(house, shop("a"))
+        journal = await house.journal()
+        real = replace(run.created, run="realrealreal", plan=replace(run.plan, simulation=None), turn=1)
+        enter = Enter(EnvironmentKey("real", "shop"), real.run, run.ended_at, 0)
+        await journal.create(real, Run(real).summary("memory"), enter=enter)
+        with pytest.raises(EnvironmentAmbiguous, match="real:shop, simulated:shop"):
+            await doomed(house.stores, "shop", simulated=None)
+        for word, simulated in (("shop", True), ("simulated:shop", None)):
+            found = await doomed(house.stores, word, simulated=simulated)
+            assert found.state.key == EnvironmentKey("simulated", "shop")
 
     housed(tmp_path, play)

@@ -1,0 +1,105 @@
+"""Two environments of one workflow over several runs, as they are typed: what is listed, shown, named and refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.command_line import Command
+
+SHOP = """
+{
+  inputs = { prefix | default = "web", count | default = 1, port | default = 8080 },
+  batch_workflow = {
+    name = "shop",
+    version = "1",
+    operations = [
+      {
+        id = "servers", type = "server_batch", provider = "upcloud",
+        server_configs = std.array.generate
+          (fun n => { name = "%{inputs.prefix}-%{std.to_string n}", plan = "1xCPU-2GB", zone = "de-fra1" })
+          inputs.count,
+      },
+      {
+        id = "site", type = "taskserv_batch", provider = "upcloud", dependencies = [{ id = "servers" }],
+        taskservs = [{ name = "nginx", variables = { port = inputs.port } }],
+      },
+    ],
+  },
+}
+"""
+STAGING = ("--env", "staging", "--set", "prefix=stage")
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Command:
+    (tmp_path / "shop.ncl").write_text(SHOP)
+    return Command(tmp_path, BATCHWRIGHT_STATE_DIR=str(tmp_path / "state"))
+
+
+def run(shell: Command, *words: str) -> str:
+    """A run to its end; gives its id."""
+    shell("run", "shop.ncl", "--sim", "time_scale=0", *words)
+    return str(shell.json("list", "--limit", "1")["runs"][0]["run"])
+
+
+def listed(shell: Command) -> list[tuple[Any, ...]]:
+    lines = shell.json("environments")["environments"]
+    return [(one["name"], one["servers"], one["taskservs"], one["run"], one["status"]) for one in lines]
+
+
+def test_two_environments_of_one_workflow(shell: Command) -> None:
+    assert "no environments in" in shell("environments").stdout
+    first, staging = run(shell), run(shell, *STAGING)
+    second = run(shell, "--set", "count=2")
+    assert listed(shell) == [("shop", 2, 2, second, "Completed"), ("shop/staging", 1, 1, staging, "Completed")]
+    assert "shop/staging" in shell("environments").stdout
+
+    # a name is its newest run, and an environment for `status` and `list`
+    assert shell.json("status", "shop", "--steps")["run"]["run"] == second
+    assert staging in shell("monitor", "shop/staging").stdout
+    assert "run created by" in shell("events", "shop/staging").stdout
+    assert [row["run"] for row in shell.json("list", "--environment", "shop")["runs"]] == [second, first]
+    assert "shop/staging 1" in shell("list").stdout
+    assert "shop/staging 1" in shell("status", staging).stdout
+    assert "shop/staging 1" in shell("plan", "shop.ncl", "--simulate", *STAGING).stdout
+    shown = shell("status", "shop").stdout
+    assert f"made by {first}" in shown
+    assert "port=8080" in shown
+    view = shell.json("status", "simulated:shop")
+    assert [(one["name"], one["made_by"]) for one in view["resources"]] == [("web-0", first), ("web-1", second)]
+    assert [one["run"] for one in view["rollbacks"]] == [second, first]
+
+    # what destroys takes an id or a name
+    for words in (["rollback", "latest", "--yes"], ["cancel", "latest", "--force"], ["gc", "--run", "latest", "--yes"]):
+        assert shell.json(*words, code=2)["error"]["code"] == "latest-ambiguous"
+    assert shell.json("status", "latest")["run"] == second
+    shell("rollback", "shop", "--yes")
+    assert listed(shell)[0] == ("shop", 1, 1, second, "RolledBack")
+    assert [one["run"] for one in shell.json("status", "shop")["rollbacks"]] == [first]
+    misspelt = shell.json("status", "shop/stagin", code=2)["error"]
+    assert (misspelt["code"], "shop/staging" in misspelt["hint"]) == ("environment-not-found", True)
+
+
+def test_a_run_that_cannot_be_rolled_back_is_not_offered_for_it(shell: Command) -> None:
+    """It only changed a variable, so it created nothing that could be undone."""
+    run(shell)
+    second = run(shell, "--set", "port=8081")
+    view = shell.json("status", "shop")
+    assert [one["changed_by"] for server in view["resources"] for one in server["taskservs"]] == [second]
+    assert view["rollbacks"] == []
+    assert shell.json("rollback", "shop", "--yes", code=2)["error"]["code"] == "not-allowed"
+
+
+def test_an_environment_stays_what_it_is_in_another_store(shell: Command) -> None:
+    first = run(shell)
+    before = shell.json("status", "shop")
+    shell("store", "migrate", "--from", "filesystem", "--to", "surrealdb")
+    after = shell.json("status", "shop")
+    assert (after.pop("store"), before.pop("store")) == ("surrealdb", "filesystem")
+    assert after == before
+    assert listed(shell) == [("shop", 1, 1, first, "Completed")]
+    shell("destroy", "simulated:shop", "--yes")
+    assert listed(shell)[0][:3] == ("shop", 0, 0)
+    assert shell.json("status", "shop")["resources"] == []
