@@ -22,6 +22,7 @@ from batchwright.model.environment import EnvironmentKey
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run, unsettled
 from batchwright.model.run_signal import Signal, SignalKind
+from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
 from batchwright.testing.crash_points import (
     CrashingJournal,
@@ -58,13 +59,14 @@ class Outcome:
 
 
 class Lives:
-    """Everything that outlives a process: the journal, the world, the time."""
+    """Everything that outlives a process: the journal, the world, the time. Several may share a world."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, run: str = "run", world: World | None = None) -> None:
         self.scenario = scenario
+        self.run = run
         self.clock = VirtualClock()
         self.journal: Journal = MemoryJournal()
-        self.world = World(None)
+        self.world = world or World(None)
         self.ledger = Ledger(self.clock)
         self.count = 0
 
@@ -80,10 +82,10 @@ class Lives:
     async def _work(self, journal: CrashingJournal, point: CrashPoint) -> bool:
         scenario = self.scenario
         try:
-            run = await load_run(journal, "run")
+            run = await load_run(journal, self.run)
         except RunNotFound:
             await self.create(journal)
-            run = await load_run(journal, "run")
+            run = await load_run(journal, self.run)
         if not Machine(run).ended:
             run = await self._drive(journal, point)
         while doubts := [i for i in range(len(run.records)) if run.status in ASKING and unsettled(run, i)]:
@@ -99,10 +101,10 @@ class Lives:
         """Record the run, whose turn in its environment begins."""
         state = await environment_state(self.journal, EnvironmentKey.of(self.scenario.plan))
         now, plan = self.clock.now(), self.scenario.plan
-        created = ev.RunCreated(now, "run", plan, turn=state.turn + 1, after=state.newest)
-        await journal.create(created, Run(created).summary("memory"), enter=state.enter("run", now))
+        created = ev.RunCreated(now, self.run, plan, turn=state.turn + 1, after=state.newest)
+        await journal.create(created, Run(created).summary("memory"), enter=state.enter(self.run, now))
 
-    async def turn(self, run: Run) -> EnvironmentTurn:
+    async def turn(self, run: Run) -> EnvironmentTurn | None:
         """What a driver of the run needs to know of its environment."""
         state = await environment_state(self.journal, EnvironmentKey.of(run.plan))
         return EnvironmentTurn(run, state.row, state.resources, state.newest)
@@ -117,16 +119,16 @@ class Lives:
         lease, silent = None, None
         while lease is None:
             try:
-                lease = await journal.acquire("run", f"elsewhere:{self.count}:1", self.clock.now(), silent=silent)
+                lease = await journal.acquire(self.run, f"elsewhere:{self.count}:1", self.clock.now(), silent=silent)
             except RunHeld:
-                silent = await journal.held("run")
+                silent = await journal.held(self.run)
                 await self.clock.sleep(LEASE_SECONDS)
-        run = await load_run(journal, "run")
+        run = await load_run(journal, self.run)
         providers, runners, limits = {}, {}, Limits()
         limits.add_lanes_of_types()
         for facts in run.plan.providers:
             simulation = Simulation.from_settings(self.scenario.settings, facts.name)
-            provider = Simulated(facts.name, self.world, self.clock, simulation)
+            provider = self.reached(Simulated(facts.name, self.world, self.clock, simulation))
             providers[facts.name] = CrashingProvider(provider, point)
             runners[facts.name] = CrashingRunner(SimulatedRunner(self.world, self.clock, simulation), point)
             limits.add(facts.name, Lane(50))
@@ -141,6 +143,10 @@ class Lives:
             if not point.dead:
                 await journal.release(lease)
 
+    def reached(self, provider: Provider) -> Provider:
+        """The provider as this store's processes reach it."""
+        return provider
+
     async def _cancel(self, driver: Driver) -> None:
         if self.scenario.cancel_after is not None:
             await self.clock.sleep(max(0.0, driver.run.created_at + self.scenario.cancel_after - self.clock.now()))
@@ -149,7 +155,7 @@ class Lives:
     async def outcome(self) -> Outcome:
         """The end of it, long after."""
         await self.clock.sleep(LONG_AFTER)
-        run = await load_run(self.journal, "run")
+        run = await load_run(self.journal, self.run)
         outcome = Outcome(run, self.world, self.ledger, self.clock.now())
         outcome.environment = await environment_problems(self.journal)
         state = await environment_state(self.journal, EnvironmentKey.of(run.plan))

@@ -66,6 +66,10 @@ class Bucket:
         """Count a call that does not wait for its turn; the next calls wait longer for it."""
         self.tokens -= 1.0
 
+    def put_off(self, seconds: float) -> None:
+        """Calls that were let begin are sent only now, so the account has not regained what was regained here."""
+        self.tokens -= self.rate * seconds
+
     def release(self) -> None:
         """Count a call in flight as ended."""
         self.in_flight -= 1

@@ -85,7 +85,8 @@ class ClosingSweep:
                 stuck = self._stuck.get(lane)
                 if report.fault is not None and not POLICIES[report.fault.kind].retry:
                     stuck = report.fault
-                if stuck is not None and len(self.strays[lane]) == 1:
+                begun = self.run.sweeps.get(lane, 0) > self._before.get(lane, 0)  # else a step gave its server up
+                if begun and stuck is not None and len(self.strays[lane]) == 1:
                     events.append(ev.SweepEnded(now, lane, stuck))
                 return events
         return []

@@ -20,13 +20,27 @@ class Settle(Struct, frozen=True, gc=False):
     attempt: int
 
 
+class ClearLook(Struct, frozen=True, gc=False):
+    """What must be seen before a new server is used: no other run's server of this name, in a complete listing that
+    begins `visible_seconds` or more after its reference is known. `patience`: seconds for which it waits for twins.
+    """
+
+    name: str
+    token: str
+    visible_seconds: float
+    patience: float
+
+
 class Await(Struct, frozen=True, gc=False):
-    """Watch a server until it is ready or `deadline` (seconds since the epoch) has passed."""
+    """Watch a server until it is ready, and clear if `clear_look` is set, or `deadline` (seconds since the epoch) has
+    passed.
+    """
 
     step: int
     attempt: int
     ref: str
     deadline: float
+    clear_look: ClearLook | None = None
 
 
 class UndoStep(Struct, frozen=True, gc=False):

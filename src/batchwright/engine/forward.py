@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from batchwright.engine import effects, reports
+from batchwright.engine import effects, reports, twins
 from batchwright.engine.manual_resolution import asks
 from batchwright.engine.policy import POLICIES, asked_pause, backoff, may_retry
 from batchwright.engine.step_readiness import ReadinessTracker
@@ -30,6 +30,7 @@ class Forward:
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        self._facts = {facts.name: facts for facts in run.plan.providers}
         self.order = ReadinessTracker(
             run.plan, run.step_operation, [r.state in STEP_ENDED for r in run.records], backward=False
         )
@@ -85,7 +86,14 @@ class Forward:
         ref = record.ref or self.run.plan.steps[i].ref
         # times before this driver began come from another clock, which may be wrong
         since = max(record.attempt_at, self.run.driven_at)
-        return effects.Await(i, record.attempt, ref, since + self._operation(i).timeout)
+        return effects.Await(i, record.attempt, ref, since + self._operation(i).timeout, self._clear_look(i))
+
+    def _clear_look(self, i: int) -> effects.ClearLook | None:
+        """What must be seen before the server that this step created is used, if anything."""
+        step = self.run.plan.steps[i]
+        if not step.traits.sweeps:
+            return None
+        return twins.clear_look(self.run.plan, self._facts.get(step.provider), step.request.name, self.run.token(i))
 
     def _release(self) -> None:
         free = self.order.free
@@ -188,7 +196,9 @@ class Forward:
 
     def accept(self, report: reports.Report, now: float) -> list[ev.AnyEvent]:
         """The events that follow from a report; none for a duplicate or outdated one."""
-        if not isinstance(report, reports.CallReport | reports.SettleReport | reports.ServerReport):
+        if not isinstance(
+            report, reports.CallReport | reports.SettleReport | reports.ServerReport | reports.TwinReport
+        ):
             return []
         record = self.run.records[report.step]
         if record.attempt != report.attempt or record.state not in (StepState.STARTED, StepState.CREATED):
@@ -196,6 +206,8 @@ class Forward:
         match report:
             case reports.ServerReport():
                 return self._looked(report, record, now)
+            case reports.TwinReport():
+                return self._contested(report, record, now)
             case _ if record.state is StepState.CREATED:
                 return []
             case reports.CallReport():
@@ -206,7 +218,7 @@ class Forward:
     def _answered(self, report: reports.CallReport, record: StepFoldState, now: float) -> list[ev.AnyEvent]:
         step = self.run.plan.steps[report.step]
         match report.outcome:
-            case Created(ref=ref, ready=True, address=address):
+            case Created(ref=ref, ready=True, address=address) if self._clear_look(report.step) is None:
                 return [ev.StepSucceeded(now, step.id, ref, address)]
             case Created(ref=ref):
                 return [ev.StepCreated(now, step.id, ref)]
@@ -238,7 +250,7 @@ class Forward:
             certain = report.fault is None
             blameless = certain and (record.crashed or record.doubt_at < record.attempt_at)
             return self._fault(report.step, record, fault, now, counted=not blameless, doubt=not certain)
-        if found.state is ServerState.READY:
+        if found.state is ServerState.READY and self._clear_look(report.step) is None:
             return [ev.StepSucceeded(now, step, found.ref, found.address, settled=True)]
         return [ev.StepCreated(now, step, found.ref, settled=True)]
 
@@ -246,9 +258,19 @@ class Forward:
         step = self.run.plan.steps[report.step]
         if report.ref != (record.ref or step.ref):
             return []
-        if report.fault is None:
-            return [ev.StepSucceeded(now, step.id, report.ref, report.address, made=not step.existed)]
-        return self._fault(report.step, record, report.fault, now, replace=step.traits.replaces)
+        if report.fault is not None:
+            return self._fault(report.step, record, report.fault, now, replace=step.traits.replaces)
+        if not report.clear and self._clear_look(report.step) is not None:
+            return []  # it may have a twin
+        return [ev.StepSucceeded(now, step.id, report.ref, report.address, made=not step.existed)]
+
+    def _contested(self, report: reports.TwinReport, record: StepFoldState, now: float) -> list[ev.AnyEvent]:
+        look, step = self._clear_look(report.step), self.run.plan.steps[report.step]
+        if look is None or report.ref != record.ref or not twins.gives_way(look, report.twins, report.contested):
+            return []
+        fault, twin = twins.contested(look.name, report.twins, report.contested), report.twins[0]
+        given_up = self._fault(report.step, record, fault, now, twin=ev.Twin(twin.ref, twin.run))
+        return [*given_up, ev.OrphanFound(now, self.run.lane(report.step), record.ref, step.request.name)]
 
     def _fault(
         self,
@@ -260,6 +282,7 @@ class Forward:
         counted: bool = True,
         replace: bool = False,
         doubt: bool = False,
+        twin: ev.Twin | None = None,
     ) -> list[ev.AnyEvent]:
         run, step, operation = self.run, self.run.plan.steps[i].id, self._operation(i)
         traits = run.plan.steps[i].traits
@@ -273,7 +296,7 @@ class Forward:
             )
             until = now + max(delay, asked_pause(fault.retry_after))
             return [ev.StepRetrying(now, step, record.attempt, until, fault, counted, replace, doubt)]
-        events: list[ev.AnyEvent] = [ev.StepFailed(now, step, record.attempt, fault, doubt)]
+        events: list[ev.AnyEvent] = [ev.StepFailed(now, step, record.attempt, fault, doubt, twin, twin is not None)]
         if traits.stops_lane and POLICIES[fault.kind].stops_lane and operation.lane not in run.stopped_lanes:
             events.append(ev.ProviderStopped(now, operation.lane, fault))
         back = operation.on_failure is OnFailure.ROLLBACK

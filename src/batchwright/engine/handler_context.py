@@ -114,8 +114,9 @@ class HandlerContext:
     def poller(self, provider: str) -> Poller:
         """The poller that reads a provider for all steps of the run."""
         if provider not in self._pollers:
+            known = {step.ref for step in self.run.plan.steps if step.ref}
             self._pollers[provider] = Poller(
-                self.providers[provider], self.run.id, self.clock, self.looks, self.send, self._fail
+                self.providers[provider], self.run.id, self.clock, self.looks, self.send, self._fail, known
             )
         return self._pollers[provider]
 

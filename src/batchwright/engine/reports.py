@@ -26,13 +26,29 @@ class SettleReport(Struct, frozen=True):
 
 
 class ServerReport(Struct, frozen=True):
-    """A watched server is ready, broken or gone, or its deadline has passed (`fault`)."""
+    """A watched server is ready, broken or gone, or its deadline has passed (`fault`). `clear`: a look showed that no
+    other run created one of its name.
+    """
 
     step: int
     attempt: int
     ref: str
     address: str = ""
     fault: Fault | None = None
+    clear: bool = False
+
+
+class TwinReport(Struct, frozen=True):
+    """A complete look at a time when it counts showed other runs' servers of the name of a watched one.
+
+    `contested`: seconds since that was first seen.
+    """
+
+    step: int
+    attempt: int
+    ref: str
+    twins: tuple[Observed, ...]
+    contested: float
 
 
 class OutputReport(Struct, frozen=True):
@@ -73,4 +89,4 @@ class OrphanReport(Struct, frozen=True):
     fault: Fault | None = None
 
 
-Report = CallReport | SettleReport | ServerReport | OutputReport | UndoReport | SweepReport | OrphanReport
+Report = CallReport | SettleReport | ServerReport | TwinReport | OutputReport | UndoReport | SweepReport | OrphanReport

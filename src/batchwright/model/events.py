@@ -175,13 +175,26 @@ class StepRetrying(Event, frozen=True, tag="step_retrying"):
     doubt: bool = False
 
 
+class Twin(Struct, frozen=True):
+    """A server of the same name in the same account, and the run that created it."""
+
+    ref: str
+    run: str
+
+
 class StepFailed(Event, frozen=True, tag="step_failed"):
-    """The step failed for good. `doubt`: the last call's outcome is still unknown."""
+    """The step failed for good. `doubt`: the last call's outcome is still unknown.
+
+    `stale`: its server was created but must not be used, and is destroyed; `twin` is the other run's server that it
+    gave way to.
+    """
 
     step: str
     attempt: int
     fault: Fault
     doubt: bool = False
+    twin: Twin | None = None
+    stale: bool = False
 
 
 class StepSkipped(Event, frozen=True, tag="step_skipped"):

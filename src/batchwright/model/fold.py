@@ -124,8 +124,7 @@ def _run_reopened(run: RunFoldState, event: ev.RunReopened) -> None:
             record.until = record.ended_at = 0.0
             record.reason = record.because = ""
             if record.ref and not record.made:
-                record.stale, record.ref = record.ref, ""
-                record.generation += 1
+                _replace(record)
                 record.turn = run.turn
 
 
@@ -226,8 +225,7 @@ def _step_retrying(run: RunFoldState, event: ev.StepRetrying) -> int:
     elif event.fault.kind is FaultClass.THROTTLE:
         _count_throttle(run, i, record)
     if event.replace:
-        record.stale, record.ref = record.ref, ""
-        record.generation += 1
+        _replace(record)
     return i
 
 
@@ -249,7 +247,15 @@ def _step_failed(run: RunFoldState, event: ev.StepFailed) -> int:
     record.fault = event.fault
     record.doubt = event.doubt
     record.ended_at = event.at
+    if event.stale:
+        _replace(record)
     return i
+
+
+def _replace(record: StepFoldState) -> None:
+    """Its server is unusable and is to be destroyed; the next one gets a token of its own."""
+    record.stale, record.ref = record.ref, ""
+    record.generation += 1
 
 
 def _step_skipped(run: RunFoldState, event: ev.StepSkipped) -> int:
@@ -304,8 +310,13 @@ def _orphan_found(run: RunFoldState, event: ev.OrphanFound) -> None:
     run.strays_found += not event.shared
 
 
-def _orphan_removal_ended(run: RunFoldState, _event: ev.OrphanRemovalEnded) -> None:
-    pass  # one that is still there is found again by the next round, or ends the sweep with a fault
+def _orphan_removal_ended(run: RunFoldState, event: ev.OrphanRemovalEnded) -> None:
+    # one that is still there is found again by the next round, or ends the sweep with a fault
+    if event.fault is None and run.plan.rules.clear_looks:
+        for record in run.records:
+            if record.stale == event.ref:
+                record.stale = ""
+                record.turn = run.turn
 
 
 def _sweep_ended(run: RunFoldState, event: ev.SweepEnded) -> None:

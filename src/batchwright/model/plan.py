@@ -182,6 +182,11 @@ class Plan(Struct, frozen=True):
     environment: str = ""  # its name; in plans older than this field the workflow's
     base: str = ""  # digest of what the environment had when this was planned
 
+    @property
+    def rules(self) -> Rules:
+        """How it is driven. Plans of a later version can only be looked at."""
+        return RULES.get(self.semantics, RULES[SEMANTICS])
+
     def hash(self) -> str:
         """A short digest of everything that matters: without the warnings and the estimates."""
         bare = msgspec.structs.replace(

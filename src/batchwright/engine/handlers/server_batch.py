@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchwright.engine import effects, reports
+from batchwright.engine import effects, reports, twins
 from batchwright.engine.handlers.base import Handler
 from batchwright.engine.limits import CallClass
 from batchwright.engine.port_calls import trouble, turn
@@ -12,6 +12,8 @@ from batchwright.model.ids import Token
 from batchwright.model.plan import Guard, Step
 from batchwright.model.run import StepFoldState
 from batchwright.operations.server_batch import ServerRequest
+
+LISTING_SECONDS = 10.0  # the oldest listing that is looked at before a create
 
 
 class ServerHandler(Handler):
@@ -27,6 +29,7 @@ class ServerHandler(Handler):
             gone = await context.destroy(step.provider, step.ref, step.retired)
             return reports.CallReport(i, command.attempt, Applied(changed=True) if gone is None else Rejected(gone))
         fault = await self._destroy_stale(step.provider, stale) if stale else None
+        fault = fault or await self._taken(step)
         outcome = Rejected(fault) if fault else await self._create(step, i)
         if fault is not None and fault.kind is FaultClass.THROTTLE:  # it is a create that waits for its turn now
             context.heed(step.provider, CallClass.CREATE, outcome)
@@ -35,6 +38,15 @@ class ServerHandler(Handler):
     async def _destroy_stale(self, provider: str, ref: str) -> Fault | None:
         self.context.limits.lanes[provider].buckets[CallClass.DESTROY].spend()  # its create holds the place
         return await self.context.destroy(provider, ref)
+
+    async def _taken(self, step: Step) -> Fault | None:
+        """Why nothing is sent: another run created a server of this name."""
+        context = self.context
+        if not twins.possible(context.run.plan, context.facts.get(step.provider)):
+            return None
+        put_off = context.limits.lanes[step.provider].buckets[CallClass.CREATE].put_off
+        found = await context.poller(step.provider).twins_of(step.request.name, LISTING_SECONDS, put_off)
+        return twins.taken(step.request.name, found) if found else None
 
     async def _create(self, step: Step, i: int) -> Created | Rejected | Unknown:
         assert isinstance(step.request, ServerRequest)

@@ -163,7 +163,7 @@ class Simulated:
         self._world.add(server)
         return server
 
-    def _repeated(self, now: float, request: ServerRequest, token: Token) -> Created | Rejected | None:
+    def _repeated(self, now: float, request: ServerRequest, token: Token) -> Created | Rejected | Unknown | None:
         """The answer of the duplicate protection to a repeated create; None if it is new."""
         if self.capabilities.guard is Guard.TOKEN:
             for server in self._world.labelled(self._account, None, token.value):
@@ -171,6 +171,8 @@ class Simulated:
                     return self._rejected(FaultClass.CONFLICT, "the token was used with another request")
                 if server.gone_at is not None:
                     return self._rejected(FaultClass.CONFLICT, "the token's server was destroyed")
+                if now < server.committed_at:
+                    return Unknown("simulated: an earlier call with this token has not ended yet")
                 return Created(server.ref)
         named = self.capabilities.guard is Guard.UNIQUE_NAME
         if named and any(server.name == request.name for server in self._alive(now)):

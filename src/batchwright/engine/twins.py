@@ -1,0 +1,69 @@
+"""Twins: servers of one name that runs of different stores created in one account. At most one is put to use. Pure.
+
+A new server is clear, and may be used, once a complete listing that began late enough shows no twin of it. Of servers
+that see each other the one with the smallest token stays: the others give way, and it waits until they are gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from batchwright.engine import effects
+from batchwright.model.call_outcome import Observed, ServerState
+from batchwright.model.fault import Fault, FaultClass
+from batchwright.model.plan import Guard, Plan, ProviderFacts
+
+PATIENCE_SECONDS = 120.0  # for which the smallest token waits for the others to give way, at least
+CODE = "server-exists"
+
+
+def possible(plan: Plan, facts: ProviderFacts | None) -> bool:
+    """Whether a create must look for a server of the same name first: the provider does not refuse a second one."""
+    if facts is None or not plan.rules.clear_looks or facts.guard is Guard.UNIQUE_NAME:
+        return False
+    return facts.visible_seconds > 0 or facts.exclusive
+
+
+def clear_look(plan: Plan, facts: ProviderFacts | None, name: str, token: str) -> effects.ClearLook | None:
+    """What must be seen before a new server is used; None if it may be used as soon as it is ready."""
+    if facts is None or not possible(plan, facts) or not facts.visible_seconds:
+        return None
+    patience = max(PATIENCE_SECONDS, 2 * facts.settle_seconds)
+    return effects.ClearLook(name, token, facts.visible_seconds, patience)
+
+
+def of(run: str, known: Collection[str], named: Iterable[Observed]) -> tuple[Observed, ...]:
+    """The twins among the servers of one name, smallest token first: those that other runs created.
+
+    What the run's plan knows is none (`known`): the environment's own, which the run keeps or retires.
+    """
+    found = (one for one in named if one.run not in ("", run) and one.ref not in known and one.needed_by is None)
+    return tuple(sorted((one for one in found if one.state is not ServerState.GONE), key=lambda one: one.token))
+
+
+def gives_way(look: effects.ClearLook, twins: tuple[Observed, ...], contested: float) -> bool:
+    """Whether a server gives way to its twins, which it has seen for so many seconds.
+
+    One that is being destroyed is waited for, whatever its token.
+    """
+    standing = any(one.token < look.token and one.state is not ServerState.STOPPING for one in twins)
+    return bool(twins) and (standing or contested >= look.patience)
+
+
+def taken(name: str, twins: tuple[Observed, ...]) -> Fault:
+    """Why nothing is created: a twin is there already."""
+    return _fault(name, twins, "nothing was created", "Remove it where it was created, or choose another name")
+
+
+def contested(name: str, twins: tuple[Observed, ...], seconds: float) -> Fault:
+    """Why a server that was created is given up."""
+    hint = "Remove that one where it was created, or choose another name"
+    if seconds:
+        hint = f"If that run does not go on, roll it back in its own store. {hint}"
+    return _fault(name, twins, "only one may be used, so this run's is destroyed", hint)
+
+
+def _fault(name: str, twins: tuple[Observed, ...], told: str, hint: str) -> Fault:
+    twin = twins[0]
+    message = f'another run ({twin.run}) created the server "{name}" in this account ({twin.ref}): {told}'
+    return Fault(FaultClass.CONFLICT, message, CODE, f"{hint}; then resume this run.")
