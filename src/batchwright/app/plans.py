@@ -46,6 +46,7 @@ from batchwright.providers import registry
 from batchwright.providers.base import Quote
 from batchwright.taskservs.catalogue import load_catalogue
 
+ALL = "all"
 MANY = 500  # servers, from which on a plan is made beside the event loop
 
 
@@ -57,6 +58,7 @@ class Source(Struct, frozen=True):
     inputs: dict[str, str] = {}
     environment: str = ""  # instead of the one that the file names
     retire: bool = False  # what the file no longer asks for may be destroyed
+    replace: tuple[str, ...] = ()  # servers that may be destroyed and created anew; "all" stands for all
 
 
 def check(source: Source, settings: Settings) -> Loaded:
@@ -77,12 +79,26 @@ def check(source: Source, settings: Settings) -> Loaded:
         workflow = replace(workflow, environment=source.environment)
     if source.retire:
         workflow = replace(workflow, changes=replace(workflow.changes, retire=Permission.ALLOWED))
+    if ALL in source.replace:
+        workflow = replace(workflow, changes=replace(workflow.changes, replace=Permission.ALLOWED))
+    elif source.replace:
+        _refuse_unknown_servers(workflow, source.replace)
+        workflow = replace(workflow, changes=replace(workflow.changes, replace_servers=source.replace))
     return replace(loaded, workflow=workflow, catalogue=catalogue)
 
 
 def _catalogue(settings: Settings) -> Mapping[str, Taskserv]:
     """Read at once where the user has named folders, which may be wrong; else when something is installed."""
     return load_catalogue(settings.catalogues) if settings.catalogues else LazyCatalogue(load_catalogue)
+
+
+def _refuse_unknown_servers(workflow: Workflow, names: Sequence[str]) -> None:
+    known = sorted({config.name for op in workflow.operations for config in type_of(op).wants(op).servers})
+    for name in names:
+        if name not in known:
+            near = close_matches(name, known, n=1)
+            hint = f"Did you mean {near[0]}?" if near else "Name a server of the file, or: --replace all"
+            raise UsageError(f"--replace {name}: the file has no server of this name", hint=hint)
 
 
 def anchored(workflow: Workflow, folder: Path) -> Workflow:

@@ -89,6 +89,14 @@ Wait = Annotated[
     ),
 ]
 Retire = Annotated[bool, typer.Option("--retire", help="Destroy what the file no longer asks for, last of all.")]
+Replace = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--replace",
+        metavar="NAME",
+        help="Destroy this server and create it anew if it differs, or `all`. Repeatable.",
+    ),
+]
 EnvironmentName = Annotated[
     str | None,
     typer.Option("--env", metavar="NAME", help="Which environment of the workflow, instead of the one in the file."),
@@ -107,12 +115,15 @@ def source_of(
     environment: str | None = None,
     *,
     retire: bool = False,
+    replace: Sequence[str] | None = None,
 ) -> Source:
     """What the user named to be loaded. Raises UsageError."""
     if environment is not None and not re.fullmatch(NAME_PATTERN, environment):
         hint = "Write 1 to 63 letters, digits, - _ and ., beginning with a letter or a digit."
         raise UsageError(f"--env {environment} is not a name", hint=hint)
-    return Source(file, tuple(overlays or ()), pairs_of("--set", inputs), environment or "", retire)
+    return Source(
+        file, tuple(overlays or ()), pairs_of("--set", inputs), environment or "", retire, tuple(replace or ())
+    )
 
 
 def simulation_of(simulate: bool, pairs: Sequence[str] | None) -> dict[str, Scalar] | None:

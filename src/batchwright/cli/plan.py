@@ -22,6 +22,7 @@ from batchwright.cli.options import (
     NoColor,
     OnlyCheck,
     Overlays,
+    Replace,
     Retire,
     Sim,
     Simulate,
@@ -42,6 +43,7 @@ def plan(
     only_check: OnlyCheck = False,
     env: EnvironmentName = None,
     retire: Retire = False,
+    replace: Replace = None,
     overlay: Overlays = None,
     inputs: Inputs = None,
     catalogue: Catalogues = None,
@@ -51,7 +53,7 @@ def plan(
 ) -> int:
     """Show what a run would do and what undoing it would do; nothing is changed."""
     source, settings, clock = (
-        source_of(file, overlay, inputs, env, retire=retire),
+        source_of(file, overlay, inputs, env, retire=retire, replace=replace),
         settings_of(state_dir, catalogue),
         SystemClock(),
     )
@@ -71,7 +73,15 @@ def plan(
         show_changes(changes)
     say("")
     words = again(
-        file, simulate=simulate, sim=sim, overlay=overlay, inputs=inputs, catalogue=catalogue, env=env, retire=retire
+        file,
+        simulate=simulate,
+        sim=sim,
+        overlay=overlay,
+        inputs=inputs,
+        catalogue=catalogue,
+        env=env,
+        retire=retire,
+        replace=replace,
     )
     say(f"next: batchwright run {words} --plan-hash {view.hash}")
     return ended
@@ -87,11 +97,13 @@ def again(
     catalogue: Sequence[Any] | None,
     env: str | None,
     retire: bool = False,
+    replace: Sequence[str] | None = None,
 ) -> str:
     """The same file and options as words of a command line that can be copied."""
     words = [str(file), *(["--simulate"] if simulate else []), *(["--retire"] if retire else [])]
     given = (
         ("--env", [env] if env else None),
+        ("--replace", replace),
         ("--sim", sim),
         ("--overlay", overlay),
         ("--set", inputs),

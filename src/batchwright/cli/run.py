@@ -21,6 +21,7 @@ from batchwright.cli.options import (
     NoColor,
     OnlyCheck,
     Overlays,
+    Replace,
     Retire,
     Sim,
     Simulate,
@@ -61,6 +62,7 @@ def run(
     wait: Wait = 0.0,
     env: EnvironmentName = None,
     retire: Retire = False,
+    replace: Replace = None,
     overlay: Overlays = None,
     inputs: Inputs = None,
     catalogue: Catalogues = None,
@@ -70,8 +72,11 @@ def run(
 ) -> int:
     """Check, plan and run a workflow, and show it live. Ctrl-C cancels; a second Ctrl-C exits at once."""
     if only_check:
-        return plan(file, simulate, sim, only_check, env, retire, overlay, inputs, catalogue, state_dir, json)
-    source, simulation = source_of(file, overlay, inputs, env, retire=retire), simulation_of(simulate, sim)
+        return plan(file, simulate, sim, only_check, env, retire, replace, overlay, inputs, catalogue, state_dir, json)
+    source, simulation = (
+        source_of(file, overlay, inputs, env, retire=retire, replace=replace),
+        simulation_of(simulate, sim),
+    )
     with LocalClient(settings_of(state_dir, catalogue)) as client:
         loaded = check(source, client.settings)
         simulated, own = simulation is not None, digest(loaded.workflow) if loaded.workflow is not None else ""

@@ -18,6 +18,7 @@ from batchwright.cli.options import (
     Json,
     NoColor,
     Overlays,
+    Replace,
     Retire,
     Sim,
     Simulate,
@@ -52,13 +53,17 @@ def submit(
     wait: Wait = 0.0,
     env: EnvironmentName = None,
     retire: Retire = False,
+    replace: Replace = None,
     url: Url = None,
     state_dir: StateDir = None,
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
     """Check a workflow here and let a service run it; overlays, inputs and imports work."""
-    source, simulation = source_of(file, overlay, inputs, env, retire=retire), simulation_of(simulate, sim)
+    source, simulation = (
+        source_of(file, overlay, inputs, env, retire=retire, replace=replace),
+        simulation_of(simulate, sim),
+    )
     loaded = check(source, settings_of(state_dir, catalogue))
     if loaded.workflow is None:
         return _refuse(workflow_invalid(loaded.diagnostics), loaded.diagnostics, json=json)

@@ -91,9 +91,19 @@ class Permission(StrEnum):
 
 
 class Changes(Struct, frozen=True):
-    """What a plan may destroy. `retire`: servers and task services that the file no longer asks for."""
+    """What a plan may destroy. `retire`: servers and task services that the file no longer asks for.
+
+    `replace`: servers that cannot become what the file asks for; `replace_servers` are those for which it is allowed
+    anyway.
+    """
 
     retire: Permission = Permission.REFUSED
+    replace: Permission = Permission.REFUSED
+    replace_servers: tuple[str, ...] = ()
+
+    def replaces(self, server: str) -> bool:
+        """Whether this server may be destroyed and created anew."""
+        return self.replace is Permission.ALLOWED or server in self.replace_servers
 
 
 class Workflow(Struct, frozen=True):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from batchwright.model.diagnostic import Diagnostic, Severity
-from batchwright.model.plan import ServerFacts, Step
+from batchwright.model.plan import Retired, ServerFacts, Step
 from batchwright.model.taskserv import Taskserv
 from batchwright.model.workflow import DependencyKind, Operation, Workflow
 from batchwright.operations.observations import Observations
@@ -32,6 +32,8 @@ class PlannedServer:
     size: str  # the provider's name of its plan
     step: str
     ref: str = ""  # the server that is there already and is kept
+    old: Retired | None = None  # the server that this one replaces, which is destroyed first
+    old_ref: str = ""
     made: bool = False  # the plan creates it
     vanishes: bool = False  # and a rollback ends it, with all that is on it
     facts: ServerFacts = NO_FACTS

@@ -1,25 +1,28 @@
-"""Server operations to steps: a matching server is kept, a different one is refused, a missing one is created."""
+"""Server operations to steps: a matching server is kept, a missing one created, a different one refused or replaced."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
 from itertools import count
-from typing import Any, Self
+from typing import Any, Self, cast
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.model.actions import Action, Undo
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.plan import Request, ServerFacts, Step
+from batchwright.model.environment import Resource, resource_key
+from batchwright.model.plan import Need, Request, Retired, ServerFacts, Step
 from batchwright.model.run_fold_state import StepFoldState
 from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry, ServerConfig
 from batchwright.operations.base import FieldPath, OperationType, PortKind, Wants
 from batchwright.operations.observations import ProviderObserved
 from batchwright.operations.planner_state import NO_FACTS, Draft, PlannedServer
+from batchwright.operations.server_difference import differences
 from batchwright.operations.suggestions import enumerated
 
 
@@ -90,6 +93,7 @@ class ServerRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field=
 
 
 _VERBS = {Action.KEEP: "keep an existing server", Action.RETIRE: "destroy a server that is no longer asked for"}
+RETIRE_SECONDS = 10.0
 KEEP_SECONDS = 1.0  # one look; an estimate like all `seconds`
 
 _ABSENT = frozenset({ServerState.GONE, ServerState.NOT_VISIBLE})
@@ -139,13 +143,83 @@ def _is_hidden(draft: Draft, place: PlannedServer, observed: ProviderObserved) -
     return False
 
 
+def _state(found: Observed) -> str:
+    return found.state + (f": {found.fault.message}" if found.fault else "")
+
+
+def _reason_to_replace(
+    draft: Draft, place: PlannedServer, config: ServerConfig, request: ServerRequest, found: Observed
+) -> str:
+    """Why the server that is there cannot be kept; what can differ without a new server is only told."""
+    if found.state not in _KEPT:
+        return f"is {_state(found)}"
+    own = _own_record(draft, place, found)
+    before = own.request if own is not None else None
+    differing = differences(found, msgspec.to_builtins(request), before, image=config.image is not None)
+    if live := [str(one) for one in differing if one.live]:
+        message = f'the server "{place.name}" ({found.ref}) is kept as it is: {"; ".join(live)}'
+        draft.warn("server-kept-as-it-is", message, place.step, "They are set when a server is created.")
+    lasting = [str(one) for one in differing if not one.live]
+    return f"differs: {'; '.join(lasting)}" if lasting else ""
+
+
+def _own_record(draft: Draft, place: PlannedServer, found: Observed) -> Resource | None:
+    """What the environment knows of a server that its own runs created."""
+    key = resource_key(ServerRequest.kind(), "", place.name)
+    return next(
+        (one for one in draft.observations.resources if (one.key, one.ref) == (key, found.ref) and one.run), None
+    )
+
+
+def _replace_or_refuse(draft: Draft, place: PlannedServer, found: Observed, reason: str) -> None:
+    own, observed = _own_record(draft, place, found), draft.observations.providers[place.provider]
+    what = f'the server "{place.name}" ({found.ref}) exists and {reason}'
+    code = "server-differs" if found.state in _KEPT else f"server-{found.state}"
+    if own is None or not observed.destroys:
+        hint = "Change the workflow to match it, or choose another name: this environment did not create it."
+        draft.refuse(code, what, place.step, hint)
+    elif draft.workflow.changes.replaces(place.name):
+        place.made, place.vanishes = True, True
+        place.old = Retired(own.key, own.run, own.token)
+        place.old_ref = own.ref
+    else:
+        hint = (
+            f"To destroy it, with its data and addresses, and create it anew, add --replace {place.name}. "
+            "Otherwise change the workflow to match it."
+        )
+        draft.refuse(code, what, place.step, hint)
+
+
 def plan_servers(draft: Draft) -> None:
     """Fill the steps of server operations. A server that is neither created nor kept has none; a problem says why."""
     for i, op in draft.of(ServerBatch):
         observed = draft.observations.providers.get(op.provider)
         draft.steps[i] = [
-            _step(op, place, observed) for place in draft.places[i] if observed and (place.made or place.ref)
+            step
+            for place in draft.places[i]
+            if observed and (place.made or place.ref)
+            for step in (*_old(op, place, observed), _step(op, place, observed))
         ]
+
+
+def _old(op: ServerBatch, place: PlannedServer, observed: ProviderObserved) -> list[Step]:
+    """The step that destroys the server which this one replaces."""
+    if place.old is None:
+        return []
+    request = replace(cast(ServerRequest, observed.requests[place.name]), facts=None)
+    return [
+        Step(
+            id=f"{place.step}!old",
+            operation=op.id,
+            provider=op.provider,
+            action=Action.RETIRE,
+            undo=Undo.NOTHING,
+            request=request,
+            ref=place.old_ref,
+            seconds=RETIRE_SECONDS,
+            retired=place.old,
+        )
+    ]
 
 
 def _step(op: ServerBatch, place: PlannedServer, observed: ProviderObserved) -> Step:
@@ -159,6 +233,7 @@ def _step(op: ServerBatch, place: PlannedServer, observed: ProviderObserved) -> 
         action=Action.CREATE if place.made else Action.KEEP,
         undo=undo if place.made else Undo.NOTHING,
         request=replace(request, facts=None),
+        needs=(Need(f"{place.step}!old"),) if place.old is not None else (),
         ref=place.ref,
         seconds=observed.create_seconds if place.made else KEEP_SECONDS,
     )
@@ -182,37 +257,18 @@ def _can_keep(
             place.step,
             _AMBIGUOUS.format(enumerated(sorted({one.run for one in managed if one.run}))),
         )
-    elif found.state not in _KEPT:
+    elif found.state is ServerState.STOPPING:
         draft.refuse(
-            f"server-{found.state}",
-            f'the server "{place.name}" ({found.ref}) exists and is {found.state}'
-            + (f": {found.fault.message}" if found.fault else ""),
+            "server-stopping",
+            f'the server "{place.name}" ({found.ref}) exists and is {_state(found)}',
             place.step,
-            "Wait until it is gone, or choose another name."
-            if found.state is ServerState.STOPPING
-            else "Remove it or repair it, or choose another name.",
+            "Wait until it is gone, or choose another name.",
         )
-    elif differing := _differing(config, request, found):
-        draft.refuse(
-            "server-differs",
-            f'the server "{place.name}" ({found.ref}) exists and differs: '
-            + "; ".join(
-                f'{name} is "{is_now}", the workflow asks for "{wanted}"' for name, is_now, wanted in differing
-            ),
-            place.step,
-            "Change the workflow to match it, choose another name, or roll back the run that created it.",
-        )
+    elif reason := _reason_to_replace(draft, place, config, request, found):
+        _replace_or_refuse(draft, place, found, reason)
     else:
         return True
     return False
-
-
-def _differing(config: ServerConfig, request: ServerRequest, found: Observed) -> list[tuple[str, str, str]]:
-    """Field, what it is, what is wanted. The image counts only when the user names one and the provider tells it."""
-    pairs = [("plan", found.plan, request.plan), ("zone", found.zone, request.zone)]
-    if config.image is not None and found.image:
-        pairs.append(("image", found.image, request.image))
-    return [pair for pair in pairs if pair[1] != pair[2]]
 
 
 class ServerBatchType(OperationType[ServerBatch]):
@@ -260,6 +316,8 @@ class ServerBatchType(OperationType[ServerBatch]):
             return f"{verb} server {request.name} ({step.ref})" + ("" if step.retired.run else ", which stays")
         if step.action is Action.KEEP:
             return f"keep server {request.name} ({step.ref}): it exists and matches"
+        if step.needs:
+            return f"create server {request.name} in its place: plan {request.plan}, zone {request.zone}"
         if not request.plan:
             where = f" at {request.access.host}" if request.access is not None else ""
             return f"take server {request.name}, which already exists{where}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from batchwright.model.environment import Resource
 from batchwright.model.plan import Need
 from batchwright.model.taskserv import Scope
 from batchwright.model.workflow import DependencyKind
 from batchwright.operations.planner_state import PlannedServer, names_of
 from batchwright.operations.taskserv_batch.planner_state import Membership, TaskservDraft
-from batchwright.operations.taskserv_batch.structs import Cluster, TaskservBatch
+from batchwright.operations.taskserv_batch.structs import Cluster, TaskservBatch, TaskservRequest
 
 
 def form_clusters(draft: TaskservDraft) -> None:
@@ -30,10 +31,45 @@ def _form(draft: TaskservDraft, i: int, op: TaskservBatch, name: str) -> None:
             below = {draft.clusters[one, place.number].leader.number for one in _below(draft, name, place)}
             groups.setdefault(tuple(sorted(below)), []).append(place)
     for leaders, members in groups.items():
+        members = _led_as_before(draft, op, name, members)
         if leaders and leaders != (members[0].number,):
             _refuse_headless(draft, op, name, members)
         for number, place in enumerate(members):
             draft.clusters[name, place.number] = Membership(members, number)
+
+
+def _led_as_before(
+    draft: TaskservDraft, op: TaskservBatch, name: str, members: list[PlannedServer]
+) -> list[PlannedServer]:
+    """The members with the leader first that leads the cluster already: another one would begin a second cluster.
+
+    Refuses a plan that keeps members and has no such leader any more.
+    """
+    kept = {place.name for place in members if place.ref}
+    leaders = {
+        leader
+        for one in draft.observations.resources
+        if (one.kind, one.name) == (TaskservRequest.kind(), name) and one.server in kept and one.whole
+        if (leader := _leader_of(one))
+    }
+    if len(leaders) != 1:
+        return members
+    (leader,) = leaders
+    if leader in kept:
+        return sorted(members, key=lambda place: place.name != leader)
+    draft.refuse(
+        "cluster-leader",
+        f'"{name}" on {names_of([place for place in members if place.ref])} belongs to the cluster led by {leader}, '
+        "which would go",
+        op.id,
+        f"Keep {leader}, or destroy the whole cluster first.",
+    )
+    return members
+
+
+def _leader_of(one: Resource) -> str:
+    cluster = one.request.get("cluster") or {}
+    return str(cluster.get("leader", "")).rpartition("/")[2]
 
 
 def _below(draft: TaskservDraft, name: str, place: PlannedServer) -> Iterator[str]:
