@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shlex
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 from batchwright.model.call_outcome import Rejected
 from batchwright.model.secret_reference import SecretReference
 from batchwright.taskservs.base import TaskservCall
-from tests.real.life import Server, asked, live, on_servers, traces
+from tests.real.life import CATALOGUE, Server, asked, live, on_servers, traces
 
-# Of each kind: plain, quotes and backslashes, non-ASCII that is prepared, that is prepared away, and that may not be
+# Of each kind: plain, quotes and backslashes, non-ASCII that is prepared, that is prepared away, and that may not be.
+# The first two are installed; each is accepted with the verifier that an install would make of it.
 PASSWORDS = [
     "planted-secret-4711",
     "a\"b'c\\d $(x) `y`",
@@ -24,10 +26,12 @@ PASSWORDS = [
 ENCODING = "cd / && runuser -u postgres -- psql -Atc 'SHOW server_encoding'"
 
 
-@pytest.mark.parametrize("network", ["own", pytest.param("shared", marks=pytest.mark.long)])
-def test_postgresql_is_in_utf8_lets_the_owner_in_and_keeps_the_password_to_itself(tmp_path: Path, network: str) -> None:
+@pytest.mark.parametrize(("network", "installed"), [("own", 2), pytest.param("shared", 6, marks=pytest.mark.long)])
+def test_postgresql_is_in_utf8_lets_the_owner_in_and_keeps_the_password_to_itself(
+    tmp_path: Path, network: str, installed: int
+) -> None:
     """E11: on the loopback, and on a network of its own."""
-    passwords = [*PASSWORDS]
+    passwords = PASSWORDS[:installed]
 
     async def scenario(server: Server) -> None:
         request = asked("postgresql", port=5433, database="app", owner="shop", password=SecretReference(env="PW"))
@@ -41,6 +45,7 @@ def test_postgresql_is_in_utf8_lets_the_owner_in_and_keeps_the_password_to_itsel
             assert await query(planted) == "shop|app"
             assert "password authentication failed" in await query("wrong")
             assert await server.sh(f"grep -rl {planted} /etc /var/log /var/lib/postgresql /run /root || true") == ""
+            await any_password(server)
             while len(passwords) > 1:
                 assert not await server.install(request), passwords
                 del passwords[0]
@@ -53,6 +58,28 @@ def test_postgresql_is_in_utf8_lets_the_owner_in_and_keeps_the_password_to_itsel
         assert not any(PASSWORDS[0] in line for line in server.said)
 
     on_servers(tmp_path, ("db",), scenario, lambda: passwords[0], network=network)
+
+
+async def any_password(server: Server) -> None:
+    """Each kind is accepted by PostgreSQL with the verifier that an install makes, and no other with that."""
+    spec = importlib.util.spec_from_file_location("postgresql_deploy", CATALOGUE.folders["postgresql"] / "deploy.py")
+    assert spec is not None
+    assert spec.loader is not None
+    deploy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(deploy)
+    script = ""
+    for number, password in enumerate(PASSWORDS):
+        verifier = deploy.scram_verifier(password, b"16 bytes of salt")
+        assert [other for other in PASSWORDS if deploy.is_password(other, verifier)] == [password]
+        create = f"CREATE ROLE kind{number} LOGIN PASSWORD '{verifier}'"
+        script += f"cd / && runuser -u postgres -- psql -q -p 5433 -c {shlex.quote(create)}\n"
+        for given in (password, f"{password}x"):
+            login = (
+                f"PGPASSWORD={shlex.quote(given)} psql -h {server.target.address} -p 5433 -U kind{number} -d postgres"
+            )
+            script += f"{login} -Atc 'select current_user' 2>/dev/null || echo refused\n"
+    lines = [line for number in range(len(PASSWORDS)) for line in (f"kind{number}", "refused")]
+    assert (await server.sh(script)).splitlines() == lines
 
 
 async def made_in_utf8(server: Server) -> None:
