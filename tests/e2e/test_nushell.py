@@ -76,8 +76,10 @@ def test_a_batch_that_fails_fails_the_line(nu: Nu) -> None:
 
 
 def test_what_the_service_refuses_is_told_in_its_words(nu: Nu) -> None:
-    assert "no run's id starts with 'zzz' [run-not-found]" in nu.refused("batch status zzz")
-    assert "no run's id starts with 'not-an-id' [run-not-found]" in nu.refused("batch status not-an-id")
+    for word in ("zzz", "not-an-id"):
+        assert f"no run's id starts with '{word}', and no environment has that name" in nu.refused(
+            f"batch status {word}"
+        )
     refused = nu.refused(f"batch submit {EXAMPLE}")
     assert "the pre-flight found 1 problem [plan-refused]" in refused
     assert "UPCLOUD_TOKEN is not set" in refused

@@ -18,7 +18,10 @@ from batchwright.views.text_format import counted
 RunOption = Annotated[
     str,
     typer.Option(
-        "--run", metavar="RUN", help="A run id, a unique prefix of one, or `latest`.", autocompletion=completion.runs
+        "--run",
+        metavar="RUN",
+        help="A run id, a unique prefix of one, `latest`, or an environment.",
+        autocompletion=completion.runs,
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Remove the orphans without asking.")]
