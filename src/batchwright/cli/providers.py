@@ -10,6 +10,8 @@ from batchwright.cli.options import Json, NoColor, settings_of
 from batchwright.cli.output import print_json
 from batchwright.cli.provider_verify import verify_provider
 from batchwright.cli.view_printer import show_table
+from batchwright.providers.base import Capabilities
+from batchwright.views.twin_words import twin_words
 
 app = typer.Typer()
 app.command("verify")(verify_provider)
@@ -41,8 +43,15 @@ def _row(offer: ProviderOffer) -> tuple[str, ...]:
         str(can.concurrency),
         _rates(can.rate, can.destroy_rate),
         words,
-        can.note,
+        ". ".join(filter(None, (can.note.rstrip("."), _twins(can)))),
     )
+
+
+def _twins(can: Capabilities) -> str:
+    if not can.adopts:
+        return "Duplicates are possible: after a lost answer, and beside another store"
+    facts = can.facts("", "")
+    return twin_words(facts.exclusive, facts.visible_seconds, facts.visible_promised)
 
 
 def _rates(creates: float, destroys: float | None) -> str:

@@ -202,6 +202,7 @@ def show_plan(view: PlanView, quotes: Mapping[str, Quote]) -> None:
         cost = f", {price.per_hour:.4g} {price.currency} per hour" if price else ""
         texts.append(f"{name}: {', '.join(parts)}{cost}")
     block("providers", texts)
+    block("note", list(view.notes))
     say("")
     budget = STEPS_SHOWN
     for op in view.operations:

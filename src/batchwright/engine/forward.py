@@ -30,7 +30,6 @@ class Forward:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self._facts = {facts.name: facts for facts in run.plan.providers}
         self.order = ReadinessTracker(
             run.plan, run.step_operation, [r.state in STEP_ENDED for r in run.records], backward=False
         )
@@ -90,10 +89,7 @@ class Forward:
 
     def _clear_look(self, i: int) -> effects.ClearLook | None:
         """What must be seen before the server that this step created is used, if anything."""
-        step = self.run.plan.steps[i]
-        if not step.traits.sweeps:
-            return None
-        return twins.clear_look(self.run.plan, self._facts.get(step.provider), step.request.name, self.run.token(i))
+        return twins.clear_look(self.run.plan, self.run.plan.steps[i], self.run.token(i))
 
     def _release(self) -> None:
         free = self.order.free

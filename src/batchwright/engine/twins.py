@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from batchwright.engine import effects
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.fault import Fault, FaultClass
-from batchwright.model.plan import Guard, Plan, ProviderFacts
+from batchwright.model.plan import Guard, Plan, ProviderFacts, Step
 
 PATIENCE_SECONDS = 120.0  # for which the smallest token waits for the others to give way, at least
 CODE = "server-exists"
@@ -24,12 +24,13 @@ def possible(plan: Plan, facts: ProviderFacts | None) -> bool:
     return facts.visible_seconds > 0 or facts.exclusive
 
 
-def clear_look(plan: Plan, facts: ProviderFacts | None, name: str, token: str) -> effects.ClearLook | None:
-    """What must be seen before a new server is used; None if it may be used as soon as it is ready."""
-    if facts is None or not possible(plan, facts) or not facts.visible_seconds:
+def clear_look(plan: Plan, step: Step, token: str) -> effects.ClearLook | None:
+    """What must be seen before the server that a step creates is used; None if it is used as soon as it is ready."""
+    visible = plan.clear_seconds(step)
+    if not visible:
         return None
-    patience = max(PATIENCE_SECONDS, 2 * facts.settle_seconds)
-    return effects.ClearLook(name, token, facts.visible_seconds, patience)
+    settle = max(facts.settle_seconds for facts in plan.providers if facts.name == step.provider)
+    return effects.ClearLook(step.request.name, token, visible, max(PATIENCE_SECONDS, 2 * settle))
 
 
 def of(run: str, known: Collection[str], named: Iterable[Observed]) -> tuple[Observed, ...]:

@@ -196,6 +196,7 @@ def _step_output(run: RunFoldState, event: ev.StepOutput) -> int:
 def _step_created(run: RunFoldState, event: ev.StepCreated) -> int:
     i, record = _change(run, event.step, "step_created")
     record.ref = event.ref
+    record.known_at = event.at
     record.stale = ""
     record.doubt = False
     return i

@@ -187,6 +187,15 @@ class Plan(Struct, frozen=True):
         """How it is driven. Plans of a later version can only be looked at."""
         return RULES.get(self.semantics, RULES[SEMANTICS])
 
+    def clear_seconds(self, step: Step) -> float:
+        """For how long the server that a step creates is not used, since another run may have created its twin; 0: it
+        is used as soon as it is ready.
+        """
+        if not (self.rules.clear_looks and step.traits.sweeps):
+            return 0.0
+        facts = (one for one in self.providers if one.name == step.provider and one.guard is not Guard.UNIQUE_NAME)
+        return next((one.visible_seconds for one in facts), 0.0)
+
     def hash(self) -> str:
         """A short digest of everything that matters: without the warnings and the estimates."""
         bare = msgspec.structs.replace(

@@ -16,6 +16,7 @@ class StepFoldState(Struct, gc=False, omit_defaults=True):
 
     `failures` counts the attempts that used up a retry; `attempt` counts every send. `doubt`: a call was sent and its
     outcome is not known; `crashed`: because the driver died. `stale`: created but unusable, to be destroyed.
+    `known_at`: when the reference of its server was written down.
     `turn`: the environment's turn in which it last changed anything; `made_turn`: the one in which it succeeded.
     """
 
@@ -29,6 +30,7 @@ class StepFoldState(Struct, gc=False, omit_defaults=True):
     address: str = ""
     started_at: float = 0.0
     attempt_at: float = 0.0
+    known_at: float = 0.0
     ended_at: float = 0.0
     until: float = 0.0
     made: bool = False

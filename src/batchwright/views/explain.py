@@ -25,6 +25,8 @@ from batchwright.views.wait_reasons import (
     operations_waited_for,
     place_reason,
     retry_reason,
+    twin_reason,
+    unclear_seconds,
 )
 
 CAUSES_MAX = 50  # how many skipped operations a chain is followed back
@@ -91,6 +93,8 @@ def waits_for(run: Run, i: int, now: float, around: Circumstances) -> tuple[str,
     if record.state is S.RETRYING:
         assert record.fault is not None
         return (retry_reason(run, record.until, record.fault, around, now),)
+    if left := unclear_seconds(run, i, now):
+        return (twin_reason(run.plan.steps[i].request.name, left),)
     if record.state is not S.WAITING:
         return ()
     shape = plan_index(run.plan)
@@ -106,6 +110,8 @@ def _summary(run: Run, i: int, waits: tuple[str, ...], root: str) -> str:
     match record.state:
         case S.WAITING if run.status in RUN_ENDED:
             return f"never started: the run ended first ({run.reason or run.status})"
+        case S.CREATED if waits:
+            return f"created, not used yet: {waits[0]}"
         case S.WAITING:
             return f"has not started: {waits[0] if waits else f'the run is {run.status}'}"
         case S.RETRYING:

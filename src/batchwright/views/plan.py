@@ -11,6 +11,7 @@ from batchwright.model.plan import Plan, Step
 from batchwright.model.workflow import Dependency, OnFailure
 from batchwright.operations.registry import type_of
 from batchwright.plan.critical_path import Estimate, estimate
+from batchwright.views.twin_words import twin_words
 
 
 class StepView(Struct, frozen=True):
@@ -58,6 +59,14 @@ class PlanView(Struct, frozen=True):
     estimate: Estimate
     warnings: tuple[Diagnostic, ...]
     environment: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def _notes(plan: Plan) -> tuple[str, ...]:
+    """What is assumed about the accounts in which servers are created."""
+    creating = {step.provider for step in plan.steps if step.traits.sweeps}
+    told = ((one.name, twin_words(one.exclusive, one.visible_seconds, one.visible_promised)) for one in plan.providers)
+    return tuple(f"{name}: {words}" for name, words in told if words and name in creating)
 
 
 def plan_view(plan: Plan) -> PlanView:
@@ -89,6 +98,7 @@ def plan_view(plan: Plan) -> PlanView:
         estimate=estimate(plan),
         warnings=plan.warnings,
         environment=EnvironmentKey.of(plan).name,
+        notes=_notes(plan),
     )
 
 

@@ -15,6 +15,7 @@ from batchwright.model.run import Run
 from batchwright.operations.base import PortKind
 from batchwright.operations.registry import type_of
 from batchwright.views.text_format import some
+from batchwright.views.wait_reasons import twin_reason, unclear_seconds
 
 ROLLBACK = frozenset({RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE})
 REASONS_MAX = 10
@@ -67,6 +68,15 @@ class ServerLine(Struct, frozen=True):
     ready: bool
 
 
+def doing(run: Run, i: int, now: float) -> str:
+    """What is happening to a step now, in words."""
+    step = run.plan.steps[i]
+    left = unclear_seconds(run, i, now)
+    if left and now - run.records[i].known_at >= step.seconds:
+        return twin_reason(step.request.name, left)
+    return type_of(step).doing(step, run.records[i])
+
+
 def step_line(run: Run, i: int, now: float) -> StepLine:
     """The current state of one step."""
     step, record = run.plan.steps[i], run.records[i]
@@ -77,7 +87,7 @@ def step_line(run: Run, i: int, now: float) -> StepLine:
         operation=step.operation,
         provider=step.provider,
         state=record.state,
-        doing=type_of(step).doing(step, record),
+        doing=doing(run, i, now),
         attempt=record.undo_attempt if record.state is StepState.UNDOING else record.attempt,
         since=max(0.0, now - record.attempt_at) if flying else None,
         took=record.ended_at - record.started_at if record.ended_at and record.started_at else None,

@@ -26,6 +26,7 @@ class WaitCode(StrEnum):
     RETRY = "retry"  # the next attempt
     DRIVER = "driver"  # no process drives the run
     PERSON = "person"  # the run is paused
+    TWIN = "twin"  # the certainty that nobody else created a server of its name
     ENDING = "ending"  # it will not start: the run is being cancelled or stopped
 
 
@@ -82,6 +83,7 @@ def waiting_reasons(
     if run.status not in LIVE:
         return as_list(tally)
     _add_retries(run, shape, around, now, tally, StepState.RETRYING)
+    _add_unclear(run, around, now, tally)
     for op, counts in enumerate(run.counts):
         count = counts.get(StepState.WAITING, 0)
         if not count:
@@ -145,6 +147,31 @@ def place_reason(run: Run, lane: str, around: Circumstances) -> Reason:
     if run.status is RunState.PAUSED:
         return WaitCode.PERSON, "paused"
     return _next_in_lane(run, lane, around) or (WaitCode.LIMIT, f"starts as soon as the limits of {lane} allow")
+
+
+def unclear_seconds(run: Run, i: int, now: float) -> float:
+    """For how long at least a server that was created is not used yet, since another run may have created its twin."""
+    record = run.records[i]
+    if record.state is not StepState.CREATED or not (visible := run.plan.clear_seconds(run.plan.steps[i])):
+        return 0.0
+    return max(0.0, max(record.known_at, run.driven_at) + visible - now)
+
+
+def twin_reason(what: str, seconds: float) -> str:
+    """Why a server that was created is not used yet."""
+    return f"making sure that nobody else created {what}, {duration(seconds)}"
+
+
+def _add_unclear(run: Run, around: Circumstances, now: float, tally: Tally) -> None:
+    """Servers that have had the time to become ready."""
+    left = {
+        i: seconds
+        for i in run.in_flight
+        if now - run.records[i].known_at >= run.plan.steps[i].seconds and (seconds := unclear_seconds(run, i, now))
+    }
+    if left and around.driven:
+        names = [run.plan.steps[i].request.name for i in left]
+        _add(tally, (WaitCode.TWIN, twin_reason(some(names, 2), max(left.values()))), len(left))
 
 
 def _add_retries(run: Run, shape: PlanIndex, around: Circumstances, now: float, tally: Tally, state: StepState) -> None:
