@@ -114,7 +114,8 @@ class Client(Protocol):
     ) -> Progress:
         """Pause, resume, cancel or roll back a run: its driver is asked; if there is none, this client drives it.
 
-        Raises NotAllowed and RunHeld, at once or with the first update, before anything is changed.
+        Raises LatestAmbiguous for a rollback or a forced cancel, and NotAllowed and RunHeld, at once or with the first
+        update, before anything is changed.
         """
         ...
 

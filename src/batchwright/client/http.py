@@ -140,10 +140,14 @@ class HttpClient:
         )
 
     def run(self, word: str, *, destroys: bool = False) -> RunView:
-        if destroys and word.lower() == LATEST:
+        if destroys:
+            self._refuse_latest(word)
+        return self._http.get(self._path(word), RunView)
+
+    def _refuse_latest(self, word: str) -> None:
+        if word.lower() == LATEST:
             spaces = {True: SIMULATED, False: REAL}
             refuse_latest({EnvironmentKey(spaces[line.simulated], line.name) for line in self.environments()})
-        return self._http.get(self._path(word), RunView)
 
     def environments(self) -> tuple[EnvironmentLine, ...]:
         return self._http.get(ENVIRONMENTS, _Environments).items
@@ -222,6 +226,8 @@ class HttpClient:
 
         In that case the run shows its effect.
         """
+        if verb == "rollback" or force:
+            self._refuse_latest(word)
         tag: list[str] = []
         before: RunView = decoded(self._http.ask("GET", self._path(word), tag=tag), RunView)
         after = (

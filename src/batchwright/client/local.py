@@ -179,7 +179,7 @@ class LocalClient:
     def act(
         self, word: str, verb: Verb, *, force: bool = False, redo: Sequence[str] = (), skip: Sequence[str] = ()
     ) -> Progress:
-        opened = self.look(word)
+        opened = self.look(word, destroys=verb == "rollback" or force)
         run, stored, by = opened.run, StoredRun(opened.journal, opened.run.id, opened.run), user()
         kind = {"pause": SignalKind.PAUSE, "resume": SignalKind.RESUME}.get(
             verb, SignalKind.FORCE_CANCEL if force else SignalKind.CANCEL

@@ -107,8 +107,9 @@ def test_latest_is_one_run_however_often_it_is_asked(fake: FakeService) -> None:
     """F2: what `latest` names may change between two tries."""
     fake.on("GET", f"{RUNS}/latest", VIEW)
     fake.on("POST", f"{RUNS}/{RUN}/rollback", gateway(504), VIEW)
+    fake.on("GET", "/v1/environments", {"items": []})
     assert HttpClient(fake.url).act("latest", "rollback").driver == fake.url
-    assert [one.path for one in fake.asked] == [f"{RUNS}/latest", *[f"{RUNS}/{RUN}/rollback"] * 2]
+    assert [one.path for one in fake.asked] == ["/v1/environments", f"{RUNS}/latest", *[f"{RUNS}/{RUN}/rollback"] * 2]
 
 
 def test_a_stream_is_as_patient_with_a_proxy_as_with_a_refused_connection(fake: FakeService) -> None:
@@ -189,6 +190,10 @@ def test_the_newest_run_is_refused_for_what_destroys_where_there_are_several_env
     assert HttpClient(fake.url).run("latest", destroys=True) == VIEW
     with pytest.raises(LatestAmbiguous, match="real:shop, simulated:shop"):
         HttpClient(fake.url).run("latest", destroys=True)
+    with pytest.raises(LatestAmbiguous):
+        HttpClient(fake.url).act("latest", "rollback")
+    with pytest.raises(LatestAmbiguous):
+        HttpClient(fake.url).act("LATEST", "cancel", force=True)
     assert HttpClient(fake.url).run("latest") == VIEW
 
 
