@@ -1,6 +1,6 @@
 # Environments: what outlives the runs of a workflow.
 
-use runs.nu [moment]
+use runs.nu [moment told watch]
 use service.nu [ENVIRONMENTS as-typed-here base call direct environment-path headers]
 
 # List environments: what each has, which run is changing it now, and its newest run.
@@ -29,6 +29,35 @@ export def "batch environment" [
         commands: $one.commands
         rollbacks: ($one.rollbacks | each {|run| $run | update ended_at {|run| moment $run.ended_at } })
     }
+}
+
+# Destroy all that an environment has: its servers, and what its commands did and can undo, in reverse order.
+@example "what would go" { batch destroy shop --plan | select does }
+@example "without being asked, watched to its end" { batch destroy shop --yes --watch }
+export def "batch destroy" [
+    name: string@environment-names  # NAME or NAME/ENVIRONMENT, also after `real:` or `simulated:`
+    --plan (-p)                     # show what would be destroyed, and do nothing
+    --yes (-y)                      # do not ask; without a terminal nobody is asked
+    --wait: duration = 0sec         # wait so long while another run is changing the environment
+    --watch (-w)                    # watch the run to its end; fail if it does
+]: [any -> record, any -> table] {
+    ignore
+    let span = (metadata $name).span
+    let query = [{key: environment, value: $name} {key: wait, value: ($wait / 1sec | into string)}]
+    let found = (call post $"($ENVIRONMENTS)/destroy/plan" --query $query --span $span).plan
+    if $plan { return ($found.steps | select id provider does) }
+    if not $yes and (is-terminal --stdin) { confirm-steps $name $found.steps }
+    let query = ($query | append {key: plan_hash, value: $found.hash})
+    let run = (call post $"($ENVIRONMENTS)/destroy" --query $query --span $span)
+    if $watch { watch $run.run $span --after "1" } else { told $run }
+}
+
+# Ask whether this is to be destroyed. It is an error if not, so that nothing that follows goes on.
+def confirm-steps [name: string, steps: list<any>] {
+    print --stderr ($steps | get does | str join "\n")
+    print --stderr --no-newline $"Destroy this of ($name)? [y/N] "
+    let said = (input)
+    if $said !~ '(?i)^\s*y(es)?\s*$' { error make --unspanned {msg: "nothing was changed: it was not confirmed"} }
 }
 
 def summary [one: record] {

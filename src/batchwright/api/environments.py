@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from litestar import get
+from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter
 from msgspec import Struct
 
+from batchwright.api.admission_control import RateLimits
 from batchwright.api.openapi import problems
+from batchwright.api.run_queries import etag
+from batchwright.api.submissions import Key, PlanHash, Wait, take_place
 from batchwright.app.environment_reader import all_environments, read_environment
+from batchwright.app.planned import PlanAnswer
+from batchwright.model.diagnostic import bounded
 from batchwright.model.environment import REAL, SIMULATED
+from batchwright.service.environment_destroy import DestroyRequest, destroy, preview
 from batchwright.service.run_supervisor import RunSupervisor
+from batchwright.service.tokens import Role
 from batchwright.views.environment import EnvironmentLine, EnvironmentView
+from batchwright.views.plan import plan_view
+from batchwright.views.run import RunView
 
 ENVIRONMENTS = "/v1/environments"
 
@@ -48,4 +57,51 @@ async def environment(
     return await read_environment(supervisor.stores, supervisor.clock, word)
 
 
-HANDLERS: Sequence[Any] = (list_environments, environment)
+Named = Annotated[
+    str,
+    QueryParameter(name="environment", description="NAME, NAME/ENVIRONMENT, or simulated:NAME.", max_length=220),
+]
+
+
+@post(
+    ENVIRONMENTS + "/destroy/plan",
+    status_code=200,
+    opt={"role": Role.OPERATOR, "changes": False},
+    responses=problems(404, 409, 422, 503),
+    tags=["Environments"],
+)
+async def plan_destroy(supervisor: NamedDependency[RunSupervisor], environment: Named, wait: Wait = 0.0) -> PlanAnswer:
+    """What destroying an environment would do; nothing is changed."""
+    planned = await preview(supervisor, environment, wait)
+    if planned.plan is None:
+        raise planned.refusal()
+    return PlanAnswer(True, plan_view(planned.plan), bounded(planned.diagnostics), planned.quotes)
+
+
+@post(
+    ENVIRONMENTS + "/destroy",
+    status_code=202,
+    opt={"role": Role.OPERATOR},
+    responses=problems(404, 409, 422, 429, 503),
+    tags=["Environments"],
+)
+async def destroy_environment(
+    request: Request[Any, Any, Any],
+    supervisor: NamedDependency[RunSupervisor],
+    rates: NamedDependency[RateLimits],
+    environment: Named,
+    plan_hash: PlanHash = "",
+    wait: Wait = 0.0,
+    key: Key = None,
+) -> Response[RunView]:
+    """Begin a run that destroys all that an environment has, in reverse order, with the undo of its commands."""
+    caller = take_place(request, rates)
+    feed, new = await destroy(supervisor, DestroyRequest(environment, caller.name, key or "", plan_hash, wait))
+    run_id = request.scope["state"]["run"] = feed.run.id
+    headers = {"Location": f"../workflows/batch/{run_id}", "ETag": etag(feed)}
+    if not new:
+        headers["Idempotency-Replayed"] = "true"
+    return Response(feed.view(), headers=headers, status_code=202)
+
+
+HANDLERS: Sequence[Any] = (list_environments, environment, plan_destroy, destroy_environment)

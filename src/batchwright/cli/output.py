@@ -175,11 +175,11 @@ def about(**words: str) -> Iterator[None]:
         raise
 
 
-def unasked() -> UsageError:
-    """The error when a rollback needs a confirmation and nobody can be asked."""
+def unasked(verb: str, what: str) -> UsageError:
+    """The error when a command needs a confirmation and nobody can be asked, such as `rollback` of a `RUN`."""
     return UsageError(
-        "a rollback needs confirmation, and there is no terminal to ask on",
-        hint="Review it first: batchwright rollback RUN --plan. Then add --yes.",
+        f"a {verb} needs confirmation, and there is no terminal to ask on",
+        hint=f"Review it first: batchwright {verb} {what} --plan. Then add --yes.",
     )
 
 

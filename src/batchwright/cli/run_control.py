@@ -115,7 +115,7 @@ def rollback(
             print_json({"run": view.run, "undo": undos}) if json else show_preview(view.run, undos)
             return Exit.OK
         if not yes and not sys.stdin.isatty():
-            raise unasked()
+            raise unasked("rollback", "RUN")
         if not yes and not _agreed(view.run, client.rollback_preview(view.run)):
             note("nothing was changed")
             return Exit.STOPPED

@@ -21,6 +21,7 @@ from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import SimulationSettings
 from batchwright.views.environment import EnvironmentLine, EnvironmentView
 from batchwright.views.explain import Explanation
+from batchwright.views.plan import PlanView
 from batchwright.views.run import RunView
 from batchwright.views.run_stats import Stats
 from batchwright.views.steps import StepLine
@@ -75,6 +76,14 @@ class Client(Protocol):
 
     def environments(self) -> tuple[EnvironmentLine, ...]:
         """Every environment, ordered by name."""
+        ...
+
+    def destroy_plan(self, word: str, *, wait: float) -> PlanView:
+        """What destroying an environment would do. Raises PlanRefused with diagnostics, EnvironmentBusy."""
+        ...
+
+    def destroy(self, word: str, plan: PlanView, *, wait: float) -> tuple[str, Progress]:
+        """Begin a run of that plan. Gives its id. Raises PlanChanged, EnvironmentRefused."""
         ...
 
     def environment(self, word: str) -> EnvironmentView:

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from batchwright.app.live_servers import FoundServers
 from batchwright.app.orphan_sweep import GcResult
+from batchwright.app.planned import PlanAnswer
 from batchwright.app.server_destroy import ServerDestroyResult
 from batchwright.client import http_transport
 from batchwright.client.base import RunRow, Verb
@@ -31,6 +32,7 @@ from batchwright.model.run import Run
 from batchwright.model.scalar import SimulationSettings
 from batchwright.views.environment import EnvironmentLine, EnvironmentView
 from batchwright.views.explain import Explanation
+from batchwright.views.plan import PlanView
 from batchwright.views.run import RunView
 from batchwright.views.run_stats import Stats
 from batchwright.views.steps import StepLine, step_lines
@@ -138,6 +140,21 @@ class HttpClient:
                 RunView,
             ),
         )
+
+    def destroy_plan(self, word: str, *, wait: float) -> PlanView:
+        query = [("environment", word), *([("wait", f"{wait:g}")] if wait else [])]
+        seconds = wait and self._http.seconds + wait
+        plan: PlanView | None = decoded(
+            self._http.ask("POST", f"{ENVIRONMENTS}/destroy/plan", query, {}, b"", seconds), PlanAnswer
+        ).plan
+        assert plan is not None
+        return plan
+
+    def destroy(self, word: str, plan: PlanView, *, wait: float) -> tuple[str, Progress]:
+        query = [("environment", word), ("plan_hash", plan.hash), *([("wait", f"{wait:g}")] if wait else [])]
+        seconds = wait and self._http.seconds + wait
+        run = decoded(self._http.ask("POST", f"{ENVIRONMENTS}/destroy", query, {}, b"", seconds), RunView).run
+        return run, WatchedProgress(self.follow(run, 1), "")
 
     def run(self, word: str, *, destroys: bool = False) -> RunView:
         if destroys:

@@ -18,7 +18,7 @@ from batchwright.app.live_servers import FoundServers, find_servers
 from batchwright.app.multi_store import Stores
 from batchwright.app.orphan_sweep import GcResult, sweep_orphans
 from batchwright.app.planned import Planned
-from batchwright.app.plans import Source, plan_source
+from batchwright.app.plans import Source, approve, plan_source
 from batchwright.app.rollback_impact import planned_undo
 from batchwright.app.run_reader import OpenedRun, all_runs, history, look
 from batchwright.app.runs import Runs, StoredRun, nothing_to_pause, refuse_rollback
@@ -39,6 +39,7 @@ from batchwright.model.run_signal import SignalKind
 from batchwright.model.scalar import SimulationSettings
 from batchwright.views.environment import EnvironmentLine, EnvironmentView
 from batchwright.views.explain import Explanation, explain
+from batchwright.views.plan import PlanView, plan_view
 from batchwright.views.plan_index import plan_index
 from batchwright.views.run import LIVE, RunView, run_view
 from batchwright.views.run_list import matching
@@ -70,6 +71,7 @@ class LocalClient:
         self.runs_here = Runs(settings, self.stores, self.clock)
         self._runner = asyncio.Runner()
         self._opened: OpenedRun | None = None
+        self._doomed: Plan | None = None
         self._around: Adapters | None = None
 
     def __enter__(self) -> LocalClient:
@@ -204,16 +206,26 @@ class LocalClient:
         self._around = self.runs_here.adapters(simulation)
         return self.wait(plan_source(self.settings, self.stores, self._around, source, loaded, simulation))
 
-    def plan_destruction(self, name: str, *, simulated: bool | None, wait: float) -> Planned:
-        """The plan that destroys an environment. What it opens stays open for `start`."""
-        return self.wait(self._plan_destruction(name, simulated, wait))
+    def destroy_plan(self, word: str, *, wait: float) -> PlanView:
+        self._doomed = plan = self.wait(self._plan_destroy(word, wait))
+        return plan_view(plan)
 
-    async def _plan_destruction(self, name: str, simulated: bool | None, wait: float) -> Planned:
-        found = await doomed(self.stores, name, simulated=simulated)
+    async def _plan_destroy(self, word: str, wait: float) -> Plan:
+        found = await doomed(self.stores, word, simulated=None)
         await wait_for_turn_of(found.journal, found.state.key, self.clock, wait)
-        found = await doomed(self.stores, name, simulated=simulated)
+        found = await doomed(self.stores, word, simulated=None)
         self._around = self.runs_here.adapters(found.plan.simulation)
-        return await plan_destruction(self.settings, self._around, found)
+        planned = await plan_destruction(self.settings, self._around, found)
+        if planned.plan is None:
+            raise planned.refusal()
+        return planned.plan
+
+    def destroy(self, word: str, plan: PlanView, *, wait: float) -> tuple[str, Progress]:
+        if self._doomed is None or self._doomed.hash() != plan.hash:
+            self.destroy_plan(word, wait=wait)
+        assert self._doomed is not None
+        approve(self._doomed, plan.hash)
+        return self.start(self._doomed, "")
 
     def start(self, plan: Plan, source: str) -> tuple[str, Progress]:
         """Record a run of this plan, to be driven here; `source` is the digest of what it was planned from."""

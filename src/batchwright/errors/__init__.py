@@ -15,6 +15,9 @@ from batchwright.errors.environment import (
     EnvironmentElsewhere as EnvironmentElsewhere,
 )
 from batchwright.errors.environment import (
+    EnvironmentEmpty as EnvironmentEmpty,
+)
+from batchwright.errors.environment import (
     EnvironmentMoved as EnvironmentMoved,
 )
 from batchwright.errors.environment import (

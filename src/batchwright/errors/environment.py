@@ -24,6 +24,12 @@ class EnvironmentNotFound(StoreError):
     hint = "List them with: batchwright environments"
 
 
+class EnvironmentEmpty(EnvironmentRefused):
+    """The environment has nothing that could be destroyed."""
+
+    code = "environment-empty"
+
+
 class EnvironmentBusy(EnvironmentRefused):
     """Another run is changing this environment; only one may at a time."""
 

@@ -153,22 +153,27 @@ class RunSupervisor:
             earlier = await self.desk.earlier(submission)
             if earlier is not None:
                 return await self.feeds.find(earlier), False
-            self._refuse_more()
+            self.refuse_more()
             stored = await self.desk.begin(submission, partial(self._create, submission))
+        return await self.start(stored), True
+
+    async def start(self, stored: StoredRun) -> RunFeed:
+        """Begin a run that was just created."""
         assert stored.run is not None
         self.feeds.add(stored.journal, stored.run.created)
         feed = await self.feeds.find(stored.id)
         async with self._lock(stored.id):
             self._begin(feed.run.summary(feed.journal.name), lambda runs: runs.drive(stored))
-        return feed, True
+        return feed
 
     async def _create(self, submission: Submission, plan: Plan) -> StoredRun:
-        self._refuse_more()
+        self.refuse_more()
         who = submission.by, submission.key, submission.digest()
         runs = Runs(self.settings, self.stores, self.clock)
         return await runs.create(plan, *who, client=True, run=self.desk.run_id(submission))
 
-    def _refuse_more(self) -> None:
+    def refuse_more(self) -> None:
+        """Raise ServiceStopping or TooManyRequests if no run can begin now."""
         if self.stopping:
             raise ServiceStopping("the service is stopping and accepts no more work")
         if len(self.driven) >= MAX_DRIVEN:
@@ -300,7 +305,7 @@ class RunSupervisor:
         await self._take_up(feed, lambda runs: runs.rollback(_stored(feed), by), lambda run: run.status in BACKWARD)
 
     async def _take_up(self, feed: RunFeed, verb: Verb, shows: Callable[[Run], bool]) -> None:
-        self._refuse_more()
+        self.refuse_more()
         driven = self._begin(feed.run.summary(feed.journal.name), verb)
         await _effect(driven, feed, shows)
 

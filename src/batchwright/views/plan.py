@@ -26,6 +26,7 @@ class StepView(Struct, frozen=True):
     undoes: str
     needs: tuple[str, ...]
     seconds: float
+    removes: bool = False  # what it works on is gone once it succeeded
 
 
 class OperationView(Struct, frozen=True):
@@ -114,4 +115,5 @@ def _step_view(step: Step, server: str) -> StepView:
         undoes=kind.undoes(step, server),
         needs=tuple(need.step for need in step.needs),
         seconds=step.seconds,
+        removes=step.traits.removes,
     )

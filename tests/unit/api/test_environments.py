@@ -93,3 +93,30 @@ def test_both_clients_know_what_is_no_name_in_the_path_of_a_run() -> None:
     assert fixed == RESERVED
     module = (ROOT / "core" / "nulib" / "workflows" / "service.nu").read_text()
     assert re.search(r"const RESERVED = \[(.*)\]", module)[1].split() == sorted(fixed)  # type: ignore[index]
+
+
+def test_an_environment_is_destroyed_after_a_look_and_once_for_a_key(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as service:
+            first = await completed(service, "shop")
+            where = {"environment": "shop"}
+            plan = (await service.post(f"{ENVIRONMENTS}/destroy/plan", params=where)).json["plan"]
+            assert [step["removes"] for step in plan["steps"]] == [True, True]
+            stale = await service.post(f"{ENVIRONMENTS}/destroy", params={**where, "plan_hash": "0" * 16})
+            assert told(stale) == (409, "plan-changed")
+            headers, accepted = {"Idempotency-Key": "down"}, {**where, "plan_hash": plan["hash"]}
+            answers = [
+                await service.post(f"{ENVIRONMENTS}/destroy", params=accepted, headers=headers) for _ in range(2)
+            ]
+            assert [one.status for one in answers] == [202, 202]
+            run = answers[0].json["run"]
+            assert answers[1].json["run"] == run
+            assert answers[1].headers["idempotency-replayed"] == "true"
+            await service.until(run, "Completed")
+            assert (await service.get(f"{ENVIRONMENTS}/shop")).json["servers"] == 0
+            assert told(await service.post(f"{ENVIRONMENTS}/destroy", params=where)) == (409, "environment-empty")
+            assert told(await service.post(f"{RUNS}/{first}/rollback")) == (409, "run-superseded")
+            nothing = await service.post(f"{ENVIRONMENTS}/destroy", params={"environment": "shp"})
+            assert told(nothing) == (404, "environment-not-found")
+
+    asyncio.run(main())
