@@ -17,7 +17,7 @@ from batchwright.model.clock import Clock
 from batchwright.service.audit import Audit, AuditEntry, AuditLine, shown, told
 from batchwright.service.tokens import NOBODY, Role
 
-PARAMETERS = ("simulate", "sim", "plan_hash", "force", "redo", "skip")  # of calls that change something
+PARAMETERS = ("simulate", "sim", "plan_hash", "force", "redo", "skip", "forget")  # of calls that change something
 
 log = logging.getLogger("batchwright.api")
 

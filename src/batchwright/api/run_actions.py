@@ -16,8 +16,9 @@ from batchwright.api.openapi import problems
 from batchwright.api.run_queries import ONE, RunId, etag, seen
 from batchwright.app.orphan_sweep import GcResult, sweep_orphans
 from batchwright.app.taskserv_health import check_run
+from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers
 from batchwright.model.run_signal import SignalKind
-from batchwright.service.run_supervisor import NO_ANSWERS, Answers, RunSupervisor
+from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.tokens import Role
 from batchwright.views.run import RunView
 from batchwright.views.taskserv_status import TaskservStatuses
@@ -71,7 +72,7 @@ async def _act(
     run: str,
     kind: SignalKind | None,
     match: str | None,
-    answers: Answers = NO_ANSWERS,
+    answers: ResumeAnswers = NO_ANSWERS,
 ) -> Response[RunView]:
     caller: Caller = request.scope["state"]["caller"]
     request.scope["state"]["run"] = run
@@ -100,9 +101,17 @@ async def resume(
     skip: Annotated[
         list[StepWord] | None, QueryParameter(description="A command in doubt to mark as done; may be repeated.")
     ] = None,
+    forget: Annotated[
+        list[StepWord] | None,
+        QueryParameter(
+            description="A lane whose provider is gone for good: give up its calls of unknown outcome, so that the "
+            "next run of the environment may begin. The run is not continued. May be repeated."
+        ),
+    ] = None,
 ) -> Response[RunView]:
     """Continue a paused run, or the unfinished steps of a Failed or Cancelled one."""
-    return await _act(request, supervisor, run, SignalKind.RESUME, match, (redo or (), skip or ()))
+    answers = ResumeAnswers(redo or (), skip or (), forget or ())
+    return await _act(request, supervisor, run, SignalKind.RESUME, match, answers)
 
 
 @post(ONE + "/cancel", **ACTION)

@@ -18,11 +18,11 @@ from batchwright.app.multi_store import Stores
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
 from batchwright.app.run_reader import history
 from batchwright.app.settings import Settings
-from batchwright.engine.environment_turn import EnvironmentTurn
-from batchwright.engine.limits import Limits
+from batchwright.engine.environment_turn import BEGIN_TURN, EnvironmentTurn
+from batchwright.engine.limits import Lane, Limits
 from batchwright.engine.loop import SIGNAL_SECONDS, Driver
 from batchwright.engine.machine import Machine
-from batchwright.engine.manual_resolution import go_on
+from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers, cancelled, forget, go_on
 from batchwright.engine.read_retry import OUTAGE_SECONDS
 from batchwright.errors import NotAllowed, RunHeld, StoreFull
 from batchwright.journal.base import Journal
@@ -124,19 +124,21 @@ class Runs:
             await journal.create(created, made.summary(journal.name), enter=enter)
         return StoredRun(journal, own, made)
 
-    def resume(self, stored: StoredRun, by: str, redo: Sequence[str] = (), skip: Sequence[str] = ()) -> ActiveRun:
+    def resume(self, stored: StoredRun, by: str, answers: ResumeAnswers = NO_ANSWERS) -> ActiveRun:
         """Continue a run whose process died, a paused run, or a Failed or Cancelled one.
 
-        `redo` and `skip` name commands in doubt that are to be run again, or marked as done. Raises StepNotFound.
+        With `forget` among the answers nothing else is done, and no provider is opened. Raises StepNotFound.
         """
+        if answers.forget:
+            return self._forget(stored, by, answers)
 
         def wishes(machine: Machine, now: float) -> Sequence[ev.AnyEvent]:
-            answers = [tuple(step_named(machine.run, one) for one in words) for words in (redo, skip)]
-            if any(answers):
-                return _answer(machine, now, by, *answers)
+            steps = [tuple(step_named(machine.run, one) for one in words) for words in (answers.redo, answers.skip)]
+            if any(steps):
+                return _answer(machine, now, by, *steps)
             match machine.run.status:
                 case RunState.RUNNING | RunState.PAUSED if machine.run.cancelling:
-                    return [*_cancelled(now, by, "while it was cancelling"), ev.RunReopened(now, by)]
+                    return [*cancelled(now, by, "while it was cancelling"), ev.RunReopened(now, by)]
                 case RunState.PAUSED:
                     return machine.request(Signal(SignalKind.RESUME, now, by), now)
                 case RunState.PENDING | RunState.RUNNING | RunState.ROLLING_BACK:
@@ -144,6 +146,18 @@ class Runs:
             return [] if not machine.ended else machine.reopen(now, by)
 
         return self.drive(stored, wishes)
+
+    def _forget(self, stored: StoredRun, by: str, answers: ResumeAnswers) -> ActiveRun:
+        if answers.redo or answers.skip:
+            raise NotAllowed(
+                "forgetting calls of unknown outcome does not continue the run, so there is nothing to redo or skip",
+                hint=f"Forget them first; then: batchwright resume {stored.id}",
+            )
+
+        def wishes(machine: Machine, now: float) -> Sequence[ev.AnyEvent]:
+            return forget(machine.run, now, by, answers.forget)
+
+        return self._active(stored, lambda active: self._drive(active, stored, wishes, offline=True))
 
     def rollback(self, stored: StoredRun, by: str) -> ActiveRun:
         """Undo what a run created. A run whose process died is cancelled first; the user must cancel a live one."""
@@ -155,7 +169,7 @@ class Runs:
                 return machine.rollback(now, by)
             machine.check_rollback()
             # in one append: between two, another run could take its turn
-            return [*_cancelled(now, by, "before its rollback"), ev.RollbackStarted(now, by, automatic=False)]
+            return [*cancelled(now, by, "before its rollback"), ev.RollbackStarted(now, by, automatic=False)]
 
         return self.drive(stored, wishes)
 
@@ -193,9 +207,15 @@ class Runs:
         return ActiveRun(stored.id, stored.journal.name, self._limits, self._clock, work)
 
     async def _drive(
-        self, active: ActiveRun, stored: StoredRun, wishes: Wishes | None, opened: Adapters | None = None
+        self,
+        active: ActiveRun,
+        stored: StoredRun,
+        wishes: Wishes | None,
+        opened: Adapters | None = None,
+        *,
+        offline: bool = False,
     ) -> Run:
-        """Take the lease and drive to the end."""
+        """Take the lease and drive to the end; `offline`: what is wished ends the run, and no provider is asked."""
         journal, run_id = stored.journal, stored.id
         active.accepted = wishes is None  # another process's doing: the run is to be driven
         seen = len(await journal.signals(run_id))  # before the lease: a signal from here on is for this driver
@@ -212,14 +232,15 @@ class Runs:
             async with opened or self.adapters(run.plan.simulation) as around:
                 around.look_for(OUTAGE_SECONDS, active.waits)
                 async with renewed(journal, lease, self._clock):
-                    await around.open_for(run.plan)
+                    if not offline:
+                        await around.open_for(run.plan)
                 driver = Driver(
                     journal,
                     lease,
                     run,
                     around.providers,
                     around.runners,
-                    self._limits,
+                    _no_calls(run.plan) if offline else self._limits,
                     self._clock,
                     active.appended,
                     self._signal_seconds,
@@ -233,9 +254,17 @@ class Runs:
                 await journal.release(lease)
 
 
+def _no_calls(plan: Plan) -> Limits:
+    """Limits for a driver that makes no call, so that no provider tells what its limits are."""
+    limits = Limits()
+    for op in plan.operations:
+        limits.add(op.lane, Lane(1))
+    return limits
+
+
 async def _turn_of(journal: Journal, run: Run, wanted: Sequence[ev.AnyEvent]) -> EnvironmentTurn | None:
     """The run's turn that goes on or is to begin; a run older than environments may go on without one."""
-    begins = any(isinstance(event, ev.RunReopened | ev.RollbackStarted) for event in wanted)
+    begins = any(isinstance(event, BEGIN_TURN) for event in wanted)
     if not run.holds_environment and not begins:
         return None
     state = await environment_state(journal, EnvironmentKey.of(run.plan), run.id)
@@ -265,14 +294,8 @@ def nothing_to_pause(run: str) -> NotAllowed:
     )
 
 
-def _cancelled(now: float, by: str, when: str) -> Sequence[ev.AnyEvent]:
-    """A run whose process has died ends as Cancelled; a resume continues it from there."""
-    ended = ev.RunEnded(now, RunState.CANCELLED, f"its process ended {when}")
-    return [ev.CancelRequested(now, by, force=True), ended]
-
-
 def _answer(machine: Machine, now: float, by: str, redo: Sequence[str], skip: Sequence[str]) -> Sequence[ev.AnyEvent]:
     """Continue with commands in doubt run again or skipped, also if the run's process died during one."""
     if machine.run.status in (RunState.RUNNING, RunState.PAUSED):
-        return [*_cancelled(now, by, "with commands in flight"), *go_on(machine.run, now, by, redo, skip)]
+        return [*cancelled(now, by, "with commands in flight"), *go_on(machine.run, now, by, redo, skip)]
     return machine.reopen(now, by, redo, skip)

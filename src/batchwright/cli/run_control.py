@@ -21,7 +21,11 @@ from batchwright.cli.options import (
 from batchwright.cli.output import confirm, note, print_json, say, unasked
 from batchwright.cli.target import Url, chosen_run
 from batchwright.cli.view_printer import show_preview
+from batchwright.client.progress import Progress
+from batchwright.engine.manual_resolution import ResumeAnswers
 from batchwright.engine.rollback_preview import PlannedUndo, UndoKind
+from batchwright.model.events import DoubtForgotten
+from batchwright.views.events import event_line
 from batchwright.views.text_format import counted, some
 
 Force = Annotated[bool, typer.Option("--force", help="Do not wait for calls in flight; they are in doubt afterwards.")]
@@ -45,6 +49,16 @@ Skip = Annotated[
 ]
 
 
+Forget = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--forget",
+        metavar="LANE",
+        help="Its provider is gone for good: give up the calls of unknown outcome, and do no more. May be repeated.",
+    ),
+]
+
+
 def asked(run: str, verb: str, driver: str, *, json: bool) -> int:
     """Report that the process that drives the run was asked to do it."""
     if json:
@@ -59,6 +73,7 @@ def resume_run(
     run: RunArgument,
     redo: Redo = None,
     skip: Skip = None,
+    forget: Forget = None,
     catalogue: Catalogues = None,
     state_dir: StateDir = None,
     url: Url = None,
@@ -67,10 +82,26 @@ def resume_run(
 ) -> int:
     """Continue a run: one whose process died, a paused one, or the unfinished steps of a Failed or Cancelled one."""
     with chosen_run(run, url, state_dir, catalogue) as (client, view):
-        progress = client.act(view.run, "resume", redo=redo or (), skip=skip or ())
+        answers = ResumeAnswers(redo or (), skip or (), forget or ())
+        progress = client.act(view.run, "resume", answers=answers)
+        if forget:
+            return _forgotten(progress, view.run, json=json)
         if progress.driver:
             return asked(view.run, "resume", progress.driver, json=json)
         return shown(client, progress, view.run, json=json, told=f"run {view.run}: {view.environment} {view.version}")
+
+
+def _forgotten(progress: Progress, run: str, *, json: bool) -> int:
+    """Say what may be left behind in the lanes whose calls were given up."""
+    with progress:
+        found = [one for update in progress for one in update.events if isinstance(one, DoubtForgotten)]
+    if json:
+        print_json({"run": run, "forgotten": [{"lane": one.lane, "servers": one.servers} for one in found]})
+    else:
+        for one in found:
+            say(event_line(one))
+        say(f"the next run may begin; to continue this one: batchwright resume {run}")
+    return Exit.OK
 
 
 def pause(

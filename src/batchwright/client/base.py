@@ -15,6 +15,7 @@ from batchwright.app.live_servers import FoundServers
 from batchwright.app.orphan_sweep import GcResult
 from batchwright.app.server_destroy import ServerDestroyResult
 from batchwright.client.progress import Progress
+from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers
 from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.model.events import AnyEvent
 from batchwright.model.run_summary import RunSummary
@@ -118,9 +119,7 @@ class Client(Protocol):
         """What a rollback would do, in order. Raises NotAllowed when it would be refused."""
         ...
 
-    def act(
-        self, word: str, verb: Verb, *, force: bool = False, redo: Sequence[str] = (), skip: Sequence[str] = ()
-    ) -> Progress:
+    def act(self, word: str, verb: Verb, *, force: bool = False, answers: ResumeAnswers = NO_ANSWERS) -> Progress:
         """Pause, resume, cancel or roll back a run: its driver is asked; if there is none, this client drives it.
 
         Raises LatestAmbiguous for a rollback or a forced cancel, and NotAllowed and RunHeld, at once or with the first

@@ -22,6 +22,7 @@ from batchwright.client.base import RunRow, Verb
 from batchwright.client.http_problems import decoded, reason, refusal
 from batchwright.client.http_transport import ANSWER_SECONDS, ANSWER_TRIES, HttpAnswerLost, HttpTransport
 from batchwright.client.progress import Progress, WatchedProgress
+from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers
 from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.errors import EnvironmentNotFound, NotAllowed, RunHeld, ServiceUnavailable
 from batchwright.model.environment import REAL, SIMULATED, EnvironmentKey
@@ -236,9 +237,7 @@ class HttpClient:
     def rollback_preview(self, word: str) -> tuple[PlannedUndo, ...]:
         return self._http.get(self._path(word, "rollback"), _Undo).undo
 
-    def act(
-        self, word: str, verb: Verb, *, force: bool = False, redo: Sequence[str] = (), skip: Sequence[str] = ()
-    ) -> Progress:
+    def act(self, word: str, verb: Verb, *, force: bool = False, answers: ResumeAnswers = NO_ANSWERS) -> Progress:
         """As `Client.act`. A request repeated after a lost answer may be refused if the first was carried out.
 
         In that case the run shows its effect.
@@ -251,7 +250,8 @@ class HttpClient:
             int(tag[0].strip('"').rpartition("-")[2]) if tag else None
         )  # so that its effects are shown from the first
         query = [("force", "true")] if force else []
-        query += [("redo", step) for step in redo] + [("skip", step) for step in skip]
+        query += [("redo", step) for step in answers.redo] + [("skip", step) for step in answers.skip]
+        query += [("forget", lane) for lane in answers.forget]
         lost: list[str] = []
         try:
             self._http.ask("POST", self._path(before.run, verb), query, lost=lost)

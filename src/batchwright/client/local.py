@@ -29,6 +29,7 @@ from batchwright.app.taskserv_health import check_run
 from batchwright.client.base import RunRow, Verb, run_row
 from batchwright.client.driven_progress import DrivenProgress
 from batchwright.client.progress import Progress, WatchedProgress
+from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers
 from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.journal.lease_holder import process_of
 from batchwright.loader import Loaded
@@ -178,9 +179,7 @@ class LocalClient:
 
     # -- acting ---------------------------------------------------------------------------------------------------
 
-    def act(
-        self, word: str, verb: Verb, *, force: bool = False, redo: Sequence[str] = (), skip: Sequence[str] = ()
-    ) -> Progress:
+    def act(self, word: str, verb: Verb, *, force: bool = False, answers: ResumeAnswers = NO_ANSWERS) -> Progress:
         opened = self.look(word, destroys=verb == "rollback" or force)
         run, stored, by = opened.run, StoredRun(opened.journal, opened.run.id, opened.run), user()
         kind = {"pause": SignalKind.PAUSE, "resume": SignalKind.RESUME}.get(
@@ -190,8 +189,8 @@ class LocalClient:
             if opened.driver is not None:
                 refuse_rollback(run, by, self.clock.now(), process_of(opened.driver))
             return self.drive(self.runs_here.rollback(stored, by))
-        if verb == "resume" and not (opened.driven and run.status is RunState.PAUSED and not (redo or skip)):
-            return self.drive(self.runs_here.resume(stored, by, redo, skip))
+        if verb == "resume" and not (opened.driven and run.status is RunState.PAUSED and answers == NO_ANSWERS):
+            return self.drive(self.runs_here.resume(stored, by, answers))
         states = {"pause": LIVE_STATES[:2], "resume": (RunState.PAUSED,)}.get(verb, LIVE_STATES)
         if self.wait(self.runs_here.ask(stored, kind, by, states)):
             return WatchedProgress(self.follow(run.id), opened.driver or "another process")

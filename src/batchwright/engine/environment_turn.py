@@ -12,6 +12,8 @@ from batchwright.model.environment import Enter, Environment, EnvironmentKey, Re
 from batchwright.model.environment_fold import leave
 from batchwright.model.run import Run
 
+BEGIN_TURN = (ev.RunReopened, ev.RollbackStarted, ev.DoubtForgotten)  # in a run that does not have its turn
+
 
 class EnvironmentTurn:
     """Gives the event that begins a turn its number, and says what the turn changed with the event that ends it.
@@ -38,7 +40,7 @@ class EnvironmentTurn:
         """The events to begin with; what begins a turn has its number. Raises EnvironmentRefused if it may not."""
         numbered: list[ev.AnyEvent] = []
         for event in events:
-            if isinstance(event, ev.RunReopened | ev.RollbackStarted) and not self._held and self._enter is None:
+            if isinstance(event, BEGIN_TURN) and not self._held and self._enter is None:
                 event = replace(event, turn=self._found.turn + 1)
                 self._enter = self._entering(event.at)
                 entered(None if self._is_new else self._found, self._enter)

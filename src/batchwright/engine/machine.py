@@ -62,7 +62,7 @@ class Machine:
                 return self.phase.recover() if self.run.status not in RUN_ENDED else []
             case ev.SweepStarted() | ev.OrphanFound() | ev.OrphanRemovalEnded() | ev.SweepEnded():
                 return self.sweeping.after(event)
-            case ev.StepOutput():
+            case ev.StepOutput() | ev.DoubtForgotten():
                 return []
         return self.phase.after(event, i)
 

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import Struct
+
 from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
 from batchwright.model.actions import Doubt
 from batchwright.model.fault import Fault, FaultClass
-from batchwright.model.lifecycle import StepState
+from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
 from batchwright.model.run import Run, unsettled
 
 SHOWN = 3  # steps in one message
+
+
+class ResumeAnswers(Struct, frozen=True):
+    """What a person decides when a run is resumed: commands in doubt to run again, and those to count as done.
+
+    `forget` are lanes whose calls of unknown outcome are given up.
+    """
+
+    redo: Sequence[str] = ()
+    skip: Sequence[str] = ()
+    forget: Sequence[str] = ()
+
+
+NO_ANSWERS = ResumeAnswers()
 
 
 def asks(run: Run, i: int, fault: Fault) -> str:
@@ -46,6 +62,41 @@ def go_on(run: Run, now: float, by: str, redo: Sequence[str], skip: Sequence[str
         if run.records[i].state is StepState.STARTED
     ]
     return [*given_up, ev.RunReopened(now, by, tuple(dict.fromkeys(redo)), tuple(dict.fromkeys(skip)))]
+
+
+def doubtful_lanes(run: Run) -> dict[str, list[int]]:
+    """The lanes in which a call may have made a server that no run knows, each with the steps of these calls."""
+    lanes: dict[str, list[int]] = {lane: [] for lane in run.doubtful}
+    for i, record in enumerate(run.records):
+        if run.plan.steps[i].traits.sweeps and (record.doubt or record.state is StepState.STARTED):
+            lanes.setdefault(run.lane(i), []).append(i)
+    return lanes
+
+
+def forget(run: Run, now: float, by: str, lanes: Sequence[str]) -> list[ev.AnyEvent]:
+    """The events that forget the calls of unknown outcome in these lanes of a run that no process drives.
+
+    A run that has not ended ends as Cancelled. Raises NotAllowed for a lane without such a call, and in a rollback.
+    """
+    if run.status is RunState.ROLLING_BACK or run.rollback_due:
+        raise NotAllowed(
+            f"run {run.id} is being rolled back, which settles its calls or names what is left",
+            hint=f"Continue the rollback: batchwright resume {run.id}",
+        )
+    known = doubtful_lanes(run)
+    hint = f"It has some in: {', '.join(sorted(known))}" if known else f"It has none: batchwright status {run.id}"
+    for lane in lanes:
+        if lane not in known:
+            raise NotAllowed(f"run {run.id} has no call of unknown outcome in {lane!r}", hint=hint)
+    ended = [] if run.status in RUN_ENDED else cancelled(now, by, "before its calls were forgotten")
+    names = {lane: tuple(run.plan.steps[i].request.name for i in known[lane]) for lane in lanes}
+    return [*ended, *(ev.DoubtForgotten(now, lane, by, servers) for lane, servers in names.items())]
+
+
+def cancelled(now: float, by: str, when: str) -> list[ev.AnyEvent]:
+    """A run whose process has died ends as Cancelled; a resume continues it from there."""
+    ended = ev.RunEnded(now, RunState.CANCELLED, f"its process ended {when}")
+    return [ev.CancelRequested(now, by, force=True), ended]
 
 
 def _refuse_misfit(run: Run, step: str, *, both: bool) -> None:

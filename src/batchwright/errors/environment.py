@@ -48,7 +48,10 @@ class EnvironmentUnsettled(EnvironmentRefused):
     """The outcome of a call is unknown, so a server may exist that no run knows."""
 
     code = "environment-unsettled"
-    hint = "Settle it: batchwright resume RUN, or batchwright rollback RUN"
+    hint = (
+        "Settle it: batchwright resume RUN, or batchwright rollback RUN. If the provider is gone for good: batchwright "
+        "resume RUN --forget LANE"
+    )
 
 
 class EnvironmentElsewhere(EnvironmentRefused):

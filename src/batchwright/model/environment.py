@@ -180,7 +180,8 @@ def entered(found: Environment | None, enter: Enter) -> Environment:
     if now.unsettled not in ("", enter.run):
         raise EnvironmentUnsettled(
             f"run {now.unsettled} ended with a call of unknown outcome: {now.name} may have a server that no run knows",
-            hint=f"Settle it: batchwright resume {now.unsettled}, or batchwright rollback {now.unsettled}",
+            hint=f"Settle it: batchwright resume {now.unsettled}, or batchwright rollback {now.unsettled}. If the "
+            f"provider is gone for good: batchwright resume {now.unsettled} --forget LANE",
             run=now.unsettled,
         )
     if now.turn != enter.expects:

@@ -99,6 +99,18 @@ class RunReopened(Event, frozen=True, tag="run_reopened"):
     turn: int = 0
 
 
+class DoubtForgotten(Event, frozen=True, tag="doubt_forgotten"):
+    """A person gave up on the calls of unknown outcome in this lane: their provider is gone for good.
+
+    `servers` may exist there without any run that knows them. `turn` as in RunReopened.
+    """
+
+    lane: str
+    by: str = ""
+    servers: tuple[str, ...] = ()
+    turn: int = 0
+
+
 class RollbackStarted(Event, frozen=True, tag="rollback_started"):
     """A rollback started: it undoes what the run created, in reverse order.
 
@@ -280,6 +292,7 @@ AnyEvent = (
     | ProviderStopped
     | RunEnded
     | RunReopened
+    | DoubtForgotten
     | RollbackStarted
     | RollbackEnded
     | StepStarted

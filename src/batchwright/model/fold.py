@@ -11,7 +11,7 @@ from typing import Any
 from batchwright.errors import IllegalTransition
 from batchwright.model import events as ev
 from batchwright.model.actions import Doubt
-from batchwright.model.fault import FaultClass
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import (
     STEP_IN_FLIGHT,
     STEP_TRANSITIONS,
@@ -332,6 +332,25 @@ def _sweep_ended(run: RunFoldState, event: ev.SweepEnded) -> None:
                 record.turn = run.turn
 
 
+def _doubt_forgotten(run: RunFoldState, event: ev.DoubtForgotten) -> None:
+    run.status = next_run_state(run.status, "doubt_forgotten")
+    run.turn = event.turn or run.turn
+    run.doubtful.pop(event.lane, None)
+    run.sweep_faults.pop(event.lane, None)
+    for i, record in enumerate(run.records):
+        if not (record.doubt and run.plan.steps[i].traits.sweeps and run.lane(i) == event.lane):
+            continue
+        if record.state is StepState.STARTED:
+            _move(run, run.plan.steps[i].id, "doubt_forgotten")
+            record.ended_at = event.at
+            by = f" by {event.by}" if event.by else ""
+            record.fault = Fault(FaultClass.IN_DOUBT, f"the outcome of its call is unknown and was forgotten{by}")
+        if not record.ref:
+            record.generation += 1  # a later attempt is not mistaken for the call that was forgotten
+        record.doubt = False
+        record.turn = run.turn
+
+
 APPLY: dict[type[ev.Event], Callable[[RunFoldState, Any], int | None]] = {
     ev.RunCreated: _run_created,
     ev.DriverStarted: _driver_started,
@@ -343,6 +362,7 @@ APPLY: dict[type[ev.Event], Callable[[RunFoldState, Any], int | None]] = {
     ev.ProviderStopped: _provider_stopped,
     ev.RunEnded: _run_ended,
     ev.RunReopened: _run_reopened,
+    ev.DoubtForgotten: _doubt_forgotten,
     ev.RollbackStarted: _rollback_started,
     ev.RollbackEnded: _rollback_ended,
     ev.StepStarted: _step_started,

@@ -61,11 +61,11 @@ RUN_TRANSITIONS: dict[RunState, dict[str, RunState]] = {
     },
     R.PAUSED: {"run_resumed": R.RUNNING, "run_failed": R.FAILED, "run_cancelled": R.CANCELLED},
     R.COMPLETED: {"rollback_started": R.ROLLING_BACK},
-    R.FAILED: {"run_reopened": R.RUNNING, "rollback_started": R.ROLLING_BACK},
-    R.CANCELLED: {"run_reopened": R.RUNNING, "rollback_started": R.ROLLING_BACK},
+    R.FAILED: {"run_reopened": R.RUNNING, "rollback_started": R.ROLLING_BACK, "doubt_forgotten": R.FAILED},
+    R.CANCELLED: {"run_reopened": R.RUNNING, "rollback_started": R.ROLLING_BACK, "doubt_forgotten": R.CANCELLED},
     R.ROLLING_BACK: {"rollback_completed": R.ROLLED_BACK, "rollback_left_residue": R.ROLLBACK_INCOMPLETE},
     R.ROLLED_BACK: {},
-    R.ROLLBACK_INCOMPLETE: {"rollback_started": R.ROLLING_BACK},
+    R.ROLLBACK_INCOMPLETE: {"rollback_started": R.ROLLING_BACK, "doubt_forgotten": R.ROLLBACK_INCOMPLETE},
 }
 
 _UNDO = {"undo_started": S.UNDOING, "step_undone": S.UNDONE}
@@ -82,6 +82,7 @@ STEP_TRANSITIONS: dict[StepState, dict[str, StepState]] = {
         "step_succeeded": S.SUCCEEDED,
         "step_retrying": S.RETRYING,
         "step_failed": S.FAILED,
+        "doubt_forgotten": S.FAILED,
         **_UNDO,
     },
     S.CREATED: {

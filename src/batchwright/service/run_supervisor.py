@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 from weakref import WeakValueDictionary
@@ -16,6 +16,7 @@ from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowli
 from batchwright.app.runs import Runs, StoredRun, nothing_to_pause, refuse_rollback, refuse_unless
 from batchwright.app.settings import Settings
 from batchwright.engine.limits import Limits
+from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers
 from batchwright.errors import (
     BatchwrightError,
     RunChanged,
@@ -50,8 +51,6 @@ EFFECTS: dict[SignalKind, Callable[[Run], bool]] = {
 }
 
 Verb = Callable[[Runs], ActiveRun]
-Answers = tuple[Sequence[str], Sequence[str]]
-NO_ANSWERS: Answers = ((), ())
 
 log = logging.getLogger("batchwright.orchestrator")
 
@@ -250,12 +249,12 @@ class RunSupervisor:
         kind: SignalKind | None,
         by: str,
         match: Callable[[RunFeed], bool],
-        answers: Answers = NO_ANSWERS,
+        answers: ResumeAnswers = NO_ANSWERS,
     ) -> RunFeed:
         """Pause, resume, cancel, or (None) roll back a run, whichever process drives it.
 
-        `answers` are for a resume: the commands in doubt to run again, and those to mark as done. Raises NotAllowed,
-        RunHeld, and RunChanged if the run is not in the state that `match` names.
+        `answers` are for a resume. Raises NotAllowed, RunHeld, and RunChanged if the run is not in the state that
+        `match` names.
         """
         feed = await self.feeds.find(word, destroys=kind in (None, SignalKind.FORCE_CANCEL))
         async with self._lock(feed.run.id):
@@ -273,11 +272,11 @@ class RunSupervisor:
         await feed.refresh()
         return feed
 
-    async def _relay(self, feed: RunFeed, driven: ActiveRun | None, signal: Signal, answers: Answers) -> None:
+    async def _relay(self, feed: RunFeed, driven: ActiveRun | None, signal: Signal, answers: ResumeAnswers) -> None:
         run, kind = feed.run, signal.kind
         force = kind is SignalKind.FORCE_CANCEL
         undriven = driven is None and feed.holder is None
-        if any(answers) and not undriven:
+        if answers != NO_ANSWERS and not undriven:
             raise RunHeld(f"run {run.id} is driven by {_who(feed)}")
         reopens = kind is SignalKind.RESUME and (undriven or run.status in RUN_ENDED)
         if kind is SignalKind.RESUME and not undriven and run.status in (RunState.PENDING, RunState.RUNNING):
@@ -295,7 +294,7 @@ class RunSupervisor:
         elif kind is SignalKind.PAUSE:
             raise nothing_to_pause(run.id)
         elif kind is SignalKind.RESUME:
-            await self._take_up(feed, lambda runs: runs.resume(_stored(feed), signal.by, *answers), _anything)
+            await self._take_up(feed, lambda runs: runs.resume(_stored(feed), signal.by, answers), _anything)
         else:
             await self._take_up(feed, lambda runs: runs.cancel(_stored(feed), signal.by, force=force), _anything)
 

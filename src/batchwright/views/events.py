@@ -71,12 +71,19 @@ def _run_line(event: ev.AnyEvent) -> str:
             answers = f"; run again: {some(event.redo)}" if event.redo else ""
             answers += f"; marked as done: {some(event.skip)}" if event.skip else ""
             return f"run reopened{_by(event.by)}: continuing with the unfinished steps{answers}"
+        case ev.DoubtForgotten():
+            return _forgotten(event)
         case ev.RollbackStarted():
             return f"rollback started{_by(event.by)}" + (f" because {event.reason}" if event.reason else "")
         case ev.RollbackEnded():
             left = f": {counted(len(event.residue), 'thing')} left" if event.residue else ""
             return f"run {event.status}{left}"
     raise AssertionError(f"no words for {type(event).__name__}")
+
+
+def _forgotten(event: ev.DoubtForgotten) -> str:
+    left = f": {some(event.servers)} may exist there; look in the provider's console" if event.servers else ""
+    return f"calls of unknown outcome in {event.lane} were forgotten{_by(event.by)}{left}"
 
 
 def step_text(event: ev.AnyEvent) -> str:

@@ -218,6 +218,8 @@ class _Telling:
                 told = before in (S.FAILED, S.SKIPPED, S.RETRYING)
                 self._first_bad.clear()
                 self._stopped.clear()
+            case ev.DoubtForgotten(lane=lane):
+                told = lane == self.lane and before in (S.STARTED, S.FAILED, S.RETRYING)
             case ev.RollbackStarted():
                 told = before not in (S.WAITING, S.SKIPPED)
             case ev.RunEnded():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ from msgspec.structs import replace
 from batchwright.app.environments import environment_problems, environment_state, wait_for_turn
 from batchwright.app.plans import plan_loaded
 from batchwright.app.read_only_store import read_only
-from batchwright.app.runs import StoredRun
+from batchwright.app.runs import Runs, StoredRun
+from batchwright.engine.manual_resolution import ResumeAnswers
 from batchwright.errors import (
     EnvironmentBusy,
     EnvironmentMoved,
     EnvironmentRefused,
-    EnvironmentUnsettled,
     NotAllowed,
     PlanRefused,
     RunSuperseded,
@@ -68,6 +69,12 @@ async def created(house: House, workflow: Workflow, **simulation: Any) -> Stored
 async def done(house: House, workflow: Workflow, **simulation: Any) -> Run:
     """A run of the workflow, to its end."""
     return await house.runs.drive(await created(house, workflow, **simulation)).finished()
+
+
+def forgotten(house: House, stored: StoredRun, *lanes: str) -> Awaitable[Run]:
+    """The run, whose calls of unknown outcome in these lanes are given up."""
+    runs = Runs(house.settings, house.stores, house.clock)  # of a process that has opened no provider yet
+    return runs.resume(stored, "ada", ResumeAnswers(forget=lanes)).finished()
 
 
 async def kept(house: House, key: EnvironmentKey = SHOP) -> dict[str, Any]:
@@ -244,21 +251,6 @@ def test_an_automatic_rollback_is_of_the_same_turn(tmp_path: Path) -> None:
     housed(tmp_path, play)
 
 
-def test_a_call_of_unknown_outcome_is_settled_before_the_next_run(tmp_path: Path) -> None:
-    async def play(house: House) -> None:
-        first = await created(house, shop("a"))
-        await house.left_behind(first.id)
-        await house.cancel(first.id, "ada", force=True)
-        with pytest.raises(EnvironmentUnsettled, match=first.id):
-            await created(house, shop("a"))
-        assert (await house.resume(first.id, "ada")).status is RunState.COMPLETED
-        assert (await done(house, shop("a", "b"))).status is RunState.COMPLETED
-        assert house.alive() == ["a", "b"]
-        await check_kept(house)
-
-    housed(tmp_path, play)
-
-
 # -- runs of before -------------------------------------------------------------------------------------------------
 
 
@@ -266,7 +258,7 @@ def test_runs_older_than_environments_are_what_it_begins_with(tmp_path: Path) ->
     async def play(house: House) -> None:
         journal = await house.journal()
         old = replace(await planned(house, shop("a")), environment="", base="")
-        run = await _of_before(house, old)
+        run = await of_before(house, old)
         await house.runs.drive(StoredRun(journal, run.id)).finished()
         assert await journal.environments() == []
         state = await environment_state(journal, SHOP)
@@ -285,7 +277,7 @@ def test_runs_older_than_environments_are_what_it_begins_with(tmp_path: Path) ->
 def test_an_unfinished_run_older_than_environments_comes_first(tmp_path: Path) -> None:
     async def play(house: House) -> None:
         journal = await house.journal()
-        run = await _of_before(house, replace(await planned(house, shop("a")), environment="", base=""))
+        run = await of_before(house, replace(await planned(house, shop("a")), environment="", base=""))
         with pytest.raises(EnvironmentBusy, match=run.id):
             await created(house, shop("a"))
         await house.runs.drive(StoredRun(journal, run.id)).finished()
@@ -294,7 +286,7 @@ def test_an_unfinished_run_older_than_environments_comes_first(tmp_path: Path) -
     housed(tmp_path, play)
 
 
-async def _of_before(house: House, plan: Plan) -> Run:
+async def of_before(house: House, plan: Plan) -> Run:
     """A run as an older version recorded it."""
     run = Run(RunCreated(house.clock.now(), "oldrunoldrun", plan, "ada"))
     summary = replace(run.summary("memory"), environment="")
@@ -379,13 +371,15 @@ def test_whatever_people_do_what_is_kept_is_what_the_runs_add_up_to(
             simulation = {"fail": draw.choice(names)} if draw.random() < 0.3 else {}
             runs = await journal.runs()
             try:
-                match draw.choice(["run", "run", "run", "die", "resume", "rollback", "cancel"]):
+                match draw.choice(["run", "run", "run", "die", "resume", "rollback", "cancel", "forget"]):
                     case "run":
                         await done(house, shop(*names, port=draw.randint(1, 2)), **simulation)
                     case "die":
                         await house.left_behind((await created(house, shop(*names), **simulation)).id)
                     case "resume" if runs:
                         await house.resume(draw.choice(runs), "ada")
+                    case "forget" if runs:
+                        await forgotten(house, await house.stored(draw.choice(runs)), "upcloud")
                     case "rollback" if runs:
                         await house.rollback(draw.choice(runs), "ada")
                     case "cancel" if runs:

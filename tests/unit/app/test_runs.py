@@ -37,8 +37,9 @@ T = TypeVar("T")
 class MemoryStores(Stores):
     """Stores that live in memory."""
 
-    def _make(self, backend: str) -> Journal:
-        return MemoryJournal()
+    async def get(self, name: str, *, behind: bool = False) -> Journal:
+        """Without a thread, for which virtual time would not wait."""
+        return self._open.setdefault(name, MemoryJournal())
 
     async def existing(self) -> list[Journal]:
         return list(self._open.values())

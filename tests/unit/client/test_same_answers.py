@@ -31,7 +31,8 @@ class Said(Struct, frozen=True):
     code: int
 
 
-# RUN is a run that is Completed, BAD one that has Failed, LEFT one that nobody drives, DRIVEN one that waits for hours
+# RUN is a run that is Completed, BAD one that has Failed, LEFT one that nobody drives, DRIVEN one that waits for hours,
+# LOST one whose call is not answered
 COMMANDS = [
     (0, "list"),
     (0, "list --status completed --name FLOW --limit 1"),
@@ -70,6 +71,8 @@ COMMANDS = [
     (2, "resume RUN"),
     (2, "resume latest --redo nosuchstep"),
     (2, "resume DRIVEN"),
+    (2, "resume RUN --forget upcloud"),
+    (2, "resume DRIVEN --forget upcloud"),
     (2, "rollback DRIVEN --yes"),
     (0, "servers --simulate"),
     (0, "servers --simulate --run latest"),
@@ -164,6 +167,7 @@ def served(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
             {
                 "LEFT": left(folder),
                 "DRIVEN": submitted("driven", 1, RunState.RUNNING, boot_seconds=36000),
+                "LOST": submitted("lost", 1, RunState.RUNNING, answer_seconds=36000),
                 "EU": submitted("eu", 1, RunState.COMPLETED),
                 "BAD": submitted("bad", 2, RunState.FAILED, fail="bad-0000"),
                 "RUN": submitted("flow", 2, RunState.COMPLETED),
@@ -203,6 +207,11 @@ CHANGES = [
     (1, "resume BAD", "Failed"),
     (0, "cancel LEFT", "Cancelled"),
     (0, "resume LEFT", "Completed"),
+    (0, "cancel LOST --force", "Cancelled"),
+    (2, "resume LOST --forget hetzner", "Cancelled"),
+    (2, "resume LOST --forget simulated --redo up", "Cancelled"),
+    (0, "resume LOST --forget simulated", "Cancelled"),
+    (2, "resume LOST --forget simulated", "Cancelled"),
 ]
 VARIES = (
     *(r"[\d-]+ \d\d:\d\d:\d\d", r"[\d.]+ m?s\b", r"(?m:^) +", r"process \d+", r"by (root|local)\b"),

@@ -5,12 +5,16 @@ from __future__ import annotations
 import pytest
 
 from batchwright.engine import effects, reports
+from batchwright.engine.manual_resolution import forget
 from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
-from batchwright.model.call_outcome import Created
+from batchwright.model.call_outcome import Created, Observed, ServerState
+from batchwright.model.environment_fold import unsettled
 from batchwright.model.fault import FaultClass
 from batchwright.model.lifecycle import RunState
+from batchwright.model.run import Run
 from batchwright.model.run_signal import SignalKind
+from batchwright.model.run_snapshot import encode_snapshot
 from batchwright.model.workflow import OnFailure, Retry
 from tests.unit.engine.hand import Hand, fault, kinds
 from tests.unit.engine.stage import QUICK, operation, plan_of, servers
@@ -235,3 +239,78 @@ def test_a_crash_before_the_automatic_rollback_begins_does_not_forget_it() -> No
     hand = hand.crash()
     hand.decide()
     assert (hand.run.status, hand.run.rolled_back_by) == (RunState.ROLLING_BACK, "on_failure")
+
+
+# -- a provider that is gone for good ------------------------------------------------------------------------------
+
+
+def lost() -> Hand:
+    """Two creates in flight as the run was cancelled by force; the provider never answers again."""
+    hand = Hand(plan_of(QUICK, servers("up", "a", "b")))
+    hand.wish(S.FORCE_CANCEL)
+    assert unsettled(hand.run)
+    return hand
+
+
+def test_a_doubt_that_is_forgotten_is_settled_by_decree() -> None:
+    hand = lost()
+    events = hand.take(forget(hand.run, hand.now, "ada", ["upcloud", "upcloud"]))
+    assert events == [ev.DoubtForgotten(hand.now, "upcloud", "ada", ("a", "b"))]
+    assert not unsettled(hand.run)
+    assert (hand.run.status, hand.state("up/a"), hand.run.doubtful) == (RunState.CANCELLED, "failed", {})
+    told = hand.run.record("up/a").fault
+    assert told is not None
+    assert told.message == "the outcome of its call is unknown and was forgotten by ada"
+    again = Run.replay(hand.history)
+    assert encode_snapshot(again) == encode_snapshot(hand.run)
+
+
+def test_a_run_goes_on_after_it_with_other_tokens_and_looks_for_none_of_the_old() -> None:
+    hand = lost()
+    before = hand.run.token(0)
+    hand.take(forget(hand.run, hand.now, "ada", ["upcloud"]))
+    hand.commands.clear()
+    hand.take([ev.DriverStarted(hand.now, "next", 2), *hand.machine.reopen(hand.now, "user")])
+    hand.decide()
+    assert hand.taken(effects.Settle) == []
+    assert [one.look_first for one in hand.taken(effects.DoStep)] == [False, False]
+    assert hand.run.token(0) != before
+    assert hand.run.made(Observed("late", ServerState.READY, run="run", token=before)), "a late server is an orphan"
+
+
+def test_what_has_no_doubt_is_not_forgotten() -> None:
+    hand = lost()
+    with pytest.raises(NotAllowed, match="no call of unknown outcome in 'aws'") as refused:
+        forget(hand.run, hand.now, "ada", ["upcloud", "aws"])
+    assert refused.value.hint == "It has some in: upcloud"
+    hand.take(forget(hand.run, hand.now, "ada", ["upcloud"]))
+    with pytest.raises(NotAllowed) as refused:
+        forget(hand.run, hand.now, "ada", ["upcloud"])
+    assert refused.value.hint == "It has none: batchwright status run"
+
+
+def test_a_run_whose_process_died_ends_as_its_doubt_is_forgotten() -> None:
+    hand = small()
+    hand.take([ev.DriverStarted(hand.now, "next", 2), *forget(hand.run, hand.now, "ada", ["upcloud"])])
+    assert (hand.run.status, hand.state("up/a"), hand.state("up/b")) == (RunState.CANCELLED, "failed", "waiting")
+    assert not unsettled(hand.run)
+    assert hand.machine.ended
+
+
+def test_a_rollback_settles_its_calls_itself() -> None:
+    hand = lost()
+    hand.take(hand.machine.rollback(hand.now, "user"))
+    with pytest.raises(NotAllowed, match="is being rolled back"):
+        forget(hand.run, hand.now, "ada", ["upcloud"])
+
+
+def test_only_the_lane_that_is_named_is_forgotten() -> None:
+    up, other = servers("up", "a"), servers("else", "b", provider="aws")
+    hand = Hand(plan_of(QUICK, up, other))
+    hand.wish(S.FORCE_CANCEL)
+    hand.take(forget(hand.run, hand.now, "ada", ["aws"]))
+    assert (hand.state("up/a"), hand.state("else/b")) == ("started", "failed")
+    assert unsettled(hand.run)
+    with pytest.raises(NotAllowed) as refused:
+        forget(hand.run, hand.now, "ada", ["aws"])
+    assert refused.value.hint == "It has some in: upcloud"

@@ -42,6 +42,7 @@ RUN_EVENTS: dict[str, ev.AnyEvent] = {
     "run_failed": ev.RunEnded(1.0, RunState.FAILED),
     "run_cancelled": ev.RunEnded(1.0, RunState.CANCELLED),
     "run_reopened": ev.RunReopened(1.0),
+    "doubt_forgotten": ev.DoubtForgotten(1.0, "upcloud"),
     "rollback_started": ev.RollbackStarted(1.0),
     "rollback_completed": ev.RollbackEnded(1.0, RunState.ROLLED_BACK),
     "rollback_left_residue": ev.RollbackEnded(1.0, RunState.ROLLBACK_INCOMPLETE, ("something",)),
@@ -84,7 +85,7 @@ def test_every_state_has_a_row_and_can_be_reached(states: Any, table: Any, begin
 def test_every_event_of_the_tables_exists_and_every_event_of_a_state_is_in_a_table() -> None:
     assert {event for row in RUN_TRANSITIONS.values() for event in row} == set(RUN_EVENTS)
     used = {event for row in STEP_TRANSITIONS.values() for event in row}
-    assert used - {"run_reopened", "taken_as_done"} == set(STEP_EVENTS)
+    assert used - {"run_reopened", "taken_as_done", "doubt_forgotten"} == set(STEP_EVENTS)
     tags = {kind.__struct_config__.tag for kind in get_args(ev.AnyEvent)}
     assert set(STEP_EVENTS) <= tags
     moving = tags - {"step_output"}  # what a call says moves nothing

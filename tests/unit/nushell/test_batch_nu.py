@@ -178,6 +178,14 @@ def test_a_rollback_can_be_looked_at_first(service: FakeService, nu: Nu) -> None
     assert nu.value("batch rollback latest")["status"] == "Running"
 
 
+def test_calls_of_a_provider_that_is_gone_are_given_up(service: FakeService, nu: Nu) -> None:
+    service.on("GET", f"{RUNS}/latest", run_view(halfway().run, T0))
+    service.on("POST", f"{OWN}/resume", Answer(json_of(run_view(halfway().run, T0)), 202))
+    assert nu.value("batch resume latest --forget [upcloud aws]")["status"] == "Running"
+    [asked] = service.requests("POST", f"{OWN}/resume")
+    assert asked.query == [("forget", "upcloud"), ("forget", "aws")]
+
+
 # -- what goes wrong ------------------------------------------------------------------------------------------------
 
 

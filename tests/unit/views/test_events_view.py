@@ -57,6 +57,12 @@ EVENTS: list[tuple[ev.AnyEvent, str]] = [
     (ev.StepUndone(T0, "s"), "s: undone"),
     (ev.StepUndone(T0, "s", with_server=True), "s: undone together with its server"),
     (ev.UndoFailed(T0, "s", 3, BAD), "s: could not be undone after 3 attempts: invalid: no such plan"),
+    (
+        ev.DoubtForgotten(T0, "aws", "ada", ("web-1", "web-2")),
+        "calls of unknown outcome in aws were forgotten by ada: web-1 and web-2 may exist there; "
+        "look in the provider's console",
+    ),
+    (ev.DoubtForgotten(T0, "aws"), "calls of unknown outcome in aws were forgotten"),
     (ev.SweepStarted(T0, "aws"), "closing sweep of aws: looking for orphans"),
     (ev.OrphanFound(T0, "aws", "r", "n"), "orphan found in aws: r (n); destroying it"),
     (ev.OrphanRemovalEnded(T0, "aws", "r"), "r in aws is gone"),
