@@ -24,10 +24,12 @@ from batchwright.errors import (
     EnvironmentBusy,
     EnvironmentElsewhere,
     PlanChanged,
+    RunNotFound,
     SecretMissing,
     StoreError,
     UsageError,
 )
+from batchwright.journal.base import Journal
 from batchwright.loader import Loaded, Path_, SourceLocation, load, locate
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
@@ -165,6 +167,8 @@ async def plan_loaded(
     await around.open(names, {type_of(op).port for op in loaded.workflow.operations})
     observations = await observe(loaded.workflow, around.readers, around.runners, resources, around.clock.now())
     observations = await observe_commands(loaded.workflow, observations, around)
+    strangers = await _strangers(stores, loaded.workflow, observations)
+    observations = replace(observations, strangers=strangers)
     if simulation is None:
         observations = observe_secrets(loaded.workflow, observations, os.environ)
     made = partial(_build, settings, loaded, observations, around, simulation)
@@ -242,6 +246,33 @@ async def _resources(
     hint = f"Plan again when it has ended: batchwright monitor {tenant}"
     warning = Diagnostic(EnvironmentBusy.code, message, hint, where="environment", severity=Severity.WARNING)
     return state.resources, [warning]
+
+
+async def _strangers(stores: Stores, workflow: Workflow, observations: Observations) -> frozenset[str]:
+    """The runs that created servers of the workflow's names and that its store does not know."""
+    known = {(one.provider, one.ref) for one in observations.resources}
+    runs = {
+        one.run
+        for provider, observed in observations.providers.items()
+        for name in observed.requests
+        for one in observed.managed.get(name, ())
+        if one.run and (provider, one.ref) not in known
+    }
+    if not runs:
+        return frozenset()
+    try:
+        journal = await stores.get(stores.name_of(workflow.storage_backend))
+    except (StoreError, SecretMissing):
+        return frozenset()  # told with the other problems of the plan
+    return frozenset([run for run in sorted(runs) if not await _knows(journal, run)])
+
+
+async def _knows(journal: Journal, run: str) -> bool:
+    try:
+        await journal.summary(run)
+    except RunNotFound:
+        return False
+    return True
 
 
 async def _store_trouble(stores: Stores, backend: str) -> list[Diagnostic]:

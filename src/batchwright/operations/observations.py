@@ -37,7 +37,8 @@ class Observations(Struct, frozen=True):
 
     `install_seconds` is what an install takes where it is simulated; None: what the catalogue says. `requests` is by
     operation, for types that have one for all of its steps; what was not found is missing and a problem says why.
-    `resources` is what the environment has.
+    `resources` is what the environment has. `strangers` are runs that created servers of the workflow's names and that
+    the store does not know: those of other stores.
     """
 
     providers: dict[str, ProviderObserved] = {}
@@ -45,3 +46,4 @@ class Observations(Struct, frozen=True):
     install_seconds: float | None = None
     requests: Mapping[str, Request] = {}
     resources: tuple[Resource, ...] = ()
+    strangers: frozenset[str] = frozenset()

@@ -249,7 +249,16 @@ def _can_keep(
     draft: Draft, place: PlannedServer, config: ServerConfig, request: ServerRequest, managed: Sequence[Observed]
 ) -> bool:
     found = managed[0]
-    if len(managed) > 1:
+    if strangers := [one for one in managed if one.run in draft.observations.strangers]:
+        draft.refuse(
+            "server-exists",
+            f'the server "{place.name}" ({strangers[0].ref}) exists, and this store does not know the run that created'
+            f" it: {strangers[0].run}",
+            place.step,
+            "It is in use by whoever has that run, in another store: use that store, or choose another name. If nobody"
+            " has it any more: batchwright servers destroy",
+        )
+    elif len(managed) > 1:
         draft.refuse(
             "server-ambiguous",
             f'{place.provider} has {len(managed)} servers named "{place.name}" that Batchwright manages: '

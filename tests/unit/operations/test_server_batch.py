@@ -163,3 +163,15 @@ def test_an_operation_before_another_is_one_edge_however_many_servers_they_have(
     assert len(plan.steps) == 2000
     assert sum(len(step.needs) for step in plan.steps) == 0
     assert sum(len(op.dependencies) for op in plan.operations) == 1
+
+
+def test_a_server_of_a_run_that_the_store_does_not_know_is_never_kept() -> None:
+    theirs = changed(run="theirs")
+    world = msgspec.structs.replace(with_managed(ONE, theirs), strangers=frozenset({"theirs"}))
+    result = build(ONE, {}, world)
+    assert result.plan is None
+    (problem,) = result.diagnostics
+    assert (problem.code, problem.where) == ("server-exists", "made/web-01")
+    assert "ref-1" in problem.message
+    assert "theirs" in problem.message
+    assert build(ONE, {}, msgspec.structs.replace(world, strangers=frozenset({"others"}))).plan is not None
