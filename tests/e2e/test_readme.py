@@ -38,8 +38,9 @@ class Visitor:
 
     def __call__(self, line: str) -> str:
         words = line.split()
-        more = ["--sim", "time_scale=0"] if words[0] == "run" else ["--simulate"] if words[0] == "servers" else []
-        more += ["--yes"] if words[0] == "rollback" else []
+        more = ["--sim", "time_scale=0"] if words[0] == "run" else []
+        more += ["--simulate"] if words[0] in ("servers", "plan", "destroy") else []
+        more += ["--yes"] if words[0] in ("rollback", "destroy") else []
         done = run_in_process([*words, *more], self.env, ROOT)
         assert done.returncode == 0, (line, done.stdout, done.stderr)
         return done.stdout

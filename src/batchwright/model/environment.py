@@ -189,7 +189,7 @@ def entered(found: Environment | None, enter: Enter) -> Environment:
     if now.newest not in (enter.run, enter.after):
         raise RunSuperseded(
             f"run {now.newest} has changed the environment {now.name} since run {enter.run}",
-            hint=f"Roll back run {now.newest} first, or run the file again.",
+            hint=f"Roll back run {now.newest} first, or run the file again. To end all: batchwright destroy {now.name}",
             run=now.newest,
         )
     return replace(now, turn=now.turn + 1, tenant=enter.run, since=enter.at, last=enter.run)
