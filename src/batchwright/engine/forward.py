@@ -89,7 +89,8 @@ class Forward:
 
     def _clear_look(self, i: int) -> effects.ClearLook | None:
         """What must be seen before the server that this step created is used, if anything."""
-        return twins.clear_look(self.run.plan, self.run.plan.steps[i], self.run.token(i))
+        step = self.run.plan.steps[i]  # of one that is kept the token is not known: it waits for its twins to go
+        return twins.clear_look(self.run.plan, step, "" if step.existed else self.run.token(i))
 
     def _release(self) -> None:
         free = self.order.free
@@ -262,11 +263,15 @@ class Forward:
 
     def _contested(self, report: reports.TwinReport, record: StepFoldState, now: float) -> list[ev.AnyEvent]:
         look, step = self._clear_look(report.step), self.run.plan.steps[report.step]
-        if look is None or report.ref != record.ref or not twins.gives_way(look, report.twins, report.contested):
+        if look is None or report.ref != (record.ref or step.ref):
             return []
-        fault, twin = twins.contested(look.name, report.twins, report.contested), report.twins[0]
-        given_up = self._fault(report.step, record, fault, now, twin=ev.Twin(twin.ref, twin.run))
-        return [*given_up, ev.OrphanFound(now, self.run.lane(report.step), record.ref, step.request.name)]
+        if not twins.gives_way(look, report.twins, report.contested):
+            return []
+        fault, twin = twins.contested(look.name, report.twins, report.contested, kept=step.existed), report.twins[0]
+        failed = self._fault(report.step, record, fault, now, twin=ev.Twin(twin.ref, twin.run))
+        if step.existed:  # whoever created it removes it
+            return failed
+        return [*failed, ev.OrphanFound(now, self.run.lane(report.step), record.ref, step.request.name)]
 
     def _fault(
         self,
@@ -292,7 +297,8 @@ class Forward:
             )
             until = now + max(delay, asked_pause(fault.retry_after))
             return [ev.StepRetrying(now, step, record.attempt, until, fault, counted, replace, doubt)]
-        events: list[ev.AnyEvent] = [ev.StepFailed(now, step, record.attempt, fault, doubt, twin, twin is not None)]
+        stale = twin is not None and not run.plan.steps[i].existed
+        events: list[ev.AnyEvent] = [ev.StepFailed(now, step, record.attempt, fault, doubt, twin, stale)]
         if traits.stops_lane and POLICIES[fault.kind].stops_lane and operation.lane not in run.stopped_lanes:
             events.append(ev.ProviderStopped(now, operation.lane, fault))
         back = operation.on_failure is OnFailure.ROLLBACK

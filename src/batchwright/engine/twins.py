@@ -56,12 +56,13 @@ def taken(name: str, twins: tuple[Observed, ...]) -> Fault:
     return _fault(name, twins, "nothing was created", "Remove it where it was created, or choose another name")
 
 
-def contested(name: str, twins: tuple[Observed, ...], seconds: float) -> Fault:
-    """Why a server that was created is given up."""
+def contested(name: str, twins: tuple[Observed, ...], seconds: float, *, kept: bool = False) -> Fault:
+    """Why a server that was created is given up, or one that an earlier run created is not used."""
     hint = "Remove that one where it was created, or choose another name"
     if seconds:
         hint = f"If that run does not go on, roll it back in its own store. {hint}"
-    return _fault(name, twins, "only one may be used, so this run's is destroyed", hint)
+    told = "while both exist, neither is used" if kept else "only one may be used, so this run's is destroyed"
+    return _fault(name, twins, told, hint)
 
 
 def _fault(name: str, twins: tuple[Observed, ...], told: str, hint: str) -> Fault:

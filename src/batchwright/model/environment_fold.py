@@ -147,7 +147,7 @@ def _kept_server(run: Run, rank: int, step: Step, record: StepFoldState, old: Re
     if record.state is not StepState.SUCCEEDED:
         return old
     if old is not None and old.ref == record.ref:
-        return replace(old, address=record.address, at=record.ended_at)
+        return replace(old, address=record.address, at=record.ended_at, whole=old.whole or step.unclear)
     bare = _bare(run, rank, step, record)
     return replace(bare, ref=record.ref, address=record.address, borrowed=True)
 

@@ -100,7 +100,8 @@ class Step(Struct, frozen=True, omit_defaults=True):
 
     `provider` is the provider whose server this is or whose variant is installed, "" for a command. `server` is the
     step that makes the server a task service goes on or a command runs on, "" for this machine. `ref` is the server
-    that a KEEP step keeps. `seconds` is an estimate.
+    that a KEEP step keeps, and `unclear` says that the run which created it did not get as far as to see that it has no
+    twin. `seconds` is an estimate.
     """
 
     id: str
@@ -114,6 +115,7 @@ class Step(Struct, frozen=True, omit_defaults=True):
     ref: str = ""
     seconds: float = 1.0
     retired: Retired | None = None
+    unclear: bool = False
 
     @property
     def traits(self) -> Traits:
@@ -188,10 +190,10 @@ class Plan(Struct, frozen=True):
         return RULES.get(self.semantics, RULES[SEMANTICS])
 
     def clear_seconds(self, step: Step) -> float:
-        """For how long the server that a step creates is not used, since another run may have created its twin; 0: it
-        is used as soon as it is ready.
+        """For how long the server of a step is not used, since another run may have created its twin; 0: it is used as
+        soon as it is ready.
         """
-        if not (self.rules.clear_looks and step.traits.sweeps):
+        if not (self.rules.clear_looks and (step.traits.sweeps or step.unclear)):
             return 0.0
         facts = (one for one in self.providers if one.name == step.provider and one.guard is not Guard.UNIQUE_NAME)
         return next((one.visible_seconds for one in facts), 0.0)

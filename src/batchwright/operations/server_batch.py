@@ -124,7 +124,8 @@ def _decide(draft: Draft, place: PlannedServer, config: ServerConfig, observed: 
     if not managed:
         place.made, place.vanishes = True, observed.destroys
     elif _can_keep(draft, place, config, request, managed):
-        place.ref = managed[0].ref
+        own = _own_record(draft, place, managed[0])
+        place.ref, place.unclear = managed[0].ref, own is not None and not own.whole
 
 
 def _is_hidden(draft: Draft, place: PlannedServer, observed: ProviderObserved) -> bool:
@@ -236,6 +237,7 @@ def _step(op: ServerBatch, place: PlannedServer, observed: ProviderObserved) -> 
         needs=(Need(f"{place.step}!old"),) if place.old is not None else (),
         ref=place.ref,
         seconds=observed.create_seconds if place.made else KEEP_SECONDS,
+        unclear=place.unclear,
     )
 
 

@@ -18,7 +18,7 @@ from batchwright.providers.simulated.world_records import SimulatedServer
 from batchwright.testing.virtual_clock import run_virtual
 from tests.unit.engine.hand import Hand, kinds
 from tests.unit.engine.scripted import broken
-from tests.unit.engine.stage import QUICK, SIZES, Stage, plan_of, servers
+from tests.unit.engine.stage import QUICK, SIZES, Stage, keeps, plan_of, servers
 from tests.unit.engine.test_watch import Bench
 
 LAG = {**QUICK, "list_lag": 4.0}
@@ -102,6 +102,23 @@ def test_the_one_that_gives_way_fails_and_its_server_is_destroyed() -> None:
     hand.say(reports.OrphanReport("upcloud", "r1"))
     assert not record.stale
     assert isinstance(hand.history[-1], ev.SweepStarted)
+
+
+def test_a_kept_server_that_no_run_has_seen_alone_is_looked_at_first() -> None:
+    part = keeps("up", {"a": "r1"})
+    plan = plan_of(LAG, part)
+    assert Hand(plan).commands[-1].clear_look is None  # type: ignore[union-attr]
+    hand = Hand(replace(plan, steps=(replace(plan.steps[0], unclear=True),)))
+    ref = plan.steps[0].ref
+    look = hand.commands[-1].clear_look  # type: ignore[union-attr]
+    assert look is not None
+    assert (look.name, look.token) == ("a", "")
+    assert hand.say(reports.ServerReport(0, 1, ref, "addr")) == []
+    assert hand.say(reports.TwinReport(0, 1, ref, (twin("a"),), 0.0)) == [], "the other may give way"
+    failed, *rest = hand.say(reports.TwinReport(0, 1, ref, (twin("a"),), look.patience))
+    assert isinstance(failed, ev.StepFailed)
+    assert (failed.twin, failed.stale) == (ev.Twin("r9", "other"), False)
+    assert "OrphanFound" not in kinds(rest), "it is not this run's to destroy"
 
 
 def test_a_server_that_cannot_be_destroyed_does_not_keep_the_lane_from_being_swept() -> None:

@@ -8,6 +8,7 @@ import pytest
 from batchwright.model.actions import Action, Undo
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.diagnostic import Diagnostic, Severity
+from batchwright.model.environment import Resource
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.plan import ServerFacts
 from batchwright.model.workflow import OnFailure, Retry, ServerConfig, Workflow
@@ -175,3 +176,12 @@ def test_a_server_of_a_run_that_the_store_does_not_know_is_never_kept() -> None:
     assert "ref-1" in problem.message
     assert "theirs" in problem.message
     assert build(ONE, {}, msgspec.structs.replace(world, strangers=frozenset({"others"}))).plan is not None
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_server_whose_run_did_not_see_it_alone_is_kept_with_a_look(whole: bool) -> None:
+    place = {"provider": "upcloud", "account": "upcloud-test"}
+    own = Resource("server", "web-01", **place, ref="ref-1", run="ours", whole=whole)
+    world = msgspec.structs.replace(with_managed(ONE, changed(run="ours")), resources=(own,))
+    (step,) = plan_of(ONE, {}, world).steps
+    assert (step.action, step.unclear) == (Action.KEEP, not whole)
