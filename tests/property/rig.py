@@ -72,7 +72,7 @@ def cases(draw: st.DrawFn, on_failure: OnFailure | None = OnFailure.CONTINUE, *,
             on = made[draw(st.integers(0, len(made) - 1))] if made and not servers else None
             mine.append(_step(f"op{n}", k, lane, needs, on))
         steps += mine
-    facts = tuple(ProviderFacts(name, name, Guard.LABEL_ONLY, 1.0) for name in ("east", "west"))
+    facts = tuple(ProviderFacts(name, name, Guard.LABEL_ONLY, 1.0, lag) for name, lag in (("east", 0.0), ("west", 1.0)))
     limit = draw(st.integers(1, 6))
     plan = Plan("w", "1", "memory", limit, True, tuple(operations), tuple(steps), facts)
     fates = tuple(draw(fate) for _ in steps)
@@ -179,8 +179,8 @@ class Rig:
                 made = self.case.fates[step][min(self.sends[step], len(self.case.fates[step])) - 1] != "lost"
                 found = Observed(f"ref{step}", ServerState.STARTING) if made else None
                 return reports.SettleReport(step, attempt, found)
-            case effects.Await(step=step, attempt=attempt, ref=ref):
-                return reports.ServerReport(step, attempt, ref, "addr")
+            case effects.Await(step=step, attempt=attempt, ref=ref, clear_look=look):
+                return reports.ServerReport(step, attempt, ref, "addr", clear=look is not None)
             case effects.UndoStep(step=step, attempt=attempt):
                 return reports.UndoReport(step, attempt, AGAIN if attempt == 1 and self.chance.random() < 0.3 else None)
             case effects.Sweep(lane=lane, round=number):

@@ -90,6 +90,18 @@ def test_a_namesake_that_came_after_the_plan_is_never_taken(tmp_path: Path) -> N
     assert "remove that server" in answer.fault.hint
 
 
+def test_a_name_that_another_run_has_taken_is_told_with_that_run(tmp_path: Path) -> None:
+    async def scenario(provider: Hetzner) -> object:
+        asked = await request(provider)
+        assert isinstance(await provider.create(asked, Token("aaaaaaaaaaaa", "theirs")), Created)
+        return await provider.create(asked, token("web"))
+
+    answer = visit(tmp_path, scenario)
+    assert isinstance(answer, Rejected)
+    assert (answer.fault.kind, answer.fault.code) == (FaultClass.CONFLICT, "server-exists")
+    assert "aaaaaaaaaaaa" in answer.fault.message
+
+
 def test_the_same_token_gets_the_server_that_it_made(tmp_path: Path) -> None:
     async def scenario(provider: Hetzner) -> tuple[object, object, object]:
         asked = await request(provider)

@@ -151,6 +151,9 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
         if row.get("status") == "deleting":
             return Rejected(Fault(FaultClass.BUSY, f'the name "{name}" is still taken by a server under deletion'))
         hint = "Names are unique at Hetzner: use another one, or remove that server."
+        if run := rows.labels_of(row).get(rows.RUN):
+            message = f'another run ({run}) created the server "{name}" in this project ({row["id"]})'
+            return Rejected(Fault(FaultClass.CONFLICT, message, "server-exists", hint))
         return Rejected(Fault(FaultClass.CONFLICT, f"{fault.message} (server {row['id']})", fault.code, hint))
 
     async def _key_missing(self, run: str, public: str) -> Fault | None:
