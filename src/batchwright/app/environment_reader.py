@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec.structs import replace
 
 from batchwright.app.borrowed_servers import users_and_owners
 from batchwright.app.environments import environment_state
@@ -24,10 +26,16 @@ ROLLBACKS_MAX = 5  # runs of an environment that are shown as the next to be rol
 
 
 async def all_environments(stores: Stores, clock: Clock) -> tuple[EnvironmentLine, ...]:
-    """Every environment of the stores that can be read, by name; the others are in `Stores.troubles`."""
+    """Every environment of the stores that can be read, by name; the others are in `Stores.troubles`.
+
+    One that is being moved is in the store it comes from until the move is complete.
+    """
+    rows = await stores.summaries(partial=True)
+    homes = await _homes_of_copies(stores, {one.store for one in rows})
     runs: dict[str, dict[EnvironmentKey, list[RunSummary]]] = {}
-    for one in await stores.summaries(partial=True):
-        runs.setdefault(one.store, {}).setdefault(one.environment_key, []).append(one)
+    for one in rows:
+        home = homes.get((one.store, one.environment_key), one.store)
+        runs.setdefault(home, {}).setdefault(one.environment_key, []).append(replace(one, store=home))
     lines: list[EnvironmentLine] = []
     for name, own in runs.items():
         try:
@@ -37,6 +45,19 @@ async def all_environments(stores: Stores, clock: Clock) -> tuple[EnvironmentLin
     if len(stores.troubles) == len(stores.existing_names()):
         stores.refuse_partial()
     return tuple(sorted(lines, key=lambda line: (line.name, line.simulated, line.store)))
+
+
+async def _homes_of_copies(stores: Stores, names: Iterable[str]) -> dict[tuple[str, EnvironmentKey], str]:
+    """For each incomplete copy, by its store and environment, the store that still has the environment."""
+    homes: dict[tuple[str, EnvironmentKey], str] = {}
+    for name in names:
+        try:
+            rows = await (await stores.get(name)).environments()
+        except StoreError as error:
+            stores.troubles[name] = error
+            continue
+        homes |= {(name, row.key): row.home(name) for row in rows if row.is_copy}
+    return homes
 
 
 async def _lines(

@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from batchwright.app.environment_move import MovedEnvironment, MovedRun
+from batchwright.app.environment_reader import all_environments
 from batchwright.app.environments import environment_problems
 from batchwright.app.lease_takeover import renewed
 from batchwright.app.runs import Runs, StoredRun
@@ -293,9 +294,10 @@ async def _dies_at(house: TwoStores, plans: tuple[Plan, Plan], point: CrashPoint
 
 
 async def _seen_once(house: TwoStores, before: dict[str, RunSummary]) -> None:
-    """Each run is in one store, or says with which command its move is completed."""
+    """The environment is listed once. Each run is in one store, or says with which command its move is completed."""
     rows = await house.pair.summaries()
     assert len({one.run for one in rows}) == len(rows)
+    assert len(await all_environments(house.pair, house.clock)) == 1
     for run in before.keys() - {one.run for one in rows}:
         with pytest.raises(RunMoved) as told:
             await house.pair.find(run)

@@ -26,7 +26,7 @@ from batchwright.model.secret_reference import SecretReference
 from batchwright.model.workflow import OnFailure
 from batchwright.operations.taskserv_batch import TaskservUse
 from batchwright.views.environment import EnvironmentLine, EnvironmentView
-from tests.unit.app.test_environments import _of_before, created, done, planned, shop
+from tests.unit.app.test_environments import created, done, of_before, planned, shop
 from tests.unit.app.test_runs import House, housed
 
 
@@ -149,7 +149,7 @@ def test_a_secret_is_shown_as_where_it_comes_from(tmp_path: Path, monkeypatch: p
 
 def test_what_only_an_older_version_has_changed_is_there_too(tmp_path: Path) -> None:
     async def play(house: House) -> None:
-        run = await _of_before(house, replace(await planned(house, shop("a")), environment="", base=""))
+        run = await of_before(house, replace(await planned(house, shop("a")), environment="", base=""))
         (line,) = await listed(house)
         assert (line.name, line.servers, line.taskservs, line.changing, line.run) == ("shop", None, None, True, run.id)
         await house.runs.drive(StoredRun(await house.journal(), run.id)).finished()
