@@ -18,6 +18,8 @@ trap end EXIT
 trap 'exit 130' INT TERM
 
 export XDG_CONFIG_HOME="$folder/config" # no settings of real accounts
+mkdir -p "$XDG_CONFIG_HOME/batchwright"
+printf '[upcloud]\nexclusive = true\n[aws]\nexclusive = true\n' >"$XDG_CONFIG_HOME/batchwright/config.toml" # nobody else uses them
 unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_ENDPOINT_URL_EC2 AWS_ENDPOINT_URL_STS AWS_ENDPOINT_URL_SSM AWS_SESSION_TOKEN
 
 "$bin/batchwright" local base build
