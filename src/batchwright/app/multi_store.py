@@ -250,8 +250,7 @@ class Stores:
             for row in rows:
                 if word and row.run.startswith(word) and row.store in STORES:
                     if row.store in self.existing_names():
-                        key = row.environment_key
-                        word = f"{key.space}:{key.name}" if row.turn else row.run
+                        word = full_name(row.environment_key) if row.turn else row.run
                         again = f"batchwright store migrate --from {journal.name} --to {row.store} {word}"
                         raise RunMoved(
                             f"run {row.run} was being moved to the store {row.store}", hint=f"Finish it with: {again}"
