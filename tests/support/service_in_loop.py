@@ -107,7 +107,9 @@ async def serving(
         task = asyncio.create_task(server.serve([sock]))
         await server.answers.wait()
         try:
-            async with aiohttp.ClientSession() as session:
+            # shorter than the service keeps an idle connection: one that it closes is never used again
+            connector = aiohttp.TCPConnector(keepalive_timeout=1.0)
+            async with aiohttp.ClientSession(connector=connector) as session:
                 yield Serving(f"http://127.0.0.1:{port}", session, supervisor, monitor)
         finally:
             await supervisor.stop(0.0)
