@@ -34,7 +34,7 @@ from batchwright.loader import Loaded, Path_, SourceLocation, load, locate
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.did_you_mean import close_matches
-from batchwright.model.environment import Resource, digest
+from batchwright.model.environment import EnvironmentKey, Resource, digest
 from batchwright.model.plan import Plan
 from batchwright.model.scalar import SimulationSettings
 from batchwright.model.taskserv import LazyCatalogue, Taskserv
@@ -167,8 +167,10 @@ async def plan_loaded(
     await around.open(names, {type_of(op).port for op in loaded.workflow.operations})
     observations = await observe(loaded.workflow, around.readers, around.runners, resources, around.clock.now())
     observations = await observe_commands(loaded.workflow, observations, around)
-    strangers = await _strangers(stores, loaded.workflow, observations)
-    observations = replace(observations, strangers=strangers)
+    key = environment_key(loaded.workflow, simulated=simulation is not None)
+    strangers, orphans = await _makers(stores, loaded.workflow, observations, key)
+    # while a run has its turn, what it has created is in no resource yet
+    observations = replace(observations, strangers=strangers, orphans=frozenset() if busy else orphans)
     if simulation is None:
         observations = observe_secrets(loaded.workflow, observations, os.environ)
     made = partial(_build, settings, loaded, observations, around, simulation)
@@ -248,9 +250,15 @@ async def _resources(
     return state.resources, [warning]
 
 
-async def _strangers(stores: Stores, workflow: Workflow, observations: Observations) -> frozenset[str]:
-    """The runs that created servers of the workflow's names and that its store does not know."""
-    known = {(one.provider, one.ref) for one in observations.resources}
+async def _makers(
+    stores: Stores, workflow: Workflow, observations: Observations, key: EnvironmentKey
+) -> tuple[frozenset[str], frozenset[str]]:
+    """The runs that created servers of the workflow's names which the environment does not have.
+
+    First those that its store does not know, then those of this environment: late effects of calls whose outcome was
+    unknown.
+    """
+    known = {(one.provider, ref) for one in observations.resources for ref in (one.ref, *one.leftover)}
     runs = {
         one.run
         for provider, observed in observations.providers.items()
@@ -259,20 +267,22 @@ async def _strangers(stores: Stores, workflow: Workflow, observations: Observati
         if one.run and (provider, one.ref) not in known
     }
     if not runs:
-        return frozenset()
+        return frozenset(), frozenset()
     try:
         journal = await stores.get(stores.name_of(workflow.storage_backend))
     except (StoreError, SecretMissing):
-        return frozenset()  # told with the other problems of the plan
-    return frozenset([run for run in sorted(runs) if not await _knows(journal, run)])
+        return frozenset(), frozenset()  # told with the other problems of the plan
+    homes = {run: await _environment_of(journal, run) for run in sorted(runs)}
+    strangers = frozenset(run for run, home in homes.items() if home is None)
+    return strangers, frozenset(run for run, home in homes.items() if home == key)
 
 
-async def _knows(journal: Journal, run: str) -> bool:
+async def _environment_of(journal: Journal, run: str) -> EnvironmentKey | None:
+    """The environment of a run; None if the store does not know the run."""
     try:
-        await journal.summary(run)
+        return (await journal.summary(run)).environment_key
     except RunNotFound:
-        return False
-    return True
+        return None
 
 
 async def _store_trouble(stores: Stores, backend: str) -> list[Diagnostic]:

@@ -38,7 +38,8 @@ class Observations(Struct, frozen=True):
     `install_seconds` is what an install takes where it is simulated; None: what the catalogue says. `requests` is by
     operation, for types that have one for all of its steps; what was not found is missing and a problem says why.
     `resources` is what the environment has. `strangers` are runs that created servers of the workflow's names and that
-    the store does not know: those of other stores.
+    the store does not know: those of other stores. `orphans` are runs of this environment that created servers of the
+    workflow's names which the environment does not have.
     """
 
     providers: dict[str, ProviderObserved] = {}
@@ -47,3 +48,4 @@ class Observations(Struct, frozen=True):
     requests: Mapping[str, Request] = {}
     resources: tuple[Resource, ...] = ()
     strangers: frozenset[str] = frozenset()
+    orphans: frozenset[str] = frozenset()

@@ -247,6 +247,11 @@ _AMBIGUOUS = (
 )
 
 
+def _is_orphan(draft: Draft, one: Observed) -> bool:
+    known = {ref for found in draft.observations.resources for ref in (found.ref, *found.leftover)}
+    return one.run in draft.observations.orphans and one.ref not in known
+
+
 def _can_keep(
     draft: Draft, place: PlannedServer, config: ServerConfig, request: ServerRequest, managed: Sequence[Observed]
 ) -> bool:
@@ -259,6 +264,14 @@ def _can_keep(
             place.step,
             "It is in use by whoever has that run, in another store: use that store, or choose another name. If nobody"
             " has it any more: batchwright servers destroy",
+        )
+    elif orphans := [one for one in managed if _is_orphan(draft, one)]:
+        draft.refuse(
+            "server-orphan",
+            f'the server "{place.name}" ({orphans[0].ref}) is a late effect of run {orphans[0].run}, whose call had an '
+            "unknown outcome: no run of this environment uses it",
+            place.step,
+            f"Remove it with: batchwright gc --run {orphans[0].run} --yes",
         )
     elif len(managed) > 1:
         draft.refuse(

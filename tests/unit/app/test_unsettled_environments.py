@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,12 @@ from msgspec.structs import replace
 
 from batchwright.app.adapters import Adapters
 from batchwright.engine.manual_resolution import ResumeAnswers
-from batchwright.errors import EnvironmentBusy, EnvironmentUnsettled, NotAllowed
+from batchwright.errors import EnvironmentBusy, EnvironmentUnsettled, NotAllowed, PlanRefused
+from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.ids import step_token
 from batchwright.model.lifecycle import RunState
+from batchwright.operations.server_batch import ServerRequest
+from batchwright.providers.simulated import SimulatedServer, World
 from tests.unit.app.test_environments import SHOP, check_kept, created, done, forgotten, of_before, planned, shop
 from tests.unit.app.test_runs import House, housed
 
@@ -91,5 +96,32 @@ def test_a_run_older_than_environments_is_forgotten_too(tmp_path: Path) -> None:
         await check_kept(house)
         assert (await done(house, shop("a"))).status is RunState.COMPLETED
         await check_kept(house)
+
+    housed(tmp_path, play)
+
+
+def test_what_a_forgotten_call_made_after_all_is_an_orphan_and_is_not_used(tmp_path: Path) -> None:
+    """It is in no resource: the next run neither keeps it nor creates a second one beside it."""
+
+    async def play(house: House) -> None:
+        first = await created(house, shop("a"))
+        await house.left_behind(first.id)
+        await forgotten(house, await house.stored(first.id), "upcloud")
+        late = await planned(house, shop("a"))
+        step = late.steps[0]
+        assert isinstance(step.request, ServerRequest)
+        now = house.clock.now()
+        with closing(World(house.settings.world_file)) as world:
+            world.plant(
+                SimulatedServer(
+                    *("upcloud-000099", "upcloud", "simulated-upcloud", first.id, step_token(first.id, step.id, 0)),
+                    *(step.request, "198.18.0.99", now, now, now),
+                )
+            )
+        with pytest.raises(PlanRefused) as refused:
+            await planned(house, shop("a"))
+        (problem,) = [one for one in refused.value.diagnostics if isinstance(one, Diagnostic)]
+        assert (problem.code, f"gc --run {first.id}" in problem.hint) == ("server-orphan", True)
+        assert house.alive() == ["a"]
 
     housed(tmp_path, play)
