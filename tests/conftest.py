@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
-import weakref
 from asyncio.base_subprocess import BaseSubprocessTransport
 from asyncio.selector_events import _SelectorTransport  # type: ignore[attr-defined]
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from importlib import import_module
 from typing import Any
@@ -50,30 +49,15 @@ def own_evaluator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluator_pool, "_begun", BEGUN)
 
 
-_accepted: deque[weakref.ref[Any]] = deque()
-"""Connections that a server inside this process accepted. Emulators in threads add to it meanwhile."""
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown() -> None:
-    """What an emulator accepted just before its loop ended has nobody left to close it: later tests were blamed."""
-    for _ in range(len(_accepted)):
-        accepted = _accepted.popleft()
-        transport = accepted()
-        sock, loop = (transport._sock, transport._loop) if transport else (None, None)
-        if loop and loop.is_closed():
-            sock.close()
-            transport._sock = None
-        elif loop:
-            _accepted.append(accepted)
-
-
 def _remembering(begin: Callable[..., None]) -> Callable[..., None]:
     def __init__(self: Any, *args: Any, **named: Any) -> None:  # noqa: N807
         self._begun_in = f"{os.environ.get('PYTEST_CURRENT_TEST')} by {named.get('protocol') or args[2:3]}"
-        begin(self, *args, **named)
-        if getattr(self, "_server", None) is not None:
-            _accepted.append(weakref.ref(self))
+        try:
+            begin(self, *args, **named)
+        except AssertionError:  # asyncio accepted it just before its server was closed: nobody else would close it
+            self._sock.close()
+            self._sock = None
+            raise
 
     return __init__
 
