@@ -35,7 +35,11 @@ from batchwright.views.text_format import counted, duration, one_line
 WIDTH_MAX = 120
 STEPS_SHOWN = 40  # steps of a plan that are printed; --json has all
 SERVERS_SHOWN = 12
-NOTHING_TO_DO = (UndoKind.WITH_SERVER, UndoKind.STAYS, UndoKind.UNKNOWN)
+NOTHING_TO_DO = {
+    UndoKind.WITH_SERVER: "goes with its server",
+    UndoKind.STAYS: "stays",
+    UndoKind.UNKNOWN: "what is attached is unknown",
+}
 
 
 def text_width() -> int:
@@ -170,8 +174,8 @@ def show_preview(run: str, undos: Sequence[PlannedUndo], *, to_stderr: bool = Fa
     console.print(Text(f"run {run}: a rollback would do this, in this order:"))
     most = 12 if to_stderr else STEPS_SHOWN
     for one in undos[:most]:
-        verb = "release" if one.what is UndoKind.RELEASE else one.what.value
-        what = verb if one.what in NOTHING_TO_DO else f"{verb} {one.ref}".rstrip()
+        verb = "cannot destroy: attached is" if one.what is UndoKind.BLOCKED else one.what.value
+        what = NOTHING_TO_DO.get(one.what) or f"{verb} {one.ref}".rstrip()
         extra = f"  ({one.note})" if one.note else ""
         place = f"  {one.provider}" if one.provider else ""
         console.print(Text(f"  {one.step}{place}: {what}{extra}"))

@@ -15,17 +15,17 @@ from batchwright.operations.registry import type_of
 
 
 class UndoKind(StrEnum):
-    """What a line of the preview says about its step, or about something foreign that is attached to its server."""
+    """What a rollback does about a step, or about something foreign that is attached to its server."""
 
     DESTROY = "destroy"
-    RELEASE = "let go of"
+    RELEASE = "release"
     REMOVE = "remove"
     RUN = "run"  # the undo that a command names
-    WITH_SERVER = "goes with its server"
+    WITH_SERVER = "with-server"  # it goes with its server
     STAYS = "stays"
     KEEP = "keep"  # attached
-    BLOCKED = "cannot destroy: attached is"
-    UNKNOWN = "stays unknown"  # it is not known what is attached
+    BLOCKED = "blocked"  # what is attached forbids the destroy
+    UNKNOWN = "unknown"  # what is attached could not be read
 
 
 _KINDS = {

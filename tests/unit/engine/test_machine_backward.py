@@ -77,9 +77,9 @@ def test_servers_go_in_reverse_and_take_what_is_on_them_along() -> None:
     undo_all(hand, "upcloud", "aws")
     assert hand.run.status is RunState.ROLLED_BACK
     assert [(line.step, line.what) for line in preview] == [
-        ("aws/c", "destroy"), ("up/a", "destroy"), ("svc/a/one", "goes with its server"),
-        ("svc/a/two", "goes with its server"), ("up/b", "destroy"), ("svc/b/one", "goes with its server"),
-        ("svc/b/two", "goes with its server"),
+        ("aws/c", "destroy"), ("up/a", "destroy"), ("svc/a/one", "with-server"),
+        ("svc/a/two", "with-server"), ("up/b", "destroy"), ("svc/b/one", "with-server"),
+        ("svc/b/two", "with-server"),
     ]  # fmt: skip
     assert sorted(undone_later(hand, since)) == sorted(line.step for line in preview)
     assert {event.step for event in hand.events(ev.StepUndone) if event.with_server} == {
@@ -240,7 +240,7 @@ def test_a_crash_between_the_server_and_what_was_on_it() -> None:
     hand.take(hand.machine.accept(reports.UndoReport(a, 1), hand.now))
     assert hand.state("svc/a/one") == "succeeded"
     hand = hand.crash()
-    assert [line.what for line in preview_rollback(hand.run) if line.step == "svc/a/one"] == ["goes with its server"]
+    assert [line.what for line in preview_rollback(hand.run) if line.step == "svc/a/one"] == ["with-server"]
     hand.decide()
     assert hand.state("svc/a/one") == "undone"
 
