@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 from batchwright.app.install_preview import preview_plan
 from batchwright.app.planned import PlanAnswer
-from batchwright.app.plans import make_plan
+from batchwright.app.plans import Source, make_plan
 from batchwright.app.system_clock import SystemClock
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.install_preview_printer import show_changes
@@ -72,41 +72,20 @@ def plan(
     if changes is not None:
         show_changes(changes)
     say("")
-    words = again(
-        file,
-        simulate=simulate,
-        sim=sim,
-        overlay=overlay,
-        inputs=inputs,
-        catalogue=catalogue,
-        env=env,
-        retire=retire,
-        replace=replace,
-    )
+    words = again(source, simulate=simulate, sim=sim, catalogue=catalogue)
     say(f"next: batchwright run {words} --plan-hash {view.hash}")
     return ended
 
 
-def again(
-    file: object,
-    *,
-    simulate: bool,
-    sim: Sequence[str] | None,
-    overlay: Sequence[Any] | None,
-    inputs: Sequence[str] | None,
-    catalogue: Sequence[Any] | None,
-    env: str | None,
-    retire: bool = False,
-    replace: Sequence[str] | None = None,
-) -> str:
+def again(source: Source, *, simulate: bool, sim: Sequence[str] | None, catalogue: Sequence[Path] | None) -> str:
     """The same file and options as words of a command line that can be copied."""
-    words = [str(file), *(["--simulate"] if simulate else []), *(["--retire"] if retire else [])]
+    words = [str(source.file), *(["--simulate"] if simulate else []), *(["--retire"] if source.retire else [])]
     given = (
-        ("--env", [env] if env else None),
-        ("--replace", replace),
+        ("--env", [source.environment] if source.environment else ()),
+        ("--replace", source.replace),
         ("--sim", sim),
-        ("--overlay", overlay),
-        ("--set", inputs),
+        ("--overlay", source.overlays),
+        ("--set", [f"{key}={value}" for key, value in source.inputs.items()]),
         ("--catalogue", catalogue),
     )
     for option, values in given:

@@ -69,16 +69,7 @@ def submit(
         return _refuse(workflow_invalid(loaded.diagnostics), loaded.diagnostics, json=json)
     client = chosen(url, state_dir)
     if not isinstance(client, HttpClient):
-        words = again(
-            file,
-            simulate=simulate,
-            sim=sim,
-            overlay=overlay,
-            inputs=inputs,
-            catalogue=catalogue,
-            env=env,
-            retire=retire,
-        )
+        words = again(source, simulate=simulate, sim=sim, catalogue=catalogue)
         raise ServiceUnavailable(
             f"no service is configured, and none at {DEFAULT_URL} uses {settings_of(state_dir).state_dir}",
             hint=f"Start one with: batchwright serve. Or run it without one: batchwright run {words}",
