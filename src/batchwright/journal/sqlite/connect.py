@@ -101,19 +101,19 @@ def _identify(connection: sqlite3.Connection, path: Path, mark: HighWaterMark) -
     if version == 1:
         # the mark first: a store with a chain always has one
         mark.make(Entry(run, last, None) for run, last in connection.execute("SELECT run, last FROM run"))
-    for older in range(version, SCHEMA_VERSION):
-        _upgrade(connection, older)
+    _upgrade(connection)
     return False
 
 
-def _upgrade(connection: sqlite3.Connection, version: int) -> None:
-    """From this format to the next."""
-    try:
-        connection.executescript(f"BEGIN IMMEDIATE;\n{_text(f'upgrade_{version}.sql')}\nCOMMIT;")
-    except sqlite3.Error:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """From its format to the newest, one by one. A new store takes the same way from the format of schema.sql."""
+    for version in range(connection.execute("PRAGMA user_version").fetchone()[0], SCHEMA_VERSION):
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE;\n{_text(f'upgrade_{version}.sql')}\nCOMMIT;")
+        except sqlite3.Error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
 
 
 def _create(path: Path) -> None:
@@ -143,6 +143,7 @@ def _fill(connection: sqlite3.Connection, path: Path) -> None:
             hint="Choose a folder on a local disk with --state-dir or BATCHWRIGHT_STATE_DIR.",
         )
     connection.executescript(_text("schema.sql"))
+    _upgrade(connection)
 
 
 def _text(name: str) -> str:

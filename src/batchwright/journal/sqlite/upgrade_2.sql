@@ -1,4 +1,5 @@
 -- From format 2, which knew only runs, to 3.
+-- Whose turn it is in each environment; the turn changes in the transaction of the event that begins or ends it.
 CREATE TABLE environment (
   space TEXT NOT NULL,             -- real or simulated
   name TEXT NOT NULL,
