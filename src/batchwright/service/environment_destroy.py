@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from msgspec import Struct
 
 from batchwright.app.adapters import Adapters
@@ -12,7 +14,6 @@ from batchwright.app.plans import approve
 from batchwright.app.runs import Runs
 from batchwright.engine.limits import Limits
 from batchwright.errors import EnvironmentEmpty
-from batchwright.model.ids import keyed_run_id
 from batchwright.model.plan import Plan
 from batchwright.service.run_feed import RunFeed
 from batchwright.service.run_supervisor import RunSupervisor
@@ -26,6 +27,11 @@ class DestroyRequest(Struct, frozen=True):
     key: str = ""
     plan_hash: str = ""
     wait: float = 0.0
+
+    def digest(self) -> str:
+        """Identifies what is to be destroyed, whatever its key; empty without a key."""
+        bare = f"destroy {self.environment} {self.plan_hash}"
+        return hashlib.sha256(bare.encode()).hexdigest() if self.key else ""
 
 
 async def preview(supervisor: RunSupervisor, environment: str, wait: float = 0.0) -> Planned:
@@ -41,16 +47,18 @@ async def preview(supervisor: RunSupervisor, environment: str, wait: float = 0.0
 async def destroy(supervisor: RunSupervisor, request: DestroyRequest) -> tuple[RunFeed, bool]:
     """Begin a run that destroys the environment; the same run again for the same key. Gives whether it is a new one.
 
-    Raises as `preview`, PlanRefused, PlanChanged, EnvironmentEmpty.
+    Raises as `preview`, PlanRefused, PlanChanged, EnvironmentEmpty, IdempotencyMismatch.
     """
-    own = keyed_run_id(request.by, request.key) if request.key else ""
-    if own and await supervisor.stores.summary(own) is not None:
-        return await supervisor.feeds.find(own), False
-    supervisor.refuse_more()
-    plan = _accepted(await preview(supervisor, request.environment, request.wait), request)
-    runs = Runs(supervisor.settings, supervisor.stores, supervisor.clock)
-    stored = await runs.create(plan, request.by, request.key, client=True, run=own)
-    return await supervisor.start(stored), True
+    async with supervisor.desk.key(request):
+        if (earlier := await supervisor.desk.earlier(request)) is not None:
+            return await supervisor.feeds.find(earlier), False
+        supervisor.refuse_more()
+        plan = _accepted(await preview(supervisor, request.environment, request.wait), request)
+        supervisor.refuse_more()  # the plan took its time
+        runs = Runs(supervisor.settings, supervisor.stores, supervisor.clock)
+        own = supervisor.desk.run_id(request)
+        stored = await runs.create(plan, request.by, request.key, request.digest(), client=True, run=own)
+        return await supervisor.start(stored), True
 
 
 def _accepted(planned: Planned, request: DestroyRequest) -> Plan:

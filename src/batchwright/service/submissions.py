@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -38,6 +39,21 @@ from batchwright.model.scalar import Scalar
 from batchwright.service.evaluator_pool import EvaluatorPool
 from batchwright.service.evaluator_worker import EvaluationJob
 from batchwright.views.text_format import counted
+
+
+class KeyedRequest(Protocol):
+    """What begins a run: at most once for a `key` of the caller `by`. Without a key nothing is compared."""
+
+    @property
+    def by(self) -> str:
+        """The caller."""
+
+    @property
+    def key(self) -> str:
+        """The Idempotency-Key; may be empty."""
+
+    def digest(self) -> str:
+        """Identifies what is asked for, whatever its key; empty without a key."""
 
 
 class Submission(Struct, frozen=True):
@@ -179,34 +195,34 @@ class Submissions:
     # -- idempotency ----------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def key(self, submission: Submission) -> AsyncIterator[None]:
-        """Process submissions of one caller with the same key one after the other."""
-        if not submission.key:
+    async def key(self, request: KeyedRequest) -> AsyncIterator[None]:
+        """Process requests of one caller with the same key one after the other."""
+        if not request.key:
             yield
             return
-        async with self._keys.setdefault((submission.by, submission.key), asyncio.Lock()):
+        async with self._keys.setdefault((request.by, request.key), asyncio.Lock()):
             yield
 
-    async def earlier(self, submission: Submission) -> str | None:
-        """The run that this caller submitted with this key, which is as durable as the run. Raises IdempotencyMismatch.
+    async def earlier(self, request: KeyedRequest) -> str | None:
+        """The run that this caller began with this key, which is as durable as the run. Raises IdempotencyMismatch.
 
         A key never leads to the run of another caller. Runs that do not record their creator may be found by all.
         """
-        if not submission.key:
+        if not request.key:
             return None
-        row = await self._stores.summary(keyed_run_id(submission.by, submission.key))
+        row = await self._stores.summary(keyed_run_id(request.by, request.key))
         if row is None and self._older is None:
             self.remember(await self._stores.summaries())
         if row is None and self._older is not None:
-            row = self._older.get((submission.by, submission.key)) or self._older.get(("", submission.key))
-        if row is not None and row.digest != submission.digest():
-            raise IdempotencyMismatch(f"the key {submission.key!r} belongs to run {row.run}")
+            row = self._older.get((request.by, request.key)) or self._older.get(("", request.key))
+        if row is not None and row.digest != request.digest():
+            raise IdempotencyMismatch(f"the key {request.key!r} belongs to run {row.run}")
         return row.run if row is not None else None
 
     def remember(self, rows: Sequence[RunSummary]) -> None:
         """Index the runs from before a run's id was made from its key."""
         self._older = {(row.by, row.key): row for row in rows if row.key and row.run != keyed_run_id(row.by, row.key)}
 
-    def run_id(self, submission: Submission) -> str:
+    def run_id(self, request: KeyedRequest) -> str:
         """The id for the new run; empty for any."""
-        return keyed_run_id(submission.by, submission.key) if submission.key else ""
+        return keyed_run_id(request.by, request.key) if request.key else ""

@@ -95,6 +95,21 @@ def test_both_clients_know_what_is_no_name_in_the_path_of_a_run() -> None:
     assert re.search(r"const RESERVED = \[(.*)\]", module)[1].split() == sorted(fixed)  # type: ignore[index]
 
 
+def test_the_key_of_a_submission_destroys_nothing(tmp_path: Path) -> None:
+    """It was answered with the run that had been submitted, as if that destroyed something."""
+
+    async def main() -> None:
+        async with serving(tmp_path) as service:
+            headers = {"Idempotency-Key": "once"}
+            made = await service.submit(workflow("shop", 2), key="once")
+            await service.until(made.json["run"], "Completed")
+            reused = await service.post(f"{ENVIRONMENTS}/destroy", params={"environment": "shop"}, headers=headers)
+            assert told(reused) == (422, "idempotency-mismatch")
+            assert (await service.get(f"{ENVIRONMENTS}/shop")).json["servers"] == 2
+
+    asyncio.run(main())
+
+
 def test_an_environment_is_destroyed_after_a_look_and_once_for_a_key(tmp_path: Path) -> None:
     async def main() -> None:
         async with serving(tmp_path) as service:
@@ -105,13 +120,15 @@ def test_an_environment_is_destroyed_after_a_look_and_once_for_a_key(tmp_path: P
             stale = await service.post(f"{ENVIRONMENTS}/destroy", params={**where, "plan_hash": "0" * 16})
             assert told(stale) == (409, "plan-changed")
             headers, accepted = {"Idempotency-Key": "down"}, {**where, "plan_hash": plan["hash"]}
-            answers = [
-                await service.post(f"{ENVIRONMENTS}/destroy", params=accepted, headers=headers) for _ in range(2)
-            ]
+            answers = await asyncio.gather(
+                *(service.post(f"{ENVIRONMENTS}/destroy", params=accepted, headers=headers) for _ in range(2))
+            )
             assert [one.status for one in answers] == [202, 202]
             run = answers[0].json["run"]
             assert answers[1].json["run"] == run
-            assert answers[1].headers["idempotency-replayed"] == "true"
+            assert sorted(one.headers.get("idempotency-replayed", "") for one in answers) == ["", "true"]
+            other = await service.post(f"{ENVIRONMENTS}/destroy", params={"environment": "blog"}, headers=headers)
+            assert told(other) == (422, "idempotency-mismatch"), "a key stands for one destroy only"
             await service.until(run, "Completed")
             assert (await service.get(f"{ENVIRONMENTS}/shop")).json["servers"] == 0
             assert told(await service.post(f"{ENVIRONMENTS}/destroy", params=where)) == (409, "environment-empty")
