@@ -61,6 +61,11 @@ class Bridge:
     def url(self) -> str:
         return f"{'wss' if self._tls else 'ws'}://127.0.0.1:{self._port}"
 
+    @property
+    def guests(self) -> int:
+        """How many are connected."""
+        return len(self._guests)
+
     def __enter__(self) -> Bridge:
         self._thread.start()
         self._do(self._start())

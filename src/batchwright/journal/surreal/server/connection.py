@@ -95,6 +95,7 @@ class ServerDatabase:
         self._connection: Any = None
         self._connecting: asyncio.Task[Any] | None = None
         self._asked: set[asyncio.Task[Any]] = set()
+        self._closing: set[asyncio.Task[Any]] = set()
         self._closed = True
 
     @property
@@ -124,6 +125,8 @@ class ServerDatabase:
             self._connecting.cancel()
             await asyncio.wait([self._connecting])
         await self._drop(self._connection)
+        if self._closing:
+            await asyncio.wait(self._closing)
 
     async def prove(self) -> None:
         """Raise StoreUnsupported if concurrent writers lose changes without an error.
@@ -233,7 +236,15 @@ class ServerDatabase:
         if self._connection is connection:
             self._connection = None
         if connection is not None:
-            await connection.close()
+            await self._close(connection)
+
+    async def _close(self, connection: Any) -> None:
+        """Close it for good, in a task of its own: a caller that is cancelled meanwhile leaves it half closed."""
+        connection.connect = _refuse
+        task = asyncio.ensure_future(connection.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+        await asyncio.wait([task])
 
     async def _connect(self) -> Any:
         try:
@@ -251,7 +262,7 @@ class ServerDatabase:
                 await connection.connect()
                 await self._sign_in(connection)
         except BaseException as error:
-            await connection.close()
+            await self._close(connection)
             if isinstance(error, SurrealError):
                 raise self._explained(str(error)) from error
             if isinstance(error, OSError | EOFError | WebSocketException | KeyError):
@@ -290,6 +301,11 @@ class ServerDatabase:
                 hint="Set SSL_CERT_FILE to the certificate of your own authority; for a server without TLS write ws://.",
             )
         return StoreUnreachable(f"{self.place} cannot be reached: {text}")
+
+
+async def _refuse() -> None:
+    """In place of the SDK's `connect`, which opens a closed connection again for a request, without signing in."""
+    raise ConnectionError("the connection was closed")
 
 
 def _judge(version: str, server: ServerAddress) -> None:
