@@ -95,13 +95,25 @@ class Retired(Struct, frozen=True):
     token: str = ""
 
 
+class FieldChange(Struct, frozen=True, omit_defaults=True, rename={"old": "from", "new": "to"}):
+    """One field of what a step changes, as text. None: not set, or not known; a secret is only named.
+
+    `known`: false if the new value is known only once the run has got there.
+    """
+
+    field: str
+    old: str | None = None
+    new: str | None = None
+    known: bool = True
+
+
 class Step(Struct, frozen=True, omit_defaults=True):
     """The unit of execution, checkpoint, retry and undo.
 
     `provider` is the provider whose server this is or whose variant is installed, "" for a command. `server` is the
     step that makes the server a task service goes on or a command runs on, "" for this machine. `ref` is the server
     that a KEEP step keeps, and `unclear` says that the run which created it did not get as far as to see that it has no
-    twin. `seconds` is an estimate.
+    twin. `seconds` is an estimate. `changes` say in what that which stands there differs from what is asked for.
     """
 
     id: str
@@ -116,6 +128,7 @@ class Step(Struct, frozen=True, omit_defaults=True):
     seconds: float = 1.0
     retired: Retired | None = None
     unclear: bool = False
+    changes: tuple[FieldChange, ...] = ()
 
     @property
     def traits(self) -> Traits:

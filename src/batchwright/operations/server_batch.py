@@ -15,7 +15,7 @@ from batchwright.model.actions import Action, Undo
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.environment import Resource, resource_key
-from batchwright.model.plan import Need, Request, Retired, ServerFacts, Step
+from batchwright.model.plan import FieldChange, Need, Request, Retired, ServerFacts, Step
 from batchwright.model.run_fold_state import StepFoldState
 from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry, ServerConfig
@@ -153,6 +153,7 @@ def _reason_to_replace(
 ) -> str:
     """Why the server that is there cannot be kept; what can differ without a new server is only told."""
     if found.state not in _KEPT:
+        place.changes = (FieldChange("state", found.state, ServerState.READY),)
         return f"is {_state(found)}"
     own = _own_record(draft, place, found)
     before = own.request if own is not None else None
@@ -160,8 +161,9 @@ def _reason_to_replace(
     if live := [str(one) for one in differing if one.live]:
         message = f'the server "{place.name}" ({found.ref}) is kept as it is: {"; ".join(live)}'
         draft.warn("server-kept-as-it-is", message, place.step, "They are set when a server is created.")
-    lasting = [str(one) for one in differing if not one.live]
-    return f"differs: {'; '.join(lasting)}" if lasting else ""
+    lasting = [one for one in differing if not one.live]
+    place.changes = tuple(one.change for one in lasting)
+    return f"differs: {'; '.join(map(str, lasting))}" if lasting else ""
 
 
 def _own_record(draft: Draft, place: PlannedServer, found: Observed) -> Resource | None:
@@ -238,6 +240,7 @@ def _step(op: ServerBatch, place: PlannedServer, observed: ProviderObserved) -> 
         ref=place.ref,
         seconds=observed.create_seconds if place.made else KEEP_SECONDS,
         unclear=place.unclear,
+        changes=place.changes,
     )
 
 

@@ -12,8 +12,10 @@ from typing import Any
 from msgspec import Struct
 
 from batchwright.model.call_outcome import Observed
+from batchwright.model.plan import FieldChange
 
 Asked = Mapping[str, Any]
+_NAMES = ("plan", "zone", "image", "network")  # the values of the other fields are words
 
 
 class FieldDifference(Struct, frozen=True):
@@ -24,19 +26,21 @@ class FieldDifference(Struct, frozen=True):
     wanted: str
     live: bool = False
 
+    @property
+    def change(self) -> FieldChange:
+        """The same for the plan."""
+        return FieldChange(self.field, self.found, self.wanted)
+
     def __str__(self) -> str:
-        return f"{self.field} is {self.found}, the workflow asks for {self.wanted}"
+        found, wanted = (f'"{one}"' if self.field in _NAMES else one for one in (self.found, self.wanted))
+        return f"{self.field} is {found}, the workflow asks for {wanted}"
 
 
 def differences(found: Observed, wanted: Asked, before: Asked | None, *, image: bool) -> list[FieldDifference]:
     """All of them. `before` is what was asked for last, if that is known; `image`: the user names one."""
     shown = [("plan", found.plan), ("zone", found.zone), *([("image", found.image)] if image and found.image else [])]
     return [
-        *(
-            FieldDifference(name, f'"{now}"', f'"{wanted.get(name, "")}"')
-            for name, now in shown
-            if now != wanted.get(name, "")
-        ),
+        *(FieldDifference(name, now, wanted.get(name, "")) for name, now in shown if now != wanted.get(name, "")),
         *(_asked_for(wanted, before) if before is not None else ()),
     ]
 
@@ -50,7 +54,7 @@ def _asked_for(wanted: Asked, before: Asked) -> list[FieldDifference]:
         found.append(FieldDifference("ssh_keys", _keys(old), _keys(new)))
     was, now = (one.get("resolved", {}).get("network", "") for one in (before, wanted))
     if was != now:
-        found.append(FieldDifference("network", f'"{was}"', f'"{now}"'))
+        found.append(FieldDifference("network", was, now))
     labels = [_pairs(one.get("labels", {})) for one in (before, wanted)]
     if labels[0] != labels[1]:
         found.append(FieldDifference("labels", labels[0], labels[1], live=True))

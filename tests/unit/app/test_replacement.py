@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from batchwright.errors import PlanRefused
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.lifecycle import RunState, StepState
+from batchwright.model.plan import FieldChange
 from batchwright.model.workflow import Changes, Permission, Workflow
 from batchwright.operations.server_batch import ServerBatch
 from tests.unit.app.test_environments import check_kept, done, kept, planned, shop
@@ -62,6 +63,7 @@ def test_a_replaced_server_goes_first_and_its_services_come_with_the_new_one(tmp
         before = (await kept(house))["server//b"]
         run = await done(house, changed(shop("a", "b"), "b", allowed=True, plan="2xCPU-4GB"))
         assert (run.status, house.alive()) == (RunState.COMPLETED, ["a", "b"])
+        assert run.plan.steps[run.index["up/b"]].changes == (FieldChange("plan", "1xCPU-2GB", "2xCPU-4GB"),)
         now = await kept(house)
         assert now["server//b"].ref != before.ref
         assert now["server//b"].request["plan"] == "2xCPU-4GB"
